@@ -1,0 +1,147 @@
+"""The calibrated lookup table: (difficulty bin, budget) -> plan, with its measured accuracy."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+
+SCHEMA_VERSION = 1
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Fingerprint(_Schema):
+    """What a table was measured with; it holds for nothing else.
+
+    Attributes:
+        model: hash of the language model's configuration and weights.
+        verifier: the same of the verifier.
+        answers: how answers are read off and compared.
+        sampling: temperature, top-p, token limit and where a step ends.
+    """
+
+    model: str
+    verifier: str
+    answers: str
+    sampling: dict[str, float | int | str]
+
+
+class Cell(_Schema):
+    """What calibration chose for one bin at one budget, and how well it did.
+
+    Attributes:
+        plan: the plan.
+        accuracy: two-fold cross-validated accuracy; `low` and `high` bound it (95%, bootstrap
+            over prompts).
+        generations: average generations a prompt, pilots included.
+        tokens: average sampled tokens a prompt, pilots included.
+        prompts: calibration prompts that fell in the bin at least once.
+    """
+
+    plan: Plan
+    accuracy: Share
+    low: Share
+    high: Share
+    generations: float
+    tokens: float
+    prompts: int = Field(ge=1)
+
+
+class BudgetRow(_Schema):
+    """All bins at one budget. A row without pilots has one bin, which every prompt is in.
+
+    Attributes:
+        budget: generations a prompt may cost at most.
+        pilots: pilot samples taken before the bin is known.
+        edges: inner bin edges in pass@1, descending; one fewer than the cells.
+        cells: one a bin, easiest first.
+    """
+
+    budget: int = Field(ge=1)
+    pilots: int = Field(ge=0)
+    edges: tuple[Share, ...]
+    cells: tuple[Cell, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "BudgetRow":
+        if len(self.cells) != len(self.edges) + 1:
+            raise ValueError(
+                f"edges: {len(self.edges)}: one fewer than the {len(self.cells)} cells"
+            )
+        if list(self.edges) != sorted(set(self.edges), reverse=True):
+            raise ValueError(f"edges: {self.edges}: list them in strictly descending order")
+        for cell in self.cells:
+            if cell.plan.cost(self.pilots) > self.budget:
+                raise ValueError(
+                    f"plan: {cell.plan} after {self.pilots} pilots costs more than {self.budget}"
+                )
+        return self
+
+
+class LookupTable(_Schema):
+    """The whole table. One row a budget, in ascending order."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    fingerprint: Fingerprint
+    difficulty: Literal["predicted", "oracle"]
+    rows: tuple[BudgetRow, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "LookupTable":
+        budgets = [row.budget for row in self.rows]
+        if budgets != sorted(set(budgets)):
+            raise ValueError(f"rows: budgets {budgets}: list each budget once, in ascending order")
+        return self
+
+    def row(self, budget: int) -> BudgetRow:
+        """The row of the largest calibrated budget within `budget`.
+
+        Raises:
+            InputError: the budget is below every calibrated one.
+        """
+        within = [row for row in self.rows if row.budget <= budget]
+        if not within:
+            raise InputError("budget", budget, f"give at least {self.rows[0].budget}")
+        return within[-1]
+
+    def save(self, path: Path) -> None:
+        """Write as JSON; the file appears whole or not at all."""
+        scratch = path.with_suffix(".partial")
+        scratch.write_text(self.model_dump_json(indent=1) + "\n")
+        os.replace(scratch, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "LookupTable":
+        """Read a table back.
+
+        Raises:
+            InputError: no such file, not a table, or a schema version this library does not know.
+        """
+        try:
+            raw = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise InputError(
+                "table", str(path), "no such file; make one with ttc calibrate"
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError("table", str(path), f"not JSON ({error}); calibrate again") from None
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                "schema_version",
+                version,
+                f"this library reads version {SCHEMA_VERSION}; calibrate again",
+            )
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise InputError("table", str(path), f"damaged; calibrate again ({error})") from None

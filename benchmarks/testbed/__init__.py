@@ -1,0 +1,1 @@
+"""The testbed: tiny models of one arithmetic task, trained in this repository."""

@@ -1,0 +1,132 @@
+"""Train the testbed's base model: a Llama of about 0.8 million parameters, from scratch.
+
+    python -m benchmarks.testbed.train_base --steps 1900
+
+Under an hour on 2 CPU cores. Training stops at a fixed number of steps, on purpose before the
+model stops making mistakes: the testbed needs prompts of every difficulty.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from benchmarks.testbed.task import Problem, problems
+from benchmarks.testbed.tokenizer import build_tokenizer
+
+MODELS = Path(__file__).parent / "models"
+CONTEXT = 256
+TRAIN_SEED = 1
+IGNORED = -100
+
+
+def base_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """Four layers of width 128: 0.8 million parameters, embeddings tied."""
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, problem: Problem) -> tuple[list[int], int]:
+    """Token ids of prompt and solution, and how many of them are the prompt's."""
+    prompt = tokenizer.encode(f"<user>{problem.text}<assistant>")
+    return prompt + tokenizer.encode(f"{problem.solution}<end>"), len(prompt)
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless (inputs, labels) of about `tokens` tokens each; the prompt bears no loss.
+
+    A chunk of problems is sorted by length before it is cut, so that padding wastes little, and
+    the cuts are shuffled.
+    """
+    source, rng = problems("train", seed), np.random.default_rng(seed)
+    while True:
+        chunk = sorted(
+            (encode(tokenizer, next(source)) for _ in range(4096)), key=lambda e: len(e[0])
+        )
+        groups, start = [], 0
+        while start < len(chunk):
+            longest = len(chunk[min(start + tokens // len(chunk[start][0]), len(chunk)) - 1][0])
+            groups.append(chunk[start : start + tokens // longest])
+            start += len(groups[-1])
+        for i in rng.permutation(len(groups)):
+            # Widths in multiples of 8: few distinct shapes, so that a compiled model is reused.
+            width = -(-max(len(ids) for ids, _ in groups[i]) // 8) * 8
+            inputs = torch.full((len(groups[i]), width), tokenizer.pad_token_id)
+            labels = torch.full((len(groups[i]), width), IGNORED)
+            for row, (ids, prompt) in enumerate(groups[i]):
+                inputs[row, : len(ids)] = torch.tensor(ids)
+                labels[row, prompt : len(ids)] = torch.tensor(ids[prompt:])
+            yield inputs, labels
+
+
+def train(steps: int, tokens: int, peak_rate: float, out: Path) -> None:
+    """Train with AdamW, 200 warm-up steps and a cosine down to 5% of the peak rate; save to `out`."""
+    torch.manual_seed(TRAIN_SEED)
+    tokenizer = build_tokenizer()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Eager attention with torch.compile trains this size 2.4 times faster on CPU than plain SDPA.
+    model = LlamaForCausalLM._from_config(base_config(tokenizer), attn_implementation="eager").to(
+        device
+    )
+    forward = torch.compile(model, dynamic=True)
+    print(f"{model.num_parameters():,} parameters on {device}", flush=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.1, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda s: min((s + 1) / 200, 0.05 + 0.475 * (1 + np.cos(np.pi * min(s / steps, 1)))),
+    )
+    started, seen, running = time.time(), 0, 0.0
+    source = batches(tokenizer, tokens, TRAIN_SEED)
+    for step in range(1, steps + 1):
+        inputs, labels = (tensor.to(device) for tensor in next(source))
+        with torch.autocast(device, dtype=torch.bfloat16):
+            # Padding is on the right and bears no loss, so causal attention needs no mask for it.
+            loss = forward(input_ids=inputs, labels=labels, use_cache=False).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        seen += inputs.numel()
+        running += loss.item()
+        if step % 100 == 0:
+            rate = seen / (time.time() - started)
+            print(f"step {step} loss {running / 100:.4f} {rate:,.0f} tokens/s", flush=True)
+            running = 0.0
+        if step % 1000 == 0 or step == steps:
+            model.save_pretrained(out)
+            tokenizer.save_pretrained(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=1900)
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens a batch")
+    parser.add_argument("--peak-rate", type=float, default=3e-3)
+    parser.add_argument("--out", type=Path, default=MODELS / "base")
+    args = parser.parse_args()
+    train(args.steps, args.tokens, args.peak_rate, args.out)
+
+
+if __name__ == "__main__":
+    main()

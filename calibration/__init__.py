@@ -1,0 +1,1 @@
+"""Measure on a data set: sampling, tables, the predictor, verifier training; the command line."""

@@ -1,0 +1,78 @@
+"""The second use of the library: calibrate an artifact on a data set."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from allocator.errors import InputError
+from calibration.collect import PromptRecord, collect
+from calibration.evaluate import Replay
+from calibration.fit import Calibration, fit, searches_needed
+from calibration.store import write_records
+from runtime.artifact import ORACLE_TABLE, PREDICTOR, SETTINGS, TABLE, Settings, open_decoder
+from runtime.engines.loading import EngineName
+
+SAMPLES = "samples.parquet"
+LEAST_PROMPTS = 20
+
+
+async def calibrate(
+    prompts: Sequence[tuple[str, str]],
+    settings: Settings,
+    out: Path,
+    *,
+    budgets: Sequence[int],
+    pilots: int,
+    n_bins: int,
+    seed: int,
+    engine: EngineName = "auto",
+    done: Callable[[PromptRecord], None] = lambda _: None,
+) -> Calibration:
+    """Sample the prompts, fit tables and predictor, and write the artifact folder whole.
+
+    Args:
+        prompts: (prompt, right answer) pairs.
+        settings: models, answers and sampling; relative model folders count from here.
+        out: the artifact folder, which must not exist yet.
+        budgets: budgets of the table, in generations.
+        pilots: pilot samples a prompt.
+        n_bins: difficulty bins.
+        seed: seed of all sampling.
+        engine: which engine samples.
+        done: called with each prompt's record.
+
+    Raises:
+        InputError: unusable input; nothing is left behind.
+    """
+    if out.exists():
+        raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
+    if not budgets or min(budgets) < 1:
+        raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
+    if not 1 <= pilots < max(budgets):
+        raise InputError(
+            "pilots", pilots, f"choose from 1 to {max(budgets) - 1}, below the top budget"
+        )
+    if n_bins < 1:
+        raise InputError("bins", n_bins, "give at least 1")
+    if len(prompts) < LEAST_PROMPTS:
+        raise InputError("prompts", len(prompts), f"calibration needs at least {LEAST_PROMPTS}")
+    here = Path()
+    fingerprint = settings.fingerprint(here)
+    async with open_decoder(settings, here, engine) as decoder:
+        records = await collect(
+            decoder, prompts, max(budgets), searches_needed(budgets, pilots), seed, done
+        )
+    calibration = fit(Replay(records), budgets, pilots, n_bins, fingerprint)
+
+    scratch = out.with_name(out.name + ".partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    relative = settings.relative_to(out)
+    (scratch / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
+    calibration.table.save(scratch / TABLE)
+    calibration.oracle_table.save(scratch / ORACLE_TABLE)
+    calibration.predictor.save(scratch / PREDICTOR)
+    write_records(records, scratch / SAMPLES)
+    os.replace(scratch, out)
+    return calibration

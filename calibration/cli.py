@@ -1,0 +1,213 @@
+"""The command line: ``ttc calibrate``, ``ttc solve``, ``ttc explain``, ``ttc demo``."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+
+from allocator.errors import InputError
+from allocator.plan import parse_plan
+from calibration.calibrate import calibrate as run_calibration
+from calibration.console import console, progress, render_table
+from calibration.prompts import read_graded_prompts, read_prompts
+from predictors.features import pilot_features
+from runtime.artifact import Artifact, Settings, open_decoder
+from runtime.engine import SamplingSettings
+from runtime.engines.loading import EngineName
+from runtime.solve import Result, Solver
+
+app = typer.Typer(
+    help="Think as long as a prompt deserves: test-time compute allocation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
+EngineOption = Annotated[EngineName, typer.Option(help="auto takes vLLM where it is installed")]
+SeedOption = Annotated[int, typer.Option(help="determines every sample")]
+BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
+
+
+def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Bad input ends with one clear line on standard error and exit status 2."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except InputError as error:
+            console.print(f"[red]error:[/red] {error}", soft_wrap=True, highlight=False)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+@app.command()
+@reports_errors
+def calibrate(
+    prompts: Annotated[Path, typer.Argument(help="JSON lines with 'prompt' and 'answer'")],
+    out: Annotated[Path, typer.Option(help="artifact folder to write")],
+    model: Annotated[str, typer.Option(help="language model: folder or hub name")],
+    verifier: Annotated[str, typer.Option(help="PRM: folder or hub name")],
+    answers: Annotated[
+        str, typer.Option(help="'math', or 'pattern:' and a regular expression")
+    ] = "math",
+    budgets: Annotated[str, typer.Option(help="generations, comma-separated")] = "1,2,4,8,16,32,64",
+    pilots: Annotated[int, typer.Option(help="pilot samples a prompt")] = 4,
+    bins: Annotated[int, typer.Option(help="difficulty bins")] = 5,
+    temperature: Annotated[float, typer.Option(help="sampling temperature")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="nucleus sampling")] = 1.0,
+    max_tokens: Annotated[int, typer.Option(help="longest solution, in tokens")] = 1024,
+    step_end: Annotated[
+        str, typer.Option(help=r"text that ends a step; \n is a newline")
+    ] = r"\n\n",
+    seed: SeedOption = 0,
+    engine: EngineOption = "auto",
+) -> None:
+    """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
+    graded = read_graded_prompts(prompts)
+    try:
+        sampling = SamplingSettings(
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            step_end=step_end.replace(r"\n", "\n"),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(str(first["loc"][0]), first["input"], first["msg"]) from None
+    settings = Settings(model=model, verifier=verifier, answers=answers, sampling=sampling)
+    with progress("Sampling prompts", len(graded)) as done:
+        calibration = asyncio.run(
+            run_calibration(
+                graded,
+                settings,
+                out,
+                budgets=_numbers("budgets", budgets),
+                pilots=pilots,
+                n_bins=bins,
+                seed=seed,
+                engine=engine,
+                done=done,
+            )  # fmt: skip
+        )
+    console.print(render_table(calibration.table))
+    console.print(f"Wrote {out}. Next: ttc solve --artifact {out} --budget 16 'your prompt'")
+
+
+@app.command()
+@reports_errors
+def solve(
+    artifact: ArtifactOption,
+    budget: BudgetOption,
+    prompts: Annotated[list[str] | None, typer.Argument(help="prompts")] = None,
+    file: Annotated[Path | None, typer.Option(help="JSON lines with 'prompt'")] = None,
+    out: Annotated[Path | None, typer.Option(help="file for the answers; else stdout")] = None,
+    plan: Annotated[
+        str | None, typer.Option(help="one plan for all, as best_of_n:16 or beam_search:16:4")
+    ] = None,
+    seed: SeedOption = 0,
+    engine: EngineOption = "auto",
+) -> None:
+    """Answer prompts within a budget; JSON lines, each answer with its receipt."""
+    texts = [*(prompts or []), *(read_prompts(file) if file else [])]
+    if not texts:
+        raise InputError("prompts", texts, "give prompts on the command line, or --file")
+    fixed = None if plan is None else parse_plan(plan)
+
+    async def run() -> list[Result]:
+        loaded = Artifact.load(artifact)
+        loaded.policy.row(budget)
+        async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
+            solver = Solver(decoder, loaded.policy, loaded.predictor, seed, fixed)
+            with progress("Answering prompts", len(texts)) as done:
+                return await solver.solve_all(texts, budget, done)
+
+    lines = "".join(result.model_dump_json() + "\n" for result in asyncio.run(run()))
+    if out is None:
+        sys.stdout.write(lines)
+    else:
+        scratch = out.with_name(out.name + ".partial")
+        scratch.write_text(lines)
+        os.replace(scratch, out)
+
+
+@app.command()
+@reports_errors
+def explain(
+    artifact: ArtifactOption,
+    budget: BudgetOption,
+    prompt: Annotated[str, typer.Argument(help="the prompt")],
+    seed: SeedOption = 0,
+    engine: EngineOption = "auto",
+) -> None:
+    """Why a prompt gets the plan it gets: its pilots, what they say, and the bin's other choices."""
+
+    async def run() -> None:
+        loaded = Artifact.load(artifact)
+        row = loaded.policy.row(budget)
+        async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
+            solver = Solver(decoder, loaded.policy, loaded.predictor, seed)
+            started = solver.start(prompt)
+            pilots = await solver.pilots(started, budget)
+            decision = solver.decide(started, budget, pilots)
+        console.print(f"[bold]{decision.plan}[/bold], because {decision.why}.")
+        for pilot in pilots:
+            steps = " ".join(f"{score:.2f}" for score in pilot.step_scores)
+            console.print(f"  pilot answered {pilot.answer}; PRM after each step: {steps}")
+        if pilots:
+            features = pilot_features(len(started.prompt_ids), pilots)
+            moved = loaded.predictor.explain(features)
+            shown = Table(
+                "feature", "value", "moves log-odds by", title="What moved the prediction"
+            )
+            for (name, by), value in sorted(
+                zip(moved.items(), features, strict=True), key=lambda item: -abs(item[0][1])
+            )[:6]:
+                shown.add_row(name, f"{value:.3f}", f"{by:+.2f}")
+            console.print(shown)
+        bins = Table("bin", "pass@1 up to", "plan", "accuracy", title=f"Budget {row.budget}")
+        for number, cell in enumerate(row.cells):
+            upper = 1.0 if number == 0 else row.edges[number - 1]
+            bins.add_row(
+                f"{number + 1}" + (" <" if number == decision.bin else ""), f"{upper:.2f}",
+                str(cell.plan), f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
+            )  # fmt: skip
+        console.print(bins)
+
+    asyncio.run(run())
+
+
+@app.command()
+@reports_errors
+def demo(
+    prompts: Annotated[int, typer.Option(help="held-out test prompts")] = 200,
+    out: Annotated[Path, typer.Option(help="folder for demo.json and demo.png")] = Path("out"),
+    engine: EngineOption = "auto",
+) -> None:
+    """The whole path on the committed testbed: what allocation saves against best-of-N."""
+    root = Path(__file__).parent.parent
+    if not (root / "benchmarks" / "demo.py").is_file():
+        raise InputError("demo", str(root), "the demo's models lie in the repository; clone it")
+    sys.path.insert(0, str(root))
+    from benchmarks.demo import run_demo
+
+    run_demo(prompts, out, engine)
+
+
+def _numbers(field: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(field, text, "give whole numbers, comma-separated") from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,60 @@
+"""What the commands share: progress bars, tables and the way errors are shown."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from allocator.table import LookupTable
+
+# Answers go to standard output; everything for the eye goes to standard error.
+console = Console(stderr=True)
+
+
+class RateColumn(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s")
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[object], None]]:
+    """A progress bar with rate and time left; yields what to call as each item is done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda _: bars.advance(task)
+
+
+def render_table(table: LookupTable) -> Table:
+    """A lookup table for the eye: a row a budget, a column a bin, easiest first."""
+    columns = max(len(row.cells) for row in table.rows)
+    shown = Table(title=f"Plan by budget and bin ({table.difficulty} difficulty, 1 the easiest)")
+    for head in ("budget", "pilots", *(f"bin {i + 1}" for i in range(columns))):
+        shown.add_column(head)
+    for row in table.rows:
+        cells = [f"{c.plan}\n{c.accuracy:.0%} [{c.low:.0%}, {c.high:.0%}]" for c in row.cells]
+        shown.add_row(str(row.budget), str(row.pilots), *cells)
+    return shown

@@ -1,0 +1,59 @@
+"""Choosing on one fold and reporting on the other; intervals over prompts (section 3.2)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOOTSTRAP_DRAWS = 2000
+
+
+def choose(correct: NDArray[np.float64], costs: Sequence[float], prompts: NDArray[np.int64]) -> int:
+    """The cheapest plan that is not clearly worse than the most accurate one.
+
+    Clearly worse: its paired deficit to the most accurate plan is over one standard error of that
+    deficit (the one-standard-error rule), prompts being the independent units.
+
+    Args:
+        correct: shape (plans, entries); an entry is one replicate of a prompt.
+        costs: generations of each plan.
+        prompts: which prompt each entry belongs to, shape (entries,).
+
+    Returns:
+        Index of the chosen plan.
+    """
+    best = int(np.lexsort((np.asarray(costs), -correct.mean(axis=1)))[0])
+    _, unit = np.unique(prompts, return_inverse=True)
+    for plan in np.argsort(costs, kind="stable"):
+        deficit = correct[best] - correct[plan]
+        sums = np.bincount(unit, deficit - deficit.mean())
+        error = float(np.sqrt(np.sum(sums**2))) / len(deficit)
+        if deficit.mean() <= error:
+            return int(plan)
+    return best
+
+
+def fold_of(prompts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The fold, 0 or 1, of each entry: all entries of a prompt fall together."""
+    return prompts % 2
+
+
+def mean_interval(
+    values: NDArray[np.float64], prompts: NDArray[np.int64], seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean with a 95% percentile bootstrap interval over prompts.
+
+    Args:
+        values: shape (entries,).
+        prompts: which prompt each entry belongs to, shape (entries,).
+        seed: seed of the resampling.
+
+    Returns:
+        Mean, low and high.
+    """
+    _, unit = np.unique(prompts, return_inverse=True)
+    sums, counts = np.bincount(unit, values), np.bincount(unit)
+    draws = np.random.default_rng(seed).integers(len(sums), size=(BOOTSTRAP_DRAWS, len(sums)))
+    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)

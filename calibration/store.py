@@ -1,0 +1,110 @@
+"""Sampled records as Parquet, one row a sample."""
+
+import os
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from calibration.collect import PromptRecord, Run
+from predictors.sample import Sample
+
+SCHEMA = pa.schema(
+    [
+        ("prompt", pa.string()),
+        ("gold", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("strategy", pa.string()),
+        ("n", pa.int32()),
+        ("beam_width", pa.int32()),
+        ("run_sampled_tokens", pa.int64()),
+        ("steps", pa.list_(pa.list_(pa.int32()))),
+        ("text", pa.string()),
+        ("answer", pa.string()),
+        ("step_scores", pa.list_(pa.float32())),
+        ("logprob", pa.float32()),
+        ("ended", pa.bool_()),
+        ("correct", pa.bool_()),
+    ]
+)
+
+
+def write_records(records: Sequence[PromptRecord], path: Path) -> None:
+    """Write records; the file appears whole or not at all."""
+    rows = [row for record in records for row in _rows(record)]
+    scratch = path.with_suffix(".partial")
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), scratch, compression="zstd")
+    os.replace(scratch, path)
+
+
+def read_records(path: Path) -> list[PromptRecord]:
+    """Read records back, in the order written.
+
+    Raises:
+        InputError: no such file, or not one of these.
+    """
+    try:
+        rows = pq.read_table(path, schema=SCHEMA).to_pylist()
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise InputError(
+            "samples", str(path), f"no sample store; collect again ({error})"
+        ) from None
+    records = []
+    for (prompt, gold), of_prompt in groupby(rows, key=lambda r: (r["prompt"], r["gold"])):
+        runs: dict[Plan, Run] = {}
+        width = 0
+        for (strategy, n, beam_width), of_run in groupby(
+            of_prompt, key=lambda r: (r["strategy"], r["n"], r["beam_width"])
+        ):
+            listed = list(of_run)
+            width = listed[0]["prompt_tokens"]
+            plan = Plan(strategy=strategy, n=n, beam_width=beam_width)
+            runs[plan] = Run(
+                tuple(_sample(row) for row in listed),
+                tuple(row["correct"] for row in listed),
+                listed[0]["run_sampled_tokens"],
+            )
+        independent = next(plan for plan in runs if plan.strategy == "best_of_n")
+        first = runs.pop(independent)
+        records.append(PromptRecord(prompt, gold, width, first, runs))
+    return records
+
+
+def _rows(record: PromptRecord) -> list[dict[str, Any]]:
+    independent = Plan(strategy="best_of_n", n=len(record.independent.samples))
+    return [
+        {
+            "prompt": record.prompt,
+            "gold": record.gold,
+            "prompt_tokens": record.prompt_tokens,
+            "strategy": plan.strategy,
+            "n": plan.n,
+            "beam_width": plan.beam_width,
+            "run_sampled_tokens": run.sampled_tokens,
+            "steps": sample.steps,
+            "text": sample.text,
+            "answer": sample.answer,
+            "step_scores": sample.step_scores,
+            "logprob": sample.logprob,
+            "ended": sample.ended,
+            "correct": correct,
+        }
+        for plan, run in [(independent, record.independent), *record.searches.items()]
+        for sample, correct in zip(run.samples, run.correct, strict=True)
+    ]
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    return Sample(
+        steps=tuple(tuple(step) for step in row["steps"]),
+        text=row["text"],
+        answer=row["answer"],
+        step_scores=tuple(row["step_scores"]),
+        logprob=row["logprob"],
+        ended=row["ended"],
+    )

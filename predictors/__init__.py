@@ -1,0 +1,1 @@
+"""Difficulty: from a few PRM-scored pilot samples to an expected pass@1."""

@@ -1,0 +1,1 @@
+"""Run a plan on a real model: engines, verifiers, search strategies, selection, receipts."""

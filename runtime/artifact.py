@@ -1,0 +1,146 @@
+"""The artifact folder that calibration writes and everything else reads.
+
+settings.json       models, answers and sampling it was made with
+table.json          the lookup table over predicted difficulty: what the policy uses
+oracle_table.json   the same over oracle difficulty: the paper's bound, for benchmarks
+predictor.txt       the difficulty predictor, in LightGBM's text format
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from allocator.errors import InputError
+from allocator.policy import Policy
+from allocator.table import Fingerprint, LookupTable
+from predictors.learned import DifficultyPredictor
+from runtime.answers import answers_for
+from runtime.engine import SamplingSettings
+from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
+from runtime.prompt_run import Decoder
+from runtime.steps import StepSplitter
+from runtime.verifiers.token_classification import TokenClassificationPRM
+
+SETTINGS, TABLE, ORACLE_TABLE, PREDICTOR = (
+    "settings.json",
+    "table.json",
+    "oracle_table.json",
+    "predictor.txt",
+)
+
+
+class Settings(BaseModel):
+    """What an artifact was calibrated with.
+
+    Attributes:
+        model: hub name or folder of the language model. A relative folder counts from the
+            artifact's own.
+        verifier: the same for the PRM.
+        answers: how answers are read, see `runtime.answers.answers_for`.
+        sampling: how solutions are sampled.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    verifier: str
+    answers: str
+    sampling: SamplingSettings
+
+    def fingerprint(self, base: Path) -> Fingerprint:
+        """Hashes of the models and the settings; relative model folders count from `base`."""
+        return Fingerprint(
+            model=model_fingerprint(self.folder(base, "model")),
+            verifier=model_fingerprint(self.folder(base, "verifier")),
+            answers=self.answers,
+            sampling=self.sampling.model_dump(),
+        )
+
+    def folder(self, base: Path, which: str) -> Path:
+        """The folder of ``model`` or ``verifier``.
+
+        Raises:
+            InputError: it is not to be found.
+        """
+        name = str(getattr(self, which))
+        beside = base / name
+        return resolve_model(str(beside) if beside.is_dir() else name, which)
+
+    def relative_to(self, base: Path) -> "Settings":
+        """The same with local model folders written as seen from `base`."""
+        local = {
+            which: os.path.relpath(name, base)
+            for which in ("model", "verifier")
+            if Path(name := getattr(self, which)).is_dir()
+        }
+        return self.model_copy(update=local)
+
+
+@asynccontextmanager
+async def open_decoder(
+    settings: Settings, base: Path, engine: EngineName = "auto"
+) -> AsyncIterator[Decoder]:
+    """The models of `settings`, loaded, for as long as the block lasts.
+
+    Raises:
+        InputError: a model that cannot be found or loaded, or answers that cannot be read.
+    """
+    answers = answers_for(settings.answers)
+    model, verifier_folder = settings.folder(base, "model"), settings.folder(base, "verifier")
+    with open_engine(model, engine) as opened:
+        verifier = TokenClassificationPRM(verifier_folder, opened.tokenizer)
+        try:
+            splitter = StepSplitter(opened.tokenizer, settings.sampling.step_end)
+            yield Decoder(opened, verifier, answers, settings.sampling, splitter)
+        finally:
+            verifier.close()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A calibrated artifact, read back and checked."""
+
+    folder: Path
+    settings: Settings
+    policy: Policy
+    predictor: DifficultyPredictor
+
+    @classmethod
+    def load(cls, folder: Path) -> "Artifact":
+        """Read an artifact and check that it belongs to the models it names.
+
+        Raises:
+            InputError: missing or damaged, or the models have changed since calibration.
+        """
+        settings = load_settings(folder)
+        table = LookupTable.load(folder / TABLE)
+        found = settings.fingerprint(folder)
+        for name in Fingerprint.model_fields:
+            if getattr(found, name) != getattr(table.fingerprint, name):
+                raise InputError(
+                    f"artifact {name}", getattr(found, name),
+                    f"{folder} was calibrated with {getattr(table.fingerprint, name)!r}; "
+                    "use that one, or run ttc calibrate for this one",
+                )  # fmt: skip
+        return cls(folder, settings, Policy(table), DifficultyPredictor.load(folder / PREDICTOR))
+
+
+def load_settings(folder: Path) -> Settings:
+    """An artifact's settings.
+
+    Raises:
+        InputError: no artifact there, or a damaged one.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        raise InputError(
+            "artifact", str(folder), f"it has no {SETTINGS}; make one with ttc calibrate"
+        )
+    try:
+        return Settings.model_validate_json(path.read_text())
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise InputError("artifact", str(path), f"damaged; calibrate again ({error})") from None

@@ -1,0 +1,63 @@
+"""Requests from many coroutines, gathered into batches for a model that wants them together."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class MicroBatcher(Generic[Item, Result]):
+    """Runs a batch function in a thread of its own over whatever has gathered.
+
+    While a batch runs, the next one gathers. A batch starts as soon as the thread is free, after
+    a short wait that lets requests of the same moment arrive together.
+
+    Args:
+        run: takes a list of items, returns as many results. Runs in one thread.
+        max_items: the largest batch.
+        latency: seconds the first request of a batch waits for company.
+    """
+
+    def __init__(
+        self, run: Callable[[list[Item]], list[Result]], max_items: int, latency: float = 0.002
+    ) -> None:
+        self._run, self._max_items, self._latency = run, max_items, latency
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._worker: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Result:
+        """The item's result. An error in the batch function reaches every request of the batch."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            await asyncio.sleep(self._latency)
+            batch, self._waiting = (
+                self._waiting[: self._max_items],
+                self._waiting[self._max_items :],
+            )
+            batch = [(item, future) for item, future in batch if not future.cancelled()]
+            if not batch:
+                continue
+            try:
+                results = await loop.run_in_executor(self._thread, self._run, [i for i, _ in batch])
+            except Exception as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)

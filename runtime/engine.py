@@ -1,0 +1,115 @@
+"""The engine protocol: a language model that continues token ids. Token ids only, never text.
+
+A continuation is passed back as the very ids that were sampled, so nothing is re-tokenised
+between the rounds of a search and an engine's prefix cache always fits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from allocator.errors import InputError
+
+
+class SamplingSettings(BaseModel):
+    """How solutions are sampled. Part of a table's fingerprint.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_p: nucleus sampling; 1 samples from the whole distribution.
+        max_tokens: the longest solution, in tokens, all its steps together.
+        step_end: the text that ends a solution step; the PRM is read there.
+        max_steps: rounds of search at most (the paper's 40).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=1024, ge=1)
+    step_end: str = Field(default="\n\n", min_length=1)
+    max_steps: int = Field(default=40, ge=1)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Tokens sampled after a prefix, the stop or end-of-sequence token among them.
+
+    Attributes:
+        token_ids: sampled ids.
+        text: the same as text, without end-of-sequence tokens.
+        logprob: summed natural log-probability of the sampled tokens.
+        ended: whether the model itself ended the solution (not a step's end, not the limit).
+    """
+
+    token_ids: tuple[int, ...]
+    text: str
+    logprob: float
+    ended: bool
+
+
+class Engine(Protocol):
+    """A language model. `complete` may be called by many coroutines at once; that is the point."""
+
+    tokenizer: Any
+    context_length: int
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: str | None = None,
+    ) -> Completion:
+        """Sample one continuation of `token_ids`.
+
+        Args:
+            token_ids: the prompt and what has been sampled so far.
+            settings: temperature and top-p.
+            max_tokens: the most tokens to sample.
+            seed: the same seed samples the same, whatever runs beside it.
+            stop: stop after this text, which stays part of the completion.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the model. Calling it twice is fine."""
+        ...
+
+
+def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
+    """A prompt's token ids: through the model's chat template where it has one.
+
+    Raises:
+        InputError: an empty prompt, or one that leaves no room in the context.
+    """
+    if not text.strip():
+        raise InputError("prompt", text, "the prompt is empty; give it some text")
+    if engine.tokenizer.chat_template:
+        ids = engine.tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
+        )
+    else:
+        ids = engine.tokenizer.encode(text)
+    if len(ids) >= engine.context_length:
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise InputError(
+            "prompt",
+            shown,
+            f"{len(ids)} tokens leave no room in the context of {engine.context_length}; shorten it",
+        )
+    return tuple(ids)
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from a path such as (run seed, prompt, "sample", 3), stable across runs."""
+    words = [
+        int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in parts
+    ]
+    low, high = np.random.SeedSequence(words).generate_state(2, np.uint32)
+    return (int(high) << 31 | int(low)) & (2**63 - 1)

@@ -1,0 +1,1 @@
+"""Engines, each a thin adapter. Heavy imports happen only inside the one that needs them."""

@@ -1,0 +1,89 @@
+"""Choosing and opening an engine."""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from allocator.errors import InputError
+from runtime.engine import Engine
+
+EngineName = Literal["auto", "vllm", "transformers"]
+
+
+def resolve_model(name: str, field: str = "model") -> Path:
+    """The folder of a model: a local one, or a hub model, downloaded if it has to be.
+
+    Raises:
+        InputError: neither a folder with a config.json nor a hub model that can be reached.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(
+                field, name, "the folder has no config.json; give a Hugging Face model folder"
+            )
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            field, name, f"no such folder, and not on the hub either ({error})"
+        ) from None
+
+
+def model_fingerprint(folder: Path) -> str:
+    """A short hash of a model's configuration, tokenizer and weights.
+
+    Weight files over 32 MiB are read at their head and tail only: enough to tell two models
+    apart, and quick for large ones.
+    """
+    digest, edge = hashlib.sha256(), 16 * 2**20
+    config = json.loads((folder / "config.json").read_text())
+    # Version stamps change when a file is saved again; the model does not.
+    config.pop("transformers_version", None)
+    digest.update(json.dumps(config, sort_keys=True).encode())
+    for path in sorted([*folder.glob("tokenizer.json"), *folder.glob("*.safetensors")]):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            if size <= 2 * edge:
+                digest.update(file.read())
+            else:
+                digest.update(file.read(edge))
+                file.seek(size - edge)
+                digest.update(file.read())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def open_engine(model: Path, name: EngineName = "auto") -> Iterator[Engine]:
+    """An engine for as long as the block lasts: vLLM where it is installed, else transformers.
+
+    Must be opened inside the event loop that will use it.
+
+    Raises:
+        InputError: vLLM was asked for by name and is not installed.
+    """
+    installed = importlib.util.find_spec("vllm") is not None
+    if name == "vllm" and not installed:
+        raise InputError("engine", name, "vLLM is not installed; pip install 'ttc-allocator[vllm]'")
+    engine: Engine
+    if name == "transformers" or not installed:
+        from runtime.engines.transformers import TransformersEngine
+
+        engine = TransformersEngine(model)
+    else:
+        from runtime.engines.vllm import VLLMEngine
+
+        engine = VLLMEngine(model)
+    try:
+        yield engine
+    finally:
+        engine.close()

@@ -1,0 +1,142 @@
+"""Hugging Face transformers, batched: the embedded default where vLLM is not installed.
+
+Requests of many coroutines are gathered and decoded together, left-padded, with one key-value
+cache. Rows that have ended are dropped from the batch as it shrinks. Each row draws its random
+numbers from its own seed, so a request samples the same alone and in company.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+
+from allocator.errors import InputError
+from runtime.batching import MicroBatcher
+from runtime.engine import Completion, SamplingSettings
+from runtime.steps import StepSplitter
+
+
+@dataclass
+class _Row:
+    """One request as it decodes."""
+
+    prompt: list[int]
+    settings: SamplingSettings
+    max_tokens: int
+    stop: StepSplitter | None
+    uniforms: torch.Tensor  # shape (max_tokens,)
+    sampled: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    ended: bool = False
+    done: bool = False
+
+
+class TransformersEngine:
+    """A causal language model through transformers, on a GPU where there is one.
+
+    Args:
+        model: a Hugging Face model folder.
+        max_batch: sequences decoded at once.
+
+    Raises:
+        InputError: transformers cannot load the model as a causal language model.
+    """
+
+    def __init__(self, model: Path, *, max_batch: int = 256) -> None:
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(model)
+            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+        except (ValueError, OSError) as error:
+            raise InputError(
+                "model", str(model), f"transformers cannot load it: {error}"
+            ) from error
+        self._model.to(self._device).eval()
+        self.context_length: int = self._model.config.max_position_embeddings
+        eos = self._model.generation_config.eos_token_id
+        self._eos = set(eos) if isinstance(eos, list) else {eos}
+        self._stops: dict[str, StepSplitter] = {}
+        self._batcher: MicroBatcher[_Row, Completion] = MicroBatcher(self._decode, max_batch)
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: str | None = None,
+    ) -> Completion:
+        """Sample one continuation; see `runtime.engine.Engine.complete`."""
+        if stop is not None and stop not in self._stops:
+            self._stops[stop] = StepSplitter(self.tokenizer, stop)
+        uniforms = torch.rand(max_tokens, generator=torch.Generator().manual_seed(seed))
+        splitter = None if stop is None else self._stops[stop]
+        return await self._batcher.submit(
+            _Row(list(token_ids), settings, max_tokens, splitter, uniforms)
+        )
+
+    @torch.inference_mode()
+    def _decode(self, rows: list[_Row]) -> list[Completion]:
+        active, cache = list(rows), DynamicCache(config=self._model.config)
+        width = max(len(row.prompt) for row in rows)
+        padded = [[0] * (width - len(row.prompt)) + row.prompt for row in rows]
+        mask = torch.tensor([[0] * (width - len(r.prompt)) + [1] * len(r.prompt) for r in rows])
+        inputs, mask = torch.tensor(padded).to(self._device), mask.to(self._device)
+        while active:
+            positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
+            logits = self._model(
+                input_ids=inputs, attention_mask=mask, position_ids=positions,
+                past_key_values=cache, use_cache=True, logits_to_keep=1,
+            ).logits[:, -1].float()  # fmt: skip
+            tokens, logprobs = _sample(logits, active)
+            for row, token, logprob in zip(active, tokens.tolist(), logprobs.tolist(), strict=True):
+                self._advance(row, token, logprob)
+            keep = [i for i, row in enumerate(active) if not row.done]
+            if len(keep) < len(active):
+                chosen = torch.tensor(keep, dtype=torch.long, device=self._device)
+                cache.batch_select_indices(chosen)
+                tokens, mask = tokens[chosen], mask[chosen]
+                active = [active[i] for i in keep]
+            inputs = tokens[:, None]
+            mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
+        return [
+            Completion(
+                token_ids=tuple(row.sampled),
+                text=self.tokenizer.decode(row.sampled, skip_special_tokens=True),
+                logprob=row.logprob,
+                ended=row.ended,
+            )
+            for row in rows
+        ]
+
+    def _advance(self, row: _Row, token: int, logprob: float) -> None:
+        row.sampled.append(token)
+        row.logprob += logprob
+        row.ended = token in self._eos
+        stopped = row.stop is not None and row.stop.ends_step(row.sampled)
+        row.done = row.ended or stopped or len(row.sampled) == row.max_tokens
+
+    def close(self) -> None:
+        """Stop the decoding thread."""
+        self._batcher.close()
+
+
+def _sample(logits: torch.Tensor, rows: list[_Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    """One token a row by inverse transform sampling, and its log-probability at temperature 1."""
+    uniform = torch.stack([row.uniforms[len(row.sampled)] for row in rows]).to(logits.device)
+    temperature = torch.tensor([row.settings.temperature for row in rows], device=logits.device)
+    top_p = torch.tensor([row.settings.top_p for row in rows], device=logits.device)
+    warm = (logits / temperature.clamp(min=1e-5)[:, None]).softmax(-1)
+    # Likeliest first: the nucleus is then a prefix, and at temperature 0 it is the argmax alone.
+    ordered, order = warm.sort(-1, descending=True)
+    before = ordered.cumsum(-1) - ordered
+    ordered = ordered.where(before < top_p[:, None], 0)
+    cumulative = ordered.cumsum(-1)
+    rank = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(-1)
+    tokens = order.gather(-1, rank.clamp(max=logits.shape[-1] - 1)[:, None])
+    return tokens[:, 0], logits.log_softmax(-1).gather(-1, tokens)[:, 0]

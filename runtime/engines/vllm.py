@@ -1,0 +1,88 @@
+"""vLLM in process: its asynchronous engine, with continuous batching and prefix caching."""
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from allocator.errors import InputError
+from runtime.engine import Completion, SamplingSettings
+
+
+class VLLMEngine:
+    """vLLM's asynchronous engine on one model.
+
+    Open it inside a running event loop, and use it from that loop only.
+
+    Args:
+        model: a Hugging Face model folder.
+        max_num_seqs: sequences decoded at once.
+        engine_args: further arguments of vLLM's AsyncEngineArgs, for example
+            ``tensor_parallel_size``.
+
+    Raises:
+        InputError: vLLM cannot serve the model; the message is vLLM's own.
+    """
+
+    def __init__(self, model: Path, *, max_num_seqs: int = 256, **engine_args: Any) -> None:
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        from vllm.platforms import current_platform
+        from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
+
+        defaults: dict[str, Any] = {"enable_prefix_caching": True, "disable_log_stats": True}
+        if current_platform.is_cpu():
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+            # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for
+            # short prompts share no prefix at the default size.
+            defaults |= {"enforce_eager": True, "dtype": "float32", "block_size": 32}
+        try:
+            self._engine = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(
+                    model=str(model), max_num_seqs=max_num_seqs, **(defaults | engine_args)
+                )
+            )
+        except (ValueError, RuntimeError) as error:
+            raise InputError("model", str(model), f"vLLM cannot serve it: {error}") from error
+        self.tokenizer: Any = self._engine.get_tokenizer()
+        self.context_length: int = self._engine.model_config.max_model_len
+        self._request_ids = itertools.count()
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: str | None = None,
+    ) -> Completion:
+        """Sample one continuation; see `runtime.engine.Engine.complete`."""
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        params = SamplingParams(
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_tokens=max_tokens,
+            seed=seed,
+            stop=stop,
+            include_stop_str_in_output=True,
+            logprobs=0,  # the sampled token's own, for cumulative_logprob
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        stream = self._engine.generate(
+            TokensPrompt(prompt_token_ids=list(token_ids)), params, str(next(self._request_ids))
+        )
+        async for output in stream:
+            final = output.outputs[0]
+        return Completion(
+            token_ids=tuple(final.token_ids),
+            text=final.text,
+            logprob=float(final.cumulative_logprob),
+            ended=final.finish_reason == "stop" and final.stop_reason != stop,
+        )
+
+    def close(self) -> None:
+        """Stop the engine's processes."""
+        self._engine.shutdown()

@@ -1,0 +1,188 @@
+"""The policy at work: pilots, difficulty, bin, plan, search, answer, and the receipt for it all."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from pydantic import BaseModel
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from allocator.policy import Policy
+from predictors.features import pilot_features
+from predictors.learned import DifficultyPredictor
+from predictors.sample import Sample
+from runtime.concurrency import bounded
+from runtime.engine import encode_prompt
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.selection import select
+from runtime.strategies import STRATEGIES
+
+# Prompts worked on at once: enough to fill an engine of 256 sequences, few enough that a long
+# file of prompts does not lie in the engine's queue all at once.
+PROMPTS_IN_FLIGHT = 64
+
+
+class Receipt(BaseModel):
+    """What was done for one prompt, what it cost, and why.
+
+    Attributes:
+        budget: generations the prompt was allowed.
+        predicted_pass_at_1: predicted difficulty; None where the budget takes no pilots.
+        bin: difficulty bin, 0 the easiest; None where the budget takes no pilots.
+        bins: how many bins there are.
+        plan: the plan that was run.
+        why: the reason, in a sentence.
+        generations: complete solutions sampled, pilots included.
+        sampled_tokens: tokens the language model sampled, pilots included.
+        verifier_tokens: tokens the verifier read.
+        seconds: wall time from the first pilot to the answer.
+    """
+
+    budget: int
+    predicted_pass_at_1: float | None
+    bin: int | None
+    bins: int
+    plan: Plan
+    why: str
+    generations: int
+    sampled_tokens: int
+    verifier_tokens: int
+    seconds: float
+
+
+class Result(BaseModel):
+    """An answered prompt."""
+
+    prompt: str
+    answer: str | None
+    solution: str
+    score: float
+    receipt: Receipt
+
+
+class Decision(BaseModel):
+    """The policy's choice for one prompt, before the plan is run."""
+
+    predicted_pass_at_1: float | None
+    bin: int | None
+    bins: int
+    plan: Plan
+    why: str
+
+
+class Solver:
+    """Answers prompts, each with the plan its difficulty deserves (section 3).
+
+    Args:
+        decoder: models and settings.
+        policy: the calibrated table.
+        predictor: the difficulty predictor.
+        seed: with the prompt, determines every sample.
+        fixed: one plan for every prompt, in place of the policy's; takes no pilots.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        policy: Policy,
+        predictor: DifficultyPredictor,
+        seed: int = 0,
+        fixed: Plan | None = None,
+    ) -> None:
+        self.decoder, self.policy, self.predictor = decoder, policy, predictor
+        self.seed, self.fixed = seed, fixed
+
+    def start(self, prompt: str) -> PromptRun:
+        """A prompt, encoded.
+
+        Raises:
+            InputError: an empty prompt, or one longer than the context.
+        """
+        return PromptRun(self.decoder, encode_prompt(self.decoder.engine, prompt), self.seed)
+
+    def decide(self, run: PromptRun, budget: int, pilots: Sequence[Sample]) -> Decision:
+        """Difficulty, bin and plan of a prompt whose pilots have been sampled."""
+        if self.fixed is not None:
+            return Decision(
+                predicted_pass_at_1=None, bin=None, bins=1, plan=self.fixed, why="it was asked for"
+            )
+        row = self.policy.row(budget)
+        if not row.pilots:
+            why = f"a budget of {budget} is too small to pay for pilots: one plan for every prompt"
+            return Decision(
+                predicted_pass_at_1=None, bin=None, bins=1, plan=row.cells[0].plan, why=why
+            )
+        features = pilot_features(len(run.prompt_ids), pilots)
+        difficulty = float(self.predictor.predict(features[None])[0])
+        bins, plans = self.policy.plans(budget, [difficulty])
+        number, plan, cell = int(bins[0]), plans[0], row.cells[int(bins[0])]
+        why = (
+            f"{row.pilots} pilots predict pass@1 {difficulty:.2f}: bin {number + 1} of "
+            f"{len(row.cells)}, where {plan} was right for {cell.accuracy:.0%} "
+            f"[{cell.low:.0%}, {cell.high:.0%}] of {cell.prompts} calibration prompts"
+        )
+        return Decision(
+            predicted_pass_at_1=difficulty, bin=number, bins=len(row.cells), plan=plan, why=why
+        )
+
+    async def pilots(self, run: PromptRun, budget: int) -> list[Sample]:
+        """The pilot samples a budget pays for, their equal answers written equally."""
+        count = 0 if self.fixed is not None else self.policy.row(budget).pilots
+        return run.unify(await run.samples(0, count))
+
+    async def solve(self, prompt: str, budget: int) -> Result:
+        """Answer one prompt within a budget of generations.
+
+        Raises:
+            InputError: a budget below the least calibrated one, or a prompt that does not fit.
+        """
+        started = time.perf_counter()
+        run = self.start(prompt)
+        pilots = await self.pilots(run, budget)
+        decision = self.decide(run, budget, pilots)
+        samples = await STRATEGIES[decision.plan.strategy](run, decision.plan, pilots)
+        chosen = select(run.unify(samples))
+        receipt = Receipt(
+            budget=budget,
+            **decision.model_dump(exclude={"plan"}),
+            plan=decision.plan,
+            generations=run.cost.generations,
+            sampled_tokens=run.cost.sampled_tokens,
+            verifier_tokens=run.cost.verifier_tokens,
+            seconds=round(time.perf_counter() - started, 3),
+        )
+        return Result(
+            prompt=prompt,
+            answer=chosen.answer,
+            solution=chosen.text,
+            score=chosen.score,
+            receipt=receipt,
+        )
+
+    async def solve_all(
+        self, prompts: Sequence[str], budget: int, done: Callable[[Result], None] = lambda _: None
+    ) -> list[Result]:
+        """Answer many prompts at once, in the engine's own continuous batch.
+
+        Every prompt is checked before the first is worked on.
+
+        Args:
+            prompts: prompts, answered in this order.
+            budget: generations each may cost.
+            done: called with each result as it comes.
+
+        Raises:
+            InputError: as `solve`; or no prompts.
+        """
+        if not prompts:
+            raise InputError("prompts", [], "give at least one prompt")
+        self.policy.row(budget)
+        if self.fixed is not None and self.fixed.cost(0) > budget:
+            raise InputError(
+                "budget", budget, f"{self.fixed} costs {self.fixed.cost(0)}; allow that"
+            )
+        for prompt in prompts:
+            self.start(prompt)
+        return await bounded(
+            lambda prompt: self.solve(prompt, budget), prompts, PROMPTS_IN_FLIGHT, done
+        )

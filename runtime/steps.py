@@ -1,0 +1,38 @@
+"""Where solution steps end, in token ids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+class StepSplitter:
+    """Finds the tokens with which a text such as a newline is completed.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        step_end: the text that ends a step; it may span tokens.
+    """
+
+    def __init__(self, tokenizer: Any, step_end: str) -> None:
+        self.step_end = step_end
+        self._tokenizer = tokenizer
+        vocabulary = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+        # Only these tokens can complete a step's end; nothing else is ever decoded.
+        self._candidate = np.array([step_end[-1] in text for text in vocabulary])
+
+    def ends_step(self, token_ids: Sequence[int]) -> bool:
+        """Whether the last of a step's tokens completes the step's end."""
+        if not self._candidate[token_ids[-1]]:
+            return False
+        # As many tokens as the mark has characters suffice to hold it.
+        return self.step_end in self._tokenizer.decode(token_ids[-len(self.step_end) :])
+
+    def split(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """A solution's tokens as steps; the last step is what follows the last mark."""
+        steps, start = [], 0
+        for end in range(1, len(token_ids) + 1):
+            if end == len(token_ids) or self.ends_step(token_ids[start:end]):
+                steps.append(tuple(token_ids[start:end]))
+                start = end
+        return steps

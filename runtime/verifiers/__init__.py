@@ -1,0 +1,1 @@
+"""Verifiers: implementations of `runtime.verifier.Verifier`."""

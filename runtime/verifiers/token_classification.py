@@ -1,0 +1,104 @@
+"""PRMs that classify tokens: the prediction is read at the last token of every step.
+
+One label is read through a sigmoid (the testbed's PRM); of two labels, the second one's softmax
+probability is the score (the convention of Qwen2.5-Math-PRM).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+from allocator.errors import InputError
+from runtime.batching import MicroBatcher
+
+# Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.
+MAX_SEQUENCES = 1024
+MAX_TOKENS = 8192
+
+_Request = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, positions to read
+
+
+class TokenClassificationPRM:
+    """A token-classification PRM that shares the language model's tokens.
+
+    Args:
+        model: a Hugging Face model folder.
+        tokenizer: the language model's tokenizer, which the verifier must share.
+
+    Raises:
+        InputError: not a token classifier with one or two labels, or another vocabulary.
+    """
+
+    def __init__(self, model: Path, tokenizer: Any) -> None:
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
+        try:
+            own = AutoTokenizer.from_pretrained(model)
+            self._model = AutoModelForTokenClassification.from_pretrained(model, dtype=dtype)
+        except (ValueError, OSError) as error:
+            raise InputError(
+                "verifier", str(model), f"transformers cannot load it: {error}"
+            ) from error
+        if own.get_vocab() != tokenizer.get_vocab():
+            raise InputError(
+                "verifier", str(model),
+                "its vocabulary is not the language model's; choose a verifier of the same family",
+            )  # fmt: skip
+        if self._model.config.num_labels > 2:
+            raise InputError(
+                "verifier", str(model),
+                f"it has {self._model.config.num_labels} labels; a PRM has one or two",
+            )  # fmt: skip
+        self._model.to(self._device).eval()
+        self._name = str(model)
+        self._batcher: MicroBatcher[_Request, tuple[float, ...]] = MicroBatcher(
+            self._score_batch, MAX_SEQUENCES
+        )
+
+    async def score(
+        self, prompt_ids: Sequence[int], steps: Sequence[tuple[int, ...]]
+    ) -> tuple[float, ...]:
+        """Score every step; see `runtime.verifier.Verifier.score`."""
+        ids, positions = list(prompt_ids), []
+        for step in steps:
+            ids.extend(step)
+            positions.append(len(ids) - 1)
+        scores = await self._batcher.submit((tuple(ids), tuple(positions)))
+        if any(score != score for score in scores):
+            raise InputError(
+                "verifier", self._name,
+                "it returned NaN; check its weights, or load it in float32",
+            )  # fmt: skip
+        return scores
+
+    def _score_batch(self, requests: list[_Request]) -> list[tuple[float, ...]]:
+        # Beams often hold the same text: each distinct request is scored once. Sorted by length,
+        # the passes carry little padding.
+        results: dict[_Request, tuple[float, ...]] = {}
+        distinct = sorted(set(requests), key=lambda request: len(request[0]))
+        while distinct:
+            count = max(1, MAX_TOKENS // len(distinct[-1][0]))
+            part, distinct = distinct[-count:], distinct[:-count]
+            results.update(zip(part, self._forward(part), strict=True))
+        return [results[request] for request in requests]
+
+    @torch.inference_mode()
+    def _forward(self, requests: list[_Request]) -> list[tuple[float, ...]]:
+        width = len(requests[-1][0])
+        ids = torch.tensor([list(r[0]) + [0] * (width - len(r[0])) for r in requests])
+        # Padding follows every position that is read, so causal attention needs no mask for it.
+        logits = self._model(input_ids=ids.to(self._device)).logits.float()
+        if logits.shape[-1] == 1:
+            scores = logits[..., 0].sigmoid()
+        else:
+            scores = logits.softmax(-1)[..., 1]
+        return [
+            tuple(row[list(r[1])].tolist()) for row, r in zip(scores.cpu(), requests, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Stop the scoring thread."""
+        self._batcher.close()
