@@ -60,9 +60,8 @@ async def calibrate(
     here = Path()
     fingerprint = settings.fingerprint(here)
     async with open_decoder(settings, here, engine) as decoder:
-        records = await collect(
-            decoder, prompts, max(budgets), searches_needed(budgets, pilots), seed, done
-        )
+        searches = searches_needed(budgets, pilots)
+        records = await collect(decoder, prompts, max(budgets), lambda *_: searches, seed, done)
     calibration = fit(Replay(records), budgets, pilots, n_bins, fingerprint)
 
     scratch = out.with_name(out.name + ".partial")

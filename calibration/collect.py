@@ -41,6 +41,12 @@ class PromptRecord:
     independent: Run
     searches: dict[Plan, Run]
 
+    @classmethod
+    def unsearched(cls, prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> "PromptRecord":
+        """A record of ungraded independent solutions alone: enough to read features from."""
+        tokens = sum(sample.tokens for sample in drawn)
+        return cls(prompt, "", prompt_tokens, Run(tuple(drawn), (), tokens), {})
+
     @property
     def pass_at_1(self) -> float:
         """Oracle difficulty: share of independent solutions that are correct."""
@@ -51,7 +57,7 @@ async def collect(
     decoder: Decoder,
     prompts: Sequence[tuple[str, str]],
     samples: int,
-    searches: Sequence[Plan],
+    searches: Callable[[str, int, Sequence[Sample]], Sequence[Plan]],
     seed: int,
     done: Callable[[PromptRecord], None] = lambda _: None,
 ) -> list[PromptRecord]:
@@ -61,7 +67,8 @@ async def collect(
         decoder: models and settings.
         prompts: (prompt, gold answer) pairs.
         samples: independent solutions a prompt.
-        searches: beam search plans to run on every prompt.
+        searches: beam search plans to run on a prompt, given its text, its length in tokens and
+            its independent solutions.
         seed: seed of all sampling.
         done: called with each record as it is complete.
 
@@ -71,25 +78,28 @@ async def collect(
     """
     for prompt, _ in prompts:
         encode_prompt(decoder.engine, prompt)
-    everything = [Plan(strategy="best_of_n", n=samples), *searches]
 
     async def one(item: tuple[str, str]) -> PromptRecord:
         prompt, gold = item
         prompt_ids = encode_prompt(decoder.engine, prompt)
-        found: list[tuple[list[Sample], Cost]] = []
-        for plan in everything:
+
+        async def run_plan(plan: Plan) -> tuple[list[Sample], Cost]:
             run = PromptRun(decoder, prompt_ids, seed)
-            found.append((await STRATEGIES[plan.strategy](run, plan, ()), run.cost))
-        # Answers are unified over all plans together, so that pilots can vote beside any beams.
-        drawn = [s for samples_, _ in found for s in samples_]
+            return run.unify(await STRATEGIES[plan.strategy](run, plan, ())), run.cost
+
+        independent = await run_plan(Plan(strategy="best_of_n", n=samples))
+        plans = searches(prompt, len(prompt_ids), independent[0])
+        found = [independent, *[await run_plan(plan) for plan in plans]]
+        # Answers are unified over all runs together, so that pilots can vote beside any beams.
+        drawn = [sample for run_samples, _ in found for sample in run_samples]
         names = iter(unify(decoder.answers, [gold, *(s.answer for s in drawn)])[1:])
         runs = []
-        for samples_, cost in found:
-            named = tuple(s.with_answer(next(names)) for s in samples_)
+        for run_samples, cost in found:
+            named = tuple(s.with_answer(next(names)) for s in run_samples)
             correct = tuple(s.answer == gold for s in named)
             runs.append(Run(named, correct, cost.sampled_tokens))
         return PromptRecord(
-            prompt, gold, len(prompt_ids), runs[0], dict(zip(searches, runs[1:], strict=True))
+            prompt, gold, len(prompt_ids), runs[0], dict(zip(plans, runs[1:], strict=True))
         )
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)

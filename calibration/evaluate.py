@@ -82,13 +82,20 @@ class Replay:
         """
         key = (plan, pilots, how)
         if key not in self._known:
-            cells = [
-                [self._one(record, r, plan, pilots, how) for r in range(self.replicates)]
-                for record in self.records
-            ]
-            values = np.array(cells, dtype=float)
-            self._known[key] = Outcome(values[..., 0], values[..., 1])
+            everywhere = [[plan] * self.replicates] * len(self.records)
+            self._known[key] = self.mixed_outcome(everywhere, pilots, how)
         return self._known[key]
+
+    def mixed_outcome(
+        self, plans: Sequence[Sequence[Plan]], pilots: int, how: Selection = "weighted"
+    ) -> Outcome:
+        """The same where every prompt and replicate has a plan of its own."""
+        cells = [
+            [self._one(record, r, plan, pilots, how) for r, plan in enumerate(of_record)]
+            for record, of_record in zip(self.records, plans, strict=True)
+        ]
+        values = np.array(cells, dtype=float)
+        return Outcome(values[..., 0], values[..., 1])
 
     def _one(
         self, record: PromptRecord, replicate: int, plan: Plan, pilots: int, how: Selection

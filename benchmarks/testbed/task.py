@@ -77,12 +77,12 @@ def split_of(text: str) -> Split:
 def draw(rng: np.random.Generator, operations: int) -> Problem:
     """Draw a chain of the given length, from any split.
 
-    Sums and differences take operands of one, two or three digits, equally often; products take a
+    Sums and differences take operands of one or two digits, equally often; products take a
     one-digit operand. Difficulty then varies within a chain length as well as with it.
     """
     pairs = []
     for op in rng.choice(["+", "-", "*"], size=operations):
-        low, high = (2, 10) if op == "*" else [(1, 10), (10, 100), (100, 1000)][rng.integers(3)]
+        low, high = (2, 10) if op == "*" else [(1, 10), (10, 100)][rng.integers(2)]
         pairs.append((str(op), int(rng.integers(low, high))))
     return Problem(int(rng.integers(MODULUS)), tuple(pairs))
 

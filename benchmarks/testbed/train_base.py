@@ -1,6 +1,6 @@
 """Train the testbed's base model: a Llama of about 0.8 million parameters, from scratch.
 
-    python -m benchmarks.testbed.train_base --steps 1900
+    python -m benchmarks.testbed.train_base --steps 1550
 
 Under an hour on 2 CPU cores. Training stops at a fixed number of steps, on purpose before the
 model stops making mistakes: the testbed needs prompts of every difficulty.
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=1900)
+    parser.add_argument("--steps", type=int, default=1550)
     parser.add_argument("--tokens", type=int, default=4096, help="tokens a batch")
     parser.add_argument("--peak-rate", type=float, default=3e-3)
     parser.add_argument("--out", type=Path, default=MODELS / "base")

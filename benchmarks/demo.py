@@ -1,0 +1,212 @@
+"""The demo: the committed models and tables on held-out test prompts, measured against best-of-N.
+
+    ttc demo
+
+Everything is sampled here and now; the only thing read from disk beside the models is the
+calibrated artifact and the oracle difficulty of the test prompts (256 samples each, made by
+`benchmarks.testbed.measure`), which the oracle curve needs and no other.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from allocator.bins import bin_of
+from allocator.errors import InputError
+from allocator.plan import Plan
+from allocator.table import LookupTable
+from benchmarks.curves import Curve, accuracy, gain, plan_curve, policy_curve, resamples
+from benchmarks.figure import draw
+from benchmarks.targets import Target, at_least
+from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
+from calibration.collect import PromptRecord, collect
+from calibration.console import console, progress
+from calibration.evaluate import REPLICATES, Replay
+from predictors.sample import Sample
+from runtime.artifact import ORACLE_TABLE, Artifact, open_decoder
+from runtime.engines.loading import EngineName
+from runtime.solve import Solver
+
+SEED = 11
+TOP = 64
+BEAM_WIDTH = 4
+BEAM_BUDGETS = (1, 4, 16, 64)
+GAIN_TARGET = 2.0
+LIVE_PROMPTS, LIVE_BUDGET = 8, 16
+
+
+def read_test_prompts(count: int) -> list[tuple[str, str, float]]:
+    """(prompt, answer, oracle pass@1) of the first test prompts.
+
+    Raises:
+        InputError: more than there are, or fewer than 1.
+    """
+    rows = [json.loads(line) for line in TEST_PROMPTS.read_text().splitlines()]
+    if not 1 <= count <= len(rows):
+        raise InputError("prompts", count, f"choose from 1 to the {len(rows)} there are")
+    return [(row["prompt"], row["answer"], row["pass_at_1"]) for row in rows[:count]]
+
+
+def beam_plan(budget: int) -> Plan:
+    """The beam search curve's plan: M = 4; at budget 1 a beam is a single sample."""
+    if budget == 1:
+        return Plan(strategy="best_of_n", n=1)
+    return Plan(strategy="beam_search", n=budget, beam_width=BEAM_WIDTH)
+
+
+async def show_live(solver: Solver, prompts: Sequence[tuple[str, str, float]]) -> None:
+    """Answer a few prompts of every difficulty and show what each was given."""
+    ranked = sorted(prompts, key=lambda p: -p[2])
+    chosen = [ranked[i] for i in np.linspace(0, len(ranked) - 1, LIVE_PROMPTS).astype(int)]
+    results = await solver.solve_all([prompt for prompt, _, _ in chosen], LIVE_BUDGET)
+    shown = Table(title=f"Held-out prompts at a budget of {LIVE_BUDGET} generations")
+    for head in ("prompt", "true pass@1", "predicted", "bin", "plan", "spent", "answer", ""):
+        shown.add_column(head)
+    for (prompt, gold, oracle), result in zip(chosen, results, strict=True):
+        receipt = result.receipt
+        predicted = receipt.predicted_pass_at_1
+        shown.add_row(
+            prompt, f"{oracle:.2f}", "-" if predicted is None else f"{predicted:.2f}",
+            "-" if receipt.bin is None else str(receipt.bin + 1), str(receipt.plan),
+            str(receipt.generations), str(result.answer),
+            "[green]right[/green]" if result.answer == gold else "[red]wrong[/red]",
+        )  # fmt: skip
+    console.print(shown)
+
+
+async def sample(
+    artifact: Artifact, oracle_table: LookupTable, prompts: Sequence[tuple[str, str, float]],
+    engine: EngineName,
+) -> list[PromptRecord]:  # fmt: skip
+    """Sample what the curves need: 64 solutions a prompt, and the beam searches that they ask for."""
+    oracle = {prompt: pass_at_1 for prompt, _, pass_at_1 in prompts}
+
+    async with open_decoder(artifact.settings, artifact.folder, engine) as decoder:
+        await show_live(Solver(decoder, artifact.policy, artifact.predictor, SEED), prompts)
+
+        def searches(prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> list[Plan]:
+            record = PromptRecord.unsearched(prompt, prompt_tokens, drawn)
+            predicted = predict(Replay([record]), artifact)
+            plans = {beam_plan(budget) for budget in BEAM_BUDGETS}
+            plans |= plans_of(artifact.policy.table, predicted)
+            plans |= plans_of(oracle_table, np.array([[oracle[prompt]]]))
+            return sorted(
+                (plan for plan in plans if plan.strategy == "beam_search"),
+                key=lambda plan: (plan.n, plan.beam_width),
+            )
+
+        pairs = [(prompt, gold) for prompt, gold, _ in prompts]
+        with progress("Test prompts", len(prompts)) as done:
+            return await collect(decoder, pairs, TOP, searches, SEED, done)
+
+
+def predict(replay: Replay, artifact: Artifact) -> NDArray[np.float64]:
+    """Predicted pass@1 of every prompt and replicate."""
+    pilots = max(row.pilots for row in artifact.policy.table.rows)
+    if pilots == 0:
+        return np.zeros((len(replay.records), replay.replicates))
+    features = replay.features(pilots)
+    flat = artifact.predictor.predict(features.reshape(-1, features.shape[-1]))
+    return flat.reshape(features.shape[:2])
+
+
+def plans_of(table: LookupTable, difficulty: NDArray[np.float64]) -> set[Plan]:
+    """Every plan a table gives these difficulties, at any budget."""
+    return {
+        row.cells[b].plan for row in table.rows for b in bin_of(row.edges, difficulty).ravel()
+    }
+
+
+def run_demo(count: int, out: Path, engine: EngineName) -> None:
+    """Run the demo and write ``demo.json`` and ``demo.png`` to `out`.
+
+    Raises:
+        InputError: unusable arguments.
+    """
+    started = time.time()
+    prompts = read_test_prompts(count)
+    artifact = Artifact.load(ARTIFACT)
+    oracle_table = LookupTable.load(ARTIFACT / ORACLE_TABLE)
+    records = asyncio.run(sample(artifact, oracle_table, prompts, engine))
+
+    replay = Replay(records)
+    oracle = np.repeat([[p] for _, _, p in prompts], REPLICATES, axis=1)
+    budgets = [2**i for i in range(TOP.bit_length())]
+    best_of_n = [Plan(strategy="best_of_n", n=n) for n in budgets]
+    curves = [
+        plan_curve("majority", replay, best_of_n, "majority"),
+        plan_curve("best-of-N weighted", replay, best_of_n),
+        plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in BEAM_BUDGETS]),
+        policy_curve("compute-optimal, oracle bins", replay, oracle_table, oracle),
+        policy_curve(
+            "compute-optimal, predicted bins", replay, artifact.policy.table,
+            predict(replay, artifact),
+        ),
+    ]  # fmt: skip
+    draws = resamples(count)
+    weighted, predicted = curves[1], curves[-1]
+    gains = {unit: gain(weighted, TOP, predicted, draws, unit) for unit in ("generations", "tokens")}
+    targets = [
+        at_least(f"gain over best-of-{TOP} weighted, in generations", gains["generations"], GAIN_TARGET),
+        at_least("test prompts", (count, count, count), 200),
+    ]
+    seconds = time.time() - started
+    report(curves, draws, gains, targets, seconds)
+    out.mkdir(parents=True, exist_ok=True)
+    draw(curves, draws, out / "demo.png", f"{count} held-out prompts of the testbed")
+    written = {
+        "prompts": count, "seed": SEED, "seconds": round(seconds, 1),
+        "curves": [as_json(curve, draws) for curve in curves],
+        "gain": gains,
+        "targets": [target.model_dump() for target in targets],
+    }  # fmt: skip
+    (out / "demo.json").write_text(json.dumps(written, indent=1) + "\n")
+    console.print(f"Wrote {out / 'demo.json'} and {out / 'demo.png'}.")
+
+
+def as_json(curve: Curve, draws: NDArray[np.int64]) -> dict[str, object]:
+    points = []
+    for row, budget in enumerate(curve.budgets):
+        value, low, high = accuracy(curve, row, draws)
+        points.append({
+            "budget": budget, "accuracy": value, "low": low, "high": high,
+            "generations": float(curve.generations[row].mean()),
+            "tokens": float(curve.tokens[row].mean()),
+        })  # fmt: skip
+    return {"name": curve.name, "points": points}
+
+
+def report(
+    curves: Sequence[Curve], draws: NDArray[np.int64], gains: dict[str, tuple[float, float, float]],
+    targets: Sequence[Target], seconds: float,
+) -> None:  # fmt: skip
+    """Print the table and the gain."""
+    budgets = sorted({budget for curve in curves for budget in curve.budgets})
+    shown = Table(title="Accuracy [95%] by budget; below it the average generations spent")
+    for head in ("method", *map(str, budgets)):
+        shown.add_column(head)
+    for curve in curves:
+        cells = []
+        for budget in budgets:
+            if budget not in curve.budgets:
+                cells.append("")
+                continue
+            row = curve.budgets.index(budget)
+            value, low, high = accuracy(curve, row, draws)
+            cells.append(f"{value:.1%}\n[{low:.0%}, {high:.0%}]\n{curve.generations[row].mean():.1f}")
+        shown.add_row(curve.name, *cells)
+    console.print(shown)
+    for unit, (value, low, high) in gains.items():
+        console.print(
+            f"Best-of-{TOP} weighted's accuracy for {value:.1f} times fewer {unit} "
+            f"[{low:.1f}, {high:.1f}], pilots counted."
+        )
+    for target in targets:
+        console.print(f"{'met' if target.met else 'NOT MET'}: {target.name} >= {target.target:g}")
+    console.print(f"{seconds:.0f} s")

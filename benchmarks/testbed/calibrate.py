@@ -1,0 +1,39 @@
+"""Calibrate the testbed's artifact, which the demo reads.
+
+    python -m benchmarks.testbed.calibrate
+
+The same as ``ttc calibrate`` with the testbed's settings. Remove benchmarks/testbed/artifact first.
+"""
+
+import asyncio
+
+from benchmarks.testbed.paths import ARTIFACT, CALIBRATION_PROMPTS, SETTINGS
+from calibration.calibrate import calibrate
+from calibration.console import console, progress, render_table
+from calibration.prompts import read_graded_prompts
+
+BUDGETS = (1, 2, 4, 8, 16, 32, 64)
+PILOTS, BINS, SEED = 4, 5, 6
+
+
+def main() -> None:
+    prompts = read_graded_prompts(CALIBRATION_PROMPTS)
+    with progress("Sampling prompts", len(prompts)) as done:
+        made = asyncio.run(
+            calibrate(
+                prompts,
+                SETTINGS,
+                ARTIFACT,
+                budgets=BUDGETS,
+                pilots=PILOTS,
+                n_bins=BINS,
+                seed=SEED,
+                done=done,
+            )
+        )
+    console.print(render_table(made.table))
+    console.print(render_table(made.oracle_table))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Measure the testbed: how difficulty spreads over the test set, and how good the PRM is.
+
+    python -m benchmarks.testbed.measure
+
+Samples every test prompt 256 times, writes the prompts with their pass@1 (the oracle difficulty
+that the demo reads) to data/test.jsonl, and `out/testbed.json`. Neither the base model nor the
+PRM has seen a test prompt in training.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.curves import interval, resamples
+from benchmarks.targets import Target, at_least, between, reported
+from benchmarks.testbed.paths import SETTINGS, TEST_PROMPTS
+from benchmarks.testbed.task import Problem, distinct_problems
+from calibration.console import console, progress
+from runtime.artifact import open_decoder
+from runtime.concurrency import bounded
+from runtime.engine import encode_prompt
+from runtime.prompt_run import Decoder, PromptRun
+
+TEST_SEED, SAMPLING_SEED = 3, 5
+PROMPTS = 250
+SAMPLES = 256
+
+
+async def measure(decoder: Decoder, problem: Problem) -> tuple[list[float], list[bool]]:
+    """Scores and correctness of all samples."""
+    run = PromptRun(decoder, encode_prompt(decoder.engine, problem.text), SAMPLING_SEED)
+    samples = await run.samples(0, SAMPLES)
+    return [s.score for s in samples], [s.answer == problem.answer for s in samples]
+
+
+def calibration_error(scores: NDArray[np.float64], correct: NDArray[np.float64]) -> float:
+    """Expected calibration error over ten equal-width bins of the score."""
+    bins = np.clip((scores * 10).astype(int), 0, 9)
+    gaps = [abs(scores[bins == b].mean() - correct[bins == b].mean()) * np.mean(bins == b)
+            for b in np.unique(bins)]  # fmt: skip
+    return float(np.sum(gaps))
+
+
+async def run() -> list[Target]:
+    problems = distinct_problems("test", PROMPTS, TEST_SEED)
+    async with open_decoder(SETTINGS, Path()) as decoder:
+        with progress("Measuring test prompts", PROMPTS) as done:
+            measured = await bounded(lambda p: measure(decoder, p), problems, 16, done)
+    scores = np.array([row for row, _ in measured])
+    correct = np.array([row for _, row in measured], dtype=float)
+    pass_at_1 = correct.mean(axis=1)
+    with TEST_PROMPTS.open("w") as file:
+        for problem, rate in zip(problems, pass_at_1, strict=True):
+            row = {"prompt": problem.text, "answer": problem.answer, "pass_at_1": float(rate)}
+            file.write(json.dumps(row) + "\n")
+
+    draws = resamples(PROMPTS)
+    spread = np.sort(pass_at_1[draws], axis=1)[:, ::-1]
+    quintiles = [part.mean(axis=1) for part in np.array_split(spread, 5, axis=1)]
+    # The AUC's bootstrap is costly: a tenth of the draws is enough for its interval.
+    auc = np.array([roc_auc_score(correct[d].ravel(), scores[d].ravel()) for d in draws[::10]])
+    error = np.array([calibration_error(scores[d].ravel(), correct[d].ravel()) for d in draws[::10]])
+    return [
+        between("mean pass@1", interval(pass_at_1[draws].mean(axis=1)), 0.3, 0.6),
+        at_least("pass@1 of the easiest quintile", interval(quintiles[0]), 0.8),
+        *(
+            between(f"pass@1 of quintile {i + 1}", interval(quintiles[i]), 0.01, 1)
+            for i in (1, 2, 3)
+        ),
+        between("pass@1 of the hardest quintile", interval(quintiles[4]), 0.01, 0.25),
+        reported("AUC of the PRM's last step", interval(auc)),
+        reported("calibration error of the PRM's last step", interval(error)),
+    ]
+
+
+def main() -> None:
+    targets = asyncio.run(run())
+    out = Path("out/testbed.json")
+    out.parent.mkdir(exist_ok=True)
+    rows = [target.model_dump() for target in targets]
+    out.write_text(json.dumps({"prompts": PROMPTS, "targets": rows}, indent=1) + "\n")
+    for target in targets:
+        console.print(f"{target.name}: {target.value:.3f} [{target.low:.3f}, {target.high:.3f}]")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Shared by all tests: the testbed's models, one vLLM engine for the whole run, fake models."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from benchmarks.testbed.paths import BASE, SETTINGS
+from predictors.sample import Sample
+from runtime.artifact import open_decoder
+from runtime.engines.transformers import TransformersEngine
+from runtime.prompt_run import Decoder
+
+Result = TypeVar("Result")
+Run = Callable[[Coroutine[Any, Any, Result]], Result]
+
+
+@pytest.fixture(scope="session")
+def run() -> Iterator[Run[Any]]:
+    """Runs a coroutine in the session's one event loop, which the vLLM engine belongs to."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+def _open(run: Run[Any], engine: str) -> Iterator[Decoder]:
+    stack = AsyncExitStack()
+    opening = stack.enter_async_context(open_decoder(SETTINGS, Path(), engine))  # type: ignore[arg-type]
+    yield run(opening)
+    run(stack.aclose())
+
+
+@pytest.fixture(scope="session")
+def vllm_decoder(run: Run[Any]) -> Iterator[Decoder]:
+    """The testbed through the real vLLM engine, started once."""
+    yield from _open(run, "vllm")
+
+
+@pytest.fixture(scope="session")
+def transformers_decoder(run: Run[Any]) -> Iterator[Decoder]:
+    """The testbed through the real transformers engine."""
+    yield from _open(run, "transformers")
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """The testbed's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(BASE)
+
+
+@pytest.fixture
+def transformers_engine() -> Iterator[TransformersEngine]:
+    """A transformers engine of the test's own, bound to the test's own event loop."""
+    engine = TransformersEngine(BASE)
+    yield engine
+    engine.close()
+
+
+def make_sample(
+    answer: str | None, score: float, steps: Sequence[Sequence[int]] = ((1, 2), (3,)),
+    logprob: float = -1.0,
+) -> Sample:  # fmt: skip
+    """A sample with a given answer and final score."""
+    return Sample(
+        steps=tuple(tuple(step) for step in steps),
+        text=f"#{answer}",
+        answer=answer,
+        step_scores=(*([0.5] * (len(steps) - 1)), score),
+        logprob=logprob,
+        ended=True,
+    )

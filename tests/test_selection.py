@@ -1,0 +1,71 @@
+"""Answers, their comparison, and selection against cases computed by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allocator.errors import InputError
+from runtime.answers import answers_for, unify
+from runtime.selection import select
+from tests.conftest import make_sample
+
+
+def test_weighted_sums_scores_by_answer() -> None:
+    # 7: 0.5 + 0.4 = 0.9 beats 9: 0.8 and 5: 3 x 0.2 = 0.6, though 9 has the best single score
+    # and 5 the most votes.
+    samples = [
+        make_sample("7", 0.5), make_sample("9", 0.8), make_sample("5", 0.2),
+        make_sample("7", 0.4), make_sample("5", 0.2), make_sample("5", 0.2),
+    ]  # fmt: skip
+    assert select(samples, "weighted").answer == "7"
+    assert select(samples, "weighted").score == 0.5
+    assert select(samples, "best").answer == "9"
+    assert select(samples, "majority").answer == "5"
+
+
+def test_no_answer_loses_to_any_answer() -> None:
+    assert select([make_sample(None, 0.9), make_sample("1", 0.1)]).answer == "1"
+    assert select([make_sample(None, 0.9)]).answer is None
+
+
+def test_ties_go_to_the_score_then_to_the_earlier() -> None:
+    samples = [make_sample("1", 0.3), make_sample("2", 0.6), make_sample("1", 0.4)]
+    assert select(samples[:2], "majority").answer == "2"
+    assert select([make_sample("1", 0.5), make_sample("2", 0.5)], "weighted").answer == "1"
+
+
+def test_nothing_to_select_from_is_an_error() -> None:
+    with pytest.raises(InputError, match="at least one sample"):
+        select([])
+    with pytest.raises(InputError, match="weighted, best or majority"):
+        select([make_sample("1", 0.5)], "median")  # type: ignore[arg-type]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.01, 1)), min_size=1, max_size=9))
+def test_weighted_wins_by_mass(pairs: list[tuple[str, float]]) -> None:
+    samples = [make_sample(answer, score) for answer, score in pairs]
+    mass = {a: sum(s for b, s in pairs if b == a) for a in "abc"}
+    chosen = select(samples).answer
+    assert mass[str(chosen)] == pytest.approx(max(mass.values()))
+
+
+def test_pattern_answers() -> None:
+    answers = answers_for(r"pattern:^#(\d+)$")
+    assert answers.extract("1+2=3\n#3") == "3"
+    assert answers.extract("1+2=3\n3") is None
+    assert not answers.same("3", "03")
+
+
+def test_math_answers_compare_as_mathematics() -> None:
+    answers = answers_for("math")
+    half = answers.extract(r"So the answer is $\boxed{\frac{1}{2}}$.")
+    assert half is not None
+    assert answers.same(half, "0.5")
+    assert not answers.same(half, "0.25")
+    assert unify(answers, ["1/2", None, "0.5", "2"]) == ["1/2", None, "1/2", "2"]
+
+
+@pytest.mark.parametrize("name", ["latex", "pattern:(", "pattern:x"])
+def test_unusable_answers_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="answers"):
+        answers_for(name)
