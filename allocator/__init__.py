@@ -1,4 +1,4 @@
-"""Pure policy: plans, budgets, difficulty bins and the calibrated lookup table. No torch, no vllm."""
+"""Pure policy: plans, difficulty bins and the calibrated lookup table. No torch, no vllm."""
 
 from allocator.bins import DifficultyBins
 from allocator.errors import InputError

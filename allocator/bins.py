@@ -39,7 +39,7 @@ class DifficultyBins:
         return self
 
     def transform(self, pass_at_1: ArrayLike) -> NDArray[np.int64]:
-        """The bin of each prompt, shape of the input; a value on an edge falls to the easier bin."""
+        """The bin of each prompt, shape of the input; a value on an edge is in the easier bin."""
         return bin_of(self.edges_, pass_at_1)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from allocator.errors import InputError
 from allocator.plan import Plan
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

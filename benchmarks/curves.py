@@ -38,7 +38,10 @@ def plan_curve(
 ) -> Curve:
     """The same plan for every prompt at each budget, no pilots."""
     outcomes = [replay.outcome(plan, 0, how) for plan in plans]
-    costs = [np.full(outcome.correct.shape, plan.n) for plan, outcome in zip(plans, outcomes, strict=True)]
+    costs = [
+        np.full(outcome.correct.shape, plan.n)
+        for plan, outcome in zip(plans, outcomes, strict=True)
+    ]
     return _curve(name, [plan.n for plan in plans], outcomes, costs)
 
 
@@ -56,7 +59,10 @@ def policy_curve(
 
 
 def _curve(
-    name: str, budgets: Sequence[int], outcomes: Sequence[Outcome], costs: Sequence[NDArray[np.float64]]
+    name: str,
+    budgets: Sequence[int],
+    outcomes: Sequence[Outcome],
+    costs: Sequence[NDArray[np.float64]],
 ) -> Curve:
     return Curve(
         name,
@@ -107,9 +113,7 @@ def gain(
     spent = getattr(baseline, unit)[row][draws].mean(axis=1)
     reached = np.array([line[draws].mean(axis=1) for line in method.correct])
     costs = np.array([line[draws].mean(axis=1) for line in getattr(method, unit)])
-    needed = [
-        _cost_at(reached[:, i], costs[:, i], wanted[i]) for i in range(len(draws))
-    ]
+    needed = [_cost_at(reached[:, i], costs[:, i], wanted[i]) for i in range(len(draws))]
     return interval(spent / np.array(needed))
 
 

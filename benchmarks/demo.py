@@ -72,19 +72,25 @@ async def show_live(solver: Solver, prompts: Sequence[tuple[str, str, float]]) -
         receipt = result.receipt
         predicted = receipt.predicted_pass_at_1
         shown.add_row(
-            prompt, f"{oracle:.2f}", "-" if predicted is None else f"{predicted:.2f}",
-            "-" if receipt.bin is None else str(receipt.bin + 1), str(receipt.plan),
-            str(receipt.generations), str(result.answer),
+            prompt,
+            f"{oracle:.2f}",
+            "-" if predicted is None else f"{predicted:.2f}",
+            "-" if receipt.bin is None else str(receipt.bin + 1),
+            str(receipt.plan),
+            str(receipt.generations),
+            str(result.answer),
             "[green]right[/green]" if result.answer == gold else "[red]wrong[/red]",
-        )  # fmt: skip
+        )
     console.print(shown)
 
 
 async def sample(
-    artifact: Artifact, oracle_table: LookupTable, prompts: Sequence[tuple[str, str, float]],
+    artifact: Artifact,
+    oracle_table: LookupTable,
+    prompts: Sequence[tuple[str, str, float]],
     engine: EngineName,
-) -> list[PromptRecord]:  # fmt: skip
-    """Sample what the curves need: 64 solutions a prompt, and the beam searches that they ask for."""
+) -> list[PromptRecord]:
+    """Sample what the curves need: 64 solutions a prompt, and the beam searches they ask for."""
     oracle = {prompt: pass_at_1 for prompt, _, pass_at_1 in prompts}
 
     async with open_decoder(artifact.settings, artifact.folder, engine) as decoder:
@@ -118,9 +124,7 @@ def predict(replay: Replay, artifact: Artifact) -> NDArray[np.float64]:
 
 def plans_of(table: LookupTable, difficulty: NDArray[np.float64]) -> set[Plan]:
     """Every plan a table gives these difficulties, at any budget."""
-    return {
-        row.cells[b].plan for row in table.rows for b in bin_of(row.edges, difficulty).ravel()
-    }
+    return {row.cells[b].plan for row in table.rows for b in bin_of(row.edges, difficulty).ravel()}
 
 
 def run_demo(count: int, out: Path, engine: EngineName) -> None:
@@ -145,15 +149,21 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
         plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in BEAM_BUDGETS]),
         policy_curve("compute-optimal, oracle bins", replay, oracle_table, oracle),
         policy_curve(
-            "compute-optimal, predicted bins", replay, artifact.policy.table,
+            "compute-optimal, predicted bins",
+            replay,
+            artifact.policy.table,
             predict(replay, artifact),
         ),
-    ]  # fmt: skip
+    ]
     draws = resamples(count)
     weighted, predicted = curves[1], curves[-1]
-    gains = {unit: gain(weighted, TOP, predicted, draws, unit) for unit in ("generations", "tokens")}
+    gains = {
+        unit: gain(weighted, TOP, predicted, draws, unit) for unit in ("generations", "tokens")
+    }
     targets = [
-        at_least(f"gain over best-of-{TOP} weighted, in generations", gains["generations"], GAIN_TARGET),
+        at_least(
+            f"gain over best-of-{TOP} weighted, in generations", gains["generations"], GAIN_TARGET
+        ),
         at_least("test prompts", (count, count, count), 200),
     ]
     seconds = time.time() - started
@@ -161,11 +171,13 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
     out.mkdir(parents=True, exist_ok=True)
     draw(curves, draws, out / "demo.png", f"{count} held-out prompts of the testbed")
     written = {
-        "prompts": count, "seed": SEED, "seconds": round(seconds, 1),
+        "prompts": count,
+        "seed": SEED,
+        "seconds": round(seconds, 1),
         "curves": [as_json(curve, draws) for curve in curves],
         "gain": gains,
         "targets": [target.model_dump() for target in targets],
-    }  # fmt: skip
+    }
     (out / "demo.json").write_text(json.dumps(written, indent=1) + "\n")
     console.print(f"Wrote {out / 'demo.json'} and {out / 'demo.png'}.")
 
@@ -174,18 +186,26 @@ def as_json(curve: Curve, draws: NDArray[np.int64]) -> dict[str, object]:
     points = []
     for row, budget in enumerate(curve.budgets):
         value, low, high = accuracy(curve, row, draws)
-        points.append({
-            "budget": budget, "accuracy": value, "low": low, "high": high,
-            "generations": float(curve.generations[row].mean()),
-            "tokens": float(curve.tokens[row].mean()),
-        })  # fmt: skip
+        points.append(
+            {
+                "budget": budget,
+                "accuracy": value,
+                "low": low,
+                "high": high,
+                "generations": float(curve.generations[row].mean()),
+                "tokens": float(curve.tokens[row].mean()),
+            }
+        )
     return {"name": curve.name, "points": points}
 
 
 def report(
-    curves: Sequence[Curve], draws: NDArray[np.int64], gains: dict[str, tuple[float, float, float]],
-    targets: Sequence[Target], seconds: float,
-) -> None:  # fmt: skip
+    curves: Sequence[Curve],
+    draws: NDArray[np.int64],
+    gains: dict[str, tuple[float, float, float]],
+    targets: Sequence[Target],
+    seconds: float,
+) -> None:
     """Print the table and the gain."""
     budgets = sorted({budget for curve in curves for budget in curve.budgets})
     shown = Table(title="Accuracy [95%] by budget; below it the average generations spent")
@@ -199,7 +219,9 @@ def report(
                 continue
             row = curve.budgets.index(budget)
             value, low, high = accuracy(curve, row, draws)
-            cells.append(f"{value:.1%}\n[{low:.0%}, {high:.0%}]\n{curve.generations[row].mean():.1f}")
+            cells.append(
+                f"{value:.1%}\n[{low:.0%}, {high:.0%}]\n{curve.generations[row].mean():.1f}"
+            )
         shown.add_row(curve.name, *cells)
     console.print(shown)
     for unit, (value, low, high) in gains.items():

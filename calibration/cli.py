@@ -96,7 +96,7 @@ def calibrate(
                 seed=seed,
                 engine=engine,
                 done=done,
-            )  # fmt: skip
+            )
         )
     console.print(render_table(calibration.table))
     console.print(f"Wrote {out}. Next: ttc solve --artifact {out} --budget 16 'your prompt'")
@@ -148,7 +148,7 @@ def explain(
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
 ) -> None:
-    """Why a prompt gets the plan it gets: its pilots, what they say, and the bin's other choices."""
+    """Why a prompt gets the plan it gets: its pilots, what they say, and the other bins."""
 
     async def run() -> None:
         loaded = Artifact.load(artifact)
@@ -177,9 +177,11 @@ def explain(
         for number, cell in enumerate(row.cells):
             upper = 1.0 if number == 0 else row.edges[number - 1]
             bins.add_row(
-                f"{number + 1}" + (" <" if number == decision.bin else ""), f"{upper:.2f}",
-                str(cell.plan), f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
-            )  # fmt: skip
+                f"{number + 1}" + (" <" if number == decision.bin else ""),
+                f"{upper:.2f}",
+                str(cell.plan),
+                f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
+            )
         console.print(bins)
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Sampling a data set: for every prompt, independent solutions and the runs of every beam search."""
+"""Sampling a data set: independent solutions of every prompt, and its beam searches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

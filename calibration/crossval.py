@@ -27,15 +27,17 @@ def choose(correct: NDArray[np.float64], costs: Sequence[float], prompts: NDArra
     for plan in np.argsort(costs, kind="stable"):
         deficit = correct[best] - correct[plan]
         sums = np.bincount(unit, deficit - deficit.mean())
-        error = float(np.sqrt(np.sum(sums**2))) / len(deficit)
-        if deficit.mean() <= error:
+        spread = np.sum(sums**2) * len(sums) / max(len(sums) - 1, 1)
+        # The tolerance: a deficit on a single prompt is one standard error to the last bit.
+        if deficit.mean() <= np.sqrt(spread) / len(deficit) + 1e-12:
             return int(plan)
     return best
 
 
-def fold_of(prompts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The fold, 0 or 1, of each entry: all entries of a prompt fall together."""
-    return prompts % 2
+def fold_of(prompts: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
+    """The fold, 0 or 1, of each entry: the prompts halved at random, all entries of one together."""
+    units, unit = np.unique(prompts, return_inverse=True)
+    return np.random.default_rng(seed).permutation(np.arange(len(units)) % 2)[unit]
 
 
 def mean_interval(

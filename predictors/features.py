@@ -5,7 +5,7 @@ scored sample tells is used: the scores of its steps, whether the pilots agree, 
 and how probable the model found them.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,15 +51,17 @@ def pilot_features(prompt_tokens: int, pilots: Sequence[Sample]) -> NDArray[np.f
         raise InputError("pilots", 0, "features need at least one pilot sample")
     scores = np.array([p.score for p in pilots])
     lowest = np.array([min(p.step_scores) for p in pilots])
-    drops = [max((a - b for a, b in zip(p.step_scores, p.step_scores[1:], strict=False)), default=0.0)
-             for p in pilots]  # fmt: skip
+    drops = [
+        max((a - b for a, b in zip(p.step_scores, p.step_scores[1:], strict=False)), default=0.0)
+        for p in pilots
+    ]
     tokens = np.array([p.tokens for p in pilots], dtype=float)
     logprobs = np.array([p.logprob for p in pilots])
     token_logprobs = logprobs / tokens
 
     answers = Counter(p.answer for p in pilots if p.answer is not None)
     shares = np.array(list(answers.values()), dtype=float) / len(pilots)
-    mass: Counter[str] = Counter()
+    mass: defaultdict[str, float] = defaultdict(float)
     for pilot in pilots:
         if pilot.answer is not None:
             mass[pilot.answer] += pilot.score

@@ -59,7 +59,7 @@ class DifficultyPredictor:
         return np.clip(np.asarray(self.booster_.predict(features)), 0.0, 1.0)
 
     def explain(self, features: NDArray[np.float64]) -> dict[str, float]:
-        """How much each feature of one prompt, shape (features,), moved its prediction (log-odds)."""
+        """How much each feature of one prompt, shape (features,), moved its log-odds."""
         parts = np.asarray(self.booster_.predict(features[None], pred_contrib=True))[0, :-1]
         return dict(zip(FEATURE_NAMES, parts.tolist(), strict=True))
 

@@ -122,10 +122,11 @@ class Artifact:
         for name in Fingerprint.model_fields:
             if getattr(found, name) != getattr(table.fingerprint, name):
                 raise InputError(
-                    f"artifact {name}", getattr(found, name),
+                    f"artifact {name}",
+                    getattr(found, name),
                     f"{folder} was calibrated with {getattr(table.fingerprint, name)!r}; "
                     "use that one, or run ttc calibrate for this one",
-                )  # fmt: skip
+                )
         return cls(folder, settings, Policy(table), DifficultyPredictor.load(folder / PREDICTOR))
 
 

@@ -101,7 +101,8 @@ def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
         raise InputError(
             "prompt",
             shown,
-            f"{len(ids)} tokens leave no room in the context of {engine.context_length}; shorten it",
+            f"{len(ids)} tokens leave no room in the context of {engine.context_length}; "
+            "shorten it",
         )
     return tuple(ids)
 

@@ -82,7 +82,7 @@ class PromptRun:
         return list(await asyncio.gather(*(self.sample(i) for i in range(first, last))))
 
     async def extend(self, beam: Beam, path: tuple[str | int, ...]) -> Beam:
-        """The beam with one more step sampled and scored; `path` names the draw within the search."""
+        """The beam with one more step, sampled and scored; `path` names the draw in the search."""
         prefix = [token for step in beam.steps for token in step]
         left = self.max_tokens - len(prefix)
         completion = await self._complete(prefix, left, path, stop=self.decoder.settings.step_end)

@@ -61,9 +61,11 @@ def transformers_engine() -> Iterator[TransformersEngine]:
 
 
 def make_sample(
-    answer: str | None, score: float, steps: Sequence[Sequence[int]] = ((1, 2), (3,)),
+    answer: str | None,
+    score: float,
+    steps: Sequence[Sequence[int]] = ((1, 2), (3,)),
     logprob: float = -1.0,
-) -> Sample:  # fmt: skip
+) -> Sample:
     """A sample with a given answer and final score."""
     return Sample(
         steps=tuple(tuple(step) for step in steps),

@@ -18,8 +18,11 @@ def feature(name: str, values: np.ndarray) -> float:
 
 def test_features_worked_by_hand() -> None:
     pilots = [
-        make_sample("7", 0.9), make_sample("7", 0.7), make_sample("3", 0.1), make_sample(None, 0.3)
-    ]  # fmt: skip
+        make_sample("7", 0.9),
+        make_sample("7", 0.7),
+        make_sample("3", 0.1),
+        make_sample(None, 0.3),
+    ]
     values = pilot_features(5, pilots)
     assert feature("score_mean", values) == pytest.approx(0.5)
     assert feature("agreement", values) == pytest.approx(0.5)

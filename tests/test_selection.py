@@ -14,9 +14,13 @@ def test_weighted_sums_scores_by_answer() -> None:
     # 7: 0.5 + 0.4 = 0.9 beats 9: 0.8 and 5: 3 x 0.2 = 0.6, though 9 has the best single score
     # and 5 the most votes.
     samples = [
-        make_sample("7", 0.5), make_sample("9", 0.8), make_sample("5", 0.2),
-        make_sample("7", 0.4), make_sample("5", 0.2), make_sample("5", 0.2),
-    ]  # fmt: skip
+        make_sample("7", 0.5),
+        make_sample("9", 0.8),
+        make_sample("5", 0.2),
+        make_sample("7", 0.4),
+        make_sample("5", 0.2),
+        make_sample("5", 0.2),
+    ]
     assert select(samples, "weighted").answer == "7"
     assert select(samples, "weighted").score == 0.5
     assert select(samples, "best").answer == "9"

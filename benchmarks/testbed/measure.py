@@ -40,8 +40,10 @@ async def measure(decoder: Decoder, problem: Problem) -> tuple[list[float], list
 def calibration_error(scores: NDArray[np.float64], correct: NDArray[np.float64]) -> float:
     """Expected calibration error over ten equal-width bins of the score."""
     bins = np.clip((scores * 10).astype(int), 0, 9)
-    gaps = [abs(scores[bins == b].mean() - correct[bins == b].mean()) * np.mean(bins == b)
-            for b in np.unique(bins)]  # fmt: skip
+    gaps = [
+        abs(scores[bins == b].mean() - correct[bins == b].mean()) * np.mean(bins == b)
+        for b in np.unique(bins)
+    ]
     return float(np.sum(gaps))
 
 
@@ -63,7 +65,9 @@ async def run() -> list[Target]:
     quintiles = [part.mean(axis=1) for part in np.array_split(spread, 5, axis=1)]
     # The AUC's bootstrap is costly: a tenth of the draws is enough for its interval.
     auc = np.array([roc_auc_score(correct[d].ravel(), scores[d].ravel()) for d in draws[::10]])
-    error = np.array([calibration_error(scores[d].ravel(), correct[d].ravel()) for d in draws[::10]])
+    error = np.array(
+        [calibration_error(scores[d].ravel(), correct[d].ravel()) for d in draws[::10]]
+    )
     return [
         between("mean pass@1", interval(pass_at_1[draws].mean(axis=1)), 0.3, 0.6),
         at_least("pass@1 of the easiest quintile", interval(quintiles[0]), 0.8),

@@ -10,6 +10,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ def batches(
 
 
 def train(steps: int, tokens: int, peak_rate: float, out: Path) -> None:
-    """Train with AdamW, 200 warm-up steps and a cosine down to 5% of the peak rate; save to `out`."""
+    """Train with AdamW, 200 warm-up steps and a cosine to 5% of the peak rate; save to `out`."""
     torch.manual_seed(TRAIN_SEED)
     tokenizer = build_tokenizer()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -84,7 +85,7 @@ def train(steps: int, tokens: int, peak_rate: float, out: Path) -> None:
     model = LlamaForCausalLM._from_config(base_config(tokenizer), attn_implementation="eager").to(
         device
     )
-    forward = torch.compile(model, dynamic=True)
+    forward: Any = torch.compile(model, dynamic=True)
     print(f"{model.num_parameters():,} parameters on {device}", flush=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.1, fused=True

@@ -178,7 +178,7 @@ def train_prm(
         losses = []
         for batch in _batches(training, settings.batch, rng):
             loss = _loss(model, batch, device)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

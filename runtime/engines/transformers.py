@@ -89,10 +89,18 @@ class TransformersEngine:
         inputs, mask = torch.tensor(padded).to(self._device), mask.to(self._device)
         while active:
             positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
-            logits = self._model(
-                input_ids=inputs, attention_mask=mask, position_ids=positions,
-                past_key_values=cache, use_cache=True, logits_to_keep=1,
-            ).logits[:, -1].float()  # fmt: skip
+            logits = (
+                self._model(
+                    input_ids=inputs,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+                .logits[:, -1]
+                .float()
+            )
             tokens, logprobs = _sample(logits, active)
             for row, token, logprob in zip(active, tokens.tolist(), logprobs.tolist(), strict=True):
                 self._advance(row, token, logprob)

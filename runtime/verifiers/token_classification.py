@@ -44,14 +44,16 @@ class TokenClassificationPRM:
             ) from error
         if own.get_vocab() != tokenizer.get_vocab():
             raise InputError(
-                "verifier", str(model),
+                "verifier",
+                str(model),
                 "its vocabulary is not the language model's; choose a verifier of the same family",
-            )  # fmt: skip
+            )
         if self._model.config.num_labels > 2:
             raise InputError(
-                "verifier", str(model),
+                "verifier",
+                str(model),
                 f"it has {self._model.config.num_labels} labels; a PRM has one or two",
-            )  # fmt: skip
+            )
         self._model.to(self._device).eval()
         self._name = str(model)
         self._batcher: MicroBatcher[_Request, tuple[float, ...]] = MicroBatcher(
@@ -69,9 +71,10 @@ class TokenClassificationPRM:
         scores = await self._batcher.submit((tuple(ids), tuple(positions)))
         if any(score != score for score in scores):
             raise InputError(
-                "verifier", self._name,
+                "verifier",
+                self._name,
                 "it returned NaN; check its weights, or load it in float32",
-            )  # fmt: skip
+            )
         return scores
 
     def _score_batch(self, requests: list[_Request]) -> list[tuple[float, ...]]:
@@ -91,10 +94,8 @@ class TokenClassificationPRM:
         ids = torch.tensor([list(r[0]) + [0] * (width - len(r[0])) for r in requests])
         # Padding follows every position that is read, so causal attention needs no mask for it.
         logits = self._model(input_ids=ids.to(self._device)).logits.float()
-        if logits.shape[-1] == 1:
-            scores = logits[..., 0].sigmoid()
-        else:
-            scores = logits.softmax(-1)[..., 1]
+        one_label = logits.shape[-1] == 1
+        scores = logits[..., 0].sigmoid() if one_label else logits.softmax(-1)[..., 1]
         return [
             tuple(row[list(r[1])].tolist()) for row, r in zip(scores.cpu(), requests, strict=True)
         ]

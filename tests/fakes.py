@@ -1,0 +1,92 @@
+"""Models small enough to know everything about, for tests of scheduling and accounting.
+
+They stand beside the tests through the real engines (test_engines, test_end_to_end), never for
+them: with these the right result can be computed by hand.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from runtime.answers import PatternAnswers
+from runtime.engine import Completion, SamplingSettings
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.steps import StepSplitter
+
+STEPS = 3
+
+
+class CoinEngine:
+    """Solutions of three lines, each 0 or 1 by a fair coin; the answer is their sum.
+
+    Args:
+        tokenizer: the testbed's.
+    """
+
+    context_length = 64
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.requests: list[tuple[int, ...]] = []
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: str | None = None,
+    ) -> Completion:
+        self.requests.append(tuple(token_ids))
+        await asyncio.sleep(0)
+        rng = np.random.default_rng(seed)
+        text = self.tokenizer.decode(token_ids).split("<assistant>")[-1]
+        written = ""
+        while not written.endswith(">") and not (stop and written.endswith(stop)):
+            lines = (text + written).splitlines()
+            if len(lines) < STEPS:
+                written += f"{rng.integers(2)}\n"
+            else:
+                written += f"#{sum(int(line) for line in lines)}<end>"
+        ids = tuple(self.tokenizer.encode(written))
+        clean = written.removesuffix("<end>")
+        return Completion(ids, clean, -0.7 * len(ids), ended=written.endswith("<end>"))
+
+    def close(self) -> None:
+        pass
+
+
+class SumVerifier:
+    """Scores a step by the share of ones up to it, so that search should prefer ones."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    async def score(
+        self, prompt_ids: Sequence[int], steps: Sequence[tuple[int, ...]]
+    ) -> tuple[float, ...]:
+        scores, ones = [], 0
+        for number, step in enumerate(steps, start=1):
+            ones += self.tokenizer.decode(step).strip() == "1"
+            scores.append((ones + 0.1) / (min(number, STEPS) + 0.2))
+        return tuple(scores)
+
+    def close(self) -> None:
+        pass
+
+
+def coin_run(tokenizer: Any, seed: int = 0) -> PromptRun:
+    """A prompt of the coin task."""
+    settings = SamplingSettings(step_end="\n", max_tokens=40)
+    decoder = Decoder(
+        CoinEngine(tokenizer),
+        SumVerifier(tokenizer),
+        PatternAnswers(r"#(\d+)"),
+        settings,
+        StepSplitter(tokenizer, "\n"),
+    )
+    prompt = tuple(tokenizer.encode("<user>1<assistant>"))
+    return PromptRun(decoder, prompt, seed)

@@ -1,0 +1,152 @@
+"""Choosing plans, intervals, the store, and the gain, on cases computed by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from allocator.table import Fingerprint
+from benchmarks.curves import Curve, accuracy, gain, plan_curve, resamples
+from calibration.collect import PromptRecord, Run
+from calibration.crossval import choose, mean_interval
+from calibration.evaluate import Replay
+from calibration.fit import fit, searches_needed
+from calibration.store import read_records, write_records
+from tests.conftest import make_sample
+
+FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={})
+
+
+def record(number: int, correct: list[bool], searches: dict[Plan, list[bool]]) -> PromptRecord:
+    """A prompt whose right answer is 1; wrong samples disagree with each other, and score less."""
+
+    def as_run(graded: list[bool]) -> Run:
+        samples = tuple(
+            make_sample("1" if right else f"wrong{i}", 0.8 if right else 0.3)
+            for i, right in enumerate(graded)
+        )
+        return Run(samples, tuple(graded), sum(sample.tokens for sample in samples))
+
+    return PromptRecord(
+        f"prompt {number}", "1", 5, as_run(correct), {p: as_run(g) for p, g in searches.items()}
+    )
+
+
+def test_the_cheapest_plan_that_is_not_clearly_worse() -> None:
+    prompts = np.arange(200)
+    rng = np.random.default_rng(0)
+    good = (rng.random(200) < 0.8).astype(float)
+    slightly_less = good.copy()
+    slightly_less[np.argmax(good)] = 0
+    bad = (rng.random(200) < 0.3).astype(float)
+    assert choose(np.array([bad, good]), [1, 8], prompts) == 1
+    assert choose(np.array([slightly_less, good]), [1, 8], prompts) == 0
+    assert choose(np.array([good, good]), [4, 4], prompts) == 0
+
+
+def test_replicates_of_a_prompt_are_no_extra_evidence() -> None:
+    # Plan 1 is better on one prompt of four, replayed 100 times: that is still one prompt.
+    prompts = np.repeat(np.arange(4), 100)
+    cheap = np.zeros(400)
+    dear = (prompts == 0).astype(float)
+    assert choose(np.array([cheap, dear]), [1, 2], prompts) == 0
+    assert choose(np.array([cheap, dear]), [1, 2], np.arange(400)) == 1
+
+
+def test_bootstrap_intervals_cover() -> None:
+    covered = 0
+    for seed in range(200):
+        values = (np.random.default_rng(seed).random(120) < 0.3).astype(float)
+        _, low, high = mean_interval(values, np.arange(120), seed)
+        covered += low <= 0.3 <= high
+    assert covered / 200 > 0.88
+
+
+def test_records_survive_the_store(tmp_path: Path) -> None:
+    plan = Plan(strategy="beam_search", n=4, beam_width=2)
+    records = [record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(3)]
+    write_records(records, tmp_path / "samples.parquet")
+    read = read_records(tmp_path / "samples.parquet")
+    assert [r.prompt for r in read] == [r.prompt for r in records]
+    assert read[0].independent.correct == records[0].independent.correct
+    assert read[0].searches[plan].samples[0].steps == ((1, 2), (3,))
+    assert read[0].searches[plan].samples[0].score == pytest.approx(0.8)
+
+
+def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="collect again"):
+        read_records(tmp_path / "samples.parquet")
+
+
+def test_replicates_take_every_sample_as_a_pilot_once() -> None:
+    replay = Replay([record(0, [True] * 16, {})], replicates=8)
+    firsts = [replay.order(replay.records[0], r)[:2] for r in range(8)]
+    assert sorted(i for first in firsts for i in first) == list(range(16))
+
+
+def test_outcomes_average_to_the_true_rate() -> None:
+    replay = Replay([record(0, [True, False, False, False] * 4, {})], replicates=16)
+    outcome = replay.outcome(Plan(strategy="best_of_n", n=1), 0)
+    assert outcome.correct.mean() == pytest.approx(0.25)
+    assert outcome.tokens.mean() == 3
+
+
+def test_pilots_join_the_beams_and_are_paid_for() -> None:
+    plan = Plan(strategy="beam_search", n=2, beam_width=2)
+    replay = Replay([record(0, [True] * 8, {plan: [False] * 2})])
+    without, joined = replay.outcome(plan, 0), replay.outcome(plan, 4)
+    assert without.correct.mean() == 0
+    assert joined.correct.mean() == 1
+    assert joined.tokens.mean() - without.tokens.mean() == 4 * 3
+
+
+def test_a_search_that_was_not_collected_is_named() -> None:
+    with pytest.raises(InputError, match="was not collected"):
+        Replay([record(0, [True] * 8, {})]).outcome(
+            Plan(strategy="beam_search", n=2, beam_width=2), 0
+        )
+
+
+def test_fitting_gives_each_bin_what_it_needs() -> None:
+    # Easy prompts are right at once; hard ones only by beam search.
+    searches = searches_needed([1, 8], pilots=2)
+    rng = np.random.default_rng(0)
+    records = []
+    for i in range(80):
+        hard = i % 2 == 1
+        right = [bool(rng.random() < (0.03 if hard else 0.97)) for _ in range(8)]
+        records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
+    made = fit(Replay(records), [1, 8], pilots=2, n_bins=2, fingerprint=FINGERPRINT)
+    easy, hard_cell = made.table.row(8).cells
+    assert made.table.row(8).pilots == 2
+    assert easy.generations < hard_cell.generations
+    assert hard_cell.plan.strategy == "beam_search"
+    assert hard_cell.accuracy > 0.9
+    assert made.oracle_table.row(8).pilots == 0
+    assert made.oracle_table.difficulty == "oracle"
+
+
+def constant_curve(name: str, correct: list[float], costs: list[float]) -> Curve:
+    ones = np.ones((len(costs), 50))
+    cost = np.array(costs)[:, None] * ones
+    return Curve(name, (16, 64), np.array(correct)[:, None] * ones, cost, 10 * cost)
+
+
+def test_gain_is_the_ratio_of_costs_at_equal_accuracy() -> None:
+    draws = resamples(50)
+    baseline = constant_curve("best-of-N", [0.6, 0.8], [16, 64])
+    method = constant_curve("compute-optimal", [0.7, 0.9], [8, 24])
+    # 0.8 lies half way between the method's 0.7 at 8 and 0.9 at 24: cost 16.
+    assert gain(baseline, 64, method, draws)[0] == pytest.approx(4)
+    assert gain(baseline, 64, method, draws, "tokens")[0] == pytest.approx(4)
+    never = constant_curve("worse", [0.5, 0.7], [8, 24])
+    assert gain(baseline, 64, never, draws)[0] == 0
+
+
+def test_curves_average_over_prompts() -> None:
+    replay = Replay([record(0, [True] * 8, {}), record(1, [False] * 8, {})])
+    curve = plan_curve("pass@1", replay, [Plan(strategy="best_of_n", n=1)])
+    value, low, high = accuracy(curve, 0, resamples(2))
+    assert (value, low, high) == (0.5, 0.0, 1.0)

@@ -1,0 +1,240 @@
+"""The command line: what it makes, and how it refuses bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from allocator.table import LookupTable
+from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
+from benchmarks.testbed.task import distinct_problems
+from calibration.calibrate import SAMPLES
+from calibration.cli import app
+from calibration.evaluate import Replay
+from calibration.store import read_records
+from runtime.artifact import SETTINGS as SETTINGS_FILE
+from runtime.artifact import TABLE, Artifact, load_settings
+
+MODELS = ["--model", str(BASE), "--verifier", str(PRM), "--engine", "transformers"]
+TASK = ["--answers", SETTINGS.answers, "--step-end", r"\n", "--max-tokens", "160"]
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def refused(*arguments: object) -> str:
+    """The message of a refusal, which has exit status 2 and prints no answer."""
+    status, out, message = invoke(*arguments)
+    assert status == 2, message
+    assert out == ""
+    assert "error:" in message
+    return message
+
+
+def solve(*arguments: object, artifact: Path = ARTIFACT) -> list[object]:
+    return ["solve", "--artifact", artifact, "--engine", "transformers", *arguments]
+
+
+@pytest.fixture
+def graded(tmp_path: Path) -> Path:
+    path = tmp_path / "graded.jsonl"
+    rows = [
+        {"prompt": p.text, "answer": p.answer} for p in distinct_problems("calibration", 24, 31)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None:
+    artifact = tmp_path / "artifact"
+    status, _, message = invoke(
+        "calibrate",
+        graded,
+        "--out",
+        artifact,
+        *MODELS,
+        *TASK,
+        "--budgets",
+        "1,4,8",
+        "--pilots",
+        "2",
+        "--bins",
+        "2",
+    )
+    assert status == 0, message
+    assert not list(tmp_path.glob("*.partial"))
+    loaded = Artifact.load(artifact)
+    assert [row.budget for row in loaded.policy.table.rows] == [1, 4, 8]
+
+    # What was sampled is there to be looked at again, and says the same as the table.
+    replay = Replay(read_records(artifact / SAMPLES))
+    first = loaded.policy.table.rows[0].cells[0]
+    assert first.accuracy == pytest.approx(replay.outcome(first.plan, 0).correct.mean())
+
+    status, out, message = invoke(*solve("--budget", "8", "12+7*3", "5-9", artifact=artifact))
+    assert status == 0, message
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["prompt"] for answer in answers] == ["12+7*3", "5-9"]
+    assert answers[0]["receipt"]["generations"] <= 8
+
+    status, _, message = invoke(
+        "explain", "--artifact", artifact, "--engine", "transformers", "--budget", "8", "12+7*3"
+    )
+    assert status == 0, message
+    assert "because" in message
+    assert "Budget 8" in message
+
+
+def test_calibration_is_reproducible(graded: Path, tmp_path: Path) -> None:
+    tables = []
+    for name in ("a", "b"):
+        status, _, message = invoke(
+            "calibrate",
+            graded,
+            "--out",
+            tmp_path / name,
+            *MODELS,
+            *TASK,
+            "--budgets",
+            "1,2",
+            "--pilots",
+            "1",
+            "--bins",
+            "2",
+            "--seed",
+            "9",
+        )
+        assert status == 0, message
+        tables.append((tmp_path / name / TABLE).read_bytes())
+    assert tables[0] == tables[1]
+
+
+def test_a_prompt_longer_than_the_context(tmp_path: Path) -> None:
+    out = tmp_path / "answers.jsonl"
+    message = refused(*solve("--budget", "4", "--out", out, "1+1", "1" + "+1" * 200))
+    assert "no room in the context of 256; shorten it" in message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "mend"),
+    [
+        ("", "it is empty; give one JSON object a line"),
+        ("\n\n", "it is empty; give one JSON object a line"),
+        ("12+7\n", "give it a 'prompt' field"),
+        ("{\n", "not JSON"),
+        ('{"question": "1+1"}\n', "give it a 'prompt' field"),
+        ('{"prompt": ""}\n', "give it a 'prompt' field"),
+    ],
+)
+def test_an_unusable_prompts_file(tmp_path: Path, content: str, mend: str) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(content)
+    assert mend in refused(*solve("--budget", "4", "--file", path))
+
+
+def test_no_prompts_file_and_no_prompts() -> None:
+    assert "no such file" in refused(*solve("--budget", "4", "--file", "nowhere.jsonl"))
+    assert "give prompts on the command line" in refused(*solve("--budget", "4"))
+
+
+def test_a_missing_artifact(tmp_path: Path) -> None:
+    message = refused(*solve("--budget", "4", "1+1", artifact=tmp_path / "none"))
+    assert "make one with ttc calibrate" in message
+
+
+def copied_artifact(tmp_path: Path, **changes: str) -> Path:
+    """The committed artifact with other settings."""
+    folder = tmp_path / "artifact"
+    shutil.copytree(ARTIFACT, folder, ignore=shutil.ignore_patterns(SAMPLES))
+    absolute = {"model": str(BASE), "verifier": str(PRM)} | changes
+    settings = load_settings(ARTIFACT).model_copy(update=absolute)
+    (folder / SETTINGS_FILE).write_text(settings.model_dump_json())
+    return folder
+
+
+def test_a_foreign_artifact(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(BASE, other)
+    weights = load_file(other / "model.safetensors")
+    weights["model.norm.weight"] += 0.5
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    message = refused(
+        *solve("--budget", "4", "1+1", artifact=copied_artifact(tmp_path, model=str(other)))
+    )
+    assert "artifact model" in message
+    assert "run ttc calibrate for this one" in message
+
+
+def test_a_verifier_that_returns_nan(tmp_path: Path) -> None:
+    broken = tmp_path / "prm"
+    shutil.copytree(PRM, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["score.weight"].fill_(float("nan"))
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    folder = copied_artifact(tmp_path, verifier=str(broken))
+    table = LookupTable.load(folder / TABLE)
+    fingerprint = load_settings(folder).fingerprint(folder)
+    table.model_copy(update={"fingerprint": fingerprint}).save(folder / TABLE)
+    out = tmp_path / "answers.jsonl"
+    message = refused(*solve("--budget", "4", "--out", out, "1+1", artifact=folder))
+    assert "NaN; check its weights" in message
+    assert not out.exists()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_budget_0() -> None:
+    assert "give 1 or more" in refused(*solve("--budget", "0", "1+1"))
+
+
+def test_an_unknown_strategy() -> None:
+    message = refused(*solve("--budget", "8", "--plan", "mcts:8", "1+1"))
+    assert "strategy: 'mcts': choose one of best_of_n, beam_search" in message
+
+
+def test_a_plan_over_the_budget() -> None:
+    message = refused(*solve("--budget", "8", "--plan", "best_of_n:16", "1+1"))
+    assert "costs 16; allow that" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        (["--budgets", "1,x"], "give whole numbers, comma-separated"),
+        (["--budgets", "0,4"], "budgets of at least 1"),
+        (["--pilots", "64"], "below the top budget"),
+        (["--bins", "0"], "give at least 1"),
+        (["--temperature", "-1"], "temperature"),
+        (["--answers", "latex"], "give 'math', or 'pattern:'"),
+        (["--model", "/nowhere/at/all"], "model"),
+    ],
+)
+def test_calibration_refuses_bad_options(
+    graded: Path, tmp_path: Path, options: list[str], mend: str
+) -> None:
+    out = tmp_path / "artifact"
+    message = refused("calibrate", graded, "--out", out, *MODELS, *TASK, *options)
+    assert mend in message
+    assert [p.name for p in tmp_path.iterdir()] == [graded.name]
+
+
+def test_calibration_never_overwrites(graded: Path, tmp_path: Path) -> None:
+    message = refused("calibrate", graded, "--out", tmp_path, *MODELS, *TASK)
+    assert "choose another folder" in message
+
+
+def test_calibration_needs_prompts_enough_and_each_once(tmp_path: Path) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"prompt": "1+1", "answer": "2"}\n')
+    message = refused("calibrate", few, "--out", tmp_path / "a", *MODELS, *TASK)
+    assert "needs at least 20" in message
+    few.write_text('{"prompt": "1+1", "answer": "2"}\n' * 30)
+    message = refused("calibrate", few, "--out", tmp_path / "a", *MODELS, *TASK)
+    assert "list each once" in message

@@ -1,0 +1,147 @@
+"""The whole path through real models: policy, both engines, calibration and the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from allocator.plan import Plan
+from benchmarks.testbed.paths import ARTIFACT
+from benchmarks.testbed.task import Problem, distinct_problems
+from predictors.features import pilot_features
+from runtime.artifact import Artifact
+from runtime.concurrency import bounded
+from runtime.engine import encode_prompt
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.selection import select
+from runtime.solve import Solver
+from runtime.strategies import STRATEGIES
+
+PROBLEMS = distinct_problems("test", 60, seed=21)
+
+
+def solver(decoder: Decoder, seed: int = 0, fixed: Plan | None = None) -> Solver:
+    artifact = Artifact.load(ARTIFACT)
+    return Solver(decoder, artifact.policy, artifact.predictor, seed, fixed)
+
+
+async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
+    """Share of seeds with which the plan answers right, a value a problem."""
+
+    async def one(problem: Problem) -> float:
+        right = []
+        for seed in seeds:
+            run = PromptRun(decoder, encode_prompt(decoder.engine, problem.text), seed)
+            samples = run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
+            right.append(select(samples).answer == problem.answer)
+        return float(np.mean(right))
+
+    return np.array(await bounded(one, PROBLEMS, 30))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(strategy="best_of_n", n=1),
+        Plan(strategy="best_of_n", n=4),
+        Plan(strategy="beam_search", n=4, beam_width=2),
+    ],
+    ids=str,
+)
+def test_a_plan_is_as_accurate_through_either_engine(
+    run: Any, vllm_decoder: Decoder, transformers_decoder: Decoder, plan: Plan
+) -> None:
+    through_vllm = run(accuracies(vllm_decoder, plan, range(6)))
+    through_transformers = run(accuracies(transformers_decoder, plan, range(6)))
+    difference = through_vllm - through_transformers
+    # 60 problems x 6 seeds: a broken engine (wrong positions, wrong mask) is off by far more.
+    assert abs(difference.mean()) < 0.08
+    assert np.all(difference == 0) or ttest_rel(through_vllm, through_transformers).pvalue > 0.001
+    assert 0.2 < through_vllm.mean() < 1
+
+
+def test_more_compute_is_more_accurate(run: Any, transformers_decoder: Decoder) -> None:
+    single = run(accuracies(transformers_decoder, Plan(strategy="best_of_n", n=1), range(4)))
+    sixteen = run(accuracies(transformers_decoder, Plan(strategy="best_of_n", n=16), range(4)))
+    assert sixteen.mean() > single.mean() + 0.05
+
+
+def test_solving_with_vllm_keeps_within_the_budget_and_says_so(
+    run: Any, vllm_decoder: Decoder
+) -> None:
+    prompts = [problem.text for problem in PROBLEMS[:20]]
+    budget = 16
+    results = run(solver(vllm_decoder).solve_all(prompts, budget))
+    assert [result.prompt for result in results] == prompts
+    policy = Artifact.load(ARTIFACT).policy
+    for result in results:
+        receipt, row = result.receipt, policy.row(budget)
+        assert receipt.generations == receipt.plan.cost(row.pilots) <= budget
+        assert receipt.plan in [cell.plan for cell in row.cells]
+        assert receipt.sampled_tokens > 0
+        assert receipt.verifier_tokens > receipt.sampled_tokens
+        assert (receipt.bin is None) == (row.pilots == 0)
+    right = np.mean([r.answer == p.answer for r, p in zip(results, PROBLEMS, strict=False)])
+    assert right > 0.4
+
+
+def test_the_same_seed_solves_the_same_whatever_runs_beside_it(
+    run: Any, transformers_decoder: Decoder
+) -> None:
+    prompts = [problem.text for problem in PROBLEMS[:6]]
+    together = run(solver(transformers_decoder, seed=5).solve_all(prompts, 8))
+    alone = run(solver(transformers_decoder, seed=5).solve(prompts[3], 8))
+    assert together[3].model_dump(exclude={"receipt"}) == pytest.approx(
+        alone.model_dump(exclude={"receipt"})
+    )
+
+
+def test_the_prediction_tells_easy_from_hard(run: Any, transformers_decoder: Decoder) -> None:
+    easy = [p.text for p in PROBLEMS if len(p.operations) <= 2]
+    hard = [p.text for p in PROBLEMS if len(p.operations) >= 7]
+
+    async def predictions(prompts: list[str]) -> list[float]:
+        solving, artifact = solver(transformers_decoder), Artifact.load(ARTIFACT)
+        found = []
+        for prompt in prompts:
+            started = solving.start(prompt)
+            pilots = started.unify(await started.samples(0, 4))
+            features = pilot_features(len(started.prompt_ids), pilots)
+            found.append(float(artifact.predictor.predict(features[None])[0]))
+        return found
+
+    assert np.mean(run(predictions(easy))) > np.mean(run(predictions(hard))) + 0.2
+
+
+def test_a_fixed_plan_takes_the_policys_place(run: Any, transformers_decoder: Decoder) -> None:
+    plan = Plan(strategy="beam_search", n=8, beam_width=2)
+    result = run(solver(transformers_decoder, fixed=plan).solve(PROBLEMS[0].text, 8))
+    assert result.receipt.plan == plan
+    assert result.receipt.generations == 8
+    assert result.receipt.bin is None
+
+
+def test_ttc_solve_through_vllm_in_a_process_of_its_own(tmp_path: Path) -> None:
+    prompts, out = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    rows = [{"prompt": problem.text} for problem in PROBLEMS[:5]]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["--artifact", ARTIFACT, "--file", prompts, "--out", out, "--budget", "8"]
+    done = subprocess.run(
+        [sys.executable, "-m", "calibration.cli", "solve", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [answer["prompt"] for answer in answers] == [row["prompt"] for row in rows]
+    assert all(answer["receipt"]["generations"] <= 8 for answer in answers)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["answers.jsonl", "prompts.jsonl"]
