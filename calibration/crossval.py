@@ -35,7 +35,7 @@ def choose(correct: NDArray[np.float64], costs: Sequence[float], prompts: NDArra
 
 
 def fold_of(prompts: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
-    """The fold, 0 or 1, of each entry: the prompts halved at random, all entries of one together."""
+    """The fold, 0 or 1, of each entry: prompts halved at random, all entries of one together."""
     units, unit = np.unique(prompts, return_inverse=True)
     return np.random.default_rng(seed).permutation(np.arange(len(units)) % 2)[unit]
 

@@ -136,3 +136,22 @@ def test_derived_seeds_are_stable_and_distinct() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="temperature"):
         SamplingSettings(temperature=-1)
+
+
+def test_a_burst_of_seeded_requests_is_served(run: Any, vllm_decoder: Decoder) -> None:
+    # More prompt tokens at once than one step takes: with prefills split over steps, this ended
+    # vLLM 0.32 on CPU (a seeded request's generator cannot be rewound there).
+    engine = vllm_decoder.engine
+    prompt = encode_prompt(engine, "1" + "+1" * 90)
+
+    async def burst() -> list[Completion]:
+        return list(
+            await asyncio.gather(
+                *(
+                    engine.complete(prompt, settings=SETTINGS.sampling, max_tokens=2, seed=seed)
+                    for seed in range(150)
+                )
+            )
+        )
+
+    assert len(run(burst())) == 150

@@ -30,7 +30,12 @@ class VLLMEngine:
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
 
-        defaults: dict[str, Any] = {"enable_prefix_caching": True, "disable_log_stats": True}
+        # A GPU is shared with the verifier, which needs some of its memory too.
+        defaults: dict[str, Any] = {
+            "enable_prefix_caching": True,
+            "disable_log_stats": True,
+            "gpu_memory_utilization": 0.8,
+        }
         if current_platform.is_cpu():
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for

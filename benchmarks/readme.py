@@ -1,0 +1,73 @@
+"""Write the README's figures from what the benchmarks measured, kept in docs/.
+
+    cp out/demo.json out/demo.png out/testbed.json docs/ && python -m benchmarks.readme
+
+A test holds README and docs/ to the same numbers.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+
+
+def demo_block(demo: dict[str, Any]) -> str:
+    """The gain in a sentence, the picture and the table."""
+    gains = {
+        unit: f"**{value:.1f} times** [{low:.1f}, {high:.1f}] fewer {unit}"
+        for unit, (value, low, high) in demo["gain"].items()
+    }
+    budgets = sorted({p["budget"] for curve in demo["curves"] for p in curve["points"]})
+    lines = [
+        f"On {demo['prompts']} held-out prompts of the testbed (`make demo`, "
+        f"{demo['seconds'] / 60:.0f} minutes on 2 CPU cores), compute-optimal allocation with "
+        f"predicted bins reaches the accuracy of best-of-64 weighted with "
+        f"{gains['generations']} and {gains['tokens']}, pilots counted (95% intervals over "
+        "prompts).",
+        "",
+        "![Accuracy against average generations](docs/demo.png)",
+        "",
+        "Accuracy by budget, with the generations really spent on average below it:",
+        "",
+        "| method | " + " | ".join(map(str, budgets)) + " |",
+        "|---|" + "---|" * len(budgets),
+    ]
+    for curve in demo["curves"]:
+        points = {p["budget"]: p for p in curve["points"]}
+        cells = [
+            f"{p['accuracy']:.1%} [{p['low']:.0%}, {p['high']:.0%}]<br>{p['generations']:.1f}"
+            if (p := points.get(budget))
+            else ""
+            for budget in budgets
+        ]
+        lines.append(f"| {curve['name']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def testbed_block(testbed: dict[str, Any]) -> str:
+    """What the testbed measured of itself, a row a figure."""
+    lines = [
+        "| measured on " + str(testbed["prompts"]) + " test prompts | value [95%] |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| {row['name']} | {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}] |"
+        for row in testbed["targets"]
+    ]
+    return "\n".join(lines)
+
+
+def render(text: str) -> str:
+    """The README with its figures as docs/ has them."""
+    for name, block in (("demo", demo_block), ("testbed", testbed_block)):
+        figures = block(json.loads((DOCS / f"{name}.json").read_text()))
+        between = re.compile(f"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+        text = between.sub(lambda m, f=figures: f"{m[1]}{f}\n{m[2]}", text)  # type: ignore[misc]
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(render(README.read_text()))
