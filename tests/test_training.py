@@ -35,7 +35,8 @@ def test_labels_are_the_chance_to_end_correct(tokenizer: Any) -> None:
             LabelSettings(samples=64, rollouts=400),
         )
     )
-    assert len(solutions) == 64
+    # 64 samples hold every prefix of one to three coins; each prefix's rollouts are solutions too.
+    assert len(solutions) == 64 + (2 + 4 + 8) * 400
     expected = {"1\n": 0.25, "1\n1\n": 0.5, "1\n1\n1\n": 1.0}
     for solution in solutions:
         text = tokenizer.decode(solution.token_ids).split("<assistant>")[1]

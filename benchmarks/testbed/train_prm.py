@@ -45,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--prompts", type=int, default=6000)
-    parser.add_argument("--samples", type=int, default=4)
-    parser.add_argument("--rollouts", type=int, default=4)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--samples", type=int, default=3)
+    parser.add_argument("--rollouts", type=int, default=2)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--base", type=Path, default=BASE)
     parser.add_argument("--out", type=Path, default=PRM)
     parser.add_argument("--labels", type=Path, default=Path("out/prm_labels.jsonl"))

@@ -72,7 +72,8 @@ async def label_prompts(
     """Sample and label solutions of every prompt.
 
     Solutions without a readable answer are dropped. Steps that several solutions of a prompt
-    share are rolled out once, and a finished solution is its own rollout.
+    share are rolled out once. A rollout, joined to its prefix, is a solution as good as any: it
+    is labelled too, its own steps by the one rollout they have had, itself.
 
     Args:
         engine: the language model.
@@ -106,24 +107,31 @@ async def label_prompts(
     async def one(item: tuple[int, tuple[str, str]]) -> list[LabelledSolution]:
         index, (prompt, gold) = item
         prompt_ids = encode_prompt(engine, prompt)
-        solutions, known = [], {}
-        for completion in await rollouts(prompt_ids, (), settings.samples):
-            correct = grade(completion.token_ids, gold)
-            if correct is not None:
-                solutions.append(splitter.split(completion.token_ids))
-                known[completion.token_ids] = float(correct)
-        prefixes = {
-            tuple(token for step in steps[:end] for token in step)
-            for steps in solutions
-            for end in range(1, len(steps))
-        }
-        outcomes = await asyncio.gather(
-            *(rollouts(prompt_ids, prefix, settings.rollouts) for prefix in sorted(prefixes))
+        solutions = [
+            (completion.token_ids, correct)
+            for completion in await rollouts(prompt_ids, (), settings.samples)
+            if (correct := grade(completion.token_ids, gold)) is not None
+        ]
+        prefixes = sorted(
+            {
+                tuple(token for step in steps[:end] for token in step)
+                for steps in (splitter.split(token_ids) for token_ids, _ in solutions)
+                for end in range(1, len(steps))
+            }
         )
-        for prefix, ends in zip(sorted(prefixes), outcomes, strict=True):
-            grades = [grade((*prefix, *end.token_ids), gold) or False for end in ends]
+        ends = await asyncio.gather(
+            *(rollouts(prompt_ids, prefix, settings.rollouts) for prefix in prefixes)
+        )
+        known: dict[tuple[int, ...], float] = {}
+        for prefix, completions in zip(prefixes, ends, strict=True):
+            whole = [(*prefix, *completion.token_ids) for completion in completions]
+            grades = [grade(token_ids, gold) or False for token_ids in whole]
             known[prefix] = float(np.mean(grades)) if grades else 0.0
-        return [_labelled(index, prompt_ids, steps, known) for steps in solutions]
+            solutions += zip(whole, grades, strict=True)
+        return [
+            _labelled(index, prompt_ids, splitter.split(token_ids), known, float(correct))
+            for token_ids, correct in solutions
+        ]
 
     per_prompt = await bounded(one, list(enumerate(prompts)), PROMPTS_IN_FLIGHT, done)
     return [solution for solutions in per_prompt for solution in solutions]
@@ -134,13 +142,15 @@ def _labelled(
     prompt_ids: tuple[int, ...],
     steps: Sequence[tuple[int, ...]],
     known: dict[tuple[int, ...], float],
+    outcome: float,
 ) -> LabelledSolution:
+    """A step is labelled by its rollouts, or, where none were run, by how the solution ended."""
     prefix: tuple[int, ...] = ()
     positions, labels = [], []
     for step in steps:
         prefix += step
         positions.append(len(prompt_ids) + len(prefix) - 1)
-        labels.append(known[prefix])
+        labels.append(known.get(prefix, outcome))
     return LabelledSolution(index, prompt_ids + prefix, tuple(positions), tuple(labels))
 
 
@@ -167,6 +177,7 @@ def train_prm(
     model = AutoModelForTokenClassification.from_pretrained(
         base, num_labels=1, attention_dropout=settings.dropout, attn_implementation="eager"
     ).to(device)
+    forward = torch.compile(model, dynamic=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), fused=True
     )
@@ -177,13 +188,14 @@ def train_prm(
         model.train()
         losses = []
         for batch in _batches(training, settings.batch, rng):
-            loss = _loss(model, batch, device)
+            loss = _loss(forward, batch, device)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             losses.append(loss.item())
-        validation = _validation_loss(model, held_out, settings.batch, device)
+        model.eval()
+        validation = _validation_loss(forward, held_out, settings.batch, device)
         log(f"epoch {epoch}: training loss {np.mean(losses):.4f}, validation loss {validation:.4f}")
         if validation < best:
             best, stale = validation, 0
@@ -223,7 +235,6 @@ def _loss(model: Any, batch: Sequence[LabelledSolution], device: str) -> torch.T
 def _validation_loss(
     model: Any, solutions: Sequence[LabelledSolution], size: int, device: str
 ) -> float:
-    model.eval()
     batches = _batches(solutions, size, np.random.default_rng(0))
     total = sum(_loss(model, b, device).item() * sum(len(s.labels) for s in b) for b in batches)
     return total / sum(len(s.labels) for s in solutions)
