@@ -1,6 +1,6 @@
 """Accuracy against budget for every method, and what allocation gains, from replayed records."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from allocator.bins import bin_of
 from allocator.plan import Plan
 from allocator.table import LookupTable
+from calibration.collect import Run
 from calibration.crossval import BOOTSTRAP_DRAWS
 from calibration.evaluate import Outcome, Replay
 from runtime.selection import Selection
@@ -43,6 +44,17 @@ def plan_curve(
         for plan, outcome in zip(plans, outcomes, strict=True)
     ]
     return _curve(name, [plan.n for plan in plans], outcomes, costs)
+
+
+def exact_curve(
+    name: str, replay: Replay, budgets: Sequence[int], estimator: Callable[[Run, int], float]
+) -> Curve:
+    """A curve in closed form: the estimator of each prompt's independent solutions at each n."""
+    runs = [record.independent for record in replay.records]
+    correct = np.array([[estimator(run, n) for run in runs] for n in budgets])
+    each = np.array([run.sampled_tokens / len(run.samples) for run in runs])
+    costs = np.array(budgets, dtype=float)[:, None] * np.ones(len(runs))
+    return Curve(name, tuple(budgets), correct, costs, costs * each)
 
 
 def policy_curve(

@@ -12,11 +12,17 @@ from benchmarks.curves import Curve, accuracy
 matplotlib.use("Agg")
 
 # Colour-blind safe (Okabe and Ito), baselines muted, the policy strong.
-COLOURS = ("#999999", "#56B4E9", "#E69F00", "#009E73", "#D55E00")
+COLOURS = ("#999999", "#CC79A7", "#56B4E9", "#E69F00", "#009E73", "#D55E00")
 
 
-def draw(curves: Sequence[Curve], draws: NDArray[np.int64], path: Path, title: str) -> None:
-    """Draw every curve with its 95% band over the average generations it spent; save as PNG."""
+def draw(
+    curves: Sequence[Curve],
+    banded: Sequence[Curve],
+    draws: NDArray[np.int64],
+    path: Path,
+    title: str,
+) -> None:
+    """Draw curves over the average generations they spent, some with 95% bands; save as PNG."""
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
@@ -25,7 +31,7 @@ def draw(curves: Sequence[Curve], draws: NDArray[np.int64], path: Path, title: s
         values = np.array([accuracy(curve, row, draws) for row in range(len(curve.budgets))])
         style = "--" if "oracle" in curve.name else "-"
         axes.plot(spent, values[:, 0], style, marker="o", ms=4, color=colour, label=curve.name)
-        if curve in (curves[1], curves[-1]):
+        if any(curve is other for other in banded):
             axes.fill_between(spent, values[:, 1], values[:, 2], color=colour, alpha=0.15, lw=0)
     ticks = [2**i for i in range(7)]
     axes.set_xscale("log", base=2)

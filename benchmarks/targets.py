@@ -1,6 +1,13 @@
 """The figures a benchmark is held to, as every benchmark writes them into its JSON."""
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from pydantic import BaseModel
+
+from calibration.console import console
 
 
 class Target(BaseModel):
@@ -9,7 +16,7 @@ class Target(BaseModel):
     Attributes:
         name: what is measured.
         value: the figure; `low` and `high` bound it (95%).
-        target: what meets it: a least value, or a range; None where it only has to be reported.
+        target: what meets it: a bound, or a range; None where it only has to be reported.
         met: whether it is met.
     """
 
@@ -30,6 +37,12 @@ def at_least(name: str, interval: Interval, target: float) -> Target:
     return Target(name=name, value=value, low=low, high=high, target=target, met=value >= target)
 
 
+def at_most(name: str, interval: Interval, target: float) -> Target:
+    """A target met by a value that is as small."""
+    value, low, high = interval
+    return Target(name=name, value=value, low=low, high=high, target=target, met=value <= target)
+
+
 def between(name: str, interval: Interval, low: float, high: float) -> Target:
     """A target met by a value inside a range."""
     value = interval[0]
@@ -47,3 +60,20 @@ def reported(name: str, interval: Interval) -> Target:
     """A figure without a target."""
     value, low, high = interval
     return Target(name=name, value=value, low=low, high=high, target=None, met=None)
+
+
+def show_targets(targets: Sequence[Target]) -> None:
+    """Print a line a target."""
+    words = {True: "[green]met[/green]", False: "[red]NOT MET[/red]", None: "measured"}
+    for t in targets:
+        against = "" if t.target is None else f", target {t.target}"
+        console.print(
+            f"{words[t.met]}: {t.name} {t.value:.3g} [{t.low:.3g}, {t.high:.3g}]{against}"
+        )
+
+
+def write_result(path: Path, data: dict[str, Any], targets: Sequence[Target]) -> None:
+    """Write a benchmark's JSON: its data and its targets."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [target.model_dump() for target in targets]
+    path.write_text(json.dumps({**data, "targets": rows}, indent=1) + "\n")

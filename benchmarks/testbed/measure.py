@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.curves import interval, resamples
-from benchmarks.targets import Target, at_least, between, reported
+from benchmarks.targets import (
+    Target,
+    at_least,
+    between,
+    reported,
+    show_targets,
+    write_result,
+)
 from benchmarks.testbed.paths import SETTINGS, TEST_PROMPTS
 from benchmarks.testbed.task import Problem, distinct_problems
-from calibration.console import console, progress
+from calibration.console import progress
 from runtime.artifact import open_decoder
 from runtime.concurrency import bounded
 from runtime.engine import encode_prompt
@@ -83,12 +90,8 @@ async def run() -> list[Target]:
 
 def main() -> None:
     targets = asyncio.run(run())
-    out = Path("out/testbed.json")
-    out.parent.mkdir(exist_ok=True)
-    rows = [target.model_dump() for target in targets]
-    out.write_text(json.dumps({"prompts": PROMPTS, "targets": rows}, indent=1) + "\n")
-    for target in targets:
-        console.print(f"{target.name}: {target.value:.3f} [{target.low:.3f}, {target.high:.3f}]")
+    show_targets(targets)
+    write_result(Path("out/testbed.json"), {"prompts": PROMPTS, "samples": SAMPLES}, targets)
 
 
 if __name__ == "__main__":

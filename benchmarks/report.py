@@ -1,0 +1,43 @@
+"""Curves as a table for the eye and as JSON."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from benchmarks.curves import Curve, accuracy
+from calibration.console import console
+
+
+def as_json(curve: Curve, draws: NDArray[np.int64]) -> dict[str, object]:
+    """A curve's points, each with its interval and its average cost."""
+    points = []
+    for row, budget in enumerate(curve.budgets):
+        value, low, high = accuracy(curve, row, draws)
+        points.append(
+            {
+                "budget": budget,
+                "accuracy": value,
+                "low": low,
+                "high": high,
+                "generations": float(curve.generations[row].mean()),
+                "tokens": float(curve.tokens[row].mean()),
+            }
+        )
+    return {"name": curve.name, "points": points}
+
+
+def show_curves(curves: Sequence[Curve], draws: NDArray[np.int64]) -> None:
+    """Print a row a method, a column a budget."""
+    shown = Table(title="Accuracy [95%] by budget; below it the average generations spent")
+    for head in ("method", *map(str, curves[0].budgets)):
+        shown.add_column(head)
+    for curve in curves:
+        cells = []
+        for row in range(len(curve.budgets)):
+            value, low, high = accuracy(curve, row, draws)
+            spent = curve.generations[row].mean()
+            cells.append(f"{value:.1%}\n[{low:.0%}, {high:.0%}]\n{spent:.1f}")
+        shown.add_row(curve.name, *cells)
+    console.print(shown)
