@@ -30,7 +30,7 @@ $(VENV)/installed-gpu: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 demo: setup
-	$(RUN)/ttc demo
+	$(RUN)/ttc demo --engine vllm
 
 test: setup
 	$(RUN)/pytest
@@ -41,12 +41,13 @@ check: setup
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-# Everything under benchmarks/testbed, made anew: hours on 2 cores, minutes of it yours.
+# Everything under benchmarks/testbed, made anew: about an hour on 2 cores.
 testbed: setup
 	$(RUN)/python -m benchmarks.testbed.train_base
 	$(RUN)/python -m benchmarks.testbed.train_prm
 	$(RUN)/python -m benchmarks.testbed.make_data
 	$(RUN)/python -m benchmarks.testbed.measure
+	rm -rf benchmarks/testbed/artifact
 	$(RUN)/python -m benchmarks.testbed.calibrate
 
 clean:

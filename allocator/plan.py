@@ -1,6 +1,5 @@
 """A plan: which search to run on one prompt, and what it costs (the paper's theta, section 3)."""
 
-from collections.abc import Iterable
 from math import isqrt
 from typing import Literal, get_args
 
@@ -9,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from allocator.errors import InputError
 
 Strategy = Literal["best_of_n", "beam_search"]
+
+# The paper's other beam width beside sqrt(N).
+FIXED_BEAM_WIDTH = 4
 
 
 class Plan(BaseModel):
@@ -72,22 +74,25 @@ def parse_plan(text: str) -> Plan:
         raise InputError("plan", text, error.errors()[0]["msg"]) from None
 
 
-def plan_grid(budget: int, pilots: int, beam_widths: Iterable[int] = (4,)) -> list[Plan]:
+def plan_grid(budget: int, pilots: int) -> list[Plan]:
     """Every plan considered for one prompt at one budget, cheapest first.
 
-    Best-of-n at each power of two from the pilots up to the budget; beam search over what the
-    pilots leave, with M = sqrt(N) and each of `beam_widths` (the paper's settings, section 5.2),
-    N being the largest multiple of M that fits.
+    For each power of two within the budget, and the budget itself, as the total to spend:
+    best-of-n, and beam search over what the pilots leave, with M = sqrt(N) and M = 4 (the paper's
+    settings, section 5.2), N being the largest multiple of M that fits. Smaller searches stay on
+    offer at every budget, for more search against a PRM is not always better.
 
     Args:
         budget: generations, at least 1.
         pilots: pilot samples already paid for out of the budget.
-        beam_widths: fixed beam widths M.
     """
-    powers = {2**i for i in range(budget.bit_length())} | {budget}
-    plans = {Plan(strategy="best_of_n", n=n) for n in powers if pilots <= n <= budget}
-    left = budget - pilots
-    for width in {isqrt(left), *beam_widths}:
-        if 1 < width <= left:
-            plans.add(Plan(strategy="beam_search", n=left - left % width, beam_width=width))
+    totals = {2**i for i in range(budget.bit_length())} | {budget}
+    plans = set()
+    for total in totals:
+        left = total - pilots
+        if left >= 0:
+            plans.add(Plan(strategy="best_of_n", n=total))
+        for width in {isqrt(max(left, 0)), FIXED_BEAM_WIDTH}:
+            if 1 < width <= left:
+                plans.add(Plan(strategy="beam_search", n=left - left % width, beam_width=width))
     return sorted(plans, key=lambda p: (p.cost(pilots), p.strategy, p.beam_width))

@@ -1,13 +1,13 @@
 """The calibrated lookup table: (difficulty bin, budget) -> plan, with its measured accuracy."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from allocator.errors import InputError
+from allocator.files import whole_file
 from allocator.plan import Plan
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -39,11 +39,11 @@ class Cell(_Schema):
     """What calibration chose for one bin at one budget, and how well it did.
 
     Attributes:
-        plan: the plan.
-        accuracy: two-fold cross-validated accuracy; `low` and `high` bound it (95%, bootstrap
-            over prompts).
-        generations: average generations a prompt, pilots included.
-        tokens: average sampled tokens a prompt, pilots included.
+        plan: the plan, chosen on all of the bin's prompts.
+        accuracy: two-fold cross-validated accuracy of choosing this way; `low` and `high` bound
+            it (95%, bootstrap over prompts).
+        generations: average generations a prompt in the same cross-validation, pilots included.
+        tokens: average sampled tokens likewise.
         prompts: calibration prompts that fell in the bin at least once.
     """
 
@@ -115,9 +115,8 @@ class LookupTable(_Schema):
 
     def save(self, path: Path) -> None:
         """Write as JSON; the file appears whole or not at all."""
-        scratch = path.with_suffix(".partial")
-        scratch.write_text(self.model_dump_json(indent=1) + "\n")
-        os.replace(scratch, path)
+        with whole_file(path) as scratch:
+            scratch.write_text(self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "LookupTable":

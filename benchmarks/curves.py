@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from allocator.bins import bin_of
 from allocator.plan import Plan
@@ -107,8 +108,10 @@ def gain(
 ) -> tuple[float, float, float]:
     """The baseline's cost at a budget, over the method's average cost at the same accuracy.
 
-    Between its budgets a method is interpolated, accuracy being linear in the cost: a mix of two
-    budgets over the prompts has just that accuracy. 0 where the method never gets as accurate.
+    The method's accuracy is first made monotone in its cost (isotonic regression): the first point
+    to cross a noisy curve would flatter it. Between its points it is linear in the cost: a mix of
+    two budgets over the prompts has just that accuracy. 0 where the method never gets there. The
+    interval is over prompts, the calibrated table being given.
 
     Args:
         baseline: for example best-of-N weighted.
@@ -130,11 +133,14 @@ def gain(
 
 
 def _cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
-    """The least cost at which a piecewise linear curve gets to the wanted accuracy."""
-    if reached[0] >= wanted:
+    """The least cost at which the monotone, piecewise linear curve gets to the wanted accuracy."""
+    order = np.argsort(costs, kind="stable")
+    costs, fitted = costs[order], isotonic_regression(reached[order]).x
+    above = np.flatnonzero(fitted >= wanted - 1e-12)
+    if not len(above):
+        return float("inf")
+    i = int(above[0])
+    if i == 0:
         return float(costs[0])
-    for i in range(1, len(reached)):
-        if reached[i] >= wanted:
-            share = (wanted - reached[i - 1]) / (reached[i] - reached[i - 1])
-            return float(costs[i - 1] + share * (costs[i] - costs[i - 1]))
-    return float("inf")
+    share = (wanted - fitted[i - 1]) / (fitted[i] - fitted[i - 1])
+    return float(costs[i - 1] + share * (costs[i] - costs[i - 1]))

@@ -9,12 +9,14 @@ calibrated artifact and the oracle difficulty of the test prompts (256 samples e
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.table import Table
 
 from allocator.bins import bin_of
@@ -22,6 +24,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.table import LookupTable
 from benchmarks.curves import (
+    Curve,
     exact_curve,
     gain,
     plan_curve,
@@ -29,22 +32,20 @@ from benchmarks.curves import (
     resamples,
 )
 from benchmarks.figure import draw
-from benchmarks.report import as_json, show_curves
+from benchmarks.report import as_json, show_curves, show_gains
 from benchmarks.targets import at_least, at_most, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
 from calibration.collect import PromptRecord, Run, collect
 from calibration.console import console, progress
 from calibration.estimators import best_of_n_accuracy
-from calibration.evaluate import REPLICATES, Replay
+from calibration.evaluate import Replay
 from predictors.sample import Sample
-from runtime.artifact import ORACLE_TABLE, Artifact, open_decoder
+from runtime.artifact import Artifact, open_decoder
 from runtime.engines.loading import EngineName
 from runtime.solve import Solver
 
 SEED = 11
-TOP = 64
 BEAM_WIDTH = 4
-BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 GAIN_TARGET = 2.0
 LIVE_PROMPTS, LIVE_BUDGET = 8, 16
 
@@ -80,13 +81,13 @@ async def show_live(solver: Solver, prompts: Sequence[tuple[str, str, float]]) -
         receipt = result.receipt
         predicted = receipt.predicted_pass_at_1
         shown.add_row(
-            prompt,
+            escape(prompt),
             f"{oracle:.2f}",
             "-" if predicted is None else f"{predicted:.2f}",
-            "-" if receipt.bin is None else str(receipt.bin + 1),
+            "-" if receipt.bin is None else str(receipt.bin),
             str(receipt.plan),
             str(receipt.generations),
-            str(result.answer),
+            escape(str(result.answer)),
             "[green]right[/green]" if result.answer == gold else "[red]wrong[/red]",
         )
     console.print(shown)
@@ -97,17 +98,22 @@ async def sample(
     oracle_table: LookupTable,
     prompts: Sequence[tuple[str, str, float]],
     engine: EngineName,
-) -> list[PromptRecord]:
-    """Sample what the curves need: 64 solutions a prompt, and the beam searches they ask for."""
+) -> tuple[list[PromptRecord], str]:
+    """Sample what the curves need: independent solutions, and the beam searches they ask for.
+
+    Returns:
+        The records, and the name of the engine that made them.
+    """
     oracle = {prompt: pass_at_1 for prompt, _, pass_at_1 in prompts}
+    budgets = [row.budget for row in artifact.policy.table.rows]
 
     async with open_decoder(artifact.settings, artifact.folder, engine) as decoder:
         await show_live(Solver(decoder, artifact.policy, artifact.predictor, SEED), prompts)
 
         def searches(prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> list[Plan]:
             record = PromptRecord.unsearched(prompt, prompt_tokens, drawn)
-            predicted = predict(Replay([record]), artifact)
-            plans = {beam_plan(budget) for budget in BUDGETS}
+            predicted = predict(Replay([record], len(drawn)), artifact)
+            plans = {beam_plan(budget) for budget in budgets}
             plans |= plans_of(artifact.policy.table, predicted)
             plans |= plans_of(oracle_table, np.array([[oracle[prompt]]]))
             return sorted(
@@ -117,7 +123,8 @@ async def sample(
 
         pairs = [(prompt, gold) for prompt, gold, _ in prompts]
         with progress("Test prompts", len(prompts)) as done:
-            return await collect(decoder, pairs, TOP, searches, SEED, done)
+            records = await collect(decoder, pairs, budgets[-1], searches, SEED, done)
+        return records, type(decoder.engine).__name__
 
 
 def predict(replay: Replay, artifact: Artifact) -> NDArray[np.float64]:
@@ -144,42 +151,32 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
     started = time.time()
     prompts = read_test_prompts(count)
     artifact = Artifact.load(ARTIFACT)
-    oracle_table = LookupTable.load(ARTIFACT / ORACLE_TABLE)
-    records = asyncio.run(sample(artifact, oracle_table, prompts, engine))
+    oracle_table = artifact.oracle_table()
+    records, engine_name = asyncio.run(sample(artifact, oracle_table, prompts, engine))
 
-    replay = Replay(records)
-    oracle = np.repeat([[p] for _, _, p in prompts], REPLICATES, axis=1)
-    best_of_n = [Plan(strategy="best_of_n", n=n) for n in BUDGETS]
-    weighted = plan_curve("best-of-N weighted", replay, best_of_n)
-    predicted = policy_curve(
-        "compute-optimal, predicted bins", replay, artifact.policy.table, predict(replay, artifact)
-    )
-    curves = [
-        plan_curve("majority", replay, best_of_n, "majority"),
-        exact_curve("best-of-N, greatest score", replay, BUDGETS, plain_best),
-        weighted,
-        plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in BUDGETS]),
-        policy_curve("compute-optimal, oracle bins", replay, oracle_table, oracle),
-        predicted,
-    ]
+    budgets = [row.budget for row in artifact.policy.table.rows]
+    replay = Replay(records, budgets[-1])
+    curves = all_curves(replay, artifact, oracle_table, [p for _, _, p in prompts])
     draws = resamples(count)
-    gains = {
-        unit: gain(weighted, TOP, predicted, draws, unit) for unit in ("generations", "tokens")
-    }
+    weighted, predicted = curves[2], curves[-1]
+    gains = [
+        {"method": curve.name, "unit": unit, "value": value, "low": low, "high": high}
+        for curve in curves[2:]
+        for unit in ("generations", "tokens")
+        for value, low, high in [gain(weighted, budgets[-1], curve, draws, unit)]
+    ]
     seconds = time.time() - started
     targets = [
         at_least(
-            f"gain over best-of-{TOP} weighted, in generations", gains["generations"], GAIN_TARGET
+            f"gain of {predicted.name} over best-of-{budgets[-1]} weighted, in generations",
+            gain(weighted, budgets[-1], predicted, draws),
+            GAIN_TARGET,
         ),
         at_least("held-out test prompts", (count, count, count), 200),
         at_most("seconds, after the install", (seconds, seconds, seconds), 600),
     ]
     show_curves(curves, draws)
-    for unit, (value, low, high) in gains.items():
-        console.print(
-            f"Best-of-{TOP} weighted's accuracy for {value:.1f} times fewer {unit} "
-            f"[{low:.1f}, {high:.1f}], pilots counted."
-        )
+    show_gains(gains, f"Cost of best-of-{budgets[-1]} weighted, over the cost at its accuracy")
     show_targets(targets)
     write_result(
         out / "demo.json",
@@ -187,14 +184,35 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
             "prompts": count,
             "seed": SEED,
             "seconds": seconds,
+            "engine": engine_name,
+            "cores": os.cpu_count(),
+            "budget": budgets[-1],
             "curves": [as_json(curve, draws) for curve in curves],
-            "gain": gains,
+            "gains": gains,
         },
         targets,
     )
     title = f"{count} held-out prompts of the testbed"
     draw(curves, (weighted, predicted), draws, out / "demo.png", title)
     console.print(f"Wrote {out / 'demo.json'} and {out / 'demo.png'}.")
+
+
+def all_curves(
+    replay: Replay, artifact: Artifact, oracle_table: LookupTable, oracle: Sequence[float]
+) -> list[Curve]:
+    """The baselines, best-of-N weighted third, then compute-optimal by oracle and by prediction."""
+    table = artifact.policy.table
+    budgets = [row.budget for row in table.rows]
+    best_of_n = [Plan(strategy="best_of_n", n=n) for n in budgets]
+    known = np.repeat(np.array(oracle)[:, None], replay.replicates, axis=1)
+    return [
+        plan_curve("majority", replay, best_of_n, "majority"),
+        exact_curve("best-of-N, greatest score", replay, budgets, plain_best),
+        plan_curve("best-of-N weighted", replay, best_of_n),
+        plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in budgets]),
+        policy_curve("compute-optimal, oracle bins", replay, oracle_table, known),
+        policy_curve("compute-optimal, predicted bins", replay, table, predict(replay, artifact)),
+    ]
 
 
 def plain_best(run: Run, n: int) -> float:

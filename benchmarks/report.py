@@ -1,6 +1,7 @@
 """Curves as a table for the eye and as JSON."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,4 +41,18 @@ def show_curves(curves: Sequence[Curve], draws: NDArray[np.int64]) -> None:
             spent = curve.generations[row].mean()
             cells.append(f"{value:.1%}\n[{low:.0%}, {high:.0%}]\n{spent:.1f}")
         shown.add_row(curve.name, *cells)
+    console.print(shown)
+
+
+def show_gains(gains: Sequence[dict[str, Any]], title: str) -> None:
+    """Print how many times cheaper each method gets to the baseline's accuracy."""
+    shown = Table("method", "in", "times", "95%", title=title)
+    for row in gains:
+        reached = row["value"] > 0
+        shown.add_row(
+            row["method"],
+            row["unit"],
+            f"{row['value']:.1f}" if reached else "not reached",
+            f"{row['low']:.1f} to {row['high']:.1f}",
+        )
     console.print(shown)

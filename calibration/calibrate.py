@@ -1,9 +1,9 @@
 """The second use of the library: calibrate an artifact on a data set."""
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from allocator.errors import InputError
 from calibration.collect import PromptRecord, collect
@@ -61,17 +61,28 @@ async def calibrate(
     fingerprint = settings.fingerprint(here)
     async with open_decoder(settings, here, engine) as decoder:
         searches = searches_needed(budgets, pilots)
-        records = await collect(decoder, prompts, max(budgets), lambda *_: searches, seed, done)
-    calibration = fit(Replay(records), budgets, pilots, n_bins, fingerprint)
+        # Half of the samples are replayed, half measure difficulty.
+        window = max(budgets)
+        records = await collect(decoder, prompts, 2 * window, lambda *_: searches, seed, done)
+    if not any(any(record.independent.correct) for record in records):
+        raise InputError(
+            "answers",
+            settings.answers,
+            "no sample of any prompt matched its answer; is 'answer' the bare answer, as this "
+            f"reads it? (first prompt: expected {records[0].gold!r}, sampled "
+            f"{records[0].independent.samples[0].answer!r})",
+        )
+    calibration = fit(Replay(records, window), budgets, pilots, n_bins, fingerprint)
 
-    scratch = out.with_name(out.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    relative = settings.relative_to(out)
-    (scratch / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
-    calibration.table.save(scratch / TABLE)
-    calibration.oracle_table.save(scratch / ORACLE_TABLE)
-    calibration.predictor.save(scratch / PREDICTOR)
-    write_records(records, scratch / SAMPLES)
-    os.replace(scratch, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:
+        folder = Path(scratch) / out.name
+        folder.mkdir()
+        relative = settings.relative_to(out)
+        (folder / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
+        calibration.table.save(folder / TABLE)
+        calibration.oracle_table.save(folder / ORACLE_TABLE)
+        calibration.predictor.save(folder / PREDICTOR)
+        write_records(records, folder / SAMPLES)
+        os.replace(folder, out)
     return calibration

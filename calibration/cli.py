@@ -1,7 +1,6 @@
 """The command line: ``ttc calibrate``, ``ttc solve``, ``ttc explain``, ``ttc demo``."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from allocator.errors import InputError
+from allocator.files import whole_file
 from allocator.plan import parse_plan
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table
@@ -31,7 +31,7 @@ app = typer.Typer(
 
 ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
 EngineOption = Annotated[EngineName, typer.Option(help="auto takes vLLM where it is installed")]
-SeedOption = Annotated[int, typer.Option(help="determines every sample")]
+SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
 BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
 
 
@@ -43,7 +43,9 @@ def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except InputError as error:
-            console.print(f"[red]error:[/red] {error}", soft_wrap=True, highlight=False)
+            # What the user wrote may look like markup: it is printed as it is.
+            console.print("error:", style="red", end=" ")
+            console.print(str(error), soft_wrap=True, highlight=False, markup=False)
             raise typer.Exit(2) from None
 
     return wrapped
@@ -99,6 +101,10 @@ def calibrate(
             )
         )
     console.print(render_table(calibration.table))
+    console.print(
+        f"Rank correlation of predicted with measured pass@1, on prompts that the predictor "
+        f"had not seen: {calibration.rank_correlation:.2f}"
+    )
     console.print(f"Wrote {out}. Next: ttc solve --artifact {out} --budget 16 'your prompt'")
 
 
@@ -117,6 +123,8 @@ def solve(
     engine: EngineOption = "auto",
 ) -> None:
     """Answer prompts within a budget; JSON lines, each answer with its receipt."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise InputError("out", str(out), "give a file in a folder that exists")
     texts = [*(prompts or []), *(read_prompts(file) if file else [])]
     if not texts:
         raise InputError("prompts", texts, "give prompts on the command line, or --file")
@@ -134,9 +142,8 @@ def solve(
     if out is None:
         sys.stdout.write(lines)
     else:
-        scratch = out.with_name(out.name + ".partial")
-        scratch.write_text(lines)
-        os.replace(scratch, out)
+        with whole_file(out) as scratch:
+            scratch.write_text(lines)
 
 
 @app.command()
@@ -158,10 +165,12 @@ def explain(
             started = solver.start(prompt)
             pilots = await solver.pilots(started, budget)
             decision = solver.decide(started, budget, pilots)
-        console.print(f"[bold]{decision.plan}[/bold], because {decision.why}.")
+        console.print(f"{decision.plan}: {decision.why}.", style="bold", soft_wrap=True)
         for pilot in pilots:
             steps = " ".join(f"{score:.2f}" for score in pilot.step_scores)
-            console.print(f"  pilot answered {pilot.answer}; PRM after each step: {steps}")
+            console.print(
+                f"  pilot answered {pilot.answer}; PRM after each step: {steps}", markup=False
+            )
         if pilots:
             features = pilot_features(len(started.prompt_ids), pilots)
             moved = loaded.predictor.explain(features)
@@ -177,7 +186,7 @@ def explain(
         for number, cell in enumerate(row.cells):
             upper = 1.0 if number == 0 else row.edges[number - 1]
             bins.add_row(
-                f"{number + 1}" + (" <" if number == decision.bin else ""),
+                f"{number + 1}" + (" <" if number + 1 == decision.bin else ""),
                 f"{upper:.2f}",
                 str(cell.plan),
                 f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
@@ -195,6 +204,8 @@ def demo(
     engine: EngineOption = "auto",
 ) -> None:
     """The whole path on the committed testbed: what allocation saves against best-of-N."""
+    if out.exists() and not out.is_dir():
+        raise InputError("out", str(out), "it is a file; give a folder")
     root = Path(__file__).parent.parent
     if not (root / "benchmarks" / "demo.py").is_file():
         raise InputError("demo", str(root), "the demo's models lie in the repository; clone it")

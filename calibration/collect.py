@@ -47,11 +47,6 @@ class PromptRecord:
         tokens = sum(sample.tokens for sample in drawn)
         return cls(prompt, "", prompt_tokens, Run(tuple(drawn), (), tokens), {})
 
-    @property
-    def pass_at_1(self) -> float:
-        """Oracle difficulty: share of independent solutions that are correct."""
-        return sum(self.independent.correct) / len(self.independent.correct)
-
 
 async def collect(
     decoder: Decoder,

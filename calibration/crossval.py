@@ -1,14 +1,13 @@
 """Choosing on one fold and reporting on the other; intervals over prompts (section 3.2)."""
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import beta
 
 BOOTSTRAP_DRAWS = 2000
 
 
-def choose(correct: NDArray[np.float64], costs: Sequence[float], prompts: NDArray[np.int64]) -> int:
+def choose(correct: NDArray[np.float64], costs: ArrayLike, prompts: NDArray[np.int64]) -> int:
     """The cheapest plan that is not clearly worse than the most accurate one.
 
     Clearly worse: its paired deficit to the most accurate plan is over one standard error of that
@@ -45,6 +44,9 @@ def mean_interval(
 ) -> tuple[float, float, float]:
     """Mean with a 95% percentile bootstrap interval over prompts.
 
+    Where all values are 0 or all are 1, resampling shows no spread; Jeffreys' interval for as many
+    prompts stands in.
+
     Args:
         values: shape (entries,).
         prompts: which prompt each entry belongs to, shape (entries,).
@@ -55,6 +57,10 @@ def mean_interval(
     """
     _, unit = np.unique(prompts, return_inverse=True)
     sums, counts = np.bincount(unit, values), np.bincount(unit)
+    if np.all(values == 0) or np.all(values == 1):
+        right = len(sums) * float(values[0])
+        low, high = beta.ppf([0.025, 0.975], right + 0.5, len(sums) - right + 0.5)
+        return float(values[0]), *((low, 1.0) if values[0] else (0.0, high))
     draws = np.random.default_rng(seed).integers(len(sums), size=(BOOTSTRAP_DRAWS, len(sums)))
     means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])

@@ -1,4 +1,4 @@
-"""Exact estimates of best-of-n for every n from one set of N >= n samples.
+"""Exact best-of-n for every n from one set of N >= n samples.
 
 Averaging over every subset of n samples, in closed form where there is one, uses all N samples at
 every n and is unbiased, where taking the first n is noisy.
@@ -18,27 +18,6 @@ def _log_choose(n: NDArray[np.float64] | float, k: float) -> NDArray[np.float64]
     return np.where(n >= k, value, -np.inf)
 
 
-def _checked(samples: int, n: int) -> None:
-    if not 1 <= n <= samples:
-        raise InputError("n", n, f"choose between 1 and the {samples} samples there are")
-
-
-def pass_at_n(correct: ArrayLike, n: int) -> float:
-    """Probability that n samples hold a correct one (coverage; Chen et al. 2021).
-
-    Args:
-        correct: booleans, shape (samples,).
-        n: subset size.
-
-    Raises:
-        InputError: n below 1 or above the number of samples.
-    """
-    graded = np.asarray(correct, dtype=bool)
-    _checked(len(graded), n)
-    wrong = float((~graded).sum())
-    return float(1 - np.exp(_log_choose(wrong, n) - _log_choose(float(len(graded)), n)))
-
-
 def best_of_n_accuracy(scores: ArrayLike, correct: ArrayLike, n: int) -> float:
     """Expected accuracy of plain best-of-n: the greatest of n scores wins, averaged over subsets.
 
@@ -51,10 +30,11 @@ def best_of_n_accuracy(scores: ArrayLike, correct: ArrayLike, n: int) -> float:
         n: subset size.
 
     Raises:
-        InputError: as `pass_at_n`.
+        InputError: n below 1 or above the number of samples.
     """
     values, graded = np.asarray(scores, dtype=float), np.asarray(correct, dtype=float)
-    _checked(len(values), n)
+    if not 1 <= n <= len(values):
+        raise InputError("n", n, f"choose between 1 and the {len(values)} samples there are")
     ranks = np.arange(len(values), dtype=float)
     chance = np.exp(_log_choose(ranks, n - 1) - _log_choose(float(len(values)), n))
     order = np.argsort(values, kind="stable")

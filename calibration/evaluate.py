@@ -15,10 +15,11 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.collect import PromptRecord
 from predictors.features import pilot_features
+from predictors.oracle import oracle_pass_at_1
 from predictors.sample import Sample
 from runtime.selection import Selection, select
 
-REPLICATES = 8
+REPLICATES = 16
 
 
 @dataclass(frozen=True)
@@ -33,41 +34,51 @@ class Replay:
     """Replays plans on records.
 
     Args:
-        records: collected records; each has the same number of independent solutions.
-        replicates: rotations of each prompt's solutions.
+        records: collected records.
+        window: how many of each prompt's independent solutions are replayed, the first ones. The
+            rest are for measuring difficulty: a prompt's bin must not depend on the very
+            solutions that a plan is judged by.
+        replicates: rotations of the window.
 
     Raises:
-        InputError: no records.
+        InputError: no records, or one with fewer solutions than the window.
     """
 
-    def __init__(self, records: Sequence[PromptRecord], replicates: int = REPLICATES) -> None:
+    def __init__(
+        self, records: Sequence[PromptRecord], window: int, replicates: int = REPLICATES
+    ) -> None:
         if not records:
             raise InputError("records", [], "collect at least one prompt")
+        least = min(len(record.independent.samples) for record in records)
+        if least < window:
+            raise InputError("window", window, f"a prompt has {least} solutions only")
         self.records = records
+        self.window = window
         self.replicates = replicates
         self._known: dict[tuple[Plan, int, Selection], Outcome] = {}
 
     @property
     def pass_at_1(self) -> NDArray[np.float64]:
-        """Oracle difficulty of every prompt, shape (prompts,)."""
-        return np.array([record.pass_at_1 for record in self.records])
+        """Oracle difficulty of every prompt from its solutions beyond the window, (prompts,).
 
-    def order(self, record: PromptRecord, replicate: int) -> list[int]:
-        """The order a replicate takes the record's independent solutions in."""
-        total = len(record.independent.samples)
-        shift = replicate * total // self.replicates
-        return [(i + shift) % total for i in range(total)]
+        Raises:
+            InputError: there are none.
+        """
+        return oracle_pass_at_1(
+            [record.independent.correct[self.window :] for record in self.records]
+        )
 
-    def pilots(self, record: PromptRecord, replicate: int, count: int) -> list[Sample]:
-        """A replicate's pilot samples."""
-        return [record.independent.samples[i] for i in self.order(record, replicate)[:count]]
+    def first(self, record: PromptRecord, replicate: int, count: int) -> list[Sample]:
+        """The first of a record's independent solutions, in the order a replicate takes them."""
+        shift = replicate * self.window // self.replicates
+        return [record.independent.samples[(i + shift) % self.window] for i in range(count)]
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (prompts, replicates, features)."""
         return np.array(
             [
                 [
-                    pilot_features(record.prompt_tokens, self.pilots(record, r, pilots))
+                    pilot_features(record.prompt_tokens, self.first(record, r, pilots))
                     for r in range(self.replicates)
                 ]
                 for record in self.records
@@ -101,7 +112,7 @@ class Replay:
         self, record: PromptRecord, replicate: int, plan: Plan, pilots: int, how: Selection
     ) -> tuple[float, float]:
         drawn = plan.n if plan.strategy == "best_of_n" else pilots
-        samples = self.pilots(record, replicate, max(drawn, pilots))
+        samples = self.first(record, replicate, max(drawn, pilots))
         tokens = sum(sample.tokens for sample in samples)
         if plan.strategy == "beam_search":
             if plan not in record.searches:

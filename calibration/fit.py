@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
-from allocator.bins import DifficultyBins, bin_of
+from allocator.bins import DifficultyBins
 from allocator.plan import Plan, plan_grid
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from calibration.crossval import choose, fold_of, mean_interval
@@ -23,14 +24,14 @@ class Calibration:
         table: over predicted difficulty.
         oracle_table: over oracle difficulty, which costs no pilots.
         predictor: fitted on every prompt.
-        out_of_fold: predictions by predictors that never saw the prompt, shape
-            (prompts, replicates).
+        rank_correlation: Spearman's, of measured pass@1 with predictions by predictors that
+            never saw the prompt.
     """
 
     table: LookupTable
     oracle_table: LookupTable
     predictor: DifficultyPredictor
-    out_of_fold: NDArray[np.float64]
+    rank_correlation: float
 
 
 def searches_needed(budgets: Sequence[int], pilots: int) -> list[Plan]:
@@ -52,7 +53,7 @@ def fit(
     """Fit predictor, bins and tables.
 
     At each budget a table over predicted difficulty either takes pilots and has a plan a bin, or
-    takes none and has one plan for all, whichever was more accurate in cross-validation.
+    takes none and has one plan for all: the cheaper one, unless it is clearly worse (`choose`).
 
     Args:
         replay: the calibration records.
@@ -68,33 +69,37 @@ def fit(
     predicted = out_of_fold_predictions(features, oracle, prompts)
 
     table_rows, oracle_rows = [], []
-    everyone = np.zeros(len(prompts))
     for budget in sorted(set(budgets)):
-        row = _row(replay, budget, 0, everyone, prompts, 1)
+        rows = [_row(replay, budget, 0, np.zeros(len(prompts)), prompts, 1)]
         if budget > pilots:
-            piloted = _row(replay, budget, pilots, predicted, prompts, n_bins)
-            if _accuracy(piloted, predicted) >= _accuracy(row, everyone):
-                row = piloted
-        table_rows.append(row)
-        oracle_rows.append(_row(replay, budget, 0, oracle, prompts, n_bins))
+            rows.append(_row(replay, budget, pilots, predicted, prompts, n_bins))
+        # This one choice of two is made on the held-out figures that the row then reports.
+        chosen = choose(
+            np.array([row.correct for row in rows]), [row.costs.mean() for row in rows], prompts
+        )
+        table_rows.append(rows[chosen].row)
+        oracle_rows.append(_row(replay, budget, 0, oracle, prompts, n_bins).row)
     return Calibration(
         _table("predicted", table_rows, fingerprint),
         _table("oracle", oracle_rows, fingerprint),
         DifficultyPredictor().fit(features, oracle),
-        predicted.reshape(count, replicates),
+        float(spearmanr(predicted, oracle).statistic),
     )
+
+
+@dataclass(frozen=True)
+class _FittedRow:
+    """A row, with what it does for each entry when chosen on the other fold; shape (entries,)."""
+
+    row: BudgetRow
+    correct: NDArray[np.float64]
+    costs: NDArray[np.float64]
 
 
 def _table(
     difficulty: Literal["predicted", "oracle"], rows: list[BudgetRow], fingerprint: Fingerprint
 ) -> LookupTable:
     return LookupTable(fingerprint=fingerprint, difficulty=difficulty, rows=tuple(rows))
-
-
-def _accuracy(row: BudgetRow, difficulty: NDArray[np.float64]) -> float:
-    """Cross-validated accuracy of a whole row, its cells weighted by the entries they hold."""
-    bins = bin_of(row.edges, difficulty)
-    return float(np.mean(np.array([cell.accuracy for cell in row.cells])[bins]))
 
 
 def _row(
@@ -104,47 +109,47 @@ def _row(
     difficulty: NDArray[np.float64],
     prompts: NDArray[np.int64],
     n_bins: int,
-) -> BudgetRow:
+) -> _FittedRow:
     plans = plan_grid(budget, pilots)
     outcomes = [replay.outcome(plan, pilots) for plan in plans]
     correct = np.array([outcome.correct.ravel() for outcome in outcomes])
     tokens = np.array([outcome.tokens.ravel() for outcome in outcomes])
-    costs = [plan.cost(pilots) for plan in plans]
+    costs = np.array([float(plan.cost(pilots)) for plan in plans])
     fitted = DifficultyBins(n_bins).fit(difficulty)
     bins = fitted.transform(difficulty)
     # An edge at the very top or bottom can leave a bin empty: such an edge goes.
     held = [b for b in range(len(fitted.edges_) + 1) if np.any(bins == b)]
-    edges = [float(fitted.edges_[b - 1]) for b in held[1:]]
-    cells = [
-        _cell(plans, correct[:, bins == b], tokens[:, bins == b], costs, prompts[bins == b])
-        for b in held
-    ]
-    return BudgetRow(budget=budget, pilots=pilots, edges=tuple(edges), cells=tuple(cells))
+    choices = np.empty(len(prompts), dtype=np.int64)
+    cells = []
+    for b in held:
+        inside = bins == b
+        choices[inside] = _choices_on_the_other_fold(correct[:, inside], costs, prompts[inside])
+        entries, chosen = np.flatnonzero(inside), choices[inside]
+        accuracy, low, high = mean_interval(correct[chosen, entries], prompts[inside])
+        cells.append(
+            Cell(
+                plan=plans[choose(correct[:, inside], costs, prompts[inside])],
+                accuracy=accuracy,
+                low=low,
+                high=high,
+                generations=float(costs[chosen].mean()),
+                tokens=float(tokens[chosen, entries].mean()),
+                prompts=len(np.unique(prompts[inside])),
+            )
+        )
+    edges = tuple(float(fitted.edges_[b - 1]) for b in held[1:])
+    row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=tuple(cells))
+    return _FittedRow(row, correct[choices, np.arange(len(prompts))], costs[choices])
 
 
-def _cell(
-    plans: list[Plan],
-    correct: NDArray[np.float64],
-    tokens: NDArray[np.float64],
-    costs: list[int],
-    prompts: NDArray[np.int64],
-) -> Cell:
-    """Choose on all prompts of the bin; report what choosing on one half gives on the other."""
-    reported = np.empty(len(prompts))
+def _choices_on_the_other_fold(
+    correct: NDArray[np.float64], costs: NDArray[np.float64], prompts: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """For each entry of a bin, the plan chosen on the half of the prompts it is not in."""
+    choices, folds = np.empty(len(prompts), dtype=np.int64), fold_of(prompts)
     for fold in (0, 1):
-        held_out = fold_of(prompts) == fold
+        held_out = folds == fold
+        # A bin of a single prompt has no other half: it is judged by itself.
         chosen_on = ~held_out if np.any(~held_out) else held_out
-        if np.any(held_out):
-            choice = choose(correct[:, chosen_on], costs, prompts[chosen_on])
-            reported[held_out] = correct[choice, held_out]
-    accuracy, low, high = mean_interval(reported, prompts)
-    chosen = choose(correct, costs, prompts)
-    return Cell(
-        plan=plans[chosen],
-        accuracy=accuracy,
-        low=low,
-        high=high,
-        generations=costs[chosen],
-        tokens=float(tokens[chosen].mean()),
-        prompts=len(np.unique(prompts)),
-    )
+        choices[held_out] = choose(correct[:, chosen_on], costs, prompts[chosen_on])
+    return choices

@@ -32,9 +32,9 @@ def read_graded_prompts(path: Path) -> list[tuple[str, str]]:
 
 def _rows(path: Path, fields: tuple[str, ...]) -> list[dict[str, object]]:
     try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise InputError("prompts file", str(path), "no such file") from None
+        lines = path.read_text().split("\n")
+    except OSError as error:
+        raise InputError("prompts file", str(path), f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError("prompts file", str(path), "not UTF-8 text; give JSON lines") from None
     rows = []

@@ -1,6 +1,5 @@
 """Sampled records as Parquet, one row a sample."""
 
-import os
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from allocator.errors import InputError
+from allocator.files import whole_file
 from allocator.plan import Plan
 from calibration.collect import PromptRecord, Run
 from predictors.sample import Sample
@@ -37,9 +37,8 @@ SCHEMA = pa.schema(
 def write_records(records: Sequence[PromptRecord], path: Path) -> None:
     """Write records; the file appears whole or not at all."""
     rows = [row for record in records for row in _rows(record)]
-    scratch = path.with_suffix(".partial")
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), scratch, compression="zstd")
-    os.replace(scratch, path)
+    with whole_file(path) as scratch:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), scratch, compression="zstd")
 
 
 def read_records(path: Path) -> list[PromptRecord]:

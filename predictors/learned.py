@@ -1,6 +1,5 @@
 """The learned difficulty predictor: LightGBM from pilot features to expected pass@1."""
 
-import os
 from pathlib import Path
 
 import lightgbm
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
 from allocator.errors import InputError
+from allocator.files import whole_file
 from predictors.features import FEATURE_NAMES
 
 
@@ -65,9 +65,8 @@ class DifficultyPredictor:
 
     def save(self, path: Path) -> None:
         """Write as LightGBM's text format; the file appears whole or not at all."""
-        scratch = path.with_suffix(".partial")
-        self.booster_.save_model(str(scratch))
-        os.replace(scratch, path)
+        with whole_file(path) as scratch:
+            self.booster_.save_model(str(scratch))
 
     @classmethod
     def load(cls, path: Path) -> "DifficultyPredictor":

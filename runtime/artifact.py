@@ -129,6 +129,21 @@ class Artifact:
                 )
         return cls(folder, settings, Policy(table), DifficultyPredictor.load(folder / PREDICTOR))
 
+    def oracle_table(self) -> LookupTable:
+        """The table over oracle difficulty, for benchmarks.
+
+        Raises:
+            InputError: missing or damaged, or measured with something else than the policy's.
+        """
+        table = LookupTable.load(self.folder / ORACLE_TABLE)
+        if table.fingerprint != self.policy.table.fingerprint:
+            raise InputError(
+                "oracle table",
+                str(self.folder / ORACLE_TABLE),
+                "it was not measured with what the policy's table was; calibrate again",
+            )
+        return table
+
 
 def load_settings(folder: Path) -> Settings:
     """An artifact's settings.

@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# Seconds that the first request of a batch waits for company.
+LATENCY = 0.002
+
 
 class MicroBatcher(Generic[Item, Result]):
     """Runs a batch function in a thread of its own over whatever has gathered.
@@ -18,13 +21,10 @@ class MicroBatcher(Generic[Item, Result]):
     Args:
         run: takes a list of items, returns as many results. Runs in one thread.
         max_items: the largest batch.
-        latency: seconds the first request of a batch waits for company.
     """
 
-    def __init__(
-        self, run: Callable[[list[Item]], list[Result]], max_items: int, latency: float = 0.002
-    ) -> None:
-        self._run, self._max_items, self._latency = run, max_items, latency
+    def __init__(self, run: Callable[[list[Item]], list[Result]], max_items: int) -> None:
+        self._run, self._max_items = run, max_items
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._worker: asyncio.Task[None] | None = None
@@ -40,7 +40,7 @@ class MicroBatcher(Generic[Item, Result]):
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            await asyncio.sleep(self._latency)
+            await asyncio.sleep(LATENCY)
             batch, self._waiting = (
                 self._waiting[: self._max_items],
                 self._waiting[self._max_items :],

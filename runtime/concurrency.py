@@ -1,8 +1,8 @@
 """Many coroutines at once, a bounded number in flight."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,7 +32,16 @@ async def bounded(
         done(result)
         return result
 
-    tasks = [asyncio.ensure_future(one(item)) for item in items]
+    return await together([one(item) for item in items])
+
+
+async def together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Results of coroutines run at once, in order.
+
+    Unlike asyncio.gather, the first error (or a cancellation) stops the others before it is
+    raised, so that nothing goes on sampling for an answer that will not come.
+    """
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
         return list(await asyncio.gather(*tasks))
     finally:

@@ -113,4 +113,4 @@ def derive_seed(*parts: int | str) -> int:
         int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in parts
     ]
     low, high = np.random.SeedSequence(words).generate_state(2, np.uint32)
-    return (int(high) << 31 | int(low)) & (2**63 - 1)
+    return int(high & 0x7FFFFFFF) << 32 | int(low)

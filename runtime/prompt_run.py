@@ -1,11 +1,11 @@
 """One prompt being worked on: sampling and scoring under its seed, with every token counted."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from predictors.sample import Sample
 from runtime.answers import Answers, unify
+from runtime.concurrency import together
 from runtime.engine import Completion, Engine, SamplingSettings, derive_seed
 from runtime.steps import StepSplitter
 from runtime.verifier import Verifier
@@ -79,7 +79,7 @@ class PromptRun:
 
     async def samples(self, first: int, last: int) -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`."""
-        return list(await asyncio.gather(*(self.sample(i) for i in range(first, last))))
+        return await together(self.sample(i) for i in range(first, last))
 
     async def extend(self, beam: Beam, path: tuple[str | int, ...]) -> Beam:
         """The beam with one more step, sampled and scored; `path` names the draw in the search."""

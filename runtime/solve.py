@@ -28,7 +28,7 @@ class Receipt(BaseModel):
     Attributes:
         budget: generations the prompt was allowed.
         predicted_pass_at_1: predicted difficulty; None where the budget takes no pilots.
-        bin: difficulty bin, 0 the easiest; None where the budget takes no pilots.
+        bin: difficulty bin, 1 the easiest; None where the budget takes no pilots.
         bins: how many bins there are.
         plan: the plan that was run.
         why: the reason, in a sentence.
@@ -100,6 +100,18 @@ class Solver:
         """
         return PromptRun(self.decoder, encode_prompt(self.decoder.engine, prompt), self.seed)
 
+    def check(self, budget: int) -> None:
+        """That a budget can be kept.
+
+        Raises:
+            InputError: below the least calibrated one, or below a fixed plan's cost.
+        """
+        self.policy.row(budget)
+        if self.fixed is not None and self.fixed.cost(0) > budget:
+            raise InputError(
+                "budget", budget, f"{self.fixed} costs {self.fixed.cost(0)}; allow that"
+            )
+
     def decide(self, run: PromptRun, budget: int, pilots: Sequence[Sample]) -> Decision:
         """Difficulty, bin and plan of a prompt whose pilots have been sampled."""
         if self.fixed is not None:
@@ -108,7 +120,9 @@ class Solver:
             )
         row = self.policy.row(budget)
         if not row.pilots:
-            why = f"a budget of {budget} is too small to pay for pilots: one plan for every prompt"
+            why = (
+                f"at a budget of {budget} one plan for every prompt did as well as pilots and bins"
+            )
             return Decision(
                 predicted_pass_at_1=None, bin=None, bins=1, plan=row.cells[0].plan, why=why
             )
@@ -118,11 +132,12 @@ class Solver:
         number, plan, cell = int(bins[0]), plans[0], row.cells[int(bins[0])]
         why = (
             f"{row.pilots} pilots predict pass@1 {difficulty:.2f}: bin {number + 1} of "
-            f"{len(row.cells)}, where {plan} was right for {cell.accuracy:.0%} "
-            f"[{cell.low:.0%}, {cell.high:.0%}] of {cell.prompts} calibration prompts"
+            f"{len(row.cells)}. There {plan} was the cheapest plan not clearly worse than the best; "
+            f"choosing so was right for {cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of "
+            f"{cell.prompts} calibration prompts"
         )
         return Decision(
-            predicted_pass_at_1=difficulty, bin=number, bins=len(row.cells), plan=plan, why=why
+            predicted_pass_at_1=difficulty, bin=number + 1, bins=len(row.cells), plan=plan, why=why
         )
 
     async def pilots(self, run: PromptRun, budget: int) -> list[Sample]:
@@ -136,6 +151,7 @@ class Solver:
         Raises:
             InputError: a budget below the least calibrated one, or a prompt that does not fit.
         """
+        self.check(budget)
         started = time.perf_counter()
         run = self.start(prompt)
         pilots = await self.pilots(run, budget)

@@ -25,8 +25,9 @@ class StepSplitter:
         """Whether the last of a step's tokens completes the step's end."""
         if not self._candidate[token_ids[-1]]:
             return False
-        # As many tokens as the mark has characters suffice to hold it.
-        return self.step_end in self._tokenizer.decode(token_ids[-len(self.step_end) :])
+        # As many tokens as the mark has bytes suffice to hold it.
+        width = len(self.step_end.encode())
+        return self.step_end in self._tokenizer.decode(token_ids[-width:])
 
     def split(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
         """A solution's tokens as steps; the last step is what follows the last mark."""

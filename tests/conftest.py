@@ -1,6 +1,7 @@
 """Shared by all tests: the testbed's models, one vLLM engine for the whole run, fake models."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,6 +14,9 @@ from predictors.sample import Sample
 from runtime.artifact import open_decoder
 from runtime.engines.transformers import TransformersEngine
 from runtime.prompt_run import Decoder
+
+# On a GPU: the session's engine, and engines in processes of their own, side by side.
+os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
 
 Result = TypeVar("Result")
 Run = Callable[[Coroutine[Any, Any, Result]], Result]

@@ -23,13 +23,21 @@ class CoinEngine:
 
     Args:
         tokenizer: the testbed's.
+        lengths: numbers of lines, chosen among by the first coin where there is more than one.
+        fails_after: requests after which every further one raises.
     """
 
     context_length = 64
 
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+    def __init__(
+        self,
+        tokenizer: Any,
+        lengths: tuple[int, ...] = (STEPS,),
+        fails_after: int | None = None,
+    ) -> None:
+        self.tokenizer, self.lengths, self.fails_after = tokenizer, lengths, fails_after
         self.requests: list[tuple[int, ...]] = []
+        self.seeds: list[int] = []
 
     async def complete(
         self,
@@ -41,13 +49,17 @@ class CoinEngine:
         stop: str | None = None,
     ) -> Completion:
         self.requests.append(tuple(token_ids))
+        self.seeds.append(seed)
+        if self.fails_after is not None and len(self.requests) > self.fails_after:
+            raise RuntimeError("the engine has failed")
         await asyncio.sleep(0)
         rng = np.random.default_rng(seed)
         text = self.tokenizer.decode(token_ids).split("<assistant>")[-1]
         written = ""
         while not written.endswith(">") and not (stop and written.endswith(stop)):
             lines = (text + written).splitlines()
-            if len(lines) < STEPS:
+            length = self.lengths[int(lines[0]) % len(self.lengths)] if lines else STEPS
+            if len(lines) < length:
                 written += f"{rng.integers(2)}\n"
             else:
                 written += f"#{sum(int(line) for line in lines)}<end>"
@@ -78,11 +90,11 @@ class SumVerifier:
         pass
 
 
-def coin_run(tokenizer: Any, seed: int = 0) -> PromptRun:
+def coin_run(tokenizer: Any, seed: int = 0, engine: CoinEngine | None = None) -> PromptRun:
     """A prompt of the coin task."""
     settings = SamplingSettings(step_end="\n", max_tokens=40)
     decoder = Decoder(
-        CoinEngine(tokenizer),
+        engine or CoinEngine(tokenizer),
         SumVerifier(tokenizer),
         PatternAnswers(r"#(\d+)"),
         settings,

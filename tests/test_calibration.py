@@ -64,6 +64,13 @@ def test_bootstrap_intervals_cover() -> None:
     assert covered / 200 > 0.88
 
 
+def test_an_interval_of_equal_values_is_not_a_point() -> None:
+    value, low, high = mean_interval(np.ones(20), np.arange(20))
+    assert (value, high) == (1.0, 1.0)
+    assert 0.8 < low < 1
+    assert mean_interval(np.zeros(20), np.arange(20))[2] == pytest.approx(1 - low)
+
+
 def test_records_survive_the_store(tmp_path: Path) -> None:
     plan = Plan(strategy="beam_search", n=4, beam_width=2)
     records = [record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(3)]
@@ -81,13 +88,21 @@ def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
 
 
 def test_replicates_take_every_sample_as_a_pilot_once() -> None:
-    replay = Replay([record(0, [True] * 16, {})], replicates=8)
-    firsts = [replay.order(replay.records[0], r)[:2] for r in range(8)]
-    assert sorted(i for first in firsts for i in first) == list(range(16))
+    replay = Replay([record(0, [i % 3 == 0 for i in range(16)], {})], window=16, replicates=8)
+    pilots = [s for r in range(8) for s in replay.first(replay.records[0], r, 2)]
+    assert pilots == list(replay.records[0].independent.samples)
+
+
+def test_difficulty_is_measured_on_solutions_that_are_not_replayed() -> None:
+    replay = Replay([record(0, [True] * 8 + [False] * 8, {})], window=8)
+    assert replay.pass_at_1.tolist() == [0.0]
+    assert replay.outcome(Plan(strategy="best_of_n", n=1), 0).correct.mean() == 1
+    with pytest.raises(InputError, match="8 solutions only"):
+        Replay([record(0, [True] * 8, {})], window=9)
 
 
 def test_outcomes_average_to_the_true_rate() -> None:
-    replay = Replay([record(0, [True, False, False, False] * 4, {})], replicates=16)
+    replay = Replay([record(0, [True, False, False, False] * 4, {})], window=16, replicates=16)
     outcome = replay.outcome(Plan(strategy="best_of_n", n=1), 0)
     assert outcome.correct.mean() == pytest.approx(0.25)
     assert outcome.tokens.mean() == 3
@@ -95,7 +110,7 @@ def test_outcomes_average_to_the_true_rate() -> None:
 
 def test_pilots_join_the_beams_and_are_paid_for() -> None:
     plan = Plan(strategy="beam_search", n=2, beam_width=2)
-    replay = Replay([record(0, [True] * 8, {plan: [False] * 2})])
+    replay = Replay([record(0, [True] * 8, {plan: [False] * 2})], window=8)
     without, joined = replay.outcome(plan, 0), replay.outcome(plan, 4)
     assert without.correct.mean() == 0
     assert joined.correct.mean() == 1
@@ -104,7 +119,7 @@ def test_pilots_join_the_beams_and_are_paid_for() -> None:
 
 def test_a_search_that_was_not_collected_is_named() -> None:
     with pytest.raises(InputError, match="was not collected"):
-        Replay([record(0, [True] * 8, {})]).outcome(
+        Replay([record(0, [True] * 8, {})], 8).outcome(
             Plan(strategy="beam_search", n=2, beam_width=2), 0
         )
 
@@ -116,9 +131,9 @@ def test_fitting_gives_each_bin_what_it_needs() -> None:
     records = []
     for i in range(80):
         hard = i % 2 == 1
-        right = [bool(rng.random() < (0.03 if hard else 0.97)) for _ in range(8)]
+        right = [bool(rng.random() < (0.03 if hard else 0.97)) for _ in range(16)]
         records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
-    made = fit(Replay(records), [1, 8], pilots=2, n_bins=2, fingerprint=FINGERPRINT)
+    made = fit(Replay(records, 8), [1, 8], pilots=2, n_bins=2, fingerprint=FINGERPRINT)
     easy, hard_cell = made.table.row(8).cells
     assert made.table.row(8).pilots == 2
     assert easy.generations < hard_cell.generations
@@ -128,10 +143,14 @@ def test_fitting_gives_each_bin_what_it_needs() -> None:
     assert made.oracle_table.difficulty == "oracle"
 
 
-def constant_curve(name: str, correct: list[float], costs: list[float]) -> Curve:
+def _constant(correct: list[float], costs: list[float]) -> tuple[np.ndarray, ...]:
     ones = np.ones((len(costs), 50))
     cost = np.array(costs)[:, None] * ones
-    return Curve(name, (16, 64), np.array(correct)[:, None] * ones, cost, 10 * cost)
+    return np.array(correct)[:, None] * ones, cost, 10 * cost
+
+
+def constant_curve(name: str, correct: list[float], costs: list[float]) -> Curve:
+    return Curve(name, (16, 64), *_constant(correct, costs))
 
 
 def test_gain_is_the_ratio_of_costs_at_equal_accuracy() -> None:
@@ -141,12 +160,15 @@ def test_gain_is_the_ratio_of_costs_at_equal_accuracy() -> None:
     # 0.8 lies half way between the method's 0.7 at 8 and 0.9 at 24: cost 16.
     assert gain(baseline, 64, method, draws)[0] == pytest.approx(4)
     assert gain(baseline, 64, method, draws, "tokens")[0] == pytest.approx(4)
+    # A dip and a lucky point are not a crossing: 0.9 at 4 pools with 0.5 at 8.
+    lucky = Curve("lucky", (4, 8), *_constant([0.9, 0.5], [4, 8]))
+    assert gain(baseline, 64, lucky, draws)[0] == 0
     never = constant_curve("worse", [0.5, 0.7], [8, 24])
     assert gain(baseline, 64, never, draws)[0] == 0
 
 
 def test_curves_average_over_prompts() -> None:
-    replay = Replay([record(0, [True] * 8, {}), record(1, [False] * 8, {})])
+    replay = Replay([record(0, [True] * 8, {}), record(1, [False] * 8, {})], 8)
     curve = plan_curve("pass@1", replay, [Plan(strategy="best_of_n", n=1)])
     value, low, high = accuracy(curve, 0, resamples(2))
     assert (value, low, high) == (0.5, 0.0, 1.0)

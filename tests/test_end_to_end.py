@@ -99,9 +99,14 @@ def test_the_same_seed_solves_the_same_whatever_runs_beside_it(
     prompts = [problem.text for problem in PROBLEMS[:6]]
     together = run(solver(transformers_decoder, seed=5).solve_all(prompts, 8))
     alone = run(solver(transformers_decoder, seed=5).solve(prompts[3], 8))
-    assert together[3].model_dump(exclude={"receipt"}) == pytest.approx(
-        alone.model_dump(exclude={"receipt"})
-    )
+    for result in (together[3], alone):
+        result.receipt.seconds = 0
+    assert together[3].answer == alone.answer
+    assert together[3].solution == alone.solution
+    assert together[3].score == pytest.approx(alone.score, abs=1e-4)
+    # Scores differ in their last bits with the batch, and with them the prediction.
+    seen = together[3].receipt.model_copy(update={"predicted_pass_at_1": None, "why": ""})
+    assert seen == alone.receipt.model_copy(update={"predicted_pass_at_1": None, "why": ""})
 
 
 def test_the_prediction_tells_easy_from_hard(run: Any, transformers_decoder: Decoder) -> None:
@@ -155,7 +160,7 @@ def test_the_demo_writes_its_figures(tmp_path: Path) -> None:
     )
     assert status.exit_code == 0, status.output
     written = json.loads((tmp_path / "demo.json").read_text())
-    assert {t["name"] for t in written["targets"]} >= {"test prompts"}
+    assert {t["name"] for t in written["targets"]} >= {"held-out test prompts"}
     predicted = written["curves"][-1]
     assert predicted["name"] == "compute-optimal, predicted bins"
     assert [p["budget"] for p in predicted["points"]] == [1, 2, 4, 8, 16, 32, 64]

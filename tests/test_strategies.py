@@ -32,6 +32,10 @@ def test_beam_search_of_width_1_is_independent_sampling(tokenizer: Any) -> None:
     counts = answer_counts(samples)
     expected = [n * EXPECTED[a] / 8 for a in "0123"]
     assert chisquare([counts[a] for a in "0123"], expected).pvalue > 0.001
+    run = coin_run(tokenizer)
+    asyncio.run(beam_search(run, Plan(strategy="beam_search", n=n, beam_width=1), ()))
+    assert isinstance(run.decoder.engine, CoinEngine)
+    assert len(set(run.decoder.engine.seeds)) == len(run.decoder.engine.seeds)
     independent = answer_counts(search(tokenizer, Plan(strategy="best_of_n", n=n)))
     assert chisquare([independent[a] for a in "0123"], expected).pvalue > 0.001
 
@@ -76,3 +80,30 @@ def test_any_divisor_is_a_width(tokenizer: Any, width: int) -> None:
     samples = search(tokenizer, Plan(strategy="beam_search", n=8, beam_width=width))
     assert len(samples) == 8
     assert all(sample.ended for sample in samples)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_beams_that_end_early_are_still_among_the_n(tokenizer: Any, width: int) -> None:
+    # Chains that begin with 1 end after their second line, those that begin with 0 after the
+    # fourth: the verifier keeps the ones, which end and leave the search.
+    engine = CoinEngine(tokenizer, lengths=(4, 2))
+    run = coin_run(tokenizer, engine=engine)
+    plan = Plan(strategy="beam_search", n=16, beam_width=width)
+    samples = asyncio.run(beam_search(run, plan, ()))
+    assert len(samples) == run.cost.generations == 16
+    assert all(sample.ended for sample in samples)
+    assert {len(sample.steps) for sample in samples} == {3, 5}
+
+
+def test_an_error_stops_everything_that_runs_beside_it(tokenizer: Any) -> None:
+    engine = CoinEngine(tokenizer, fails_after=20)
+
+    async def search_and_wait() -> int:
+        plan = Plan(strategy="best_of_n", n=8)
+        with pytest.raises(RuntimeError, match="has failed"):
+            await beam_search(coin_run(tokenizer, engine=engine), plan, ())
+        at_once = len(engine.requests)
+        await asyncio.sleep(0.05)
+        return len(engine.requests) - at_once
+
+    assert asyncio.run(search_and_wait()) == 0

@@ -70,6 +70,9 @@ async def run() -> list[Target]:
     draws = resamples(PROMPTS)
     spread = np.sort(pass_at_1[draws], axis=1)[:, ::-1]
     quintiles = [part.mean(axis=1) for part in np.array_split(spread, 5, axis=1)]
+    mixed = (pass_at_1 > 0) & (pass_at_1 < 1)
+    each = np.array([roc_auc_score(correct[i], scores[i]) for i in np.flatnonzero(mixed)])
+    within = each[resamples(len(each))].mean(axis=1)
     # The AUC's bootstrap is costly: a tenth of the draws is enough for its interval.
     auc = np.array([roc_auc_score(correct[d].ravel(), scores[d].ravel()) for d in draws[::10]])
     error = np.array(
@@ -79,11 +82,16 @@ async def run() -> list[Target]:
         between("mean pass@1", interval(pass_at_1[draws].mean(axis=1)), 0.3, 0.6),
         at_least("pass@1 of the easiest quintile", interval(quintiles[0]), 0.8),
         *(
-            between(f"pass@1 of quintile {i + 1}", interval(quintiles[i]), 0.01, 1)
-            for i in (1, 2, 3)
+            at_least(
+                f"pass@1 of quintile {i + 1} above the next",
+                interval(quintiles[i] - quintiles[i + 1]),
+                0.01,
+            )
+            for i in range(4)
         ),
         between("pass@1 of the hardest quintile", interval(quintiles[4]), 0.01, 0.25),
         reported("AUC of the PRM's last step", interval(auc)),
+        reported("the same AUC within a prompt, averaged over prompts", interval(within)),
         reported("calibration error of the PRM's last step", interval(error)),
     ]
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from allocator.files import whole_file
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.console import progress
@@ -25,7 +26,7 @@ from calibration.training.prm import (
     train_prm,
 )
 from runtime.answers import answers_for
-from runtime.engines.loading import open_engine
+from runtime.engines.loading import model_fingerprint, open_engine
 
 PROMPT_SEED = 2
 
@@ -45,23 +46,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--prompts", type=int, default=6000)
-    parser.add_argument("--samples", type=int, default=3)
-    parser.add_argument("--rollouts", type=int, default=2)
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--rollouts", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--base", type=Path, default=BASE)
     parser.add_argument("--out", type=Path, default=PRM)
-    parser.add_argument("--labels", type=Path, default=Path("out/prm_labels.jsonl"))
     args = parser.parse_args(arguments)
-    if args.labels.is_file():
-        print(f"Using the labels in {args.labels}; remove it to sample again")
-        lines = args.labels.read_text().splitlines()
+    numbers = f"{args.prompts}-{args.samples}-{args.rollouts}"
+    # Labels hold for the model and the numbers they were sampled with: the name says which.
+    labels = Path("out") / f"prm_labels-{model_fingerprint(args.base)}-{numbers}.jsonl"
+    if labels.is_file():
+        print(f"Using the labels in {labels}; remove it to sample again")
+        lines = labels.read_text().splitlines()
         solutions = [LabelledSolution(**json.loads(line)) for line in lines]
     else:
         labelling = LabelSettings(samples=args.samples, rollouts=args.rollouts)
         solutions = asyncio.run(sample_labels(args.base, args.prompts, labelling))
-        args.labels.parent.mkdir(parents=True, exist_ok=True)
-        args.labels.write_text("".join(json.dumps(asdict(s)) + "\n" for s in solutions))
-    train_prm(args.base, args.out, solutions, TrainSettings(learning_rate=args.learning_rate))
+        labels.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(labels) as scratch:
+            scratch.write_text("".join(json.dumps(asdict(s)) + "\n" for s in solutions))
+    training = TrainSettings(learning_rate=args.learning_rate, batch=64, max_epochs=args.epochs)
+    train_prm(args.base, args.out, solutions, training)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ PRM is the language model with a new head, fine-tuned on those labels by binary 
 with early stopping on held-out prompts.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
+from allocator.errors import InputError
 from runtime.answers import Answers
-from runtime.concurrency import bounded
+from runtime.concurrency import bounded, together
 from runtime.engine import Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.steps import StepSplitter
 
@@ -36,7 +36,9 @@ class LabelSettings(BaseModel):
 class TrainSettings(BaseModel):
     """The fine-tuning. The paper's values, but for the learning rate, suit any size of model."""
 
-    learning_rate: float = Field(default=3e-5, gt=0, description="AdamW's learning rate")
+    learning_rate: float = Field(
+        default=3e-5, gt=0, description="AdamW's, falling in a line to a hundredth"
+    )
     batch: int = Field(default=128, ge=1, description="solutions a batch")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="attention dropout")
     max_epochs: int = Field(default=20, ge=1, description="epochs at most")
@@ -72,8 +74,7 @@ async def label_prompts(
     """Sample and label solutions of every prompt.
 
     Solutions without a readable answer are dropped. Steps that several solutions of a prompt
-    share are rolled out once. A rollout, joined to its prefix, is a solution as good as any: it
-    is labelled too, its own steps by the one rollout they have had, itself.
+    share are rolled out once, and a finished solution is its own rollout.
 
     Args:
         engine: the language model.
@@ -87,17 +88,15 @@ async def label_prompts(
 
     async def rollouts(prompt_ids: Sequence[int], prefix: tuple[int, ...], count: int) -> list[Any]:
         room = min(sampling.max_tokens, engine.context_length - len(prompt_ids)) - len(prefix)
-        return await asyncio.gather(
-            *(
-                engine.complete(
-                    [*prompt_ids, *prefix],
-                    settings=sampling,
-                    max_tokens=room,
-                    seed=derive_seed(settings.seed, *prompt_ids, "rollout", *prefix, i),
-                )
-                for i in range(count)
-                if room > 0
+        return await together(
+            engine.complete(
+                [*prompt_ids, *prefix],
+                settings=sampling,
+                max_tokens=room,
+                seed=derive_seed(settings.seed, *prompt_ids, "rollout", *prefix, i),
             )
+            for i in range(count)
+            if room > 0
         )
 
     def grade(token_ids: Sequence[int], gold: str) -> bool | None:
@@ -107,31 +106,27 @@ async def label_prompts(
     async def one(item: tuple[int, tuple[str, str]]) -> list[LabelledSolution]:
         index, (prompt, gold) = item
         prompt_ids = encode_prompt(engine, prompt)
-        solutions = [
-            (completion.token_ids, correct)
-            for completion in await rollouts(prompt_ids, (), settings.samples)
-            if (correct := grade(completion.token_ids, gold)) is not None
-        ]
+        known: dict[tuple[int, ...], float] = {}
+        solutions = []
+        for completion in await rollouts(prompt_ids, (), settings.samples):
+            correct = grade(completion.token_ids, gold)
+            if correct is not None:
+                known[completion.token_ids] = float(correct)
+                solutions.append(splitter.split(completion.token_ids))
         prefixes = sorted(
             {
                 tuple(token for step in steps[:end] for token in step)
-                for steps in (splitter.split(token_ids) for token_ids, _ in solutions)
+                for steps in solutions
                 for end in range(1, len(steps))
             }
         )
-        ends = await asyncio.gather(
-            *(rollouts(prompt_ids, prefix, settings.rollouts) for prefix in prefixes)
+        ends = await together(
+            rollouts(prompt_ids, prefix, settings.rollouts) for prefix in prefixes
         )
-        known: dict[tuple[int, ...], float] = {}
         for prefix, completions in zip(prefixes, ends, strict=True):
-            whole = [(*prefix, *completion.token_ids) for completion in completions]
-            grades = [grade(token_ids, gold) or False for token_ids in whole]
-            known[prefix] = float(np.mean(grades)) if grades else 0.0
-            solutions += zip(whole, grades, strict=True)
-        return [
-            _labelled(index, prompt_ids, splitter.split(token_ids), known, float(correct))
-            for token_ids, correct in solutions
-        ]
+            right = [grade((*prefix, *end.token_ids), gold) is True for end in completions]
+            known[prefix] = float(np.mean(right)) if right else 0.0
+        return [_labelled(index, prompt_ids, steps, known) for steps in solutions]
 
     per_prompt = await bounded(one, list(enumerate(prompts)), PROMPTS_IN_FLIGHT, done)
     return [solution for solutions in per_prompt for solution in solutions]
@@ -142,15 +137,13 @@ def _labelled(
     prompt_ids: tuple[int, ...],
     steps: Sequence[tuple[int, ...]],
     known: dict[tuple[int, ...], float],
-    outcome: float,
 ) -> LabelledSolution:
-    """A step is labelled by its rollouts, or, where none were run, by how the solution ended."""
     prefix: tuple[int, ...] = ()
     positions, labels = [], []
     for step in steps:
         prefix += step
         positions.append(len(prompt_ids) + len(prefix) - 1)
-        labels.append(known.get(prefix, outcome))
+        labels.append(known[prefix])
     return LabelledSolution(index, prompt_ids + prefix, tuple(positions), tuple(labels))
 
 
@@ -169,6 +162,9 @@ def train_prm(
         solutions: labelled solutions; every tenth prompt is held out for early stopping.
         settings: the fine-tuning.
         log: called with a line an epoch.
+
+    Raises:
+        InputError: too few prompts to hold any out.
     """
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
@@ -177,25 +173,29 @@ def train_prm(
     model = AutoModelForTokenClassification.from_pretrained(
         base, num_labels=1, attention_dropout=settings.dropout, attn_implementation="eager"
     ).to(device)
-    forward = torch.compile(model, dynamic=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), fused=True
     )
     training = [s for s in solutions if s.prompt % VALIDATION_SHARE]
     held_out = [s for s in solutions if s.prompt % VALIDATION_SHARE == 0]
+    steps = settings.max_epochs * -(-len(training) // settings.batch)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, total_iters=steps)
+    if not training or not held_out:
+        raise InputError("solutions", len(solutions), "label more prompts: one in ten is held out")
     rng, best, stale = np.random.default_rng(settings.seed), float("inf"), 0
     for epoch in range(1, settings.max_epochs + 1):
         model.train()
         losses = []
         for batch in _batches(training, settings.batch, rng):
-            loss = _loss(forward, batch, device)
+            loss = _loss(model, batch, device)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
+            schedule.step()
             optimizer.zero_grad(set_to_none=True)
             losses.append(loss.item())
         model.eval()
-        validation = _validation_loss(forward, held_out, settings.batch, device)
+        validation = _validation_loss(model, held_out, settings.batch, device)
         log(f"epoch {epoch}: training loss {np.mean(losses):.4f}, validation loss {validation:.4f}")
         if validation < best:
             best, stale = validation, 0
@@ -210,10 +210,19 @@ def train_prm(
 def _batches(
     solutions: Sequence[LabelledSolution], size: int, rng: np.random.Generator
 ) -> list[list[LabelledSolution]]:
-    """Shuffled batches of solutions of about the same length, so that little is padding."""
-    noisy = sorted(solutions, key=lambda s: len(s.token_ids) + rng.uniform(0, 8))
-    cuts = [noisy[i : i + size] for i in range(0, len(noisy), size)]
-    return [cuts[i] for i in rng.permutation(len(cuts))]
+    """Shuffled batches of solutions of about the same length, so that little is padding.
+
+    Lengths are sorted within windows of a shuffle only: sorted as a whole, the solutions of one
+    prompt, alike in length and label, would fill batches by themselves.
+    """
+    order, window = rng.permutation(len(solutions)), 32 * size
+    batches = []
+    for start in range(0, len(order), window):
+        part = sorted(
+            (solutions[i] for i in order[start : start + window]), key=lambda s: len(s.token_ids)
+        )
+        batches += [part[i : i + size] for i in range(0, len(part), size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def _loss(model: Any, batch: Sequence[LabelledSolution], device: str) -> torch.Tensor:

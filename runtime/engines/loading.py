@@ -6,12 +6,22 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from allocator.errors import InputError
 from runtime.engine import Engine
 
 EngineName = Literal["auto", "vllm", "transformers"]
+
+# Files beside config.json that decide what a model samples.
+FINGERPRINTED = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "*.safetensors",
+    "pytorch_model*.bin",
+)
 
 
 def resolve_model(name: str, field: str = "model") -> Path:
@@ -38,18 +48,42 @@ def resolve_model(name: str, field: str = "model") -> Path:
         ) from None
 
 
+def model_config(folder: Path) -> dict[str, Any]:
+    """A model's config.json.
+
+    Raises:
+        InputError: damaged.
+    """
+    try:
+        config = model_config(folder)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError("model", str(folder), f"its config.json is damaged ({error})") from None
+    if not isinstance(config, dict):
+        raise InputError("model", str(folder), "its config.json is no JSON object")
+    return config
+
+
+def model_dtype(folder: Path) -> str:
+    """The dtype to load a model in: its checkpoint's, but float32 where there is no GPU."""
+    import torch
+
+    config = model_config(folder)
+    stored = config.get("dtype") or config.get("torch_dtype") or "float32"
+    return str(stored) if torch.cuda.is_available() else "float32"
+
+
 def model_fingerprint(folder: Path) -> str:
-    """A short hash of a model's configuration, tokenizer and weights.
+    """A short hash of a model's configuration, tokenizer, chat template and weights.
 
     Weight files over 32 MiB are read at their head and tail only: enough to tell two models
     apart, and quick for large ones.
     """
     digest, edge = hashlib.sha256(), 16 * 2**20
-    config = json.loads((folder / "config.json").read_text())
+    config = model_config(folder)
     # Version stamps change when a file is saved again; the model does not.
     config.pop("transformers_version", None)
     digest.update(json.dumps(config, sort_keys=True).encode())
-    for path in sorted([*folder.glob("tokenizer.json"), *folder.glob("*.safetensors")]):
+    for path in sorted(found for kind in FINGERPRINTED for found in folder.glob(kind)):
         size = path.stat().st_size
         digest.update(f"{path.name}:{size}".encode())
         with path.open("rb") as file:

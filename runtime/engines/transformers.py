@@ -16,7 +16,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from allocator.errors import InputError
 from runtime.batching import MicroBatcher
 from runtime.engine import Completion, SamplingSettings
+from runtime.engines.loading import model_dtype
 from runtime.steps import StepSplitter
+
+# Sequences decoded at once: beyond this a step takes as much longer as it does more.
+MAX_BATCH = 256
 
 
 @dataclass
@@ -39,18 +43,16 @@ class TransformersEngine:
 
     Args:
         model: a Hugging Face model folder.
-        max_batch: sequences decoded at once.
 
     Raises:
         InputError: transformers cannot load the model as a causal language model.
     """
 
-    def __init__(self, model: Path, *, max_batch: int = 256) -> None:
+    def __init__(self, model: Path) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=model_dtype(model))
         except (ValueError, OSError) as error:
             raise InputError(
                 "model", str(model), f"transformers cannot load it: {error}"
@@ -60,7 +62,7 @@ class TransformersEngine:
         eos = self._model.generation_config.eos_token_id
         self._eos = set(eos) if isinstance(eos, list) else {eos}
         self._stops: dict[str, StepSplitter] = {}
-        self._batcher: MicroBatcher[_Row, Completion] = MicroBatcher(self._decode, max_batch)
+        self._batcher: MicroBatcher[_Row, Completion] = MicroBatcher(self._decode, MAX_BATCH)
 
     async def complete(
         self,

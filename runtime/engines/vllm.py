@@ -8,6 +8,7 @@ from typing import Any
 
 from allocator.errors import InputError
 from runtime.engine import Completion, SamplingSettings
+from runtime.engines.loading import model_dtype
 
 
 class VLLMEngine:
@@ -17,7 +18,6 @@ class VLLMEngine:
 
     Args:
         model: a Hugging Face model folder.
-        max_num_seqs: sequences decoded at once.
         engine_args: further arguments of vLLM's AsyncEngineArgs, for example
             ``tensor_parallel_size``.
 
@@ -25,7 +25,7 @@ class VLLMEngine:
         InputError: vLLM cannot serve the model; the message is vLLM's own.
     """
 
-    def __init__(self, model: Path, *, max_num_seqs: int = 256, **engine_args: Any) -> None:
+    def __init__(self, model: Path, **engine_args: Any) -> None:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
@@ -34,7 +34,9 @@ class VLLMEngine:
         defaults: dict[str, Any] = {
             "enable_prefix_caching": True,
             "disable_log_stats": True,
-            "gpu_memory_utilization": 0.8,
+            "max_num_seqs": 256,
+            "dtype": model_dtype(model),
+            "gpu_memory_utilization": float(os.environ.get("TTC_GPU_MEMORY_UTILIZATION", "0.8")),
         }
         if current_platform.is_cpu():
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -44,15 +46,12 @@ class VLLMEngine:
             # generator, which CPU generators cannot do (it ends the engine in vLLM 0.32).
             defaults |= {
                 "enforce_eager": True,
-                "dtype": "float32",
                 "block_size": 32,
                 "enable_chunked_prefill": False,
             }
         try:
             self._engine: Any = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(
-                    model=str(model), max_num_seqs=max_num_seqs, **(defaults | engine_args)
-                )
+                AsyncEngineArgs(model=str(model), **(defaults | engine_args))
             )
         except (ValueError, RuntimeError) as error:
             raise InputError("model", str(model), f"vLLM cannot serve it: {error}") from error

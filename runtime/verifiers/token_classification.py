@@ -13,6 +13,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from allocator.errors import InputError
 from runtime.batching import MicroBatcher
+from runtime.engines.loading import model_dtype
 
 # Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.
 MAX_SEQUENCES = 1024
@@ -34,14 +35,22 @@ class TokenClassificationPRM:
 
     def __init__(self, model: Path, tokenizer: Any) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         try:
             own = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForTokenClassification.from_pretrained(model, dtype=dtype)
+            self._model, loaded = AutoModelForTokenClassification.from_pretrained(
+                model, dtype=model_dtype(model), output_loading_info=True
+            )
         except (ValueError, OSError) as error:
             raise InputError(
                 "verifier", str(model), f"transformers cannot load it: {error}"
             ) from error
+        if loaded["missing_keys"]:
+            raise InputError(
+                "verifier",
+                str(model),
+                f"it has no weights for {sorted(loaded['missing_keys'])}: not a token classifier; "
+                "give a PRM",
+            )
         if own.get_vocab() != tokenizer.get_vocab():
             raise InputError(
                 "verifier",
