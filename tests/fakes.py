@@ -23,19 +23,16 @@ class CoinEngine:
 
     Args:
         tokenizer: the testbed's.
-        lengths: numbers of lines, chosen among by the first coin where there is more than one.
+        ragged: end after any line but the first with a chance of a half, not after three lines.
         fails_after: requests after which every further one raises.
     """
 
     context_length = 64
 
     def __init__(
-        self,
-        tokenizer: Any,
-        lengths: tuple[int, ...] = (STEPS,),
-        fails_after: int | None = None,
+        self, tokenizer: Any, ragged: bool = False, fails_after: int | None = None
     ) -> None:
-        self.tokenizer, self.lengths, self.fails_after = tokenizer, lengths, fails_after
+        self.tokenizer, self.ragged, self.fails_after = tokenizer, ragged, fails_after
         self.requests: list[tuple[int, ...]] = []
         self.seeds: list[int] = []
 
@@ -58,8 +55,8 @@ class CoinEngine:
         written = ""
         while not written.endswith(">") and not (stop and written.endswith(stop)):
             lines = (text + written).splitlines()
-            length = self.lengths[int(lines[0]) % len(self.lengths)] if lines else STEPS
-            if len(lines) < length:
+            ends = len(lines) > 0 and rng.random() < 0.5 if self.ragged else len(lines) == STEPS
+            if not ends:
                 written += f"{rng.integers(2)}\n"
             else:
                 written += f"#{sum(int(line) for line in lines)}<end>"

@@ -84,15 +84,13 @@ def test_any_divisor_is_a_width(tokenizer: Any, width: int) -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_beams_that_end_early_are_still_among_the_n(tokenizer: Any, width: int) -> None:
-    # Chains that begin with 1 end after their second line, those that begin with 0 after the
-    # fourth: the verifier keeps the ones, which end and leave the search.
-    engine = CoinEngine(tokenizer, lengths=(4, 2))
+    engine = CoinEngine(tokenizer, ragged=True)
     run = coin_run(tokenizer, engine=engine)
     plan = Plan(strategy="beam_search", n=16, beam_width=width)
     samples = asyncio.run(beam_search(run, plan, ()))
     assert len(samples) == run.cost.generations == 16
     assert all(sample.ended for sample in samples)
-    assert {len(sample.steps) for sample in samples} == {3, 5}
+    assert len({len(sample.steps) for sample in samples}) > 2
 
 
 def test_an_error_stops_everything_that_runs_beside_it(tokenizer: Any) -> None:
