@@ -24,7 +24,7 @@ class Decoder:
 
 @dataclass
 class Cost:
-    """What has been spent: complete solutions, sampled tokens, tokens sent to the verifier."""
+    """What has been spent: complete solutions, sampled tokens, tokens of the texts scored."""
 
     generations: int = 0
     sampled_tokens: int = 0

@@ -34,7 +34,8 @@ class Receipt(BaseModel):
         why: the reason, in a sentence.
         generations: complete solutions sampled, pilots included.
         sampled_tokens: tokens the language model sampled, pilots included.
-        verifier_tokens: tokens the verifier read.
+        verifier_tokens: tokens of the texts that were scored, of which the verifier reads only
+            those it has not scored before.
         seconds: wall time from the first pilot to the answer.
     """
 

@@ -55,7 +55,7 @@ def model_config(folder: Path) -> dict[str, Any]:
         InputError: damaged.
     """
     try:
-        config = model_config(folder)
+        config = json.loads((folder / "config.json").read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError("model", str(folder), f"its config.json is damaged ({error})") from None
     if not isinstance(config, dict):

@@ -84,36 +84,34 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _decode(self, rows: list[_Row]) -> list[Completion]:
-        active, cache = list(rows), DynamicCache(config=self._model.config)
-        width = max(len(row.prompt) for row in rows)
-        padded = [[0] * (width - len(row.prompt)) + row.prompt for row in rows]
-        mask = torch.tensor([[0] * (width - len(r.prompt)) + [1] * len(r.prompt) for r in rows])
-        inputs, mask = torch.tensor(padded).to(self._device), mask.to(self._device)
-        while active:
-            positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
-            logits = (
-                self._model(
-                    input_ids=inputs,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                )
-                .logits[:, -1]
-                .float()
-            )
+        # Samples of one prompt, and beams of one parent, share their prefix: it is read once.
+        distinct = list(dict.fromkeys(tuple(row.prompt) for row in rows))
+        place = {prompt: i for i, prompt in enumerate(distinct)}
+        width = max(len(prompt) for prompt in distinct)
+        padding = [width - len(prompt) for prompt in distinct]
+        inputs = self._tensor(
+            [[0] * p + list(ids) for p, ids in zip(padding, distinct, strict=True)]
+        )
+        mask = self._tensor([[0] * p + [1] * (width - p) for p in padding])
+        cache = DynamicCache(config=self._model.config)
+        logits = self._forward(inputs, mask, cache)
+        copies = self._tensor([place[tuple(row.prompt)] for row in rows])
+        cache.batch_select_indices(copies)
+        logits, mask, active = logits[copies], mask[copies], list(rows)
+        while True:
             tokens, logprobs = _sample(logits, active)
             for row, token, logprob in zip(active, tokens.tolist(), logprobs.tolist(), strict=True):
                 self._advance(row, token, logprob)
             keep = [i for i, row in enumerate(active) if not row.done]
             if len(keep) < len(active):
-                chosen = torch.tensor(keep, dtype=torch.long, device=self._device)
+                chosen = self._tensor(keep)
                 cache.batch_select_indices(chosen)
                 tokens, mask = tokens[chosen], mask[chosen]
                 active = [active[i] for i in keep]
-            inputs = tokens[:, None]
+            if not active:
+                break
             mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
+            logits = self._forward(tokens[:, None], mask, cache)
         return [
             Completion(
                 token_ids=tuple(row.sampled),
@@ -123,6 +121,24 @@ class TransformersEngine:
             )
             for row in rows
         ]
+
+    def _tensor(self, values: list[Any]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.long, device=self._device)
+
+    def _forward(
+        self, inputs: torch.Tensor, mask: torch.Tensor, cache: DynamicCache
+    ) -> torch.Tensor:
+        """Logits after the last column, shape (rows, vocabulary); the cache grows by the inputs."""
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
+        logits: torch.Tensor = self._model(
+            input_ids=inputs,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        return logits[:, -1].float()
 
     def _advance(self, row: _Row, token: int, logprob: float) -> None:
         row.sampled.append(token)

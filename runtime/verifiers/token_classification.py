@@ -18,6 +18,9 @@ from runtime.engines.loading import model_dtype
 # Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.
 MAX_SEQUENCES = 1024
 MAX_TOKENS = 8192
+# Scores kept. The steps of a growing beam, and those that beams have in common, are scored once;
+# the limit holds memory to some hundred megabytes at solutions of a hundred tokens.
+REMEMBERED = 100_000
 
 _Request = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, positions to read
 
@@ -65,6 +68,8 @@ class TokenClassificationPRM:
             )
         self._model.to(self._device).eval()
         self._name = str(model)
+        # Scores by the tokens up to the step, oldest first.
+        self._known: dict[tuple[int, ...], float] = {}
         self._batcher: MicroBatcher[_Request, tuple[float, ...]] = MicroBatcher(
             self._score_batch, MAX_SEQUENCES
         )
@@ -73,18 +78,28 @@ class TokenClassificationPRM:
         self, prompt_ids: Sequence[int], steps: Sequence[tuple[int, ...]]
     ) -> tuple[float, ...]:
         """Score every step; see `runtime.verifier.Verifier.score`."""
-        ids, positions = list(prompt_ids), []
+        ids, ends = list(prompt_ids), []
         for step in steps:
             ids.extend(step)
-            positions.append(len(ids) - 1)
-        scores = await self._batcher.submit((tuple(ids), tuple(positions)))
-        if any(score != score for score in scores):
-            raise InputError(
-                "verifier",
-                self._name,
-                "it returned NaN; check its weights, or load it in float32",
-            )
-        return scores
+            ends.append(len(ids))
+        prefixes = [tuple(ids[:end]) for end in ends]
+        missing = tuple(
+            end - 1 for end, p in zip(ends, prefixes, strict=True) if p not in self._known
+        )
+        if missing:
+            scores = await self._batcher.submit((prefixes[-1], missing))
+            if any(score != score for score in scores):
+                raise InputError(
+                    "verifier",
+                    self._name,
+                    "it returned NaN; check its weights, or load it in float32",
+                )
+            for position, score in zip(missing, scores, strict=True):
+                self._known[tuple(ids[: position + 1])] = score
+        found = tuple(self._known[prefix] for prefix in prefixes)
+        while len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return found
 
     def _score_batch(self, requests: list[_Request]) -> list[tuple[float, ...]]:
         # Beams often hold the same text: each distinct request is scored once. Sorted by length,
