@@ -33,7 +33,7 @@ from runtime.engine import encode_prompt
 from runtime.prompt_run import Decoder, PromptRun
 
 TEST_SEED, SAMPLING_SEED = 3, 5
-PROMPTS = 250
+PROMPTS = 220
 SAMPLES = 256
 
 
