@@ -7,10 +7,25 @@ from scipy.stats import beta
 BOOTSTRAP_DRAWS = 2000
 
 
-def choose(correct: NDArray[np.float64], costs: ArrayLike, prompts: NDArray[np.int64]) -> int:
-    """The cheapest plan that is not clearly worse than the most accurate one.
+def most_accurate(correct: NDArray[np.float64], costs: ArrayLike) -> int:
+    """The most accurate plan, of equally accurate ones the cheapest: the paper's choice in a bin.
 
-    Clearly worse: its paired deficit to the most accurate plan is over one standard error of that
+    Args:
+        correct: shape (plans, entries); an entry is one replicate of a prompt.
+        costs: generations of each plan.
+
+    Returns:
+        Index of the chosen plan.
+    """
+    return int(np.lexsort((np.asarray(costs), -correct.mean(axis=1)))[0])
+
+
+def cheapest_not_clearly_worse(
+    correct: NDArray[np.float64], costs: ArrayLike, prompts: NDArray[np.int64]
+) -> int:
+    """The cheapest choice that is not clearly worse than the most accurate one.
+
+    Clearly worse: its paired deficit to the most accurate is over one standard error of that
     deficit (the one-standard-error rule), prompts being the independent units.
 
     Args:
@@ -21,9 +36,10 @@ def choose(correct: NDArray[np.float64], costs: ArrayLike, prompts: NDArray[np.i
     Returns:
         Index of the chosen plan.
     """
-    best = int(np.lexsort((np.asarray(costs), -correct.mean(axis=1)))[0])
+    best = most_accurate(correct, costs)
     _, unit = np.unique(prompts, return_inverse=True)
-    for plan in np.argsort(costs, kind="stable"):
+    # Of equally cheap plans the more accurate is looked at first.
+    for plan in np.lexsort((-correct.mean(axis=1), np.asarray(costs))):
         deficit = correct[best] - correct[plan]
         sums = np.bincount(unit, deficit - deficit.mean())
         spread = np.sum(sums**2) * len(sums) / max(len(sums) - 1, 1)

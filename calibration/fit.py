@@ -11,7 +11,12 @@ from scipy.stats import spearmanr
 from allocator.bins import DifficultyBins
 from allocator.plan import Plan, plan_grid
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
-from calibration.crossval import choose, fold_of, mean_interval
+from calibration.crossval import (
+    cheapest_not_clearly_worse,
+    fold_of,
+    mean_interval,
+    most_accurate,
+)
 from calibration.evaluate import Replay
 from predictors.learned import DifficultyPredictor, out_of_fold_predictions
 
@@ -53,7 +58,7 @@ def fit(
     """Fit predictor, bins and tables.
 
     At each budget a table over predicted difficulty either takes pilots and has a plan a bin, or
-    takes none and has one plan for all: the cheaper one, unless it is clearly worse (`choose`).
+    takes none and has one plan for all: the cheaper one, unless it is clearly worse.
 
     Args:
         replay: the calibration records.
@@ -74,7 +79,7 @@ def fit(
         if budget > pilots:
             rows.append(_row(replay, budget, pilots, predicted, prompts, n_bins))
         # This one choice of two is made on the held-out figures that the row then reports.
-        chosen = choose(
+        chosen = cheapest_not_clearly_worse(
             np.array([row.correct for row in rows]), [row.costs.mean() for row in rows], prompts
         )
         table_rows.append(rows[chosen].row)
@@ -128,7 +133,7 @@ def _row(
         accuracy, low, high = mean_interval(correct[chosen, entries], prompts[inside])
         cells.append(
             Cell(
-                plan=plans[choose(correct[:, inside], costs, prompts[inside])],
+                plan=plans[most_accurate(correct[:, inside], costs)],
                 accuracy=accuracy,
                 low=low,
                 high=high,
@@ -151,5 +156,5 @@ def _choices_on_the_other_fold(
         held_out = folds == fold
         # A bin of a single prompt has no other half: it is judged by itself.
         chosen_on = ~held_out if np.any(~held_out) else held_out
-        choices[held_out] = choose(correct[:, chosen_on], costs, prompts[chosen_on])
+        choices[held_out] = most_accurate(correct[:, chosen_on], costs)
     return choices

@@ -10,7 +10,7 @@ from allocator.plan import Plan
 from allocator.table import Fingerprint
 from benchmarks.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.collect import PromptRecord, Run
-from calibration.crossval import choose, mean_interval
+from calibration.crossval import cheapest_not_clearly_worse, mean_interval, most_accurate
 from calibration.evaluate import Replay
 from calibration.fit import fit, searches_needed
 from calibration.store import read_records, write_records
@@ -41,9 +41,15 @@ def test_the_cheapest_plan_that_is_not_clearly_worse() -> None:
     slightly_less = good.copy()
     slightly_less[np.argmax(good)] = 0
     bad = (rng.random(200) < 0.3).astype(float)
-    assert choose(np.array([bad, good]), [1, 8], prompts) == 1
-    assert choose(np.array([slightly_less, good]), [1, 8], prompts) == 0
-    assert choose(np.array([good, good]), [4, 4], prompts) == 0
+    assert cheapest_not_clearly_worse(np.array([bad, good]), [1, 8], prompts) == 1
+    assert cheapest_not_clearly_worse(np.array([slightly_less, good]), [1, 8], prompts) == 0
+    assert cheapest_not_clearly_worse(np.array([good, good]), [4, 4], prompts) == 0
+
+
+def test_the_most_accurate_plan_and_of_equals_the_cheapest() -> None:
+    right, half = np.ones(10), np.arange(10) % 2.0
+    assert most_accurate(np.array([half, right]), [1, 8]) == 1
+    assert most_accurate(np.array([right, half, right]), [8, 1, 4]) == 2
 
 
 def test_replicates_of_a_prompt_are_no_extra_evidence() -> None:
@@ -51,8 +57,8 @@ def test_replicates_of_a_prompt_are_no_extra_evidence() -> None:
     prompts = np.repeat(np.arange(4), 100)
     cheap = np.zeros(400)
     dear = (prompts == 0).astype(float)
-    assert choose(np.array([cheap, dear]), [1, 2], prompts) == 0
-    assert choose(np.array([cheap, dear]), [1, 2], np.arange(400)) == 1
+    assert cheapest_not_clearly_worse(np.array([cheap, dear]), [1, 2], prompts) == 0
+    assert cheapest_not_clearly_worse(np.array([cheap, dear]), [1, 2], np.arange(400)) == 1
 
 
 def test_bootstrap_intervals_cover() -> None:
