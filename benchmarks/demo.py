@@ -176,6 +176,7 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
         at_most("seconds, after the install", (seconds, seconds, seconds), 600),
     ]
     show_curves(curves, draws)
+    points = [as_json(curve, draws) for curve in curves]
     show_gains(gains, f"Cost of best-of-{budgets[-1]} weighted, over the cost at its accuracy")
     show_targets(targets)
     write_result(
@@ -187,13 +188,12 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
             "engine": engine_name,
             "cores": os.cpu_count(),
             "budget": budgets[-1],
-            "curves": [as_json(curve, draws) for curve in curves],
+            "curves": points,
             "gains": gains,
         },
         targets,
     )
-    title = f"{count} held-out prompts of the testbed"
-    draw(curves, (weighted, predicted), draws, out / "demo.png", title)
+    draw(points, out / "demo.png", f"{count} held-out prompts of the testbed")
     console.print(f"Wrote {out / 'demo.json'} and {out / 'demo.png'}.")
 
 

@@ -1,38 +1,38 @@
-"""The demo's picture: accuracy against what was spent."""
+"""The demo's picture: accuracy against what was spent, drawn from what ``demo.json`` holds."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmarks.curves import Curve, accuracy
 
 matplotlib.use("Agg")
 
 # Colour-blind safe (Okabe and Ito), baselines muted, the policy strong.
 COLOURS = ("#999999", "#CC79A7", "#56B4E9", "#E69F00", "#009E73", "#D55E00")
+BANDED = ("best-of-N weighted", "compute-optimal, predicted bins")
 
 
-def draw(
-    curves: Sequence[Curve],
-    banded: Sequence[Curve],
-    draws: NDArray[np.int64],
-    path: Path,
-    title: str,
-) -> None:
-    """Draw curves over the average generations they spent, some with 95% bands; save as PNG."""
+def draw(curves: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Draw curves over the average generations they spent, two with 95% bands; save as PNG.
+
+    Args:
+        curves: as `benchmarks.report.as_json` gives them.
+        path: the PNG.
+        title: what it is of.
+    """
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 5.6), layout="constrained")
     for curve, colour in zip(curves, COLOURS, strict=False):
-        spent = curve.generations.mean(axis=1)
-        values = np.array([accuracy(curve, row, draws) for row in range(len(curve.budgets))])
-        style = "--" if "oracle" in curve.name else "-"
-        axes.plot(spent, values[:, 0], style, marker="o", ms=4, color=colour, label=curve.name)
-        if any(curve is other for other in banded):
-            axes.fill_between(spent, values[:, 1], values[:, 2], color=colour, alpha=0.15, lw=0)
+        name, points = curve["name"], curve["points"]
+        spent = [point["generations"] for point in points]
+        values = [point["accuracy"] for point in points]
+        style = "--" if "oracle" in name else "-"
+        axes.plot(spent, values, style, marker="o", ms=4, color=colour, label=name)
+        if name in BANDED:
+            low, high = ([point[end] for point in points] for end in ("low", "high"))
+            axes.fill_between(spent, low, high, color=colour, alpha=0.15, lw=0)
     ticks = [2**i for i in range(7)]
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
@@ -42,6 +42,6 @@ def draw(
     axes.set_title(title, loc="left")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -128,7 +128,8 @@ def test_a_prompt_longer_than_the_context(tmp_path: Path) -> None:
     [
         ("", "it is empty; give one JSON object a line"),
         ("\n\n", "it is empty; give one JSON object a line"),
-        ("12+7\n", "give it a 'prompt' field"),
+        ("12+7\n", "not JSON"),
+        ("12\n", "give it a 'prompt' field"),
         ("{\n", "not JSON"),
         ('{"question": "1+1"}\n', "give it a 'prompt' field"),
         ('{"prompt": ""}\n', "give it a 'prompt' field"),
