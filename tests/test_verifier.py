@@ -44,7 +44,8 @@ def test_scores_are_the_models_at_each_steps_last_token(tokenizer: Any) -> None:
             expected.append(float(direct[end - 1]))
         assert found == pytest.approx(expected, abs=1e-4)
     assert scores[0] == scores[2]
-    assert scores[0][-1] > scores[1][-1]
+    assert scores[0] != scores[1]
+    # How well the scores tell right from wrong is measured, not tested: benchmarks.testbed.measure.
 
 
 def broken_copy(tmp_path: Path) -> Path:
