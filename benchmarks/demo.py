@@ -21,7 +21,7 @@ from rich.table import Table
 
 from allocator.bins import bin_of
 from allocator.errors import InputError
-from allocator.plan import Plan
+from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.table import LookupTable
 from benchmarks.curves import (
     Curve,
@@ -39,13 +39,13 @@ from calibration.collect import PromptRecord, Run, collect
 from calibration.console import console, progress
 from calibration.estimators import best_of_n_accuracy
 from calibration.evaluate import Replay
+from calibration.fit import searches_among
 from predictors.sample import Sample
 from runtime.artifact import Artifact, open_decoder
 from runtime.engines.loading import EngineName
 from runtime.solve import Solver
 
 SEED = 11
-BEAM_WIDTH = 4
 GAIN_TARGET = 2.0
 LIVE_PROMPTS, LIVE_BUDGET = 8, 16
 
@@ -66,7 +66,7 @@ def beam_plan(budget: int) -> Plan:
     """The beam search curve's plan: M = 4, or the whole budget where that is less."""
     if budget == 1:
         return Plan(strategy="best_of_n", n=1)
-    return Plan(strategy="beam_search", n=budget, beam_width=min(BEAM_WIDTH, budget))
+    return Plan(strategy="beam_search", n=budget, beam_width=min(FIXED_BEAM_WIDTH, budget))
 
 
 async def show_live(solver: Solver, prompts: Sequence[tuple[str, str, float]]) -> None:
@@ -116,10 +116,7 @@ async def sample(
             plans = {beam_plan(budget) for budget in budgets}
             plans |= plans_of(artifact.policy.table, predicted)
             plans |= plans_of(oracle_table, np.array([[oracle[prompt]]]))
-            return sorted(
-                (plan for plan in plans if plan.strategy == "beam_search"),
-                key=lambda plan: (plan.n, plan.beam_width),
-            )
+            return searches_among(plans)
 
         pairs = [(prompt, gold) for prompt, gold, _ in prompts]
         with progress("Test prompts", len(prompts)) as done:
@@ -159,17 +156,20 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
     curves = all_curves(replay, artifact, oracle_table, [p for _, _, p in prompts])
     draws = resamples(count)
     weighted, predicted = curves[2], curves[-1]
-    gains = [
-        {"method": curve.name, "unit": unit, "value": value, "low": low, "high": high}
+    found = {
+        (curve.name, unit): gain(weighted, budgets[-1], curve, draws, unit)
         for curve in curves[2:]
         for unit in ("generations", "tokens")
-        for value, low, high in [gain(weighted, budgets[-1], curve, draws, unit)]
+    }
+    gains = [
+        {"method": method, "unit": unit, "value": value, "low": low, "high": high}
+        for (method, unit), (value, low, high) in found.items()
     ]
     seconds = time.time() - started
     targets = [
         at_least(
             f"gain of {predicted.name} over best-of-{budgets[-1]} weighted, in generations",
-            gain(weighted, budgets[-1], predicted, draws),
+            found[predicted.name, "generations"],
             GAIN_TARGET,
         ),
         at_least("held-out test prompts", (count, count, count), 200),

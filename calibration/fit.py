@@ -1,6 +1,6 @@
 """From collected records to lookup tables and the difficulty predictor (section 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,15 +41,19 @@ class Calibration:
 
 def searches_needed(budgets: Sequence[int], pilots: int) -> list[Plan]:
     """Every beam search that fitting these budgets will ask for, each once."""
-    plans = {
+    return searches_among(
         plan
         for budget in budgets
         for paid in (0, pilots)
         if paid < budget
         for plan in plan_grid(budget, paid)
-        if plan.strategy == "beam_search"
-    }
-    return sorted(plans, key=lambda plan: (plan.n, plan.beam_width))
+    )
+
+
+def searches_among(plans: Iterable[Plan]) -> list[Plan]:
+    """The beam searches among plans, each once, smallest first."""
+    searches = {plan for plan in plans if plan.strategy == "beam_search"}
+    return sorted(searches, key=lambda plan: (plan.n, plan.beam_width))
 
 
 def fit(

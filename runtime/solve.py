@@ -193,11 +193,7 @@ class Solver:
         """
         if not prompts:
             raise InputError("prompts", [], "give at least one prompt")
-        self.policy.row(budget)
-        if self.fixed is not None and self.fixed.cost(0) > budget:
-            raise InputError(
-                "budget", budget, f"{self.fixed} costs {self.fixed.cost(0)}; allow that"
-            )
+        self.check(budget)
         for prompt in prompts:
             self.start(prompt)
         return await bounded(

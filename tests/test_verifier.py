@@ -13,6 +13,7 @@ from transformers import AutoModelForTokenClassification
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import PRM
+from runtime.verifiers import token_classification
 from runtime.verifiers.token_classification import TokenClassificationPRM
 
 
@@ -46,6 +47,25 @@ def test_scores_are_the_models_at_each_steps_last_token(tokenizer: Any) -> None:
     assert scores[0] == scores[2]
     assert scores[0] != scores[1]
     # How well the scores tell right from wrong is measured, not tested: benchmarks.testbed.measure.
+
+
+def test_scores_hold_though_they_are_forgotten_at_once(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"12+7*3\n12+7=19\n19*3={n}\n#{n}" for n in range(50, 60)]
+    solutions = [solution(tokenizer, text) for text in texts]
+
+    async def score() -> list[tuple[float, ...]]:
+        verifier = TokenClassificationPRM(PRM, tokenizer)
+        await verifier.score(solutions[0][0], solutions[0][1][:1])
+        found = await asyncio.gather(*(verifier.score(p, s) for p, s in solutions))
+        verifier.close()
+        return list(found)
+
+    remembered = asyncio.run(score())
+    monkeypatch.setattr(token_classification, "REMEMBERED", 1)
+    for forgotten, expected in zip(asyncio.run(score()), remembered, strict=True):
+        assert forgotten == pytest.approx(expected, abs=1e-4)
 
 
 def broken_copy(tmp_path: Path) -> Path:

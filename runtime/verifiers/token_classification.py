@@ -83,9 +83,9 @@ class TokenClassificationPRM:
             ids.extend(step)
             ends.append(len(ids))
         prefixes = [tuple(ids[:end]) for end in ends]
-        missing = tuple(
-            end - 1 for end, p in zip(ends, prefixes, strict=True) if p not in self._known
-        )
+        # Taken now: while this waits for the others, a score may be forgotten again.
+        found = {prefix: self._known[prefix] for prefix in prefixes if prefix in self._known}
+        missing = tuple(end - 1 for end, p in zip(ends, prefixes, strict=True) if p not in found)
         if missing:
             scores = await self._batcher.submit((prefixes[-1], missing))
             if any(score != score for score in scores):
@@ -94,12 +94,12 @@ class TokenClassificationPRM:
                     self._name,
                     "it returned NaN; check its weights, or load it in float32",
                 )
-            for position, score in zip(missing, scores, strict=True):
-                self._known[tuple(ids[: position + 1])] = score
-        found = tuple(self._known[prefix] for prefix in prefixes)
-        while len(self._known) > REMEMBERED:
-            del self._known[next(iter(self._known))]
-        return found
+            new = {tuple(ids[: at + 1]): score for at, score in zip(missing, scores, strict=True)}
+            found |= new
+            self._known |= new
+            while len(self._known) > REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return tuple(found[prefix] for prefix in prefixes)
 
     def _score_batch(self, requests: list[_Request]) -> list[tuple[float, ...]]:
         # Beams often hold the same text: each distinct request is scored once. Sorted by length,
