@@ -22,16 +22,29 @@ from runtime.strategies import STRATEGIES
 PROMPTS_IN_FLIGHT = 64
 
 
-class Receipt(BaseModel):
-    """What was done for one prompt, what it cost, and why.
+class Decision(BaseModel):
+    """The policy's choice for one prompt, before the plan is run.
 
     Attributes:
-        budget: generations the prompt was allowed.
         predicted_pass_at_1: predicted difficulty; None where the budget takes no pilots.
         bin: difficulty bin, 1 the easiest; None where the budget takes no pilots.
         bins: how many bins there are.
-        plan: the plan that was run.
+        plan: the plan to run.
         why: the reason, in a sentence.
+    """
+
+    predicted_pass_at_1: float | None
+    bin: int | None
+    bins: int
+    plan: Plan
+    why: str
+
+
+class Receipt(Decision):
+    """What was decided for one prompt, and what it cost.
+
+    Attributes:
+        budget: generations the prompt was allowed.
         generations: complete solutions sampled, pilots included.
         sampled_tokens: tokens the language model sampled, pilots included.
         verifier_tokens: tokens of the texts that were scored, of which the verifier reads only
@@ -40,11 +53,6 @@ class Receipt(BaseModel):
     """
 
     budget: int
-    predicted_pass_at_1: float | None
-    bin: int | None
-    bins: int
-    plan: Plan
-    why: str
     generations: int
     sampled_tokens: int
     verifier_tokens: int
@@ -59,16 +67,6 @@ class Result(BaseModel):
     solution: str
     score: float
     receipt: Receipt
-
-
-class Decision(BaseModel):
-    """The policy's choice for one prompt, before the plan is run."""
-
-    predicted_pass_at_1: float | None
-    bin: int | None
-    bins: int
-    plan: Plan
-    why: str
 
 
 class Solver:
@@ -160,9 +158,8 @@ class Solver:
         samples = await STRATEGIES[decision.plan.strategy](run, decision.plan, pilots)
         chosen = select(run.unify(samples))
         receipt = Receipt(
+            **decision.model_dump(),
             budget=budget,
-            **decision.model_dump(exclude={"plan"}),
-            plan=decision.plan,
             generations=run.cost.generations,
             sampled_tokens=run.cost.sampled_tokens,
             verifier_tokens=run.cost.verifier_tokens,
