@@ -1,4 +1,4 @@
-"""The one error that bad input raises, in every package."""
+"""The two errors that this library raises on purpose: bad input, and a model that fails."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,14 @@ class InputError(ValueError):
     def __init__(self, field: str, value: object, mend: str) -> None:
         self.field, self.value, self.mend = field, value, mend
         super().__init__(f"{field}: {value!r}: {mend}")
+
+
+class ModelError(RuntimeError):
+    """A language model or verifier that has died, hangs or answers nonsense.
+
+    The command line prints it without a traceback and exits with status 1.
+    """
+
+    def __init__(self, model: str, what: str) -> None:
+        self.model, self.what = model, what
+        super().__init__(f"{model}: {what}")

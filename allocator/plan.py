@@ -7,7 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from allocator.errors import InputError
 
-Strategy = Literal["best_of_n", "beam_search"]
+Strategy = Literal["best_of_n", "beam_search", "dvts", "revisions", "beam_revisions"]
+Selection = Literal["weighted", "best", "majority"]
+
+# The settings each strategy takes beside n, in the order that `parse_plan` reads them.
+SETTINGS: dict[Strategy, tuple[str, ...]] = {
+    "best_of_n": (),
+    "beam_search": ("beam_width", "lookahead"),
+    "dvts": ("beam_width",),
+    "revisions": ("length",),
+    "beam_revisions": ("beam_width", "length"),
+}
+DEFAULTS = {"beam_width": 1, "lookahead": 0, "length": 1}
 
 # The paper's other beam width beside sqrt(N).
 FIXED_BEAM_WIDTH = 4
@@ -17,13 +28,20 @@ class Plan(BaseModel):
     """One setting of the test-time hyperparameters for one prompt.
 
     Attributes:
-        strategy: ``best_of_n`` (n independent solutions) or ``beam_search`` (n beams).
-        n: generations: complete solutions, or beams. The paper's N.
+        strategy: ``best_of_n`` (n independent solutions), ``beam_search`` (n beams), ``dvts``
+            (diverse verifier tree search: n / beam_width independent subtrees), ``revisions``
+            (chains of attempts, each revising those before it) or ``beam_revisions`` (beam
+            search whose finished beams are then revised).
+        n: generations: complete solutions, beams or attempts in all. The paper's N.
         beam_width: continuations sampled from each kept beam; n / beam_width beams are kept a
-            round. The paper's M. 1 for best-of-n.
+            round. The paper's M.
+        lookahead: steps by which each candidate is rolled out before it is scored. The paper's k.
+        length: attempts in a chain, one after the other; n / length chains run in parallel.
+        selection: how the answer is chosen among all solutions, see `runtime.selection.select`.
 
     Raises:
-        pydantic.ValidationError: n below 1, or a beam width that does not divide n.
+        pydantic.ValidationError: n below 1, settings that do not divide n, or settings that the
+            strategy does not take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,68 +49,125 @@ class Plan(BaseModel):
     strategy: Strategy
     n: int = Field(ge=1)
     beam_width: int = Field(default=1, ge=1)
+    lookahead: int = Field(default=0, ge=0)
+    length: int = Field(default=1, ge=1)
+    selection: Selection = "weighted"
 
     @model_validator(mode="after")
-    def _beams_divide(self) -> "Plan":
-        if self.strategy == "best_of_n" and self.beam_width != 1:
-            raise ValueError(f"beam_width: {self.beam_width}: best_of_n has none; leave it at 1")
-        if self.n % self.beam_width:
-            raise ValueError(f"beam_width: {self.beam_width}: choose a divisor of n = {self.n}")
+    def _settings_fit(self) -> "Plan":
+        for name, default in DEFAULTS.items():
+            value = getattr(self, name)
+            if name not in SETTINGS[self.strategy] and value != default:
+                raise ValueError(f"{name}: {value}: {self.strategy} has none; leave it out")
+        if self.n % self.length:
+            raise ValueError(f"length: {self.length}: choose a divisor of n = {self.n}")
+        if self.beams % self.beam_width:
+            raise ValueError(
+                f"beam_width: {self.beam_width}: choose a divisor of n = {self.beams}"
+            )
         return self
+
+    @property
+    def beams(self) -> int:
+        """Solutions, beams or chains that run in parallel: n / length."""
+        return self.n // self.length
 
     def cost(self, pilots: int) -> int:
         """Generations the plan spends on a prompt that has had `pilots` pilot samples.
 
-        Pilots are ordinary samples: the first of best-of-n's n are the pilots themselves. Beam
-        search cannot grow from them, so it pays for its n beams on top, and the pilots join its
-        finished beams when the answer is selected.
+        Pilots are ordinary samples: best-of-n's first solutions and the first attempts of
+        revision chains are the pilots themselves. Beams cannot grow from them, so a search pays
+        for its n beams on top, and the pilots join the finished beams when the answer is
+        selected. Lookahead k costs n x (k + 1) (section 5.2).
         """
-        return max(self.n, pilots) if self.strategy == "best_of_n" else self.n + pilots
+        if self.strategy == "best_of_n":
+            return max(self.n, pilots)
+        if self.strategy == "revisions":
+            return self.n + max(0, pilots - self.beams)
+        return self.n * (self.lookahead + 1) + pilots
 
     def __str__(self) -> str:
-        if self.strategy == "best_of_n":
-            return f"best-of-{self.n}"
-        return f"beam search N={self.n} M={self.beam_width}"
+        text = {
+            "best_of_n": f"best-of-{self.n}",
+            "beam_search": f"beam search N={self.n} M={self.beam_width}",
+            "dvts": f"DVTS N={self.n} M={self.beam_width}",
+            "revisions": f"revisions {self.beams} x {self.length}",
+            "beam_revisions": f"beam search N={self.beams} M={self.beam_width}, "
+            f"then revisions x {self.length}",
+        }[self.strategy]
+        if self.lookahead:
+            text += f" k={self.lookahead}"
+        return text if self.selection == "weighted" else f"{text}, {self.selection}"
 
 
 def parse_plan(text: str) -> Plan:
-    """A plan from ``strategy:n`` or ``strategy:n:beam_width``, as ``beam_search:16:4``.
+    """A plan from ``strategy:n``, the strategy's settings, and a selection if it is not weighted.
+
+    For example ``best_of_n:16``, ``best_of_n:16:majority``, ``beam_search:16:4`` (M = 4),
+    ``beam_search:16:4:1`` (lookahead 1), ``dvts:16:4``, ``revisions:16:4`` (4 chains of length
+    4), ``beam_revisions:64:4:4`` (16 beams, M = 4, in chains of length 4).
 
     Raises:
         InputError: an unknown strategy, numbers that are none, or a plan that cannot be.
     """
-    strategy, *numbers = text.split(":")
+    strategy, *parts = text.split(":")
     if strategy not in get_args(Strategy):
         raise InputError("strategy", strategy, f"choose one of {', '.join(get_args(Strategy))}")
-    if not 1 <= len(numbers) <= 2 or not all(number.isdecimal() for number in numbers):
-        raise InputError("plan", text, "write strategy:n or strategy:n:beam_width")
+    selection = parts.pop() if parts and parts[-1] in get_args(Selection) else "weighted"
+    names = ("n", *SETTINGS[strategy])
+    if not 1 <= len(parts) <= len(names) or not all(part.isdecimal() for part in parts):
+        raise InputError(
+            "plan", text, f"write {':'.join([strategy, *names])}, whole numbers but for the first"
+        )
     try:
         return Plan.model_validate(
-            {"strategy": strategy} | dict(zip(("n", "beam_width"), map(int, numbers), strict=False))
+            {"strategy": strategy, "selection": selection}
+            | dict(zip(names, map(int, parts), strict=False))
         )
     except ValidationError as error:
         raise InputError("plan", text, error.errors()[0]["msg"]) from None
 
 
-def plan_grid(budget: int, pilots: int) -> list[Plan]:
+def plan_grid(
+    budget: int, pilots: int, strategies: tuple[Strategy, ...] = ("best_of_n", "beam_search")
+) -> list[Plan]:
     """Every plan considered for one prompt at one budget, cheapest first.
 
     For each power of two within the budget, and the budget itself, as the total to spend:
-    best-of-n, and beam search over what the pilots leave, with M = sqrt(N) and M = 4 (the paper's
-    settings, section 5.2), N being the largest multiple of M that fits. Smaller searches stay on
-    offer at every budget, for more search against a PRM is not always better.
+
+    - best-of-n;
+    - beam search and DVTS over what the pilots leave, with M = sqrt(N) and M = 4 (the paper's
+      settings, section 5.2), N being the largest multiple of M that fits;
+    - revisions at every sequential-to-parallel ratio of powers of two (section 6.2), the pilots
+      being first attempts;
+    - beam search over a quarter of what the pilots leave, M = sqrt(N), revised in chains of 4.
+
+    Smaller searches stay on offer at every budget, for more search against a PRM is not always
+    better. Lookahead takes no part: at equal cost it lost in the paper (section 5.3); `parse_plan`
+    offers it.
 
     Args:
         budget: generations, at least 1.
         pilots: pilot samples already paid for out of the budget.
+        strategies: which of them to consider; best-of-n is always among them.
     """
     totals = {2**i for i in range(budget.bit_length())} | {budget}
-    plans = set()
+    plans = {Plan(strategy="best_of_n", n=n) for n in totals if n >= pilots}
     for total in totals:
         left = total - pilots
-        if left >= 0:
-            plans.add(Plan(strategy="best_of_n", n=total))
+        searches: list[dict[str, int]] = []
         for width in {isqrt(max(left, 0)), FIXED_BEAM_WIDTH}:
             if 1 < width <= left:
-                plans.add(Plan(strategy="beam_search", n=left - left % width, beam_width=width))
-    return sorted(plans, key=lambda p: (p.cost(pilots), p.strategy, p.beam_width))
+                searches.append({"n": left - left % width, "beam_width": width})
+        for strategy in ("beam_search", "dvts"):
+            if strategy in strategies:
+                plans |= {Plan.model_validate({"strategy": strategy} | s) for s in searches}
+        if "revisions" in strategies:
+            lengths = (2**i for i in range(1, total.bit_length()))
+            chains = [Plan(strategy="revisions", n=total - total % k, length=k) for k in lengths]
+            plans |= {plan for plan in chains if plan.cost(pilots) <= budget}
+        width = isqrt(max(left, 0) // 4)
+        if "beam_revisions" in strategies and width > 1:
+            n = left // (4 * width) * 4 * width
+            plans.add(Plan(strategy="beam_revisions", n=n, beam_width=width, length=4))
+    return sorted(plans, key=lambda p: (p.cost(pilots), p.strategy, p.beam_width, p.length))

@@ -2,21 +2,20 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 
 from allocator.errors import InputError
 from allocator.files import whole_file
 from allocator.plan import parse_plan
 from calibration.calibrate import calibrate as run_calibration
-from calibration.console import console, progress, render_table
+from calibration.console import console, progress, render_table, reports_errors
+from calibration.options import settings_options
 from calibration.prompts import read_graded_prompts, read_prompts
+from calibration.train_cli import train_app
 from predictors.features import pilot_features
 from runtime.artifact import Artifact, Settings, open_decoder
 from runtime.engine import SamplingSettings
@@ -28,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(train_app, name="train")
 
 ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
 EngineOption = Annotated[EngineName, typer.Option(help="auto takes vLLM where it is installed")]
@@ -35,24 +35,9 @@ SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
 BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
 
 
-def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Bad input ends with one clear line on standard error and exit status 2."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except InputError as error:
-            # What the user wrote may look like markup: it is printed as it is.
-            console.print("error:", style="red", end=" ")
-            console.print(str(error), soft_wrap=True, highlight=False, markup=False)
-            raise typer.Exit(2) from None
-
-    return wrapped
-
-
 @app.command()
 @reports_errors
+@settings_options(sampling=SamplingSettings)
 def calibrate(
     prompts: Annotated[Path, typer.Argument(help="JSON lines with 'prompt' and 'answer'")],
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
@@ -64,27 +49,13 @@ def calibrate(
     budgets: Annotated[str, typer.Option(help="generations, comma-separated")] = "1,2,4,8,16,32,64",
     pilots: Annotated[int, typer.Option(help="pilot samples a prompt")] = 4,
     bins: Annotated[int, typer.Option(help="difficulty bins")] = 5,
-    temperature: Annotated[float, typer.Option(help="sampling temperature")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="nucleus sampling")] = 1.0,
-    max_tokens: Annotated[int, typer.Option(help="longest solution, in tokens")] = 1024,
-    step_end: Annotated[
-        str, typer.Option(help=r"text that ends a step; \n is a newline")
-    ] = r"\n\n",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
+    *,
+    sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
     graded = read_graded_prompts(prompts)
-    try:
-        sampling = SamplingSettings(
-            temperature=temperature,
-            top_p=top_p,
-            max_tokens=max_tokens,
-            step_end=step_end.replace(r"\n", "\n"),
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(str(first["loc"][0]), first["input"], first["msg"]) from None
     settings = Settings(model=model, verifier=verifier, answers=answers, sampling=sampling)
     with progress("Sampling prompts", len(graded)) as done:
         calibration = asyncio.run(

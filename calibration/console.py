@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from allocator.errors import InputError
 from allocator.table import LookupTable
 
 # Answers go to standard output; everything for the eye goes to standard error.
@@ -58,3 +62,19 @@ def render_table(table: LookupTable) -> Table:
         cells = [f"{c.plan}\n{c.accuracy:.0%} [{c.low:.0%}, {c.high:.0%}]" for c in row.cells]
         shown.add_row(str(row.budget), str(row.pilots), *cells)
     return shown
+
+
+def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Bad input ends with one clear line on standard error and exit status 2."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except InputError as error:
+            # What the user wrote may look like markup: it is printed as it is.
+            console.print("error:", style="red", end=" ")
+            console.print(str(error), soft_wrap=True, highlight=False, markup=False)
+            raise typer.Exit(2) from None
+
+    return wrapped

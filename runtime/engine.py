@@ -4,7 +4,8 @@ A continuation is passed back as the very ids that were sampled, so nothing is r
 between the rounds of a search and an engine's prefix cache always fits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,23 +16,21 @@ from allocator.errors import InputError
 
 
 class SamplingSettings(BaseModel):
-    """How solutions are sampled. Part of a table's fingerprint.
-
-    Attributes:
-        temperature: 0 is greedy.
-        top_p: nucleus sampling; 1 samples from the whole distribution.
-        max_tokens: the longest solution, in tokens, all its steps together.
-        step_end: the text that ends a solution step; the PRM is read there.
-        max_steps: rounds of search at most (the paper's 40).
-    """
+    """How solutions are sampled. Part of a table's fingerprint."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: float = Field(default=1.0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=1024, ge=1)
-    step_end: str = Field(default="\n\n", min_length=1)
-    max_steps: int = Field(default=40, ge=1)
+    temperature: float = Field(default=1.0, ge=0, description="0 is greedy")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="nucleus sampling; 1 is off")
+    max_tokens: int = Field(
+        default=1024, ge=1, description="longest solution in tokens, all its steps together"
+    )
+    step_end: str = Field(
+        default="\n\n", min_length=1, description="text that ends a step; the PRM is read there"
+    )
+    max_steps: int = Field(
+        default=40, ge=1, description="rounds of search at most (the paper's 40)"
+    )
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,39 @@ class Completion:
         token_ids: sampled ids.
         text: the same as text, without end-of-sequence tokens.
         logprob: summed natural log-probability of the sampled tokens.
-        ended: whether the model itself ended the solution (not a step's end, not the limit).
+        ended: whether the model itself ended the solution (not a step's end, not the limit, not
+            a halt).
+        cached_tokens: tokens of the prefix that were not read again, for the engine had them.
     """
 
     token_ids: tuple[int, ...]
     text: str
     logprob: float
     ended: bool
+    cached_tokens: int = 0
+
+
+class Halt:
+    """Stops requests whose results no longer matter; each returns what it has sampled by then."""
+
+    def __init__(self) -> None:
+        self.called = False
+        self._requests: set[Callable[[], None]] = set()
+
+    def __call__(self) -> None:
+        """Stop every request that was given this, now and from now on."""
+        self.called = True
+        for stop in tuple(self._requests):
+            stop()
+
+    @contextmanager
+    def stops(self, stop: Callable[[], None]) -> Iterator[None]:
+        """While the block lasts, the halt calls `stop`."""
+        self._requests.add(stop)
+        try:
+            yield
+        finally:
+            self._requests.discard(stop)
 
 
 class Engine(Protocol):
@@ -65,8 +90,11 @@ class Engine(Protocol):
         max_tokens: int,
         seed: int,
         stop: str | None = None,
+        halt: Halt | None = None,
     ) -> Completion:
         """Sample one continuation of `token_ids`.
+
+        A cancelled call leaves no request behind in the engine.
 
         Args:
             token_ids: the prompt and what has been sampled so far.
@@ -74,6 +102,10 @@ class Engine(Protocol):
             max_tokens: the most tokens to sample.
             seed: the same seed samples the same, whatever runs beside it.
             stop: stop after this text, which stays part of the completion.
+            halt: when called, the request stops where it is.
+
+        Raises:
+            ModelError: the engine has failed.
         """
         ...
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from runtime.answers import PatternAnswers
-from runtime.engine import Completion, SamplingSettings
+from runtime.engine import Completion, Halt, SamplingSettings
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.steps import StepSplitter
 
@@ -44,6 +44,7 @@ class CoinEngine:
         max_tokens: int,
         seed: int,
         stop: str | None = None,
+        halt: Halt | None = None,
     ) -> Completion:
         self.requests.append(tuple(token_ids))
         self.seeds.append(seed)

@@ -5,6 +5,7 @@ cache. Rows that have ended are dropped from the batch as it shrinks. Each row d
 numbers from its own seed, so a request samples the same alone and in company.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from allocator.errors import InputError
 from runtime.batching import MicroBatcher
-from runtime.engine import Completion, SamplingSettings
+from runtime.engine import Completion, Halt, SamplingSettings
 from runtime.engines.loading import model_dtype
 from runtime.steps import StepSplitter
 
+CANCELLED = Halt()
+CANCELLED()
 # Sequences decoded at once: beyond this a step takes as much longer as it does more.
 MAX_BATCH = 256
 
@@ -32,6 +35,8 @@ class _Row:
     max_tokens: int
     stop: StepSplitter | None
     uniforms: torch.Tensor  # shape (max_tokens,)
+    halt: Halt
+    cached_tokens: int = 0
     sampled: list[int] = field(default_factory=list)
     logprob: float = 0.0
     ended: bool = False
@@ -72,15 +77,19 @@ class TransformersEngine:
         max_tokens: int,
         seed: int,
         stop: str | None = None,
+        halt: Halt | None = None,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
         if stop is not None and stop not in self._stops:
             self._stops[stop] = StepSplitter(self.tokenizer, stop)
         uniforms = torch.rand(max_tokens, generator=torch.Generator().manual_seed(seed))
         splitter = None if stop is None else self._stops[stop]
-        return await self._batcher.submit(
-            _Row(list(token_ids), settings, max_tokens, splitter, uniforms)
-        )
+        row = _Row(list(token_ids), settings, max_tokens, splitter, uniforms, halt or Halt())
+        try:
+            return await self._batcher.submit(row)
+        except asyncio.CancelledError:
+            row.halt = CANCELLED  # the decoding thread drops it at the next token
+            raise
 
     @torch.inference_mode()
     def _decode(self, rows: list[_Row]) -> list[Completion]:
@@ -95,6 +104,10 @@ class TransformersEngine:
         mask = self._tensor([[0] * p + [1] * (width - p) for p in padding])
         cache = DynamicCache(config=self._model.config)
         logits = self._forward(inputs, mask, cache)
+        read: set[tuple[int, ...]] = set()
+        for row in rows:
+            row.cached_tokens = len(row.prompt) if tuple(row.prompt) in read else 0
+            read.add(tuple(row.prompt))
         copies = self._tensor([place[tuple(row.prompt)] for row in rows])
         cache.batch_select_indices(copies)
         logits, mask, active = logits[copies], mask[copies], list(rows)
@@ -118,6 +131,7 @@ class TransformersEngine:
                 text=self.tokenizer.decode(row.sampled, skip_special_tokens=True),
                 logprob=row.logprob,
                 ended=row.ended,
+                cached_tokens=row.cached_tokens,
             )
             for row in rows
         ]
@@ -145,7 +159,9 @@ class TransformersEngine:
         row.logprob += logprob
         row.ended = token in self._eos
         stopped = row.stop is not None and row.stop.ends_step(row.sampled)
-        row.done = row.ended or stopped or len(row.sampled) == row.max_tokens
+        row.done = (
+            row.ended or stopped or row.halt.called or len(row.sampled) == row.max_tokens
+        )
 
     def close(self) -> None:
         """Stop the decoding thread."""

@@ -1,13 +1,15 @@
 """vLLM in process: its asynchronous engine, with continuous batching and prefix caching."""
 
+import asyncio
 import itertools
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from allocator.errors import InputError
-from runtime.engine import Completion, SamplingSettings
+from allocator.errors import InputError, ModelError
+from runtime.engine import Completion, Halt, SamplingSettings
 from runtime.engines.loading import model_dtype
 
 
@@ -55,9 +57,11 @@ class VLLMEngine:
             )
         except (ValueError, RuntimeError) as error:
             raise InputError("model", str(model), f"vLLM cannot serve it: {error}") from error
+        self._name = str(model)
         self.tokenizer: Any = self._engine.get_tokenizer()
         self.context_length: int = self._engine.model_config.max_model_len
         self._request_ids = itertools.count()
+        self._marks: dict[str, list[int]] = {}
 
     async def complete(
         self,
@@ -67,33 +71,83 @@ class VLLMEngine:
         max_tokens: int,
         seed: int,
         stop: str | None = None,
+        halt: Halt | None = None,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
-        from vllm import SamplingParams, TokensPrompt
+        from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
+        # A stop token ends a request in the engine itself; a stop text is only seen afterwards,
+        # by the process that decodes, and costs a wasted step. Texts that span tokens need it.
+        marks = self._marks_of(stop) if stop else []
         params = SamplingParams(
             temperature=settings.temperature,
             top_p=settings.top_p,
             max_tokens=max_tokens,
             seed=seed,
-            stop=stop,
+            stop=stop if stop and len(stop) > 1 else None,
+            stop_token_ids=marks,
             include_stop_str_in_output=True,
             logprobs=0,  # the sampled token's own, for cumulative_logprob
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        stream = self._engine.generate(
-            TokensPrompt(prompt_token_ids=list(token_ids)), params, str(next(self._request_ids))
-        )
-        async for output in stream:
-            final = output.outputs[0]
+        output = await self._request(token_ids, params, halt)
+        final = output.outputs[0]
         return Completion(
             token_ids=tuple(final.token_ids),
             text=final.text,
-            logprob=float(final.cumulative_logprob),
-            # The reason of a stop text is that text; an end of sequence has an id or none.
-            ended=final.finish_reason == "stop" and not isinstance(final.stop_reason, str),
+            logprob=float(final.cumulative_logprob or 0.0),
+            # The reason of a stop is the text or token that was asked for; an end of sequence
+            # has none, or a token of the model's own.
+            ended=final.finish_reason == "stop"
+            and not isinstance(final.stop_reason, str)
+            and final.stop_reason not in marks,
+            cached_tokens=output.num_cached_tokens or 0,
         )
+
+    async def _request(self, token_ids: Sequence[int], params: Any, halt: Halt | None) -> Any:
+        """The final output of one request, which is aborted if the halt or a cancellation comes.
+
+        An aborted request's output holds what it had sampled, so that not a token goes uncounted.
+        """
+        from vllm import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        request_id = str(next(self._request_ids))
+        aborts: list[asyncio.Task[None]] = []
+
+        def abort() -> None:
+            aborts.append(asyncio.create_task(self._engine.abort(request_id)))
+
+        collector = None
+        try:
+            collector = await self._engine.add_request(
+                request_id, TokensPrompt(prompt_token_ids=list(token_ids)), params
+            )
+            if halt is not None and halt.called:
+                abort()
+            with halt.stops(abort) if halt is not None else nullcontext():
+                output = collector.get_nowait() or await collector.get()
+            if aborts:
+                await asyncio.gather(*aborts)
+            return output
+        except EngineDeadError as error:
+            raise ModelError(
+                self._name, "its vLLM engine has died; see the engine's own log, and start again"
+            ) from error
+        except asyncio.CancelledError:
+            await self._engine.abort(request_id)
+            raise
+        finally:
+            if collector is not None:
+                collector.close()
+
+    def _marks_of(self, stop: str) -> list[int]:
+        """The tokens whose text holds `stop`."""
+        if stop not in self._marks:
+            vocabulary = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
+            self._marks[stop] = [i for i, text in enumerate(vocabulary) if stop in text]
+        return self._marks[stop]
 
     def close(self) -> None:
         """Stop the engine's processes."""

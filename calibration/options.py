@@ -1,0 +1,69 @@
+"""Command-line options from settings models: a field, its default and its help stand once."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from allocator.errors import InputError
+
+
+def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator for typer commands: each group's fields become options of the command.
+
+    The command is called with one settings object a group. A field that several groups have, such
+    as ``seed``, is one option that goes to all of them. In text, ``\\n`` stands for a newline.
+
+    Args:
+        groups: the command's keyword for each settings object, and its model.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        fields = {name: f for model in groups.values() for name, f in model.model_fields.items()}
+
+        @wraps(command)
+        def wrapped(**options: Any) -> Any:
+            chosen = {name: _unescape(options.pop(name)) for name in fields}
+            settings = {key: _settings(model, chosen) for key, model in groups.items()}
+            return command(**options, **settings)
+
+        own = [
+            parameter
+            for name, parameter in inspect.signature(command).parameters.items()
+            if name not in groups
+        ]
+        added = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=_escape(field.default),
+                annotation=Annotated[field.annotation, typer.Option(help=field.description)],
+            )
+            for name, field in fields.items()
+        ]
+        keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        signature = inspect.Signature([*keyword_only, *added])
+        wrapped.__signature__ = signature  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {n: p.annotation for n, p in signature.parameters.items()}
+        return wrapped
+
+    return decorate
+
+
+def _settings(model: type[BaseModel], chosen: dict[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate({name: chosen[name] for name in model.model_fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(str(first["loc"][0]), first["input"], first["msg"]) from None
+
+
+def _escape(value: Any) -> Any:
+    return value.replace("\n", r"\n") if isinstance(value, str) else value
+
+
+def _unescape(value: Any) -> Any:
+    return value.replace(r"\n", "\n") if isinstance(value, str) else value

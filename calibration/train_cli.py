@@ -1,0 +1,49 @@
+"""``ttc train``: a PRM, an ORM or a reviser out of a language model's own samples."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from calibration.console import console, reports_errors
+from calibration.options import settings_options
+from calibration.prompts import read_graded_prompts
+from calibration.training.fine_tune import TrainSettings
+from calibration.training.labels import LabelSettings
+from calibration.training.recipes import Source, prm_recipe
+from runtime.engine import SamplingSettings
+from runtime.engines.loading import EngineName, resolve_model
+
+train_app = typer.Typer(
+    help="Train a verifier or a reviser on a language model's own samples. "
+    "A run that was interrupted goes on when it is started again.",
+    no_args_is_help=True,
+)
+
+PromptsArgument = Annotated[Path, typer.Argument(help="JSON lines with 'prompt' and 'answer'")]
+OutOption = Annotated[Path, typer.Option(help="folder for the trained model")]
+ModelOption = Annotated[str, typer.Option(help="language model: folder or hub name")]
+AnswersOption = Annotated[str, typer.Option(help="'math', or 'pattern:' and a regular expression")]
+EngineOption = Annotated[EngineName, typer.Option(help="auto takes vLLM where it is installed")]
+
+
+@train_app.command()
+@reports_errors
+@settings_options(sampling=SamplingSettings, labels=LabelSettings, training=TrainSettings)
+def prm(
+    prompts: PromptsArgument,
+    out: OutOption,
+    model: ModelOption,
+    answers: AnswersOption = "math",
+    engine: EngineOption = "auto",
+    *,
+    sampling: SamplingSettings,
+    labels: LabelSettings,
+    training: TrainSettings,
+) -> None:
+    """A process reward model: Monte Carlo rollouts from every step, no human labels."""
+    graded = read_graded_prompts(prompts)
+    source = Source(model=resolve_model(model), answers=answers, sampling=sampling, engine=engine)
+    asyncio.run(prm_recipe(source, graded, out, labels, training))
+    console.print(f"Wrote {out}.")

@@ -1,0 +1,208 @@
+"""The fine-tuning that PRM, ORM and reviser share: batches, schedule, early stopping, resuming."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+
+from allocator.errors import InputError
+from allocator.files import whole_file
+
+VALIDATION_SHARE = 10  # one prompt in ten, as the paper
+STATE = "training-state"
+
+Loss = Callable[[Any, Sequence["Example"], str], torch.Tensor]
+Measure = Callable[[Any, Sequence["Example"], str], str]
+
+
+class TrainSettings(BaseModel):
+    """The fine-tuning. The paper's values, but for the learning rate, suit any size of model."""
+
+    learning_rate: float = Field(
+        default=3e-5, gt=0, description="AdamW's, after a warm-up falling in a line to nothing"
+    )
+    batch: int = Field(default=128, ge=1, description="sequences a batch")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="attention dropout")
+    max_epochs: int = Field(default=5, ge=1, description="epochs at most")
+    patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
+    extra_layers: int = Field(default=0, ge=0, description="layers to add on top, for small models")
+    compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
+    seed: int = Field(default=0, description="determines all that is drawn")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sequence and what is wanted of it.
+
+    Attributes:
+        prompt: number of the prompt it belongs to; whole prompts are held out.
+        token_ids: the tokens.
+        targets: what the loss compares with, one value a token; NaN bears no loss.
+    """
+
+    prompt: int
+    token_ids: Sequence[int]
+    targets: Sequence[float]
+
+
+def fine_tune(
+    model: Any,
+    examples: Sequence[Example],
+    loss: Loss,
+    settings: TrainSettings,
+    out: Path,
+    log: Callable[[str], None] = print,
+    measure: Measure | None = None,
+) -> None:
+    """Train `model`, and keep in `out` the epoch with the least loss on held-out prompts.
+
+    Every epoch's end is kept in a folder beside `out` until training is through; called again
+    after an interruption, it goes on from there.
+
+    Args:
+        model: a transformers model.
+        examples: what to train on; every tenth prompt is held out for early stopping.
+        loss: mean loss of a batch, given model, batch and device.
+        settings: the fine-tuning.
+        out: folder for the best epoch's model.
+        log: called with a line an epoch.
+        measure: says how good the model is on the held-out examples, for the log.
+
+    Raises:
+        InputError: too few prompts to hold any out.
+    """
+    training = [e for e in examples if e.prompt % VALIDATION_SHARE]
+    held_out = [e for e in examples if e.prompt % VALIDATION_SHARE == 0]
+    if not training or not held_out:
+        raise InputError("examples", len(examples), "train on more prompts: one in ten is held out")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95))
+    steps = settings.max_epochs * -(-len(training) // settings.batch)
+    warm_up = max(1, steps // 30)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min((s + 1) / warm_up, max(0.0, 1 - s / steps))
+    )
+    state = _State(out.with_name(f"{out.name}.{STATE}"), model, optimizer, schedule)
+    epoch, best, stale = state.load()
+    forward = torch.compile(model, dynamic=True) if settings.compile else model
+    while epoch < settings.max_epochs and stale <= settings.patience:
+        epoch += 1
+        torch.manual_seed(settings.seed + epoch)
+        model.train()
+        losses = []
+        for batch in batches(training, settings.batch, settings.seed + epoch):
+            value = loss(forward, batch, device)
+            value.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(value.item())
+        model.eval()
+        with torch.no_grad():
+            parts = batches(held_out, settings.batch, seed=0)
+            validation = float(
+                np.average(
+                    [loss(model, part, device).item() for part in parts],
+                    weights=[len(part) for part in parts],
+                )
+            )
+            told = f", {measure(model, held_out, device)}" if measure else ""
+        log(
+            f"epoch {epoch}: training loss {np.mean(losses):.4f}, "
+            f"validation loss {validation:.4f}{told}"
+        )
+        stale += 1
+        if validation < best:
+            best, stale = validation, 0
+            model.save_pretrained(out)
+        state.save(epoch, best, stale)
+    state.remove()
+
+
+def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:
+    """Shuffled batches of examples of about the same length, so that little is padding.
+
+    Lengths are sorted within windows of a shuffle only: sorted as a whole, the examples of one
+    prompt, alike in length and target, would fill batches by themselves.
+    """
+    rng = np.random.default_rng(seed)
+    order, window = rng.permutation(len(examples)), 32 * size
+    found = []
+    for start in range(0, len(order), window):
+        part = sorted(
+            (examples[i] for i in order[start : start + window]), key=lambda e: len(e.token_ids)
+        )
+        found += [part[i : i + size] for i in range(0, len(part), size)]
+    return [found[i] for i in rng.permutation(len(found))]
+
+
+def padded(batch: Sequence[Example], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and targets of a batch, padded on the right; shape (batch, width) each.
+
+    Padding follows every token that bears loss, so causal attention needs no mask for it. Widths
+    are multiples of 8: few distinct shapes, so that a compiled model is reused.
+    """
+    width = -(-max(len(e.token_ids) for e in batch) // 8) * 8
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    targets = torch.full((len(batch), width), torch.nan)
+    for row, example in enumerate(batch):
+        ids[row, : len(example.token_ids)] = torch.tensor(example.token_ids)
+        targets[row, : len(example.targets)] = torch.tensor(example.targets)
+    return ids.to(device), targets.to(device)
+
+
+class _State:
+    """An epoch's end on disk: weights and optimizer as safetensors, counters as JSON."""
+
+    def __init__(self, folder: Path, model: Any, optimizer: Any, schedule: Any) -> None:
+        self._folder, self._model = folder, model
+        self._optimizer, self._schedule = optimizer, schedule
+
+    def load(self) -> tuple[int, float, int]:
+        """Take the state in; epoch, best validation loss and epochs since then."""
+        counters = self._folder / "counters.json"
+        if not counters.is_file():
+            return 0, float("inf"), 0
+        from safetensors.torch import load_file
+
+        read = json.loads(counters.read_text())
+        tensors = load_file(self._folder / f"epoch-{read['epoch']}.safetensors")
+        self._model.load_state_dict(
+            {n: tensors[f"model.{n}"] for n in self._model.state_dict()}, assign=False
+        )
+        state = self._optimizer.state_dict()
+        numbers = state["param_groups"][0]["params"]
+        state["state"] = {
+            i: {k: tensors[f"optimizer.{i}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")}
+            for i in numbers
+        }
+        self._optimizer.load_state_dict(state)
+        for _ in range(read["steps"]):
+            self._schedule.step()
+        return read["epoch"], read["best"], read["stale"]
+
+    def save(self, epoch: int, best: float, stale: int) -> None:
+        """Keep the state; the counters, written last and whole, make it count."""
+        from safetensors.torch import save_file
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"model.{n}": t.clone() for n, t in self._model.state_dict().items()}
+        for i, values in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": v.clone() for k, v in values.items()}
+        save_file(tensors, self._folder / f"epoch-{epoch}.safetensors")
+        counters = {"epoch": epoch, "best": best, "stale": stale}
+        counters["steps"] = self._schedule.last_epoch
+        with whole_file(self._folder / "counters.json") as scratch:
+            scratch.write_text(json.dumps(counters))
+        (self._folder / f"epoch-{epoch - 1}.safetensors").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)

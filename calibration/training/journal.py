@@ -1,0 +1,74 @@
+"""Finished work on disk, a line a prompt: a run that was stopped goes on where it was."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from allocator.errors import InputError
+
+
+class Journal:
+    """JSON lines: the settings of the work first, then each prompt's result as it is done.
+
+    A last line cut short by a crash is dropped, and its prompt is worked on again.
+
+    Args:
+        path: the file; made, with its folder, where there is none.
+        settings: what the results depend on; a journal of other settings is refused.
+
+    Attributes:
+        results: what has been done, by the prompt's number.
+
+    Raises:
+        InputError: the file holds work done with other settings, or no journal.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self.results: dict[int, Any] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = 0
+        if path.is_file():
+            with path.open("rb") as file:
+                for number, line in enumerate(file):
+                    if not line.endswith(b"\n"):
+                        break
+                    whole += len(line)
+                    self._read(number, line, settings)
+            os.truncate(path, whole)
+        self._file = path.open("a")
+        if not whole:
+            self._write(dict(settings))
+
+    def _read(self, number: int, line: bytes, settings: Mapping[str, Any]) -> None:
+        try:
+            row = json.loads(line)
+            if number:
+                self.results[row["prompt"]] = row["result"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                "journal",
+                str(self.path),
+                f"line {number + 1} is damaged ({error}); remove the file",
+            ) from None
+        if not number and row != dict(settings):
+            raise InputError(
+                "journal",
+                str(self.path),
+                f"it was begun with {row}, not {dict(settings)}; remove it, or choose another file",
+            )
+
+    def add(self, prompt: int, result: Any) -> None:
+        """Note a prompt's result."""
+        self.results[prompt] = result
+        self._write({"prompt": prompt, "result": result})
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(row, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

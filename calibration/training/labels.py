@@ -1,0 +1,162 @@
+"""Labels for a PRM without human labels (the paper's section "Verifiers", app. D).
+
+Solutions are sampled from the language model itself. From the end of every step, Monte Carlo
+rollouts are run to the end and graded; the share that ends correct is the step's soft label.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from calibration.training.journal import Journal
+from runtime.answers import Answers
+from runtime.concurrency import bounded, together
+from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
+from runtime.steps import StepSplitter
+
+PROMPTS_IN_FLIGHT = 256
+
+Tokens = tuple[int, ...]
+
+
+class LabelSettings(BaseModel):
+    """How many solutions and rollouts make the labels. The paper uses 16 and 16."""
+
+    samples: int = Field(default=16, ge=1, description="solutions sampled of each prompt")
+    rollouts: int = Field(default=16, ge=1, description="rollouts from the end of every step")
+    seed: int = Field(default=0, description="determines all that is drawn")
+
+
+@dataclass(frozen=True)
+class LabelledSolution:
+    """A solution, sampled as a whole or rolled out from a step's end, with its soft labels.
+
+    Attributes:
+        prompt: number of its prompt.
+        token_ids: prompt and solution.
+        start: index of the first token that was sampled for this solution: what stands before it
+            is the prompt, and for a rollout the steps it started from.
+        positions: index of the last token of each step from `start` on.
+        labels: share of correct rollouts from there, in [0, 1].
+    """
+
+    prompt: int
+    token_ids: Sequence[int]
+    start: int
+    positions: Sequence[int]
+    labels: Sequence[float]
+
+
+async def label_prompts(
+    engine: Engine,
+    answers: Answers,
+    sampling: SamplingSettings,
+    prompts: Sequence[tuple[str, str]],
+    settings: LabelSettings,
+    journal: Journal,
+    done: Callable[[object], None] = lambda _: None,
+) -> list[LabelledSolution]:
+    """Sample and label solutions of every prompt.
+
+    Solutions without a readable answer are dropped. Steps that several solutions of a prompt
+    share are rolled out once. A rollout is a solution too: it is labelled from where it started,
+    each of its steps by how it ended itself.
+
+    Args:
+        engine: the language model.
+        answers: reads and compares answers.
+        sampling: how to sample.
+        prompts: (prompt, gold answer) pairs.
+        settings: numbers of solutions and rollouts.
+        journal: keeps each prompt's solutions; prompts that it has already are not sampled again.
+        done: called as each prompt is done.
+    """
+    splitter = StepSplitter(engine.tokenizer, sampling.step_end)
+
+    async def continued(prompt_ids: Tokens, prefix: Tokens, count: int) -> list[Completion]:
+        room = min(sampling.max_tokens, engine.context_length - len(prompt_ids)) - len(prefix)
+        return await together(
+            engine.complete(
+                [*prompt_ids, *prefix],
+                settings=sampling,
+                max_tokens=room,
+                seed=derive_seed(settings.seed, *prompt_ids, "rollout", *prefix, i),
+            )
+            for i in range(count)
+            if room > 0
+        )
+
+    async def one(item: tuple[int, tuple[str, str]]) -> None:
+        index, (prompt, gold) = item
+        prompt_ids = encode_prompt(engine, prompt)
+
+        def grade(solution: Tokens) -> bool | None:
+            answer = answers.extract(engine.tokenizer.decode(solution, skip_special_tokens=True))
+            return None if answer is None else answers.same(gold, answer)
+
+        outcomes: dict[Tokens, list[bool]] = {}
+        solutions: list[tuple[Tokens, Tokens]] = []  # where it started, and the whole of it
+
+        def note(prefix: Tokens, completion: Completion) -> None:
+            whole = prefix + completion.token_ids
+            right = grade(whole)
+            if right is not None:
+                solutions.append((prefix, whole))
+                for end in step_ends(splitter, whole, len(prefix)):
+                    outcomes.setdefault(whole[:end], []).append(right)
+            if prefix:
+                outcomes.setdefault(prefix, []).append(right is True)
+
+        for completion in await continued(prompt_ids, (), settings.samples):
+            note((), completion)
+        prefixes = sorted(
+            {whole[:end] for _, whole in solutions for end in step_ends(splitter, whole, 0)}
+            - {whole for _, whole in solutions}
+        )
+        ends = await together(continued(prompt_ids, p, settings.rollouts) for p in prefixes)
+        for prefix, completions in zip(prefixes, ends, strict=True):
+            for completion in completions:
+                note(prefix, completion)
+        labels = {prefix: float(np.mean(right)) for prefix, right in outcomes.items()}
+        journal.add(
+            index,
+            [
+                asdict(_labelled(index, prompt_ids, start, whole, splitter, labels))
+                for start, whole in solutions
+            ],
+        )
+
+    todo = [item for item in enumerate(prompts) if item[0] not in journal.results]
+    for _ in range(len(prompts) - len(todo)):
+        done(None)
+    await bounded(one, todo, PROMPTS_IN_FLIGHT, done)
+    return [LabelledSolution(**s) for i in range(len(prompts)) for s in journal.results[i]]
+
+
+def step_ends(splitter: StepSplitter, solution: Tokens, start: int) -> Iterator[int]:
+    """Where each step after `start` ends, in tokens of the solution."""
+    end = start
+    for step in splitter.split(solution[start:]):
+        end += len(step)
+        yield end
+
+
+def _labelled(
+    index: int,
+    prompt_ids: Tokens,
+    start: Tokens,
+    whole: Tokens,
+    splitter: StepSplitter,
+    labels: dict[Tokens, Any],
+) -> LabelledSolution:
+    ends = list(step_ends(splitter, whole, len(start)))
+    return LabelledSolution(
+        prompt=index,
+        token_ids=prompt_ids + whole,
+        start=len(prompt_ids) + len(start),
+        positions=[len(prompt_ids) + end - 1 for end in ends],
+        labels=[labels[whole[:end]] for end in ends],
+    )
