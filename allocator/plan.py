@@ -11,7 +11,7 @@ Strategy = Literal["best_of_n", "beam_search", "dvts", "revisions", "beam_revisi
 Selection = Literal["weighted", "best", "majority"]
 
 # The settings each strategy takes beside n, in the order that `parse_plan` reads them.
-SETTINGS: dict[Strategy, tuple[str, ...]] = {
+SETTINGS: dict[str, tuple[str, ...]] = {
     "best_of_n": (),
     "beam_search": ("beam_width", "lookahead"),
     "dvts": ("beam_width",),
@@ -62,15 +62,18 @@ class Plan(BaseModel):
         if self.n % self.length:
             raise ValueError(f"length: {self.length}: choose a divisor of n = {self.n}")
         if self.beams % self.beam_width:
-            raise ValueError(
-                f"beam_width: {self.beam_width}: choose a divisor of n = {self.beams}"
-            )
+            raise ValueError(f"beam_width: {self.beam_width}: choose a divisor of n = {self.beams}")
         return self
 
     @property
     def beams(self) -> int:
         """Solutions, beams or chains that run in parallel: n / length."""
         return self.n // self.length
+
+    @property
+    def sampled(self) -> "Plan":
+        """The plan as far as sampling goes: plans that differ in selection alone share it."""
+        return self.model_copy(update={"selection": "weighted"})
 
     def cost(self, pilots: int) -> int:
         """Generations the plan spends on a prompt that has had `pilots` pilot samples.

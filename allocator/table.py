@@ -25,13 +25,19 @@ class Fingerprint(_Schema):
     Attributes:
         model: hash of the language model's configuration and weights.
         verifier: the same of the verifier.
+        reviser: the same of the reviser; None where there is none.
+        reviser_verifier: the same of the reviser's own verifier.
         answers: how answers are read off and compared.
+        aggregation: how step scores become a solution's score.
         sampling: temperature, top-p, token limit and where a step ends.
     """
 
     model: str
     verifier: str
+    reviser: str | None = None
+    reviser_verifier: str | None = None
     answers: str
+    aggregation: str = "last"
     sampling: dict[str, float | int | str]
 
 

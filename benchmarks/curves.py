@@ -13,7 +13,6 @@ from allocator.table import LookupTable
 from calibration.collect import Run
 from calibration.crossval import BOOTSTRAP_DRAWS
 from calibration.evaluate import Outcome, Replay
-from runtime.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,14 @@ class Curve:
     tokens: NDArray[np.float64]
 
 
-def plan_curve(
-    name: str, replay: Replay, plans: Sequence[Plan], how: Selection = "weighted"
-) -> Curve:
+def plan_curve(name: str, replay: Replay, plans: Sequence[Plan]) -> Curve:
     """The same plan for every prompt at each budget, no pilots."""
-    outcomes = [replay.outcome(plan, 0, how) for plan in plans]
+    outcomes = [replay.outcome(plan, 0) for plan in plans]
     costs = [
-        np.full(outcome.correct.shape, plan.n)
+        np.full(outcome.correct.shape, plan.cost(0))
         for plan, outcome in zip(plans, outcomes, strict=True)
     ]
-    return _curve(name, [plan.n for plan in plans], outcomes, costs)
+    return _curve(name, [plan.cost(0) for plan in plans], outcomes, costs)
 
 
 def exact_curve(

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from allocator.bins import bin_of
-from allocator.errors import InputError
+from allocator.errors import InputError, ModelError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.table import LookupTable
 from benchmarks.curves import (
@@ -43,7 +43,7 @@ from calibration.fit import searches_among
 from predictors.sample import Sample
 from runtime.artifact import Artifact, open_decoder
 from runtime.engines.loading import EngineName
-from runtime.solve import Solver
+from runtime.solve import Failure, Solver
 
 SEED = 11
 GAIN_TARGET = 2.0
@@ -78,6 +78,8 @@ async def show_live(solver: Solver, prompts: Sequence[tuple[str, str, float]]) -
     for head in ("prompt", "true pass@1", "predicted", "bin", "plan", "spent", "answer", ""):
         shown.add_column(head)
     for (prompt, gold, oracle), result in zip(chosen, results, strict=True):
+        if isinstance(result, Failure):
+            raise ModelError(prompt, result.error)
         receipt = result.receipt
         predicted = receipt.predicted_pass_at_1
         shown.add_row(
@@ -204,9 +206,10 @@ def all_curves(
     table = artifact.policy.table
     budgets = [row.budget for row in table.rows]
     best_of_n = [Plan(strategy="best_of_n", n=n) for n in budgets]
+    majority = [plan.model_copy(update={"selection": "majority"}) for plan in best_of_n]
     known = np.repeat(np.array(oracle)[:, None], replay.replicates, axis=1)
     return [
-        plan_curve("majority", replay, best_of_n, "majority"),
+        plan_curve("majority", replay, majority),
         exact_curve("best-of-N, greatest score", replay, budgets, plain_best),
         plan_curve("best-of-N weighted", replay, best_of_n),
         plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in budgets]),

@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from allocator.errors import InputError
+from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
 from allocator.plan import parse_plan
 from calibration.calibrate import calibrate as run_calibration
@@ -20,7 +21,7 @@ from predictors.features import pilot_features
 from runtime.artifact import Artifact, Settings, open_decoder
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName
-from runtime.solve import Result, Solver
+from runtime.solve import Failure, Result, Solver
 
 app = typer.Typer(
     help="Think as long as a prompt deserves: test-time compute allocation.",
@@ -88,8 +89,12 @@ def solve(
     file: Annotated[Path | None, typer.Option(help="JSON lines with 'prompt'")] = None,
     out: Annotated[Path | None, typer.Option(help="file for the answers; else stdout")] = None,
     plan: Annotated[
-        str | None, typer.Option(help="one plan for all, as best_of_n:16 or beam_search:16:4")
+        str | None,
+        typer.Option(help="one plan for all: best_of_n:16, beam_search:16:4, revisions:16:4, ..."),
     ] = None,
+    early_stop: Annotated[
+        bool, typer.Option(help="stop best-of-n once the rest cannot change the answer")
+    ] = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
 ) -> None:
@@ -101,20 +106,27 @@ def solve(
         raise InputError("prompts", texts, "give prompts on the command line, or --file")
     fixed = None if plan is None else parse_plan(plan)
 
-    async def run() -> list[Result]:
+    async def run() -> list[Result | Failure]:
         loaded = Artifact.load(artifact)
         loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
+            decoder = replace(decoder, early_stop=early_stop)
             solver = Solver(decoder, loaded.policy, loaded.predictor, seed, fixed)
             with progress("Answering prompts", len(texts)) as done:
                 return await solver.solve_all(texts, budget, done)
 
-    lines = "".join(result.model_dump_json() + "\n" for result in asyncio.run(run()))
+    results = asyncio.run(run())
+    lines = "".join(result.model_dump_json() + "\n" for result in results)
     if out is None:
         sys.stdout.write(lines)
     else:
         with whole_file(out) as scratch:
             scratch.write_text(lines)
+    failed = [result for result in results if isinstance(result, Failure)]
+    if failed:
+        raise ModelError(
+            "models", f"{len(failed)} of {len(texts)} prompts failed: {failed[0].error}"
+        )
 
 
 @app.command()
@@ -143,7 +155,7 @@ def explain(
                 f"  pilot answered {pilot.answer}; PRM after each step: {steps}", markup=False
             )
         if pilots:
-            features = pilot_features(len(started.prompt_ids), pilots)
+            features = pilot_features(len(started.context.token_ids), pilots)
             moved = loaded.predictor.explain(features)
             shown = Table(
                 "feature", "value", "moves log-odds by", title="What moved the prediction"

@@ -1,4 +1,4 @@
-"""Sampling a data set: independent solutions of every prompt, and its beam searches."""
+"""Sampling a data set: independent solutions of every prompt, and every search of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class PromptRecord:
         gold: the right answer.
         prompt_tokens: its length.
         independent: independent solutions; their order is the order they were drawn in.
-        searches: the finished beams of each beam search plan.
+        searches: what each searching or revising plan produced, pilots not among it.
     """
 
     prompt: str
@@ -62,7 +62,7 @@ async def collect(
         decoder: models and settings.
         prompts: (prompt, gold answer) pairs.
         samples: independent solutions a prompt.
-        searches: beam search plans to run on a prompt, given its text, its length in tokens and
+        searches: other plans to run on a prompt, given its text, its length in tokens and
             its independent solutions.
         seed: seed of all sampling.
         done: called with each record as it is complete.
@@ -79,7 +79,7 @@ async def collect(
         prompt_ids = encode_prompt(decoder.engine, prompt)
 
         async def run_plan(plan: Plan) -> tuple[list[Sample], Cost]:
-            run = PromptRun(decoder, prompt_ids, seed)
+            run = PromptRun(decoder, prompt, seed)
             return run.unify(await STRATEGIES[plan.strategy](run, plan, ())), run.cost
 
         independent = await run_plan(Plan(strategy="best_of_n", n=samples))

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from allocator.errors import InputError
+from allocator.errors import InputError, ModelError
 from allocator.table import LookupTable
 
 # Answers go to standard output; everything for the eye goes to standard error.
@@ -65,16 +65,16 @@ def render_table(table: LookupTable) -> Table:
 
 
 def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Bad input ends with one clear line on standard error and exit status 2."""
+    """An error ends with one clear line on standard error: status 2 for input, 1 for a model."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except InputError as error:
+        except (InputError, ModelError) as error:
             # What the user wrote may look like markup: it is printed as it is.
             console.print("error:", style="red", end=" ")
             console.print(str(error), soft_wrap=True, highlight=False, markup=False)
-            raise typer.Exit(2) from None
+            raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
 
     return wrapped

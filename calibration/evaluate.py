@@ -17,7 +17,7 @@ from calibration.collect import PromptRecord
 from predictors.features import pilot_features
 from predictors.oracle import oracle_pass_at_1
 from predictors.sample import Sample
-from runtime.selection import Selection, select
+from runtime.selection import select
 
 REPLICATES = 16
 
@@ -55,7 +55,7 @@ class Replay:
         self.records = records
         self.window = window
         self.replicates = replicates
-        self._known: dict[tuple[Plan, int, Selection], Outcome] = {}
+        self._known: dict[tuple[Plan, int], Outcome] = {}
 
     @property
     def pass_at_1(self) -> NDArray[np.float64]:
@@ -85,38 +85,40 @@ class Replay:
             ]
         )
 
-    def outcome(self, plan: Plan, pilots: int, how: Selection = "weighted") -> Outcome:
+    def outcome(self, plan: Plan, pilots: int) -> Outcome:
         """Whether the plan answers right, and the tokens it samples, everywhere.
 
         Raises:
-            InputError: a beam search that was not collected.
+            InputError: a search that was not collected.
         """
-        key = (plan, pilots, how)
+        key = (plan, pilots)
         if key not in self._known:
             everywhere = [[plan] * self.replicates] * len(self.records)
-            self._known[key] = self.mixed_outcome(everywhere, pilots, how)
+            self._known[key] = self.mixed_outcome(everywhere, pilots)
         return self._known[key]
 
-    def mixed_outcome(
-        self, plans: Sequence[Sequence[Plan]], pilots: int, how: Selection = "weighted"
-    ) -> Outcome:
+    def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
         """The same where every prompt and replicate has a plan of its own."""
         cells = [
-            [self._one(record, r, plan, pilots, how) for r, plan in enumerate(of_record)]
+            [self._one(record, r, plan, pilots) for r, plan in enumerate(of_record)]
             for record, of_record in zip(self.records, plans, strict=True)
         ]
         values = np.array(cells, dtype=float)
         return Outcome(values[..., 0], values[..., 1])
 
     def _one(
-        self, record: PromptRecord, replicate: int, plan: Plan, pilots: int, how: Selection
+        self, record: PromptRecord, replicate: int, plan: Plan, pilots: int
     ) -> tuple[float, float]:
-        drawn = plan.n if plan.strategy == "best_of_n" else pilots
-        samples = self.first(record, replicate, max(drawn, pilots))
-        tokens = sum(sample.tokens for sample in samples)
-        if plan.strategy == "beam_search":
-            if plan not in record.searches:
-                raise InputError("plan", str(plan), "it was not collected; collect it first")
-            samples = [*samples, *record.searches[plan].samples]
-            tokens += record.searches[plan].sampled_tokens
-        return float(select(samples, how).answer == record.gold), tokens
+        if plan.strategy == "best_of_n":
+            samples, tokens = self.first(record, replicate, max(plan.n, pilots)), 0
+        elif plan.sampled in record.searches:
+            # Pilots are the first attempts of revision chains; beside any other search they stand.
+            within = plan.beams if plan.strategy == "revisions" else 0
+            samples = self.first(record, replicate, pilots)[within:]
+            tokens = record.searches[plan.sampled].sampled_tokens
+        else:
+            raise InputError("plan", str(plan), "it was not collected; collect it first")
+        tokens += sum(sample.tokens for sample in samples)
+        if plan.strategy != "best_of_n":
+            samples += record.searches[plan.sampled].samples
+        return float(select(samples, plan.selection).answer == record.gold), tokens

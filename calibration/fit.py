@@ -40,7 +40,7 @@ class Calibration:
 
 
 def searches_needed(budgets: Sequence[int], pilots: int) -> list[Plan]:
-    """Every beam search that fitting these budgets will ask for, each once."""
+    """Every search that fitting these budgets will ask for, each once."""
     return searches_among(
         plan
         for budget in budgets
@@ -51,9 +51,9 @@ def searches_needed(budgets: Sequence[int], pilots: int) -> list[Plan]:
 
 
 def searches_among(plans: Iterable[Plan]) -> list[Plan]:
-    """The beam searches among plans, each once, smallest first."""
-    searches = {plan for plan in plans if plan.strategy == "beam_search"}
-    return sorted(searches, key=lambda plan: (plan.n, plan.beam_width))
+    """What has to be sampled for plans beside independent solutions, each once, smallest first."""
+    searches = {plan.sampled for plan in plans if plan.strategy != "best_of_n"}
+    return sorted(searches, key=lambda plan: (plan.n, str(plan)))
 
 
 def fit(

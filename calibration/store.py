@@ -14,6 +14,9 @@ from allocator.plan import Plan
 from calibration.collect import PromptRecord, Run
 from predictors.sample import Sample
 
+# What a plan is told by; how its answer is selected is not sampled.
+PLAN = ("strategy", "n", "beam_width", "lookahead", "length")
+
 SCHEMA = pa.schema(
     [
         ("prompt", pa.string()),
@@ -22,11 +25,15 @@ SCHEMA = pa.schema(
         ("strategy", pa.string()),
         ("n", pa.int32()),
         ("beam_width", pa.int32()),
+        ("lookahead", pa.int32()),
+        ("length", pa.int32()),
         ("run_sampled_tokens", pa.int64()),
         ("steps", pa.list_(pa.list_(pa.int32()))),
         ("text", pa.string()),
         ("answer", pa.string()),
         ("step_scores", pa.list_(pa.float32())),
+        ("score", pa.float32()),
+        ("chain", pa.int32()),
         ("logprob", pa.float32()),
         ("ended", pa.bool_()),
         ("correct", pa.bool_()),
@@ -57,12 +64,10 @@ def read_records(path: Path) -> list[PromptRecord]:
     for (prompt, gold), of_prompt in groupby(rows, key=lambda r: (r["prompt"], r["gold"])):
         runs: dict[Plan, Run] = {}
         width = 0
-        for (strategy, n, beam_width), of_run in groupby(
-            of_prompt, key=lambda r: (r["strategy"], r["n"], r["beam_width"])
-        ):
+        for settings, of_run in groupby(of_prompt, key=lambda r: [r[name] for name in PLAN]):
             listed = list(of_run)
             width = listed[0]["prompt_tokens"]
-            plan = Plan(strategy=strategy, n=n, beam_width=beam_width)
+            plan = Plan.model_validate(dict(zip(PLAN, settings, strict=True)))
             runs[plan] = Run(
                 tuple(_sample(row) for row in listed),
                 tuple(row["correct"] for row in listed),
@@ -81,14 +86,14 @@ def _rows(record: PromptRecord) -> list[dict[str, Any]]:
             "prompt": record.prompt,
             "gold": record.gold,
             "prompt_tokens": record.prompt_tokens,
-            "strategy": plan.strategy,
-            "n": plan.n,
-            "beam_width": plan.beam_width,
+            **{name: getattr(plan, name) for name in PLAN},
             "run_sampled_tokens": run.sampled_tokens,
             "steps": sample.steps,
             "text": sample.text,
             "answer": sample.answer,
             "step_scores": sample.step_scores,
+            "score": sample.score,
+            "chain": sample.chain,
             "logprob": sample.logprob,
             "ended": sample.ended,
             "correct": correct,
@@ -104,6 +109,8 @@ def _sample(row: dict[str, Any]) -> Sample:
         text=row["text"],
         answer=row["answer"],
         step_scores=tuple(row["step_scores"]),
+        score=row["score"],
+        chain=row["chain"],
         logprob=row["logprob"],
         ended=row["ended"],
     )

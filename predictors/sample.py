@@ -11,22 +11,25 @@ class Sample:
         steps: sampled token ids, a tuple a step.
         text: the solution.
         answer: the final answer, None where none could be read off.
-        step_scores: the PRM's prediction after each step, probabilities in [0, 1].
+        step_scores: the verifier's prediction after each step, probabilities in [0, 1].
+        score: the whole solution's score, in [0, 1]: its step scores in one number.
         logprob: summed natural log-probability of the sampled tokens.
         ended: whether the model ended the solution itself.
+        chain: number of the revision chain it is an attempt of; None outside of chains.
     """
 
     steps: tuple[tuple[int, ...], ...]
     text: str
     answer: str | None
     step_scores: tuple[float, ...]
+    score: float
     logprob: float
     ended: bool
+    chain: int | None = None
 
     @property
-    def score(self) -> float:
-        """The whole solution's score: the PRM at the last step (section 5.1)."""
-        return self.step_scores[-1]
+    def token_ids(self) -> tuple[int, ...]:
+        return tuple(token for step in self.steps for token in step)
 
     @property
     def tokens(self) -> int:

@@ -8,7 +8,7 @@ predictor.txt       the difficulty predictor, in LightGBM's text format
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,11 @@ from runtime.answers import answers_for
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
 from runtime.prompt_run import Decoder
+from runtime.reviser import Reviser
 from runtime.steps import StepSplitter
-from runtime.verifiers.token_classification import TokenClassificationPRM
+from runtime.verifier import Aggregation, Verifier
+from runtime.verifiers.families import FamilyName
+from runtime.verifiers.loading import VerifierEngine, open_verifier
 
 SETTINGS, TABLE, ORACLE_TABLE, PREDICTOR = (
     "settings.json",
@@ -33,14 +36,21 @@ SETTINGS, TABLE, ORACLE_TABLE, PREDICTOR = (
 )
 
 
+MODELS = ("model", "verifier", "reviser", "reviser_verifier")
+
+
 class Settings(BaseModel):
     """What an artifact was calibrated with.
 
     Attributes:
         model: hub name or folder of the language model. A relative folder counts from the
-            artifact's own.
-        verifier: the same for the PRM.
+            artifact's own, here and below.
+        verifier: the PRM, or an ORM.
+        verifier_family: the verifier's convention, see `runtime.verifiers.families`.
+        reviser: the model that revises; None where there is none.
+        reviser_verifier: the verifier of its attempts; None takes `verifier`.
         answers: how answers are read, see `runtime.answers.answers_for`.
+        aggregation: how step scores become a solution's score.
         sampling: how solutions are sampled.
     """
 
@@ -48,20 +58,29 @@ class Settings(BaseModel):
 
     model: str
     verifier: str
+    verifier_family: FamilyName = "auto"
+    reviser: str | None = None
+    reviser_verifier: str | None = None
     answers: str
+    aggregation: Aggregation = "last"
     sampling: SamplingSettings
 
     def fingerprint(self, base: Path) -> Fingerprint:
         """Hashes of the models and the settings; relative model folders count from `base`."""
+        hashes = {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
         return Fingerprint(
-            model=model_fingerprint(self.folder(base, "model")),
-            verifier=model_fingerprint(self.folder(base, "verifier")),
+            **hashes,
             answers=self.answers,
+            aggregation=self.aggregation,
             sampling=self.sampling.model_dump(),
         )
 
+    def models(self) -> list[str]:
+        """Names of the fields that hold a model."""
+        return [which for which in MODELS if getattr(self, which) is not None]
+
     def folder(self, base: Path, which: str) -> Path:
-        """The folder of ``model`` or ``verifier``.
+        """The folder of one of the models.
 
         Raises:
             InputError: it is not to be found.
@@ -74,7 +93,7 @@ class Settings(BaseModel):
         """The same with local model folders written as seen from `base`."""
         local = {
             which: os.path.relpath(name, base)
-            for which in ("model", "verifier")
+            for which in self.models()
             if Path(name := getattr(self, which)).is_dir()
         }
         return self.model_copy(update=local)
@@ -82,22 +101,59 @@ class Settings(BaseModel):
 
 @asynccontextmanager
 async def open_decoder(
-    settings: Settings, base: Path, engine: EngineName = "auto"
+    settings: Settings,
+    base: Path,
+    engine: EngineName = "auto",
+    verifier_engine: VerifierEngine = "auto",
 ) -> AsyncIterator[Decoder]:
     """The models of `settings`, loaded, for as long as the block lasts.
+
+    Must be entered inside the event loop that will use it.
+
+    Args:
+        settings: what to load.
+        base: relative model folders count from here.
+        engine: which engine samples.
+        verifier_engine: what runs the verifiers.
 
     Raises:
         InputError: a model that cannot be found or loaded, or answers that cannot be read.
     """
     answers = answers_for(settings.answers)
-    model, verifier_folder = settings.folder(base, "model"), settings.folder(base, "verifier")
-    with open_engine(model, engine) as opened:
-        verifier = TokenClassificationPRM(verifier_folder, opened.tokenizer)
-        try:
-            splitter = StepSplitter(opened.tokenizer, settings.sampling.step_end)
-            yield Decoder(opened, verifier, answers, settings.sampling, splitter)
-        finally:
-            verifier.close()
+    folders = {which: settings.folder(base, which) for which in settings.models()}
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_engine(folders["model"], engine))
+
+        def verifier_at(folder: Path, family: FamilyName = "auto") -> Verifier:
+            made = open_verifier(folder, opened.tokenizer, family, verifier_engine)
+            stack.callback(made.close)
+            return made
+
+        verifier = verifier_at(folders["verifier"], settings.verifier_family)
+        reviser = None
+        if "reviser" in folders:
+            same = folders["reviser"] == folders["model"]
+            reviser = Reviser(
+                opened if same else stack.enter_context(open_engine(folders["reviser"], engine)),
+                verifier_at(folders["reviser_verifier"])
+                if "reviser_verifier" in folders
+                else verifier,
+            )
+            if reviser.engine.tokenizer.get_vocab() != opened.tokenizer.get_vocab():
+                raise InputError(
+                    "reviser",
+                    settings.reviser,
+                    "its vocabulary is not the language model's; choose one of the same family",
+                )
+        yield Decoder(
+            engine=opened,
+            verifier=verifier,
+            answers=answers,
+            settings=settings.sampling,
+            splitter=StepSplitter(opened.tokenizer, settings.sampling.step_end),
+            reviser=reviser,
+            aggregation=settings.aggregation,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,45 @@
 """Many coroutines at once, a bounded number in flight."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+async def stream(
+    work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], in_flight: int
+) -> AsyncIterator[tuple[int, Result]]:
+    """`work` on every item, at most `in_flight` at a time; (item's number, result) as they come.
+
+    The next item is taken only when a place is free and the results so far have been read: a slow
+    reader slows the work down, and endless items are fine. The first error cancels everything
+    still running and is raised as it is; so does a reader that goes away (`aclose`).
+    """
+    source = enumerate(items)
+    running: dict[asyncio.Future[Result], int] = {}
+    try:
+        while True:
+            while len(running) < in_flight and (entry := next(source, None)) is not None:
+                running[asyncio.ensure_future(work(entry[1]))] = entry[0]
+            if not running:
+                return
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                number = running.pop(task)
+                yield number, task.result()
+    finally:
+        await _cancel(running)
+
+
 async def bounded(
     work: Callable[[Item], Awaitable[Result]],
-    items: Sequence[Item],
+    items: Iterable[Item],
     in_flight: int,
     done: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
-    """`work` on every item, at most `in_flight` at a time; results in the items' order.
-
-    The first error cancels everything still running and is raised as it is.
+    """Results of `work` on every item in the items' order, at most `in_flight` at a time.
 
     Args:
         work: a coroutine function of one item.
@@ -24,15 +47,11 @@ async def bounded(
         in_flight: how many at once.
         done: called with each result as it comes.
     """
-    places = asyncio.Semaphore(in_flight)
-
-    async def one(item: Item) -> Result:
-        async with places:
-            result = await work(item)
+    results: dict[int, Result] = {}
+    async for number, result in stream(work, items, in_flight):
+        results[number] = result
         done(result)
-        return result
-
-    return await together([one(item) for item in items])
+    return [results[number] for number in sorted(results)]
 
 
 async def together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
@@ -45,6 +64,11 @@ async def together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
     try:
         return list(await asyncio.gather(*tasks))
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(tasks)
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

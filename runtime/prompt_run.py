@@ -1,34 +1,70 @@
 """One prompt being worked on: sampling and scoring under its seed, with every token counted."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from allocator.errors import InputError, ModelError
 from predictors.sample import Sample
 from runtime.answers import Answers, unify
 from runtime.concurrency import together
-from runtime.engine import Completion, Engine, SamplingSettings, derive_seed
+from runtime.engine import (
+    Completion,
+    Engine,
+    Halt,
+    SamplingSettings,
+    derive_seed,
+    encode_prompt,
+)
+from runtime.reviser import Reviser, ask_again, revision_context
 from runtime.steps import StepSplitter
-from runtime.verifier import Verifier
+from runtime.verifier import Aggregation, Context, Verifier, aggregate
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """What all prompts share: the models and how they are used."""
+    """What all prompts share: the models and how they are used.
+
+    Attributes:
+        engine: the language model.
+        verifier: scores its solutions.
+        answers: reads and compares answers.
+        settings: how solutions are sampled.
+        splitter: finds the ends of steps.
+        reviser: makes revisions; None where there is none.
+        aggregation: how a solution's step scores become its score.
+        early_stop: stop best-of-n once what is left of it cannot change the answer.
+        patience: seconds that a verifier may take over one solution, queueing included.
+    """
 
     engine: Engine
     verifier: Verifier
     answers: Answers
     settings: SamplingSettings
     splitter: StepSplitter
+    reviser: Reviser | None = None
+    aggregation: Aggregation = "last"
+    early_stop: bool = False
+    patience: float = 600.0
 
 
 @dataclass
 class Cost:
-    """What has been spent: complete solutions, sampled tokens, tokens of the texts scored."""
+    """What has been spent.
+
+    Attributes:
+        generations: complete solutions.
+        sampled_tokens: tokens sampled, those of halted requests among them.
+        cached_tokens: tokens of prefixes that the engine did not have to read again.
+        verifier_tokens: tokens that verifiers ran over.
+        verifier_cached_tokens: tokens of scored texts that they did not have to run over.
+    """
 
     generations: int = 0
     sampled_tokens: int = 0
+    cached_tokens: int = 0
     verifier_tokens: int = 0
+    verifier_cached_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,10 +77,6 @@ class Beam:
     ended: bool = False
     stopped: bool = False  # ended, or out of tokens
 
-    @property
-    def tokens(self) -> int:
-        return sum(len(step) for step in self.steps)
-
 
 @dataclass
 class PromptRun:
@@ -52,48 +84,127 @@ class PromptRun:
 
     Args:
         decoder: models and settings.
-        prompt_ids: the prompt's tokens.
+        prompt: the prompt.
         seed: with the prompt it determines every sample, whatever runs beside it.
         cost: counts what this prompt spends.
+
+    Raises:
+        InputError: an empty prompt, or one that leaves no room in the context.
     """
 
     decoder: Decoder
-    prompt_ids: tuple[int, ...]
+    prompt: str
     seed: int
     cost: Cost = field(default_factory=Cost)
+
+    def __post_init__(self) -> None:
+        self.context = Context(self.prompt, encode_prompt(self.decoder.engine, self.prompt))
 
     @property
     def max_tokens(self) -> int:
         """The longest solution that fits both the settings and the context."""
-        room = self.decoder.engine.context_length - len(self.prompt_ids)
+        room = self.decoder.engine.context_length - len(self.context.token_ids)
         return min(self.decoder.settings.max_tokens, room)
 
-    async def sample(self, index: int) -> Sample:
-        """The prompt's independent solution number `index`, scored."""
-        completion = await self._complete((), self.max_tokens, ("sample", index), stop=None)
-        self.cost.generations += 1
-        steps = tuple(self.decoder.splitter.split(completion.token_ids))
-        return self._as_sample(
-            Beam(steps, await self._score(steps), completion.logprob, completion.ended)
+    async def sample(self, index: int, halt: Halt | None = None) -> Sample | None:
+        """The prompt's independent solution number `index`, scored; None if it was halted."""
+        completion = await self._complete(
+            self.decoder.engine, self.context, (), self.max_tokens, ("sample", index), halt=halt
         )
+        if halt is not None and halt.called:
+            return None
+        return await self._finished(completion, self.context, self.decoder.verifier)
 
     async def samples(self, first: int, last: int) -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`."""
-        return await together(self.sample(i) for i in range(first, last))
+        drawn = await together(self.sample(i) for i in range(first, last))
+        return [sample for sample in drawn if sample is not None]
 
-    async def extend(self, beam: Beam, path: tuple[str | int, ...]) -> Beam:
-        """The beam with one more step, sampled and scored; `path` names the draw in the search."""
+    async def extend(
+        self, beam: Beam, path: tuple[str | int, ...], greedy: bool = False, score: bool = True
+    ) -> Beam:
+        """The beam with one more step.
+
+        Args:
+            beam: the beam.
+            path: names the draw within the search.
+            greedy: take the likeliest tokens, as lookahead does.
+            score: have the verifier score it.
+        """
         prefix = [token for step in beam.steps for token in step]
         left = self.max_tokens - len(prefix)
-        completion = await self._complete(prefix, left, path, stop=self.decoder.settings.step_end)
+        completion = await self._complete(
+            self.decoder.engine,
+            self.context,
+            prefix,
+            left,
+            path,
+            stop=self.decoder.settings.step_end,
+            greedy=greedy,
+        )
         steps = (*beam.steps, completion.token_ids)
         return Beam(
             steps=steps,
-            step_scores=await self._score(steps),
+            step_scores=await self._score(self.decoder.verifier, self.context, steps)
+            if score
+            else (),
             logprob=beam.logprob + completion.logprob,
             ended=completion.ended,
             stopped=completion.ended or len(completion.token_ids) >= left,
         )
+
+    async def lookahead(self, beam: Beam, steps: int, path: tuple[str | int, ...]) -> float:
+        """The verifier's prediction after a greedy rollout of the beam by `steps` steps."""
+        start = beam
+        for step in range(steps):
+            if beam.stopped:
+                break
+            beam = await self.extend(beam, (*path, "lookahead", step), greedy=True, score=False)
+        if beam is start:
+            return self.score_of(beam)
+        scores = await self._score(self.decoder.verifier, self.context, beam.steps)
+        return aggregate(scores, self.decoder.aggregation)
+
+    async def first_attempt(self, index: int, known: Sample | None = None) -> Sample:
+        """The first attempt of chain number `index`: the independent solution of that number.
+
+        It is scored as an attempt, by the reviser's verifier.
+
+        Args:
+            index: number of the chain.
+            known: the solution, if it has been sampled already.
+        """
+        (sample,) = [known] if known is not None else await self.samples(index, index + 1)
+        return await self.as_attempt(sample, index)
+
+    async def as_attempt(self, sample: Sample, chain: int) -> Sample:
+        """A solution as the first attempt of a chain, scored by the reviser's verifier."""
+        verifier = self._reviser().verifier
+        scores = sample.step_scores
+        if verifier is not self.decoder.verifier:
+            scores = await self._score(verifier, self.context, sample.steps)
+        score = aggregate(scores, self.decoder.aggregation)
+        return replace(sample, step_scores=scores, score=score, chain=chain)
+
+    async def revise(self, attempts: Sequence[Sample]) -> Sample:
+        """The next attempt of a chain, conditioned on its last attempts (section 6.2)."""
+        reviser, chain = self._reviser(), attempts[-1].chain
+        room = reviser.engine.context_length - self.decoder.settings.max_tokens
+        context = Context(
+            self.prompt,
+            revision_context(
+                self.context.token_ids,
+                ask_again(reviser.engine, self.prompt),
+                [attempt.token_ids for attempt in attempts],
+                max(room, len(self.context.token_ids)),
+            ),
+        )
+        left = reviser.engine.context_length - len(context.token_ids)
+        path = ("revision", chain or 0, len(attempts))
+        completion = await self._complete(
+            reviser.engine, context, (), min(left, self.decoder.settings.max_tokens), path
+        )
+        return replace(await self._finished(completion, context, reviser.verifier), chain=chain)
 
     def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
@@ -104,22 +215,73 @@ class PromptRun:
         unified = unify(self.decoder.answers, [s.answer for s in samples])
         return [s.with_answer(a) for s, a in zip(samples, unified, strict=True)]
 
+    def score_of(self, beam: Beam) -> float:
+        """A beam's score so far."""
+        return aggregate(beam.step_scores, self.decoder.aggregation)
+
+    def _reviser(self) -> Reviser:
+        if self.decoder.reviser is None:
+            raise InputError(
+                "reviser", None, "the plan revises, and there is no reviser; name one in settings"
+            )
+        return self.decoder.reviser
+
     async def _complete(
-        self, prefix: Sequence[int], max_tokens: int, path: tuple[str | int, ...], stop: str | None
+        self,
+        engine: Engine,
+        context: Context,
+        prefix: Sequence[int],
+        max_tokens: int,
+        path: tuple[str | int, ...],
+        stop: str | None = None,
+        greedy: bool = False,
+        halt: Halt | None = None,
     ) -> Completion:
-        completion = await self.decoder.engine.complete(
-            [*self.prompt_ids, *prefix],
-            settings=self.decoder.settings,
+        settings = self.decoder.settings
+        completion = await engine.complete(
+            [*context.token_ids, *prefix],
+            settings=settings.model_copy(update={"temperature": 0.0}) if greedy else settings,
             max_tokens=max_tokens,
-            seed=derive_seed(self.seed, *self.prompt_ids, *path),
+            seed=derive_seed(self.seed, *self.context.token_ids, *path),
             stop=stop,
+            halt=halt,
         )
         self.cost.sampled_tokens += len(completion.token_ids)
+        self.cost.cached_tokens += completion.cached_tokens
         return completion
 
-    async def _score(self, steps: Sequence[tuple[int, ...]]) -> tuple[float, ...]:
-        self.cost.verifier_tokens += len(self.prompt_ids) + sum(len(step) for step in steps)
-        return await self.decoder.verifier.score(self.prompt_ids, steps)
+    async def _finished(
+        self, completion: Completion, context: Context, verifier: Verifier
+    ) -> Sample:
+        """A whole solution, counted and scored."""
+        self.cost.generations += 1
+        steps = tuple(self.decoder.splitter.split(completion.token_ids))
+        scores = await self._score(verifier, context, steps)
+        return self._as_sample(Beam(steps, scores, completion.logprob, completion.ended))
+
+    async def _score(
+        self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
+    ) -> tuple[float, ...]:
+        try:
+            async with asyncio.timeout(self.decoder.patience):
+                verdict = await verifier.score(context, steps)
+        except TimeoutError:
+            raise ModelError(
+                "verifier", f"no score within {self.decoder.patience:g} seconds; is it alive?"
+            ) from None
+        scores = verdict.step_scores
+        if len(scores) != len(steps):
+            raise ModelError("verifier", f"it gave {len(scores)} scores for {len(steps)} steps")
+        if not all(0 <= score <= 1 for score in scores):
+            bad = next(score for score in scores if not 0 <= score <= 1)
+            raise InputError(
+                "verifier score",
+                bad,
+                "scores lie in [0, 1]; check its weights, or load it in float32",
+            )
+        self.cost.verifier_tokens += verdict.read_tokens
+        self.cost.verifier_cached_tokens += verdict.cached_tokens
+        return scores
 
     def _as_sample(self, beam: Beam) -> Sample:
         tokens = [token for step in beam.steps for token in step]
@@ -129,6 +291,7 @@ class PromptRun:
             text=text,
             answer=self.decoder.answers.extract(text),
             step_scores=beam.step_scores,
+            score=self.score_of(beam),
             logprob=beam.logprob,
             ended=beam.ended,
         )

@@ -1,14 +1,14 @@
-"""Choosing one answer among scored samples (section 5.1)."""
+"""Choosing one answer among scored samples (sections 5.1 and 6.2)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
 from allocator.errors import InputError
+from allocator.plan import Selection
 from predictors.sample import Sample
-
-Selection = Literal["weighted", "best", "majority"]
 
 
 def select(samples: Sequence[Sample], how: Selection = "weighted") -> Sample:
@@ -17,17 +17,20 @@ def select(samples: Sequence[Sample], how: Selection = "weighted") -> Sample:
     Args:
         samples: scored samples of one prompt; equal answers must be equal strings.
         how: ``weighted`` sums the scores of all samples with the same answer (best-of-N
-            weighted), ``best`` takes the greatest single score, ``majority`` counts samples.
-            Samples without an answer lose to any that has one. Ties go to the greater score,
-            then to the earlier sample.
+            weighted); of revision chains it chooses so within each chain, and then likewise
+            among the chains' chosen ones (hierarchical, section 6.2). ``best`` takes the greatest
+            single score, ``majority`` counts samples. Samples without an answer lose to any that
+            has one. Ties go to the greater score, then to the earlier sample.
 
     Raises:
         InputError: no samples, or an unknown way of selection.
     """
     if not samples:
         raise InputError("samples", 0, "selection needs at least one sample")
-    if how not in ("weighted", "best", "majority"):
-        raise InputError("selection", how, "choose weighted, best or majority")
+    if how not in get_args(Selection):
+        raise InputError("selection", how, f"choose one of {', '.join(get_args(Selection))}")
+    if how == "weighted":
+        samples = _best_of_chains(samples)
     answered = [s for s in samples if s.answer is not None] or list(samples)
     scores = np.array([s.score for s in answered])
     if how == "best":
@@ -38,3 +41,13 @@ def select(samples: Sequence[Sample], how: Selection = "weighted") -> Sample:
         mass[sample.answer] = mass.get(sample.answer, 0.0) + float(weight)
     ranks = [(mass[s.answer], s.score) for s in answered]
     return answered[max(range(len(answered)), key=lambda i: (*ranks[i], -i))]
+
+
+def _best_of_chains(samples: Sequence[Sample]) -> list[Sample]:
+    """Each chain's chosen attempt, in the order of the chains; what is in no chain stays."""
+    chains: dict[int, list[Sample]] = {}
+    for sample in samples:
+        if sample.chain is not None:
+            chains.setdefault(sample.chain, []).append(sample)
+    alone = [sample for sample in samples if sample.chain is None]
+    return alone + [select([replace(s, chain=None) for s in chain]) for chain in chains.values()]

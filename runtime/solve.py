@@ -1,18 +1,17 @@
 """The policy at work: pilots, difficulty, bin, plan, search, answer, and the receipt for it all."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from pydantic import BaseModel
 
-from allocator.errors import InputError
+from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from allocator.policy import Policy
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
 from predictors.sample import Sample
-from runtime.concurrency import bounded
-from runtime.engine import encode_prompt
+from runtime.concurrency import stream
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.selection import select
 from runtime.strategies import STRATEGIES
@@ -46,17 +45,27 @@ class Receipt(Decision):
     Attributes:
         budget: generations the prompt was allowed.
         generations: complete solutions sampled, pilots included.
-        sampled_tokens: tokens the language model sampled, pilots included.
-        verifier_tokens: tokens of the texts that were scored, of which the verifier reads only
-            those it has not scored before.
+        sampled_tokens: tokens the language model sampled, pilots and halted solutions included.
+        cached_tokens: tokens of prefixes that the engine did not have to read again.
+        verifier_tokens: tokens that verifiers ran over.
+        verifier_cached_tokens: tokens of scored texts that they did not have to run over.
         seconds: wall time from the first pilot to the answer.
     """
 
     budget: int
     generations: int
     sampled_tokens: int
+    cached_tokens: int
     verifier_tokens: int
+    verifier_cached_tokens: int
     seconds: float
+
+
+class Failure(BaseModel):
+    """A prompt that could not be answered, for a model failed on it."""
+
+    prompt: str
+    error: str
 
 
 class Result(BaseModel):
@@ -97,7 +106,7 @@ class Solver:
         Raises:
             InputError: an empty prompt, or one longer than the context.
         """
-        return PromptRun(self.decoder, encode_prompt(self.decoder.engine, prompt), self.seed)
+        return PromptRun(self.decoder, prompt, self.seed)
 
     def check(self, budget: int) -> None:
         """That a budget can be kept.
@@ -125,7 +134,7 @@ class Solver:
             return Decision(
                 predicted_pass_at_1=None, bin=None, bins=1, plan=row.cells[0].plan, why=why
             )
-        features = pilot_features(len(run.prompt_ids), pilots)
+        features = pilot_features(len(run.context.token_ids), pilots)
         difficulty = float(self.predictor.predict(features[None])[0])
         bins, plans = self.policy.plans(budget, [difficulty])
         number, plan, cell = int(bins[0]), plans[0], row.cells[int(bins[0])]
@@ -156,13 +165,11 @@ class Solver:
         pilots = await self.pilots(run, budget)
         decision = self.decide(run, budget, pilots)
         samples = await STRATEGIES[decision.plan.strategy](run, decision.plan, pilots)
-        chosen = select(run.unify(samples))
+        chosen = select(run.unify(samples), decision.plan.selection)
         receipt = Receipt(
             **decision.model_dump(),
             budget=budget,
-            generations=run.cost.generations,
-            sampled_tokens=run.cost.sampled_tokens,
-            verifier_tokens=run.cost.verifier_tokens,
+            **vars(run.cost),
             seconds=round(time.perf_counter() - started, 3),
         )
         return Result(
@@ -173,9 +180,40 @@ class Solver:
             receipt=receipt,
         )
 
+    async def solve_stream(
+        self, prompts: Iterable[str], budget: int
+    ) -> AsyncIterator[tuple[int, Result | Failure]]:
+        """Answer prompts as they are read; (prompt's number, result) in the order of completion.
+
+        A bounded number is in flight, and the next prompt is read only when results have been: a
+        slow reader slows the work down. A reader that goes away (`aclose`) ends it, and the
+        engine's requests with it. A prompt on which a model fails yields a `Failure`; the others
+        go on.
+
+        Args:
+            prompts: prompts; may be endless.
+            budget: generations each may cost.
+
+        Raises:
+            InputError: as `solve`.
+        """
+        self.check(budget)
+
+        async def one(prompt: str) -> Result | Failure:
+            try:
+                return await self.solve(prompt, budget)
+            except ModelError as error:
+                return Failure(prompt=prompt, error=str(error))
+
+        async for number, result in stream(one, prompts, PROMPTS_IN_FLIGHT):
+            yield number, result
+
     async def solve_all(
-        self, prompts: Sequence[str], budget: int, done: Callable[[Result], None] = lambda _: None
-    ) -> list[Result]:
+        self,
+        prompts: Sequence[str],
+        budget: int,
+        done: Callable[[Result | Failure], None] = lambda _: None,
+    ) -> list[Result | Failure]:
         """Answer many prompts at once, in the engine's own continuous batch.
 
         Every prompt is checked before the first is worked on.
@@ -193,6 +231,8 @@ class Solver:
         self.check(budget)
         for prompt in prompts:
             self.start(prompt)
-        return await bounded(
-            lambda prompt: self.solve(prompt, budget), prompts, PROMPTS_IN_FLIGHT, done
-        )
+        results: dict[int, Result | Failure] = {}
+        async for number, result in self.solve_stream(prompts, budget):
+            results[number] = result
+            done(result)
+        return [results[number] for number in sorted(results)]

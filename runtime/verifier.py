@@ -1,29 +1,72 @@
-"""The verifier protocol: a process reward model that scores every step of a solution."""
+"""The verifier protocol: a model that scores every step of a solution."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, Protocol
+
+Aggregation = Literal["last", "min", "product"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a solution answers.
+
+    Attributes:
+        prompt: the prompt as text, for verifiers that lay it out in their own way.
+        token_ids: the prompt as the language model saw it; for a revision, with the attempts
+            before it.
+    """
+
+    prompt: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A solution's scores, and what they cost.
+
+    Attributes:
+        step_scores: one value in [0, 1] a step.
+        read_tokens: tokens that the verifier's model ran over.
+        cached_tokens: tokens that it did not have to run over again.
+    """
+
+    step_scores: tuple[float, ...]
+    read_tokens: int
+    cached_tokens: int
 
 
 class Verifier(Protocol):
-    """A PRM. `score` may be called by many coroutines at once; requests are batched together."""
+    """A PRM or an ORM. Many coroutines may call `score` at once; requests are batched together."""
 
-    async def score(
-        self, prompt_ids: Sequence[int], steps: Sequence[tuple[int, ...]]
-    ) -> tuple[float, ...]:
-        """The probability, after each step, that a solution going on from there ends correct.
+    async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
+        """Score every step.
+
+        A PRM's value after a step is the probability that a solution going on from there ends
+        correct. An ORM is trained on whole solutions: its last value is the probability that the
+        solution is correct, and its earlier ones judge the part as if it were the whole.
 
         Args:
-            prompt_ids: the prompt's tokens, as the language model saw them.
-            steps: the solution's tokens, a tuple a step, at least one step.
-
-        Returns:
-            One value in [0, 1] a step.
+            context: the prompt.
+            steps: the solution's tokens, the language model's, a tuple a step; at least one.
 
         Raises:
-            InputError: the verifier gave NaN.
+            ModelError: the verifier has failed.
         """
         ...
 
     def close(self) -> None:
-        """Release the model."""
+        """Release the model. Calling it twice is fine."""
         ...
+
+
+def aggregate(step_scores: Sequence[float], how: Aggregation) -> float:
+    """A solution's score from its steps' scores.
+
+    The last step's score is the paper's choice for PRMs with soft labels; the least and the
+    product did worse (app. E).
+    """
+    if how == "last":
+        return step_scores[-1]
+    return min(step_scores) if how == "min" else prod(step_scores)

@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from benchmarks.testbed.paths import BASE, SETTINGS
+from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from predictors.sample import Sample
 from runtime.artifact import open_decoder
 from runtime.engines.transformers import TransformersEngine
 from runtime.prompt_run import Decoder
+from runtime.verifiers.loading import open_verifier
+from runtime.verifiers.model_verifier import ModelVerifier
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
 os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
@@ -49,6 +51,26 @@ def transformers_decoder(run: Run[Any]) -> Iterator[Decoder]:
 
 
 @pytest.fixture(scope="session")
+def vllm_verifier(run: Run[Any], tokenizer: Any) -> Iterator[ModelVerifier]:
+    """The testbed's PRM through vLLM's pooling runner, started once."""
+
+    async def start() -> ModelVerifier:
+        return open_verifier(PRM, tokenizer, engine="vllm")
+
+    verifier = run(start())
+    yield verifier
+    verifier.close()
+
+
+@pytest.fixture(scope="session")
+def transformers_verifier(tokenizer: Any) -> Iterator[ModelVerifier]:
+    """The testbed's PRM through transformers."""
+    verifier = open_verifier(PRM, tokenizer, engine="transformers")
+    yield verifier
+    verifier.close()
+
+
+@pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """The testbed's tokenizer."""
     from transformers import AutoTokenizer
@@ -76,6 +98,7 @@ def make_sample(
         text=f"#{answer}",
         answer=answer,
         step_scores=(*([0.5] * (len(steps) - 1)), score),
+        score=score,
         logprob=logprob,
         ended=True,
     )

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from runtime.answers import PatternAnswers
-from runtime.engine import Completion, Halt, SamplingSettings
+from runtime.engine import Completion, Engine, Halt, SamplingSettings
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.steps import StepSplitter
+from runtime.verifier import Context, Verdict, Verifier
 
 STEPS = 3
 
@@ -75,28 +76,50 @@ class SumVerifier:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
 
-    async def score(
-        self, prompt_ids: Sequence[int], steps: Sequence[tuple[int, ...]]
-    ) -> tuple[float, ...]:
+    async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
         scores, ones = [], 0
         for number, step in enumerate(steps, start=1):
             ones += self.tokenizer.decode(step).strip() == "1"
-            scores.append((ones + 0.1) / (min(number, STEPS) + 0.2))
-        return tuple(scores)
+            scores.append(min(1.0, (ones + 0.1) / (min(number, STEPS) + 0.2)))
+        return Verdict(tuple(scores), sum(len(step) for step in steps), 0)
 
     def close(self) -> None:
         pass
 
 
-def coin_run(tokenizer: Any, seed: int = 0, engine: CoinEngine | None = None) -> PromptRun:
-    """A prompt of the coin task."""
-    settings = SamplingSettings(step_end="\n", max_tokens=40)
+class StepUp:
+    """A reviser of the coin task, whose every attempt is all ones."""
+
+    context_length = 256
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.contexts: list[str] = []
+
+    async def complete(self, token_ids: Sequence[int], **_: Any) -> Completion:
+        self.contexts.append(self.tokenizer.decode(token_ids))
+        text = "1\n1\n1\n#3<end>"
+        ids = tuple(self.tokenizer.encode(text))
+        return Completion(ids, text.removesuffix("<end>"), -0.5, ended=True)
+
+    def close(self) -> None:
+        pass
+
+
+def coin_run(
+    tokenizer: Any,
+    seed: int = 0,
+    engine: Engine | None = None,
+    verifier: Verifier | None = None,
+    **settings: Any,
+) -> PromptRun:
+    """A prompt of the coin task; `settings` are the decoder's others."""
     decoder = Decoder(
         engine or CoinEngine(tokenizer),
-        SumVerifier(tokenizer),
+        verifier or SumVerifier(tokenizer),
         PatternAnswers(r"#(\d+)"),
-        settings,
+        SamplingSettings(step_end="\n", max_tokens=40),
         StepSplitter(tokenizer, "\n"),
+        **settings,
     )
-    prompt = tuple(tokenizer.encode("<user>1<assistant>"))
-    return PromptRun(decoder, prompt, seed)
+    return PromptRun(decoder, "1", seed)

@@ -41,7 +41,7 @@ def test_ties_go_to_the_score_then_to_the_earlier() -> None:
 def test_nothing_to_select_from_is_an_error() -> None:
     with pytest.raises(InputError, match="at least one sample"):
         select([])
-    with pytest.raises(InputError, match="weighted, best or majority"):
+    with pytest.raises(InputError, match="weighted, best, majority"):
         select([make_sample("1", 0.5)], "median")  # type: ignore[arg-type]
 
 

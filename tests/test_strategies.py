@@ -1,24 +1,32 @@
-"""Best-of-N and beam search against what can be computed by hand."""
+"""Best-of-N and the searches against what can be computed by hand."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from scipy.stats import chisquare
 
+from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
-from runtime.strategies import beam_search, best_of_n
-from tests.fakes import STEPS, CoinEngine, coin_run
+from runtime.early_stop import settled
+from runtime.prompt_run import Beam
+from runtime.reviser import Reviser, revision_context
+from runtime.selection import select
+from runtime.strategies import STRATEGIES, beam_search, best_of_n
+from runtime.verifier import Context, Verdict
+from tests.conftest import make_sample
+from tests.fakes import STEPS, CoinEngine, StepUp, SumVerifier, coin_run
 
 # Sums of three fair coins, in eighths.
 EXPECTED = {"0": 1, "1": 3, "2": 3, "3": 1}
 
 
 def search(tokenizer: Any, plan: Plan, seed: int = 0) -> list[Sample]:
-    strategy = beam_search if plan.strategy == "beam_search" else best_of_n
-    return asyncio.run(strategy(coin_run(tokenizer, seed), plan, ()))
+    return asyncio.run(STRATEGIES[plan.strategy](coin_run(tokenizer, seed), plan, ()))
 
 
 def answer_counts(samples: list[Sample]) -> Counter[str]:
@@ -105,3 +113,148 @@ def test_an_error_stops_everything_that_runs_beside_it(tokenizer: Any) -> None:
         return len(engine.requests) - at_once
 
     assert asyncio.run(search_and_wait()) == 0
+
+
+def test_lookahead_0_is_beam_search_and_lookahead_ranks_by_what_follows(tokenizer: Any) -> None:
+    plain = Plan(strategy="beam_search", n=16, beam_width=4)
+    assert search(tokenizer, plan=plain) == search(
+        tokenizer, Plan(strategy="beam_search", n=16, beam_width=4, lookahead=0)
+    )
+
+    class LastLine(SumVerifier):
+        """Only at the third line does it tell ones from zeros, and it tells the first line's."""
+
+        async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
+            first = tokenizer.decode(steps[0]).strip() == "1"
+            known = [0.5] * min(len(steps), STEPS - 1) + [0.9 if first else 0.1] * max(
+                0, len(steps) - STEPS + 1
+            )
+            return Verdict(tuple(known), 0, 0)
+
+    def first_lines(lookahead: int) -> list[str]:
+        plan = Plan(strategy="beam_search", n=8, beam_width=8, lookahead=lookahead)
+        run = coin_run(tokenizer, verifier=LastLine(tokenizer))
+        samples = asyncio.run(beam_search(run, plan, ()))
+        assert run.cost.generations == plan.cost(0) == 8 * (lookahead + 1)
+        return [tokenizer.decode(sample.steps[0]).strip() for sample in samples]
+
+    # One beam of eight is kept after the first round: with a look two lines ahead it is one that
+    # began with 1; without, all look the same and the first of them is kept.
+    assert set(first_lines(2)) == {"1"}
+    assert set(first_lines(0)) == {first_drawn(tokenizer)}
+
+
+def first_drawn(tokenizer: Any) -> str:
+    """The first line of the first beam of a search over 8."""
+    engine = CoinEngine(tokenizer)
+    run = coin_run(tokenizer, engine=engine)
+    path = ("beam_search", 8, 8, 0, 0, 0)
+    return str(tokenizer.decode(asyncio.run(run.extend(Beam(), path)).steps[0]).strip())
+
+
+def test_dvts_subtrees_are_beam_searches_of_their_own(tokenizer: Any) -> None:
+    run = coin_run(tokenizer)
+    plan = Plan(strategy="dvts", n=24, beam_width=4)
+    samples = asyncio.run(STRATEGIES["dvts"](run, plan, ()))
+    assert len(samples) == run.cost.generations == plan.cost(0) == 24
+    # Each subtree keeps one beam a round: all four of its solutions share their first line.
+    trees = [samples[i : i + 4] for i in range(0, 24, 4)]
+    assert all(len({sample.steps[0] for sample in tree}) == 1 for tree in trees)
+    # One search over all 24 keeps ones; of six subtrees, each kept one with a 1 if it drew any.
+    assert isinstance(run.decoder.engine, CoinEngine)
+    assert len(set(run.decoder.engine.seeds)) == len(run.decoder.engine.seeds)
+
+
+def revised(tokenizer: Any, plan: Plan, pilots: Sequence[Sample] = ()) -> tuple[Any, list[Sample]]:
+    verifier = SumVerifier(tokenizer)
+    reviser = Reviser(StepUp(tokenizer), verifier)
+    run = coin_run(tokenizer, verifier=verifier, reviser=reviser)
+    return run, asyncio.run(STRATEGIES[plan.strategy](run, plan, pilots))
+
+
+def test_chains_of_length_1_are_best_of_n(tokenizer: Any) -> None:
+    _, chains = revised(tokenizer, Plan(strategy="revisions", n=12, length=1))
+    independent = search(tokenizer, Plan(strategy="best_of_n", n=12))
+    assert [replace(sample, chain=None) for sample in chains] == independent
+    assert select(chains).answer == select(independent).answer
+
+
+@pytest.mark.parametrize(("length", "pilots"), [(1, 4), (4, 2), (8, 3), (2, 4)])
+def test_chains_are_as_many_and_as_long_as_planned(
+    tokenizer: Any, length: int, pilots: int
+) -> None:
+    plan = Plan(strategy="revisions", n=8, length=length)
+    first = asyncio.run(coin_run(tokenizer).samples(0, pilots))
+    run, samples = revised(tokenizer, plan, first)
+    spare = max(0, pilots - plan.beams)
+    assert len(samples) == 8 + spare
+    # The pilots were paid for before; the plan's cost counts them.
+    assert run.cost.generations + pilots == plan.cost(pilots)
+    chains = Counter(sample.chain for sample in samples)
+    assert chains.pop(None, 0) == spare
+    assert set(chains.values()) == {length}
+    starts = [sample for sample in samples if sample.chain is not None][::length]
+    assert [s.steps for s in starts[:pilots]] == [p.steps for p in first[: plan.beams]]
+
+
+def test_a_revision_sees_the_last_four_attempts(tokenizer: Any) -> None:
+    run, samples = revised(tokenizer, Plan(strategy="revisions", n=7, length=7))
+    first = tokenizer.decode(samples[0].token_ids)
+    ones = "1\n1\n1\n#3<end>"
+    prompt = "<user>1<assistant>"
+    expected = [f"{prompt}{first}{prompt}"]
+    expected += [f"{prompt}{first}{prompt}" + f"{ones}{prompt}" * k for k in (1, 2, 3)]
+    expected += [prompt + f"{ones}{prompt}" * 4] * 2
+    assert run.decoder.reviser.engine.contexts == expected
+
+
+def test_a_context_too_long_for_four_attempts_takes_fewer() -> None:
+    prompt, again, attempts = (1, 2), (9, 1, 2), [(i, i, i) for i in range(10, 16)]
+    whole = revision_context(prompt, again, attempts, room=100)
+    assert whole == (1, 2, *(t for a in attempts[-4:] for t in (*a, *again)))
+    assert revision_context(prompt, again, attempts, room=len(whole) - 1) == (
+        1, 2, *(t for a in attempts[-3:] for t in (*a, *again)),
+    )  # fmt: skip
+    assert revision_context(prompt, again, attempts, room=2) == prompt
+    # An attempt that ended itself bears the mark of its end already.
+    assert revision_context(prompt, again, [(5, 9)], room=100) == (1, 2, 5, 9, 1, 2)
+
+
+def test_beam_search_whose_beams_are_revised(tokenizer: Any) -> None:
+    plan = Plan(strategy="beam_revisions", n=16, beam_width=2, length=4)
+    run, samples = revised(tokenizer, plan)
+    assert len(samples) == run.cost.generations == plan.cost(0) == 16
+    assert Counter(sample.chain for sample in samples) == dict.fromkeys(range(4), 4)
+    assert all(sample.answer == "3" for i, sample in enumerate(samples) if i % 4)
+
+
+def test_a_plan_that_revises_needs_a_reviser(tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="there is no reviser"):
+        search(tokenizer, Plan(strategy="revisions", n=4, length=2))
+
+
+@pytest.mark.parametrize("how", ["majority", "weighted"])
+def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> None:
+    plan = Plan(strategy="best_of_n", n=40, selection=how)
+    spent = []
+    for seed in range(30):
+        full = asyncio.run(best_of_n(coin_run(tokenizer, seed), plan, ()))
+        run = coin_run(tokenizer, seed, early_stop=True)
+        pilots = asyncio.run(run.samples(0, 3))
+        stopped = asyncio.run(best_of_n(run, plan, pilots))
+        # The coin task's two middle answers tie for the lead: an early lead is no safe one.
+        assert select(stopped, how).answer == select(full, how).answer
+        assert len(stopped) == run.cost.generations
+        spent.append(run.cost.generations)
+    assert min(spent) < 40
+
+
+def test_settled_counts_what_is_to_come() -> None:
+    votes = [make_sample("7", 0.9), make_sample("7", 0.8), make_sample("8", 0.5)]
+    assert not settled(votes, 1, "majority")  # 2 to 1, and one to come: 8 may draw level
+    assert settled([*votes, make_sample("7", 0.1)], 1, "majority")
+    assert settled(votes, 1, "weighted")  # 1.7 to 0.5
+    assert not settled(votes, 2, "weighted")
+    assert not settled([make_sample(None, 0.9)], 1, "majority")
+    assert not settled(votes, 1, "best")
+    assert settled([*votes, make_sample("9", 1.0)], 1, "best")

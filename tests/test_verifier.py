@@ -1,8 +1,9 @@
-"""The token-classification PRM, against the model called directly."""
+"""The testbed's PRM through both backends, against the model called directly."""
 
 import asyncio
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,59 +14,95 @@ from transformers import AutoModelForTokenClassification
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import PRM
-from runtime.verifiers import token_classification
-from runtime.verifiers.token_classification import TokenClassificationPRM
+from runtime.verifier import Context, Verdict, aggregate
+from runtime.verifiers import model_verifier
+from runtime.verifiers.loading import open_verifier
+from runtime.verifiers.model_verifier import ModelVerifier
+from tests.fakes import CoinEngine, SumVerifier, coin_run
 
 
-def solution(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, ...]]]:
+def solution(tokenizer: Any, text: str) -> tuple[Context, list[tuple[int, ...]]]:
     prompt, *lines = text.split("\n")
-    prompt_ids = tokenizer.encode(f"<user>{prompt}<assistant>")
+    context = Context(prompt, tuple(tokenizer.encode(f"<user>{prompt}<assistant>")))
     steps = [tuple(tokenizer.encode(line + "\n")) for line in lines[:-1]]
-    return prompt_ids, [*steps, tuple(tokenizer.encode(lines[-1] + "<end>"))]
+    return context, [*steps, tuple(tokenizer.encode(lines[-1] + "<end>"))]
 
 
-def test_scores_are_the_models_at_each_steps_last_token(tokenizer: Any) -> None:
-    verifier = TokenClassificationPRM(PRM, tokenizer)
+def direct(context: Context, steps: Sequence[tuple[int, ...]]) -> list[float]:
+    """The model called on the whole text."""
+    model = AutoModelForTokenClassification.from_pretrained(PRM).eval()
+    ids = torch.tensor([[*context.token_ids, *(token for step in steps for token in step)]])
+    with torch.no_grad():
+        scores = model(input_ids=ids).logits[0, :, 0].sigmoid()
+    ends, end = [], len(context.token_ids)
+    for step in steps:
+        end += len(step)
+        ends.append(end - 1)
+    return [float(score) for score in scores[ends]]
+
+
+@pytest.fixture(params=["vllm", "transformers"])
+def verifier(request: pytest.FixtureRequest) -> ModelVerifier:
+    """Every test that takes this runs through both backends."""
+    found: ModelVerifier = request.getfixturevalue(f"{request.param}_verifier")
+    return found
+
+
+def test_scores_are_the_models_at_each_steps_last_token(
+    run: Any, verifier: ModelVerifier, tokenizer: Any
+) -> None:
     right = solution(tokenizer, "12+7*3\n12+7=19\n19*3=57\n#57")
     wrong = solution(tokenizer, "5-9\n5-9=17\n#17")
 
-    async def score() -> list[tuple[float, ...]]:
-        return list(await asyncio.gather(*(verifier.score(p, s) for p, s in (right, wrong, right))))
+    async def score() -> list[Verdict]:
+        return list(await asyncio.gather(*(verifier.score(*s) for s in (right, wrong, right))))
 
-    scores = asyncio.run(score())
-    verifier.close()
-    model = AutoModelForTokenClassification.from_pretrained(PRM).eval()
-    for (prompt, steps), found in zip((right, wrong, right), scores, strict=True):
-        ids = torch.tensor([[*prompt, *(token for step in steps for token in step)]])
-        with torch.no_grad():
-            direct = model(input_ids=ids).logits[0, :, 0].sigmoid()
-        end, expected = len(prompt), []
-        for step in steps:
-            end += len(step)
-            expected.append(float(direct[end - 1]))
-        assert found == pytest.approx(expected, abs=1e-4)
-    assert scores[0] == scores[2]
-    assert scores[0] != scores[1]
+    verdicts = run(score())
+    for (context, steps), verdict in zip((right, wrong, right), verdicts, strict=True):
+        assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+    assert verdicts[0].step_scores == pytest.approx(verdicts[2].step_scores, abs=1e-5)
     # How well the scores tell right from wrong is measured, not tested: benchmarks.testbed.measure.
 
 
+def test_a_growing_solution_costs_its_new_tokens_and_scores_the_same(
+    run: Any, vllm_verifier: ModelVerifier, tokenizer: Any
+) -> None:
+    # Long enough for several of the cache's blocks of 32 tokens.
+    chain = "3" + "".join(f"+{n}" for n in range(10, 30))
+    lines, value = [], 3
+    for n in range(10, 30):
+        lines.append(f"{value}+{n}={value + n}")
+        value += n
+    context, steps = solution(tokenizer, "\n".join([chain, *lines, f"#{value}"]))
+
+    async def grow() -> list[Verdict]:
+        return [await vllm_verifier.score(context, steps[:k]) for k in range(1, len(steps) + 1)]
+
+    verdicts = run(grow())
+    assert verdicts[-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+    length = len(context.token_ids)
+    for step, verdict in zip(steps, verdicts, strict=True):
+        length += len(step)
+        assert verdict.read_tokens + verdict.cached_tokens == length
+        # What is run over: the new step, and at most one block that was not full before.
+        assert verdict.read_tokens <= max(len(step) + 32, len(context.token_ids) + 32)
+    whole = sum(len(context.token_ids) + sum(map(len, steps[:k])) for k in range(1, len(steps) + 1))
+    assert sum(verdict.read_tokens for verdict in verdicts) < whole / 3
+
+
 def test_scores_hold_though_they_are_forgotten_at_once(
-    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+    run: Any, tokenizer: Any, verifier: ModelVerifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [f"12+7*3\n12+7=19\n19*3={n}\n#{n}" for n in range(50, 60)]
     solutions = [solution(tokenizer, text) for text in texts]
 
-    async def score() -> list[tuple[float, ...]]:
-        verifier = TokenClassificationPRM(PRM, tokenizer)
+    async def score() -> list[Verdict]:
         await verifier.score(solutions[0][0], solutions[0][1][:1])
-        found = await asyncio.gather(*(verifier.score(p, s) for p, s in solutions))
-        verifier.close()
-        return list(found)
+        return list(await asyncio.gather(*(verifier.score(*s) for s in solutions)))
 
-    remembered = asyncio.run(score())
-    monkeypatch.setattr(token_classification, "REMEMBERED", 1)
-    for forgotten, expected in zip(asyncio.run(score()), remembered, strict=True):
-        assert forgotten == pytest.approx(expected, abs=1e-4)
+    monkeypatch.setattr(model_verifier, "REMEMBERED", 1)
+    for verdict, (context, steps) in zip(run(score()), solutions, strict=True):
+        assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
 
 
 def broken_copy(tmp_path: Path) -> Path:
@@ -79,10 +116,10 @@ def test_nan_is_an_error_that_names_the_mend(tokenizer: Any, tmp_path: Path) -> 
     weights = load_file(folder / "model.safetensors")
     weights["score.weight"].fill_(float("nan"))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    verifier = TokenClassificationPRM(folder, tokenizer)
-    prompt, steps = solution(tokenizer, "5-9\n5-9=996\n#996")
-    with pytest.raises(InputError, match="NaN; check its weights"):
-        asyncio.run(verifier.score(prompt, steps))
+    verifier = open_verifier(folder, tokenizer, engine="transformers")
+    prompt_run = coin_run(tokenizer, verifier=verifier)
+    with pytest.raises(InputError, match="check its weights"):
+        asyncio.run(prompt_run.sample(0))
     verifier.close()
 
 
@@ -93,4 +130,26 @@ def test_another_vocabulary_is_refused(tokenizer: Any, tmp_path: Path) -> None:
     vocabulary["7"], vocabulary["8"] = vocabulary["8"], vocabulary["7"]
     (folder / "tokenizer.json").write_text(json.dumps(raw))
     with pytest.raises(InputError, match="vocabulary is not the language model's"):
-        TokenClassificationPRM(folder, tokenizer)
+        open_verifier(folder, tokenizer)
+
+
+def test_aggregation() -> None:
+    scores = (0.5, 0.2, 0.8)
+    assert aggregate(scores, "last") == 0.8
+    assert aggregate(scores, "min") == 0.2
+    assert aggregate(scores, "product") == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize(("how", "best"), [("last", ["0\n", "1\n"]), ("min", ["1\n", "1\n"])])
+def test_aggregation_decides_a_samples_score(tokenizer: Any, how: Any, best: list[str]) -> None:
+    class Given(SumVerifier):
+        async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
+            # A solution that begins with 0 starts badly and ends well.
+            zero = tokenizer.decode(steps[0]) == "0\n"
+            return Verdict((0.1 if zero else 0.6, *[0.9 if zero else 0.7] * (len(steps) - 1)), 0, 0)
+
+    run = coin_run(tokenizer, verifier=Given(tokenizer), aggregation=how)
+    samples = asyncio.run(run.samples(0, 30))
+    first = max(samples, key=lambda sample: sample.score).steps[0]
+    assert tokenizer.decode(first) == best[0]
+    assert isinstance(run.decoder.engine, CoinEngine)

@@ -29,7 +29,6 @@ from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.console import progress
 from runtime.artifact import open_decoder
 from runtime.concurrency import bounded
-from runtime.engine import encode_prompt
 from runtime.prompt_run import Decoder, PromptRun
 
 TEST_SEED, SAMPLING_SEED = 3, 5
@@ -39,7 +38,7 @@ SAMPLES = 256
 
 async def measure(decoder: Decoder, problem: Problem) -> tuple[list[float], list[bool]]:
     """Scores and correctness of all samples."""
-    run = PromptRun(decoder, encode_prompt(decoder.engine, problem.text), SAMPLING_SEED)
+    run = PromptRun(decoder, problem.text, SAMPLING_SEED)
     samples = await run.samples(0, SAMPLES)
     return [s.score for s in samples], [s.answer == problem.answer for s in samples]
 

@@ -32,6 +32,12 @@ class TrainSettings(BaseModel):
     max_epochs: int = Field(default=5, ge=1, description="epochs at most")
     patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
     extra_layers: int = Field(default=0, ge=0, description="layers to add on top, for small models")
+    surprise: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of a second task for verifiers with extra layers: to tell how likely "
+        "the language model found each token",
+    )
     compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
     seed: int = Field(default=0, description="determines all that is drawn")
 
@@ -53,12 +59,14 @@ class Example:
 
 def fine_tune(
     model: Any,
+    network: Any,
     examples: Sequence[Example],
     loss: Loss,
     settings: TrainSettings,
     out: Path,
     log: Callable[[str], None] = print,
     measure: Measure | None = None,
+    keep_last: bool = False,
 ) -> None:
     """Train `model`, and keep in `out` the epoch with the least loss on held-out prompts.
 
@@ -66,13 +74,15 @@ def fine_tune(
     after an interruption, it goes on from there.
 
     Args:
-        model: a transformers model.
+        model: a transformers model, which is saved.
+        network: the module to run, which holds the model's weights: the model itself, or a part.
         examples: what to train on; every tenth prompt is held out for early stopping.
-        loss: mean loss of a batch, given model, batch and device.
+        loss: mean loss of a batch, given network, batch and device.
         settings: the fine-tuning.
         out: folder for the best epoch's model.
         log: called with a line an epoch.
-        measure: says how good the model is on the held-out examples, for the log.
+        measure: says how good the network is on the held-out examples, for the log.
+        keep_last: keep the last epoch in place of the best.
 
     Raises:
         InputError: too few prompts to hold any out.
@@ -82,39 +92,41 @@ def fine_tune(
     if not training or not held_out:
         raise InputError("examples", len(examples), "train on more prompts: one in ten is held out")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95))
+    network.to(device)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95)
+    )
     steps = settings.max_epochs * -(-len(training) // settings.batch)
     warm_up = max(1, steps // 30)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda s: min((s + 1) / warm_up, max(0.0, 1 - s / steps))
     )
-    state = _State(out.with_name(f"{out.name}.{STATE}"), model, optimizer, schedule)
+    state = _State(out.with_name(f"{out.name}.{STATE}"), network, optimizer, schedule)
     epoch, best, stale = state.load()
-    forward = torch.compile(model, dynamic=True) if settings.compile else model
+    compiled = torch.compile(network, dynamic=True) if settings.compile else network
     while epoch < settings.max_epochs and stale <= settings.patience:
         epoch += 1
         torch.manual_seed(settings.seed + epoch)
-        model.train()
+        network.train()
         losses = []
         for batch in batches(training, settings.batch, settings.seed + epoch):
-            value = loss(forward, batch, device)
+            value = loss(compiled, batch, device)
             value.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
             losses.append(value.item())
-        model.eval()
+        network.eval()
         with torch.no_grad():
             parts = batches(held_out, settings.batch, seed=0)
             validation = float(
                 np.average(
-                    [loss(model, part, device).item() for part in parts],
+                    [loss(network, part, device).item() for part in parts],
                     weights=[len(part) for part in parts],
                 )
             )
-            told = f", {measure(model, held_out, device)}" if measure else ""
+            told = f", {measure(network, held_out, device)}" if measure else ""
         log(
             f"epoch {epoch}: training loss {np.mean(losses):.4f}, "
             f"validation loss {validation:.4f}{told}"
@@ -122,6 +134,7 @@ def fine_tune(
         stale += 1
         if validation < best:
             best, stale = validation, 0
+        if keep_last or not stale:
             model.save_pretrained(out)
         state.save(epoch, best, stale)
     state.remove()

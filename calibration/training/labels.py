@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
+from allocator.errors import InputError
 from calibration.training.journal import Journal
 from runtime.answers import Answers
 from runtime.concurrency import bounded, together
@@ -22,12 +23,31 @@ PROMPTS_IN_FLIGHT = 256
 Tokens = tuple[int, ...]
 
 
-class LabelSettings(BaseModel):
-    """How many solutions and rollouts make the labels. The paper uses 16 and 16."""
+class SampleSettings(BaseModel):
+    """How many solutions are sampled."""
 
     samples: int = Field(default=16, ge=1, description="solutions sampled of each prompt")
-    rollouts: int = Field(default=16, ge=1, description="rollouts from the end of every step")
     seed: int = Field(default=0, description="determines all that is drawn")
+
+
+class LabelSettings(SampleSettings):
+    """How many solutions and rollouts make the labels. The paper uses 16 and 16."""
+
+    explored: int = Field(
+        default=0,
+        ge=0,
+        description="solutions sampled besides at --exploring-temperature, for more mistakes to "
+        "learn from; only their rollouts label them",
+    )
+    exploring_temperature: float = Field(
+        default=1.5, gt=0, description="temperature of the explored solutions"
+    )
+    rollouts: int = Field(
+        default=16,
+        ge=0,
+        description="rollouts from the end of every step; with 0, a step is labelled by how the "
+        "solutions that hold it end",
+    )
 
 
 @dataclass(frozen=True)
@@ -73,17 +93,26 @@ async def label_prompts(
         settings: numbers of solutions and rollouts.
         journal: keeps each prompt's solutions; prompts that it has already are not sampled again.
         done: called as each prompt is done.
-    """
-    splitter = StepSplitter(engine.tokenizer, sampling.step_end)
 
-    async def continued(prompt_ids: Tokens, prefix: Tokens, count: int) -> list[Completion]:
+    Raises:
+        InputError: explored solutions without rollouts to label them.
+    """
+    if settings.explored and not settings.rollouts:
+        raise InputError("explored", settings.explored, "only rollouts label them; ask for some")
+    splitter = StepSplitter(engine.tokenizer, sampling.step_end)
+    exploring = sampling.model_copy(update={"temperature": settings.exploring_temperature})
+
+    async def continued(
+        prompt_ids: Tokens, prefix: Tokens, count: int, how: SamplingSettings = sampling
+    ) -> list[Completion]:
         room = min(sampling.max_tokens, engine.context_length - len(prompt_ids)) - len(prefix)
+        name = "rollout" if how is sampling else "explored"
         return await together(
             engine.complete(
                 [*prompt_ids, *prefix],
-                settings=sampling,
+                settings=how,
                 max_tokens=room,
-                seed=derive_seed(settings.seed, *prompt_ids, "rollout", *prefix, i),
+                seed=derive_seed(settings.seed, *prompt_ids, name, *prefix, i),
             )
             for i in range(count)
             if room > 0
@@ -100,18 +129,22 @@ async def label_prompts(
         outcomes: dict[Tokens, list[bool]] = {}
         solutions: list[tuple[Tokens, Tokens]] = []  # where it started, and the whole of it
 
-        def note(prefix: Tokens, completion: Completion) -> None:
+        def note(prefix: Tokens, completion: Completion, explored: bool = False) -> None:
             whole = prefix + completion.token_ids
             right = grade(whole)
             if right is not None:
                 solutions.append((prefix, whole))
-                for end in step_ends(splitter, whole, len(prefix)):
+                # An explored solution says nothing of how solutions go on from its steps.
+                ends = [len(whole)] if explored else step_ends(splitter, whole, len(prefix))
+                for end in ends:
                     outcomes.setdefault(whole[:end], []).append(right)
             if prefix:
                 outcomes.setdefault(prefix, []).append(right is True)
 
         for completion in await continued(prompt_ids, (), settings.samples):
             note((), completion)
+        for completion in await continued(prompt_ids, (), settings.explored, exploring):
+            note((), completion, explored=True)
         prefixes = sorted(
             {whole[:end] for _, whole in solutions for end in step_ends(splitter, whole, 0)}
             - {whole for _, whole in solutions}

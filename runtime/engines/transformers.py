@@ -159,9 +159,7 @@ class TransformersEngine:
         row.logprob += logprob
         row.ended = token in self._eos
         stopped = row.stop is not None and row.stop.ends_step(row.sampled)
-        row.done = (
-            row.ended or stopped or row.halt.called or len(row.sampled) == row.max_tokens
-        )
+        row.done = row.ended or stopped or row.halt.called or len(row.sampled) == row.max_tokens
 
     def close(self) -> None:
         """Stop the decoding thread."""

@@ -1,20 +1,16 @@
 """vLLM in process: its asynchronous engine, with continuous batching and prefix caching."""
 
-import asyncio
-import itertools
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from allocator.errors import InputError, ModelError
 from runtime.engine import Completion, Halt, SamplingSettings
-from runtime.engines.loading import model_dtype
+from runtime.engines.vllm_core import VLLMCore
 
 
 class VLLMEngine:
-    """vLLM's asynchronous engine on one model.
+    """vLLM's asynchronous engine on one language model.
 
     Open it inside a running event loop, and use it from that loop only.
 
@@ -28,39 +24,11 @@ class VLLMEngine:
     """
 
     def __init__(self, model: Path, **engine_args: Any) -> None:
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        from vllm.platforms import current_platform
-        from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
-
         # A GPU is shared with the verifier, which needs some of its memory too.
-        defaults: dict[str, Any] = {
-            "enable_prefix_caching": True,
-            "disable_log_stats": True,
-            "max_num_seqs": 256,
-            "dtype": model_dtype(model),
-            "gpu_memory_utilization": float(os.environ.get("TTC_GPU_MEMORY_UTILIZATION", "0.8")),
-        }
-        if current_platform.is_cpu():
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-            # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for
-            # short prompts share no prefix at the default size.
-            # Whole prefills: one split over two steps makes the runner rewind a seeded request's
-            # generator, which CPU generators cannot do (it ends the engine in vLLM 0.32).
-            defaults |= {
-                "enforce_eager": True,
-                "block_size": 32,
-                "enable_chunked_prefill": False,
-            }
-        try:
-            self._engine: Any = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(model=str(model), **(defaults | engine_args))
-            )
-        except (ValueError, RuntimeError) as error:
-            raise InputError("model", str(model), f"vLLM cannot serve it: {error}") from error
-        self._name = str(model)
-        self.tokenizer: Any = self._engine.get_tokenizer()
-        self.context_length: int = self._engine.model_config.max_model_len
-        self._request_ids = itertools.count()
+        memory = float(os.environ.get("TTC_GPU_MEMORY_UTILIZATION", "0.7"))
+        self._core = VLLMCore("model", model, {"gpu_memory_utilization": memory} | engine_args)
+        self.tokenizer: Any = self._core.engine.get_tokenizer()
+        self.context_length: int = self._core.engine.model_config.max_model_len
         self._marks: dict[str, list[int]] = {}
 
     async def complete(
@@ -91,7 +59,7 @@ class VLLMEngine:
             logprobs=0,  # the sampled token's own, for cumulative_logprob
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        output = await self._request(token_ids, params, halt)
+        output = await self._core.request(token_ids, params, halt)
         final = output.outputs[0]
         return Completion(
             token_ids=tuple(final.token_ids),
@@ -105,43 +73,6 @@ class VLLMEngine:
             cached_tokens=output.num_cached_tokens or 0,
         )
 
-    async def _request(self, token_ids: Sequence[int], params: Any, halt: Halt | None) -> Any:
-        """The final output of one request, which is aborted if the halt or a cancellation comes.
-
-        An aborted request's output holds what it had sampled, so that not a token goes uncounted.
-        """
-        from vllm import TokensPrompt
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        request_id = str(next(self._request_ids))
-        aborts: list[asyncio.Task[None]] = []
-
-        def abort() -> None:
-            aborts.append(asyncio.create_task(self._engine.abort(request_id)))
-
-        collector = None
-        try:
-            collector = await self._engine.add_request(
-                request_id, TokensPrompt(prompt_token_ids=list(token_ids)), params
-            )
-            if halt is not None and halt.called:
-                abort()
-            with halt.stops(abort) if halt is not None else nullcontext():
-                output = collector.get_nowait() or await collector.get()
-            if aborts:
-                await asyncio.gather(*aborts)
-            return output
-        except EngineDeadError as error:
-            raise ModelError(
-                self._name, "its vLLM engine has died; see the engine's own log, and start again"
-            ) from error
-        except asyncio.CancelledError:
-            await self._engine.abort(request_id)
-            raise
-        finally:
-            if collector is not None:
-                collector.close()
-
     def _marks_of(self, stop: str) -> list[int]:
         """The tokens whose text holds `stop`."""
         if stop not in self._marks:
@@ -150,8 +81,5 @@ class VLLMEngine:
         return self._marks[stop]
 
     def close(self) -> None:
-        """Stop the engine's processes."""
-        if self._engine is not None:
-            self._engine.shutdown()
-        # At interpreter exit vLLM's own finaliser would shut down again and fail; let go of it now.
-        self._engine = None
+        """Stop the engine's process."""
+        self._core.close()

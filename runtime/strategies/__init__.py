@@ -1,4 +1,8 @@
-"""Search strategies, one a file: each a coroutine that runs one plan on one prompt."""
+"""Search strategies, one a file: each a coroutine that runs one plan on one prompt.
+
+A new one is a function of this shape in a file of its own, its name and settings in
+`allocator.plan`, and a line below.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -7,10 +11,15 @@ from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
 from runtime.strategies.beam_search import beam_search
 from runtime.strategies.best_of_n import best_of_n
+from runtime.strategies.dvts import dvts
+from runtime.strategies.revisions import beam_revisions, revisions
 
 StrategyFunction = Callable[[PromptRun, Plan, Sequence[Sample]], Awaitable[list[Sample]]]
 
 STRATEGIES: dict[Strategy, StrategyFunction] = {
     "best_of_n": best_of_n,
     "beam_search": beam_search,
+    "dvts": dvts,
+    "revisions": revisions,
+    "beam_revisions": beam_revisions,
 }

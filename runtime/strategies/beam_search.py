@@ -1,8 +1,9 @@
 """Beam search against the PRM (section 5.2): N beams of which the best N/M live through a round.
 
-The paper's N and M: other libraries use ``beam_width`` for different things (continuations a
-beam, or beams kept). Here ``plan.beam_width`` is M, the continuations sampled from each kept
-beam; N/M beams are kept.
+The paper's N and M: other libraries use ``beam_width`` for different things (search-and-learn for
+the continuations of a beam, its_hub for the beams kept). Here ``plan.beam_width`` is M, the
+continuations sampled from each kept beam; N/M beams are kept. Lookahead search is beam search in
+which each candidate is scored at the end of a greedy rollout of k further steps.
 """
 
 from collections.abc import Sequence
@@ -16,38 +17,55 @@ from runtime.prompt_run import Beam, PromptRun
 async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
     """The N finished beams, after the pilots, for selection among all of them.
 
+    Args:
+        run: the prompt.
+        plan: N beams, width M and lookahead k.
+        pilots: samples already at hand; they take no part in the search.
+    """
+    path = ("beam_search", plan.n, plan.beam_width, plan.lookahead)
+    beams = await grow(run, plan.n, plan.beam_width, plan.lookahead, path)
+    run.cost.generations += plan.n * (plan.lookahead + 1)
+    return [*pilots, *run.finish(beams)]
+
+
+async def grow(
+    run: PromptRun, n: int, width: int, lookahead: int, path: tuple[str | int, ...]
+) -> list[Beam]:
+    """N finished beams.
+
     A beam that has ended is one of the N solutions and takes no further part; the best of the
     living ones share what is left of the N as evenly as it goes. Beams that still go on after the
     last round are finished as they stand.
 
     Args:
         run: the prompt.
-        plan: N beams and width M.
-        pilots: samples already at hand; they take no part in the search.
+        n: beams.
+        width: continuations of each kept beam.
+        lookahead: steps of rollout before a candidate is ranked.
+        path: names the search among the prompt's draws.
     """
+
+    async def candidate(parent: Beam, *place: int) -> tuple[Beam, float]:
+        beam = await run.extend(parent, (*path, *place))
+        if beam.stopped or not lookahead:
+            return beam, run.score_of(beam)
+        return beam, await run.lookahead(beam, lookahead, (*path, *place))
+
     finished: list[Beam] = []
-    living = [Beam()] * plan.n
+    living = [Beam()] * n
     for round_ in range(run.decoder.settings.max_steps):
-        candidates = await _extend(run, plan, living, round_)
-        finished += [beam for beam in candidates if beam.stopped]
+        candidates = await together(
+            candidate(parent, round_, place) for place, parent in enumerate(living)
+        )
+        finished += [beam for beam, _ in candidates if beam.stopped]
         # Stable: of equally scored beams the earlier one is kept.
         ranked = sorted(
-            (beam for beam in candidates if not beam.stopped),
-            key=lambda beam: -beam.step_scores[-1],
+            ((beam, score) for beam, score in candidates if not beam.stopped),
+            key=lambda entry: -entry[1],
         )
         if not ranked:
-            living = []
-            break
-        kept = ranked[: -(-len(ranked) // plan.beam_width)]
-        left = plan.n - len(finished)
+            return finished
+        kept = [beam for beam, _ in ranked[: -(-len(ranked) // width)]]
+        left = n - len(finished)
         living = [kept[i * len(kept) // left] for i in range(left)]
-    run.cost.generations += plan.n
-    return [*pilots, *run.finish(finished + living)]
-
-
-async def _extend(run: PromptRun, plan: Plan, beams: Sequence[Beam], round_: int) -> list[Beam]:
-    """One more step for every beam, each with a seed of its own."""
-    search = ("beam_search", plan.n, plan.beam_width)
-    return await together(
-        run.extend(beam, (*search, round_, place)) for place, beam in enumerate(beams)
-    )
+    return finished + living

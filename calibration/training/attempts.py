@@ -1,0 +1,116 @@
+"""Revision chains sampled from a reviser, graded: what its verifier is trained on (app. J)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+
+from pydantic import BaseModel, Field
+
+from calibration.training.journal import Journal
+from calibration.training.labels import PROMPTS_IN_FLIGHT, LabelledSolution, step_ends
+from runtime.answers import Answers
+from runtime.concurrency import bounded, together
+from runtime.engine import Engine, SamplingSettings, derive_seed, encode_prompt
+from runtime.reviser import ask_again, revision_context
+from runtime.steps import StepSplitter
+
+
+class ChainSettings(BaseModel):
+    """How many chains are sampled, and how long."""
+
+    chains: int = Field(default=4, ge=1, description="chains sampled of each prompt")
+    length: int = Field(default=5, ge=2, description="attempts in a chain")
+    seed: int = Field(default=0, description="determines all that is drawn")
+
+
+async def sample_chains(
+    engine: Engine,
+    reviser: Engine,
+    answers: Answers,
+    sampling: SamplingSettings,
+    prompts: Sequence[tuple[str, str]],
+    settings: ChainSettings,
+    journal: Journal,
+    done: Callable[[object], None] = lambda _: None,
+) -> list[list[LabelledSolution]]:
+    """Chains of attempts at every prompt: the first by the language model, the rest by the reviser.
+
+    Args:
+        engine: the language model.
+        reviser: the reviser.
+        answers: reads and compares answers.
+        sampling: how to sample.
+        prompts: (prompt, gold answer) pairs.
+        settings: numbers of chains and attempts.
+        journal: keeps each prompt's chains; prompts that it has already are not sampled again.
+        done: called as each prompt is done.
+
+    Returns:
+        The chains: attempts in order, each with what it was made in view of before its `start`,
+        and 1 as its label where it is correct, 0 where it is wrong or has no answer.
+    """
+    splitter = StepSplitter(engine.tokenizer, sampling.step_end)
+
+    async def one(item: tuple[int, tuple[str, str]]) -> None:
+        index, (prompt, gold) = item
+        prompt_ids, again = encode_prompt(engine, prompt), ask_again(reviser, prompt)
+
+        async def chain(number: int) -> list[LabelledSolution]:
+            attempts: list[tuple[int, ...]] = []
+            labelled = []
+            while len(attempts) < settings.length:
+                model = reviser if attempts else engine
+                room = model.context_length - sampling.max_tokens
+                context = revision_context(prompt_ids, again, attempts, room)
+                completion = await model.complete(
+                    context,
+                    settings=sampling,
+                    max_tokens=min(sampling.max_tokens, model.context_length - len(context)),
+                    seed=derive_seed(settings.seed, *prompt_ids, "chain", number, len(attempts)),
+                )
+                answer = answers.extract(completion.text)
+                right = answer is not None and answers.same(gold, answer)
+                ends = [len(context) + e - 1 for e in step_ends(splitter, completion.token_ids, 0)]
+                labelled.append(
+                    LabelledSolution(
+                        index,
+                        context + completion.token_ids,
+                        len(context),
+                        ends,
+                        [float(right)] * len(ends),
+                    )
+                )
+                attempts.append(completion.token_ids)
+            return labelled
+
+        chains = await together(chain(number) for number in range(settings.chains))
+        journal.add(index, [[asdict(attempt) for attempt in attempts] for attempts in chains])
+
+    todo = [item for item in enumerate(prompts) if item[0] not in journal.results]
+    for _ in range(len(prompts) - len(todo)):
+        done(None)
+    await bounded(one, todo, PROMPTS_IN_FLIGHT, done)
+    return [
+        [LabelledSolution(**attempt) for attempt in chain]
+        for index in range(len(prompts))
+        for chain in journal.results[index]
+    ]
+
+
+def turned(chains: Sequence[Sequence[LabelledSolution]]) -> tuple[float, float]:
+    """How often a revision turns a correct attempt wrong, and a wrong one correct.
+
+    The paper measured 38% for the first (section 6.1); it is why the answer is selected from the
+    chain, not read off its end. NaN where no attempt was correct, or none wrong.
+    """
+    pairs = [
+        (before.labels[-1] > 0.5, after.labels[-1] > 0.5)
+        for chain in chains
+        for before, after in pairwise(chain)
+    ]
+    after_right = [after for before, after in pairs if before]
+    after_wrong = [after for before, after in pairs if not before]
+    return (
+        1 - sum(after_right) / len(after_right) if after_right else float("nan"),
+        sum(after_wrong) / len(after_wrong) if after_wrong else float("nan"),
+    )

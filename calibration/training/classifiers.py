@@ -1,0 +1,207 @@
+"""Training verifiers: PRM and ORM (section "Verifiers", app. F and J)."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from allocator.errors import InputError
+from calibration.training.fine_tune import Example, TrainSettings, batches, fine_tune, padded
+from calibration.training.labels import LabelledSolution
+from runtime.verifiers.families import HeadedModel
+
+Kind = Literal["prm", "orm"]
+
+LEAST_LOGPROB = -8.0  # below, one surprise is as good as another
+
+# Output projections of a decoder layer's two halves, in Llama, Qwen, Mistral and Gemma alike.
+RESIDUAL_OUTPUTS = ("self_attn.o_proj.weight", "mlp.down_proj.weight")
+
+
+def train_verifier(
+    kind: Kind,
+    base: Path,
+    out: Path,
+    solutions: Sequence[LabelledSolution],
+    settings: TrainSettings,
+    log: Callable[[str], None] = print,
+    context: int | None = None,
+) -> None:
+    """Fine-tune `base` into a verifier and save the best epoch to `out`.
+
+    The loss is binary cross-entropy with the labels. A PRM, a token classifier, learns from every
+    token of a step, not from the step's end alone: the label of the end is a fair sample of the
+    reward-to-go from each of its tokens, and the model learns sooner *where* a step goes wrong.
+    An ORM, a sequence classifier, learns from the last token of the solution alone.
+
+    Args:
+        kind: ``prm`` or ``orm``.
+        base: the language model's folder.
+        out: folder for the verifier, in ordinary Hugging Face format.
+        solutions: labelled solutions; every tenth prompt is held out for early stopping.
+        settings: the fine-tuning.
+        log: called with a line an epoch: losses, and how well the last score tells the right
+            from the wrong solutions of a prompt.
+        context: the longest text in tokens, where the base's own limit is too short for chains.
+
+    Raises:
+        InputError: too few prompts to hold any out, or extra layers for an architecture that is
+            not built of Llama-like layers.
+    """
+    from transformers import AutoTokenizer
+
+    torch.manual_seed(settings.seed)
+    AutoTokenizer.from_pretrained(base).save_pretrained(out)
+    model = grown(kind, base, settings, context)
+    example = prm_example if kind == "prm" else orm_example
+    network = HeadedModel(model.model, _Heads(model.score, model.config.hidden_size))
+    fine_tune(
+        model,
+        network,
+        [example(s) for s in solutions],
+        VerifierLoss(base, settings.surprise),
+        settings,
+        out,
+        log,
+        within_prompts,
+    )
+
+
+def grown(kind: Kind, base: Path, settings: TrainSettings, context: int | None = None) -> Any:
+    """The language model as a classifier, `extra_layers` deeper.
+
+    The added layers do nothing at first: their outputs start at zero. A small model has formed
+    its own prediction of a token only in its last layer, too late for any layer to compare it
+    with the token that came; with layers on top it can.
+    """
+    from transformers import (
+        AutoConfig,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+    )
+
+    config = AutoConfig.from_pretrained(
+        base, num_labels=1, attention_dropout=settings.dropout, attn_implementation="eager"
+    )
+    depth = config.num_hidden_layers
+    config.num_hidden_layers += settings.extra_layers
+    if getattr(config, "layer_types", None):
+        config.layer_types += config.layer_types[-1:] * settings.extra_layers
+    config.max_position_embeddings = max(config.max_position_embeddings, context or 0)
+    auto = AutoModelForTokenClassification if kind == "prm" else AutoModelForSequenceClassification
+    model = auto.from_pretrained(base, config=config, dtype="float32")
+    added = [
+        f"layers.{depth + i}.{o}" for i in range(settings.extra_layers) for o in RESIDUAL_OUTPUTS
+    ]
+    weights = [w for name, w in model.named_parameters() if name.endswith(tuple(added))]
+    if len(weights) < len(added):
+        raise InputError(
+            "extra_layers",
+            settings.extra_layers,
+            f"{config.model_type} has no Llama-like layers to add; leave it at 0",
+        )
+    for weight in weights:
+        torch.nn.init.zeros_(weight)
+    return model
+
+
+def prm_example(solution: LabelledSolution) -> Example:
+    """Every token of a step bears the step's label; what stood before the rollout bears none."""
+    targets = [float("nan")] * len(solution.token_ids)
+    start = solution.start
+    for end, label in zip(solution.positions, solution.labels, strict=True):
+        targets[start : end + 1] = [label] * (end + 1 - start)
+        start = end + 1
+    return Example(solution.prompt, solution.token_ids, targets)
+
+
+def orm_example(solution: LabelledSolution) -> Example:
+    """The last token bears the whole solution's label."""
+    targets = [float("nan")] * (len(solution.token_ids) - 1)
+    return Example(solution.prompt, solution.token_ids, [*targets, solution.labels[-1]])
+
+
+class VerifierLoss:
+    """Binary cross-entropy on the labels, averaged over the batch's labelled tokens.
+
+    In training there may be a second task: to tell the log-probability that the language model
+    gave each token. It is what a verifier most needs to know of its language model, and labels
+    alone, one noisy bit a rollout, teach a small one to look for it only very slowly.
+
+    Args:
+        base: the language model's folder.
+        surprise: weight of the second task; with 0 there is none.
+    """
+
+    def __init__(self, base: Path, surprise: float) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.surprise = surprise
+        self._language_model: Any = None
+        if surprise:
+            self._language_model = AutoModelForCausalLM.from_pretrained(base, dtype="float32")
+
+    def __call__(self, network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
+        ids, targets = padded(batch, device)
+        labelled = ~targets.isnan()
+        with torch.autocast(device, dtype=torch.bfloat16):
+            outputs = network(ids).float()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            outputs[..., 0][labelled], targets[labelled]
+        )
+        if self._language_model is not None and network.training:
+            told = outputs[:, 1:, 1][labelled[:, 1:]]
+            loss = loss + self.surprise * torch.nn.functional.smooth_l1_loss(
+                told, self._logprobs(ids, device)[labelled[:, 1:]]
+            )
+        return loss
+
+    @torch.no_grad()
+    def _logprobs(self, ids: torch.Tensor, device: str) -> torch.Tensor:
+        """Log-probability of every token but the first, at least LEAST_LOGPROB."""
+        model = self._language_model.to(device)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+        found: torch.Tensor = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
+        return found.clamp(min=LEAST_LOGPROB)
+
+
+class _Heads(torch.nn.Module):
+    """The verifier's head, and beside it the one of the second task, which is not kept."""
+
+    def __init__(self, score: torch.nn.Module, width: int) -> None:
+        super().__init__()
+        self.score, self.surprise = score, torch.nn.Linear(width, 1)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.score(hidden), self.surprise(hidden)], dim=-1)
+
+
+def within_prompts(network: Any, examples: Sequence[Example], device: str) -> str:
+    """AUC of the last score against correctness, within prompts and over all of them.
+
+    Over all solutions, a verifier scores well that only knows hard prompts from easy ones; what a
+    search needs is the AUC within a prompt.
+    """
+    by_prompt: dict[int, tuple[list[float], list[bool]]] = {}
+    for batch in batches(examples, 256, seed=0):
+        ids, targets = padded(batch, device)
+        logits = network(ids)[..., 0].float()
+        for row, example in enumerate(batch):
+            end = len(example.token_ids) - 1
+            scores, correct = by_prompt.setdefault(example.prompt, ([], []))
+            scores.append(float(logits[row, end]))
+            correct.append(float(targets[row, end]) > 0.5)
+    aucs = [
+        roc_auc_score(correct, scores)
+        for scores, correct in by_prompt.values()
+        if 0 < sum(correct) < len(correct)
+    ]
+    scores = [s for prompt in by_prompt.values() for s in prompt[0]]
+    correct = [c for prompt in by_prompt.values() for c in prompt[1]]
+    pooled = roc_auc_score(correct, scores) if len(set(correct)) == 2 else float("nan")
+    within = np.mean(aucs) if aucs else float("nan")
+    return f"AUC within prompts {within:.3f}, over all {pooled:.3f}"

@@ -1,0 +1,116 @@
+"""Training a reviser (section 6.1): correct answers, given chains of incorrect ones."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from rapidfuzz.distance import Levenshtein
+
+from calibration.training.fine_tune import Example, TrainSettings, fine_tune, padded
+from calibration.training.labels import LabelledSolution
+from runtime.reviser import ATTEMPTS_IN_CONTEXT, revision_context
+
+
+class ReviserSettings(BaseModel):
+    """How the chains are made. The paper samples 64 solutions a prompt, at higher temperature."""
+
+    samples: int = Field(default=64, ge=2, description="solutions sampled of each prompt")
+    chains: int = Field(default=16, ge=1, description="chains a prompt at most, each ends correct")
+    context: int = Field(
+        default=8192, ge=16, description="the reviser's context in tokens; the base's if greater"
+    )
+    seed: int = Field(default=0, description="determines all that is drawn")
+
+
+def chains_of(
+    solutions: Sequence[LabelledSolution],
+    again: Sequence[tuple[int, ...]],
+    decode: Callable[[Sequence[int]], str],
+    settings: ReviserSettings,
+) -> list[Example]:
+    """Training examples: a chain of incorrect solutions of a prompt, then a correct one to learn.
+
+    The number of incorrect ones is uniform over 0 to 4, as far as there are any; the last of them
+    is the one closest to the correct solution by character edit distance, the others are random.
+
+    Args:
+        solutions: sampled solutions, their last label 1 where they are correct; those of a prompt
+            stand together.
+        again: what `runtime.reviser.ask_again` gives, for each prompt.
+        decode: token ids as text.
+        settings: how the chains are made.
+    """
+    rng = np.random.default_rng(settings.seed)
+    examples = []
+    for prompt, of_prompt in groupby(solutions, key=lambda s: s.prompt):
+        listed = list(of_prompt)
+        prompt_ids = tuple(listed[0].token_ids[: listed[0].start])
+        right, wrong = (
+            [tuple(s.token_ids[s.start :]) for s in listed if (s.labels[-1] > 0.5) is correct]
+            for correct in (True, False)
+        )
+        texts = [decode(attempt) for attempt in wrong]
+        for index in rng.permutation(len(right))[: settings.chains]:
+            target = right[index]
+            length = min(int(rng.integers(ATTEMPTS_IN_CONTEXT + 1)), len(wrong))
+            chain: list[tuple[int, ...]] = []
+            if length:
+                text = decode(target)
+                closest = int(np.argmin([Levenshtein.distance(text, other) for other in texts]))
+                others = [i for i in rng.permutation(len(wrong)) if i != closest][: length - 1]
+                chain = [wrong[i] for i in [*others, closest]]
+            room = settings.context - len(target)
+            context = revision_context(prompt_ids, again[prompt], chain, room)
+            targets = [float("nan")] * len(context) + [1.0] * len(target)
+            examples.append(Example(prompt, context + target, targets))
+    return examples
+
+
+def train_reviser(
+    base: Path,
+    out: Path,
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    context: int,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Fine-tune `base` on chains and save the last epoch to `out`.
+
+    Training stops `patience` epochs after the validation loss was least, and keeps the last
+    epoch: the paper overfits a little on purpose, for the chains of training are not those that
+    the reviser will see (app. H).
+
+    Args:
+        base: the language model's folder.
+        out: folder for the reviser.
+        examples: what `chains_of` gives.
+        settings: the fine-tuning.
+        context: the reviser's context in tokens, where it is longer than the base's.
+        log: called with a line an epoch.
+
+    Raises:
+        InputError: too few prompts to hold any out.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(settings.seed)
+    AutoTokenizer.from_pretrained(base).save_pretrained(out)
+    config = AutoConfig.from_pretrained(
+        base, attention_dropout=settings.dropout, attn_implementation="eager"
+    )
+    config.max_position_embeddings = max(config.max_position_embeddings, context)
+    model = AutoModelForCausalLM.from_pretrained(base, config=config, dtype="float32")
+    fine_tune(model, model, examples, reviser_loss, settings, out, log, keep_last=True)
+
+
+def reviser_loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
+    """Cross-entropy of the correct solutions' tokens, averaged over them."""
+    ids, targets = padded(batch, device)
+    learnt = ~targets[:, 1:].isnan()
+    with torch.autocast(device, dtype=torch.bfloat16):
+        logits = network(input_ids=ids, use_cache=False).logits[:, :-1]
+    return torch.nn.functional.cross_entropy(logits[learnt].float(), ids[:, 1:][learnt])

@@ -1,0 +1,108 @@
+"""What vLLM's engines here have in common: starting, one request, and stopping."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from allocator.errors import InputError, ModelError
+from runtime.engine import Halt
+from runtime.engines.loading import model_dtype
+
+
+class VLLMCore:
+    """One asynchronous vLLM engine, in a process of its own.
+
+    Open it inside a running event loop, and use it from that loop only.
+
+    Args:
+        field: what the model is, for messages: ``model`` or ``verifier``.
+        model: a Hugging Face model folder.
+        engine_args: further arguments of vLLM's AsyncEngineArgs.
+
+    Attributes:
+        engine: vLLM's AsyncLLM.
+
+    Raises:
+        InputError: vLLM cannot serve the model; the message is vLLM's own.
+    """
+
+    def __init__(self, field: str, model: Path, engine_args: dict[str, Any]) -> None:
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        from vllm.platforms import current_platform
+        from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
+
+        defaults: dict[str, Any] = {
+            "enable_prefix_caching": True,
+            "disable_log_stats": True,
+            "max_num_seqs": 256,
+            "dtype": model_dtype(model),
+        }
+        if current_platform.is_cpu():
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+            # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for
+            # short prompts share no prefix at the default size.
+            # Whole prefills: one split over two steps makes the runner rewind a seeded request's
+            # generator, which CPU generators cannot do (it ends the engine in vLLM 0.32).
+            defaults |= {
+                "enforce_eager": True,
+                "block_size": 32,
+                "enable_chunked_prefill": False,
+            }
+        try:
+            self.engine: Any = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(model=str(model), **(defaults | engine_args))
+            )
+        except (ValueError, RuntimeError) as error:
+            raise InputError(field, str(model), f"vLLM cannot serve it: {error}") from error
+        self._name = f"{field} {model}"
+        self._request_ids = itertools.count()
+
+    async def request(self, token_ids: Sequence[int], params: Any, halt: Halt | None = None) -> Any:
+        """The final output of one request, which is aborted if the halt or a cancellation comes.
+
+        A halted request's output holds what it had sampled: not a token goes uncounted.
+
+        Raises:
+            ModelError: the engine's process has died.
+        """
+        from vllm import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        request_id = str(next(self._request_ids))
+        aborts: list[asyncio.Task[None]] = []
+
+        def abort() -> None:
+            aborts.append(asyncio.create_task(self.engine.abort(request_id)))
+
+        collector = None
+        try:
+            collector = await self.engine.add_request(
+                request_id, TokensPrompt(prompt_token_ids=list(token_ids)), params
+            )
+            with nullcontext() if halt is None else halt.stops(abort):
+                if halt is not None and halt.called:
+                    abort()
+                output = collector.get_nowait() or await collector.get()
+            await asyncio.gather(*aborts)
+            return output
+        except EngineDeadError as error:
+            raise ModelError(
+                self._name, "its vLLM engine has died; see the engine's own log, and start again"
+            ) from error
+        except asyncio.CancelledError:
+            await self.engine.abort(request_id)
+            raise
+        finally:
+            if collector is not None:
+                collector.close()
+
+    def close(self) -> None:
+        """Stop the engine's process."""
+        if self.engine is not None:
+            self.engine.shutdown()
+        # At interpreter exit vLLM's own finaliser would shut down again and fail; let go of it now.
+        self.engine = None

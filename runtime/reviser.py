@@ -1,0 +1,69 @@
+"""Revisions: a model that sees earlier attempts at a prompt and makes another (section 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runtime.engine import Engine
+from runtime.verifier import Verifier
+
+Tokens = tuple[int, ...]
+
+# Attempts in context at most (section 6.2); chains may be longer.
+ATTEMPTS_IN_CONTEXT = 4
+
+
+@dataclass(frozen=True)
+class Reviser:
+    """The model that revises, and the verifier that was trained on its attempts.
+
+    Attributes:
+        engine: shares the language model's tokens. It may be the language model itself, where
+            that can revise when asked again.
+        verifier: scores an attempt with the attempts before it in its context (app. J).
+    """
+
+    engine: Engine
+    verifier: Verifier
+
+
+def ask_again(engine: Engine, prompt: str) -> Tokens:
+    """The tokens that close an attempt and ask the same prompt once more.
+
+    With a chat template, attempts are the assistant's turns of a conversation in which the user
+    asks the same again; without one, the prompt follows after an empty line.
+    """
+    tokenizer = engine.tokenizer
+    if not tokenizer.chat_template:
+        return tuple(tokenizer.encode("\n\n" + prompt, add_special_tokens=False))
+    attempt = "an attempt"
+    turns = [("user", prompt), ("assistant", attempt), ("user", prompt)]
+    text = tokenizer.apply_chat_template(
+        [{"role": role, "content": content} for role, content in turns],
+        add_generation_prompt=True,
+        tokenize=False,
+    )
+    after = text.partition(attempt)[2]
+    return tuple(tokenizer.encode(after, add_special_tokens=False))
+
+
+def revision_context(
+    prompt_ids: Tokens, again: Tokens, attempts: Sequence[Tokens], room: int
+) -> Tokens:
+    """What the next attempt of a chain continues: the prompt and the last attempts at it.
+
+    Args:
+        prompt_ids: the prompt.
+        again: what `ask_again` gives.
+        attempts: the chain so far, in order.
+        room: tokens that the context may take; older attempts are left out to fit it, and it is
+            the prompt alone if none fits.
+    """
+    for first in range(max(0, len(attempts) - ATTEMPTS_IN_CONTEXT), len(attempts) + 1):
+        context = prompt_ids
+        for attempt in attempts[first:]:
+            # An attempt that the model ended bears the mark of its turn's end already.
+            closed = bool(again) and attempt[-1:] == again[:1]
+            context += attempt + (again[1:] if closed else again)
+        if len(context) <= room:
+            break
+    return context

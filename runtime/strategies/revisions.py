@@ -1,0 +1,59 @@
+"""Sequential revisions (section 6.2): chains of attempts, each made in view of those before it.
+
+N attempts are N / length chains of `length`: all parallel at length 1, which is best-of-N, all
+sequential at length N. Selection is hierarchical, see `runtime.selection`.
+"""
+
+from collections.abc import Sequence
+
+from allocator.plan import Plan
+from predictors.sample import Sample
+from runtime.concurrency import together
+from runtime.prompt_run import PromptRun
+from runtime.strategies.beam_search import grow
+
+
+async def revisions(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
+    """All attempts of all chains.
+
+    Args:
+        run: the prompt.
+        plan: n attempts in chains of `length`.
+        pilots: samples already at hand; they are first attempts, and where there are more of them
+            than chains, the others stand beside the chains.
+    """
+
+    async def chain(index: int) -> list[Sample]:
+        known = pilots[index] if index < len(pilots) else None
+        return await revised(run, await run.first_attempt(index, known), plan.length)
+
+    chains = await together(chain(index) for index in range(plan.beams))
+    attempts = [attempt for attempts in chains for attempt in attempts]
+    return [*pilots[plan.beams :], *attempts]
+
+
+async def beam_revisions(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
+    """Beam search whose finished beams are then revised: a family the paper left open.
+
+    Args:
+        run: the prompt.
+        plan: n attempts: n / length beams of width M, each the first attempt of a chain.
+        pilots: samples already at hand; they take no part in the search.
+    """
+    path = ("beam_revisions", plan.beams, plan.beam_width)
+    beams = await grow(run, plan.beams, plan.beam_width, 0, path)
+    run.cost.generations += plan.beams
+
+    async def chain(index: int, beam: Sample) -> list[Sample]:
+        return await revised(run, await run.as_attempt(beam, index), plan.length)
+
+    chains = await together(chain(index, beam) for index, beam in enumerate(run.finish(beams)))
+    return [*pilots, *(attempt for attempts in chains for attempt in attempts)]
+
+
+async def revised(run: PromptRun, first: Sample, length: int) -> list[Sample]:
+    """The chain of `length` attempts that begins with `first`."""
+    attempts = [first]
+    while len(attempts) < length:
+        attempts.append(await run.revise(attempts))
+    return attempts

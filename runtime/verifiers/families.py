@@ -1,0 +1,341 @@
+"""The families of verifiers that people have: how each lays a solution out, and where it is read.
+
+Every one is a causal model over tokens that is read once a step. They differ in the text they were
+trained on, in the head, and in how a probability comes out of the head's logits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import nn
+
+from allocator.errors import InputError
+from runtime.engines.loading import model_config, model_dtype
+from runtime.verifier import Context
+
+FamilyName = Literal[
+    "auto",
+    "token-classification",
+    "sequence-classification",
+    "qwen-prm",
+    "skywork-prm",
+    "math-shepherd",
+    "rlhflow",
+]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A solution as a verifier sees it.
+
+    Attributes:
+        token_ids: the verifier's tokens.
+        reads: index of the token at which each step is read.
+    """
+
+    token_ids: tuple[int, ...]
+    reads: tuple[int, ...]
+
+
+class Family(Protocol):
+    """One convention. `in_vllm` says whether vLLM's pooling runner serves its models."""
+
+    in_vllm: bool
+
+    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+        """Tokens of the solution and where to read them."""
+        ...
+
+    def load(self, folder: Path) -> nn.Module:
+        """The model: token ids of shape (batch, width) -> logits (batch, width, labels)."""
+        ...
+
+    def probability(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits of shape (..., labels) -> probabilities that a step is good, shape (...)."""
+        ...
+
+
+class _SharedTokens:
+    """Verifiers that read the language model's own tokens, at the last token of every step.
+
+    One label is read through a sigmoid; of two, the second one's softmax probability is the score.
+    """
+
+    in_vllm = True
+    auto_class = ""
+
+    def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
+        if tokenizer.get_vocab() != language_model.get_vocab():
+            raise InputError(
+                "verifier",
+                str(folder),
+                "its vocabulary is not the language model's; choose a verifier of the same family",
+            )
+
+    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+        ids, reads = list(context.token_ids), []
+        for step in steps:
+            ids += step
+            reads.append(len(ids) - 1)
+        return Layout(tuple(ids), tuple(reads))
+
+    def load(self, folder: Path) -> nn.Module:
+        import transformers
+
+        model = _from_pretrained(getattr(transformers, self.auto_class), folder)
+        if model.config.num_labels > 2:
+            raise InputError(
+                "verifier",
+                str(folder),
+                f"it has {model.config.num_labels} labels; a verifier has one or two",
+            )
+        return HeadedModel(model.model, model.score)
+
+    def probability(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits[..., 0].sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)[..., 1]
+
+
+class TokenClassification(_SharedTokens):
+    """PRMs as token classifiers: the testbed's, and those that TRL trains."""
+
+    auto_class = "AutoModelForTokenClassification"
+
+
+class SequenceClassification(_SharedTokens):
+    """ORMs as sequence classifiers: the head, made for the last token, is read at every step."""
+
+    auto_class = "AutoModelForSequenceClassification"
+
+
+class _OwnText:
+    """Verifiers with a tokenizer and a text of their own."""
+
+    in_vllm = False
+
+    def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
+        self.tokenizer, self.language_model = tokenizer, language_model
+
+    def texts(self, steps: Sequence[tuple[int, ...]]) -> list[str]:
+        """The steps as text, without the ends of steps."""
+        texts = self.language_model.batch_decode(
+            [list(step) for step in steps], skip_special_tokens=True
+        )
+        return [text.strip() for text in texts]
+
+    def token(self, text: str) -> int:
+        """The token that a mark ends in."""
+        return int(self.tokenizer.encode(text, add_special_tokens=False)[-1])
+
+    def at_marks(self, text: str, mark: int, steps: int) -> Layout:
+        """A text whose steps are followed by marks, read there."""
+        ids = tuple(self.tokenizer.encode(text))
+        marks = [place for place, token in enumerate(ids) if token == mark]
+        return Layout(ids, tuple(marks[-steps:]))
+
+
+class QwenPRM(_OwnText):
+    """Qwen2.5-Math-PRM: ``<extra_0>`` after every step; two labels, the second is good."""
+
+    in_vllm = True
+    system = "Please reason step by step, and put your final answer within \\boxed{}."
+    mark = "<extra_0>"
+
+    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+        asked = [("system", self.system), ("user", context.prompt)]
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": role, "content": content} for role, content in asked],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        text += "".join(step + self.mark for step in self.texts(steps))
+        return self.at_marks(text, self.token(self.mark), len(steps))
+
+    def load(self, folder: Path) -> nn.Module:
+        from transformers import Qwen2Model
+
+        backbone = _from_pretrained(Qwen2Model, folder)
+        width = backbone.config.hidden_size
+        head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
+        _load_head(head, folder, "score.")
+        return HeadedModel(backbone, head)
+
+    def probability(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.softmax(-1)[..., 1]
+
+
+class SkyworkPRM(_OwnText):
+    """Skywork o1 Open PRM: a value head on Qwen2, read through a sigmoid at every line's end."""
+
+    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+        start = f"{self.tokenizer.bos_token or ''}{context.prompt}\n"
+        ids, reads = list(self.tokenizer.encode(start, add_special_tokens=False)), []
+        for text in self.texts(steps):
+            ids += [*self.tokenizer.encode(text, add_special_tokens=False), self.token("\n")]
+            reads.append(len(ids) - 1)
+        return Layout(tuple(ids), tuple(reads))
+
+    def load(self, folder: Path) -> nn.Module:
+        from transformers import Qwen2Model
+
+        backbone = _from_pretrained(Qwen2Model, folder)
+        head = nn.Linear(backbone.config.hidden_size, 1)
+        _load_head(head, folder, "v_head.summary.")
+        return HeadedModel(backbone, head)
+
+    def probability(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits[..., 0].sigmoid()
+
+
+class _GoodOrBad(_OwnText):
+    """Language models that answer each step with a good or a bad token."""
+
+    def load(self, folder: Path) -> nn.Module:
+        from transformers import AutoModelForCausalLM
+
+        model = _from_pretrained(AutoModelForCausalLM, folder)
+        return _Columns(model, [self.token("+"), self.token("-")])
+
+    def probability(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.softmax(-1)[..., 0]
+
+
+class MathShepherd(_GoodOrBad):
+    """Math-Shepherd: ``ки`` after every step, where ``+`` competes with ``-``."""
+
+    mark = "ки"
+
+    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+        lines = "\n".join(f"{step} {self.mark}" for step in self.texts(steps))
+        text = f"{context.prompt} {lines}"
+        return self.at_marks(text, self.token(self.mark), len(steps))
+
+
+class RLHFlow(_GoodOrBad):
+    """RLHFlow: every step a turn of the user, answered by ``+`` or ``-``."""
+
+    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+        turns: list[dict[str, str]] = []
+        reads = []
+        for number, text in enumerate(self.texts(steps)):
+            turns.append(
+                {"role": "user", "content": text if number else f"{context.prompt} {text}"}
+            )
+            ids = self.tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, return_dict=False
+            )
+            reads.append(len(ids) - 1)
+            turns.append({"role": "assistant", "content": "+"})
+        return Layout(tuple(ids), tuple(reads))
+
+
+FAMILIES: dict[str, Any] = {
+    "token-classification": TokenClassification,
+    "sequence-classification": SequenceClassification,
+    "qwen-prm": QwenPRM,
+    "skywork-prm": SkyworkPRM,
+    "math-shepherd": MathShepherd,
+    "rlhflow": RLHFlow,
+}
+
+
+def recognise(folder: Path, name: FamilyName = "auto") -> str:
+    """A verifier's family, from its configuration's architecture.
+
+    Raises:
+        InputError: none is known for it, or it is a plain language model, of which only the user
+            can say which convention it was trained in.
+    """
+    if name != "auto":
+        if name not in FAMILIES:
+            raise InputError("verifier family", name, f"choose one of {', '.join(FAMILIES)}")
+        return name
+    (architecture, *_) = model_config(folder).get("architectures") or [""]
+    if architecture == "Qwen2ForProcessRewardModel":
+        return "qwen-prm"
+    if architecture == "Qwen2ForPrmModel":
+        return "skywork-prm"
+    for ending, family in (
+        ("ForTokenClassification", "token-classification"),
+        ("ForSequenceClassification", "sequence-classification"),
+    ):
+        if architecture.endswith(ending):
+            return family
+    if architecture.endswith("ForCausalLM"):
+        raise InputError(
+            "verifier",
+            str(folder),
+            "it is a language model; if it is a PRM that answers + or -, name its family: "
+            "math-shepherd or rlhflow",
+        )
+    raise InputError(
+        "verifier",
+        str(folder),
+        f"unknown architecture {architecture!r}; known families: {', '.join(FAMILIES)}",
+    )
+
+
+class HeadedModel(nn.Module):
+    """A backbone and a head that is read at every token: ids (batch, width) -> logits."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        hidden = self.backbone(input_ids=input_ids, use_cache=False).last_hidden_state
+        logits: torch.Tensor = self.head(hidden)
+        return logits
+
+
+class _Columns(nn.Module):
+    """A language model of which only some tokens' logits are wanted."""
+
+    def __init__(self, model: nn.Module, tokens: list[int]) -> None:
+        super().__init__()
+        self.model, self.tokens = model, tokens
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(input_ids=input_ids, use_cache=False).logits
+        return logits[..., self.tokens]
+
+
+def _from_pretrained(kind: Any, folder: Path) -> Any:
+    try:
+        model, loaded = kind.from_pretrained(
+            folder, dtype=model_dtype(folder), output_loading_info=True
+        )
+    except (ValueError, OSError) as error:
+        raise InputError(
+            "verifier", str(folder), f"transformers cannot load it: {error}"
+        ) from error
+    if loaded["missing_keys"]:
+        raise InputError(
+            "verifier",
+            str(folder),
+            f"it has no weights for {sorted(loaded['missing_keys'])}; give a trained verifier",
+        )
+    return model
+
+
+def _load_head(head: nn.Module, folder: Path, prefix: str) -> None:
+    """Fill a head from the folder's safetensors files."""
+    from safetensors import safe_open
+
+    found = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
+                if key.startswith(prefix):
+                    found[key.removeprefix(prefix)] = file.get_tensor(key)
+    wanted = head.state_dict()
+    if found.keys() != wanted.keys():
+        raise InputError(
+            "verifier",
+            str(folder),
+            f"its safetensors files hold no {prefix}* weights as the family has them",
+        )
+    head.load_state_dict(found)
+    head.to(next(iter(found.values())).dtype if torch.cuda.is_available() else torch.float32)

@@ -1,0 +1,62 @@
+"""Verifiers through vLLM's pooling runner, whose prefix cache makes a growing solution cheap."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from runtime.engines.vllm_core import VLLMCore
+from runtime.verifiers.families import Family
+
+
+class VLLMBackend:
+    """Runs a family's model in a vLLM engine of its own.
+
+    vLLM's per-token pooling leaves the prefix cache unread (its `skip_reading_prefix_cache`),
+    because cached tokens have no output. Here it is read all the same: the places that fall in
+    the cached part have been scored before, as a rule, and are remembered; where one has been
+    forgotten the whole text is run over once more.
+
+    Args:
+        folder: the model.
+        family: how it is read; its `in_vllm` must hold.
+
+    Raises:
+        InputError: vLLM cannot serve the model; the message is vLLM's own.
+    """
+
+    def __init__(self, folder: Path, family: Family) -> None:
+        self._family = family
+        memory = float(os.environ.get("TTC_VERIFIER_GPU_MEMORY_UTILIZATION", "0.2"))
+        self._core = VLLMCore(
+            "verifier", folder, {"runner": "pooling", "gpu_memory_utilization": memory}
+        )
+
+    async def read(
+        self, token_ids: tuple[int, ...], reads: tuple[int, ...]
+    ) -> tuple[tuple[float, ...], int]:
+        """Probabilities at the places, and the tokens run over."""
+        logits, run_over = await self._logits(token_ids, skip_cache=False), 0
+        run_over += len(logits)
+        first = len(token_ids) - len(logits)
+        if reads[0] < first:
+            logits = await self._logits(token_ids, skip_cache=True)
+            run_over += len(logits)
+            first = 0
+        scores = self._family.probability(logits[[place - first for place in reads]])
+        return tuple(scores.tolist()), run_over
+
+    async def _logits(self, token_ids: tuple[int, ...], skip_cache: bool) -> torch.Tensor:
+        """Logits of the tokens that were run over, the last ones; shape (tokens, labels)."""
+        from vllm import PoolingParams
+
+        params = PoolingParams(
+            task="token_classify", use_activation=False, skip_reading_prefix_cache=skip_cache
+        )
+        output = await self._core.request(token_ids, params)
+        logits: torch.Tensor = output.outputs.data.float()
+        return logits
+
+    def close(self) -> None:
+        """Stop the engine's process."""
+        self._core.close()

@@ -1,0 +1,56 @@
+"""Choosing and opening a verifier."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoTokenizer
+
+from allocator.errors import InputError
+from runtime.verifiers.families import FAMILIES, FamilyName, recognise
+from runtime.verifiers.in_transformers import TransformersBackend
+from runtime.verifiers.model_verifier import Backend, ModelVerifier
+
+VerifierEngine = Literal["auto", "vllm", "transformers"]
+
+
+def open_verifier(
+    folder: Path,
+    language_model: Any,
+    family: FamilyName = "auto",
+    engine: VerifierEngine = "auto",
+) -> ModelVerifier:
+    """A verifier.
+
+    Args:
+        folder: a Hugging Face model folder.
+        language_model: the language model's tokenizer.
+        family: its convention; ``auto`` recognises it from its configuration.
+        engine: what runs it. ``auto`` takes vLLM on a GPU, if it is installed and serves the
+            family; on CPU two engines would fight for the cores.
+
+    Raises:
+        InputError: an unknown family, a model that cannot be loaded, or vLLM asked for by name
+            where it is missing or does not serve the family.
+    """
+    name = recognise(folder, family)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (ValueError, OSError) as error:
+        raise InputError("verifier", str(folder), f"it has no tokenizer: {error}") from error
+    made = FAMILIES[name](tokenizer, language_model, folder)
+    installed = importlib.util.find_spec("vllm") is not None
+    if engine == "vllm" and not (installed and made.in_vllm):
+        why = f"vLLM does not serve {name}" if installed else "vLLM is not installed"
+        raise InputError("verifier engine", engine, f"{why}; leave it at auto")
+    backend: Backend
+    if engine == "vllm" or (
+        engine == "auto" and installed and made.in_vllm and torch.cuda.is_available()
+    ):
+        from runtime.verifiers.in_vllm import VLLMBackend
+
+        backend = VLLMBackend(folder, made)
+    else:
+        backend = TransformersBackend(folder, made)
+    return ModelVerifier(made, backend)
