@@ -1,5 +1,6 @@
 """A plan: which search to run on one prompt, and what it costs (the paper's theta, section 3)."""
 
+from collections.abc import Sequence
 from math import isqrt
 from typing import Literal, get_args
 
@@ -19,6 +20,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "beam_revisions": ("beam_width", "length"),
 }
 DEFAULTS = {"beam_width": 1, "lookahead": 0, "length": 1}
+
+# What a grid holds if nothing else is asked for: the paper's search against a PRM.
+CONSIDERED: tuple[Strategy, ...] = ("best_of_n", "beam_search")
 
 # The paper's other beam width beside sqrt(N).
 FIXED_BEAM_WIDTH = 4
@@ -131,9 +135,7 @@ def parse_plan(text: str) -> Plan:
         raise InputError("plan", text, error.errors()[0]["msg"]) from None
 
 
-def plan_grid(
-    budget: int, pilots: int, strategies: tuple[Strategy, ...] = ("best_of_n", "beam_search")
-) -> list[Plan]:
+def plan_grid(budget: int, pilots: int, strategies: Sequence[Strategy] = CONSIDERED) -> list[Plan]:
     """Every plan considered for one prompt at one budget, cheapest first.
 
     For each power of two within the budget, and the budget itself, as the total to spend:

@@ -4,8 +4,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 from allocator.errors import InputError
+from allocator.plan import CONSIDERED, Strategy
 from calibration.collect import PromptRecord, collect
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
@@ -27,6 +29,7 @@ async def calibrate(
     n_bins: int,
     seed: int,
     engine: EngineName = "auto",
+    strategies: Sequence[Strategy] = CONSIDERED,
     done: Callable[[PromptRecord], None] = lambda _: None,
 ) -> Calibration:
     """Sample the prompts, fit tables and predictor, and write the artifact folder whole.
@@ -40,6 +43,7 @@ async def calibrate(
         n_bins: difficulty bins.
         seed: seed of all sampling.
         engine: which engine samples.
+        strategies: strategies to choose among.
         done: called with each prompt's record.
 
     Raises:
@@ -53,6 +57,12 @@ async def calibrate(
         raise InputError(
             "pilots", pilots, f"choose from 1 to {max(budgets) - 1}, below the top budget"
         )
+    unknown = [name for name in strategies if name not in get_args(Strategy)]
+    if unknown:
+        raise InputError("strategies", unknown, f"choose from {', '.join(get_args(Strategy))}")
+    revising = [name for name in strategies if name in ("revisions", "beam_revisions")]
+    if revising and settings.reviser is None:
+        raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
     if n_bins < 1:
         raise InputError("bins", n_bins, "give at least 1")
     if len(prompts) < LEAST_PROMPTS:
@@ -60,7 +70,7 @@ async def calibrate(
     here = Path()
     fingerprint = settings.fingerprint(here)
     async with open_decoder(settings, here, engine) as decoder:
-        searches = searches_needed(budgets, pilots)
+        searches = searches_needed(budgets, pilots, strategies)
         # Half of the samples are replayed, half measure difficulty.
         window = max(budgets)
         records = await collect(decoder, prompts, 2 * window, lambda *_: searches, seed, done)
@@ -72,7 +82,7 @@ async def calibrate(
             f"reads it? (first prompt: expected {records[0].gold!r}, sampled "
             f"{records[0].independent.samples[0].answer!r})",
         )
-    calibration = fit(Replay(records, window), budgets, pilots, n_bins, fingerprint)
+    calibration = fit(Replay(records, window), budgets, pilots, n_bins, fingerprint, strategies)
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:

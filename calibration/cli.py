@@ -4,24 +4,25 @@ import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.table import Table
 
 from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
-from allocator.plan import parse_plan
+from allocator.plan import CONSIDERED, Strategy, parse_plan
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
-from calibration.options import settings_options
+from calibration.options import AnswersOption, EngineOption, settings_options
 from calibration.prompts import read_graded_prompts, read_prompts
 from calibration.train_cli import train_app
 from predictors.features import pilot_features
 from runtime.artifact import Artifact, Settings, open_decoder
 from runtime.engine import SamplingSettings
-from runtime.engines.loading import EngineName
 from runtime.solve import Failure, Result, Solver
+from runtime.verifier import Aggregation
+from runtime.verifiers.families import FamilyName
 
 app = typer.Typer(
     help="Think as long as a prompt deserves: test-time compute allocation.",
@@ -31,7 +32,6 @@ app = typer.Typer(
 app.add_typer(train_app, name="train")
 
 ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
-EngineOption = Annotated[EngineName, typer.Option(help="auto takes vLLM where it is installed")]
 SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
 BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
 
@@ -44,12 +44,23 @@ def calibrate(
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
     model: Annotated[str, typer.Option(help="language model: folder or hub name")],
     verifier: Annotated[str, typer.Option(help="PRM: folder or hub name")],
-    answers: Annotated[
-        str, typer.Option(help="'math', or 'pattern:' and a regular expression")
-    ] = "math",
+    answers: AnswersOption = "math",
     budgets: Annotated[str, typer.Option(help="generations, comma-separated")] = "1,2,4,8,16,32,64",
     pilots: Annotated[int, typer.Option(help="pilot samples a prompt")] = 4,
     bins: Annotated[int, typer.Option(help="difficulty bins")] = 5,
+    strategies: Annotated[
+        str, typer.Option(help="strategies to choose among, comma-separated")
+    ] = ",".join(CONSIDERED),
+    reviser: Annotated[str | None, typer.Option(help="reviser: folder or hub name")] = None,
+    reviser_verifier: Annotated[
+        str | None, typer.Option(help="verifier of its attempts; else the PRM")
+    ] = None,
+    verifier_family: Annotated[
+        FamilyName, typer.Option(help="the verifier's convention; auto recognises most")
+    ] = "auto",
+    aggregation: Annotated[
+        Aggregation, typer.Option(help="how step scores become a solution's score")
+    ] = "last",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     *,
@@ -57,7 +68,16 @@ def calibrate(
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
     graded = read_graded_prompts(prompts)
-    settings = Settings(model=model, verifier=verifier, answers=answers, sampling=sampling)
+    settings = Settings(
+        model=model,
+        verifier=verifier,
+        verifier_family=verifier_family,
+        reviser=reviser,
+        reviser_verifier=reviser_verifier,
+        answers=answers,
+        aggregation=aggregation,
+        sampling=sampling,
+    )
     with progress("Sampling prompts", len(graded)) as done:
         calibration = asyncio.run(
             run_calibration(
@@ -69,6 +89,7 @@ def calibrate(
                 n_bins=bins,
                 seed=seed,
                 engine=engine,
+                strategies=cast("list[Strategy]", strategies.split(",")),
                 done=done,
             )
         )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from allocator.bins import DifficultyBins
-from allocator.plan import Plan, plan_grid
+from allocator.plan import Plan, Strategy, plan_grid
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from calibration.crossval import (
     cheapest_not_clearly_worse,
@@ -39,14 +39,16 @@ class Calibration:
     rank_correlation: float
 
 
-def searches_needed(budgets: Sequence[int], pilots: int) -> list[Plan]:
+def searches_needed(
+    budgets: Sequence[int], pilots: int, strategies: Sequence[Strategy]
+) -> list[Plan]:
     """Every search that fitting these budgets will ask for, each once."""
     return searches_among(
         plan
         for budget in budgets
         for paid in (0, pilots)
         if paid < budget
-        for plan in plan_grid(budget, paid)
+        for plan in plan_grid(budget, paid, strategies)
     )
 
 
@@ -57,7 +59,12 @@ def searches_among(plans: Iterable[Plan]) -> list[Plan]:
 
 
 def fit(
-    replay: Replay, budgets: Sequence[int], pilots: int, n_bins: int, fingerprint: Fingerprint
+    replay: Replay,
+    budgets: Sequence[int],
+    pilots: int,
+    n_bins: int,
+    fingerprint: Fingerprint,
+    strategies: Sequence[Strategy],
 ) -> Calibration:
     """Fit predictor, bins and tables.
 
@@ -70,6 +77,7 @@ def fit(
         pilots: pilot samples a prompt.
         n_bins: difficulty bins.
         fingerprint: what the records were sampled with.
+        strategies: strategies to choose among; their searches have been collected.
     """
     count, replicates = len(replay.records), replay.replicates
     prompts = np.repeat(np.arange(count), replicates)
@@ -77,17 +85,22 @@ def fit(
     oracle = np.repeat(replay.pass_at_1, replicates)
     predicted = out_of_fold_predictions(features, oracle, prompts)
 
+    def grid(budget: int, paid: int) -> list[Plan]:
+        return plan_grid(budget, paid, strategies)
+
     table_rows, oracle_rows = [], []
     for budget in sorted(set(budgets)):
-        rows = [_row(replay, budget, 0, np.zeros(len(prompts)), prompts, 1)]
+        rows = [_row(replay, grid(budget, 0), budget, 0, np.zeros(len(prompts)), prompts, 1)]
         if budget > pilots:
-            rows.append(_row(replay, budget, pilots, predicted, prompts, n_bins))
+            rows.append(
+                _row(replay, grid(budget, pilots), budget, pilots, predicted, prompts, n_bins)
+            )
         # This one choice of two is made on the held-out figures that the row then reports.
         chosen = cheapest_not_clearly_worse(
             np.array([row.correct for row in rows]), [row.costs.mean() for row in rows], prompts
         )
         table_rows.append(rows[chosen].row)
-        oracle_rows.append(_row(replay, budget, 0, oracle, prompts, n_bins).row)
+        oracle_rows.append(_row(replay, grid(budget, 0), budget, 0, oracle, prompts, n_bins).row)
     return Calibration(
         _table("predicted", table_rows, fingerprint),
         _table("oracle", oracle_rows, fingerprint),
@@ -113,13 +126,13 @@ def _table(
 
 def _row(
     replay: Replay,
+    plans: list[Plan],
     budget: int,
     pilots: int,
     difficulty: NDArray[np.float64],
     prompts: NDArray[np.int64],
     n_bins: int,
 ) -> _FittedRow:
-    plans = plan_grid(budget, pilots)
     outcomes = [replay.outcome(plan, pilots) for plan in plans]
     correct = np.array([outcome.correct.ravel() for outcome in outcomes])
     tokens = np.array([outcome.tokens.ravel() for outcome in outcomes])

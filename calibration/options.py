@@ -1,4 +1,4 @@
-"""Command-line options from settings models: a field, its default and its help stand once."""
+"""Options that commands share, and options from settings models: each stands once."""
 
 import inspect
 from collections.abc import Callable
@@ -9,6 +9,13 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from allocator.errors import InputError
+from runtime.engines.loading import EngineName
+
+AnswersOption = Annotated[str, typer.Option(help="'math', or 'pattern:' and a regular expression")]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(help="auto, vllm, transformers, or URLs of vllm servers, comma-separated"),
+]
 
 
 def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:

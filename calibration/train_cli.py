@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from calibration.console import console, reports_errors
-from calibration.options import settings_options
+from calibration.options import AnswersOption, EngineOption, settings_options
 from calibration.prompts import read_graded_prompts
 from calibration.training.attempts import ChainSettings
 from calibration.training.fine_tune import TrainSettings
@@ -21,7 +21,7 @@ from calibration.training.recipes import (
 )
 from calibration.training.reviser import ReviserSettings
 from runtime.engine import SamplingSettings
-from runtime.engines.loading import EngineName, resolve_model
+from runtime.engines.loading import resolve_model
 
 train_app = typer.Typer(
     help="Train a verifier or a reviser on a language model's own samples. "
@@ -32,8 +32,6 @@ train_app = typer.Typer(
 PromptsArgument = Annotated[Path, typer.Argument(help="JSON lines with 'prompt' and 'answer'")]
 OutOption = Annotated[Path, typer.Option(help="folder for the trained model")]
 ModelOption = Annotated[str, typer.Option(help="language model: folder or hub name")]
-AnswersOption = Annotated[str, typer.Option(help="'math', or 'pattern:' and a regular expression")]
-EngineOption = Annotated[EngineName, typer.Option(help="auto takes vLLM where it is installed")]
 
 
 @train_app.command()

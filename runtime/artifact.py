@@ -134,7 +134,9 @@ async def open_decoder(
         if "reviser" in folders:
             same = folders["reviser"] == folders["model"]
             reviser = Reviser(
-                opened if same else stack.enter_context(open_engine(folders["reviser"], engine)),
+                opened
+                if same
+                else stack.enter_context(open_engine(folders["reviser"], engine, settings.reviser)),
                 verifier_at(folders["reviser_verifier"])
                 if "reviser_verifier" in folders
                 else verifier,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
+from benchmarks.throughput.server import vllm_serve
 from predictors.sample import Sample
 from runtime.artifact import open_decoder
 from runtime.engines.transformers import TransformersEngine
@@ -68,6 +69,13 @@ def transformers_verifier(tokenizer: Any) -> Iterator[ModelVerifier]:
     verifier = open_verifier(PRM, tokenizer, engine="transformers")
     yield verifier
     verifier.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The testbed's base model behind a real `vllm serve` on loopback, started once; its URL."""
+    with vllm_serve(BASE) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

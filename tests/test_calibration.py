@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
-from allocator.plan import Plan
+from allocator.plan import CONSIDERED, Plan
 from allocator.table import Fingerprint
 from benchmarks.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.collect import PromptRecord, Run
@@ -132,14 +132,21 @@ def test_a_search_that_was_not_collected_is_named() -> None:
 
 def test_fitting_gives_each_bin_what_it_needs() -> None:
     # Easy prompts are right at once; hard ones only by beam search.
-    searches = searches_needed([1, 8], pilots=2)
+    searches = searches_needed([1, 8], 2, CONSIDERED)
     rng = np.random.default_rng(0)
     records = []
     for i in range(80):
         hard = i % 2 == 1
         right = [bool(rng.random() < (0.03 if hard else 0.97)) for _ in range(16)]
         records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
-    made = fit(Replay(records, 8), [1, 8], pilots=2, n_bins=2, fingerprint=FINGERPRINT)
+    made = fit(
+        Replay(records, 8),
+        [1, 8],
+        pilots=2,
+        n_bins=2,
+        fingerprint=FINGERPRINT,
+        strategies=CONSIDERED,
+    )
     easy, hard_cell = made.table.row(8).cells
     assert made.table.row(8).pilots == 2
     assert easy.generations < hard_cell.generations

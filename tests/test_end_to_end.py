@@ -1,5 +1,6 @@
 """The whole path through real models: policy, both engines, calibration and the command line."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,18 +13,21 @@ import pytest
 from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
-from allocator.plan import Plan
-from benchmarks.testbed.paths import ARTIFACT
+from allocator.errors import ModelError
+from allocator.plan import Plan, parse_plan
+from benchmarks.testbed.paths import ARTIFACT, REVISER, REVISER_ORM, SETTINGS
 from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.cli import app
 from predictors.features import pilot_features
-from runtime.artifact import Artifact
+from predictors.sample import Sample
+from runtime.artifact import Artifact, open_decoder
 from runtime.concurrency import bounded
-from runtime.engine import encode_prompt
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.prompt_run import Cost, Decoder, PromptRun
 from runtime.selection import select
-from runtime.solve import Solver
+from runtime.solve import Failure, Result, Solver
 from runtime.strategies import STRATEGIES
+from runtime.verifier import Context, Verdict
+from tests.fakes import SumVerifier, coin_run
 
 PROBLEMS = distinct_problems("test", 60, seed=21)
 
@@ -39,7 +43,7 @@ async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
     async def one(problem: Problem) -> float:
         right = []
         for seed in seeds:
-            run = PromptRun(decoder, encode_prompt(decoder.engine, problem.text), seed)
+            run = PromptRun(decoder, problem.text, seed)
             samples = run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
             right.append(select(samples).answer == problem.answer)
         return float(np.mean(right))
@@ -53,6 +57,8 @@ async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
         Plan(strategy="best_of_n", n=1),
         Plan(strategy="best_of_n", n=4),
         Plan(strategy="beam_search", n=4, beam_width=2),
+        Plan(strategy="beam_search", n=4, beam_width=2, lookahead=1),
+        Plan(strategy="dvts", n=4, beam_width=2),
     ],
     ids=str,
 )
@@ -87,7 +93,8 @@ def test_solving_with_vllm_keeps_within_the_budget_and_says_so(
         assert receipt.generations == receipt.plan.cost(row.pilots) <= budget
         assert receipt.plan in [cell.plan for cell in row.cells]
         assert receipt.sampled_tokens > 0
-        assert receipt.verifier_tokens > receipt.sampled_tokens
+        scored = receipt.verifier_tokens + receipt.verifier_cached_tokens
+        assert scored > receipt.sampled_tokens
         assert (receipt.bin is None) == (row.pilots == 0)
     right = np.mean([r.answer == p.answer for r, p in zip(results, PROBLEMS, strict=False)])
     assert right > 0.4
@@ -166,3 +173,36 @@ def test_the_demo_writes_its_figures(tmp_path: Path) -> None:
     assert [p["budget"] for p in predicted["points"]] == [1, 2, 4, 8, 16, 32, 64]
     assert all(p["generations"] <= p["budget"] for p in predicted["points"])
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(tokenizer: Any) -> None:
+    class FailsOnTwo(SumVerifier):
+        async def score(self, context: Context, steps: Any) -> Verdict:
+            if context.prompt == "2":
+                raise ModelError("verifier", "it has failed")
+            return await super().score(context, steps)
+
+    decoder = coin_run(tokenizer, verifier=FailsOnTwo(tokenizer)).decoder
+    plan = Plan(strategy="best_of_n", n=4)
+    results = asyncio.run(solver(decoder, fixed=plan).solve_all(["1", "2", "3"], 4))
+    assert [result.prompt for result in results] == ["1", "2", "3"]
+    assert isinstance(results[1], Failure)
+    assert results[1].error == "verifier: it has failed"
+    assert all(isinstance(results[i], Result) for i in (0, 2))
+
+
+@pytest.mark.parametrize("plan", ["revisions:8:4", "beam_revisions:8:2:4"])
+def test_revisions_run_on_the_testbeds_own_reviser(run: Any, plan: str) -> None:
+    models = {"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
+    settings = SETTINGS.model_copy(update=models)
+
+    async def revise() -> tuple[list[Sample], Cost]:
+        async with open_decoder(settings, Path(), "transformers", "transformers") as decoder:
+            prompt_run = PromptRun(decoder, PROBLEMS[0].text, 1)
+            chosen = parse_plan(plan)
+            return await STRATEGIES[chosen.strategy](prompt_run, chosen, ()), prompt_run.cost
+
+    samples, cost = run(revise())
+    assert len(samples) == cost.generations == 8
+    assert {sample.chain for sample in samples} == {0, 1}
+    assert all(sample.answer is not None for sample in samples if sample.ended)

@@ -6,7 +6,8 @@ from runtime.artifact import Settings
 from runtime.engine import SamplingSettings
 
 ROOT = Path(__file__).parent
-BASE, PRM = ROOT / "models" / "base", ROOT / "models" / "prm"
+BASE, PRM, ORM = ROOT / "models" / "base", ROOT / "models" / "prm", ROOT / "models" / "orm"
+REVISER, REVISER_ORM = ROOT / "models" / "reviser", ROOT / "models" / "reviser_orm"
 ARTIFACT = ROOT / "artifact"
 CALIBRATION_PROMPTS, TEST_PROMPTS = (
     ROOT / "data" / "calibration.jsonl",

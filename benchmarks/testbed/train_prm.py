@@ -5,10 +5,11 @@
 The recipe is ``ttc train prm``, the paper's. Its numbers suit a model of billions; for one of 0.8
 million parameters they differ:
 
-- many prompts with one solution and one rollout a step each, in place of 16 and 16: what a small
-  verifier lacks is lines of arithmetic it has not seen, and sampling costs the same.
-- two layers on top, so that the verifier can compare what the language model would have written
-  with what it wrote.
+- many prompts with two solutions and one rollout a step each, in place of 16 and 16: what a small
+  verifier lacks is lines of arithmetic it has not seen, and sampling costs the same. One of the
+  two is sampled at a higher temperature, for more mistakes to learn from.
+- two layers on top, and the second task of telling how likely the language model found each
+  token: the verifier can then compare what was written with what it would have written.
 - a learning rate thirty times as great, and no dropout, which is slow on CPU.
 """
 
@@ -24,31 +25,32 @@ from calibration.training.labels import LabelSettings
 from calibration.training.recipes import Source, prm_recipe
 
 PROMPT_SEED = 2
+# On CPU the transformers engine samples this size faster than vLLM does.
+SOURCE = Source(
+    model=BASE, answers=SETTINGS.answers, sampling=SETTINGS.sampling, engine="transformers"
+)
+# What all of the testbed's fine-tunings share.
+TRAINING = TrainSettings(learning_rate=1e-3, batch=64, dropout=0, compile=True)
+VERIFIER_TRAINING = TRAINING.model_copy(update={"extra_layers": 2, "surprise": 1.0})
+
+
+def training_prompts(count: int, seed: int) -> list[tuple[str, str]]:
+    """(prompt, right answer) pairs of the training split."""
+    return [(p.text, p.answer) for p in distinct_problems("train", count, seed)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--prompts", type=int, default=30_000)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--prompts", type=int, default=16_000)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=PRM)
     args = parser.parse_args(arguments)
-    # On CPU the transformers engine samples this size faster than vLLM does.
-    source = Source(
-        model=BASE, answers=SETTINGS.answers, sampling=SETTINGS.sampling, engine="transformers"
-    )
-    prompts = [(p.text, p.answer) for p in distinct_problems("train", args.prompts, PROMPT_SEED)]
-    training = TrainSettings(
-        learning_rate=1e-3,
-        batch=64,
-        dropout=0,
-        max_epochs=args.epochs,
-        extra_layers=2,
-        compile=True,
-    )
-    labels = LabelSettings(samples=1, rollouts=1)
-    asyncio.run(prm_recipe(source, prompts, args.out, labels, training))
+    training = VERIFIER_TRAINING.model_copy(update={"max_epochs": args.epochs})
+    labels = LabelSettings(samples=1, explored=1, rollouts=1)
+    prompts = training_prompts(args.prompts, PROMPT_SEED)
+    asyncio.run(prm_recipe(SOURCE, prompts, args.out, labels, training))
 
 
 if __name__ == "__main__":

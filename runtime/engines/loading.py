@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from allocator.errors import InputError
 from runtime.engine import Engine
 
-EngineName = Literal["auto", "vllm", "transformers"]
+# auto, vllm, transformers, or the URLs of vllm servers, comma-separated.
+EngineName = str
 
 # Files beside config.json that decide what a model samples.
 FINGERPRINTED = (
@@ -97,14 +98,36 @@ def model_fingerprint(folder: Path) -> str:
 
 
 @contextmanager
-def open_engine(model: Path, name: EngineName = "auto") -> Iterator[Engine]:
-    """An engine for as long as the block lasts: vLLM where it is installed, else transformers.
+def open_engine(
+    model: Path, name: EngineName = "auto", served: str | None = None
+) -> Iterator[Engine]:
+    """An engine for as long as the block lasts.
 
     Must be opened inside the event loop that will use it.
 
+    Args:
+        model: the language model's folder.
+        name: ``vllm`` or ``transformers``; ``auto`` takes vLLM where it is installed; or the URLs
+            of servers such as `vllm serve`, comma-separated.
+        served: the name the model has among servers that serve several.
+
     Raises:
-        InputError: vLLM was asked for by name and is not installed.
+        InputError: an unknown name, a server that does not answer, or vLLM asked for by name where
+            it is not installed.
     """
+    if name.startswith(("http://", "https://")):
+        from runtime.engines.openai import OpenAIEngine
+
+        remote = OpenAIEngine(name.split(","), model, served)
+        try:
+            yield remote
+        finally:
+            remote.close()
+        return
+    if name not in ("auto", "vllm", "transformers"):
+        raise InputError(
+            "engine", name, "choose auto, vllm or transformers, or give the URL of a vllm server"
+        )
     installed = importlib.util.find_spec("vllm") is not None
     if name == "vllm" and not installed:
         raise InputError("engine", name, "vLLM is not installed; pip install 'ttc-allocator[vllm]'")

@@ -1,0 +1,137 @@
+"""Draw what each strategy does, from real searches of one held-out prompt: docs/strategies.png.
+
+    python -m benchmarks.diagrams
+
+A dot is a partial solution that was sampled, at the number of its steps (for revisions: of its
+attempts); a larger one was sampled several times; its colour is the verifier's score. Lines lead
+from what was continued to what came of it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from allocator.plan import Plan, parse_plan
+from benchmarks.testbed.paths import REVISER, REVISER_ORM, SETTINGS
+from predictors.sample import Sample
+from runtime.artifact import open_decoder
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.strategies import STRATEGIES
+from runtime.verifier import Context, Verdict
+
+PROMPT, SEED = "481*7+36-58*3", 2
+PLANS = (
+    "best_of_n:12",
+    "beam_search:12:3",
+    "beam_search:12:3:1",
+    "dvts:12:3",
+    "revisions:12:4",
+    "beam_revisions:12:2:3",
+)
+OUT = Path("docs") / "strategies.png"
+
+Node = tuple[Any, ...]
+
+
+class Recorder:
+    """A verifier that notes every text it is asked about, with its score."""
+
+    def __init__(self, verifier: Any) -> None:
+        self._verifier = verifier
+        self.seen: list[tuple[tuple[tuple[int, ...], ...], float]] = []
+
+    async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
+        """See `runtime.verifier.Verifier.score`."""
+        verdict: Verdict = await self._verifier.score(context, steps)
+        for end, score in enumerate(verdict.step_scores, start=1):
+            self.seen.append((tuple(steps[:end]), score))
+        return verdict
+
+    def close(self) -> None:
+        """The verifier is closed by whoever opened it."""
+
+
+async def searched(decoder: Decoder, plan: Plan) -> tuple[dict[Node, float], Counter[Node]]:
+    """Scores of all nodes, and how often each was sampled."""
+    recorder = Recorder(decoder.verifier)
+    run = PromptRun(replace(decoder, verifier=recorder), PROMPT, SEED)
+    samples = await STRATEGIES[plan.strategy](run, plan, ())
+    if plan.length > 1:
+        return chains(samples)
+    scores, counts = dict(recorder.seen), Counter(node for node, _ in recorder.seen)
+    return scores, counts
+
+
+def chains(samples: Sequence[Sample]) -> tuple[dict[Node, float], Counter[Node]]:
+    """Revision chains: a node an attempt, under the attempts before it."""
+    scores: dict[Node, float] = {}
+    places: Counter[int | None] = Counter()
+    for sample in samples:
+        places[sample.chain] += 1
+        scores[tuple((sample.chain, i) for i in range(places[sample.chain]))] = sample.score
+    return scores, Counter(scores)
+
+
+def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str) -> Any:
+    """One strategy's tree."""
+    by_depth: dict[int, list[Node]] = {}
+    for node in sorted(scores, key=lambda n: (len(n), n)):
+        by_depth.setdefault(len(node), []).append(node)
+    place = {(): (0.0, 0.5)}
+    for depth, nodes in by_depth.items():
+        for i, node in enumerate(nodes):
+            place[node] = (float(depth), (i + 0.5) / len(nodes))
+    for node in scores:
+        (x0, y0), (x1, y1) = place.get(node[:-1], place[()]), place[node]
+        axes.plot([x0, x1], [y0, y1], color="0.75", linewidth=0.8, zorder=1)
+    nodes = list(scores)
+    dots = axes.scatter(
+        [place[n][0] for n in nodes],
+        [place[n][1] for n in nodes],
+        s=[18 + 14 * min(counts[n] - 1, 8) for n in nodes],
+        c=[scores[n] for n in nodes],
+        cmap="RdYlGn",
+        vmin=0,
+        vmax=1,
+        edgecolors="0.3",
+        linewidths=0.5,
+        zorder=2,
+    )
+    axes.set_title(title, fontsize=10)
+    axes.set_yticks([])
+    axes.set_xticks(sorted(by_depth))
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    return dots
+
+
+async def run() -> None:
+    models = {"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
+    settings = SETTINGS.model_copy(update=models)
+    figure, grid = plt.subplots(2, 3, figsize=(11, 6.2), constrained_layout=True)
+    async with open_decoder(settings, Path(), "transformers", "transformers") as decoder:
+        for axes, text in zip(grid.flat, PLANS, strict=True):
+            plan = parse_plan(text)
+            scores, counts = await searched(decoder, plan)
+            dots = draw(axes, scores, counts, str(plan))
+            axes.set_xlabel("attempts" if plan.length > 1 else "steps", fontsize=9)
+    figure.colorbar(dots, ax=grid, label="verifier's score", shrink=0.6)
+    figure.suptitle(f"One prompt, {PROMPT}, searched in six ways with 12 generations", fontsize=11)
+    figure.savefig(OUT, dpi=130)
+
+
+def main() -> None:
+    asyncio.run(run())
+    print(f"Wrote {OUT}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Train the testbed's reviser, its own ORM that sees the chain, and the ORM of single solutions.
+
+    python -m benchmarks.testbed.train_reviser
+
+The recipes are ``ttc train reviser``, ``ttc train reviser-orm`` and ``ttc train orm``; the numbers
+are cut to a model of 0.8 million parameters, as in `benchmarks.testbed.train_prm`.
+"""
+
+import asyncio
+
+from benchmarks.testbed.paths import ORM, REVISER, REVISER_ORM
+from benchmarks.testbed.train_prm import SOURCE, TRAINING, VERIFIER_TRAINING, training_prompts
+from calibration.training.attempts import ChainSettings
+from calibration.training.labels import SampleSettings
+from calibration.training.recipes import orm_recipe, reviser_orm_recipe, reviser_recipe
+from calibration.training.reviser import ReviserSettings
+
+REVISER_SEED, CHAIN_SEED, ORM_SEED = 11, 12, 13
+# Four attempts, their prompts, and room for the next one.
+CONTEXT = 768
+# The paper samples what the reviser learns from at a higher temperature than solutions.
+HOT = SOURCE.model_copy(
+    update={"sampling": SOURCE.sampling.model_copy(update={"temperature": 1.2})}
+)
+
+
+async def run() -> None:
+    wrong, right = await reviser_recipe(
+        HOT,
+        training_prompts(6000, REVISER_SEED),
+        REVISER,
+        ReviserSettings(samples=8, chains=6, context=CONTEXT),
+        TRAINING.model_copy(update={"max_epochs": 3}),
+    )
+    print(f"A revision turns {wrong:.1%} of correct attempts wrong, {right:.1%} of wrong correct.")
+    await reviser_orm_recipe(
+        SOURCE,
+        REVISER,
+        training_prompts(3000, CHAIN_SEED),
+        REVISER_ORM,
+        ChainSettings(chains=2, length=5),
+        VERIFIER_TRAINING.model_copy(update={"max_epochs": 3}),
+    )
+    await orm_recipe(
+        SOURCE,
+        training_prompts(20_000, ORM_SEED),
+        ORM,
+        SampleSettings(samples=2),
+        VERIFIER_TRAINING.model_copy(update={"max_epochs": 4}),
+    )
+
+
+def main() -> None:
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""How fast search runs here, side by side with others in one run.
+
+    python -m benchmarks.throughput
+
+About ten minutes on 2 cores. All contenders use the testbed's models and vLLM, the same prompts
+and the same numbers of generations; they take turns, and every ratio is of neighbouring turns.
+Writes out/throughput.json.
+"""
+
+import argparse
+import asyncio
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.curves import interval
+from benchmarks.targets import (
+    Interval,
+    Target,
+    at_least,
+    at_most,
+    reported,
+    show_targets,
+    write_result,
+)
+from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
+from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
+from benchmarks.throughput.policy import policy_time
+from benchmarks.throughput.server import vllm_serve
+from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES, Work, held_out_prompts
+from calibration.console import console, progress
+from runtime.artifact import Artifact, open_decoder
+from runtime.verifiers.families import FAMILIES, recognise
+from runtime.verifiers.in_transformers import TransformersBackend
+from runtime.verifiers.model_verifier import ModelVerifier
+
+Turns = Mapping[str, Sequence[Work]]
+
+BEST_OF_N, PLAIN = "best-of-N, sampling only", "LLM.generate"
+SCORED, BEAM = "best-of-N, scored", "beam search"
+LOCKSTEP, ITS_HUB, SERVED = "lockstep beam search", "its_hub beam search", "its_hub, vllm serve"
+
+
+async def run(turns: int) -> dict[str, list[Work]]:
+    """Every contender's turns, after one that does not count."""
+    from vllm import LLM
+
+    prompts = held_out_prompts()
+    with ExitStack() as stack:
+        url = stack.enter_context(vllm_serve(BASE))
+        async with open_decoder(SETTINGS, Path(), "vllm", "transformers") as decoder:
+            llm = LLM(
+                str(BASE),
+                dtype="float32",
+                enforce_eager=True,
+                block_size=32,
+                max_num_seqs=256,
+                enable_chunked_prefill=False,
+                enable_prefix_caching=True,
+            )
+            family = FAMILIES[recognise(PRM)](
+                decoder.engine.tokenizer, decoder.engine.tokenizer, PRM
+            )
+            backend = TransformersBackend(PRM, family)
+            stack.callback(backend.close)
+
+            def fresh() -> ModelVerifier:
+                """A verifier that remembers nothing of earlier turns."""
+                return ModelVerifier(family, backend)
+
+            found: dict[str, list[Work]] = {}
+            with progress("Turns", turns + 1) as done:
+                for turn in range(turns + 1):
+                    contenders: dict[str, Contender] = {
+                        PLAIN: plain_vllm(llm, decoder, prompts, SAMPLES),
+                        BEST_OF_N: ours(decoder, prompts, SAMPLES, None),
+                        SCORED: ours(decoder, prompts, SAMPLES, fresh()),
+                        BEAM: ours(decoder, prompts, BEAMS, fresh()),
+                        LOCKSTEP: lockstep(decoder, prompts, BEAMS, backend),
+                        ITS_HUB: its_hub(decoder, prompts, BEAMS, backend, None),
+                        SERVED: its_hub(decoder, prompts, BEAMS, backend, url),
+                    }
+                    for name, contender in contenders.items():
+                        work = await contender(turn)
+                        if turn:
+                            found.setdefault(name, []).append(work)
+                    done(None)
+    return found
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> Interval:
+    """Mean ratio of neighbouring turns, with its 95% bootstrap interval over turns."""
+    ratios = np.array(over) / np.array(under)
+    draws = np.random.default_rng(0).integers(len(ratios), size=(2000, len(ratios)))
+    return interval(np.array([ratios.mean(), *ratios[draws].mean(axis=1)]))
+
+
+def accuracy_difference(ours_: Sequence[Work], theirs: Sequence[Work]) -> Interval:
+    """Mean accuracy of ours less theirs, with its 95% bootstrap interval over prompts."""
+    a, b = (
+        np.array([work.correct for work in side], dtype=float).mean(0) for side in (ours_, theirs)
+    )
+    draws = np.random.default_rng(0).integers(PROMPTS, size=(2000, PROMPTS))
+    difference = a - b
+    return interval(np.array([difference.mean(), *difference[draws].mean(axis=1)]))
+
+
+def targets_of(turns: Turns, policy: Interval) -> list[Target]:
+    """The figures that the issue names."""
+    seconds = {name: [work.seconds for work in done] for name, done in turns.items()}
+    rates = {
+        name: [work.sampled_tokens / work.seconds for work in done] for name, done in turns.items()
+    }
+    beams = turns[BEAM]
+    cached = [work.cached_tokens / work.prompt_tokens for work in beams]
+    return [
+        at_least(
+            "best-of-N: tokens a second over LLM.generate",
+            ratio(rates[BEST_OF_N], rates[PLAIN]),
+            0.9,
+        ),
+        *(
+            at_least(
+                f"beam search: times faster than {name}", ratio(seconds[name], seconds[BEAM]), 2
+            )
+            for name in (LOCKSTEP, ITS_HUB, SERVED)
+        ),
+        *(
+            reported(f"accuracy less that of {name}", accuracy_difference(beams, turns[name]))
+            for name in (LOCKSTEP, ITS_HUB, SERVED)
+        ),
+        at_most(
+            "beam search over best-of-N, wall time", ratio(seconds[BEAM], seconds[SCORED]), 1.5
+        ),
+        reported(
+            "share of prompt tokens from the prefix cache", ratio(cached, [1.0] * len(cached))
+        ),
+        at_most("policy's own time a prompt, ms", policy, 1.0),
+    ]
+
+
+def show(turns: Turns) -> None:
+    """A table of what each contender did, averaged over its turns."""
+    table = Table(title=f"{PROMPTS} prompts, N = {BEAMS.n}, M = {BEAMS.beam_width}")
+    heads = ("seconds", "accuracy", "sampled", "cached", "verifier", "engine calls")
+    for head in ("", *heads):
+        table.add_column(head)
+    for name, done in turns.items():
+        means = [
+            f"{np.mean([w.seconds for w in done]):.2f}",
+            f"{np.mean([w.correct for w in done]):.0%}" if done[0].correct else "-",
+            *(
+                f"{np.mean([getattr(w, key) for w in done]):,.0f}"
+                for key in ("sampled_tokens", "cached_tokens", "verifier_tokens", "engine_calls")
+            ),
+        ]
+        table.add_row(name, *means)
+    console.print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--turns", type=int, default=6)
+    args = parser.parse_args(arguments)
+    turns = asyncio.run(run(args.turns))
+    show(turns)
+    targets = targets_of(turns, policy_time(Artifact.load(ARTIFACT)))
+    show_targets(targets)
+    data = {
+        "machine": platform.processor() or platform.machine(),
+        "turns": {name: [asdict(work) for work in done] for name, done in turns.items()},
+    }
+    write_result(Path("out/throughput.json"), data, targets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The contenders: each runs the same prompts and says what it did."""
+
+import asyncio
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from allocator.plan import Plan
+from benchmarks.throughput.workload import CountingEngine, CountingVerifier, NoVerifier, Work
+from runtime.concurrency import bounded
+from runtime.engine import derive_seed, encode_prompt
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.selection import select
+from runtime.solve import PROMPTS_IN_FLIGHT
+from runtime.strategies import STRATEGIES
+from runtime.verifier import Verifier
+from runtime.verifiers.in_transformers import TransformersBackend
+
+Prompts = Sequence[tuple[str, str]]
+Contender = Callable[[int], Awaitable[Work]]
+
+
+def ours(decoder: Decoder, prompts: Prompts, plan: Plan, verifier: Verifier | None) -> Contender:
+    """This library's scheduler; without a verifier, sampling alone."""
+
+    async def run(seed: int) -> Work:
+        work = Work()
+        counted = replace(
+            decoder,
+            engine=CountingEngine(decoder.engine, work),
+            verifier=NoVerifier() if verifier is None else CountingVerifier(verifier, work),
+        )
+
+        async def one(item: tuple[str, str]) -> bool:
+            prompt, gold = item
+            prompt_run = PromptRun(counted, prompt, seed)
+            samples = await STRATEGIES[plan.strategy](prompt_run, plan, ())
+            return select(prompt_run.unify(samples)).answer == gold
+
+        started = time.perf_counter()
+        work.correct = await bounded(one, prompts, PROMPTS_IN_FLIGHT)
+        work.seconds = time.perf_counter() - started
+        return work
+
+    return run
+
+
+def plain_vllm(llm: Any, decoder: Decoder, prompts: Prompts, plan: Plan) -> Contender:
+    """One call of vLLM's own ``LLM.generate`` with the same requests, seeds included."""
+    from vllm import SamplingParams, TokensPrompt
+
+    settings = decoder.settings
+
+    async def run(seed: int) -> Work:
+        texts, params = [], []
+        for prompt, _ in prompts:
+            ids = encode_prompt(decoder.engine, prompt)
+            for index in range(plan.n):
+                texts.append(TokensPrompt(prompt_token_ids=list(ids)))
+                params.append(
+                    SamplingParams(
+                        temperature=settings.temperature,
+                        top_p=settings.top_p,
+                        max_tokens=settings.max_tokens,
+                        seed=derive_seed(seed, *ids, "sample", index),
+                        logprobs=0,
+                    )
+                )
+        started = time.perf_counter()
+        outputs = llm.generate(texts, params, use_tqdm=False)
+        seconds = time.perf_counter() - started
+        sampled = sum(len(output.outputs[0].token_ids) for output in outputs)
+        return Work(seconds=seconds, sampled_tokens=sampled, engine_calls=len(texts))
+
+    return run
+
+
+def lockstep(
+    decoder: Decoder, prompts: Prompts, plan: Plan, verifier: TransformersBackend
+) -> Contender:
+    """Beam search round by round: one engine call and one verifier call a round for all beams of
+    all prompts, as the strongest public design does it. Nothing is scored before the last beam of
+    the round has come, and the verifier reads every text from its start."""
+
+    async def run(seed: int) -> Work:
+        work = Work()
+        engine = CountingEngine(decoder.engine, work)
+        contexts = [encode_prompt(engine, prompt) for prompt, _ in prompts]
+        finished: list[list[tuple[tuple[int, ...], float]]] = [[] for _ in prompts]
+        living: list[list[tuple[int, ...]]] = [[()] * plan.n for _ in prompts]
+        started = time.perf_counter()
+        for round_ in range(decoder.settings.max_steps):
+            beams = [(p, place, b) for p, of in enumerate(living) for place, b in enumerate(of)]
+            if not beams:
+                break
+            completions = await asyncio.gather(
+                *(
+                    engine.complete(
+                        [*contexts[p], *beam],
+                        settings=decoder.settings,
+                        max_tokens=decoder.settings.max_tokens - len(beam),
+                        seed=derive_seed(seed, *contexts[p], round_, place),
+                        stop=decoder.settings.step_end,
+                    )
+                    for p, place, beam in beams
+                )
+            )
+            texts = [
+                (p, beam + done.token_ids, done)
+                for (p, _, beam), done in zip(beams, completions, strict=True)
+            ]
+            scores = await asyncio.gather(
+                *(
+                    verifier.read(contexts[p] + text, (len(contexts[p]) + len(text) - 1,))
+                    for p, text, _ in texts
+                )
+            )
+            candidates: list[list[tuple[float, tuple[int, ...]]]] = [[] for _ in prompts]
+            for (p, text, done), ((score,), read) in zip(texts, scores, strict=True):
+                work.verifier_tokens += read
+                if done.ended or len(text) >= decoder.settings.max_tokens:
+                    finished[p].append((text, score))
+                else:
+                    candidates[p].append((score, text))
+            for p, ranked in enumerate(candidates):
+                ranked.sort(key=lambda entry: -entry[0])
+                kept = [text for _, text in ranked[: -(-len(ranked) // plan.beam_width)]]
+                left = plan.n - len(finished[p]) if kept else 0
+                living[p] = [kept[i * len(kept) // left] for i in range(left)]
+        for (_, gold), solutions in zip(prompts, finished, strict=True):
+            mass: dict[str | None, float] = {}
+            for ids, score in solutions:
+                answer = decoder.answers.extract(engine.tokenizer.decode(ids))
+                mass[answer] = mass.get(answer, 0.0) + score
+            work.correct.append(bool(mass) and max(mass, key=lambda a: mass[a]) == gold)
+        work.seconds = time.perf_counter() - started
+        return work
+
+    return run
+
+
+def its_hub(
+    decoder: Decoder, prompts: Prompts, plan: Plan, verifier: TransformersBackend, url: str | None
+) -> Contender:
+    """its_hub's own beam search, all prompts at once: over the same engine, or over its own client
+    and `vllm serve` where there is a URL. Its beam_width is the beams kept, the paper's N/M."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from its_hub.api import AbstractLanguageModel, AbstractProcessRewardModel
+        from its_hub.core.algorithms.beam_search import BeamSearch
+        from its_hub.core.lms.openai_lm import OpenAICompatibleLanguageModel
+        from its_hub.core.lms.step_generation import StepGeneration
+
+    tokenizer, settings = decoder.engine.tokenizer, decoder.settings
+
+    def encode(prompt: str, solution: str) -> tuple[int, ...]:
+        ids = encode_prompt(decoder.engine, prompt)
+        return ids + tuple(tokenizer.encode(solution, add_special_tokens=False))
+
+    async def run(seed: int) -> Work:
+        work = Work()
+        engine = CountingEngine(decoder.engine, work)
+
+        class Model(AbstractLanguageModel):  # type: ignore[misc]
+            """Text in, text out, over the same engine."""
+
+            async def agenerate(self, messages: Any, stop: Any = None, **_: Any) -> Any:
+                return await asyncio.gather(*(self._one(chat, stop) for chat in messages))
+
+            async def _one(self, chat: Any, stop: str | None) -> dict[str, str]:
+                solution = chat[1].content if len(chat) > 1 else ""
+                done = await engine.complete(
+                    encode(chat[0].content, solution),
+                    settings=settings,
+                    max_tokens=settings.max_tokens,
+                    seed=derive_seed(seed, work.engine_calls, len(solution)),
+                    stop=stop,
+                )
+                return {"role": "assistant", "content": done.text}
+
+        class Served(OpenAICompatibleLanguageModel):  # type: ignore[misc]
+            """its_hub's own client, counted."""
+
+            async def agenerate(self, messages: Any, *args: Any, **how: Any) -> Any:
+                work.engine_calls += len(messages)
+                how.setdefault("max_completion_tokens", settings.max_tokens)
+                how["max_completion_tokens"] = how["max_completion_tokens"] or 64
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    replies = await super().agenerate(messages, *args, **how)
+                for reply in replies:
+                    work.sampled_tokens += len(tokenizer.encode(reply["content"] or ""))
+                return replies
+
+        class Scores(AbstractProcessRewardModel):  # type: ignore[misc]
+            """The same PRM, read at the end of the text it is given."""
+
+            def score(self, *_: Any) -> Any:
+                raise NotImplementedError
+
+            async def ascore(self, prompt: str, solutions: Any) -> list[float]:
+                ids = [encode(prompt, text) for text in solutions]
+                read = await asyncio.gather(*(verifier.read(i, (len(i) - 1,)) for i in ids))
+                work.verifier_tokens += sum(tokens for _, tokens in read)
+                return [score for (score,), _ in read]
+
+        model = Model() if url is None else Served(f"{url}/v1", "none", served_name(url))
+        steps = StepGeneration(
+            max_steps=settings.max_steps,
+            step_token=settings.step_end,
+            stop_token="#",
+            temperature=settings.temperature,
+            include_stop_str_in_output=True,
+        )
+        search = BeamSearch(steps, Scores(), beam_width=plan.n // plan.beam_width)
+
+        async def one(item: tuple[str, str]) -> bool:
+            found = await search.ainfer(model, item[0], plan.n, return_response_only=False)
+            mass: dict[str | None, float] = {}
+            for reply, score in zip(found.responses, found.scores, strict=True):
+                answer = decoder.answers.extract(reply["content"])
+                mass[answer] = mass.get(answer, 0.0) + score
+            return max(mass, key=lambda a: mass[a]) == item[1]
+
+        started = time.perf_counter()
+        work.correct = list(await asyncio.gather(*(one(item) for item in prompts)))
+        work.seconds = time.perf_counter() - started
+        return work
+
+    return run
+
+
+def served_name(url: str) -> str:
+    """The name of the model that a server serves."""
+    import httpx
+
+    return str(httpx.get(f"{url}/v1/models").json()["data"][0]["id"])

@@ -1,0 +1,216 @@
+"""A language model behind an OpenAI-compatible server: one `vllm serve`, or several replicas of it.
+
+Prompts go out as token ids and come back as token ids (vLLM's ``return_token_ids``), so search is
+the same as in process. Requests of one prompt go to the same replica, whose prefix cache knows it.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import httpx
+from transformers import AutoTokenizer
+
+from allocator.errors import InputError, ModelError
+from runtime.engine import Completion, Halt, SamplingSettings
+
+TRIES = 5
+FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice as long
+LONGEST_WAIT = 10.0
+BUSY = (429, 500, 502, 503, 504)
+ROUTED_TOKENS = 32  # of the prefix: requests that agree in them share a replica
+CONNECTIONS = 1024
+
+
+@dataclass
+class _Received:
+    """What has come of one completion."""
+
+    token_ids: list[int] = field(default_factory=list)
+    text: str = ""
+    logprob: float = 0.0
+    finish: str | None = None
+    stop_reason: int | str | None = None
+    cached_tokens: int = 0
+
+    def add(self, reply: dict[str, Any]) -> None:
+        for choice in reply["choices"]:
+            self.token_ids += choice.get("token_ids") or []
+            self.text += choice["text"]
+            logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or []
+            self.logprob += sum(value for value in logprobs if value is not None)
+            self.finish = choice.get("finish_reason") or self.finish
+            self.stop_reason = choice.get("stop_reason", self.stop_reason)
+        details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
+        self.cached_tokens = details.get("cached_tokens") or self.cached_tokens
+
+
+class OpenAIEngine:
+    """A language model behind one or more `vllm serve`.
+
+    Args:
+        urls: where the replicas are, as ``http://host:8000``.
+        model: the model's folder, for its tokenizer.
+        served: the name it is served under; of the servers, those that serve it are used. None
+            takes the one model that all servers serve.
+
+    A key for the servers is read from the environment variable OPENAI_API_KEY. Start them with
+    ``--enable-prompt-tokens-details`` to have cached tokens counted.
+
+    Raises:
+        InputError: a server that cannot be reached, or that does not serve the model.
+    """
+
+    def __init__(self, urls: Sequence[str], model: Path, served: str | None = None) -> None:
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(model)
+        key = os.environ.get("OPENAI_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        roots = [url.rstrip("/").removesuffix("/v1") for url in urls]
+        found = [(url, card) for url in roots for card in _cards(url, headers)]
+        if served is not None:
+            found = [(url, card) for url, card in found if _is(card["id"], served)]
+        names = sorted({card["id"] for _, card in found})
+        if len(names) != 1:
+            raise InputError(
+                "engine",
+                ",".join(urls),
+                f"they serve {names or 'nothing'} where {served or 'one model'} is wanted; start "
+                "vllm serve with it, or with --served-model-name",
+            )
+        self._urls, self._served = [url for url, _ in found], names[0]
+        self.context_length = min(int(card["max_model_len"]) for _, card in found)
+        self._client = httpx.AsyncClient(
+            headers=headers,
+            timeout=httpx.Timeout(None, connect=10),
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=256),
+        )
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: str | None = None,
+        halt: Halt | None = None,
+    ) -> Completion:
+        """Sample one continuation; see `runtime.engine.Engine.complete`.
+
+        Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
+        number of times, and so are the other replicas.
+        """
+        body = {
+            "model": self._served,
+            "prompt": list(token_ids),
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "max_tokens": max_tokens,
+            "seed": seed,
+            "stop": [stop] if stop else [],
+            "include_stop_str_in_output": True,
+            "logprobs": 0,
+            "return_token_ids": True,
+            # A request that may be halted is streamed, for what it had sampled to be known.
+            "stream": halt is not None,
+        }
+        route = crc32(repr(tuple(token_ids[:ROUTED_TOKENS])).encode())
+        wait, why = FIRST_WAIT, ""
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+            url = self._urls[(route + attempt) % len(self._urls)]
+            received = _Received()
+            try:
+                if halt is None:
+                    await self._post(url, body, received)
+                else:
+                    await self._halting(self._stream(url, body, received), halt)
+            except httpx.TransportError as error:
+                why = f"{url}: {type(error).__name__} {error}"
+            except _Busy as busy:
+                why, wait = f"{url}: {busy}", busy.wait or wait
+            else:
+                return Completion(
+                    token_ids=tuple(received.token_ids),
+                    text=received.text,
+                    logprob=received.logprob,
+                    ended=received.finish == "stop" and not isinstance(received.stop_reason, str),
+                    cached_tokens=received.cached_tokens,
+                )
+        raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
+
+    async def _post(self, url: str, body: dict[str, Any], received: _Received) -> None:
+        reply = await self._client.post(f"{url}/v1/completions", json=body)
+        _check(url, reply.status_code, reply.headers, reply.text)
+        received.add(reply.json())
+
+    async def _stream(self, url: str, body: dict[str, Any], received: _Received) -> None:
+        async with self._client.stream("POST", f"{url}/v1/completions", json=body) as reply:
+            if reply.status_code != 200:
+                text = (await reply.aread()).decode(errors="replace")
+                _check(url, reply.status_code, reply.headers, text)
+            async for line in reply.aiter_lines():
+                data = line.removeprefix("data: ")
+                if data and data != "[DONE]":
+                    received.add(json.loads(data))
+
+    @staticmethod
+    async def _halting(work: Any, halt: Halt) -> None:
+        """Run `work` to its end or to the halt, whichever comes first."""
+        task = asyncio.ensure_future(work)
+        with halt.stops(task.cancel):
+            if halt.called:
+                task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                if not halt.called:
+                    task.cancel()
+                    raise
+
+    def close(self) -> None:
+        """Close the connections."""
+        if not self._client.is_closed:
+            self._closing = asyncio.ensure_future(self._client.aclose())
+
+
+def _cards(url: str, headers: dict[str, str]) -> list[dict[str, Any]]:
+    """What a server says of the models it serves."""
+    try:
+        reply = httpx.get(f"{url}/v1/models", headers=headers, timeout=10)
+        reply.raise_for_status()
+        cards = [card for card in reply.json()["data"] if card.get("max_model_len")]
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise InputError(
+            "engine", url, f"no OpenAI-compatible server answers there ({error})"
+        ) from None
+    return cards
+
+
+def _is(served: str, wanted: str) -> bool:
+    """Whether two names, of which either may be a path, are of the same model."""
+    return served == wanted or Path(served).name == Path(wanted).name
+
+
+class _Busy(Exception):
+    """A server that may answer when asked again; `wait` is the seconds it asked for."""
+
+    def __init__(self, what: str, wait: float | None) -> None:
+        super().__init__(what)
+        self.wait = wait
+
+
+def _check(url: str, status: int, headers: httpx.Headers, text: str) -> None:
+    if status in BUSY:
+        asked = headers.get("retry-after", "")
+        wait = min(float(asked), LONGEST_WAIT) if asked.replace(".", "", 1).isdigit() else None
+        raise _Busy(f"status {status}", wait)
+    if status != 200:
+        raise ModelError("engine", f"{url} refused the request ({status}): {text[:300]}")

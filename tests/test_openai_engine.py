@@ -1,0 +1,206 @@
+"""The OpenAI-compatible engine against a real `vllm serve` on loopback, and against faulty ones."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from allocator.errors import InputError, ModelError
+from allocator.plan import Plan
+from benchmarks.testbed.paths import BASE, SETTINGS
+from runtime.engine import Completion, Halt, encode_prompt
+from runtime.engines import openai
+from runtime.engines.openai import OpenAIEngine
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.strategies import STRATEGIES
+from runtime.verifiers.model_verifier import ModelVerifier
+
+LONG = "1" + "+1" * 60  # a prompt of several cache blocks
+
+
+async def complete(engine: OpenAIEngine, seed: int, halt: Halt | None = None) -> Completion:
+    return await engine.complete(
+        encode_prompt(engine, "12+7*3"),
+        settings=SETTINGS.sampling,
+        max_tokens=100,
+        seed=seed,
+        halt=halt,
+    )
+
+
+def test_what_comes_back_is_what_the_engine_in_process_samples(
+    run: Any, server: str, vllm_decoder: Decoder
+) -> None:
+    async def both() -> list[tuple[Completion, Completion, Completion]]:
+        engine = OpenAIEngine([server], BASE)
+        greedy = SETTINGS.sampling.model_copy(update={"temperature": 0.0})
+        found = []
+        for text in ("12+7*3", "5-9", LONG):
+            ids = encode_prompt(engine, text)
+            settings: Any = {"settings": greedy, "max_tokens": 100, "seed": 1}
+            remote = await engine.complete(ids, **settings)
+            streamed = await engine.complete(ids, **settings, halt=Halt())
+            found.append((remote, streamed, await vllm_decoder.engine.complete(ids, **settings)))
+        again = await engine.complete(encode_prompt(engine, LONG), **settings)
+        assert again.cached_tokens >= 96
+        first, second = await complete(engine, 7), await complete(engine, 7)
+        assert first == second
+        engine.close()
+        return found
+
+    for remote, streamed, local in run(both()):
+        for other in (streamed, local):
+            assert remote.token_ids == other.token_ids
+            assert remote.text == other.text
+            assert remote.ended == other.ended
+            assert remote.logprob == pytest.approx(other.logprob, abs=1e-2)
+
+
+def test_strategies_run_against_a_server(
+    run: Any, server: str, vllm_decoder: Decoder, transformers_verifier: ModelVerifier
+) -> None:
+    async def search() -> tuple[Any, Any]:
+        engine = OpenAIEngine([server, server], BASE)
+        decoder = Decoder(
+            engine,
+            transformers_verifier,
+            vllm_decoder.answers,
+            vllm_decoder.settings,
+            vllm_decoder.splitter,
+        )
+        plan = Plan(strategy="beam_search", n=8, beam_width=2)
+        remote = PromptRun(decoder, "12+7*3", 4)
+        samples = await STRATEGIES[plan.strategy](remote, plan, ())
+        engine.close()
+        return remote.cost, samples
+
+    cost, samples = run(search())
+    assert len(samples) == cost.generations == 8
+    # Every step ends where the mark is, and all that was sampled was counted, kept or not.
+    assert all(s.text.splitlines()[0].startswith("12+7=") for s in samples)
+    assert cost.sampled_tokens >= sum(sample.tokens for sample in samples) / 8
+
+
+def test_a_halted_request_keeps_what_it_had(run: Any, server: str) -> None:
+    async def halted() -> Completion:
+        engine, halt = OpenAIEngine([server], BASE), Halt()
+        task = asyncio.create_task(
+            engine.complete(
+                encode_prompt(engine, LONG),
+                settings=SETTINGS.sampling,
+                max_tokens=100,
+                seed=1,
+                halt=halt,
+            )
+        )
+        await asyncio.sleep(0.05)
+        halt()
+        completion = await task
+        engine.close()
+        return completion
+
+    assert len(run(halted()).token_ids) < 100
+
+
+def reply(text: str) -> bytes:
+    choice = {"text": text, "finish_reason": "stop", "token_ids": [1], "logprobs": None}
+    return json.dumps({"choices": [choice]}).encode()
+
+
+@contextmanager
+def faulty(script: list[int]) -> Iterator[tuple[str, list[int]]]:
+    """A server that answers with the script's statuses, one after the other, then well.
+
+    Status 0 cuts the connection off. Yields its URL, and what it has answered.
+    """
+    answered: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            card = {"id": "testbed", "max_model_len": 256}
+            self._send(200, json.dumps({"data": [card]}).encode())
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status = script.pop(0) if script else 200
+            answered.append(status)
+            if status == 0:
+                self.connection.close()
+            else:
+                self._send(status, reply("#4") if status == 200 else b'{"error": "no"}')
+
+        def _send(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=service.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{service.server_port}", answered
+    finally:
+        service.shutdown()
+        thread.join()
+        service.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "FIRST_WAIT", 0.01)
+
+
+async def ask(urls: list[str]) -> Completion:
+    engine = OpenAIEngine(urls, BASE)
+    try:
+        return await complete(engine, 1)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("script", [[429], [500, 503], [0], [429, 0, 502, 500]])
+def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
+    expected = [*script, 200]
+    with faulty(script) as (url, answered):
+        assert asyncio.run(ask([url])).text == "#4"
+        assert answered == expected
+
+
+def test_the_tries_are_bounded_and_the_error_says_why() -> None:
+    with faulty([429] * 100) as (url, answered):
+        with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*status 429"):
+            asyncio.run(ask([url]))
+        assert len(answered) == openai.TRIES
+
+
+def test_a_refusal_is_not_repeated() -> None:
+    with faulty([400]) as (url, answered):
+        with pytest.raises(ModelError, match=r"refused the request \(400\)"):
+            asyncio.run(ask([url]))
+        assert answered == [400]
+
+
+def test_another_replica_takes_over() -> None:
+    with faulty([500] * 100) as (broken, _), faulty([]) as (sound, answered):
+        assert asyncio.run(ask([broken, sound])).text == "#4"
+        assert asyncio.run(ask([sound, broken])).text == "#4"
+        assert answered == [200, 200]
+
+
+def test_no_server_is_a_clear_error() -> None:
+    with pytest.raises(InputError, match="no OpenAI-compatible server answers there"):
+        OpenAIEngine(["http://127.0.0.1:9"], BASE)
+
+
+def test_a_server_that_serves_something_else_is_refused() -> None:
+    with faulty([]) as (url, _), pytest.raises(InputError, match="where another is wanted"):
+        OpenAIEngine([url], BASE, served="another")
