@@ -28,7 +28,8 @@ class Fingerprint(_Schema):
         reviser: the same of the reviser; None where there is none.
         reviser_verifier: the same of the reviser's own verifier.
         answers: how answers are read off and compared.
-        aggregation: how step scores become a solution's score.
+        aggregation: how step scores become one.
+        scoring: weights by which that one and the log-probability become a solution's score.
         sampling: temperature, top-p, token limit and where a step ends.
     """
 
@@ -38,6 +39,7 @@ class Fingerprint(_Schema):
     reviser_verifier: str | None = None
     answers: str
     aggregation: str = "last"
+    scoring: dict[str, float] = Field(default_factory=dict)
     sampling: dict[str, float | int | str]
 
 

@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
+from typing import Literal, get_args
 
 from allocator.errors import InputError
 from allocator.plan import CONSIDERED, Strategy
 from calibration.collect import PromptRecord, collect
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
+from calibration.scoring import SAMPLES as SCORING_SAMPLES
+from calibration.scoring import fit_scoring
 from calibration.store import write_records
 from runtime.artifact import ORACLE_TABLE, PREDICTOR, SETTINGS, TABLE, Settings, open_decoder
 from runtime.engines.loading import EngineName
+
+ScoringChoice = Literal["fitted", "verifier"]
 
 SAMPLES = "samples.parquet"
 LEAST_PROMPTS = 20
@@ -30,6 +35,7 @@ async def calibrate(
     seed: int,
     engine: EngineName = "auto",
     strategies: Sequence[Strategy] = CONSIDERED,
+    scoring: ScoringChoice = "fitted",
     done: Callable[[PromptRecord], None] = lambda _: None,
 ) -> Calibration:
     """Sample the prompts, fit tables and predictor, and write the artifact folder whole.
@@ -44,6 +50,8 @@ async def calibrate(
         seed: seed of all sampling.
         engine: which engine samples.
         strategies: strategies to choose among.
+        scoring: ``fitted`` makes scores of the verifier's and of log-probabilities, see
+            `runtime.scoring`; ``verifier`` leaves the verifier's as they are, as the paper does.
         done: called with each prompt's record.
 
     Raises:
@@ -68,20 +76,18 @@ async def calibrate(
     if len(prompts) < LEAST_PROMPTS:
         raise InputError("prompts", len(prompts), f"calibration needs at least {LEAST_PROMPTS}")
     here = Path()
-    fingerprint = settings.fingerprint(here)
     async with open_decoder(settings, here, engine) as decoder:
+        if scoring == "fitted":
+            first = await collect(decoder, prompts, SCORING_SAMPLES, lambda *_: [], seed)
+            _check_answers(first, settings)
+            settings = settings.model_copy(update={"scoring": fit_scoring(first)})
+            decoder = replace(decoder, scoring=settings.scoring)
         searches = searches_needed(budgets, pilots, strategies)
         # Half of the samples are replayed, half measure difficulty.
         window = max(budgets)
         records = await collect(decoder, prompts, 2 * window, lambda *_: searches, seed, done)
-    if not any(any(record.independent.correct) for record in records):
-        raise InputError(
-            "answers",
-            settings.answers,
-            "no sample of any prompt matched its answer; is 'answer' the bare answer, as this "
-            f"reads it? (first prompt: expected {records[0].gold!r}, sampled "
-            f"{records[0].independent.samples[0].answer!r})",
-        )
+    _check_answers(records, settings)
+    fingerprint = settings.fingerprint(here)
     calibration = fit(Replay(records, window), budgets, pilots, n_bins, fingerprint, strategies)
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -96,3 +102,15 @@ async def calibrate(
         write_records(records, folder / SAMPLES)
         os.replace(folder, out)
     return calibration
+
+
+def _check_answers(records: Sequence[PromptRecord], settings: Settings) -> None:
+    correct = [right for record in records for right in record.independent.correct]
+    if not any(correct):
+        raise InputError(
+            "answers",
+            settings.answers,
+            "no sample of any prompt matched its answer; is 'answer' the bare answer, as this "
+            f"reads it? (first prompt: expected {records[0].gold!r}, sampled "
+            f"{records[0].independent.samples[0].answer!r})",
+        )

@@ -12,6 +12,7 @@ from rich.table import Table
 from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
 from allocator.plan import CONSIDERED, Strategy, parse_plan
+from calibration.calibrate import ScoringChoice
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
 from calibration.options import AnswersOption, EngineOption, settings_options
@@ -61,6 +62,10 @@ def calibrate(
     aggregation: Annotated[
         Aggregation, typer.Option(help="how step scores become a solution's score")
     ] = "last",
+    scoring: Annotated[
+        ScoringChoice,
+        typer.Option(help="scores of verifier and log-probability, or the verifier's alone"),
+    ] = "fitted",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     *,
@@ -90,6 +95,7 @@ def calibrate(
                 seed=seed,
                 engine=engine,
                 strategies=cast("list[Strategy]", strategies.split(",")),
+                scoring=scoring,
                 done=done,
             )
         )

@@ -23,6 +23,7 @@ from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
 from runtime.prompt_run import Decoder
 from runtime.reviser import Reviser
+from runtime.scoring import VERIFIER_ALONE, Scoring
 from runtime.steps import StepSplitter
 from runtime.verifier import Aggregation, Verifier
 from runtime.verifiers.families import FamilyName
@@ -50,7 +51,8 @@ class Settings(BaseModel):
         reviser: the model that revises; None where there is none.
         reviser_verifier: the verifier of its attempts; None takes `verifier`.
         answers: how answers are read, see `runtime.answers.answers_for`.
-        aggregation: how step scores become a solution's score.
+        aggregation: how step scores become one.
+        scoring: how that one and the log-probability become a solution's score.
         sampling: how solutions are sampled.
     """
 
@@ -63,6 +65,7 @@ class Settings(BaseModel):
     reviser_verifier: str | None = None
     answers: str
     aggregation: Aggregation = "last"
+    scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
 
     def fingerprint(self, base: Path) -> Fingerprint:
@@ -72,6 +75,7 @@ class Settings(BaseModel):
             **hashes,
             answers=self.answers,
             aggregation=self.aggregation,
+            scoring=self.scoring.model_dump(),
             sampling=self.sampling.model_dump(),
         )
 
@@ -122,7 +126,9 @@ async def open_decoder(
     answers = answers_for(settings.answers)
     folders = {which: settings.folder(base, which) for which in settings.models()}
     with ExitStack() as stack:
-        opened = stack.enter_context(open_engine(folders["model"], engine))
+        # Among servers of several models, each has to be told from the others.
+        served = settings.model if "reviser" in folders else None
+        opened = stack.enter_context(open_engine(folders["model"], engine, served))
 
         def verifier_at(folder: Path, family: FamilyName = "auto") -> Verifier:
             made = open_verifier(folder, opened.tokenizer, family, verifier_engine)
@@ -155,6 +161,7 @@ async def open_decoder(
             splitter=StepSplitter(opened.tokenizer, settings.sampling.step_end),
             reviser=reviser,
             aggregation=settings.aggregation,
+            scoring=settings.scoring,
         )
 
 

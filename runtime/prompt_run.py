@@ -17,6 +17,7 @@ from runtime.engine import (
     encode_prompt,
 )
 from runtime.reviser import Reviser, ask_again, revision_context
+from runtime.scoring import VERIFIER_ALONE, Scoring
 from runtime.steps import StepSplitter
 from runtime.verifier import Aggregation, Context, Verifier, aggregate
 
@@ -32,7 +33,8 @@ class Decoder:
         settings: how solutions are sampled.
         splitter: finds the ends of steps.
         reviser: makes revisions; None where there is none.
-        aggregation: how a solution's step scores become its score.
+        aggregation: how a solution's step scores become one.
+        scoring: how that one and its log-probability become its score.
         early_stop: stop best-of-n once what is left of it cannot change the answer.
         patience: seconds that a verifier may take over one solution, queueing included.
     """
@@ -44,6 +46,7 @@ class Decoder:
     splitter: StepSplitter
     reviser: Reviser | None = None
     aggregation: Aggregation = "last"
+    scoring: Scoring = VERIFIER_ALONE
     early_stop: bool = False
     patience: float = 600.0
 
@@ -113,7 +116,9 @@ class PromptRun:
         )
         if halt is not None and halt.called:
             return None
-        return await self._finished(completion, self.context, self.decoder.verifier)
+        return await self._finished(
+            completion, self.context, self.decoder.verifier, self.decoder.scoring
+        )
 
     async def samples(self, first: int, last: int) -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`."""
@@ -160,10 +165,10 @@ class PromptRun:
             if beam.stopped:
                 break
             beam = await self.extend(beam, (*path, "lookahead", step), greedy=True, score=False)
-        if beam is start:
-            return self.score_of(beam)
-        scores = await self._score(self.decoder.verifier, self.context, beam.steps)
-        return aggregate(scores, self.decoder.aggregation)
+        if beam is not start:
+            scores = await self._score(self.decoder.verifier, self.context, beam.steps)
+            beam = replace(beam, step_scores=scores)
+        return self.score_of(beam)
 
     async def first_attempt(self, index: int, known: Sample | None = None) -> Sample:
         """The first attempt of chain number `index`: the independent solution of that number.
@@ -204,11 +209,12 @@ class PromptRun:
         completion = await self._complete(
             reviser.engine, context, (), min(left, self.decoder.settings.max_tokens), path
         )
-        return replace(await self._finished(completion, context, reviser.verifier), chain=chain)
+        attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE)
+        return replace(attempt, chain=chain)
 
     def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
-        return [self._as_sample(beam) for beam in beams]
+        return [self._as_sample(beam, self.decoder.scoring) for beam in beams]
 
     def unify(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples with equal answers written equally, as selection and features expect."""
@@ -217,7 +223,7 @@ class PromptRun:
 
     def score_of(self, beam: Beam) -> float:
         """A beam's score so far."""
-        return aggregate(beam.step_scores, self.decoder.aggregation)
+        return self._combined(beam, self.decoder.scoring)
 
     def _reviser(self) -> Reviser:
         if self.decoder.reviser is None:
@@ -251,13 +257,14 @@ class PromptRun:
         return completion
 
     async def _finished(
-        self, completion: Completion, context: Context, verifier: Verifier
+        self, completion: Completion, context: Context, verifier: Verifier, scoring: Scoring
     ) -> Sample:
         """A whole solution, counted and scored."""
         self.cost.generations += 1
         steps = tuple(self.decoder.splitter.split(completion.token_ids))
         scores = await self._score(verifier, context, steps)
-        return self._as_sample(Beam(steps, scores, completion.logprob, completion.ended))
+        beam = Beam(steps, scores, completion.logprob, completion.ended)
+        return self._as_sample(beam, scoring)
 
     async def _score(
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
@@ -283,7 +290,11 @@ class PromptRun:
         self.cost.verifier_cached_tokens += verdict.cached_tokens
         return scores
 
-    def _as_sample(self, beam: Beam) -> Sample:
+    def _combined(self, beam: Beam, scoring: Scoring) -> float:
+        verifier_score = aggregate(beam.step_scores, self.decoder.aggregation)
+        return scoring.score(verifier_score, beam.logprob)
+
+    def _as_sample(self, beam: Beam, scoring: Scoring) -> Sample:
         tokens = [token for step in beam.steps for token in step]
         text = self.decoder.engine.tokenizer.decode(tokens, skip_special_tokens=True)
         return Sample(
@@ -291,7 +302,7 @@ class PromptRun:
             text=text,
             answer=self.decoder.answers.extract(text),
             step_scores=beam.step_scores,
-            score=self.score_of(beam),
+            score=self._combined(beam, scoring),
             logprob=beam.logprob,
             ended=beam.ended,
         )

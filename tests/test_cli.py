@@ -186,7 +186,7 @@ def test_a_verifier_that_returns_nan(tmp_path: Path) -> None:
     table.model_copy(update={"fingerprint": fingerprint}).save(folder / TABLE)
     out = tmp_path / "answers.jsonl"
     message = refused(*solve("--budget", "4", "--out", out, "1+1", artifact=folder))
-    assert "NaN; check its weights" in message
+    assert "nan: scores lie in [0, 1]; check its weights" in message
     assert not out.exists()
     assert not list(tmp_path.glob("*.partial"))
 
@@ -214,6 +214,10 @@ def test_a_plan_over_the_budget() -> None:
         (["--bins", "0"], "give at least 1"),
         (["--temperature", "-1"], "temperature"),
         (["--answers", "latex"], "give 'math', or 'pattern:'"),
+        (["--strategies", "best_of_n,mcts"], "choose from best_of_n, beam_search, dvts"),
+        (["--strategies", "revisions"], "name one with --reviser"),
+        (["--engine", "tensorrt"], "choose auto, vllm or transformers"),
+        (["--engine", "http://127.0.0.1:9"], "no OpenAI-compatible server answers there"),
         (["--model", "/nowhere/at/all"], "no such folder, and not on the hub"),
     ],
 )
@@ -239,3 +243,48 @@ def test_calibration_needs_prompts_enough_and_each_once(tmp_path: Path) -> None:
     few.write_text('{"prompt": "1+1", "answer": "2"}\n' * 30)
     message = refused("calibrate", few, "--out", tmp_path / "a", *MODELS, *TASK)
     assert "list each once" in message
+
+
+def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
+    out = tmp_path / "prm"
+    numbers = ["--samples", "2", "--rollouts", "1", "--max-epochs", "1", "--batch", "8"]
+    model = ["--model", str(BASE), "--engine", "transformers"]
+    status, _, message = invoke("train", "prm", graded, "--out", out, *model, *TASK, *numbers)
+    assert status == 0, message
+    assert "epoch 1: training loss" in message
+    assert load_settings(ARTIFACT).model_copy(update={"verifier": str(out)}).fingerprint(ARTIFACT)
+    # With other numbers the samples beside it are not what was asked for.
+    other = ["--samples", "3", *numbers[2:]]
+    assert "it was begun with" in refused(
+        "train", "prm", graded, "--out", out, *model, *TASK, *other
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        (["--samples", "0"], "greater than or equal to 1"),
+        (["--learning-rate", "0"], "greater than 0"),
+        (["--explored", "1", "--rollouts", "0"], "only rollouts label them"),
+        (["--extra-layers", "-1"], "greater than or equal to 0"),
+    ],
+)
+def test_training_refuses_bad_options(
+    graded: Path, tmp_path: Path, options: list[str], mend: str
+) -> None:
+    model = ["--model", str(BASE), "--engine", "transformers"]
+    message = refused("train", "prm", graded, "--out", tmp_path / "o", *model, *TASK, *options)
+    assert mend in message
+    assert not (tmp_path / "o").exists()
+
+
+def test_early_stop_spends_less(tmp_path: Path) -> None:
+    plan = ["--budget", "32", "--plan", "best_of_n:32:majority"]
+    spent = []
+    for options in ([], ["--early-stop"]):
+        status, out, message = invoke(*solve(*plan, *options, "1+1"))
+        assert status == 0, message
+        answer = json.loads(out)
+        assert answer["answer"] == "2"
+        spent.append(answer["receipt"]["generations"])
+    assert spent[1] < spent[0] == 32

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.curves import interval, resamples
 from benchmarks.targets import (
+    Interval,
     Target,
     at_least,
     between,
@@ -36,11 +37,14 @@ PROMPTS = 220
 SAMPLES = 256
 
 
-async def measure(decoder: Decoder, problem: Problem) -> tuple[list[float], list[bool]]:
-    """Scores and correctness of all samples."""
+async def measure(
+    decoder: Decoder, problem: Problem
+) -> tuple[list[float], list[float], list[bool]]:
+    """Scores, log-probabilities and correctness of all samples."""
     run = PromptRun(decoder, problem.text, SAMPLING_SEED)
     samples = await run.samples(0, SAMPLES)
-    return [s.score for s in samples], [s.answer == problem.answer for s in samples]
+    correct = [s.answer == problem.answer for s in samples]
+    return [s.score for s in samples], [s.logprob for s in samples], correct
 
 
 def calibration_error(scores: NDArray[np.float64], correct: NDArray[np.float64]) -> float:
@@ -53,14 +57,22 @@ def calibration_error(scores: NDArray[np.float64], correct: NDArray[np.float64])
     return float(np.sum(gaps))
 
 
+def within(correct: NDArray[np.float64], values: NDArray[np.float64]) -> Interval:
+    """AUC within a prompt, averaged over the prompts with right and wrong samples."""
+    mixed = np.flatnonzero((correct.mean(axis=1) > 0) & (correct.mean(axis=1) < 1))
+    each = np.array([roc_auc_score(correct[i], values[i]) for i in mixed])
+    return interval(each[resamples(len(each))].mean(axis=1))
+
+
 async def run() -> list[Target]:
     problems = distinct_problems("test", PROMPTS, TEST_SEED)
     # On CPU the transformers engine samples this size faster than vLLM does.
     async with open_decoder(SETTINGS, Path(), "transformers") as decoder:
         with progress("Measuring test prompts", PROMPTS) as done:
             measured = await bounded(lambda p: measure(decoder, p), problems, 16, done)
-    scores = np.array([row for row, _ in measured])
-    correct = np.array([row for _, row in measured], dtype=float)
+    scores, logprobs, correct = (
+        np.array(part, dtype=float) for part in zip(*measured, strict=True)
+    )
     pass_at_1 = correct.mean(axis=1)
     with TEST_PROMPTS.open("w") as file:
         for problem, rate in zip(problems, pass_at_1, strict=True):
@@ -70,9 +82,6 @@ async def run() -> list[Target]:
     draws = resamples(PROMPTS)
     spread = np.sort(pass_at_1[draws], axis=1)[:, ::-1]
     quintiles = [part.mean(axis=1) for part in np.array_split(spread, 5, axis=1)]
-    mixed = (pass_at_1 > 0) & (pass_at_1 < 1)
-    each = np.array([roc_auc_score(correct[i], scores[i]) for i in np.flatnonzero(mixed)])
-    within = each[resamples(len(each))].mean(axis=1)
     # The AUC's bootstrap is costly: a tenth of the draws is enough for its interval.
     auc = np.array([roc_auc_score(correct[d].ravel(), scores[d].ravel()) for d in draws[::10]])
     error = np.array(
@@ -91,7 +100,8 @@ async def run() -> list[Target]:
         ),
         between("pass@1 of the hardest quintile", interval(quintiles[4]), 0.01, 0.25),
         reported("AUC of the PRM's last step", interval(auc)),
-        reported("the same AUC within a prompt, averaged over prompts", interval(within)),
+        reported("the same AUC within a prompt, averaged over prompts", within(correct, scores)),
+        reported("AUC within a prompt of the log-probability", within(correct, logprobs)),
         reported("calibration error of the PRM's last step", interval(error)),
     ]
 

@@ -119,6 +119,8 @@ class OpenAIEngine:
             # A request that may be halted is streamed, for what it had sampled to be known.
             "stream": halt is not None,
         }
+        if halt is not None:
+            body["stream_options"] = {"include_usage": True}
         route = crc32(repr(tuple(token_ids[:ROUTED_TOKENS])).encode())
         wait, why = FIRST_WAIT, ""
         for attempt in range(TRIES):
