@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import BASE, SETTINGS
@@ -123,9 +124,7 @@ def test_a_verifier_learns_and_can_be_served(kind: Any, tokenizer: Any, tmp_path
     solutions = label_testbed(tmp_path / "labels.jsonl", labels, prompts=120)
     assert all(0 <= label <= 1 for s in solutions for label in s.labels)
     lines: list[str] = []
-    settings = TrainSettings(
-        learning_rate=1e-3, batch=32, max_epochs=4, dropout=0, extra_layers=1, surprise=0.5
-    )
+    settings = TrainSettings(learning_rate=1e-3, batch=32, max_epochs=4, dropout=0, extra_layers=1)
     train_verifier(kind, BASE, tmp_path / "out", solutions, settings, lines.append)
     losses = [float(line.split("validation loss ")[1].split(",")[0]) for line in lines]
     # Early stopping's own prompts: every tenth. Without features, their mean label is the best
@@ -135,8 +134,7 @@ def test_a_verifier_learns_and_can_be_served(kind: Any, tokenizer: Any, tmp_path
     share = np.nanmean(np.concatenate(held_out))
     uninformed = -(share * np.log(share) + (1 - share) * np.log(1 - share))
     assert min(losses) < uninformed
-    # The weights of the second task are not in the checkpoint; the state to resume from is gone.
-    assert not any("surprise" in name for name in load_file(tmp_path / "out/model.safetensors"))
+    # The state to resume from is gone.
     assert not list(tmp_path.glob("*state*"))
 
     verifier = open_verifier(tmp_path / "out", tokenizer, engine="transformers")
@@ -251,3 +249,22 @@ def test_turned_counts_neighbours() -> None:
 def test_too_few_prompts_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one in ten is held out"):
         fine_tune(None, None, [], lambda *_: torch.zeros(1), TrainSettings(), tmp_path)
+
+
+def test_any_causal_model_can_be_trained(tokenizer: Any, tmp_path: Path) -> None:
+    base = tmp_path / "gpt2"
+    GPT2LMHeadModel(
+        GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=2, n_head=2)
+    ).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    ids = tokenizer.encode("<user>1+1<assistant>1+1=2\n#2<end>")
+    solutions = [LabelledSolution(p, ids, 5, [10, len(ids) - 1], [0.5, p % 2]) for p in range(20)]
+    settings = TrainSettings(learning_rate=1e-3, batch=8, max_epochs=1)
+    train_verifier("prm", base, tmp_path / "prm", solutions, settings, lambda _: None)
+    verifier = open_verifier(tmp_path / "prm", tokenizer, engine="transformers")
+    verdict = asyncio.run(verifier.score(Context("1+1", tuple(ids[:5])), [tuple(ids[5:])]))
+    verifier.close()
+    assert 0 < verdict.step_scores[0] < 1
+    deeper = settings.model_copy(update={"extra_layers": 1})
+    with pytest.raises(InputError, match="gpt2 has no Llama-like layers to add"):
+        train_verifier("prm", base, tmp_path / "deeper", solutions, deeper)

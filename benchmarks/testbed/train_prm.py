@@ -8,8 +8,7 @@ million parameters they differ:
 - many prompts with two solutions and one rollout a step each, in place of 16 and 16: what a small
   verifier lacks is lines of arithmetic it has not seen, and sampling costs the same. One of the
   two is sampled at a higher temperature, for more mistakes to learn from.
-- two layers on top, and the second task of telling how likely the language model found each
-  token: the verifier can then compare what was written with what it would have written.
+- two layers on top, to compare what was written with what the layers below would have written.
 - a learning rate thirty times as great, and no dropout, which is slow on CPU.
 """
 
@@ -31,7 +30,7 @@ SOURCE = Source(
 )
 # What all of the testbed's fine-tunings share.
 TRAINING = TrainSettings(learning_rate=1e-3, batch=64, dropout=0, compile=True)
-VERIFIER_TRAINING = TRAINING.model_copy(update={"extra_layers": 2, "surprise": 1.0})
+VERIFIER_TRAINING = TRAINING.model_copy(update={"extra_layers": 2})
 
 
 def training_prompts(count: int, seed: int) -> list[tuple[str, str]]:
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--prompts", type=int, default=16_000)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=PRM)
     args = parser.parse_args(arguments)
     training = VERIFIER_TRAINING.model_copy(update={"max_epochs": args.epochs})

@@ -27,26 +27,26 @@ HOT = SOURCE.model_copy(
 async def run() -> None:
     wrong, right = await reviser_recipe(
         HOT,
-        training_prompts(6000, REVISER_SEED),
+        training_prompts(4000, REVISER_SEED),
         REVISER,
         ReviserSettings(samples=8, chains=6, context=CONTEXT),
-        TRAINING.model_copy(update={"max_epochs": 3}),
+        TRAINING.model_copy(update={"max_epochs": 2}),
     )
     print(f"A revision turns {wrong:.1%} of correct attempts wrong, {right:.1%} of wrong correct.")
     await reviser_orm_recipe(
         SOURCE,
         REVISER,
-        training_prompts(3000, CHAIN_SEED),
+        training_prompts(2000, CHAIN_SEED),
         REVISER_ORM,
         ChainSettings(chains=2, length=5),
-        VERIFIER_TRAINING.model_copy(update={"max_epochs": 3}),
+        VERIFIER_TRAINING.model_copy(update={"max_epochs": 2}),
     )
     await orm_recipe(
         SOURCE,
-        training_prompts(20_000, ORM_SEED),
+        training_prompts(12_000, ORM_SEED),
         ORM,
         SampleSettings(samples=2),
-        VERIFIER_TRAINING.model_copy(update={"max_epochs": 4}),
+        VERIFIER_TRAINING.model_copy(update={"max_epochs": 3}),
     )
 
 

@@ -25,8 +25,9 @@ def vllm_serve(model: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # What `vllm serve` starts; that command itself wants vLLM to be installed under its own name.
     command = [
-        str(Path(sys.executable).with_name("vllm")), "serve", str(model),
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
         "--enable-prompt-tokens-details", "--enforce-eager", "--gpu-memory-utilization", "0.2",
     ]  # fmt: skip

@@ -11,11 +11,9 @@ from sklearn.metrics import roc_auc_score
 from allocator.errors import InputError
 from calibration.training.fine_tune import Example, TrainSettings, batches, fine_tune, padded
 from calibration.training.labels import LabelledSolution
-from runtime.verifiers.families import HeadedModel
+from runtime.verifiers.families import headed
 
 Kind = Literal["prm", "orm"]
-
-LEAST_LOGPROB = -8.0  # below, one surprise is as good as another
 
 # Output projections of a decoder layer's two halves, in Llama, Qwen, Mistral and Gemma alike.
 RESIDUAL_OUTPUTS = ("self_attn.o_proj.weight", "mlp.down_proj.weight")
@@ -57,12 +55,11 @@ def train_verifier(
     AutoTokenizer.from_pretrained(base).save_pretrained(out)
     model = grown(kind, base, settings, context)
     example = prm_example if kind == "prm" else orm_example
-    network = HeadedModel(model.model, _Heads(model.score, model.config.hidden_size))
     fine_tune(
         model,
-        network,
+        headed(model),
         [example(s) for s in solutions],
-        VerifierLoss(base, settings.surprise),
+        verifier_loss,
         settings,
         out,
         log,
@@ -124,60 +121,13 @@ def orm_example(solution: LabelledSolution) -> Example:
     return Example(solution.prompt, solution.token_ids, [*targets, solution.labels[-1]])
 
 
-class VerifierLoss:
-    """Binary cross-entropy on the labels, averaged over the batch's labelled tokens.
-
-    In training there may be a second task: to tell the log-probability that the language model
-    gave each token. It is what a verifier most needs to know of its language model, and labels
-    alone, one noisy bit a rollout, teach a small one to look for it only very slowly.
-
-    Args:
-        base: the language model's folder.
-        surprise: weight of the second task; with 0 there is none.
-    """
-
-    def __init__(self, base: Path, surprise: float) -> None:
-        from transformers import AutoModelForCausalLM
-
-        self.surprise = surprise
-        self._language_model: Any = None
-        if surprise:
-            self._language_model = AutoModelForCausalLM.from_pretrained(base, dtype="float32")
-
-    def __call__(self, network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
-        ids, targets = padded(batch, device)
-        labelled = ~targets.isnan()
-        with torch.autocast(device, dtype=torch.bfloat16):
-            outputs = network(ids).float()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            outputs[..., 0][labelled], targets[labelled]
-        )
-        if self._language_model is not None and network.training:
-            told = outputs[:, 1:, 1][labelled[:, 1:]]
-            loss = loss + self.surprise * torch.nn.functional.smooth_l1_loss(
-                told, self._logprobs(ids, device)[labelled[:, 1:]]
-            )
-        return loss
-
-    @torch.no_grad()
-    def _logprobs(self, ids: torch.Tensor, device: str) -> torch.Tensor:
-        """Log-probability of every token but the first, at least LEAST_LOGPROB."""
-        model = self._language_model.to(device)
-        with torch.autocast(device, dtype=torch.bfloat16):
-            logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
-        found: torch.Tensor = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
-        return found.clamp(min=LEAST_LOGPROB)
-
-
-class _Heads(torch.nn.Module):
-    """The verifier's head, and beside it the one of the second task, which is not kept."""
-
-    def __init__(self, score: torch.nn.Module, width: int) -> None:
-        super().__init__()
-        self.score, self.surprise = score, torch.nn.Linear(width, 1)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.score(hidden), self.surprise(hidden)], dim=-1)
+def verifier_loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
+    """Binary cross-entropy on the labels, averaged over the batch's labelled tokens."""
+    ids, targets = padded(batch, device)
+    labelled = ~targets.isnan()
+    with torch.autocast(device, dtype=torch.bfloat16):
+        logits = network(ids)[..., 0].float()
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits[labelled], targets[labelled])
 
 
 def within_prompts(network: Any, examples: Sequence[Example], device: str) -> str:

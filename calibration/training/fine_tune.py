@@ -32,12 +32,6 @@ class TrainSettings(BaseModel):
     max_epochs: int = Field(default=5, ge=1, description="epochs at most")
     patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
     extra_layers: int = Field(default=0, ge=0, description="layers to add on top, for small models")
-    surprise: float = Field(
-        default=0.0,
-        ge=0,
-        description="weight of a second task for verifiers with extra layers: to tell how likely "
-        "the language model found each token",
-    )
     compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
     seed: int = Field(default=0, description="determines all that is drawn")
 

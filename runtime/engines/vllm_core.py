@@ -93,6 +93,8 @@ class VLLMCore:
             raise ModelError(
                 self._name, "its vLLM engine has died; see the engine's own log, and start again"
             ) from error
+        except ValueError as error:
+            raise ModelError(self._name, f"vLLM refused the request: {error}") from error
         except asyncio.CancelledError:
             await self.engine.abort(request_id)
             raise

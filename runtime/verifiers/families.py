@@ -92,7 +92,7 @@ class _SharedTokens:
                 str(folder),
                 f"it has {model.config.num_labels} labels; a verifier has one or two",
             )
-        return HeadedModel(model.model, model.score)
+        return headed(model)
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         return logits[..., 0].sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)[..., 1]
@@ -288,6 +288,12 @@ class HeadedModel(nn.Module):
         hidden = self.backbone(input_ids=input_ids, use_cache=False).last_hidden_state
         logits: torch.Tensor = self.head(hidden)
         return logits
+
+
+def headed(model: Any) -> HeadedModel:
+    """A token or sequence classifier of transformers, its head to be read at every token."""
+    head = model.score if hasattr(model, "score") else model.classifier
+    return HeadedModel(model.base_model, head)
 
 
 class _Columns(nn.Module):
