@@ -46,7 +46,7 @@ def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]]
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=_escape(field.default),
+                default=inspect.Parameter.empty if field.is_required() else _escape(field.default),
                 annotation=Annotated[field.annotation, typer.Option(help=field.description)],
             )
             for name, field in fields.items()

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel, Field
 
 from calibration.console import console, reports_errors
-from calibration.options import AnswersOption, EngineOption, settings_options
+from calibration.options import settings_options
 from calibration.prompts import read_graded_prompts
 from calibration.training.attempts import ChainSettings
 from calibration.training.fine_tune import TrainSettings
@@ -21,7 +22,7 @@ from calibration.training.recipes import (
 )
 from calibration.training.reviser import ReviserSettings
 from runtime.engine import SamplingSettings
-from runtime.engines.loading import resolve_model
+from runtime.engines.loading import EngineName, resolve_model
 
 train_app = typer.Typer(
     help="Train a verifier or a reviser on a language model's own samples. "
@@ -31,69 +32,87 @@ train_app = typer.Typer(
 
 PromptsArgument = Annotated[Path, typer.Argument(help="JSON lines with 'prompt' and 'answer'")]
 OutOption = Annotated[Path, typer.Option(help="folder for the trained model")]
-ModelOption = Annotated[str, typer.Option(help="language model: folder or hub name")]
+
+
+class ModelSettings(BaseModel):
+    """The language model to train on."""
+
+    model: str = Field(description="language model: folder or hub name")
+    answers: str = Field(
+        default="math", description="'math', or 'pattern:' and a regular expression"
+    )
+    engine: EngineName = Field(
+        default="auto", description="auto, vllm, transformers, or URLs of vllm servers"
+    )
+
+    def source(self, sampling: SamplingSettings) -> Source:
+        """What the recipes start from."""
+        return Source(
+            model=resolve_model(self.model),
+            answers=self.answers,
+            sampling=sampling,
+            engine=self.engine,
+        )
 
 
 @train_app.command()
 @reports_errors
-@settings_options(sampling=SamplingSettings, labels=LabelSettings, training=TrainSettings)
+@settings_options(
+    model=ModelSettings, sampling=SamplingSettings, labels=LabelSettings, training=TrainSettings
+)
 def prm(
     prompts: PromptsArgument,
     out: OutOption,
-    model: ModelOption,
-    answers: AnswersOption = "math",
-    engine: EngineOption = "auto",
     *,
+    model: ModelSettings,
     sampling: SamplingSettings,
     labels: LabelSettings,
     training: TrainSettings,
 ) -> None:
     """A process reward model: Monte Carlo rollouts from every step, no human labels."""
     graded = read_graded_prompts(prompts)
-    source = Source(model=resolve_model(model), answers=answers, sampling=sampling, engine=engine)
-    asyncio.run(prm_recipe(source, graded, out, labels, training))
+    asyncio.run(prm_recipe(model.source(sampling), graded, out, labels, training))
     console.print(f"Wrote {out}.")
 
 
 @train_app.command()
 @reports_errors
-@settings_options(sampling=SamplingSettings, samples=SampleSettings, training=TrainSettings)
+@settings_options(
+    model=ModelSettings, sampling=SamplingSettings, samples=SampleSettings, training=TrainSettings
+)
 def orm(
     prompts: PromptsArgument,
     out: OutOption,
-    model: ModelOption,
-    answers: AnswersOption = "math",
-    engine: EngineOption = "auto",
     *,
+    model: ModelSettings,
     sampling: SamplingSettings,
     samples: SampleSettings,
     training: TrainSettings,
 ) -> None:
     """An outcome reward model: is a whole solution correct?"""
     graded = read_graded_prompts(prompts)
-    source = Source(model=resolve_model(model), answers=answers, sampling=sampling, engine=engine)
-    asyncio.run(orm_recipe(source, graded, out, samples, training))
+    asyncio.run(orm_recipe(model.source(sampling), graded, out, samples, training))
     console.print(f"Wrote {out}.")
 
 
 @train_app.command()
 @reports_errors
-@settings_options(sampling=SamplingSettings, chains=ReviserSettings, training=TrainSettings)
+@settings_options(
+    model=ModelSettings, sampling=SamplingSettings, chains=ReviserSettings, training=TrainSettings
+)
 def reviser(
     prompts: PromptsArgument,
     out: OutOption,
-    model: ModelOption,
-    answers: AnswersOption = "math",
-    engine: EngineOption = "auto",
     *,
+    model: ModelSettings,
     sampling: SamplingSettings,
     chains: ReviserSettings,
     training: TrainSettings,
 ) -> None:
     """A reviser: correct answers in view of incorrect ones."""
     graded = read_graded_prompts(prompts)
-    source = Source(model=resolve_model(model), answers=answers, sampling=sampling, engine=engine)
-    wrong, right = asyncio.run(reviser_recipe(source, graded, out, chains, training))
+    recipe = reviser_recipe(model.source(sampling), graded, out, chains, training)
+    wrong, right = asyncio.run(recipe)
     console.print(
         f"On prompts held out, a revision turns {wrong:.0%} of correct attempts wrong, "
         f"and {right:.0%} of wrong ones correct."
@@ -103,22 +122,22 @@ def reviser(
 
 @train_app.command("reviser-orm")
 @reports_errors
-@settings_options(sampling=SamplingSettings, chains=ChainSettings, training=TrainSettings)
+@settings_options(
+    model=ModelSettings, sampling=SamplingSettings, chains=ChainSettings, training=TrainSettings
+)
 def reviser_orm(
     prompts: PromptsArgument,
     out: OutOption,
-    model: ModelOption,
     reviser: Annotated[str, typer.Option(help="the reviser: folder or hub name")],
-    answers: AnswersOption = "math",
-    engine: EngineOption = "auto",
     *,
+    model: ModelSettings,
     sampling: SamplingSettings,
     chains: ChainSettings,
     training: TrainSettings,
 ) -> None:
     """The reviser's own outcome reward model, which sees the chain of attempts."""
     graded = read_graded_prompts(prompts)
-    source = Source(model=resolve_model(model), answers=answers, sampling=sampling, engine=engine)
     revises = resolve_model(reviser, "reviser")
-    asyncio.run(reviser_orm_recipe(source, revises, graded, out, chains, training))
+    recipe = reviser_orm_recipe(model.source(sampling), revises, graded, out, chains, training)
+    asyncio.run(recipe)
     console.print(f"Wrote {out}.")
