@@ -1,5 +1,6 @@
 """The second use of the library: calibrate an artifact on a data set."""
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from allocator.plan import CONSIDERED, Strategy
 from calibration.collect import PromptRecord, collect
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
+from calibration.resume import SampleStore
 from calibration.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.scoring import fit_scoring
 from calibration.store import write_records
@@ -36,7 +38,7 @@ async def calibrate(
     engine: EngineName = "auto",
     strategies: Sequence[Strategy] = CONSIDERED,
     scoring: ScoringChoice = "fitted",
-    done: Callable[[PromptRecord], None] = lambda _: None,
+    done: Callable[[PromptRecord | None], None] = lambda _: None,
 ) -> Calibration:
     """Sample the prompts, fit tables and predictor, and write the artifact folder whole.
 
@@ -52,10 +54,14 @@ async def calibrate(
         strategies: strategies to choose among.
         scoring: ``fitted`` makes scores of the verifier's and of log-probabilities, see
             `runtime.scoring`; ``verifier`` leaves the verifier's as they are, as the paper does.
-        done: called with each prompt's record.
+        done: called with each prompt's record; with None for those that an earlier run has
+            sampled already.
+
+    Samples are kept beside `out` until the artifact is written; called again after an
+    interruption, calibration goes on with them.
 
     Raises:
-        InputError: unusable input; nothing is left behind.
+        InputError: unusable input; nothing is left behind, but samples if there are any.
     """
     if out.exists():
         raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
@@ -85,9 +91,32 @@ async def calibrate(
         searches = searches_needed(budgets, pilots, strategies)
         # Half of the samples are replayed, half measure difficulty.
         window = max(budgets)
-        records = await collect(decoder, prompts, 2 * window, lambda *_: searches, seed, done)
+        fingerprint = settings.fingerprint(here)
+        store = SampleStore(
+            out.with_name(f"{out.name}.samples"),
+            fingerprint.model_dump()
+            | {
+                "engine": type(decoder.engine).__name__,
+                "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest(),
+                "samples": 2 * window,
+                "searches": [str(plan) for plan in searches],
+                "seed": seed,
+            },
+        )
+
+        def keep(record: PromptRecord) -> None:
+            store.add(record)
+            done(record)
+
+        for _ in store.done:
+            done(None)
+        todo = [pair for pair in prompts if pair[0] not in store.done]
+        try:
+            await collect(decoder, todo, 2 * window, lambda *_: searches, seed, keep)
+        finally:
+            store.flush()
+    records = store.records([prompt for prompt, _ in prompts])
     _check_answers(records, settings)
-    fingerprint = settings.fingerprint(here)
     calibration = fit(Replay(records, window), budgets, pilots, n_bins, fingerprint, strategies)
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +130,7 @@ async def calibrate(
         calibration.predictor.save(folder / PREDICTOR)
         write_records(records, folder / SAMPLES)
         os.replace(folder, out)
+    store.remove()
     return calibration
 
 

@@ -80,11 +80,13 @@ async def collect(
 
         async def run_plan(plan: Plan) -> tuple[list[Sample], Cost]:
             run = PromptRun(decoder, prompt, seed)
-            return run.unify(await STRATEGIES[plan.strategy](run, plan, ())), run.cost
+            return await STRATEGIES[plan.strategy](run, plan, ()), run.cost
 
-        independent = await run_plan(Plan(strategy="best_of_n", n=samples))
-        plans = searches(prompt, len(prompt_ids), independent[0])
-        found = [independent, *[await run_plan(plan) for plan in plans]]
+        independent, cost = await run_plan(Plan(strategy="best_of_n", n=samples))
+        first = unify(decoder.answers, [gold, *(s.answer for s in independent)])[1:]
+        independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
+        plans = searches(prompt, len(prompt_ids), independent)
+        found = [(independent, cost), *[await run_plan(plan) for plan in plans]]
         # Answers are unified over all runs together, so that pilots can vote beside any beams.
         drawn = [sample for run_samples, _ in found for sample in run_samples]
         names = iter(unify(decoder.answers, [gold, *(s.answer for s in drawn)])[1:])

@@ -13,6 +13,7 @@ from calibration.collect import PromptRecord, Run
 from calibration.crossval import cheapest_not_clearly_worse, mean_interval, most_accurate
 from calibration.evaluate import Replay
 from calibration.fit import fit, searches_needed
+from calibration.resume import SampleStore
 from calibration.store import read_records, write_records
 from tests.conftest import make_sample
 
@@ -185,3 +186,27 @@ def test_curves_average_over_prompts() -> None:
     curve = plan_curve("pass@1", replay, [Plan(strategy="best_of_n", n=1)])
     value, low, high = accuracy(curve, 0, resamples(2))
     assert (value, low, high) == (0.5, 0.0, 1.0)
+
+
+def test_a_store_goes_on_and_refuses_what_is_not_its_own(tmp_path: Path) -> None:
+    plan = Plan(strategy="beam_search", n=4, beam_width=2)
+    records = [record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(5)]
+    store = SampleStore(tmp_path / "s", {"seed": 1})
+    for one in records[:3]:
+        store.add(one)
+    store.flush()
+    # A run killed while it wrote leaves a partial file, which is no part.
+    (tmp_path / "s" / "part-000001.parquet.partial").write_bytes(b"PAR1")
+    again = SampleStore(tmp_path / "s", {"seed": 1})
+    assert again.done == {r.prompt for r in records[:3]}
+    for one in records[3:]:
+        again.add(one)
+    whole = SampleStore(tmp_path / "w", {"seed": 1})
+    for one in records:
+        whole.add(one)
+    names = [r.prompt for r in records]
+    assert again.records(names) == whole.records(names)
+    with pytest.raises(InputError, match="made with other prompts, models or settings"):
+        SampleStore(tmp_path / "s", {"seed": 2})
+    again.remove()
+    assert not (tmp_path / "s").exists()

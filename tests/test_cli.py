@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -288,3 +291,33 @@ def test_early_stop_spends_less(tmp_path: Path) -> None:
         assert answer["answer"] == "2"
         spent.append(answer["receipt"]["generations"])
     assert spent[1] < spent[0] == 32
+
+
+def test_a_calibration_killed_on_its_way_ends_in_the_same_table(
+    graded: Path, tmp_path: Path
+) -> None:
+    def command(out: Path) -> list[str]:
+        parts = ["calibrate", graded, "--out", out, *MODELS, *TASK]
+        return [str(p) for p in [*parts, "--budgets", "1,4", "--pilots", "1", "--bins", "2"]]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert invoke(*command(whole))[0] == 0
+    samples = tmp_path / "killed.samples"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "calibration.cli", *command(killed)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(600):
+        if list(samples.glob("part-*.parquet")) or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    # It may have been through already, on a quick machine; it was not, if its samples are there.
+    if not killed.exists():
+        assert list(samples.glob("part-*.parquet"))
+        status, _, message = invoke(*command(killed))
+        assert status == 0, message
+    assert (killed / TABLE).read_bytes() == (whole / TABLE).read_bytes()
+    assert not samples.exists()
