@@ -36,14 +36,14 @@ async def run() -> None:
     await reviser_orm_recipe(
         SOURCE,
         REVISER,
-        training_prompts(2000, CHAIN_SEED),
+        training_prompts(800, CHAIN_SEED),
         REVISER_ORM,
         ChainSettings(chains=2, length=5),
         VERIFIER_TRAINING.model_copy(update={"max_epochs": 2}),
     )
     await orm_recipe(
         SOURCE,
-        training_prompts(12_000, ORM_SEED),
+        training_prompts(8000, ORM_SEED),
         ORM,
         SampleSettings(samples=2),
         VERIFIER_TRAINING.model_copy(update={"max_epochs": 3}),

@@ -74,7 +74,7 @@ async def sample_chains(
                 labelled.append(
                     LabelledSolution(
                         index,
-                        context + completion.token_ids,
+                        [*context, *completion.token_ids],
                         len(context),
                         ends,
                         [float(right)] * len(ends),

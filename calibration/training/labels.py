@@ -188,7 +188,7 @@ def _labelled(
     ends = list(step_ends(splitter, whole, len(start)))
     return LabelledSolution(
         prompt=index,
-        token_ids=prompt_ids + whole,
+        token_ids=[*prompt_ids, *whole],
         start=len(prompt_ids) + len(start),
         positions=[len(prompt_ids) + end - 1 for end in ends],
         labels=[labels[whole[:end]] for end in ends],
