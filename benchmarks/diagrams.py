@@ -2,9 +2,9 @@
 
     python -m benchmarks.diagrams
 
-A dot is a partial solution that was sampled, at the number of its steps (for revisions: of its
-attempts); a larger one was sampled several times; its colour is the verifier's score. Lines lead
-from what was continued to what came of it.
+A dot is a partial solution that was sampled, at the number of its steps; a larger one was sampled
+several times; its colour is the verifier's score. Lines lead from what was continued to what came
+of it.
 """
 
 import asyncio
@@ -20,22 +20,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from allocator.plan import Plan, parse_plan
-from benchmarks.testbed.paths import REVISER, REVISER_ORM, SETTINGS
-from predictors.sample import Sample
+from benchmarks.testbed.paths import SETTINGS
 from runtime.artifact import open_decoder
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifier import Context, Verdict
 
 PROMPT, SEED = "481*7+36-58*3", 2
-PLANS = (
-    "best_of_n:12",
-    "beam_search:12:3",
-    "beam_search:12:3:1",
-    "dvts:12:3",
-    "revisions:12:4",
-    "beam_revisions:12:2:3",
-)
+PLANS = ("best_of_n:12", "beam_search:12:3", "beam_search:12:3:1", "dvts:12:3")
 OUT = Path("docs") / "strategies.png"
 
 Node = tuple[Any, ...]
@@ -63,21 +55,9 @@ async def searched(decoder: Decoder, plan: Plan) -> tuple[dict[Node, float], Cou
     """Scores of all nodes, and how often each was sampled."""
     recorder = Recorder(decoder.verifier)
     run = PromptRun(replace(decoder, verifier=recorder), PROMPT, SEED)
-    samples = await STRATEGIES[plan.strategy](run, plan, ())
-    if plan.length > 1:
-        return chains(samples)
+    await STRATEGIES[plan.strategy](run, plan, ())
     scores, counts = dict(recorder.seen), Counter(node for node, _ in recorder.seen)
     return scores, counts
-
-
-def chains(samples: Sequence[Sample]) -> tuple[dict[Node, float], Counter[Node]]:
-    """Revision chains: a node an attempt, under the attempts before it."""
-    scores: dict[Node, float] = {}
-    places: Counter[int | None] = Counter()
-    for sample in samples:
-        places[sample.chain] += 1
-        scores[tuple((sample.chain, i) for i in range(places[sample.chain]))] = sample.score
-    return scores, Counter(scores)
 
 
 def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str) -> Any:
@@ -114,17 +94,15 @@ def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str
 
 
 async def run() -> None:
-    models = {"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
-    settings = SETTINGS.model_copy(update=models)
-    figure, grid = plt.subplots(2, 3, figsize=(11, 6.2), constrained_layout=True)
-    async with open_decoder(settings, Path(), "transformers", "transformers") as decoder:
+    figure, grid = plt.subplots(2, 2, figsize=(9, 6.2), constrained_layout=True)
+    async with open_decoder(SETTINGS, Path(), "transformers", "transformers") as decoder:
         for axes, text in zip(grid.flat, PLANS, strict=True):
             plan = parse_plan(text)
             scores, counts = await searched(decoder, plan)
             dots = draw(axes, scores, counts, str(plan))
-            axes.set_xlabel("attempts" if plan.length > 1 else "steps", fontsize=9)
+            axes.set_xlabel("steps", fontsize=9)
     figure.colorbar(dots, ax=grid, label="verifier's score", shrink=0.6)
-    figure.suptitle(f"One prompt, {PROMPT}, searched in six ways with 12 generations", fontsize=11)
+    figure.suptitle(f"One prompt, {PROMPT}, searched in four ways", fontsize=11)
     figure.savefig(OUT, dpi=130)
 
 

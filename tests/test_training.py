@@ -1,6 +1,7 @@
 """The training recipes: labels against values known in closed form, fine-tunings that learn."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,21 +120,20 @@ def label_testbed(path: Path, settings: LabelSettings, prompts: int) -> list[Lab
 
 @pytest.mark.parametrize("kind", ["prm", "orm"])
 def test_a_verifier_learns_and_can_be_served(kind: Any, tokenizer: Any, tmp_path: Path) -> None:
-    rollouts = 2 if kind == "prm" else 0
-    labels = LabelSettings(samples=4, rollouts=rollouts)
-    solutions = label_testbed(tmp_path / "labels.jsonl", labels, prompts=120)
-    assert all(0 <= label <= 1 for s in solutions for label in s.labels)
+    labels = LabelSettings(samples=2, rollouts=0)
+    sampled = label_testbed(tmp_path / "labels.jsonl", labels, prompts=300)
+    assert {label for s in sampled for label in s.labels} == {0.0, 0.5, 1.0}
+    # Labels that the text decides, for so few prompts teach nothing about arithmetic: whether the
+    # prompt begins with an even digit.
+    solutions = [replace(s, labels=[float(s.token_ids[1] % 2)] * len(s.labels)) for s in sampled]
     lines: list[str] = []
-    settings = TrainSettings(learning_rate=1e-3, batch=32, max_epochs=4, dropout=0, extra_layers=1)
+    settings = TrainSettings(
+        learning_rate=1e-3, batch=16, max_epochs=6, patience=6, dropout=0, extra_layers=1
+    )
     train_verifier(kind, BASE, tmp_path / "out", solutions, settings, lines.append)
     losses = [float(line.split("validation loss ")[1].split(",")[0]) for line in lines]
-    # Early stopping's own prompts: every tenth. Without features, their mean label is the best
-    # that can be said, and its entropy the least loss.
-    example = prm_example if kind == "prm" else orm_example
-    held_out = [example(s).targets for s in solutions if s.prompt % 10 == 0]
-    share = np.nanmean(np.concatenate(held_out))
-    uninformed = -(share * np.log(share) + (1 - share) * np.log(1 - share))
-    assert min(losses) < uninformed
+    # On early stopping's own prompts: half of what a guess of even chances would lose.
+    assert min(losses) < np.log(2) / 2
     # The state to resume from is gone.
     assert not list(tmp_path.glob("*state*"))
 

@@ -132,7 +132,8 @@ def lockstep(
         for (_, gold), solutions in zip(prompts, finished, strict=True):
             mass: dict[str | None, float] = {}
             for ids, score in solutions:
-                answer = decoder.answers.extract(engine.tokenizer.decode(ids))
+                text = engine.tokenizer.decode(ids, skip_special_tokens=True)
+                answer = decoder.answers.extract(text)
                 mass[answer] = mass.get(answer, 0.0) + score
             work.correct.append(bool(mass) and max(mass, key=lambda a: mass[a]) == gold)
         work.seconds = time.perf_counter() - started
