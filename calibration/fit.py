@@ -68,8 +68,10 @@ def fit(
 ) -> Calibration:
     """Fit predictor, bins and tables.
 
-    At each budget a table over predicted difficulty either takes pilots and has a plan a bin, or
-    takes none and has one plan for all: the cheaper one, unless it is clearly worse.
+    In each bin a plan is preferred over a cheaper one only if it is clearly better: a bin has many
+    plans and few prompts, and the most accurate of many is so by luck. At each budget a table over
+    predicted difficulty either takes pilots and has a plan a bin, or takes none and has one plan
+    for all: whichever did better on prompts that its plans were not chosen on.
 
     Args:
         replay: the calibration records.
@@ -96,8 +98,8 @@ def fit(
                 _row(replay, grid(budget, pilots), budget, pilots, predicted, prompts, n_bins)
             )
         # This one choice of two is made on the held-out figures that the row then reports.
-        chosen = cheapest_not_clearly_worse(
-            np.array([row.correct for row in rows]), [row.costs.mean() for row in rows], prompts
+        chosen = most_accurate(
+            np.array([row.correct for row in rows]), [row.costs.mean() for row in rows]
         )
         table_rows.append(rows[chosen].row)
         oracle_rows.append(_row(replay, grid(budget, 0), budget, 0, oracle, prompts, n_bins).row)
@@ -150,7 +152,7 @@ def _row(
         accuracy, low, high = mean_interval(correct[chosen, entries], prompts[inside])
         cells.append(
             Cell(
-                plan=plans[most_accurate(correct[:, inside], costs)],
+                plan=plans[cheapest_not_clearly_worse(correct[:, inside], costs, prompts[inside])],
                 accuracy=accuracy,
                 low=low,
                 high=high,
@@ -173,5 +175,7 @@ def _choices_on_the_other_fold(
         held_out = folds == fold
         # A bin of a single prompt has no other half: it is judged by itself.
         chosen_on = ~held_out if np.any(~held_out) else held_out
-        choices[held_out] = most_accurate(correct[:, chosen_on], costs)
+        choices[held_out] = cheapest_not_clearly_worse(
+            correct[:, chosen_on], costs, prompts[chosen_on]
+        )
     return choices

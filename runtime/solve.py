@@ -140,7 +140,7 @@ class Solver:
         number, plan, cell = int(bins[0]), plans[0], row.cells[int(bins[0])]
         why = (
             f"{row.pilots} pilots predict pass@1 {difficulty:.2f}: bin {number + 1} of "
-            f"{len(row.cells)}. {plan} was the most accurate plan there; "
+            f"{len(row.cells)}. No plan was clearly better there than {plan}; "
             f"choosing so was right for {cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of "
             f"{cell.prompts} calibration prompts"
         )
