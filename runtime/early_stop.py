@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from allocator.plan import Selection
 from predictors.sample import Sample
+from runtime.selection import answer_mass
 
 # A score is a probability: no solution to come can weigh more.
 GREATEST_SCORE = 1.0
@@ -28,10 +29,6 @@ def settled(samples: Sequence[Sample], remaining: int, how: Selection) -> bool:
         return False
     if how == "best":
         return max(sample.score for sample in answered) >= GREATEST_SCORE
-    mass: dict[str | None, float] = {}
-    for sample in answered:
-        mass[sample.answer] = mass.get(sample.answer, 0.0) + (
-            sample.score if how == "weighted" else 1.0
-        )
+    mass = answer_mass(answered, how)
     first, second = sorted([*mass.values(), 0.0], reverse=True)[:2]
     return first - second > remaining * GREATEST_SCORE

@@ -32,15 +32,20 @@ def select(samples: Sequence[Sample], how: Selection = "weighted") -> Sample:
     if how == "weighted":
         samples = _best_of_chains(samples)
     answered = [s for s in samples if s.answer is not None] or list(samples)
-    scores = np.array([s.score for s in answered])
     if how == "best":
-        return answered[int(scores.argmax())]
-    weights = scores if how == "weighted" else np.ones(len(answered))
-    mass: dict[str | None, float] = {}
-    for sample, weight in zip(answered, weights, strict=True):
-        mass[sample.answer] = mass.get(sample.answer, 0.0) + float(weight)
+        return answered[int(np.argmax([s.score for s in answered]))]
+    mass = answer_mass(answered, how)
     ranks = [(mass[s.answer], s.score) for s in answered]
     return answered[max(range(len(answered)), key=lambda i: (*ranks[i], -i))]
+
+
+def answer_mass(samples: Sequence[Sample], how: Selection) -> dict[str | None, float]:
+    """Each answer's weight: its samples' scores in sum if ``weighted``, their number otherwise."""
+    mass: dict[str | None, float] = {}
+    for sample in samples:
+        weight = sample.score if how == "weighted" else 1.0
+        mass[sample.answer] = mass.get(sample.answer, 0.0) + weight
+    return mass
 
 
 def _best_of_chains(samples: Sequence[Sample]) -> list[Sample]:

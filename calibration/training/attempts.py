@@ -7,9 +7,9 @@ from itertools import pairwise
 from pydantic import BaseModel, Field
 
 from calibration.training.journal import Journal
-from calibration.training.labels import PROMPTS_IN_FLIGHT, LabelledSolution, step_ends
+from calibration.training.labels import LabelledSolution, step_ends
 from runtime.answers import Answers
-from runtime.concurrency import bounded, together
+from runtime.concurrency import together
 from runtime.engine import Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.reviser import ask_again, revision_context
 from runtime.steps import StepSplitter
@@ -86,10 +86,7 @@ async def sample_chains(
         chains = await together(chain(number) for number in range(settings.chains))
         journal.add(index, [[asdict(attempt) for attempt in attempts] for attempts in chains])
 
-    todo = [item for item in enumerate(prompts) if item[0] not in journal.results]
-    for _ in range(len(prompts) - len(todo)):
-        done(None)
-    await bounded(one, todo, PROMPTS_IN_FLIGHT, done)
+    await journal.fill(one, prompts, done)
     return [
         [LabelledSolution(**attempt) for attempt in chain]
         for index in range(len(prompts))

@@ -2,11 +2,16 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from allocator.errors import InputError
+from runtime.concurrency import bounded
+
+Item = TypeVar("Item")
+
+PROMPTS_IN_FLIGHT = 256
 
 
 class Journal:
@@ -64,6 +69,18 @@ class Journal:
         """Note a prompt's result."""
         self.results[prompt] = result
         self._write({"prompt": prompt, "result": result})
+
+    async def fill(
+        self,
+        work: Callable[[tuple[int, Item]], Awaitable[None]],
+        prompts: Sequence[Item],
+        done: Callable[[object], None],
+    ) -> None:
+        """Work on every prompt that has no result yet; `work` adds its own."""
+        todo = [item for item in enumerate(prompts) if item[0] not in self.results]
+        for _ in range(len(prompts) - len(todo)):
+            done(None)
+        await bounded(work, todo, PROMPTS_IN_FLIGHT, done)
 
     def _write(self, row: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(row, separators=(",", ":")) + "\n")

@@ -14,11 +14,9 @@ from pydantic import BaseModel, Field
 from allocator.errors import InputError
 from calibration.training.journal import Journal
 from runtime.answers import Answers
-from runtime.concurrency import bounded, together
+from runtime.concurrency import together
 from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.steps import StepSplitter
-
-PROMPTS_IN_FLIGHT = 256
 
 Tokens = tuple[int, ...]
 
@@ -162,10 +160,7 @@ async def label_prompts(
             ],
         )
 
-    todo = [item for item in enumerate(prompts) if item[0] not in journal.results]
-    for _ in range(len(prompts) - len(todo)):
-        done(None)
-    await bounded(one, todo, PROMPTS_IN_FLIGHT, done)
+    await journal.fill(one, prompts, done)
     return [LabelledSolution(**s) for i in range(len(prompts)) for s in journal.results[i]]
 
 
