@@ -1,47 +1,15 @@
-"""Accuracy against budget for every method, and what allocation gains, from replayed records."""
+"""The curves that only records of whole solutions can give: exact ones, and a table's."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from allocator.bins import bin_of
-from allocator.plan import Plan
 from allocator.table import LookupTable
 from calibration.collect import Run
-from calibration.crossval import BOOTSTRAP_DRAWS
-from calibration.evaluate import Outcome, Replay
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One method: arrays of shape (budgets, prompts), averaged over replicates.
-
-    Attributes:
-        name: the method.
-        budgets: the budget of each row.
-        correct: accuracy.
-        generations: complete solutions spent, pilots included.
-        tokens: tokens sampled, pilots included.
-    """
-
-    name: str
-    budgets: tuple[int, ...]
-    correct: NDArray[np.float64]
-    generations: NDArray[np.float64]
-    tokens: NDArray[np.float64]
-
-
-def plan_curve(name: str, replay: Replay, plans: Sequence[Plan]) -> Curve:
-    """The same plan for every prompt at each budget, no pilots."""
-    outcomes = [replay.outcome(plan, 0) for plan in plans]
-    costs = [
-        np.full(outcome.correct.shape, plan.cost(0))
-        for plan, outcome in zip(plans, outcomes, strict=True)
-    ]
-    return _curve(name, [plan.cost(0) for plan in plans], outcomes, costs)
+from calibration.curves import Curve, averaged
+from calibration.evaluate import Replay
 
 
 def exact_curve(
@@ -65,79 +33,4 @@ def policy_curve(
         plans = [[row.cells[b].plan for b in of_prompt] for of_prompt in bins]
         outcomes.append(replay.mixed_outcome(plans, row.pilots))
         costs.append(np.array([[p.cost(row.pilots) for p in of_prompt] for of_prompt in plans]))
-    return _curve(name, [row.budget for row in table.rows], outcomes, costs)
-
-
-def _curve(
-    name: str,
-    budgets: Sequence[int],
-    outcomes: Sequence[Outcome],
-    costs: Sequence[NDArray[np.float64]],
-) -> Curve:
-    return Curve(
-        name,
-        tuple(budgets),
-        np.array([outcome.correct.mean(axis=1) for outcome in outcomes]),
-        np.array([cost.mean(axis=1) for cost in costs]),
-        np.array([outcome.tokens.mean(axis=1) for outcome in outcomes]),
-    )
-
-
-def resamples(prompts: int, seed: int = 0) -> NDArray[np.int64]:
-    """Bootstrap draws of prompts, shape (draws, prompts); the first is the prompts as they are."""
-    drawn = np.random.default_rng(seed).integers(prompts, size=(BOOTSTRAP_DRAWS, prompts))
-    return np.vstack([np.arange(prompts), drawn])
-
-
-def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Value, low and high (95%) from a value and its bootstrap draws, the value first."""
-    low, high = np.quantile(values[1:], [0.025, 0.975])
-    return float(values[0]), float(low), float(high)
-
-
-def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Accuracy at one budget with its 95% interval over prompts."""
-    return interval(curve.correct[row][draws].mean(axis=1))
-
-
-def gain(
-    baseline: Curve, budget: int, method: Curve, draws: NDArray[np.int64], unit: str = "generations"
-) -> tuple[float, float, float]:
-    """The baseline's cost at a budget, over the method's average cost at the same accuracy.
-
-    The method's accuracy is first made monotone in its cost (isotonic regression): the first point
-    to cross a noisy curve would flatter it. Between its points it is linear in the cost: a mix of
-    two budgets over the prompts has just that accuracy. 0 where the method never gets there. The
-    interval is over prompts, the calibrated table being given.
-
-    Args:
-        baseline: for example best-of-N weighted.
-        budget: one of the baseline's budgets.
-        method: the method compared with it.
-        draws: bootstrap draws of prompts.
-        unit: ``generations`` or ``tokens``.
-
-    Returns:
-        The gain and its 95% interval over prompts.
-    """
-    row = baseline.budgets.index(budget)
-    wanted = baseline.correct[row][draws].mean(axis=1)
-    spent = getattr(baseline, unit)[row][draws].mean(axis=1)
-    reached = np.array([line[draws].mean(axis=1) for line in method.correct])
-    costs = np.array([line[draws].mean(axis=1) for line in getattr(method, unit)])
-    needed = [_cost_at(reached[:, i], costs[:, i], wanted[i]) for i in range(len(draws))]
-    return interval(spent / np.array(needed))
-
-
-def _cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
-    """The least cost at which the monotone, piecewise linear curve gets to the wanted accuracy."""
-    order = np.argsort(costs, kind="stable")
-    costs, fitted = costs[order], isotonic_regression(reached[order]).x
-    above = np.flatnonzero(fitted >= wanted - 1e-12)
-    if not len(above):
-        return float("inf")
-    i = int(above[0])
-    if i == 0:
-        return float(costs[0])
-    share = (wanted - fitted[i - 1]) / (fitted[i] - fitted[i - 1])
-    return float(costs[i - 1] + share * (costs[i] - costs[i - 1]))
+    return averaged(name, [row.budget for row in table.rows], outcomes, costs)

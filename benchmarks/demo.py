@@ -23,20 +23,14 @@ from allocator.bins import bin_of
 from allocator.errors import InputError, ModelError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.table import LookupTable
-from benchmarks.curves import (
-    Curve,
-    exact_curve,
-    gain,
-    plan_curve,
-    policy_curve,
-    resamples,
-)
+from benchmarks.curves import exact_curve, policy_curve
 from benchmarks.figure import draw
 from benchmarks.report import as_json, show_curves, show_gains
 from benchmarks.targets import at_least, at_most, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
 from calibration.collect import PromptRecord, Run, collect
 from calibration.console import console, progress
+from calibration.curves import Curve, gain, plan_curve, resamples
 from calibration.estimators import best_of_n_accuracy
 from calibration.evaluate import Replay
 from calibration.fit import searches_among
@@ -220,4 +214,4 @@ def all_curves(
 
 def plain_best(run: Run, n: int) -> float:
     """Accuracy of plain best-of-n, exact over all subsets."""
-    return best_of_n_accuracy([sample.score for sample in run.samples], run.correct, n)
+    return float(best_of_n_accuracy([sample.score for sample in run.samples], run.correct, n))

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.curves import Curve, accuracy
 from calibration.console import console
+from calibration.curves import Curve, accuracy
 
 
 def as_json(curve: Curve, draws: NDArray[np.int64]) -> dict[str, object]:

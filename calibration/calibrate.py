@@ -2,21 +2,28 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
 from allocator.errors import InputError
-from allocator.plan import CONSIDERED, Strategy
+from allocator.plan import CONSIDERED, Plan, Strategy, plan_grid
+from allocator.table import Fingerprint
 from calibration.collect import PromptRecord, collect
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
+from calibration.logged import LoggedReplay
+from calibration.logs import Log
 from calibration.resume import SampleStore
 from calibration.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.scoring import fit_scoring
 from calibration.store import write_records
+from calibration.summarise import summarise
+from calibration.summary import Summary
 from runtime.artifact import ORACLE_TABLE, PREDICTOR, SETTINGS, TABLE, Settings, open_decoder
 from runtime.engines.loading import EngineName
 
@@ -63,24 +70,13 @@ async def calibrate(
     Raises:
         InputError: unusable input; nothing is left behind, but samples if there are any.
     """
-    if out.exists():
-        raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
-    if not budgets or min(budgets) < 1:
-        raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
-    if not 1 <= pilots < max(budgets):
-        raise InputError(
-            "pilots", pilots, f"choose from 1 to {max(budgets) - 1}, below the top budget"
-        )
+    _check_choices(out, budgets, pilots, n_bins, len(prompts))
     unknown = [name for name in strategies if name not in get_args(Strategy)]
     if unknown:
         raise InputError("strategies", unknown, f"choose from {', '.join(get_args(Strategy))}")
     revising = [name for name in strategies if name in ("revisions", "beam_revisions")]
     if revising and settings.reviser is None:
         raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
-    if n_bins < 1:
-        raise InputError("bins", n_bins, "give at least 1")
-    if len(prompts) < LEAST_PROMPTS:
-        raise InputError("prompts", len(prompts), f"calibration needs at least {LEAST_PROMPTS}")
     here = Path()
     async with open_decoder(settings, here, engine) as decoder:
         if scoring == "fitted":
@@ -117,21 +113,114 @@ async def calibrate(
             store.flush()
     records = store.records([prompt for prompt, _ in prompts])
     _check_answers(records, settings)
-    calibration = fit(Replay(records, window), budgets, pilots, n_bins, fingerprint, strategies)
+    replay = Replay(records, window)
+    grid = partial(plan_grid, strategies=strategies)
+    calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
+    runs = [run for r in records for run in (r.independent, *r.searches.values())]
+    summary = summarise(
+        replay,
+        calibration,
+        source=settings.model,
+        selections=("weighted", "majority", "best"),
+        strategies=strategies,
+        samples=2 * window,
+        sampled_tokens=sum(run.sampled_tokens for run in runs),
+    )
+    with new_artifact(out, calibration, summary) as folder:
+        relative = settings.relative_to(out)
+        (folder / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
+        write_records(records, folder / SAMPLES)
+    store.remove()
+    return calibration
 
+
+def calibrate_from_logs(
+    log: Log, out: Path, *, budgets: Sequence[int], pilots: int, n_bins: int
+) -> Calibration:
+    """Fit tables and predictor on samples that exist already, and write the artifact folder whole.
+
+    Its tables know best-of-n alone, by weighted selection if there are scores and by majority
+    otherwise. It has no settings: there is no model to decode with.
+
+    Args:
+        log: the samples.
+        out: the artifact folder, which must not exist yet.
+        budgets: budgets of the table, in generations; those beyond half of the samples are left
+            out.
+        pilots: pilot samples a question.
+        n_bins: difficulty bins.
+
+    Raises:
+        InputError: unusable input; nothing is left behind.
+    """
+    replay = LoggedReplay(log)
+    within = [budget for budget in budgets if budget <= replay.window]
+    _check_choices(out, within, pilots, n_bins, replay.prompts)
+    warnings = []
+    if len(within) < len(budgets):
+        warnings.append(
+            f"budgets above {replay.window} are left out: of {2 * replay.window} samples a "
+            "question, half measure its difficulty"
+        )
+    if log.left_out:
+        warnings.append(f"{log.left_out} questions are left out: they have fewer samples")
+    if not log.correct.any():
+        raise InputError("correct", 0, "no sample of any question is correct; check the columns")
+    selection = replay.selections[0]
+
+    def grid(budget: int, paid: int) -> list[Plan]:
+        plans = plan_grid(budget, paid, ("best_of_n",))
+        return [plan.model_copy(update={"selection": selection}) for plan in plans]
+
+    fingerprint = Fingerprint(
+        model=f"log {log.digest}", verifier="log", answers="logged", sampling={}
+    )
+    calibration = fit(replay, grid, within, pilots, n_bins, fingerprint)
+    summary = summarise(
+        replay,
+        calibration,
+        source=log.name,
+        selections=replay.selections,
+        strategies=("best_of_n",),
+        samples=log.answer.shape[1],
+        sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
+        warnings=warnings,
+    )
+    with new_artifact(out, calibration, summary):
+        pass
+    return calibration
+
+
+@contextmanager
+def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Iterator[Path]:
+    """A folder with all that tables need, for more to be put in; it takes its place at the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:
         folder = Path(scratch) / out.name
         folder.mkdir()
-        relative = settings.relative_to(out)
-        (folder / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
         calibration.table.save(folder / TABLE)
         calibration.oracle_table.save(folder / ORACLE_TABLE)
         calibration.predictor.save(folder / PREDICTOR)
-        write_records(records, folder / SAMPLES)
+        summary.save(folder)
+        yield folder
         os.replace(folder, out)
-    store.remove()
-    return calibration
+
+
+def _check_choices(
+    out: Path, budgets: Sequence[int], pilots: int, n_bins: int, prompts: int
+) -> None:
+    if out.exists():
+        raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
+    if not budgets or min(budgets) < 1:
+        raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
+    if not 1 <= pilots < max(budgets):
+        raise InputError(
+            "pilots", pilots, f"choose from 1 to {max(budgets) - 1}, below the top budget"
+        )
+    if n_bins < 1:
+        raise InputError("bins", n_bins, "give at least 1")
+    if prompts < LEAST_PROMPTS:
+        raise InputError("prompts", prompts, f"calibration needs at least {LEAST_PROMPTS}")
 
 
 def _check_answers(records: Sequence[PromptRecord], settings: Settings) -> None:

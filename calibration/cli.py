@@ -12,9 +12,11 @@ from rich.table import Table
 from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
 from allocator.plan import CONSIDERED, Strategy, parse_plan
-from calibration.calibrate import ScoringChoice
+from calibration.calibrate import ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
+from calibration.fit import Calibration
+from calibration.logs import read_log
 from calibration.options import AnswersOption, EngineOption, settings_options
 from calibration.prompts import read_graded_prompts, read_prompts
 from calibration.train_cli import train_app
@@ -41,10 +43,22 @@ BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")
 @reports_errors
 @settings_options(sampling=SamplingSettings)
 def calibrate(
-    prompts: Annotated[Path, typer.Argument(help="JSON lines with 'prompt' and 'answer'")],
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
-    model: Annotated[str, typer.Option(help="language model: folder or hub name")],
-    verifier: Annotated[str, typer.Option(help="PRM: folder or hub name")],
+    prompts: Annotated[
+        Path | None, typer.Argument(help="JSON lines with 'prompt' and 'answer'")
+    ] = None,
+    from_logs: Annotated[
+        Path | None,
+        typer.Option(help="no model: samples that exist already, Parquet or JSON lines"),
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="what columns are called in the file: question=id,score=reward")
+    ] = "",
+    where: Annotated[
+        str, typer.Option(help="only the log's rows that hold these values: model=NAME")
+    ] = "",
+    model: Annotated[str | None, typer.Option(help="language model: folder or hub name")] = None,
+    verifier: Annotated[str | None, typer.Option(help="PRM: folder or hub name")] = None,
     answers: AnswersOption = "math",
     budgets: Annotated[str, typer.Option(help="generations, comma-separated")] = "1,2,4,8,16,32,64",
     pilots: Annotated[int, typer.Option(help="pilot samples a prompt")] = 4,
@@ -72,10 +86,21 @@ def calibrate(
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
-    graded = read_graded_prompts(prompts)
+    if from_logs is not None:
+        log = read_log(from_logs, _pairs("columns", columns), _pairs("where", where))
+        with console.status("Fitting tables"):
+            made = calibrate_from_logs(
+                log, out, budgets=_numbers("budgets", budgets), pilots=pilots, n_bins=bins
+            )
+        _show(made, out)
+        return
+    for name, value in (("prompts", prompts), ("model", model), ("verifier", verifier)):
+        if value is None:
+            raise InputError(name, value, "give one, or calibrate --from-logs")
+    graded = read_graded_prompts(cast(Path, prompts))
     settings = Settings(
-        model=model,
-        verifier=verifier,
+        model=cast(str, model),
+        verifier=cast(str, verifier),
         verifier_family=verifier_family,
         reviser=reviser,
         reviser_verifier=reviser_verifier,
@@ -99,12 +124,8 @@ def calibrate(
                 done=done,
             )
         )
-    console.print(render_table(calibration.table))
-    console.print(
-        f"Rank correlation of predicted with measured pass@1, on prompts that the predictor "
-        f"had not seen: {calibration.rank_correlation:.2f}"
-    )
-    console.print(f"Wrote {out}. Next: ttc solve --artifact {out} --budget 16 'your prompt'")
+    _show(calibration, out)
+    console.print(f"Next: ttc solve --artifact {out} --budget 16 'your prompt'")
 
 
 @app.command()
@@ -223,6 +244,24 @@ def demo(
     from benchmarks.demo import run_demo
 
     run_demo(prompts, out, engine)
+
+
+def _show(calibration: Calibration, out: Path) -> None:
+    console.print(render_table(calibration.table))
+    console.print(
+        f"Rank correlation of predicted with measured pass@1, on prompts that the predictor "
+        f"had not seen: {calibration.rank_correlation:.2f}"
+    )
+    for warning in calibration.warnings:
+        console.print(f"Note: {warning}")
+    console.print(f"Wrote {out}.")
+
+
+def _pairs(field: str, text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",")] if text else []
+    if not all(name and equals and value for name, equals, value in pairs):
+        raise InputError(field, text, "give name=value, comma-separated")
+    return {name: value for name, _, value in pairs}
 
 
 def _numbers(field: str, text: str) -> list[int]:

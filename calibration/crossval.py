@@ -2,9 +2,10 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
+from scipy.stats import beta, bootstrap
 
 BOOTSTRAP_DRAWS = 2000
+BATCH = 1_000_000  # resampled prompts held in memory at a time
 
 
 def most_accurate(correct: NDArray[np.float64], costs: ArrayLike) -> int:
@@ -21,7 +22,10 @@ def most_accurate(correct: NDArray[np.float64], costs: ArrayLike) -> int:
 
 
 def cheapest_not_clearly_worse(
-    correct: NDArray[np.float64], costs: ArrayLike, prompts: NDArray[np.int64]
+    correct: NDArray[np.float64],
+    costs: ArrayLike,
+    prompts: NDArray[np.int64],
+    accuracies: NDArray[np.float64] | None = None,
 ) -> int:
     """The cheapest choice that is not clearly worse than the most accurate one.
 
@@ -32,19 +36,21 @@ def cheapest_not_clearly_worse(
         correct: shape (plans, entries); an entry is one replicate of a prompt.
         costs: generations of each plan.
         prompts: which prompt each entry belongs to, shape (entries,).
+        accuracies: better estimates of the plans' accuracies than their means here.
 
     Returns:
         Index of the chosen plan.
     """
-    best = most_accurate(correct, costs)
+    means = correct.mean(axis=1) if accuracies is None else accuracies
+    best = int(np.lexsort((np.asarray(costs), -means))[0])
     _, unit = np.unique(prompts, return_inverse=True)
     # Of equally cheap plans the more accurate is looked at first.
-    for plan in np.lexsort((-correct.mean(axis=1), np.asarray(costs))):
-        deficit = correct[best] - correct[plan]
-        sums = np.bincount(unit, deficit - deficit.mean())
+    for plan in np.lexsort((-means, np.asarray(costs))):
+        paired = correct[best] - correct[plan]
+        sums = np.bincount(unit, paired - paired.mean())
         spread = np.sum(sums**2) * len(sums) / max(len(sums) - 1, 1)
         # The tolerance: a deficit on a single prompt is one standard error to the last bit.
-        if deficit.mean() <= np.sqrt(spread) / len(deficit) + 1e-12:
+        if means[best] - means[plan] <= np.sqrt(spread) / len(paired) + 1e-12:
             return int(plan)
     return best
 
@@ -77,7 +83,14 @@ def mean_interval(
         right = len(sums) * float(values[0])
         low, high = beta.ppf([0.025, 0.975], right + 0.5, len(sums) - right + 0.5)
         return float(values[0]), *((low, 1.0) if values[0] else (0.0, high))
-    draws = np.random.default_rng(seed).integers(len(sums), size=(BOOTSTRAP_DRAWS, len(sums)))
-    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+    found = bootstrap(
+        (sums, counts),
+        lambda s, c, axis: s.sum(axis) / c.sum(axis),
+        n_resamples=BOOTSTRAP_DRAWS,
+        batch=BATCH // len(sums) + 1,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(values.mean()), float(found.low), float(found.high)

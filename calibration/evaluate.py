@@ -7,6 +7,7 @@ of a prompt are not independent, and no interval here takes them for it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,31 @@ class Outcome:
 
     correct: NDArray[np.float64]
     tokens: NDArray[np.float64]
+
+
+class Outcomes(Protocol):
+    """What tables are fitted on: how plans did on prompts of known difficulty.
+
+    Attributes:
+        prompts: how many prompts.
+        replicates: how often each is replayed.
+    """
+
+    prompts: int
+    replicates: int
+
+    @property
+    def pass_at_1(self) -> NDArray[np.float64]:
+        """Measured difficulty, shape (prompts,)."""
+        ...
+
+    def features(self, pilots: int) -> NDArray[np.float64]:
+        """Pilot features, shape (prompts, replicates, features)."""
+        ...
+
+    def outcome(self, plan: Plan, pilots: int) -> Outcome:
+        """Whether the plan answers right, and the tokens it samples."""
+        ...
 
 
 class Replay:
@@ -53,6 +79,7 @@ class Replay:
         if least < window:
             raise InputError("window", window, f"a prompt has {least} solutions only")
         self.records = records
+        self.prompts = len(records)
         self.window = window
         self.replicates = replicates
         self._known: dict[tuple[Plan, int], Outcome] = {}

@@ -1,6 +1,6 @@
-"""From collected records to lookup tables and the difficulty predictor (section 3.2)."""
+"""From outcomes to lookup tables and the difficulty predictor (section 3.2)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,17 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from allocator.bins import DifficultyBins
+from allocator.bins import DifficultyBins, bin_of
 from allocator.plan import Plan, Strategy, plan_grid
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
-from calibration.crossval import (
-    cheapest_not_clearly_worse,
-    fold_of,
-    mean_interval,
-    most_accurate,
-)
-from calibration.evaluate import Replay
+from calibration.crossval import fold_of, mean_interval, most_accurate
+from calibration.evaluate import Outcomes
+from calibration.rules import RULES, Rule
 from predictors.learned import DifficultyPredictor, out_of_fold_predictions
+
+# Divisions into two folds, over which held-out figures are averaged.
+FOLD_SEEDS = range(5)
+# A bin of fewer prompts says nothing about plans: it joins its smaller neighbour.
+LEAST_IN_BIN = 8
+
+
+@dataclass(frozen=True)
+class FittedRow:
+    """A row, with what it does for each entry when chosen on other prompts; shape (entries,)."""
+
+    row: BudgetRow
+    correct: NDArray[np.float64]
+    costs: NDArray[np.float64]
+    tokens: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,14 +40,24 @@ class Calibration:
         table: over predicted difficulty.
         oracle_table: over oracle difficulty, which costs no pilots.
         predictor: fitted on every prompt.
-        rank_correlation: Spearman's, of measured pass@1 with predictions by predictors that
-            never saw the prompt.
+        predicted: pass@1 of every prompt and replicate as predicted by predictors that never saw
+            the prompt, shape (entries,).
+        rank_correlation: Spearman's, of measured pass@1 with these predictions.
+        rows: the predicted table's rows, with what they do held out.
+        oracle_rows: the same of the oracle table.
+        pilots: pilot samples that predictions were made from.
+        warnings: what whoever uses the tables should know.
     """
 
     table: LookupTable
     oracle_table: LookupTable
     predictor: DifficultyPredictor
+    predicted: NDArray[np.float64]
     rank_correlation: float
+    rows: tuple[FittedRow, ...]
+    oracle_rows: tuple[FittedRow, ...]
+    pilots: int
+    warnings: tuple[str, ...]
 
 
 def searches_needed(
@@ -59,123 +80,165 @@ def searches_among(plans: Iterable[Plan]) -> list[Plan]:
 
 
 def fit(
-    replay: Replay,
+    outcomes: Outcomes,
+    grid: Callable[[int, int], Sequence[Plan]],
     budgets: Sequence[int],
     pilots: int,
     n_bins: int,
     fingerprint: Fingerprint,
-    strategies: Sequence[Strategy],
 ) -> Calibration:
     """Fit predictor, bins and tables.
 
     In each bin a plan is preferred over a cheaper one only if it is clearly better: a bin has many
     plans and few prompts, and the most accurate of many is so by luck. At each budget a table over
     predicted difficulty either takes pilots and has a plan a bin, or takes none and has one plan
-    for all: whichever did better on prompts that its plans were not chosen on.
+    for all; and plans are chosen in each bin by itself, or smoothed over bins: whichever did better
+    on prompts that its plans were not chosen on.
 
     Args:
-        replay: the calibration records.
+        outcomes: how plans did on the calibration prompts.
+        grid: the plans considered at a budget of which so many pilots are paid.
         budgets: budgets of the table, in generations.
         pilots: pilot samples a prompt.
         n_bins: difficulty bins.
-        fingerprint: what the records were sampled with.
-        strategies: strategies to choose among; their searches have been collected.
+        fingerprint: what was measured.
     """
-    count, replicates = len(replay.records), replay.replicates
+    count, replicates = outcomes.prompts, outcomes.replicates
     prompts = np.repeat(np.arange(count), replicates)
-    features = replay.features(pilots).reshape(count * replicates, -1)
-    oracle = np.repeat(replay.pass_at_1, replicates)
+    features = outcomes.features(pilots).reshape(count * replicates, -1)
+    oracle = np.repeat(outcomes.pass_at_1, replicates)
     predicted = out_of_fold_predictions(features, oracle, prompts)
+    nothing = np.zeros(len(prompts))
 
-    def grid(budget: int, paid: int) -> list[Plan]:
-        return plan_grid(budget, paid, strategies)
+    def row(budget: int, paid: int, difficulty: NDArray[np.float64], bins: int) -> FittedRow:
+        plans = list(grid(budget, paid))
+        edges = _edges(difficulty, bins, replicates)
+        found = [
+            _row(outcomes, plans, budget, paid, edges, difficulty, prompts, rule)
+            for rule in (RULES.values() if edges else [RULES["by bin"]])
+        ]
+        return _best(found)
 
-    table_rows, oracle_rows = [], []
+    rows, oracle_rows = [], []
     for budget in sorted(set(budgets)):
-        rows = [_row(replay, grid(budget, 0), budget, 0, np.zeros(len(prompts)), prompts, 1)]
+        found = [row(budget, 0, nothing, 1)]
         if budget > pilots:
-            rows.append(
-                _row(replay, grid(budget, pilots), budget, pilots, predicted, prompts, n_bins)
-            )
-        # This one choice of two is made on the held-out figures that the row then reports.
-        chosen = most_accurate(
-            np.array([row.correct for row in rows]), [row.costs.mean() for row in rows]
-        )
-        table_rows.append(rows[chosen].row)
-        oracle_rows.append(_row(replay, grid(budget, 0), budget, 0, oracle, prompts, n_bins).row)
+            found.append(row(budget, pilots, predicted, n_bins))
+        rows.append(_best(found))
+        oracle_rows.append(row(budget, 0, oracle, n_bins))
     return Calibration(
-        _table("predicted", table_rows, fingerprint),
-        _table("oracle", oracle_rows, fingerprint),
-        DifficultyPredictor().fit(features, oracle),
-        float(spearmanr(predicted, oracle).statistic),
+        table=_table("predicted", rows, fingerprint),
+        oracle_table=_table("oracle", oracle_rows, fingerprint),
+        predictor=DifficultyPredictor().fit(features, oracle),
+        predicted=predicted,
+        rank_correlation=float(spearmanr(predicted, oracle).statistic),
+        rows=tuple(rows),
+        oracle_rows=tuple(oracle_rows),
+        pilots=pilots,
+        warnings=_merged(n_bins, predicted=predicted, oracle=oracle, replicates=replicates),
     )
 
 
-@dataclass(frozen=True)
-class _FittedRow:
-    """A row, with what it does for each entry when chosen on the other fold; shape (entries,)."""
+def _best(rows: Sequence[FittedRow]) -> FittedRow:
+    """The most accurate on prompts it was not chosen on, of equals the cheapest, then the first.
 
-    row: BudgetRow
-    correct: NDArray[np.float64]
-    costs: NDArray[np.float64]
+    The row then reports the very figures that this one choice was made on.
+    """
+    return rows[most_accurate(np.array([r.correct for r in rows]), [r.costs.mean() for r in rows])]
 
 
 def _table(
-    difficulty: Literal["predicted", "oracle"], rows: list[BudgetRow], fingerprint: Fingerprint
+    difficulty: Literal["predicted", "oracle"], rows: Sequence[FittedRow], fingerprint: Fingerprint
 ) -> LookupTable:
-    return LookupTable(fingerprint=fingerprint, difficulty=difficulty, rows=tuple(rows))
+    return LookupTable(
+        fingerprint=fingerprint, difficulty=difficulty, rows=tuple(fitted.row for fitted in rows)
+    )
+
+
+def _edges(difficulty: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:
+    """Inner edges of quantile bins, each of `LEAST_IN_BIN` prompts or more if there are as many."""
+    edges = [float(edge) for edge in DifficultyBins(n_bins).fit(difficulty).edges_]
+    while edges:
+        held = np.bincount(bin_of(edges, difficulty), minlength=len(edges) + 1)
+        smallest = int(np.argmin(held))
+        if held[smallest] >= LEAST_IN_BIN * replicates:
+            break
+        # Edge i lies between bins i and i + 1.
+        sides = [i for i in (smallest - 1, smallest) if 0 <= i < len(edges)]
+        neighbours = [held[i] if i < smallest else held[i + 1] for i in sides]
+        del edges[sides[int(np.argmin(neighbours))]]
+    return tuple(edges)
+
+
+def _merged(n_bins: int, replicates: int, **difficulties: NDArray[np.float64]) -> tuple[str, ...]:
+    made = {name: len(_edges(d, n_bins, replicates)) + 1 for name, d in difficulties.items()}
+    return tuple(
+        f"{bins} bins of {name} difficulty instead of {n_bins}: others would have held fewer than "
+        f"{LEAST_IN_BIN} prompts, or prompts of equal difficulty; add prompts for more"
+        for name, bins in made.items()
+        if bins < n_bins
+    )
 
 
 def _row(
-    replay: Replay,
-    plans: list[Plan],
+    outcomes: Outcomes,
+    plans: Sequence[Plan],
     budget: int,
     pilots: int,
+    edges: tuple[float, ...],
     difficulty: NDArray[np.float64],
     prompts: NDArray[np.int64],
-    n_bins: int,
-) -> _FittedRow:
-    outcomes = [replay.outcome(plan, pilots) for plan in plans]
-    correct = np.array([outcome.correct.ravel() for outcome in outcomes])
-    tokens = np.array([outcome.tokens.ravel() for outcome in outcomes])
+    rule: Rule,
+) -> FittedRow:
+    found = [outcomes.outcome(plan, pilots) for plan in plans]
+    correct = np.array([outcome.correct.ravel() for outcome in found])
+    tokens = np.array([outcome.tokens.ravel() for outcome in found])
     costs = np.array([float(plan.cost(pilots)) for plan in plans])
-    fitted = DifficultyBins(n_bins).fit(difficulty)
-    bins = fitted.transform(difficulty)
-    # An edge at the very top or bottom can leave a bin empty: such an edge goes.
-    held = [b for b in range(len(fitted.edges_) + 1) if np.any(bins == b)]
-    choices = np.empty(len(prompts), dtype=np.int64)
+    bins = bin_of(edges, difficulty)
+    entries = np.arange(len(prompts))
+    # Chosen on one half of the prompts, judged on the other; averaged over several halvings.
+    held_out = np.zeros((3, len(prompts)))
+    for seed in FOLD_SEEDS:
+        choices = _choices_on_the_other_fold(
+            correct, costs, prompts, bins, len(edges) + 1, rule, seed
+        )
+        held_out += [correct[choices, entries], costs[choices], tokens[choices, entries]]
+    held_out /= len(FOLD_SEEDS)
+    chosen = rule(correct, costs, prompts, bins, len(edges) + 1)
     cells = []
-    for b in held:
+    for b, choice in enumerate(chosen):
         inside = bins == b
-        choices[inside] = _choices_on_the_other_fold(correct[:, inside], costs, prompts[inside])
-        entries, chosen = np.flatnonzero(inside), choices[inside]
-        accuracy, low, high = mean_interval(correct[chosen, entries], prompts[inside])
+        accuracy, low, high = mean_interval(held_out[0, inside], prompts[inside])
         cells.append(
             Cell(
-                plan=plans[cheapest_not_clearly_worse(correct[:, inside], costs, prompts[inside])],
+                plan=plans[choice],
                 accuracy=accuracy,
                 low=low,
                 high=high,
-                generations=float(costs[chosen].mean()),
-                tokens=float(tokens[chosen, entries].mean()),
+                generations=float(held_out[1, inside].mean()),
+                tokens=float(held_out[2, inside].mean()),
                 prompts=len(np.unique(prompts[inside])),
             )
         )
-    edges = tuple(float(fitted.edges_[b - 1]) for b in held[1:])
     row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=tuple(cells))
-    return _FittedRow(row, correct[choices, np.arange(len(prompts))], costs[choices])
+    return FittedRow(row, *held_out)
 
 
 def _choices_on_the_other_fold(
-    correct: NDArray[np.float64], costs: NDArray[np.float64], prompts: NDArray[np.int64]
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+    rule: Rule,
+    seed: int,
 ) -> NDArray[np.int64]:
-    """For each entry of a bin, the plan chosen on the half of the prompts it is not in."""
-    choices, folds = np.empty(len(prompts), dtype=np.int64), fold_of(prompts)
+    """For each entry, the plan of its bin as chosen on the half of the prompts it is not in."""
+    choices, folds = np.empty(len(prompts), dtype=np.int64), fold_of(prompts, seed)
     for fold in (0, 1):
         held_out = folds == fold
-        # A bin of a single prompt has no other half: it is judged by itself.
-        chosen_on = ~held_out if np.any(~held_out) else held_out
-        choices[held_out] = cheapest_not_clearly_worse(
-            correct[:, chosen_on], costs, prompts[chosen_on]
-        )
+        # A single prompt has no other half: it is judged by itself.
+        on = ~held_out if np.any(~held_out) else held_out
+        chosen = np.array(rule(correct[:, on], costs, prompts[on], bins[on], count))
+        choices[held_out] = chosen[bins[held_out]]
     return choices

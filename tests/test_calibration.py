@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
-from allocator.plan import CONSIDERED, Plan
+from allocator.plan import CONSIDERED, Plan, plan_grid
 from allocator.table import Fingerprint
-from benchmarks.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.collect import PromptRecord, Run
 from calibration.crossval import cheapest_not_clearly_worse, mean_interval, most_accurate
+from calibration.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.evaluate import Replay
 from calibration.fit import fit, searches_needed
 from calibration.resume import SampleStore
@@ -140,14 +140,7 @@ def test_fitting_gives_each_bin_what_it_needs() -> None:
         hard = i % 2 == 1
         right = [bool(rng.random() < (0.03 if hard else 0.97)) for _ in range(16)]
         records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
-    made = fit(
-        Replay(records, 8),
-        [1, 8],
-        pilots=2,
-        n_bins=2,
-        fingerprint=FINGERPRINT,
-        strategies=CONSIDERED,
-    )
+    made = fit(Replay(records, 8), plan_grid, [1, 8], pilots=2, n_bins=2, fingerprint=FINGERPRINT)
     easy, hard_cell = made.table.row(8).cells
     assert made.table.row(8).pilots == 2
     assert easy.generations < hard_cell.generations

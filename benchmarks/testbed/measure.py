@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.curves import interval, resamples
 from benchmarks.targets import (
     Interval,
     Target,
@@ -28,6 +27,7 @@ from benchmarks.targets import (
 from benchmarks.testbed.paths import SETTINGS, TEST_PROMPTS
 from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.console import progress
+from calibration.curves import interval, resamples
 from runtime.artifact import open_decoder
 from runtime.concurrency import bounded
 from runtime.prompt_run import Decoder, PromptRun

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from benchmarks.curves import interval
 from benchmarks.targets import (
     Interval,
     Target,
@@ -34,6 +33,7 @@ from benchmarks.throughput.policy import policy_time
 from benchmarks.throughput.server import vllm_serve
 from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES, Work, held_out_prompts
 from calibration.console import console, progress
+from calibration.curves import interval
 from runtime.artifact import Artifact, open_decoder
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend

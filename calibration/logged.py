@@ -1,0 +1,155 @@
+"""How well best-of-n does on logged samples: what `Replay` is for collected records, vectorised."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from allocator.plan import Plan, Selection
+from calibration.estimators import best_of_n_accuracy, majority_accuracy
+from calibration.evaluate import REPLICATES, Outcome
+from calibration.logs import CORRECT, UNANSWERED, Log
+from predictors.features import FEATURE_NAMES
+
+
+class LoggedReplay:
+    """Best-of-n on a log, by every selection that it has the scores for.
+
+    The first half of each question's samples is replayed, the second measures its difficulty, as
+    in `calibration.evaluate.Replay`. Without pilots, greatest score (and majority, where there are no
+    scores to decide ties) is exact over all subsets; all else is an average over rotations.
+
+    Args:
+        log: the samples.
+        replicates: rotations of a question's samples.
+
+    Attributes:
+        prompts: how many questions.
+        window: samples of each that are replayed.
+        selections: the selections there are scores for, the one that plans use first.
+    """
+
+    def __init__(self, log: Log, replicates: int = REPLICATES) -> None:
+        self.log = log
+        self.prompts = len(log.answer)
+        self.window = log.answer.shape[1] // 2
+        self.replicates = replicates
+        self.selections: tuple[Selection, ...] = (
+            ("majority",) if log.score is None else ("weighted", "majority", "best")
+        )
+        self._known: dict[tuple[Plan, int], Outcome] = {}
+
+    @property
+    def pass_at_1(self) -> NDArray[np.float64]:
+        """Oracle difficulty of every question from its second half, shape (questions,)."""
+        return np.asarray(self.log.correct[:, self.window :].mean(1))
+
+    def features(self, pilots: int) -> NDArray[np.float64]:
+        """Pilot features, shape (questions, replicates, features); NaN where the log says nothing.
+
+        They are those of `predictors.features.pilot_features`.
+        """
+        each = [self._features(replicate, pilots) for replicate in range(self.replicates)]
+        return np.stack(each, axis=1)
+
+    def outcome(self, plan: Plan, pilots: int) -> Outcome:
+        """The plan's accuracy and tokens; see `calibration.evaluate.Replay.outcome`.
+
+        Raises:
+            InputError: a plan that logs cannot tell anything about.
+        """
+        if plan.strategy != "best_of_n" or plan.selection not in self.selections:
+            raise InputError("plan", str(plan), "the log cannot tell what it would have done")
+        key = (plan, pilots)
+        if key not in self._known:
+            n = max(plan.n, pilots)
+            if pilots == 0 and self._has_closed_form(plan.selection):
+                correct = np.repeat(self._exact(plan)[:, None], self.replicates, axis=1)
+            else:
+                rotations = range(self.replicates)
+                correct = np.stack([self._rotated(plan, n, r) for r in rotations], axis=1)
+            self._known[key] = Outcome(correct, self._tokens(n, exact=pilots == 0))
+        return self._known[key]
+
+    def _has_closed_form(self, selection: Selection) -> bool:
+        # Where there are scores they decide between answers of equally many votes.
+        return selection == "best" or (selection == "majority" and self.log.score is None)
+
+    def _exact(self, plan: Plan) -> NDArray[np.float64]:
+        answer = self.log.answer[:, : self.window]
+        if plan.selection == "best":
+            scores = np.where(answer == UNANSWERED, -1.0, self._weights(slice(0, self.window)))
+            return best_of_n_accuracy(scores, answer == CORRECT, plan.n)
+        counts = _sums(answer, np.ones(answer.shape))
+        silent = (answer == UNANSWERED).sum(1)
+        return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], 1), plan.n)
+
+    def _rotated(self, plan: Plan, n: int, replicate: int) -> NDArray[np.float64]:
+        """Whether the first n of a rotation give the right answer; see `runtime.selection`."""
+        place = self._place(replicate, n)
+        answer, weights = self.log.answer[:, place], self._weights(place)
+        if plan.selection == "best":
+            mass = weights
+        else:
+            votes = np.ones(answer.shape) if plan.selection == "majority" else weights
+            mass = np.take_along_axis(_sums(answer, votes), np.maximum(answer, 0), 1)
+        mass = np.where(answer == UNANSWERED, -1.0, mass)
+        # Ties go to the greater score, then to the earlier sample.
+        leading = mass >= mass.max(1, keepdims=True) - 1e-12
+        chosen = np.where(leading, weights, -1.0).argmax(1)
+        return np.asarray(
+            np.take_along_axis(answer, chosen[:, None], 1)[:, 0] == CORRECT, dtype=float
+        )
+
+    def _tokens(self, n: int, exact: bool) -> NDArray[np.float64]:
+        if self.log.tokens is None:
+            return np.zeros((self.prompts, self.replicates))
+        if exact:
+            mean = self.log.tokens[:, : self.window].mean(1)
+            return np.repeat(mean[:, None] * n, self.replicates, axis=1)
+        sums = [self.log.tokens[:, self._place(r, n)].sum(1) for r in range(self.replicates)]
+        return np.stack(sums, axis=1)
+
+    def _place(self, replicate: int, count: int) -> NDArray[np.int64]:
+        shift = replicate * self.window // self.replicates
+        return np.asarray((np.arange(count) + shift) % self.window)
+
+    def _weights(self, place: NDArray[np.int64] | slice) -> NDArray[np.float64]:
+        """Scores of some samples; 0 where none were logged."""
+        if self.log.score is None:
+            return np.zeros(self.log.answer[:, place].shape)
+        return self.log.score[:, place]
+
+    def _features(self, replicate: int, pilots: int) -> NDArray[np.float64]:
+        place = self._place(replicate, pilots)
+        answer = self.log.answer[:, place]
+        shares = _sums(answer, np.ones(answer.shape)) / pilots
+        logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+        found = {
+            "agreement": shares.max(1),
+            "answer_entropy": -(shares * logs).sum(1),
+            "unanswered_share": (answer == UNANSWERED).mean(1),
+        }
+        if self.log.score is not None:
+            score = self.log.score[:, place]
+            found |= {
+                "score_mean": score.mean(1),
+                "score_std": score.std(1),
+                "score_min": score.min(1),
+                "score_max": score.max(1),
+                "top_answer_score_share": _sums(answer, score).max(1)
+                / np.maximum(score.sum(1), 1e-9),
+            }
+        if self.log.tokens is not None:
+            tokens = self.log.tokens[:, place]
+            found |= {"tokens_mean": tokens.mean(1), "tokens_std": tokens.std(1)}
+        unknown = np.full(self.prompts, np.nan)
+        return np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1)
+
+
+def _sums(answer: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Summed weights of each answer, the correct one first; shape (questions, answers)."""
+    width = int(answer.max(initial=0)) + 1
+    cell = np.arange(len(answer))[:, None] * width + answer
+    voted = answer != UNANSWERED
+    total = np.bincount(cell[voted], weights[voted], minlength=len(answer) * width)
+    return np.asarray(total, dtype=float).reshape(len(answer), width)

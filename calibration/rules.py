@@ -1,0 +1,69 @@
+"""How the plan of each bin is chosen: two rules, of which held-out accuracy chooses one a row."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from calibration.crossval import cheapest_not_clearly_worse
+
+RuleName = Literal["by bin", "smoothed"]
+# (correct (plans, entries), costs (plans,), prompts (entries,), bins (entries,), number of bins)
+# -> index of the plan of each bin; a bin without entries gets any.
+Rule = Callable[
+    [NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], int], list[int]
+]
+
+
+def by_bin(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+) -> list[int]:
+    """The paper's way: each bin by its own prompts alone."""
+    return [
+        cheapest_not_clearly_worse(correct[:, inside], costs, prompts[inside])
+        if np.any(inside := bins == b)
+        else 0
+        for b in range(count)
+    ]
+
+
+def smoothed(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+) -> list[int]:
+    """Accuracies smoothed over neighbouring bins, and monotone: no plan does better where prompts
+    are harder. Differences are tested on the neighbours' prompts too.
+    """
+    held = np.bincount(bins, minlength=count).astype(float)
+    sums = np.array([np.bincount(bins, line, minlength=count) for line in correct])
+    kernel = np.array([1.0, 2.0, 1.0])
+    weights = np.convolve(held, kernel)[1:-1]
+    spread = np.array([np.convolve(line, kernel)[1:-1] for line in sums])
+    means = spread / np.maximum(weights, 1e-9)
+    monotone = np.array(
+        [
+            isotonic_regression(line, weights=np.maximum(held, 1e-9), increasing=False).x
+            for line in means
+        ]
+    )
+    chosen = []
+    for b in range(count):
+        near = np.abs(bins - b) <= 1
+        chosen.append(
+            cheapest_not_clearly_worse(correct[:, near], costs, prompts[near], monotone[:, b])
+            if np.any(near)
+            else 0
+        )
+    return chosen
+
+
+RULES: Mapping[RuleName, Rule] = {"by bin": by_bin, "smoothed": smoothed}
