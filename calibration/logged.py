@@ -15,8 +15,8 @@ class LoggedReplay:
     """Best-of-n on a log, by every selection that it has the scores for.
 
     The first half of each question's samples is replayed, the second measures its difficulty, as
-    in `calibration.evaluate.Replay`. Without pilots, greatest score (and majority, where there are no
-    scores to decide ties) is exact over all subsets; all else is an average over rotations.
+    in `calibration.evaluate.Replay`. Without pilots, greatest score (and majority, where there are
+    no scores to decide ties) is exact over all subsets; all else is an average over rotations.
 
     Args:
         log: the samples.

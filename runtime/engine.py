@@ -39,7 +39,6 @@ class Completion:
 
     Attributes:
         token_ids: sampled ids.
-        text: the same as text, without end-of-sequence tokens.
         logprob: summed natural log-probability of the sampled tokens.
         ended: whether the model itself ended the solution (not a step's end, not the limit, not
             a halt).
@@ -47,7 +46,6 @@ class Completion:
     """
 
     token_ids: tuple[int, ...]
-    text: str
     logprob: float
     ended: bool
     cached_tokens: int = 0

@@ -63,8 +63,7 @@ class CoinEngine:
             else:
                 written += f"#{sum(int(line) for line in lines)}<end>"
         ids = tuple(self.tokenizer.encode(written))
-        clean = written.removesuffix("<end>")
-        return Completion(ids, clean, -0.7 * len(ids), ended=written.endswith("<end>"))
+        return Completion(ids, -0.7 * len(ids), ended=written.endswith("<end>"))
 
     def close(self) -> None:
         pass
@@ -100,7 +99,7 @@ class StepUp:
         self.contexts.append(self.tokenizer.decode(token_ids))
         text = "1\n1\n1\n#3<end>"
         ids = tuple(self.tokenizer.encode(text))
-        return Completion(ids, text.removesuffix("<end>"), -0.5, ended=True)
+        return Completion(ids, -0.5, ended=True)
 
     def close(self) -> None:
         pass

@@ -56,7 +56,6 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
     for remote, streamed, local in run(both()):
         for other in (streamed, local):
             assert remote.token_ids == other.token_ids
-            assert remote.text == other.text
             assert remote.ended == other.ended
             assert remote.logprob == pytest.approx(other.logprob, abs=1e-2)
 
@@ -171,7 +170,7 @@ async def ask(urls: list[str]) -> Completion:
 def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
     expected = [*script, 200]
     with faulty(script) as (url, answered):
-        assert asyncio.run(ask([url])).text == "#4"
+        assert asyncio.run(ask([url])).token_ids == (1,)
         assert answered == expected
 
 
@@ -191,8 +190,8 @@ def test_a_refusal_is_not_repeated() -> None:
 
 def test_another_replica_takes_over() -> None:
     with faulty([500] * 100) as (broken, _), faulty([]) as (sound, answered):
-        assert asyncio.run(ask([broken, sound])).text == "#4"
-        assert asyncio.run(ask([sound, broken])).text == "#4"
+        assert asyncio.run(ask([broken, sound])).token_ids == (1,)
+        assert asyncio.run(ask([sound, broken])).token_ids == (1,)
         assert answered == [200, 200]
 
 

@@ -81,7 +81,7 @@ async def run(turns: int) -> dict[str, list[Work]]:
                         BEST_OF_N: ours(decoder, prompts, SAMPLES, None),
                         SCORED: ours(decoder, prompts, SAMPLES, fresh()),
                         BEAM: ours(decoder, prompts, BEAMS, fresh()),
-                        LOCKSTEP: lockstep(decoder, prompts, BEAMS, backend),
+                        LOCKSTEP: lockstep(llm, decoder, prompts, BEAMS, backend),
                         ITS_HUB: its_hub(decoder, prompts, BEAMS, backend, None),
                         SERVED: its_hub(decoder, prompts, BEAMS, backend, url),
                     }

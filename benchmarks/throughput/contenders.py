@@ -78,39 +78,50 @@ def plain_vllm(llm: Any, decoder: Decoder, prompts: Prompts, plan: Plan) -> Cont
 
 
 def lockstep(
-    decoder: Decoder, prompts: Prompts, plan: Plan, verifier: TransformersBackend
+    llm: Any, decoder: Decoder, prompts: Prompts, plan: Plan, verifier: TransformersBackend
 ) -> Contender:
-    """Beam search round by round: one engine call and one verifier call a round for all beams of
-    all prompts, as the strongest public design does it. Nothing is scored before the last beam of
-    the round has come, and the verifier reads every text from its start."""
+    """Beam search round by round: one call of ``LLM.generate`` and one of the verifier a round, for
+    all beams of all prompts, as the strongest public design does it. Nothing is scored before the
+    last beam of the round has come, and the verifier reads every text from its start."""
+    from vllm import SamplingParams, TokensPrompt
+
+    settings = decoder.settings
 
     async def run(seed: int) -> Work:
         work = Work()
-        engine = CountingEngine(decoder.engine, work)
-        contexts = [encode_prompt(engine, prompt) for prompt, _ in prompts]
+        contexts = [encode_prompt(decoder.engine, prompt) for prompt, _ in prompts]
         finished: list[list[tuple[tuple[int, ...], float]]] = [[] for _ in prompts]
         living: list[list[tuple[int, ...]]] = [[()] * plan.n for _ in prompts]
         started = time.perf_counter()
-        for round_ in range(decoder.settings.max_steps):
+        for round_ in range(settings.max_steps):
             beams = [(p, place, b) for p, of in enumerate(living) for place, b in enumerate(of)]
             if not beams:
                 break
-            completions = await asyncio.gather(
-                *(
-                    engine.complete(
-                        [*contexts[p], *beam],
-                        settings=decoder.settings,
-                        max_tokens=decoder.settings.max_tokens - len(beam),
+            outputs = llm.generate(
+                [TokensPrompt(prompt_token_ids=[*contexts[p], *beam]) for p, _, beam in beams],
+                [
+                    SamplingParams(
+                        temperature=settings.temperature,
+                        top_p=settings.top_p,
+                        max_tokens=settings.max_tokens - len(beam),
                         seed=derive_seed(seed, *contexts[p], round_, place),
-                        stop=decoder.settings.step_end,
+                        stop=settings.step_end,
+                        include_stop_str_in_output=True,
                     )
                     for p, place, beam in beams
-                )
+                ],
+                use_tqdm=False,
             )
-            texts = [
-                (p, beam + done.token_ids, done)
-                for (p, _, beam), done in zip(beams, completions, strict=True)
-            ]
+            work.engine_calls += len(beams)
+            texts = []
+            for (p, _, beam), output in zip(beams, outputs, strict=True):
+                done = output.outputs[0]
+                work.sampled_tokens += len(done.token_ids)
+                work.cached_tokens += output.num_cached_tokens or 0
+                work.prompt_tokens += len(output.prompt_token_ids)
+                # A step's end is a stop text; the end of a sequence has no such reason.
+                ended = done.finish_reason == "stop" and done.stop_reason != settings.step_end
+                texts.append((p, beam + tuple(done.token_ids), ended))
             scores = await asyncio.gather(
                 *(
                     verifier.read(contexts[p] + text, (len(contexts[p]) + len(text) - 1,))
@@ -118,9 +129,9 @@ def lockstep(
                 )
             )
             candidates: list[list[tuple[float, tuple[int, ...]]]] = [[] for _ in prompts]
-            for (p, text, done), ((score,), read) in zip(texts, scores, strict=True):
+            for (p, text, ended), ((score,), read) in zip(texts, scores, strict=True):
                 work.verifier_tokens += read
-                if done.ended or len(text) >= decoder.settings.max_tokens:
+                if ended or len(text) >= settings.max_tokens:
                     finished[p].append((text, score))
                 else:
                     candidates[p].append((score, text))
@@ -132,7 +143,7 @@ def lockstep(
         for (_, gold), solutions in zip(prompts, finished, strict=True):
             mass: dict[str | None, float] = {}
             for ids, score in solutions:
-                text = engine.tokenizer.decode(ids, skip_special_tokens=True)
+                text = decoder.engine.tokenizer.decode(ids, skip_special_tokens=True)
                 answer = decoder.answers.extract(text)
                 mass[answer] = mass.get(answer, 0.0) + score
             work.correct.append(bool(mass) and max(mass, key=lambda a: mass[a]) == gold)
@@ -179,7 +190,10 @@ def its_hub(
                     seed=derive_seed(seed, work.engine_calls, len(solution)),
                     stop=stop,
                 )
-                return {"role": "assistant", "content": done.text}
+                return {
+                    "role": "assistant",
+                    "content": tokenizer.decode(done.token_ids, skip_special_tokens=True),
+                }
 
         class Served(OpenAICompatibleLanguageModel):  # type: ignore[misc]
             """its_hub's own client, counted."""

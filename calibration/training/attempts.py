@@ -68,7 +68,9 @@ async def sample_chains(
                     max_tokens=min(sampling.max_tokens, model.context_length - len(context)),
                     seed=derive_seed(settings.seed, *prompt_ids, "chain", number, len(attempts)),
                 )
-                answer = answers.extract(completion.text)
+                answer = answers.extract(
+                    model.tokenizer.decode(completion.token_ids, skip_special_tokens=True)
+                )
                 right = answer is not None and answers.same(gold, answer)
                 ends = [len(context) + e - 1 for e in step_ends(splitter, completion.token_ids, 0)]
                 labelled.append(

@@ -32,7 +32,6 @@ class _Received:
     """What has come of one completion."""
 
     token_ids: list[int] = field(default_factory=list)
-    text: str = ""
     logprob: float = 0.0
     finish: str | None = None
     stop_reason: int | str | None = None
@@ -41,7 +40,6 @@ class _Received:
     def add(self, reply: dict[str, Any]) -> None:
         for choice in reply["choices"]:
             self.token_ids += choice.get("token_ids") or []
-            self.text += choice["text"]
             logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or []
             self.logprob += sum(value for value in logprobs if value is not None)
             self.finish = choice.get("finish_reason") or self.finish
@@ -141,7 +139,6 @@ class OpenAIEngine:
             else:
                 return Completion(
                     token_ids=tuple(received.token_ids),
-                    text=received.text,
                     logprob=received.logprob,
                     ended=received.finish == "stop" and not isinstance(received.stop_reason, str),
                     cached_tokens=received.cached_tokens,

@@ -128,7 +128,6 @@ class TransformersEngine:
         return [
             Completion(
                 token_ids=tuple(row.sampled),
-                text=self.tokenizer.decode(row.sampled, skip_special_tokens=True),
                 logprob=row.logprob,
                 ended=row.ended,
                 cached_tokens=row.cached_tokens,

@@ -48,14 +48,16 @@ class VLLMEngine:
         # A stop token ends a request in the engine itself; a stop text is only seen afterwards,
         # by the process that decodes, and costs a wasted step. Texts that span tokens need it.
         marks = self._marks_of(stop) if stop else []
+        texts = stop if stop and len(stop) > 1 else None
         params = SamplingParams(
             temperature=settings.temperature,
             top_p=settings.top_p,
             max_tokens=max_tokens,
             seed=seed,
-            stop=stop if stop and len(stop) > 1 else None,
+            stop=texts,
             stop_token_ids=marks,
             include_stop_str_in_output=True,
+            detokenize=texts is not None,  # token by token, where a whole text is soon decoded
             logprobs=0,  # the sampled token's own, for cumulative_logprob
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -63,7 +65,6 @@ class VLLMEngine:
         final = output.outputs[0]
         return Completion(
             token_ids=tuple(final.token_ids),
-            text=final.text,
             logprob=float(final.cumulative_logprob or 0.0),
             # The reason of a stop is the text or token that was asked for; an end of sequence
             # has none, or a token of the model's own.

@@ -1,12 +1,15 @@
 """What vLLM's engines here have in common: starting, one request, and stopping."""
 
 import asyncio
+import gc
 import itertools
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from allocator.errors import InputError, ModelError
 from runtime.engine import Halt
@@ -42,6 +45,9 @@ class VLLMCore:
             "dtype": model_dtype(model),
         }
         if current_platform.is_cpu():
+            # The engine has the cores. Torch threads of this process, where a verifier may run,
+            # would wait for each other at every operation.
+            torch.set_num_threads(1)
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for
             # short prompts share no prefix at the default size.
@@ -58,6 +64,9 @@ class VLLMCore:
             )
         except (ValueError, RuntimeError) as error:
             raise InputError(field, str(model), f"vLLM cannot serve it: {error}") from error
+        # What has been loaded stays: garbage collection need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         self._name = f"{field} {model}"
         self._request_ids = itertools.count()
 
