@@ -3,9 +3,11 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 from allocator.errors import InputError
+from runtime.graders import PythonAnswers, grader_file
 
 MAX_CHARACTERS = 2000
 
@@ -121,17 +123,28 @@ def _parse(text: str) -> tuple[object, ...]:
     return tuple(parse(text, parsing_timeout=None))
 
 
-def answers_for(name: str) -> Answers:
-    """The reader of a task's answers: ``math``, or ``pattern:`` and a regular expression.
+def answers_for(name: str, base: Path = Path()) -> Answers:
+    """The reader of a task's answers.
+
+    Args:
+        name: ``math``; ``pattern:`` and a regular expression; or ``python:`` and a file, which is
+            run, see `runtime.graders`.
+        base: a relative file counts from here, or from the working folder.
 
     Raises:
-        InputError: neither of them.
+        InputError: none of them.
     """
     if name == "math":
         return MathAnswers()
     if name.startswith("pattern:"):
         return PatternAnswers(name.removeprefix("pattern:"))
-    raise InputError("answers", name, "give 'math', or 'pattern:' and a regular expression")
+    if (file := grader_file(name, base)) is not None:
+        return PythonAnswers(file)
+    raise InputError(
+        "answers",
+        name,
+        "give 'math', 'pattern:' and a regular expression, or 'python:' and a file",
+    )
 
 
 def unify(answers: Answers, found: Sequence[str | None]) -> list[str | None]:
