@@ -15,8 +15,14 @@ from allocator.plan import CONSIDERED, Strategy, parse_plan
 from calibration.calibrate import ScoringChoice
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
-from calibration.options import AnswersOption, EngineOption, settings_options
-from calibration.prompts import read_graded_prompts, read_prompts
+from calibration.datasets import DataSettings, read_graded_prompts, read_prompts
+from calibration.options import (
+    SOURCE_HELP,
+    AnswersOption,
+    EngineOption,
+    PromptsArgument,
+    settings_options,
+)
 from calibration.train_cli import train_app
 from predictors.features import pilot_features
 from runtime.artifact import Artifact, Settings, open_decoder
@@ -39,9 +45,9 @@ BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")
 
 @app.command()
 @reports_errors
-@settings_options(sampling=SamplingSettings)
+@settings_options(data=DataSettings, sampling=SamplingSettings)
 def calibrate(
-    prompts: Annotated[Path, typer.Argument(help="JSON lines with 'prompt' and 'answer'")],
+    prompts: PromptsArgument,
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
     model: Annotated[str, typer.Option(help="language model: folder or hub name")],
     verifier: Annotated[str, typer.Option(help="PRM: folder or hub name")],
@@ -69,10 +75,11 @@ def calibrate(
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     *,
+    data: DataSettings,
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
-    graded = read_graded_prompts(prompts)
+    graded = read_graded_prompts(prompts, data)
     settings = Settings(
         model=model,
         verifier=verifier,
@@ -109,11 +116,12 @@ def calibrate(
 
 @app.command()
 @reports_errors
+@settings_options(data=DataSettings)
 def solve(
     artifact: ArtifactOption,
     budget: BudgetOption,
     prompts: Annotated[list[str] | None, typer.Argument(help="prompts")] = None,
-    file: Annotated[Path | None, typer.Option(help="JSON lines with 'prompt'")] = None,
+    file: Annotated[str | None, typer.Option(help=f"prompts: {SOURCE_HELP}")] = None,
     out: Annotated[Path | None, typer.Option(help="file for the answers; else stdout")] = None,
     plan: Annotated[
         str | None,
@@ -124,11 +132,13 @@ def solve(
     ] = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
+    *,
+    data: DataSettings,
 ) -> None:
     """Answer prompts within a budget; JSON lines, each answer with its receipt."""
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise InputError("out", str(out), "give a file in a folder that exists")
-    texts = [*(prompts or []), *(read_prompts(file) if file else [])]
+    texts = [*(prompts or []), *(read_prompts(file, data) if file else [])]
     if not texts:
         raise InputError("prompts", texts, "give prompts on the command line, or --file")
     fixed = None if plan is None else parse_plan(plan)
