@@ -13,7 +13,7 @@ class InputError(ValueError):
 
 
 class ModelError(RuntimeError):
-    """A language model or verifier that has died, hangs or answers nonsense.
+    """A language model, verifier or grader that has died, hangs or answers nonsense.
 
     The command line prints it without a traceback and exits with status 1.
     """

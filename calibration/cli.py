@@ -15,10 +15,11 @@ from allocator.plan import CONSIDERED, Strategy, parse_plan
 from calibration.calibrate import ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
+from calibration.datasets import DataSettings, read_graded_prompts, read_prompts
 from calibration.fit import Calibration
 from calibration.logs import read_log
-from calibration.options import AnswersOption, EngineOption, settings_options
-from calibration.prompts import read_graded_prompts, read_prompts
+from calibration.options import SOURCE_HELP, AnswersOption, EngineOption, settings_options
+from calibration.rows import pairs
 from calibration.train_cli import train_app
 from predictors.features import pilot_features
 from runtime.artifact import Artifact, Settings, open_decoder
@@ -41,19 +42,14 @@ BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")
 
 @app.command()
 @reports_errors
-@settings_options(sampling=SamplingSettings)
+@settings_options(data=DataSettings, sampling=SamplingSettings)
 def calibrate(
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
-    prompts: Annotated[
-        Path | None, typer.Argument(help="JSON lines with 'prompt' and 'answer'")
-    ] = None,
+    prompts: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
     from_logs: Annotated[
         Path | None,
         typer.Option(help="no model: samples that exist already, Parquet or JSON lines"),
     ] = None,
-    columns: Annotated[
-        str, typer.Option(help="what columns are called in the file: question=id,score=reward")
-    ] = "",
     where: Annotated[
         str, typer.Option(help="only the log's rows that hold these values: model=NAME")
     ] = "",
@@ -83,11 +79,12 @@ def calibrate(
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     *,
+    data: DataSettings,
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
     if from_logs is not None:
-        log = read_log(from_logs, _pairs("columns", columns), _pairs("where", where))
+        log = read_log(from_logs, pairs("columns", data.columns), pairs("where", where))
         with console.status("Fitting tables"):
             made = calibrate_from_logs(
                 log, out, budgets=_numbers("budgets", budgets), pilots=pilots, n_bins=bins
@@ -97,7 +94,7 @@ def calibrate(
     for name, value in (("prompts", prompts), ("model", model), ("verifier", verifier)):
         if value is None:
             raise InputError(name, value, "give one, or calibrate --from-logs")
-    graded = read_graded_prompts(cast(Path, prompts))
+    graded = read_graded_prompts(cast(str, prompts), data)
     settings = Settings(
         model=cast(str, model),
         verifier=cast(str, verifier),
@@ -130,11 +127,12 @@ def calibrate(
 
 @app.command()
 @reports_errors
+@settings_options(data=DataSettings)
 def solve(
     artifact: ArtifactOption,
     budget: BudgetOption,
     prompts: Annotated[list[str] | None, typer.Argument(help="prompts")] = None,
-    file: Annotated[Path | None, typer.Option(help="JSON lines with 'prompt'")] = None,
+    file: Annotated[str | None, typer.Option(help=f"prompts: {SOURCE_HELP}")] = None,
     out: Annotated[Path | None, typer.Option(help="file for the answers; else stdout")] = None,
     plan: Annotated[
         str | None,
@@ -145,11 +143,13 @@ def solve(
     ] = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
+    *,
+    data: DataSettings,
 ) -> None:
     """Answer prompts within a budget; JSON lines, each answer with its receipt."""
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise InputError("out", str(out), "give a file in a folder that exists")
-    texts = [*(prompts or []), *(read_prompts(file) if file else [])]
+    texts = [*(prompts or []), *(read_prompts(file, data) if file else [])]
     if not texts:
         raise InputError("prompts", texts, "give prompts on the command line, or --file")
     fixed = None if plan is None else parse_plan(plan)
@@ -255,13 +255,6 @@ def _show(calibration: Calibration, out: Path) -> None:
     for warning in calibration.warnings:
         console.print(f"Note: {warning}")
     console.print(f"Wrote {out}.")
-
-
-def _pairs(field: str, text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",")] if text else []
-    if not all(name and equals and value for name, equals, value in pairs):
-        raise InputError(field, text, "give name=value, comma-separated")
-    return {name: value for name, _, value in pairs}
 
 
 def _numbers(field: str, text: str) -> list[int]:

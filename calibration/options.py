@@ -11,7 +11,17 @@ from pydantic import BaseModel, ValidationError
 from allocator.errors import InputError
 from runtime.engines.loading import EngineName
 
-AnswersOption = Annotated[str, typer.Option(help="'math', or 'pattern:' and a regular expression")]
+ANSWERS_HELP = (
+    "'math'; 'pattern:' and a regular expression; or 'python:' and a file that defines "
+    "extract(text) and same(answer, other)"
+)
+SOURCE_HELP = (
+    ".jsonl or .parquet file, or Hugging Face data set: NAME or NAME:CONFIG:SPLIT, as in "
+    "openai/gsm8k:main:test; NAME may be a folder, CONFIG and SPLIT empty"
+)
+
+AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
+PromptsArgument = Annotated[str, typer.Argument(help=SOURCE_HELP)]
 EngineOption = Annotated[
     EngineName,
     typer.Option(help="auto, vllm, transformers, or URLs of vllm servers, comma-separated"),

@@ -8,8 +8,8 @@ import typer
 from pydantic import BaseModel, Field
 
 from calibration.console import console, reports_errors
-from calibration.options import settings_options
-from calibration.prompts import read_graded_prompts
+from calibration.datasets import DataSettings, read_graded_prompts
+from calibration.options import ANSWERS_HELP, PromptsArgument, settings_options
 from calibration.training.attempts import ChainSettings
 from calibration.training.fine_tune import TrainSettings
 from calibration.training.labels import LabelSettings, SampleSettings
@@ -30,7 +30,6 @@ train_app = typer.Typer(
     no_args_is_help=True,
 )
 
-PromptsArgument = Annotated[Path, typer.Argument(help="JSON lines with 'prompt' and 'answer'")]
 OutOption = Annotated[Path, typer.Option(help="folder for the trained model")]
 
 
@@ -38,9 +37,7 @@ class ModelSettings(BaseModel):
     """The language model to train on."""
 
     model: str = Field(description="language model: folder or hub name")
-    answers: str = Field(
-        default="math", description="'math', or 'pattern:' and a regular expression"
-    )
+    answers: str = Field(default="math", description=ANSWERS_HELP)
     engine: EngineName = Field(
         default="auto", description="auto, vllm, transformers, or URLs of vllm servers"
     )
@@ -58,19 +55,24 @@ class ModelSettings(BaseModel):
 @train_app.command()
 @reports_errors
 @settings_options(
-    model=ModelSettings, sampling=SamplingSettings, labels=LabelSettings, training=TrainSettings
+    data=DataSettings,
+    model=ModelSettings,
+    sampling=SamplingSettings,
+    labels=LabelSettings,
+    training=TrainSettings,
 )
 def prm(
     prompts: PromptsArgument,
     out: OutOption,
     *,
+    data: DataSettings,
     model: ModelSettings,
     sampling: SamplingSettings,
     labels: LabelSettings,
     training: TrainSettings,
 ) -> None:
     """A process reward model: Monte Carlo rollouts from every step, no human labels."""
-    graded = read_graded_prompts(prompts)
+    graded = read_graded_prompts(prompts, data)
     asyncio.run(prm_recipe(model.source(sampling), graded, out, labels, training))
     console.print(f"Wrote {out}.")
 
@@ -78,19 +80,24 @@ def prm(
 @train_app.command()
 @reports_errors
 @settings_options(
-    model=ModelSettings, sampling=SamplingSettings, samples=SampleSettings, training=TrainSettings
+    data=DataSettings,
+    model=ModelSettings,
+    sampling=SamplingSettings,
+    samples=SampleSettings,
+    training=TrainSettings,
 )
 def orm(
     prompts: PromptsArgument,
     out: OutOption,
     *,
+    data: DataSettings,
     model: ModelSettings,
     sampling: SamplingSettings,
     samples: SampleSettings,
     training: TrainSettings,
 ) -> None:
     """An outcome reward model: is a whole solution correct?"""
-    graded = read_graded_prompts(prompts)
+    graded = read_graded_prompts(prompts, data)
     asyncio.run(orm_recipe(model.source(sampling), graded, out, samples, training))
     console.print(f"Wrote {out}.")
 
@@ -98,19 +105,24 @@ def orm(
 @train_app.command()
 @reports_errors
 @settings_options(
-    model=ModelSettings, sampling=SamplingSettings, chains=ReviserSettings, training=TrainSettings
+    data=DataSettings,
+    model=ModelSettings,
+    sampling=SamplingSettings,
+    chains=ReviserSettings,
+    training=TrainSettings,
 )
 def reviser(
     prompts: PromptsArgument,
     out: OutOption,
     *,
+    data: DataSettings,
     model: ModelSettings,
     sampling: SamplingSettings,
     chains: ReviserSettings,
     training: TrainSettings,
 ) -> None:
     """A reviser: correct answers in view of incorrect ones."""
-    graded = read_graded_prompts(prompts)
+    graded = read_graded_prompts(prompts, data)
     recipe = reviser_recipe(model.source(sampling), graded, out, chains, training)
     wrong, right = asyncio.run(recipe)
     console.print(
@@ -123,20 +135,25 @@ def reviser(
 @train_app.command("reviser-orm")
 @reports_errors
 @settings_options(
-    model=ModelSettings, sampling=SamplingSettings, chains=ChainSettings, training=TrainSettings
+    data=DataSettings,
+    model=ModelSettings,
+    sampling=SamplingSettings,
+    chains=ChainSettings,
+    training=TrainSettings,
 )
 def reviser_orm(
     prompts: PromptsArgument,
     out: OutOption,
     reviser: Annotated[str, typer.Option(help="the reviser: folder or hub name")],
     *,
+    data: DataSettings,
     model: ModelSettings,
     sampling: SamplingSettings,
     chains: ChainSettings,
     training: TrainSettings,
 ) -> None:
     """The reviser's own outcome reward model, which sees the chain of attempts."""
-    graded = read_graded_prompts(prompts)
+    graded = read_graded_prompts(prompts, data)
     revises = resolve_model(reviser, "reviser")
     recipe = reviser_orm_recipe(model.source(sampling), revises, graded, out, chains, training)
     asyncio.run(recipe)

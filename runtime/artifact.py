@@ -21,6 +21,7 @@ from predictors.learned import DifficultyPredictor
 from runtime.answers import answers_for
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
+from runtime.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.prompt_run import Decoder
 from runtime.reviser import Reviser
 from runtime.scoring import VERIFIER_ALONE, Scoring
@@ -50,7 +51,8 @@ class Settings(BaseModel):
         verifier_family: the verifier's convention, see `runtime.verifiers.families`.
         reviser: the model that revises; None where there is none.
         reviser_verifier: the verifier of its attempts; None takes `verifier`.
-        answers: how answers are read, see `runtime.answers.answers_for`.
+        answers: how answers are read, see `runtime.answers.answers_for`. A Python file is found as
+            a model's folder is.
         aggregation: how step scores become one.
         scoring: how that one and the log-probability become a solution's score.
         sampling: how solutions are sampled.
@@ -69,11 +71,11 @@ class Settings(BaseModel):
     sampling: SamplingSettings
 
     def fingerprint(self, base: Path) -> Fingerprint:
-        """Hashes of the models and the settings; relative model folders count from `base`."""
+        """Hashes of the models and the settings; relative folders and files count from `base`."""
         hashes = {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
         return Fingerprint(
             **hashes,
-            answers=self.answers,
+            answers=answers_fingerprint(self.answers, base),
             aggregation=self.aggregation,
             scoring=self.scoring.model_dump(),
             sampling=self.sampling.model_dump(),
@@ -94,12 +96,14 @@ class Settings(BaseModel):
         return resolve_model(str(beside) if beside.is_dir() else name, which)
 
     def relative_to(self, base: Path) -> "Settings":
-        """The same with local model folders written as seen from `base`."""
+        """The same with local model folders, and a grader's file, written as seen from `base`."""
         local = {
             which: os.path.relpath(name, base)
             for which in self.models()
             if Path(name := getattr(self, which)).is_dir()
         }
+        if (grader := grader_file(self.answers, Path())) is not None:
+            local["answers"] = PREFIX + os.path.relpath(grader, base)
         return self.model_copy(update=local)
 
 
@@ -116,14 +120,14 @@ async def open_decoder(
 
     Args:
         settings: what to load.
-        base: relative model folders count from here.
+        base: relative model folders, and a grader's relative file, count from here.
         engine: which engine samples.
         verifier_engine: what runs the verifiers.
 
     Raises:
         InputError: a model that cannot be found or loaded, or answers that cannot be read.
     """
-    answers = answers_for(settings.answers)
+    answers = answers_for(settings.answers, base)
     folders = {which: settings.folder(base, which) for which in settings.models()}
     with ExitStack() as stack:
         # Among servers of several models, each has to be told from the others.

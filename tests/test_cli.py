@@ -132,9 +132,9 @@ def test_a_prompt_longer_than_the_context(tmp_path: Path) -> None:
         ("", "it is empty; give one JSON object a line"),
         ("\n\n", "it is empty; give one JSON object a line"),
         ("12+7\n", "not JSON"),
-        ("12\n", "give it a 'prompt' field"),
+        ("12\n", "give one JSON object a line"),
         ("{\n", "not JSON"),
-        ('{"question": "1+1"}\n', "give it a 'prompt' field"),
+        ('{"text": "1+1"}\n', "no 'prompt' among its columns"),
         ('{"prompt": ""}\n', "give it a 'prompt' field"),
     ],
 )
@@ -216,7 +216,9 @@ def test_a_plan_over_the_budget() -> None:
         (["--pilots", "64"], "below the top budget"),
         (["--bins", "0"], "give at least 1"),
         (["--temperature", "-1"], "temperature"),
-        (["--answers", "latex"], "give 'math', or 'pattern:'"),
+        (["--answers", "latex"], "give 'math', 'pattern:'"),
+        (["--answers", "python:none.py"], "cannot be read: No such file"),
+        (["--columns", "prompt"], "give NAME=VALUE"),
         (["--strategies", "best_of_n,mcts"], "choose from best_of_n, beam_search, dvts"),
         (["--strategies", "revisions"], "name one with --reviser"),
         (["--engine", "tensorrt"], "choose auto, vllm or transformers"),
@@ -246,6 +248,25 @@ def test_calibration_needs_prompts_enough_and_each_once(tmp_path: Path) -> None:
     few.write_text('{"prompt": "1+1", "answer": "2"}\n' * 30)
     message = refused("calibrate", few, "--out", tmp_path / "a", *MODELS, *TASK)
     assert "list each once" in message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["solve", "--artifact", ARTIFACT, "--budget", "4", "--file"],
+        ["calibrate", "--out", "o", *MODELS],
+        ["train", "prm", "--out", "o", "--model", BASE],
+        ["train", "reviser", "--out", "o", "--model", BASE],
+    ],
+)
+def test_commands_that_read_data_map_its_columns(tmp_path: Path, command: list[object]) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"question": "1+1", "gold": 2}\n')
+    columns = ["--columns", "prompt=question,answer=right"]
+    assert "no 'right' in" in refused(*command, path, *columns)
+    assert "math has problem" in refused(
+        *command, path, "--format", "math", columns[0], "prompt=gold"
+    )
 
 
 def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:

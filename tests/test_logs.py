@@ -226,7 +226,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert shown == ""  # what is told goes to the error stream, as everywhere
     assert "Wrote" in message
     assert "exists already" in refused("calibrate", "--from-logs", path, "--out", out)
-    assert "name=value" in refused(
+    assert "NAME=VALUE" in refused(
         "calibrate", "--from-logs", path, "--out", tmp_path / "b", "--columns", "answer"
     )
     # There is no model in it to decode with.

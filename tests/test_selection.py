@@ -69,6 +69,45 @@ def test_math_answers_compare_as_mathematics() -> None:
     assert unify(answers, ["1/2", None, "0.5", "2"]) == ["1/2", None, "1/2", "2"]
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{1}, no: $\boxed{\frac{1}{2}}$, I think.", r"\frac{1}{2}"),
+        (r"\boxed{1} or \boxed{2", "1"),
+        (r"$\boxed 5$", "5"),
+        (r"\fbox{5}", "5"),
+        (r"\boxed{\boxed{5}}", "5"),
+        ("2 * 9 = 18\n#### 1,018\nThe end.", "1018"),
+        ("#### Step 2\n" r"\boxed{6}", "6"),
+        ("The answer is 7.", "7"),
+        ("I do not know.", None),
+        (r"\boxed{} and nothing", None),
+        ("", None),
+    ],
+)
+def test_where_a_mathematical_answer_stands(text: str, answer: str | None) -> None:
+    assert answers_for("math").extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "other", "same"),
+    [
+        ("6p^4+5p^2-4", "-4+5p^2+6p^4", True),
+        ("6p^4+5p^2-4", "6", False),
+        (r"\text{A, C}", "A,C", True),
+        (r"\left(1, \! 2\right)", "(1,2)", True),
+        (r"45^\circ, 135^{\circ}", "45,135", True),
+        (r"\text{4:30 p.m.}", "4:30p.m.", True),
+        (r"5\text{ dollars}", "5", True),
+        ("1 1/2", "11/2", False),
+        ("7,-2", "7", False),
+    ],
+)
+def test_answers_set_otherwise_are_the_same(answer: str, other: str, same: bool) -> None:
+    assert answers_for("math").same(answer, other) == same
+    assert answers_for("math").same(other, answer) == same
+
+
 @pytest.mark.parametrize("name", ["latex", "pattern:(", "pattern:x"])
 def test_unusable_answers_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="answers"):

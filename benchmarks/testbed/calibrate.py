@@ -10,14 +10,14 @@ import asyncio
 from benchmarks.testbed.paths import ARTIFACT, CALIBRATION_PROMPTS, SETTINGS
 from calibration.calibrate import calibrate
 from calibration.console import console, progress, render_table
-from calibration.prompts import read_graded_prompts
+from calibration.datasets import DataSettings, read_graded_prompts
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 PILOTS, BINS, SEED = 2, 5, 6
 
 
 def main() -> None:
-    prompts = read_graded_prompts(CALIBRATION_PROMPTS)
+    prompts = read_graded_prompts(str(CALIBRATION_PROMPTS), DataSettings())
     with progress("Sampling prompts", len(prompts)) as done:
         made = asyncio.run(
             calibrate(

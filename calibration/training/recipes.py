@@ -25,6 +25,7 @@ from calibration.training.reviser import ReviserSettings, chains_of, train_revis
 from runtime.answers import answers_for
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_config, model_fingerprint, open_engine
+from runtime.graders import answers_fingerprint
 from runtime.reviser import ask_again
 
 Prompts = Sequence[tuple[str, str]]
@@ -55,7 +56,7 @@ class Source(BaseModel):
         """
         own = {
             "model": model_fingerprint(self.model),
-            "answers": self.answers,
+            "answers": answers_fingerprint(self.answers, Path()),
             "sampling": self.sampling.model_dump(),
             "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest()[:16],
         }
@@ -153,12 +154,12 @@ async def reviser_orm_recipe(
 async def _labelled(
     source: Source, prompts: Prompts, out: Path, labels: LabelSettings
 ) -> list[LabelledSolution]:
+    answers = answers_for(source.answers)
     journal = source.journal(_beside(out, "samples"), prompts, **labels.model_dump())
     with (
         open_engine(source.model, source.engine) as engine,
         progress("Sampling prompts", len(prompts)) as done,
     ):
-        answers = answers_for(source.answers)
         solutions = await label_prompts(
             engine, answers, source.sampling, prompts, labels, journal, done
         )
@@ -169,6 +170,7 @@ async def _labelled(
 async def _chains(
     source: Source, reviser: Path, prompts: Prompts, out: Path, chains: ChainSettings
 ) -> list[list[LabelledSolution]]:
+    answers = answers_for(source.answers)
     of_reviser = model_fingerprint(reviser)
     journal = source.journal(
         _beside(out, "chains"), prompts, reviser=of_reviser, **chains.model_dump()
@@ -178,7 +180,6 @@ async def _chains(
         open_engine(reviser, source.engine) as revising,
         progress("Sampling chains", len(prompts)) as done,
     ):
-        answers = answers_for(source.answers)
         drawn = await sample_chains(
             engine, revising, answers, source.sampling, prompts, chains, journal, done
         )
