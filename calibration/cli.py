@@ -14,8 +14,8 @@ from allocator.files import whole_file
 from allocator.plan import CONSIDERED, Strategy, parse_plan
 from calibration.calibrate import ScoringChoice
 from calibration.calibrate import calibrate as run_calibration
-from calibration.console import console, progress, render_table, reports_errors
-from calibration.options import AnswersOption, EngineOption, settings_options
+from calibration.console import console, progress, render_table, reports_errors, say
+from calibration.options import AnswersOption, EngineOption, ForceOption, settings_options
 from calibration.prompts import read_graded_prompts, read_prompts
 from calibration.train_cli import train_app
 from predictors.features import pilot_features
@@ -122,6 +122,7 @@ def solve(
     early_stop: Annotated[
         bool, typer.Option(help="stop best-of-n once the rest cannot change the answer")
     ] = False,
+    force: ForceOption = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
 ) -> None:
@@ -134,7 +135,7 @@ def solve(
     fixed = None if plan is None else parse_plan(plan)
 
     async def run() -> list[Result | Failure]:
-        loaded = Artifact.load(artifact)
+        loaded = _load(artifact, force)
         loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
             decoder = replace(decoder, early_stop=early_stop)
@@ -162,13 +163,14 @@ def explain(
     artifact: ArtifactOption,
     budget: BudgetOption,
     prompt: Annotated[str, typer.Argument(help="the prompt")],
+    force: ForceOption = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
 ) -> None:
     """Why a prompt gets the plan it gets: its pilots, what they say, and the other bins."""
 
     async def run() -> None:
-        loaded = Artifact.load(artifact)
+        loaded = _load(artifact, force)
         row = loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
             solver = Solver(decoder, loaded.policy, loaded.predictor, seed)
@@ -223,6 +225,13 @@ def demo(
     from benchmarks.demo import run_demo
 
     run_demo(prompts, out, engine)
+
+
+def _load(folder: Path, force: bool) -> Artifact:
+    artifact = Artifact.load(folder, force)
+    for difference in artifact.foreign:
+        say("warning", difference, "yellow")
+    return artifact
 
 
 def _numbers(field: str, text: str) -> list[int]:

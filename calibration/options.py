@@ -16,6 +16,9 @@ EngineOption = Annotated[
     EngineName,
     typer.Option(help="auto, vllm, transformers, or URLs of vllm servers, comma-separated"),
 ]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="use an artifact made for another model or other settings")
+]
 
 
 def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:
