@@ -1,4 +1,4 @@
-"""The command line: ``ttc calibrate``, ``ttc solve``, ``ttc explain``, ``ttc demo``."""
+"""The command line: calibrate, solve, explain and demo; the others' commands join here."""
 
 import asyncio
 import sys
@@ -12,14 +12,21 @@ from rich.table import Table
 from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
 from allocator.plan import CONSIDERED, Strategy, parse_plan
+from calibration.artifact_cli import diff, inspect, report
 from calibration.calibrate import ScoringChoice
 from calibration.calibrate import calibrate as run_calibration
-from calibration.console import console, progress, render_table, reports_errors, say
-from calibration.options import AnswersOption, EngineOption, ForceOption, settings_options
+from calibration.console import console, progress, render_table, reports_errors
+from calibration.options import (
+    AnswersOption,
+    EngineOption,
+    ForceOption,
+    load_artifact,
+    settings_options,
+)
 from calibration.prompts import read_graded_prompts, read_prompts
 from calibration.train_cli import train_app
 from predictors.features import pilot_features
-from runtime.artifact import Artifact, Settings, open_decoder
+from runtime.artifact import Settings, open_decoder
 from runtime.engine import SamplingSettings
 from runtime.solve import Failure, Result, Solver
 from runtime.verifier import Aggregation
@@ -135,7 +142,7 @@ def solve(
     fixed = None if plan is None else parse_plan(plan)
 
     async def run() -> list[Result | Failure]:
-        loaded = _load(artifact, force)
+        loaded = load_artifact(artifact, force)
         loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
             decoder = replace(decoder, early_stop=early_stop)
@@ -170,7 +177,7 @@ def explain(
     """Why a prompt gets the plan it gets: its pilots, what they say, and the other bins."""
 
     async def run() -> None:
-        loaded = _load(artifact, force)
+        loaded = load_artifact(artifact, force)
         row = loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
             solver = Solver(decoder, loaded.policy, loaded.predictor, seed)
@@ -227,11 +234,8 @@ def demo(
     run_demo(prompts, out, engine)
 
 
-def _load(folder: Path, force: bool) -> Artifact:
-    artifact = Artifact.load(folder, force)
-    for difference in artifact.foreign:
-        say("warning", difference, "yellow")
-    return artifact
+for command in (report, inspect, diff):
+    app.command()(command)
 
 
 def _numbers(field: str, text: str) -> list[int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import hypot
 from statistics import NormalDist
 
-from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from allocator.table import BudgetRow, Cell, LookupTable
 
 LEVEL = 0.05
 # How many standard errors a side of a 95% interval is long.
@@ -28,7 +28,7 @@ class CellChange:
 
     Attributes:
         budget: of both rows.
-        bin: 1 the easiest; the same place in both rows.
+        bin: 1 the easiest; the same place in both rows. None in rows of one plan for all prompts.
         before: the first table's cell.
         after: the second's.
         low: of the difference in accuracy, after less before, with its 95% interval.
@@ -38,7 +38,7 @@ class CellChange:
     """
 
     budget: int
-    bin: int
+    bin: int | None
     before: Cell
     after: Cell
     low: float
@@ -87,7 +87,7 @@ def diff_tables(before: LookupTable, after: LookupTable) -> TableDiff:
     shared = sorted(rows[0].keys() & rows[1].keys())
     pairs = [(rows[0][budget], rows[1][budget]) for budget in shared]
     cells = [
-        (old.budget, number, *pair)
+        (old.budget, number if old.edges else None, *pair)
         for old, new in pairs
         if len(old.cells) == len(new.cells)
         for number, pair in enumerate(zip(old.cells, new.cells, strict=True), start=1)
@@ -143,11 +143,21 @@ def holm(p_values: Sequence[float]) -> list[bool]:
 
 
 def _made_with(before: LookupTable, after: LookupTable) -> list[Change]:
-    pairs = {"difficulty": (before.difficulty, after.difficulty)} | {
-        name: (getattr(before.fingerprint, name), getattr(after.fingerprint, name))
-        for name in Fingerprint.model_fields
-    }
-    return [Change("made with", name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+    old, new = _parts(before), _parts(after)
+    return [
+        Change("made with", name, old.get(name), new.get(name))
+        for name in old | new
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _parts(table: LookupTable) -> dict[str, object]:
+    """What a table was made with, each setting on its own."""
+    parts: dict[str, object] = {"difficulty": table.difficulty}
+    for name, value in table.fingerprint.model_dump().items():
+        nested = value.items() if isinstance(value, dict) else ()
+        parts |= {f"{name}: {inner}": of_inner for inner, of_inner in nested} or {name: value}
+    return parts
 
 
 def _row_changes(before: BudgetRow, after: BudgetRow) -> list[Change]:

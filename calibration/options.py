@@ -3,12 +3,15 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel, ValidationError
 
 from allocator.errors import InputError
+from calibration.console import say
+from runtime.artifact import Artifact
 from runtime.engines.loading import EngineName
 
 AnswersOption = Annotated[str, typer.Option(help="'math', or 'pattern:' and a regular expression")]
@@ -19,6 +22,14 @@ EngineOption = Annotated[
 ForceOption = Annotated[
     bool, typer.Option("--force", help="use an artifact made for another model or other settings")
 ]
+
+
+def load_artifact(folder: Path, force: bool) -> Artifact:
+    """An artifact to run; a foreign one only if forced, with a warning for all that differs."""
+    artifact = Artifact.load(folder, force)
+    for difference in artifact.foreign:
+        say("warning", difference, "yellow")
+    return artifact
 
 
 def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:
