@@ -11,7 +11,10 @@ RUN := $(VENV)/bin
 BUILD := $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)
 STAMP := $(VENV)/installed-$(BUILD)
 
-.PHONY: setup demo test check testbed clean
+# The report is tested in one of these; Debian's is installed if there is none.
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+
+.PHONY: setup browser demo test check testbed clean
 
 setup: $(STAMP)
 
@@ -32,7 +35,14 @@ $(VENV)/installed-gpu: pyproject.toml | $(VENV)/bin/python
 demo: setup
 	$(RUN)/ttc demo --engine vllm
 
-test: setup
+browser:
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	echo "Installing Chromium, in which the report is tested"; \
+	apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null || \
+	{ echo "There is no Chromium or Chrome here, and apt-get could not install one: install one, then run this again" >&2; exit 1; }
+
+test: setup browser
 	$(RUN)/pytest
 
 check: setup

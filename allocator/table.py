@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from allocator.errors import InputError
 from allocator.files import whole_file
+from allocator.migrate import up_to_date
 from allocator.plan import Plan
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -131,7 +132,8 @@ class LookupTable(_Schema):
         """Read a table back.
 
         Raises:
-            InputError: no such file, not a table, or a schema version this library does not know.
+            InputError: no such file, not a table, or of a newer schema version. Older versions are
+                brought up to date, see `allocator.migrate`.
         """
         try:
             raw = json.loads(path.read_text())
@@ -141,14 +143,9 @@ class LookupTable(_Schema):
             ) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise InputError("table", str(path), f"not JSON ({error}); calibrate again") from None
-        version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if version != SCHEMA_VERSION:
-            raise InputError(
-                "schema_version",
-                version,
-                f"this library reads version {SCHEMA_VERSION}; calibrate again",
-            )
+        if not isinstance(raw, dict):
+            raise InputError("table", str(path), "not a table; calibrate again")
         try:
-            return cls.model_validate(raw)
-        except ValidationError as error:
+            return cls.model_validate(up_to_date(raw, SCHEMA_VERSION))
+        except (ValidationError, KeyError, TypeError) as error:
             raise InputError("table", str(path), f"damaged; calibrate again ({error})") from None

@@ -1,32 +1,33 @@
-"""The command line: ``ttc calibrate``, ``ttc solve``, ``ttc explain``, ``ttc demo``."""
+"""The command line: solve, explain and demo; the others' commands join here."""
 
 import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
-from allocator.plan import CONSIDERED, Strategy, parse_plan
-from calibration.calibrate import ScoringChoice, calibrate_from_logs
-from calibration.calibrate import calibrate as run_calibration
-from calibration.console import console, progress, render_table, reports_errors
-from calibration.datasets import DataSettings, read_graded_prompts, read_prompts
-from calibration.fit import Calibration
-from calibration.logs import read_log
-from calibration.options import SOURCE_HELP, AnswersOption, EngineOption, settings_options
-from calibration.rows import pairs
+from allocator.plan import parse_plan
+from calibration.artifact_cli import diff, inspect, report
+from calibration.calibrate_cli import calibrate
+from calibration.console import console, progress, reports_errors
+from calibration.datasets import DataSettings, read_prompts
+from calibration.options import (
+    SOURCE_HELP,
+    EngineOption,
+    ForceOption,
+    SeedOption,
+    load_artifact,
+    settings_options,
+)
 from calibration.train_cli import train_app
 from predictors.features import pilot_features
-from runtime.artifact import Artifact, Settings, open_decoder
-from runtime.engine import SamplingSettings
+from runtime.artifact import open_decoder
 from runtime.solve import Failure, Result, Solver
-from runtime.verifier import Aggregation
-from runtime.verifiers.families import FamilyName
 
 app = typer.Typer(
     help="Think as long as a prompt deserves: test-time compute allocation.",
@@ -36,93 +37,7 @@ app = typer.Typer(
 app.add_typer(train_app, name="train")
 
 ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
-SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
 BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
-
-
-@app.command()
-@reports_errors
-@settings_options(data=DataSettings, sampling=SamplingSettings)
-def calibrate(
-    out: Annotated[Path, typer.Option(help="artifact folder to write")],
-    prompts: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
-    from_logs: Annotated[
-        Path | None,
-        typer.Option(help="no model: samples that exist already, Parquet or JSON lines"),
-    ] = None,
-    where: Annotated[
-        str, typer.Option(help="only the log's rows that hold these values: model=NAME")
-    ] = "",
-    model: Annotated[str | None, typer.Option(help="language model: folder or hub name")] = None,
-    verifier: Annotated[str | None, typer.Option(help="PRM: folder or hub name")] = None,
-    answers: AnswersOption = "math",
-    budgets: Annotated[str, typer.Option(help="generations, comma-separated")] = "1,2,4,8,16,32,64",
-    pilots: Annotated[int, typer.Option(help="pilot samples a prompt")] = 4,
-    bins: Annotated[int, typer.Option(help="difficulty bins")] = 5,
-    strategies: Annotated[
-        str, typer.Option(help="strategies to choose among, comma-separated")
-    ] = ",".join(CONSIDERED),
-    reviser: Annotated[str | None, typer.Option(help="reviser: folder or hub name")] = None,
-    reviser_verifier: Annotated[
-        str | None, typer.Option(help="verifier of its attempts; else the PRM")
-    ] = None,
-    verifier_family: Annotated[
-        FamilyName, typer.Option(help="the verifier's convention; auto recognises most")
-    ] = "auto",
-    aggregation: Annotated[
-        Aggregation, typer.Option(help="how step scores become a solution's score")
-    ] = "last",
-    scoring: Annotated[
-        ScoringChoice,
-        typer.Option(help="scores of verifier and log-probability, or the verifier's alone"),
-    ] = "fitted",
-    seed: SeedOption = 0,
-    engine: EngineOption = "auto",
-    *,
-    data: DataSettings,
-    sampling: SamplingSettings,
-) -> None:
-    """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
-    if from_logs is not None:
-        log = read_log(from_logs, pairs("columns", data.columns), pairs("where", where))
-        with console.status("Fitting tables"):
-            made = calibrate_from_logs(
-                log, out, budgets=_numbers("budgets", budgets), pilots=pilots, n_bins=bins
-            )
-        _show(made, out)
-        return
-    for name, value in (("prompts", prompts), ("model", model), ("verifier", verifier)):
-        if value is None:
-            raise InputError(name, value, "give one, or calibrate --from-logs")
-    graded = read_graded_prompts(cast(str, prompts), data)
-    settings = Settings(
-        model=cast(str, model),
-        verifier=cast(str, verifier),
-        verifier_family=verifier_family,
-        reviser=reviser,
-        reviser_verifier=reviser_verifier,
-        answers=answers,
-        aggregation=aggregation,
-        sampling=sampling,
-    )
-    with progress("Sampling prompts", len(graded)) as done:
-        calibration = asyncio.run(
-            run_calibration(
-                graded,
-                settings,
-                out,
-                budgets=_numbers("budgets", budgets),
-                pilots=pilots,
-                n_bins=bins,
-                seed=seed,
-                engine=engine,
-                strategies=cast("list[Strategy]", strategies.split(",")),
-                scoring=scoring,
-                done=done,
-            )
-        )
-    _show(calibration, out)
-    console.print(f"Next: ttc solve --artifact {out} --budget 16 'your prompt'")
 
 
 @app.command()
@@ -141,6 +56,7 @@ def solve(
     early_stop: Annotated[
         bool, typer.Option(help="stop best-of-n once the rest cannot change the answer")
     ] = False,
+    force: ForceOption = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     *,
@@ -155,7 +71,7 @@ def solve(
     fixed = None if plan is None else parse_plan(plan)
 
     async def run() -> list[Result | Failure]:
-        loaded = Artifact.load(artifact)
+        loaded = load_artifact(artifact, force)
         loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
             decoder = replace(decoder, early_stop=early_stop)
@@ -183,13 +99,14 @@ def explain(
     artifact: ArtifactOption,
     budget: BudgetOption,
     prompt: Annotated[str, typer.Argument(help="the prompt")],
+    force: ForceOption = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
 ) -> None:
     """Why a prompt gets the plan it gets: its pilots, what they say, and the other bins."""
 
     async def run() -> None:
-        loaded = Artifact.load(artifact)
+        loaded = load_artifact(artifact, force)
         row = loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
             solver = Solver(decoder, loaded.policy, loaded.predictor, seed)
@@ -246,22 +163,8 @@ def demo(
     run_demo(prompts, out, engine)
 
 
-def _show(calibration: Calibration, out: Path) -> None:
-    console.print(render_table(calibration.table))
-    console.print(
-        f"Rank correlation of predicted with measured pass@1, on prompts that the predictor "
-        f"had not seen: {calibration.rank_correlation:.2f}"
-    )
-    for warning in calibration.warnings:
-        console.print(f"Note: {warning}")
-    console.print(f"Wrote {out}.")
-
-
-def _numbers(field: str, text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(field, text, "give whole numbers, comma-separated") from None
+for command in (calibrate, report, inspect, diff):
+    app.command()(command)
 
 
 if __name__ == "__main__":

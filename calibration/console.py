@@ -64,6 +64,12 @@ def render_table(table: LookupTable) -> Table:
     return shown
 
 
+def say(kind: str, text: str, colour: str) -> None:
+    """One line on standard error. The user's words may look like markup: printed as they are."""
+    console.print(f"{kind}:", style=colour, end=" ")
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
 def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """An error ends with one clear line on standard error: status 2 for input, 1 for a model."""
 
@@ -72,9 +78,7 @@ def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except (InputError, ModelError) as error:
-            # What the user wrote may look like markup: it is printed as it is.
-            console.print("error:", style="red", end=" ")
-            console.print(str(error), soft_wrap=True, highlight=False, markup=False)
+            say("error", str(error), "red")
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
 
     return wrapped

@@ -3,12 +3,15 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel, ValidationError
 
 from allocator.errors import InputError
+from calibration.console import say
+from runtime.artifact import Artifact
 from runtime.engines.loading import EngineName
 
 ANSWERS_HELP = (
@@ -21,11 +24,23 @@ SOURCE_HELP = (
 )
 
 AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
+SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
 PromptsArgument = Annotated[str, typer.Argument(help=SOURCE_HELP)]
 EngineOption = Annotated[
     EngineName,
     typer.Option(help="auto, vllm, transformers, or URLs of vllm servers, comma-separated"),
 ]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="use an artifact made for another model or other settings")
+]
+
+
+def load_artifact(folder: Path, force: bool) -> Artifact:
+    """An artifact to run; a foreign one only if forced, with a warning for all that differs."""
+    artifact = Artifact.load(folder, force)
+    for difference in artifact.foreign:
+        say("warning", difference, "yellow")
+    return artifact
 
 
 def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:

@@ -171,16 +171,29 @@ async def open_decoder(
 
 @dataclass(frozen=True)
 class Artifact:
-    """A calibrated artifact, read back and checked."""
+    """A calibrated artifact, read back and checked.
+
+    Attributes:
+        folder: where it lies.
+        settings: what it was calibrated with.
+        policy: over its table.
+        predictor: of difficulty.
+        foreign: what of the table's fingerprint is no longer so, in words; empty unless forced.
+    """
 
     folder: Path
     settings: Settings
     policy: Policy
     predictor: DifficultyPredictor
+    foreign: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, folder: Path) -> "Artifact":
+    def load(cls, folder: Path, force: bool = False) -> "Artifact":
         """Read an artifact and check that it belongs to the models it names.
+
+        Args:
+            folder: the artifact's.
+            force: take it although the models have changed; `foreign` then says how.
 
         Raises:
             InputError: missing or damaged, or the models have changed since calibration.
@@ -188,15 +201,21 @@ class Artifact:
         settings = load_settings(folder)
         table = LookupTable.load(folder / TABLE)
         found = settings.fingerprint(folder)
+        foreign = []
         for name in Fingerprint.model_fields:
-            if getattr(found, name) != getattr(table.fingerprint, name):
+            here, calibrated = getattr(found, name), getattr(table.fingerprint, name)
+            if here == calibrated:
+                continue
+            if not force:
                 raise InputError(
                     f"artifact {name}",
-                    getattr(found, name),
-                    f"{folder} was calibrated with {getattr(table.fingerprint, name)!r}; "
-                    "use that one, or run ttc calibrate for this one",
+                    here,
+                    f"{folder} was calibrated with {calibrated!r}; use that one, run ttc calibrate "
+                    "for this one, or use it all the same with --force",
                 )
-        return cls(folder, settings, Policy(table), DifficultyPredictor.load(folder / PREDICTOR))
+            foreign.append(f"{name} is {here!r}, the table was calibrated with {calibrated!r}")
+        predictor = DifficultyPredictor.load(folder / PREDICTOR)
+        return cls(folder, settings, Policy(table), predictor, tuple(foreign))
 
     def oracle_table(self) -> LookupTable:
         """The table over oracle difficulty, for benchmarks.

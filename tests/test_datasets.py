@@ -154,8 +154,9 @@ def test_columns_stand_for_the_formats_own(tmp_path: Path) -> None:
         source, DataSettings(format="gsm8k", columns="prompt=gold")
     )
     assert "no 'problem' among its columns" in refusal(source, DataSettings(format="math"))
-    for bad in ("prompt", "prompt=", "text=question", "prompt=question,prompt=gold"):
-        assert "give NAME=COLUMN" in refusal(source, DataSettings(columns=bad))
+    for bad in ("prompt", "prompt=", "prompt=question,prompt=gold"):
+        assert "give NAME=VALUE" in refusal(source, DataSettings(columns=bad))
+    assert "the formats have" in refusal(source, DataSettings(columns="text=question"))
 
 
 @pytest.mark.parametrize(

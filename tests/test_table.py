@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from allocator.bins import DifficultyBins, bin_of
 from allocator.errors import InputError
+from allocator.migrate import STEPS
 from allocator.plan import Plan
 from allocator.policy import Policy
-from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from allocator.table import SCHEMA_VERSION, BudgetRow, Cell, Fingerprint, LookupTable
+from runtime.scoring import VERIFIER_ALONE
 
 FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={"temperature": 1.0})
 
@@ -69,8 +71,67 @@ def test_a_foreign_schema_version_is_named(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     raw = json.loads(table().model_dump_json()) | {"schema_version": 99}
     path.write_text(json.dumps(raw))
-    with pytest.raises(InputError, match=r"99.*calibrate again"):
+    with pytest.raises(InputError, match=r"99.*update ttc-allocator, or calibrate again"):
         LookupTable.load(path)
+
+
+@pytest.mark.parametrize("version", [-1, "1", None, [1]])
+def test_a_schema_version_that_never_was(tmp_path: Path, version: object) -> None:
+    path = tmp_path / "table.json"
+    raw = json.loads(table().model_dump_json()) | {"schema_version": version}
+    path.write_text(json.dumps(raw))
+    with pytest.raises(InputError, match="no version is called that; calibrate again"):
+        LookupTable.load(path)
+
+
+OLDEST = {
+    "schema_version": 0,
+    "fingerprint": {"model": "m", "verifier": "v", "answers": "math", "sampling": {"top_p": 1.0}},
+    "difficulty": "predicted",
+    "rows": [
+        {
+            "budget": 16,
+            "pilots": 0,
+            "edges": [],
+            "cells": [
+                {
+                    "plan": {"strategy": "beam_search", "n": 16, "beam_width": 4},
+                    "accuracy": 0.5,
+                    "low": 0.4,
+                    "high": 0.6,
+                    "generations": 16.0,
+                    "tokens": 800.0,
+                    "prompts": 90,
+                }
+            ],
+        }
+    ],
+}
+
+
+def test_an_older_table_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(OLDEST))
+    loaded = LookupTable.load(path)
+    assert loaded.schema_version == 1
+    assert loaded.rows[0].cells[0].plan == Plan(strategy="beam_search", n=16, beam_width=4)
+    assert loaded.fingerprint.aggregation == "last"
+    # What the settings of that time now say: only then does the artifact load.
+    assert loaded.fingerprint.scoring == VERIFIER_ALONE.model_dump()
+    loaded.save(path)
+    assert LookupTable.load(path) == loaded
+
+
+def test_a_damaged_older_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    for fingerprint in ({}, {"fingerprint": None}):
+        path.write_text(json.dumps({"schema_version": 0, "rows": []} | fingerprint))
+        with pytest.raises(InputError, match="damaged; calibrate again"):
+            LookupTable.load(path)
+
+
+def test_every_older_version_has_its_step() -> None:
+    assert sorted(STEPS) == list(range(SCHEMA_VERSION))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 1}'])

@@ -1,0 +1,178 @@
+"""What to do next, from what was found."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+
+from allocator.table import LookupTable
+from calibration.contents import Contents
+from calibration.report.methods import BASELINE, best, is_oracle, named, policy_of
+from calibration.report.words import count, percent
+from calibration.summary import Group, Summary
+from runtime.artifact import TABLE
+
+# Wider than this, half the 95% interval of a bin's accuracy hides what the plans differ by.
+WIDE = 0.1
+# Spearman's rank correlation below which the bins mix easy and hard prompts.
+WEAK = 0.7
+# Accuracy that a better predictor, or a bigger budget, is worth mentioning for.
+NOTABLE = 0.01
+HOPELESS = 0.1
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do: what and why, and the command or code for it, if there is one."""
+
+    head: str
+    text: str
+    command: str = ""
+
+
+def steps(contents: Contents, summary: Summary) -> list[Step]:
+    """What to do next, the use of the artifact first."""
+    return [
+        *_use(contents, summary),
+        *_sharpen(contents, summary),
+        *_predict_better(summary),
+        *_search_further(contents, summary),
+    ]
+
+
+def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
+    everyone, gain = summary.groups[0], summary.gain
+    baseline, policy = named(everyone, BASELINE), policy_of(everyone)
+    points = policy.points if policy else ()
+    least = gain.accuracy if gain is not None and gain.times > 1 else None
+    why = "Each answer comes with a receipt: predicted difficulty, bin, plan and cost."
+    if least is None and baseline and baseline.points:
+        least = best(baseline).accuracy - NOTABLE
+        plain = next(p for p in baseline.points if p.accuracy >= least)
+        if not any(p.accuracy >= least and p.generations < plain.generations for p in points):
+            yield Step(
+                f"Use best-of-N at budget {plain.budget}",
+                f"Choosing by difficulty saved nothing here. Best-of-{plain.budget} for every "
+                f"prompt reaches {percent(plain.accuracy)}"
+                + ("." if plain is baseline.points[-1] else "; more gain less than a point."),
+                _solve(contents, plain.budget, f"best_of_n:{plain.budget}"),
+            )
+            return
+        why = (
+            f"It comes within a point of best-of-N at its best ({percent(best(baseline).accuracy)} "
+            f"with {count(best(baseline).generations, 'generation')}) for less. {why}"
+        )
+    enough = [p.budget for p in points if least is not None and p.accuracy >= least - 1e-9]
+    budget = enough[0] if enough else contents.table.rows[-1].budget
+    if contents.settings is None:
+        yield Step(
+            "Use the table in your own program",
+            "The artifact was made from logs, so it names no models for ttc solve to load. Give "
+            "the table a budget and each prompt's predicted pass@1; it gives back the plans.",
+            "from pathlib import Path\n\n"
+            "from allocator.policy import Policy\n"
+            "from allocator.table import LookupTable\n\n"
+            f"table = LookupTable.load(Path({str(contents.folder / TABLE)!r}))\n"
+            f"bins, plans = Policy(table).plans({budget}, [0.9, 0.2])",
+        )
+    else:
+        yield Step(f"Answer prompts with budget {budget}", why, _solve(contents, budget))
+    if (enough_for_all := saturated(contents.table)) is not None:
+        yield Step(
+            f"Do not pay for more than budget {enough_for_all}",
+            f"From budget {enough_for_all} to {contents.table.rows[-1].budget} the table chooses "
+            "the same plans: larger searches were not clearly better.",
+        )
+
+
+def saturated(table: LookupTable) -> int | None:
+    """The budget from which on all larger ones have its plans; None if the largest differs."""
+    last = table.rows[-1]
+    same = list(
+        takewhile(
+            lambda row: (row.pilots, row.edges, row.cells) == (last.pilots, last.edges, last.cells),
+            reversed(table.rows),
+        )
+    )
+    return same[-1].budget if len(same) > 1 else None
+
+
+def _sharpen(contents: Contents, summary: Summary) -> Iterator[Step]:
+    if summary.gain is not None and summary.gain.low <= 1 < summary.gain.times:
+        yield Step(
+            "Add prompts to be sure of the saving",
+            f"The interval of the saving ({summary.gain.low:.1f} to {summary.gain.high:.1f} times) "
+            f"includes 1, no saving at all. It rests on {summary.prompts:,} prompts; four times as "
+            "many would halve its width, about.",
+        )
+    cells = [cell for row in contents.table.rows for cell in row.cells if len(row.cells) > 1]
+    widest = max(cells, key=lambda cell: cell.high - cell.low, default=None)
+    if widest and (half := (widest.high - widest.low) / 2) > WIDE:
+        yield Step(
+            "Add prompts to tell plans apart within a bin",
+            f"With {widest.prompts} prompts the least certain bin's accuracy is known to about "
+            f"±{100 * half:.0f} points. Wherever plans differ by less, the cheaper one was taken. "
+            "Four times the prompts halve the interval; fewer bins (--bins) help too.",
+        )
+
+
+def _predict_better(summary: Summary) -> Iterator[Step]:
+    predictor = summary.predictor
+    if predictor is None:
+        yield Step(
+            "Give it something to predict difficulty from",
+            "No predictor was fitted, so difficulty cannot be told before a prompt is answered. "
+            "That takes a few scored solutions of each prompt.",
+        )
+    elif predictor.rank_correlation < WEAK:
+        yield Step(
+            "Improve the prediction of difficulty",
+            f"Predicted and measured difficulty agree only in part (rank correlation "
+            f"{predictor.rank_correlation:.2f}, where 1 is perfect). Take more pilots "
+            f"(--pilots {2 * predictor.pilots}), or use a better verifier (ttc train prm).",
+        )
+    policy = policy_of(summary.groups[0])
+    oracle = next((c for c in summary.groups[0].curves if is_oracle(c.name) and c.points), None)
+    if policy and policy.points and oracle:
+        missed = best(oracle).accuracy - best(policy).accuracy
+        if missed > NOTABLE:
+            yield Step(
+                "Better prediction of difficulty would pay",
+                f"With difficulty known exactly, compute-optimal would reach "
+                f"{percent(best(oracle).accuracy)}, {100 * missed:.1f} points more than with "
+                "predicted difficulty. More pilots or a better verifier come closer to it.",
+            )
+
+
+def _search_further(contents: Contents, summary: Summary) -> Iterator[Step]:
+    hardest = summary.groups[-1]
+    top = _most(hardest)
+    if len(summary.groups) > 1 and top is not None and top < HOPELESS:
+        yield Step(
+            "The hardest prompts need another model",
+            f"No method and no budget solves more than {percent(top)} of {hardest.name}. More "
+            "samples will not help there: it takes a better language model, or a reviser "
+            "(ttc train reviser).",
+        )
+    policy = policy_of(summary.groups[0])
+    if policy and len(policy.points) > 1 and saturated(contents.table) is None:
+        before, last = policy.points[-2:]
+        if last.accuracy - before.accuracy > NOTABLE:
+            yield Step(
+                "Try larger budgets",
+                f"From budget {before.budget} to {last.budget} compute-optimal still gained "
+                f"{100 * (last.accuracy - before.accuracy):.1f} points. Calibrate with larger ones "
+                "(--budgets).",
+            )
+
+
+def _most(group: Group) -> float | None:
+    return max((p.accuracy for curve in group.curves for p in curve.points), default=None)
+
+
+def _solve(contents: Contents, budget: int, plan: str = "") -> str:
+    if contents.settings is None:
+        return ""
+    chosen = f" --plan {plan}" if plan else ""
+    folder = shlex.quote(str(contents.folder))
+    return f"ttc solve --artifact {folder} --budget {budget}{chosen} 'your prompt'"

@@ -1,0 +1,232 @@
+"""The report's figures as SVG: one drawing a width, whose colours the page can exchange."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from math import ceil, floor, log2, sqrt
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from calibration.report.methods import COLOURS, styles
+from calibration.report.words import count
+from calibration.summary import Gain, Group, PredictorSummary
+
+# (name, on light, on dark). Figures are drawn in the light ones; in the page each is replaced by
+# the CSS variable of its name, so that they follow the reader's light or dark.
+PALETTE = (
+    ("surface", "#ffffff", "#171b21"),
+    ("ink", "#1b1f24", "#e7eaee"),
+    ("muted", "#57606a", "#a7b0ba"),
+    ("line", "#d5dae0", "#363d47"),
+    *COLOURS,
+)
+_LIGHT = {name: light for name, light, _ in PALETTE}
+
+# Inches of 72 points, shown at 96 pixels to the inch. The narrow one is for phones.
+WIDE, NARROW = 8.6, 3.5
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure at both widths.
+
+    Attributes:
+        name: for files and ids.
+        says: what it shows, in a sentence, for those who cannot see it.
+        wide: SVG.
+        narrow: SVG.
+    """
+
+    name: str
+    says: str
+    wide: str
+    narrow: str
+
+
+def accuracy_figure(group: Group, gain: Gain | None, says: str) -> Drawing:
+    """Every method's accuracy over the generations it spends, all prompts together."""
+
+    def draw(width: float) -> Any:
+        figure, (axes,) = _figure(width, 4.6 if width == WIDE else 4.9)
+        _curves(axes, group)
+        if gain is not None and gain.times > 1:
+            _arrow(axes, gain)
+        axes.set_ylabel("accuracy")
+        _legend(figure, axes, width)
+        return figure
+
+    return _drawn("accuracy", says, draw)
+
+
+def bins_figure(groups: Sequence[Group], says: str) -> Drawing:
+    """The same a bin, side by side on one scale."""
+
+    def draw(width: float) -> Any:
+        columns = min(len(groups), 3 if width == WIDE else 1)
+        rows = ceil(len(groups) / columns)
+        figure, panels = _figure(width, 2.4 * rows + 0.9, rows, columns)
+        for number, (axes, group) in enumerate(zip(panels, groups, strict=False)):
+            _curves(axes, group)
+            axes.set_ylim(-0.03, 1.03)
+            axes.set_title(f"{group.name}, {count(group.prompts, 'prompt')}", loc="left", size=9)
+            if number % columns == 0:
+                axes.set_ylabel("accuracy")
+            if number + columns < len(groups):
+                axes.set_xlabel("")
+        for axes in panels[len(groups) :]:
+            axes.set_axis_off()
+        _legend(figure, panels[0], width)
+        return figure
+
+    return _drawn("bins", says, draw)
+
+
+def reliability_figure(predictor: PredictorSummary, says: str) -> Drawing:
+    """Measured over predicted difficulty."""
+
+    def draw(width: float) -> Any:
+        figure, (axes,) = _figure(min(width, 4.2), 3.6)
+        axes.plot([0, 1], [0, 1], "--", lw=1, color=_LIGHT["muted"])
+        most = max((point.prompts for point in predictor.reliability), default=1)
+        for point in predictor.reliability:
+            ends = [[point.predicted] * 2, [point.low, point.high]]
+            axes.plot(*ends, color=_LIGHT["c0"], lw=1.4)
+            size = 4 + 6 * sqrt(point.prompts / most)
+            axes.plot(point.predicted, point.measured, "o", color=_LIGHT["c0"], ms=size)
+        for axis, word in ((axes.xaxis, "predicted"), (axes.yaxis, "measured")):
+            axis.set_label_text(f"{word} pass@1")
+            axis.set_major_formatter("{x:.0%}")
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        return figure
+
+    return _drawn("reliability", says, draw)
+
+
+def inline(svg: str, name: str, says: str) -> str:
+    """An SVG to stand in the page: its colours CSS variables, its ids its own.
+
+    Args:
+        svg: as drawn.
+        name: a prefix for its ids, no other figure's.
+        says: its label, safe to stand in an attribute.
+    """
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    opening, rest = svg.split(">", 1)
+    box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', opening)
+    wide = float(box[1]) / 72 * 96 if box else 0
+    opening = re.sub(r' (width|height|version|xmlns(:\w+)?)="[^"]*"', "", opening)
+    opening += f' role="img" aria-label="{says}" style="max-width: {wide:.0f}px"'
+    rest = rest.replace("xlink:href=", "href=")
+    rest = re.sub(r'(id="|href="#|url\(#)', rf"\1{name}-", rest)
+    for colour, light, _ in PALETTE:
+        rest = rest.replace(light, f"var(--{colour})")
+    return f"{opening}>{rest}"
+
+
+def _curves(axes: Any, group: Group) -> None:
+    drawn = styles([curve.name for curve in group.curves])
+    spent = [p.generations for curve in group.curves for p in curve.points] or [1.0]
+    # The strong ones last, on top.
+    for curve in sorted(group.curves, key=lambda curve: drawn[curve.name].strong):
+        style, points = drawn[curve.name], curve.points
+        x, y = [p.generations for p in points], [p.accuracy for p in points]
+        axes.plot(
+            x,
+            y,
+            "--" if style.dashed else "-",
+            marker=style.marker,
+            ms=5 if style.strong else 4,
+            lw=2.2 if style.strong else 1.2,
+            color=style.colour,
+            label=curve.name,
+        )
+        if style.strong:
+            ends = [p.low for p in points], [p.high for p in points]
+            axes.fill_between(x, *ends, color=style.colour, alpha=0.14, lw=0)
+        if len(points) == 1:
+            axes.plot([x[0], x[0]], [points[0].low, points[0].high], color=style.colour, lw=1.2)
+    axes.set_xscale("log", base=2)
+    powers = range(floor(log2(min(spent))), ceil(log2(max(spent))) + 1)
+    step = 1 + len(powers) // 8
+    ticks = [2.0**power for power in powers][::step]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.set_xlabel("generations a prompt")
+
+
+def _arrow(axes: Any, gain: Gain) -> None:
+    """What is saved: from the baseline's cost back to the policy's, at the same accuracy."""
+    axes.annotate(
+        "",
+        (gain.generations, gain.accuracy),
+        (gain.baseline, gain.accuracy),
+        arrowprops={"arrowstyle": "->", "color": _LIGHT["ink"], "lw": 1.4, "shrinkA": 0},
+    )
+    axes.annotate(
+        f"{gain.times:.1f} times fewer",
+        (sqrt(gain.generations * gain.baseline), gain.accuracy),
+        (0, -8),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        weight="bold",
+        bbox={"facecolor": _LIGHT["surface"], "edgecolor": "none", "alpha": 0.8, "pad": 2},
+    )
+
+
+def _legend(figure: Any, axes: Any, width: float) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        columns = min(len(handles), 3 if width == WIDE else 1)
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False)
+
+
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, list[Any]]:
+    figure = Figure((width, height), layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06))
+    panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(lw=0.8)
+    return figure, panels
+
+
+def _drawn(name: str, says: str, draw: Callable[[float], Any]) -> Drawing:
+    svgs = []
+    for width in (WIDE, NARROW):
+        with _look():
+            svg = StringIO()
+            draw(width).savefig(svg, format="svg", metadata={"Date": None})
+            svgs.append(svg.getvalue())
+    return Drawing(name, says, *svgs)
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    ink, muted, line = _LIGHT["ink"], _LIGHT["muted"], _LIGHT["line"]
+    with matplotlib.rc_context(
+        {
+            # Text stays text, in the page's own font; names are not formulas.
+            "svg.fonttype": "none",
+            "svg.hashsalt": "report",
+            "text.parse_math": False,
+            "font.size": 9,
+            "text.color": ink,
+            "axes.labelcolor": ink,
+            "xtick.labelcolor": ink,
+            "ytick.labelcolor": ink,
+            "axes.edgecolor": muted,
+            "xtick.color": muted,
+            "ytick.color": muted,
+            "grid.color": line,
+            "figure.facecolor": _LIGHT["surface"],
+            "axes.facecolor": _LIGHT["surface"],
+        }
+    ):
+        yield

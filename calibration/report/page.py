@@ -1,0 +1,125 @@
+"""``ttc report``: one page of HTML that needs nothing else, and its figures beside it."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from allocator.errors import InputError
+from allocator.files import whole_file
+from calibration.contents import Contents
+from calibration.report import words
+from calibration.report.advice import steps
+from calibration.report.figures import (
+    PALETTE,
+    Drawing,
+    accuracy_figure,
+    bins_figure,
+    inline,
+    reliability_figure,
+)
+from calibration.report.heatmap import heat_map
+from calibration.report.methods import BASELINE, is_oracle, policy_of
+from calibration.summary import Summary
+from runtime.artifact import MODELS
+
+
+def write_report(folder: Path, out: Path) -> list[Path]:
+    """Write an artifact's report.
+
+    Args:
+        folder: the artifact's.
+        out: the HTML file; each figure is written beside it, named after it, as SVG.
+
+    Returns:
+        The files written, the page first.
+
+    Raises:
+        InputError: no artifact or no summary there, a damaged one, or `out` cannot be a file.
+    """
+    contents, summary = Contents.load(folder), Summary.load(folder)
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError("out", str(out), "give a file in a folder that exists")
+    drawings = draw(summary)
+    files = {out: page(contents, summary, drawings)} | {
+        out.with_name(f"{out.stem}-{drawing.name}.svg"): drawing.wide for drawing in drawings
+    }
+    for path, text in files.items():
+        with whole_file(path) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+    return list(files)
+
+
+def draw(summary: Summary) -> list[Drawing]:
+    """The figures that a summary has data for."""
+    everyone, *bins = summary.groups
+    drawings = []
+    if any(curve.points for curve in everyone.curves):
+        says = "Accuracy against generations a prompt, one curve a method. " + words.title(summary)
+        drawings.append(accuracy_figure(everyone, summary.gain, says))
+    if any(curve.points for group in bins for curve in group.curves):
+        says = f"The same curves in each of {len(bins)} bins, from the easiest to the hardest."
+        drawings.append(bins_figure(bins, says))
+    if summary.predictor is not None and summary.predictor.reliability:
+        correlation = summary.predictor.rank_correlation
+        says = f"Measured against predicted pass@1; rank correlation {correlation:.2f}."
+        drawings.append(reliability_figure(summary.predictor, says))
+    return drawings
+
+
+def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
+    """The page, as HTML."""
+    environment = Environment(
+        loader=PackageLoader("calibration.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "number": words.number,
+        "count": words.count,
+    }
+    everyone = summary.groups[0]
+    return environment.get_template("page.html.jinja").render(
+        title=words.title(summary),
+        subtitle=words.subtitle(summary),
+        summary=summary,
+        policy=policy_of(everyone),
+        baseline=BASELINE,
+        has_oracle=any(is_oracle(curve.name) for curve in everyone.curves),
+        figures={drawing.name: _both(drawing) for drawing in drawings},
+        table=heat_map(contents.table),
+        oracle_table=heat_map(contents.oracle_table) if contents.oracle_table else None,
+        contents=contents,
+        made_with=made_with(contents),
+        steps=steps(contents, summary),
+        glossary=words.GLOSSARY,
+        interval=words.interval,
+        palette=PALETTE,
+    )
+
+
+def made_with(contents: Contents) -> list[tuple[str, str]]:
+    """Models with their fingerprints, and settings, in words; what is not there is left out."""
+    fingerprint = contents.table.fingerprint
+    rows: list[tuple[str, object]] = []
+    for name, value in fingerprint.model_dump(exclude_none=True).items():
+        if isinstance(value, dict):
+            rows += [(f"{name}: {inner}", of_inner) for inner, of_inner in value.items()]
+        elif contents.settings is not None and name in MODELS:
+            rows.append((name, f"{getattr(contents.settings, name)} ({value})"))
+        else:
+            rows.append((name, value))
+    return [(name.replace("_", " "), words.setting(value)) for name, value in rows]
+
+
+def _both(drawing: Drawing) -> Markup:
+    """A figure for wide and for narrow screens; the style sheet shows one of them."""
+    says = str(escape(drawing.says))
+    shown = "".join(
+        f'<div class="{width}">{inline(svg, f"{drawing.name}-{width}", says)}</div>'
+        for width, svg in (("wide", drawing.wide), ("narrow", drawing.narrow))
+    )
+    return Markup(shown)
