@@ -86,6 +86,7 @@ def summarise(
         prompts=outcomes.prompts,
         samples=samples,
         sampled_tokens=sampled_tokens,
+        baseline=baseline,
         groups=tuple(groups),
         predictor=_predictor(outcomes, calibration, bins),
         gain=_gain(baseline, curves),

@@ -88,12 +88,12 @@ class PredictorSummary(_Schema):
 
 
 class Gain(_Schema):
-    """What allocation saves: generations of best-of-N weighted over those of compute-optimal.
+    """What allocation saves: generations of the baseline over those of compute-optimal.
 
     Attributes:
         accuracy: reached by both.
         generations: what compute-optimal spends for it, pilots included.
-        baseline: what best-of-N weighted spends for it.
+        baseline: what the baseline, best-of-N weighted as a rule, spends for it.
         times: the second over the first, with its 95% interval over prompts.
     """
 
@@ -113,9 +113,10 @@ class Summary(_Schema):
         prompts: calibration prompts.
         samples: independent solutions a prompt.
         sampled_tokens: tokens sampled for the whole calibration.
+        baseline: name of the curve that compute-optimal is compared with.
         groups: all prompts first, then the oracle bins from the easiest on.
         predictor: None where there was nothing to predict from.
-        gain: None where compute-optimal nowhere reaches an accuracy of best-of-N weighted.
+        gain: None where compute-optimal nowhere reaches an accuracy of the baseline.
         warnings: what whoever uses the tables should know.
     """
 
@@ -124,6 +125,7 @@ class Summary(_Schema):
     prompts: int
     samples: int
     sampled_tokens: int
+    baseline: str = "best-of-N weighted"
     groups: tuple[Group, ...] = Field(min_length=1)
     predictor: PredictorSummary | None = None
     gain: Gain | None = None

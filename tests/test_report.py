@@ -12,7 +12,7 @@ from benchmarks.testbed.paths import SETTINGS
 from calibration.contents import Contents
 from calibration.report.advice import steps
 from calibration.report.heatmap import heat_map
-from calibration.report.methods import BASELINE, styles
+from calibration.report.methods import styles
 from calibration.report.page import write_report
 from calibration.summary import Curve
 from runtime.artifact import ORACLE_TABLE, TABLE
@@ -26,6 +26,7 @@ from tests.summaries import (
     rich_table,
 )
 
+BASELINE = "best-of-N weighted"
 HOSTILE = "<script>alert(1)</script> & $x_1$ \"quoted\" 'too'"
 
 
@@ -149,7 +150,7 @@ def test_rows_with_edges_of_their_own_say_so() -> None:
 
 def test_no_two_methods_look_alike() -> None:
     names = [*METHODS, *(f"method {number}" for number in range(12))]
-    drawn = styles(names)
+    drawn = styles(names, BASELINE)
     looks = {(s.colour, s.marker, s.dashed) for s in drawn.values()}
     assert len(looks) == len(names)
     assert [name for name in names if drawn[name].strong] == [

@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from allocator.table import LookupTable
 from calibration.contents import Contents
-from calibration.report.methods import BASELINE, best, is_oracle, named, policy_of
+from calibration.report.methods import best, is_oracle, named, policy_of
 from calibration.report.words import count, percent
 from calibration.summary import Group, Summary
 from runtime.artifact import TABLE
@@ -42,7 +42,7 @@ def steps(contents: Contents, summary: Summary) -> list[Step]:
 
 def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
     everyone, gain = summary.groups[0], summary.gain
-    baseline, policy = named(everyone, BASELINE), policy_of(everyone)
+    baseline, policy = named(everyone, summary.baseline), policy_of(everyone)
     points = policy.points if policy else ()
     least = gain.accuracy if gain is not None and gain.times > 1 else None
     why = "Each answer comes with a receipt: predicted difficulty, bin, plan and cost."

@@ -48,12 +48,12 @@ class Drawing:
     narrow: str
 
 
-def accuracy_figure(group: Group, gain: Gain | None, says: str) -> Drawing:
+def accuracy_figure(group: Group, baseline: str, gain: Gain | None, says: str) -> Drawing:
     """Every method's accuracy over the generations it spends, all prompts together."""
 
     def draw(width: float) -> Any:
         figure, (axes,) = _figure(width, 4.6 if width == WIDE else 4.9)
-        _curves(axes, group)
+        _curves(axes, group, baseline)
         if gain is not None and gain.times > 1:
             _arrow(axes, gain)
         axes.set_ylabel("accuracy")
@@ -63,7 +63,7 @@ def accuracy_figure(group: Group, gain: Gain | None, says: str) -> Drawing:
     return _drawn("accuracy", says, draw)
 
 
-def bins_figure(groups: Sequence[Group], says: str) -> Drawing:
+def bins_figure(groups: Sequence[Group], baseline: str, says: str) -> Drawing:
     """The same a bin, side by side on one scale."""
 
     def draw(width: float) -> Any:
@@ -71,7 +71,7 @@ def bins_figure(groups: Sequence[Group], says: str) -> Drawing:
         rows = ceil(len(groups) / columns)
         figure, panels = _figure(width, 2.4 * rows + 0.9, rows, columns)
         for number, (axes, group) in enumerate(zip(panels, groups, strict=False)):
-            _curves(axes, group)
+            _curves(axes, group, baseline)
             axes.set_ylim(-0.03, 1.03)
             axes.set_title(f"{group.name}, {count(group.prompts, 'prompt')}", loc="left", size=9)
             if number % columns == 0:
@@ -129,8 +129,8 @@ def inline(svg: str, name: str, says: str) -> str:
     return f"{opening}>{rest}"
 
 
-def _curves(axes: Any, group: Group) -> None:
-    drawn = styles([curve.name for curve in group.curves])
+def _curves(axes: Any, group: Group, baseline: str) -> None:
+    drawn = styles([curve.name for curve in group.curves], baseline)
     spent = [p.generations for curve in group.curves for p in curve.points] or [1.0]
     # The strong ones last, on top.
     for curve in sorted(group.curves, key=lambda curve: drawn[curve.name].strong):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from calibration.summary import Curve, Group, Point
 
-BASELINE = "best-of-N weighted"
 POLICY = "compute-optimal"
 
 # Colour-blind safe after Okabe and Ito, darkened or lightened to 3:1 against the page:
@@ -53,11 +52,11 @@ def best(curve: Curve) -> Point:
     return max(curve.points, key=lambda point: (point.accuracy, -point.generations))
 
 
-def styles(names: Sequence[str]) -> dict[str, Style]:
+def styles(names: Sequence[str], baseline: str) -> dict[str, Style]:
     """A style for every method: policy and baseline stand out, no two others look alike."""
     found, others = {}, 0
     for name in names:
-        if name == BASELINE:
+        if name == baseline:
             found[name] = Style(COLOURS[1][1], "o", False, True)
         elif name.startswith(POLICY):
             oracle = is_oracle(name)

@@ -19,7 +19,7 @@ from calibration.report.figures import (
     reliability_figure,
 )
 from calibration.report.heatmap import heat_map
-from calibration.report.methods import BASELINE, is_oracle, policy_of
+from calibration.report.methods import is_oracle, policy_of
 from calibration.summary import Summary
 from runtime.artifact import MODELS
 
@@ -56,10 +56,10 @@ def draw(summary: Summary) -> list[Drawing]:
     drawings = []
     if any(curve.points for curve in everyone.curves):
         says = "Accuracy against generations a prompt, one curve a method. " + words.title(summary)
-        drawings.append(accuracy_figure(everyone, summary.gain, says))
+        drawings.append(accuracy_figure(everyone, summary.baseline, summary.gain, says))
     if any(curve.points for group in bins for curve in group.curves):
         says = f"The same curves in each of {len(bins)} bins, from the easiest to the hardest."
-        drawings.append(bins_figure(bins, says))
+        drawings.append(bins_figure(bins, summary.baseline, says))
     if summary.predictor is not None and summary.predictor.reliability:
         correlation = summary.predictor.rank_correlation
         says = f"Measured against predicted pass@1; rank correlation {correlation:.2f}."
@@ -87,7 +87,7 @@ def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
         subtitle=words.subtitle(summary),
         summary=summary,
         policy=policy_of(everyone),
-        baseline=BASELINE,
+        baseline=summary.baseline,
         has_oracle=any(is_oracle(curve.name) for curve in everyone.curves),
         figures={drawing.name: _both(drawing) for drawing in drawings},
         table=heat_map(contents.table),

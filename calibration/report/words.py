@@ -1,6 +1,6 @@
 """What a summary says, in sentences: the title, what it rests on, and what a word means."""
 
-from calibration.report.methods import BASELINE, best, named, policy_of
+from calibration.report.methods import best, named, policy_of
 from calibration.summary import Summary
 
 
@@ -39,7 +39,7 @@ def title(summary: Summary) -> str:
             f"{count(gain.generations, 'generation')} a prompt, best-of-N {number(gain.baseline)}"
         )
     curves = [curve for curve in everyone.curves if curve.points]
-    pair = named(everyone, BASELINE), policy_of(everyone)
+    pair = named(everyone, summary.baseline), policy_of(everyone)
     told = [curve for curve in pair if curve in curves] or sorted(
         curves, key=lambda curve: -best(curve).accuracy
     )[:1]
