@@ -11,6 +11,10 @@ class InputError(ValueError):
         self.field, self.value, self.mend = field, value, mend
         super().__init__(f"{field}: {value!r}: {mend}")
 
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, object, str]]:
+        # Made anew from its parts where it arrives from another process.
+        return type(self), (self.field, self.value, self.mend)
+
 
 class ModelError(RuntimeError):
     """A language model, verifier or grader that has died, hangs or answers nonsense.
@@ -21,3 +25,6 @@ class ModelError(RuntimeError):
     def __init__(self, model: str, what: str) -> None:
         self.model, self.what = model, what
         super().__init__(f"{model}: {what}")
+
+    def __reduce__(self) -> tuple[type["ModelError"], tuple[str, str]]:
+        return type(self), (self.model, self.what)

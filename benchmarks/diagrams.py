@@ -2,9 +2,9 @@
 
     python -m benchmarks.diagrams
 
-A dot is a partial solution that was sampled, at the number of its steps; a larger one was sampled
-several times; its colour is the verifier's score. Lines lead from what was continued to what came
-of it.
+In a search by steps a dot is a partial solution that was sampled, at the number of its steps; a
+larger one was sampled several times. In revisions a dot is an attempt, with its answer. The colour
+is the verifier's score; lines lead from what was continued, or revised, to what came of it.
 """
 
 import asyncio
@@ -20,14 +20,16 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from allocator.plan import Plan, parse_plan
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import REVISER, REVISER_ORM, SETTINGS
+from predictors.sample import Sample
 from runtime.artifact import open_decoder
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifier import Context, Verdict
 
-PROMPT, SEED = "481*7+36-58*3", 2
-PLANS = ("best_of_n:12", "beam_search:12:3", "beam_search:12:3:1", "dvts:12:3")
+PROMPT, ANSWER, SEED = "342*5+5*2-2*8", "424", 2
+SEARCHES = ("best_of_n:12", "beam_search:12:3", "beam_search:12:3:1", "dvts:12:3")
+REVISIONS = ("revisions:12:4", "beam_revisions:12:3:4")
 OUT = Path("docs") / "strategies.png"
 
 Node = tuple[Any, ...]
@@ -60,6 +62,12 @@ async def searched(decoder: Decoder, plan: Plan) -> tuple[dict[Node, float], Cou
     return scores, counts
 
 
+async def revised(decoder: Decoder, plan: Plan) -> list[Sample]:
+    """The attempts of all chains, in order."""
+    run = PromptRun(decoder, PROMPT, SEED)
+    return run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
+
+
 def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str) -> Any:
     """One strategy's tree."""
     by_depth: dict[int, list[Node]] = {}
@@ -85,24 +93,70 @@ def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str
         linewidths=0.5,
         zorder=2,
     )
-    axes.set_title(title, fontsize=10)
-    axes.set_yticks([])
-    axes.set_xticks(sorted(by_depth))
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    finish(axes, title, "steps", sorted(by_depth))
     return dots
 
 
+def draw_chains(axes: Any, attempts: Sequence[Sample], title: str) -> None:
+    """Revision chains, one a row."""
+    chains: dict[int, list[Sample]] = {}
+    for attempt in attempts:
+        chains.setdefault(attempt.chain or 0, []).append(attempt)
+    for row, chain in enumerate(chains.values()):
+        places, y = range(1, len(chain) + 1), -float(row)
+        axes.plot(places, [y] * len(chain), color="0.75", linewidth=0.8, zorder=1)
+        axes.scatter(
+            places,
+            [y] * len(chain),
+            s=60,
+            c=[attempt.score for attempt in chain],
+            cmap="RdYlGn",
+            vmin=0,
+            vmax=1,
+            edgecolors="0.3",
+            linewidths=0.5,
+            zorder=2,
+        )
+        for place, attempt in zip(places, chain, strict=True):
+            right = attempt.answer == ANSWER
+            axes.annotate(
+                attempt.answer or "none",
+                (place, y),
+                (0, 9),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                weight="bold" if right else "normal",
+            )
+    axes.set_ylim(-len(chains) + 0.4, 0.7)
+    axes.set_xlim(0.6, max(map(len, chains.values())) + 0.4)
+    finish(axes, title, "attempts (bold: right)", range(1, max(map(len, chains.values())) + 1))
+
+
+def finish(axes: Any, title: str, along: str, ticks: Sequence[int]) -> None:
+    """What all panels have in common."""
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(along, fontsize=9)
+    axes.set_yticks([])
+    axes.set_xticks(ticks)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+
 async def run() -> None:
-    figure, grid = plt.subplots(2, 2, figsize=(9, 6.2), constrained_layout=True)
-    async with open_decoder(SETTINGS, Path(), "transformers", "transformers") as decoder:
-        for axes, text in zip(grid.flat, PLANS, strict=True):
+    figure, grid = plt.subplots(3, 2, figsize=(9, 9), constrained_layout=True)
+    settings = SETTINGS.model_copy(
+        update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
+    )
+    async with open_decoder(settings, Path(), "transformers", "transformers") as decoder:
+        for axes, text in zip(grid.flat[:4], SEARCHES, strict=True):
             plan = parse_plan(text)
-            scores, counts = await searched(decoder, plan)
-            dots = draw(axes, scores, counts, str(plan))
-            axes.set_xlabel("steps", fontsize=9)
-    figure.colorbar(dots, ax=grid, label="verifier's score", shrink=0.6)
-    figure.suptitle(f"One prompt, {PROMPT}, searched in four ways", fontsize=11)
+            dots = draw(axes, *await searched(decoder, plan), str(plan))
+        for axes, text in zip(grid.flat[4:], REVISIONS, strict=True):
+            plan = parse_plan(text)
+            draw_chains(axes, await revised(decoder, plan), str(plan))
+    figure.colorbar(dots, ax=grid, label="verifier's score", shrink=0.5)
+    figure.suptitle(f"One prompt, {PROMPT}, answered in six ways", fontsize=11)
     figure.savefig(OUT, dpi=130)
 
 

@@ -1,6 +1,6 @@
 """Write the README's figures from what the benchmarks measured, kept in docs/.
 
-    cp out/demo.json out/demo.png out/testbed.json docs/
+    cp out/demo.json out/demo.png out/testbed.json out/throughput.json docs/
     python -m benchmarks.readme
 
 A test holds README and docs/ to the same numbers.
@@ -9,6 +9,7 @@ A test holds README and docs/ to the same numbers.
 import json
 import re
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
@@ -68,9 +69,34 @@ def testbed_block(testbed: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def throughput_block(throughput: dict[str, Any]) -> str:
+    """What each contender did, and the ratios that were to be met."""
+    keys = ("seconds", "sampled_tokens", "cached_tokens", "verifier_tokens", "engine_calls")
+    lines = [
+        "| | seconds | accuracy | sampled tokens | cached | verifier tokens | requests |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, turns in throughput["turns"].items():
+        means = {key: mean(turn[key] for turn in turns) for key in keys}
+        right = [answer for turn in turns for answer in turn["correct"]]
+        cells = [
+            f"{means['seconds']:.1f}",
+            f"{mean(right):.0%}" if right else "-",
+            *(f"{means[key]:,.0f}" for key in keys[1:]),
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", "| ratio | value [95%] | target |", "|---|---|---|"]
+    for row in throughput["targets"]:
+        verdict = {True: ", met", False: ", not met", None: ""}[row["met"]]
+        target = "-" if row["target"] is None else f"{row['target']:g}{verdict}"
+        value = f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+        lines.append(f"| {row['name']} | {value} | {target} |")
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
     """The README with its figures as docs/ has them."""
-    blocks = {"demo": demo_block, "testbed": testbed_block}
+    blocks = {"demo": demo_block, "testbed": testbed_block, "throughput": throughput_block}
     for name, block in blocks.items():
         figures = block(json.loads((DOCS / f"{name}.json").read_text()))
         between = re.compile(f"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)

@@ -4,7 +4,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +12,8 @@ from typing import Literal, get_args
 from allocator.errors import InputError
 from allocator.plan import CONSIDERED, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
-from calibration.collect import PromptRecord, collect
+from calibration.collect import PromptRecord
+from calibration.collectors import Work, open_collector
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
 from calibration.logged import LoggedReplay
@@ -24,7 +24,7 @@ from calibration.scoring import fit_scoring
 from calibration.store import write_records
 from calibration.summarise import summarise
 from calibration.summary import Summary
-from runtime.artifact import ORACLE_TABLE, PREDICTOR, SETTINGS, TABLE, Settings, open_decoder
+from runtime.artifact import ORACLE_TABLE, PREDICTOR, SETTINGS, TABLE, Settings
 from runtime.engines.loading import EngineName
 
 ScoringChoice = Literal["fitted", "verifier"]
@@ -45,6 +45,8 @@ async def calibrate(
     engine: EngineName = "auto",
     strategies: Sequence[Strategy] = CONSIDERED,
     scoring: ScoringChoice = "fitted",
+    ray: str | None = None,
+    workers: int | None = None,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
 ) -> Calibration:
     """Sample the prompts, fit tables and predictor, and write the artifact folder whole.
@@ -61,6 +63,8 @@ async def calibrate(
         strategies: strategies to choose among.
         scoring: ``fitted`` makes scores of the verifier's and of log-probabilities, see
             `runtime.scoring`; ``verifier`` leaves the verifier's as they are, as the paper does.
+        ray: address of a Ray cluster that samples, or ``auto``; None samples here.
+        workers: engines there; None takes one a GPU, or one a node.
         done: called with each prompt's record; with None for those that an earlier run has
             sampled already.
 
@@ -78,23 +82,26 @@ async def calibrate(
     if revising and settings.reviser is None:
         raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
     here = Path()
-    async with open_decoder(settings, here, engine) as decoder:
+    async with open_collector(settings, engine, ray, workers) as collector:
         if scoring == "fitted":
-            first = await collect(decoder, prompts, SCORING_SAMPLES, lambda *_: [], seed)
+            first: list[PromptRecord] = []
+            work = Work(SCORING_SAMPLES, (), settings.scoring, seed)
+            await collector.collect(prompts, work, first.append)
             _check_answers(first, settings)
-            settings = settings.model_copy(update={"scoring": fit_scoring(first)})
-            decoder = replace(decoder, scoring=settings.scoring)
-        searches = searches_needed(budgets, pilots, strategies)
+            fitted = fit_scoring(in_order(first, prompts))
+            settings = settings.model_copy(update={"scoring": fitted})
         # Half of the samples are replayed, half measure difficulty.
         window = max(budgets)
+        searches = searches_needed(budgets, pilots, strategies)
+        work = Work(2 * window, tuple(searches), settings.scoring, seed)
         fingerprint = settings.fingerprint(here)
         store = SampleStore(
             out.with_name(f"{out.name}.samples"),
             fingerprint.model_dump()
             | {
-                "engine": type(decoder.engine).__name__,
+                "engine": collector.engine,
                 "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest(),
-                "samples": 2 * window,
+                "samples": work.samples,
                 "searches": [str(plan) for plan in searches],
                 "seed": seed,
             },
@@ -108,10 +115,10 @@ async def calibrate(
             done(None)
         todo = [pair for pair in prompts if pair[0] not in store.done]
         try:
-            await collect(decoder, todo, 2 * window, lambda *_: searches, seed, keep)
+            await collector.collect(todo, work, keep)
         finally:
             store.flush()
-    records = store.records([prompt for prompt, _ in prompts])
+    records = in_order(store.records(), prompts)
     _check_answers(records, settings)
     replay = Replay(records, window)
     grid = partial(plan_grid, strategies=strategies)
@@ -193,17 +200,29 @@ def calibrate_from_logs(
 
 @contextmanager
 def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Iterator[Path]:
-    """A folder with all that tables need, for more to be put in; it takes its place at the end."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:
-        folder = Path(scratch) / out.name
-        folder.mkdir()
-        calibration.table.save(folder / TABLE)
-        calibration.oracle_table.save(folder / ORACLE_TABLE)
-        calibration.predictor.save(folder / PREDICTOR)
-        summary.save(folder)
-        yield folder
-        os.replace(folder, out)
+    """A folder with all that tables need, for more to be put in; it takes its place at the end.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written to.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:
+            folder = Path(scratch) / out.name
+            folder.mkdir()
+            calibration.table.save(folder / TABLE)
+            calibration.oracle_table.save(folder / ORACLE_TABLE)
+            calibration.predictor.save(folder / PREDICTOR)
+            summary.save(folder)
+            yield folder
+            os.replace(folder, out)
+    except OSError as error:
+        raise InputError(
+            "out",
+            str(out),
+            f"cannot be written ({error.strerror or error}); samples are kept: make room and run "
+            "the same command again",
+        ) from None
 
 
 def _check_choices(
@@ -221,6 +240,14 @@ def _check_choices(
         raise InputError("bins", n_bins, "give at least 1")
     if prompts < LEAST_PROMPTS:
         raise InputError("prompts", prompts, f"calibration needs at least {LEAST_PROMPTS}")
+
+
+def in_order(
+    records: Sequence[PromptRecord], prompts: Sequence[tuple[str, str]]
+) -> list[PromptRecord]:
+    """The records in the order of the prompts."""
+    found = {record.prompt: record for record in records}
+    return [found[prompt] for prompt, _ in prompts]
 
 
 def _check_answers(records: Sequence[PromptRecord], settings: Settings) -> None:

@@ -65,6 +65,12 @@ def calibrate(
     ] = "fitted",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
+    ray: Annotated[
+        str | None, typer.Option(help="sample on this Ray cluster: its address, or auto")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="engines there; else one a GPU, or one a node")
+    ] = None,
     *,
     data: DataSettings,
     sampling: SamplingSettings,
@@ -105,6 +111,8 @@ def calibrate(
                 engine=engine,
                 strategies=cast("list[Strategy]", strategies.split(",")),
                 scoring=scoring,
+                ray=ray,
+                workers=workers,
                 done=done,
             )
         )

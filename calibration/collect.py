@@ -1,5 +1,6 @@
 """Sampling a data set: independent solutions of every prompt, and every search of it."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +17,21 @@ PROMPTS_IN_FLIGHT = 32
 
 @dataclass(frozen=True)
 class Run:
-    """What one plan produced on one prompt: its final samples and what they cost."""
+    """What one plan produced on one prompt: its final samples and what they cost.
+
+    Attributes:
+        samples: what the answer is selected from.
+        correct: whether each is right.
+        sampled_tokens: tokens sampled in all.
+        seconds: wall time, while other prompts ran beside it.
+        seed: the run's; with the prompt and the plan it determines the samples.
+    """
 
     samples: tuple[Sample, ...]
     correct: tuple[bool, ...]
     sampled_tokens: int
+    seconds: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,23 +89,24 @@ async def collect(
         prompt, gold = item
         prompt_ids = encode_prompt(decoder.engine, prompt)
 
-        async def run_plan(plan: Plan) -> tuple[list[Sample], Cost]:
-            run = PromptRun(decoder, prompt, seed)
-            return await STRATEGIES[plan.strategy](run, plan, ()), run.cost
+        async def run_plan(plan: Plan) -> tuple[list[Sample], Cost, float]:
+            run, started = PromptRun(decoder, prompt, seed), time.perf_counter()
+            drawn = await STRATEGIES[plan.strategy](run, plan, ())
+            return drawn, run.cost, time.perf_counter() - started
 
-        independent, cost = await run_plan(Plan(strategy="best_of_n", n=samples))
+        independent, cost, seconds = await run_plan(Plan(strategy="best_of_n", n=samples))
         first = unify(decoder.answers, [gold, *(s.answer for s in independent)])[1:]
         independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
         plans = searches(prompt, len(prompt_ids), independent)
-        found = [(independent, cost), *[await run_plan(plan) for plan in plans]]
+        found = [(independent, cost, seconds), *[await run_plan(plan) for plan in plans]]
         # Answers are unified over all runs together, so that pilots can vote beside any beams.
-        drawn = [sample for run_samples, _ in found for sample in run_samples]
+        drawn = [sample for run_samples, *_ in found for sample in run_samples]
         names = iter(unify(decoder.answers, [gold, *(s.answer for s in drawn)])[1:])
         runs = []
-        for run_samples, cost in found:
+        for run_samples, cost, seconds in found:
             named = tuple(s.with_answer(next(names)) for s in run_samples)
             correct = tuple(s.answer == gold for s in named)
-            runs.append(Run(named, correct, cost.sampled_tokens))
+            runs.append(Run(named, correct, cost.sampled_tokens, seconds, seed))
         return PromptRecord(
             prompt, gold, len(prompt_ids), runs[0], dict(zip(plans, runs[1:], strict=True))
         )

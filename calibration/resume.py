@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,9 @@ class SampleStore:
                 with whole_file(path) as scratch:
                     scratch.write_text(identity)
             except OSError as error:
+                why = error.strerror or error
                 raise InputError(
-                    "out", str(folder), f"cannot be written ({error.strerror}); choose another"
+                    "out", str(folder), f"cannot be written ({why}); choose another"
                 ) from None
         self._parts = sorted(folder.glob("part-*.parquet"))
         self.done = {record.prompt for record in self._read()}
@@ -74,20 +75,20 @@ class SampleStore:
         try:
             write_records(self._waiting, path)
         except OSError as error:
+            why = error.strerror or error
             raise InputError(
                 "samples",
                 str(path),
-                f"cannot be written ({error.strerror}); nothing before it is lost: make room and "
+                f"cannot be written ({why}); nothing before it is lost: make room and "
                 "run the same command again",
             ) from None
         self._parts.append(path)
         self._waiting, self._flushed = [], time.monotonic()
 
-    def records(self, prompts: Sequence[str]) -> list[PromptRecord]:
-        """All records, in the order of the prompts."""
+    def records(self) -> list[PromptRecord]:
+        """All records."""
         self.flush()
-        found = {record.prompt: record for record in self._read()}
-        return [found[prompt] for prompt in prompts]
+        return self._read()
 
     def _read(self) -> list[PromptRecord]:
         return [record for part in self._parts for record in read_records(part)]

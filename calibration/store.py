@@ -27,7 +27,9 @@ SCHEMA = pa.schema(
         ("beam_width", pa.int32()),
         ("lookahead", pa.int32()),
         ("length", pa.int32()),
+        ("seed", pa.int64()),
         ("run_sampled_tokens", pa.int64()),
+        ("run_seconds", pa.float32()),
         ("steps", pa.list_(pa.list_(pa.int32()))),
         ("text", pa.string()),
         ("answer", pa.string()),
@@ -43,7 +45,7 @@ SCHEMA = pa.schema(
 
 def write_records(records: Sequence[PromptRecord], path: Path) -> None:
     """Write records; the file appears whole or not at all."""
-    rows = [row for record in records for row in _rows(record)]
+    rows = [row for record in records for row in rows_of(record)]
     with whole_file(path) as scratch:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), scratch, compression="zstd")
 
@@ -60,6 +62,11 @@ def read_records(path: Path) -> list[PromptRecord]:
         raise InputError(
             "samples", str(path), f"no sample store; collect again ({error})"
         ) from None
+    return records_of(rows)
+
+
+def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
+    """Records from their rows, those of a record together, in order."""
     records = []
     for (prompt, gold), of_prompt in groupby(rows, key=lambda r: (r["prompt"], r["gold"])):
         runs: dict[Plan, Run] = {}
@@ -72,6 +79,8 @@ def read_records(path: Path) -> list[PromptRecord]:
                 tuple(_sample(row) for row in listed),
                 tuple(row["correct"] for row in listed),
                 listed[0]["run_sampled_tokens"],
+                listed[0]["run_seconds"],
+                listed[0]["seed"],
             )
         independent = next(plan for plan in runs if plan.strategy == "best_of_n")
         first = runs.pop(independent)
@@ -79,7 +88,8 @@ def read_records(path: Path) -> list[PromptRecord]:
     return records
 
 
-def _rows(record: PromptRecord) -> list[dict[str, Any]]:
+def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
+    """A record as rows of `SCHEMA`, one a sample."""
     independent = Plan(strategy="best_of_n", n=len(record.independent.samples))
     return [
         {
@@ -87,7 +97,9 @@ def _rows(record: PromptRecord) -> list[dict[str, Any]]:
             "gold": record.gold,
             "prompt_tokens": record.prompt_tokens,
             **{name: getattr(plan, name) for name in PLAN},
+            "seed": run.seed,
             "run_sampled_tokens": run.sampled_tokens,
+            "run_seconds": run.seconds,
             "steps": sample.steps,
             "text": sample.text,
             "answer": sample.answer,

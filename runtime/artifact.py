@@ -7,7 +7,7 @@ predictor.txt       the difficulty predictor, in LightGBM's text format
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,13 +97,20 @@ class Settings(BaseModel):
 
     def relative_to(self, base: Path) -> "Settings":
         """The same with local model folders, and a grader's file, written as seen from `base`."""
+        return self._moved(lambda name: os.path.relpath(name, base))
+
+    def resolved(self) -> "Settings":
+        """The same with local model folders, and a grader's file, as absolute paths."""
+        return self._moved(os.path.abspath)
+
+    def _moved(self, written: Callable[[str], str]) -> "Settings":
         local = {
-            which: os.path.relpath(name, base)
+            which: written(name)
             for which in self.models()
             if Path(name := getattr(self, which)).is_dir()
         }
         if (grader := grader_file(self.answers, Path())) is not None:
-            local["answers"] = PREFIX + os.path.relpath(grader, base)
+            local["answers"] = PREFIX + written(str(grader))
         return self.model_copy(update=local)
 
 

@@ -1,8 +1,10 @@
 """Choosing plans, intervals, the store, and the gain, on cases computed by hand."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from allocator.errors import InputError
@@ -12,8 +14,9 @@ from calibration.collect import PromptRecord, Run
 from calibration.crossval import cheapest_not_clearly_worse, mean_interval, most_accurate
 from calibration.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.evaluate import Replay
-from calibration.fit import fit, searches_needed
+from calibration.fit import LEAST_IN_BIN, fit, searches_needed
 from calibration.resume import SampleStore
+from calibration.rules import by_bin, smoothed
 from calibration.store import read_records, write_records
 from tests.conftest import make_sample
 
@@ -198,8 +201,62 @@ def test_a_store_goes_on_and_refuses_what_is_not_its_own(tmp_path: Path) -> None
     for one in records:
         whole.add(one)
     names = [r.prompt for r in records]
-    assert again.records(names) == whole.records(names)
+    assert [record.prompt for record in again.records()] == names
+    assert again.records() == whole.records()
     with pytest.raises(InputError, match="made with other prompts, models or settings"):
         SampleStore(tmp_path / "s", {"seed": 2})
     again.remove()
     assert not (tmp_path / "s").exists()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [record(i, [True, False] * 4, {}) for i in range(3)]
+    store = SampleStore(tmp_path / "s", {"seed": 1})
+    store.add(records[0])
+    store.flush()
+    for one in records[1:]:
+        store.add(one)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(pq, "write_table", full)
+        with pytest.raises(InputError, match=r"No space left.*nothing before it is lost"):
+            store.flush()
+    assert SampleStore(tmp_path / "s", {"seed": 1}).done == {records[0].prompt}
+    # With room made, the same store writes what was waiting.
+    store.flush()
+    assert [r.prompt for r in store.records()] == [r.prompt for r in records]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written \(Not a directory\)"):
+        SampleStore(tmp_path / "file" / "s", {})
+
+
+def test_bins_of_too_few_prompts_join_their_neighbour() -> None:
+    searches = searches_needed([1, 8], 2, CONSIDERED)
+    rng = np.random.default_rng(0)
+    records = []
+    for i in range(22):
+        right = [bool(rng.random() < i / 22) for _ in range(16)]
+        records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
+    made = fit(Replay(records, 8), plan_grid, [1, 8], pilots=2, n_bins=5, fingerprint=FINGERPRINT)
+    cells = made.oracle_table.rows[-1].cells
+    assert 1 < len(cells) < 5
+    assert min(cell.prompts for cell in cells) >= LEAST_IN_BIN
+    assert any("instead of 5" in warning for warning in made.warnings)
+
+
+def test_smoothing_borrows_from_neighbouring_bins() -> None:
+    # Three bins of 20 prompts; the dear plan helps in all of them, in the middle one by bad luck
+    # not. Alone, the middle bin takes the cheap plan; smoothed, it follows its neighbours.
+    rng = np.random.default_rng(0)
+    bins = np.repeat([0, 1, 2], 20)
+    cheap = (rng.random(60) < 0.4).astype(float)
+    dear = np.where(bins == 1, cheap, 1.0)
+    correct, costs, prompts = np.array([cheap, dear]), np.array([1.0, 8.0]), np.arange(60)
+    assert by_bin(correct, costs, prompts, bins, 3) == [1, 0, 1]
+    assert smoothed(correct, costs, prompts, bins, 3) == [1, 1, 1]

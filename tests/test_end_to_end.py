@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 from allocator.errors import ModelError
 from allocator.plan import Plan, parse_plan
-from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, REVISER, REVISER_ORM, SETTINGS
 from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.cli import app
 from predictors.features import pilot_features
 from predictors.sample import Sample
 from runtime.artifact import Artifact, open_decoder
-from runtime.concurrency import bounded
+from runtime.concurrency import bounded, together
 from runtime.prompt_run import Cost, Decoder, PromptRun
 from runtime.selection import select
 from runtime.solve import Failure, Result, Solver
@@ -30,6 +30,7 @@ from runtime.verifier import Context, Verdict
 from tests.fakes import SumVerifier, coin_run
 
 PROBLEMS = distinct_problems("test", 60, seed=21)
+REVISED = PROBLEMS[:30]
 
 
 def solver(decoder: Decoder, seed: int = 0, fixed: Plan | None = None) -> Solver:
@@ -205,3 +206,34 @@ def test_a_language_model_can_be_its_own_reviser(run: Any, plan: str) -> None:
     assert len(samples) == cost.generations == 8
     assert {sample.chain for sample in samples} == {0, 1}
     assert cost.verifier_tokens > 0
+
+
+def test_the_trained_reviser_corrects_some_wrong_attempts(run: Any) -> None:
+    settings = SETTINGS.model_copy(
+        update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
+    )
+    plan = parse_plan("revisions:8:4")
+
+    async def revise() -> list[list[Sample]]:
+        async with open_decoder(settings, Path(), "transformers", "transformers") as decoder:
+
+            async def one(problem: Problem) -> list[Sample]:
+                prompt_run = PromptRun(decoder, problem.text, 1)
+                return await STRATEGIES[plan.strategy](prompt_run, plan, ())
+
+            return await together(one(problem) for problem in REVISED)
+
+    firsts, corrected, scores = [], [], []
+    for problem, samples in zip(REVISED, run(revise()), strict=True):
+        right = [sample.answer == problem.answer for sample in samples]
+        for start in range(0, len(samples), plan.length):
+            first, *rest = right[start : start + plan.length]
+            firsts.append(first)
+            if not first:
+                corrected.append(any(rest))
+        scores += [(sample.score, r) for sample, r in zip(samples, right, strict=True)]
+    # It is a language model still: attempts are whole, graded solutions, and revising helps.
+    assert 0.2 < np.mean(firsts) < 0.9
+    assert np.mean(corrected) > 0.25
+    by_outcome = [[s for s, r in scores if r is right] for right in (True, False)]
+    assert np.mean(by_outcome[0]) > np.mean(by_outcome[1]) + 0.1

@@ -1,0 +1,97 @@
+"""Who samples a data set: this process, or the workers of a Ray cluster."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from allocator.plan import Plan
+from calibration.collect import PromptRecord, collect
+from runtime.artifact import Settings, open_decoder
+from runtime.engines.loading import EngineName
+from runtime.prompt_run import Decoder
+from runtime.scoring import Scoring
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to sample of every prompt.
+
+    Attributes:
+        samples: independent solutions.
+        searches: other plans to run.
+        scoring: how solutions are scored.
+        seed: seed of all sampling.
+    """
+
+    samples: int
+    searches: tuple[Plan, ...]
+    scoring: Scoring
+    seed: int
+
+
+class Collector(Protocol):
+    """Samples prompts."""
+
+    engine: str  # name of the engine's class
+
+    async def collect(
+        self,
+        prompts: Sequence[tuple[str, str]],
+        work: Work,
+        done: Callable[[PromptRecord], None] = lambda _: None,
+    ) -> None:
+        """Sample every prompt; `done` is called with each record as it comes, in any order.
+
+        Raises:
+            InputError, ModelError: as `calibration.collect.collect`.
+        """
+        ...
+
+
+class LocalCollector:
+    """Samples in this process."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self.engine = type(decoder.engine).__name__
+
+    async def collect(
+        self,
+        prompts: Sequence[tuple[str, str]],
+        work: Work,
+        done: Callable[[PromptRecord], None] = lambda _: None,
+    ) -> None:
+        """See `Collector`."""
+        decoder = replace(self._decoder, scoring=work.scoring)
+        await collect(decoder, prompts, work.samples, lambda *_: work.searches, work.seed, done)
+
+
+@asynccontextmanager
+async def open_collector(
+    settings: Settings, engine: EngineName, ray: str | None, workers: int | None
+) -> AsyncIterator[Collector]:
+    """A collector for as long as the block lasts.
+
+    Args:
+        settings: models, answers and sampling.
+        engine: which engine samples.
+        ray: address of a Ray cluster, or ``auto``; None samples here.
+        workers: workers there, each with an engine of its own; see
+            `calibration.distributed.RayCollector`.
+
+    Raises:
+        InputError: unusable settings, or a cluster that cannot be reached.
+    """
+    if ray is None:
+        async with open_decoder(settings, Path(), engine) as decoder:
+            yield LocalCollector(decoder)
+    else:
+        from calibration.distributed import RayCollector
+
+        collector = RayCollector(settings.resolved(), engine, ray, workers)
+        try:
+            yield collector
+        finally:
+            collector.close()

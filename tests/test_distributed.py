@@ -1,0 +1,104 @@
+"""Sampling on a local Ray cluster with real engines: a worker is killed, and nothing is lost."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from allocator.errors import InputError, ModelError
+from allocator.plan import Plan
+from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.task import distinct_problems
+from calibration import distributed
+from calibration.collect import PromptRecord
+from calibration.collectors import LocalCollector, Work, open_collector
+from calibration.distributed import RayCollector
+from runtime.prompt_run import Decoder
+from runtime.scoring import VERIFIER_ALONE
+
+PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=41)]
+WORK = Work(4, (Plan(strategy="beam_search", n=4, beam_width=2),), VERIFIER_ALONE, seed=3)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield
+    ray.shutdown()
+
+
+def by_prompt(records: list[PromptRecord]) -> dict[str, Any]:
+    """All that was sampled; the last digits of scores depend on what is scored beside them."""
+    return {
+        record.prompt: [
+            (sample.token_ids, sample.answer, pytest.approx(sample.score, abs=1e-4), right)
+            for run in (record.independent, *record.searches.values())
+            for sample, right in zip(run.samples, run.correct, strict=True)
+        ]
+        for record in records
+    }
+
+
+def test_two_workers_one_killed_sample_what_one_process_samples(
+    cluster: None, run: Any, vllm_decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "BATCH", 4)
+    collector = RayCollector(SETTINGS.resolved(), "vllm", "auto", 2)
+    assert collector.engine == "VLLMEngine"
+    pids = ray.get([w.__ray_call__.remote(lambda self: os.getpid()) for w in collector.workers])
+    assert len(set(pids)) == 2
+    found: list[PromptRecord] = []
+
+    def done(record: PromptRecord) -> None:
+        if not found:
+            os.kill(pids[0], signal.SIGKILL)
+        found.append(record)
+
+    try:
+        asyncio.run(collector.collect(PROMPTS, WORK, done))
+        # The one killed works again, as another process.
+        again = ray.get(
+            [w.__ray_call__.remote(lambda self: os.getpid()) for w in collector.workers]
+        )
+        assert pids[0] not in again
+        assert pids[1] in again
+    finally:
+        collector.close()
+    local: list[PromptRecord] = []
+    run(LocalCollector(vllm_decoder).collect(PROMPTS, WORK, local.append))
+    assert len(found) == len(PROMPTS)
+    assert by_prompt(found) == by_prompt(local)
+
+
+def test_what_a_worker_raises_is_raised_here(cluster: None) -> None:
+    collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 1)
+    try:
+        with pytest.raises(InputError, match="no room in the context"):
+            asyncio.run(collector.collect([("1+" * 400 + "1", "1")], WORK))
+    finally:
+        collector.close()
+    wrong = SETTINGS.model_copy(update={"model": "nowhere/at-all"})
+    with pytest.raises((InputError, ModelError), match="nowhere"):
+        RayCollector(wrong, "transformers", "auto", 1)
+
+
+def test_a_cluster_that_is_not_there() -> None:
+    async def open_it() -> None:
+        async with open_collector(SETTINGS, "transformers", "127.0.0.1:1", None):
+            pass
+
+    if ray.is_initialized():
+        ray.shutdown()
+    with pytest.raises(InputError, match="no cluster there"):
+        asyncio.run(open_it())
+
+
+def test_settings_that_travel_have_absolute_folders() -> None:
+    relative = SETTINGS.relative_to(Path())
+    assert not Path(relative.model).is_absolute()
+    assert Path(relative.resolved().model).is_absolute()
