@@ -10,7 +10,7 @@ from calibration.artifact_view import differences, inspected
 from calibration.console import console, reports_errors
 from calibration.contents import Contents
 from calibration.diff import diff_tables
-from calibration.report.page import write_report
+from calibration.report.page import REPORT, write_report
 
 ArtifactArgument = Annotated[Path, typer.Argument(help="calibrated artifact folder")]
 
@@ -26,7 +26,7 @@ def report(
     ] = None,
 ) -> None:
     """Write what calibration found as one page of HTML, its figures beside it as SVG."""
-    page, *figures = write_report(artifact, artifact / "report.html" if out is None else out)
+    page, *figures = write_report(artifact, artifact / REPORT if out is None else out)
     names = "".join(f", {figure.name}" for figure in figures)
     console.print(f"Wrote {page}{names}", soft_wrap=True, highlight=False, markup=False)
 

@@ -127,7 +127,7 @@ async def calibrate(
     summary = summarise(
         replay,
         calibration,
-        source=settings.model,
+        source=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
         selections=("weighted", "majority", "best"),
         strategies=strategies,
         samples=2 * window,

@@ -21,6 +21,7 @@ from calibration.options import (
     SeedOption,
     settings_options,
 )
+from calibration.report.page import REPORT, write_report
 from calibration.rows import pairs
 from runtime.artifact import Settings
 from runtime.engine import SamplingSettings
@@ -128,7 +129,8 @@ def _show(calibration: Calibration, out: Path) -> None:
     )
     for warning in calibration.warnings:
         console.print(f"Note: {warning}")
-    console.print(f"Wrote {out}.")
+    page, *_ = write_report(out, out / REPORT)
+    console.print(f"Wrote {out}, and what was found as {page}.", soft_wrap=True, markup=False)
 
 
 def _numbers(field: str, text: str) -> list[int]:

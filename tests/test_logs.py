@@ -225,6 +225,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert status == 0, message
     assert shown == ""  # what is told goes to the error stream, as everywhere
     assert "Wrote" in message
+    assert "best-of-N" in (out / "report.html").read_text()
     assert "exists already" in refused("calibrate", "--from-logs", path, "--out", out)
     assert "NAME=VALUE" in refused(
         "calibrate", "--from-logs", path, "--out", tmp_path / "b", "--columns", "answer"
@@ -249,6 +250,7 @@ def test_real_traces(tmp_path: Path, model: str) -> None:
     assert status == 0, message
     summary = Summary.load(out)
     assert (summary.prompts, summary.samples) == (90, 128)
+    assert "<h1>" in (out / "report.html").read_text()
     majority = summary.groups[0].curves[0].points
     assert majority[-1].budget == 64
     assert majority[-1].accuracy > majority[0].accuracy + 0.05

@@ -23,6 +23,8 @@ from calibration.report.methods import is_oracle, policy_of
 from calibration.summary import Summary
 from runtime.artifact import MODELS
 
+REPORT = "report.html"
+
 
 def write_report(folder: Path, out: Path) -> list[Path]:
     """Write an artifact's report.

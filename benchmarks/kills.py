@@ -1,0 +1,90 @@
+"""Calibration survives ``kill -9``: twenty times, at random moments.
+
+    python -m benchmarks.kills
+
+A real calibration on the testbed is killed and started again, over and over; whenever one gets to
+its end, its table is compared byte for byte with that of a calibration that nobody disturbed, and
+the next begins. About six minutes on 2 cores. Writes out/kills.json.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.targets import at_least, reported, show_targets, write_result
+from benchmarks.testbed.paths import BASE, PRM, SETTINGS
+from benchmarks.testbed.task import distinct_problems
+from calibration.console import progress
+from runtime.artifact import TABLE
+
+KILLS, PROMPTS, SEED = 20, 48, 51
+
+
+def command(prompts: Path, out: Path) -> list[str]:
+    """A small calibration."""
+    models = ["--model", str(BASE), "--verifier", str(PRM), "--engine", "transformers"]
+    task = ["--answers", SETTINGS.answers, "--step-end", r"\n", "--max-tokens", "160"]
+    size = ["--budgets", "1,4,16", "--pilots", "2", "--bins", "3"]
+    head = [sys.executable, "-m", "calibration.cli", "calibrate", str(prompts), "--out", str(out)]
+    return [*head, *models, *task, *size]
+
+
+def run(prompts: Path, out: Path, limit: float | None) -> bool:
+    """Run until it ends, or is killed after so many seconds; whether it ended."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command(prompts, out), stdout=quiet, stderr=quiet)
+    try:
+        if process.wait(limit) != 0:
+            raise RuntimeError(f"the calibration ended with status {process.returncode}")
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
+
+
+def main() -> None:
+    rng = np.random.default_rng(SEED)
+    with TemporaryDirectory() as folder, progress("Kills", KILLS) as done:
+        prompts = Path(folder) / "prompts.jsonl"
+        rows = [
+            {"prompt": p.text, "answer": p.answer}
+            for p in distinct_problems("calibration", PROMPTS, SEED)
+        ]
+        prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        started = time.perf_counter()
+        run(prompts, Path(folder) / "whole", None)
+        seconds = time.perf_counter() - started
+        expected = (Path(folder) / "whole" / TABLE).read_bytes()
+        kills, with_samples, same = 0, 0, []
+        while kills < KILLS or not same:
+            out = Path(folder) / f"killed{len(same)}"
+            # After the last kill it is left to end.
+            while not run(prompts, out, rng.uniform(0, seconds) if kills < KILLS else None):
+                kills += 1
+                with_samples += bool(list(out.with_name(f"{out.name}.samples").glob("part-*")))
+                done(None)
+            same.append((out / TABLE).read_bytes() == expected)
+    ended = len(same)
+    targets = [
+        at_least(
+            "share of resumed calibrations with the same table", (float(np.mean(same)),) * 3, 1
+        ),
+        at_least("kills", (kills,) * 3, KILLS),
+        reported("kills after which there were samples to go on with", (with_samples,) * 3),
+    ]
+    show_targets(targets)
+    write_result(
+        Path("out/kills.json"),
+        {"kills": kills, "ended": ended, "seconds_undisturbed": seconds, "seed": SEED},
+        targets,
+    )
+
+
+if __name__ == "__main__":
+    main()
