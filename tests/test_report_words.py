@@ -7,7 +7,6 @@ import pytest
 from benchmarks.testbed.paths import SETTINGS
 from calibration.contents import Contents
 from calibration.report.advice import steps
-from calibration.report.methods import BASELINE
 from calibration.report.words import count, interval, percent, subtitle, title
 from calibration.summary import Gain, Summary
 from tests.summaries import (
@@ -96,7 +95,9 @@ def test_advice_follows_from_what_was_found(tmp_path: Path) -> None:
 def test_nearly_as_good_for_less_is_not_sent_back_to_best_of_n(tmp_path: Path) -> None:
     summary = no_gain_summary()
     everyone = summary.groups[0]
-    top = max(p.accuracy for c in everyone.curves if c.name == BASELINE for p in c.points)
+    top = max(
+        p.accuracy for c in everyone.curves if c.name == summary.baseline for p in c.points
+    )
     near = [
         c.model_copy(update={"points": (c.points[1].model_copy(update={"accuracy": top - 0.005}),)})
         if "predicted" in c.name
