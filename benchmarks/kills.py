@@ -61,7 +61,8 @@ def main() -> None:
         run(prompts, Path(folder) / "whole", None)
         seconds = time.perf_counter() - started
         expected = (Path(folder) / "whole" / TABLE).read_bytes()
-        kills, with_samples, same = 0, 0, []
+        kills, with_samples = 0, 0
+        same: list[bool] = []
         while kills < KILLS or not same:
             out = Path(folder) / f"killed{len(same)}"
             # After the last kill it is left to end.

@@ -95,9 +95,7 @@ def test_advice_follows_from_what_was_found(tmp_path: Path) -> None:
 def test_nearly_as_good_for_less_is_not_sent_back_to_best_of_n(tmp_path: Path) -> None:
     summary = no_gain_summary()
     everyone = summary.groups[0]
-    top = max(
-        p.accuracy for c in everyone.curves if c.name == summary.baseline for p in c.points
-    )
+    top = max(p.accuracy for c in everyone.curves if c.name == summary.baseline for p in c.points)
     near = [
         c.model_copy(update={"points": (c.points[1].model_copy(update={"accuracy": top - 0.005}),)})
         if "predicted" in c.name

@@ -16,6 +16,7 @@ from allocator.errors import InputError
 from benchmarks.testbed.paths import PRM
 from runtime.verifier import Context, Verdict, aggregate
 from runtime.verifiers import model_verifier
+from runtime.verifiers.kv_memory import KVMemory
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.fakes import CoinEngine, SumVerifier, coin_run
@@ -89,6 +90,52 @@ def test_a_growing_solution_costs_its_new_tokens_and_scores_the_same(
         assert verdict.read_tokens <= max(len(step) + 32, len(context.token_ids) + 32)
     whole = sum(len(context.token_ids) + sum(map(len, steps[:k])) for k in range(1, len(steps) + 1))
     assert sum(verdict.read_tokens for verdict in verdicts) < whole / 3
+
+
+def test_in_transformers_too_what_grows_costs_its_new_tokens_only(run: Any, tokenizer: Any) -> None:
+    texts = [
+        "12+7*3\n12+7=19\n19*3=57\n#57",
+        "5-9\n5-9=996\n#996",
+        "3+10+11+12\n3+10=13\n13+11=24\n24+12=36\n#36",
+        "12+7*3\n12+7=19\n19*3=58\n#58",
+    ]
+    solutions = [solution(tokenizer, text) for text in texts]
+    verifier = open_verifier(PRM, tokenizer, engine="transformers")
+
+    async def grow(context: Context, steps: Any) -> list[Verdict]:
+        return [await verifier.score(context, steps[:k]) for k in range(1, len(steps) + 1)]
+
+    async def all_at_once() -> list[list[Verdict]]:
+        return list(await asyncio.gather(*(grow(*s) for s in solutions)))
+
+    found = asyncio.run(all_at_once())
+    verifier.close()
+    # The last shares its first step with the first.
+    for (context, steps), verdicts in zip(solutions[:3], found, strict=False):
+        assert verdicts[-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+        spent = [verdict.read_tokens for verdict in verdicts]
+        assert spent == [len(context.token_ids) + len(steps[0]), *map(len, steps[1:])]
+    context, steps = solutions[3]
+    assert found[3][-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+    assert found[3][0].read_tokens == 0
+
+
+def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
+    memory = KVMemory(most_bytes=3 * 2 * 4)  # three texts of two tokens, one number each
+
+    def states(value: float) -> torch.Tensor:
+        return torch.full((1, 1, 2, 1), value, dtype=torch.float32)
+
+    for value, text in enumerate([(1, 1), (2, 2), (3, 3)]):
+        memory.add(text, states(value))
+    assert memory.longest((1, 1, 9), 3) is not None
+    memory.add((4, 4), states(3.0))
+    assert memory.longest((2, 2, 9), 3) is None
+    found = memory.longest((1, 1, 9), 3)
+    assert found is not None
+    assert float(found[0, 0, 0, 0]) == 0
+    # Not more of the text than asked for.
+    assert memory.longest((1, 1, 9), 1) is None
 
 
 def test_scores_hold_though_they_are_forgotten_at_once(

@@ -50,7 +50,10 @@ class Family(Protocol):
         ...
 
     def load(self, folder: Path) -> nn.Module:
-        """The model: token ids of shape (batch, width) -> logits (batch, width, labels)."""
+        """The model: token ids of shape (batch, width) -> logits (batch, width, labels).
+
+        It takes the arguments of a causal model of transformers that have to do with its cache.
+        """
         ...
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
@@ -284,8 +287,8 @@ class HeadedModel(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        hidden = self.backbone(input_ids=input_ids, use_cache=False).last_hidden_state
+    def forward(self, input_ids: torch.Tensor, **cache: Any) -> torch.Tensor:
+        hidden = self.backbone(input_ids=input_ids, **cache).last_hidden_state
         logits: torch.Tensor = self.head(hidden)
         return logits
 
@@ -303,8 +306,8 @@ class _Columns(nn.Module):
         super().__init__()
         self.model, self.tokens = model, tokens
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=input_ids, use_cache=False).logits
+    def forward(self, input_ids: torch.Tensor, **cache: Any) -> torch.Tensor:
+        logits: torch.Tensor = self.model(input_ids=input_ids, **cache).logits
         return logits[..., self.tokens]
 
 

@@ -1,11 +1,14 @@
-"""Verifiers through transformers: every request is a whole text, many in one forward pass."""
+"""Verifiers through transformers: many requests in one forward pass, over new tokens only."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from runtime.batching import MicroBatcher
 from runtime.verifiers.families import Family
+from runtime.verifiers.kv_memory import KVMemory
 
 # Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.
 MAX_SEQUENCES = 1024
@@ -13,6 +16,24 @@ MAX_TOKENS = 8192
 
 _Request = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, places to read
 _Answer = tuple[tuple[float, ...], int]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A request, and what is known of the beginning of its text."""
+
+    request: _Request
+    past: torch.Tensor | None
+
+    @property
+    def known(self) -> int:
+        """Tokens that need not be run over."""
+        return 0 if self.past is None else int(self.past.shape[2])
+
+    @property
+    def new(self) -> tuple[int, ...]:
+        """Tokens to run over."""
+        return self.request[0][self.known :]
 
 
 class TransformersBackend:
@@ -30,6 +51,7 @@ class TransformersBackend:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._family = family
         self._model = family.load(folder).to(self._device).eval()
+        self._memory = KVMemory()
         self._batcher: MicroBatcher[_Request, _Answer] = MicroBatcher(self._batch, MAX_SEQUENCES)
 
     async def read(self, token_ids: tuple[int, ...], reads: tuple[int, ...]) -> _Answer:
@@ -38,26 +60,77 @@ class TransformersBackend:
 
     def _batch(self, requests: list[_Request]) -> list[_Answer]:
         # Beams often hold the same text: each distinct request is run over once, and the first
-        # to ask is charged. Sorted by length, the passes carry little padding.
+        # to ask is charged.
+        jobs = {r: _Job(r, self._memory.longest(r[0], r[1][0])) for r in dict.fromkeys(requests)}
         results: dict[_Request, tuple[float, ...]] = {}
-        distinct = sorted(set(requests), key=lambda request: len(request[0]))
-        while distinct:
-            count = max(1, MAX_TOKENS // len(distinct[-1][0]))
-            part, distinct = distinct[-count:], distinct[:-count]
-            results.update(zip(part, self._forward(part), strict=True))
+        # Texts that begin and those that go on have no pass together, and in one pass all are
+        # about as long: there is little padding.
+        for begun in (False, True):
+            left = [job for job in jobs.values() if (job.past is not None) is begun]
+            left.sort(key=lambda job: len(job.request[0]))
+            while left:
+                count = max(1, MAX_TOKENS // len(left[-1].request[0]))
+                part, left = left[-count:], left[:-count]
+                results.update(
+                    (job.request, scores)
+                    for job, scores in zip(part, self._forward(part), strict=True)
+                )
         answers, charged = [], set()
         for request in requests:
-            answers.append((results[request], 0 if request in charged else len(request[0])))
+            cost = 0 if request in charged else len(jobs[request].new)
+            answers.append((results[request], cost))
             charged.add(request)
         return answers
 
     @torch.inference_mode()
-    def _forward(self, requests: list[_Request]) -> list[tuple[float, ...]]:
-        width = len(requests[-1][0])
-        ids = torch.tensor([list(r[0]) + [0] * (width - len(r[0])) for r in requests])
-        # Padding follows every token that is read, so causal attention needs no mask for it.
-        scores = self._family.probability(self._model(ids.to(self._device)).float()).cpu()
-        return [tuple(row[list(r[1])].tolist()) for row, r in zip(scores, requests, strict=True)]
+    def _forward(self, jobs: list[_Job]) -> list[tuple[float, ...]]:
+        """Probabilities at each job's places.
+
+        Known keys and values stand to the left, padded on their left; new tokens stand to the
+        right, padded on their right.
+        """
+        past, width = max(job.known for job in jobs), max(len(job.new) for job in jobs)
+        ids = torch.zeros(len(jobs), width, dtype=torch.long)
+        mask = torch.zeros(len(jobs), past + width, dtype=torch.long)
+        for row, job in enumerate(jobs):
+            ids[row, : len(job.new)] = torch.tensor(job.new)
+            mask[row, past - job.known : past + len(job.new)] = 1
+        known = torch.tensor([job.known for job in jobs])
+        cache = self._cache(jobs, past)
+        logits = self._model(
+            ids.to(self._device),
+            attention_mask=mask.to(self._device),
+            position_ids=(known[:, None] + torch.arange(width)).to(self._device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        # (2 x layers, jobs, heads, tokens, width)
+        states = torch.stack([s for layer in cache.layers for s in (layer.keys, layer.values)])
+        for row, job in enumerate(jobs):
+            kept = states[:, row, :, past - job.known : past + len(job.new)].clone()
+            self._memory.add(job.request[0], kept)
+        scores = self._family.probability(logits.float()).cpu()
+        return [
+            tuple(row[[place - job.known for place in job.request[1]]].tolist())
+            for row, job in zip(scores, jobs, strict=True)
+        ]
+
+    def _cache(self, jobs: list[_Job], past: int) -> Any:
+        """The jobs' keys and values as the model takes them."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        first = jobs[0].past
+        if first is None:
+            return cache
+        depth, heads, _, size = first.shape
+        states = first.new_zeros(depth, len(jobs), heads, past, size)
+        for row, job in enumerate(jobs):
+            if job.past is not None:
+                states[:, row, :, past - job.known :] = job.past
+        for layer in range(depth // 2):
+            cache.update(states[2 * layer], states[2 * layer + 1], layer)
+        return cache
 
     def close(self) -> None:
         """Stop the scoring thread."""

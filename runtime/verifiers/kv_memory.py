@@ -1,0 +1,53 @@
+"""Keys and values of texts that a verifier has read: what grows from them costs new tokens only."""
+
+import torch
+
+# Memory for them. The testbed's PRM takes 6 kilobytes a token, one of 7 billion parameters 57.
+MOST_BYTES = 2**29
+
+TokenIds = tuple[int, ...]
+
+
+class KVMemory:
+    """Keys and values by the text they are of, the ones longest unused forgotten first.
+
+    Args:
+        most_bytes: memory they may take.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most = most_bytes
+        self._held = 0
+        self._known: dict[TokenIds, torch.Tensor] = {}
+        self._of_length: dict[int, int] = {}  # how many texts of each length are known
+
+    def longest(self, token_ids: TokenIds, most: int) -> torch.Tensor | None:
+        """What is known of the longest beginning of a text.
+
+        Args:
+            token_ids: the text.
+            most: tokens that the beginning may have.
+
+        Returns:
+            Keys and values, shape (2 x layers, heads, tokens, width), or None.
+        """
+        for length in sorted(self._of_length, reverse=True):
+            if length <= most and (found := self._known.get(token_ids[:length])) is not None:
+                # Used again: the last to be forgotten.
+                self._known[token_ids[:length]] = self._known.pop(token_ids[:length])
+                return found
+        return None
+
+    def add(self, token_ids: TokenIds, states: torch.Tensor) -> None:
+        """Keep a text's keys and values, shape as `longest` returns them."""
+        if token_ids in self._known:
+            return
+        self._known[token_ids] = states
+        self._of_length[len(token_ids)] = self._of_length.get(len(token_ids), 0) + 1
+        self._held += states.nbytes
+        while self._held > self._most:
+            oldest = next(iter(self._known))
+            self._held -= self._known.pop(oldest).nbytes
+            self._of_length[len(oldest)] -= 1
+            if not self._of_length[len(oldest)]:
+                del self._of_length[len(oldest)]
