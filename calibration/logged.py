@@ -8,7 +8,7 @@ from allocator.plan import Plan, Selection
 from calibration.estimators import best_of_n_accuracy, majority_accuracy
 from calibration.evaluate import REPLICATES, Outcome
 from calibration.logs import CORRECT, UNANSWERED, Log
-from predictors.features import FEATURE_NAMES
+from predictors.features import FEATURE_NAMES, rounded
 
 
 class LoggedReplay:
@@ -143,7 +143,7 @@ class LoggedReplay:
             tokens = self.log.tokens[:, place]
             found |= {"tokens_mean": tokens.mean(1), "tokens_std": tokens.std(1)}
         unknown = np.full(self.prompts, np.nan)
-        return np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1)
+        return rounded(np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1))
 
 
 def _sums(answer: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

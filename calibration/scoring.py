@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from calibration.collect import PromptRecord
 from runtime.scoring import NEAREST, VERIFIER_ALONE, Scoring
 
+DECIMALS = 3
 SAMPLES = 8  # solutions a prompt to fit three weights
 
 
@@ -26,6 +27,9 @@ def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
     features = np.stack([np.log(scores / (1 - scores)), surprise], axis=1)
     fitted = LogisticRegression(C=100, max_iter=1000).fit(features, correct)
     verifier, weight = fitted.coef_[0]
-    return Scoring(
-        intercept=float(fitted.intercept_[0]), verifier=float(verifier), surprise=float(weight)
+    # Rounded, they are the same whenever the samples are: a calibration that goes on finds the
+    # samples that it left.
+    intercept, verifier, weight = (
+        round(float(value), DECIMALS) for value in (fitted.intercept_[0], verifier, weight)
     )
+    return Scoring(intercept=intercept, verifier=verifier, surprise=weight)

@@ -37,6 +37,17 @@ FEATURE_NAMES = (
 )
 
 
+# What models compute depends, in its last digits, on what they compute beside it. Rounded, features
+# are the same whenever the samples are: a predictor fitted on them is, too.
+DECIMALS = np.array([3 if name.startswith("token_logprob") else 2 for name in FEATURE_NAMES])
+
+
+def rounded(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Features, shape (..., features), to the digits that tell prompts apart."""
+    scale = 10.0**DECIMALS
+    return np.asarray(np.round(features * scale) / scale)
+
+
 def pilot_features(prompt_tokens: int, pilots: Sequence[Sample]) -> NDArray[np.float64]:
     """The feature vector of one prompt, shape (len(FEATURE_NAMES),).
 
@@ -86,4 +97,4 @@ def pilot_features(prompt_tokens: int, pilots: Sequence[Sample]) -> NDArray[np.f
         logprobs.mean(),
         prompt_tokens,
     )
-    return np.array(values, dtype=float)
+    return rounded(np.array(values, dtype=float))

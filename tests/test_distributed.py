@@ -15,6 +15,7 @@ from allocator.plan import Plan
 from benchmarks.testbed.paths import SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration import distributed
+from calibration.calibrate import calibrate
 from calibration.collect import PromptRecord
 from calibration.collectors import LocalCollector, Work, open_collector
 from calibration.distributed import RayCollector
@@ -73,6 +74,28 @@ def test_two_workers_one_killed_sample_what_one_process_samples(
     run(LocalCollector(vllm_decoder).collect(PROMPTS, WORK, local.append))
     assert len(found) == len(PROMPTS)
     assert by_prompt(found) == by_prompt(local)
+
+
+def test_a_calibration_on_the_cluster_ends_in_the_same_table(cluster: None, tmp_path: Path) -> None:
+    def table(name: str, address: str | None) -> Any:
+        made = asyncio.run(
+            calibrate(
+                PROMPTS,
+                SETTINGS,
+                tmp_path / name,
+                budgets=[1, 4],
+                pilots=1,
+                n_bins=2,
+                seed=0,
+                engine="transformers",
+                ray=address,
+                workers=1,
+            )
+        )
+        return [(row.pilots, [(c.plan, c.accuracy) for c in row.cells]) for row in made.table.rows]
+
+    assert table("there", "auto") == table("here", None)
+    assert (tmp_path / "there" / "samples.parquet").is_file()
 
 
 def test_what_a_worker_raises_is_raised_here(cluster: None) -> None:
