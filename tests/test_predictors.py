@@ -1,5 +1,6 @@
 """Features, the learned predictor and oracle difficulty."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_features_worked_by_hand() -> None:
     assert feature("lowest_step_score_mean", values) == pytest.approx((0.5 + 0.5 + 0.1 + 0.3) / 4)
     assert feature("largest_score_drop_mean", values) == pytest.approx((-0.4 - 0.2 + 0.4 + 0.2) / 4)
     assert feature("tokens_mean", values) == 3
-    assert feature("token_logprob_mean", values) == pytest.approx(-1 / 3)
+    assert feature("token_logprob_mean", values) == pytest.approx(-0.333)  # three digits
     assert feature("prompt_tokens", values) == 5
 
 
@@ -97,3 +98,13 @@ def test_oracle_pass_at_1() -> None:
     assert oracle_pass_at_1([[True, False], [True, True]]).tolist() == [0.5, 1.0]
     with pytest.raises(InputError, match="graded samples"):
         oracle_pass_at_1([True, False])
+
+
+def test_noise_in_the_last_digits_leaves_features_as_they_are() -> None:
+    # Scores and log-probabilities of batches composed otherwise differ by about a millionth.
+    pilots = [make_sample(str(i % 3), 0.123 + 0.2 * i, logprob=-1.234 - i) for i in range(4)]
+    noisy = [replace(p, score=p.score + 1e-6, logprob=p.logprob - 1e-6) for p in pilots]
+    np.testing.assert_array_equal(pilot_features(5, pilots), pilot_features(5, noisy))
+    assert not np.array_equal(
+        pilot_features(5, pilots), pilot_features(5, [replace(p, score=0.5) for p in pilots])
+    )
