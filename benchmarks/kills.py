@@ -35,7 +35,7 @@ def command(prompts: Path, out: Path) -> list[str]:
 
 
 def run(prompts: Path, out: Path, limit: float | None) -> bool:
-    """Run until it ends, or is killed after so many seconds; whether it ended."""
+    """Run until it ends, or is killed after so many seconds; whether it got to its end."""
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command(prompts, out), stdout=quiet, stderr=quiet)
     try:
@@ -44,8 +44,8 @@ def run(prompts: Path, out: Path, limit: float | None) -> bool:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        return False
-    return True
+    # The folder appears whole; what comes after it is the report, which can be had again.
+    return out.exists()
 
 
 def main() -> None:

@@ -37,6 +37,7 @@ from calibration.curves import interval
 from runtime.artifact import Artifact, open_decoder
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend
+from runtime.verifiers.kv_memory import MOST_BYTES
 from runtime.verifiers.model_verifier import ModelVerifier
 
 Turns = Mapping[str, Sequence[Work]]
@@ -66,12 +67,18 @@ async def run(turns: int) -> dict[str, list[Work]]:
             family = FAMILIES[recognise(PRM)](
                 decoder.engine.tokenizer, decoder.engine.tokenizer, PRM
             )
-            backend = TransformersBackend(PRM, family)
-            stack.callback(backend.close)
+
+            def backend(most_bytes: int) -> TransformersBackend:
+                made = TransformersBackend(PRM, family, most_bytes)
+                stack.callback(made.close)
+                return made
+
+            # Ours runs over new tokens only; the others read every text from its start.
+            whole = backend(0)
 
             def fresh() -> ModelVerifier:
                 """A verifier that remembers nothing of earlier turns."""
-                return ModelVerifier(family, backend)
+                return ModelVerifier(family, backend(MOST_BYTES))
 
             found: dict[str, list[Work]] = {}
             with progress("Turns", turns + 1) as done:
@@ -81,9 +88,9 @@ async def run(turns: int) -> dict[str, list[Work]]:
                         BEST_OF_N: ours(decoder, prompts, SAMPLES, None),
                         SCORED: ours(decoder, prompts, SAMPLES, fresh()),
                         BEAM: ours(decoder, prompts, BEAMS, fresh()),
-                        LOCKSTEP: lockstep(llm, decoder, prompts, BEAMS, backend),
-                        ITS_HUB: its_hub(decoder, prompts, BEAMS, backend, None),
-                        SERVED: its_hub(decoder, prompts, BEAMS, backend, url),
+                        LOCKSTEP: lockstep(llm, decoder, prompts, BEAMS, whole),
+                        ITS_HUB: its_hub(decoder, prompts, BEAMS, whole, None),
+                        SERVED: its_hub(decoder, prompts, BEAMS, whole, url),
                     }
                     for name, contender in contenders.items():
                         work = await contender(turn)

@@ -8,7 +8,7 @@ import torch
 
 from runtime.batching import MicroBatcher
 from runtime.verifiers.families import Family
-from runtime.verifiers.kv_memory import KVMemory
+from runtime.verifiers.kv_memory import MOST_BYTES, KVMemory
 
 # Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.
 MAX_SEQUENCES = 1024
@@ -42,16 +42,17 @@ class TransformersBackend:
     Args:
         folder: the model.
         family: how it is loaded and read.
+        most_bytes: memory for keys and values; 0 reads every text from its start.
 
     Raises:
         InputError: the family cannot load it.
     """
 
-    def __init__(self, folder: Path, family: Family) -> None:
+    def __init__(self, folder: Path, family: Family, most_bytes: int = MOST_BYTES) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._family = family
         self._model = family.load(folder).to(self._device).eval()
-        self._memory = KVMemory()
+        self._memory = KVMemory(most_bytes)
         self._batcher: MicroBatcher[_Request, _Answer] = MicroBatcher(self._batch, MAX_SEQUENCES)
 
     async def read(self, token_ids: tuple[int, ...], reads: tuple[int, ...]) -> _Answer:

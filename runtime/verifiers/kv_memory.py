@@ -15,7 +15,7 @@ class KVMemory:
         most_bytes: memory they may take.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._held = 0
         self._known: dict[TokenIds, torch.Tensor] = {}
