@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from runtime.artifact import load_settings
 from tests.summaries import artifact, minimal_summary, minimal_table, rich_summary, rich_table
 from tests.test_cli import invoke, refused
 
@@ -56,8 +57,9 @@ def test_diff(tmp_path: Path) -> None:
     status, out, message = invoke("diff", other, folder)
     assert status == 0, message
     assert "Holm-corrected" in out
+    intercept = load_settings(folder).scoring.intercept
     for words in (
-        ["scoring: intercept", "4.3", "4.311772315291701"],
+        ["scoring: intercept", "4.3", str(intercept)],
         ["budget 64", "calibrated", "no", "yes"],
     ):
         line = next(line for line in out.splitlines() if words[0] in line)
