@@ -77,7 +77,11 @@ def calibrate(
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
+    named = {"prompts": prompts, "model": model, "verifier": verifier, "ray": ray}
     if from_logs is not None:
+        for name, value in named.items():
+            if value is not None:
+                raise InputError(name, value, "with --from-logs nothing is sampled; leave it out")
         log = read_log(from_logs, pairs("columns", data.columns), pairs("where", where))
         with console.status("Fitting tables"):
             made = calibrate_from_logs(
@@ -85,9 +89,13 @@ def calibrate(
             )
         _show(made, out)
         return
-    for name, value in (("prompts", prompts), ("model", model), ("verifier", verifier)):
-        if value is None:
-            raise InputError(name, value, "give one, or calibrate --from-logs")
+    for name in ("prompts", "model", "verifier"):
+        if named[name] is None:
+            raise InputError(name, None, "give one, or calibrate --from-logs")
+    if where:
+        raise InputError("where", where, "it goes with --from-logs; leave it out")
+    if workers is not None and ray is None:
+        raise InputError("workers", workers, "it goes with --ray; leave it out")
     graded = read_graded_prompts(cast(str, prompts), data)
     settings = Settings(
         model=cast(str, model),

@@ -236,6 +236,16 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_without_logs_prompts_and_models_are_needed(tmp_path: Path) -> None:
     assert "--from-logs" in refused("calibrate", "--out", tmp_path / "a")
+    sampled = ["calibrate", "p.jsonl", "--out", tmp_path / "a", "--model", "m", "--verifier", "v"]
+    assert "goes with --from-logs" in refused(*sampled, "--where", "model=a")
+    assert "goes with --ray" in refused(*sampled, "--workers", 2)
+
+
+def test_with_logs_nothing_is_sampled(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.parquet", rows_of(40, 16))
+    logged = ["calibrate", "--from-logs", path, "--out", tmp_path / "a"]
+    for option in (["--model", "m"], ["--verifier", "v"], ["--ray", "auto"], ["prompts.jsonl"]):
+        assert "leave it out" in refused(*logged, *option)
 
 
 @pytest.mark.parametrize("model", ["Qwen3-0.6B", "Qwen3-1.7B"])
