@@ -12,6 +12,8 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,7 +67,7 @@ def drawn(pass_at_1: NDArray[np.float64], samples: int, rng: np.random.Generator
 
 def unscored(log: Log) -> Log:
     """The same without scores, for which majority has its closed form."""
-    return Log(log.name, log.digest, log.answer, None, log.tokens, log.left_out)
+    return replace(log, score=None)
 
 
 def write(log: Log, path: Path) -> None:
@@ -94,7 +96,9 @@ def timed(log: Log) -> tuple[float, float]:
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
 
 
-def estimates(log: Log) -> dict[tuple[Selection, int], NDArray[np.float64]]:
+def estimates(
+    log: Log, sizes: Sequence[int] = SIZES
+) -> dict[tuple[Selection, int], NDArray[np.float64]]:
     """Every estimator's accuracy of every question, at every size."""
     scored, plain = LoggedReplay(log), LoggedReplay(unscored(log))
     return {
@@ -102,7 +106,7 @@ def estimates(log: Log) -> dict[tuple[Selection, int], NDArray[np.float64]]:
         .outcome(Plan(strategy="best_of_n", n=n, selection=selection), 0)
         .correct.mean(1)
         for selection in SELECTIONS
-        for n in SIZES
+        for n in sizes
     }
 
 
@@ -130,14 +134,8 @@ def coverage(rng: np.random.Generator) -> dict[Selection, float]:
     """Share of 95% intervals, over data sets, that hold the accuracy over all questions."""
 
     def accuracies(pass_at_1: NDArray[np.float64]) -> dict[Selection, NDArray[np.float64]]:
-        log = drawn(pass_at_1, REPEAT_SAMPLES, rng)
-        scored, plain = LoggedReplay(log), LoggedReplay(unscored(log))
-        return {
-            selection: (plain if selection == "majority" else scored)
-            .outcome(Plan(strategy="best_of_n", n=REPEAT_SIZE, selection=selection), 0)
-            .correct.mean(1)
-            for selection in SELECTIONS
-        }
+        found = estimates(drawn(pass_at_1, REPEAT_SAMPLES, rng), (REPEAT_SIZE,))
+        return {selection: found[selection, REPEAT_SIZE] for selection in SELECTIONS}
 
     true = {key: value.mean() for key, value in accuracies(difficulties(POPULATION, rng)).items()}
     held = dict.fromkeys(SELECTIONS, 0)

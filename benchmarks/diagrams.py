@@ -32,6 +32,16 @@ SEARCHES = ("best_of_n:12", "beam_search:12:3", "beam_search:12:3:1", "dvts:12:3
 REVISIONS = ("revisions:12:4", "beam_revisions:12:3:4")
 OUT = Path("docs") / "strategies.png"
 
+# How a dot is drawn, coloured by the verifier's score.
+DOTS: dict[str, Any] = {
+    "cmap": "RdYlGn",
+    "vmin": 0,
+    "vmax": 1,
+    "edgecolors": "0.3",
+    "linewidths": 0.5,
+    "zorder": 2,
+}
+
 Node = tuple[Any, ...]
 
 
@@ -86,12 +96,7 @@ def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str
         [place[n][1] for n in nodes],
         s=[18 + 14 * min(counts[n] - 1, 8) for n in nodes],
         c=[scores[n] for n in nodes],
-        cmap="RdYlGn",
-        vmin=0,
-        vmax=1,
-        edgecolors="0.3",
-        linewidths=0.5,
-        zorder=2,
+        **DOTS,
     )
     finish(axes, title, "steps", sorted(by_depth))
     return dots
@@ -110,12 +115,7 @@ def draw_chains(axes: Any, attempts: Sequence[Sample], title: str) -> None:
             [y] * len(chain),
             s=60,
             c=[attempt.score for attempt in chain],
-            cmap="RdYlGn",
-            vmin=0,
-            vmax=1,
-            edgecolors="0.3",
-            linewidths=0.5,
-            zorder=2,
+            **DOTS,
         )
         for place, attempt in zip(places, chain, strict=True):
             right = attempt.answer == ANSWER

@@ -47,6 +47,7 @@ def averaged(
     outcomes: Sequence[Outcome],
     costs: Sequence[NDArray[np.float64]],
 ) -> Curve:
+    """A curve of outcomes and costs of shape (prompts, replicates), one a budget."""
     return Curve(
         name,
         tuple(budgets),

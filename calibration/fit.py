@@ -13,7 +13,7 @@ from allocator.plan import Plan, Strategy, plan_grid
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from calibration.crossval import fold_of, mean_interval, most_accurate
 from calibration.evaluate import Outcomes
-from calibration.rules import RULES, Rule
+from calibration.rules import Rule, by_bin, smoothed
 from predictors.learned import DifficultyPredictor, out_of_fold_predictions
 
 # Divisions into two folds, over which held-out figures are averaged.
@@ -108,24 +108,27 @@ def fit(
     features = outcomes.features(pilots).reshape(count * replicates, -1)
     oracle = np.repeat(outcomes.pass_at_1, replicates)
     predicted = out_of_fold_predictions(features, oracle, prompts)
-    nothing = np.zeros(len(prompts))
+    edges, oracle_edges = (_edges(values, n_bins, replicates) for values in (predicted, oracle))
 
-    def row(budget: int, paid: int, difficulty: NDArray[np.float64], bins: int) -> FittedRow:
+    def row(
+        budget: int, paid: int, edges: tuple[float, ...], difficulty: NDArray[np.float64]
+    ) -> FittedRow:
         plans = list(grid(budget, paid))
-        edges = _edges(difficulty, bins, replicates)
-        found = [
-            _row(outcomes, plans, budget, paid, edges, difficulty, prompts, rule)
-            for rule in (RULES.values() if edges else [RULES["by bin"]])
-        ]
-        return _best(found)
+        rules = (by_bin, smoothed) if edges else (by_bin,)
+        return _best(
+            [
+                _row(outcomes, plans, budget, paid, edges, difficulty, prompts, rule)
+                for rule in rules
+            ]
+        )
 
     rows, oracle_rows = [], []
     for budget in sorted(set(budgets)):
-        found = [row(budget, 0, nothing, 1)]
+        found = [row(budget, 0, (), predicted)]  # one bin
         if budget > pilots:
-            found.append(row(budget, pilots, predicted, n_bins))
+            found.append(row(budget, pilots, edges, predicted))
         rows.append(_best(found))
-        oracle_rows.append(row(budget, 0, oracle, n_bins))
+        oracle_rows.append(row(budget, 0, oracle_edges, oracle))
     return Calibration(
         table=_table("predicted", rows, fingerprint),
         oracle_table=_table("oracle", oracle_rows, fingerprint),
@@ -135,7 +138,7 @@ def fit(
         rows=tuple(rows),
         oracle_rows=tuple(oracle_rows),
         pilots=pilots,
-        warnings=_merged(n_bins, predicted=predicted, oracle=oracle, replicates=replicates),
+        warnings=_merged(n_bins, predicted=len(edges) + 1, oracle=len(oracle_edges) + 1),
     )
 
 
@@ -170,8 +173,7 @@ def _edges(difficulty: NDArray[np.float64], n_bins: int, replicates: int) -> tup
     return tuple(edges)
 
 
-def _merged(n_bins: int, replicates: int, **difficulties: NDArray[np.float64]) -> tuple[str, ...]:
-    made = {name: len(_edges(d, n_bins, replicates)) + 1 for name, d in difficulties.items()}
+def _merged(n_bins: int, **made: int) -> tuple[str, ...]:
     return tuple(
         f"{bins} bins of {name} difficulty instead of {n_bins}: others would have held fewer than "
         f"{LEAST_IN_BIN} prompts, or prompts of equal difficulty; add prompts for more"

@@ -1,7 +1,6 @@
 """How the plan of each bin is chosen: two rules, of which held-out accuracy chooses one a row."""
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +8,6 @@ from scipy.optimize import isotonic_regression
 
 from calibration.crossval import cheapest_not_clearly_worse
 
-RuleName = Literal["by bin", "smoothed"]
 # (correct (plans, entries), costs (plans,), prompts (entries,), bins (entries,), number of bins)
 # -> index of the plan of each bin; a bin without entries gets any.
 Rule = Callable[
@@ -64,6 +62,3 @@ def smoothed(
             else 0
         )
     return chosen
-
-
-RULES: Mapping[RuleName, Rule] = {"by bin": by_bin, "smoothed": smoothed}

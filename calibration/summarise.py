@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
 from calibration.crossval import mean_interval
-from calibration.curves import Curve, gain, plan_curve, resamples
-from calibration.evaluate import Outcomes
+from calibration.curves import Curve, averaged, gain, plan_curve, resamples
+from calibration.evaluate import Outcome, Outcomes
 from calibration.fit import Calibration, FittedRow
 from calibration.summary import Curve as CurveSummary
 from calibration.summary import (
@@ -96,17 +96,12 @@ def summarise(
 
 def _held_out(name: str, rows: Sequence[FittedRow], outcomes: Outcomes) -> Curve:
     """A table's curve from what its rows do on prompts that they were not chosen on."""
-
-    def by_prompt(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        shape = (len(rows), outcomes.prompts, outcomes.replicates)
-        return np.asarray(np.array(values).reshape(shape).mean(2))
-
-    return Curve(
+    shape = outcomes.prompts, outcomes.replicates
+    return averaged(
         name,
-        tuple(fitted.row.budget for fitted in rows),
-        by_prompt([fitted.correct for fitted in rows]),
-        by_prompt([fitted.costs for fitted in rows]),
-        by_prompt([fitted.tokens for fitted in rows]),
+        [fitted.row.budget for fitted in rows],
+        [Outcome(f.correct.reshape(shape), f.tokens.reshape(shape)) for f in rows],
+        [fitted.costs.reshape(shape) for fitted in rows],
     )
 
 

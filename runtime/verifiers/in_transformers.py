@@ -103,18 +103,23 @@ class TransformersBackend:
             attention_mask=mask.to(self._device),
             position_ids=(known[:, None] + torch.arange(width)).to(self._device),
             past_key_values=cache,
-            use_cache=True,
+            use_cache=self._memory.most_bytes > 0,
         )
-        # (2 x layers, jobs, heads, tokens, width)
-        states = torch.stack([s for layer in cache.layers for s in (layer.keys, layer.values)])
-        for row, job in enumerate(jobs):
-            kept = states[:, row, :, past - job.known : past + len(job.new)].clone()
-            self._memory.add(job.request[0], kept)
+        if self._memory.most_bytes:
+            self._keep(jobs, cache, past)
         scores = self._family.probability(logits.float()).cpu()
         return [
             tuple(row[[place - job.known for place in job.request[1]]].tolist())
             for row, job in zip(scores, jobs, strict=True)
         ]
+
+    def _keep(self, jobs: list[_Job], cache: Any, past: int) -> None:
+        """Remember the jobs' keys and values, padding left out."""
+        # (2 x layers, jobs, heads, tokens, width)
+        states = torch.stack([s for layer in cache.layers for s in (layer.keys, layer.values)])
+        for row, job in enumerate(jobs):
+            kept = states[:, row, :, past - job.known : past + len(job.new)].clone()
+            self._memory.add(job.request[0], kept)
 
     def _cache(self, jobs: list[_Job], past: int) -> Any:
         """The jobs' keys and values as the model takes them."""

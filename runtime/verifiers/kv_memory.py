@@ -16,7 +16,7 @@ class KVMemory:
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
+        self.most_bytes = most_bytes
         self._held = 0
         self._known: dict[TokenIds, torch.Tensor] = {}
         self._of_length: dict[int, int] = {}  # how many texts of each length are known
@@ -45,7 +45,7 @@ class KVMemory:
         self._known[token_ids] = states
         self._of_length[len(token_ids)] = self._of_length.get(len(token_ids), 0) + 1
         self._held += states.nbytes
-        while self._held > self._most:
+        while self._held > self.most_bytes:
             oldest = next(iter(self._known))
             self._held -= self._known.pop(oldest).nbytes
             self._of_length[len(oldest)] -= 1
