@@ -1,0 +1,221 @@
+"""Drift: does live traffic still look like the calibration prompts?
+
+A table's plans hold for prompts like those it was calibrated on. What pilots say of a prompt (their
+scores, whether they agree, the bin they predict) is compared with what they said of calibration's:
+a G-test of the last prompts' counts against the reference's, signal by signal.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from operator import getitem
+
+from pydantic import BaseModel, ConfigDict
+
+from allocator.errors import InputError
+from allocator.reference import Reference
+
+# A signal's p-value at which the alarm is raised. Three signals are looked at after every prompt,
+# so it lies far below the 1% of 1,000-prompt streams like calibration that may raise one. In
+# simulations of 10,000 such streams 0.1% to 0.4% did (signals independent or not, values rare or
+# not, 60 to 10,000 calibration prompts).
+ALARM = 2e-6
+# The p-value that every signal must exceed for the alarm to end. Traffic like calibration does so
+# 93% of the time: an alarm ends once the window has filled with it, and does not flicker before.
+CLEAR = 0.01
+# Fewer prompts say nothing: those that are answered first are the quickest, no fair sample.
+LEAST = 20
+
+WORDS = {"score": "pilot scores", "agreement": "pilots' agreement", "bin": "difficulty bins"}
+
+
+class SignalDrift(BaseModel):
+    """One signal's G-test: the window's, or that of its last quarter if that is more unlike.
+
+    Attributes:
+        name: the signal's.
+        prompts: prompts tested.
+        statistic: G, chi-square distributed while traffic is like calibration.
+        freedom: its degrees of freedom.
+        p: probability of such a G, or a larger one, in traffic like calibration.
+        excess: in words, the values that are too common, or come nearest to it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    prompts: int
+    statistic: float
+    freedom: int
+    p: float
+    excess: str
+
+
+class DriftReport(BaseModel):
+    """Whether live traffic looks like calibration.
+
+    Attributes:
+        drifted: the alarm is on.
+        prompts: prompts in the window.
+        signals: the test of each signal.
+        why: the reason, in a sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    drifted: bool
+    prompts: int
+    signals: tuple[SignalDrift, ...]
+    why: str
+
+
+class DriftMonitor:
+    """Compares the last prompts with the reference, after every prompt, in constant time.
+
+    The window as a whole notices a small shift, its last quarter a large one sooner.
+
+    Args:
+        reference: what calibration looked like.
+        window: prompts compared. More notice smaller shifts, but later.
+        alarm: a signal's p-value at or below which the alarm is raised.
+        clear: the p-value that every signal must exceed for it to end.
+
+    Attributes:
+        drifted: the alarm is on.
+
+    Raises:
+        InputError: a window whose quarter is below `LEAST`, or not 0 < alarm <= clear < 1.
+    """
+
+    def __init__(
+        self, reference: Reference, window: int = 100, alarm: float = ALARM, clear: float = CLEAR
+    ) -> None:
+        if window // 4 < LEAST:
+            raise InputError("window", window, f"give at least {4 * LEAST}")
+        if not 0 < alarm <= clear < 1:
+            raise InputError("alarm", alarm, f"choose it above 0, up to clear = {clear}")
+        self.reference, self.alarm, self.clear = reference, alarm, clear
+        self.drifted = False
+        self._windows = (_Window(reference, window), _Window(reference, window // 4))
+
+    def observe(self, values: Mapping[str, float]) -> None:
+        """Take the next prompt in; the oldest leaves a full window.
+
+        Args:
+            values: each of the reference's signals of one prompt.
+
+        Raises:
+            InputError: other signals than the reference's, or a value that is not finite.
+        """
+        signals = self.reference.signals
+        if values.keys() != signals.keys():
+            raise InputError("signals", sorted(values), f"give {', '.join(signals)}")
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise InputError(name, value, "values are finite numbers")
+        cells = [histogram.cell(values[name]) for name, histogram in signals.items()]
+        for window in self._windows:
+            window.push(cells)
+        if self._windows[0].prompts >= LEAST:
+            tests = (window.test(i) for window in self._windows for i in range(len(cells)))
+            least = min(p for _, _, p in tests)
+            self.drifted = least <= (self.clear if self.drifted else self.alarm)
+
+    def report(self) -> DriftReport:
+        """How the last prompts compare with the reference."""
+        prompts = self._windows[0].prompts
+        drifts = zip(*(window.drifts() for window in self._windows), strict=True)
+        signals = tuple(min(either, key=lambda drift: drift.p) for either in drifts)
+        why = "like calibration"
+        if self.drifted:
+            unlike = (drift for drift in signals if drift.p <= self.clear)
+            why = "; ".join(f"{WORDS.get(d.name, d.name)}: {d.excess}" for d in unlike)
+        elif prompts < LEAST:
+            why = f"too few prompts to tell: {prompts} of {LEAST}"
+        return DriftReport(drifted=self.drifted, prompts=prompts, signals=signals, why=why)
+
+
+class _Window:
+    """The last prompts, at most `length`: how many are in each cell of each signal."""
+
+    def __init__(self, reference: Reference, length: int) -> None:
+        self._reference, self._length = reference, length
+        self._recent: deque[list[int]] = deque()
+        self._shares = [histogram.shares for histogram in reference.signals.values()]
+        self._counts = [[0] * len(shares) for shares in self._shares]
+        # G's terms for every count that the window can hold: in each cell, and in all.
+        known = reference.prompts
+        self._terms = [
+            [[_g_term(live, share * known) for live in range(length + 1)] for share in shares]
+            for shares in self._shares
+        ]
+        self._totals = [_g_term(live, known) for live in range(length + 1)]
+
+    @property
+    def prompts(self) -> int:
+        return len(self._recent)
+
+    def push(self, cells: list[int]) -> None:
+        """Take the next prompt in, a cell a signal; the oldest leaves a full window."""
+        if self.prompts == self._length:
+            for counts, cell in zip(self._counts, self._recent.popleft(), strict=True):
+                counts[cell] -= 1
+        for counts, cell in zip(self._counts, cells, strict=True):
+            counts[cell] += 1
+        self._recent.append(cells)
+
+    def test(self, signal: int) -> tuple[float, int, float]:
+        """G of a signal, its degrees of freedom and p-value.
+
+        The reference is itself a sample, so this is the two-sample test. G and not Pearson's
+        statistic, whose tail is far too heavy where a value is rare.
+        """
+        counts, shares = self._counts[signal], self._shares[signal]
+        terms = sum(map(getitem, self._terms[signal], counts))
+        g = max(0.0, 2 * (terms - self._totals[self.prompts]))
+        # A cell that is empty on both sides does not count.
+        freedom = sum(map(any, zip(counts, shares, strict=True))) - 1
+        return g, freedom, chi2_tail(g, freedom)
+
+    def drifts(self) -> list[SignalDrift]:
+        """The test of each signal, with words."""
+        drifts = []
+        for i, (name, histogram) in enumerate(self._reference.signals.items()):
+            statistic, freedom, p = self.test(i)
+            shares = self._shares[i]
+            live = [count / max(1, self.prompts) for count in self._counts[i]]
+            cell = max(range(len(shares)), key=lambda c: live[c] - shares[c])
+            drifts.append(
+                SignalDrift(
+                    name=name,
+                    prompts=self.prompts,
+                    statistic=statistic,
+                    freedom=freedom,
+                    p=p,
+                    excess=f"{live[cell]:.0%} of the last {self.prompts} prompts are "
+                    f"{histogram.span(cell)}, {shares[cell]:.0%} of calibration's were",
+                )
+            )
+        return drifts
+
+
+def _g_term(live: float, reference: float) -> float:
+    """x log x of two counts, less that of their sum."""
+    return _x_log_x(live) + _x_log_x(reference) - _x_log_x(live + reference)
+
+
+def _x_log_x(x: float) -> float:
+    return x * math.log(x) if x else 0.0
+
+
+def chi2_tail(x: float, freedom: int) -> float:
+    """The probability that a chi-square variable exceeds x >= 0; 1 with no degrees of freedom."""
+    if freedom == 0:
+        return 1.0
+    half, odd = x / 2, freedom % 2
+    tail = math.erfc(math.sqrt(half)) if odd else math.exp(-half)
+    # Q(a + 1, y) = Q(a, y) + y^a e^-y / Gamma(a + 1), from a = 1/2 or 1 on.
+    for i in range((freedom - 1) // 2):
+        a = i + (0.5 if odd else 1.0)
+        tail += half**a * math.exp(-half) / math.gamma(a + 1)
+    return tail

@@ -1,0 +1,124 @@
+"""What calibration traffic looked like: live traffic is compared with it, see `allocator.drift`."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from allocator.errors import InputError
+from allocator.files import whole_file
+
+# A signal of so few values has a cell for each; any other has deciles.
+FEW = 10
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Histogram(_Schema):
+    """One signal's distribution over the calibration prompts.
+
+    Attributes:
+        edges: between cells, ascending; a value on an edge is in the cell above it.
+        shares: share of the calibration prompts in each cell; one more than the edges.
+    """
+
+    edges: tuple[float, ...] = Field(min_length=1)
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Histogram":
+        if list(self.edges) != sorted(set(self.edges)):
+            raise ValueError(f"edges: {self.edges}: list them in strictly ascending order")
+        if len(self.shares) != len(self.edges) + 1:
+            raise ValueError(
+                f"shares: {len(self.shares)}: one more than the {len(self.edges)} edges"
+            )
+        if not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
+            raise ValueError(f"shares: {self.shares}: they add up to 1")
+        return self
+
+    def cell(self, value: float) -> int:
+        """The number of the cell that a value is in."""
+        return bisect_right(self.edges, value)
+
+    def span(self, cell: int) -> str:
+        """The values that a cell holds, in words."""
+        if cell == 0:
+            return f"below {self.edges[0]:.3g}"
+        if cell == len(self.edges):
+            return f"{self.edges[-1]:.3g} or above"
+        return f"from {self.edges[cell - 1]:.3g} to below {self.edges[cell]:.3g}"
+
+
+class Reference(_Schema):
+    """What calibration traffic looked like.
+
+    Attributes:
+        prompts: independent prompts behind the shares: how far they can be trusted.
+        signals: each signal's distribution, by name.
+    """
+
+    schema_version: Literal[1] = 1
+    prompts: int = Field(ge=1)
+    signals: dict[str, Histogram] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, signals: Mapping[str, ArrayLike], prompts: int) -> "Reference":
+        """What these calibration prompts look like.
+
+        Args:
+            signals: by name, a value a prompt and replicate, shape (entries,). Difficulty, and so
+                bins, as predicted for prompts that the predictor was not fitted on.
+            prompts: independent prompts among the entries.
+
+        Raises:
+            InputError: no signals, no values, a value that is not finite, or more prompts than
+                entries.
+        """
+        if not signals:
+            raise InputError("signals", {}, "give at least one")
+        histograms = {}
+        for name, entries in signals.items():
+            values = np.asarray(entries, dtype=float).ravel()
+            if not 1 <= prompts <= values.size:
+                raise InputError("prompts", prompts, f"{name} has {values.size} entries")
+            if not np.all(np.isfinite(values)):
+                bad = values[~np.isfinite(values)][0]
+                raise InputError(name, float(bad), "values are finite numbers")
+            edges = np.unique(values)
+            if len(edges) > FEW:
+                edges = np.unique(np.quantile(values, np.arange(1, 10) / 10))
+            cells = np.searchsorted(edges, values, side="right")
+            shares = np.bincount(cells, minlength=len(edges) + 1) / values.size
+            histograms[name] = Histogram(edges=tuple(edges.tolist()), shares=tuple(shares.tolist()))
+        return cls(prompts=prompts, signals=histograms)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON; the file appears whole or not at all."""
+        with whole_file(path) as scratch:
+            scratch.write_text(self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Reference":
+        """Read a reference back.
+
+        Raises:
+            InputError: no such file, damaged, or of another schema version.
+        """
+        try:
+            return cls.model_validate_json(path.read_text())
+        except FileNotFoundError:
+            raise InputError(
+                "reference", str(path), "no such file; make one with ttc calibrate"
+            ) from None
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise InputError(
+                "reference", str(path), f"damaged, or of another version; calibrate again ({error})"
+            ) from None
