@@ -1,7 +1,6 @@
 """A plan: which search to run on one prompt, and what it costs (the paper's theta, section 3)."""
 
 from collections.abc import Sequence
-from math import isqrt
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -138,14 +137,13 @@ def parse_plan(text: str) -> Plan:
 def plan_grid(budget: int, pilots: int, strategies: Sequence[Strategy] = CONSIDERED) -> list[Plan]:
     """Every plan considered for one prompt at one budget, cheapest first.
 
-    For each power of two within the budget, and the budget itself, as the total to spend:
-
-    - best-of-n;
-    - beam search and DVTS over what the pilots leave, with M = sqrt(N) and M = 4 (the paper's
-      settings, section 5.2), N being the largest multiple of M that fits;
-    - revisions at every sequential-to-parallel ratio of powers of two (section 6.2), the pilots
-      being first attempts;
-    - beam search over a quarter of what the pilots leave, M = sqrt(N), revised in chains of 4.
+    - Best-of-n for each power of two within the budget, and the budget itself.
+    - Beam search and DVTS with a power of two of beams that fits beside the pilots, so that
+      whatever the number of pilots the same searches are sampled, with M = sqrt(N) (the power of
+      two below it, but at least 2) and M = 4 (the paper's settings, section 5.2).
+    - Revisions at every sequential-to-parallel ratio of powers of two (section 6.2), the pilots
+      being first attempts.
+    - Beam search over a quarter of such beams, M = sqrt(N), revised in chains of 4.
 
     Smaller searches stay on offer at every budget, for more search against a PRM is not always
     better. Lookahead takes no part: at equal cost it lost in the paper (section 5.3); `parse_plan`
@@ -158,21 +156,21 @@ def plan_grid(budget: int, pilots: int, strategies: Sequence[Strategy] = CONSIDE
     """
     totals = {2**i for i in range(budget.bit_length())} | {budget}
     plans = {Plan(strategy="best_of_n", n=n) for n in totals if n >= pilots}
-    for total in totals:
-        left = total - pilots
-        searches: list[dict[str, int]] = []
-        for width in {isqrt(max(left, 0)), FIXED_BEAM_WIDTH}:
-            if 1 < width <= left:
-                searches.append({"n": left - left % width, "beam_width": width})
-        for strategy in ("beam_search", "dvts"):
-            if strategy in strategies:
-                plans |= {Plan.model_validate({"strategy": strategy} | s) for s in searches}
+    for total in sorted(totals):
         if "revisions" in strategies:
             lengths = (2**i for i in range(1, total.bit_length()))
             chains = [Plan(strategy="revisions", n=total - total % k, length=k) for k in lengths]
             plans |= {plan for plan in chains if plan.cost(pilots) <= budget}
-        width = isqrt(max(left, 0) // 4)
-        if "beam_revisions" in strategies and width > 1:
-            n = left // (4 * width) * 4 * width
+    for n in (2**i for i in range(1, max(budget - pilots, 0).bit_length())):
+        widths = {max(2, _root(n)), min(FIXED_BEAM_WIDTH, n)}
+        for strategy in ("beam_search", "dvts"):
+            if strategy in strategies:
+                plans |= {Plan(strategy=strategy, n=n, beam_width=width) for width in widths}
+        if "beam_revisions" in strategies and (width := _root(n // 4)) > 1:
             plans.add(Plan(strategy="beam_revisions", n=n, beam_width=width, length=4))
     return sorted(plans, key=lambda p: (p.cost(pilots), p.strategy, p.beam_width, p.length))
+
+
+def _root(n: int) -> int:
+    """The greatest power of two within the square root of n; 0 for 0."""
+    return 2 ** ((n.bit_length() - 1) // 2) if n else 0

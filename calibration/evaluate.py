@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
+from allocator.ladder import Ladder
 from allocator.plan import Plan
-from calibration.collect import PromptRecord
+from calibration.climb import Climbs, Draw, climb, draws_of
+from calibration.collect import PromptRecord, Run
 from predictors.features import pilot_features
 from predictors.oracle import oracle_pass_at_1
 from predictors.sample import Sample
@@ -53,6 +55,10 @@ class Outcomes(Protocol):
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
         """Whether the plan answers right, and the tokens it samples."""
+        ...
+
+    def climbs(self, ladder: Ladder) -> Climbs:
+        """Climbs to the top of a ladder, several of each prompt."""
         ...
 
 
@@ -133,18 +139,49 @@ class Replay:
         values = np.array(cells, dtype=float)
         return Outcome(values[..., 0], values[..., 1])
 
+    def climbs(self, ladder: Ladder) -> Climbs:
+        """Climbs of every prompt and replicate, shape (prompts, replicates, rungs).
+
+        Raises:
+            InputError: a search that was not collected.
+        """
+        climbs = Climbs.empty(self.prompts, self.replicates, len(ladder.rungs))
+        top = ladder.rungs[-1]
+        for row, record in enumerate(self.records):
+            searched: list[Draw] = []
+            tokens = 0
+            if top.search is not None:
+                run = self._search(record, top.search)
+                searched, tokens = draws_of(run.samples), run.sampled_tokens
+            for replicate in range(self.replicates):
+                drawn = draws_of(self.first(record, replicate, top.samples))
+                climb(
+                    climbs,
+                    (row, replicate),
+                    ladder,
+                    record.prompt_tokens,
+                    record.gold,
+                    drawn,
+                    searched,
+                    tokens,
+                )
+        return climbs
+
+    def _search(self, record: PromptRecord, plan: Plan) -> Run:
+        if plan.sampled not in record.searches:
+            raise InputError("plan", str(plan), "it was not collected; collect it first")
+        return record.searches[plan.sampled]
+
     def _one(
         self, record: PromptRecord, replicate: int, plan: Plan, pilots: int
     ) -> tuple[float, float]:
         if plan.strategy == "best_of_n":
             samples, tokens = self.first(record, replicate, max(plan.n, pilots)), 0
-        elif plan.sampled in record.searches:
+        else:
             # Pilots are the first attempts of revision chains; beside any other search they stand.
             within = plan.beams if plan.strategy == "revisions" else 0
             samples = self.first(record, replicate, pilots)[within:]
-            tokens = record.searches[plan.sampled].sampled_tokens
-        else:
-            raise InputError("plan", str(plan), "it was not collected; collect it first")
+            tokens = self._search(record, plan).sampled_tokens
         tokens += sum(sample.tokens for sample in samples)
         if plan.strategy != "best_of_n":
             samples += record.searches[plan.sampled].samples

@@ -1,0 +1,132 @@
+"""What every plan does in every bin: accuracy against cost, from which budgets are shared out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from allocator.errors import InputError
+from allocator.files import whole_file
+from allocator.plan import Plan
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Option(_Schema):
+    """One plan in one bin.
+
+    Attributes:
+        plan: the plan.
+        generations: what it costs, pilots included.
+        accuracy: share of the bin's calibration prompts answered right.
+        tokens: average sampled tokens, pilots included.
+        seconds: how long it takes from the end of the pilots to the answer, one prompt at a time
+            (the 90th percentile); None where it was not timed.
+    """
+
+    plan: Plan
+    generations: int
+    accuracy: Share
+    tokens: float
+    seconds: float | None = None
+
+
+class BinCurves(_Schema):
+    """All bins that so many pilots tell apart.
+
+    Attributes:
+        pilots: pilot samples taken before the bin is known; 0 has one bin, or the bins of what
+            the prompt alone tells.
+        edges: inner bin edges in pass@1, descending; one fewer than the bins.
+        bins: the same plans in every bin, cheapest first; easiest bin first.
+        pilot_seconds: how long the pilots take, as `Option.seconds`.
+    """
+
+    pilots: int = Field(ge=0)
+    edges: tuple[Share, ...]
+    bins: tuple[tuple[Option, ...], ...] = Field(min_length=1)
+    pilot_seconds: float | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "BinCurves":
+        if len(self.bins) != len(self.edges) + 1:
+            raise ValueError(f"edges: {len(self.edges)}: one fewer than the {len(self.bins)} bins")
+        plans = [[option.plan for option in options] for options in self.bins]
+        if any(of_bin != plans[0] for of_bin in plans) or not plans[0]:
+            raise ValueError("bins: give every bin the same plans")
+        return self
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        return tuple(option.plan for option in self.bins[0])
+
+    @property
+    def costs(self) -> NDArray[np.float64]:
+        """Generations of each plan, pilots included, shape (plans,)."""
+        return np.array([float(option.generations) for option in self.bins[0]])
+
+    @property
+    def accuracies(self) -> NDArray[np.float64]:
+        """Shape (bins, plans)."""
+        return np.array([[option.accuracy for option in options] for options in self.bins])
+
+
+class AccuracyCurves(_Schema):
+    """The curves of an artifact, one set a number of pilots, ascending."""
+
+    schema_version: Literal[1] = 1
+    curves: tuple[BinCurves, ...] = Field(min_length=1)
+
+    def after(self, pilots: int) -> BinCurves:
+        """The curves for prompts that have had so many pilots.
+
+        Raises:
+            InputError: none were calibrated for it.
+        """
+        for curves in self.curves:
+            if curves.pilots == pilots:
+                return curves
+        known = [curves.pilots for curves in self.curves]
+        raise InputError("pilots", pilots, f"choose one of {known}, or calibrate with more")
+
+    def save(self, path: Path) -> None:
+        """Write as JSON; the file appears whole or not at all."""
+        with whole_file(path) as scratch:
+            scratch.write_text(self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "AccuracyCurves":
+        """Read curves back.
+
+        Raises:
+            InputError: no such file, or damaged.
+        """
+        try:
+            return cls.model_validate_json(path.read_text())
+        except FileNotFoundError:
+            raise InputError("curves", str(path), "no such file; calibrate again") from None
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise InputError("curves", str(path), f"damaged; calibrate again ({error})") from None
+
+
+def best_within(
+    options: Sequence[Option], generations: float, seconds: float | None = None
+) -> Option | None:
+    """The most accurate option within a budget and a time, of equals the cheapest; None if none is.
+
+    Options that were not timed fit no deadline.
+    """
+    within = [
+        option
+        for option in options
+        if option.generations <= generations
+        and (seconds is None or (option.seconds is not None and option.seconds <= seconds))
+    ]
+    return max(within, key=lambda o: (o.accuracy, -o.generations), default=None)

@@ -1,0 +1,1 @@
+"""What allocation gains, every cost counted: ``python -m benchmarks.allocation``."""

@@ -1,0 +1,77 @@
+"""A pool of samples on disk: hundreds of thousands of them in a few megabytes.
+
+Solutions of one prompt are often the same. Each distinct one has one row, as the sample store has
+it, with the places in its run at which it was drawn.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from allocator.errors import InputError
+from allocator.files import whole_file
+from calibration.collect import PromptRecord, Run
+from calibration.store import SCHEMA, records_of, rows_of
+
+POOL_SCHEMA = SCHEMA.append(pa.field("places", pa.list_(pa.int32())))
+
+
+def write_pool(records: Sequence[PromptRecord], path: Path) -> None:
+    """Write records; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [row for record in records for row in _distinct(rows_of(record))]
+    with whole_file(path) as scratch:
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=POOL_SCHEMA), scratch, compression="zstd"
+        )
+
+
+def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the same solution of the same run in one, in the order of their first draws."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    counted: dict[tuple[Any, ...], int] = {}
+    for row in rows:
+        run = (row["strategy"], row["n"], row["beam_width"], row["length"])
+        place = counted[run] = counted.get(run, -1) + 1
+        key = (*run, row["steps"], row["score"])
+        found.setdefault(key, row | {"places": []})["places"].append(place)
+    return list(found.values())
+
+
+def read_pool(path: Path) -> list[PromptRecord]:
+    """Read records back; equal solutions of a prompt are one object.
+
+    Raises:
+        InputError: no such file, or not one of these.
+    """
+    try:
+        rows = pq.read_table(path, schema=POOL_SCHEMA).to_pylist()
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise InputError("pool", str(path), f"no pool; sample again with --fresh ({error})") from None
+    places = iter([row.pop("places") for row in rows])
+    return [_drawn(record, places) for record in records_of(rows)]
+
+
+def _drawn(record: PromptRecord, places: Iterator[list[int]]) -> PromptRecord:
+    searches = record.searches
+    independent = _in_places(record.independent, places)
+    return replace(
+        record,
+        independent=independent,
+        searches={plan: _in_places(run, places) for plan, run in searches.items()},
+    )
+
+
+def _in_places(run: Run, places: Iterator[list[int]]) -> Run:
+    """The run with each solution wherever it was drawn."""
+    order = {place: i for i in range(len(run.samples)) for place in next(places)}
+    chosen = [order[place] for place in range(len(order))]
+    return replace(
+        run,
+        samples=tuple(run.samples[i] for i in chosen),
+        correct=tuple(run.correct[i] for i in chosen),
+    )

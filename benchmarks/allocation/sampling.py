@@ -1,0 +1,53 @@
+"""Sampling a pool: every independent solution, and every search that plans may ask for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from allocator.plan import Plan
+from benchmarks.testbed.tree_engine import TreeEngine
+from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run, collect
+from runtime.concurrency import bounded
+from runtime.prompt_run import Decoder, PromptRun
+
+
+async def draw(
+    decoder: Decoder,
+    engine: TreeEngine,
+    prompts: Sequence[tuple[str, str]],
+    done: Callable[[PromptRecord], None] = lambda _: None,
+) -> list[PromptRecord]:
+    """Independent solutions of every prompt, as many as the engine draws.
+
+    Equal answers must be equal strings already, as the testbed's are.
+
+    Args:
+        decoder: models and settings; its own engine is not used.
+        engine: draws the solutions.
+        prompts: (prompt, gold answer) pairs.
+        done: called with each record as it is complete.
+    """
+    trees = replace(decoder, engine=engine)
+
+    async def one(item: tuple[str, str]) -> PromptRecord:
+        prompt, gold = item
+        run = PromptRun(trees, prompt, engine.seed)
+        places = await engine.places(run.context.token_ids, run.max_tokens)
+        distinct = await run.samples(0, int(places.max()) + 1)
+        samples = tuple(distinct[place] for place in places)
+        correct = tuple(sample.answer == gold for sample in samples)
+        tokens = sum(sample.tokens for sample in samples)
+        drawn = Run(samples, correct, tokens, 0.0, engine.seed)
+        return PromptRecord(prompt, gold, len(run.context.token_ids), drawn, {})
+
+    return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)
+
+
+async def search(
+    decoder: Decoder,
+    prompts: Sequence[tuple[str, str]],
+    plans: Sequence[Plan],
+    seed: int,
+    done: Callable[[PromptRecord], None] = lambda _: None,
+) -> list[PromptRecord]:
+    """Every search of every prompt; each record has one independent solution."""
+    return await collect(decoder, prompts, 1, lambda *_: plans, seed, done)

@@ -1,0 +1,161 @@
+"""An engine for many whole solutions of one prompt: exact independent samples, far fewer tokens.
+
+A thousand solutions of one prompt have most of their beginnings in common. Each distinct beginning
+is read once, and the number of solutions that go on with each token is drawn from the multinomial
+distribution: that is how so many independent draws fall. Shuffled, the solutions are independent
+samples; a benchmark of hundreds of thousands of them takes minutes.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from allocator.errors import InputError
+from runtime.batching import MicroBatcher
+from runtime.engine import Completion, Halt, SamplingSettings, derive_seed
+
+PROMPTS_AT_ONCE = 12
+
+
+@dataclass
+class _Node:
+    """A beginning of a solution, and how many of the prompt's solutions have it."""
+
+    prompt: int
+    count: int
+    token_ids: tuple[int, ...] = ()
+    logprob: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """All solutions of one prompt: the distinct ones, and which of them each draw gave."""
+
+    distinct: list[Completion]
+    places: NDArray[np.int64]
+
+
+class TreeEngine:
+    """Draws all solutions of a prompt when the first is asked for; hands out the distinct ones.
+
+    Whole solutions only, at temperature 1: what calibration asks for.
+
+    Args:
+        folder: a causal language model.
+        tokenizer: its tokenizer.
+        samples: solutions drawn of each prompt.
+        seed: with the prompt, determines them.
+    """
+
+    def __init__(self, folder: Path, tokenizer: Any, samples: int, seed: int) -> None:
+        self.tokenizer = tokenizer
+        self.samples, self.seed = samples, seed
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self._end: int = self._model.generation_config.eos_token_id
+        self.context_length: int = self._model.config.max_position_embeddings
+        self._batcher = MicroBatcher(self._draw, PROMPTS_AT_ONCE)
+        self._drawn: dict[tuple[int, ...], asyncio.Future[_Drawn]] = {}
+        self._given: dict[tuple[int, ...], int] = {}
+
+    async def places(self, token_ids: Sequence[int], max_tokens: int) -> NDArray[np.int64]:
+        """Which of a prompt's distinct solutions each of its draws gave, shape (samples,)."""
+        prompt = tuple(token_ids)
+        if prompt not in self._drawn:
+            self._drawn[prompt] = asyncio.ensure_future(self._batcher.submit((prompt, max_tokens)))
+        return (await self._drawn[prompt]).places
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: str | None = None,
+        halt: Halt | None = None,
+    ) -> Completion:
+        """The prompt's next distinct solution; see `runtime.engine.Engine.complete`.
+
+        Raises:
+            InputError: anything but whole solutions at temperature 1, or more than there are.
+        """
+        if stop is not None or settings.temperature != 1 or settings.top_p != 1:
+            raise InputError("plan", stop, "this engine draws whole solutions at temperature 1")
+        prompt = tuple(token_ids)
+        await self.places(prompt, max_tokens)
+        drawn = await self._drawn[prompt]
+        number = self._given[prompt] = self._given.get(prompt, -1) + 1
+        if number >= len(drawn.distinct):
+            raise InputError("samples", number + 1, f"{len(drawn.distinct)} are distinct")
+        return drawn.distinct[number]
+
+    @torch.inference_mode()
+    def _draw(self, requests: list[tuple[tuple[int, ...], int]]) -> list[_Drawn]:
+        prompts = [prompt for prompt, _ in requests]
+        rng = [np.random.default_rng(derive_seed(self.seed, *prompt)) for prompt in prompts]
+        width = max(len(prompt) for prompt in prompts)
+        padding = [width - len(prompt) for prompt in prompts]
+        inputs = torch.tensor([[0] * p + list(ids) for p, ids in zip(padding, prompts, strict=True)])
+        mask = torch.tensor([[0] * p + [1] * (width - p) for p in padding])
+        cache = DynamicCache(config=self._model.config)
+        nodes = [_Node(i, self.samples) for i in range(len(prompts))]
+        finished: list[list[tuple[Completion, int]]] = [[] for _ in prompts]
+        logprobs = self._forward(inputs, mask, cache)
+        while nodes:
+            parents: list[int] = []
+            children: list[_Node] = []
+            chances = np.exp(logprobs.astype(np.float64))
+            chances /= chances.sum(1, keepdims=True)
+            for row, node in enumerate(nodes):
+                counts = rng[node.prompt].multinomial(node.count, chances[row])
+                for token in np.flatnonzero(counts).tolist():
+                    grown = (*node.token_ids, token)
+                    total = node.logprob + float(logprobs[row, token])
+                    ended, count = token == self._end, int(counts[token])
+                    if ended or len(grown) == requests[node.prompt][1]:
+                        done = Completion(grown, total, ended)
+                        finished[node.prompt].append((done, count))
+                    else:
+                        parents.append(row)
+                        children.append(_Node(node.prompt, count, grown, total))
+            nodes = children
+            if nodes:
+                chosen = torch.tensor(parents)
+                cache.batch_select_indices(chosen)
+                mask = torch.cat([mask[chosen], mask.new_ones(len(nodes), 1)], dim=1)
+                tokens = torch.tensor([[node.token_ids[-1]] for node in nodes])
+                logprobs = self._forward(tokens, mask, cache)
+        return [
+            _Drawn(
+                [completion for completion, _ in found],
+                generator.permutation(np.repeat(np.arange(len(found)), [n for _, n in found])),
+            )
+            for generator, found in zip(rng, finished, strict=True)
+        ]
+
+    def _forward(
+        self, inputs: torch.Tensor, mask: torch.Tensor, cache: DynamicCache
+    ) -> NDArray[np.float32]:
+        """Log-probabilities of the next token, shape (rows, vocabulary)."""
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
+        logits = self._model(
+            input_ids=inputs,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        found: NDArray[np.float32] = logits[:, -1].float().log_softmax(-1).numpy()
+        return found
+
+    def close(self) -> None:
+        """Stop the drawing thread."""
+        self._batcher.close()
