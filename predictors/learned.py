@@ -1,6 +1,8 @@
 """The learned difficulty predictor: LightGBM from pilot features to expected pass@1."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import lightgbm
 import numpy as np
@@ -12,6 +14,14 @@ from allocator.files import whole_file
 from predictors.features import FEATURE_NAMES
 
 
+class Regressor(Protocol):
+    """What scikit-learn calls one: `fit` returns itself, `predict` an expected pass@1 a row."""
+
+    def fit(self, features: NDArray[Any], pass_at_1: NDArray[np.float64]) -> Any: ...
+
+    def predict(self, features: NDArray[Any]) -> NDArray[np.float64]: ...
+
+
 class DifficultyPredictor:
     """Gradient-boosted regression of pass@1, in scikit-learn's manner.
 
@@ -19,6 +29,7 @@ class DifficultyPredictor:
     where most prompts lie; squared error does not.
 
     Args:
+        names: what the features are called, in their order.
         rounds: boosting rounds.
         leaves: leaves a tree. Few: a calibration set has hundreds of prompts, not thousands.
         seed: seed of the boosting.
@@ -27,7 +38,14 @@ class DifficultyPredictor:
         booster_: the fitted LightGBM model.
     """
 
-    def __init__(self, rounds: int = 150, leaves: int = 8, seed: int = 0) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] = FEATURE_NAMES,
+        rounds: int = 150,
+        leaves: int = 4,
+        seed: int = 0,
+    ) -> None:
+        self.names = names
         self.rounds = rounds
         self.leaves = leaves
         self.seed = seed
@@ -35,7 +53,7 @@ class DifficultyPredictor:
     def fit(
         self, features: NDArray[np.float64], pass_at_1: NDArray[np.float64]
     ) -> "DifficultyPredictor":
-        """Fit on pilot features, shape (rows, features), and pass@1 in [0, 1], shape (rows,)."""
+        """Fit on features, shape (rows, features), and pass@1 in [0, 1], shape (rows,)."""
         parameters = {
             "objective": "cross_entropy",
             "num_leaves": self.leaves,
@@ -50,7 +68,7 @@ class DifficultyPredictor:
             "num_threads": 2,
             "verbose": -1,
         }
-        data = lightgbm.Dataset(features, pass_at_1, feature_name=list(FEATURE_NAMES))
+        data = lightgbm.Dataset(features, pass_at_1, feature_name=list(self.names))
         self.booster_ = lightgbm.train(parameters, data, num_boost_round=self.rounds)
         return self
 
@@ -61,7 +79,7 @@ class DifficultyPredictor:
     def explain(self, features: NDArray[np.float64]) -> dict[str, float]:
         """How much each feature of one prompt, shape (features,), moved its log-odds."""
         parts = np.asarray(self.booster_.predict(features[None], pred_contrib=True))[0, :-1]
-        return dict(zip(FEATURE_NAMES, parts.tolist(), strict=True))
+        return dict(zip(self.names, parts.tolist(), strict=True))
 
     def save(self, path: Path) -> None:
         """Write as LightGBM's text format; the file appears whole or not at all."""
@@ -69,31 +87,32 @@ class DifficultyPredictor:
             self.booster_.save_model(str(scratch))
 
     @classmethod
-    def load(cls, path: Path) -> "DifficultyPredictor":
-        """Read a predictor back.
+    def load(cls, path: Path, names: Sequence[str] = FEATURE_NAMES) -> "DifficultyPredictor":
+        """Read a predictor back, which should have been fitted on the features of these names.
 
         Raises:
-            InputError: missing, damaged, or fitted on other features than this library's.
+            InputError: missing, damaged, or fitted on other features.
         """
         if not path.is_file():
             raise InputError("predictor", str(path), "no such file; make one with ttc calibrate")
-        predictor = cls()
+        predictor = cls(names)
         try:
             predictor.booster_ = lightgbm.Booster(model_file=str(path))
         except lightgbm.basic.LightGBMError as error:
             raise InputError(
                 "predictor", str(path), f"damaged; calibrate again ({error})"
             ) from None
-        if tuple(predictor.booster_.feature_name()) != FEATURE_NAMES:
+        if predictor.booster_.feature_name() != list(names):
             raise InputError("predictor", str(path), "fitted on other features; calibrate again")
         return predictor
 
 
 def out_of_fold_predictions(
-    features: NDArray[np.float64],
+    features: NDArray[Any],
     pass_at_1: NDArray[np.float64],
     prompts: NDArray[np.int64],
     folds: int = 5,
+    make: Callable[[], Regressor] = DifficultyPredictor,
 ) -> NDArray[np.float64]:
     """Predictions for every row by a predictor that never saw the row's prompt.
 
@@ -102,10 +121,11 @@ def out_of_fold_predictions(
         pass_at_1: shape (rows,).
         prompts: which prompt each row belongs to, shape (rows,).
         folds: folds of prompts; fewer where there are fewer prompts.
+        make: makes the predictor that is fitted on each.
     """
     predictions = np.empty(len(pass_at_1))
     splits = GroupKFold(min(folds, len(np.unique(prompts)))).split(features, groups=prompts)
     for train, held_out in splits:
-        fitted = DifficultyPredictor().fit(features[train], pass_at_1[train])
+        fitted = make().fit(features[train], pass_at_1[train])
         predictions[held_out] = fitted.predict(features[held_out])
     return predictions

@@ -7,9 +7,10 @@ between the rounds of a search and an engine's prefix cache always fits.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from allocator.errors import InputError
@@ -109,6 +110,15 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the model. Calling it twice is fine."""
+        ...
+
+
+@runtime_checkable
+class HasHiddenState(Protocol):
+    """What some engines can tell besides: the model's state, which its head reads."""
+
+    async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """The last layer's state at the last token, after the final norm, shape (hidden,)."""
         ...
 
 

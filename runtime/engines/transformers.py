@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from allocator.errors import InputError
@@ -41,6 +43,8 @@ class _Row:
     logprob: float = 0.0
     ended: bool = False
     done: bool = False
+    # The model's state at the prompt's last token, once read; shape (hidden,).
+    state: torch.Tensor = field(init=False, repr=False)
 
 
 class TransformersEngine:
@@ -67,6 +71,8 @@ class TransformersEngine:
         eos = self._model.generation_config.eos_token_id
         self._eos = set(eos) if isinstance(eos, list) else {eos}
         self._stops: dict[str, StepSplitter] = {}
+        self._states: torch.Tensor  # what the head read last, shape (rows, columns, hidden)
+        self._model.get_output_embeddings().register_forward_pre_hook(self._note_states)
         self._batcher: MicroBatcher[_Row, Completion] = MicroBatcher(self._decode, MAX_BATCH)
 
     async def complete(
@@ -91,6 +97,20 @@ class TransformersEngine:
             row.halt = CANCELLED  # the decoding thread drops it at the next token
             raise
 
+    async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """The state at the last token; see `runtime.engine.HasHiddenState`.
+
+        It is noted as a prompt is read for decoding: a request of one token costs no more than
+        that, and nothing beside one that decodes the same prompt in the same batch.
+        """
+        greedy = SamplingSettings(temperature=0.0)
+        row = _Row(list(token_ids), greedy, 1, None, torch.zeros(1), Halt())
+        await self._batcher.submit(row)
+        return np.asarray(row.state.float().cpu().numpy())
+
+    def _note_states(self, _: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        self._states = inputs[0]
+
     @torch.inference_mode()
     def _decode(self, rows: list[_Row]) -> list[Completion]:
         # Samples of one prompt, and beams of one parent, share their prefix: it is read once.
@@ -107,6 +127,7 @@ class TransformersEngine:
         read: set[tuple[int, ...]] = set()
         for row in rows:
             row.cached_tokens = len(row.prompt) if tuple(row.prompt) in read else 0
+            row.state = self._states[place[tuple(row.prompt)], -1]
             read.add(tuple(row.prompt))
         copies = self._tensor([place[tuple(row.prompt)] for row in rows])
         cache.batch_select_indices(copies)

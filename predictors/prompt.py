@@ -1,0 +1,152 @@
+"""Difficulty from a prompt alone, before anything is sampled.
+
+What there is to read: the text's surface, in terms that fit any language and model, and the
+language model's own state at the last token of the prompt, where all that it knows of the prompt
+before it answers has to pass. A linear probe reads the state.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from sklearn.linear_model import RidgeCV
+from sklearn.preprocessing import StandardScaler
+
+from allocator.errors import InputError
+from allocator.files import whole_file
+from predictors.learned import out_of_fold_predictions
+
+PROMPT_FEATURE_NAMES = (
+    "prompt_tokens",
+    "prompt_characters",
+    "prompt_words",
+    "prompt_lines",
+    "longest_word",
+    "numbers",
+    "longest_number",
+    "digit_share",
+    "letter_share",
+    "symbol_share",
+    "character_entropy",
+    "distinct_token_share",
+)
+# The features that a learned predictor takes when a probe's prediction is among them.
+PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
+
+PENALTIES = np.logspace(-1, 5, 13)  # of the ridge, chosen by leave-one-out error
+
+
+def prompt_features(text: str, token_ids: Sequence[int]) -> NDArray[np.float64]:
+    """The surface features of one prompt, shape (len(PROMPT_FEATURE_NAMES),).
+
+    Args:
+        text: the prompt as it was asked.
+        token_ids: the prompt as the model reads it, its chat template included.
+
+    Raises:
+        InputError: an empty prompt.
+    """
+    if not text or not token_ids:
+        raise InputError("prompt", text, "the prompt is empty; give it some text")
+    numbers = re.findall(r"\d+", text)
+    shares = np.array(list(Counter(text).values())) / len(text)
+    digits, letters = sum(map(str.isdigit, text)), sum(map(str.isalpha, text))
+    blanks = sum(map(str.isspace, text))
+    values = (
+        len(token_ids),
+        len(text),
+        len(text.split()),
+        len(text.splitlines()),
+        max(map(len, text.split()), default=0),
+        len(numbers),
+        max(map(len, numbers), default=0),
+        digits / len(text),
+        letters / len(text),
+        (len(text) - digits - letters - blanks) / len(text),
+        -float(np.sum(shares * np.log(shares))),
+        len(set(token_ids)) / len(token_ids),
+    )
+    return np.array(values, dtype=float)
+
+
+class HiddenProbe:
+    """Ridge regression of pass@1 on hidden states, in scikit-learn's manner.
+
+    Columns are standardised and the penalty is chosen by leave-one-out error, so surface features
+    may stand beside the state: the probe of both together is the best predictor without pilots.
+    It regresses pass@1 itself and not its log-odds, which ranks prompts as well and errs more.
+
+    Attributes:
+        coef_: weight of each column as it comes, not standardised, shape (columns,).
+        intercept_: the prediction at a state of zeros.
+    """
+
+    def fit(self, states: NDArray[np.floating], pass_at_1: NDArray[np.float64]) -> "HiddenProbe":
+        """Fit on states, shape (prompts, columns), and pass@1 in [0, 1], shape (prompts,)."""
+        scaler = StandardScaler()
+        ridge = RidgeCV(PENALTIES).fit(scaler.fit_transform(states.astype(float)), pass_at_1)
+        self.coef_: NDArray[np.float64] = ridge.coef_ / scaler.scale_
+        self.intercept_ = float(ridge.intercept_ - self.coef_ @ scaler.mean_)
+        return self
+
+    def predict(self, states: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Expected pass@1, shape (prompts,).
+
+        Raises:
+            InputError: states of another width than it was fitted on: another model's.
+        """
+        if states.shape[-1] != len(self.coef_):
+            raise InputError(
+                "states", states.shape, f"the probe reads {len(self.coef_)} columns; fit it again"
+            )
+        return np.clip(states.astype(float) @ self.coef_ + self.intercept_, 0.0, 1.0)
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors; the file appears whole or not at all."""
+        with whole_file(path) as scratch:
+            save_file({"coef": self.coef_, "intercept": np.array([self.intercept_])}, scratch)
+
+    @classmethod
+    def load(cls, path: Path) -> "HiddenProbe":
+        """Read a probe back.
+
+        Raises:
+            InputError: missing or damaged.
+        """
+        if not path.is_file():
+            raise InputError("probe", str(path), "no such file; make one with ttc calibrate")
+        probe = cls()
+        try:
+            tensors = load_file(path)
+            probe.coef_, (intercept,) = tensors["coef"], tensors["intercept"]
+            probe.intercept_ = float(intercept)
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise InputError("probe", str(path), f"damaged; calibrate again ({error})") from None
+        return probe
+
+
+def with_probe(
+    features: NDArray[np.float64], states: NDArray[np.floating], pass_at_1: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], HiddenProbe]:
+    """Features to fit a predictor on, a probe's out-of-fold predictions among them, and the probe.
+
+    A probe's predictions of the prompts that it was fitted on are better than those of new ones:
+    here each prompt's comes from a probe that never saw it.
+
+    Args:
+        features: shape (prompts, features).
+        states: hidden states, shape (prompts, columns).
+        pass_at_1: shape (prompts,).
+
+    Returns:
+        Features, shape (prompts, features + 1), and a probe of all prompts, whose prediction is
+        the last feature of new ones.
+    """
+    prompts = np.arange(len(pass_at_1))
+    probed = out_of_fold_predictions(states, pass_at_1, prompts, make=HiddenProbe)
+    return np.column_stack([features, probed]), HiddenProbe().fit(states, pass_at_1)
