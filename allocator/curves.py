@@ -1,6 +1,5 @@
 """What every plan does in every bin: accuracy against cost, from which budgets are shared out."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,15 +26,12 @@ class Option(_Schema):
         generations: what it costs, pilots included.
         accuracy: share of the bin's calibration prompts answered right.
         tokens: average sampled tokens, pilots included.
-        seconds: how long it takes from the end of the pilots to the answer, one prompt at a time
-            (the 90th percentile); None where it was not timed.
     """
 
     plan: Plan
     generations: int
     accuracy: Share
     tokens: float
-    seconds: float | None = None
 
 
 class BinCurves(_Schema):
@@ -46,13 +42,11 @@ class BinCurves(_Schema):
             the prompt alone tells.
         edges: inner bin edges in pass@1, descending; one fewer than the bins.
         bins: the same plans in every bin, cheapest first; easiest bin first.
-        pilot_seconds: how long the pilots take, as `Option.seconds`.
     """
 
     pilots: int = Field(ge=0)
     edges: tuple[Share, ...]
     bins: tuple[tuple[Option, ...], ...] = Field(min_length=1)
-    pilot_seconds: float | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "BinCurves":
@@ -114,19 +108,3 @@ class AccuracyCurves(_Schema):
             raise InputError("curves", str(path), "no such file; calibrate again") from None
         except (ValidationError, UnicodeDecodeError) as error:
             raise InputError("curves", str(path), f"damaged; calibrate again ({error})") from None
-
-
-def best_within(
-    options: Sequence[Option], generations: float, seconds: float | None = None
-) -> Option | None:
-    """The most accurate option within a budget and a time, of equals the cheapest; None if none is.
-
-    Options that were not timed fit no deadline.
-    """
-    within = [
-        option
-        for option in options
-        if option.generations <= generations
-        and (seconds is None or (option.seconds is not None and option.seconds <= seconds))
-    ]
-    return max(within, key=lambda o: (o.accuracy, -o.generations), default=None)

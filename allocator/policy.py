@@ -35,7 +35,7 @@ class Policy:
         Args:
             budget: generations each prompt may cost.
             pass_at_1: difficulty as expected pass@1, shape (prompts,). Ignored, but for its
-                length, where the row takes no pilots.
+                length, where the row has one bin.
 
         Returns:
             Bins, shape (prompts,), and as many plans.
@@ -45,7 +45,7 @@ class Policy:
         """
         row = self.row(budget)
         values = np.asarray(pass_at_1, dtype=float)
-        if row.pilots and not np.all((values >= 0) & (values <= 1)):
+        if row.edges and not np.all((values >= 0) & (values <= 1)):
             raise InputError("pass_at_1", values.tolist(), "pass@1 lies between 0 and 1")
         bins = bin_of(row.edges, values)
         return bins, [row.cells[b].plan for b in bins]

@@ -66,11 +66,12 @@ class Cell(_Schema):
 
 
 class BudgetRow(_Schema):
-    """All bins at one budget. A row without pilots has one bin, which every prompt is in.
+    """All bins at one budget. A row of one bin takes no pilots: every prompt is in it.
 
     Attributes:
         budget: generations a prompt may cost at most.
-        pilots: pilot samples taken before the bin is known.
+        pilots: pilot samples taken before the bin is known; with 0 and several bins the prompt
+            alone tells it.
         edges: inner bin edges in pass@1, descending; one fewer than the cells.
         cells: one a bin, easiest first.
     """

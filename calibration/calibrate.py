@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 
 from allocator.errors import InputError
+from allocator.latency import Latency
 from allocator.plan import CONSIDERED, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
 from calibration.collect import PromptRecord
@@ -24,7 +25,17 @@ from calibration.scoring import fit_scoring
 from calibration.store import write_records
 from calibration.summarise import summarise
 from calibration.summary import Summary
-from runtime.artifact import ORACLE_TABLE, PREDICTOR, SETTINGS, TABLE, Settings
+from runtime.artifact import (
+    CURVES,
+    LATENCY,
+    ORACLE_TABLE,
+    PRICES,
+    PROSPECTS,
+    REFERENCE,
+    SETTINGS,
+    TABLE,
+    Settings,
+)
 from runtime.engines.loading import EngineName
 
 ScoringChoice = Literal["fitted", "verifier"]
@@ -39,7 +50,7 @@ async def calibrate(
     out: Path,
     *,
     budgets: Sequence[int],
-    pilots: int,
+    pilots: Sequence[int],
     n_bins: int,
     seed: int,
     engine: EngineName = "auto",
@@ -56,7 +67,7 @@ async def calibrate(
         settings: models, answers and sampling; relative model folders count from here.
         out: the artifact folder, which must not exist yet.
         budgets: budgets of the table, in generations.
-        pilots: pilot samples a prompt.
+        pilots: numbers of pilot samples to choose among; 0 reads the prompt alone.
         n_bins: difficulty bins.
         seed: seed of all sampling.
         engine: which engine samples.
@@ -118,9 +129,13 @@ async def calibrate(
             await collector.collect(todo, work, keep)
         finally:
             store.flush()
+        texts = [prompt for prompt, _ in prompts]
+        states = await collector.states(texts) if 0 in pilots else None
+        plans = [plan for paid in {0, *pilots} for plan in plan_grid(window, paid, strategies)]
+        seconds = await collector.seconds(texts, plans)
     records = in_order(store.records(), prompts)
     _check_answers(records, settings)
-    replay = Replay(records, window)
+    replay = Replay(records, window, states=states)
     grid = partial(plan_grid, strategies=strategies)
     calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
     runs = [run for r in records for run in (r.independent, *r.searches.values())]
@@ -134,6 +149,7 @@ async def calibrate(
         sampled_tokens=sum(run.sampled_tokens for run in runs),
     )
     with new_artifact(out, calibration, summary) as folder:
+        Latency.of(seconds).save(folder / LATENCY)
         relative = settings.relative_to(out)
         (folder / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
         write_records(records, folder / SAMPLES)
@@ -142,7 +158,7 @@ async def calibrate(
 
 
 def calibrate_from_logs(
-    log: Log, out: Path, *, budgets: Sequence[int], pilots: int, n_bins: int
+    log: Log, out: Path, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int
 ) -> Calibration:
     """Fit tables and predictor on samples that exist already, and write the artifact folder whole.
 
@@ -154,7 +170,8 @@ def calibrate_from_logs(
         out: the artifact folder, which must not exist yet.
         budgets: budgets of the table, in generations; those beyond half of the samples are left
             out.
-        pilots: pilot samples a question.
+        pilots: numbers of pilot samples to choose among; at least 1, for a log's prompts are not
+            read.
         n_bins: difficulty bins.
 
     Raises:
@@ -162,6 +179,7 @@ def calibrate_from_logs(
     """
     replay = LoggedReplay(log)
     within = [budget for budget in budgets if budget <= replay.window]
+    pilots = [paid for paid in pilots if paid]
     _check_choices(out, within, pilots, n_bins, replay.prompts)
     warnings = []
     if len(within) < len(budgets):
@@ -212,7 +230,12 @@ def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Itera
             folder.mkdir()
             calibration.table.save(folder / TABLE)
             calibration.oracle_table.save(folder / ORACLE_TABLE)
-            calibration.predictor.save(folder / PREDICTOR)
+            for paid, known in calibration.difficulty.items():
+                known.model.save(folder, paid)
+            calibration.curves.save(folder / CURVES)
+            calibration.prospects.prospects.save(folder / PROSPECTS)
+            calibration.prospects.prices.save(folder / PRICES)
+            calibration.reference.save(folder / REFERENCE)
             summary.save(folder)
             yield folder
             os.replace(folder, out)
@@ -226,15 +249,17 @@ def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Itera
 
 
 def _check_choices(
-    out: Path, budgets: Sequence[int], pilots: int, n_bins: int, prompts: int
+    out: Path, budgets: Sequence[int], pilots: Sequence[int], n_bins: int, prompts: int
 ) -> None:
     if out.exists():
         raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
     if not budgets or min(budgets) < 1:
         raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
-    if not 1 <= pilots < max(budgets):
+    if not any(pilots) or not 0 <= min(pilots) <= max(pilots) < max(budgets):
         raise InputError(
-            "pilots", pilots, f"choose from 1 to {max(budgets) - 1}, below the top budget"
+            "pilots",
+            list(pilots),
+            f"choose from 1 to {max(budgets) - 1}, below the top budget, and 0 beside others",
         )
     if n_bins < 1:
         raise InputError("bins", n_bins, "give at least 1")

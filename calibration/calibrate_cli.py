@@ -28,6 +28,8 @@ from runtime.engine import SamplingSettings
 from runtime.verifier import Aggregation
 from runtime.verifiers.families import FamilyName
 
+PILOTS = "0,1,2,4,8"
+
 
 @reports_errors
 @settings_options(data=DataSettings, sampling=SamplingSettings)
@@ -45,7 +47,10 @@ def calibrate(
     verifier: Annotated[str | None, typer.Option(help="PRM: folder or hub name")] = None,
     answers: AnswersOption = "math",
     budgets: Annotated[str, typer.Option(help="generations, comma-separated")] = "1,2,4,8,16,32,64",
-    pilots: Annotated[int, typer.Option(help="pilot samples a prompt")] = 4,
+    pilots: Annotated[
+        str,
+        typer.Option(help="numbers of pilot samples to choose among; 0 reads the prompt alone"),
+    ] = PILOTS,
     bins: Annotated[int, typer.Option(help="difficulty bins")] = 5,
     strategies: Annotated[
         str, typer.Option(help="strategies to choose among, comma-separated")
@@ -85,7 +90,11 @@ def calibrate(
         log = read_log(from_logs, pairs("columns", data.columns), pairs("where", where))
         with console.status("Fitting tables"):
             made = calibrate_from_logs(
-                log, out, budgets=_numbers("budgets", budgets), pilots=pilots, n_bins=bins
+                log,
+                out,
+                budgets=_numbers("budgets", budgets),
+                pilots=_pilots(pilots, budgets),
+                n_bins=bins,
             )
         _show(made, out)
         return
@@ -114,7 +123,7 @@ def calibrate(
                 settings,
                 out,
                 budgets=_numbers("budgets", budgets),
-                pilots=pilots,
+                pilots=_pilots(pilots, budgets),
                 n_bins=bins,
                 seed=seed,
                 engine=engine,
@@ -132,13 +141,25 @@ def calibrate(
 def _show(calibration: Calibration, out: Path) -> None:
     console.print(render_table(calibration.table))
     console.print(
-        f"Rank correlation of predicted with measured pass@1, on prompts that the predictor "
-        f"had not seen: {calibration.rank_correlation:.2f}"
+        "Rank correlation of predicted with measured pass@1, on prompts that the predictor "
+        "had not seen, by number of pilots: "
+        + ", ".join(
+            f"{paid}: {known.rank_correlation:.2f}"
+            for paid, known in calibration.difficulty.items()
+        )
     )
     for warning in calibration.warnings:
         console.print(f"Note: {warning}")
     page, *_ = write_report(out, out / REPORT)
     console.print(f"Wrote {out}, and what was found as {page}.", soft_wrap=True, markup=False)
+
+
+def _pilots(text: str, budgets: str) -> list[int]:
+    """The numbers of pilots that leave something of the top budget; if asked for, all of them."""
+    numbers = _numbers("pilots", text)
+    if text != PILOTS:
+        return numbers
+    return [paid for paid in numbers if paid < max(_numbers("budgets", budgets))]
 
 
 def _numbers(field: str, text: str) -> list[int]:

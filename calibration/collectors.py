@@ -6,10 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from allocator.plan import Plan
-from calibration.collect import PromptRecord, collect
+from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
+from calibration.timing import time_plans
 from runtime.artifact import Settings, open_decoder
+from runtime.concurrency import bounded
+from runtime.engine import encode_prompt
 from runtime.engines.loading import EngineName
+from runtime.hidden import open_hidden_states
 from runtime.prompt_run import Decoder
 from runtime.scoring import Scoring
 
@@ -49,12 +56,22 @@ class Collector(Protocol):
         """
         ...
 
+    async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
+        """How long plans take, one prompt at a time; nothing where that cannot be told."""
+        ...
+
+    async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
+        """The language model's state after each prompt, shape (prompts, hidden); None if there
+        is no telling.
+        """
+        ...
+
 
 class LocalCollector:
     """Samples in this process."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
+    def __init__(self, decoder: Decoder, model: Path) -> None:
+        self._decoder, self._model = decoder, model
         self.engine = type(decoder.engine).__name__
 
     async def collect(
@@ -66,6 +83,22 @@ class LocalCollector:
         """See `Collector`."""
         decoder = replace(self._decoder, scoring=work.scoring)
         await collect(decoder, prompts, work.samples, lambda *_: work.searches, work.seed, done)
+
+    async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
+        """See `Collector`."""
+        return await time_plans(self._decoder, prompts, plans, seed=0)
+
+    async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
+        """See `Collector`."""
+        engine = self._decoder.engine
+        with open_hidden_states(engine, self._model) as reader:
+            return np.array(
+                await bounded(
+                    lambda prompt: reader.hidden_state(encode_prompt(engine, prompt)),
+                    prompts,
+                    PROMPTS_IN_FLIGHT,
+                )
+            )
 
 
 @asynccontextmanager
@@ -86,7 +119,7 @@ async def open_collector(
     """
     if ray is None:
         async with open_decoder(settings, Path(), engine) as decoder:
-            yield LocalCollector(decoder)
+            yield LocalCollector(decoder, settings.folder(Path(), "model"))
     else:
         from calibration.distributed import RayCollector
 

@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from allocator.errors import InputError, ModelError
+from allocator.plan import Plan
 from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord
 from calibration.collectors import LocalCollector, Work
 from calibration.store import SCHEMA, records_of, rows_of
@@ -34,7 +37,8 @@ class Worker:
         self._loop = asyncio.new_event_loop()
         self._stack = AsyncExitStack()
         opening = self._stack.enter_async_context(open_decoder(settings, Path(), engine))
-        self._collector = LocalCollector(self._loop.run_until_complete(opening))
+        decoder = self._loop.run_until_complete(opening)
+        self._collector = LocalCollector(decoder, settings.folder(Path(), "model"))
 
     def engine(self) -> str:
         """Name of the engine's class."""
@@ -48,6 +52,10 @@ class Worker:
         file = BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file)
         return file.getvalue()
+
+    def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
+        """The language model's states after prompts."""
+        return self._loop.run_until_complete(self._collector.states(prompts))
 
     def close(self) -> None:
         """Release the models."""
@@ -128,6 +136,15 @@ class RayCollector:
             table = pq.read_table(BytesIO(self._result(ready)), schema=SCHEMA)
             for record in records_of(table.to_pylist()):
                 done(record)
+
+    async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
+        """Nothing: workers differ."""
+        return {}
+
+    async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
+        """See `calibration.collectors.Collector`; a worker reads them."""
+        reading = self.workers[0].states.remote(prompts)
+        return cast("NDArray[np.float32] | None", await asyncio.to_thread(self._result, reading))
 
     def _result(self, reference: Any) -> Any:
         try:

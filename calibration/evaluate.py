@@ -19,6 +19,7 @@ from calibration.climb import Climbs, Draw, climb, draws_of
 from calibration.collect import PromptRecord, Run
 from predictors.features import pilot_features
 from predictors.oracle import oracle_pass_at_1
+from predictors.prompt import prompt_features
 from predictors.sample import Sample
 from runtime.selection import select
 
@@ -39,10 +40,13 @@ class Outcomes(Protocol):
     Attributes:
         prompts: how many prompts.
         replicates: how often each is replayed.
+        states: the language model's state after each prompt, shape (prompts, hidden); None where
+            it was not asked for.
     """
 
     prompts: int
     replicates: int
+    states: NDArray[np.float32] | None
 
     @property
     def pass_at_1(self) -> NDArray[np.float64]:
@@ -50,7 +54,7 @@ class Outcomes(Protocol):
         ...
 
     def features(self, pilots: int) -> NDArray[np.float64]:
-        """Pilot features, shape (prompts, replicates, features)."""
+        """Pilot features, shape (prompts, replicates, features); without pilots the prompt's."""
         ...
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
@@ -71,13 +75,18 @@ class Replay:
             rest are for measuring difficulty: a prompt's bin must not depend on the very
             solutions that a plan is judged by.
         replicates: rotations of the window.
+        states: the language model's state after each prompt, if it was asked for.
 
     Raises:
         InputError: no records, or one with fewer solutions than the window.
     """
 
     def __init__(
-        self, records: Sequence[PromptRecord], window: int, replicates: int = REPLICATES
+        self,
+        records: Sequence[PromptRecord],
+        window: int,
+        replicates: int = REPLICATES,
+        states: NDArray[np.float32] | None = None,
     ) -> None:
         if not records:
             raise InputError("records", [], "collect at least one prompt")
@@ -88,6 +97,7 @@ class Replay:
         self.prompts = len(records)
         self.window = window
         self.replicates = replicates
+        self.states = states
         self._known: dict[tuple[Plan, int], Outcome] = {}
 
     @property
@@ -107,7 +117,10 @@ class Replay:
         return [record.independent.samples[(i + shift) % self.window] for i in range(count)]
 
     def features(self, pilots: int) -> NDArray[np.float64]:
-        """Pilot features, shape (prompts, replicates, features)."""
+        """Pilot features, shape (prompts, replicates, features); without pilots the prompt's."""
+        if pilots == 0:
+            each = [prompt_features(record.prompt, record.prompt_tokens) for record in self.records]
+            return np.repeat(np.array(each)[:, None], self.replicates, axis=1)
         return np.array(
             [
                 [
@@ -124,6 +137,8 @@ class Replay:
         Raises:
             InputError: a search that was not collected.
         """
+        if plan.strategy == "best_of_n":  # its first solutions are the pilots
+            plan, pilots = plan.model_copy(update={"n": max(plan.n, pilots)}), 0
         key = (plan, pilots)
         if key not in self._known:
             everywhere = [[plan] * self.replicates] * len(self.records)

@@ -1,25 +1,26 @@
 """From outcomes to lookup tables and the difficulty predictor (section 3.2)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
-from allocator.bins import DifficultyBins, bin_of
+from allocator.bins import bin_of
+from allocator.curves import AccuracyCurves
 from allocator.plan import Plan, Strategy, plan_grid
+from allocator.reference import Reference
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from calibration.crossval import fold_of, mean_interval, most_accurate
+from calibration.difficulty import LEAST_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.evaluate import Outcomes
+from calibration.prospects import FittedProspects, fit_prospects
 from calibration.rules import Rule, by_bin, smoothed
-from predictors.learned import DifficultyPredictor, out_of_fold_predictions
+from calibration.spending import accuracy_curves, ladders_of, reference_of
 
 # Divisions into two folds, over which held-out figures are averaged.
 FOLD_SEEDS = range(5)
-# A bin of fewer prompts says nothing about plans: it joins its smaller neighbour.
-LEAST_IN_BIN = 8
 
 
 @dataclass(frozen=True)
@@ -39,35 +40,37 @@ class Calibration:
     Attributes:
         table: over predicted difficulty.
         oracle_table: over oracle difficulty, which costs no pilots.
-        predictor: fitted on every prompt.
-        predicted: pass@1 of every prompt and replicate as predicted by predictors that never saw
-            the prompt, shape (entries,).
-        rank_correlation: Spearman's, of measured pass@1 with these predictions.
+        difficulty: what each number of pilots tells, ascending.
+        pilots: the number that the table's top budgets take; where they take none, the least
+            that there is.
         rows: the predicted table's rows, with what they do held out.
         oracle_rows: the same of the oracle table.
-        pilots: pilot samples that predictions were made from.
+        curves: what every plan does in every bin.
+        prospects: what more solutions gain, and what prices lead to.
+        reference: what the calibration prompts' pilots looked like.
         warnings: what whoever uses the tables should know.
     """
 
     table: LookupTable
     oracle_table: LookupTable
-    predictor: DifficultyPredictor
-    predicted: NDArray[np.float64]
-    rank_correlation: float
+    difficulty: dict[int, FittedDifficulty]
+    pilots: int
     rows: tuple[FittedRow, ...]
     oracle_rows: tuple[FittedRow, ...]
-    pilots: int
+    curves: AccuracyCurves
+    prospects: FittedProspects
+    reference: Reference
     warnings: tuple[str, ...]
 
 
 def searches_needed(
-    budgets: Sequence[int], pilots: int, strategies: Sequence[Strategy]
+    budgets: Sequence[int], pilots: Sequence[int], strategies: Sequence[Strategy]
 ) -> list[Plan]:
     """Every search that fitting these budgets will ask for, each once."""
     return searches_among(
         plan
         for budget in budgets
-        for paid in (0, pilots)
+        for paid in {0, *pilots}
         if paid < budget
         for plan in plan_grid(budget, paid, strategies)
     )
@@ -83,32 +86,31 @@ def fit(
     outcomes: Outcomes,
     grid: Callable[[int, int], Sequence[Plan]],
     budgets: Sequence[int],
-    pilots: int,
+    pilots: Sequence[int],
     n_bins: int,
     fingerprint: Fingerprint,
 ) -> Calibration:
-    """Fit predictor, bins and tables.
+    """Fit predictors, bins, tables, curves and prospects.
 
     In each bin a plan is preferred over a cheaper one only if it is clearly better: a bin has many
     plans and few prompts, and the most accurate of many is so by luck. At each budget a table over
-    predicted difficulty either takes pilots and has a plan a bin, or takes none and has one plan
-    for all; and plans are chosen in each bin by itself, or smoothed over bins: whichever did better
+    predicted difficulty either has one plan for all, or takes some number of pilots and has a plan
+    a bin; and plans are chosen in each bin by itself, or smoothed over bins: whichever did better
     on prompts that its plans were not chosen on.
 
     Args:
         outcomes: how plans did on the calibration prompts.
         grid: the plans considered at a budget of which so many pilots are paid.
         budgets: budgets of the table, in generations.
-        pilots: pilot samples a prompt.
+        pilots: numbers of pilots to choose among; 0 is difficulty from the prompt alone.
         n_bins: difficulty bins.
         fingerprint: what was measured.
     """
     count, replicates = outcomes.prompts, outcomes.replicates
     prompts = np.repeat(np.arange(count), replicates)
-    features = outcomes.features(pilots).reshape(count * replicates, -1)
     oracle = np.repeat(outcomes.pass_at_1, replicates)
-    predicted = out_of_fold_predictions(features, oracle, prompts)
-    edges, oracle_edges = (_edges(values, n_bins, replicates) for values in (predicted, oracle))
+    difficulty = {paid: fit_difficulty(outcomes, paid, n_bins) for paid in sorted(set(pilots))}
+    oracle_edges = edges_of(oracle, n_bins, replicates)
 
     def row(
         budget: int, paid: int, edges: tuple[float, ...], difficulty: NDArray[np.float64]
@@ -124,21 +126,33 @@ def fit(
 
     rows, oracle_rows = [], []
     for budget in sorted(set(budgets)):
-        found = [row(budget, 0, (), predicted)]  # one bin
-        if budget > pilots:
-            found.append(row(budget, pilots, edges, predicted))
+        found = [row(budget, 0, (), oracle)]  # one bin
+        found += [
+            row(budget, paid, known.edges, known.predicted)
+            for paid, known in difficulty.items()
+            if paid < budget and known.edges
+        ]
         rows.append(_best(found))
         oracle_rows.append(row(budget, 0, oracle_edges, oracle))
+    taken = [fitted.row.pilots for fitted in rows if fitted.row.pilots]
+    most = taken[-1] if taken else min(paid for paid in difficulty if paid)
+    merged = {f"predicted, {paid} pilots": known.edges for paid, known in difficulty.items()}
     return Calibration(
         table=_table("predicted", rows, fingerprint),
         oracle_table=_table("oracle", oracle_rows, fingerprint),
-        predictor=DifficultyPredictor().fit(features, oracle),
-        predicted=predicted,
-        rank_correlation=float(spearmanr(predicted, oracle).statistic),
+        difficulty=difficulty,
+        pilots=most,
         rows=tuple(rows),
         oracle_rows=tuple(oracle_rows),
-        pilots=pilots,
-        warnings=_merged(n_bins, predicted=len(edges) + 1, oracle=len(oracle_edges) + 1),
+        curves=accuracy_curves(outcomes, grid, max(budgets), difficulty),
+        prospects=fit_prospects(
+            [
+                (ladder, outcomes.climbs(ladder))
+                for ladder in ladders_of(outcomes, grid(max(budgets), 0), max(budgets))
+            ]
+        ),
+        reference=reference_of(outcomes, difficulty[most]),
+        warnings=_merged(n_bins, merged | {"oracle": oracle_edges}),
     )
 
 
@@ -158,27 +172,12 @@ def _table(
     )
 
 
-def _edges(difficulty: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:
-    """Inner edges of quantile bins, each of `LEAST_IN_BIN` prompts or more if there are as many."""
-    edges = [float(edge) for edge in DifficultyBins(n_bins).fit(difficulty).edges_]
-    while edges:
-        held = np.bincount(bin_of(edges, difficulty), minlength=len(edges) + 1)
-        smallest = int(np.argmin(held))
-        if held[smallest] >= LEAST_IN_BIN * replicates:
-            break
-        # Edge i lies between bins i and i + 1.
-        sides = [i for i in (smallest - 1, smallest) if 0 <= i < len(edges)]
-        neighbours = [held[i] if i < smallest else held[i + 1] for i in sides]
-        del edges[sides[int(np.argmin(neighbours))]]
-    return tuple(edges)
-
-
-def _merged(n_bins: int, **made: int) -> tuple[str, ...]:
+def _merged(n_bins: int, made: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
     return tuple(
-        f"{bins} bins of {name} difficulty instead of {n_bins}: others would have held fewer than "
-        f"{LEAST_IN_BIN} prompts, or prompts of equal difficulty; add prompts for more"
-        for name, bins in made.items()
-        if bins < n_bins
+        f"{len(edges) + 1} bins of {name} difficulty instead of {n_bins}: others would have held "
+        f"fewer than {LEAST_IN_BIN} prompts, or prompts of equal difficulty; add prompts for more"
+        for name, edges in made.items()
+        if len(edges) + 1 < n_bins
     )
 
 

@@ -4,11 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
+from allocator.ladder import Ladder
 from allocator.plan import Plan, Selection
+from calibration.climb import Climbs, Draw, climb
 from calibration.estimators import best_of_n_accuracy, majority_accuracy
 from calibration.evaluate import REPLICATES, Outcome
 from calibration.logs import CORRECT, UNANSWERED, Log
 from predictors.features import FEATURE_NAMES, rounded
+
+# Draws that climbs are replayed on at most, over all replicates: some seconds.
+MOST_CLIMBED = 2_000_000
 
 
 class LoggedReplay:
@@ -33,6 +38,7 @@ class LoggedReplay:
         self.prompts = len(log.answer)
         self.window = log.answer.shape[1] // 2
         self.replicates = replicates
+        self.states = None  # there is no model
         self.selections: tuple[Selection, ...] = (
             ("majority",) if log.score is None else ("weighted", "majority", "best")
         )
@@ -69,6 +75,32 @@ class LoggedReplay:
                 correct = np.stack([self._rotated(plan, n, r) for r in rotations], axis=1)
             self._known[key] = Outcome(correct, self._tokens(n, exact=pilots == 0))
         return self._known[key]
+
+    def climbs(self, ladder: Ladder) -> Climbs:
+        """See `calibration.evaluate.Replay.climbs`; of large logs, fewer replicates.
+
+        Without scores every vote weighs the same.
+        """
+        count = min(self.replicates, max(1, MOST_CLIMBED // (self.prompts * self.window)))
+        climbs = Climbs.empty(self.prompts, count, len(ladder.rungs))
+        top = ladder.rungs[-1].samples
+        tokens = self.log.tokens
+        for replicate in range(count):
+            place = self._place(replicate, top)
+            answers = self.log.answer[:, place].tolist()
+            scores = [[1.0] * top] * self.prompts
+            if self.log.score is not None:
+                scores = self._weights(place).tolist()
+            lengths = [[0] * top] * self.prompts
+            if tokens is not None:
+                lengths = tokens[:, place].astype(int).tolist()
+            for row, drawn in enumerate(zip(answers, scores, lengths, strict=True)):
+                draws: list[Draw] = [
+                    (None if answer == UNANSWERED else str(answer), score, length)
+                    for answer, score, length in zip(*drawn, strict=True)
+                ]
+                climb(climbs, (row, replicate), ladder, 0, str(CORRECT), draws, [], 0)
+        return climbs
 
     def _has_closed_form(self, selection: Selection) -> bool:
         # Where there are scores they decide between answers of equally many votes.

@@ -22,12 +22,10 @@ class FittedProspects:
     """What a ladder promises.
 
     Attributes:
-        ladder: the ladder.
         prospects: fitted on every prompt.
-        prices: what each price led to on prompts that the prospects had not seen.
+        prices: the ladder, and what each price led to on prompts that the prospects had not seen.
     """
 
-    ladder: Ladder
     prospects: Prospects
     prices: PriceList
 
@@ -49,7 +47,7 @@ def fit_prospects(climbed: Sequence[tuple[Ladder, Climbs]]) -> FittedProspects:
     _, ladder, climbs, prices = max(found, key=lambda entry: entry[0])
     flat = climbs.states.reshape(-1, *climbs.states.shape[2:])
     prospects = Prospects().fit(ladder.costs, flat, climbs.correct.reshape(len(flat), -1))
-    return FittedProspects(ladder, prospects, prices)
+    return FittedProspects(prospects, prices)
 
 
 def held_out_gains(ladder: Ladder, climbs: Climbs) -> NDArray[np.float64]:
@@ -105,7 +103,7 @@ def price_list(ladder: Ladder, climbs: Climbs, gains: NDArray[np.float64]) -> Pr
                 accuracy=float(right.mean()),
             )
         )
-    return PriceList(points=tuple(points))
+    return PriceList(ladder=ladder, points=tuple(points))
 
 
 def _worth(prices: PriceList) -> float:

@@ -41,18 +41,7 @@ def smoothed(
     """Accuracies smoothed over neighbouring bins, and monotone: no plan does better where prompts
     are harder. Differences are tested on the neighbours' prompts too.
     """
-    held = np.bincount(bins, minlength=count).astype(float)
-    sums = np.array([np.bincount(bins, line, minlength=count) for line in correct])
-    kernel = np.array([1.0, 2.0, 1.0])
-    weights = np.convolve(held, kernel)[1:-1]
-    spread = np.array([np.convolve(line, kernel)[1:-1] for line in sums])
-    means = spread / np.maximum(weights, 1e-9)
-    monotone = np.array(
-        [
-            isotonic_regression(line, weights=np.maximum(held, 1e-9), increasing=False).x
-            for line in means
-        ]
-    )
+    monotone = smoothed_accuracies(correct, bins, count)
     chosen = []
     for b in range(count):
         near = np.abs(bins - b) <= 1
@@ -62,3 +51,30 @@ def smoothed(
             else 0
         )
     return chosen
+
+
+def smoothed_accuracies(
+    correct: NDArray[np.float64], bins: NDArray[np.int64], count: int
+) -> NDArray[np.float64]:
+    """Accuracy of each plan in each bin, from its neighbours' prompts too, falling with difficulty.
+
+    Args:
+        correct: shape (plans, entries).
+        bins: the bin of each entry, shape (entries,).
+        count: number of bins.
+
+    Returns:
+        Shape (plans, bins).
+    """
+    held = np.bincount(bins, minlength=count).astype(float)
+    sums = np.array([np.bincount(bins, line, minlength=count) for line in correct])
+    kernel = np.array([1.0, 2.0, 1.0])
+    weights = np.convolve(held, kernel)[1:-1]
+    spread = np.array([np.convolve(line, kernel)[1:-1] for line in sums])
+    means = spread / np.maximum(weights, 1e-9)
+    return np.array(
+        [
+            isotonic_regression(line, weights=np.maximum(held, 1e-9), increasing=False).x
+            for line in means
+        ]
+    )

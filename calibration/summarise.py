@@ -140,7 +140,8 @@ def _group(
 def _predictor(
     outcomes: Outcomes, calibration: Calibration, oracle_bins: NDArray[np.int64]
 ) -> PredictorSummary:
-    predicted = calibration.predicted.reshape(outcomes.prompts, outcomes.replicates)
+    known = calibration.difficulty[calibration.pilots]
+    predicted = known.predicted.reshape(outcomes.prompts, outcomes.replicates)
     measured = np.repeat(outcomes.pass_at_1, outcomes.replicates)
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
     parts = np.array_split(np.argsort(predicted.ravel(), kind="stable"), RELIABILITY_POINTS)
@@ -167,7 +168,7 @@ def _predictor(
     ]
     return PredictorSummary(
         pilots=calibration.pilots,
-        rank_correlation=calibration.rank_correlation,
+        rank_correlation=known.rank_correlation,
         reliability=tuple(reliability),
         confusion=tuple(tuple(map(float, row)) for row in confusion),
     )

@@ -7,7 +7,6 @@ before it answers has to pass. A linear probe reads the state.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,6 @@ PROMPT_FEATURE_NAMES = (
     "letter_share",
     "symbol_share",
     "character_entropy",
-    "distinct_token_share",
 )
 # The features that a learned predictor takes when a probe's prediction is among them.
 PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
@@ -41,24 +39,24 @@ PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
 PENALTIES = np.logspace(-1, 5, 13)  # of the ridge, chosen by leave-one-out error
 
 
-def prompt_features(text: str, token_ids: Sequence[int]) -> NDArray[np.float64]:
+def prompt_features(text: str, tokens: int) -> NDArray[np.float64]:
     """The surface features of one prompt, shape (len(PROMPT_FEATURE_NAMES),).
 
     Args:
         text: the prompt as it was asked.
-        token_ids: the prompt as the model reads it, its chat template included.
+        tokens: its length as the model reads it, its chat template included.
 
     Raises:
         InputError: an empty prompt.
     """
-    if not text or not token_ids:
+    if not text:
         raise InputError("prompt", text, "the prompt is empty; give it some text")
     numbers = re.findall(r"\d+", text)
     shares = np.array(list(Counter(text).values())) / len(text)
     digits, letters = sum(map(str.isdigit, text)), sum(map(str.isalpha, text))
     blanks = sum(map(str.isspace, text))
     values = (
-        len(token_ids),
+        tokens,
         len(text),
         len(text.split()),
         len(text.splitlines()),
@@ -69,7 +67,6 @@ def prompt_features(text: str, token_ids: Sequence[int]) -> NDArray[np.float64]:
         letters / len(text),
         (len(text) - digits - letters - blanks) / len(text),
         -float(np.sum(shares * np.log(shares))),
-        len(set(token_ids)) / len(token_ids),
     )
     return np.array(values, dtype=float)
 

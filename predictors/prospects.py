@@ -1,4 +1,4 @@
-"""What more solutions of a prompt would gain, learned from calibration: when to stop, where to go on.
+"""What more solutions of a prompt would gain, learned from calibration.
 
 Adaptive consistency stops when the leading answer is unlikely to be overtaken. That is half of the
 question: a prompt without any leader may be one that cannot be won. What counts is the gain: how

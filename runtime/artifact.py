@@ -3,7 +3,13 @@
 settings.json       models, answers and sampling it was made with
 table.json          the lookup table over predicted difficulty: what the policy uses
 oracle_table.json   the same over oracle difficulty: the paper's bound, for benchmarks
-predictor.txt       the difficulty predictor, in LightGBM's text format
+difficulty-N.*      difficulty from N pilots: predictor (LightGBM's text format), distribution
+                    (JSON), and for 0 pilots a probe of the model's own state (safetensors)
+curves.json         accuracy of every plan in every bin
+prices.json         the ladder that sequential decisions climb, and what prices lead to
+prospects.txt       what more solutions gain, in LightGBM's text format
+latency.json        seconds of every plan
+reference.json      what calibration's pilots looked like
 """
 
 import os
@@ -14,10 +20,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from allocator.curves import AccuracyCurves
 from allocator.errors import InputError
+from allocator.latency import Latency
 from allocator.policy import Policy
+from allocator.price import PriceList
+from allocator.reference import Reference
 from allocator.table import Fingerprint, LookupTable
-from predictors.learned import DifficultyPredictor
+from predictors.difficulty import DifficultyModel
+from predictors.prospects import Prospects
 from runtime.answers import answers_for
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
@@ -30,13 +41,9 @@ from runtime.verifier import Aggregation, Verifier
 from runtime.verifiers.families import FamilyName
 from runtime.verifiers.loading import VerifierEngine, open_verifier
 
-SETTINGS, TABLE, ORACLE_TABLE, PREDICTOR = (
-    "settings.json",
-    "table.json",
-    "oracle_table.json",
-    "predictor.txt",
-)
-
+SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
+CURVES, PRICES, PROSPECTS = "curves.json", "prices.json", "prospects.txt"
+LATENCY, REFERENCE = "latency.json", "reference.json"
 
 MODELS = ("model", "verifier", "reviser", "reviser_verifier")
 
@@ -184,14 +191,24 @@ class Artifact:
         folder: where it lies.
         settings: what it was calibrated with.
         policy: over its table.
-        predictor: of difficulty.
+        difficulty: difficulty models by number of pilots, ascending.
+        curves: accuracy of every plan in every bin.
+        prices: the ladder, and what prices lead to.
+        prospects: what more solutions gain on it.
+        latency: seconds of every plan.
+        reference: what calibration's pilots looked like.
         foreign: what of the table's fingerprint is no longer so, in words; empty unless forced.
     """
 
     folder: Path
     settings: Settings
     policy: Policy
-    predictor: DifficultyPredictor
+    difficulty: dict[int, DifficultyModel]
+    curves: AccuracyCurves
+    prices: PriceList
+    prospects: Prospects
+    latency: Latency
+    reference: Reference
     foreign: tuple[str, ...] = ()
 
     @classmethod
@@ -221,8 +238,18 @@ class Artifact:
                     "for this one, or use it all the same with --force",
                 )
             foreign.append(f"{name} is {here!r}, the table was calibrated with {calibrated!r}")
-        predictor = DifficultyPredictor.load(folder / PREDICTOR)
-        return cls(folder, settings, Policy(table), predictor, tuple(foreign))
+        return cls(
+            folder=folder,
+            settings=settings,
+            policy=Policy(table),
+            difficulty=DifficultyModel.load_all(folder),
+            curves=AccuracyCurves.load(folder / CURVES),
+            prices=PriceList.load(folder / PRICES),
+            prospects=Prospects.load(folder / PROSPECTS),
+            latency=Latency.load(folder / LATENCY),
+            reference=Reference.load(folder / REFERENCE),
+            foreign=tuple(foreign),
+        )
 
     def oracle_table(self) -> LookupTable:
         """The table over oracle difficulty, for benchmarks.

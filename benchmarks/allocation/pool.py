@@ -25,9 +25,7 @@ def write_pool(records: Sequence[PromptRecord], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [row for record in records for row in _distinct(rows_of(record))]
     with whole_file(path) as scratch:
-        pq.write_table(
-            pa.Table.from_pylist(rows, schema=POOL_SCHEMA), scratch, compression="zstd"
-        )
+        pq.write_table(pa.Table.from_pylist(rows, schema=POOL_SCHEMA), scratch, compression="zstd")
 
 
 def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -51,7 +49,9 @@ def read_pool(path: Path) -> list[PromptRecord]:
     try:
         rows = pq.read_table(path, schema=POOL_SCHEMA).to_pylist()
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise InputError("pool", str(path), f"no pool; sample again with --fresh ({error})") from None
+        raise InputError(
+            "pool", str(path), f"no pool; sample again with --fresh ({error})"
+        ) from None
     places = iter([row.pop("places") for row in rows])
     return [_drawn(record, places) for record in records_of(rows)]
 

@@ -102,7 +102,9 @@ class TreeEngine:
         rng = [np.random.default_rng(derive_seed(self.seed, *prompt)) for prompt in prompts]
         width = max(len(prompt) for prompt in prompts)
         padding = [width - len(prompt) for prompt in prompts]
-        inputs = torch.tensor([[0] * p + list(ids) for p, ids in zip(padding, prompts, strict=True)])
+        inputs = torch.tensor(
+            [[0] * p + list(ids) for p, ids in zip(padding, prompts, strict=True)]
+        )
         mask = torch.tensor([[0] * p + [1] * (width - p) for p in padding])
         cache = DynamicCache(config=self._model.config)
         nodes = [_Node(i, self.samples) for i in range(len(prompts))]

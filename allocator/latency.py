@@ -1,0 +1,78 @@
+"""How long plans take: sequential ones wait longer than parallel ones of the same cost."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from allocator.curves import Option
+from allocator.errors import InputError
+from allocator.files import whole_file
+from allocator.plan import Plan
+
+
+class Timed(BaseModel):
+    """A plan, and its seconds from the prompt to the answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: Plan
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class Latency(BaseModel):
+    """Seconds of every plan, one prompt at a time on the machine that calibrated.
+
+    Attributes:
+        timed: each plan once: the 90th percentile over a few prompts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    timed: tuple[Timed, ...]
+
+    @classmethod
+    def of(cls, seconds: Mapping[Plan, float]) -> "Latency":
+        """From seconds by plan."""
+        return cls(timed=tuple(Timed(plan=p, seconds=round(s, 4)) for p, s in seconds.items()))
+
+    def seconds(self, plan: Plan) -> float | None:
+        """Seconds of a plan; None if it was not timed."""
+        return next((t.seconds for t in self.timed if t.plan == plan.sampled), None)
+
+    def best_within(
+        self, options: Sequence[Option], generations: float, seconds: float
+    ) -> Option | None:
+        """The most accurate option within a budget and a time, of equals the cheapest.
+
+        None if there is none; a plan that was not timed fits no deadline.
+        """
+        within = [
+            option
+            for option in options
+            if option.generations <= generations
+            and (taken := self.seconds(option.plan)) is not None
+            and taken <= seconds
+        ]
+        return max(within, key=lambda o: (o.accuracy, -o.generations), default=None)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON; the file appears whole or not at all."""
+        with whole_file(path) as scratch:
+            scratch.write_text(self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Latency":
+        """Read it back; without a file nothing was timed.
+
+        Raises:
+            InputError: damaged.
+        """
+        try:
+            return cls.model_validate_json(path.read_text())
+        except FileNotFoundError:
+            return cls(timed=())
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise InputError("latency", str(path), f"damaged; calibrate again ({error})") from None
