@@ -62,21 +62,24 @@ class Reference(_Schema):
 
     Attributes:
         prompts: independent prompts behind the shares: how far they can be trusted.
+        pilots: pilot samples of each that the signals were read from.
         signals: each signal's distribution, by name.
     """
 
     schema_version: Literal[1] = 1
     prompts: int = Field(ge=1)
+    pilots: int = Field(ge=1)
     signals: dict[str, Histogram] = Field(min_length=1)
 
     @classmethod
-    def of(cls, signals: Mapping[str, ArrayLike], prompts: int) -> "Reference":
+    def of(cls, signals: Mapping[str, ArrayLike], prompts: int, pilots: int = 1) -> "Reference":
         """What these calibration prompts look like.
 
         Args:
             signals: by name, a value a prompt and replicate, shape (entries,). Difficulty, and so
                 bins, as predicted for prompts that the predictor was not fitted on.
             prompts: independent prompts among the entries.
+            pilots: pilot samples of each that the signals were read from.
 
         Raises:
             InputError: no signals, no values, a value that is not finite, or more prompts than
@@ -98,7 +101,7 @@ class Reference(_Schema):
             cells = np.searchsorted(edges, values, side="right")
             shares = np.bincount(cells, minlength=len(edges) + 1) / values.size
             histograms[name] = Histogram(edges=tuple(edges.tolist()), shares=tuple(shares.tolist()))
-        return cls(prompts=prompts, signals=histograms)
+        return cls(prompts=prompts, pilots=pilots, signals=histograms)
 
     def save(self, path: Path) -> None:
         """Write as JSON; the file appears whole or not at all."""

@@ -1,15 +1,18 @@
 """The curves that only records of whole solutions can give: exact ones, and a table's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.bins import bin_of
-from allocator.table import LookupTable
+from allocator.plan import Plan
+from allocator.table import BudgetRow, LookupTable
 from calibration.collect import Run
 from calibration.curves import Curve, averaged
 from calibration.evaluate import Replay
+from predictors.difficulty import DifficultyModel
 
 
 def exact_curve(
@@ -23,14 +26,38 @@ def exact_curve(
     return Curve(name, tuple(budgets), correct, costs, costs * each)
 
 
-def policy_curve(
-    name: str, replay: Replay, table: LookupTable, difficulty: NDArray[np.float64]
-) -> Curve:
-    """The table's plan for every prompt and replicate, by its difficulty (same shape)."""
-    outcomes, costs = [], []
+# Difficulty of every prompt and replicate by number of pilots, shape (prompts, replicates).
+Difficulty = Callable[[int], NDArray[np.float64]]
+
+
+def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficulty:
+    """Difficulty as an artifact's models predict it from each replicate's pilots."""
+
+    def after(pilots: int) -> NDArray[np.float64]:
+        features = replay.features(pilots)
+        if not pilots and replay.states is not None:
+            states = np.repeat(replay.states[:, None], replay.replicates, axis=1)
+            features = np.concatenate([features, states], axis=2)
+        flat = models[pilots].predictor.predict(features.reshape(-1, features.shape[-1]))
+        return np.asarray(flat.reshape(features.shape[:2]))
+
+    return cache(after)
+
+
+def plans_by_row(
+    replay: Replay, table: LookupTable, difficulty: Difficulty
+) -> Iterator[tuple[BudgetRow, list[list[Plan]]]]:
+    """Each row with its plan for every prompt and replicate."""
     for row in table.rows:
-        bins = bin_of(row.edges, difficulty)
-        plans = [[row.cells[b].plan for b in of_prompt] for of_prompt in bins]
+        values = difficulty(row.pilots) if row.edges else np.zeros((replay.prompts, 1))
+        bins = np.broadcast_to(bin_of(row.edges, values), (replay.prompts, replay.replicates))
+        yield row, [[row.cells[b].plan for b in of_prompt] for of_prompt in bins]
+
+
+def policy_curve(name: str, replay: Replay, table: LookupTable, difficulty: Difficulty) -> Curve:
+    """The table's plan for every prompt and replicate, by its difficulty."""
+    outcomes, costs = [], []
+    for row, plans in plans_by_row(replay, table, difficulty):
         outcomes.append(replay.mixed_outcome(plans, row.pilots))
         costs.append(np.array([[p.cost(row.pilots) for p in of_prompt] for of_prompt in plans]))
     return averaged(name, [row.budget for row in table.rows], outcomes, costs)

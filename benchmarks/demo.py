@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from allocator.bins import bin_of
 from allocator.errors import InputError, ModelError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.table import LookupTable
-from benchmarks.curves import exact_curve, policy_curve
+from benchmarks.curves import exact_curve, plans_by_row, policy_curve, predicted
 from benchmarks.figure import draw
 from benchmarks.report import as_json, show_curves, show_gains
 from benchmarks.targets import at_least, at_most, show_targets, write_result
@@ -36,8 +35,11 @@ from calibration.evaluate import Replay
 from calibration.fit import searches_among
 from predictors.sample import Sample
 from runtime.artifact import Artifact, open_decoder
+from runtime.engine import encode_prompt
 from runtime.engines.loading import EngineName
-from runtime.solve import Failure, Solver
+from runtime.prompt_run import Decoder
+from runtime.result import Failure, Spend
+from runtime.solve import Solver
 
 SEED = 11
 GAIN_TARGET = 2.0
@@ -67,7 +69,8 @@ async def show_live(solver: Solver, prompts: Sequence[tuple[str, str, float]]) -
     """Answer a few prompts of every difficulty and show what each was given."""
     ranked = sorted(prompts, key=lambda p: -p[2])
     chosen = [ranked[i] for i in np.linspace(0, len(ranked) - 1, LIVE_PROMPTS).astype(int)]
-    results = await solver.solve_all([prompt for prompt, _, _ in chosen], LIVE_BUDGET)
+    texts = [prompt for prompt, _, _ in chosen]
+    results = await solver.solve_all(texts, Spend(LIVE_BUDGET))
     shown = Table(title=f"Held-out prompts at a budget of {LIVE_BUDGET} generations")
     for head in ("prompt", "true pass@1", "predicted", "bin", "plan", "spent", "answer", ""):
         shown.add_column(head)
@@ -94,45 +97,48 @@ async def sample(
     oracle_table: LookupTable,
     prompts: Sequence[tuple[str, str, float]],
     engine: EngineName,
-) -> tuple[list[PromptRecord], str]:
+) -> tuple[Replay, str]:
     """Sample what the curves need: independent solutions, and the beam searches they ask for.
 
     Returns:
-        The records, and the name of the engine that made them.
+        The records, to be replayed, and the name of the engine that made them.
     """
     oracle = {prompt: pass_at_1 for prompt, _, pass_at_1 in prompts}
     budgets = [row.budget for row in artifact.policy.table.rows]
 
     async with open_decoder(artifact.settings, artifact.folder, engine) as decoder:
-        await show_live(Solver(decoder, artifact.policy, artifact.predictor, SEED), prompts)
+        await show_live(Solver(decoder, artifact, SEED), prompts)
+        states = await states_of(decoder, artifact.policy.table, list(oracle))
 
         def searches(prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> list[Plan]:
             record = PromptRecord.unsearched(prompt, prompt_tokens, drawn)
-            predicted = predict(Replay([record], len(drawn)), artifact)
+            state = states[prompt][None] if states else None
+            replay = Replay([record], len(drawn), states=state)
             plans = {beam_plan(budget) for budget in budgets}
-            plans |= plans_of(artifact.policy.table, predicted)
-            plans |= plans_of(oracle_table, np.array([[oracle[prompt]]]))
+            known = np.full((1, replay.replicates), oracle[prompt])
+            for table, difficulty in (
+                (artifact.policy.table, predicted(replay, artifact.difficulty)),
+                (oracle_table, lambda _: known),
+            ):
+                for _, chosen in plans_by_row(replay, table, difficulty):
+                    plans |= set(chosen[0])
             return searches_among(plans)
 
         pairs = [(prompt, gold) for prompt, gold, _ in prompts]
         with progress("Test prompts", len(prompts)) as done:
             records = await collect(decoder, pairs, budgets[-1], searches, SEED, done)
-        return records, type(decoder.engine).__name__
+        stacked = np.array([states[prompt] for prompt, _ in pairs]) if states else None
+        return Replay(records, budgets[-1], states=stacked), type(decoder.engine).__name__
 
 
-def predict(replay: Replay, artifact: Artifact) -> NDArray[np.float64]:
-    """Predicted pass@1 of every prompt and replicate."""
-    pilots = max(row.pilots for row in artifact.policy.table.rows)
-    if pilots == 0:
-        return np.zeros((len(replay.records), replay.replicates))
-    features = replay.features(pilots)
-    flat = artifact.predictor.predict(features.reshape(-1, features.shape[-1]))
-    return flat.reshape(features.shape[:2])
-
-
-def plans_of(table: LookupTable, difficulty: NDArray[np.float64]) -> set[Plan]:
-    """Every plan a table gives these difficulties, at any budget."""
-    return {row.cells[b].plan for row in table.rows for b in bin_of(row.edges, difficulty).ravel()}
+async def states_of(
+    decoder: Decoder, table: LookupTable, prompts: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    """The model's state after each prompt, where the table tells bins from the prompt alone."""
+    if decoder.hidden is None or not any(row.edges and not row.pilots for row in table.rows):
+        return {}
+    reader = decoder.hidden
+    return {p: await reader.hidden_state(encode_prompt(decoder.engine, p)) for p in prompts}
 
 
 def run_demo(count: int, out: Path, engine: EngineName) -> None:
@@ -145,13 +151,12 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
     prompts = read_test_prompts(count)
     artifact = Artifact.load(ARTIFACT)
     oracle_table = artifact.oracle_table()
-    records, engine_name = asyncio.run(sample(artifact, oracle_table, prompts, engine))
+    replay, engine_name = asyncio.run(sample(artifact, oracle_table, prompts, engine))
 
     budgets = [row.budget for row in artifact.policy.table.rows]
-    replay = Replay(records, budgets[-1])
     curves = all_curves(replay, artifact, oracle_table, [p for _, _, p in prompts])
     draws = resamples(count)
-    weighted, predicted = curves[2], curves[-1]
+    weighted, allocated = curves[2], curves[-1]
     found = {
         (curve.name, unit): gain(weighted, budgets[-1], curve, draws, unit)
         for curve in curves[2:]
@@ -164,8 +169,8 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
     seconds = time.time() - started
     targets = [
         at_least(
-            f"gain of {predicted.name} over best-of-{budgets[-1]} weighted, in generations",
-            found[predicted.name, "generations"],
+            f"gain of {allocated.name} over best-of-{budgets[-1]} weighted, in generations",
+            found[allocated.name, "generations"],
             GAIN_TARGET,
         ),
         at_least("held-out test prompts", (count, count, count), 200),
@@ -207,8 +212,13 @@ def all_curves(
         exact_curve("best-of-N, greatest score", replay, budgets, plain_best),
         plan_curve("best-of-N weighted", replay, best_of_n),
         plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in budgets]),
-        policy_curve("compute-optimal, oracle bins", replay, oracle_table, known),
-        policy_curve("compute-optimal, predicted bins", replay, table, predict(replay, artifact)),
+        policy_curve("compute-optimal, oracle bins", replay, oracle_table, lambda _: known),
+        policy_curve(
+            "compute-optimal, predicted bins",
+            replay,
+            table,
+            predicted(replay, artifact.difficulty),
+        ),
     ]
 
 

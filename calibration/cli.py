@@ -4,7 +4,7 @@ import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.table import Table
@@ -26,8 +26,10 @@ from calibration.options import (
 )
 from calibration.train_cli import train_app
 from predictors.features import pilot_features
+from predictors.learned import DifficultyPredictor
 from runtime.artifact import open_decoder
-from runtime.solve import Failure, Result, Solver
+from runtime.result import Failure, Result, Spend
+from runtime.solve import Solver
 
 app = typer.Typer(
     help="Think as long as a prompt deserves: test-time compute allocation.",
@@ -45,7 +47,16 @@ BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")
 @settings_options(data=DataSettings)
 def solve(
     artifact: ArtifactOption,
-    budget: BudgetOption,
+    budget: Annotated[int, typer.Option(help="generations each prompt may cost")] = 0,
+    average_budget: Annotated[
+        float | None, typer.Option(help="generations prompts may cost on average")
+    ] = None,
+    total_budget: Annotated[
+        int | None, typer.Option(help="generations all prompts together may cost")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="seconds each prompt may take; with --budget")
+    ] = None,
     prompts: Annotated[list[str] | None, typer.Argument(help="prompts")] = None,
     file: Annotated[str | None, typer.Option(help=f"prompts: {SOURCE_HELP}")] = None,
     out: Annotated[Path | None, typer.Option(help="file for the answers; else stdout")] = None,
@@ -56,6 +67,9 @@ def solve(
     early_stop: Annotated[
         bool, typer.Option(help="stop best-of-n once the rest cannot change the answer")
     ] = False,
+    metrics: Annotated[
+        Path | None, typer.Option(help="file for Prometheus metrics, in the text format")
+    ] = None,
     force: ForceOption = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
@@ -63,21 +77,33 @@ def solve(
     data: DataSettings,
 ) -> None:
     """Answer prompts within a budget; JSON lines, each answer with its receipt."""
+    if metrics is not None and not metrics.parent.is_dir():
+        raise InputError("metrics", str(metrics), "give a file in a folder that exists")
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise InputError("out", str(out), "give a file in a folder that exists")
     texts = [*(prompts or []), *(read_prompts(file, data) if file else [])]
     if not texts:
         raise InputError("prompts", texts, "give prompts on the command line, or --file")
     fixed = None if plan is None else parse_plan(plan)
+    spend = Spend(budget, average_budget, total_budget, deadline)
+    if fixed is not None and not budget:
+        raise InputError("plan", plan, "a plan goes with --budget")
 
     async def run() -> list[Result | Failure]:
         loaded = load_artifact(artifact, force)
-        loaded.policy.row(budget)
+        if budget:
+            loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
             decoder = replace(decoder, early_stop=early_stop)
-            solver = Solver(decoder, loaded.policy, loaded.predictor, seed, fixed)
+            solver = Solver(decoder, loaded, seed, fixed)
             with progress("Answering prompts", len(texts)) as done:
-                return await solver.solve_all(texts, budget, done)
+                found = await solver.solve_all(texts, spend, done)
+            drift = solver.monitor.report()
+            if drift.drifted:
+                console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
+            if metrics is not None:
+                solver.metrics.write(metrics)
+            return found
 
     results = asyncio.run(run())
     lines = "".join(result.model_dump_json() + "\n" for result in results)
@@ -109,10 +135,9 @@ def explain(
         loaded = load_artifact(artifact, force)
         row = loaded.policy.row(budget)
         async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
-            solver = Solver(decoder, loaded.policy, loaded.predictor, seed)
+            solver = Solver(decoder, loaded, seed)
             started = solver.start(prompt)
-            pilots = await solver.pilots(started, budget)
-            decision = solver.decide(started, budget, pilots)
+            decision, pilots = await solver.decide(started, budget)
         console.print(f"{decision.plan}: {decision.why}.", style="bold", soft_wrap=True)
         for pilot in pilots:
             steps = " ".join(f"{score:.2f}" for score in pilot.step_scores)
@@ -121,7 +146,8 @@ def explain(
             )
         if pilots:
             features = pilot_features(len(started.context.token_ids), pilots)
-            moved = loaded.predictor.explain(features)
+            model = loaded.difficulty[len(pilots)]
+            moved = cast(DifficultyPredictor, model.predictor).explain(features)
             shown = Table(
                 "feature", "value", "moves log-odds by", title="What moved the prediction"
             )

@@ -68,11 +68,11 @@ def climb(
         if rung.search is not None and not begun:
             begun = True
             tokens += search_tokens
-            for draw in searched:
-                progress.add(*draw)
-        for draw in drawn[count : rung.samples]:
-            tokens += draw[2]
-            progress.add(*draw)
+            for answer, score, _ in searched:
+                progress.add(answer, score)
+        for answer, score, length in drawn[count : rung.samples]:
+            tokens += length
+            progress.add(answer, score)
         count = rung.samples
         climbs.states[*place, number] = progress.features()
         climbs.correct[*place, number] = progress.leader == gold

@@ -16,7 +16,6 @@ from runtime.artifact import Settings, open_decoder
 from runtime.concurrency import bounded
 from runtime.engine import encode_prompt
 from runtime.engines.loading import EngineName
-from runtime.hidden import open_hidden_states
 from runtime.prompt_run import Decoder
 from runtime.scoring import Scoring
 
@@ -70,8 +69,8 @@ class Collector(Protocol):
 class LocalCollector:
     """Samples in this process."""
 
-    def __init__(self, decoder: Decoder, model: Path) -> None:
-        self._decoder, self._model = decoder, model
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
         self.engine = type(decoder.engine).__name__
 
     async def collect(
@@ -90,15 +89,14 @@ class LocalCollector:
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
         """See `Collector`."""
-        engine = self._decoder.engine
-        with open_hidden_states(engine, self._model) as reader:
-            return np.array(
-                await bounded(
-                    lambda prompt: reader.hidden_state(encode_prompt(engine, prompt)),
-                    prompts,
-                    PROMPTS_IN_FLIGHT,
-                )
-            )
+        reader = self._decoder.hidden
+        if reader is None:
+            return None
+
+        async def state(prompt: str) -> NDArray[np.float32]:
+            return await reader.hidden_state(encode_prompt(self._decoder.engine, prompt))
+
+        return np.array(await bounded(state, prompts, PROMPTS_IN_FLIGHT))
 
 
 @asynccontextmanager
@@ -119,7 +117,7 @@ async def open_collector(
     """
     if ray is None:
         async with open_decoder(settings, Path(), engine) as decoder:
-            yield LocalCollector(decoder, settings.folder(Path(), "model"))
+            yield LocalCollector(decoder)
     else:
         from calibration.distributed import RayCollector
 

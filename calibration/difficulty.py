@@ -1,7 +1,7 @@
 """Fitting what each number of pilots tells about difficulty: predictor, distribution, bins."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,8 @@ from allocator.bins import DifficultyBins, bin_of
 from calibration.evaluate import Outcomes
 from predictors.difficulty import DifficultyModel
 from predictors.distribution import DifficultyDistribution
-from predictors.features import FEATURE_NAMES
 from predictors.learned import DifficultyPredictor, out_of_fold_predictions
-from predictors.prompt import PROBED_FEATURE_NAMES, PROMPT_FEATURE_NAMES, with_probe
+from predictors.prompt import PromptProbe
 
 # A bin of fewer prompts says nothing about plans: it joins its smaller neighbour.
 LEAST_IN_BIN = 8
@@ -48,25 +47,21 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
             where there is one.
         n_bins: bins to cut predictions into.
     """
-    features, names = outcomes.features(pilots), list(FEATURE_NAMES)
-    measured, probe = outcomes.pass_at_1, None
+    features, measured = outcomes.features(pilots), outcomes.pass_at_1
+    make: Callable[[], DifficultyPredictor | PromptProbe] = DifficultyPredictor
     if pilots == 0:
-        names = list(PROMPT_FEATURE_NAMES)
+        make = PromptProbe
         if outcomes.states is not None:
-            names = list(PROBED_FEATURE_NAMES)
-            probed, probe = with_probe(features[:, 0], outcomes.states, measured)
-            features = np.repeat(probed[:, None], outcomes.replicates, axis=1)
+            states = np.repeat(outcomes.states[:, None], outcomes.replicates, axis=1)
+            features = np.concatenate([features, states], axis=2)
     flat = features.reshape(-1, features.shape[-1])
     target = np.repeat(measured, outcomes.replicates)
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
-    make = partial(DifficultyPredictor, names)
     predicted = out_of_fold_predictions(flat, target, prompts, make=make)
     return FittedDifficulty(
         pilots=pilots,
         model=DifficultyModel(
-            make().fit(flat, target),
-            DifficultyDistribution.fit(predicted, target, prompts),
-            probe,
+            make().fit(flat, target), DifficultyDistribution.fit(predicted, target, prompts)
         ),
         predicted=predicted,
         edges=edges_of(predicted, n_bins, outcomes.replicates),

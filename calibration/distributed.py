@@ -37,8 +37,7 @@ class Worker:
         self._loop = asyncio.new_event_loop()
         self._stack = AsyncExitStack()
         opening = self._stack.enter_async_context(open_decoder(settings, Path(), engine))
-        decoder = self._loop.run_until_complete(opening)
-        self._collector = LocalCollector(decoder, settings.folder(Path(), "model"))
+        self._collector = LocalCollector(self._loop.run_until_complete(opening))
 
     def engine(self) -> str:
         """Name of the engine's class."""

@@ -151,9 +151,15 @@ def fit(
                 for ladder in ladders_of(outcomes, grid(max(budgets), 0), max(budgets))
             ]
         ),
-        reference=reference_of(outcomes, difficulty[most]),
+        reference=reference_of(outcomes, difficulty[_compared(difficulty)]),
         warnings=_merged(n_bins, merged | {"oracle": oracle_edges}),
     )
+
+
+def _compared(difficulty: Mapping[int, FittedDifficulty]) -> int:
+    """Pilots that traffic is compared by: two can agree, and most rows take as many."""
+    counts = [paid for paid in difficulty if paid]
+    return min((paid for paid in counts if paid > 1), default=counts[0])
 
 
 def _best(rows: Sequence[FittedRow]) -> FittedRow:

@@ -38,7 +38,7 @@ class LoggedReplay:
         self.prompts = len(log.answer)
         self.window = log.answer.shape[1] // 2
         self.replicates = replicates
-        self.states = None  # there is no model
+        self.states: NDArray[np.float32] | None = None  # there is no model
         self.selections: tuple[Selection, ...] = (
             ("majority",) if log.score is None else ("weighted", "majority", "best")
         )

@@ -46,7 +46,7 @@ def fit_prospects(climbed: Sequence[tuple[Ladder, Climbs]]) -> FittedProspects:
         found.append((_worth(prices), ladder, climbs, prices))
     _, ladder, climbs, prices = max(found, key=lambda entry: entry[0])
     flat = climbs.states.reshape(-1, *climbs.states.shape[2:])
-    prospects = Prospects().fit(ladder.costs, flat, climbs.correct.reshape(len(flat), -1))
+    prospects = Prospects.fit(ladder, flat, climbs.correct.reshape(len(flat), -1))
     return FittedProspects(prospects, prices)
 
 
@@ -62,7 +62,7 @@ def held_out_gains(ladder: Ladder, climbs: Climbs) -> NDArray[np.float64]:
     for train, held_out in splits:
         states = climbs.states[train].reshape(-1, *climbs.states.shape[2:])
         correct = climbs.correct[train].reshape(len(states), -1)
-        fitted = Prospects().fit(ladder.costs, states, correct)
+        fitted = Prospects.fit(ladder, states, correct)
         gains[held_out] = all_gains(fitted, ladder, climbs.states[held_out])
     return gains
 
@@ -75,7 +75,7 @@ def all_gains(
     gains = np.zeros((*states.shape[:3], count))
     for rung in range(count - 1):
         flat = states[:, :, rung].reshape(-1, states.shape[-1])
-        above = prospects.gains(ladder.costs, rung, flat)
+        above = prospects.gains(ladder, rung, flat)
         gains[:, :, rung, rung + 1 :] = above.reshape(*states.shape[:2], -1)
     return gains
 

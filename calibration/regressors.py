@@ -13,16 +13,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from predictors.features import FEATURE_NAMES
-from predictors.learned import DifficultyPredictor, Regressor
-from predictors.prompt import (
-    PENALTIES,
-    PROBED_FEATURE_NAMES,
-    PROMPT_FEATURE_NAMES,
-    HiddenProbe,
-    with_probe,
-)
+from predictors.learned import DifficultyPredictor, Regressor, out_of_fold_predictions
+from predictors.prompt import PENALTIES, PROMPT_FEATURE_NAMES, PromptProbe
 
 REFERENCE = "LightGBM"
+# What a learned predictor takes when a probe's prediction is among its features.
+PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
 
 
 class MeanScore:
@@ -39,6 +35,28 @@ class MeanScore:
     def _score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         # Where no scores were logged it knows nothing: all prompts are alike.
         return np.nan_to_num(features[:, FEATURE_NAMES.index("score_mean")])
+
+
+def with_probe(
+    features: NDArray[np.float64], states: NDArray[np.floating], pass_at_1: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], PromptProbe]:
+    """Features to fit a predictor on, a probe's out-of-fold predictions among them, and the probe.
+
+    A probe's predictions of the prompts that it was fitted on are better than those of new ones:
+    here each prompt's comes from a probe that never saw it.
+
+    Args:
+        features: shape (prompts, features).
+        states: hidden states, shape (prompts, columns).
+        pass_at_1: shape (prompts,).
+
+    Returns:
+        Features, shape (prompts, features + 1), and a probe of all prompts, whose prediction is
+        the last feature of new ones.
+    """
+    prompts = np.arange(len(pass_at_1))
+    probed = out_of_fold_predictions(states, pass_at_1, prompts, make=PromptProbe)
+    return np.column_stack([features, probed]), PromptProbe().fit(states, pass_at_1)
 
 
 class Probed:
@@ -88,6 +106,6 @@ OF_PROMPTS: Makers = {
 }
 OF_STATES: Makers = {
     REFERENCE: partial(Probed, partial(DifficultyPredictor, PROBED_FEATURE_NAMES)),
-    "ridge": HiddenProbe,
+    "ridge": PromptProbe,
     "random forest": partial(Probed, _forest),
 }

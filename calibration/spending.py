@@ -61,10 +61,10 @@ def reference_of(outcomes: Outcomes, known: FittedDifficulty) -> Reference:
     signals = {
         "score": features[:, FEATURE_NAMES.index("score_mean")],
         "agreement": features[:, FEATURE_NAMES.index("agreement")],
-        "bin": bin_of(known.edges, known.predicted).astype(float),
+        "bin": bin_of(known.edges, known.predicted) + 1.0,
     }
     told = {name: values for name, values in signals.items() if np.all(np.isfinite(values))}
-    return Reference.of(told, outcomes.prompts)
+    return Reference.of(told, outcomes.prompts, known.pilots)
 
 
 def ladders_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Ladder]:

@@ -18,7 +18,6 @@ from sklearn.preprocessing import StandardScaler
 
 from allocator.errors import InputError
 from allocator.files import whole_file
-from predictors.learned import out_of_fold_predictions
 
 PROMPT_FEATURE_NAMES = (
     "prompt_tokens",
@@ -33,9 +32,6 @@ PROMPT_FEATURE_NAMES = (
     "symbol_share",
     "character_entropy",
 )
-# The features that a learned predictor takes when a probe's prediction is among them.
-PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
-
 PENALTIES = np.logspace(-1, 5, 13)  # of the ridge, chosen by leave-one-out error
 
 
@@ -71,19 +67,19 @@ def prompt_features(text: str, tokens: int) -> NDArray[np.float64]:
     return np.array(values, dtype=float)
 
 
-class HiddenProbe:
-    """Ridge regression of pass@1 on hidden states, in scikit-learn's manner.
+class PromptProbe:
+    """Ridge regression of pass@1 on prompt features and hidden states, in scikit-learn's manner.
 
-    Columns are standardised and the penalty is chosen by leave-one-out error, so surface features
-    may stand beside the state: the probe of both together is the best predictor without pilots.
-    It regresses pass@1 itself and not its log-odds, which ranks prompts as well and errs more.
+    Columns are standardised and the penalty is chosen by leave-one-out error. It regresses pass@1
+    itself and not its log-odds, which ranks prompts as well and errs more. Without pilots it is a
+    better predictor than trees, see `calibration.compare`.
 
     Attributes:
         coef_: weight of each column as it comes, not standardised, shape (columns,).
         intercept_: the prediction at a state of zeros.
     """
 
-    def fit(self, states: NDArray[np.floating], pass_at_1: NDArray[np.float64]) -> "HiddenProbe":
+    def fit(self, states: NDArray[np.floating], pass_at_1: NDArray[np.float64]) -> "PromptProbe":
         """Fit on states, shape (prompts, columns), and pass@1 in [0, 1], shape (prompts,)."""
         scaler = StandardScaler()
         ridge = RidgeCV(PENALTIES).fit(scaler.fit_transform(states.astype(float)), pass_at_1)
@@ -109,7 +105,7 @@ class HiddenProbe:
             save_file({"coef": self.coef_, "intercept": np.array([self.intercept_])}, scratch)
 
     @classmethod
-    def load(cls, path: Path) -> "HiddenProbe":
+    def load(cls, path: Path) -> "PromptProbe":
         """Read a probe back.
 
         Raises:
@@ -125,25 +121,3 @@ class HiddenProbe:
         except (SafetensorError, KeyError, ValueError) as error:
             raise InputError("probe", str(path), f"damaged; calibrate again ({error})") from None
         return probe
-
-
-def with_probe(
-    features: NDArray[np.float64], states: NDArray[np.floating], pass_at_1: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], HiddenProbe]:
-    """Features to fit a predictor on, a probe's out-of-fold predictions among them, and the probe.
-
-    A probe's predictions of the prompts that it was fitted on are better than those of new ones:
-    here each prompt's comes from a probe that never saw it.
-
-    Args:
-        features: shape (prompts, features).
-        states: hidden states, shape (prompts, columns).
-        pass_at_1: shape (prompts,).
-
-    Returns:
-        Features, shape (prompts, features + 1), and a probe of all prompts, whose prediction is
-        the last feature of new ones.
-    """
-    prompts = np.arange(len(pass_at_1))
-    probed = out_of_fold_predictions(states, pass_at_1, prompts, make=HiddenProbe)
-    return np.column_stack([features, probed]), HiddenProbe().fit(states, pass_at_1)

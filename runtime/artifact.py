@@ -7,7 +7,7 @@ difficulty-N.*      difficulty from N pilots: predictor (LightGBM's text format)
                     (JSON), and for 0 pilots a probe of the model's own state (safetensors)
 curves.json         accuracy of every plan in every bin
 prices.json         the ladder that sequential decisions climb, and what prices lead to
-prospects.txt       what more solutions gain, in LightGBM's text format
+prospects.json      what more solutions gain
 latency.json        seconds of every plan
 reference.json      what calibration's pilots looked like
 """
@@ -33,6 +33,7 @@ from runtime.answers import answers_for
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
 from runtime.graders import PREFIX, answers_fingerprint, grader_file
+from runtime.hidden import open_hidden_states
 from runtime.prompt_run import Decoder
 from runtime.reviser import Reviser
 from runtime.scoring import VERIFIER_ALONE, Scoring
@@ -42,7 +43,7 @@ from runtime.verifiers.families import FamilyName
 from runtime.verifiers.loading import VerifierEngine, open_verifier
 
 SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
-CURVES, PRICES, PROSPECTS = "curves.json", "prices.json", "prospects.txt"
+CURVES, PRICES, PROSPECTS = "curves.json", "prices.json", "prospects.json"
 LATENCY, REFERENCE = "latency.json", "reference.json"
 
 MODELS = ("model", "verifier", "reviser", "reviser_verifier")
@@ -177,6 +178,7 @@ async def open_decoder(
             answers=answers,
             settings=settings.sampling,
             splitter=StepSplitter(opened.tokenizer, settings.sampling.step_end),
+            hidden=stack.enter_context(open_hidden_states(opened, folders["model"])),
             reviser=reviser,
             aggregation=settings.aggregation,
             scoring=settings.scoring,

@@ -68,6 +68,33 @@ class PromptEncoder:
         self._batcher.close()
 
 
+class LateEncoder:
+    """A prompt encoder that is loaded when it is first asked: few tables ever do.
+
+    Args:
+        model: the language model's folder.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._encoder: PromptEncoder | None = None
+
+    async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """The state at the last token; see `runtime.engine.HasHiddenState`.
+
+        Raises:
+            InputError: transformers cannot load the model.
+        """
+        if self._encoder is None:
+            self._encoder = PromptEncoder(self._model)
+        return await self._encoder.hidden_state(token_ids)
+
+    def close(self) -> None:
+        """Stop the reading thread, if there is one."""
+        if self._encoder is not None:
+            self._encoder.close()
+
+
 @contextmanager
 def open_hidden_states(engine: Engine, model: Path) -> Iterator[HasHiddenState]:
     """What gives hidden states, for as long as the block lasts: the engine itself where it can.
@@ -75,14 +102,11 @@ def open_hidden_states(engine: Engine, model: Path) -> Iterator[HasHiddenState]:
     Args:
         engine: the engine that decodes.
         model: its model's folder.
-
-    Raises:
-        InputError: transformers cannot load the model.
     """
     if isinstance(engine, HasHiddenState):
         yield engine
         return
-    encoder = PromptEncoder(model)
+    encoder = LateEncoder(model)
     try:
         yield encoder
     finally:

@@ -12,6 +12,7 @@ from runtime.engine import (
     Completion,
     Engine,
     Halt,
+    HasHiddenState,
     SamplingSettings,
     derive_seed,
     encode_prompt,
@@ -32,6 +33,8 @@ class Decoder:
         answers: reads and compares answers.
         settings: how solutions are sampled.
         splitter: finds the ends of steps.
+        hidden: reads the language model's state after a prompt; None where difficulty is not told
+            from the prompt alone.
         reviser: makes revisions; None where there is none.
         aggregation: how a solution's step scores become one.
         scoring: how that one and its log-probability become its score.
@@ -44,6 +47,7 @@ class Decoder:
     answers: Answers
     settings: SamplingSettings
     splitter: StepSplitter
+    hidden: HasHiddenState | None = None
     reviser: Reviser | None = None
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE

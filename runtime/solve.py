@@ -1,18 +1,24 @@
 """The policy at work: pilots, difficulty, bin, plan, search, answer, and the receipt for it all."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-from pydantic import BaseModel
+import numpy as np
 
+from allocator.drift import DriftMonitor
 from allocator.errors import InputError, ModelError
+from allocator.ladder import share_out
 from allocator.plan import Plan
-from allocator.policy import Policy
-from predictors.features import pilot_features
-from predictors.learned import DifficultyPredictor
+from allocator.price import Price
+from allocator.table import BudgetRow
 from predictors.sample import Sample
-from runtime.concurrency import stream
+from runtime.artifact import Artifact
+from runtime.climb import Climb
+from runtime.concurrency import bounded, stream
+from runtime.decide import Decision, Piloted, decide, observe, safe, take_pilots
+from runtime.metrics import Metrics
 from runtime.prompt_run import Decoder, PromptRun
+from runtime.result import Failure, Receipt, Result, Spend
 from runtime.selection import select
 from runtime.strategies import STRATEGIES
 
@@ -21,84 +27,27 @@ from runtime.strategies import STRATEGIES
 PROMPTS_IN_FLIGHT = 64
 
 
-class Decision(BaseModel):
-    """The policy's choice for one prompt, before the plan is run.
-
-    Attributes:
-        predicted_pass_at_1: predicted difficulty; None where the budget takes no pilots.
-        bin: difficulty bin, 1 the easiest; None where the budget takes no pilots.
-        bins: how many bins there are.
-        plan: the plan to run.
-        why: the reason, in a sentence.
-    """
-
-    predicted_pass_at_1: float | None
-    bin: int | None
-    bins: int
-    plan: Plan
-    why: str
-
-
-class Receipt(Decision):
-    """What was decided for one prompt, and what it cost.
-
-    Attributes:
-        budget: generations the prompt was allowed.
-        generations: complete solutions sampled, pilots included.
-        sampled_tokens: tokens the language model sampled, pilots and halted solutions included.
-        cached_tokens: tokens of prefixes that the engine did not have to read again.
-        verifier_tokens: tokens that verifiers ran over.
-        verifier_cached_tokens: tokens of scored texts that they did not have to run over.
-        seconds: wall time from the first pilot to the answer.
-    """
-
-    budget: int
-    generations: int
-    sampled_tokens: int
-    cached_tokens: int
-    verifier_tokens: int
-    verifier_cached_tokens: int
-    seconds: float
-
-
-class Failure(BaseModel):
-    """A prompt that could not be answered, for a model failed on it."""
-
-    prompt: str
-    error: str
-
-
-class Result(BaseModel):
-    """An answered prompt."""
-
-    prompt: str
-    answer: str | None
-    solution: str
-    score: float
-    receipt: Receipt
-
-
 class Solver:
-    """Answers prompts, each with the plan its difficulty deserves (section 3).
+    """Answers prompts, each with the compute its difficulty deserves (section 3).
 
     Args:
         decoder: models and settings.
-        policy: the calibrated table.
-        predictor: the difficulty predictor.
+        artifact: what calibration found.
         seed: with the prompt, determines every sample.
         fixed: one plan for every prompt, in place of the policy's; takes no pilots.
+
+    Attributes:
+        monitor: compares the prompts' pilots with those of calibration.
+        metrics: counts what was done.
     """
 
     def __init__(
-        self,
-        decoder: Decoder,
-        policy: Policy,
-        predictor: DifficultyPredictor,
-        seed: int = 0,
-        fixed: Plan | None = None,
+        self, decoder: Decoder, artifact: Artifact, seed: int = 0, fixed: Plan | None = None
     ) -> None:
-        self.decoder, self.policy, self.predictor = decoder, policy, predictor
+        self.decoder, self.artifact = decoder, artifact
         self.seed, self.fixed = seed, fixed
+        self.monitor = DriftMonitor(artifact.reference)
+        self.metrics = Metrics()
 
     def start(self, prompt: str) -> PromptRun:
         """A prompt, encoded.
@@ -108,72 +57,145 @@ class Solver:
         """
         return PromptRun(self.decoder, prompt, self.seed)
 
-    def check(self, budget: int) -> None:
-        """That a budget can be kept.
+    def check(self, budget: int, deadline: float | None = None) -> None:
+        """That a budget and a deadline can be kept.
 
         Raises:
-            InputError: below the least calibrated one, or below a fixed plan's cost.
+            InputError: a budget below the least calibrated one, or below a fixed plan's cost; a
+                deadline of nothing, or where plans were not timed.
         """
-        self.policy.row(budget)
+        self.artifact.policy.row(budget)
         if self.fixed is not None and self.fixed.cost(0) > budget:
             raise InputError(
                 "budget", budget, f"{self.fixed} costs {self.fixed.cost(0)}; allow that"
             )
-
-    def decide(self, run: PromptRun, budget: int, pilots: Sequence[Sample]) -> Decision:
-        """Difficulty, bin and plan of a prompt whose pilots have been sampled."""
+        if deadline is None:
+            return
+        if deadline <= 0:
+            raise InputError("deadline", deadline, "give more than 0 seconds")
         if self.fixed is not None:
-            return Decision(
-                predicted_pass_at_1=None, bin=None, bins=1, plan=self.fixed, why="it was asked for"
+            raise InputError("deadline", deadline, "it chooses the plan; leave --plan out")
+        if not self.artifact.latency.timed:
+            raise InputError(
+                "deadline", deadline, "plans were not timed; calibrate again, without --ray"
             )
-        row = self.policy.row(budget)
-        if not row.pilots:
-            why = (
-                f"at a budget of {budget} one plan for every prompt did as well as pilots and bins"
-            )
-            return Decision(
-                predicted_pass_at_1=None, bin=None, bins=1, plan=row.cells[0].plan, why=why
-            )
-        features = pilot_features(len(run.context.token_ids), pilots)
-        difficulty = float(self.predictor.predict(features[None])[0])
-        bins, plans = self.policy.plans(budget, [difficulty])
-        number, plan, cell = int(bins[0]), plans[0], row.cells[int(bins[0])]
-        why = (
-            f"{row.pilots} pilots predict pass@1 {difficulty:.2f}: bin {number + 1} of "
-            f"{len(row.cells)}. No plan was clearly better there than {plan}; "
-            f"choosing so was right for {cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of "
-            f"{cell.prompts} calibration prompts"
-        )
-        return Decision(
-            predicted_pass_at_1=difficulty, bin=number + 1, bins=len(row.cells), plan=plan, why=why
-        )
 
-    async def pilots(self, run: PromptRun, budget: int) -> list[Sample]:
-        """The pilot samples a budget pays for, their equal answers written equally."""
-        count = 0 if self.fixed is not None else self.policy.row(budget).pilots
-        return run.unify(await run.samples(0, count))
+    def row(self, budget: int, deadline: float | None = None) -> BudgetRow:
+        """The table's row: how many pilots to take, and the plan of every bin.
 
-    async def solve(self, prompt: str, budget: int) -> Result:
+        Pilots that would take more than half of the time are left out.
+        """
+        row = self.artifact.policy.row(budget)
+        if deadline is None or not row.pilots:
+            return row
+        first = Plan(strategy="best_of_n", n=row.pilots)
+        taken = self.artifact.latency.seconds(first)
+        if taken is not None and taken <= deadline / 2:
+            return row
+        return row.model_copy(update={"pilots": 0, "edges": (), "cells": row.cells[:1]})
+
+    async def decide(
+        self, run: PromptRun, budget: int, deadline: float | None = None
+    ) -> tuple[Decision, list[Sample]]:
+        """Pilots of a prompt, and what they lead to: difficulty, bin and plan."""
+        if self.fixed is not None:
+            return Decision(plan=self.fixed, why="it was asked for"), []
+        started = time.perf_counter()
+        row = self.row(budget, deadline)
+        piloted = await take_pilots(run, self.artifact, row)
+        observe(self.monitor, self.artifact, run, piloted)
+        left = None if deadline is None else deadline - (time.perf_counter() - started)
+        decision = decide(self.artifact, row, piloted, budget, left)
+        if self.monitor.drifted and left is None:
+            decision = safe(decision, budget, self.monitor.report().why)
+        return decision, piloted.samples
+
+    async def solve(self, prompt: str, budget: int, deadline: float | None = None) -> Result:
         """Answer one prompt within a budget of generations.
 
+        Args:
+            prompt: the prompt.
+            budget: generations it may cost.
+            deadline: seconds in which to answer; the plan is then the most accurate one that
+                fits, as timed one prompt at a time on the machine that calibrated.
+
         Raises:
-            InputError: a budget below the least calibrated one, or a prompt that does not fit.
+            InputError: a budget below the least calibrated one, a deadline that cannot be kept, or
+                a prompt that does not fit.
         """
-        self.check(budget)
+        self.check(budget, deadline)
         started = time.perf_counter()
         run = self.start(prompt)
-        pilots = await self.pilots(run, budget)
-        decision = self.decide(run, budget, pilots)
+        decision, pilots = await self.decide(run, budget, deadline)
         samples = await STRATEGIES[decision.plan.strategy](run, decision.plan, pilots)
         chosen = select(run.unify(samples), decision.plan.selection)
-        receipt = Receipt(
-            **decision.model_dump(),
-            budget=budget,
-            **vars(run.cost),
-            seconds=round(time.perf_counter() - started, 3),
+        limits = {"budget": budget, "deadline": deadline}
+        return self._result(run, chosen, decision, started, limits)
+
+    async def solve_safely(self, prompt: str, budget: int) -> Result:
+        """Answer one prompt by best-of-N: what is left where calibration cannot be trusted.
+
+        Its first solutions are still compared with calibration's, so that trust comes back.
+        """
+        started = time.perf_counter()
+        run = self.start(prompt)
+        plan = Plan(strategy="best_of_n", n=budget)
+        samples = run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
+        observe(self.monitor, self.artifact, run, Piloted(samples))
+        decision = safe(Decision(plan=plan, why=""), budget, self.monitor.report().why)
+        return self._result(run, select(samples), decision, started, {"budget": budget})
+
+    async def solve_at_price(self, prompt: str, price: float) -> Result:
+        """Answer one prompt, stopping when a generation more is not worth its price.
+
+        Args:
+            prompt: the prompt.
+            price: accuracy that a generation must gain.
+
+        Raises:
+            InputError: a price that is not positive, or a prompt that does not fit.
+        """
+        if not price > 0:
+            raise InputError("price", price, "give a positive price")
+        started = time.perf_counter()
+        climb = self._climb(prompt)
+        await climb.up()
+        while climb.worth(price):
+            await climb.up()
+        return self._climbed(climb, started, {"price": price})
+
+    def _climb(self, prompt: str) -> Climb:
+        prices = self.artifact.prices
+        return Climb(self.start(prompt), prices.ladder, self.artifact.prospects)
+
+    def _climbed(self, climb: Climb, started: float, limits: dict[str, float | None]) -> Result:
+        observe(self.monitor, self.artifact, climb.run, Piloted(climb.first))
+        rung = climb.ladder.rungs[climb.rung]
+        plan = rung.search or Plan(strategy="best_of_n", n=rung.samples)
+        decision = Decision(pilots=rung.samples, plan=plan, why=climb.why)
+        return self._result(climb.run, select(climb.samples), decision, started, limits)
+
+    def _result(
+        self,
+        run: PromptRun,
+        chosen: Sample,
+        decision: Decision,
+        started: float,
+        limits: Mapping[str, float | None],
+    ) -> Result:
+        receipt = Receipt.model_validate(
+            decision.model_dump()
+            | dict(limits)
+            | vars(run.cost)
+            | {"seconds": round(time.perf_counter() - started, 3)}
         )
+        self.metrics.answered(
+            receipt.plan.strategy, receipt.generations, receipt.sampled_tokens, receipt.seconds
+        )
+        drift = self.monitor.report()
+        self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
         return Result(
-            prompt=prompt,
+            prompt=run.prompt,
             answer=chosen.answer,
             solution=chosen.text,
             score=chosen.score,
@@ -181,7 +203,7 @@ class Solver:
         )
 
     async def solve_stream(
-        self, prompts: Iterable[str], budget: int
+        self, prompts: Iterable[str], spend: Spend
     ) -> AsyncIterator[tuple[int, Result | Failure]]:
         """Answer prompts as they are read; (prompt's number, result) in the order of completion.
 
@@ -192,18 +214,30 @@ class Solver:
 
         Args:
             prompts: prompts; may be endless.
-            budget: generations each may cost.
+            spend: what each may cost.
 
         Raises:
             InputError: as `solve`.
         """
-        self.check(budget)
+        price = None
+        if spend.average is not None:
+            price = Price(spend.average, self.artifact.prices)
+        else:
+            self.check(spend.budget, spend.deadline)
 
         async def one(prompt: str) -> Result | Failure:
             try:
-                return await self.solve(prompt, budget)
+                if price is None:
+                    return await self.solve(prompt, spend.budget, spend.deadline)
+                if self.monitor.drifted:
+                    return await self.solve_safely(prompt, max(1, int(price.average)))
+                result = await self.solve_at_price(prompt, price.value)
             except ModelError as error:
+                self.metrics.failed()
                 return Failure(prompt=prompt, error=str(error))
+            price.spent(result.receipt.generations)
+            self.metrics.price(price.value)
+            return result
 
         async for number, result in stream(one, prompts, PROMPTS_IN_FLIGHT):
             yield number, result
@@ -211,7 +245,7 @@ class Solver:
     async def solve_all(
         self,
         prompts: Sequence[str],
-        budget: int,
+        spend: Spend,
         done: Callable[[Result | Failure], None] = lambda _: None,
     ) -> list[Result | Failure]:
         """Answer many prompts at once, in the engine's own continuous batch.
@@ -220,19 +254,56 @@ class Solver:
 
         Args:
             prompts: prompts, answered in this order.
-            budget: generations each may cost.
+            spend: what each may cost, or all together.
             done: called with each result as it comes.
 
         Raises:
-            InputError: as `solve`; or no prompts.
+            InputError: as `solve`; no prompts; or a total that is below one generation a prompt.
         """
         if not prompts:
             raise InputError("prompts", [], "give at least one prompt")
-        self.check(budget)
         for prompt in prompts:
             self.start(prompt)
+        if spend.total is not None:
+            return await self._solve_within(prompts, spend.total, done)
         results: dict[int, Result | Failure] = {}
-        async for number, result in self.solve_stream(prompts, budget):
+        async for number, result in self.solve_stream(prompts, spend):
             results[number] = result
             done(result)
         return [results[number] for number in sorted(results)]
+
+    async def _solve_within(
+        self, prompts: Sequence[str], total: int, done: Callable[[Result | Failure], None]
+    ) -> list[Result | Failure]:
+        """Share one total out over all prompts, anew after every rung."""
+        started = time.perf_counter()
+        climbs = [self._climb(prompt) for prompt in prompts]
+        results: dict[int, Result | Failure] = {}
+        costs = self.artifact.prices.ladder.costs
+        if total < costs[0] * len(prompts):
+            raise InputError(
+                "total_budget", total, f"{len(prompts)} prompts cost {costs[0]} each at least"
+            )
+
+        async def up(number: int) -> None:
+            try:
+                await climbs[number].up()
+            except ModelError as error:
+                self.metrics.failed()
+                results[number] = Failure(prompt=prompts[number], error=str(error))
+
+        rising = list(range(len(prompts)))
+        while rising:
+            await bounded(up, rising, PROMPTS_IN_FLIGHT)
+            alive = np.array([n for n in range(len(prompts)) if n not in results], dtype=int)
+            if not len(alive):
+                break
+            spent = sum(climb.spent for climb in climbs)
+            rungs = np.array([climbs[n].rung for n in alive])
+            gains = np.array([climbs[n].gains for n in alive])
+            rising = alive[share_out(costs, rungs, gains, total - spent)].tolist()
+        for number, climb in enumerate(climbs):
+            if number not in results:
+                results[number] = self._climbed(climb, started, {})
+            done(results[number])
+        return [results[number] for number in range(len(prompts))]

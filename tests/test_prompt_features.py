@@ -11,14 +11,9 @@ from transformers import AutoModelForCausalLM
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import BASE, SETTINGS
+from calibration.regressors import PROBED_FEATURE_NAMES, with_probe
 from predictors.learned import DifficultyPredictor
-from predictors.prompt import (
-    PROBED_FEATURE_NAMES,
-    PROMPT_FEATURE_NAMES,
-    HiddenProbe,
-    prompt_features,
-    with_probe,
-)
+from predictors.prompt import PROMPT_FEATURE_NAMES, PromptProbe, prompt_features
 from runtime.engine import HasHiddenState, encode_prompt
 from runtime.engines.transformers import TransformersEngine
 from runtime.hidden import PromptEncoder, open_hidden_states
@@ -32,7 +27,7 @@ def feature(name: str, values: np.ndarray) -> float:
 
 
 def test_surface_features_worked_by_hand() -> None:
-    values = prompt_features("Add 12 and 345.\nNow!", [5, 6, 5, 7])
+    values = prompt_features("Add 12 and 345.\nNow!", 4)
     assert len(values) == len(PROMPT_FEATURE_NAMES)
     assert feature("prompt_tokens", values) == 4
     assert feature("prompt_characters", values) == 20
@@ -44,19 +39,17 @@ def test_surface_features_worked_by_hand() -> None:
     assert feature("digit_share", values) == pytest.approx(5 / 20)
     assert feature("letter_share", values) == pytest.approx(9 / 20)
     assert feature("symbol_share", values) == pytest.approx(2 / 20)
-    assert feature("distinct_token_share", values) == pytest.approx(3 / 4)
-    assert feature("character_entropy", prompt_features("abab", [1])) == pytest.approx(np.log(2))
+    assert feature("character_entropy", prompt_features("abab", 1)) == pytest.approx(np.log(2))
 
 
 @pytest.mark.parametrize("text", ["7", " ", "解方程 x² = 9", "\n\n", "?" * 500])
 def test_any_text_has_finite_features(text: str) -> None:
-    assert np.all(np.isfinite(prompt_features(text, [1])))
+    assert np.all(np.isfinite(prompt_features(text, 1)))
 
 
 def test_an_empty_prompt_has_none() -> None:
-    for text, ids in (("", [1]), ("1+1", [])):
-        with pytest.raises(InputError, match="prompt is empty"):
-            prompt_features(text, ids)
+    with pytest.raises(InputError, match="prompt is empty"):
+        prompt_features("", 1)
 
 
 def in_one_go(token_ids: tuple[int, ...]) -> np.ndarray:
@@ -117,7 +110,7 @@ def states_of(prompts: int, seed: int, columns: int = 64) -> tuple[np.ndarray, n
 def test_the_probe_finds_the_direction() -> None:
     states, pass_at_1 = states_of(300, 0)
     fresh, truth = states_of(300, 1)
-    predicted = HiddenProbe().fit(states, pass_at_1).predict(fresh)
+    predicted = PromptProbe().fit(states, pass_at_1).predict(fresh)
     assert predicted.shape == truth.shape
     assert np.corrcoef(predicted, truth)[0, 1] > 0.6
     assert np.all((predicted >= 0) & (predicted <= 1))
@@ -127,25 +120,25 @@ def test_columns_of_any_scale_and_constant_ones_do_no_harm() -> None:
     states, pass_at_1 = states_of(200, 0)
     scaled = np.column_stack([states * 1000, np.ones(200)])
     np.testing.assert_allclose(
-        HiddenProbe().fit(scaled, pass_at_1).predict(scaled),
-        HiddenProbe().fit(states, pass_at_1).predict(states),
+        PromptProbe().fit(scaled, pass_at_1).predict(scaled),
+        PromptProbe().fit(states, pass_at_1).predict(states),
         atol=1e-6,
     )
 
 
 def test_the_probe_survives_saving(tmp_path: Path) -> None:
     states, pass_at_1 = states_of(100, 0)
-    fitted = HiddenProbe().fit(states, pass_at_1)
+    fitted = PromptProbe().fit(states, pass_at_1)
     path = tmp_path / "probe.safetensors"
     with pytest.raises(InputError, match="ttc calibrate"):
-        HiddenProbe.load(path)
+        PromptProbe.load(path)
     fitted.save(path)
-    assert np.array_equal(HiddenProbe.load(path).predict(states), fitted.predict(states))
+    assert np.array_equal(PromptProbe.load(path).predict(states), fitted.predict(states))
     with pytest.raises(InputError, match="64 columns"):
         fitted.predict(states[:, :5])
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(InputError, match="calibrate again"):
-        HiddenProbe.load(path)
+        PromptProbe.load(path)
 
 
 def test_a_probe_among_the_features_does_not_leak(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from calibration.console import console, progress, render_table
 from calibration.datasets import DataSettings, read_graded_prompts
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
-PILOTS, BINS, SEED = 2, 5, 6
+PILOTS, BINS, SEED = (0, 1, 2, 4, 8), 5, 6
 
 
 def main() -> None:

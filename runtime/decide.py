@@ -1,0 +1,187 @@
+"""Pilots, and the plan they lead to: what is decided for one prompt before its plan is run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel
+
+from allocator.bins import bin_of
+from allocator.drift import DriftMonitor
+from allocator.plan import Plan
+from allocator.table import BudgetRow
+from predictors.difficulty import DifficultyModel
+from predictors.features import FEATURE_NAMES, pilot_features
+from predictors.prompt import prompt_features
+from predictors.sample import Sample
+from runtime.artifact import Artifact
+from runtime.prompt_run import PromptRun
+
+# Pilots end early where difficulty, with this probability, is in bins of one and the same plan.
+SURE = 0.9
+
+
+class Decision(BaseModel):
+    """The policy's choice for one prompt, before the plan is run.
+
+    Attributes:
+        pilots: pilot samples taken.
+        predicted_pass_at_1: predicted difficulty; None where it was not asked for.
+        low: pass@1 is at least this, and at most `high`, with a probability of 0.9.
+        high: the upper bound.
+        bin: difficulty bin, 1 the easiest; None where difficulty was not asked for.
+        bins: how many bins there are.
+        plan: the plan to run.
+        why: the reason, in a sentence.
+        drifted: whether traffic has come to look unlike calibration, so that the plan is a safe
+            one in place of the table's.
+    """
+
+    pilots: int = 0
+    predicted_pass_at_1: float | None = None
+    low: float | None = None
+    high: float | None = None
+    bin: int | None = None
+    bins: int = 1
+    plan: Plan
+    why: str
+    drifted: bool = False
+
+
+@dataclass(frozen=True)
+class Piloted:
+    """A prompt with its pilots.
+
+    Attributes:
+        samples: the pilots, their equal answers written equally.
+        predicted: predicted pass@1; None where difficulty was not asked for.
+        low: with a probability of `SURE`, pass@1 is at least this, and at most `high`.
+        high: the upper bound.
+    """
+
+    samples: list[Sample]
+    predicted: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+async def take_pilots(run: PromptRun, artifact: Artifact, row: BudgetRow) -> Piloted:
+    """As many pilots as a row of the table takes, or fewer if more would not change the plan.
+
+    Args:
+        run: the prompt.
+        artifact: what calibration found.
+        row: the budget's.
+    """
+    if not row.edges:
+        return Piloted([])
+    drawn: list[Sample] = []
+    found = Piloted(drawn)
+    for count, model in artifact.difficulty.items():
+        # Traffic is compared with calibration's by as many pilots: every prompt has those.
+        if count < min(artifact.reference.pilots, row.pilots) or count > row.pilots:
+            continue
+        drawn = run.unify([*drawn, *await run.samples(len(drawn), count)])
+        predicted, low, high = await _predict(run, model, drawn)
+        found = Piloted(drawn, predicted, low, high)
+        easiest, hardest = bin_of(row.edges, [high, low])
+        if len({cell.plan for cell in row.cells[easiest : hardest + 1]}) == 1:
+            break
+    return found
+
+
+async def _predict(
+    run: PromptRun, model: DifficultyModel, pilots: Sequence[Sample]
+) -> tuple[float, float, float]:
+    """Predicted pass@1, and its interval."""
+    tokens = len(run.context.token_ids)
+    if pilots:
+        features = pilot_features(tokens, pilots)
+    else:
+        features = prompt_features(run.prompt, tokens)
+        if run.decoder.hidden is not None:
+            state = await run.decoder.hidden.hidden_state(run.context.token_ids)
+            features = np.append(features, state)
+    predicted = float(model.predictor.predict(features[None])[0])
+    low, high = model.distribution.interval(predicted, SURE)
+    return predicted, float(low), float(high)
+
+
+def decide(
+    artifact: Artifact,
+    row: BudgetRow,
+    piloted: Piloted,
+    budget: int,
+    seconds: float | None = None,
+) -> Decision:
+    """The plan of a prompt whose pilots have been sampled.
+
+    Args:
+        artifact: what calibration found.
+        row: the budget's.
+        piloted: the prompt's pilots.
+        budget: generations the prompt may cost.
+        seconds: time left for it; None is as long as it takes.
+    """
+    known = {
+        "pilots": len(piloted.samples),
+        "predicted_pass_at_1": piloted.predicted,
+        "low": piloted.low,
+        "high": piloted.high,
+    }
+    number = 0 if piloted.predicted is None else int(bin_of(row.edges, piloted.predicted))
+    if piloted.predicted is not None:
+        known |= {"bin": number + 1, "bins": len(row.cells)}
+    cell = row.cells[number]
+    told = (
+        f"at a budget of {budget} one plan for every prompt did as well as pilots and bins"
+        if piloted.predicted is None
+        else f"{_counted(len(piloted.samples))} {piloted.predicted:.2f} "
+        f"[{piloted.low:.2f}, {piloted.high:.2f}]: bin {number + 1} of {len(row.cells)}"
+    )
+    if seconds is not None:
+        curves = artifact.curves.after(len(piloted.samples))
+        at = 0 if piloted.predicted is None else int(bin_of(curves.edges, piloted.predicted))
+        fits = artifact.latency.best_within(curves.bins[at], budget, seconds)
+        plan = Plan(strategy="best_of_n", n=max(1, len(piloted.samples)))
+        if fits is not None:
+            plan = fits.plan
+        why = f"{told}. With {seconds:.2f} s left no plan that fits was more accurate than {plan}"
+        return Decision.model_validate(known | {"plan": plan, "why": why})
+    if piloted.predicted is None:
+        return Decision.model_validate(known | {"plan": cell.plan, "why": told})
+    why = (
+        f"{told}. No plan was clearly better there than {cell.plan}; choosing so was right for "
+        f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of {cell.prompts} calibration "
+        "prompts"
+    )
+    return Decision.model_validate(known | {"plan": cell.plan, "why": why})
+
+
+def _counted(pilots: int) -> str:
+    if not pilots:
+        return "the prompt alone predicts pass@1"
+    return f"{pilots} pilot{'s predict' if pilots > 1 else ' predicts'} pass@1"
+
+
+def safe(decision: Decision, budget: int, why: str) -> Decision:
+    """The same prompt's decision where calibration cannot be trusted: best-of-N, all of it."""
+    plan = Plan(strategy="best_of_n", n=budget)
+    reason = f"traffic does not look like calibration ({why}): {plan} is safe"
+    return decision.model_copy(update={"plan": plan, "why": reason, "drifted": True})
+
+
+def observe(monitor: DriftMonitor, artifact: Artifact, run: PromptRun, piloted: Piloted) -> None:
+    """Compare a prompt's pilots with calibration's; those of fewer pilots tell nothing."""
+    count = artifact.reference.pilots
+    pilots = piloted.samples[:count]
+    if len(pilots) < count:
+        return
+    features = pilot_features(len(run.context.token_ids), pilots)
+    predicted = float(artifact.difficulty[count].predictor.predict(features[None])[0])
+    signals = {
+        "score": float(features[FEATURE_NAMES.index("score_mean")]),
+        "agreement": float(features[FEATURE_NAMES.index("agreement")]),
+        "bin": float(bin_of(artifact.curves.after(count).edges, predicted)) + 1,
+    }
+    monitor.observe({name: signals[name] for name in artifact.reference.signals})

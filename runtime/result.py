@@ -1,0 +1,82 @@
+"""What may be spent on prompts, and what comes back: answers, each with its receipt."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from allocator.errors import InputError
+from runtime.decide import Decision
+
+
+class Receipt(Decision):
+    """What was decided for one prompt, and what it cost.
+
+    Attributes:
+        budget: generations the prompt was allowed; None where it shared one with others.
+        price: accuracy that a generation had to gain to be spent; None where that was not asked.
+        deadline: seconds the prompt was allowed; None for as many as it takes.
+        generations: complete solutions sampled, pilots included.
+        sampled_tokens: tokens the language model sampled, pilots and halted solutions included.
+        cached_tokens: tokens of prefixes that the engine did not have to read again.
+        verifier_tokens: tokens that verifiers ran over.
+        verifier_cached_tokens: tokens of scored texts that they did not have to run over.
+        seconds: wall time from the first pilot to the answer.
+    """
+
+    budget: int | None = None
+    price: float | None = None
+    deadline: float | None = None
+    generations: int
+    sampled_tokens: int
+    cached_tokens: int
+    verifier_tokens: int
+    verifier_cached_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Spend:
+    """What may be spent: one of the three.
+
+    Attributes:
+        budget: generations each prompt may cost.
+        average: generations prompts may cost on average, over a stream of them.
+        total: generations that all prompts together may cost.
+        deadline: seconds each prompt may take; with a budget.
+    """
+
+    budget: int = 0
+    average: float | None = None
+    total: int | None = None
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that it is one of the three.
+
+        Raises:
+            InputError: none, several, or a deadline without a budget.
+        """
+        given = [self.budget, self.average, self.total]
+        if sum(bool(value) for value in given) != 1:
+            raise InputError(
+                "budget", given, "give one of: a budget for each prompt, an average, or a total"
+            )
+        if self.deadline is not None and not self.budget:
+            raise InputError("deadline", self.deadline, "it goes with a budget for each prompt")
+
+
+class Failure(BaseModel):
+    """A prompt that could not be answered, for a model failed on it."""
+
+    prompt: str
+    error: str
+
+
+class Result(BaseModel):
+    """An answered prompt."""
+
+    prompt: str
+    answer: str | None
+    solution: str
+    score: float
+    receipt: Receipt
