@@ -56,14 +56,15 @@ class Ladder(BaseModel):
 
 
 def ladder_of(most: int, search: Plan | None = None, after: int = 1) -> Ladder:
-    """Samples doubled rung by rung, with a search from the rung of `after` samples on.
+    """Samples in steps of about a half more, with a search from the rung of `after` samples on.
 
     Args:
         most: independent solutions on the top rung.
         search: a search; None for independent solutions alone.
         after: independent solutions drawn before the search.
     """
-    counts = [2**i for i in range(most.bit_length())]
+    doubled = [2**i for i in range(most.bit_length())]
+    counts = sorted({*doubled, *(3 * n for n in doubled if 3 * n <= most)})
     rungs = [Rung(samples=n) for n in counts if search is None or n <= after]
     if search is not None:
         rungs += [Rung(samples=n, search=search) for n in counts if n >= after]

@@ -99,11 +99,11 @@ def gain(
     spent = getattr(baseline, unit)[row][draws].mean(axis=1)
     reached = np.array([line[draws].mean(axis=1) for line in method.correct])
     costs = np.array([line[draws].mean(axis=1) for line in getattr(method, unit)])
-    needed = [_cost_at(reached[:, i], costs[:, i], wanted[i]) for i in range(len(draws))]
+    needed = [cost_at(reached[:, i], costs[:, i], wanted[i]) for i in range(len(draws))]
     return interval(spent / np.array(needed))
 
 
-def _cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
+def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
     """The least cost at which the monotone, piecewise linear curve gets to the wanted accuracy."""
     order = np.argsort(costs, kind="stable")
     costs, fitted = costs[order], isotonic_regression(reached[order]).x

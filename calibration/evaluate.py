@@ -163,12 +163,12 @@ class Replay:
         climbs = Climbs.empty(self.prompts, self.replicates, len(ladder.rungs))
         top = ladder.rungs[-1]
         for row, record in enumerate(self.records):
-            searched: list[Draw] = []
-            tokens = 0
-            if top.search is not None:
-                run = self._search(record, top.search)
-                searched, tokens = draws_of(run.samples), run.sampled_tokens
             for replicate in range(self.replicates):
+                searched: list[Draw] = []
+                tokens = 0
+                if top.search is not None:
+                    run = self.searched(record, replicate, top.search)
+                    searched, tokens = draws_of(run.samples), run.sampled_tokens
                 drawn = draws_of(self.first(record, replicate, top.samples))
                 climb(
                     climbs,
@@ -182,7 +182,12 @@ class Replay:
                 )
         return climbs
 
-    def _search(self, record: PromptRecord, plan: Plan) -> Run:
+    def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
+        """What a plan's search produced; the same for every replicate.
+
+        Raises:
+            InputError: a search that was not collected.
+        """
         if plan.sampled not in record.searches:
             raise InputError("plan", str(plan), "it was not collected; collect it first")
         return record.searches[plan.sampled]
@@ -196,8 +201,8 @@ class Replay:
             # Pilots are the first attempts of revision chains; beside any other search they stand.
             within = plan.beams if plan.strategy == "revisions" else 0
             samples = self.first(record, replicate, pilots)[within:]
-            tokens = self._search(record, plan).sampled_tokens
+            tokens = self.searched(record, replicate, plan).sampled_tokens
         tokens += sum(sample.tokens for sample in samples)
         if plan.strategy != "best_of_n":
-            samples += record.searches[plan.sampled].samples
+            samples += self.searched(record, replicate, plan).samples
         return float(select(samples, plan.selection).answer == record.gold), tokens

@@ -16,7 +16,7 @@ from calibration.crossval import fold_of, mean_interval, most_accurate
 from calibration.difficulty import LEAST_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.evaluate import Outcomes
 from calibration.prospects import FittedProspects, fit_prospects
-from calibration.rules import Rule, by_bin, smoothed
+from calibration.rules import Rule, by_bin, greatest, smoothed
 from calibration.spending import accuracy_curves, ladders_of, reference_of
 
 # Divisions into two folds, over which held-out figures are averaged.
@@ -95,8 +95,8 @@ def fit(
     In each bin a plan is preferred over a cheaper one only if it is clearly better: a bin has many
     plans and few prompts, and the most accurate of many is so by luck. At each budget a table over
     predicted difficulty either has one plan for all, or takes some number of pilots and has a plan
-    a bin; and plans are chosen in each bin by itself, or smoothed over bins: whichever did better
-    on prompts that its plans were not chosen on.
+    a bin; and plans are chosen in each bin by itself, or smoothed over bins, or without asking for
+    evidence: whichever did best on prompts that its plans were not chosen on.
 
     Args:
         outcomes: how plans did on the calibration prompts.
@@ -116,7 +116,7 @@ def fit(
         budget: int, paid: int, edges: tuple[float, ...], difficulty: NDArray[np.float64]
     ) -> FittedRow:
         plans = list(grid(budget, paid))
-        rules = (by_bin, smoothed) if edges else (by_bin,)
+        rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
         return _best(
             [
                 _row(outcomes, plans, budget, paid, edges, difficulty, prompts, rule)

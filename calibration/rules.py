@@ -1,4 +1,4 @@
-"""How the plan of each bin is chosen: two rules, of which held-out accuracy chooses one a row."""
+"""How the plan of each bin is chosen: three rules, of which held-out accuracy chooses one a row."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,7 @@ from calibration.crossval import cheapest_not_clearly_worse
 
 # (correct (plans, entries), costs (plans,), prompts (entries,), bins (entries,), number of bins)
 # -> index of the plan of each bin; a bin without entries gets any.
+NEGLIGIBLE = 0.001  # accuracy that no generation is spent for
 Rule = Callable[
     [NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], int], list[int]
 ]
@@ -51,6 +52,24 @@ def smoothed(
             else 0
         )
     return chosen
+
+
+def greatest(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+) -> list[int]:
+    """The cheapest plan whose smoothed accuracy is all but the bin's greatest, evidence or not.
+
+    It spends more than the others do. Where a larger budget does gain a little in every bin, that
+    is what it takes to gain it.
+    """
+    accuracy = smoothed_accuracies(correct, bins, count)
+    order = np.lexsort((-accuracy.mean(axis=1), costs))
+    enough = accuracy[order] >= accuracy.max(axis=0) - NEGLIGIBLE
+    return [int(order[place]) for place in enough.argmax(axis=0)]
 
 
 def smoothed_accuracies(

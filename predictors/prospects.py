@@ -82,9 +82,10 @@ class Prospects(BaseModel):
         columns = np.concatenate([_columns(ladder, states[:, i], i, j) for i, j in pairs])
         growth = np.repeat([np.log(costs[i] / costs[j]) for i, j in pairs], len(states))
         gained = np.concatenate([correct[:, j] - correct[:, i] for i, j in pairs])
-        spread = columns.std(axis=0)
-        scale = np.where(spread > 0, spread, 1.0)
-        scaled = columns / scale
+        # Standardised, all but the first; what is always the same weighs nothing.
+        middle, spread = columns.mean(axis=0), columns.std(axis=0)
+        middle[0], scale = 0.0, np.where(spread > 1e-9, spread, 1.0)
+        scaled = (columns - middle) / scale
 
         def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights, rho = point[:-1], np.exp(point[-1])
@@ -102,7 +103,9 @@ class Prospects(BaseModel):
         start = np.zeros(len(COLUMNS) + 1)
         start[0], start[-1] = -3.0, np.log(0.5)
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
-        weights = np.round(found[:-1] / scale, DIGITS)
+        weights = found[:-1] / scale
+        weights[0] -= weights @ middle
+        weights = np.round(weights, DIGITS)
         rho = round(float(np.exp(found[-1])), DIGITS)
         return cls(weights=tuple(weights.tolist()), rho=max(rho, 10.0**-DIGITS))
 

@@ -1,7 +1,8 @@
 """A pool of samples on disk: hundreds of thousands of them in a few megabytes.
 
 Solutions of one prompt are often the same. Each distinct one has one row, as the sample store has
-it, with the places in its run at which it was drawn.
+it, with the places in its run at which it was drawn. Scores are kept in half precision, and texts
+are left out: nothing here reads them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,7 +19,18 @@ from allocator.files import whole_file
 from calibration.collect import PromptRecord, Run
 from calibration.store import SCHEMA, records_of, rows_of
 
-POOL_SCHEMA = SCHEMA.append(pa.field("places", pa.list_(pa.int32())))
+HALVES = ("score", "logprob", "run_seconds")
+POOL_SCHEMA = pa.schema(
+    [
+        *(
+            pa.field(field.name, pa.float16() if field.name in HALVES else field.type)
+            for field in SCHEMA
+            if field.name not in ("step_scores", "text")
+        ),
+        pa.field("step_scores", pa.list_(pa.float16())),
+        pa.field("places", pa.list_(pa.int32())),
+    ]
+)
 
 
 def write_pool(records: Sequence[PromptRecord], path: Path) -> None:
@@ -25,7 +38,8 @@ def write_pool(records: Sequence[PromptRecord], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [row for record in records for row in _distinct(rows_of(record))]
     with whole_file(path) as scratch:
-        pq.write_table(pa.Table.from_pylist(rows, schema=POOL_SCHEMA), scratch, compression="zstd")
+        table = pa.Table.from_pylist(rows, schema=POOL_SCHEMA)
+        pq.write_table(table, scratch, compression="zstd", compression_level=19)
 
 
 def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -35,8 +49,12 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         run = (row["strategy"], row["n"], row["beam_width"], row["length"])
         place = counted[run] = counted.get(run, -1) + 1
-        key = (*run, row["steps"], row["score"])
-        found.setdefault(key, row | {"places": []})["places"].append(place)
+        key = (*run, row["steps"])
+        if key not in found:
+            halves: dict[str, Any] = {name: np.float16(row[name]) for name in HALVES}
+            halves["step_scores"] = [np.float16(score) for score in row["step_scores"]]
+            found[key] = row | halves | {"places": []}
+        found[key]["places"].append(place)
     return list(found.values())
 
 
@@ -49,21 +67,16 @@ def read_pool(path: Path) -> list[PromptRecord]:
     try:
         rows = pq.read_table(path, schema=POOL_SCHEMA).to_pylist()
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise InputError(
-            "pool", str(path), f"no pool; sample again with --fresh ({error})"
-        ) from None
+        raise InputError("pool", str(path), f"no pool; sample with --fresh ({error})") from None
     places = iter([row.pop("places") for row in rows])
-    return [_drawn(record, places) for record in records_of(rows)]
+    whole = [row | {"text": "", "score": float(row["score"])} for row in rows]
+    return [_drawn(record, places) for record in records_of(whole)]
 
 
 def _drawn(record: PromptRecord, places: Iterator[list[int]]) -> PromptRecord:
-    searches = record.searches
     independent = _in_places(record.independent, places)
-    return replace(
-        record,
-        independent=independent,
-        searches={plan: _in_places(run, places) for plan, run in searches.items()},
-    )
+    searches = {plan: _in_places(run, places) for plan, run in record.searches.items()}
+    return replace(record, independent=independent, searches=searches)
 
 
 def _in_places(run: Run, places: Iterator[list[int]]) -> Run:

@@ -1,0 +1,253 @@
+"""What allocation gains, every cost counted, with 95% intervals.
+
+    python -m benchmarks.allocation [--fresh] [--traces FILE]
+
+On 500 held-out prompts of the testbed and five seeds: compute-optimal per prompt, one budget across
+prompts with early stopping, each ingredient alone, published rivals, and the bound of knowing every
+prompt. Then a second task, calibrated by the public command alone, and real traces of Qwen3 where
+their file is at hand. Samples are read from the repository; ``--fresh`` draws them anew.
+"""
+
+import argparse
+import asyncio
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.allocation.figures import draw_difficulty, draw_methods
+from benchmarks.allocation.fresh import ARITHMETIC, REWRITING, artifact_of, prompt_states, resample
+from benchmarks.allocation.measure import (
+    ACROSS,
+    BASELINE,
+    ORACLE,
+    PREDICTED,
+    calibrated,
+    from_artifact,
+    from_calibration,
+    ingredients,
+    methods,
+    predicted_well,
+    rivals,
+)
+from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
+from benchmarks.curves import predicted
+from benchmarks.report import as_json
+from benchmarks.targets import (
+    Interval,
+    Target,
+    at_least,
+    at_most,
+    reported,
+    show_targets,
+    write_result,
+)
+from calibration.console import console
+from calibration.curves import Curve, gain, interval, resamples
+
+SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+AT = (16, 64, 256)
+PER_PROMPT, TOGETHER, SAMPLES_NEEDED = 4.0, 8.0, 15.0
+
+
+def gains(curves: Iterable[Curve], at: Iterable[int]) -> list[dict[str, Any]]:
+    """How many times less each method spends than best-of-N weighted at its accuracy."""
+    listed = list(curves)
+    draws = resamples(listed[0].correct.shape[1])
+    found = []
+    for curve in listed[1:]:
+        for budget in at:
+            for unit in ("generations", "tokens"):
+                value, low, high = gain(listed[0], budget, curve, draws, unit)
+                found.append(
+                    {
+                        "method": curve.name,
+                        "budget": budget,
+                        "unit": unit,
+                        "value": value,
+                        "low": low,
+                        "high": high,
+                    }
+                )
+    return found
+
+
+def of(
+    found: list[dict[str, Any]], method: str, budget: int, unit: str = "generations"
+) -> Interval:
+    """One gain."""
+    row = next(r for r in found if (r["method"], r["budget"], r["unit"]) == (method, budget, unit))
+    return row["value"], row["low"], row["high"]
+
+
+def worst_deficit(curves: dict[str, Curve]) -> tuple[int, list[dict[str, float]]]:
+    """At how many budgets compute-optimal is significantly below best-of-N, and all differences."""
+    plain, allocated = curves[BASELINE], curves[PREDICTED]
+    draws = resamples(plain.correct.shape[1])
+    rows = []
+    for row, budget in enumerate(plain.budgets):
+        paired = (allocated.correct[row] - plain.correct[row])[draws].mean(axis=1)
+        value, low, high = interval(paired)
+        rows.append({"budget": budget, "value": value, "low": low, "high": high})
+    return sum(entry["high"] < 0 for entry in rows), rows
+
+
+def best_of(found: list[dict[str, Any]], method: str, at: Iterable[int]) -> tuple[int, Interval]:
+    """The budget at which a method gains most, and that gain."""
+    budget = max(at, key=lambda b: of(found, method, b)[0])
+    return budget, of(found, method, budget)
+
+
+def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
+    """Print gains, a row a method."""
+    budgets = list(at)
+    shown = Table("method", *(f"{b} ({u})" for b in budgets for u in ("generations", "tokens")))
+    shown.title = title
+    for method in dict.fromkeys(row["method"] for row in found):
+        cells = []
+        for budget in budgets:
+            for unit in ("generations", "tokens"):
+                value, low, high = of(found, method, budget, unit)
+                text = f"{value:.1f}" if value > 0 else "not reached"
+                cells.append(f"{text} [{low:.1f}, {high:.1f}]")
+        shown.add_row(method, *cells)
+    console.print(shown)
+
+
+def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
+    """The testbed's own task."""
+    known = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"))
+    test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"))
+    made = calibrated(ARITHMETIC, known)
+    learned = from_calibration(made)
+    curves = [
+        *methods(learned, test, ARITHMETIC.budgets),
+        *ingredients(ARITHMETIC, known, test),
+        *rivals(ARITHMETIC, known, made, test),
+    ]
+    found = gains(curves, AT)
+    show_gains("Times less than best-of-N weighted, at its accuracy", found, AT)
+    by_name = {curve.name: curve for curve in curves}
+    below, differences = worst_deficit(by_name)
+    difficulty = predicted(test, learned.difficulty)
+    prediction = {
+        count: predicted_well(model, difficulty(count), test)
+        for count, model in learned.difficulty.items()
+    }
+    draws = resamples(test.prompts)
+    points = [as_json(curve, draws) for curve in curves]
+    draw_methods(points, out / "allocation.png", f"{test.prompts} held-out prompts, 5 seeds")
+    draw_difficulty(prediction, out / "allocation-difficulty.png")
+    single, single_gain = best_of(found, PREDICTED, AT)
+    batch, batch_gain = best_of(found, ACROSS, AT)
+    targets = [
+        at_least(f"{PREDICTED}: gain at {single}", single_gain, PER_PROMPT),
+        *(
+            reported(f"{name}: gain at {budget}, in {unit}", of(found, name, budget, unit))
+            for name in (PREDICTED, ORACLE, ACROSS, "bound: every prompt known")
+            for budget in AT
+            for unit in ("generations", "tokens")
+        ),
+        at_least(f"{ACROSS}: gain at {batch}", batch_gain, TOGETHER),
+        at_most("budgets at which compute-optimal is significantly below", (below,) * 3, 0),
+        at_least("held-out test prompts", (test.prompts,) * 3, 500),
+        at_least("seeds", (test.replicates,) * 3, 5),
+        *(
+            reported(f"difficulty from {count} pilots: {figure}", values)
+            for count, figures in prediction.items()
+            for figure, values in figures.items()
+        ),
+    ]
+    data = {
+        "prompts": test.prompts,
+        "seeds": test.replicates,
+        "curves": points,
+        "gains": found,
+        "differences": differences,
+        "table": made.table.model_dump(mode="json"),
+        "difficulty": prediction,
+    }
+    return data, targets
+
+
+def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
+    """The second task, calibrated by ``ttc calibrate``; nothing of it was looked at before."""
+    learned = from_artifact(artifact_of(REWRITING))
+    test = REWRITING.test(prompt_states(REWRITING, "test"))
+    budgets = [row.budget for row in learned.table.rows]
+    at = budgets[-2:]
+    curves = methods(learned, test, budgets)
+    found = gains(curves, at)
+    show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
+    points = [as_json(curve, resamples(test.prompts)) for curve in curves]
+    draw_methods(points, out / "allocation-rewriting.png", f"{test.prompts} prompts of rewriting")
+    targets = [
+        reported(f"rewriting, {name}: gain at {budget}", of(found, name, budget))
+        for name in (PREDICTED, ACROSS)
+        for budget in at
+    ]
+    return {"prompts": test.prompts, "curves": points, "gains": found}, targets
+
+
+def traces(path: Path) -> tuple[dict[str, Any], list[Target]]:
+    """Real traces."""
+    data, targets = {}, []
+    for model in MODELS:
+        measured: Traces = measure_traces(path, model)
+        rows = {}
+        for name in measured.curves:
+            samples, tokens = needed(measured, name)
+            rows[name] = {"samples": samples, "tokens": tokens}
+        shown = Table(
+            "votes",
+            "mean samples [95%]",
+            "mean tokens",
+            title=f"{model}: for the accuracy of uniform majority at 64, {measured.wanted:.3f}",
+        )
+        for name, row in rows.items():
+            value, low, high = row["samples"]
+            shown.add_row(name, f"{value:.1f} [{low:.1f}, {high:.1f}]", f"{row['tokens'][0]:,.0f}")
+        console.print(shown)
+        data[model] = {"wanted": measured.wanted, "needed": rows}
+        name = f"{model}: mean samples for the accuracy of uniform majority at 64"
+        best = rows["prospects, votes by length"]["samples"]
+        targets.append(
+            at_most(name, best, SAMPLES_NEEDED) if model == MODELS[0] else reported(name, best)
+        )
+    return data, targets
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--fresh", action="store_true", help="draw all samples anew")
+    parser.add_argument("--out", type=Path, default=Path("out"))
+    parser.add_argument("--traces", type=Path, default=SHARED / "qwen3_samples.parquet")
+    args = parser.parse_args()
+    started = time.time()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.fresh:
+        for family in (ARITHMETIC, REWRITING):
+            asyncio.run(resample(family))
+    data, targets = arithmetic(args.out)
+    second, more = rewriting(args.out)
+    result: dict[str, Any] = {"arithmetic": data, "rewriting": second}
+    targets += more
+    if args.traces.is_file():
+        result["traces"], more = traces(args.traces)
+        targets += more
+    else:
+        console.print(f"No traces at {args.traces}: that part is left out.")
+    seconds = time.time() - started
+    targets.append(at_most("seconds", (seconds,) * 3, 1200))
+    show_targets(targets)
+    write_result(args.out / "allocation.json", result | {"seconds": seconds}, targets)
+    console.print(f"Wrote {args.out / 'allocation.json'} and pictures beside it.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Pictures of what allocation gains."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from benchmarks.figure import COLOURS
+from benchmarks.targets import Interval
+
+matplotlib.use("Agg")
+
+# What is drawn, in this order; of the rest the table tells.
+SHOWN = {
+    "best-of-N weighted": COLOURS[2],
+    "rival: adaptive consistency": COLOURS[0],
+    "rival: greedy by the prompt alone": COLOURS[1],
+    "rival: concave by the first sample's uncertainty": COLOURS[3],
+    "compute-optimal, predicted bins": COLOURS[4],
+    "across prompts, early stopping": COLOURS[5],
+}
+BANDED = ("best-of-N weighted", "across prompts, early stopping")
+
+
+def draw_methods(curves: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Accuracy against the generations spent on average, two methods with 95% bands."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 5.6), layout="constrained")
+    found = {curve["name"]: curve["points"] for curve in curves}
+    for name, colour in SHOWN.items():
+        points = sorted(found.get(name, []), key=lambda point: point["generations"])
+        if not points:
+            continue
+        spent = [point["generations"] for point in points]
+        axes.plot(
+            spent, [p["accuracy"] for p in points], marker="o", ms=3.5, color=colour, label=name
+        )
+        if name in BANDED:
+            low, high = ([point[end] for point in points] for end in ("low", "high"))
+            axes.fill_between(spent, low, high, color=colour, alpha=0.15, lw=0)
+    axes.set_xscale("log", base=2)
+    ticks = [2**i for i in range(9)]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xlabel("average generations a prompt, every one counted")
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.set_ylabel("accuracy")
+    axes.set_title(title, loc="left")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def draw_difficulty(prediction: Mapping[int, Mapping[str, Interval]], path: Path) -> None:
+    """How well difficulty is predicted, by number of pilots."""
+    from matplotlib import pyplot as plt
+
+    figures = ("spearman", "calibration error", "coverage", "width")
+    figure, panels = plt.subplots(1, len(figures), figsize=(11, 3.2), layout="constrained")
+    counts = list(prediction)
+    for axes, name in zip(panels, figures, strict=True):
+        values = [prediction[count][name] for count in counts]
+        middle = [value for value, _, _ in values]
+        low = [value - bottom for value, bottom, _ in values]
+        high = [top - value for value, _, top in values]
+        axes.errorbar(range(len(counts)), middle, [low, high], fmt="o-", ms=4, color=COLOURS[5])
+        if name == "coverage":
+            axes.axhline(0.9, color=COLOURS[0], ls="--", lw=1)
+        axes.set_xticks(range(len(counts)), [str(count) for count in counts])
+        axes.set_xlabel("pilots")
+        axes.set_title(
+            {"coverage": "coverage of 90% intervals", "width": "their mean width"}.get(name, name),
+            loc="left",
+            fontsize=10,
+        )
+        axes.set_ylim(0, 1.02 if name in ("spearman", "coverage", "width") else None)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

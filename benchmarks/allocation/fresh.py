@@ -1,0 +1,104 @@
+"""The families, and drawing their samples anew."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoTokenizer
+
+from allocator.plan import Plan
+from benchmarks.allocation.family import CALIBRATION_SEEDS, SEARCHES, SEEDS, Family
+from benchmarks.allocation.pool import read_pool, write_pool
+from benchmarks.allocation.sampling import draw, search
+from benchmarks.rewriting import paths as rewriting
+from benchmarks.rewriting import task as rewriting_task
+from benchmarks.testbed import paths as testbed
+from benchmarks.testbed import task as testbed_task
+from benchmarks.testbed.tree_engine import TreeEngine
+from calibration.console import progress
+from calibration.fit import searches_among
+from runtime.artifact import Artifact, load_settings, open_decoder
+from runtime.hidden import PromptEncoder
+
+Split = Literal["calibration", "test"]
+CALIBRATION_SEED, TEST_SEED = 4, 3
+
+ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 400, 500)
+REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300)
+
+
+def artifact_of(family: Family) -> Artifact:
+    """The family's calibrated artifact."""
+    return Artifact.load((testbed if family is ARITHMETIC else rewriting).ARTIFACT)
+
+
+def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:
+    """(prompt, right answer) pairs of one split."""
+    problems = (testbed_task if family is ARITHMETIC else rewriting_task).distinct_problems
+    count = family.calibration_prompts if split == "calibration" else family.test_prompts
+    seed = CALIBRATION_SEED if split == "calibration" else TEST_SEED
+    return [(problem.text, problem.answer) for problem in problems(split, count, seed)]
+
+
+def searches_of(family: Family) -> list[Plan]:
+    """What test prompts are searched with: the grid's, or what the artifact may choose."""
+    if family is ARITHMETIC:
+        return SEARCHES
+    artifact = artifact_of(family)
+    tables = artifact.policy.table, artifact.oracle_table()
+    plans = {cell.plan for table in tables for row in table.rows for cell in row.cells}
+    plans |= {plan for curves in artifact.curves.curves for plan in curves.plans}
+    plans |= {rung.search for rung in artifact.prices.ladder.rungs if rung.search is not None}
+    return searches_among(plans)
+
+
+def prompt_states(family: Family, split: Split) -> NDArray[np.float32]:
+    """The language model's state after each prompt of a pool."""
+    model = (testbed if family is ARITHMETIC else rewriting).BASE
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    encoder = PromptEncoder(model)
+
+    async def read(prompts: Sequence[str]) -> NDArray[np.float32]:
+        ids = [
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=False
+            )
+            for prompt in prompts
+        ]
+        return np.array(await asyncio.gather(*(encoder.hidden_state(each) for each in ids)))
+
+    records = read_pool(family.folder / f"{split}.parquet")
+    try:
+        return asyncio.run(read([record.prompt for record in records]))
+    finally:
+        encoder.close()
+
+
+async def resample(family: Family) -> None:
+    """Draw all of a family's samples anew, into its pools."""
+    where = testbed if family is ARITHMETIC else rewriting
+    settings = load_settings(where.ARTIFACT)
+    # The two models have a thread each: two threads each would wait for each other on two cores.
+    torch.set_num_threads(1)
+    splits: list[tuple[Split, int, int, Sequence[int]]] = [
+        ("test", len(SEEDS) * family.window, SEEDS[0], SEEDS)
+    ]
+    if family.calibration_prompts:
+        first = CALIBRATION_SEEDS[0]
+        splits.append(("calibration", 2 * family.window, first, CALIBRATION_SEEDS))
+    async with open_decoder(settings, where.ARTIFACT, "transformers") as decoder:
+        for split, samples, seed, seeds in splits:
+            prompts = prompts_of(family, split)
+            engine = TreeEngine(where.BASE, decoder.engine.tokenizer, samples, seed)
+            with progress(f"{family.name}, {split}: solutions", len(prompts)) as done:
+                records = await draw(decoder, engine, prompts, done)
+            write_pool(records, family.folder / f"{split}.parquet")
+            engine.close()
+            for seed in seeds:
+                with progress(f"{family.name}, {split}: searches {seed}", len(prompts)) as done:
+                    found = await search(decoder, prompts, searches_of(family), seed, done)
+                path = family.folder / f"{split}-searches-{seed}.parquet"
+                write_pool(found, path)

@@ -1,0 +1,219 @@
+"""One task family: what calibration found, and every method on its test prompts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from allocator.curves import AccuracyCurves
+from allocator.ladder import ladder_of
+from allocator.plan import Plan
+from allocator.price import PriceList
+from allocator.table import Fingerprint, LookupTable
+from benchmarks.allocation.family import Family, SeededReplay, grid
+from benchmarks.allocation.methods import (
+    adaptive_pilots,
+    at_prices,
+    bound,
+    shared_by_bin,
+    shared_out,
+)
+from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
+from benchmarks.curves import policy_curve, predicted
+from benchmarks.targets import Interval
+from benchmarks.testbed.measure import calibration_error
+from calibration.curves import Curve, interval, plan_curve, resamples
+from calibration.evaluate import Replay
+from calibration.fit import Calibration, fit
+from calibration.prospects import all_gains, fit_prospects
+from predictors.difficulty import DifficultyModel
+from predictors.prospects import Prospects
+from runtime.artifact import Artifact
+
+PILOTS, BINS = (0, 1, 2, 4, 8), 5
+BASELINE = "best-of-N weighted"
+PREDICTED, ORACLE = "compute-optimal, predicted bins", "compute-optimal, oracle bins"
+ACROSS = "across prompts, early stopping"
+INTERVAL = 0.9
+
+
+@dataclass(frozen=True)
+class Known:
+    """What calibration found, however it was run.
+
+    Attributes:
+        table: over predicted difficulty.
+        oracle_table: over oracle difficulty.
+        difficulty: models by number of pilots.
+        curves: accuracy of every plan in every bin.
+        prices: the ladder, and what prices lead to.
+        prospects: what more solutions gain on it.
+        compared: pilots that every piloted prompt has.
+    """
+
+    table: LookupTable
+    oracle_table: LookupTable
+    difficulty: dict[int, DifficultyModel]
+    curves: AccuracyCurves
+    prices: PriceList
+    prospects: Prospects
+    compared: int
+
+
+def from_calibration(made: Calibration) -> Known:
+    """What was just fitted."""
+    return Known(
+        made.table,
+        made.oracle_table,
+        {count: fitted.model for count, fitted in made.difficulty.items()},
+        made.curves,
+        made.prospects.prices,
+        made.prospects.prospects,
+        made.reference.pilots,
+    )
+
+
+def from_artifact(artifact: Artifact) -> Known:
+    """What ``ttc calibrate`` wrote."""
+    return Known(
+        artifact.policy.table,
+        artifact.oracle_table(),
+        artifact.difficulty,
+        artifact.curves,
+        artifact.prices,
+        artifact.prospects,
+        artifact.reference.pilots,
+    )
+
+
+def calibrated(family: Family, replay: Replay) -> Calibration:
+    """Everything fitted on the family's calibration prompts."""
+    fingerprint = Fingerprint(model=family.name, verifier="", answers="", sampling={})
+    return fit(replay, grid, family.budgets, PILOTS, BINS, fingerprint)
+
+
+def methods(known: Known, test: SeededReplay, budgets: Sequence[int]) -> list[Curve]:
+    """What can be had from an artifact alone, on the test prompts; the baseline first."""
+    plain = [Plan(strategy="best_of_n", n=n) for n in budgets]
+    oracle = np.repeat(test.pass_at_1[:, None], test.replicates, axis=1)
+    difficulty = predicted(test, known.difficulty)
+    ladder = known.prices.ladder
+    climbs = test.climbs(ladder)
+    gains = all_gains(known.prospects, ladder, climbs.states)
+    curves = [
+        plan_curve(BASELINE, test, plain),
+        plan_curve("majority", test, [_by_votes(plan) for plan in plain]),
+        policy_curve(PREDICTED, test, known.table, difficulty),
+        policy_curve(ORACLE, test, known.oracle_table, lambda _: oracle),
+        adaptive_pilots(
+            "predicted bins, adaptive pilots",
+            test,
+            known.table,
+            known.difficulty,
+            difficulty,
+            known.compared,
+        ),
+    ]
+    curves += [
+        shared_by_bin(
+            f"across prompts by bins, {pilots} pilots",
+            test,
+            known.curves.after(pilots),
+            difficulty(pilots),
+        )
+        for pilots in (0, 1, 2)
+    ]
+    return [
+        *curves,
+        at_prices("price, stopping early", ladder, climbs, gains),
+        shared_out(ACROSS, ladder, climbs, gains),
+    ]
+
+
+def ingredients(family: Family, known: Replay, test: SeededReplay) -> list[Curve]:
+    """Stopping early and sharing out, each without searches, and stopping when settled alone."""
+    ladder = ladder_of(family.window)
+    climbs = test.climbs(ladder)
+    prospects = fit_prospects([(ladder, known.climbs(ladder))]).prospects
+    gains = all_gains(prospects, ladder, climbs.states)
+    return [
+        adaptive_consistency("settled alone (Beta, weighted)", ladder, climbs, weighted=True),
+        at_prices("price, samples only", ladder, climbs, gains),
+        shared_out("across prompts, samples only", ladder, climbs, gains),
+    ]
+
+
+def rivals(family: Family, known: Replay, made: Calibration, test: SeededReplay) -> list[Curve]:
+    """Published rivals on the same samples, and the bound of knowing every prompt."""
+    models = {count: fitted.model for count, fitted in made.difficulty.items()}
+    from_prompts = made.difficulty[0].predicted.reshape(known.prompts, -1)
+    ladder = ladder_of(family.window)
+    return [
+        adaptive_consistency(
+            "rival: adaptive consistency", ladder, voted(test).climbs(ladder), weighted=False
+        ),
+        concave_by(
+            "rival: greedy by the prompt alone",
+            known,
+            test,
+            from_prompts,
+            predicted(test, models)(0),
+            0,
+            family.window,
+        ),
+        concave_by(
+            "rival: concave by the first sample's uncertainty",
+            known,
+            test,
+            first_uncertainty(known),
+            first_uncertainty(test),
+            1,
+            family.window,
+        ),
+        bound("bound: every prompt known", test, grid(family.window, 0)),
+    ]
+
+
+def _by_votes(plan: Plan) -> Plan:
+    return plan.model_copy(update={"selection": "majority"})
+
+
+def voted(test: SeededReplay) -> SeededReplay:
+    """The same test prompts, every solution weighing one."""
+    records = []
+    for record in test.records:
+        equal = {id(s): replace(s, score=1.0) for s in record.independent.samples}
+        samples = tuple(equal[id(s)] for s in record.independent.samples)
+        run = replace(record.independent, samples=samples)
+        records.append(replace(record, independent=run))
+    return SeededReplay(records, test.each, [{} for _ in range(test.replicates)])
+
+
+def predicted_well(
+    model: DifficultyModel, values: NDArray[np.float64], test: SeededReplay
+) -> dict[str, Interval]:
+    """How well difficulty is predicted on the test prompts, against fresh samples.
+
+    Args:
+        model: of one number of pilots.
+        values: its predictions, shape (prompts, seeds).
+        test: the test prompts.
+    """
+    fresh = test.fresh_pass_at_1
+    bounds = model.distribution.interval(values, INTERVAL)
+    # What is measured from a finite number of samples is itself uncertain by their noise, which
+    # the intervals, fitted on measurements of the same kind, hold.
+    inside = (bounds[..., 0] <= fresh) & (fresh <= bounds[..., 1])
+    draws = resamples(test.prompts)[:501]
+
+    def over(figure: object, of: Sequence[NDArray[np.float64]]) -> Interval:
+        return interval(np.array([figure(*(a[d].ravel() for a in of)) for d in draws]))  # type: ignore[operator]
+
+    return {
+        "spearman": over(lambda p, f: spearmanr(p, f).statistic, (values, fresh)),
+        "calibration error": over(calibration_error, (values, fresh)),
+        "coverage": over(lambda i: i.mean(), (inside.astype(float),)),
+        "width": over(lambda w: w.mean(), (bounds[..., 1] - bounds[..., 0],)),
+    }

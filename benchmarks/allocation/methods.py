@@ -1,0 +1,169 @@
+"""What each method of allocation does on the test prompts: accuracy, generations and tokens."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.bins import bin_of
+from allocator.budget import allocate
+from allocator.curves import BinCurves
+from allocator.ladder import Ladder, share_out
+from allocator.plan import Plan
+from allocator.table import LookupTable
+from benchmarks.allocation.family import SeededReplay
+from benchmarks.curves import Difficulty
+from calibration.climb import Climbs
+from calibration.curves import Curve, averaged
+from calibration.evaluate import Outcome
+from calibration.prospects import PRICES, stopped_at
+from predictors.difficulty import DifficultyModel
+from runtime.decide import SURE
+
+# Average generations a prompt, at which one budget is shared out over all of them.
+AVERAGES = (1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3, 3.5, 4, 5, 6, 8, 12, 16, 32, 64)
+
+
+def planned(
+    name: str, replay: SeededReplay, rows: Sequence[tuple[int, int, NDArray[np.object_]]]
+) -> Curve:
+    """A curve of (budget, pilots, plan of each prompt and seed)."""
+    outcomes, costs = [], []
+    for _, pilots, plans in rows:
+        outcomes.append(replay.mixed_outcome(plans.tolist(), pilots))
+        costs.append(np.vectorize(lambda plan, paid=pilots: float(plan.cost(paid)))(plans))
+    return averaged(name, [budget for budget, _, _ in rows], outcomes, costs)
+
+
+def adaptive_pilots(
+    name: str,
+    replay: SeededReplay,
+    table: LookupTable,
+    models: dict[int, DifficultyModel],
+    difficulty: Difficulty,
+    least: int,
+) -> Curve:
+    """The table, its pilots ending as soon as more would not change the plan.
+
+    Args:
+        name: of the curve.
+        replay: the test prompts.
+        table: the table.
+        models: difficulty models.
+        difficulty: what they predict.
+        least: pilots that every prompt has.
+    """
+    outcomes, costs = [], []
+    for row in table.rows:
+        shape = (replay.prompts, replay.replicates)
+        correct, tokens, cost = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        left = np.ones(shape, dtype=bool)
+        counts = [c for c in models if min(least, row.pilots) <= c <= row.pilots]
+        for count in counts if row.edges else [0]:
+            values = difficulty(count) if row.edges else np.zeros(shape)
+            bins = bin_of(row.edges, values)
+            chosen = np.array([row.cells[b].plan for b in range(len(row.cells))], dtype=object)
+            ends = left.copy()
+            if row.edges and count < row.pilots:
+                bounds = models[count].distribution.interval(values, SURE)
+                hardest, easiest = (
+                    bin_of(row.edges, bounds[..., 0]),
+                    bin_of(row.edges, bounds[..., 1]),
+                )
+                same = [
+                    len({chosen[b] for b in range(low, high + 1)}) == 1
+                    for low, high in zip(easiest.ravel(), hardest.ravel(), strict=True)
+                ]
+                ends &= np.array(same).reshape(shape)
+            plans = chosen[bins]
+            found = replay.mixed_outcome(plans.tolist(), count)
+            paid = np.vectorize(lambda plan, count=count: float(plan.cost(count)))(plans)
+            correct[ends], tokens[ends], cost[ends] = (
+                found.correct[ends],
+                found.tokens[ends],
+                paid[ends],
+            )
+            left &= ~ends
+        outcomes.append(Outcome(correct, tokens))
+        costs.append(cost)
+    return averaged(name, [row.budget for row in table.rows], outcomes, costs)
+
+
+def shared_by_bin(
+    name: str, replay: SeededReplay, curves: BinCurves, difficulty: NDArray[np.float64]
+) -> Curve:
+    """One budget over all prompts by the curves of their bins; nothing learned on the way."""
+    accuracies = curves.accuracies
+    plans = np.array(curves.plans, dtype=object)
+    rows = []
+    for average in AVERAGES:
+        total = average * replay.prompts
+        if total < curves.costs[0] * replay.prompts:
+            continue
+        chosen = np.empty(difficulty.shape, dtype=object)
+        for seed in range(replay.replicates):
+            bins = bin_of(curves.edges, difficulty[:, seed])
+            chosen[:, seed] = plans[allocate(curves.costs, accuracies[bins], total).options]
+        rows.append((round(average * replay.prompts), curves.pilots, chosen))
+    return planned(name, replay, rows)
+
+
+def at_prices(name: str, ladder: Ladder, climbs: Climbs, gains: NDArray[np.float64]) -> Curve:
+    """Every prompt for itself at a price, one point a price; see `solve_at_price`."""
+    ends = [stopped_at(ladder, gains, price) for price in PRICES]
+    return ended(name, ladder, climbs, ends)
+
+
+def shared_out(name: str, ladder: Ladder, climbs: Climbs, gains: NDArray[np.float64]) -> Curve:
+    """One budget over all prompts of a seed, shared out anew after every rung."""
+    ends = []
+    for average in AVERAGES:
+        stops = np.zeros((len(climbs.correct), climbs.correct.shape[1]), dtype=np.int64)
+        for seed in range(stops.shape[1]):
+            stops[:, seed] = _shared(ladder, gains[:, seed], average * len(stops))
+        ends.append(stops)
+    return ended(name, ladder, climbs, ends)
+
+
+def _shared(ladder: Ladder, gains: NDArray[np.float64], total: float) -> NDArray[np.int64]:
+    costs, rows = np.array(ladder.costs, dtype=float), np.arange(len(gains))
+    rungs = np.zeros(len(gains), dtype=np.int64)
+    while True:
+        left = total - float(costs[rungs].sum())
+        rising = share_out(costs, rungs, gains[rows, rungs], left)
+        if not rising.any():
+            return rungs
+        rungs[rising] += 1
+
+
+def ended(name: str, ladder: Ladder, climbs: Climbs, ends: Sequence[NDArray[np.int64]]) -> Curve:
+    """A curve of climbs that end on given rungs."""
+    costs = np.array(ladder.costs, dtype=float)
+    outcomes = [
+        Outcome(
+            np.take_along_axis(climbs.correct, stops[..., None], axis=2)[..., 0],
+            np.take_along_axis(climbs.tokens, stops[..., None], axis=2)[..., 0],
+        )
+        for stops in ends
+    ]
+    return averaged(name, range(len(ends)), outcomes, [costs[stops] for stops in ends])
+
+
+def bound(name: str, replay: SeededReplay, plans: Sequence[Plan]) -> Curve:
+    """What knowing every prompt would give: its accuracy with every plan, averaged over seeds.
+
+    It is judged by the very figures it allocates by, so it lies above what can be reached.
+    """
+    found = [replay.outcome(plan, 0) for plan in plans]
+    correct = np.array([outcome.correct.mean(axis=1) for outcome in found]).T
+    tokens = np.array([outcome.tokens.mean(axis=1) for outcome in found]).T
+    costs = np.array([float(plan.cost(0)) for plan in plans])
+    rows = np.arange(replay.prompts)
+    chosen = [allocate(costs, correct, average * replay.prompts).options for average in AVERAGES]
+    return Curve(
+        name,
+        tuple(range(len(chosen))),
+        np.array([correct[rows, options] for options in chosen]),
+        np.array([costs[options] for options in chosen]),
+        np.array([tokens[rows, options] for options in chosen]),
+    )

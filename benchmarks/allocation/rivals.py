@@ -1,0 +1,98 @@
+"""Published rivals, as baselines: what each does on the same samples."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc
+
+from allocator.bins import DifficultyBins, bin_of
+from allocator.budget import allocate
+from allocator.ladder import Ladder
+from allocator.plan import Plan
+from benchmarks.allocation.family import SeededReplay
+from benchmarks.allocation.methods import AVERAGES, ended, planned
+from calibration.climb import Climbs
+from calibration.curves import Curve
+from calibration.evaluate import Replay
+from calibration.rules import smoothed_accuracies
+from predictors.features import FEATURE_NAMES
+from predictors.progress import PROGRESS_NAMES
+
+CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 0.999)
+BINS = 5
+
+
+def adaptive_consistency(name: str, ladder: Ladder, climbs: Climbs, weighted: bool) -> Curve:
+    """Stop when the leading answer is unlikely to be overtaken (Aggarwal et al. 2023).
+
+    One point a confidence. The chance that more than half of the votes of the two leading answers
+    are for the first, under a uniform prior.
+
+    Args:
+        name: of the curve.
+        ladder: independent solutions alone.
+        climbs: of the test prompts; by votes where scores are all one.
+        weighted: votes weigh as much as their scores, scaled to one on average.
+    """
+    of = {n: climbs.states[..., i] for i, n in enumerate(PROGRESS_NAMES)}
+    scale = 1 / np.maximum(of["score_mean"], 1e-6) if weighted else 1.0
+    sure = 1 - betainc(of["leader_mass"] * scale + 1, of["other_mass"] * scale + 1, 0.5)
+    ends = []
+    for confidence in CONFIDENCES:
+        stop = sure >= confidence
+        stop[..., -1] = True
+        ends.append(stop.argmax(axis=-1))
+    return ended(name, ladder, climbs, ends)
+
+
+def concave_by(
+    name: str,
+    calibration: Replay,
+    test: SeededReplay,
+    measured: NDArray[np.float64],
+    live: NDArray[np.float64],
+    pilots: int,
+    most: int,
+) -> Curve:
+    """Best-of-n shared out over prompts by a measure of their difficulty, high where easy.
+
+    Prompts are cut into bins by the measure, calibration says what best-of-n does in each, and one
+    budget is allocated on the concave curves. By the prompt alone this is the greedy allocation of
+    "Learning How Hard to Think" (Damani et al. 2024); by the uncertainty of a first sample it is
+    that of UAB (arXiv 2605.26849).
+
+    Args:
+        name: of the curve.
+        calibration: calibration prompts.
+        test: test prompts.
+        measured: the measure on the calibration prompts, shape (prompts, replicates).
+        live: the same on the test prompts, shape (prompts, seeds).
+        pilots: samples that the measure costs; they count, and are the first of best-of-n's.
+        most: the largest n.
+    """
+    # Bins are cut in [0, 1]: ranks among the calibration prompts serve as well as the measure.
+    known = np.sort(measured.ravel())
+    ranks = np.searchsorted(known, measured, side="right") / len(known)
+    edges = DifficultyBins(BINS).fit(ranks).edges_
+    bins = bin_of(edges, ranks.ravel())
+    sizes = [n for n in (2**i for i in range(most.bit_length())) if n >= max(pilots, 1)]
+    plans = [Plan(strategy="best_of_n", n=n) for n in sizes]
+    correct = np.array([calibration.outcome(plan, 0).correct.ravel() for plan in plans])
+    accuracies = smoothed_accuracies(correct, bins, len(edges) + 1).T
+    place = bin_of(edges, np.searchsorted(known, live, side="right") / len(known))
+    costs, choices = np.array(sizes, dtype=float), np.array(plans, dtype=object)
+    rows = []
+    for average in AVERAGES:
+        if average < sizes[0]:
+            continue
+        chosen = np.empty(live.shape, dtype=object)
+        for seed in range(live.shape[1]):
+            total = average * len(live)
+            given = allocate(costs, accuracies[place[:, seed]], total)
+            chosen[:, seed] = choices[given.options]
+        rows.append((round(average * len(live)), 0, chosen))
+    return planned(name, test, rows)
+
+
+def first_uncertainty(replay: Replay) -> NDArray[np.float64]:
+    """How probable, a token, the model found its first sample; shape (prompts, replicates)."""
+    return np.asarray(replay.features(1)[..., FEATURE_NAMES.index("token_logprob_mean")])

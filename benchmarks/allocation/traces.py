@@ -1,0 +1,159 @@
+"""Real traces: Qwen3 on three contests, 128 samples a question, votes and lengths alone.
+
+Everything is fitted on two of the benchmarks, with both models' samples, and tested on the third.
+A vote weighs less the longer it is: long solutions are more often lost ones. How much less, and
+when to stop, is all that there is to learn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from allocator.ladder import Ladder, Rung
+from benchmarks.allocation.methods import ended
+from benchmarks.allocation.rivals import adaptive_consistency
+from benchmarks.targets import Interval
+from calibration.climb import Climbs, Draw, climb
+from calibration.curves import Curve, cost_at, interval, resamples
+from calibration.estimators import majority_accuracy
+from calibration.logs import CORRECT, Log, read_log
+from calibration.prospects import all_gains, stopped_at
+from predictors.prospects import Prospects
+
+MODELS = ("Qwen3-1.7B", "Qwen3-0.6B")
+MOST, ORDERS, SEED = 64, 64, 0
+PRICES = np.geomspace(2e-5, 0.2, 80)
+LADDER = Ladder(
+    rungs=tuple(
+        Rung(samples=n) for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, MOST)
+    )
+)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What came of one model; curves over all questions, each tested where it was not fitted.
+
+    Attributes:
+        wanted: accuracy of uniform majority with 64 samples, exactly.
+        uniform: accuracy of uniform majority of each question.
+        curves: by name.
+    """
+
+    wanted: float
+    uniform: NDArray[np.float64]
+    curves: dict[str, Curve]
+
+
+def benchmarks_of(path: Path) -> list[str]:
+    """Names of the benchmarks in a file of traces."""
+    return sorted(set(pq.read_table(path, columns=["benchmark"])["benchmark"].to_pylist()))
+
+
+def measure_traces(path: Path, model: str) -> Traces:
+    """Leave one benchmark out, three times.
+
+    Args:
+        path: the file of traces.
+        model: whose samples are tested.
+    """
+    names = benchmarks_of(path)
+    logs = {
+        (which, name): read_log(path, where={"model": which, "benchmark": name})
+        for which in MODELS
+        for name in names
+    }
+    climbs = {
+        (*key, weighted): climbs_of(log, weighted)
+        for key, log in logs.items()
+        for weighted in (False, True)
+    }
+    curves: dict[str, list[Curve]] = {}
+    for name in names:
+        for weighted, title in ((True, "votes by length"), (False, "plain votes")):
+            train = [climbs[m, n, weighted] for m in MODELS for n in names if n != name]
+            states = np.concatenate([c.states.reshape(-1, *c.states.shape[2:]) for c in train])
+            correct = np.concatenate([c.correct.reshape(-1, c.correct.shape[2]) for c in train])
+            fitted = Prospects.fit(LADDER, states, correct)
+            test = climbs[model, name, weighted]
+            gains = all_gains(fitted, LADDER, test.states)
+            ends = [stopped_at(LADDER, gains, float(price)) for price in PRICES]
+            found = [
+                ended(f"prospects, {title}", LADDER, test, ends),
+                adaptive_consistency(f"adaptive consistency, {title}", LADDER, test, weighted),
+                ended(f"uniform, {title}", LADDER, test, _everywhere(test)),
+            ]
+            for curve in found:
+                curves.setdefault(curve.name, []).append(curve)
+    uniform = np.concatenate([exact_majority(logs[model, name]) for name in names])
+    joined = {name: _joined(parts) for name, parts in curves.items()}
+    return Traces(float(uniform.mean()), uniform, joined)
+
+
+def climbs_of(log: Log, weighted: bool) -> Climbs:
+    """Climbs of random orders of each question's samples, shape (questions, orders, rungs)."""
+    rng = np.random.default_rng(SEED)
+    questions, samples = log.answer.shape
+    climbs = Climbs.empty(questions, ORDERS, len(LADDER.rungs))
+    tokens = np.ones_like(log.answer) if log.tokens is None else log.tokens
+    # Only the ratio of two weights counts; scores lie in [0, 1].
+    weights = 1000 / np.maximum(tokens, 1000) if weighted else np.ones(log.answer.shape)
+    for question in range(questions):
+        for order in range(ORDERS):
+            drawn: list[Draw] = [
+                (
+                    None if log.answer[question, i] < 0 else str(log.answer[question, i]),
+                    float(weights[question, i]),
+                    int(tokens[question, i]),
+                )
+                for i in rng.permutation(samples)[:MOST]
+            ]
+            climb(climbs, (question, order), LADDER, 1, str(CORRECT), drawn, [], 0)
+    return climbs
+
+
+def exact_majority(log: Log) -> NDArray[np.float64]:
+    """Accuracy of uniform majority with 64 samples of each question, over all subsets."""
+    answer = log.answer
+    width = int(answer.max(initial=0)) + 1
+    counts = np.array([np.bincount(row[row >= 0], minlength=width) for row in answer])
+    silent = (answer < 0).sum(axis=1)
+    return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], axis=1), MOST)
+
+
+def _everywhere(climbs: Climbs) -> list[NDArray[np.int64]]:
+    return [np.full(climbs.correct.shape[:2], rung) for rung in range(len(LADDER.rungs))]
+
+
+def _joined(parts: Sequence[Curve]) -> Curve:
+    first = parts[0]
+    return Curve(
+        first.name,
+        first.budgets,
+        np.concatenate([part.correct for part in parts], axis=1),
+        np.concatenate([part.generations for part in parts], axis=1),
+        np.concatenate([part.tokens for part in parts], axis=1),
+    )
+
+
+def needed(traces: Traces, name: str) -> tuple[Interval, Interval]:
+    """Mean samples and tokens for the accuracy of uniform majority at 64, over questions.
+
+    The accuracy is that of the questions drawn: both sides have the same. Where a draw's is not
+    reached, it counts as all 64 samples.
+    """
+    curve = traces.curves[name]
+    draws = resamples(curve.correct.shape[1])
+    samples, tokens = np.empty(len(draws)), np.empty(len(draws))
+    for row, drawn in enumerate(draws):
+        correct = curve.correct[:, drawn].mean(axis=1)
+        wanted = float(traces.uniform[drawn].mean())
+        for spent, into in ((curve.generations, samples), (curve.tokens, tokens)):
+            costs = spent[:, drawn].mean(axis=1)
+            cost = cost_at(correct, costs, wanted)
+            into[row] = cost if np.isfinite(cost) else costs.max()
+    return interval(samples), interval(tokens)
