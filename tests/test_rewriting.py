@@ -52,7 +52,7 @@ def test_a_chain_worked_by_hand() -> None:
 
 def test_every_step_of_drawn_chains_recomputed() -> None:
     answers = answers_for(SETTINGS.answers)
-    for problem in distinct_problems("calibration", 60, 0):
+    for problem in distinct_problems("calibration", 40, 0):
         value = problem.start
         *lines, last = problem.solution.split("\n")
         for operation, line in zip(problem.operations, lines, strict=True):
@@ -72,7 +72,7 @@ def test_an_operation_unknown_is_refused() -> None:
 
 def test_splits_never_overlap_whatever_the_seed() -> None:
     drawn = {
-        split: {p.text for seed in (0, 1) for p in distinct_problems(split, 60, seed)}
+        split: {p.text for seed in (0, 1) for p in distinct_problems(split, 40, seed)}
         for split in ("train", "calibration", "test")
     }
     assert not drawn["train"] & drawn["test"]
@@ -82,5 +82,5 @@ def test_splits_never_overlap_whatever_the_seed() -> None:
 
 
 def test_chain_lengths_are_spread() -> None:
-    lengths = [len(p.operations) for p in distinct_problems("test", 100, 0)]
+    lengths = [len(p.operations) for p in distinct_problems("test", 60, 0)]
     assert set(lengths) == set(range(1, 9))

@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=840)
     parser.add_argument("--prompts", type=int, default=12_000, help="for the PRM's training")
     parser.add_argument("--out", type=Path, default=BASE, help="folder for the base model")
     args = parser.parse_args()
