@@ -14,7 +14,7 @@ STAMP := $(VENV)/installed-$(BUILD)
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: setup browser demo test check testbed clean
+.PHONY: setup browser demo test check testbed rewriting clean
 
 setup: $(STAMP)
 
@@ -60,6 +60,16 @@ testbed: setup
 	$(RUN)/python -m benchmarks.testbed.measure
 	rm -rf benchmarks/testbed/artifact
 	$(RUN)/python -m benchmarks.testbed.calibrate
+
+# The models and prompts under benchmarks/rewriting, made anew: about ten minutes on 2 cores.
+rewriting: setup
+	$(RUN)/python -m benchmarks.rewriting.make
+	rm -rf benchmarks/rewriting/models/prm benchmarks/rewriting/models/prm.*
+	$(RUN)/ttc train prm out/rewriting/train.jsonl --out benchmarks/rewriting/models/prm \
+		--model benchmarks/rewriting/models/base --answers 'pattern:^#([a-f]+)$$' \
+		--engine transformers --max-tokens 160 --step-end '\n' \
+		--samples 1 --explored 1 --rollouts 1 --learning-rate 1e-3 --batch 64 --dropout 0 \
+		--max-epochs 3 --extra-layers 2 --compile
 
 clean:
 	rm -rf $(VENV) out

@@ -15,15 +15,33 @@ decides, so the sets never overlap whatever seed drew the prompt.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
 MODULUS = 1000
 MAX_OPERATIONS = 8
 ANSWER_MARK = "#"
+CHARACTERS = "0123456789+-*=#\n"
 
 Split = Literal["train", "calibration", "test"]
+
+
+class TaskProblem(Protocol):
+    """A problem of any task: what training and measuring ask of it."""
+
+    @property
+    def text(self) -> str:
+        """The prompt."""
+        ...
+
+    @property
+    def solution(self) -> str:
+        """One operation a line, then the answer."""
+        ...
+
+
+P = TypeVar("P", bound=TaskProblem)
 
 
 @dataclass(frozen=True)
@@ -98,8 +116,13 @@ def problems(split: Split, seed: int) -> Iterator[Problem]:
 
 def distinct_problems(split: Split, count: int, seed: int) -> list[Problem]:
     """The first `count` distinct problems of one split under a seed."""
-    found: dict[str, Problem] = {}
-    for problem in problems(split, seed):
+    return distinct(problems(split, seed), count)
+
+
+def distinct(source: Iterator[P], count: int) -> list[P]:
+    """The first `count` problems of distinct prompts."""
+    found: dict[str, P] = {}
+    for problem in source:
         found.setdefault(problem.text, problem)
         if len(found) == count:
             break

@@ -1,10 +1,9 @@
-"""The testbed's tokenizer: one token a character, in the ordinary Hugging Face format."""
+"""The tiny models' tokenizer: one token a character, in the ordinary Hugging Face format."""
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ["<pad>", "<unk>", "<user>", "<assistant>", "<end>"]
-CHARACTERS = list("0123456789+-*=#\n")
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}"
@@ -13,9 +12,9 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A character-level tokenizer of 21 tokens with a chat template."""
-    vocabulary = {token: i for i, token in enumerate(SPECIAL + CHARACTERS)}
+def build_tokenizer(characters: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of these characters and five special tokens, with a chat template."""
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *characters])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Fuse()
