@@ -125,7 +125,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     learned = from_calibration(made)
     curves = [
         *methods(learned, test, ARITHMETIC.budgets),
-        *ingredients(ARITHMETIC, known, test),
+        *ingredients(ARITHMETIC, learned, known, test),
         *rivals(ARITHMETIC, known, made, test),
     ]
     found = gains(curves, AT)

@@ -116,15 +116,6 @@ def methods(known: Known, test: SeededReplay, budgets: Sequence[int]) -> list[Cu
             known.compared,
         ),
     ]
-    curves += [
-        shared_by_bin(
-            f"across prompts by bins, {pilots} pilots",
-            test,
-            known.curves.after(pilots),
-            difficulty(pilots),
-        )
-        for pilots in (0, 1, 2)
-    ]
     return [
         *curves,
         at_prices("price, stopping early", ladder, climbs, gains),
@@ -132,13 +123,26 @@ def methods(known: Known, test: SeededReplay, budgets: Sequence[int]) -> list[Cu
     ]
 
 
-def ingredients(family: Family, known: Replay, test: SeededReplay) -> list[Curve]:
-    """Stopping early and sharing out, each without searches, and stopping when settled alone."""
+def ingredients(family: Family, made: Known, known: Replay, test: SeededReplay) -> list[Curve]:
+    """Each ingredient alone: sharing out by bins, with nothing learned on the way; stopping when
+    settled; stopping early and sharing out without searches.
+    """
+    difficulty = predicted(test, made.difficulty)
+    by_bins = [
+        shared_by_bin(
+            f"across prompts by bins, {pilots} pilots",
+            test,
+            made.curves.after(pilots),
+            difficulty(pilots),
+        )
+        for pilots in (0, 1, 2)
+    ]
     ladder = ladder_of(family.window)
     climbs = test.climbs(ladder)
     prospects = fit_prospects([(ladder, known.climbs(ladder))]).prospects
     gains = all_gains(prospects, ladder, climbs.states)
     return [
+        *by_bins,
         adaptive_consistency("settled alone (Beta, weighted)", ladder, climbs, weighted=True),
         at_prices("price, samples only", ladder, climbs, gains),
         shared_out("across prompts, samples only", ladder, climbs, gains),
