@@ -69,7 +69,12 @@ rewriting: setup
 		--model benchmarks/rewriting/models/base --answers 'pattern:^#([a-f]+)$$' \
 		--engine transformers --max-tokens 160 --step-end '\n' \
 		--samples 1 --explored 1 --rollouts 1 --learning-rate 1e-3 --batch 64 --dropout 0 \
-		--max-epochs 3 --extra-layers 2 --compile
+		--max-epochs 2 --extra-layers 2 --compile
+	rm -rf benchmarks/rewriting/artifact
+	$(RUN)/ttc calibrate benchmarks/rewriting/data/calibration.jsonl \
+		--out benchmarks/rewriting/artifact --model benchmarks/rewriting/models/base \
+		--verifier benchmarks/rewriting/models/prm --answers 'pattern:^#([a-f]+)$$' \
+		--step-end '\n' --max-tokens 160 --budgets 1,2,4,8,16,32 --engine transformers
 
 clean:
 	rm -rf $(VENV) out
