@@ -71,6 +71,19 @@ class BinCurves(_Schema):
         """Shape (bins, plans)."""
         return np.array([[option.accuracy for option in options] for options in self.bins])
 
+    @property
+    def overall(self) -> tuple[Option, ...]:
+        """The plans for a prompt of unknown bin: bins are quantiles, so each is as likely."""
+        return tuple(
+            Option(
+                plan=plan,
+                generations=of_plan[0].generations,
+                accuracy=float(np.mean([option.accuracy for option in of_plan])),
+                tokens=float(np.mean([option.tokens for option in of_plan])),
+            )
+            for plan, of_plan in zip(self.plans, zip(*self.bins, strict=True), strict=True)
+        )
+
 
 class AccuracyCurves(_Schema):
     """The curves of an artifact, one set a number of pilots, ascending."""

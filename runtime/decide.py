@@ -141,8 +141,10 @@ def decide(
     )
     if seconds is not None:
         curves = artifact.curves.after(len(piloted.samples))
-        at = 0 if piloted.predicted is None else int(bin_of(curves.edges, piloted.predicted))
-        fits = artifact.latency.best_within(curves.bins[at], budget, seconds)
+        options = curves.overall
+        if piloted.predicted is not None:
+            options = curves.bins[int(bin_of(curves.edges, piloted.predicted))]
+        fits = artifact.latency.best_within(options, budget, seconds)
         plan = Plan(strategy="best_of_n", n=max(1, len(piloted.samples)))
         if fits is not None:
             plan = fits.plan
