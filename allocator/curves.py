@@ -1,14 +1,13 @@
 """What every plan does in every bin: accuracy against cost, from which budgets are shared out."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import Stored
 from allocator.plan import Plan
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -85,7 +84,7 @@ class BinCurves(_Schema):
         )
 
 
-class AccuracyCurves(_Schema):
+class AccuracyCurves(Stored):
     """The curves of an artifact, one set a number of pilots, ascending."""
 
     schema_version: Literal[1] = 1
@@ -102,22 +101,3 @@ class AccuracyCurves(_Schema):
                 return curves
         known = [curves.pilots for curves in self.curves]
         raise InputError("pilots", pilots, f"choose one of {known}, or calibrate with more")
-
-    def save(self, path: Path) -> None:
-        """Write as JSON; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
-            scratch.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "AccuracyCurves":
-        """Read curves back.
-
-        Raises:
-            InputError: no such file, or damaged.
-        """
-        try:
-            return cls.model_validate_json(path.read_text())
-        except FileNotFoundError:
-            raise InputError("curves", str(path), "no such file; calibrate again") from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError("curves", str(path), f"damaged; calibrate again ({error})") from None

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from allocator.curves import Option
-from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import Stored
 from allocator.plan import Plan
 
 
@@ -21,14 +20,12 @@ class Timed(BaseModel):
     seconds: Annotated[float, Field(ge=0)]
 
 
-class Latency(BaseModel):
+class Latency(Stored):
     """Seconds of every plan, one prompt at a time on the machine that calibrated.
 
     Attributes:
         timed: each plan once: the 90th percentile over a few prompts.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     timed: tuple[Timed, ...]
@@ -58,11 +55,6 @@ class Latency(BaseModel):
         ]
         return max(within, key=lambda o: (o.accuracy, -o.generations), default=None)
 
-    def save(self, path: Path) -> None:
-        """Write as JSON; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
-            scratch.write_text(self.model_dump_json(indent=1) + "\n")
-
     @classmethod
     def load(cls, path: Path) -> "Latency":
         """Read it back; without a file nothing was timed.
@@ -70,9 +62,4 @@ class Latency(BaseModel):
         Raises:
             InputError: damaged.
         """
-        try:
-            return cls.model_validate_json(path.read_text())
-        except FileNotFoundError:
-            return cls(timed=())
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError("latency", str(path), f"damaged; calibrate again ({error})") from None
+        return super().load(path) if path.exists() else cls(timed=())

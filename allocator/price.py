@@ -1,14 +1,13 @@
 """A price of compute: what accuracy a generation must gain to be worth spending."""
 
 from math import exp, log
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import Stored
 from allocator.ladder import Ladder
 
 # How fast the price follows traffic: after a prompt that cost twice the average it rises by this
@@ -32,10 +31,8 @@ class PricePoint(BaseModel):
     accuracy: float = Field(ge=0, le=1)
 
 
-class PriceList(BaseModel):
+class PriceList(Stored):
     """A ladder, and what each price led to on it; points by ascending price."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     ladder: Ladder
@@ -58,25 +55,6 @@ class PriceList(BaseModel):
         # Averages of finitely many prompts need not fall strictly.
         rising = np.maximum.accumulate(spent)
         return float(np.exp(np.interp(log(generations), rising, prices)))
-
-    def save(self, path: Path) -> None:
-        """Write as JSON; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
-            scratch.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "PriceList":
-        """Read a list back.
-
-        Raises:
-            InputError: no such file, or damaged.
-        """
-        try:
-            return cls.model_validate_json(path.read_text())
-        except FileNotFoundError:
-            raise InputError("prices", str(path), "no such file; calibrate again") from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError("prices", str(path), f"damaged; calibrate again ({error})") from None
 
 
 class Price:

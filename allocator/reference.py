@@ -3,15 +3,14 @@
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import Stored
 
 # A signal of so few values has a cell for each; any other has deciles.
 FEW = 10
@@ -57,7 +56,7 @@ class Histogram(_Schema):
         return f"from {self.edges[cell - 1]:.3g} to below {self.edges[cell]:.3g}"
 
 
-class Reference(_Schema):
+class Reference(Stored):
     """What calibration traffic looked like.
 
     Attributes:
@@ -102,26 +101,3 @@ class Reference(_Schema):
             shares = np.bincount(cells, minlength=len(edges) + 1) / values.size
             histograms[name] = Histogram(edges=tuple(edges.tolist()), shares=tuple(shares.tolist()))
         return cls(prompts=prompts, pilots=pilots, signals=histograms)
-
-    def save(self, path: Path) -> None:
-        """Write as JSON; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
-            scratch.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "Reference":
-        """Read a reference back.
-
-        Raises:
-            InputError: no such file, damaged, or of another schema version.
-        """
-        try:
-            return cls.model_validate_json(path.read_text())
-        except FileNotFoundError:
-            raise InputError(
-                "reference", str(path), "no such file; make one with ttc calibrate"
-            ) from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError(
-                "reference", str(path), f"damaged, or of another version; calibrate again ({error})"
-            ) from None

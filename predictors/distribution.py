@@ -7,16 +7,14 @@ of 90% is to hold the pass@1 of 90% of prompts like those of calibration, good a
 be or bad.
 """
 
-import json
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import Stored
 
 # Levels that quantiles are kept at. The usual intervals, from 10% to 99%, end at one of them.
 LEVELS = np.array([0, 0.005, 0.01, 0.025, *np.arange(1, 20) / 20, 0.975, 0.99, 0.995, 1])
@@ -31,7 +29,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Quantiles = Annotated[tuple[Share, ...], Field(min_length=len(LEVELS), max_length=len(LEVELS))]
 
 
-class DifficultyDistribution(BaseModel):
+class DifficultyDistribution(Stored):
     """The distribution of pass@1 given a prediction. All its quantiles ascend with the prediction.
 
     Attributes:
@@ -41,7 +39,7 @@ class DifficultyDistribution(BaseModel):
         means: the mean at each knot: the prediction and the average error around it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    INDENT: ClassVar[int | None] = None
 
     schema_version: Literal[1] = 1
     prompts: int = Field(ge=2)
@@ -130,29 +128,6 @@ class DifficultyDistribution(BaseModel):
         above = knots[np.searchsorted(knots, points)]
         low = self.quantiles(below, (1 - level) / 2)
         return np.stack([low, self.quantiles(above, (1 + level) / 2)], axis=-1)
-
-    def save(self, path: Path) -> None:
-        """Write as JSON; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
-            scratch.write_text(self.model_dump_json() + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "DifficultyDistribution":
-        """Read a distribution back.
-
-        Raises:
-            InputError: missing, damaged, or of another version.
-        """
-        try:
-            return cls.model_validate(json.loads(path.read_text()))
-        except FileNotFoundError:
-            raise InputError(
-                "distribution", str(path), "no such file; make one with ttc calibrate"
-            ) from None
-        except ValueError as error:  # not JSON, not text, or not a distribution
-            raise InputError(
-                "distribution", str(path), f"damaged; calibrate again ({error})"
-            ) from None
 
 
 class _Pairs:

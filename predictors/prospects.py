@@ -13,17 +13,16 @@ more. Few numbers are fitted, for a calibration set has few prompts: trees, whic
 found gains in its noise, and were clearly worse on prompts that they had not seen.
 """
 
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from scipy.optimize import minimize
 from scipy.special import betainc
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import Stored
 from allocator.ladder import Ladder
 from predictors.progress import PROGRESS_NAMES
 
@@ -47,15 +46,13 @@ COLUMNS = (
 )
 
 
-class Prospects(BaseModel):
+class Prospects(Stored):
     """The gain of more solutions on a ladder.
 
     Attributes:
         weights: of `COLUMNS`.
         rho: how fast gains come: the smaller, the longer they last.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     weights: tuple[float, ...] = Field(min_length=len(COLUMNS), max_length=len(COLUMNS))
@@ -124,27 +121,6 @@ class Prospects(BaseModel):
             reached = 1 - (costs[rung] / costs[above]) ** self.rho
             found[:, place] = np.exp(np.clip(exponent, LEAST, MOST)) * reached
         return found
-
-    def save(self, path: Path) -> None:
-        """Write as JSON; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
-            scratch.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "Prospects":
-        """Read it back.
-
-        Raises:
-            InputError: missing or damaged.
-        """
-        try:
-            return cls.model_validate_json(path.read_text())
-        except FileNotFoundError:
-            raise InputError("prospects", str(path), "no such file; calibrate again") from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError(
-                "prospects", str(path), f"damaged; calibrate again ({error})"
-            ) from None
 
 
 def _columns(
