@@ -50,7 +50,9 @@ class Stored(BaseModel):
         try:
             return cls.model_validate_json(path.read_text())
         except FileNotFoundError:
-            raise InputError(path.stem, str(path), "no such file; calibrate again") from None
+            raise InputError(
+                path.stem, str(path), "no such file; make one with ttc calibrate"
+            ) from None
         except (ValidationError, UnicodeDecodeError) as error:
             raise InputError(
                 path.stem, str(path), f"damaged, or of another version; calibrate again ({error})"
