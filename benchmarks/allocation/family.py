@@ -30,6 +30,7 @@ class Family:
         window: independent solutions of each prompt and seed; the largest budget.
         calibration_prompts: how many prompts tables are fitted on.
         test_prompts: how many they are tested on.
+        test_seed: which of the test split's prompts these are.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Family:
     window: int
     calibration_prompts: int
     test_prompts: int
+    test_seed: int
 
     @property
     def budgets(self) -> list[int]:

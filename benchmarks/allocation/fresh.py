@@ -24,10 +24,11 @@ from runtime.artifact import Artifact, load_settings, open_decoder
 from runtime.hidden import PromptEncoder
 
 Split = Literal["calibration", "test"]
-CALIBRATION_SEED, TEST_SEED = 4, 3
+CALIBRATION_SEED = 4
 
-ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 400, 500)
-REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300)
+ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 400, 500, test_seed=3)
+# Its base model's training was stopped with an eye on the test prompts of seed 3: not on these.
+REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300, test_seed=33)
 
 
 def artifact_of(family: Family) -> Artifact:
@@ -39,7 +40,7 @@ def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:
     """(prompt, right answer) pairs of one split."""
     problems = (testbed_task if family is ARITHMETIC else rewriting_task).distinct_problems
     count = family.calibration_prompts if split == "calibration" else family.test_prompts
-    seed = CALIBRATION_SEED if split == "calibration" else TEST_SEED
+    seed = CALIBRATION_SEED if split == "calibration" else family.test_seed
     return [(problem.text, problem.answer) for problem in problems(split, count, seed)]
 
 

@@ -8,7 +8,6 @@ from runtime.engine import SamplingSettings
 ROOT = Path(__file__).parent
 BASE, PRM = ROOT / "models" / "base", ROOT / "models" / "prm"
 ARTIFACT = ROOT / "artifact"
-CALIBRATION_PROMPTS, TEST_PROMPTS = (
     ROOT / "data" / "calibration.jsonl",
     ROOT / "data" / "test.jsonl",
 )
