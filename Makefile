@@ -61,7 +61,7 @@ testbed: setup
 	rm -rf benchmarks/testbed/artifact
 	$(RUN)/python -m benchmarks.testbed.calibrate
 
-# The models and prompts under benchmarks/rewriting, made anew: about ten minutes on 2 cores.
+# The models and prompts under benchmarks/rewriting, made anew: about twelve minutes.
 rewriting: setup
 	$(RUN)/python -m benchmarks.rewriting.make
 	rm -rf benchmarks/rewriting/models/prm benchmarks/rewriting/models/prm.*
@@ -69,7 +69,7 @@ rewriting: setup
 		--model benchmarks/rewriting/models/base --answers 'pattern:^#([a-f]+)$$' \
 		--engine transformers --max-tokens 160 --step-end '\n' \
 		--samples 1 --explored 1 --rollouts 1 --learning-rate 1e-3 --batch 64 --dropout 0 \
-		--max-epochs 3 --extra-layers 2 --compile
+		--max-epochs 2 --extra-layers 2 --compile
 
 clean:
 	rm -rf $(VENV) out

@@ -33,7 +33,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=840)
-    parser.add_argument("--prompts", type=int, default=12_000, help="for the PRM's training")
+    parser.add_argument("--prompts", type=int, default=6000, help="for the PRM's training")
     parser.add_argument("--out", type=Path, default=BASE, help="folder for the base model")
     args = parser.parse_args()
     write_prompts(CALIBRATION_PROMPTS, "calibration", 400, CALIBRATION_SEED)
