@@ -61,7 +61,7 @@ testbed: setup
 	rm -rf benchmarks/testbed/artifact
 	$(RUN)/python -m benchmarks.testbed.calibrate
 
-# The models and prompts under benchmarks/rewriting, made anew: about ten minutes on 2 cores.
+# The models and prompts under benchmarks/rewriting, made anew: about twelve minutes.
 rewriting: setup
 	$(RUN)/python -m benchmarks.rewriting.make
 	rm -rf benchmarks/rewriting/models/prm benchmarks/rewriting/models/prm.*
