@@ -8,9 +8,7 @@ from runtime.engine import SamplingSettings
 ROOT = Path(__file__).parent
 BASE, PRM = ROOT / "models" / "base", ROOT / "models" / "prm"
 ARTIFACT = ROOT / "artifact"
-    ROOT / "data" / "calibration.jsonl",
-    ROOT / "data" / "test.jsonl",
-)
+CALIBRATION_PROMPTS = ROOT / "data" / "calibration.jsonl"
 
 SETTINGS = Settings(
     model=str(BASE),
