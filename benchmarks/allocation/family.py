@@ -1,6 +1,6 @@
 """The pools of a task family, and how they are replayed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from predictors.oracle import oracle_pass_at_1
 MOST_BEAMS = 8
 CALIBRATION_SEEDS = (6, 7, 8, 9, 10)
 SEEDS = (100, 101, 102, 103, 104)
+
+# Of each prompt, what was searched with one seed after the other.
+Searches = dict[str, list[dict[Plan, Run]]]
 
 
 @dataclass(frozen=True)
@@ -45,27 +48,24 @@ class Family:
         """Powers of two up to the window."""
         return [2**i for i in range(self.window.bit_length())]
 
-    def calibration(self, states: NDArray[np.float32] | None) -> Replay:
+    def calibration(self, states: NDArray[np.float32] | None) -> "SearchedReplay":
         """The calibration prompts: half of their solutions replayed, half measure difficulty."""
         records = read_pool(self.folder / "calibration.parquet")
-        searches = [
-            by_prompt(read_pool(self.folder / f"calibration-searches-{seed}.parquet"))
-            for seed in CALIBRATION_SEEDS
-        ]
+        searches = self._searches("calibration", CALIBRATION_SEEDS)
         return SearchedReplay(records, self.window, searches, states=states)
 
     def test(self, states: NDArray[np.float32] | None) -> "SeededReplay":
         """The test prompts, a replicate a seed."""
         records = read_pool(self.folder / "test.parquet")
-        searches = [
-            by_prompt(read_pool(self.folder / f"test-searches-{seed}.parquet")) for seed in SEEDS
-        ]
-        return SeededReplay(records, self.window, searches, states)
+        return SeededReplay(records, self.window, self._searches("test", SEEDS), states)
 
-
-def by_prompt(records: Sequence[PromptRecord]) -> dict[str, dict[Plan, Run]]:
-    """Searches of each prompt."""
-    return {record.prompt: record.searches for record in records}
+    def _searches(self, split: str, seeds: Sequence[int]) -> Searches:
+        """Searches of each prompt, once for each seed that it was searched with."""
+        found: Searches = {}
+        for seed in seeds:
+            for record in read_pool(self.folder / f"{split}-searches-{seed}.parquet"):
+                found.setdefault(record.prompt, []).append(record.searches)
+        return found
 
 
 def grid(budget: int, pilots: int) -> list[Plan]:
@@ -87,7 +87,7 @@ class SearchedReplay(Replay):
     Args:
         records: independent solutions.
         window: see `Replay`.
-        searches: of each seed, by prompt.
+        searches: of each prompt, once a seed.
         replicates: see `Replay`.
         states: the language model's state after each prompt.
     """
@@ -96,7 +96,7 @@ class SearchedReplay(Replay):
         self,
         records: Sequence[PromptRecord],
         window: int,
-        searches: Sequence[Mapping[str, Mapping[Plan, Run]]],
+        searches: Searches,
         replicates: int = REPLICATES,
         states: NDArray[np.float32] | None = None,
     ) -> None:
@@ -105,7 +105,8 @@ class SearchedReplay(Replay):
 
     def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
         """The search of the replicate's seed; see `Replay.searched`."""
-        found = self._searches[replicate % len(self._searches)][record.prompt].get(plan.sampled)
+        runs = self._searches[record.prompt]
+        found = runs[replicate % len(runs)].get(plan.sampled)
         if found is None:
             raise InputError("plan", str(plan), "it was not sampled; sample it with --fresh")
         return found
@@ -117,7 +118,7 @@ class SeededReplay(SearchedReplay):
     Args:
         records: the independent solutions of all seeds, one seed's after another's.
         each: independent solutions of each seed.
-        searches: of each seed, by prompt.
+        searches: of each prompt, once a seed.
         states: the language model's state after each prompt.
     """
 
@@ -125,10 +126,10 @@ class SeededReplay(SearchedReplay):
         self,
         records: Sequence[PromptRecord],
         each: int,
-        searches: Sequence[Mapping[str, Mapping[Plan, Run]]],
+        searches: Searches,
         states: NDArray[np.float32] | None = None,
     ) -> None:
-        count = len(searches)
+        count = len(SEEDS)
         super().__init__(records, each * count, searches, count, states)
         self.each = each
 

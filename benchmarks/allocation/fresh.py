@@ -24,9 +24,9 @@ from runtime.artifact import Artifact, load_settings, open_decoder
 from runtime.hidden import PromptEncoder
 
 Split = Literal["calibration", "test"]
-CALIBRATION_SEED = 4
+CALIBRATION_SEED, SEARCHED_OFTEN = 4, 400
 
-ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 400, 500, test_seed=3)
+ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 1200, 500, test_seed=3)
 # Its base model's training was stopped with an eye on the test prompts of seed 3: not on these.
 REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300, test_seed=33)
 
@@ -98,7 +98,9 @@ async def resample(family: Family) -> None:
             write_pool(records, family.folder / f"{split}.parquet")
             engine.close()
             for seed in seeds:
-                with progress(f"{family.name}, {split}: searches {seed}", len(prompts)) as done:
-                    found = await search(decoder, prompts, searches_of(family), seed, done)
+                # Of many calibration prompts, the first are searched several times.
+                few = prompts if split == "test" or seed == seeds[0] else prompts[:SEARCHED_OFTEN]
+                with progress(f"{family.name}, {split}: searches {seed}", len(few)) as done:
+                    found = await search(decoder, few, searches_of(family), seed, done)
                 path = family.folder / f"{split}-searches-{seed}.parquet"
                 write_pool(found, path)

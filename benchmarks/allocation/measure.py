@@ -192,7 +192,7 @@ def voted(test: SeededReplay) -> SeededReplay:
         samples = tuple(equal[id(s)] for s in record.independent.samples)
         run = replace(record.independent, samples=samples)
         records.append(replace(record, independent=run))
-    return SeededReplay(records, test.each, [{} for _ in range(test.replicates)])
+    return SeededReplay(records, test.each, {})
 
 
 def predicted_well(
