@@ -25,6 +25,8 @@ CONSIDERED: tuple[Strategy, ...] = ("best_of_n", "beam_search")
 
 # The paper's other beam width beside sqrt(N).
 FIXED_BEAM_WIDTH = 4
+# Larger searches over-optimise the verifier (section 5.2), and are most of what calibration costs.
+MOST_BEAMS = 16
 
 
 class Plan(BaseModel):
@@ -134,7 +136,12 @@ def parse_plan(text: str) -> Plan:
         raise InputError("plan", text, error.errors()[0]["msg"]) from None
 
 
-def plan_grid(budget: int, pilots: int, strategies: Sequence[Strategy] = CONSIDERED) -> list[Plan]:
+def plan_grid(
+    budget: int,
+    pilots: int,
+    strategies: Sequence[Strategy] = CONSIDERED,
+    most_beams: int = MOST_BEAMS,
+) -> list[Plan]:
     """Every plan considered for one prompt at one budget, cheapest first.
 
     - Best-of-n for each power of two within the budget, and the budget itself.
@@ -153,6 +160,7 @@ def plan_grid(budget: int, pilots: int, strategies: Sequence[Strategy] = CONSIDE
         budget: generations, at least 1.
         pilots: pilot samples already paid for out of the budget.
         strategies: which of them to consider; best-of-n is always among them.
+        most_beams: of the largest search against the verifier.
     """
     totals = {2**i for i in range(budget.bit_length())} | {budget}
     plans = {Plan(strategy="best_of_n", n=n) for n in totals if n >= pilots}
@@ -161,7 +169,8 @@ def plan_grid(budget: int, pilots: int, strategies: Sequence[Strategy] = CONSIDE
             lengths = (2**i for i in range(1, total.bit_length()))
             chains = [Plan(strategy="revisions", n=total - total % k, length=k) for k in lengths]
             plans |= {plan for plan in chains if plan.cost(pilots) <= budget}
-    for n in (2**i for i in range(1, max(budget - pilots, 0).bit_length())):
+    largest = min(max(budget - pilots, 0), most_beams)
+    for n in (2**i for i in range(1, largest.bit_length())):
         widths = {max(2, _root(n)), min(FIXED_BEAM_WIDTH, n)}
         for strategy in ("beam_search", "dvts"):
             if strategy in strategies:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from allocator.errors import InputError
 from allocator.latency import Latency
-from allocator.plan import CONSIDERED, Plan, Strategy, plan_grid
+from allocator.plan import CONSIDERED, MOST_BEAMS, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
 from calibration.collect import PromptRecord
 from calibration.collectors import Work, open_collector
@@ -42,6 +42,8 @@ ScoringChoice = Literal["fitted", "verifier"]
 
 SAMPLES = "samples.parquet"
 LEAST_PROMPTS = 20
+# Searches of each prompt: with one, plans that search would be chosen by its luck.
+RUNS = 4
 
 
 async def calibrate(
@@ -55,6 +57,8 @@ async def calibrate(
     seed: int,
     engine: EngineName = "auto",
     strategies: Sequence[Strategy] = CONSIDERED,
+    most_beams: int = MOST_BEAMS,
+    runs: int = RUNS,
     scoring: ScoringChoice = "fitted",
     ray: str | None = None,
     workers: int | None = None,
@@ -72,6 +76,8 @@ async def calibrate(
         seed: seed of all sampling.
         engine: which engine samples.
         strategies: strategies to choose among.
+        most_beams: of the largest search.
+        runs: how often each search is run of each prompt.
         scoring: ``fitted`` makes scores of the verifier's and of log-probabilities, see
             `runtime.scoring`; ``verifier`` leaves the verifier's as they are, as the paper does.
         ray: address of a Ray cluster that samples, or ``auto``; None samples here.
@@ -89,6 +95,9 @@ async def calibrate(
     unknown = [name for name in strategies if name not in get_args(Strategy)]
     if unknown:
         raise InputError("strategies", unknown, f"choose from {', '.join(get_args(Strategy))}")
+    for name, value in (("most-beams", most_beams), ("runs", runs)):
+        if value < 1:
+            raise InputError(name, value, "give at least 1")
     revising = [name for name in strategies if name in ("revisions", "beam_revisions")]
     if revising and settings.reviser is None:
         raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
@@ -103,8 +112,8 @@ async def calibrate(
             settings = settings.model_copy(update={"scoring": fitted})
         # Half of the samples are replayed, half measure difficulty.
         window = max(budgets)
-        searches = searches_needed(budgets, pilots, strategies)
-        work = Work(2 * window, tuple(searches), settings.scoring, seed)
+        searches = searches_needed(budgets, pilots, strategies, most_beams)
+        work = Work(2 * window, tuple(searches), settings.scoring, seed, runs)
         fingerprint = settings.fingerprint(here)
         store = SampleStore(
             out.with_name(f"{out.name}.samples"),
@@ -114,6 +123,7 @@ async def calibrate(
                 "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest(),
                 "samples": work.samples,
                 "searches": [str(plan) for plan in searches],
+                "runs": runs,
                 "seed": seed,
             },
         )
@@ -131,14 +141,19 @@ async def calibrate(
             store.flush()
         texts = [prompt for prompt, _ in prompts]
         states = await collector.states(texts) if 0 in pilots else None
-        plans = [plan for paid in {0, *pilots} for plan in plan_grid(window, paid, strategies)]
-        seconds = await collector.seconds(texts, plans)
+        paid = [Plan(strategy="best_of_n", n=count) for count in pilots if count]
+        plans = plan_grid(window, 0, strategies, most_beams)
+        seconds = await collector.seconds(texts, [*plans, *paid])
     records = in_order(store.records(), prompts)
     _check_answers(records, settings)
     replay = Replay(records, window, states=states)
-    grid = partial(plan_grid, strategies=strategies)
+    grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
     calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
-    runs = [run for r in records for run in (r.independent, *r.searches.values())]
+    drawn = [
+        run
+        for r in records
+        for run in (r.independent, *(run for t in (r.searches, *r.again) for run in t.values()))
+    ]
     summary = summarise(
         replay,
         calibration,
@@ -146,7 +161,7 @@ async def calibrate(
         selections=("weighted", "majority", "best"),
         strategies=strategies,
         samples=2 * window,
-        sampled_tokens=sum(run.sampled_tokens for run in runs),
+        sampled_tokens=sum(run.sampled_tokens for run in drawn),
     )
     with new_artifact(out, calibration, summary) as folder:
         Latency.of(seconds).save(folder / LATENCY)

@@ -7,8 +7,8 @@ from typing import Annotated, cast
 import typer
 
 from allocator.errors import InputError
-from allocator.plan import CONSIDERED, Strategy
-from calibration.calibrate import ScoringChoice, calibrate_from_logs
+from allocator.plan import CONSIDERED, MOST_BEAMS, Strategy
+from calibration.calibrate import RUNS, ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
 from calibration.datasets import DataSettings, read_graded_prompts
@@ -55,6 +55,8 @@ def calibrate(
     strategies: Annotated[
         str, typer.Option(help="strategies to choose among, comma-separated")
     ] = ",".join(CONSIDERED),
+    most_beams: Annotated[int, typer.Option(help="beams of the largest search")] = MOST_BEAMS,
+    runs: Annotated[int, typer.Option(help="times each search is run of each prompt")] = RUNS,
     reviser: Annotated[str | None, typer.Option(help="reviser: folder or hub name")] = None,
     reviser_verifier: Annotated[
         str | None, typer.Option(help="verifier of its attempts; else the PRM")
@@ -128,6 +130,8 @@ def calibrate(
                 seed=seed,
                 engine=engine,
                 strategies=cast("list[Strategy]", strategies.split(",")),
+                most_beams=most_beams,
+                runs=runs,
                 scoring=scoring,
                 ray=ray,
                 workers=workers,

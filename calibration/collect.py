@@ -44,6 +44,8 @@ class PromptRecord:
         prompt_tokens: its length.
         independent: independent solutions; their order is the order they were drawn in.
         searches: what each searching or revising plan produced, pilots not among it.
+        again: the same plans run again, each time with another seed: what one search of a prompt
+            produces is luck, and plans are compared by it.
     """
 
     prompt: str
@@ -51,6 +53,7 @@ class PromptRecord:
     prompt_tokens: int
     independent: Run
     searches: dict[Plan, Run]
+    again: tuple[dict[Plan, Run], ...] = ()
 
     @classmethod
     def unsearched(cls, prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> "PromptRecord":
@@ -66,6 +69,7 @@ async def collect(
     searches: Callable[[str, int, Sequence[Sample]], Sequence[Plan]],
     seed: int,
     done: Callable[[PromptRecord], None] = lambda _: None,
+    runs: int = 1,
 ) -> list[PromptRecord]:
     """Sample every prompt.
 
@@ -77,6 +81,7 @@ async def collect(
             its independent solutions.
         seed: seed of all sampling.
         done: called with each record as it is complete.
+        runs: how often to run each of the other plans, with one seed after the other.
 
     Raises:
         InputError: a prompt that is empty or does not fit the context, before anything is
@@ -89,26 +94,33 @@ async def collect(
         prompt, gold = item
         prompt_ids = encode_prompt(decoder.engine, prompt)
 
-        async def run_plan(plan: Plan) -> tuple[list[Sample], Cost, float]:
+        async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:
             run, started = PromptRun(decoder, prompt, seed), time.perf_counter()
             drawn = await STRATEGIES[plan.strategy](run, plan, ())
-            return drawn, run.cost, time.perf_counter() - started
+            return drawn, run.cost, time.perf_counter() - started, seed
 
-        independent, cost, seconds = await run_plan(Plan(strategy="best_of_n", n=samples))
+        independent, cost, taken, _ = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
         first = unify(decoder.answers, [gold, *(s.answer for s in independent)])[1:]
         independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
         plans = searches(prompt, len(prompt_ids), independent)
-        found = [(independent, cost, seconds), *[await run_plan(plan) for plan in plans]]
+        found = [
+            (independent, cost, taken, seed),
+            *[await run_plan(plan, seed + turn) for turn in range(runs) for plan in plans],
+        ]
         # Answers are unified over all runs together, so that pilots can vote beside any beams.
         drawn = [sample for run_samples, *_ in found for sample in run_samples]
         names = iter(unify(decoder.answers, [gold, *(s.answer for s in drawn)])[1:])
-        runs = []
-        for run_samples, cost, seconds in found:
+        drawn_runs = []
+        for run_samples, cost, seconds, seed_ in found:
             named = tuple(s.with_answer(next(names)) for s in run_samples)
             correct = tuple(s.answer == gold for s in named)
-            runs.append(Run(named, correct, cost.sampled_tokens, seconds, seed))
+            drawn_runs.append(Run(named, correct, cost.sampled_tokens, seconds, seed_))
+        turns = [
+            dict(zip(plans, drawn_runs[1 + turn * len(plans) :], strict=False))
+            for turn in range(runs)
+        ]
         return PromptRecord(
-            prompt, gold, len(prompt_ids), runs[0], dict(zip(plans, runs[1:], strict=True))
+            prompt, gold, len(prompt_ids), drawn_runs[0], turns[0], tuple(turns[1:])
         )
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)

@@ -29,12 +29,14 @@ class Work:
         searches: other plans to run.
         scoring: how solutions are scored.
         seed: seed of all sampling.
+        runs: how often to run each of the other plans.
     """
 
     samples: int
     searches: tuple[Plan, ...]
     scoring: Scoring
     seed: int
+    runs: int = 1
 
 
 class Collector(Protocol):
@@ -81,7 +83,15 @@ class LocalCollector:
     ) -> None:
         """See `Collector`."""
         decoder = replace(self._decoder, scoring=work.scoring)
-        await collect(decoder, prompts, work.samples, lambda *_: work.searches, work.seed, done)
+        await collect(
+            decoder,
+            prompts,
+            work.samples,
+            lambda *_: work.searches,
+            work.seed,
+            done,
+            work.runs,
+        )
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
         """See `Collector`."""

@@ -183,14 +183,16 @@ class Replay:
         return climbs
 
     def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
-        """What a plan's search produced; the same for every replicate.
+        """What a plan's search produced; replicates take turns at those that were run again.
 
         Raises:
             InputError: a search that was not collected.
         """
-        if plan.sampled not in record.searches:
+        turns = (record.searches, *record.again)
+        found = turns[replicate % len(turns)].get(plan.sampled)
+        if found is None:
             raise InputError("plan", str(plan), "it was not collected; collect it first")
-        return record.searches[plan.sampled]
+        return found
 
     def _one(
         self, record: PromptRecord, replicate: int, plan: Plan, pilots: int

@@ -64,7 +64,10 @@ class Calibration:
 
 
 def searches_needed(
-    budgets: Sequence[int], pilots: Sequence[int], strategies: Sequence[Strategy]
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    strategies: Sequence[Strategy],
+    most_beams: int,
 ) -> list[Plan]:
     """Every search that fitting these budgets will ask for, each once."""
     return searches_among(
@@ -72,7 +75,7 @@ def searches_needed(
         for budget in budgets
         for paid in {0, *pilots}
         if paid < budget
-        for plan in plan_grid(budget, paid, strategies)
+        for plan in plan_grid(budget, paid, strategies, most_beams)
     )
 
 

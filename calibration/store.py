@@ -69,22 +69,27 @@ def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
     """Records from their rows, those of a record together, in order."""
     records = []
     for (prompt, gold), of_prompt in groupby(rows, key=lambda r: (r["prompt"], r["gold"])):
-        runs: dict[Plan, Run] = {}
+        turns: list[dict[Plan, Run]] = []
         width = 0
-        for settings, of_run in groupby(of_prompt, key=lambda r: [r[name] for name in PLAN]):
+        keys = (*PLAN, "seed")
+        for settings, of_run in groupby(of_prompt, key=lambda r: [r[name] for name in keys]):
             listed = list(of_run)
             width = listed[0]["prompt_tokens"]
-            plan = Plan.model_validate(dict(zip(PLAN, settings, strict=True)))
-            runs[plan] = Run(
+            plan = Plan.model_validate(dict(zip(PLAN, settings, strict=False)))
+            # A plan that is there already was run again.
+            turn = next((t for t in turns if plan not in t), None)
+            if turn is None:
+                turns.append(turn := {})
+            turn[plan] = Run(
                 tuple(_sample(row) for row in listed),
                 tuple(row["correct"] for row in listed),
                 listed[0]["run_sampled_tokens"],
                 listed[0]["run_seconds"],
                 listed[0]["seed"],
             )
-        independent = next(plan for plan in runs if plan.strategy == "best_of_n")
-        first = runs.pop(independent)
-        records.append(PromptRecord(prompt, gold, width, first, runs))
+        independent = next(plan for plan in turns[0] if plan.strategy == "best_of_n")
+        first = turns[0].pop(independent)
+        records.append(PromptRecord(prompt, gold, width, first, turns[0], tuple(turns[1:])))
     return records
 
 
@@ -110,7 +115,11 @@ def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
             "ended": sample.ended,
             "correct": correct,
         }
-        for plan, run in [(independent, record.independent), *record.searches.items()]
+        for plan, run in [
+            (independent, record.independent),
+            *record.searches.items(),
+            *(entry for turn in record.again for entry in turn.items()),
+        ]
         for sample, correct in zip(run.samples, run.correct, strict=True)
     ]
 

@@ -1,26 +1,21 @@
 """The pools of a task family, and how they are replayed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.errors import InputError
-from allocator.plan import Plan, parse_plan, plan_grid
+from allocator.plan import Plan, plan_grid
 from benchmarks.allocation.pool import read_pool
-from calibration.collect import PromptRecord, Run
-from calibration.evaluate import REPLICATES, Replay
+from calibration.collect import PromptRecord
+from calibration.evaluate import Replay
 from predictors.oracle import oracle_pass_at_1
 
 # Larger searches are not sampled: 16 beams and more were not worth more than smaller ones.
 MOST_BEAMS = 8
-CALIBRATION_SEEDS = (6, 7, 8, 9, 10)
-SEEDS = (100, 101, 102, 103, 104)
-
-# Of each prompt, what was searched with one seed after the other.
-Searches = dict[str, list[dict[Plan, Run]]]
+SEEDS = 5  # of the test prompts; calibration prompts' searches are run as often
 
 
 @dataclass(frozen=True)
@@ -48,77 +43,34 @@ class Family:
         """Powers of two up to the window."""
         return [2**i for i in range(self.window.bit_length())]
 
-    def calibration(self, states: NDArray[np.float32] | None) -> "SearchedReplay":
+    def calibration(self, states: NDArray[np.float32] | None) -> Replay:
         """The calibration prompts: half of their solutions replayed, half measure difficulty."""
-        records = read_pool(self.folder / "calibration.parquet")
-        searches = self._searches("calibration", CALIBRATION_SEEDS)
-        return SearchedReplay(records, self.window, searches, states=states)
+        return Replay(self._records("calibration"), self.window, states=states)
 
     def test(self, states: NDArray[np.float32] | None) -> "SeededReplay":
         """The test prompts, a replicate a seed."""
-        records = read_pool(self.folder / "test.parquet")
-        return SeededReplay(records, self.window, self._searches("test", SEEDS), states)
+        return SeededReplay(self._records("test"), self.window, states)
 
-    def _searches(self, split: str, seeds: Sequence[int]) -> Searches:
-        """Searches of each prompt, once for each seed that it was searched with."""
-        found: Searches = {}
-        for seed in seeds:
-            for record in read_pool(self.folder / f"{split}-searches-{seed}.parquet"):
-                found.setdefault(record.prompt, []).append(record.searches)
-        return found
+    def _records(self, split: str) -> list[PromptRecord]:
+        searches = {r.prompt: r for r in read_pool(self.folder / f"{split}-searches.parquet")}
+        return [
+            replace(r, searches=searches[r.prompt].searches, again=searches[r.prompt].again)
+            for r in read_pool(self.folder / f"{split}.parquet")
+        ]
 
 
 def grid(budget: int, pilots: int) -> list[Plan]:
     """The plans considered: those of the library, but for large searches."""
-    return [
-        plan
-        for plan in plan_grid(budget, pilots)
-        if plan.strategy == "best_of_n" or plan.n <= MOST_BEAMS
-    ]
+    return plan_grid(budget, pilots, most_beams=MOST_BEAMS)
 
 
-# Every search that the grid asks for.
-SEARCHES = [parse_plan(f"beam_search:{setting}") for setting in ("2:2", "4:2", "4:4", "8:2", "8:4")]
-
-
-class SearchedReplay(Replay):
-    """Records whose searches were run several times, so that replicates have others, too.
-
-    Args:
-        records: independent solutions.
-        window: see `Replay`.
-        searches: of each prompt, once a seed.
-        replicates: see `Replay`.
-        states: the language model's state after each prompt.
-    """
-
-    def __init__(
-        self,
-        records: Sequence[PromptRecord],
-        window: int,
-        searches: Searches,
-        replicates: int = REPLICATES,
-        states: NDArray[np.float32] | None = None,
-    ) -> None:
-        super().__init__(records, window, replicates, states)
-        self._searches = searches
-
-    def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
-        """The search of the replicate's seed; see `Replay.searched`."""
-        runs = self._searches[record.prompt]
-        found = runs[replicate % len(runs)].get(plan.sampled)
-        if found is None:
-            raise InputError("plan", str(plan), "it was not sampled; sample it with --fresh")
-        return found
-
-
-class SeededReplay(SearchedReplay):
+class SeededReplay(Replay):
     """Test records of which every replicate is a seed of its own: nothing is replayed twice.
 
     Args:
-        records: the independent solutions of all seeds, one seed's after another's.
+        records: the independent solutions of all seeds, one seed's after another's; searches run
+            as often.
         each: independent solutions of each seed.
-        searches: of each prompt, once a seed.
         states: the language model's state after each prompt.
     """
 
@@ -126,11 +78,9 @@ class SeededReplay(SearchedReplay):
         self,
         records: Sequence[PromptRecord],
         each: int,
-        searches: Searches,
         states: NDArray[np.float32] | None = None,
     ) -> None:
-        count = len(SEEDS)
-        super().__init__(records, each * count, searches, count, states)
+        super().__init__(records, each * SEEDS, SEEDS, states)
         self.each = each
 
     @property
@@ -144,5 +94,5 @@ class SeededReplay(SearchedReplay):
         seeds).
         """
         correct = np.array([record.independent.correct for record in self.records], dtype=float)
-        by_seed = correct[:, : self.window].reshape(len(correct), -1, self.each).mean(axis=2)
+        by_seed = correct.reshape(len(correct), SEEDS, self.each).mean(axis=2)
         return np.roll(by_seed, -1, axis=1)

@@ -10,21 +10,22 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
 from allocator.plan import Plan
-from benchmarks.allocation.family import CALIBRATION_SEEDS, SEARCHES, SEEDS, Family
+from benchmarks.allocation.family import SEEDS, Family, grid
 from benchmarks.allocation.pool import read_pool, write_pool
-from benchmarks.allocation.sampling import draw, search
+from benchmarks.allocation.sampling import draw
 from benchmarks.rewriting import paths as rewriting
 from benchmarks.rewriting import task as rewriting_task
 from benchmarks.testbed import paths as testbed
 from benchmarks.testbed import task as testbed_task
 from benchmarks.testbed.tree_engine import TreeEngine
+from calibration.collect import collect
 from calibration.console import progress
 from calibration.fit import searches_among
 from runtime.artifact import Artifact, load_settings, open_decoder
 from runtime.hidden import PromptEncoder
 
 Split = Literal["calibration", "test"]
-CALIBRATION_SEED, SEARCHED_OFTEN = 4, 400
+CALIBRATION_SEED, SAMPLING_SEED = 4, 100
 
 ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 1200, 500, test_seed=3)
 # Its base model's training was stopped with an eye on the test prompts of seed 3: not on these.
@@ -47,7 +48,7 @@ def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:
 def searches_of(family: Family) -> list[Plan]:
     """What test prompts are searched with: the grid's, or what the artifact may choose."""
     if family is ARITHMETIC:
-        return SEARCHES
+        return searches_among(grid(family.window, 0))
     artifact = artifact_of(family)
     tables = artifact.policy.table, artifact.oracle_table()
     plans = {cell.plan for table in tables for row in table.rows for cell in row.cells}
@@ -83,24 +84,20 @@ async def resample(family: Family) -> None:
     settings = load_settings(where.ARTIFACT)
     # The two models have a thread each: two threads each would wait for each other on two cores.
     torch.set_num_threads(1)
-    splits: list[tuple[Split, int, int, Sequence[int]]] = [
-        ("test", len(SEEDS) * family.window, SEEDS[0], SEEDS)
-    ]
+    splits: list[tuple[Split, int]] = [("test", SEEDS * family.window)]
+    plans = searches_of(family)
     if family.calibration_prompts:
-        first = CALIBRATION_SEEDS[0]
-        splits.append(("calibration", 2 * family.window, first, CALIBRATION_SEEDS))
+        splits.append(("calibration", 2 * family.window))
     async with open_decoder(settings, where.ARTIFACT, "transformers") as decoder:
-        for split, samples, seed, seeds in splits:
+        for split, samples in splits:
             prompts = prompts_of(family, split)
-            engine = TreeEngine(where.BASE, decoder.engine.tokenizer, samples, seed)
+            engine = TreeEngine(where.BASE, decoder.engine.tokenizer, samples, SAMPLING_SEED)
             with progress(f"{family.name}, {split}: solutions", len(prompts)) as done:
                 records = await draw(decoder, engine, prompts, done)
             write_pool(records, family.folder / f"{split}.parquet")
             engine.close()
-            for seed in seeds:
-                # Of many calibration prompts, the first are searched several times.
-                few = prompts if split == "test" or seed == seeds[0] else prompts[:SEARCHED_OFTEN]
-                with progress(f"{family.name}, {split}: searches {seed}", len(few)) as done:
-                    found = await search(decoder, few, searches_of(family), seed, done)
-                path = family.folder / f"{split}-searches-{seed}.parquet"
-                write_pool(found, path)
+            with progress(f"{family.name}, {split}: searches", len(prompts)) as done:
+                found = await collect(
+                    decoder, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
+                )
+            write_pool(found, family.folder / f"{split}-searches.parquet")

@@ -191,8 +191,8 @@ def voted(test: SeededReplay) -> SeededReplay:
         equal = {id(s): replace(s, score=1.0) for s in record.independent.samples}
         samples = tuple(equal[id(s)] for s in record.independent.samples)
         run = replace(record.independent, samples=samples)
-        records.append(replace(record, independent=run))
-    return SeededReplay(records, test.each, {})
+        records.append(replace(record, independent=run, searches={}, again=()))
+    return SeededReplay(records, test.each)
 
 
 def predicted_well(

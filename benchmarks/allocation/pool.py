@@ -47,7 +47,7 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     counted: dict[tuple[Any, ...], int] = {}
     for row in rows:
-        run = (row["strategy"], row["n"], row["beam_width"], row["length"])
+        run = (row["strategy"], row["n"], row["beam_width"], row["length"], row["seed"])
         place = counted[run] = counted.get(run, -1) + 1
         key = (*run, row["steps"])
         if key not in found:
@@ -75,8 +75,11 @@ def read_pool(path: Path) -> list[PromptRecord]:
 
 def _drawn(record: PromptRecord, places: Iterator[list[int]]) -> PromptRecord:
     independent = _in_places(record.independent, places)
-    searches = {plan: _in_places(run, places) for plan, run in record.searches.items()}
-    return replace(record, independent=independent, searches=searches)
+    first, *again = (
+        {plan: _in_places(run, places) for plan, run in turn.items()}
+        for turn in (record.searches, *record.again)
+    )
+    return replace(record, independent=independent, searches=first, again=tuple(again))
 
 
 def _in_places(run: Run, places: Iterator[list[int]]) -> Run:

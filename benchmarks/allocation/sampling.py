@@ -1,11 +1,10 @@
-"""Sampling a pool: every independent solution, and every search that plans may ask for."""
+"""Sampling a pool of independent solutions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from allocator.plan import Plan
 from benchmarks.testbed.tree_engine import TreeEngine
-from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run, collect
+from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run
 from runtime.concurrency import bounded
 from runtime.prompt_run import Decoder, PromptRun
 
@@ -40,14 +39,3 @@ async def draw(
         return PromptRecord(prompt, gold, len(run.context.token_ids), drawn, {})
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)
-
-
-async def search(
-    decoder: Decoder,
-    prompts: Sequence[tuple[str, str]],
-    plans: Sequence[Plan],
-    seed: int,
-    done: Callable[[PromptRecord], None] = lambda _: None,
-) -> list[PromptRecord]:
-    """Every search of every prompt; each record has one independent solution."""
-    return await collect(decoder, prompts, 1, lambda *_: plans, seed, done)
