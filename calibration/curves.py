@@ -75,7 +75,12 @@ def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, f
 
 
 def gain(
-    baseline: Curve, budget: int, method: Curve, draws: NDArray[np.int64], unit: str = "generations"
+    baseline: Curve,
+    budget: int,
+    method: Curve,
+    draws: NDArray[np.int64],
+    unit: str = "generations",
+    slack: float = 0.0,
 ) -> tuple[float, float, float]:
     """The baseline's cost at a budget, over the method's average cost at the same accuracy.
 
@@ -90,12 +95,13 @@ def gain(
         method: the method compared with it.
         draws: bootstrap draws of prompts.
         unit: ``generations`` or ``tokens``.
+        slack: accuracy that the method may fall short by.
 
     Returns:
         The gain and its 95% interval over prompts.
     """
     row = baseline.budgets.index(budget)
-    wanted = baseline.correct[row][draws].mean(axis=1)
+    wanted = baseline.correct[row][draws].mean(axis=1) - slack
     spent = getattr(baseline, unit)[row][draws].mean(axis=1)
     reached = np.array([line[draws].mean(axis=1) for line in method.correct])
     costs = np.array([line[draws].mean(axis=1) for line in getattr(method, unit)])

@@ -50,6 +50,7 @@ from calibration.curves import Curve, gain, interval, resamples
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
+NEARLY = 0.005  # half a point
 PER_PROMPT, TOGETHER, SAMPLES_NEEDED = 4.0, 8.0, 15.0
 
 
@@ -141,6 +142,11 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     points = [as_json(curve, draws) for curve in curves]
     draw_methods(points, out / "allocation.png", f"{test.prompts} held-out prompts, 5 seeds")
     draw_difficulty(prediction, out / "allocation-difficulty.png")
+    near = {
+        (name, budget): gain(curves[0], budget, by_name[name], draws, slack=NEARLY)
+        for name in (PREDICTED, ACROSS)
+        for budget in AT
+    }
     single, single_gain = best_of(found, PREDICTED, AT)
     batch, batch_gain = best_of(found, ACROSS, AT)
     targets = [
@@ -152,6 +158,10 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
             for unit in ("generations", "tokens")
         ),
         at_least(f"{ACROSS}: gain at {batch}", batch_gain, TOGETHER),
+        *(
+            reported(f"{name}: gain at {budget}, within half a point of its accuracy", found_near)
+            for (name, budget), found_near in near.items()
+        ),
         at_most("budgets at which compute-optimal is significantly below", (below,) * 3, 0),
         at_least("held-out test prompts", (test.prompts,) * 3, 500),
         at_least("seeds", (test.replicates,) * 3, 5),
@@ -167,6 +177,10 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         "curves": points,
         "gains": found,
         "differences": differences,
+        "nearly": [
+            {"method": name, "budget": budget, "value": value, "low": low, "high": high}
+            for (name, budget), (value, low, high) in near.items()
+        ],
         "table": made.table.model_dump(mode="json"),
         "difficulty": prediction,
     }

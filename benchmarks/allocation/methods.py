@@ -21,7 +21,10 @@ from predictors.difficulty import DifficultyModel
 from runtime.decide import SURE
 
 # Average generations a prompt, at which one budget is shared out over all of them.
-AVERAGES = (1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3, 3.5, 4, 5, 6, 8, 12, 16, 32, 64)
+AVERAGES = (
+    *(1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3, 3.5, 4, 5, 6, 7, 8),
+    *(10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64),
+)
 
 
 def planned(
