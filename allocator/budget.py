@@ -133,8 +133,7 @@ def _hulls(
         with np.errstate(divide="ignore", invalid="ignore"):
             slopes = (gain[rows] - gain[rows, at[rows], None]) / more
         slopes[(more <= 0) | ~allowed[rows]] = -np.inf
-        # Of equally steep ways the longest: its middle lies on it.
-        to = slopes.shape[1] - 1 - slopes[:, ::-1].argmax(axis=1)
+        to = slopes.argmax(axis=1)  # of equally steep ways the shortest: less is left over
         # A hull is concave; rounding must not put an edge before the one that it stands on.
         steepest = np.minimum(slopes[np.arange(len(rows)), to], last[rows])
         rising = steepest > 0
