@@ -70,10 +70,12 @@ def allocate(
     cost, gain = np.asarray(costs, dtype=float), np.asarray(accuracies, dtype=float)
     if cost.ndim != 1 or gain.ndim != 2 or gain.shape[1] != len(cost) or not len(cost):
         raise InputError("accuracies", gain.shape, f"give one row of {len(cost)} for every prompt")
-    if np.any(np.isnan(gain)) or np.any(np.diff(cost) < 0):
-        raise InputError("costs", cost.tolist(), "give ascending costs, and accuracies of no NaN")
-    low = np.broadcast_to(0.0 if floors is None else np.asarray(floors, float), len(gain))
-    high = np.broadcast_to(np.inf if ceilings is None else np.asarray(ceilings, float), len(gain))
+    if np.any(np.isnan(gain)) or np.any(np.isnan(cost)) or np.any(np.diff(cost) < 0):
+        raise InputError(
+            "costs", cost.tolist(), "give ascending costs and accuracies, none of them NaN"
+        )
+    low = _limits("floors", 0.0 if floors is None else floors, len(gain))
+    high = _limits("ceilings", np.inf if ceilings is None else ceilings, len(gain))
     allowed = (cost >= low[:, None]) & (cost <= high[:, None])
     if not np.all(allowed.any(axis=1)):
         bad = int(np.flatnonzero(~allowed.any(axis=1))[0])
@@ -84,10 +86,11 @@ def allocate(
             f"{cost.tolist()}",
         )
     chosen = _cheapest(cost, gain, allowed)
-    left = total - float(cost[chosen].sum())
-    if left < -1e-9:
+    least = float(cost[chosen].sum())
+    left = total - least
+    if not left >= -1e-9:  # NaN is no total either
         raise InputError(
-            "total_budget", total, f"the cheapest options cost {total - left:g} in all; allow that"
+            "total_budget", total, f"the cheapest options cost {least:g} in all; allow that"
         )
     segments = _hulls(cost, gain, allowed, chosen)
     taken = _greedy(segments, left)
@@ -95,6 +98,14 @@ def allocate(
     np.maximum.at(chosen, segments.row[taken], segments.option[taken])
     price = float(segments.slope[taken].min()) if len(taken) else 0.0
     return Allocation(chosen, float(cost[chosen].sum()), price)
+
+
+def _limits(name: str, values: ArrayLike, prompts: int) -> NDArray[np.float64]:
+    """Floors or ceilings, one of each prompt."""
+    given = np.asarray(values, dtype=float)
+    if given.shape not in ((), (prompts,)):
+        raise InputError(name, given.shape, f"give one for all, or one each of {prompts} prompts")
+    return np.broadcast_to(given, prompts)
 
 
 def _cheapest(
@@ -114,21 +125,22 @@ def _hulls(
 ) -> _Segments:
     """The rising edges of every prompt's concave hull: from each corner the steepest way up."""
     at, rows = start.copy(), np.arange(len(gain))
+    last = np.full(len(gain), np.inf)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
     steps: list[NDArray[np.float64]] = []
-    while len(rows):
+    while len(rows) or not found:
         more = cost - cost[at[rows], None]
         with np.errstate(divide="ignore", invalid="ignore"):
             slopes = (gain[rows] - gain[rows, at[rows], None]) / more
         slopes[(more <= 0) | ~allowed[rows]] = -np.inf
-        # Of equally steep ways the longest: its middle lies on it.
-        to = slopes.shape[1] - 1 - slopes[:, ::-1].argmax(axis=1)
-        steepest = slopes[np.arange(len(rows)), to]
+        to = slopes.argmax(axis=1)  # of equally steep ways the shortest: less is left over
+        # A hull is concave; rounding must not put an edge before the one that it stands on.
+        steepest = np.minimum(slopes[np.arange(len(rows)), to], last[rows])
         rising = steepest > 0
         rows, to, steepest = rows[rising], to[rising], steepest[rising]
         found.append((rows, to, steepest))
         steps.append(cost[to] - cost[at[rows]])
-        at[rows] = to
+        at[rows], last[rows] = to, steepest
     return _Segments(
         np.concatenate([row for row, _, _ in found]),
         np.concatenate([to for _, to, _ in found]),

@@ -1,6 +1,7 @@
 """``ttc calibrate``: from a data set and models, or from logged samples, to an artifact."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -90,12 +91,14 @@ def calibrate(
             if value is not None:
                 raise InputError(name, value, "with --from-logs nothing is sampled; leave it out")
         log = read_log(from_logs, pairs("columns", data.columns), pairs("where", where))
+        wanted = _numbers("budgets", budgets)
+        within = [budget for budget in wanted if 2 * budget <= log.answer.shape[1]]
         with console.status("Fitting tables"):
             made = calibrate_from_logs(
                 log,
                 out,
-                budgets=_numbers("budgets", budgets),
-                pilots=_pilots(pilots, budgets),
+                budgets=wanted,
+                pilots=_pilots(pilots, within),
                 n_bins=bins,
             )
         _show(made, out)
@@ -125,7 +128,7 @@ def calibrate(
                 settings,
                 out,
                 budgets=_numbers("budgets", budgets),
-                pilots=_pilots(pilots, budgets),
+                pilots=_pilots(pilots, _numbers("budgets", budgets)),
                 n_bins=bins,
                 seed=seed,
                 engine=engine,
@@ -158,12 +161,12 @@ def _show(calibration: Calibration, out: Path) -> None:
     console.print(f"Wrote {out}, and what was found as {page}.", soft_wrap=True, markup=False)
 
 
-def _pilots(text: str, budgets: str) -> list[int]:
+def _pilots(text: str, budgets: Sequence[int]) -> list[int]:
     """The numbers of pilots that leave something of the top budget; if asked for, all of them."""
     numbers = _numbers("pilots", text)
     if text != PILOTS:
         return numbers
-    return [paid for paid in numbers if paid < max(_numbers("budgets", budgets))]
+    return [paid for paid in numbers if paid < max(budgets, default=0)]
 
 
 def _numbers(field: str, text: str) -> list[int]:

@@ -28,7 +28,8 @@ class FittedDifficulty:
         predicted: pass@1 of every prompt and replicate as predicted by predictors that never saw
             the prompt, shape (entries,).
         edges: inner edges of the bins of these predictions.
-        rank_correlation: Spearman's, of measured pass@1 with these predictions.
+        rank_correlation: Spearman's, of measured pass@1 with these predictions; 0 where either is
+            the same everywhere.
     """
 
     pilots: int
@@ -58,6 +59,7 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     target = np.repeat(measured, outcomes.replicates)
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
     predicted = out_of_fold_predictions(flat, target, prompts, make=make)
+    told = np.ptp(predicted) > 0 and np.ptp(target) > 0
     return FittedDifficulty(
         pilots=pilots,
         model=DifficultyModel(
@@ -65,7 +67,7 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
         ),
         predicted=predicted,
         edges=edges_of(predicted, n_bins, outcomes.replicates),
-        rank_correlation=float(spearmanr(predicted, target).statistic),
+        rank_correlation=float(spearmanr(predicted, target).statistic) if told else 0.0,
     )
 
 

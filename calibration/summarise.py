@@ -64,7 +64,8 @@ def summarise(
         for selection in selections
     ]
     if "beam_search" in strategies:
-        wide = [b for b in budgets if b >= FIXED_BEAM_WIDTH and b % FIXED_BEAM_WIDTH == 0]
+        # Those of the grid: a power of two of beams.
+        wide = [b for b in budgets if b >= FIXED_BEAM_WIDTH and b.bit_count() == 1]
         plans = [Plan(strategy="beam_search", n=b, beam_width=FIXED_BEAM_WIDTH) for b in wide]
         if plans:
             curves.append(plan_curve(f"beam search, M = {FIXED_BEAM_WIDTH}", outcomes, plans))

@@ -32,7 +32,8 @@ class Progress:
         self.leader: str | None = None
         self._prompt_tokens = prompt_tokens
         self._mass: dict[str, float] = {}
-        self._best: dict[str, float] = {}
+        # Of each answer the greatest score, and less the number of the sample that had it first.
+        self._best: dict[str, tuple[float, int]] = {}
         self._samples = self._unanswered = 0
         self._scores = 0.0
 
@@ -44,13 +45,15 @@ class Progress:
             self._unanswered += 1
             return
         self._mass[answer] = self._mass.get(answer, 0.0) + score
-        self._best[answer] = max(self._best.get(answer, 0.0), score)
-        # Masses only grow: no other answer can have come to lead.
+        drawn = (score, -self._samples)
+        self._best[answer] = max(self._best.get(answer, drawn), drawn)
+        # Ranks only grow: no other answer can have come to lead.
         if self.leader is None or self._rank(answer) > self._rank(self.leader):
             self.leader = answer
 
-    def _rank(self, answer: str) -> tuple[float, float]:
-        return self._mass[answer], self._best[answer]
+    def _rank(self, answer: str) -> tuple[float, float, int]:
+        """As `runtime.selection.select` decides: ties go to the earlier sample."""
+        return self._mass[answer], *self._best[answer]
 
     def features(self) -> NDArray[np.float64]:
         """Shape (len(PROGRESS_NAMES),).
@@ -60,8 +63,8 @@ class Progress:
         """
         others = [answer for answer in self._mass if answer != self.leader]
         other = max(others, key=self._rank, default=None)
-        lead, best = (0.0, 0.0) if self.leader is None else self._rank(self.leader)
-        rival, rival_best = (0.0, 0.0) if other is None else self._rank(other)
+        lead, best, _ = (0.0, 0.0, 0) if self.leader is None else self._rank(self.leader)
+        rival, rival_best, _ = (0.0, 0.0, 0) if other is None else self._rank(other)
         values = (
             self._samples,
             lead,

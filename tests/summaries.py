@@ -139,7 +139,7 @@ def cell(plan: Plan, accuracy: float, prompts: int, pilots: int = 0) -> Cell:
 def rich_table(**changes: object) -> LookupTable:
     """Rows without pilots, then five bins; the last budgets choose alike."""
     best_of, beam = Plan(strategy="best_of_n", n=2), Plan(strategy="beam_search", n=4, beam_width=4)
-    wide = Plan(strategy="beam_search", n=12, beam_width=3)
+    wide = Plan(strategy="beam_search", n=8, beam_width=2)
     edges = (0.95, 0.79, 0.47, 0.19)
     five = [(best_of, 0.99), (best_of, 0.95), (beam, 0.84), (beam, 0.52), (best_of, 0.08)]
     more = [*five[:3], (wide, 0.58), (wide, 0.09)]

@@ -8,19 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from allocator.errors import InputError
-from allocator.plan import CONSIDERED, Plan, plan_grid
-from allocator.table import Fingerprint
+from allocator.plan import Plan
 from calibration.collect import PromptRecord, Run
 from calibration.crossval import cheapest_not_clearly_worse, mean_interval, most_accurate
 from calibration.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.evaluate import Replay
-from calibration.fit import LEAST_IN_BIN, fit, searches_needed
 from calibration.resume import SampleStore
-from calibration.rules import by_bin, smoothed
+from calibration.rules import NEGLIGIBLE, by_bin, greatest, smoothed
 from calibration.store import read_records, write_records
 from tests.conftest import make_sample
-
-FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={})
 
 
 def record(number: int, correct: list[bool], searches: dict[Plan, list[bool]]) -> PromptRecord:
@@ -134,25 +130,6 @@ def test_a_search_that_was_not_collected_is_named() -> None:
         )
 
 
-def test_fitting_gives_each_bin_what_it_needs() -> None:
-    # Easy prompts are right at once; hard ones only by beam search.
-    searches = searches_needed([1, 8], 2, CONSIDERED)
-    rng = np.random.default_rng(0)
-    records = []
-    for i in range(80):
-        hard = i % 2 == 1
-        right = [bool(rng.random() < (0.03 if hard else 0.97)) for _ in range(16)]
-        records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
-    made = fit(Replay(records, 8), plan_grid, [1, 8], pilots=2, n_bins=2, fingerprint=FINGERPRINT)
-    easy, hard_cell = made.table.row(8).cells
-    assert made.table.row(8).pilots == 2
-    assert easy.generations < hard_cell.generations
-    assert hard_cell.plan.strategy == "beam_search"
-    assert hard_cell.accuracy > 0.9
-    assert made.oracle_table.row(8).pilots == 0
-    assert made.oracle_table.difficulty == "oracle"
-
-
 def _constant(correct: list[float], costs: list[float]) -> tuple[np.ndarray, ...]:
     ones = np.ones((len(costs), 50))
     cost = np.array(costs)[:, None] * ones
@@ -236,20 +213,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         SampleStore(tmp_path / "file" / "s", {})
 
 
-def test_bins_of_too_few_prompts_join_their_neighbour() -> None:
-    searches = searches_needed([1, 8], 2, CONSIDERED)
-    rng = np.random.default_rng(0)
-    records = []
-    for i in range(22):
-        right = [bool(rng.random() < i / 22) for _ in range(16)]
-        records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
-    made = fit(Replay(records, 8), plan_grid, [1, 8], pilots=2, n_bins=5, fingerprint=FINGERPRINT)
-    cells = made.oracle_table.rows[-1].cells
-    assert 1 < len(cells) < 5
-    assert min(cell.prompts for cell in cells) >= LEAST_IN_BIN
-    assert any("instead of 5" in warning for warning in made.warnings)
-
-
 def test_smoothing_borrows_from_neighbouring_bins() -> None:
     # Three bins of 20 prompts; the dear plan helps in all of them, in the middle one by bad luck
     # not. Alone, the middle bin takes the cheap plan; smoothed, it follows its neighbours.
@@ -260,3 +223,18 @@ def test_smoothing_borrows_from_neighbouring_bins() -> None:
     correct, costs, prompts = np.array([cheap, dear]), np.array([1.0, 8.0]), np.arange(60)
     assert by_bin(correct, costs, prompts, bins, 3) == [1, 0, 1]
     assert smoothed(correct, costs, prompts, bins, 3) == [1, 1, 1]
+
+
+def test_the_greatest_is_taken_without_evidence() -> None:
+    # The dear plan is better by one prompt of 60, the dearest by as good as nothing.
+    bins, prompts = np.repeat([0, 1, 2], 20), np.arange(60)
+    cheap = np.where(np.arange(60) % 20 < 10, 1.0, 0.0)
+    dear, dearest = cheap.copy(), cheap.copy()
+    dear[19] = dearest[19] = 1
+    dearest[39] = NEGLIGIBLE / 2
+    correct, costs = np.array([dearest, cheap, dear]), np.array([16.0, 1.0, 8.0])
+    assert by_bin(correct, costs, prompts, bins, 3) == [1, 1, 1]
+    # Smoothed, the middle bin has a quarter of the first one's prompt; the last one has nothing.
+    assert greatest(correct, costs, prompts, bins, 3) == [2, 2, 1]
+    twins = np.array([cheap, dear, dear])
+    assert greatest(twins, np.array([1.0, 8.0, 8.0]), prompts, bins, 3) == [1, 1, 0]

@@ -201,10 +201,10 @@ def test_a_log_that_is_none(tmp_path: Path) -> None:
 
 def test_tables_and_summary_from_a_log(tmp_path: Path) -> None:
     out = tmp_path / "artifact"
-    made = calibrate_from_logs(made_log(120, 32), out, budgets=[1, 4, 16, 64], pilots=2, n_bins=3)
+    made = calibrate_from_logs(made_log(120, 32), out, budgets=[1, 4, 16, 64], pilots=[2], n_bins=3)
     table = LookupTable.load(out / "table.json")
     assert [row.budget for row in table.rows] == [1, 4, 16]
-    assert made.rank_correlation > 0.4
+    assert made.difficulty[2].rank_correlation > 0.4
     summary = Summary.load(out)
     assert (summary.prompts, summary.samples) == (120, 32)
     assert any("64" in w or "budgets above 16" in w for w in summary.warnings)
@@ -226,10 +226,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert shown == ""  # what is told goes to the error stream, as everywhere
     assert "Wrote" in message
     assert "best-of-N" in (out / "report.html").read_text()
-    assert "exists already" in refused("calibrate", "--from-logs", path, "--out", out)
-    assert "NAME=VALUE" in refused(
-        "calibrate", "--from-logs", path, "--out", tmp_path / "b", "--columns", "answer"
-    )
+    again = ["calibrate", "--from-logs", path, "--out"]
+    assert "exists already" in refused(*again, out)
+    # Of pilots that are not asked for, those that half of the samples leave room for.
+    assert (out / "difficulty-4.json").is_file()
+    assert not (out / "difficulty-8.json").exists()
+    assert "from 1 to 7" in refused(*again, tmp_path / "b", "--pilots", "4,8")
+    assert "NAME=VALUE" in refused(*again, tmp_path / "b", "--columns", "answer")
     # There is no model in it to decode with.
     assert "settings.json" in refused("solve", "--artifact", out, "--budget", 4, "1+1")
 

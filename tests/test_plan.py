@@ -22,11 +22,14 @@ def test_a_width_that_does_not_divide_is_refused() -> None:
         Plan(strategy="best_of_n", n=4, beam_width=2)
 
 
+EVERY = ("best_of_n", "beam_search", "dvts", "revisions", "beam_revisions")
+
+
 @given(budget=st.integers(1, 300), pilots=st.integers(0, 8))
 def test_every_plan_of_the_grid_fits_the_budget(budget: int, pilots: int) -> None:
     if pilots > budget:
         return
-    grid = plan_grid(budget, pilots)
+    grid = plan_grid(budget, pilots, EVERY)
     costs = [plan.cost(pilots) for plan in grid]
     assert costs == sorted(costs)
     assert costs[-1] <= budget
@@ -34,11 +37,42 @@ def test_every_plan_of_the_grid_fits_the_budget(budget: int, pilots: int) -> Non
     assert Plan(strategy="best_of_n", n=budget) in grid
 
 
-def test_the_grid_holds_the_papers_beam_searches() -> None:
-    beams = {(p.n, p.beam_width) for p in plan_grid(64, 0) if p.strategy == "beam_search"}
-    assert {beam for beam in beams if beam[0] == 64} == {(64, 8), (64, 4)}
-    assert (16, 4) in beams
-    assert {(60, 4), (56, 7), (12, 4)} <= {(p.n, p.beam_width) for p in plan_grid(64, 4)}
+def searches(budget: int, pilots: int, strategy: str = "beam_search") -> set[tuple[int, int]]:
+    found = plan_grid(budget, pilots, ("best_of_n", strategy))  # type: ignore[arg-type]
+    return {(plan.n, plan.beam_width) for plan in found if plan.strategy == strategy}
+
+
+@pytest.mark.parametrize("strategy", ["beam_search", "dvts"])
+def test_the_grid_holds_the_papers_beam_searches(strategy: str) -> None:
+    # M = sqrt(N), where that is no power of two the one below it but at least 2; and M = 4.
+    small = {(2, 2), (4, 2), (4, 4), (8, 2), (8, 4), (16, 4)}
+    assert searches(16, 0, strategy) == small
+    assert searches(31, 0, strategy) == small
+    assert searches(64, 0, strategy) == small | {(32, 4), (64, 8), (64, 4)}
+    assert searches(1, 0, strategy) == set()
+
+
+@given(budget=st.integers(1, 300), pilots=st.integers(0, 8))
+def test_pilots_ask_for_no_search_that_is_not_sampled_anyway(budget: int, pilots: int) -> None:
+    beside = searches(budget, min(pilots, budget))
+    assert beside == searches(max(budget - pilots, 1), 0)
+    assert beside <= searches(budget, 0)
+
+
+def test_revised_beams_are_a_quarter_of_the_generations() -> None:
+    found = [p for p in plan_grid(64, 0, ("beam_revisions",)) if p.strategy == "beam_revisions"]
+    # 16 generations are 4 beams, of which the square root is 2; below that there is no search.
+    assert [(p.n, p.beams, p.beam_width, p.length) for p in found] == [
+        (16, 4, 2, 4),
+        (32, 8, 2, 4),
+        (64, 16, 4, 4),
+    ]
+
+
+def test_revisions_at_every_ratio_with_pilots_as_first_attempts() -> None:
+    chains = {(p.n, p.length) for p in plan_grid(8, 2, ("revisions",)) if p.strategy == "revisions"}
+    # One chain of 8 leaves a pilot outside of it: 9 generations, over the budget.
+    assert chains == {(2, 2), (4, 2), (4, 4), (8, 2), (8, 4)}
 
 
 def test_parse_plan() -> None:

@@ -16,7 +16,7 @@ from predictors.learned import DifficultyPredictor
 from predictors.prompt import PROMPT_FEATURE_NAMES, PromptProbe, prompt_features
 from runtime.engine import HasHiddenState, encode_prompt
 from runtime.engines.transformers import TransformersEngine
-from runtime.hidden import PromptEncoder, open_hidden_states
+from runtime.hidden import LateEncoder, PromptEncoder, open_hidden_states
 from tests.fakes import CoinEngine
 
 PROMPTS = ["12+7*3", "338*3*6", "1+1", "644-18*2-30*9"]
@@ -89,7 +89,7 @@ def test_the_engine_itself_is_asked_where_it_can_tell(tokenizer: Any) -> None:
     silent = CoinEngine(tokenizer)
     assert not isinstance(silent, HasHiddenState)
     with open_hidden_states(silent, BASE) as states:
-        assert isinstance(states, PromptEncoder)
+        assert isinstance(states, LateEncoder)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
     assert not list(folder.glob("*.partial"))
     text = page.read_text()
     assert "<h1>Compute-optimal reaches 70.9% with 4.2 generations a prompt; best-of-N" in text
-    for word in (*METHODS, "beam search N=12 M=3", "16 to 64", "95–100%", "no sample ever gave"):
+    for word in (*METHODS, "beam search N=8 M=2", "16 to 64", "95–100%", "no sample ever gave"):
         assert word in text
     for value in (BASELINE, "5,312,804 tokens", "0.86", "b20e4c6bdfed5bb4", SETTINGS.verifier):
         assert value in text

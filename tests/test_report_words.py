@@ -92,6 +92,20 @@ def test_advice_follows_from_what_was_found(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("pilots", "advice"), [(2, "--pilots 4"), (32, "Use a better verifier")])
+def test_more_pilots_are_advised_below_the_top_budget(
+    tmp_path: Path, pilots: int, advice: str
+) -> None:
+    predictor = rich_summary().predictor
+    assert predictor is not None
+    weak = predictor.model_copy(update={"rank_correlation": 0.4, "pilots": pilots})
+    folder = artifact(tmp_path / "a", rich_summary(predictor=weak), rich_table(), SETTINGS)
+    contents = Contents.load(folder)
+    assert contents.summary is not None
+    texts = {step.head: step.text for step in steps(contents, contents.summary)}
+    assert advice in texts["Improve the prediction of difficulty"]
+
+
 def test_nearly_as_good_for_less_is_not_sent_back_to_best_of_n(tmp_path: Path) -> None:
     summary = no_gain_summary()
     everyone = summary.groups[0]

@@ -35,7 +35,7 @@ def steps(contents: Contents, summary: Summary) -> list[Step]:
     return [
         *_use(contents, summary),
         *_sharpen(contents, summary),
-        *_predict_better(summary),
+        *_predict_better(contents, summary),
         *_search_further(contents, summary),
     ]
 
@@ -116,7 +116,7 @@ def _sharpen(contents: Contents, summary: Summary) -> Iterator[Step]:
         )
 
 
-def _predict_better(summary: Summary) -> Iterator[Step]:
+def _predict_better(contents: Contents, summary: Summary) -> Iterator[Step]:
     predictor = summary.predictor
     if predictor is None:
         yield Step(
@@ -125,11 +125,15 @@ def _predict_better(summary: Summary) -> Iterator[Step]:
             "That takes a few scored solutions of each prompt.",
         )
     elif predictor.rank_correlation < WEAK:
+        more = 2 * predictor.pilots
+        pilots = f"Take more pilots (--pilots {more}), or use"
+        if more >= contents.table.rows[-1].budget:
+            pilots = "Use"
         yield Step(
             "Improve the prediction of difficulty",
             f"Predicted and measured difficulty agree only in part (rank correlation "
-            f"{predictor.rank_correlation:.2f}, where 1 is perfect). Take more pilots "
-            f"(--pilots {2 * predictor.pilots}), or use a better verifier (ttc train prm).",
+            f"{predictor.rank_correlation:.2f}, where 1 is perfect). {pilots} a better verifier "
+            "(ttc train prm).",
         )
     policy = policy_of(summary.groups[0])
     oracle = next((c for c in summary.groups[0].curves if is_oracle(c.name) and c.points), None)
