@@ -7,6 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from allocator.latency import Latency
+from allocator.price import PriceList
 from calibration.console import render_table
 from calibration.contents import Contents
 from calibration.diff import TableDiff
@@ -24,6 +26,10 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         yield Text(title(summary), style="bold")
         yield Text(subtitle(summary))
     yield render_table(contents.table)
+    if contents.prices is not None:
+        yield _bought(contents.prices)
+    if contents.latency.timed:
+        yield _timed(contents.latency)
     made = Table("made with", "", title="The table holds for this, and for nothing else")
     for name, value in made_with(contents):
         made.add_row(escape(name), escape(value))
@@ -32,6 +38,24 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         yield Text("No settings: it was made from logs, so ttc solve cannot run it.")
     if summary is not None:
         yield from _summarised(summary)
+
+
+def _bought(prices: PriceList) -> Table:
+    """Average budgets, each about twice the last, and the accuracy of calibration prompts."""
+    shown = Table("average budget", "accuracy", "price", title="What --average-budget buys")
+    last = 0.0
+    for point in reversed(prices.points):
+        if point.generations >= 2 * last:
+            last = point.generations
+            shown.add_row(f"{last:.1f}", percent(point.accuracy), f"{point.price:.2g}")
+    return shown
+
+
+def _timed(latency: Latency) -> Table:
+    shown = Table("plan", "seconds", title="One prompt at a time, for --deadline")
+    for timed in latency.timed:
+        shown.add_row(str(timed.plan), f"{timed.seconds:.3g}")
+    return shown
 
 
 def differences(diff: TableDiff) -> Iterator[RenderableType]:

@@ -3,9 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from allocator.latency import Latency
+from allocator.price import PriceList
 from allocator.table import LookupTable
 from calibration.summary import SUMMARY, Summary
-from runtime.artifact import ORACLE_TABLE, SETTINGS, TABLE, Settings, load_settings
+from runtime.artifact import (
+    LATENCY,
+    ORACLE_TABLE,
+    PRICES,
+    SETTINGS,
+    TABLE,
+    Settings,
+    load_settings,
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,8 @@ class Contents:
         oracle_table: over oracle difficulty; None where there is none.
         settings: what it was sampled with; None in an artifact made from logs.
         summary: what was found; None where there is none.
+        prices: what an average budget buys; None where there is none.
+        latency: seconds of every plan; none of them where nothing was timed.
     """
 
     folder: Path
@@ -25,6 +37,8 @@ class Contents:
     oracle_table: LookupTable | None
     settings: Settings | None
     summary: Summary | None
+    prices: PriceList | None
+    latency: Latency
 
     @classmethod
     def load(cls, folder: Path) -> "Contents":
@@ -43,4 +57,6 @@ class Contents:
             LookupTable.load(folder / ORACLE_TABLE) if there(ORACLE_TABLE) else None,
             load_settings(folder) if there(SETTINGS) else None,
             Summary.load(folder) if there(SUMMARY) else None,
+            PriceList.load(folder / PRICES) if there(PRICES) else None,
+            Latency.load(folder / LATENCY),
         )
