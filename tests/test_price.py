@@ -46,6 +46,7 @@ def test_averages_that_do_not_fall_are_taken_as_level() -> None:
     found = [bumpy.price_for(generations) for generations in np.linspace(1, 8, 50)]
     assert all(dearer >= cheaper for dearer, cheaper in pairwise(found))
     assert bumpy.price_for(4.05) == pytest.approx(0.0203, abs=1e-4)
+    assert bumpy.price_for(5) == pytest.approx(0.00505, rel=0.02)  # from 4.1 on, not from 4
     assert listed((0.01, 3)).price_for(7) == pytest.approx(0.01)
 
 
