@@ -33,7 +33,15 @@ def draw(curves: Sequence[dict[str, Any]], path: Path, title: str) -> None:
         if name in BANDED:
             low, high = ([point[end] for point in points] for end in ("low", "high"))
             axes.fill_between(spent, low, high, color=colour, alpha=0.15, lw=0)
-    ticks = [2**i for i in range(7)]
+    spending_axes(axes, title, 6)
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def spending_axes(axes: Any, title: str, octaves: int) -> None:
+    """Axes of accuracy against generations spent, from 1 to 2 to the power of `octaves`."""
+    ticks = [2**i for i in range(octaves + 1)]
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_xlabel("average generations a prompt, pilots included")
@@ -42,6 +50,3 @@ def draw(curves: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     axes.set_title(title, loc="left")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)

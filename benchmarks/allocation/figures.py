@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib
 
-from benchmarks.figure import COLOURS
+from benchmarks.figure import COLOURS, spending_axes
 from benchmarks.targets import Interval
 
 matplotlib.use("Agg")
@@ -40,15 +40,7 @@ def draw_methods(curves: Sequence[dict[str, Any]], path: Path, title: str) -> No
         if name in BANDED:
             low, high = ([point[end] for point in points] for end in ("low", "high"))
             axes.fill_between(spent, low, high, color=colour, alpha=0.15, lw=0)
-    axes.set_xscale("log", base=2)
-    ticks = [2**i for i in range(9)]
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.set_xlabel("average generations a prompt, every one counted")
-    axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.set_ylabel("accuracy")
-    axes.set_title(title, loc="left")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    spending_axes(axes, title, 8)
     figure.legend(frameon=False, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=150)
     plt.close(figure)
