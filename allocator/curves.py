@@ -71,6 +71,19 @@ class BinCurves(_Schema):
         """Shape (bins, plans)."""
         return np.array([[option.accuracy for option in options] for options in self.bins])
 
+    @property
+    def overall(self) -> tuple[Option, ...]:
+        """The plans over all bins, which hold about as many prompts each."""
+        return tuple(
+            options[0].model_copy(
+                update={
+                    "accuracy": float(np.mean([option.accuracy for option in options])),
+                    "tokens": float(np.mean([option.tokens for option in options])),
+                }
+            )
+            for options in zip(*self.bins, strict=True)
+        )
+
 
 class AccuracyCurves(_Schema):
     """The curves of an artifact, one set a number of pilots, ascending."""
