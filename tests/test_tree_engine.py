@@ -1,7 +1,6 @@
 """The tree engine draws from the same distribution as the transformers engine, exactly counted."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -67,9 +66,7 @@ def test_every_solution_is_counted_and_the_distinct_are(
 
 
 @pytest.fixture(scope="module")
-def sampled(
-    run: Any, transformers_decoder: Decoder
-) -> Iterator[dict[str, list[tuple[bool, float, int]]]]:
+def sampled(run: Any, transformers_decoder: Decoder) -> dict[str, list[tuple[bool, float, int]]]:
     """Right or not, log-probability and tokens of solutions by the transformers engine."""
 
     async def one(problem: Problem) -> list[tuple[bool, float, int]]:
@@ -77,7 +74,7 @@ def sampled(
         solutions = await prompt_run.samples(0, SAMPLES // 2)
         return [(s.answer == problem.answer, s.logprob, s.tokens) for s in solutions]
 
-    yield {problem.text: run(one(problem)) for problem in PROBLEMS}
+    return {problem.text: run(one(problem)) for problem in PROBLEMS}
 
 
 def test_solutions_are_as_often_right_as_likely_and_as_long_as_independent_ones(
