@@ -72,15 +72,15 @@ class BinCurves(_Schema):
 
     @property
     def overall(self) -> tuple[Option, ...]:
-        """The plans for a prompt of unknown bin: bins are quantiles, so each is as likely."""
+        """The plans over all bins, which hold about as many prompts each."""
         return tuple(
-            Option(
-                plan=plan,
-                generations=of_plan[0].generations,
-                accuracy=float(np.mean([option.accuracy for option in of_plan])),
-                tokens=float(np.mean([option.tokens for option in of_plan])),
+            options[0].model_copy(
+                update={
+                    "accuracy": float(np.mean([option.accuracy for option in options])),
+                    "tokens": float(np.mean([option.tokens for option in options])),
+                }
             )
-            for plan, of_plan in zip(self.plans, zip(*self.bins, strict=True), strict=True)
+            for options in zip(*self.bins, strict=True)
         )
 
 

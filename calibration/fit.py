@@ -160,9 +160,12 @@ def fit(
 
 
 def _compared(difficulty: Mapping[int, FittedDifficulty]) -> int:
-    """Pilots that traffic is compared by: two can agree, and most rows take as many."""
-    counts = [paid for paid in difficulty if paid]
-    return min((paid for paid in counts if paid > 1), default=counts[0])
+    """Pilots that traffic is compared by: the fewest, which every prompt comes to have.
+
+    By more of them only those prompts would be compared that did not end before, the harder ones:
+    traffic like calibration would seem to have drifted.
+    """
+    return min(paid for paid in difficulty if paid)
 
 
 def _best(rows: Sequence[FittedRow]) -> FittedRow:

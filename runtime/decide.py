@@ -1,6 +1,6 @@
 """Pilots, and the plan they lead to: what is decided for one prompt before its plan is run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,13 +65,21 @@ class Piloted:
     high: float | None = None
 
 
-async def take_pilots(run: PromptRun, artifact: Artifact, row: BudgetRow) -> Piloted:
+async def take_pilots(
+    run: PromptRun,
+    artifact: Artifact,
+    row: BudgetRow,
+    seen: Callable[[Sequence[Sample]], None] = lambda _: None,
+) -> Piloted:
     """As many pilots as a row of the table takes, or fewer if more would not change the plan.
 
     Args:
         run: the prompt.
         artifact: what calibration found.
         row: the budget's.
+        seen: called with the pilots by which traffic is compared with calibration's, before any
+            more are taken: prompts whose pilots end early would otherwise be seen first, and are
+            no fair sample.
     """
     if not row.edges:
         return Piloted([])
@@ -82,6 +90,8 @@ async def take_pilots(run: PromptRun, artifact: Artifact, row: BudgetRow) -> Pil
         if count < min(artifact.reference.pilots, row.pilots) or count > row.pilots:
             continue
         drawn = run.unify([*drawn, *await run.samples(len(drawn), count)])
+        if count == artifact.reference.pilots:
+            seen(drawn)
         predicted, low, high = await _predict(run, model, drawn)
         found = Piloted(drawn, predicted, low, high)
         easiest, hardest = bin_of(row.edges, [high, low])
@@ -173,13 +183,14 @@ def safe(decision: Decision, budget: int, why: str) -> Decision:
     return decision.model_copy(update={"plan": plan, "why": reason, "drifted": True})
 
 
-def observe(monitor: DriftMonitor, artifact: Artifact, run: PromptRun, piloted: Piloted) -> None:
+def observe(
+    monitor: DriftMonitor, artifact: Artifact, run: PromptRun, pilots: Sequence[Sample]
+) -> None:
     """Compare a prompt's pilots with calibration's; those of fewer pilots tell nothing."""
     count = artifact.reference.pilots
-    pilots = piloted.samples[:count]
     if len(pilots) < count:
         return
-    features = pilot_features(len(run.context.token_ids), pilots)
+    features = pilot_features(len(run.context.token_ids), pilots[:count])
     predicted = float(artifact.difficulty[count].predictor.predict(features[None])[0])
     signals = {
         "score": float(features[FEATURE_NAMES.index("score_mean")]),

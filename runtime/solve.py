@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from predictors.sample import Sample
 from runtime.artifact import Artifact
 from runtime.climb import Climb
 from runtime.concurrency import bounded, stream
-from runtime.decide import Decision, Piloted, decide, observe, safe, take_pilots
+from runtime.decide import Decision, decide, observe, safe, take_pilots
 from runtime.metrics import Metrics
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.result import Failure, Receipt, Result, Spend
@@ -80,6 +81,10 @@ class Solver:
                 "deadline", deadline, "plans were not timed; calibrate again, without --ray"
             )
 
+    def _check_unfixed(self, spend: Spend) -> None:
+        if self.fixed is not None and not spend.budget:
+            raise InputError("plan", str(self.fixed), "a plan goes with a budget for each prompt")
+
     def row(self, budget: int, deadline: float | None = None) -> BudgetRow:
         """The table's row: how many pilots to take, and the plan of every bin.
 
@@ -102,8 +107,7 @@ class Solver:
             return Decision(plan=self.fixed, why="it was asked for"), []
         started = time.perf_counter()
         row = self.row(budget, deadline)
-        piloted = await take_pilots(run, self.artifact, row)
-        observe(self.monitor, self.artifact, run, piloted)
+        piloted = await take_pilots(run, self.artifact, row, self._seen(run))
         left = None if deadline is None else deadline - (time.perf_counter() - started)
         decision = decide(self.artifact, row, piloted, budget, left)
         if self.monitor.drifted and left is None:
@@ -141,7 +145,7 @@ class Solver:
         run = self.start(prompt)
         plan = Plan(strategy="best_of_n", n=budget)
         samples = run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
-        observe(self.monitor, self.artifact, run, Piloted(samples))
+        self._seen(run)(samples)
         decision = safe(Decision(plan=plan, why=""), budget, self.monitor.report().why)
         return self._result(run, select(samples), decision, started, {"budget": budget})
 
@@ -159,17 +163,24 @@ class Solver:
             raise InputError("price", price, "give a positive price")
         started = time.perf_counter()
         climb = self._climb(prompt)
-        await climb.up()
+        await self._up(climb)
         while climb.worth(price):
-            await climb.up()
+            await self._up(climb)
         return self._climbed(climb, started, {"price": price})
 
     def _climb(self, prompt: str) -> Climb:
         prices = self.artifact.prices
         return Climb(self.start(prompt), prices.ladder, self.artifact.prospects)
 
+    async def _up(self, climb: Climb) -> None:
+        await climb.up()
+        if climb.rung == 0:
+            self._seen(climb.run)(climb.first)
+
+    def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
+        return partial(observe, self.monitor, self.artifact, run)
+
     def _climbed(self, climb: Climb, started: float, limits: dict[str, float | None]) -> Result:
-        observe(self.monitor, self.artifact, climb.run, Piloted(climb.first))
         rung = climb.ladder.rungs[climb.rung]
         plan = rung.search or Plan(strategy="best_of_n", n=rung.samples)
         decision = Decision(pilots=rung.samples, plan=plan, why=climb.why)
@@ -220,6 +231,9 @@ class Solver:
             InputError: as `solve`.
         """
         price = None
+        self._check_unfixed(spend)
+        if spend.total is not None:
+            raise InputError("total_budget", spend.total, "a stream has no end; use solve_all")
         if spend.average is not None:
             price = Price(spend.average, self.artifact.prices)
         else:
@@ -265,6 +279,7 @@ class Solver:
         for prompt in prompts:
             self.start(prompt)
         if spend.total is not None:
+            self._check_unfixed(spend)
             return await self._solve_within(prompts, spend.total, done)
         results: dict[int, Result | Failure] = {}
         async for number, result in self.solve_stream(prompts, spend):
@@ -287,7 +302,7 @@ class Solver:
 
         async def up(number: int) -> None:
             try:
-                await climbs[number].up()
+                await self._up(climbs[number])
             except ModelError as error:
                 self.metrics.failed()
                 results[number] = Failure(prompt=prompts[number], error=str(error))
@@ -298,7 +313,8 @@ class Solver:
             alive = np.array([n for n in range(len(prompts)) if n not in results], dtype=int)
             if not len(alive):
                 break
-            spent = sum(climb.spent for climb in climbs)
+            # What was sampled before a model failed is spent, too.
+            spent = sum(climb.run.cost.generations for climb in climbs)
             rungs = np.array([climbs[n].rung for n in alive])
             gains = np.array([climbs[n].gains for n in alive])
             rising = alive[share_out(costs, rungs, gains, total - spent)].tolist()

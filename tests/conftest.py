@@ -12,11 +12,12 @@ import pytest
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.throughput.server import vllm_serve
 from predictors.sample import Sample
-from runtime.artifact import open_decoder
+from runtime.artifact import Artifact, open_decoder
 from runtime.engines.transformers import TransformersEngine
 from runtime.prompt_run import Decoder
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
+from tests.artifacts import artifact_of, bent_decoder, bent_prompts, calibrated
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
 os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
@@ -92,6 +93,12 @@ def transformers_engine() -> Iterator[TransformersEngine]:
     engine = TransformersEngine(BASE)
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def bent(tokenizer: Any) -> Artifact:
+    """An artifact calibrated on bent coins."""
+    return artifact_of(calibrated(bent_decoder(tokenizer), bent_prompts(80, seed=1)))
 
 
 def make_sample(

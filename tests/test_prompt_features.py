@@ -14,6 +14,7 @@ from benchmarks.testbed.paths import BASE, SETTINGS
 from calibration.regressors import PROBED_FEATURE_NAMES, with_probe
 from predictors.learned import DifficultyPredictor
 from predictors.prompt import PROMPT_FEATURE_NAMES, PromptProbe, prompt_features
+from runtime import hidden
 from runtime.engine import HasHiddenState, encode_prompt
 from runtime.engines.transformers import TransformersEngine
 from runtime.hidden import LateEncoder, PromptEncoder, open_hidden_states
@@ -90,6 +91,38 @@ def test_the_engine_itself_is_asked_where_it_can_tell(tokenizer: Any) -> None:
     assert not isinstance(silent, HasHiddenState)
     with open_hidden_states(silent, BASE) as states:
         assert isinstance(states, LateEncoder)
+
+
+def test_an_encoder_is_loaded_once_and_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Path] = []
+
+    class Counted(PromptEncoder):
+        def __init__(self, model: Path) -> None:
+            loaded.append(model)
+            super().__init__(model)
+
+    monkeypatch.setattr(hidden, "PromptEncoder", Counted)
+    LateEncoder(BASE).close()
+    late = LateEncoder(BASE)
+    assert loaded == []
+    ids = (5, 6, 7)
+
+    async def twice() -> list[np.ndarray]:
+        return [await late.hidden_state(ids), await late.hidden_state(ids)]
+
+    first, second = asyncio.run(twice())
+    late.close()
+    assert loaded == [BASE]
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, in_one_go(ids), atol=1e-4)
+
+
+def test_a_late_encoder_says_what_is_wrong_when_it_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    late = LateEncoder(tmp_path)
+    with pytest.raises(InputError, match="transformers cannot load it"):
+        asyncio.run(late.hidden_state((1,)))
+    late.close()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

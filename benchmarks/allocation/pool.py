@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from allocator.errors import InputError
 from allocator.files import whole_file
 from calibration.collect import PromptRecord, Run
-from calibration.store import SCHEMA, records_of, rows_of
+from calibration.store import PLAN, SCHEMA, records_of, rows_of
 
 HALVES = ("score", "logprob", "run_seconds")
 POOL_SCHEMA = pa.schema(
@@ -47,7 +47,7 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     counted: dict[tuple[Any, ...], int] = {}
     for row in rows:
-        run = (row["strategy"], row["n"], row["beam_width"], row["length"], row["seed"])
+        run = (*(row[name] for name in PLAN), row["seed"])
         place = counted[run] = counted.get(run, -1) + 1
         key = (*run, row["steps"])
         if key not in found:
