@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.curves import AccuracyCurves
-from allocator.plan import Plan, Strategy, plan_grid
+from allocator.plan import MOST_BEAMS, Plan, Strategy, plan_grid
 from allocator.reference import Reference
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from calibration.crossval import fold_of, mean_interval, most_accurate
@@ -67,7 +67,7 @@ def searches_needed(
     budgets: Sequence[int],
     pilots: Sequence[int],
     strategies: Sequence[Strategy],
-    most_beams: int,
+    most_beams: int = MOST_BEAMS,
 ) -> list[Plan]:
     """Every search that fitting these budgets will ask for, each once."""
     return searches_among(

@@ -64,9 +64,14 @@ def summarise(
         for selection in selections
     ]
     if "beam_search" in strategies:
-        # Those of the grid: a power of two of beams.
-        wide = [b for b in budgets if b >= FIXED_BEAM_WIDTH and b.bit_count() == 1]
-        plans = [Plan(strategy="beam_search", n=b, beam_width=FIXED_BEAM_WIDTH) for b in wide]
+        # Those that were sampled: of the plans without pilots, these cost a budget exactly.
+        sampled = calibration.curves.after(0).plans
+        wide = [
+            Plan(strategy="beam_search", n=b, beam_width=FIXED_BEAM_WIDTH)
+            for b in budgets
+            if b % FIXED_BEAM_WIDTH == 0
+        ]
+        plans = [plan for plan in wide if plan in sampled]
         if plans:
             curves.append(plan_curve(f"beam search, M = {FIXED_BEAM_WIDTH}", outcomes, plans))
     curves += [

@@ -139,7 +139,7 @@ def test_weighted_votes_count_as_their_scores() -> None:
 def seeded(*graded: list[bool]) -> SeededReplay:
     """Two seeds of four solutions each."""
     records = [record(f"p{i}", g) for i, g in enumerate(graded)]
-    return SeededReplay(records, 4, [{}, {}])
+    return SeededReplay(records, 4)
 
 
 def test_each_seed_has_solutions_of_its_own() -> None:

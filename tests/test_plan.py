@@ -38,7 +38,7 @@ def test_every_plan_of_the_grid_fits_the_budget(budget: int, pilots: int) -> Non
 
 
 def searches(budget: int, pilots: int, strategy: str = "beam_search") -> set[tuple[int, int]]:
-    found = plan_grid(budget, pilots, ("best_of_n", strategy))  # type: ignore[arg-type]
+    found = plan_grid(budget, pilots, ("best_of_n", strategy), 256)  # type: ignore[arg-type]
     return {(plan.n, plan.beam_width) for plan in found if plan.strategy == strategy}
 
 
@@ -52,6 +52,12 @@ def test_the_grid_holds_the_papers_beam_searches(strategy: str) -> None:
     assert searches(1, 0, strategy) == set()
 
 
+def test_no_search_is_larger_than_asked_for() -> None:
+    largest = {most: max(p.n for p in plan_grid(64, 0, most_beams=most) if p.beam_width > 1)
+               for most in (4, 16, 64)}
+    assert largest == {4: 4, 16: 16, 64: 64}
+
+
 @given(budget=st.integers(1, 300), pilots=st.integers(0, 8))
 def test_pilots_ask_for_no_search_that_is_not_sampled_anyway(budget: int, pilots: int) -> None:
     beside = searches(budget, min(pilots, budget))
@@ -60,7 +66,7 @@ def test_pilots_ask_for_no_search_that_is_not_sampled_anyway(budget: int, pilots
 
 
 def test_revised_beams_are_a_quarter_of_the_generations() -> None:
-    found = [p for p in plan_grid(64, 0, ("beam_revisions",)) if p.strategy == "beam_revisions"]
+    found = [p for p in plan_grid(64, 0, ("beam_revisions",), 64) if p.strategy == "beam_revisions"]
     # 16 generations are 4 beams, of which the square root is 2; below that there is no search.
     assert [(p.n, p.beams, p.beam_width, p.length) for p in found] == [
         (16, 4, 2, 4),

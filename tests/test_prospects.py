@@ -111,11 +111,11 @@ def test_prospects_survive_saving(prospects: Prospects, tmp_path: Path) -> None:
 
 def test_damaged_prospects_are_refused(prospects: Prospects, tmp_path: Path) -> None:
     path = tmp_path / "prospects.json"
-    with pytest.raises(InputError, match="no such file; calibrate again"):
+    with pytest.raises(InputError, match="no such file; make one"):
         Prospects.load(path)
     few = prospects.model_copy(update={"weights": (0.0,) * (len(COLUMNS) - 1)})
     flat = prospects.model_copy(update={"rho": 0.0})
     for content in (b"{", b"\xff", *(p.model_dump_json().encode() for p in (few, flat))):
         path.write_bytes(content)
-        with pytest.raises(InputError, match="damaged; calibrate again"):
+        with pytest.raises(InputError, match="damaged.*calibrate again"):
             Prospects.load(path)

@@ -80,7 +80,8 @@ class SeededReplay(Replay):
         each: int,
         states: NDArray[np.float32] | None = None,
     ) -> None:
-        super().__init__(records, each * SEEDS, SEEDS, states)
+        seeds = len(records[0].independent.samples) // each
+        super().__init__(records, each * seeds, seeds, states)
         self.each = each
 
     @property
@@ -94,5 +95,5 @@ class SeededReplay(Replay):
         seeds).
         """
         correct = np.array([record.independent.correct for record in self.records], dtype=float)
-        by_seed = correct.reshape(len(correct), SEEDS, self.each).mean(axis=2)
+        by_seed = correct.reshape(len(correct), self.replicates, self.each).mean(axis=2)
         return np.roll(by_seed, -1, axis=1)
