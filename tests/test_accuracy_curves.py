@@ -71,7 +71,7 @@ def test_curves_survive_saving_and_damage_is_named(tmp_path: Path) -> None:
     CURVES.save(path)
     assert AccuracyCurves.load(path) == CURVES
     path.write_text(path.read_text().replace("0.95", "1.95"))
-    with pytest.raises(InputError, match="damaged.*calibrate again"):
+    with pytest.raises(InputError, match=r"damaged.*calibrate again"):
         AccuracyCurves.load(path)
     path.write_bytes(b"\xff")
     with pytest.raises(InputError, match="damaged"):
@@ -126,5 +126,5 @@ def test_times_survive_saving(tmp_path: Path) -> None:
     LATENCY.save(path)
     assert Latency.load(path) == LATENCY
     path.write_text(path.read_text().replace("0.9", "-0.9"))
-    with pytest.raises(InputError, match="damaged.*calibrate again"):
+    with pytest.raises(InputError, match=r"damaged.*calibrate again"):
         Latency.load(path)

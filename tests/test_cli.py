@@ -67,14 +67,28 @@ def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None
         "--budgets",
         "1,4,8",
         "--pilots",
-        "2",
+        "0,1,2",
         "--bins",
         "2",
     )
     assert status == 0, message
-    assert not list(tmp_path.glob("*.partial"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifact", graded.name]
+    assert {path.name for path in artifact.iterdir()} >= {
+        *("settings.json", "table.json", "oracle_table.json", "summary.json", "samples.parquet"),
+        *("curves.json", "prices.json", "prospects.json", "latency.json", "reference.json"),
+        *("difficulty-0.safetensors", "difficulty-1.txt", "difficulty-2.txt"),
+        *(f"difficulty-{pilots}.json" for pilots in (0, 1, 2)),
+    }
     loaded = Artifact.load(artifact)
     assert [row.budget for row in loaded.policy.table.rows] == [1, 4, 8]
+    assert (
+        list(loaded.difficulty) == [curves.pilots for curves in loaded.curves.curves] == [0, 1, 2]
+    )
+    assert loaded.reference.pilots == 1
+    assert loaded.prices.ladder.costs[-1] >= 8
+    for curves in loaded.curves.curves:
+        for plan in curves.plans:
+            assert (loaded.latency.seconds(plan) or 0) > 0, f"{plan} was not timed"
 
     # What was sampled is there to be looked at again, and says the same as the table.
     replay = Replay(read_records(artifact / SAMPLES), window=8)
@@ -95,8 +109,8 @@ def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None
     assert "Budget 8" in message
 
 
-def test_calibration_is_reproducible(graded: Path, tmp_path: Path) -> None:
-    tables = []
+def test_calibration_is_reproducible_but_for_how_long_it_took(graded: Path, tmp_path: Path) -> None:
+    made = []
     for name in ("a", "b"):
         status, _, message = invoke(
             "calibrate",
@@ -107,16 +121,22 @@ def test_calibration_is_reproducible(graded: Path, tmp_path: Path) -> None:
             *TASK,
             "--budgets",
             "1,2",
-            "--pilots",
-            "1",
             "--bins",
             "2",
             "--seed",
             "9",
         )
         assert status == 0, message
-        tables.append((tmp_path / name / TABLE).read_bytes())
-    assert tables[0] == tables[1]
+        # The report names its folder.
+        others = ("latency.json", "samples.parquet", "report.html")
+        files = [path for path in (tmp_path / name).iterdir() if path.name not in others]
+        made.append({path.name: path.read_bytes() for path in files})
+    assert made[0] == made[1]
+    # Of the pilots that are chosen among by default, those that leave something of the budget.
+    assert {name for name in made[0] if name.startswith("difficulty")} == {
+        *("difficulty-0.json", "difficulty-0.safetensors"),
+        *("difficulty-1.json", "difficulty-1.txt"),
+    }
 
 
 def test_a_prompt_longer_than_the_context(tmp_path: Path) -> None:
@@ -194,10 +214,6 @@ def test_a_verifier_that_returns_nan(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_budget_0() -> None:
-    assert "give 1 or more" in refused(*solve("--budget", "0", "1+1"))
-
-
 def test_an_unknown_strategy() -> None:
     message = refused(*solve("--budget", "8", "--plan", "mcts:8", "1+1"))
     assert "strategy: 'mcts': choose one of best_of_n, beam_search" in message
@@ -214,6 +230,9 @@ def test_a_plan_over_the_budget() -> None:
         (["--budgets", "1,x"], "give whole numbers, comma-separated"),
         (["--budgets", "0,4"], "budgets of at least 1"),
         (["--pilots", "64"], "below the top budget"),
+        (["--pilots", "0"], "and 0 beside others"),
+        (["--pilots", "-1,1"], "choose from 1 to"),
+        (["--pilots", "0,1,x"], "give whole numbers, comma-separated"),
         (["--bins", "0"], "give at least 1"),
         (["--temperature", "-1"], "temperature"),
         (["--answers", "latex"], "give 'math', 'pattern:'"),

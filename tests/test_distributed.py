@@ -84,7 +84,7 @@ def test_a_calibration_on_the_cluster_ends_in_the_same_table(cluster: None, tmp_
                 SETTINGS,
                 tmp_path / name,
                 budgets=[1, 4],
-                pilots=[0, 1],
+                pilots=[1],
                 n_bins=2,
                 seed=0,
                 engine="transformers",

@@ -23,8 +23,9 @@ from predictors.sample import Sample
 from runtime.artifact import Artifact, open_decoder
 from runtime.concurrency import bounded, together
 from runtime.prompt_run import Cost, Decoder, PromptRun
+from runtime.result import Failure, Result, Spend
 from runtime.selection import select
-from runtime.solve import Failure, Result, Solver
+from runtime.solve import Solver
 from runtime.strategies import STRATEGIES
 from runtime.verifier import Context, Verdict
 from tests.fakes import SumVerifier, coin_run
@@ -34,8 +35,7 @@ REVISED = PROBLEMS[:30]
 
 
 def solver(decoder: Decoder, seed: int = 0, fixed: Plan | None = None) -> Solver:
-    artifact = Artifact.load(ARTIFACT)
-    return Solver(decoder, artifact.policy, artifact.predictor, seed, fixed)
+    return Solver(decoder, Artifact.load(ARTIFACT), seed, fixed)
 
 
 async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
@@ -86,17 +86,18 @@ def test_solving_with_vllm_keeps_within_the_budget_and_says_so(
 ) -> None:
     prompts = [problem.text for problem in PROBLEMS[:20]]
     budget = 16
-    results = run(solver(vllm_decoder).solve_all(prompts, budget))
+    results = run(solver(vllm_decoder).solve_all(prompts, Spend(budget)))
     assert [result.prompt for result in results] == prompts
     policy = Artifact.load(ARTIFACT).policy
     for result in results:
         receipt, row = result.receipt, policy.row(budget)
-        assert receipt.generations == receipt.plan.cost(row.pilots) <= budget
+        assert receipt.generations == receipt.plan.cost(receipt.pilots) <= budget
+        assert receipt.pilots <= row.pilots
         assert receipt.plan in [cell.plan for cell in row.cells]
         assert receipt.sampled_tokens > 0
         scored = receipt.verifier_tokens + receipt.verifier_cached_tokens
         assert scored > receipt.sampled_tokens
-        assert (receipt.bin is None) == (row.pilots == 0)
+        assert (receipt.bin is None) == (not row.edges)
     right = np.mean([r.answer == p.answer for r, p in zip(results, PROBLEMS, strict=False)])
     assert right > 0.4
 
@@ -105,16 +106,21 @@ def test_the_same_seed_solves_the_same_whatever_runs_beside_it(
     run: Any, transformers_decoder: Decoder
 ) -> None:
     prompts = [problem.text for problem in PROBLEMS[:6]]
-    together = run(solver(transformers_decoder, seed=5).solve_all(prompts, 8))
+    together = run(solver(transformers_decoder, seed=5).solve_all(prompts, Spend(8)))
     alone = run(solver(transformers_decoder, seed=5).solve(prompts[3], 8))
     for result in (together[3], alone):
         result.receipt.seconds = 0
     assert together[3].answer == alone.answer
     assert together[3].solution == alone.solution
     assert together[3].score == pytest.approx(alone.score, abs=1e-4)
-    # Scores differ in their last bits with the batch, and with them the prediction.
-    seen = together[3].receipt.model_copy(update={"predicted_pass_at_1": None, "why": ""})
-    assert seen == alone.receipt.model_copy(update={"predicted_pass_at_1": None, "why": ""})
+    # Scores differ in their last bits with the batch, and with them the prediction; what is still
+    # in a model's memory, with what it has just read.
+    inexact = {"predicted_pass_at_1", "low", "high", "why", "cached_tokens"}
+    inexact |= {"verifier_tokens", "verifier_cached_tokens"}
+    first, second = together[3].receipt, alone.receipt
+    assert first.model_dump(exclude=inexact) == second.model_dump(exclude=inexact)
+    read, again = (r.verifier_tokens + r.verifier_cached_tokens for r in (first, second))
+    assert read == again
 
 
 def test_the_prediction_tells_easy_from_hard(run: Any, transformers_decoder: Decoder) -> None:
@@ -126,9 +132,9 @@ def test_the_prediction_tells_easy_from_hard(run: Any, transformers_decoder: Dec
         found = []
         for prompt in prompts:
             started = solving.start(prompt)
-            pilots = started.unify(await started.samples(0, 4))
+            pilots = started.unify(await started.samples(0, 2))
             features = pilot_features(len(started.context.token_ids), pilots)
-            found.append(float(artifact.predictor.predict(features[None])[0]))
+            found.append(float(artifact.difficulty[2].predictor.predict(features[None])[0]))
         return found
 
     assert np.mean(run(predictions(easy))) > np.mean(run(predictions(hard))) + 0.2
@@ -185,7 +191,7 @@ def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(tokenizer: A
 
     decoder = coin_run(tokenizer, verifier=FailsOnTwo(tokenizer)).decoder
     plan = Plan(strategy="best_of_n", n=4)
-    results = asyncio.run(solver(decoder, fixed=plan).solve_all(["1", "2", "3"], 4))
+    results = asyncio.run(solver(decoder, fixed=plan).solve_all(["1", "2", "3"], Spend(4)))
     assert [result.prompt for result in results] == ["1", "2", "3"]
     assert isinstance(results[1], Failure)
     assert results[1].error == "verifier: it has failed"

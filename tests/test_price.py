@@ -83,7 +83,7 @@ def test_a_damaged_list_is_refused(tmp_path: Path) -> None:
     ]
     for content in damaged:
         path.write_bytes(content)
-        with pytest.raises(InputError, match="damaged.*calibrate again"):
+        with pytest.raises(InputError, match=r"damaged.*calibrate again"):
             PriceList.load(path)
 
 

@@ -117,5 +117,5 @@ def test_damaged_prospects_are_refused(prospects: Prospects, tmp_path: Path) -> 
     flat = prospects.model_copy(update={"rho": 0.0})
     for content in (b"{", b"\xff", *(p.model_dump_json().encode() for p in (few, flat))):
         path.write_bytes(content)
-        with pytest.raises(InputError, match="damaged.*calibrate again"):
+        with pytest.raises(InputError, match=r"damaged.*calibrate again"):
             Prospects.load(path)
