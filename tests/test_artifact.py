@@ -97,7 +97,7 @@ def test_force_has_nothing_to_say_of_an_artifact_that_fits() -> None:
 @pytest.mark.parametrize("command", ["solve", "explain"])
 def test_the_commands_warn_when_forced(foreign: Path, command: str) -> None:
     # A budget that is refused as soon as the artifact is loaded: no model is.
-    line = [command, "--artifact", foreign, "--budget", "0", "1+1"]
+    line = [command, "--artifact", foreign, "--budget", "-1", "1+1"]
     status, _, message = invoke(*line)
     assert status == 2
     assert "error: artifact verifier" in message
