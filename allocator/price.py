@@ -1,6 +1,6 @@
 """A price of compute: what accuracy a generation must gain to be worth spending."""
 
-from math import exp, log
+from math import exp, inf, log
 from typing import Literal
 
 import numpy as np
@@ -76,7 +76,7 @@ class Price:
     """
 
     def __init__(self, average: float, prices: PriceList, rate: float = RATE) -> None:
-        if average < 1:
+        if not 1 <= average < inf:
             raise InputError("average", average, "one generation is the least; give 1 or more")
         self.average, self.rate = average, rate
         self.value = prices.price_for(average)

@@ -221,7 +221,9 @@ def _row(
     cells = []
     for b, choice in enumerate(chosen):
         inside = bins == b
-        accuracy, low, high = mean_interval(held_out[0, inside], prompts[inside])
+        # Sums of shares may leave [0, 1] in their last bit.
+        figures = mean_interval(held_out[0, inside], prompts[inside])
+        accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
         cells.append(
             Cell(
                 plan=plans[choice],
