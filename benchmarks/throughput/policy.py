@@ -16,12 +16,12 @@ def policy_time(artifact: Artifact) -> Interval:
     """Milliseconds a prompt in batches of 1,000, with its 95% interval over repeats."""
     rng = np.random.default_rng(0)
     features = rng.random((BATCH, len(FEATURE_NAMES)))
-    row = next(row for row in reversed(artifact.policy.table.rows) if row.pilots)
-    predictor = artifact.difficulty[row.pilots].predictor
+    budget = artifact.policy.table.rows[-1].budget
+    predictor = artifact.difficulty[max(artifact.difficulty)].predictor
     times = []
     for _ in range(REPEATS):
         started = time.perf_counter()
-        artifact.policy.plans(row.budget, predictor.predict(features))
+        artifact.policy.plans(budget, predictor.predict(features))
         times.append((time.perf_counter() - started) * 1000 / BATCH)
     draws = rng.integers(REPEATS, size=(2000, REPEATS))
     values = np.array(times)
