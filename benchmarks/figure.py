@@ -25,7 +25,8 @@ def draw(curves: Sequence[dict[str, Any]], path: Path, title: str) -> None:
 
     figure, axes = plt.subplots(figsize=(8, 5.6), layout="constrained")
     for curve, colour in zip(curves, COLOURS, strict=False):
-        name, points = curve["name"], curve["points"]
+        # A larger budget may take fewer pilots, and spend less.
+        name, points = curve["name"], sorted(curve["points"], key=lambda p: p["generations"])
         spent = [point["generations"] for point in points]
         values = [point["accuracy"] for point in points]
         style = "--" if "oracle" in name else "-"
