@@ -1,6 +1,7 @@
 """Pictures of what allocation gains."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil, log2
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def draw_methods(curves: Sequence[dict[str, Any]], path: Path, title: str) -> No
         if name in BANDED:
             low, high = ([point[end] for point in points] for end in ("low", "high"))
             axes.fill_between(spent, low, high, color=colour, alpha=0.15, lw=0)
-    spending_axes(axes, title, 8)
+    most = max(point["generations"] for points in found.values() for point in points)
+    spending_axes(axes, title, ceil(log2(most)))
     figure.legend(frameon=False, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=150)
     plt.close(figure)
