@@ -68,6 +68,8 @@ def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None
         "1,4,8",
         "--pilots",
         "0,1,2",
+        "--runs",
+        "2",
         "--bins",
         "2",
     )
