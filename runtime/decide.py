@@ -33,8 +33,8 @@ class Decision(BaseModel):
         bins: how many bins there are.
         plan: the plan to run.
         why: the reason, in a sentence.
-        drifted: whether traffic has come to look unlike calibration, so that the plan is a safe
-            one in place of the table's.
+        drifted: whether traffic has come to look unlike calibration: a safe plan then takes the
+            place of the table's, and a total is shared evenly.
     """
 
     pilots: int = 0

@@ -183,7 +183,8 @@ class Solver:
     def _climbed(self, climb: Climb, started: float, limits: dict[str, float | None]) -> Result:
         rung = climb.ladder.rungs[climb.rung]
         plan = rung.search or Plan(strategy="best_of_n", n=rung.samples)
-        decision = Decision(pilots=rung.samples, plan=plan, why=climb.why)
+        drifted = self.monitor.drifted
+        decision = Decision(pilots=rung.samples, plan=plan, why=climb.why, drifted=drifted)
         return self._result(climb.run, select(climb.samples), decision, started, limits)
 
     def _result(
@@ -317,6 +318,8 @@ class Solver:
             spent = sum(climb.run.cost.generations for climb in climbs)
             rungs = np.array([climbs[n].rung for n in alive])
             gains = np.array([climbs[n].gains for n in alive])
+            if self.monitor.drifted:  # what calibration promised may not hold: share evenly
+                gains = np.tile(np.log(costs), (len(alive), 1))
             rising = alive[share_out(costs, rungs, gains, total - spent)].tolist()
         for number, climb in enumerate(climbs):
             if number not in results:

@@ -64,9 +64,10 @@ def test_a_total_beyond_the_top_of_the_ladder_takes_every_prompt_there(
 def test_a_total_goes_where_more_solutions_help(bent: Artifact, tokenizer: Any) -> None:
     # Gains that last: where all comes with the next solution, every prompt climbs a rung at once.
     lasting = replace(bent, prospects=Prospects(weights=bent.prospects.weights, rho=0.5))
-    settled, open_ = bent_prompts(20, 3, 98, 99), bent_prompts(20, 4, 55, 75)
-    spent = generations(solved(solver(lasting, tokenizer), [*settled, *open_], Spend(total=120)))
-    assert np.mean(spent[:20]) + 1 < np.mean(spent[20:])
+    # Too few prompts for them to seem unlike calibration's, which they are.
+    settled, open_ = bent_prompts(9, 3, 98, 99), bent_prompts(9, 4, 55, 75)
+    spent = generations(solved(solver(lasting, tokenizer), [*settled, *open_], Spend(total=54)))
+    assert np.mean(spent[:9]) + 1 < np.mean(spent[9:])
 
 
 def test_the_same_seed_shares_a_total_in_the_same_way(bent: Artifact, tokenizer: Any) -> None:
@@ -160,6 +161,15 @@ def test_unlike_traffic_is_answered_safely_until_it_is_like_calibration_again(
     back = solved(solving, bent_prompts(250, seed=3), spend)
     assert not any(result.receipt.drifted for result in back[-60:])
     assert series(solving, tmp_path)["ttc_drift"] == 0
+
+
+def test_a_total_is_shared_evenly_over_unlike_traffic(bent: Artifact, tokenizer: Any) -> None:
+    solving = solver(bent, tokenizer)
+    prompts = bent_prompts(150, 9, 1, 5)
+    results = solved(solving, prompts, Spend(total=3 * len(prompts)))
+    assert all(result.receipt.drifted for result in results)
+    assert sampled(solving) <= 3 * len(prompts)
+    assert max(generations(results)) - min(generations(results)) <= 2
 
 
 def series(solving: Solver, folder: Path) -> dict[str, float]:
