@@ -118,6 +118,23 @@ def allocation_block(allocation: dict[str, Any]) -> str:
         )
         + ".",
         "",
+        "| goal | value [95%] | |",
+        "|---|---|---|",
+        *(
+            f"| {row['name']}, goal {row['target']:g} | {row['value']:.3g} "
+            f"[{row['low']:.3g}, {row['high']:.3g}] | {'met' if row['met'] else 'not met'} |"
+            for row in allocation["targets"]
+            if row["target"] is not None
+        ),
+        "",
+        "Compute-optimal less best-of-N weighted at the same budget, in points: "
+        + "; ".join(
+            f"{row['budget']}: {100 * row['value']:+.1f} "
+            f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+            for row in first["differences"]
+        )
+        + ".",
+        "",
         "Difficulty, predicted for these prompts and measured on fresh samples:",
         "",
         "| pilots | Spearman | calibration error | coverage of 90% intervals | their width |",
