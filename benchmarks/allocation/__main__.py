@@ -26,6 +26,7 @@ from benchmarks.allocation.measure import (
     ORACLE,
     PREDICTED,
     calibrated,
+    compared,
     from_artifact,
     from_calibration,
     ingredients,
@@ -47,6 +48,7 @@ from benchmarks.targets import (
 )
 from calibration.console import console
 from calibration.curves import Curve, gain, interval, resamples
+from calibration.regressors import REFERENCE
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
@@ -171,7 +173,17 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
             for figure, values in figures.items()
         ),
     ]
+    regressors = compared(known)
+    targets += [
+        reported(
+            f"{row.regressor} from {row.pilots} pilots ({row.inputs}), Spearman less LightGBM's",
+            (row.spearman_gain.value, row.spearman_gain.low, row.spearman_gain.high),
+        )
+        for row in regressors
+        if row.regressor != REFERENCE
+    ]
     data = {
+        "regressors": [row.model_dump() for row in regressors],
         "prompts": test.prompts,
         "seeds": test.replicates,
         "curves": points,

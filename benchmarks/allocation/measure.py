@@ -24,6 +24,7 @@ from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first
 from benchmarks.curves import policy_curve, predicted
 from benchmarks.targets import Interval
 from benchmarks.testbed.measure import calibration_error
+from calibration.compare import Compared, PromptInputs, compare
 from calibration.curves import Curve, interval, plan_curve, resamples
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit
@@ -37,6 +38,8 @@ BASELINE = "best-of-N weighted"
 PREDICTED, ORACLE = "compute-optimal, predicted bins", "compute-optimal, oracle bins"
 ACROSS = "across prompts, early stopping"
 INTERVAL = 0.9
+# Regressors are compared on so many calibration prompts: as many as a user may have.
+COMPARED, COMPARED_REPLICATES = 400, 4
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,16 @@ def rivals(family: Family, known: Replay, made: Calibration, test: SeededReplay)
         ),
         bound("bound: every prompt known", test, grid(family.window, 0)),
     ]
+
+
+def compared(known: Replay) -> list[Compared]:
+    """LightGBM and what might take its place as difficulty predictor, on the same folds."""
+    few, states = known.records[:COMPARED], known.states
+    replay = Replay(few, known.window, COMPARED_REPLICATES)
+    prompt = None
+    if states is not None:
+        prompt = PromptInputs(replay.features(0)[:, 0], states[: len(few)])
+    return compare(replay, PILOTS if prompt is not None else PILOTS[1:], prompt)
 
 
 def _by_votes(plan: Plan) -> Plan:
