@@ -8,9 +8,10 @@ from scipy.optimize import isotonic_regression
 
 from calibration.crossval import cheapest_not_clearly_worse
 
+NEGLIGIBLE = 0.001  # accuracy that no generation is spent for
+
 # (correct (plans, entries), costs (plans,), prompts (entries,), bins (entries,), number of bins)
 # -> index of the plan of each bin; a bin without entries gets any.
-NEGLIGIBLE = 0.001  # accuracy that no generation is spent for
 Rule = Callable[
     [NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], int], list[int]
 ]
