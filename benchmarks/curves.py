@@ -13,6 +13,7 @@ from calibration.collect import Run
 from calibration.curves import Curve, averaged
 from calibration.evaluate import Replay
 from predictors.difficulty import DifficultyModel
+from predictors.prompt import with_states
 
 
 def exact_curve(
@@ -35,9 +36,8 @@ def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficul
 
     def after(pilots: int) -> NDArray[np.float64]:
         features = replay.features(pilots)
-        if not pilots and replay.states is not None:
-            states = np.repeat(replay.states[:, None], replay.replicates, axis=1)
-            features = np.concatenate([features, states], axis=2)
+        if not pilots:
+            features = with_states(features, replay.states)
         flat = models[pilots].predictor.predict(features.reshape(-1, features.shape[-1]))
         return np.asarray(flat.reshape(features.shape[:2]))
 

@@ -149,11 +149,8 @@ async def calibrate(
     replay = Replay(records, window, states=states)
     grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
     calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
-    drawn = [
-        run
-        for r in records
-        for run in (r.independent, *(run for t in (r.searches, *r.again) for run in t.values()))
-    ]
+    drawn = [r.independent for r in records]
+    drawn += [run for r in records for turn in r.turns for run in turn.values()]
     summary = summarise(
         replay,
         calibration,

@@ -55,6 +55,11 @@ class PromptRecord:
     searches: dict[Plan, Run]
     again: tuple[dict[Plan, Run], ...] = ()
 
+    @property
+    def turns(self) -> tuple[dict[Plan, Run], ...]:
+        """What the searches produced, one turn after the other."""
+        return self.searches, *self.again
+
     @classmethod
     def unsearched(cls, prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> "PromptRecord":
         """A record of ungraded independent solutions alone: enough to read features from."""

@@ -17,6 +17,7 @@ from calibration.curves import interval, resamples
 from calibration.evaluate import Outcomes
 from calibration.regressors import OF_PILOTS, OF_PROMPTS, OF_STATES, REFERENCE
 from predictors.learned import Regressor, out_of_fold_predictions
+from predictors.prompt import with_states
 
 SHUFFLES = 5  # divisions into folds
 BINS = 10  # of equal width, for the calibration error
@@ -98,7 +99,7 @@ def compare(
         if prompt is None:
             raise InputError("prompt", None, "0 pilots: give what is known of the prompts alone")
         surface = prompt.features[:, None]
-        both = np.concatenate([surface, prompt.states[:, None]], axis=2)
+        both = with_states(surface, prompt.states)
         for name, inputs, regressors in (
             ("prompt", surface, OF_PROMPTS),
             ("prompt and state", both, OF_STATES),

@@ -12,7 +12,7 @@ from calibration.evaluate import Outcomes
 from predictors.difficulty import DifficultyModel
 from predictors.distribution import DifficultyDistribution
 from predictors.learned import DifficultyPredictor, out_of_fold_predictions
-from predictors.prompt import PromptProbe
+from predictors.prompt import PromptProbe, with_states
 
 # A bin of fewer prompts says nothing about plans: it joins its smaller neighbour.
 LEAST_IN_BIN = 8
@@ -51,10 +51,7 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     features, measured = outcomes.features(pilots), outcomes.pass_at_1
     make: Callable[[], DifficultyPredictor | PromptProbe] = DifficultyPredictor
     if pilots == 0:
-        make = PromptProbe
-        if outcomes.states is not None:
-            states = np.repeat(outcomes.states[:, None], outcomes.replicates, axis=1)
-            features = np.concatenate([features, states], axis=2)
+        make, features = PromptProbe, with_states(features, outcomes.states)
     flat = features.reshape(-1, features.shape[-1])
     target = np.repeat(measured, outcomes.replicates)
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)

@@ -188,8 +188,7 @@ class Replay:
         Raises:
             InputError: a search that was not collected.
         """
-        turns = (record.searches, *record.again)
-        found = turns[replicate % len(turns)].get(plan.sampled)
+        found = record.turns[replicate % len(record.turns)].get(plan.sampled)
         if found is None:
             raise InputError("plan", str(plan), "it was not collected; collect it first")
         return found
@@ -198,13 +197,13 @@ class Replay:
         self, record: PromptRecord, replicate: int, plan: Plan, pilots: int
     ) -> tuple[float, float]:
         if plan.strategy == "best_of_n":
-            samples, tokens = self.first(record, replicate, max(plan.n, pilots)), 0
+            samples = self.first(record, replicate, max(plan.n, pilots))
+            tokens = sum(sample.tokens for sample in samples)
         else:
             # Pilots are the first attempts of revision chains; beside any other search they stand.
             within = plan.beams if plan.strategy == "revisions" else 0
             samples = self.first(record, replicate, pilots)[within:]
-            tokens = self.searched(record, replicate, plan).sampled_tokens
-        tokens += sum(sample.tokens for sample in samples)
-        if plan.strategy != "best_of_n":
-            samples += self.searched(record, replicate, plan).samples
+            run = self.searched(record, replicate, plan)
+            tokens = sum(sample.tokens for sample in samples) + run.sampled_tokens
+            samples += run.samples
         return float(select(samples, plan.selection).answer == record.gold), tokens

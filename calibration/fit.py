@@ -137,14 +137,17 @@ def fit(
         ]
         rows.append(_best(found))
         oracle_rows.append(row(budget, 0, oracle_edges, oracle))
+    # Traffic is compared by the fewest pilots, which every prompt comes to have. By more of them
+    # only those prompts would be compared that did not end before, the harder ones: traffic like
+    # calibration would seem to have drifted.
+    fewest = min(paid for paid in difficulty if paid)
     taken = [fitted.row.pilots for fitted in rows if fitted.row.pilots]
-    most = taken[-1] if taken else min(paid for paid in difficulty if paid)
     merged = {f"predicted, {paid} pilots": known.edges for paid, known in difficulty.items()}
     return Calibration(
         table=_table("predicted", rows, fingerprint),
         oracle_table=_table("oracle", oracle_rows, fingerprint),
         difficulty=difficulty,
-        pilots=most,
+        pilots=taken[-1] if taken else fewest,
         rows=tuple(rows),
         oracle_rows=tuple(oracle_rows),
         curves=accuracy_curves(outcomes, grid, max(budgets), difficulty),
@@ -154,18 +157,9 @@ def fit(
                 for ladder in ladders_of(outcomes, grid(max(budgets), 0), max(budgets))
             ]
         ),
-        reference=reference_of(outcomes, difficulty[_compared(difficulty)]),
+        reference=reference_of(outcomes, difficulty[fewest]),
         warnings=_merged(n_bins, merged | {"oracle": oracle_edges}),
     )
-
-
-def _compared(difficulty: Mapping[int, FittedDifficulty]) -> int:
-    """Pilots that traffic is compared by: the fewest, which every prompt comes to have.
-
-    By more of them only those prompts would be compared that did not end before, the harder ones:
-    traffic like calibration would seem to have drifted.
-    """
-    return min(paid for paid in difficulty if paid)
 
 
 def _best(rows: Sequence[FittedRow]) -> FittedRow:

@@ -13,7 +13,7 @@ from calibration.crossval import most_accurate
 from calibration.difficulty import FittedDifficulty
 from calibration.evaluate import Outcomes
 from calibration.rules import smoothed_accuracies
-from predictors.features import FEATURE_NAMES
+from predictors.difficulty import traffic_signals
 
 # The search on a ladder is the most accurate one that costs no more.
 LADDER_SEARCH_COST = 8
@@ -58,11 +58,7 @@ def accuracy_curves(
 def reference_of(outcomes: Outcomes, known: FittedDifficulty) -> Reference:
     """What live traffic is compared with: pilot scores, agreement and bins of calibration."""
     features = outcomes.features(known.pilots).reshape(len(known.predicted), -1)
-    signals = {
-        "score": features[:, FEATURE_NAMES.index("score_mean")],
-        "agreement": features[:, FEATURE_NAMES.index("agreement")],
-        "bin": bin_of(known.edges, known.predicted) + 1.0,
-    }
+    signals = traffic_signals(features, known.predicted, known.edges)
     told = {name: values for name, values in signals.items() if np.all(np.isfinite(values))}
     return Reference.of(told, outcomes.prompts, known.pilots)
 

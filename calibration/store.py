@@ -117,8 +117,7 @@ def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
         }
         for plan, run in [
             (independent, record.independent),
-            *record.searches.items(),
-            *(entry for turn in record.again for entry in turn.items()),
+            *(entry for turn in record.turns for entry in turn.items()),
         ]
         for sample, correct in zip(run.samples, run.correct, strict=True)
     ]

@@ -3,8 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from allocator.bins import bin_of
 from allocator.errors import InputError
 from predictors.distribution import DifficultyDistribution
+from predictors.features import FEATURE_NAMES
 from predictors.learned import DifficultyPredictor
 from predictors.prompt import PromptProbe
 
@@ -55,6 +60,26 @@ class DifficultyModel:
         if not counts:
             raise InputError("artifact", str(folder), "it has no difficulty model; calibrate again")
         return {count: cls.load(folder, count) for count in counts}
+
+
+def traffic_signals(
+    features: NDArray[np.float64], predicted: ArrayLike, edges: tuple[float, ...]
+) -> dict[str, NDArray[np.float64]]:
+    """What live prompts are compared with calibration's by, see `allocator.drift`.
+
+    Args:
+        features: pilot features, shape (..., features).
+        predicted: pass@1 predicted from them, shape (...).
+        edges: inner edges of the bins of such predictions.
+
+    Returns:
+        Mean pilot score, agreement, and number of the bin (1 the easiest), shape (...) each.
+    """
+    return {
+        "score": features[..., FEATURE_NAMES.index("score_mean")],
+        "agreement": features[..., FEATURE_NAMES.index("agreement")],
+        "bin": bin_of(edges, predicted).astype(float) + 1,
+    }
 
 
 def _file(pilots: int) -> str:

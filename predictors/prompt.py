@@ -67,6 +67,21 @@ def prompt_features(text: str, tokens: int) -> NDArray[np.float64]:
     return np.array(values, dtype=float)
 
 
+def with_states(
+    features: NDArray[np.float64], states: NDArray[np.floating] | None
+) -> NDArray[np.float64]:
+    """What a probe reads: prompt features, and the model's state after each prompt beside them.
+
+    Args:
+        features: shape (prompts, replicates, features).
+        states: shape (prompts, hidden); None leaves the features as they are.
+    """
+    if states is None:
+        return features
+    repeated = np.broadcast_to(states[:, None], (*features.shape[:2], states.shape[1]))
+    return np.concatenate([features, repeated], axis=2)
+
+
 class PromptProbe:
     """Ridge regression of pass@1 on prompt features and hidden states, in scikit-learn's manner.
 

@@ -10,8 +10,8 @@ from allocator.bins import bin_of
 from allocator.drift import DriftMonitor
 from allocator.plan import Plan
 from allocator.table import BudgetRow
-from predictors.difficulty import DifficultyModel
-from predictors.features import FEATURE_NAMES, pilot_features
+from predictors.difficulty import DifficultyModel, traffic_signals
+from predictors.features import pilot_features
 from predictors.prompt import prompt_features
 from predictors.sample import Sample
 from runtime.artifact import Artifact
@@ -192,9 +192,5 @@ def observe(
         return
     features = pilot_features(len(run.context.token_ids), pilots[:count])
     predicted = float(artifact.difficulty[count].predictor.predict(features[None])[0])
-    signals = {
-        "score": float(features[FEATURE_NAMES.index("score_mean")]),
-        "agreement": float(features[FEATURE_NAMES.index("agreement")]),
-        "bin": float(bin_of(artifact.curves.after(count).edges, predicted)) + 1,
-    }
-    monitor.observe({name: signals[name] for name in artifact.reference.signals})
+    signals = traffic_signals(features, predicted, artifact.curves.after(count).edges)
+    monitor.observe({name: float(signals[name]) for name in artifact.reference.signals})

@@ -22,15 +22,15 @@ PROBLEMS = [p for p in distinct_problems("test", 60, seed=5) if len(p.operations
 
 
 @pytest.fixture(scope="module")
-def drawn(tokenizer: Any) -> dict[str, tuple[list[Completion], np.ndarray]]:
+def drawn() -> dict[str, tuple[list[Completion], np.ndarray]]:
     """All solutions of every problem: the distinct ones, and the draws' places among them."""
-    return everything(tokenizer, seed=8)
+    return everything(seed=8)
 
 
 def everything(
-    tokenizer: Any, seed: int, problems: list[Problem] = PROBLEMS
+    seed: int, problems: list[Problem] = PROBLEMS
 ) -> dict[str, tuple[list[Completion], np.ndarray]]:
-    engine = TreeEngine(BASE, tokenizer, SAMPLES, seed)
+    engine = TreeEngine(BASE, SAMPLES, seed)
 
     async def one(problem: Problem) -> tuple[list[Completion], np.ndarray]:
         ids = encode_prompt(engine, problem.text)
@@ -128,17 +128,17 @@ def test_frequencies_are_the_models_own_probabilities(
 def test_a_seed_and_a_prompt_determine_the_draws_whatever_runs_beside_them(
     drawn: dict[str, tuple[list[Completion], np.ndarray]], tokenizer: Any
 ) -> None:
-    alone = everything(tokenizer, 8, PROBLEMS[:2])
+    alone = everything(8, PROBLEMS[:2])
     for text, (distinct, places) in alone.items():
         together, there = drawn[text]
         assert [c.token_ids for c in distinct] == [c.token_ids for c in together]
         np.testing.assert_array_equal(places, there)
-    other = everything(tokenizer, 9, PROBLEMS[:1])[PROBLEMS[0].text][1]
+    other = everything(9, PROBLEMS[:1])[PROBLEMS[0].text][1]
     assert not np.array_equal(other, drawn[PROBLEMS[0].text][1])
 
 
-def test_a_solution_ends_where_there_is_no_more_room(tokenizer: Any) -> None:
-    engine = TreeEngine(BASE, tokenizer, 20, seed=1)
+def test_a_solution_ends_where_there_is_no_more_room() -> None:
+    engine = TreeEngine(BASE, 20, seed=1)
     ids = encode_prompt(engine, PROBLEMS[0].text)
 
     async def short() -> Completion:
@@ -154,17 +154,17 @@ def test_a_solution_ends_where_there_is_no_more_room(tokenizer: Any) -> None:
     ("settings", "stop"), [({}, "\n"), ({"temperature": 0.5}, None), ({"top_p": 0.9}, None)]
 )
 def test_only_whole_solutions_at_temperature_1(
-    tokenizer: Any, settings: dict[str, float], stop: str | None
+    settings: dict[str, float], stop: str | None
 ) -> None:
-    engine = TreeEngine(BASE, tokenizer, 4, seed=1)
+    engine = TreeEngine(BASE, 4, seed=1)
     chosen = SETTINGS.sampling.model_copy(update=settings)
     with pytest.raises(InputError, match="whole solutions at temperature 1"):
         asyncio.run(engine.complete((1, 2), settings=chosen, max_tokens=9, seed=0, stop=stop))
     engine.close()
 
 
-def test_more_solutions_than_are_distinct_are_refused(tokenizer: Any) -> None:
-    engine = TreeEngine(BASE, tokenizer, 1, seed=1)
+def test_more_solutions_than_are_distinct_are_refused() -> None:
+    engine = TreeEngine(BASE, 1, seed=1)
     ids = encode_prompt(engine, PROBLEMS[0].text)
 
     async def two() -> None:
@@ -179,7 +179,7 @@ def test_more_solutions_than_are_distinct_are_refused(tokenizer: Any) -> None:
 def test_a_pools_records_hold_every_draw(
     drawn: dict[str, tuple[list[Completion], np.ndarray]], tokenizer: Any
 ) -> None:
-    engine = TreeEngine(BASE, tokenizer, SAMPLES, seed=8)
+    engine = TreeEngine(BASE, SAMPLES, seed=8)
     decoder = bent_decoder(tokenizer, settings=SETTINGS.sampling)  # its verifier counts ones
     pairs = [(problem.text, problem.answer) for problem in PROBLEMS[:2]]
 

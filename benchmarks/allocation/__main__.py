@@ -126,16 +126,16 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"))
     made = calibrated(ARITHMETIC, known)
     learned = from_calibration(made)
+    difficulty = predicted(test, learned.difficulty)
     curves = [
-        *methods(learned, test, ARITHMETIC.budgets),
-        *ingredients(ARITHMETIC, learned, known, test),
-        *rivals(ARITHMETIC, known, made, test),
+        *methods(learned, test, ARITHMETIC.budgets, difficulty),
+        *ingredients(ARITHMETIC, learned, known, test, difficulty),
+        *rivals(ARITHMETIC, known, made, test, difficulty),
     ]
     found = gains(curves, AT)
     show_gains("Times less than best-of-N weighted, at its accuracy", found, AT)
     by_name = {curve.name: curve for curve in curves}
     below, differences = worst_deficit(by_name)
-    difficulty = predicted(test, learned.difficulty)
     prediction = {
         count: predicted_well(model, difficulty(count), test)
         for count, model in learned.difficulty.items()
@@ -205,7 +205,7 @@ def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
     test = REWRITING.test(prompt_states(REWRITING, "test"))
     budgets = [row.budget for row in learned.table.rows]
     at = budgets[-2:]
-    curves = methods(learned, test, budgets)
+    curves = methods(learned, test, budgets, predicted(test, learned.difficulty))
     found = gains(curves, at)
     show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
     points = [as_json(curve, resamples(test.prompts)) for curve in curves]

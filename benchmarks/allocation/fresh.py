@@ -91,7 +91,7 @@ async def resample(family: Family) -> None:
     async with open_decoder(settings, where.ARTIFACT, "transformers") as decoder:
         for split, samples in splits:
             prompts = prompts_of(family, split)
-            engine = TreeEngine(where.BASE, decoder.engine.tokenizer, samples, SAMPLING_SEED)
+            engine = TreeEngine(where.BASE, samples, SAMPLING_SEED)
             with progress(f"{family.name}, {split}: solutions", len(prompts)) as done:
                 records = await draw(decoder, engine, prompts, done)
             write_pool(records, family.folder / f"{split}.parquet")

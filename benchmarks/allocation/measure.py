@@ -21,7 +21,7 @@ from benchmarks.allocation.methods import (
     shared_out,
 )
 from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
-from benchmarks.curves import policy_curve, predicted
+from benchmarks.curves import Difficulty, policy_curve
 from benchmarks.targets import Interval
 from benchmarks.testbed.measure import calibration_error
 from calibration.compare import Compared, PromptInputs, compare
@@ -97,11 +97,12 @@ def calibrated(family: Family, replay: Replay) -> Calibration:
     return fit(replay, grid, family.budgets, PILOTS, BINS, fingerprint)
 
 
-def methods(known: Known, test: SeededReplay, budgets: Sequence[int]) -> list[Curve]:
+def methods(
+    known: Known, test: SeededReplay, budgets: Sequence[int], difficulty: Difficulty
+) -> list[Curve]:
     """What can be had from an artifact alone, on the test prompts; the baseline first."""
     plain = [Plan(strategy="best_of_n", n=n) for n in budgets]
     oracle = np.repeat(test.pass_at_1[:, None], test.replicates, axis=1)
-    difficulty = predicted(test, known.difficulty)
     ladder = known.prices.ladder
     climbs = test.climbs(ladder)
     gains = all_gains(known.prospects, ladder, climbs.states)
@@ -126,11 +127,12 @@ def methods(known: Known, test: SeededReplay, budgets: Sequence[int]) -> list[Cu
     ]
 
 
-def ingredients(family: Family, made: Known, known: Replay, test: SeededReplay) -> list[Curve]:
+def ingredients(
+    family: Family, made: Known, known: Replay, test: SeededReplay, difficulty: Difficulty
+) -> list[Curve]:
     """Each ingredient alone: sharing out by bins, with nothing learned on the way; stopping when
     settled; stopping early and sharing out without searches.
     """
-    difficulty = predicted(test, made.difficulty)
     by_bins = [
         shared_by_bin(
             f"across prompts by bins, {pilots} pilots",
@@ -152,9 +154,10 @@ def ingredients(family: Family, made: Known, known: Replay, test: SeededReplay) 
     ]
 
 
-def rivals(family: Family, known: Replay, made: Calibration, test: SeededReplay) -> list[Curve]:
+def rivals(
+    family: Family, known: Replay, made: Calibration, test: SeededReplay, difficulty: Difficulty
+) -> list[Curve]:
     """Published rivals on the same samples, and the bound of knowing every prompt."""
-    models = {count: fitted.model for count, fitted in made.difficulty.items()}
     from_prompts = made.difficulty[0].predicted.reshape(known.prompts, -1)
     ladder = ladder_of(family.window)
     return [
@@ -166,7 +169,7 @@ def rivals(family: Family, known: Replay, made: Calibration, test: SeededReplay)
             known,
             test,
             from_prompts,
-            predicted(test, models)(0),
+            difficulty(0),
             0,
             family.window,
         ),

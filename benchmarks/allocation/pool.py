@@ -76,8 +76,7 @@ def read_pool(path: Path) -> list[PromptRecord]:
 def _drawn(record: PromptRecord, places: Iterator[list[int]]) -> PromptRecord:
     independent = _in_places(record.independent, places)
     first, *again = (
-        {plan: _in_places(run, places) for plan, run in turn.items()}
-        for turn in (record.searches, *record.again)
+        {plan: _in_places(run, places) for plan, run in turn.items()} for turn in record.turns
     )
     return replace(record, independent=independent, searches=first, again=tuple(again))
 

@@ -21,17 +21,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.testbed.task import ANSWER_MARK, Split, distinct, split_of
+from benchmarks.testbed.task import ANSWER_MARK, Split, WorkedProblem, distinct, drawn_by
 
 LETTERS = "abcdef"
 OPERATIONS = "RLSDXMC"
 CHARACTERS = LETTERS + OPERATIONS + "0123456789.=#\n"
-MAX_OPERATIONS = 8
 SHORTEST, LONGEST = 3, 9  # what operations may leave; prompts begin with 5 to 8 letters
 
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(WorkedProblem):
     """One chain: the string to start with, then operations as they are written."""
 
     start: str
@@ -43,24 +42,11 @@ class Problem:
 
     @property
     def steps(self) -> list[str]:
-        """The correct solution's lines, without their newlines; the last one is the answer."""
         value, lines = self.start, []
         for operation in self.operations:
             value = apply(value, operation)
             lines.append(f"{operation}={value}")
         return [*lines, f"{ANSWER_MARK}{value}"]
-
-    @property
-    def solution(self) -> str:
-        return "\n".join(self.steps)
-
-    @property
-    def answer(self) -> str:
-        return self.steps[-1].removeprefix(ANSWER_MARK)
-
-    @property
-    def split(self) -> Split:
-        return split_of(self.text)
 
 
 def apply(value: str, operation: str) -> str:
@@ -112,11 +98,7 @@ def draw(rng: np.random.Generator, operations: int) -> Problem:
 
 def problems(split: Split, seed: int) -> Iterator[Problem]:
     """Endless problems of one split, chain lengths 1 to 8 equally likely. May repeat a prompt."""
-    rng = np.random.default_rng(seed)
-    while True:
-        problem = draw(rng, int(rng.integers(1, MAX_OPERATIONS + 1)))
-        if problem.split == split:
-            yield problem
+    return drawn_by(draw, split, seed)
 
 
 def distinct_problems(split: Split, count: int, seed: int) -> list[Problem]:

@@ -13,9 +13,10 @@ decides, so the sets never overlap whatever seed drew the prompt.
 """
 
 import hashlib
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -27,43 +28,18 @@ CHARACTERS = "0123456789+-*=#\n"
 Split = Literal["train", "calibration", "test"]
 
 
-class TaskProblem(Protocol):
-    """A problem of any task: what training and measuring ask of it."""
+class WorkedProblem(ABC):
+    """A problem of any task: a prompt, and its solution step by step."""
 
     @property
+    @abstractmethod
     def text(self) -> str:
         """The prompt."""
-        ...
 
     @property
-    def solution(self) -> str:
-        """One operation a line, then the answer."""
-        ...
-
-
-P = TypeVar("P", bound=TaskProblem)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One chain: the start value, then (operator, operand) pairs."""
-
-    start: int
-    operations: tuple[tuple[str, int], ...]
-
-    @property
-    def text(self) -> str:
-        return str(self.start) + "".join(f"{op}{operand}" for op, operand in self.operations)
-
-    @property
+    @abstractmethod
     def steps(self) -> list[str]:
         """The correct solution's lines, without their newlines; the last one is the answer."""
-        value, lines = self.start, []
-        for op, operand in self.operations:
-            result = apply(value, op, operand)
-            lines.append(f"{value}{op}{operand}={result}")
-            value = result
-        return [*lines, f"{ANSWER_MARK}{value}"]
 
     @property
     def solution(self) -> str:
@@ -76,6 +52,30 @@ class Problem:
     @property
     def split(self) -> Split:
         return split_of(self.text)
+
+
+P = TypeVar("P", bound=WorkedProblem)
+
+
+@dataclass(frozen=True)
+class Problem(WorkedProblem):
+    """One chain: the start value, then (operator, operand) pairs."""
+
+    start: int
+    operations: tuple[tuple[str, int], ...]
+
+    @property
+    def text(self) -> str:
+        return str(self.start) + "".join(f"{op}{operand}" for op, operand in self.operations)
+
+    @property
+    def steps(self) -> list[str]:
+        value, lines = self.start, []
+        for op, operand in self.operations:
+            result = apply(value, op, operand)
+            lines.append(f"{value}{op}{operand}={result}")
+            value = result
+        return [*lines, f"{ANSWER_MARK}{value}"]
 
 
 def apply(value: int, op: str, operand: int) -> int:
@@ -107,6 +107,17 @@ def draw(rng: np.random.Generator, operations: int) -> Problem:
 
 def problems(split: Split, seed: int) -> Iterator[Problem]:
     """Endless problems of one split, chain lengths 1 to 8 equally likely. May repeat a prompt."""
+    return drawn_by(draw, split, seed)
+
+
+def drawn_by(draw: Callable[[np.random.Generator, int], P], split: Split, seed: int) -> Iterator[P]:
+    """Endless problems of one split, their chain lengths as `problems` has them.
+
+    Args:
+        draw: draws a problem of a chain length, from any split.
+        split: which of them to keep.
+        seed: seed of the drawing.
+    """
     rng = np.random.default_rng(seed)
     while True:
         problem = draw(rng, int(rng.integers(1, MAX_OPERATIONS + 1)))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from benchmarks.testbed.task import CHARACTERS, Split, TaskProblem, problems
+from benchmarks.testbed.task import CHARACTERS, Split, WorkedProblem, problems
 from benchmarks.testbed.tokenizer import build_tokenizer
 
 MODELS = Path(__file__).parent / "models"
@@ -24,7 +24,7 @@ CONTEXT = 256
 TRAIN_SEED = 1
 IGNORED = -100
 
-Problems = Callable[[Split, int], Iterator[TaskProblem]]
+Problems = Callable[[Split, int], Iterator[WorkedProblem]]
 
 
 def base_config(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> LlamaConfig:
@@ -43,7 +43,7 @@ def base_config(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> 
     )
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, problem: TaskProblem) -> tuple[list[int], int]:
+def encode(tokenizer: PreTrainedTokenizerFast, problem: WorkedProblem) -> tuple[list[int], int]:
     """Token ids of prompt and solution, and how many of them are the prompt's."""
     prompt = tokenizer.encode(f"<user>{problem.text}<assistant>")
     return prompt + tokenizer.encode(f"{problem.solution}<end>"), len(prompt)

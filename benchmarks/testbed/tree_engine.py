@@ -10,16 +10,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, DynamicCache
 
 from allocator.errors import InputError
 from runtime.batching import MicroBatcher
 from runtime.engine import Completion, Halt, SamplingSettings, derive_seed
+from runtime.engines.transformers import TransformersEngine
 
 PROMPTS_AT_ONCE = 12
 
@@ -42,25 +41,21 @@ class _Drawn:
     places: NDArray[np.int64]
 
 
-class TreeEngine:
+class TreeEngine(TransformersEngine):
     """Draws all solutions of a prompt when the first is asked for; hands out the distinct ones.
 
     Whole solutions only, at temperature 1: what calibration asks for.
 
     Args:
-        folder: a causal language model.
-        tokenizer: its tokenizer.
+        model: a causal language model's folder.
         samples: solutions drawn of each prompt.
         seed: with the prompt, determines them.
     """
 
-    def __init__(self, folder: Path, tokenizer: Any, samples: int, seed: int) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, model: Path, samples: int, seed: int) -> None:
+        super().__init__(model)
         self.samples, self.seed = samples, seed
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        self._end: int = self._model.generation_config.eos_token_id
-        self.context_length: int = self._model.config.max_position_embeddings
-        self._batcher = MicroBatcher(self._draw, PROMPTS_AT_ONCE)
+        self._trees = MicroBatcher(self._draw, PROMPTS_AT_ONCE)
         self._drawn: dict[tuple[int, ...], asyncio.Future[_Drawn]] = {}
         self._given: dict[tuple[int, ...], int] = {}
 
@@ -68,7 +63,7 @@ class TreeEngine:
         """Which of a prompt's distinct solutions each of its draws gave, shape (samples,)."""
         prompt = tuple(token_ids)
         if prompt not in self._drawn:
-            self._drawn[prompt] = asyncio.ensure_future(self._batcher.submit((prompt, max_tokens)))
+            self._drawn[prompt] = asyncio.ensure_future(self._trees.submit((prompt, max_tokens)))
         return (await self._drawn[prompt]).places
 
     async def complete(
@@ -100,17 +95,11 @@ class TreeEngine:
     def _draw(self, requests: list[tuple[tuple[int, ...], int]]) -> list[_Drawn]:
         prompts = [prompt for prompt, _ in requests]
         rng = [np.random.default_rng(derive_seed(self.seed, *prompt)) for prompt in prompts]
-        width = max(len(prompt) for prompt in prompts)
-        padding = [width - len(prompt) for prompt in prompts]
-        inputs = torch.tensor(
-            [[0] * p + list(ids) for p, ids in zip(padding, prompts, strict=True)]
-        )
-        mask = torch.tensor([[0] * p + [1] * (width - p) for p in padding])
-        cache = DynamicCache(config=self._model.config)
         nodes = [_Node(i, self.samples) for i in range(len(prompts))]
         finished: list[list[tuple[Completion, int]]] = [[] for _ in prompts]
-        logprobs = self._forward(inputs, mask, cache)
+        logits, mask, cache = self._read(prompts)
         while nodes:
+            logprobs = logits.log_softmax(-1).cpu().numpy()
             parents: list[int] = []
             children: list[_Node] = []
             chances = np.exp(logprobs.astype(np.float64))
@@ -120,7 +109,7 @@ class TreeEngine:
                 for token in np.flatnonzero(counts).tolist():
                     grown = (*node.token_ids, token)
                     total = node.logprob + float(logprobs[row, token])
-                    ended, count = token == self._end, int(counts[token])
+                    ended, count = token in self._eos, int(counts[token])
                     if ended or len(grown) == requests[node.prompt][1]:
                         done = Completion(grown, total, ended)
                         finished[node.prompt].append((done, count))
@@ -129,11 +118,11 @@ class TreeEngine:
                         children.append(_Node(node.prompt, count, grown, total))
             nodes = children
             if nodes:
-                chosen = torch.tensor(parents)
+                chosen = self._tensor(parents)
                 cache.batch_select_indices(chosen)
                 mask = torch.cat([mask[chosen], mask.new_ones(len(nodes), 1)], dim=1)
-                tokens = torch.tensor([[node.token_ids[-1]] for node in nodes])
-                logprobs = self._forward(tokens, mask, cache)
+                tokens = self._tensor([[node.token_ids[-1]] for node in nodes])
+                logits = self._forward(tokens, mask, cache)
         return [
             _Drawn(
                 [completion for completion, _ in found],
@@ -142,22 +131,7 @@ class TreeEngine:
             for generator, found in zip(rng, finished, strict=True)
         ]
 
-    def _forward(
-        self, inputs: torch.Tensor, mask: torch.Tensor, cache: DynamicCache
-    ) -> NDArray[np.float32]:
-        """Log-probabilities of the next token, shape (rows, vocabulary)."""
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
-        logits = self._model(
-            input_ids=inputs,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-        found: NDArray[np.float32] = logits[:, -1].float().log_softmax(-1).numpy()
-        return found
-
     def close(self) -> None:
-        """Stop the drawing thread."""
-        self._batcher.close()
+        """Stop the drawing threads."""
+        self._trees.close()
+        super().close()

@@ -116,14 +116,7 @@ class TransformersEngine:
         # Samples of one prompt, and beams of one parent, share their prefix: it is read once.
         distinct = list(dict.fromkeys(tuple(row.prompt) for row in rows))
         place = {prompt: i for i, prompt in enumerate(distinct)}
-        width = max(len(prompt) for prompt in distinct)
-        padding = [width - len(prompt) for prompt in distinct]
-        inputs = self._tensor(
-            [[0] * p + list(ids) for p, ids in zip(padding, distinct, strict=True)]
-        )
-        mask = self._tensor([[0] * p + [1] * (width - p) for p in padding])
-        cache = DynamicCache(config=self._model.config)
-        logits = self._forward(inputs, mask, cache)
+        logits, mask, cache = self._read(distinct)
         read: set[tuple[int, ...]] = set()
         for row in rows:
             row.cached_tokens = len(row.prompt) if tuple(row.prompt) in read else 0
@@ -155,6 +148,19 @@ class TransformersEngine:
             )
             for row in rows
         ]
+
+    def _read(
+        self, prompts: Sequence[tuple[int, ...]]
+    ) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
+        """Prompts read, padded on their left: logits after each, mask, and keys and values."""
+        width = max(len(prompt) for prompt in prompts)
+        padding = [width - len(prompt) for prompt in prompts]
+        inputs = self._tensor(
+            [[0] * p + list(ids) for p, ids in zip(padding, prompts, strict=True)]
+        )
+        mask = self._tensor([[0] * p + [1] * (width - p) for p in padding])
+        cache = DynamicCache(config=self._model.config)
+        return self._forward(inputs, mask, cache), mask, cache
 
     def _tensor(self, values: list[Any]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._device)
