@@ -12,7 +12,8 @@ class Sample:
         text: the solution.
         answer: the final answer, None where none could be read off.
         step_scores: the verifier's prediction after each step, probabilities in [0, 1].
-        score: the whole solution's score, in [0, 1]: its step scores in one number.
+        score: the whole solution's score, in [0, 1]: its step scores in one number; not a number
+            where there was no choice to make and no verifier was asked.
         logprob: summed natural log-probability of the sampled tokens.
         ended: whether the model ended the solution itself.
         chain: number of the revision chain it is an attempt of; None outside of chains.

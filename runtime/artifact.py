@@ -230,6 +230,8 @@ class Artifact:
         foreign = []
         for name in Fingerprint.model_fields:
             here, calibrated = getattr(found, name), getattr(table.fingerprint, name)
+            if name == "sampling":  # ways to sample that it knew nothing of were off
+                calibrated = SamplingSettings.model_validate(calibrated).model_dump()
             if here == calibrated:
                 continue
             if not force:

@@ -23,6 +23,10 @@ class SamplingSettings(BaseModel):
 
     temperature: float = Field(default=1.0, ge=0, description="0 is greedy")
     top_p: float = Field(default=1.0, gt=0, le=1, description="nucleus sampling; 1 is off")
+    top_k: int = Field(default=0, ge=0, description="of the likeliest tokens only; 0 is off")
+    min_p: float = Field(
+        default=0.0, ge=0, le=1, description="least share of the likeliest token's; 0 is off"
+    )
     max_tokens: int = Field(
         default=1024, ge=1, description="longest solution in tokens, all its steps together"
     )
@@ -44,12 +48,14 @@ class Completion:
         ended: whether the model itself ended the solution (not a step's end, not the limit, not
             a halt).
         cached_tokens: tokens of the prefix that were not read again, for the engine had them.
+        stopped_by: the text asked for that it stopped after; None if it was none of those.
     """
 
     token_ids: tuple[int, ...]
     logprob: float
     ended: bool
     cached_tokens: int = 0
+    stopped_by: str | None = None
 
 
 class Halt:
@@ -88,7 +94,7 @@ class Engine(Protocol):
         settings: SamplingSettings,
         max_tokens: int,
         seed: int,
-        stop: str | None = None,
+        stop: Sequence[str] = (),
         halt: Halt | None = None,
     ) -> Completion:
         """Sample one continuation of `token_ids`.
@@ -97,10 +103,10 @@ class Engine(Protocol):
 
         Args:
             token_ids: the prompt and what has been sampled so far.
-            settings: temperature and top-p.
+            settings: temperature, top-p, top-k and min-p.
             max_tokens: the most tokens to sample.
             seed: the same seed samples the same, whatever runs beside it.
-            stop: stop after this text, which stays part of the completion.
+            stop: stop after the first of these texts, which stays part of the completion.
             halt: when called, the request stops where it is.
 
         Raises:
@@ -136,6 +142,18 @@ def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
         )
     else:
         ids = engine.tokenizer.encode(text)
+    check_room(engine, ids, text)
+    return tuple(ids)
+
+
+def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
+    """That a prompt leaves room in the context for a solution.
+
+    Raises:
+        InputError: it has no tokens, or leaves no room.
+    """
+    if not ids:
+        raise InputError("prompt", text, "the prompt has no tokens; give it some text")
     if len(ids) >= engine.context_length:
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise InputError(
@@ -144,7 +162,6 @@ def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
             f"{len(ids)} tokens leave no room in the context of {engine.context_length}; "
             "shorten it",
         )
-    return tuple(ids)
 
 
 def derive_seed(*parts: int | str) -> int:

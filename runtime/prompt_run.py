@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import nan
 
 from allocator.errors import InputError, ModelError
 from predictors.sample import Sample
@@ -14,9 +15,11 @@ from runtime.engine import (
     Halt,
     HasHiddenState,
     SamplingSettings,
+    check_room,
     derive_seed,
     encode_prompt,
 )
+from runtime.request import Event, Watch
 from runtime.reviser import Reviser, ask_again, revision_context
 from runtime.scoring import VERIFIER_ALONE, Scoring
 from runtime.steps import StepSplitter
@@ -40,6 +43,7 @@ class Decoder:
         scoring: how that one and its log-probability become its score.
         early_stop: stop best-of-n once what is left of it cannot change the answer.
         patience: seconds that a verifier may take over one solution, queueing included.
+        stops: texts that end a solution, which is cut before them.
     """
 
     engine: Engine
@@ -53,6 +57,7 @@ class Decoder:
     scoring: Scoring = VERIFIER_ALONE
     early_stop: bool = False
     patience: float = 600.0
+    stops: tuple[str, ...] = ()
 
 
 @dataclass
@@ -93,6 +98,8 @@ class PromptRun:
         decoder: models and settings.
         prompt: the prompt.
         seed: with the prompt it determines every sample, whatever runs beside it.
+        token_ids: the prompt as the language model reads it; None lays it out by its chat template.
+        watch: called with what happens.
         cost: counts what this prompt spends.
 
     Raises:
@@ -102,10 +109,17 @@ class PromptRun:
     decoder: Decoder
     prompt: str
     seed: int
+    token_ids: tuple[int, ...] | None = None
+    watch: Watch | None = None
     cost: Cost = field(default_factory=Cost)
 
     def __post_init__(self) -> None:
-        self.context = Context(self.prompt, encode_prompt(self.decoder.engine, self.prompt))
+        if self.token_ids is None:
+            ids = encode_prompt(self.decoder.engine, self.prompt)
+        else:
+            check_room(self.decoder.engine, self.token_ids, self.prompt)
+            ids = self.token_ids
+        self.context = Context(self.prompt, ids)
 
     @property
     def max_tokens(self) -> int:
@@ -115,14 +129,27 @@ class PromptRun:
 
     async def sample(self, index: int, halt: Halt | None = None) -> Sample | None:
         """The prompt's independent solution number `index`, scored; None if it was halted."""
+        path = ("sample", index)
         completion = await self._complete(
-            self.decoder.engine, self.context, (), self.max_tokens, ("sample", index), halt=halt
+            self.decoder.engine, self.context, (), self.max_tokens, path, halt=halt
         )
         if halt is not None and halt.called:
             return None
         return await self._finished(
-            completion, self.context, self.decoder.verifier, self.decoder.scoring
+            completion, self.context, self.decoder.verifier, self.decoder.scoring, path
         )
+
+    async def lone_sample(self) -> Sample:
+        """The first independent solution, unscored: with nothing beside it, there is no choice."""
+        path = ("sample", 0)
+        completion = await self._complete(
+            self.decoder.engine, self.context, (), self.max_tokens, path
+        )
+        self.cost.generations += 1
+        steps = tuple(self.decoder.splitter.split(completion.token_ids))
+        sample = self._as_sample(Beam(steps, (), completion.logprob, completion.ended), nan)
+        self._tell_solution(sample, path)
+        return sample
 
     async def samples(self, first: int, last: int) -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`."""
@@ -148,19 +175,25 @@ class PromptRun:
             prefix,
             left,
             path,
-            stop=self.decoder.settings.step_end,
+            stop=(self.decoder.settings.step_end,),
             greedy=greedy,
         )
         steps = (*beam.steps, completion.token_ids)
-        return Beam(
+        # A stop text may begin in one step and end in the next.
+        ended = completion.ended or (bool(self.decoder.stops) and self._holds_stop(steps))
+        grown = Beam(
             steps=steps,
             step_scores=await self._score(self.decoder.verifier, self.context, steps)
             if score
             else (),
             logprob=beam.logprob + completion.logprob,
-            ended=completion.ended,
-            stopped=completion.ended or len(completion.token_ids) >= left,
+            ended=ended,
+            stopped=ended or len(completion.token_ids) >= left,
         )
+        if score:
+            tokens = len(prefix) + len(completion.token_ids)
+            self._tell(Event(kind="step", path=path, score=grown.step_scores[-1], tokens=tokens))
+        return grown
 
     async def lookahead(self, beam: Beam, steps: int, path: tuple[str | int, ...]) -> float:
         """The verifier's prediction after a greedy rollout of the beam by `steps` steps."""
@@ -213,12 +246,15 @@ class PromptRun:
         completion = await self._complete(
             reviser.engine, context, (), min(left, self.decoder.settings.max_tokens), path
         )
-        attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE)
+        attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE, path)
         return replace(attempt, chain=chain)
 
     def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
-        return [self._as_sample(beam, self.decoder.scoring) for beam in beams]
+        samples = [self._as_sample(beam, self.score_of(beam)) for beam in beams]
+        for number, sample in enumerate(samples):
+            self._tell_solution(sample, ("finished", number))
+        return samples
 
     def unify(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples with equal answers written equally, as selection and features expect."""
@@ -243,7 +279,7 @@ class PromptRun:
         prefix: Sequence[int],
         max_tokens: int,
         path: tuple[str | int, ...],
-        stop: str | None = None,
+        stop: tuple[str, ...] = (),
         greedy: bool = False,
         halt: Halt | None = None,
     ) -> Completion:
@@ -253,22 +289,54 @@ class PromptRun:
             settings=settings.model_copy(update={"temperature": 0.0}) if greedy else settings,
             max_tokens=max_tokens,
             seed=derive_seed(self.seed, *self.context.token_ids, *path),
-            stop=stop,
+            stop=(*self.decoder.stops, *stop),
             halt=halt,
         )
+        if completion.stopped_by in self.decoder.stops:
+            completion = replace(completion, ended=True)
         self.cost.sampled_tokens += len(completion.token_ids)
         self.cost.cached_tokens += completion.cached_tokens
         return completion
 
     async def _finished(
-        self, completion: Completion, context: Context, verifier: Verifier, scoring: Scoring
+        self,
+        completion: Completion,
+        context: Context,
+        verifier: Verifier,
+        scoring: Scoring,
+        path: tuple[str | int, ...],
     ) -> Sample:
         """A whole solution, counted and scored."""
         self.cost.generations += 1
         steps = tuple(self.decoder.splitter.split(completion.token_ids))
         scores = await self._score(verifier, context, steps)
         beam = Beam(steps, scores, completion.logprob, completion.ended)
-        return self._as_sample(beam, scoring)
+        sample = self._as_sample(beam, self._combined(beam, scoring))
+        self._tell_solution(sample, path)
+        return sample
+
+    def _tell_solution(self, sample: Sample, path: tuple[str | int, ...]) -> None:
+        self._tell(
+            Event(
+                kind="solution",
+                path=path,
+                score=sample.score,
+                tokens=sample.tokens,
+                answer=sample.answer,
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
+        if self.watch is not None:
+            self.watch(event)
+
+    def _holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
+        text = self._text(steps)
+        return any(stop in text for stop in self.decoder.stops)
+
+    def _text(self, steps: Sequence[tuple[int, ...]]) -> str:
+        tokens = [token for step in steps for token in step]
+        return str(self.decoder.engine.tokenizer.decode(tokens, skip_special_tokens=True))
 
     async def _score(
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
@@ -298,15 +366,16 @@ class PromptRun:
         verifier_score = aggregate(beam.step_scores, self.decoder.aggregation)
         return scoring.score(verifier_score, beam.logprob)
 
-    def _as_sample(self, beam: Beam, scoring: Scoring) -> Sample:
-        tokens = [token for step in beam.steps for token in step]
-        text = self.decoder.engine.tokenizer.decode(tokens, skip_special_tokens=True)
+    def _as_sample(self, beam: Beam, score: float) -> Sample:
+        text = self._text(beam.steps)
+        for stop in self.decoder.stops:
+            text = text.partition(stop)[0]
         return Sample(
             steps=beam.steps,
             text=text,
             answer=self.decoder.answers.extract(text),
             step_scores=beam.step_scores,
-            score=self._combined(beam, scoring),
+            score=score,
             logprob=beam.logprob,
             ended=beam.ended,
         )

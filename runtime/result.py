@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
+from predictors.sample import Sample
 from runtime.decide import Decision
 
 
@@ -15,6 +16,7 @@ class Receipt(Decision):
         budget: generations the prompt was allowed; None where it shared one with others.
         price: accuracy that a generation had to gain to be spent; None where that was not asked.
         deadline: seconds the prompt was allowed; None for as many as it takes.
+        prompt_tokens: tokens of the prompt.
         generations: complete solutions sampled, pilots included.
         sampled_tokens: tokens the language model sampled, pilots and halted solutions included.
         cached_tokens: tokens of prefixes that the engine did not have to read again.
@@ -26,6 +28,7 @@ class Receipt(Decision):
     budget: int | None = None
     price: float | None = None
     deadline: float | None = None
+    prompt_tokens: int
     generations: int
     sampled_tokens: int
     cached_tokens: int
@@ -73,10 +76,21 @@ class Failure(BaseModel):
 
 
 class Result(BaseModel):
-    """An answered prompt."""
+    """An answered prompt.
+
+    Attributes:
+        prompt: the prompt.
+        answer: the chosen solution's answer; None where it has none.
+        solution: the chosen solution.
+        score: the chosen solution's score; None where it was the only one and was not scored.
+        receipt: what was decided, and what it cost.
+        ranked: every solution, best first: one of each answer, then the others. Not part of the
+            JSON.
+    """
 
     prompt: str
     answer: str | None
     solution: str
-    score: float
+    score: float | None
     receipt: Receipt
+    ranked: tuple[Sample, ...] = Field(exclude=True, repr=False)

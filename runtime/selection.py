@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isnan
 from typing import get_args
 
 import numpy as np
@@ -37,6 +38,26 @@ def select(samples: Sequence[Sample], how: Selection = "weighted") -> Sample:
     mass = answer_mass(answered, how)
     ranks = [(mass[s.answer], s.score) for s in answered]
     return answered[max(range(len(answered)), key=lambda i: (*ranks[i], -i))]
+
+
+def ranked(samples: Sequence[Sample], how: Selection = "weighted") -> list[Sample]:
+    """All samples, best first: one of every answer as `select` chooses among them, then the others.
+
+    Args:
+        samples: as for `select`.
+        how: likewise.
+
+    Raises:
+        InputError: as `select`.
+    """
+    best, left = [select(samples, how)], list(samples)
+    while True:
+        left = [s for s in left if s.answer != best[-1].answer]
+        if not left:
+            break
+        best.append(select(left, how))
+    rest = [s for s in samples if not any(s is b for b in best)]
+    return best + sorted(rest, key=lambda s: 0.0 if isnan(s.score) else -s.score)
 
 
 def answer_mass(samples: Sequence[Sample], how: Selection) -> dict[str | None, float]:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from math import isnan
 
 import numpy as np
 
@@ -19,8 +21,9 @@ from runtime.concurrency import bounded, stream
 from runtime.decide import Decision, decide, observe, safe, take_pilots
 from runtime.metrics import Metrics
 from runtime.prompt_run import Decoder, PromptRun
+from runtime.request import Event, Request
 from runtime.result import Failure, Receipt, Result, Spend
-from runtime.selection import select
+from runtime.selection import ranked
 from runtime.strategies import STRATEGIES
 
 # Prompts worked on at once: enough to fill an engine of 256 sequences, few enough that a long
@@ -50,13 +53,24 @@ class Solver:
         self.monitor = DriftMonitor(artifact.reference)
         self.metrics = Metrics()
 
-    def start(self, prompt: str) -> PromptRun:
+    def start(self, prompt: str | Request) -> PromptRun:
         """A prompt, encoded.
 
         Raises:
             InputError: an empty prompt, or one longer than the context.
         """
-        return PromptRun(self.decoder, prompt, self.seed)
+        request = prompt if isinstance(prompt, Request) else Request(prompt)
+        return PromptRun(
+            replace(
+                self.decoder,
+                settings=request.sampling or self.decoder.settings,
+                stops=request.stop,
+            ),
+            request.text,
+            self.seed if request.seed is None else request.seed,
+            request.token_ids,
+            request.watch,
+        )
 
     def check(self, budget: int, deadline: float | None = None) -> None:
         """That a budget and a deadline can be kept.
@@ -114,11 +128,13 @@ class Solver:
             decision = safe(decision, budget, self.monitor.report().why)
         return decision, piloted.samples
 
-    async def solve(self, prompt: str, budget: int, deadline: float | None = None) -> Result:
+    async def solve(
+        self, prompt: str | Request, budget: int, deadline: float | None = None
+    ) -> Result:
         """Answer one prompt within a budget of generations.
 
         Args:
-            prompt: the prompt.
+            prompt: the prompt; as text alone it is asked as calibration asked.
             budget: generations it may cost.
             deadline: seconds in which to answer; the plan is then the most accurate one that
                 fits, as timed one prompt at a time on the machine that calibrated.
@@ -131,12 +147,14 @@ class Solver:
         started = time.perf_counter()
         run = self.start(prompt)
         decision, pilots = await self.decide(run, budget, deadline)
-        samples = await STRATEGIES[decision.plan.strategy](run, decision.plan, pilots)
-        chosen = select(run.unify(samples), decision.plan.selection)
+        if run.watch is not None:
+            run.watch(Event(kind="decision", decision=decision.model_dump(mode="json")))
+        wanted = prompt.solutions if isinstance(prompt, Request) else 1
+        samples = await _searched(run, decision.plan, pilots, wanted, budget)
         limits = {"budget": budget, "deadline": deadline}
-        return self._result(run, chosen, decision, started, limits)
+        return self._result(run, samples, decision, started, limits)
 
-    async def solve_safely(self, prompt: str, budget: int) -> Result:
+    async def solve_safely(self, prompt: str | Request, budget: int) -> Result:
         """Answer one prompt by best-of-N: what is left where calibration cannot be trusted.
 
         Its first solutions are still compared with calibration's, so that trust comes back.
@@ -147,9 +165,9 @@ class Solver:
         samples = run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
         self._seen(run)(samples)
         decision = safe(Decision(plan=plan, why=""), budget, self.monitor.report().why)
-        return self._result(run, select(samples), decision, started, {"budget": budget})
+        return self._result(run, samples, decision, started, {"budget": budget})
 
-    async def solve_at_price(self, prompt: str, price: float) -> Result:
+    async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
         """Answer one prompt, stopping when a generation more is not worth its price.
 
         Args:
@@ -168,7 +186,7 @@ class Solver:
             await self._up(climb)
         return self._climbed(climb, started, {"price": price})
 
-    def _climb(self, prompt: str) -> Climb:
+    def _climb(self, prompt: str | Request) -> Climb:
         prices = self.artifact.prices
         return Climb(self.start(prompt), prices.ladder, self.artifact.prospects)
 
@@ -185,12 +203,12 @@ class Solver:
         plan = rung.search or Plan(strategy="best_of_n", n=rung.samples)
         drifted = self.monitor.drifted
         decision = Decision(pilots=rung.samples, plan=plan, why=climb.why, drifted=drifted)
-        return self._result(climb.run, select(climb.samples), decision, started, limits)
+        return self._result(climb.run, climb.samples, decision, started, limits)
 
     def _result(
         self,
         run: PromptRun,
-        chosen: Sample,
+        samples: Sequence[Sample],
         decision: Decision,
         started: float,
         limits: Mapping[str, float | None],
@@ -199,6 +217,7 @@ class Solver:
             decision.model_dump()
             | dict(limits)
             | vars(run.cost)
+            | {"prompt_tokens": len(run.context.token_ids)}
             | {"seconds": round(time.perf_counter() - started, 3)}
         )
         self.metrics.answered(
@@ -206,16 +225,18 @@ class Solver:
         )
         drift = self.monitor.report()
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
+        best = ranked(run.unify(samples), decision.plan.selection)
         return Result(
             prompt=run.prompt,
-            answer=chosen.answer,
-            solution=chosen.text,
-            score=chosen.score,
+            answer=best[0].answer,
+            solution=best[0].text,
+            score=None if isnan(best[0].score) else best[0].score,
             receipt=receipt,
+            ranked=tuple(best),
         )
 
     async def solve_stream(
-        self, prompts: Iterable[str], spend: Spend
+        self, prompts: Iterable[str | Request], spend: Spend
     ) -> AsyncIterator[tuple[int, Result | Failure]]:
         """Answer prompts as they are read; (prompt's number, result) in the order of completion.
 
@@ -240,7 +261,7 @@ class Solver:
         else:
             self.check(spend.budget, spend.deadline)
 
-        async def one(prompt: str) -> Result | Failure:
+        async def one(prompt: str | Request) -> Result | Failure:
             try:
                 if price is None:
                     return await self.solve(prompt, spend.budget, spend.deadline)
@@ -249,7 +270,7 @@ class Solver:
                 result = await self.solve_at_price(prompt, price.value)
             except ModelError as error:
                 self.metrics.failed()
-                return Failure(prompt=prompt, error=str(error))
+                return Failure(prompt=_text(prompt), error=str(error))
             price.spent(result.receipt.generations)
             self.metrics.price(price.value)
             return result
@@ -259,7 +280,7 @@ class Solver:
 
     async def solve_all(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | Request],
         spend: Spend,
         done: Callable[[Result | Failure], None] = lambda _: None,
     ) -> list[Result | Failure]:
@@ -289,7 +310,7 @@ class Solver:
         return [results[number] for number in sorted(results)]
 
     async def _solve_within(
-        self, prompts: Sequence[str], total: int, done: Callable[[Result | Failure], None]
+        self, prompts: Sequence[str | Request], total: int, done: Callable[[Result | Failure], None]
     ) -> list[Result | Failure]:
         """Share one total out over all prompts, anew after every rung."""
         started = time.perf_counter()
@@ -306,7 +327,7 @@ class Solver:
                 await self._up(climbs[number])
             except ModelError as error:
                 self.metrics.failed()
-                results[number] = Failure(prompt=prompts[number], error=str(error))
+                results[number] = Failure(prompt=_text(prompts[number]), error=str(error))
 
         rising = list(range(len(prompts)))
         while rising:
@@ -326,3 +347,19 @@ class Solver:
                 results[number] = self._climbed(climb, started, {})
             done(results[number])
         return [results[number] for number in range(len(prompts))]
+
+
+async def _searched(
+    run: PromptRun, plan: Plan, pilots: Sequence[Sample], wanted: int, budget: int
+) -> list[Sample]:
+    """What a plan finds, and independent solutions besides while there are fewer than wanted."""
+    if plan.strategy == "best_of_n" and plan.n == 1 and not pilots and wanted == 1:
+        return [await run.lone_sample()]
+    samples = await STRATEGIES[plan.strategy](run, plan, pilots)
+    more = min(wanted - len(samples), budget - run.cost.generations)
+    first = max(plan.n, len(pilots))  # no plan has drawn independent solutions beyond these
+    return samples + await run.samples(first, first + max(0, more))
+
+
+def _text(prompt: str | Request) -> str:
+    return prompt.text if isinstance(prompt, Request) else prompt

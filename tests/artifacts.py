@@ -53,7 +53,7 @@ class BentCoins:
         token_ids: Sequence[int],
         *,
         seed: int,
-        stop: str | None = None,
+        stop: Sequence[str] = (),
         **_: Any,
     ) -> Completion:
         await asyncio.sleep(0)
@@ -61,7 +61,7 @@ class BentCoins:
         asked, text = self.tokenizer.decode(token_ids).split("<assistant>")
         chance = int(asked.split("<user>")[-1].split("*")[0]) / 100
         written = ""
-        while not written.endswith(">") and not (stop and written.endswith(stop)):
+        while not written.endswith(">") and not written.endswith(tuple(stop)):
             lines = (text + written).splitlines()
             if len(lines) < STEPS:
                 written += f"{int(rng.random() < chance)}\n"
@@ -69,7 +69,9 @@ class BentCoins:
                 written += f"#{sum(map(int, lines))}<end>"
         self.generations += written.endswith(">")
         ids = tuple(self.tokenizer.encode(written))
-        return Completion(ids, -0.7 * len(ids), ended=written.endswith("<end>"))
+        ended = written.endswith("<end>")
+        stopped_by = None if ended else next(text for text in stop if written.endswith(text))
+        return Completion(ids, -0.7 * len(ids), ended=ended, stopped_by=stopped_by)
 
     def close(self) -> None:
         pass

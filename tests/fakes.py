@@ -44,7 +44,7 @@ class CoinEngine:
         settings: SamplingSettings,
         max_tokens: int,
         seed: int,
-        stop: str | None = None,
+        stop: Sequence[str] = (),
         halt: Halt | None = None,
     ) -> Completion:
         self.requests.append(tuple(token_ids))
@@ -55,7 +55,7 @@ class CoinEngine:
         rng = np.random.default_rng(seed)
         text = self.tokenizer.decode(token_ids).split("<assistant>")[-1]
         written = ""
-        while not written.endswith(">") and not (stop and written.endswith(stop)):
+        while not written.endswith(">") and not written.endswith(tuple(stop)):
             lines = (text + written).splitlines()
             ends = len(lines) > 0 and rng.random() < 0.5 if self.ragged else len(lines) == STEPS
             if not ends:
@@ -63,7 +63,9 @@ class CoinEngine:
             else:
                 written += f"#{sum(int(line) for line in lines)}<end>"
         ids = tuple(self.tokenizer.encode(written))
-        return Completion(ids, -0.7 * len(ids), ended=written.endswith("<end>"))
+        ended = written.endswith("<end>")
+        stopped_by = None if ended else next(text for text in stop if written.endswith(text))
+        return Completion(ids, -0.7 * len(ids), ended=ended, stopped_by=stopped_by)
 
     def close(self) -> None:
         pass

@@ -23,7 +23,7 @@ def decoder(request: pytest.FixtureRequest) -> Decoder:
 
 
 async def complete(
-    engine: Engine, seed: int, stop: str | None = None, **settings: Any
+    engine: Engine, seed: int, stop: Sequence[str] = (), **settings: Any
 ) -> Completion:
     return await engine.complete(
         encode_prompt(engine, PROMPT),
@@ -59,7 +59,7 @@ def test_greedy_is_the_same_for_every_seed(run: Any, decoder: Decoder) -> None:
 def test_a_step_ends_at_its_mark_and_can_be_continued(run: Any, decoder: Decoder) -> None:
     async def two_steps() -> tuple[Completion, Completion]:
         engine = decoder.engine
-        first = await complete(engine, 1, stop="\n", temperature=0.0)
+        first = await complete(engine, 1, stop=("\n",), temperature=0.0)
         second = await engine.complete(
             [*encode_prompt(engine, PROMPT), *first.token_ids],
             settings=SETTINGS.sampling.model_copy(update={"temperature": 0.0}),

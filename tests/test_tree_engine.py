@@ -151,10 +151,11 @@ def test_a_solution_ends_where_there_is_no_more_room() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "stop"), [({}, "\n"), ({"temperature": 0.5}, None), ({"top_p": 0.9}, None)]
+    ("settings", "stop"),
+    [({}, ("\n",)), ({"temperature": 0.5}, ()), ({"top_p": 0.9}, ()), ({"top_k": 3}, ())],
 )
 def test_only_whole_solutions_at_temperature_1(
-    settings: dict[str, float], stop: str | None
+    settings: dict[str, float], stop: tuple[str, ...]
 ) -> None:
     engine = TreeEngine(BASE, 4, seed=1)
     chosen = SETTINGS.sampling.model_copy(update=settings)

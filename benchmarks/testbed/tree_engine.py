@@ -73,7 +73,7 @@ class TreeEngine(TransformersEngine):
         settings: SamplingSettings,
         max_tokens: int,
         seed: int,
-        stop: str | None = None,
+        stop: Sequence[str] = (),
         halt: Halt | None = None,
     ) -> Completion:
         """The prompt's next distinct solution; see `runtime.engine.Engine.complete`.
@@ -81,8 +81,11 @@ class TreeEngine(TransformersEngine):
         Raises:
             InputError: anything but whole solutions at temperature 1, or more than there are.
         """
-        if stop is not None or settings.temperature != 1 or settings.top_p != 1:
-            raise InputError("plan", stop, "this engine draws whole solutions at temperature 1")
+        plain = settings.model_dump(include={"temperature", "top_p", "top_k", "min_p"})
+        if stop or plain != SamplingSettings().model_dump(include=set(plain)):
+            raise InputError(
+                "plan", list(stop), "this engine draws whole solutions at temperature 1"
+            )
         prompt = tuple(token_ids)
         await self.places(prompt, max_tokens)
         drawn = await self._drawn[prompt]

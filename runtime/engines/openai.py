@@ -95,7 +95,7 @@ class OpenAIEngine:
         settings: SamplingSettings,
         max_tokens: int,
         seed: int,
-        stop: str | None = None,
+        stop: Sequence[str] = (),
         halt: Halt | None = None,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`.
@@ -108,9 +108,11 @@ class OpenAIEngine:
             "prompt": list(token_ids),
             "temperature": settings.temperature,
             "top_p": settings.top_p,
+            "top_k": settings.top_k,
+            "min_p": settings.min_p,
             "max_tokens": max_tokens,
             "seed": seed,
-            "stop": [stop] if stop else [],
+            "stop": list(stop),
             "include_stop_str_in_output": True,
             "logprobs": 0,
             "return_token_ids": True,
@@ -137,11 +139,14 @@ class OpenAIEngine:
             except _Busy as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
             else:
+                reason = received.stop_reason
+                stopped_by = reason if isinstance(reason, str) else None
                 return Completion(
                     token_ids=tuple(received.token_ids),
                     logprob=received.logprob,
-                    ended=received.finish == "stop" and not isinstance(received.stop_reason, str),
+                    ended=received.finish == "stop" and stopped_by is None,
                     cached_tokens=received.cached_tokens,
+                    stopped_by=stopped_by,
                 )
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
 

@@ -35,13 +35,14 @@ class _Row:
     prompt: list[int]
     settings: SamplingSettings
     max_tokens: int
-    stop: StepSplitter | None
+    stops: list[StepSplitter]
     uniforms: torch.Tensor  # shape (max_tokens,)
     halt: Halt
     cached_tokens: int = 0
     sampled: list[int] = field(default_factory=list)
     logprob: float = 0.0
     ended: bool = False
+    stopped_by: str | None = None
     done: bool = False
     # The model's state at the prompt's last token, once read; shape (hidden,).
     state: torch.Tensor = field(init=False, repr=False)
@@ -82,15 +83,16 @@ class TransformersEngine:
         settings: SamplingSettings,
         max_tokens: int,
         seed: int,
-        stop: str | None = None,
+        stop: Sequence[str] = (),
         halt: Halt | None = None,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
-        if stop is not None and stop not in self._stops:
-            self._stops[stop] = StepSplitter(self.tokenizer, stop)
+        for text in stop:
+            if text not in self._stops:
+                self._stops[text] = StepSplitter(self.tokenizer, text)
         uniforms = torch.rand(max_tokens, generator=torch.Generator().manual_seed(seed))
-        splitter = None if stop is None else self._stops[stop]
-        row = _Row(list(token_ids), settings, max_tokens, splitter, uniforms, halt or Halt())
+        splitters = [self._stops[text] for text in stop]
+        row = _Row(list(token_ids), settings, max_tokens, splitters, uniforms, halt or Halt())
         try:
             return await self._batcher.submit(row)
         except asyncio.CancelledError:
@@ -104,7 +106,7 @@ class TransformersEngine:
         that, and nothing beside one that decodes the same prompt in the same batch.
         """
         greedy = SamplingSettings(temperature=0.0)
-        row = _Row(list(token_ids), greedy, 1, None, torch.zeros(1), Halt())
+        row = _Row(list(token_ids), greedy, 1, [], torch.zeros(1), Halt())
         await self._batcher.submit(row)
         return np.asarray(row.state.float().cpu().numpy())
 
@@ -145,6 +147,7 @@ class TransformersEngine:
                 logprob=row.logprob,
                 ended=row.ended,
                 cached_tokens=row.cached_tokens,
+                stopped_by=row.stopped_by,
             )
             for row in rows
         ]
@@ -184,8 +187,11 @@ class TransformersEngine:
         row.sampled.append(token)
         row.logprob += logprob
         row.ended = token in self._eos
-        stopped = row.stop is not None and row.stop.ends_step(row.sampled)
-        row.done = row.ended or stopped or row.halt.called or len(row.sampled) == row.max_tokens
+        for stop in row.stops:
+            if not row.ended and stop.ends_step(row.sampled):
+                row.stopped_by = stop.step_end
+        over = row.ended or row.stopped_by is not None or row.halt.called
+        row.done = over or len(row.sampled) == row.max_tokens
 
     def close(self) -> None:
         """Stop the decoding thread."""
@@ -199,10 +205,21 @@ def _sample(logits: torch.Tensor, rows: list[_Row]) -> tuple[torch.Tensor, torch
     top_p = torch.tensor([row.settings.top_p for row in rows], device=logits.device)
     warm = (logits / temperature.clamp(min=1e-5)[:, None]).softmax(-1)
     # Likeliest first: the nucleus is then a prefix, and at temperature 0 it is the argmax alone.
+    # Limits apply one after the other: top-k and min-p to what is then the whole of the nucleus's.
     ordered, order = warm.sort(-1, descending=True)
+    kept = torch.arange(ordered.shape[-1], device=logits.device) < _top_k(logits, rows)[:, None]
+    ordered = ordered.where(kept, 0)
+    min_p = torch.tensor([row.settings.min_p for row in rows], device=logits.device)
+    ordered = ordered.where(ordered >= (min_p * ordered[:, 0])[:, None], 0)
     before = ordered.cumsum(-1) - ordered
-    ordered = ordered.where(before < top_p[:, None], 0)
+    ordered = ordered.where(before < top_p[:, None] * ordered.sum(-1)[:, None], 0)
     cumulative = ordered.cumsum(-1)
     rank = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(-1)
     tokens = order.gather(-1, rank.clamp(max=logits.shape[-1] - 1)[:, None])
     return tokens[:, 0], logits.log_softmax(-1).gather(-1, tokens)[:, 0]
+
+
+def _top_k(logits: torch.Tensor, rows: list[_Row]) -> torch.Tensor:
+    """How many of the likeliest tokens each row may sample, shape (rows,)."""
+    most = [row.settings.top_k or logits.shape[-1] for row in rows]
+    return torch.tensor(most, device=logits.device)

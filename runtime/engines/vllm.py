@@ -38,7 +38,7 @@ class VLLMEngine:
         settings: SamplingSettings,
         max_tokens: int,
         seed: int,
-        stop: str | None = None,
+        stop: Sequence[str] = (),
         halt: Halt | None = None,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
@@ -47,31 +47,34 @@ class VLLMEngine:
 
         # A stop token ends a request in the engine itself; a stop text is only seen afterwards,
         # by the process that decodes, and costs a wasted step. Texts that span tokens need it.
-        marks = self._marks_of(stop) if stop else []
-        texts = stop if stop and len(stop) > 1 else None
+        marks = {i: text for text in stop if len(text) == 1 for i in self._marks_of(text)}
+        texts = [text for text in stop if len(text) > 1]
         params = SamplingParams(
             temperature=settings.temperature,
             top_p=settings.top_p,
+            top_k=settings.top_k,
+            min_p=settings.min_p,
             max_tokens=max_tokens,
             seed=seed,
             stop=texts,
-            stop_token_ids=marks,
+            stop_token_ids=list(marks),
             include_stop_str_in_output=True,
-            detokenize=texts is not None,  # token by token, where a whole text is soon decoded
+            detokenize=bool(texts),  # token by token, where a whole text is soon decoded
             logprobs=0,  # the sampled token's own, for cumulative_logprob
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         output = await self._core.request(token_ids, params, halt)
         final = output.outputs[0]
+        # The reason of a stop is the text or token that was asked for; an end of sequence has none,
+        # or a token of the model's own.
+        reason = final.stop_reason
+        stopped_by = reason if isinstance(reason, str) else marks.get(reason)
         return Completion(
             token_ids=tuple(final.token_ids),
             logprob=float(final.cumulative_logprob or 0.0),
-            # The reason of a stop is the text or token that was asked for; an end of sequence
-            # has none, or a token of the model's own.
-            ended=final.finish_reason == "stop"
-            and not isinstance(final.stop_reason, str)
-            and final.stop_reason not in marks,
+            ended=final.finish_reason == "stop" and stopped_by is None,
             cached_tokens=output.num_cached_tokens or 0,
+            stopped_by=stopped_by,
         )
 
     def _marks_of(self, stop: str) -> list[int]:

@@ -1,0 +1,56 @@
+"""A prompt as somebody asks it, and what is told of the work on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from runtime.engine import SamplingSettings
+
+
+class Event(BaseModel):
+    """Something that happened to a prompt on its way to its answer.
+
+    Attributes:
+        kind: ``decision``: its plan was chosen; ``step``: a search's beam has grown by one step and
+            was scored; ``solution``: a solution is complete.
+        path: names the draw, as in ``("beam_search", 16, 4, 0, round, place)``.
+        score: the verifier's, of the beam or the solution; None where it was not asked.
+        tokens: sampled tokens of the beam or the solution.
+        answer: a solution's; None where it has none.
+        decision: the decision, as `runtime.decide.Decision` has it.
+    """
+
+    kind: Literal["decision", "step", "solution"]
+    path: tuple[str | int, ...] = ()
+    score: float | None = None
+    tokens: int = 0
+    answer: str | None = None
+    decision: dict[str, Any] | None = None
+
+
+Watch = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt with wishes of its own.
+
+    Attributes:
+        text: the prompt, as verifiers and revisers read it that lay it out in their own way.
+        token_ids: what the language model continues; None lays the text out as calibration did.
+        sampling: how solutions are sampled; None takes calibration's.
+        stop: texts that end a solution, which is cut before them.
+        seed: with the prompt, determines every sample; None takes the solver's.
+        solutions: how many solutions there should be to choose from, as far as its budget goes.
+        watch: called with what happens.
+    """
+
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    sampling: SamplingSettings | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    solutions: int = 1
+    watch: Watch | None = None
