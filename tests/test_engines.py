@@ -1,6 +1,7 @@
 """Both real engines on the testbed's base model, and the step splitter."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
