@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server that gives every prompt the compute it deserves."""
