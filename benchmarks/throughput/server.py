@@ -22,9 +22,7 @@ def vllm_serve(model: Path) -> Iterator[str]:
     Raises:
         RuntimeError: the server ended, or was not ready in time.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     # What `vllm serve` starts; that command itself wants vLLM to be installed under its own name.
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),
@@ -53,3 +51,10 @@ def vllm_serve(model: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
