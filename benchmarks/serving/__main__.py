@@ -186,7 +186,9 @@ def main() -> None:
         "overhead": overhead,
         "faults": faults,
     }
-    started, data, targets = time.perf_counter(), {}, []
+    started = time.perf_counter()
+    data: dict[str, Any] = {}
+    targets: list[Target] = []
     for name, part in parts.items():
         if options.only in (None, name):
             data[name], told = part()
