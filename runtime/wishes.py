@@ -1,4 +1,4 @@
-"""What a caller wishes of sampling, beside what calibration used: one set of rules for all callers."""
+"""What a caller wishes of sampling beside what calibration used: the same rules for all callers."""
 
 from math import isfinite
 
