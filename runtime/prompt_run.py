@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import nan
+from math import isnan, nan
 
 from allocator.errors import InputError, ModelError
 from predictors.sample import Sample
@@ -320,7 +320,7 @@ class PromptRun:
             Event(
                 kind="solution",
                 path=path,
-                score=sample.score,
+                score=None if isnan(sample.score) else sample.score,
                 tokens=sample.tokens,
                 answer=sample.answer,
             )
