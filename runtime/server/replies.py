@@ -28,10 +28,8 @@ def reply(call: Call) -> dict[str, Any]:
             said = {"message": message} if chat else {"text": sample.text}
             choices.append(_choice(index, said, _reason(sample)) | {"ttc": _found(sample)})
     told = [_told(call, number, result) for number, result in sorted(call.results.items())]
-    several = {
-        "receipts": [t["receipt"] for t in told],
-        "notes": sum((t["notes"] for t in told), []),
-    }
+    notes = dict.fromkeys(note for one in told for note in one["notes"])
+    several = {"receipts": [one["receipt"] for one in told], "notes": list(notes)}
     return _head(call, streamed=False) | {
         "choices": choices,
         "usage": usage(call),

@@ -1,0 +1,89 @@
+"""The server's life: it listens, loads the models, answers, drains, and leaves nothing behind."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from allocator.errors import InputError
+from runtime.artifact import Artifact, open_decoder
+from runtime.server.app import create_app
+from runtime.server.service import PARTING, Service
+from runtime.server.settings import ServeSettings
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's, without its signal handlers: signals drain the service first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    settings: ServeSettings, artifact: Artifact, ready: Callable[[str], None] = lambda _: None
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second one does not wait for requests that are running.
+
+    Args:
+        settings: the server's.
+        artifact: what calibration found.
+        ready: called with the server's URL when it takes requests.
+
+    Raises:
+        InputError: a port that cannot be listened on, or models that cannot be loaded.
+    """
+    service = Service(settings, artifact)
+    stop = asyncio.Event()
+
+    def end() -> None:
+        if stop.is_set():
+            service.closing.set()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    with _listening(settings) as listener:
+        server = _Server(
+            uvicorn.Config(
+                create_app(settings, service),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=int(PARTING),
+            )
+        )
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started:
+                await asyncio.sleep(0.01)
+            async with open_decoder(artifact.settings, artifact.folder, settings.engine) as decoder:
+                service.open(decoder)
+                ready(_url(listener))
+                await stop.wait()
+                await service.drain()
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@contextmanager
+def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise InputError(
+            "port", settings.port, f"cannot listen there on {settings.host}: {error}"
+        ) from None
+    with listener:
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
