@@ -34,7 +34,7 @@ def create_app(settings: ServeSettings, service: Service) -> FastAPI:
         service: does the work.
     """
     app = FastAPI(title="ttc serve", description=__doc__, responses=REFUSALS)
-    app.add_middleware(Counted, registry=service.metrics.registry)
+    app.add_middleware(Counted, requests=service.requests)
     _tell_errors(app)
 
     async def answer(

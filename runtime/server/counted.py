@@ -1,6 +1,6 @@
-"""Requests counted by endpoint and status, beside what the solver counts."""
+"""Requests counted by endpoint and status."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -9,18 +9,11 @@ class Counted:
 
     Args:
         app: what answers.
-        registry: where the counter joins others.
+        requests: the counter, with an endpoint and a status for labels.
     """
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
-        self._app = app
-        self._requests = Counter(
-            "http_requests",
-            "HTTP requests, by endpoint and status",
-            ("endpoint", "status"),
-            namespace="ttc",
-            registry=registry,
-        )
+    def __init__(self, app: ASGIApp, requests: Counter) -> None:
+        self._app, self._requests = app, requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""

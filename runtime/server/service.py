@@ -8,6 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from prometheus_client import Counter
+
+from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
 from runtime.concurrency import stream
 from runtime.metrics import Metrics
@@ -65,6 +68,7 @@ class Service:
     Attributes:
         models: the names it goes by.
         metrics: counts what was done.
+        requests: counts HTTP requests, beside it.
         created: Unix time of its start, in seconds.
         solver: answers prompts; None while the models are loading.
         calls: requests being worked on.
@@ -80,6 +84,13 @@ class Service:
         budgets = [row.budget for row in artifact.policy.table.rows]
         self.models = ServedModels(settings, artifact.settings.model, budgets)
         self.metrics = Metrics()
+        self.requests = Counter(
+            "http_requests",
+            "HTTP requests, by endpoint and status",
+            ("endpoint", "status"),
+            namespace="ttc",
+            registry=self.metrics.registry,
+        )
         self.created = int(time.time())
         self.solver: Solver | None = None
         self.calls: set[Call] = set()
@@ -127,13 +138,17 @@ class Service:
 
         Raises:
             ModelError: a model has failed.
-            InputError: a verifier's scores are no scores.
         """
 
         async def one(number: int) -> Result:
             ask = call.asks[number]
             watched = replace(ask.request, watch=partial(call.tell, number))
-            return await self._opened().solve(watched, ask.budget, ask.deadline)
+            try:
+                return await self._opened().solve(watched, ask.budget, ask.deadline)
+            except (ModelError, InputError) as error:
+                self.metrics.failed()
+                # Whatever is wrong now is not the client's: its wishes have been checked.
+                raise ModelError("models", str(error)) if isinstance(error, InputError) else error
 
         async for number, result in stream(one, range(len(call.asks)), PROMPTS_IN_FLIGHT):
             call.results[number] = result
