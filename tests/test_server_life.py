@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -82,17 +84,25 @@ def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transforme
     assert run(drained(LONG, 0.2)) == 503
 
 
-def test_sigterm_ends_the_server_with_status_0(tmp_path):
+def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0(tmp_path):
     told = tmp_path / "stderr"
     command = [sys.executable, "-m", "calibration.cli", "serve", "--artifact", str(ARTIFACT)]
-    options = ["--engine", "transformers", "--port", "0", "--drain-timeout", "0.5"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    options = ["--engine", "transformers", "--port", str(port), "--drain-timeout", "0.5"]
+    health = []
     with told.open("w") as stderr:
         server = subprocess.Popen([*command, *options], stderr=stderr)
     try:
-        while "serving: http" not in told.read_text():
+        while f"serving: {url}" not in told.read_text():
             assert server.poll() is None, told.read_text()
-            time.sleep(0.1)
-        url = told.read_text().rpartition("serving: ")[2].strip()
+            with suppress(httpx.ConnectError):
+                health.append(httpx.get(f"{url}/health", timeout=30).status_code)
+            time.sleep(0.05)
+        assert health[0] == 503
+        assert httpx.get(f"{url}/health").status_code == 200
         body = LONG | {"stream": True}
         with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=60) as response:
             lines = response.iter_lines()

@@ -3,10 +3,12 @@
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from allocator.errors import InputError
 from runtime.artifact import Artifact, open_decoder
@@ -28,6 +30,8 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second one does not wait for requests that are running.
 
+    A signal that comes while the models are loading is heeded once they are.
+
     Args:
         settings: the server's.
         artifact: what calibration found.
@@ -37,6 +41,7 @@ async def serve(
         InputError: a port that cannot be listened on, or models that cannot be loaded.
     """
     service = Service(settings, artifact)
+    app = create_app(settings, service)
     stop = asyncio.Event()
 
     def end() -> None:
@@ -47,28 +52,44 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    with _listening(settings) as listener:
-        server = _Server(
-            uvicorn.Config(
-                create_app(settings, service),
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=int(PARTING),
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_listening(settings))
+        with _refusing(app, listener):
+            decoder = await stack.enter_async_context(
+                open_decoder(artifact.settings, artifact.folder, settings.engine)
             )
-        )
+        service.open(decoder)
+        server = _server(app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            while not server.started:
-                await asyncio.sleep(0.01)
-            async with open_decoder(artifact.settings, artifact.folder, settings.engine) as decoder:
-                service.open(decoder)
-                ready(_url(listener))
-                await stop.wait()
-                await service.drain()
-        finally:
-            server.should_exit = True
-            await serving
+        ready(_url(listener))
+        await stop.wait()
+        await service.drain()
+        server.should_exit = True
+        await serving
+
+
+def _server(app: FastAPI) -> _Server:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(PARTING),
+    )
+    return _Server(config)
+
+
+@contextmanager
+def _refusing(app: FastAPI, listener: socket.socket) -> Iterator[None]:
+    """Answer from a thread while models load, which blocks the event loop: all is refused yet."""
+    server = _server(app)
+    thread = threading.Thread(target=server.run, args=([listener.dup()],))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextmanager

@@ -145,10 +145,13 @@ class Service:
             watched = replace(ask.request, watch=partial(call.tell, number))
             try:
                 return await self._opened().solve(watched, ask.budget, ask.deadline)
-            except (ModelError, InputError) as error:
+            except ModelError:
                 self.metrics.failed()
-                # Whatever is wrong now is not the client's: its wishes have been checked.
-                raise ModelError("models", str(error)) if isinstance(error, InputError) else error
+                raise
+            except InputError as error:
+                # The client's wishes have been checked: what is wrong now are the models.
+                self.metrics.failed()
+                raise ModelError("models", str(error)) from error
 
         async for number, result in stream(one, range(len(call.asks)), PROMPTS_IN_FLIGHT):
             call.results[number] = result
