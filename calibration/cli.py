@@ -24,6 +24,7 @@ from calibration.options import (
     load_artifact,
     settings_options,
 )
+from calibration.serve_cli import serve
 from calibration.train_cli import train_app
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
@@ -189,7 +190,7 @@ def demo(
     run_demo(prompts, out, engine)
 
 
-for command in (calibrate, report, inspect, diff):
+for command in (calibrate, report, inspect, diff, serve):
     app.command()(command)
 
 

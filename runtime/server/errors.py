@@ -1,6 +1,6 @@
 """What a client is told when a request cannot be served, in OpenAI's words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from allocator.errors import InputError, ModelError
@@ -9,8 +9,10 @@ TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
     404: "not_found_error",
+    405: "invalid_request_error",
     413: "invalid_request_error",
     429: "rate_limit_error",
+    499: "client_closed_request",
     503: "service_unavailable_error",
     504: "timeout_error",
 }
@@ -45,8 +47,36 @@ class ApiError(Exception):
         return {"error": error}
 
 
-def as_api_error(error: InputError | ModelError) -> ApiError:
-    """Bad input is the client's to mend; a model that failed may be back soon."""
+def as_api_error(error: Exception) -> ApiError:
+    """Bad input is the client's to mend; a model that failed may be back soon; the rest is ours."""
+    if isinstance(error, ApiError):
+        return error
     if isinstance(error, InputError):
         return ApiError(400, str(error), error.field)
-    return ApiError(503, str(error), headers={"Retry-After": "5"})
+    if isinstance(error, ModelError):
+        return ApiError(503, str(error), headers={"Retry-After": "5"})
+    return ApiError(500, "the server has failed on this request; its log says why")
+
+
+def refusal(errors: Sequence[Any]) -> ApiError:
+    """Pydantic's errors on a request, the first of them in our words: field, value, mend."""
+    first = errors[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return as_api_error(cause)
+    where = [str(part) for part in first["loc"]]
+    if where[0] in ("body", "header"):
+        where = where[1:]
+    kind, field = first["type"], ".".join(where)
+    if kind == "json_invalid":
+        return ApiError(400, f"the body is not JSON: {cause} at character {field}")
+    if not field:
+        mend = "send a JSON object, as Content-Type: application/json"
+        return ApiError(400, f"the body cannot be read: {cause or mend}")
+    if kind == "missing":
+        return ApiError(400, f"{field}: it is missing; give it", field)
+    if kind == "extra_forbidden":
+        return ApiError(400, f"{field}: no such field is known here; leave it out", field)
+    value = repr(first["input"])
+    shown = value if len(value) <= 60 else value[:57] + "..."
+    return ApiError(400, f"{field}: {shown}: {cause or first['msg']}", field)

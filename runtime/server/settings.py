@@ -1,16 +1,29 @@
 """Everything that can be set of a server: by TOML file, environment or command line."""
 
+import json
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from allocator.errors import InputError
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+MASK = "**********"  # what stands for a key where settings are shown
+
+
+def _split(keys: Any) -> Any:
+    """Keys as the environment has them: comma-separated."""
+    return keys.split(",") if isinstance(keys, str) else keys
 
 
 class ServeSettings(BaseSettings):
@@ -32,8 +45,8 @@ class ServeSettings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes any")
-    api_keys: tuple[SecretStr, ...] = Field(
-        default=(), description="keys that clients may use; without any, loopback only"
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="key that clients may use; without any, loopback only"
     )
     default_budget: int = Field(
         default=16, ge=1, description="generations of a request that names no budget"
@@ -56,6 +69,20 @@ class ServeSettings(BaseSettings):
     seed: int = Field(default=0, ge=0, description="seed of requests that name none")
     force: bool = Field(default=False, description="use an artifact made for another model")
 
+    @model_validator(mode="after")
+    def _check(self) -> "ServeSettings":
+        if not self.api_keys and self.host not in LOOPBACK:
+            raise InputError(
+                "host", self.host, "anybody could use it; set a key, or listen on 127.0.0.1"
+            )
+        if any(key.get_secret_value() in ("", MASK) for key in self.api_keys):
+            raise InputError("api_keys", MASK, "a key is empty, or masked; give the key itself")
+        if self.default_budget > self.max_budget:
+            raise InputError(
+                "default_budget", self.default_budget, f"max_budget is {self.max_budget}; lower it"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -67,3 +94,46 @@ class ServeSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then the TOML file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def read_settings(given: Mapping[str, Any], config: Path | None = None) -> ServeSettings:
+    """Settings from all their sources.
+
+    Args:
+        given: the command line's.
+        config: the TOML file; None where there is none.
+
+    Raises:
+        InputError: a setting that is missing, unknown, out of range, or at odds with another; or
+            a file that is missing or damaged.
+    """
+    if config is not None and not config.is_file():
+        raise InputError("config", str(config), "there is no such file; give a TOML file")
+
+    class Configured(ServeSettings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        return Configured(**given)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError("config", str(config), f"it is not TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):
+            raise cause from None
+        field = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise InputError(
+                field, None, f"give --{field}, TTC_{field.upper()}, or {field} in a TOML file"
+            ) from None
+        value = MASK if field == "api_keys" else first["input"]
+        raise InputError(field, value, first["msg"]) from None
+
+
+def as_toml(settings: ServeSettings) -> str:
+    """Settings as a TOML file, with keys masked."""
+    plain = settings.model_dump(mode="json") | {"api_keys": [MASK] * len(settings.api_keys)}
+    # A JSON string, number, truth value or list of strings is TOML's, too.
+    lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in plain.items())
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,77 @@
+"""Work that is worth doing only while somebody waits for it, and within a time."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from starlette.types import Receive
+
+from runtime.server.errors import ApiError, as_api_error
+from runtime.server.service import BACK_SOON, Call, Service
+
+Found = TypeVar("Found")
+
+log = logging.getLogger("ttc.server")
+
+
+@asynccontextmanager
+async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
+    """A request being worked on, from its admission to the report on how it ended.
+
+    Raises:
+        ApiError: it has failed, whatever the reason.
+    """
+    started = asyncio.get_running_loop().time()
+    service.calls.add(call)
+    try:
+        yield
+    except Exception as error:
+        call.error = as_api_error(error)
+        if call.error.status == 500:
+            log.exception("request %s failed", call.id)
+        raise call.error from None
+    finally:
+        service.calls.discard(call)
+        call.seconds = asyncio.get_running_loop().time() - started
+
+
+async def attended(
+    work: Coroutine[Any, Any, Found], receive: Receive, closing: asyncio.Event, seconds: float
+) -> Found:
+    """The result of some work. The work is cancelled as soon as there is no use for it.
+
+    Args:
+        work: what to do.
+        receive: tells that the client is gone; the request's body has been read.
+        closing: set when the server ends.
+        seconds: time that the work may take.
+
+    Raises:
+        ApiError: the client is gone, the server ends, or the time is up.
+    """
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnect(receive))
+    closed = asyncio.ensure_future(closing.wait())
+    tasks: list[asyncio.Future[Any]] = [working, gone, closed]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if working in done:
+            return working.result()
+        if gone in done:
+            raise ApiError(499, "the client went away")
+        if closed in done:
+            raise ApiError(503, "the server is shutting down; ask another", headers=BACK_SOON)
+        raise ApiError(
+            504, f"no answer within {seconds:g} seconds; ask for a smaller budget or a deadline"
+        )
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,93 @@
+"""An answer as server-sent events: what happens on the way to it, then the answer itself."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from runtime.concurrency import together
+from runtime.request import Event
+from runtime.server.attend import attended
+from runtime.server.errors import ApiError
+from runtime.server.replies import Chunks
+from runtime.server.service import Call, Service
+
+STEP_SECONDS = 0.1  # steps of a search are told this far apart; decisions and solutions all are
+DONE = b"data: [DONE]\n\n"
+
+
+class EventStream(Response):
+    """A streamed answer. The work on it begins when it is sent, and ends when the client goes.
+
+    Args:
+        service: does the work.
+        call: what to answer.
+        admission: left when the work is over.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, service: Service, call: Call, admission: AsyncExitStack) -> None:
+        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._service, self._call, self._admission = service, call, admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        settings, closing = self._service.settings, self._service.closing
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        try:
+            async with self._admission:
+                await send({"type": "http.response.start", **head})
+                await attended(self._send(send), receive, closing, settings.request_timeout)
+        except ApiError as error:
+            await send(_body(_event(error.body) + DONE))
+        await send(_body(b"", more=False))
+
+    async def _send(self, send: Send) -> None:
+        chunks: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        await together([self._work(chunks), _write(chunks, send)])
+
+    async def _work(self, chunks: "asyncio.Queue[dict[str, Any] | None]") -> None:
+        made, told = Chunks(self._call), 0.0
+
+        def watch(number: int, event: Event) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if event.kind == "step":
+                if now - told < STEP_SECONDS:
+                    return
+                told = now
+            chunks.put_nowait(made.progress(number, event))
+
+        def put(more: Iterator[dict[str, Any]]) -> None:
+            for chunk in more:
+                chunks.put_nowait(chunk)
+
+        put(made.opening())
+        if self._call.body.ttc.progress:
+            self._call.watchers.append(watch)
+        async for number, result in self._service.answer(self._call):
+            put(made.answer(number, result))
+        put(made.closing())
+        chunks.put_nowait(None)
+
+
+async def _write(chunks: "asyncio.Queue[dict[str, Any] | None]", send: Send) -> None:
+    while (chunk := await chunks.get()) is not None:
+        await send(_body(_event(chunk)))
+    await send(_body(DONE))
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return f"data: {text}\n\n".encode()
+
+
+def _body(data: bytes, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}

@@ -1,0 +1,174 @@
+"""Requests as OpenAI and vLLM define them. A field that would change nothing is accepted, a field
+that cannot be served is refused by name; none is ignored."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from allocator.errors import InputError
+from runtime.server.fields import (
+    FREE_TEXT,
+    PROMPTS,
+    STOPS,
+    TEXT_OF_PARTS,
+    WHOLE_OUTPUT,
+    only,
+)
+
+NO_LOGPROBS = "log-probabilities are not told in this version"
+LARGEST_TOP_K = 2**31 - 1  # engines hold it in 32 bits
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Compute(_Strict):
+    """The field ``ttc``: how much compute a request may cost.
+
+    Attributes:
+        budget: generations that each prompt may cost.
+        deadline: seconds in which each prompt is to be answered.
+        progress: whether a stream tells of the work before the answer.
+    """
+
+    budget: Annotated[int, Field(ge=1)] | None = None
+    deadline: Annotated[float, Field(gt=0)] | None = None
+    progress: bool = True
+
+
+class StreamOptions(_Strict):
+    """The field ``stream_options``."""
+
+    include_usage: bool | None = None
+    include_obfuscation: Annotated[bool | None, only(False)] = None
+    continuous_usage_stats: Annotated[bool | None, only(False)] = None
+
+
+class _Request(_Strict):
+    """What requests of both kinds have."""
+
+    model: str
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=LARGEST_TOP_K)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    n: Annotated[int, Field(ge=1)] | None = None
+    stop: Annotated[list[str], STOPS] = []
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    ttc: Compute = Compute()
+
+    # What changes nothing, whatever it says.
+    user: str | None = None
+    # What changes nothing as long as it says so.
+    frequency_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
+    presence_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
+    repetition_penalty: Annotated[float | None, only(1, why=WHOLE_OUTPUT)] = None
+    logit_bias: Annotated[dict[str, float] | None, only({}, why=FREE_TEXT)] = None
+    response_format: Annotated[Any, only({"type": "text"}, why=FREE_TEXT)] = None
+    min_tokens: Annotated[int | None, only(0)] = None
+    ignore_eos: Annotated[bool | None, only(False)] = None
+    stop_token_ids: Annotated[list[int] | None, only([])] = None
+    include_stop_str_in_output: Annotated[bool | None, only(False)] = None
+    skip_special_tokens: Annotated[bool | None, only(True)] = None
+    use_beam_search: Annotated[bool | None, only(False, why="the policy chooses the search")] = None
+    prompt_logprobs: Annotated[int | None, only(why=NO_LOGPROBS)] = None
+
+    @property
+    def choices(self) -> int:
+        """How many choices are wanted of each prompt."""
+        return self.n or 1
+
+    @property
+    def longest(self) -> int | None:
+        """The longest solution, in tokens; None takes calibration's."""
+        return self.max_tokens
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_unicode(cls, body: Any) -> Any:
+        # JSON can spell half a character, which no tokenizer and no answer can hold.
+        try:
+            if isinstance(body, dict):
+                json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("it has text that is not Unicode: a lone surrogate") from error
+        return body
+
+
+class Message(_Strict):
+    """A turn of a conversation; content parts of type ``text`` are joined line by line."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[str, TEXT_OF_PARTS]
+
+    # An answer of this server comes back with these.
+    refusal: Annotated[Any, only()] = None
+    tool_calls: Annotated[Any, only([], why=FREE_TEXT)] = None
+    name: Annotated[str | None, only(why="chat templates know no names")] = None
+
+
+class ChatRequest(_Request):
+    """The body of POST /v1/chat/completions."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    metadata: dict[str, str] | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    store: Annotated[bool | None, only(False)] = None
+    service_tier: Annotated[str | None, only("auto", "default")] = None
+    modalities: Annotated[list[str] | None, only(["text"])] = None
+    logprobs: Annotated[bool | None, only(False, why=NO_LOGPROBS)] = None
+    top_logprobs: Annotated[int | None, only(0, why=NO_LOGPROBS)] = None
+    tools: Annotated[Any, only([], why=FREE_TEXT)] = None
+    tool_choice: Annotated[Any, only("none", "auto", why=FREE_TEXT)] = None
+    parallel_tool_calls: bool | None = None  # of the tools that there are not
+    add_generation_prompt: Annotated[bool | None, only(True)] = None
+    continue_final_message: Annotated[bool | None, only(False)] = None
+
+    @property
+    def longest(self) -> int | None:
+        """The longest solution, in tokens; None takes calibration's."""
+        return self.max_tokens or self.max_completion_tokens
+
+    @model_validator(mode="after")
+    def _check(self) -> "ChatRequest":
+        if len({self.max_tokens, self.max_completion_tokens} - {None}) > 1:
+            raise InputError(
+                "max_completion_tokens",
+                self.max_completion_tokens,
+                f"max_tokens says {self.max_tokens}; give one of them",
+            )
+        if self.messages[-1].role == "assistant":
+            raise InputError(
+                "messages", "assistant", "an answer cannot be continued; end with the user's turn"
+            )
+        return self
+
+
+class CompletionRequest(_Request):
+    """The body of POST /v1/completions; `prompt` holds texts or token ids."""
+
+    prompt: Annotated[list[str | list[int]], PROMPTS]
+
+    best_of: int | None = None
+    echo: Annotated[bool | None, only(False)] = None
+    suffix: Annotated[str | None, only()] = None
+    logprobs: Annotated[int | bool | None, only(False, why=NO_LOGPROBS)] = None
+    add_special_tokens: Annotated[bool | None, only(True)] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "CompletionRequest":
+        if self.best_of not in (None, self.choices):
+            raise InputError(
+                "best_of",
+                self.best_of,
+                "the budget says how many are sampled; leave it out, and set ttc.budget",
+            )
+        return self

@@ -1,0 +1,140 @@
+"""Answers as OpenAI's clients read them, whole and in chunks; the field ``ttc`` is our own."""
+
+from collections.abc import Iterator, Mapping
+from math import isnan
+from typing import Any
+
+from predictors.sample import Sample
+from runtime.request import Event
+from runtime.result import Result
+from runtime.server.protocol import ChatRequest
+from runtime.server.service import Call
+
+OBJECTS = {
+    (True, False): "chat.completion",
+    (True, True): "chat.completion.chunk",
+    (False, False): "text_completion",
+    (False, True): "text_completion",
+}
+
+
+def reply(call: Call) -> dict[str, Any]:
+    """The whole answer to a request."""
+    chat = isinstance(call.body, ChatRequest)
+    choices = []
+    for number, result in sorted(call.results.items()):
+        for index, sample in _chosen(call, number, result):
+            message = {"role": "assistant", "content": sample.text, "refusal": None}
+            said = {"message": message} if chat else {"text": sample.text}
+            choices.append(_choice(index, said, _reason(sample)) | {"ttc": _found(sample)})
+    told = [_told(call, number, result) for number, result in sorted(call.results.items())]
+    notes = dict.fromkeys(note for one in told for note in one["notes"])
+    several = {"receipts": [one["receipt"] for one in told], "notes": list(notes)}
+    return _head(call, streamed=False) | {
+        "choices": choices,
+        "usage": usage(call),
+        "ttc": told[0] if len(told) == 1 else several,
+    }
+
+
+def usage(call: Call) -> dict[str, Any]:
+    """Tokens of a request: all that were sampled, those of solutions not chosen among them."""
+    receipts = [result.receipt for result in call.results.values()]
+    prompt = sum(receipt.prompt_tokens for receipt in receipts)
+    sampled = sum(receipt.sampled_tokens for receipt in receipts)
+    # The engine reads a prompt once for every generation; clients know of one time.
+    cached = sum(min(receipt.cached_tokens, receipt.prompt_tokens) for receipt in receipts)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": sampled,
+        "total_tokens": prompt + sampled,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+class Chunks:
+    """The chunks of a streamed answer.
+
+    Args:
+        call: the request.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._chat = isinstance(call.body, ChatRequest)
+        options = call.body.stream_options
+        self._usage = options is not None and bool(options.include_usage)
+
+    def opening(self) -> Iterator[dict[str, Any]]:
+        """Who speaks in each choice."""
+        if self._chat:
+            for index in range(len(self._call.asks) * self._call.body.choices):
+                yield self._chunk(index, {"delta": {"role": "assistant", "content": ""}})
+
+    def progress(self, number: int, event: Event) -> dict[str, Any]:
+        """What happened to a prompt: a chunk that adds nothing to the answer."""
+        told = event.model_dump(mode="json", exclude_none=True)
+        return self._chunk(number * self._call.body.choices, self._said("")) | {
+            "ttc": {"event": told}
+        }
+
+    def answer(self, number: int, result: Result) -> Iterator[dict[str, Any]]:
+        """A prompt's choices, line by line; the last chunk of each says how it ended."""
+        told = _told(self._call, number, result)
+        for index, sample in _chosen(self._call, number, result):
+            for piece in sample.text.splitlines(keepends=True):
+                yield self._chunk(index, self._said(piece))
+            yield self._chunk(index, self._said(""), _reason(sample)) | {
+                "ttc": told | _found(sample)
+            }
+
+    def closing(self) -> Iterator[dict[str, Any]]:
+        """What was used, if the client asked."""
+        if self._usage:
+            yield _head(self._call, streamed=True) | {"choices": [], "usage": usage(self._call)}
+
+    def _said(self, text: str) -> dict[str, Any]:
+        if self._chat:
+            return {"delta": {"content": text} if text else {}}
+        return {"text": text}
+
+    def _chunk(
+        self, index: int, said: Mapping[str, Any], reason: str | None = None
+    ) -> dict[str, Any]:
+        chunk = _head(self._call, streamed=True) | {"choices": [_choice(index, said, reason)]}
+        return chunk | {"usage": None} if self._usage else chunk
+
+
+def _head(call: Call, streamed: bool) -> dict[str, Any]:
+    return {
+        "id": call.id,
+        "object": OBJECTS[isinstance(call.body, ChatRequest), streamed],
+        "created": int(call.created),
+        "model": call.body.model,
+    }
+
+
+def _choice(index: int, said: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
+    return {"index": index, **said, "logprobs": None, "finish_reason": reason}
+
+
+def _chosen(call: Call, number: int, result: Result) -> Iterator[tuple[int, Sample]]:
+    """The choices of a prompt, with their numbers among those of all prompts."""
+    wanted = call.body.choices
+    return enumerate(result.ranked[:wanted], start=number * wanted)
+
+
+def _reason(sample: Sample) -> str:
+    return "stop" if sample.ended else "length"
+
+
+def _found(sample: Sample) -> dict[str, Any]:
+    score = None if isnan(sample.score) else sample.score
+    return {"answer": sample.answer, "score": score}
+
+
+def _told(call: Call, number: int, result: Result) -> dict[str, Any]:
+    notes = list(call.asks[number].notes)
+    if len(result.ranked) < call.body.choices:
+        notes.append(f"the search found {len(result.ranked)} solutions; there are no more choices")
+    return {"receipt": result.receipt.model_dump(mode="json"), "notes": notes}

@@ -1,0 +1,110 @@
+"""The server's life: it listens, loads the models, answers, drains, and leaves nothing behind."""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from allocator.errors import InputError
+from runtime.artifact import Artifact, open_decoder
+from runtime.server.app import create_app
+from runtime.server.service import PARTING, Service
+from runtime.server.settings import ServeSettings
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's, without its signal handlers: signals drain the service first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    settings: ServeSettings, artifact: Artifact, ready: Callable[[str], None] = lambda _: None
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second one does not wait for requests that are running.
+
+    A signal that comes while the models are loading is heeded once they are.
+
+    Args:
+        settings: the server's.
+        artifact: what calibration found.
+        ready: called with the server's URL when it takes requests.
+
+    Raises:
+        InputError: a port that cannot be listened on, or models that cannot be loaded.
+    """
+    service = Service(settings, artifact)
+    app = create_app(settings, service)
+    stop = asyncio.Event()
+
+    def end() -> None:
+        if stop.is_set():
+            service.closing.set()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_listening(settings))
+        with _refusing(app, listener):
+            decoder = await stack.enter_async_context(
+                open_decoder(artifact.settings, artifact.folder, settings.engine)
+            )
+        service.open(decoder)
+        server = _server(app)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        ready(_url(listener))
+        await stop.wait()
+        await service.drain()
+        server.should_exit = True
+        await serving
+
+
+def _server(app: FastAPI) -> _Server:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(PARTING),
+    )
+    return _Server(config)
+
+
+@contextmanager
+def _refusing(app: FastAPI, listener: socket.socket) -> Iterator[None]:
+    """Answer from a thread while models load, which blocks the event loop: all is refused yet."""
+    server = _server(app)
+    thread = threading.Thread(target=server.run, args=([listener.dup()],))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise InputError(
+            "port", settings.port, f"cannot listen there on {settings.host}: {error}"
+        ) from None
+    with listener:
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
