@@ -20,6 +20,7 @@ from runtime.prompt_run import Decoder
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.artifacts import artifact_of, bent_decoder, bent_prompts, calibrated
+from tests.live_server import Served
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
 os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
@@ -116,6 +117,14 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """The live page's server."""
+    served = Served()
+    yield served
+    served.stop()
 
 
 def make_sample(

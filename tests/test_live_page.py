@@ -1,98 +1,22 @@
-"""The live page over HTTP and in a real browser: it shows what runs, and asks for nothing else."""
+"""The live page in a real browser: it shows what runs, and asks for nothing else."""
 
-import asyncio
-import gc
-import json
-import socket
-import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 from playwright.sync_api import Browser, Page, expect
 
 from allocator.plan import Plan, parse_plan
 from runtime.artifact import Artifact
-from runtime.request import Event
-from runtime.request import Request as Prompt
+from runtime.request import Event, Request
 from runtime.result import Result
-from runtime.server.errors import ApiError
-from runtime.server.live import Board, Reader, live_router
 from runtime.solve import Solver
 from tests.artifacts import bent_decoder, bent_prompts
+from tests.live_server import Served
 from tests.pages import FAINT, OUTSIDE
 
 KEY = "Bearer right"
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
-
-
-class Served:
-    """The live page behind a real uvicorn in a thread of its own.
-
-    Args:
-        port: to listen on; 0 takes any.
-        key: Authorization header to ask for.
-    """
-
-    def __init__(self, port: int = 0, key: str | None = None) -> None:
-        self.board = Board(show_prompts=True)
-        app = FastAPI()
-
-        def authorised(header: str | None) -> None:
-            if key is not None and header != key:
-                raise ApiError(401, "give a key")
-
-        @app.exception_handler(ApiError)
-        async def refuse(_: Request, error: ApiError) -> JSONResponse:
-            return JSONResponse(error.body, error.status)
-
-        app.include_router(live_router(self.board, authorised))
-        self._socket = socket.create_server(("127.0.0.1", port))
-        self.port = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-
-    async def _serve(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        await self._server.serve([self._socket])
-
-    def do(self, work: Callable[[], Any]) -> Any:
-        """What `work` returns, called in the server's loop, as all that happens to a board is."""
-
-        async def called() -> Any:
-            return work()
-
-        return self.run(called())
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
-
-    def stop(self) -> float:
-        """Stop it, unless it has been; seconds that took."""
-        started = time.perf_counter()
-        if not self._thread.is_alive():
-            return 0
-        self.do(self.board.close)
-        self._server.should_exit = True
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        return time.perf_counter() - started
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    served = Served()
-    yield served
-    served.stop()
 
 
 def solve(
@@ -105,102 +29,11 @@ def solve(
 
     async def one() -> Result:
         card = served.board.begin("chatcmpl-1", "coins", 8, prompt)
-        result = await solver.solve(Prompt(prompt, watch=card.watch), 8)
+        result = await solver.solve(Request(prompt, watch=card.watch), 8)
         card.finished(result)
         return result
 
     return served.run(one())  # type: ignore[no-any-return]
-
-
-def test_the_page_runs_nothing_but_its_own(served: Served) -> None:
-    page = httpx.get(served.url)
-    policy = dict(
-        part.split(" ", 1) for part in page.headers["content-security-policy"].split("; ")
-    )
-    assert policy["default-src"] == "'none'"
-    assert policy["connect-src"] == "'self'"
-    assert policy["script-src"].startswith("'sha256-")
-    assert "unsafe" not in page.headers["content-security-policy"]
-    assert page.headers["x-content-type-options"] == "nosniff"
-    assert page.headers["cache-control"] == "no-store"
-    assert len(page.text.splitlines()) < 400
-
-
-def test_the_board_is_for_those_with_a_key() -> None:
-    served = Served(key=KEY)
-    try:
-        assert httpx.get(served.url).status_code == 200
-        for path in ("/live/state", "/live/events"):
-            assert httpx.get(served.url + path).status_code == 401
-        found = httpx.get(f"{served.url}/live/state", headers={"Authorization": KEY})
-        assert found.json()["totals"]["running"] == 0
-    finally:
-        served.stop()
-
-
-def events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
-    for line in lines:
-        if line.startswith("event: "):
-            yield line.removeprefix("event: "), json.loads(next(lines).removeprefix("data: "))
-
-
-def test_events_begin_with_all_and_go_on_with_what_is_new(served: Served) -> None:
-    card = served.do(lambda: served.board.begin("chatcmpl-1", "coins", 8, "90*7"))
-    with httpx.stream("GET", f"{served.url}/live/events?open={card.number}") as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        found = events(answer.iter_lines())
-        name, news = next(found)
-        assert (name, news["requests"][0]["prompt"]) == ("snapshot", "90*7")
-
-        def busy() -> None:
-            for place in range(500):
-                path = ("beam_search", 8, 2, 0, 0, place)
-                card.watch(Event(kind="step", path=path, score=0.5))
-
-        served.do(busy)
-        name, news = next(found)
-        assert name == "update"
-        assert len(news["requests"][0]["whole"]["search"]["steps"]) == 500
-        # The server stops although somebody reads on.
-        assert served.stop() < 2
-        assert list(found) == []
-
-
-def readers() -> list[Reader]:
-    gc.collect()
-    return [thing for thing in gc.get_objects() if type(thing) is Reader]
-
-
-def test_a_reader_who_goes_away_leaves_nothing_behind(served: Served) -> None:
-    for _ in range(3):
-        with httpx.stream("GET", f"{served.url}/live/events") as answer:
-            lines = answer.iter_lines()  # it hangs up when this is dropped
-            next(lines)
-            assert readers() != []
-    deadline = time.perf_counter() + 5
-    while readers():
-        assert time.perf_counter() < deadline
-        time.sleep(0.05)
-
-
-def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:
-    long = "\N{CAT}" * 160
-    cards = [served.do(lambda: served.board.begin("c", "m", 8, long)) for _ in range(300)]
-    step = Event(kind="step", path=("beam_search", 8, 2, 0, 0, 0), score=0.5)
-    seen = []
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect(("127.0.0.1", served.port))
-        deaf.sendall(b"GET /live/events HTTP/1.1\r\nHost: x\r\n\r\n")
-        # Once the connection is full, it looks at the board no more.
-        while len(seen) < 4 or len(set(seen[-4:])) > 1:
-            served.do(lambda: [card.watch(step) for card in cards])
-            time.sleep(0.25)
-            seen += [reader._version for reader in readers()]
-            assert len(seen) < 60
-        assert seen[-1] < served.board.version
-        assert len(httpx.get(f"{served.url}/live/state").json()["requests"]) == 300
-    assert served.stop() < 2
 
 
 @pytest.fixture
