@@ -88,6 +88,7 @@ class Beam:
     logprob: float = 0.0
     ended: bool = False
     stopped: bool = False  # ended, or out of tokens
+    path: tuple[str | int, ...] = ()  # of its last step
 
 
 @dataclass
@@ -189,10 +190,18 @@ class PromptRun:
             logprob=beam.logprob + completion.logprob,
             ended=ended,
             stopped=ended or len(completion.token_ids) >= left,
+            path=path,
         )
         if score:
-            tokens = len(prefix) + len(completion.token_ids)
-            self._tell(Event(kind="step", path=path, score=grown.step_scores[-1], tokens=tokens))
+            self._tell(
+                Event(
+                    kind="step",
+                    path=path,
+                    parent=beam.path,
+                    score=grown.step_scores[-1],
+                    tokens=len(prefix) + len(completion.token_ids),
+                )
+            )
         return grown
 
     async def lookahead(self, beam: Beam, steps: int, path: tuple[str | int, ...]) -> float:
@@ -252,8 +261,8 @@ class PromptRun:
     def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
         samples = [self._as_sample(beam, self.score_of(beam)) for beam in beams]
-        for number, sample in enumerate(samples):
-            self._tell_solution(sample, ("finished", number))
+        for number, (beam, sample) in enumerate(zip(beams, samples, strict=True)):
+            self._tell_solution(sample, ("finished", number), beam.path)
         return samples
 
     def unify(self, samples: Sequence[Sample]) -> list[Sample]:
@@ -315,11 +324,14 @@ class PromptRun:
         self._tell_solution(sample, path)
         return sample
 
-    def _tell_solution(self, sample: Sample, path: tuple[str | int, ...]) -> None:
+    def _tell_solution(
+        self, sample: Sample, path: tuple[str | int, ...], parent: tuple[str | int, ...] = ()
+    ) -> None:
         self._tell(
             Event(
                 kind="solution",
                 path=path,
+                parent=parent,
                 score=None if isnan(sample.score) else sample.score,
                 tokens=sample.tokens,
                 answer=sample.answer,

@@ -16,6 +16,8 @@ class Event(BaseModel):
         kind: ``decision``: its plan was chosen; ``step``: a search's beam has grown by one step and
             was scored; ``solution``: a solution is complete.
         path: names the draw, as in ``("beam_search", 16, 4, 0, round, place)``.
+        parent: path of the step that a step follows, or that a finished beam ends with; empty for
+            a beam's first step and for solutions that were not searched for.
         score: the verifier's, of the beam or the solution; None where it was not asked.
         tokens: sampled tokens of the beam or the solution.
         answer: a solution's; None where it has none.
@@ -24,6 +26,7 @@ class Event(BaseModel):
 
     kind: Literal["decision", "step", "solution"]
     path: tuple[str | int, ...] = ()
+    parent: tuple[str | int, ...] = ()
     score: float | None = None
     tokens: int = 0
     answer: str | None = None

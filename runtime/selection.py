@@ -30,9 +30,7 @@ def select(samples: Sequence[Sample], how: Selection = "weighted") -> Sample:
         raise InputError("samples", 0, "selection needs at least one sample")
     if how not in get_args(Selection):
         raise InputError("selection", how, f"choose one of {', '.join(get_args(Selection))}")
-    if how == "weighted":
-        samples = _best_of_chains(samples)
-    answered = [s for s in samples if s.answer is not None] or list(samples)
+    answered = _voters(samples, how)
     if how == "best":
         return answered[int(np.argmax([s.score for s in answered]))]
     mass = answer_mass(answered, how)
@@ -60,6 +58,19 @@ def ranked(samples: Sequence[Sample], how: Selection = "weighted") -> list[Sampl
     return best + sorted(rest, key=lambda s: 0.0 if isnan(s.score) else -s.score)
 
 
+def weights(samples: Sequence[Sample], how: Selection) -> dict[str | None, float]:
+    """What speaks for each answer as `select` compares them; answers that have no say are left out.
+
+    Args:
+        samples: as for `select`.
+        how: likewise; of ``best`` it is an answer's greatest score.
+    """
+    voters = _voters(samples, how)
+    if how == "best":
+        return {s.answer: s.score for s in sorted(voters, key=lambda s: s.score)}
+    return answer_mass(voters, how)
+
+
 def answer_mass(samples: Sequence[Sample], how: Selection) -> dict[str | None, float]:
     """Each answer's weight: its samples' scores in sum if ``weighted``, their number otherwise."""
     mass: dict[str | None, float] = {}
@@ -69,6 +80,13 @@ def answer_mass(samples: Sequence[Sample], how: Selection) -> dict[str | None, f
     return mass
 
 
+def _voters(samples: Sequence[Sample], how: Selection) -> list[Sample]:
+    """The samples that have a say: those with an answer, if any has one; of chains the chosen."""
+    if how == "weighted":
+        samples = _best_of_chains(samples)
+    return [s for s in samples if s.answer is not None] or list(samples)
+
+
 def _best_of_chains(samples: Sequence[Sample]) -> list[Sample]:
     """Each chain's chosen attempt, in the order of the chains; what is in no chain stays."""
     chains: dict[int, list[Sample]] = {}
@@ -76,4 +94,11 @@ def _best_of_chains(samples: Sequence[Sample]) -> list[Sample]:
         if sample.chain is not None:
             chains.setdefault(sample.chain, []).append(sample)
     alone = [sample for sample in samples if sample.chain is None]
-    return alone + [select([replace(s, chain=None) for s in chain]) for chain in chains.values()]
+    return alone + [_best_of_chain(chain) for chain in chains.values()]
+
+
+def _best_of_chain(attempts: Sequence[Sample]) -> Sample:
+    """A chain's chosen attempt itself, not a copy: `ranked` finds it again among the samples."""
+    unchained = [replace(s, chain=None) for s in attempts]
+    chosen = select(unchained)
+    return next(s for s, copy in zip(attempts, unchained, strict=True) if copy is chosen)

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.throughput.server import vllm_serve
@@ -18,9 +20,12 @@ from runtime.prompt_run import Decoder
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.artifacts import artifact_of, bent_decoder, bent_prompts, calibrated
+from tests.live_server import Served
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
 os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 Result = TypeVar("Result")
 Run = Callable[[Coroutine[Any, Any, Result]], Result]
@@ -99,6 +104,27 @@ def transformers_engine() -> Iterator[TransformersEngine]:
 def bent(tokenizer: Any) -> Artifact:
     """An artifact calibrated on bent coins."""
     return artifact_of(calibrated(bent_decoder(tokenizer), bent_prompts(80, seed=1)))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium. Closed with this module: its event loop tolerates no other."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.fail(f"no browser: install Chromium (make browser); looked for {BROWSERS}")
+    with sync_playwright() as playwright:
+        # As root, as in CI, Chromium runs only without its sandbox.
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """The live page's server."""
+    served = Served()
+    yield served
+    served.stop()
 
 
 def make_sample(

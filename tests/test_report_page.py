@@ -1,64 +1,17 @@
 """The report in a real browser: it fits, it can be read, it asks for nothing."""
 
-import shutil
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from benchmarks.testbed.paths import SETTINGS
 from calibration.report.page import write_report
+from tests.pages import FAINT, OUTSIDE
 from tests.summaries import artifact, minimal_summary, minimal_table, rich_summary, rich_table
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-# Text whose contrast with what lies behind it is below 4.5 to 1 (WCAG AA), heat map included.
-FAINT = """() => {
-  const parse = text => text.match(/[\\d.]+/g).map(Number);
-  const linear = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) =>
-    0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const behind = element => {
-    if (!element) return [255, 255, 255];
-    const [r, g, b, alpha = 1] = parse(getComputedStyle(element).backgroundColor);
-    const under = alpha < 1 ? behind(element.parentElement) : [0, 0, 0];
-    return [r, g, b].map((v, i) => v * alpha + under[i] * (1 - alpha));
-  };
-  const texts = "h1,h2,h3,p,li,dt,dd,th,td,small,b,code,span,figcaption,summary,text";
-  const faint = [];
-  for (const e of document.querySelectorAll(texts)) {
-    if (!e.textContent.trim() || !e.getClientRects().length) continue;
-    const style = getComputedStyle(e);
-    const ink = parse(e.tagName === "text" ? style.fill : style.color);
-    const [more, less] = [light(ink), light(behind(e))].sort((a, b) => b - a);
-    const contrast = (more + 0.05) / (less + 0.05);
-    if (contrast < 4.5) faint.push(`${contrast.toFixed(1)} ${e.textContent.slice(0, 30)}`);
-  }
-  return faint;
-}"""
-
-# What sticks out of the window to the right, but for what scrolls in a box of its own.
-OUTSIDE = """() => [...document.querySelectorAll("body *")]
-  .filter(e => e.getClientRects().length && !e.parentElement.closest(".scroll"))
-  .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
-  .map(e => `${e.tagName} ${e.textContent.slice(0, 30)}`)"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium. Closed with this module: its event loop tolerates no other."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.fail(f"no browser: install Chromium (make browser); looked for {BROWSERS}")
-    with sync_playwright() as playwright:
-        # As root, as in CI, Chromium runs only without its sandbox.
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
 """Answers, their comparison, and selection against cases computed by hand."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from allocator.errors import InputError
 from runtime.answers import answers_for, unify
-from runtime.selection import select
+from runtime.selection import ranked, select, weights
 from tests.conftest import make_sample
 
 
@@ -51,6 +53,29 @@ def test_weighted_wins_by_mass(pairs: list[tuple[str, float]]) -> None:
     mass = {a: sum(s for b, s in pairs if b == a) for a in "abc"}
     chosen = select(samples).answer
     assert mass[str(chosen)] == pytest.approx(max(mass.values()))
+
+
+def test_every_attempt_of_a_chain_is_ranked_once() -> None:
+    attempts = [("7", 0.5, 0), ("7", 0.6, 0), ("9", 0.2, 1), ("9", 0.1, 1), ("5", 0.3, 2)]
+    samples = [replace(make_sample(answer, score), chain=c) for answer, score, c in attempts]
+    assert [(s.answer, s.score) for s in ranked(samples)] == [
+        ("7", 0.6),
+        ("5", 0.3),
+        ("9", 0.2),
+        ("7", 0.5),
+        ("9", 0.1),
+    ]
+
+
+def test_the_weights_are_what_select_compares() -> None:
+    samples = [make_sample("7", 0.5), make_sample("9", 0.8), make_sample("7", 0.4)]
+    samples.append(make_sample(None, 0.9))
+    assert weights(samples, "weighted") == pytest.approx({"7": 0.9, "9": 0.8})
+    assert weights(samples, "best") == {"7": 0.5, "9": 0.8}
+    assert weights(samples, "majority") == {"7": 2, "9": 1}
+    # Of a chain only the chosen attempt counts.
+    chain = [replace(sample, chain=0) for sample in samples]
+    assert weights(chain, "weighted") == {"7": 0.5}
 
 
 def test_pattern_answers() -> None:
