@@ -1,4 +1,4 @@
-"""Everything that can be set of a server: in a TOML file, in the environment, on the command line."""
+"""Everything that can be set of a server: by TOML file, environment or command line."""
 
 from pathlib import Path
 
