@@ -226,8 +226,10 @@ def test_opening_that_is_cancelled_closes_what_it_had_loaded(
     def watched(*arguments: Any) -> Iterator[Any]:
         with open_engine(*arguments) as engine:
             happened.append("loaded")
-            yield engine
-        happened.append("closed")
+            try:
+                yield engine
+            finally:
+                happened.append("closed")
 
     monkeypatch.setattr(artifact, "open_engine", watched)
 
