@@ -12,6 +12,7 @@ latency.json        seconds of every plan
 reference.json      what calibration's pilots looked like
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -131,7 +132,7 @@ async def open_decoder(
 ) -> AsyncIterator[Decoder]:
     """The models of `settings`, loaded, for as long as the block lasts.
 
-    Must be entered inside the event loop that will use it.
+    Must be entered inside the event loop that will use it, which goes on while they are loaded.
 
     Args:
         settings: what to load.
@@ -142,47 +143,63 @@ async def open_decoder(
     Raises:
         InputError: a model that cannot be found or loaded, or answers that cannot be read.
     """
+    with ExitStack() as stack:
+        loading = asyncio.ensure_future(
+            asyncio.to_thread(_load, stack, settings, base, engine, verifier_engine)
+        )
+        try:
+            yield await asyncio.shield(loading)
+        finally:
+            # Whoever is cancelled meanwhile closes what has been loaded, not what is half loaded.
+            await asyncio.wait([loading])
+
+
+def _load(
+    stack: ExitStack,
+    settings: Settings,
+    base: Path,
+    engine: EngineName,
+    verifier_engine: VerifierEngine,
+) -> Decoder:
+    """The models of `settings`, which `stack` closes."""
     answers = answers_for(settings.answers, base)
     folders = {which: settings.folder(base, which) for which in settings.models()}
-    with ExitStack() as stack:
-        # Among servers of several models, each has to be told from the others.
-        served = settings.model if "reviser" in folders else None
-        opened = stack.enter_context(open_engine(folders["model"], engine, served))
+    # Among servers of several models, each has to be told from the others.
+    served = settings.model if "reviser" in folders else None
+    opened = stack.enter_context(open_engine(folders["model"], engine, served))
 
-        def verifier_at(folder: Path, family: FamilyName = "auto") -> Verifier:
-            made = open_verifier(folder, opened.tokenizer, family, verifier_engine)
-            stack.callback(made.close)
-            return made
+    def verifier_at(folder: Path, family: FamilyName = "auto") -> Verifier:
+        made = open_verifier(folder, opened.tokenizer, family, verifier_engine)
+        stack.callback(made.close)
+        return made
 
-        verifier = verifier_at(folders["verifier"], settings.verifier_family)
-        reviser = None
-        if "reviser" in folders:
-            same = folders["reviser"] == folders["model"]
-            reviser = Reviser(
-                opened
-                if same
-                else stack.enter_context(open_engine(folders["reviser"], engine, settings.reviser)),
-                verifier_at(folders["reviser_verifier"])
-                if "reviser_verifier" in folders
-                else verifier,
-            )
-            if reviser.engine.tokenizer.get_vocab() != opened.tokenizer.get_vocab():
-                raise InputError(
-                    "reviser",
-                    settings.reviser,
-                    "its vocabulary is not the language model's; choose one of the same family",
-                )
-        yield Decoder(
-            engine=opened,
-            verifier=verifier,
-            answers=answers,
-            settings=settings.sampling,
-            splitter=StepSplitter(opened.tokenizer, settings.sampling.step_end),
-            hidden=stack.enter_context(open_hidden_states(opened, folders["model"])),
-            reviser=reviser,
-            aggregation=settings.aggregation,
-            scoring=settings.scoring,
+    verifier = verifier_at(folders["verifier"], settings.verifier_family)
+    reviser = None
+    if "reviser" in folders:
+        same = folders["reviser"] == folders["model"]
+        reviser = Reviser(
+            opened
+            if same
+            else stack.enter_context(open_engine(folders["reviser"], engine, settings.reviser)),
+            verifier_at(folders["reviser_verifier"]) if "reviser_verifier" in folders else verifier,
         )
+        if reviser.engine.tokenizer.get_vocab() != opened.tokenizer.get_vocab():
+            raise InputError(
+                "reviser",
+                settings.reviser,
+                "its vocabulary is not the language model's; choose one of the same family",
+            )
+    return Decoder(
+        engine=opened,
+        verifier=verifier,
+        answers=answers,
+        settings=settings.sampling,
+        splitter=StepSplitter(opened.tokenizer, settings.sampling.step_end),
+        hidden=stack.enter_context(open_hidden_states(opened, folders["model"])),
+        reviser=reviser,
+        aggregation=settings.aggregation,
+        scoring=settings.scoring,
+    )
 
 
 @dataclass(frozen=True)

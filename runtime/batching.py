@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from allocator.errors import ModelError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -28,9 +30,16 @@ class MicroBatcher(Generic[Item, Result]):
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._worker: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def submit(self, item: Item) -> Result:
-        """The item's result. An error in the batch function reaches every request of the batch."""
+        """The item's result. An error in the batch function reaches every request of the batch.
+
+        Raises:
+            ModelError: it has been closed.
+        """
+        if self._closed:
+            raise _closed()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._worker is None or self._worker.done():
@@ -41,6 +50,11 @@ class MicroBatcher(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         while self._waiting:
             await asyncio.sleep(LATENCY)
+            if self._closed:
+                for _, future in self._waiting:
+                    if not future.done():
+                        future.set_exception(_closed())
+                return
             batch, self._waiting = (
                 self._waiting[: self._max_items],
                 self._waiting[self._max_items :],
@@ -60,4 +74,10 @@ class MicroBatcher(Generic[Item, Result]):
                     future.set_result(result)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Take no more: the batch at work runs to its end, requests that wait get ModelError."""
+        self._closed = True
+        self._thread.shutdown(wait=False)
+
+
+def _closed() -> ModelError:
+    return ModelError("model", "it was closed while it had work to do")

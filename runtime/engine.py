@@ -128,6 +128,16 @@ class HasHiddenState(Protocol):
         ...
 
 
+@runtime_checkable
+class HasProcess(Protocol):
+    """What engines and verifiers can tell besides that have a process of their own."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; once it does not, it never will again."""
+        ...
+
+
 def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
     """A prompt's token ids: through the model's chat template where it has one.
 

@@ -127,6 +127,8 @@ class OpenAIEngine:
             if attempt:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
+            if self._client.is_closed:
+                raise ModelError("engine", "it was closed while it had work to do")
             url = self._urls[(route + attempt) % len(self._urls)]
             received = _Received()
             try:

@@ -84,6 +84,11 @@ class VLLMEngine:
             self._marks[stop] = [i for i, text in enumerate(vocabulary) if stop in text]
         return self._marks[stop]
 
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's process runs."""
+        return self._core.alive
+
     def close(self) -> None:
         """Stop the engine's process."""
         self._core.close()

@@ -65,6 +65,8 @@ class VLLMCore:
         except (ValueError, RuntimeError) as error:
             raise InputError(field, str(model), f"vLLM cannot serve it: {error}") from error
         # What has been loaded stays: garbage collection need not look through it again and again.
+        # An engine that this one follows may go.
+        gc.unfreeze()
         gc.collect()
         gc.freeze()
         self._name = f"{field} {model}"
@@ -81,15 +83,17 @@ class VLLMCore:
         from vllm import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        request_id = str(next(self._request_ids))
+        if self.engine is None:
+            raise ModelError(self._name, "its vLLM engine has been closed")
+        engine, request_id = self.engine, str(next(self._request_ids))
         aborts: list[asyncio.Task[None]] = []
 
         def abort() -> None:
-            aborts.append(asyncio.create_task(self.engine.abort(request_id)))
+            aborts.append(asyncio.create_task(engine.abort(request_id)))
 
         collector = None
         try:
-            collector = await self.engine.add_request(
+            collector = await engine.add_request(
                 request_id, TokensPrompt(prompt_token_ids=list(token_ids)), params
             )
             with nullcontext() if halt is None else halt.stops(abort):
@@ -105,15 +109,23 @@ class VLLMCore:
         except ValueError as error:
             raise ModelError(self._name, f"vLLM refused the request: {error}") from error
         except asyncio.CancelledError:
-            await self.engine.abort(request_id)
+            await engine.abort(request_id)
             raise
         finally:
             if collector is not None:
                 collector.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's process runs."""
+        return self.engine is not None and not self.engine.errored
+
     def close(self) -> None:
-        """Stop the engine's process."""
+        """Stop the engine's process; requests that are still in it end with ModelError."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         if self.engine is not None:
+            self.engine.output_processor.propagate_error(EngineDeadError())
             self.engine.shutdown()
         # At interpreter exit vLLM's own finaliser would shut down again and fail; let go of it now.
         self.engine = None

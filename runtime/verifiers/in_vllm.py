@@ -57,6 +57,11 @@ class VLLMBackend:
         logits: torch.Tensor = output.outputs.data.float()
         return logits
 
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's process runs."""
+        return self._core.alive
+
     def close(self) -> None:
         """Stop the engine's process."""
         self._core.close()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from runtime.engine import HasProcess
 from runtime.verifier import Context, Verdict
 from runtime.verifiers.families import Family
 
@@ -57,6 +58,11 @@ class ModelVerifier:
             read_tokens=run_over,
             cached_tokens=len(layout.token_ids) - run_over,
         )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the backend's process runs, where it has one."""
+        return not isinstance(self._backend, HasProcess) or self._backend.alive
 
     def close(self) -> None:
         """Release the model."""

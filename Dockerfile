@@ -1,0 +1,22 @@
+# `ttc serve` on NVIDIA GPUs. The base brings CUDA, torch and vLLM in versions that fit.
+FROM vllm/vllm-openai:v0.32.0
+
+WORKDIR /opt/ttc
+COPY pyproject.toml README.md LICENSE ./
+COPY allocator allocator
+COPY predictors predictors
+COPY runtime runtime
+COPY calibration calibration
+RUN uv pip install --system --no-cache '.[vllm]' \
+    && useradd --create-home --uid 10001 ttc \
+    && install --directory --owner ttc --group ttc /home/ttc/.cache/huggingface
+
+USER 10001:10001
+WORKDIR /home/ttc
+# All interfaces of the container: the server asks for keys there (TTC_API_KEYS).
+ENV TTC_ARTIFACT=/artifact TTC_HOST=0.0.0.0
+EXPOSE 8000
+# Large models take minutes to load.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=15m --retries=4 \
+    CMD ["curl", "--fail", "--silent", "--max-time", "4", "http://127.0.0.1:8000/health"]
+ENTRYPOINT ["ttc", "serve"]

@@ -1,0 +1,164 @@
+"""Request bodies: how large they may be, and what they may hold."""
+
+import json
+from collections import Counter
+from itertools import count
+from math import isfinite
+from typing import Any, NoReturn
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.server.errors import ApiError
+from runtime.server.guard import as_response
+
+DEEPEST = 64  # arrays and objects within each other; a request has about five
+TOO_DEEP = f"it is nested over {DEEPEST} levels deep"
+LONGEST_INTEGER = 20  # characters: sign and digits of 64 bits
+
+
+class BodyLimit:
+    """ASGI middleware that refuses large request bodies, without reading what is too much.
+
+    Args:
+        app: what it stands before.
+        max_bytes: the largest body.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app, self._max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if (error := self._of_length(scope)) is not None:
+            await as_response(error)(scope, receive, send)
+            return
+        read, started = 0, False
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._max_bytes:
+                raise self._too_large()
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            # Whatever is made of the error on its way, the client is told what was wrong.
+            if read <= self._max_bytes or started:
+                started = True
+                await send(message)
+
+        try:
+            await self._app(scope, counted, watched)
+        except ApiError:
+            if read <= self._max_bytes or started:
+                raise
+        if read > self._max_bytes and not started:
+            await as_response(self._too_large())(scope, receive, send)
+
+    def _of_length(self, scope: Scope) -> ApiError | None:
+        lengths = {value for name, value in scope["headers"] if name == b"content-length"}
+        if not lengths:
+            return None
+        if len(lengths) > 1 or not (length := lengths.pop()).isdigit():
+            return ApiError(400, "malformed Content-Length; send the body's length in bytes")
+        # Over 18 digits it is too much in any case, and no number to compute with.
+        if len(length) > 18 or int(length) > self._max_bytes:
+            return self._too_large()
+        return None
+
+    def _too_large(self) -> ApiError:
+        # Closing the connection is what keeps the rest of the body from being read.
+        message = f"the body is larger than {self._max_bytes} bytes; send less"
+        return ApiError(413, message, headers={"Connection": "close"})
+
+
+def body_of(raw: bytes) -> dict[str, Any]:
+    """A request body: one JSON object, in which everything can be stored and sent on.
+
+    Args:
+        raw: the body.
+
+    Raises:
+        ApiError: status 400, where it is not UTF-8 or not JSON, nested over 64 levels, not an
+            object, names a field twice, or holds a number or a text that is none.
+    """
+    try:
+        body = json.loads(
+            raw.decode(),
+            object_pairs_hook=_object,
+            parse_constant=_no_number,
+            parse_int=_integer,
+            parse_float=_float,
+        )
+    except UnicodeDecodeError as error:
+        raise _bad(f"it is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise _bad(f"it is not JSON at character {error.pos}: {error.msg}") from None
+    except RecursionError:
+        raise _bad(TOO_DEEP) from None
+    if not isinstance(body, dict):
+        raise _bad("it is no JSON object")
+    _check_depth_and_texts(body)
+    return body
+
+
+def _bad(what: str) -> ApiError:
+    return ApiError(400, f"the body cannot be read: {what}; send one JSON object")
+
+
+def _shown(text: str) -> str:
+    # Escaped, for the message has to be encoded.
+    return ascii(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = next(name for name, times in Counter(n for n, _ in pairs).items() if times > 1)
+        raise _bad(f"it has the field {_shown(twice)} twice")
+    return made
+
+
+def _no_number(text: str) -> NoReturn:
+    raise _bad(f"{_shown(text)} is no JSON number")
+
+
+def _integer(text: str) -> int:
+    if len(text) > LONGEST_INTEGER:
+        raise _bad(f"the number {_shown(text)} is too large")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise _bad(f"the number {_shown(text)} is too large")
+    return value
+
+
+def _check_depth_and_texts(body: dict[str, Any]) -> None:
+    level: list[Any] = [body]
+    for depth in count(1):
+        nested = [value for value in level if isinstance(value, dict | list)]
+        if nested and depth > DEEPEST:
+            raise _bad(TOO_DEEP)
+        for value in level:
+            if isinstance(value, str) and not _encodable(value):
+                raise _bad(f"{_shown(value)} holds half a surrogate pair")
+        if not nested:
+            return
+        level = [part for value in nested for part in value]
+        level += [part for value in nested if isinstance(value, dict) for part in value.values()]
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

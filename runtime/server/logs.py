@@ -1,0 +1,112 @@
+"""The server's log: one line of JSON for every finished request and every turn of its life."""
+
+import json
+import logging
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+Outcome = Literal["answered", "refused", "failed", "cancelled"]
+Turn = Literal[
+    "start", "ready", "engine_lost", "restart_failed", "restarted", "draining", "stopped"
+]
+
+LOGGER = logging.getLogger("ttc.serve")
+LONGEST = 256  # characters of what a client names: a path, a model, its id of a request
+BAD = ("engine_lost", "restart_failed", "failed")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A request that is over, however it ended.
+
+    Attributes:
+        request_id: names it in the answer's headers, too.
+        owner: whose it was, see `runtime.server.guard.Keys.owner`.
+        method: of HTTP.
+        path: of HTTP.
+        outcome: how it ended; ``cancelled`` where the client went away.
+        seconds: from its arrival to its end.
+        status: of HTTP; None where no answer was begun.
+        model: the name that was asked for.
+        budget: generations that it might cost.
+        generations: complete solutions sampled.
+        sampled_tokens: tokens sampled.
+        strategy: the plan's.
+        error: the type of what went wrong, as the client was told it.
+        prompt: as the client sent it; logged only where the log was opened to.
+        answer: as the client got it; likewise.
+    """
+
+    request_id: str
+    owner: str
+    method: str
+    path: str
+    outcome: Outcome
+    seconds: float
+    status: int | None = None
+    model: str | None = None
+    budget: int | None = None
+    generations: int | None = None
+    sampled_tokens: int | None = None
+    strategy: str | None = None
+    error: str | None = None
+    prompt: str | None = None
+    answer: str | None = None
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON in ASCII: whatever a client sends, it starts no line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        time = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class ServerLog:
+    """Writes the log.
+
+    Args:
+        log_prompts: write prompts and answers, too.
+        stream: where it goes; None takes stderr.
+    """
+
+    def __init__(self, log_prompts: bool = False, stream: TextIO | None = None) -> None:
+        self._log_prompts = log_prompts
+        handler = logging.StreamHandler(stream or sys.stderr)
+        handler.setFormatter(JsonLines())
+        LOGGER.handlers = [handler]
+        LOGGER.setLevel(logging.INFO)
+        LOGGER.propagate = False
+
+    def finished(self, request: Finished) -> None:
+        """A request is over."""
+        fields = asdict(request) | {"seconds": round(request.seconds, 3)}
+        if not self._log_prompts:
+            del fields["prompt"], fields["answer"]
+        for name in ("request_id", "path", "model"):
+            if fields[name] is not None:
+                fields[name] = fields[name][:LONGEST]
+        self._write("request", fields, bad=request.outcome in BAD)
+
+    def turn(self, what: Turn, **fields: object) -> None:
+        """The server has started, is ready, has lost its engine, ...
+
+        Args:
+            what: what has happened.
+            fields: what else is known of it.
+        """
+        self._write(what, fields, bad=what in BAD)
+
+    def _write(self, event: str, fields: dict[str, Any], bad: bool) -> None:
+        LOGGER.log(logging.ERROR if bad else logging.INFO, event, extra={"fields": fields})

@@ -1,0 +1,150 @@
+"""Keeps a decoder open: where an engine's process has died, another is started in its place."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from types import TracebackType
+from typing import Self
+
+from allocator.errors import ModelError
+from runtime.engine import HasProcess
+from runtime.prompt_run import Decoder
+from runtime.server.errors import ApiError
+from runtime.server.logs import ServerLog
+
+PULSE = 1.0  # seconds between looks at the engine, where no request has told of its death
+RETRY_AFTER = "10"  # seconds: about what a small model takes to load
+
+
+def alive(decoder: Decoder) -> bool:
+    """Whether all processes run that a decoder's models have; one without any cannot die."""
+    parts: list[object] = [decoder.engine, decoder.verifier]
+    if decoder.reviser is not None:
+        parts += [decoder.reviser.engine, decoder.reviser.verifier]
+    return all(part.alive for part in parts if isinstance(part, HasProcess))
+
+
+class Supervisor:
+    """A decoder for as long as the block lasts: the first, or one that followed it.
+
+    Enter it inside the event loop that will use the decoder.
+
+    Args:
+        open: opens a decoder, as `runtime.artifact.open_decoder` does.
+        log: told what happens.
+        first_wait: seconds between the first restart that fails and the second; each further wait
+            is twice as long.
+        longest_wait: up to this many.
+
+    Attributes:
+        generation: decoders opened so far.
+        why: why there is none; empty while there is one.
+
+    Raises:
+        InputError: the first decoder cannot be opened.
+    """
+
+    def __init__(
+        self,
+        open: Callable[[], AbstractAsyncContextManager[Decoder]],
+        log: ServerLog,
+        first_wait: float = 1.0,
+        longest_wait: float = 60.0,
+    ) -> None:
+        self._open, self._log = open, log
+        self._first_wait, self._longest_wait = first_wait, longest_wait
+        self.generation = 0
+        self.why = "it is starting"
+        self._decoder: Decoder | None = None
+        self._opened = AsyncExitStack()
+        self._told = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a decoder, and all of its processes run."""
+        return self._decoder is not None and alive(self._decoder)
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder.
+
+        Raises:
+            ApiError: status 503: there is none just now.
+        """
+        if self._decoder is None or not alive(self._decoder):
+            message = "the model is being started again; ask again soon"
+            raise ApiError(503, message, headers={"Retry-After": RETRY_AFTER})
+        return self._decoder
+
+    async def lost(self, error: ModelError) -> bool:
+        """Look after the engine, for a request has failed.
+
+        Returns at once; another engine is started in the background, one for all who call.
+
+        Args:
+            error: what the request ended with.
+
+        Returns:
+            Whether the engine is dead.
+        """
+        if self.ready:
+            return False
+        self.why = self.why or str(error)
+        self._told.set()
+        return True
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        self._keeper = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
+        self.why = "it has been stopped"
+        await self._stop()
+
+    async def _keep(self) -> None:
+        """The only one to start engines: however many requests fail, one at a time."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PULSE):
+                    await self._told.wait()
+            self._told.clear()
+            if not self.ready:
+                await self._restart()
+
+    async def _restart(self) -> None:
+        self.why = self.why or "its engine has died"
+        self._log.turn("engine_lost", why=self.why, generation=self.generation)
+        try:
+            await self._stop()
+        except Exception as error:  # it is dead already, and will not end the server
+            self._log.turn("engine_lost", why=f"closing what is left of it: {error!r}")
+        wait = self._first_wait
+        while True:
+            try:
+                await self._start()
+            except Exception as error:  # whatever it is, it may pass: memory, a disk, a network
+                self.why = f"{type(error).__name__}: {error}"
+                self._log.turn("restart_failed", why=self.why, again_in=wait)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, self._longest_wait)
+            else:
+                self._log.turn("restarted", generation=self.generation)
+                return
+
+    async def _start(self) -> None:
+        self._decoder = await self._opened.enter_async_context(self._open())
+        self.generation += 1
+        self.why = ""
+
+    async def _stop(self) -> None:
+        self._decoder = None
+        opened, self._opened = self._opened, AsyncExitStack()
+        await opened.aclose()
