@@ -16,6 +16,7 @@ from benchmarks.testbed.task import distinct_problems
 from runtime.artifact import Artifact
 from runtime.prompt_run import Decoder
 from runtime.server.app import create_app
+from runtime.server.logs import ServerLog
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 
@@ -51,10 +52,20 @@ class Watched:
         pass
 
 
+class Loaded:
+    """Models that stay."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+
+    async def lost(self, error: ModelError) -> bool:
+        return False
+
+
 def service_of(decoder: Decoder, last: int | None = None, **settings: Any) -> Service:
     """A service that takes requests; its engine is `Watched`."""
     service = Service(ServeSettings(artifact=ARTIFACT, **settings), Artifact.load(ARTIFACT))
-    service.open(replace(decoder, engine=Watched(decoder.engine, last)))
+    service.open(Loaded(replace(decoder, engine=Watched(decoder.engine, last))))
     return service
 
 
@@ -64,7 +75,7 @@ def engine_of(service: Service) -> Any:
 
 def client_of(service: Service) -> httpx.AsyncClient:
     """A client of the application itself, without a socket."""
-    app = create_app(service.settings, service)
+    app = create_app(service.settings, service, ServerLog())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
 
 
@@ -93,7 +104,7 @@ def chunks_of(response: httpx.Response) -> list[dict[str, Any]]:
 async def listening(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a real uvicorn on loopback, in the test's own event loop."""
     config = uvicorn.Config(
-        create_app(service.settings, service), port=0, lifespan="off", log_config=None
+        create_app(service.settings, service, ServerLog()), port=0, lifespan="off", log_config=None
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())
@@ -109,5 +120,5 @@ async def listening(service: Service) -> AsyncIterator[httpx.AsyncClient]:
 async def idle(service: Service) -> None:
     """Until no request is being worked on."""
     async with asyncio.timeout(5):
-        while service.calls:
+        while service.gate.in_flight:
             await asyncio.sleep(0.01)

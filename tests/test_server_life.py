@@ -17,7 +17,17 @@ from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings, read_settings
-from tests.serving import LONG, asked, chat, chunks_of, client_of, engine_of, idle, service_of
+from tests.serving import (
+    LONG,
+    Loaded,
+    asked,
+    chat,
+    chunks_of,
+    client_of,
+    engine_of,
+    idle,
+    service_of,
+)
 from tests.test_cli import invoke, refused
 
 
@@ -30,7 +40,7 @@ def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_decode
 
     assert run(health()) == 503
     assert "loading" in run(asked(service, chat("81+54"))).json()["error"]["message"]
-    service.open(transformers_decoder)
+    service.open(Loaded(transformers_decoder))
     assert run(health()) == 200
     run(service.drain())
     assert run(health()) == 503
@@ -74,7 +84,7 @@ def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transforme
         service = service_of(transformers_decoder, drain_timeout=seconds)
         answer = asyncio.create_task(asked(service, body))
         await asyncio.sleep(0.2)
-        assert service.calls
+        assert service.gate.in_flight
         await service.drain()
         await idle(service)
         return (await answer).status_code

@@ -100,8 +100,8 @@ def test_a_budget_in_a_header_is_a_number(run, service):
     ("content", "mend"),
     [
         ("{", "not JSON"),
-        ("[]", "send a JSON object"),
-        (json.dumps({"model": "base", "prompt": "\ud800"}), "not Unicode"),
+        ("[]", "no JSON object"),
+        (json.dumps({"model": "base", "prompt": "\ud800"}), "surrogate"),
     ],
 )
 def test_a_body_that_is_none_is_refused(run, service, content, mend):

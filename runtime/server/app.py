@@ -1,46 +1,77 @@
 """The HTTP side of the server: its endpoints, and how errors are told."""
 
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from allocator.errors import InputError, ModelError
+from runtime.server.account import GONE, Accounts
 from runtime.server.attend import admitted, attended
-from runtime.server.counted import Counted
+from runtime.server.body import BodyLimit, body_of
 from runtime.server.errors import TYPES, ApiError, as_api_error, refusal
 from runtime.server.events import EventStream
+from runtime.server.guard import Keys, as_response
+from runtime.server.live import live_router
+from runtime.server.logs import ServerLog
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.server.replies import reply
 from runtime.server.service import Call, Service
 from runtime.server.settings import ServeSettings
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"description": kind} for status, kind in TYPES.items() if status != 499
+    status: {"description": kind} for status, kind in TYPES.items() if status != GONE
 }
 
 BudgetHeader = Annotated[int | None, Header(alias="X-TTC-Budget", ge=1)]
 
 
-def create_app(settings: ServeSettings, service: Service) -> FastAPI:
+class _Body(Request):
+    """A request whose body is read as strictly as its fields are."""
+
+    async def json(self) -> Any:
+        return body_of(await self.body())
+
+
+class _Route(APIRoute):
+    """A route that reads bodies so."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def read(request: Request) -> Response:
+            return await handle(_Body(request.scope, request.receive))
+
+        return read
+
+
+def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> FastAPI:
     """The server's application.
 
     Args:
         settings: the server's.
         service: does the work.
+        log: told of every request.
     """
     app = FastAPI(title="ttc serve", description=__doc__, responses=REFUSALS)
-    app.add_middleware(Counted, requests=service.requests)
+    app.router.route_class = _Route
+    keys = Keys([key.get_secret_value() for key in settings.api_keys])
+    # The last one added stands before the others.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Accounts, keys=keys, requests=service.requests, log=log)
+    app.include_router(live_router(service.board, lambda _: None))  # its key has been looked at
     _tell_errors(app)
 
     async def answer(
         request: Request, body: ChatRequest | CompletionRequest, budget: int | None
     ) -> Response:
-        call = service.call(body, budget)
+        call = service.call(body, request.state.account, budget)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(admitted(service, call))
             if body.stream:
@@ -108,8 +139,7 @@ def _tell_errors(app: FastAPI) -> None:
     """Every error in OpenAI's shape."""
 
     async def tell(_: Request, error: Exception) -> Response:
-        told = as_api_error(error)
-        return JSONResponse(told.body, told.status, told.headers)
+        return as_response(as_api_error(error))
 
     @app.exception_handler(RequestValidationError)
     async def tell_invalid(request: Request, error: RequestValidationError) -> Response:
@@ -117,6 +147,8 @@ def _tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def tell_http(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, ApiError):  # FastAPI's, on what was wrong with the body
+            return as_response(error.__cause__)
         where = f"{request.method} {request.url.path}: {error.detail}"
         return await tell(request, ApiError(error.status_code, where, headers=error.headers))
 

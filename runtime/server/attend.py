@@ -1,19 +1,18 @@
 """Work that is worth doing only while somebody waits for it, and within a time."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from starlette.types import Receive
 
+from runtime.server.account import GONE
 from runtime.server.errors import ApiError, as_api_error
+from runtime.server.logs import LOGGER
 from runtime.server.service import BACK_SOON, Call, Service
 
 Found = TypeVar("Found")
-
-log = logging.getLogger("ttc.server")
 
 
 @asynccontextmanager
@@ -21,20 +20,33 @@ async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
     """A request being worked on, from its admission to the report on how it ended.
 
     Raises:
-        ApiError: it has failed, whatever the reason.
+        ApiError: it has failed, whatever the reason; or too many are being worked on.
     """
-    started = asyncio.get_running_loop().time()
-    service.calls.add(call)
-    try:
-        yield
-    except Exception as error:
-        call.error = as_api_error(error)
-        if call.error.status == 500:
-            log.exception("request %s failed", call.id)
-        raise call.error from None
-    finally:
-        service.calls.discard(call)
-        call.seconds = asyncio.get_running_loop().time() - started
+    async with service.gate.admit(call.account.owner):
+        call.account.prompts = tuple(ask.request.text for ask in call.asks)
+        for ask in call.asks:
+            card = service.board.begin(call.id, call.body.model, ask.budget, ask.request.text)
+            call.cards.append(card)
+        call.watchers.append(lambda number, event: call.cards[number].watch(event))
+        try:
+            yield
+        except Exception as error:
+            call.account.error = found = as_api_error(error)
+            if found.status == 500:
+                LOGGER.exception("failed", extra={"fields": {"request_id": call.account.id}})
+            raise found from None
+        finally:
+            _settle(call)
+
+
+def _settle(call: Call) -> None:
+    """Tell the live page of what was not answered how it ended."""
+    error = call.account.error
+    for card in call.cards:
+        if error is None or error.status == GONE:
+            card.cancelled()
+        else:
+            card.failed(error.message)
 
 
 async def attended(
@@ -60,7 +72,7 @@ async def attended(
         if working in done:
             return working.result()
         if gone in done:
-            raise ApiError(499, "the client went away")
+            raise ApiError(GONE, "the client went away")
         if closed in done:
             raise ApiError(503, "the server is shutting down; ask another", headers=BACK_SOON)
         raise ApiError(

@@ -3,9 +3,9 @@
 import asyncio
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from allocator.errors import InputError
 from runtime.artifact import Artifact, open_decoder
 from runtime.server.app import create_app
+from runtime.server.logs import ServerLog
 from runtime.server.service import PARTING, Service
 from runtime.server.settings import ServeSettings
+from runtime.server.supervisor import Supervisor
 
 
 class _Server(uvicorn.Server):
@@ -40,8 +42,9 @@ async def serve(
     Raises:
         InputError: a port that cannot be listened on, or models that cannot be loaded.
     """
+    log = ServerLog(settings.log_prompts)
     service = Service(settings, artifact)
-    app = create_app(settings, service)
+    app = create_app(settings, service, log)
     stop = asyncio.Event()
 
     def end() -> None:
@@ -54,18 +57,21 @@ async def serve(
         loop.add_signal_handler(number, end)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listening(settings))
-        with _refusing(app, listener):
-            decoder = await stack.enter_async_context(
-                open_decoder(artifact.settings, artifact.folder, settings.engine)
-            )
-        service.open(decoder)
+        log.turn("start", url=_url(listener), engine=settings.engine)
         server = _server(app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        ready(_url(listener))
-        await stop.wait()
-        await service.drain()
-        server.should_exit = True
-        await serving
+        try:
+            models = partial(open_decoder, artifact.settings, artifact.folder, settings.engine)
+            service.open(await stack.enter_async_context(Supervisor(models, log)))
+            ready(_url(listener))
+            log.turn("ready", url=_url(listener))
+            await stop.wait()
+            log.turn("draining", running=service.gate.in_flight.total())
+            await service.drain()
+        finally:
+            server.should_exit = True
+            await serving
+    log.turn("stopped")
 
 
 def _server(app: FastAPI) -> _Server:
@@ -77,19 +83,6 @@ def _server(app: FastAPI) -> _Server:
         timeout_graceful_shutdown=int(PARTING),
     )
     return _Server(config)
-
-
-@contextmanager
-def _refusing(app: FastAPI, listener: socket.socket) -> Iterator[None]:
-    """Answer from a thread while models load, which blocks the event loop: all is refused yet."""
-    server = _server(app)
-    thread = threading.Thread(target=server.run, args=([listener.dup()],))
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager

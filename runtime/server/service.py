@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 from prometheus_client import Counter
 
@@ -17,8 +16,11 @@ from runtime.metrics import Metrics
 from runtime.prompt_run import Decoder
 from runtime.request import Event
 from runtime.result import Result
+from runtime.server.account import Account
 from runtime.server.asks import Ask, asks_of
+from runtime.server.board import Board, Card
 from runtime.server.errors import ApiError
+from runtime.server.guard import Gate
 from runtime.server.models import ServedModels
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.server.settings import ServeSettings
@@ -28,6 +30,23 @@ BACK_SOON = {"Retry-After": "5"}
 PARTING = 5.0  # seconds in which requests that were given up end
 
 
+class Models(Protocol):
+    """The models, which may be away for a while: `runtime.server.supervisor.Supervisor`."""
+
+    @property
+    def decoder(self) -> Decoder:
+        """The models.
+
+        Raises:
+            ApiError: status 503: there are none just now.
+        """
+        ...
+
+    async def lost(self, error: ModelError) -> bool:
+        """A request has ended in this; whether the models are dead."""
+        ...
+
+
 @dataclass(eq=False)
 class Call:
     """One request on its way.
@@ -35,22 +54,25 @@ class Call:
     Attributes:
         body: what was asked.
         asks: its prompts.
+        account: what the log will tell of it.
         id: names it to the client.
         created: Unix time, in seconds.
         watchers: called with a prompt's number and what happens to it.
-        results: what was found, by the prompt's number.
-        error: why it failed; None if it did not.
-        seconds: wall time it took, once it is over.
+        cards: its prompts on the live page.
     """
 
     body: ChatRequest | CompletionRequest
     asks: list[Ask]
+    account: Account
     id: str
     created: float = field(default_factory=time.time)
     watchers: list[Callable[[int, Event], None]] = field(default_factory=list)
-    results: dict[int, Result] = field(default_factory=dict)
-    error: ApiError | None = None
-    seconds: float = 0.0
+    cards: list[Card] = field(default_factory=list)
+
+    @property
+    def results(self) -> dict[int, Result]:
+        """What was found, by the prompt's number."""
+        return self.account.results
 
     def tell(self, number: int, event: Event) -> None:
         """Tell all watchers what happened to a prompt."""
@@ -70,8 +92,8 @@ class Service:
         metrics: counts what was done.
         requests: counts HTTP requests, beside it.
         created: Unix time of its start, in seconds.
-        solver: answers prompts; None while the models are loading.
-        calls: requests being worked on.
+        gate: holds requests to what the settings allow.
+        board: what the live page shows.
         closing: set when requests still running are to be given up.
 
     Raises:
@@ -92,36 +114,50 @@ class Service:
             registry=self.metrics.registry,
         )
         self.created = int(time.time())
-        self.solver: Solver | None = None
-        self.calls: set[Call] = set()
-        self.draining = False
+        self.gate = Gate(settings.max_concurrent, settings.max_concurrent_per_key)
+        self.board = Board(settings.log_prompts)
         self.closing = asyncio.Event()
+        self._loaded: Models | None = None
+        self._solver: Solver | None = None
 
-    def open(self, decoder: Decoder) -> None:
+    def open(self, models: Models) -> None:
         """Take requests, to be answered with these models."""
-        self.solver = Solver(decoder, self.artifact, self.settings.seed)
-        self.solver.metrics = self.metrics
+        self._loaded = models
 
     def ready(self) -> Solver:
         """The solver.
 
         Raises:
-            ApiError: the models are loading, or the server is shutting down.
+            ApiError: the models are away, or the server is shutting down.
         """
-        if self.draining:
+        if self.gate.closed:
             raise ApiError(503, "the server is shutting down; ask another", headers=BACK_SOON)
-        return self._opened()
-
-    def _opened(self) -> Solver:
-        if self.solver is None:
-            raise ApiError(503, "the models are loading; ask again soon", headers=BACK_SOON)
         return self.solver
 
-    def call(self, body: ChatRequest | CompletionRequest, header: int | None = None) -> Call:
+    @property
+    def solver(self) -> Solver:
+        """Answers prompts with the models as they are now.
+
+        Raises:
+            ApiError: they are away.
+        """
+        if self._loaded is None:
+            raise ApiError(503, "the models are loading; ask again soon", headers=BACK_SOON)
+        decoder = self._loaded.decoder
+        if self._solver is None:
+            self._solver = Solver(decoder, self.artifact, self.settings.seed)
+            self._solver.metrics = self.metrics
+        self._solver.decoder = decoder
+        return self._solver
+
+    def call(
+        self, body: ChatRequest | CompletionRequest, account: Account, header: int | None = None
+    ) -> Call:
         """A request, checked.
 
         Args:
             body: the request's.
+            account: its account.
             header: the budget that its header names.
 
         Raises:
@@ -129,9 +165,10 @@ class Service:
             InputError: what cannot be done.
         """
         solver = self.ready()
-        budget = self.models.budget(body.model, header, body.ttc.budget)
+        account.model = body.model
+        account.budget = budget = self.models.budget(body.model, header, body.ttc.budget)
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
-        return Call(body, asks_of(body, solver, budget), f"{kind}-{uuid.uuid4().hex}")
+        return Call(body, asks_of(body, solver, budget), account, f"{kind}-{account.id}")
 
     async def answer(self, call: Call) -> AsyncIterator[tuple[int, Result]]:
         """Answer a request's prompts; (prompt's number, result) in the order of completion.
@@ -144,9 +181,11 @@ class Service:
             ask = call.asks[number]
             watched = replace(ask.request, watch=partial(call.tell, number))
             try:
-                return await self._opened().solve(watched, ask.budget, ask.deadline)
-            except ModelError:
+                return await self.solver.solve(watched, ask.budget, ask.deadline)
+            except ModelError as error:
                 self.metrics.failed()
+                if self._loaded is not None:
+                    await self._loaded.lost(error)
                 raise
             except InputError as error:
                 # The client's wishes have been checked: what is wrong now are the models.
@@ -155,18 +194,13 @@ class Service:
 
         async for number, result in stream(one, range(len(call.asks)), PROMPTS_IN_FLIGHT):
             call.results[number] = result
+            call.cards[number].finished(result)
             yield number, result
 
     async def drain(self) -> None:
         """Take no more requests; those running may take some time yet, then are given up."""
-        self.draining = True
-        await self._idle(self.settings.drain_timeout)
+        self.gate.close()
+        await self.gate.idle(self.settings.drain_timeout)
         self.closing.set()
-        await self._idle(PARTING)
-
-    async def _idle(self, seconds: float) -> None:
-        """Until no request is running, or the time is up."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self.calls:
-                    await asyncio.sleep(0.02)
+        self.board.close()
+        await self.gate.idle(PARTING)
