@@ -68,8 +68,6 @@ def refusal(errors: Sequence[Any]) -> ApiError:
     if where[0] in ("body", "header"):
         where = where[1:]
     kind, field = first["type"], ".".join(where)
-    if kind == "json_invalid":
-        return ApiError(400, f"the body is not JSON: {cause} at character {field}")
     if not field:
         mend = "send a JSON object, as Content-Type: application/json"
         return ApiError(400, f"the body cannot be read: {cause or mend}")

@@ -1,7 +1,6 @@
 """Requests as OpenAI and vLLM define them. A field that would change nothing is accepted, a field
 that cannot be served is refused by name; none is ignored."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -87,17 +86,6 @@ class _Request(_Strict):
     def longest(self) -> int | None:
         """The longest solution, in tokens; None takes calibration's."""
         return self.max_tokens
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_unicode(cls, body: Any) -> Any:
-        # JSON can spell half a character, which no tokenizer and no answer can hold.
-        try:
-            if isinstance(body, dict):
-                json.dumps(body, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("it has text that is not Unicode: a lone surrogate") from error
-        return body
 
 
 class Message(_Strict):
