@@ -18,6 +18,8 @@ from runtime.server.service import PARTING, Service
 from runtime.server.settings import ServeSettings
 from runtime.server.supervisor import Supervisor
 
+BACKLOG = 2048  # connections that wait to be taken up
+
 
 class _Server(uvicorn.Server):
     """Uvicorn's, without its signal handlers: signals drain the service first."""
@@ -88,8 +90,14 @@ def _server(app: FastAPI) -> _Server:
 @contextmanager
 def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
     try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((settings.host, settings.port), family=family)
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        # With the protocol named asyncio sends at once what it has: else the kernel waits 40 ms
+        # for more, or for the client's word that it has received the head of an answer.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
     except OSError as error:
         raise InputError(
             "port", settings.port, f"cannot listen there on {settings.host}: {error}"
