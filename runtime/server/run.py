@@ -58,7 +58,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listening(settings))
         log.turn("start", url=_url(listener), engine=settings.engine)
-        server = _server(app)
+        server = uvicorn_of(app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             models = partial(open_decoder, artifact.settings, artifact.folder, settings.engine)
@@ -74,7 +74,8 @@ async def serve(
     log.turn("stopped")
 
 
-def _server(app: FastAPI) -> _Server:
+def uvicorn_of(app: FastAPI) -> uvicorn.Server:
+    """What serves the application over HTTP."""
     config = uvicorn.Config(
         app,
         lifespan="off",
