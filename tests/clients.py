@@ -58,7 +58,7 @@ class Apis:
         self._thread.start()
         self._opened = AsyncExitStack()
         opening = open_decoder(SETTINGS, Path(), "transformers")
-        self.decoder = self._run(self._opened.enter_async_context(opening))
+        self.decoder = self.run(self._opened.enter_async_context(opening))
 
     @contextmanager
     def listening(self, last: int | None = None, **settings: Any) -> Iterator[Api]:
@@ -81,10 +81,10 @@ class Apis:
             serving.result(20)
 
     def close(self) -> None:
-        self._run(self._opened.aclose())
+        self.run(self._opened.aclose())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
 
-    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)

@@ -81,10 +81,10 @@ def test_a_conversation_and_a_chain(api):
 
 def test_what_cannot_be_served_is_refused_by_name(api):
     model = model_of(api)
-    with pytest.raises(openai.BadRequestError, match="response_format: .*free text"):
+    with pytest.raises(openai.BadRequestError, match=r"response_format: .*free text"):
         model.with_structured_output(SUM).invoke(PROMPTS[0])
     tool = {"type": "function", "function": {"name": "add", "parameters": {}}}
-    with pytest.raises(openai.BadRequestError, match="tools: .*free text"):
+    with pytest.raises(openai.BadRequestError, match=r"tools: .*free text"):
         model.bind_tools([tool]).invoke(PROMPTS[0])
     with pytest.raises(openai.NotFoundError, match="ask for base"):
         list(model_of(api, model="gpt-4o").stream(PROMPTS[0]))
