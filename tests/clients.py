@@ -1,7 +1,6 @@
 """Real servers on loopback for real clients, which block: in a thread and a loop of their own."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -14,7 +13,7 @@ from benchmarks.testbed.paths import SETTINGS
 from runtime.artifact import open_decoder
 from runtime.server.app import create_app
 from runtime.server.logs import ServerLog
-from runtime.server.run import uvicorn_of
+from runtime.server.run import listening, uvicorn_of
 from runtime.server.service import Service
 from tests.serving import engine_of, idle, service_of
 
@@ -68,17 +67,17 @@ class Apis:
             last: number of the last request that its engine answers.
             settings: the server's.
         """
-        service = service_of(self.decoder, last, **settings)
+        service = service_of(self.decoder, last, port=0, **settings)
         server = uvicorn_of(create_app(service.settings, service, ServerLog()))
-        listener = socket.create_server(("127.0.0.1", 0))
-        serving = asyncio.run_coroutine_threadsafe(server.serve([listener]), self.loop)
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield Api(listener.getsockname()[1], service, self.loop)
-        finally:
-            server.should_exit = True
-            serving.result(20)
+        with listening(service.settings) as listener:
+            serving = asyncio.run_coroutine_threadsafe(server.serve([listener]), self.loop)
+            while not server.started:
+                time.sleep(0.01)
+            try:
+                yield Api(listener.getsockname()[1], service, self.loop)
+            finally:
+                server.should_exit = True
+                serving.result(20)
 
     def close(self) -> None:
         self.run(self._opened.aclose())
