@@ -20,6 +20,7 @@ from runtime.prompt_run import Decoder
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.artifacts import artifact_of, bent_decoder, bent_prompts, calibrated
+from tests.clients import Api, Apis
 from tests.live_server import Served
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
@@ -82,6 +83,21 @@ def server() -> Iterator[str]:
     """The testbed's base model behind a real `vllm serve` on loopback, started once; its URL."""
     with vllm_serve(BASE) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def apis() -> Iterator[Apis]:
+    """`ttc serve` with the testbed behind it, as many servers as one likes."""
+    apis = Apis()
+    yield apis
+    apis.close()
+
+
+@pytest.fixture(scope="session")
+def api(apis: Apis) -> Iterator[Api]:
+    """One of them. Its budget takes no pilots: they would call prompts asked again drift."""
+    with apis.listening(default_budget=8) as api:
+        yield api
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ def make_app() -> Any:
 
         return StreamingResponse(parts())
 
-    return BodyLimit(app, LIMIT)
+    return BodyLimit(app, LIMIT, seconds=5)
 
 
 @pytest.fixture(scope="module")

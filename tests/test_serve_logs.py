@@ -115,3 +115,13 @@ def test_an_unforeseen_error_is_logged_with_its_traceback_in_the_same_line() -> 
     (line,) = [json.loads(text) for text in written.getvalue().splitlines()]
     assert line["event"] == "unforeseen"
     assert "ZeroDivisionError: division by zero" in line["traceback"]
+
+
+@pytest.mark.parametrize("name", ["uvicorn.error", "asyncio"])
+def test_what_the_server_stands_on_warns_in_the_same_log(name: str) -> None:
+    written = io.StringIO()
+    ServerLog(stream=written)
+    logging.getLogger(name).warning("Invalid HTTP request\n{")
+    logging.getLogger(name).info("started")
+    (line,) = [json.loads(text) for text in written.getvalue().splitlines()]
+    assert (line["level"], line["event"]) == ("warning", "Invalid HTTP request\n{")

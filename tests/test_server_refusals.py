@@ -65,6 +65,7 @@ def test_what_changes_nothing_is_accepted(run, service, body):
         (COMPLETION | {"suffix": "a"}, "suffix", "leave it out"),
         (COMPLETION | {"best_of": 4}, "best_of", "the budget says how many"),
         (COMPLETION | {"prompt": [1, 99999]}, "prompt", "token ids are 0 to"),
+        (COMPLETION | {"prompt": ["1"] * 1025}, "prompt", "1024 at most"),
         (COMPLETION | {"prompt": []}, "prompt", "a text, a list of token ids"),
         (COMPLETION | {"top_k": 2**40}, "top_k", "less than or equal to 2147483647"),
         ({"prompt": "1", "model": "base-ttc-64"}, "model", "32 generations at most"),

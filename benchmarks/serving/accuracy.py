@@ -9,12 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.testbed.paths import ARTIFACT
+from benchmarks.testbed.paths import ARTIFACT, BASE
 from benchmarks.testbed.task import Problem
 from runtime.answers import PatternAnswers
 
 IN_FLIGHT = 32
 PATTERN = r"#(\d+)"
+NONE = "[none]"  # what the harness has where a solution has no answer
+SEED = 0  # the command's and the server's
 
 
 def by_command(problems: Sequence[Problem], budget: int) -> list[str | None]:
@@ -55,38 +57,64 @@ def by_client(url: str, model: str, problems: Sequence[Problem], budget: int) ->
     return asyncio.run(all_of_them())
 
 
-def by_harness(url: str, model: str, problems: Sequence[Problem], budget: int) -> float:
-    """Accuracy that lm-evaluation-harness finds, over the testbed's task."""
+def by_harness(
+    url: str,
+    model: str,
+    problems: Sequence[Problem],
+    budget: int,
+    endpoint: str = "chat/completions",
+) -> tuple[list[str | None], float]:
+    """Answers that lm-evaluation-harness gets over the testbed's task, and their accuracy.
+
+    Args:
+        url: the server.
+        model: its name there.
+        problems: what to ask.
+        budget: generations that each may cost.
+        endpoint: ``chat/completions``, or ``completions``, to which the harness sends token ids
+            that it has laid out by the model's chat template itself.
+    """
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
+    chat = endpoint == "chat/completions"
+    tokenizer = {} if chat else {"tokenizer_backend": "huggingface", "tokenizer": str(BASE)}
     with TemporaryDirectory() as folder:
-        data = Path(folder) / "test.jsonl"
-        rows = [{"prompt": p.text, "answer": p.answer} for p in problems]
-        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (Path(folder) / "testbed.yaml").write_text(json.dumps(_task(data)))
+        (Path(folder) / "testbed.yaml").write_text(json.dumps(_task(Path(folder), problems)))
         found: dict[str, Any] = simple_evaluate(
-            model="local-chat-completions",
+            model="local-chat-completions" if chat else "local-completions",
             model_args={
                 "model": f"{model}-ttc-{budget}",
-                "base_url": f"{url}/v1/chat/completions",
+                "base_url": f"{url}/v1/{endpoint}",
                 "num_concurrent": IN_FLIGHT,
-                "tokenized_requests": False,
-            },
+                "tokenized_requests": not chat,
+                "max_retries": 1,
+                "seed": SEED,
+            }
+            | tokenizer,
             tasks=["testbed"],
             task_manager=TaskManager(include_path=folder, include_defaults=False),
             apply_chat_template=True,
             bootstrap_iters=0,
         )
-    return float(found["results"]["testbed"]["exact_match,answer"])
+    samples = sorted(found["samples"]["testbed"], key=lambda sample: sample["doc_id"])
+    answers = [sample["filtered_resps"][0] for sample in samples]
+    accuracy = float(found["results"]["testbed"]["exact_match,answer"])
+    return [None if answer == NONE else answer for answer in answers], accuracy
 
 
-def _task(data: Path) -> dict[str, Any]:
-    """The task as the harness reads it; JSON is YAML, too."""
+def _task(folder: Path, problems: Sequence[Problem]) -> dict[str, Any]:
+    """The task as the harness reads it, its problems in a file; JSON is YAML, too."""
+    data = folder / "test.jsonl"
+    rows = [{"prompt": problem.text, "answer": problem.answer} for problem in problems]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {
         "task": "testbed",
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "dataset_kwargs": {
+            "data_files": {"test": str(data)},
+            "cache_dir": str(folder / "cache"),
+        },
         "test_split": "test",
         "output_type": "generate_until",
         "doc_to_text": "{{prompt}}",
@@ -97,7 +125,7 @@ def _task(data: Path) -> dict[str, Any]:
             {
                 "name": "answer",
                 "filter": [
-                    {"function": "regex", "regex_pattern": PATTERN},
+                    {"function": "regex", "regex_pattern": PATTERN, "fallback": NONE},
                     {"function": "take_first"},
                 ],
             }

@@ -6,16 +6,26 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 
 from allocator.errors import InputError, ModelError
-from runtime.server.account import GONE, Accounts
+from runtime.server.account import Accounts
 from runtime.server.attend import admitted, attended
 from runtime.server.body import BodyLimit, body_of
-from runtime.server.errors import TYPES, ApiError, as_api_error, refusal
+from runtime.server.document import (
+    REFUSALS,
+    STREAM,
+    ChatAnswer,
+    Documented,
+    ModelName,
+    ModelNames,
+    TextAnswer,
+)
+from runtime.server.errors import ApiError, as_api_error, refusal
 from runtime.server.events import EventStream
 from runtime.server.guard import Keys, as_response
 from runtime.server.live import live_router
@@ -25,11 +35,14 @@ from runtime.server.replies import reply
 from runtime.server.service import Call, Service
 from runtime.server.settings import ServeSettings
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"description": kind} for status, kind in TYPES.items() if status != GONE
-}
+ABOUT = "OpenAI's API; each prompt gets the compute it deserves, as far as its budget goes."
 
-BudgetHeader = Annotated[int | None, Header(alias="X-TTC-Budget", ge=1)]
+BUDGET = "X-TTC-Budget"
+BudgetHeader = Annotated[
+    int | None,
+    Header(alias=BUDGET, ge=1, description="generations that each prompt may cost"),
+    WithJsonSchema({"type": "integer", "minimum": 1}),  # a header is there or not, and never null
+]
 
 
 class _Body(Request):
@@ -46,9 +59,24 @@ class _Route(APIRoute):
         handle = super().get_route_handler()
 
         async def read(request: Request) -> Response:
+            _check_understood(request)
             return await handle(_Body(request.scope, request.receive))
 
         return read
+
+
+def _check_understood(request: Request) -> None:
+    """That a request asks for nothing in a place where nobody looks."""
+    budgets = request.headers.getlist(BUDGET)
+    if len(budgets) > 1:
+        raise InputError(BUDGET, ", ".join(budgets), "it stands there more than once; give one")
+    if request.method != "POST":
+        return
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise InputError("Content-Encoding", encoding, "send the body as it is, uncompressed")
+    for name, value in request.query_params.items():
+        raise InputError(name, value, "nothing is read from the URL; put it into the body")
 
 
 def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> FastAPI:
@@ -59,11 +87,15 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
         service: does the work.
         log: told of every request.
     """
-    app = FastAPI(title="ttc serve", description=__doc__, responses=REFUSALS)
+    app = Documented(
+        title="ttc serve", description=ABOUT, responses=REFUSALS, redirect_slashes=False
+    )
     app.router.route_class = _Route
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
     # The last one added stands before the others.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_timeout
+    )
     app.add_middleware(Accounts, keys=keys, requests=service.requests, log=log)
     app.include_router(live_router(service.board, lambda _: None))  # its key has been looked at
     _tell_errors(app)
@@ -80,36 +112,36 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
             await attended(work, request.receive, service.closing, settings.request_timeout)
         return JSONResponse(reply(call))
 
-    @app.post("/v1/chat/completions")
+    @app.post("/v1/chat/completions", response_model=ChatAnswer, responses=STREAM)
     async def chat(request: Request, body: ChatRequest, budget: BudgetHeader = None) -> Response:
         """Answer a conversation."""
         return await answer(request, body, budget)
 
-    @app.post("/v1/completions")
+    @app.post("/v1/completions", response_model=TextAnswer, responses=STREAM)
     async def completions(
         request: Request, body: CompletionRequest, budget: BudgetHeader = None
     ) -> Response:
         """Continue texts or token ids."""
         return await answer(request, body, budget)
 
-    @app.get("/v1/models")
+    @app.get("/v1/models", response_model=ModelNames)
     async def models() -> dict[str, Any]:
         """The names to ask for, and the longest context."""
         return {"object": "list", "data": [_model(service, name) for name in service.models.names]}
 
-    @app.get("/v1/models/{name:path}")
+    @app.get("/v1/models/{name:path}", response_model=ModelName)
     async def model(name: str) -> dict[str, Any]:
         """One of them."""
         service.models.budget(name, None, None)
         return _model(service, name)
 
-    @app.get("/health")
+    @app.get("/health", response_class=Response)
     async def health() -> Response:
         """Whether requests are taken."""
         service.ready()
         return Response()
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """What was done, for Prometheus."""
         found = generate_latest(service.metrics.registry)

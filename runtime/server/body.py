@@ -1,5 +1,6 @@
 """Request bodies: how large they may be, and what they may hold."""
 
+import asyncio
 import json
 from collections import Counter
 from itertools import count
@@ -22,10 +23,11 @@ class BodyLimit:
     Args:
         app: what it stands before.
         max_bytes: the largest body.
+        seconds: in which a body has to be there.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
+        self._app, self._max_bytes, self._seconds = app, max_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -35,11 +37,13 @@ class BodyLimit:
         if (error := self._of_length(scope)) is not None:
             await as_response(error)(scope, receive, send)
             return
-        read, started = 0, False
+        read, whole, started = 0, False, False
+        until = asyncio.get_running_loop().time() + self._seconds
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            message = await (receive() if whole else self._in_time(receive, until))
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > self._max_bytes:
                 raise self._too_large()
@@ -60,10 +64,22 @@ class BodyLimit:
         if read > self._max_bytes and not started:
             await as_response(self._too_large())(scope, receive, send)
 
+    async def _in_time(self, receive: Receive, until: float) -> Message:
+        try:
+            async with asyncio.timeout_at(until):
+                return await receive()
+        except TimeoutError:
+            message = f"the body did not come within {self._seconds:g} seconds; send it at once"
+            raise ApiError(408, message, headers={"Connection": "close"}) from None
+
     def _of_length(self, scope: Scope) -> ApiError | None:
         lengths = {value for name, value in scope["headers"] if name == b"content-length"}
         if not lengths:
             return None
+        if any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+            # A proxy may have believed the one, and this server the other.
+            message = "Content-Length beside Transfer-Encoding; send one of them"
+            return ApiError(400, message, headers={"Connection": "close"})
         if len(lengths) > 1 or not (length := lengths.pop()).isdigit():
             return ApiError(400, "malformed Content-Length; send the body's length in bytes")
         # Over 18 digits it is too much in any case, and no number to compute with.

@@ -10,6 +10,7 @@ TYPES = {
     401: "authentication_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "timeout_error",
     413: "invalid_request_error",
     429: "rate_limit_error",
     499: "client_closed_request",
@@ -75,6 +76,10 @@ def refusal(errors: Sequence[Any]) -> ApiError:
         return ApiError(400, f"{field}: it is missing; give it", field)
     if kind == "extra_forbidden":
         return ApiError(400, f"{field}: no such field is known here; leave it out", field)
-    value = repr(first["input"])
-    shown = value if len(value) <= 60 else value[:57] + "..."
-    return ApiError(400, f"{field}: {shown}: {cause or first['msg']}", field)
+    return ApiError(400, f"{field}: {shown(first['input'])}: {cause or first['msg']}", field)
+
+
+def shown(value: object) -> str:
+    """A value as errors show it, cut short."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -13,6 +13,7 @@ Turn = Literal[
 ]
 
 LOGGER = logging.getLogger("ttc.serve")
+BELOW = ("uvicorn.error", "asyncio")  # what the server stands on, which warns of bad connections
 LONGEST = 256  # characters of what a client names: a path, a model, its id of a request
 BAD = ("engine_lost", "restart_failed", "failed")
 
@@ -85,9 +86,11 @@ class ServerLog:
         self._log_prompts = log_prompts
         handler = logging.StreamHandler(stream or sys.stderr)
         handler.setFormatter(JsonLines())
-        LOGGER.handlers = [handler]
-        LOGGER.setLevel(logging.INFO)
-        LOGGER.propagate = False
+        for name in (LOGGER.name, *BELOW):
+            logger = logging.getLogger(name)
+            logger.handlers = [handler]
+            logger.setLevel(logging.INFO if logger is LOGGER else logging.WARNING)
+            logger.propagate = False
 
     def finished(self, request: Finished) -> None:
         """A request is over."""

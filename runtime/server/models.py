@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from allocator.errors import InputError
-from runtime.server.errors import ApiError
+from runtime.server.errors import ApiError, shown
 from runtime.server.settings import ServeSettings
 
 
@@ -37,9 +37,8 @@ class ServedModels:
         """
         found = re.fullmatch(re.escape(self.name) + r"(?:-ttc-([1-9]\d{0,8}))?", name)
         if found is None:
-            raise ApiError(
-                404, f"model: {name!r}: it is not served; ask for {', '.join(self.names)}", "model"
-            )
+            mend = f"it is not served; ask for {', '.join(self.names)}"
+            raise ApiError(404, f"model: {shown(name)}: {mend}", "model")
         asked = (
             ("ttc.budget", body),
             ("X-TTC-Budget", header),

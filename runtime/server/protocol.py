@@ -145,7 +145,7 @@ class CompletionRequest(_Request):
 
     prompt: Annotated[list[str | list[int]], PROMPTS]
 
-    best_of: int | None = None
+    best_of: Annotated[int, Field(ge=1)] | None = None
     echo: Annotated[bool | None, only(False)] = None
     suffix: Annotated[str | None, only()] = None
     logprobs: Annotated[int | bool | None, only(False, why=NO_LOGPROBS)] = None

@@ -58,9 +58,9 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(_listening(settings))
+        listener = stack.enter_context(listening(settings))
         log.turn("start", url=_url(listener), engine=settings.engine)
-        server = _server(app)
+        server = uvicorn_of(app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             models = partial(open_decoder, artifact.settings, artifact.folder, settings.engine)
@@ -76,9 +76,11 @@ async def serve(
     log.turn("stopped")
 
 
-def _server(app: FastAPI) -> _Server:
+def uvicorn_of(app: FastAPI) -> uvicorn.Server:
+    """What serves the application over HTTP."""
     config = uvicorn.Config(
         app,
+        http="h11",  # of uvicorn's two the one that bounds what it keeps of a request's headers
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -88,7 +90,12 @@ def _server(app: FastAPI) -> _Server:
 
 
 @contextmanager
-def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+def listening(settings: ServeSettings) -> Iterator[socket.socket]:
+    """What the server listens with, for as long as the block lasts.
+
+    Raises:
+        InputError: nobody can listen there.
+    """
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]
@@ -103,6 +110,8 @@ def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
             "port", settings.port, f"cannot listen there on {settings.host}: {error}"
         ) from None
     with listener:
+        # Connections inherit it. Else the end of an answer waits 40 ms for the client's kernel.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 
