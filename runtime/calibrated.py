@@ -11,7 +11,7 @@ from allocator.errors import InputError
 from runtime.artifact import SETTINGS, Artifact, load_decoder
 from runtime.engine import Engine
 from runtime.engines.loading import EngineName, model_fingerprint, resolve_model
-from runtime.engines.vllm import Core, VLLMCompletions
+from runtime.engines.vllm import Core, VLLMCompletions, VLLMEngine
 from runtime.engines.vllm_core import VLLMCore
 from runtime.engines.vllm_sync import VLLMSyncCore
 from runtime.result import Spend
@@ -83,7 +83,8 @@ def open_solver(
     Raises:
         InputError: as `load_decoder` and `borrowed`, or a seed below 0.
     """
-    check_seed(seed)
+    if not isinstance(seed, int) or seed < 0:
+        raise InputError("seed", seed, "give a whole number of 0 or more")
     opened: EngineName | Engine = engine
     if not isinstance(engine, str):
         opened = stack.enter_context(borrowed(engine, artifact))
@@ -119,6 +120,18 @@ def borrowed(engine: Any, artifact: Artifact) -> Iterator[Engine]:
         core.close()
 
 
+def check_loop(engine: Any) -> None:
+    """That an engine may be used from another event loop than the one it was opened in.
+
+    Raises:
+        InputError: vLLM's asynchronous engine, which may not.
+    """
+    if isinstance(engine, VLLMEngine) or type(engine).__name__ == "AsyncLLM":
+        raise InputError(
+            "engine", type(engine).__name__, "it has a loop; wrap it in AsyncComputeOptimalLLM"
+        )
+
+
 def _core(engine: Any) -> Core:
     if importlib.util.find_spec("vllm") is not None:
         from vllm import LLM
@@ -148,18 +161,24 @@ def default_budget(budget: int | None) -> int:
 def spend_for(
     default: int,
     most: int,
-    budget: int | None,
+    prompts: int = 1,
+    budget: int | None = None,
     total: int | None = None,
     deadline: float | None = None,
-) -> tuple[Spend, list[str]]:
-    """What a call may spend, and a note if the default was too little.
+) -> tuple[Spend, int, list[str]]:
+    """What a call may spend.
 
     Args:
         default: generations a prompt may cost where a call does not say.
         most: the most solutions that it wants of one prompt.
+        prompts: how many prompts it has.
         budget: generations each prompt may cost.
         total: generations that all prompts together may cost.
         deadline: seconds each prompt may take.
+
+    Returns:
+        What it may spend; generations a prompt may cost, on average and rounded up where the
+        prompts share a total; and a note where the default was too little.
 
     Raises:
         InputError: more solutions than the budget allows, or than a shared total can promise; or
@@ -168,34 +187,15 @@ def spend_for(
     if total is not None:
         if most > 1:
             raise InputError("n", most, "a shared total promises one solution each; give a budget")
-        return Spend(
-            budget=0 if budget is None else counted("budget", budget),
-            total=counted("total_budget", total),
-            deadline=deadline,
-        ), []
+        shared = Spend(budget=budget or 0, total=counted("total_budget", total), deadline=deadline)
+        return shared, -(-total // prompts), []
+    each, notes = counted("budget", default if budget is None else budget), []
     if budget is None and most > default:
-        return Spend(budget=most, deadline=deadline), [
-            f"the budget was {most}, not {default}: so many solutions were asked for"
-        ]
-    each = counted("budget", default if budget is None else budget)
+        each = most
+        notes = [f"the budget was {most}, not {default}: so many solutions were asked for"]
     if most > each:
         raise InputError("n", most, f"there are only {each} in the budget; raise it")
-    return Spend(budget=each, deadline=deadline), []
-
-
-def share_of(spend: Spend, prompts: int) -> int:
-    """Generations that each of so many prompts may cost, or costs on average, rounded up."""
-    return spend.budget if spend.total is None else -(-spend.total // prompts)
-
-
-def check_seed(seed: int) -> None:
-    """That a seed is one.
-
-    Raises:
-        InputError: it is not a whole number of 0 or more.
-    """
-    if not isinstance(seed, int) or seed < 0:
-        raise InputError("seed", seed, "give a whole number of 0 or more")
+    return Spend(budget=each, deadline=deadline), each, notes
 
 
 def counted(field: str, value: Any) -> int:

@@ -2,13 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
+TURNS = ("user", "assistant")
+
 
 def conversation_text(messages: Sequence[Mapping[str, str]]) -> str:
-    """A lone user message as it stands, as calibration had it; several each after its role.
+    """A lone turn of the user as it stands, as calibration had it; several each after its role.
+
+    What is told besides, such as a system message, comes as it stands. An empty line stands
+    between messages.
 
     Args:
         messages: each with a ``role`` and a ``content``.
     """
-    if len(messages) == 1 and messages[0]["role"] == "user":
-        return messages[0]["content"]
-    return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in messages)
+    several = sum(message["role"] in TURNS for message in messages) > 1
+    return "\n\n".join(
+        f"{message['role'].capitalize()}: {message['content']}"
+        if several and message["role"] in TURNS
+        else message["content"]
+        for message in messages
+    )

@@ -10,14 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allocator.errors import InputError
 from runtime.artifact import Artifact
 from runtime.background import SolverThread
-from runtime.calibrated import default_budget, find_artifact, open_solver, share_of, spend_for
-from runtime.engines.vllm import VLLMEngine
+from runtime.calibrated import check_loop, default_budget, find_artifact, open_solver, spend_for
 from runtime.progress import progress
 from runtime.solve import Solver
-from runtime.vllm_params import NOT_CALIBRATED, params_for, refuse, wished
+from runtime.vllm_params import NOT_CALIBRATED, params_for, params_of, refuse, wished
 from runtime.vllm_prompts import Prompt, conversations_of, prompts_of, read_template
 
 if TYPE_CHECKING:
@@ -81,17 +79,12 @@ class ComputeOptimalLLM:
         Args:
             engine: a `vllm.LLM`, or a `runtime.engine.Engine` of the artifact's model.
             artifact: the model's artifact, or its folder.
-            budget: as the constructor's, and those below.
+            budget: as the constructor's, as are those below.
 
         Raises:
             InputError: an engine of another model, or one that belongs to an event loop.
         """
-        if isinstance(engine, VLLMEngine) or type(engine).__name__ == "AsyncLLM":
-            raise InputError(
-                "engine",
-                type(engine).__name__,
-                "it belongs to its event loop; wrap it in AsyncComputeOptimalLLM",
-            )
+        check_loop(engine)
         found = artifact if isinstance(artifact, Artifact) else Artifact.load(Path(artifact))
         made = cls.__new__(cls)
         made._open(found, budget, seed, chat_template, engine)
@@ -225,8 +218,10 @@ class ComputeOptimalLLM:
         if not prompts:
             return []
         most = max(1 if each is None else each.n for each in params)
-        spend, notes = spend_for(self.budget, most, budget, total_budget, deadline)
-        decoder, share = self._thread.solver.decoder, share_of(spend, len(prompts))
+        spend, share, notes = spend_for(
+            self.budget, most, len(prompts), budget, total_budget, deadline
+        )
+        decoder = self._thread.solver.decoder
         wishes = [wished(each, decoder, share, notes) for each in params]
         requests = [wish.of(prompt) for wish, prompt in zip(wishes, prompts, strict=True)]
         with progress(use_tqdm, len(prompts)) as done:
@@ -240,16 +235,7 @@ class ComputeOptimalLLM:
 
     def get_default_sampling_params(self) -> "SamplingParams":
         """Calibration's settings, which solutions are sampled with where none are given."""
-        from vllm import SamplingParams
-
-        sampling = self.artifact.settings.sampling
-        return SamplingParams(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            min_p=sampling.min_p,
-            max_tokens=sampling.max_tokens,
-        )
+        return params_of(self.artifact.settings.sampling)
 
     def close(self) -> None:
         """Release the models. Calling it twice is fine; so is leaving it to the interpreter."""

@@ -128,12 +128,13 @@ class AsyncComputeOptimalLLM:
         if len(encoded) != 1:
             raise InputError("prompt", prompt, "give one prompt")
         (params,) = params_for(sampling_params, 1)
-        spend, notes = spend_for(self.budget, 1 if params is None else params.n, budget)
-        wish = wished(params, decoder, spend.budget, notes)
+        n = 1 if params is None else params.n
+        _, share, notes = spend_for(self.budget, n, budget=budget)
+        wish = wished(params, decoder, share, notes)
         tells = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         request = wish.of(encoded[0], events.put_nowait if tells else None)
-        task = asyncio.create_task(self._solver.solve(request, spend.budget, deadline))
+        task = asyncio.create_task(self._solver.solve(request, share, deadline))
         task.add_done_callback(lambda _: events.put_nowait(None))
         with self._abortable(request_id, task):
             try:

@@ -15,7 +15,7 @@ from transformers import GenerationConfig
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
 from runtime.background import SolverThread
-from runtime.calibrated import counted, default_budget, open_solver, share_of, spend_for
+from runtime.calibrated import counted, default_budget, open_solver, spend_for
 from runtime.engine import SamplingSettings
 from runtime.request import Request
 from runtime.result import Failure, Receipt, Result
@@ -131,8 +131,9 @@ class ComputeOptimalModel:
         asked = self._asked(generation_config, wishes)
         count = counted("num_return_sequences", asked.get("num_return_sequences", 1))
         prompts = self._prompts(input_ids, attention_mask)
-        spend, notes = spend_for(self.budget, count, budget, total_budget, deadline)
-        share = share_of(spend, len(prompts))
+        spend, share, notes = spend_for(
+            self.budget, count, len(prompts), budget, total_budget, deadline
+        )
         sampling, changed = _sampling(asked, self.artifact.settings.sampling, share)
         requests = [
             Request(

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from allocator.errors import InputError
-from runtime.calibrated import check_seed
 from runtime.engine import SamplingSettings
 from runtime.prompt_run import Decoder
 from runtime.request import Request, Watch
 from runtime.vllm_prompts import Prompt
 from runtime.wishes import sampling_for
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
 
 # The answer comes whole, so that outputs of all kinds are the same.
 HONOURED = frozenset(
@@ -137,8 +139,6 @@ def wished(params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
     """
     if params is None:
         return Wished(notes=tuple(notes))
-    if params.seed is not None:
-        check_seed(params.seed)
     greedy = params.temperature == 0  # the others then say nothing
     sampling, changed = sampling_for(
         decoder.settings,
@@ -151,4 +151,18 @@ def wished(params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
         if params.max_tokens is None
         else params.max_tokens,
     )
-    return Wished(sampling, params.n, params.seed, tuple(params.stop), (*notes, *changed))
+    seed = None if params.seed is None else params.seed % 2**64  # no sign, all bits
+    return Wished(sampling, params.n, seed, tuple(params.stop), (*notes, *changed))
+
+
+def params_of(sampling: SamplingSettings) -> "SamplingParams":
+    """Settings as vLLM's SamplingParams."""
+    from vllm import SamplingParams
+
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        max_tokens=sampling.max_tokens,
+    )

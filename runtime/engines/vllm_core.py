@@ -78,16 +78,16 @@ class VLLMCore:
                 "enable_chunked_prefill": False,
             }
         try:
+            args = AsyncEngineArgs(model=str(model), **(defaults | engine_args))
             with deaf_to_interrupts():
-                engine = AsyncLLM.from_engine_args(
-                    AsyncEngineArgs(model=str(model), **(defaults | engine_args))
-                )
+                # No name of its own here: vLLM keeps hold of this frame, and so of its names.
+                core = cls(f"{field} {model}", AsyncLLM.from_engine_args(args), owned=True)
         except (ValueError, RuntimeError) as error:
             raise InputError(field, str(model), f"vLLM cannot serve it: {error}") from error
         # What has been loaded stays: garbage collection need not look through it again and again.
         gc.collect()
         gc.freeze()
-        return cls(f"{field} {model}", engine, owned=True)
+        return core
 
     async def request(self, token_ids: Sequence[int], params: Any, halt: Halt | None = None) -> Any:
         """The final output of one request, which is aborted if the halt or a cancellation comes.
