@@ -165,6 +165,7 @@ def spend_for(
     budget: int | None = None,
     total: int | None = None,
     deadline: float | None = None,
+    field: str = "n",
 ) -> tuple[Spend, int, list[str]]:
     """What a call may spend.
 
@@ -175,6 +176,7 @@ def spend_for(
         budget: generations each prompt may cost.
         total: generations that all prompts together may cost.
         deadline: seconds each prompt may take.
+        field: what asked for so many solutions, for messages.
 
     Returns:
         What it may spend; generations a prompt may cost, on average and rounded up where the
@@ -186,7 +188,8 @@ def spend_for(
     """
     if total is not None:
         if most > 1:
-            raise InputError("n", most, "a shared total promises one solution each; give a budget")
+            why = "a shared total promises one solution each; give a budget"
+            raise InputError(field, most, why)
         shared = Spend(budget=budget or 0, total=counted("total_budget", total), deadline=deadline)
         return shared, -(-total // prompts), []
     each, notes = counted("budget", default if budget is None else budget), []
@@ -194,7 +197,7 @@ def spend_for(
         each = most
         notes = [f"the budget was {most}, not {default}: so many solutions were asked for"]
     if most > each:
-        raise InputError("n", most, f"there are only {each} in the budget; raise it")
+        raise InputError(field, most, f"there are only {each} in the budget; raise it")
     return Spend(budget=each, deadline=deadline), each, notes
 
 

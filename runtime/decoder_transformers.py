@@ -129,10 +129,18 @@ class ComputeOptimalModel:
             ModelError: a model failed on a prompt.
         """
         asked = self._asked(generation_config, wishes)
-        count = counted("num_return_sequences", asked.get("num_return_sequences", 1))
+        for name in ("num_return_sequences", "max_new_tokens"):
+            counted(name, asked.get(name, 1))
+        count = asked.get("num_return_sequences", 1)
         prompts = self._prompts(input_ids, attention_mask)
         spend, share, notes = spend_for(
-            self.budget, count, len(prompts), budget, total_budget, deadline
+            self.budget,
+            count,
+            len(prompts),
+            budget,
+            total_budget,
+            deadline,
+            field="num_return_sequences",
         )
         sampling, changed = _sampling(asked, self.artifact.settings.sampling, share)
         requests = [

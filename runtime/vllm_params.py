@@ -116,8 +116,8 @@ def _check(params: Any) -> None:
 
     if not isinstance(params, SamplingParams):
         raise InputError("sampling_params", params, "give vllm.SamplingParams")
-    usual = SamplingParams(stop=params.stop)  # some fields follow from the stop texts
-    for name in SamplingParams.__struct_fields__:
+    usual = type(params)(stop=params.stop)  # some fields follow from the stop texts
+    for name in params.__struct_fields__:
         value, default = getattr(params, name), getattr(usual, name)
         differs = isinstance(value, np.ndarray) or value != default
         if differs and name not in HONOURED:

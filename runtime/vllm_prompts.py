@@ -36,7 +36,7 @@ def prompts_of(given: Any, tokenizer: Any) -> list[Prompt]:
     Raises:
         InputError: something else, or a dictionary that holds more.
     """
-    one = isinstance(given, str | Mapping) or _are_ids(given)
+    one = isinstance(given, str | Mapping) or _are_ids(given) or not isinstance(given, Sequence)
     return [_prompt(prompt, tokenizer) for prompt in ([given] if one else given)]
 
 
@@ -92,6 +92,8 @@ def conversations_of(
         InputError: no messages; one that holds more than a role and text; or a template that is
             missing, or refuses them.
     """
+    if not isinstance(given, Sequence):
+        raise InputError("messages", given, "give a list of messages, or a list of such lists")
     one = len(given) > 0 and all(isinstance(message, Mapping) for message in given)
     if not (chat_template or tokenizer.chat_template):
         raise InputError("chat_template", chat_template, "the model has none; give one")
