@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,7 +32,7 @@ from allocator.table import Fingerprint, LookupTable
 from predictors.difficulty import DifficultyModel
 from predictors.prospects import Prospects
 from runtime.answers import answers_for
-from runtime.engine import SamplingSettings
+from runtime.engine import Engine, SamplingSettings
 from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
 from runtime.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.hidden import open_hidden_states
@@ -127,25 +128,16 @@ class Settings(BaseModel):
 async def open_decoder(
     settings: Settings,
     base: Path,
-    engine: EngineName = "auto",
+    engine: EngineName | Engine = "auto",
     verifier_engine: VerifierEngine = "auto",
 ) -> AsyncIterator[Decoder]:
-    """The models of `settings`, loaded, for as long as the block lasts.
+    """The models of `settings`, loaded, for as long as the block lasts; see `load_decoder`.
 
     Must be entered inside the event loop that will use it, which goes on while they are loaded.
-
-    Args:
-        settings: what to load.
-        base: relative model folders, and a grader's relative file, count from here.
-        engine: which engine samples.
-        verifier_engine: what runs the verifiers.
-
-    Raises:
-        InputError: a model that cannot be found or loaded, or answers that cannot be read.
     """
     with ExitStack() as stack:
         loading = asyncio.ensure_future(
-            asyncio.to_thread(_load, stack, settings, base, engine, verifier_engine)
+            asyncio.to_thread(load_decoder, stack, settings, base, engine, verifier_engine)
         )
         try:
             yield await asyncio.shield(loading)
@@ -154,33 +146,48 @@ async def open_decoder(
             await asyncio.wait([loading])
 
 
-def _load(
+def load_decoder(
     stack: ExitStack,
     settings: Settings,
     base: Path,
-    engine: EngineName,
-    verifier_engine: VerifierEngine,
+    engine: EngineName | Engine = "auto",
+    verifier_engine: VerifierEngine = "auto",
+    **engine_args: Any,
 ) -> Decoder:
-    """The models of `settings`, which `stack` closes."""
+    """The models of `settings`, loaded.
+
+    Args:
+        stack: closes what was opened here.
+        settings: what to load.
+        base: relative model folders, and a grader's relative file, count from here.
+        engine: which engine samples, by name, or an open one, which stays open.
+        verifier_engine: what runs the verifiers.
+        engine_args: further arguments of vLLM's engine.
+
+    Raises:
+        InputError: a model that cannot be found or loaded, or answers that cannot be read.
+    """
     answers = answers_for(settings.answers, base)
     folders = {which: settings.folder(base, which) for which in settings.models()}
     # Among servers of several models, each has to be told from the others.
     served = settings.model if "reviser" in folders else None
-    opened = stack.enter_context(open_engine(folders["model"], engine, served))
+    name = engine if isinstance(engine, str) else "auto"
+
+    def engine_at(folder: Path, served: str | None) -> Engine:
+        return stack.enter_context(open_engine(folder, name, served, **engine_args))
 
     def verifier_at(folder: Path, family: FamilyName = "auto") -> Verifier:
         made = open_verifier(folder, opened.tokenizer, family, verifier_engine)
         stack.callback(made.close)
         return made
 
+    opened = engine_at(folders["model"], served) if isinstance(engine, str) else engine
     verifier = verifier_at(folders["verifier"], settings.verifier_family)
     reviser = None
     if "reviser" in folders:
         same = folders["reviser"] == folders["model"]
         reviser = Reviser(
-            opened
-            if same
-            else stack.enter_context(open_engine(folders["reviser"], engine, settings.reviser)),
+            opened if same else engine_at(folders["reviser"], settings.reviser),
             verifier_at(folders["reviser_verifier"]) if "reviser_verifier" in folders else verifier,
         )
         if reviser.engine.tokenizer.get_vocab() != opened.tokenizer.get_vocab():

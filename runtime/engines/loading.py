@@ -99,7 +99,7 @@ def model_fingerprint(folder: Path) -> str:
 
 @contextmanager
 def open_engine(
-    model: Path, name: EngineName = "auto", served: str | None = None
+    model: Path, name: EngineName = "auto", served: str | None = None, **engine_args: Any
 ) -> Iterator[Engine]:
     """An engine for as long as the block lasts.
 
@@ -110,11 +110,16 @@ def open_engine(
         name: ``vllm`` or ``transformers``; ``auto`` takes vLLM where it is installed; or the URLs
             of servers such as `vllm serve`, comma-separated.
         served: the name the model has among servers that serve several.
+        engine_args: further arguments of vLLM's engine; no other has any.
 
     Raises:
-        InputError: an unknown name, a server that does not answer, or vLLM asked for by name where
-            it is not installed.
+        InputError: an unknown name, a server that does not answer, vLLM asked for by name where
+            it is not installed, or an argument that the engine does not have.
     """
+    installed = importlib.util.find_spec("vllm") is not None
+    if engine_args and not (name == "vllm" or (name == "auto" and installed)):
+        field, value = next(iter(engine_args.items()))
+        raise InputError(field, value, f"an argument of vLLM's engine, and this is {name}")
     if name.startswith(("http://", "https://")):
         from runtime.engines.openai import OpenAIEngine
 
@@ -128,7 +133,6 @@ def open_engine(
         raise InputError(
             "engine", name, "choose auto, vllm or transformers, or give the URL of a vllm server"
         )
-    installed = importlib.util.find_spec("vllm") is not None
     if name == "vllm" and not installed:
         raise InputError("engine", name, "vLLM is not installed; pip install 'ttc-allocator[vllm]'")
     engine: Engine
@@ -139,7 +143,7 @@ def open_engine(
     else:
         from runtime.engines.vllm import VLLMEngine
 
-        engine = VLLMEngine(model)
+        engine = VLLMEngine(model, **engine_args)
     try:
         yield engine
     finally:

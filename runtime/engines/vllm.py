@@ -1,34 +1,46 @@
-"""vLLM in process: its asynchronous engine, with continuous batching and prefix caching."""
+"""vLLM in process, with continuous batching and prefix caching."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from runtime.engine import Completion, Halt, SamplingSettings
 from runtime.engines.vllm_core import VLLMCore
 
 
-class VLLMEngine:
-    """vLLM's asynchronous engine on one language model.
+class Core(Protocol):
+    """A vLLM engine that answers one request after another, or many at once."""
 
-    Open it inside a running event loop, and use it from that loop only.
+    async def request(self, token_ids: Sequence[int], params: Any, halt: Halt | None = None) -> Any:
+        """The final output of one request; a halted one's holds what it had sampled.
+
+        Raises:
+            ModelError: the engine has died, or refused the request.
+        """
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can answer."""
+        ...
+
+    def close(self) -> None:
+        """Release the engine. Calling it twice is fine."""
+        ...
+
+
+class VLLMCompletions:
+    """Completions by a vLLM engine, started here or by somebody else.
 
     Args:
-        model: a Hugging Face model folder.
-        engine_args: further arguments of vLLM's AsyncEngineArgs, for example
-            ``tensor_parallel_size``.
-
-    Raises:
-        InputError: vLLM cannot serve the model; the message is vLLM's own.
+        core: takes the requests.
+        tokenizer: the engine's.
+        context_length: the engine's, in tokens.
     """
 
-    def __init__(self, model: Path, **engine_args: Any) -> None:
-        # A GPU is shared with the verifier, which needs some of its memory too.
-        memory = float(os.environ.get("TTC_GPU_MEMORY_UTILIZATION", "0.7"))
-        self._core = VLLMCore("model", model, {"gpu_memory_utilization": memory} | engine_args)
-        self.tokenizer: Any = self._core.engine.get_tokenizer()
-        self.context_length: int = self._core.engine.model_config.max_model_len
+    def __init__(self, core: Core, tokenizer: Any, context_length: int) -> None:
+        self._core, self.tokenizer, self.context_length = core, tokenizer, context_length
         self._marks: dict[str, list[int]] = {}
 
     async def complete(
@@ -90,5 +102,26 @@ class VLLMEngine:
         return self._core.alive
 
     def close(self) -> None:
-        """Stop the engine's process."""
+        """Let go of the engine."""
         self._core.close()
+
+
+class VLLMEngine(VLLMCompletions):
+    """A vLLM engine of its own, in another process.
+
+    Open it inside a running event loop, and use it from that loop only.
+
+    Args:
+        model: a Hugging Face model folder.
+        engine_args: further arguments of vLLM's AsyncEngineArgs, for example
+            ``tensor_parallel_size``.
+
+    Raises:
+        InputError: vLLM cannot serve the model; the message is vLLM's own.
+    """
+
+    def __init__(self, model: Path, **engine_args: Any) -> None:
+        # A GPU is shared with the verifier, which needs some of its memory too.
+        memory = float(os.environ.get("TTC_GPU_MEMORY_UTILIZATION", "0.7"))
+        core = VLLMCore.start("model", model, {"gpu_memory_utilization": memory} | engine_args)
+        super().__init__(core, core.engine.get_tokenizer(), core.engine.model_config.max_model_len)

@@ -1,11 +1,15 @@
-"""What vLLM's engines here have in common: starting, one request, and stopping."""
+"""vLLM's asynchronous engine: starting, one request, and stopping."""
 
 import asyncio
 import gc
 import itertools
 import os
-from collections.abc import Sequence
-from contextlib import nullcontext
+import secrets
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +21,42 @@ from runtime.engines.loading import model_dtype
 
 
 class VLLMCore:
-    """One asynchronous vLLM engine, in a process of its own.
+    """Requests to one asynchronous vLLM engine.
 
-    Open it inside a running event loop, and use it from that loop only.
+    Use it from one event loop only: the one that the engine belongs to.
 
     Args:
-        field: what the model is, for messages: ``model`` or ``verifier``.
-        model: a Hugging Face model folder.
-        engine_args: further arguments of vLLM's AsyncEngineArgs.
-
-    Attributes:
+        name: what the engine runs, for messages.
         engine: vLLM's AsyncLLM.
-
-    Raises:
-        InputError: vLLM cannot serve the model; the message is vLLM's own.
+        owned: whether the engine is shut down with this.
     """
 
-    def __init__(self, field: str, model: Path, engine_args: dict[str, Any]) -> None:
+    def __init__(self, name: str, engine: Any, owned: bool = False) -> None:
+        self.engine: Any = engine
+        self._name, self._owned = name, owned
+        self._request_ids = request_ids()
+
+    @classmethod
+    def start(cls, field: str, model: Path, engine_args: dict[str, Any]) -> "VLLMCore":
+        """An engine in a process of its own. Call it inside the event loop that will use it.
+
+        Args:
+            field: what the model is, for messages: ``model`` or ``verifier``.
+            model: a Hugging Face model folder.
+            engine_args: further arguments of vLLM's AsyncEngineArgs.
+
+        Raises:
+            InputError: an argument that vLLM does not have, or vLLM cannot serve the model; the
+                message is vLLM's own.
+        """
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
 
+        known = {field.name for field in fields(AsyncEngineArgs)}
+        for name, value in engine_args.items():
+            if name not in known:
+                raise InputError(name, value, "vLLM's engine has no such argument; leave it out")
         defaults: dict[str, Any] = {
             "enable_prefix_caching": True,
             "disable_log_stats": True,
@@ -59,9 +78,10 @@ class VLLMCore:
                 "enable_chunked_prefill": False,
             }
         try:
-            self.engine: Any = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(model=str(model), **(defaults | engine_args))
-            )
+            args = AsyncEngineArgs(model=str(model), **(defaults | engine_args))
+            with deaf_to_interrupts():
+                # No name of its own here: vLLM keeps hold of this frame, and so of its names.
+                core = cls(f"{field} {model}", AsyncLLM.from_engine_args(args), owned=True)
         except (ValueError, RuntimeError) as error:
             raise InputError(field, str(model), f"vLLM cannot serve it: {error}") from error
         # What has been loaded stays: garbage collection need not look through it again and again.
@@ -69,8 +89,7 @@ class VLLMCore:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        self._name = f"{field} {model}"
-        self._request_ids = itertools.count()
+        return core
 
     async def request(self, token_ids: Sequence[int], params: Any, halt: Halt | None = None) -> Any:
         """The final output of one request, which is aborted if the halt or a cancellation comes.
@@ -85,7 +104,7 @@ class VLLMCore:
 
         if self.engine is None:
             raise ModelError(self._name, "its vLLM engine has been closed")
-        engine, request_id = self.engine, str(next(self._request_ids))
+        engine, request_id = self.engine, next(self._request_ids)
         aborts: list[asyncio.Task[None]] = []
 
         def abort() -> None:
@@ -121,11 +140,34 @@ class VLLMCore:
         return self.engine is not None and not self.engine.errored
 
     def close(self) -> None:
-        """Stop the engine's process; requests that are still in it end with ModelError."""
+        """Stop the engine's process, if it was started here.
+
+        Requests that are still in it end with ModelError.
+        """
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        if self.engine is not None:
+        if self._owned and self.engine is not None:
             self.engine.output_processor.propagate_error(EngineDeadError())
             self.engine.shutdown()
         # At interpreter exit vLLM's own finaliser would shut down again and fail; let go of it now.
         self.engine = None
+
+
+def request_ids() -> Iterator[str]:
+    """Names of requests, like nobody else's on the same engine."""
+    prefix = secrets.token_hex(4)
+    return (f"{prefix}-{number}" for number in itertools.count())
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Processes started in the block do not hear Ctrl-C, which ends vLLM's, but only SIGTERM.
+
+    A terminal sends it to them all, and it is for the one at the keyboard to say what stops.
+    """
+    resource_tracker.ensure_running()  # starting it later would undo the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -28,7 +28,7 @@ class VLLMBackend:
     def __init__(self, folder: Path, family: Family) -> None:
         self._family = family
         memory = float(os.environ.get("TTC_VERIFIER_GPU_MEMORY_UTILIZATION", "0.2"))
-        self._core = VLLMCore(
+        self._core = VLLMCore.start(
             "verifier", folder, {"runner": "pooling", "gpu_memory_utilization": memory}
         )
 

@@ -1,0 +1,76 @@
+"""Runs a script that makes an `llm`, as it is; then tries on that `llm` what takes a real engine.
+
+usage: uses_it_on.py SCRIPT MODEL
+
+A `vllm.LLM` is wrapped and used as before. Ours is interrupted, as by Ctrl-C at a terminal.
+"""
+
+import asyncio
+import json
+import os
+import runpy
+import signal
+import sys
+from threading import Timer
+
+from vllm import LLM, SamplingParams
+
+from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from runtime.artifact import Artifact
+from runtime.calibrated import borrowed
+from runtime.decoder import ComputeOptimalLLM
+from runtime.engine import Halt
+
+
+def wrapped(llm, use):
+    with ComputeOptimalLLM.wrap(llm, ARTIFACT, budget=1) as ours:
+        used = use(ours)
+    with borrowed(llm, Artifact.load(ARTIFACT)) as engine:
+        halted = asyncio.run(halts(engine, llm.llm_engine.output_processor.request_states))
+    left = llm.llm_engine.get_num_unfinished_requests()
+    text = llm.generate("<user>12+7*3<assistant>", SamplingParams(temperature=0))[0].outputs[0].text
+    return {"used": used, "halted": halted, "left": left, "afterwards": text}
+
+
+async def halts(engine, states):
+    """Tokens of requests: halted at the start, halted at work, and left alone; one is cancelled."""
+    halt, before = Halt(), Halt()
+    before()
+
+    async def complete(seed, **options):
+        ids = engine.tokenizer.encode("<user>" + "9*" * 20 + "9<assistant>")
+        found = await engine.complete(
+            ids, settings=SETTINGS.sampling, max_tokens=150, seed=seed, **options
+        )
+        return len(found.token_ids)
+
+    alone = await complete(1)
+    cancelled = asyncio.create_task(complete(1))
+    atwork = asyncio.create_task(complete(1, halt=halt))
+    while not any(state.detokenizer.num_output_tokens() for state in list(states.values())):
+        await asyncio.sleep(0.001)
+    cancelled.cancel()
+    halt()
+    tokens = [await complete(1, halt=before), await atwork, alone, await complete(1)]
+    await asyncio.gather(cancelled, return_exceptions=True)
+    return tokens
+
+
+def interrupted(llm):
+    prompts = [f"<user>{n}+7*3-4+{n}<assistant>" for n in range(1000)]
+    Timer(0.3, os.killpg, (0, signal.SIGINT)).start()
+    try:
+        llm.generate(prompts, budget=16, use_tqdm=False)
+    except KeyboardInterrupt:
+        greedy = SamplingParams(temperature=0, max_tokens=100)
+        return {"text": llm.generate(prompts[0], greedy, use_tqdm=False)[0].outputs[0].text}
+    return {"text": None}
+
+
+if __name__ == "__main__":
+    script = sys.argv.pop(1)
+    made = runpy.run_path(script, run_name="__main__")
+    if isinstance(made["llm"], LLM):
+        print(json.dumps(wrapped(made["llm"], made["use"])))
+    else:
+        print(json.dumps(interrupted(made["llm"])))
