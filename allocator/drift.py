@@ -97,6 +97,7 @@ class DriftMonitor:
         self.reference, self.alarm, self.clear = reference, alarm, clear
         self.drifted = False
         self._windows = (_Window(reference, window), _Window(reference, window // 4))
+        self._report: DriftReport | None = None
 
     def observe(self, values: Mapping[str, float]) -> None:
         """Take the next prompt in; the oldest leaves a full window.
@@ -114,6 +115,7 @@ class DriftMonitor:
             if not math.isfinite(value):
                 raise InputError(name, value, "values are finite numbers")
         cells = [histogram.cell(values[name]) for name, histogram in signals.items()]
+        self._report = None
         for window in self._windows:
             window.push(cells)
         if self._windows[0].prompts >= LEAST:
@@ -123,6 +125,11 @@ class DriftMonitor:
 
     def report(self) -> DriftReport:
         """How the last prompts compare with the reference."""
+        if self._report is None:
+            self._report = self._reported()
+        return self._report
+
+    def _reported(self) -> DriftReport:
         prompts = self._windows[0].prompts
         drifts = zip(*(window.drifts() for window in self._windows), strict=True)
         signals = tuple(min(either, key=lambda drift: drift.p) for either in drifts)

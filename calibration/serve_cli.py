@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import uvloop
 from pydantic.fields import FieldInfo
 
 from calibration.console import reports_errors, say
@@ -62,4 +63,5 @@ def serve(
         sys.stdout.write(as_toml(settings))
         return
     artifact = load_artifact(settings.artifact, settings.force)
-    asyncio.run(run_server(settings, artifact, lambda url: say("serving", url, "green")))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_server(settings, artifact, lambda url: say("serving", url, "green")))

@@ -14,7 +14,7 @@ class Sample:
         step_scores: the verifier's prediction after each step, probabilities in [0, 1].
         score: the whole solution's score, in [0, 1]: its step scores in one number; not a number
             where there was no choice to make and no verifier was asked.
-        logprob: summed natural log-probability of the sampled tokens.
+        logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
         ended: whether the model ended the solution itself.
         chain: number of the revision chain it is an attempt of; None outside of chains.
     """

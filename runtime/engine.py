@@ -96,6 +96,7 @@ class Engine(Protocol):
         seed: int,
         stop: Sequence[str] = (),
         halt: Halt | None = None,
+        logprob: bool = True,
     ) -> Completion:
         """Sample one continuation of `token_ids`.
 
@@ -108,6 +109,8 @@ class Engine(Protocol):
             seed: the same seed samples the same, whatever runs beside it.
             stop: stop after the first of these texts, which stays part of the completion.
             halt: when called, the request stops where it is.
+            logprob: whether its log-probability is of use; else it may be nan, which some engines
+                find faster.
 
         Raises:
             ModelError: the engine has failed.

@@ -1,6 +1,7 @@
 """Answers as vLLM's RequestOutput, each with its receipt. Needs vLLM."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from vllm import CompletionOutput, RequestOutput
@@ -132,7 +133,7 @@ def _completion(
         index=index,
         text=sample.text,
         token_ids=list(sample.token_ids),
-        cumulative_logprob=sample.logprob,
+        cumulative_logprob=None if isnan(sample.logprob) else sample.logprob,
         logprobs=None,
         finish_reason="stop" if sample.ended else "length",
         stop_reason=next(cut, None),

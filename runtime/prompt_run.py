@@ -144,7 +144,7 @@ class PromptRun:
         """The first independent solution, unscored: with nothing beside it, there is no choice."""
         path = ("sample", 0)
         completion = await self._complete(
-            self.decoder.engine, self.context, (), self.max_tokens, path
+            self.decoder.engine, self.context, (), self.max_tokens, path, logprob=False
         )
         self.cost.generations += 1
         steps = tuple(self.decoder.splitter.split(completion.token_ids))
@@ -291,6 +291,7 @@ class PromptRun:
         stop: tuple[str, ...] = (),
         greedy: bool = False,
         halt: Halt | None = None,
+        logprob: bool = True,
     ) -> Completion:
         settings = self.decoder.settings
         completion = await engine.complete(
@@ -300,6 +301,7 @@ class PromptRun:
             seed=derive_seed(self.seed, *self.context.token_ids, *path),
             stop=(*self.decoder.stops, *stop),
             halt=halt,
+            logprob=logprob,
         )
         if completion.stopped_by in self.decoder.stops:
             completion = replace(completion, ended=True)

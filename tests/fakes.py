@@ -46,6 +46,7 @@ class CoinEngine:
         seed: int,
         stop: Sequence[str] = (),
         halt: Halt | None = None,
+        logprob: bool = True,
     ) -> Completion:
         self.requests.append(tuple(token_ids))
         self.seeds.append(seed)

@@ -26,7 +26,7 @@ from runtime.engines.loading import open_engine
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.server.errors import ApiError
 from runtime.server.logs import ServerLog
-from runtime.server.supervisor import Supervisor, alive
+from runtime.server.supervisor import Supervisor, processes
 from tests.artifacts import bent_decoder
 
 PROMPTS = [problem.text for problem in distinct_problems("test", 12, seed=71)]
@@ -245,7 +245,7 @@ def test_opening_that_is_cancelled_closes_what_it_had_loaded(
 def test_what_a_closed_model_had_to_do_ends_with_an_error() -> None:
     async def closed() -> list[Any]:
         async with open_decoder(SETTINGS, Path(), "transformers") as decoder:
-            assert alive(decoder)
+            assert all(part.alive for part in processes(decoder))
             # Two batches: one is at work when it closes, the other waits.
             first = asyncio.create_task(PromptRun(decoder, PROMPTS[0], 1).samples(0, 4))
             await asyncio.sleep(0.05)

@@ -5,6 +5,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,29 +95,36 @@ async def loaded(
         clients: at once; each waits for its answer before it asks again.
         watch: called about once a second.
     """
-    load, started = Load(), time.perf_counter()
+    load = Load()
     asked = [(prompt, budget) for budget in budgets for prompt in prompts]
     source = iter(asked) if seconds is None else itertools.cycle(asked)
 
     def going_on() -> bool:
         return seconds is None or time.perf_counter() - started < seconds
 
-    limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits) as client:
+    async def one_client(client: httpx.AsyncClient) -> None:
+        while going_on() and (entry := next(source, None)) is not None:
+            await ask(client, model, *entry, max_tokens, load)
 
-        async def one_client() -> None:
-            while going_on() and (entry := next(source, None)) is not None:
-                await ask(client, model, *entry, max_tokens, load)
+    async def watching() -> None:
+        while True:
+            watch()
+            await asyncio.sleep(1)
 
-        async def watching() -> None:
-            while True:
-                watch()
-                await asyncio.sleep(1)
-
+    async with AsyncExitStack() as stack:
+        # A connection pool each: from a shared one some would wait seconds for their turn.
+        # Certificates, which are slow to load, loopback has none of.
+        each = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(base_url=url, timeout=TIMEOUT, verify=False)
+            )
+            for _ in range(clients)
+        ]
         watcher = asyncio.create_task(watching())
-        await asyncio.gather(*(one_client() for _ in range(clients)))
+        started = time.perf_counter()
+        await asyncio.gather(*map(one_client, each))
+        load.lasted = time.perf_counter() - started
         watcher.cancel()
-    load.lasted = time.perf_counter() - started
     return load
 
 

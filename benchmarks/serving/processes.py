@@ -23,7 +23,7 @@ class Serving:
     """A running server.
 
     Attributes:
-        process: its main process, the leader of a session of its own.
+        process: its main process, the leader of a process group of its own.
         url: where it listens.
     """
 
@@ -37,7 +37,7 @@ class Serving:
             with suppress(OSError, ValueError, IndexError):
                 # The name, which may hold anything, stands in parentheses.
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == self.process.pid and fields[0] != "Z":
+                if int(fields[2]) == self.process.pid and fields[0] != "Z":
                     command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
                     found[int(folder.name)] = command.decode(errors="replace").strip()
         return found
@@ -87,7 +87,9 @@ def ttc_serve(
         env=os.environ | dict(environment or {}),
         stdout=subprocess.DEVNULL,
         stderr=errors,
-        start_new_session=True,
+        # Not a session of its own: Linux schedules those as groups, and vLLM's processes, which
+        # wait by yielding, would keep the clients off the cores for seconds.
+        process_group=0,
     )
     serving = Serving(process, f"http://127.0.0.1:{port}")
     try:

@@ -75,6 +75,7 @@ class TreeEngine(TransformersEngine):
         seed: int,
         stop: Sequence[str] = (),
         halt: Halt | None = None,
+        logprob: bool = True,
     ) -> Completion:
         """The prompt's next distinct solution; see `runtime.engine.Engine.complete`.
 

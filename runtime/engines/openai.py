@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -97,6 +98,7 @@ class OpenAIEngine:
         seed: int,
         stop: Sequence[str] = (),
         halt: Halt | None = None,
+        logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`.
 
@@ -114,7 +116,7 @@ class OpenAIEngine:
             "seed": seed,
             "stop": list(stop),
             "include_stop_str_in_output": True,
-            "logprobs": 0,
+            "logprobs": 0 if logprob else None,
             "return_token_ids": True,
             # A request that may be halted is streamed, for what it had sampled to be known.
             "stream": halt is not None,
@@ -145,7 +147,7 @@ class OpenAIEngine:
                 stopped_by = reason if isinstance(reason, str) else None
                 return Completion(
                     token_ids=tuple(received.token_ids),
-                    logprob=received.logprob,
+                    logprob=received.logprob if logprob else nan,
                     ended=received.finish == "stop" and stopped_by is None,
                     cached_tokens=received.cached_tokens,
                     stopped_by=stopped_by,

@@ -85,6 +85,7 @@ class TransformersEngine:
         seed: int,
         stop: Sequence[str] = (),
         halt: Halt | None = None,
+        logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
         for text in stop:

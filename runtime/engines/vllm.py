@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +53,7 @@ class VLLMCompletions:
         seed: int,
         stop: Sequence[str] = (),
         halt: Halt | None = None,
+        logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
         from vllm import SamplingParams
@@ -72,7 +74,8 @@ class VLLMCompletions:
             stop_token_ids=list(marks),
             include_stop_str_in_output=True,
             detokenize=bool(texts),  # token by token, where a whole text is soon decoded
-            logprobs=0,  # the sampled token's own, for cumulative_logprob
+            logprobs=0 if logprob else None,  # the sampled token's own, for cumulative_logprob
+            flat_logprobs=True,  # which alone is read: no object a token
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         output = await self._core.request(token_ids, params, halt)
@@ -83,7 +86,7 @@ class VLLMCompletions:
         stopped_by = reason if isinstance(reason, str) else marks.get(reason)
         return Completion(
             token_ids=tuple(final.token_ids),
-            logprob=float(final.cumulative_logprob or 0.0),
+            logprob=float(final.cumulative_logprob or 0.0) if logprob else nan,
             ended=final.finish_reason == "stop" and stopped_by is None,
             cached_tokens=output.num_cached_tokens or 0,
             stopped_by=stopped_by,

@@ -99,7 +99,6 @@ class VLLMCore:
         Raises:
             ModelError: the engine's process has died.
         """
-        from vllm import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self.engine is None:
@@ -112,9 +111,10 @@ class VLLMCore:
 
         collector = None
         try:
-            collector = await engine.add_request(
-                request_id, TokensPrompt(prompt_token_ids=list(token_ids)), params
-            )
+            # As vLLM's renderer would hand it on: there is nothing to tokenise, for which a prompt
+            # would be sent to another thread and back.
+            prompt = {"type": "token", "prompt_token_ids": list(token_ids)}
+            collector = await engine.add_request(request_id, prompt, params)
             with nullcontext() if halt is None else halt.stops(abort):
                 if halt is not None and halt.called:
                     abort()

@@ -1,7 +1,7 @@
 """From a request's body to what the solver is asked: prompts, sampling, budget, deadline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jinja2 import TemplateError
 
@@ -70,8 +70,8 @@ def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) 
             seed=None if body.seed is None else body.seed % 2**64,  # no sign, all bits
             solutions=body.choices,
         )
-        solver.start(request)
-        asks.append(Ask(request, budget, body.ttc.deadline, tuple(notes)))
+        encoded = replace(request, token_ids=solver.start(request).context.token_ids)
+        asks.append(Ask(encoded, budget, body.ttc.deadline, tuple(notes)))
     return asks
 
 

@@ -16,12 +16,12 @@ PULSE = 1.0  # seconds between looks at the engine, where no request has told of
 RETRY_AFTER = "10"  # seconds: about what a small model takes to load
 
 
-def alive(decoder: Decoder) -> bool:
-    """Whether all processes run that a decoder's models have; one without any cannot die."""
+def processes(decoder: Decoder) -> tuple[HasProcess, ...]:
+    """Those of a decoder's models that have a process of their own; one without cannot die."""
     parts: list[object] = [decoder.engine, decoder.verifier]
     if decoder.reviser is not None:
         parts += [decoder.reviser.engine, decoder.reviser.verifier]
-    return all(part.alive for part in parts if isinstance(part, HasProcess))
+    return tuple(part for part in parts if isinstance(part, HasProcess))
 
 
 class Supervisor:
@@ -56,13 +56,14 @@ class Supervisor:
         self.generation = 0
         self.why = "it is starting"
         self._decoder: Decoder | None = None
+        self._processes: tuple[HasProcess, ...] = ()
         self._opened = AsyncExitStack()
         self._told = asyncio.Event()
 
     @property
     def ready(self) -> bool:
         """Whether there is a decoder, and all of its processes run."""
-        return self._decoder is not None and alive(self._decoder)
+        return self._decoder is not None and all(part.alive for part in self._processes)
 
     @property
     def decoder(self) -> Decoder:
@@ -71,7 +72,7 @@ class Supervisor:
         Raises:
             ApiError: status 503: there is none just now.
         """
-        if self._decoder is None or not alive(self._decoder):
+        if self._decoder is None or not self.ready:
             message = "the model is being started again; ask again soon"
             raise ApiError(503, message, headers={"Retry-After": RETRY_AFTER})
         return self._decoder
@@ -140,7 +141,8 @@ class Supervisor:
                 return
 
     async def _start(self) -> None:
-        self._decoder = await self._opened.enter_async_context(self._open())
+        self._decoder = decoder = await self._opened.enter_async_context(self._open())
+        self._processes = processes(decoder)
         self.generation += 1
         self.why = ""
 

@@ -47,13 +47,17 @@ async def halts(engine, states):
     alone = await complete(1)
     cancelled = asyncio.create_task(complete(1))
     atwork = asyncio.create_task(complete(1, halt=halt))
-    while not any(state.detokenizer.num_output_tokens() for state in list(states.values())):
+    while len(states) < 2 or not all(tokens_of(state) for state in list(states.values())):
         await asyncio.sleep(0.001)
     cancelled.cancel()
     halt()
     tokens = [await complete(1, halt=before), await atwork, alone, await complete(1)]
     await asyncio.gather(cancelled, return_exceptions=True)
     return tokens
+
+
+def tokens_of(state):
+    return state.detokenizer.num_output_tokens()
 
 
 def interrupted(llm):
