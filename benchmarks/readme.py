@@ -1,6 +1,6 @@
 """Write the README's figures from what the benchmarks measured, kept in docs/.
 
-    cp out/{demo,allocation,testbed,throughput}.json out/{demo,allocation}.png docs/
+    cp out/{demo,allocation,testbed,throughput,serving}.json out/{demo,allocation}.png docs/
     python -m benchmarks.readme
 
 A test holds README and docs/ to the same numbers.
@@ -186,6 +186,28 @@ def allocation_block(allocation: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def serving_block(serving: dict[str, Any]) -> str:
+    """What was to be shown of the server, a row a figure."""
+    load, overhead = serving["load"], serving["overhead"]
+    rates = overhead["requests a second"]
+    lines = [
+        f"{load['clients']} clients for {load['seconds']:.0f} seconds with budgets of "
+        f"{', '.join(map(str, load['budgets']))}: {load['answered']:,} of {load['sent']:,} "
+        f"requests answered. At budget 1 {rates[0]:.0f} requests a second, where `vllm serve` "
+        f"answers {rates[1]:.0f}, in {overhead['turns']} turns each.",
+        "",
+        "| goal | value [95%] | |",
+        "|---|---|---|",
+    ]
+    for row in serving["targets"]:
+        verdict = {True: "met", False: "not met", None: ""}[row["met"]]
+        value = f"{row['value']:.3g}"
+        if row["low"] != row["high"]:
+            value += f" [{row['low']:.3g}, {row['high']:.3g}]"
+        lines.append(f"| {row['name']} | {value} | {verdict} |")
+    return "\n".join(lines)
+
+
 def _gains(rows: list[dict[str, Any]], at: list[int]) -> list[str]:
     heads = [f"{unit}, N = {budget}" for budget in at for unit in ("generations", "tokens")]
     lines = ["| method | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
@@ -208,6 +230,7 @@ def render(text: str) -> str:
         "allocation": allocation_block,
         "testbed": testbed_block,
         "throughput": throughput_block,
+        "serving": serving_block,
     }
     for name, block in blocks.items():
         figures = block(json.loads((DOCS / f"{name}.json").read_text()))

@@ -16,6 +16,7 @@ from calibration.artifact_cli import diff, inspect, report
 from calibration.calibrate_cli import calibrate
 from calibration.console import console, progress, reports_errors
 from calibration.datasets import DataSettings, read_prompts
+from calibration.flops_cli import flops
 from calibration.options import (
     SOURCE_HELP,
     EngineOption,
@@ -190,7 +191,7 @@ def demo(
     run_demo(prompts, out, engine)
 
 
-for command in (calibrate, report, inspect, diff, serve):
+for command in (calibrate, report, inspect, diff, flops, serve):
     app.command()(command)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.readme import README, ROOT, render
+from tests.clients import Api
 
 TEXT = README.read_text()
 
@@ -16,10 +17,7 @@ def test_the_readme_has_the_measured_figures() -> None:
     assert "| compute-optimal, predicted bins |" in TEXT
 
 
-def test_the_python_snippet_runs_as_it_stands(tmp_path: Path) -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    script = tmp_path / "snippet.py"
-    script.write_text(snippet)
+def ran(script: Path) -> list[str]:
     done = subprocess.run(
         [sys.executable, str(script)],
         cwd=ROOT,
@@ -29,7 +27,20 @@ def test_the_python_snippet_runs_as_it_stands(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 2
+    return done.stdout.splitlines()
+
+
+def test_the_python_snippets_run_as_they_stand(api: Api, tmp_path: Path) -> None:
+    wrapped, asked = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    assert asked.count("http://127.0.0.1:8000") == 1
+    script = tmp_path / "snippet.py"
+    script.write_text(wrapped)
+    answers = ran(script)
+    assert [answer.split()[0][0] for answer in answers] == ["#", "#"]
+    script.write_text(asked.replace("http://127.0.0.1:8000", api.url))
+    answer, why = ran(script)
+    assert answer.startswith("#")
+    assert "pass@1" in why
 
 
 def test_every_command_line_of_the_readme_parses() -> None:

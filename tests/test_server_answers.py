@@ -2,9 +2,8 @@
 
 import pytest
 
+from runtime.conversation import conversation_text
 from runtime.engine import encode_prompt
-from runtime.server.asks import conversation
-from runtime.server.protocol import Message
 from runtime.solve import Solver
 from tests.serving import PROMPTS, asked, chat, client_of, engine_of, service_of
 
@@ -132,11 +131,11 @@ def test_a_conversation_keeps_its_turns(run, service):
     template = "<user>1+2<assistant>1+2=3\n#3<end><user>81+54<assistant>"
     ids = engine_of(service).tokenizer.encode(template)
     assert reply["usage"]["prompt_tokens"] == len(ids)
-    turns = [Message(role="user", content="1+2"), Message(role="assistant", content="3")]
-    system, last = Message(role="system", content="Be brief."), Message(role="user", content="4+5")
-    assert conversation([last]) == "4+5"
-    assert conversation([system, last]) == "Be brief.\n\n4+5"
-    assert conversation([system, *turns, last]) == (
+    turns = [{"role": "user", "content": "1+2"}, {"role": "assistant", "content": "3"}]
+    system, last = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "4+5"}
+    assert conversation_text([last]) == "4+5"
+    assert conversation_text([system, last]) == "Be brief.\n\n4+5"
+    assert conversation_text([system, *turns, last]) == (
         "Be brief.\n\nUser: 1+2\n\nAssistant: 3\n\nUser: 4+5"
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from jinja2 import TemplateError
 
 from allocator.errors import InputError
+from runtime.conversation import conversation_text
 from runtime.engine import Engine
 from runtime.request import Request
 from runtime.server.protocol import ChatRequest, CompletionRequest, Message
@@ -57,7 +58,8 @@ def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) 
     )
     engine = solver.decoder.engine
     if isinstance(body, ChatRequest):
-        prompts = [(conversation(body.messages), _chat_ids(engine, body.messages))]
+        text = conversation_text([_plain(message) for message in body.messages])
+        prompts = [(text, _chat_ids(engine, body.messages))]
     else:
         prompts = [_encoded(engine, prompt) for prompt in body.prompt]
     asks = []
@@ -75,21 +77,6 @@ def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) 
     return asks
 
 
-def conversation(messages: Sequence[Message]) -> str:
-    """A conversation as one text, for verifiers and revisers, which read a question.
-
-    System messages come as they are, and so does a lone turn of the user; of several turns each
-    starts with who speaks, as in ``User: ...``. An empty line stands between messages.
-    """
-    several = sum(message.role in ("user", "assistant") for message in messages) > 1
-    return "\n\n".join(
-        f"{message.role.capitalize()}: {message.content}"
-        if several and message.role in ("user", "assistant")
-        else message.content
-        for message in messages
-    )
-
-
 def _chat_ids(engine: Engine, messages: Sequence[Message]) -> tuple[int, ...] | None:
     """Messages through the model's chat template; None for a lone one of the user, a prompt."""
     if [message.role for message in messages] == ["user"]:
@@ -102,13 +89,7 @@ def _chat_ids(engine: Engine, messages: Sequence[Message]) -> tuple[int, ...] | 
             len(messages),
             "the model has no chat template; give one user's message, or use /v1/completions",
         )
-    written = [
-        {
-            "role": "system" if message.role == "developer" else message.role,
-            "content": message.content,
-        }
-        for message in messages
-    ]
+    written = [_plain(message) for message in messages]
     try:
         return tuple(
             engine.tokenizer.apply_chat_template(
@@ -118,6 +99,12 @@ def _chat_ids(engine: Engine, messages: Sequence[Message]) -> tuple[int, ...] | 
     except TemplateError as error:
         roles = [message.role for message in messages]
         raise InputError("messages", roles, f"the model's chat template says: {error}") from None
+
+
+def _plain(message: Message) -> dict[str, str]:
+    """A message as templates know it; a developer's, OpenAI's later word, is the system's."""
+    role = "system" if message.role == "developer" else message.role
+    return {"role": role, "content": message.content}
 
 
 def _encoded(engine: Engine, prompt: str | list[int]) -> tuple[str, tuple[int, ...]]:
