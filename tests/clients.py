@@ -12,8 +12,8 @@ from typing import Any
 from benchmarks.testbed.paths import SETTINGS
 from runtime.artifact import open_decoder
 from runtime.server.app import create_app
+from runtime.server.listen import listening, uvicorn_of
 from runtime.server.logs import ServerLog
-from runtime.server.run import listening, uvicorn_of
 from runtime.server.service import Service
 from tests.serving import engine_of, idle, service_of
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 import httpx
 import pytest
 
+from runtime.server import listen
 from tests.serving import PROMPTS
 
 GOOD = json.dumps({"model": "base", "prompt": PROMPTS[0], "ttc": {"budget": 1}}).encode()
@@ -185,6 +186,25 @@ def test_a_client_that_hangs_up_amid_its_body_leaves_nothing(api):
             connection.sendall(post(GOOD)[:-5])
     assert api.has_nothing_left()
     assert still_answers(api)
+
+
+def test_who_sends_no_head_is_hung_up_on_and_who_does_is_not(api, monkeypatch):
+    monkeypatch.setattr(listen, "HEAD_SECONDS", 0.3)
+    for said in (
+        b"",
+        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        post(GOOD) + b"GET /",
+    ):
+        with connected(api) as connection:
+            connection.sendall(said)
+            expected = [200] if said.endswith(b"GET /") else []
+            assert [status for status, _ in answers(connection, len(expected))] == expected
+            assert connection.recv(1) == b"", "it is closed"
+    with connected(api) as connection:
+        for _ in range(3):
+            connection.sendall(post(GOOD))
+            assert [status for status, _ in answers(connection)] == [200]
+            time.sleep(0.2)
 
 
 def test_bodies_that_never_end_hold_nobody_up_and_are_given_up(apis):

@@ -1,6 +1,7 @@
 """A real `vllm serve` on loopback."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -34,7 +35,11 @@ def vllm_serve(model: Path) -> Iterator[str]:
         command += ["--block-size", "32", "--no-enable-chunked-prefill"]
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1"}
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
     )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -51,6 +56,8 @@ def vllm_serve(model: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(60)
+        with suppress(ProcessLookupError):  # its engine stays where the server was killed
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port() -> int:

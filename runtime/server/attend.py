@@ -10,7 +10,7 @@ from starlette.types import Receive
 from runtime.server.account import GONE
 from runtime.server.errors import ApiError, as_api_error
 from runtime.server.logs import LOGGER
-from runtime.server.service import BACK_SOON, Call, Service
+from runtime.server.service import LEAVING, Call, Service
 
 Found = TypeVar("Found")
 
@@ -74,7 +74,7 @@ async def attended(
         if gone in done:
             raise ApiError(GONE, "the client went away")
         if closed in done:
-            raise ApiError(503, "the server is shutting down; ask another", headers=BACK_SOON)
+            raise ApiError(503, "the server is shutting down; ask another", headers=LEAVING)
         raise ApiError(
             504, f"no answer within {seconds:g} seconds; ask for a smaller budget or a deadline"
         )

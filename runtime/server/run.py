@@ -3,30 +3,17 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 
-import uvicorn
-from fastapi import FastAPI
-
-from allocator.errors import InputError
 from runtime.artifact import Artifact, open_decoder
 from runtime.server.app import create_app
+from runtime.server.listen import listening, uvicorn_of
 from runtime.server.logs import ServerLog
-from runtime.server.service import PARTING, Service
+from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from runtime.server.supervisor import Supervisor
-
-BACKLOG = 2048  # connections that wait to be taken up
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn's, without its signal handlers: signals drain the service first."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def serve(
@@ -74,45 +61,6 @@ async def serve(
             server.should_exit = True
             await serving
     log.turn("stopped")
-
-
-def uvicorn_of(app: FastAPI) -> uvicorn.Server:
-    """What serves the application over HTTP."""
-    config = uvicorn.Config(
-        app,
-        http="h11",  # of uvicorn's two the one that bounds what it keeps of a request's headers
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=int(PARTING),
-    )
-    return _Server(config)
-
-
-@contextmanager
-def listening(settings: ServeSettings) -> Iterator[socket.socket]:
-    """What the server listens with, for as long as the block lasts.
-
-    Raises:
-        InputError: nobody can listen there.
-    """
-    try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        # With the protocol named asyncio sends at once what it has: else the kernel waits 40 ms
-        # for more, or for the client's word that it has received the head of an answer.
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        raise InputError(
-            "port", settings.port, f"cannot listen there on {settings.host}: {error}"
-        ) from None
-    with listener:
-        # Connections inherit it. Else the end of an answer waits 40 ms for the client's kernel.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield listener
 
 
 def _url(listener: socket.socket) -> str:

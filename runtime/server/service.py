@@ -27,6 +27,8 @@ from runtime.server.settings import ServeSettings
 from runtime.solve import PROMPTS_IN_FLIGHT, Solver
 
 BACK_SOON = {"Retry-After": "5"}
+# A client that is told to go elsewhere starts no request that the end would cut off.
+LEAVING = BACK_SOON | {"Connection": "close"}
 PARTING = 5.0  # seconds in which requests that were given up end
 
 
@@ -131,7 +133,7 @@ class Service:
             ApiError: the models are away, or the server is shutting down.
         """
         if self.gate.closed:
-            raise ApiError(503, "the server is shutting down; ask another", headers=BACK_SOON)
+            raise ApiError(503, "the server is shutting down; ask another", headers=LEAVING)
         return self.solver
 
     @property
