@@ -46,11 +46,10 @@ def by_prompt(records: list[PromptRecord]) -> dict[str, Any]:
 
 
 def test_two_workers_one_killed_sample_what_one_process_samples(
-    cluster: None, run: Any, vllm_decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+    cluster: None, run: Any, transformers_decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distributed, "BATCH", 4)
-    collector = RayCollector(SETTINGS.resolved(), "vllm", "auto", 2)
-    assert collector.engine == "VLLMEngine"
+    collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 2)
     pids = ray.get([w.__ray_call__.remote(lambda self: os.getpid()) for w in collector.workers])
     assert len(set(pids)) == 2
     found: list[PromptRecord] = []
@@ -71,7 +70,7 @@ def test_two_workers_one_killed_sample_what_one_process_samples(
     finally:
         collector.close()
     local: list[PromptRecord] = []
-    run(LocalCollector(vllm_decoder).collect(PROMPTS, WORK, local.append))
+    run(LocalCollector(transformers_decoder).collect(PROMPTS, WORK, local.append))
     assert len(found) == len(PROMPTS)
     assert by_prompt(found) == by_prompt(local)
 
@@ -98,9 +97,17 @@ def test_a_calibration_on_the_cluster_ends_in_the_same_table(cluster: None, tmp_
     assert (tmp_path / "there" / "samples.parquet").is_file()
 
 
-def test_what_a_worker_raises_is_raised_here(cluster: None) -> None:
-    collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 1)
+def test_a_worker_has_vllm_and_what_it_raises_is_raised_here(
+    cluster: None, run: Any, vllm_decoder: Decoder
+) -> None:
+    found: list[PromptRecord] = []
+    local: list[PromptRecord] = []
+    collector = RayCollector(SETTINGS.resolved(), "vllm", "auto", 1)
     try:
+        assert collector.engine == "VLLMEngine"
+        asyncio.run(collector.collect(PROMPTS[:8], WORK, found.append))
+        run(LocalCollector(vllm_decoder).collect(PROMPTS[:8], WORK, local.append))
+        assert by_prompt(found) == by_prompt(local)
         with pytest.raises(InputError, match="no room in the context"):
             asyncio.run(collector.collect([("1+" * 400 + "1", "1")], WORK))
     finally:

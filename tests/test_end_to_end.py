@@ -55,9 +55,7 @@ async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
 @pytest.mark.parametrize(
     "plan",
     [
-        Plan(strategy="best_of_n", n=1),
         Plan(strategy="best_of_n", n=4),
-        Plan(strategy="beam_search", n=4, beam_width=2),
         Plan(strategy="beam_search", n=4, beam_width=2, lookahead=1),
         Plan(strategy="dvts", n=4, beam_width=2),
     ],
@@ -76,8 +74,8 @@ def test_a_plan_is_as_accurate_through_either_engine(
 
 
 def test_more_compute_is_more_accurate(run: Any, transformers_decoder: Decoder) -> None:
-    single = run(accuracies(transformers_decoder, Plan(strategy="best_of_n", n=1), range(4)))
-    sixteen = run(accuracies(transformers_decoder, Plan(strategy="best_of_n", n=16), range(4)))
+    single = run(accuracies(transformers_decoder, Plan(strategy="best_of_n", n=1), range(2)))
+    sixteen = run(accuracies(transformers_decoder, Plan(strategy="best_of_n", n=16), range(2)))
     assert sixteen.mean() > single.mean() + 0.05
 
 
