@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.readme import README, ROOT, render
 from tests.clients import Api
+from tests.test_cli import invoke
 
 TEXT = README.read_text()
 
@@ -49,12 +50,7 @@ def test_every_command_line_of_the_readme_parses() -> None:
     for command in commands:
         name, *rest = shlex.split(command.replace("\\\n", " "))[1:]
         names = [name, rest[0]] if name == "train" else [name]
-        shown = subprocess.run(
-            [sys.executable, "-m", "calibration.cli", *names, "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        status, shown, _ = invoke(*names, "--help")
+        assert status == 0
         for option in (part for part in rest if part.startswith("--")):
             assert option in shown, f"ttc {name} has no {option}"
