@@ -1,0 +1,72 @@
+"""FLOPs of pretraining and of inference, and how much of one buys how much of the other (section 7).
+
+A model of N parameters costs 6 N a token of pretraining and 2 N a token of inference. A model M times
+larger costs M times both. The small one may spend that much at inference instead, and how far it goes
+hangs on how many tokens are inferred for each that was pretrained on, R = D_inf / D_pre.
+"""
+
+from dataclasses import dataclass
+
+from allocator.errors import InputError
+
+STUDIED = (0.16, 0.79, 22.0)  # the paper's R
+
+
+def pretraining_flops(parameters: float, tokens: float) -> float:
+    """FLOPs of pretraining, 6 N D.
+
+    Args:
+        parameters: of the model, N.
+        tokens: pretrained on, D.
+    """
+    return 6 * parameters * tokens
+
+
+def inference_flops(parameters: float, tokens: float) -> float:
+    """FLOPs of inference, 2 N D.
+
+    Args:
+        parameters: of the model, N.
+        tokens: sampled, D.
+    """
+    return 2 * parameters * tokens
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A small model that samples more, against a larger one that samples once.
+
+    Args:
+        scale: parameters of the larger model over those of the small one, M.
+        ratio: tokens inferred over tokens pretrained on, R, where each prompt is answered once.
+
+    Raises:
+        InputError: a larger model that is not larger, or a ratio that is not positive.
+    """
+
+    scale: float
+    ratio: float
+
+    def __post_init__(self) -> None:
+        if not self.scale > 1:
+            raise InputError("scale", self.scale, "the larger model has more parameters; above 1")
+        if not self.ratio > 0:
+            raise InputError("ratio", self.ratio, "give inferred over pretrained tokens, above 0")
+
+    @property
+    def budget(self) -> float:
+        """Generations for each of the larger model's at equal FLOPs: M + 3 (M - 1) / R."""
+        return self.scale + 3 * (self.scale - 1) / self.ratio
+
+    def scale_for(self, budget: float) -> float:
+        """How many times larger a model could have been pretrained instead: `budget`'s inverse.
+
+        Args:
+            budget: generations of the small model for each of the larger one's.
+
+        Raises:
+            InputError: below one generation.
+        """
+        if not budget >= 1:
+            raise InputError("budget", budget, "an answer takes at least one generation")
+        return (budget + 3 / self.ratio) / (1 + 3 / self.ratio)
