@@ -35,7 +35,8 @@ $(VENV)/installed-gpu: pyproject.toml | $(VENV)/bin/python
 demo: setup
 	$(RUN)/ttc demo --engine vllm
 
-# The paper's figures, from the samples under benchmarks/testbed/pools.
+# The paper's figures, from the samples under benchmarks/testbed/pools. Those of the larger model are
+# made by python -m benchmarks.testbed.train_larger.
 figures: setup
 	$(RUN)/python -m benchmarks.figures
 
