@@ -81,7 +81,7 @@ def test_a_sentence_counts_and_tells() -> None:
         ],
     )
     assert said == (
-        "F3: of 2 findings 1 holds, 1 cannot be told apart: one is above two: holds, +5.0 points "
+        "F3: 1 holds, 1 cannot be told apart: one is above two: holds, +5.0 points "
         "[+1.0, +9.0]; it is matched with over 4 times less: cannot be told apart, "
         "2.0 times [1.0, 9.0]."
     )

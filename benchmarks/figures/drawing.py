@@ -155,7 +155,7 @@ def _draw_panel(axes: Any, panel: Panel, names: Sequence[str], crowded: bool) ->
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.set_title(panel.title, loc="left", fontsize=9.5)
+    axes.set_title(panel.title, loc="left", fontsize=8.5 if crowded else 9.5)
     axes.set_xlabel(panel.x_label)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

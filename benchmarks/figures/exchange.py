@@ -9,7 +9,7 @@ from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, larger_correct
 from benchmarks.figures.optimal import ORACLE, at_budget, compute_optimal, needed
 from benchmarks.figures.pools import MOST, Samples, powers, ratios
-from benchmarks.figures.search import MOST_SOLUTIONS, candidates, guided, oracle_bins
+from benchmarks.figures.search import MOST_SOLUTIONS, candidates, guided, oracle_bins, parts_of
 from benchmarks.targets import Target, reported
 from calibration.curves import Curve, interval, resamples
 
@@ -42,8 +42,7 @@ def figure_9(samples: Samples) -> Reproduced:
     pretraining = Pretraining.load(PRETRAINING)
     greedy = larger_correct(GREEDY)
     budgets = {ratio: pretraining.budget(ratio) for ratio in STUDIED}
-    parts = {"all prompts": np.ones(len(bins), dtype=bool)}
-    parts |= {f"bin {b + 1}": bins == b for b in range(int(bins.max()) + 1)}
+    parts = parts_of(bins)
     panels: list[Panel] = []
     findings: list[Finding] = []
     targets: list[Target] = []
@@ -55,7 +54,7 @@ def figure_9(samples: Samples) -> Reproduced:
             spent = sorted(budgets.values())
             panels.append(
                 Panel(
-                    f"{name}, {part}" if part == "all prompts" else part,
+                    f"{name}, {part}",
                     "generations",
                     [line_of(curve, inside, banded=True), Line(LARGER, spent, [level] * 3)],
                 )

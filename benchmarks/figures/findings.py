@@ -79,12 +79,16 @@ def sentence(figure: str, findings: Sequence[Finding]) -> str:
     """One sentence on a figure's findings: how many hold, and each of them."""
     verdicts = [finding.verdict for finding in findings]
     counts = [
-        f"{verdicts.count(verdict)} {verdict}"
-        for verdict in ("holds", "does not hold", "cannot be told apart")
-        if verdict in verdicts
+        f"{count} {one if count == 1 else more}"
+        for verdict, one, more in (
+            ("holds", "holds", "hold"),
+            ("does not hold", "does not", "do not"),
+            ("cannot be told apart", "cannot be told apart", "cannot be told apart"),
+        )
+        if (count := verdicts.count(verdict))
     ]
     parts = "; ".join(finding.words for finding in findings)
-    return f"{figure}: of {len(findings)} findings {', '.join(counts)}: {parts}."
+    return f"{figure}: {', '.join(counts)}: {parts}."
 
 
 def mean_above(

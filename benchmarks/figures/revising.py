@@ -15,7 +15,7 @@ from benchmarks.figures.optimal import (
     compute_optimal,
 )
 from benchmarks.figures.pools import MOST, Samples, powers, ratios, revisions
-from benchmarks.figures.search import mean_over, oracle_bins, predicted_bins
+from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
 from benchmarks.targets import at_least, reported
 from calibration.collect import PromptRecord
 from calibration.curves import Curve, gain, interval, plan_curve, resamples
@@ -121,8 +121,7 @@ def figure_7(samples: Samples) -> Reproduced:
     bins = oracle_bins(samples)
     draws = resamples(len(bins))
     curves = [by_length(samples, budget) for budget in SEVERAL]
-    parts = {"all prompts": np.ones(len(bins), dtype=bool)}
-    parts |= {f"bin {b + 1}": bins == b for b in range(int(bins.max()) + 1)}
+    parts = parts_of(bins)
     panels = [
         Panel(
             title,

@@ -31,7 +31,7 @@ LOOKS = {k: f"lookahead k = {k}, M = 4" for k in AHEAD}
 SERVED = "the artifact's policy, pilots counted"
 MOST_SOLUTIONS = 256
 SMALL, SLIGHT = 4, 0.05  # a small budget; accuracy that is as good as nothing
-GUIDES = {"the PRM alone": "PRM", "the fitted score": "score"}
+PRM_ALONE, FITTED = "the PRM alone", "the fitted score"
 
 
 def best_of(n: int) -> Plan:
@@ -55,12 +55,12 @@ def predicted_bins(samples: Samples) -> NDArray[np.int64]:
 
 def guided(samples: Samples) -> dict[str, SeededReplay]:
     """By what guides the search."""
-    return {"the PRM alone": samples.by_prm, "the fitted score": samples.by_score}
+    return {PRM_ALONE: samples.by_prm, FITTED: samples.by_score}
 
 
 def candidates(samples: Samples, guide: str) -> list[Plan]:
     """All plans of search that were sampled."""
-    looks = [plan for plans in AHEAD.values() for plan in plans] if GUIDES[guide] == "PRM" else []
+    looks = [plan for plans in AHEAD.values() for plan in plans] if guide == PRM_ALONE else []
     plans = [*(best_of(n) for n in powers(MOST_SOLUTIONS)), *FIXED, *ROOT, *looks]
     return list(dict.fromkeys(plans))
 
@@ -81,86 +81,76 @@ def mean_over(curve: Curve, budgets: Sequence[int]) -> NDArray[np.float64]:
     return np.asarray(curve.correct[rows].mean(axis=0))
 
 
+def parts_of(bins: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+    """All prompts, and each bin's."""
+    everyone = {"all prompts": np.ones(len(bins), dtype=bool)}
+    return everyone | {f"bin {b + 1}": bins == b for b in range(int(bins.max()) + 1)}
+
+
 def figure_3(samples: Samples) -> Reproduced:
     """Methods of search against budget, over all prompts and by bin."""
     bins = oracle_bins(samples)
     draws = resamples(len(bins))
-    everyone = np.ones(len(bins), dtype=bool)
-    panels, findings = [], []
-    for guide, replay in guided(samples).items():
-        curves = methods(replay, looks=GUIDES[guide] == "PRM")
-        parts = {f"by {guide}, all prompts": everyone}
-        parts |= {f"bin {b + 1}": bins == b for b in range(int(bins.max()) + 1)}
-        panels += [
-            Panel(
-                title,
-                "generations",
-                [
-                    line_of(curve, inside, banded=name in (WEIGHTED, WIDE))
-                    for name, curve in curves.items()
-                ],
-            )
-            for title, inside in parts.items()
-        ]
+    parts = parts_of(bins)
+    everyone = parts["all prompts"]
+    curves = {guide: methods(r, looks=guide == PRM_ALONE) for guide, r in guided(samples).items()}
+    panels = [
+        Panel(
+            f"{guide}, {part}",
+            "generations",
+            [line_of(c, inside, banded=c.name in (WEIGHTED, WIDE)) for c in of_guide.values()],
+        )
+        for guide, of_guide in curves.items()
+        for part, inside in parts.items()
+    ]
 
-        def above(
-            one: str,
-            other: str,
-            budgets: Sequence[int],
-            inside: NDArray[np.bool_] = everyone,
-            curves: dict[str, Curve] = curves,
-        ) -> Interval:
-            values, others = (mean_over(curves[name], budgets) for name in (one, other))
-            return mean_above(values, others, inside, draws)
+    def wide_above(guide: str, budgets: Sequence[int], inside: NDArray[np.bool_]) -> Interval:
+        wide, plain = (mean_over(curves[guide][name], budgets) for name in (WIDE, WEIGHTED))
+        return mean_above(wide, plain, inside, draws)
 
-        findings += [
+    findings = [
+        finding
+        for guide in curves
+        for finding in (
             Finding(
                 f"by {guide}, beam search (M = 4) is above best-of-N weighted at N = {SMALL}",
-                above(WIDE, WEIGHTED, [SMALL]),
+                wide_above(guide, [SMALL], everyone),
             ),
             Finding(
-                f"by {guide}, it is below at N = {MOST}", above(WIDE, WEIGHTED, [MOST]), below=True
-            ),
-            Finding(
-                f"by {guide}, it is below at N = {MOST} in the easy bins (1, 2)",
-                above(WIDE, WEIGHTED, [MOST], bins <= 1),
+                f"by {guide}, it is below at N = {MOST}",
+                wide_above(guide, [MOST], everyone),
                 below=True,
             ),
-            Finding(
-                f"by {guide}, it is above at N = {SMALL} to {MOST} in the medium bins (3, 4)",
-                above(WIDE, WEIGHTED, powers(MOST)[2:], (bins == 2) | (bins == 3)),
-            ),
-            Finding(
-                f"by {guide}, best-of-{MOST} weighted is less than five points above one solution "
-                "in the hardest bin",
-                mean_above(
-                    mean_over(curves[WEIGHTED], [MOST]),
-                    mean_over(curves[WEIGHTED], [1]),
-                    bins == bins.max(),
-                    draws,
-                ),
-                bound=SLIGHT,
-                below=True,
-            ),
-        ]
-        if GUIDES[guide] == "PRM":
-            findings += [
-                Finding(
-                    f"lookahead (k = {k}) is below beam search at equal cost",
-                    above(name, WIDE, curves[name].budgets),
-                    below=True,
-                )
-                for k, name in LOOKS.items()
-            ]
-    figure = Figure("F3", "Search against the verifier, by budget and difficulty", panels, 6)
-    return Reproduced(figure, findings)
+        )
+    ]
+    plain = curves[PRM_ALONE][WEIGHTED]
+    findings += [
+        Finding(
+            f"by {PRM_ALONE}, it is below at N = {MOST} in the easy bins (1, 2)",
+            wide_above(PRM_ALONE, [MOST], bins <= 1),
+            below=True,
+        ),
+        Finding(
+            f"by {PRM_ALONE}, it is above at N = {SMALL} to {MOST} in the medium bins (3, 4)",
+            wide_above(PRM_ALONE, powers(MOST)[2:], (bins == 2) | (bins == 3)),
+        ),
+        Finding(
+            f"in the hardest bin best-of-{MOST} weighted is less than five points above one "
+            "solution",
+            mean_above(mean_over(plain, [MOST]), mean_over(plain, [1]), bins == bins.max(), draws),
+            bound=SLIGHT,
+            below=True,
+        ),
+    ]
+    title = "Search against the verifier, by budget and difficulty"
+    return Reproduced(Figure("F3", title, panels, len(parts)), findings)
 
 
 def figure_4(samples: Samples) -> Reproduced:
     """Compute-optimal search by oracle and by predicted bins, against best-of-N weighted."""
     by_oracle, by_prediction = oracle_bins(samples), predicted_bins(samples)
     draws = resamples(len(by_oracle))
-    everyone = np.ones(len(by_oracle), dtype=bool)
+    everyone = parts_of(by_oracle)["all prompts"]
     panels, findings, targets = [], [], []
     for guide, replay in guided(samples).items():
         plans, budgets = candidates(samples, guide), powers(MOST_SOLUTIONS)
@@ -168,7 +158,7 @@ def figure_4(samples: Samples) -> Reproduced:
         optimal = compute_optimal(ORACLE, replay, plans, budgets, by_oracle)
         told = compute_optimal(PREDICTED, replay, plans, budgets, by_prediction)
         curves = [plain, optimal, told]
-        if GUIDES[guide] == "score":
+        if guide == FITTED:
             learned = from_artifact(artifact_of(ARITHMETIC))
             difficulty = predicted(replay, learned.difficulty)
             curves.append(policy_curve(SERVED, replay, learned.table, difficulty))
