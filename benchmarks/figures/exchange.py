@@ -40,7 +40,9 @@ def figure_9(samples: Samples) -> Reproduced:
     bins = oracle_bins(samples)
     draws = resamples(len(bins))
     pretraining = Pretraining.load(PRETRAINING)
-    greedy = larger_correct(GREEDY)
+    prompts = [record.prompt for record in samples.by_prm.records]
+    greedy, warm = (larger_correct(path, prompts) for path in (GREEDY, WARM))
+    trained = pretraining.tokens / pretraining.base_tokens
     budgets = {ratio: pretraining.budget(ratio) for ratio in STUDIED}
     parts = parts_of(bins)
     panels: list[Panel] = []
@@ -60,18 +62,12 @@ def figure_9(samples: Samples) -> Reproduced:
                 )
             )
             for ratio, budget in budgets.items():
-                value, low, high = mean_above(at_budget(curve, budget), greedy, inside, draws)
-                rows.append(
-                    {
-                        "method": name,
-                        "prompts": part,
-                        "ratio": ratio,
-                        "generations": budget,
-                        "value": value,
-                        "low": low,
-                        "high": high,
-                    }
+                found = Finding(
+                    f"{name} beats the larger model",
+                    mean_above(at_budget(curve, budget), greedy, inside, draws),
                 )
+                row = {"method": name, "prompts": part, "ratio": ratio, "generations": budget}
+                rows.append(row | {"measured": found.measured, "verdict": found.verdict})
         small, great = min(STUDIED), max(STUDIED)
         findings += [
             Finding(
@@ -96,7 +92,6 @@ def figure_9(samples: Samples) -> Reproduced:
                 crossover(pretraining, curve, greedy, draws),
             )
         )
-    warm, trained = larger_correct(WARM), pretraining.tokens / pretraining.base_tokens
     targets += [
         reported("F9: larger model's parameters over the base model's", (pretraining.scale,) * 3),
         reported("F9: tokens it was pretrained on over the base model's", (trained,) * 3),

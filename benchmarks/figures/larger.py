@@ -1,5 +1,6 @@
 """The larger model of figure 9 (section 7): its pretraining, its samples, and equal FLOPs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,10 +91,11 @@ async def sample_larger(model: Path, pretraining: Pretraining) -> None:
     pretraining.save(PRETRAINING)
 
 
-def larger_correct(path: Path) -> NDArray[np.float64]:
-    """Share of right solutions of each test prompt in one of the larger model's pools, (prompts,).
+def larger_correct(path: Path, prompts: Sequence[str]) -> NDArray[np.float64]:
+    """Share of right solutions of each prompt in one of the larger model's pools, (prompts,).
 
     Raises:
         InputError: no pool there.
     """
-    return np.array([np.mean(record.independent.correct) for record in read_pool(path)])
+    found = {record.prompt: np.mean(record.independent.correct) for record in read_pool(path)}
+    return np.array([found[prompt] for prompt in prompts])
