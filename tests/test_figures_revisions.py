@@ -28,11 +28,8 @@ PROMPTS = 30
 
 
 def chain_run(graded: list[bool]) -> Run:
-    """Right attempts answer 1 and score more; wrong ones disagree."""
-    samples = tuple(
-        make_sample("1" if right else f"wrong{i}", 0.6 if right else 0.4)
-        for i, right in enumerate(graded)
-    )
+    """Right attempts answer 1, wrong ones 2: by their scores, they could be either."""
+    samples = tuple(make_sample("1" if right else "2", 0.5) for right in graded)
     return Run(samples, tuple(graded), 3 * len(graded), 0.0, 7)
 
 
@@ -103,10 +100,8 @@ def test_attempts_that_get_better_are_told_from_those_that_do_not(slope: float, 
 
 
 def test_parallel_is_matched_with_less_where_attempts_get_better() -> None:
-    (finding,) = figure_8(samples_of(0.1)).findings
-    assert finding.measured[0] > 1.5
-    (finding,) = figure_8(samples_of(-0.1)).findings
-    assert finding.measured[0] < 2
+    assert verdicts(figure_8(samples_of(0.1))) == ["holds"]
+    assert verdicts(figure_8(samples_of(-0.1))) != ["holds"]
 
 
 def test_runs_take_turns_and_come_from_several_pools() -> None:

@@ -111,6 +111,8 @@ def train(
     torch.manual_seed(TRAIN_SEED)
     tokenizer = build_tokenizer(characters)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Where a CPU has no instructions for bfloat16, it is fifty times slower than float32.
+    halved = device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     # Eager attention with torch.compile trains this size 2.4 times faster on CPU than plain SDPA.
     model = LlamaForCausalLM._from_config(
         base_config(tokenizer, width, layers), attn_implementation="eager"
@@ -131,7 +133,7 @@ def train(
     source = islice(batches(tokenizer, problems, tokens, TRAIN_SEED), first, None)
     for step in range(first + 1, steps + 1):
         inputs, labels = (tensor.to(device) for tensor in next(source))
-        with torch.autocast(device, dtype=torch.bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=halved):
             # Padding is on the right and bears no loss, so causal attention needs no mask for it.
             loss = forward(input_ids=inputs, labels=labels, use_cache=False).loss
         loss.backward()
