@@ -1,14 +1,17 @@
 """The paper's appendices E and F, and lookahead: what verifies, and how its steps are read."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from benchmarks.figures.drawing import Figure, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.pools import AHEAD, FIXED, MOST, Samples, powers
 from benchmarks.figures.search import LOOKS, WEIGHTED, WIDE, best_of, mean_over
-from calibration.curves import Curve, plan_curve, resamples
+from benchmarks.targets import Interval
+from calibration.curves import plan_curve, resamples
 
-LAST, LEAST, PRODUCT = "PRM, last step", "PRM, least of steps", "PRM, product of steps"
+LAST, LEAST, PRODUCT = "PRM, last step", "PRM, least step", "PRM, product of steps"
 ORM_SCORE, VOTES = "ORM", "majority"
 SEVERAL = powers(MOST)[2:]
 
@@ -35,28 +38,22 @@ def appendix(samples: Samples) -> Reproduced:
         lines = [line_of(curves[name], everyone) for name in names]
         return Panel(title, "generations", lines)
 
-    def above(one: str, other: str) -> Finding:
-        return Finding(
-            f"{one} is above {other} at N = {SEVERAL[0]} to {MOST}", _above(curves, one, other)
-        )
-
-    def _above(curves: dict[str, Curve], one: str, other: str) -> tuple[float, float, float]:
-        values, others = (mean_over(curves[name], SEVERAL) for name in (one, other))
+    def above(one: str, other: str, budgets: Sequence[int]) -> Interval:
+        values, others = (mean_over(curves[name], budgets) for name in (one, other))
         return mean_above(values, others, everyone, draws)
 
     findings = [
-        above(LAST, LEAST),
-        above(LAST, PRODUCT),
-        above(LAST, ORM_SCORE),
+        *(
+            Finding(
+                f"{LAST}, is above {other} at N = {SEVERAL[0]} to {MOST}",
+                above(LAST, other, SEVERAL),
+            )
+            for other in (LEAST, PRODUCT, ORM_SCORE)
+        ),
         *(
             Finding(
                 f"{name} is below beam search at equal cost",
-                mean_above(
-                    mean_over(curves[name], curves[name].budgets),
-                    mean_over(curves[WIDE], curves[name].budgets),
-                    everyone,
-                    draws,
-                ),
+                above(name, WIDE, curves[name].budgets),
                 below=True,
             )
             for name in LOOKS.values()

@@ -54,7 +54,8 @@ def revisions(n: int, length: int) -> Plan:
 FIXED = [beams(n, FIXED_BEAM_WIDTH) for n in powers(MOST)]
 ROOT = [beams(n, root(n)) for n in powers(MOST)]
 AHEAD = {
-    k: [beams(n, FIXED_BEAM_WIDTH, k) for n in powers(MOST // 2 // (k + 1)) if n > 1] for k in (1, 3)
+    k: [beams(n, FIXED_BEAM_WIDTH, k) for n in powers(MOST // 2 // (k + 1)) if n > 1]
+    for k in (1, 3)
 }
 # Of 64 chains one has 64 attempts, two have 32 or more, four 16 or more: all ratios of all budgets.
 KINDS = [revisions(MOST, MOST), *(revisions(MOST // 2, n) for n in reversed(powers(MOST // 2)))]
