@@ -77,7 +77,7 @@ class Reproduced:
 
 def sentence(figure: str, findings: Sequence[Finding]) -> str:
     """One sentence on a figure's findings: how many hold, and each of them."""
-    verdicts = [finding.verdict for finding in findings]
+    verdicts: list[str] = [finding.verdict for finding in findings]
     counts = [
         f"{count} {one if count == 1 else more}"
         for verdict, one, more in (
