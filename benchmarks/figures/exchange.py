@@ -99,7 +99,13 @@ def figure_9(samples: Samples) -> Reproduced:
         reported("F9: larger model, pass@1", interval(warm[draws].mean(axis=1))),
     ]
     return Reproduced(
-        Figure("F9", "Test-time compute against a larger model at equal FLOPs", panels, len(parts)),
+        Figure(
+            "F9",
+            "Test-time compute against a larger model; its marks are at equal FLOPs, R = "
+            + ", ".join(f"{ratio:g}" for ratio in sorted(STUDIED, reverse=True)),
+            panels,
+            len(parts),
+        ),
         findings,
         targets,
         {"pretraining": pretraining.model_dump(), "budgets": budgets, "differences": rows},
