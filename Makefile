@@ -14,7 +14,7 @@ STAMP := $(VENV)/installed-$(BUILD)
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: setup browser demo test check testbed rewriting clean
+.PHONY: setup browser demo figures test check testbed rewriting clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,11 @@ $(VENV)/installed-gpu: pyproject.toml | $(VENV)/bin/python
 
 demo: setup
 	$(RUN)/ttc demo --engine vllm
+
+# The paper's figures, from the samples under benchmarks/testbed/pools. Those of the larger model are
+# made by python -m benchmarks.testbed.train_larger.
+figures: setup
+	$(RUN)/python -m benchmarks.figures
 
 browser:
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \

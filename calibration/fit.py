@@ -12,15 +12,12 @@ from allocator.curves import AccuracyCurves
 from allocator.plan import MOST_BEAMS, Plan, Strategy, plan_grid
 from allocator.reference import Reference
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
-from calibration.crossval import fold_of, mean_interval, most_accurate
+from calibration.crossval import mean_interval, most_accurate
 from calibration.difficulty import LEAST_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.evaluate import Outcomes
 from calibration.prospects import FittedProspects, fit_prospects
-from calibration.rules import Rule, by_bin, greatest, smoothed
+from calibration.rules import Rule, by_bin, greatest, held_out_figures, smoothed
 from calibration.spending import accuracy_curves, ladders_of, reference_of
-
-# Divisions into two folds, over which held-out figures are averaged.
-FOLD_SEEDS = range(5)
 
 
 @dataclass(frozen=True)
@@ -202,15 +199,7 @@ def _row(
     tokens = np.array([outcome.tokens.ravel() for outcome in found])
     costs = np.array([float(plan.cost(pilots)) for plan in plans])
     bins = bin_of(edges, difficulty)
-    entries = np.arange(len(prompts))
-    # Chosen on one half of the prompts, judged on the other; averaged over several halvings.
-    held_out = np.zeros((3, len(prompts)))
-    for seed in FOLD_SEEDS:
-        choices = _choices_on_the_other_fold(
-            correct, costs, prompts, bins, len(edges) + 1, rule, seed
-        )
-        held_out += [correct[choices, entries], costs[choices], tokens[choices, entries]]
-    held_out /= len(FOLD_SEEDS)
+    held_out = held_out_figures(correct, costs, tokens, prompts, bins, len(edges) + 1, rule)
     chosen = rule(correct, costs, prompts, bins, len(edges) + 1)
     cells = []
     for b, choice in enumerate(chosen):
@@ -231,23 +220,3 @@ def _row(
         )
     row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=tuple(cells))
     return FittedRow(row, *held_out)
-
-
-def _choices_on_the_other_fold(
-    correct: NDArray[np.float64],
-    costs: NDArray[np.float64],
-    prompts: NDArray[np.int64],
-    bins: NDArray[np.int64],
-    count: int,
-    rule: Rule,
-    seed: int,
-) -> NDArray[np.int64]:
-    """For each entry, the plan of its bin as chosen on the half of the prompts it is not in."""
-    choices, folds = np.empty(len(prompts), dtype=np.int64), fold_of(prompts, seed)
-    for fold in (0, 1):
-        held_out = folds == fold
-        # A single prompt has no other half: it is judged by itself.
-        on = ~held_out if np.any(~held_out) else held_out
-        chosen = np.array(rule(correct[:, on], costs, prompts[on], bins[on], count))
-        choices[held_out] = chosen[bins[held_out]]
-    return choices

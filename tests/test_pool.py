@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
+from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool, write_pool
 from calibration.collect import PromptRecord, Run
 from tests.conftest import make_sample
@@ -41,6 +42,15 @@ def test_a_pool_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert found == expected
     samples = found[0].independent.samples
     assert samples[1] is samples[2] is samples[4], "equal solutions are one object"
+
+
+def test_equal_revisions_of_different_chains_stay_apart(tmp_path: Path) -> None:
+    plan = Plan(strategy="revisions", n=4, length=2)
+    graded = [(0.25, 0), (0.5, 0), (0.25, 1), (0.5, 1)]
+    attempts = tuple(replace(make_sample("1", s), text="", chain=chain) for s, chain in graded)
+    run = Run(attempts, (True,) * 4, 12, 0.5, 3)
+    write_pool([replace(record("1+1", [True]), searches={plan: run})], tmp_path / "p")
+    assert read_pool(tmp_path / "p")[0].searches[plan] == run
 
 
 def test_a_pools_numbers_are_in_half_precision(tmp_path: Path) -> None:

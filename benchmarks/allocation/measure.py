@@ -1,7 +1,7 @@
 """One task family: what calibration found, and every method on its test prompts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from benchmarks.allocation.methods import (
     shared_by_bin,
     shared_out,
 )
+from benchmarks.allocation.pool import rescored
 from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
 from benchmarks.curves import Difficulty, policy_curve
 from benchmarks.targets import Interval
@@ -202,13 +203,7 @@ def _by_votes(plan: Plan) -> Plan:
 
 def voted(test: SeededReplay) -> SeededReplay:
     """The same test prompts, every solution weighing one."""
-    records = []
-    for record in test.records:
-        equal = {id(s): replace(s, score=1.0) for s in record.independent.samples}
-        samples = tuple(equal[id(s)] for s in record.independent.samples)
-        run = replace(record.independent, samples=samples)
-        records.append(replace(record, independent=run, searches={}, again=()))
-    return SeededReplay(records, test.each)
+    return SeededReplay(rescored(test.records, lambda _: 1.0), test.each)
 
 
 def predicted_well(

@@ -5,7 +5,7 @@ it, with the places in its run at which it was drawn. Scores are kept in half pr
 are left out: nothing here reads them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from allocator.errors import InputError
 from allocator.files import whole_file
 from calibration.collect import PromptRecord, Run
 from calibration.store import PLAN, SCHEMA, records_of, rows_of
+from predictors.sample import Sample
 
 HALVES = ("score", "logprob", "run_seconds")
 POOL_SCHEMA = pa.schema(
@@ -49,7 +50,8 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         run = (*(row[name] for name in PLAN), row["seed"])
         place = counted[run] = counted.get(run, -1) + 1
-        key = (*run, row["steps"])
+        # In chains of revisions the score of a solution hangs on those before it.
+        key = (*run, row["steps"], row["chain"], np.float16(row["score"]))
         if key not in found:
             halves: dict[str, Any] = {name: np.float16(row[name]) for name in HALVES}
             halves["step_scores"] = [np.float16(score) for score in row["step_scores"]]
@@ -90,3 +92,23 @@ def _in_places(run: Run, places: Iterator[list[int]]) -> Run:
         samples=tuple(run.samples[i] for i in chosen),
         correct=tuple(run.correct[i] for i in chosen),
     )
+
+
+def rescored(
+    records: Sequence[PromptRecord], score: Callable[[Sample], float]
+) -> list[PromptRecord]:
+    """The independent solutions alone, each with another score.
+
+    Args:
+        records: of any pool.
+        score: of a solution; equal solutions of a prompt are scored once.
+    """
+    found = []
+    for record in records:
+        distinct = {id(sample): sample for sample in record.independent.samples}
+        equal = {key: replace(sample, score=score(sample)) for key, sample in distinct.items()}
+        run = replace(
+            record.independent, samples=tuple(equal[id(s)] for s in record.independent.samples)
+        )
+        found.append(replace(record, independent=run, searches={}, again=()))
+    return found

@@ -1,0 +1,1 @@
+"""The paper's figures on the testbed: ``python -m benchmarks.figures``."""

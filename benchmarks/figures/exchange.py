@@ -1,0 +1,133 @@
+"""Figure 9: test-time compute against pretraining a larger model, at equal FLOPs (section 7)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.flops import STUDIED
+from benchmarks.figures.drawing import Figure, Line, Panel, line_of
+from benchmarks.figures.findings import Finding, Reproduced, mean_above
+from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, larger_correct
+from benchmarks.figures.optimal import ORACLE, at_budget, compute_optimal, needed
+from benchmarks.figures.pools import MOST, Samples, powers, ratios
+from benchmarks.figures.search import MOST_SOLUTIONS, candidates, guided, oracle_bins, parts_of
+from benchmarks.targets import Target, reported
+from calibration.curves import Curve, interval, resamples
+
+# Stands for any ratio, however great.
+ANY_RATIO = 1000.0
+LARGER = "larger model, greedy"
+
+
+def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
+    """Compute-optimal curves of the base model, by what it spends on."""
+    revised = [plan for n in powers(MOST) for plan in ratios(n)]
+    curves = {
+        "revisions": compute_optimal(ORACLE, samples.revised, revised, powers(MOST), bins),
+    }
+    for guide, replay in guided(samples).items():
+        curves[f"search by {guide}"] = compute_optimal(
+            ORACLE, replay, candidates(samples, guide), powers(MOST_SOLUTIONS), bins
+        )
+    return curves
+
+
+def figure_9(samples: Samples) -> Reproduced:
+    """Compute-optimal test-time compute of the base model against the larger one's first answer.
+
+    Raises:
+        InputError: the larger model has not been sampled.
+    """
+    bins = oracle_bins(samples)
+    draws = resamples(len(bins))
+    pretraining = Pretraining.load(PRETRAINING)
+    prompts = [record.prompt for record in samples.by_prm.records]
+    greedy, warm = (larger_correct(path, prompts) for path in (GREEDY, WARM))
+    trained = pretraining.tokens / pretraining.base_tokens
+    budgets = {ratio: pretraining.budget(ratio) for ratio in STUDIED}
+    parts = parts_of(bins)
+    panels: list[Panel] = []
+    findings: list[Finding] = []
+    targets: list[Target] = []
+    rows = []
+    for name, curve in test_time(samples, bins).items():
+        for part, inside in parts.items():
+            own = resamples(int(inside.sum()))
+            level = interval(greedy[inside][own].mean(axis=1))
+            spent = sorted(budgets.values())
+            panels.append(
+                Panel(
+                    f"{name}, {part}",
+                    "generations",
+                    [line_of(curve, inside, banded=True), Line(LARGER, spent, [level] * 3)],
+                )
+            )
+            for ratio, budget in budgets.items():
+                found = Finding(
+                    f"{name} beats the larger model",
+                    mean_above(at_budget(curve, budget), greedy, inside, draws),
+                )
+                row = {"method": name, "prompts": part, "ratio": ratio, "generations": budget}
+                rows.append(row | {"measured": found.measured, "verdict": found.verdict})
+        small, great = min(STUDIED), max(STUDIED)
+        findings += [
+            Finding(
+                f"{name} beats the larger model in the easy and medium bins at R = {small}",
+                mean_above(at_budget(curve, budgets[small]), greedy, bins <= 3, draws),
+            ),
+            Finding(
+                f"the larger model beats {name} in the hardest bin at R = {great:g}",
+                mean_above(at_budget(curve, budgets[great]), greedy, bins == bins.max(), draws),
+                below=True,
+            ),
+            Finding(
+                f"the larger model beats {name} over all prompts at R = {great:g}",
+                mean_above(at_budget(curve, budgets[great]), greedy, parts["all prompts"], draws),
+                below=True,
+            ),
+        ]
+        targets.append(
+            reported(
+                f"F9: {name}: R up to which it beats the larger model at equal FLOPs "
+                f"({ANY_RATIO:g}: any)",
+                crossover(pretraining, curve, greedy, draws),
+            )
+        )
+    targets += [
+        reported("F9: larger model's parameters over the base model's", (pretraining.scale,) * 3),
+        reported("F9: tokens it was pretrained on over the base model's", (trained,) * 3),
+        reported("F9: larger model, greedy accuracy", interval(greedy[draws].mean(axis=1))),
+        reported("F9: larger model, pass@1", interval(warm[draws].mean(axis=1))),
+    ]
+    return Reproduced(
+        Figure(
+            "F9",
+            "Test-time compute against a larger model; its marks are at equal FLOPs, R = "
+            + ", ".join(f"{ratio:g}" for ratio in sorted(STUDIED, reverse=True)),
+            panels,
+            len(parts),
+        ),
+        findings,
+        targets,
+        {"pretraining": pretraining.model_dump(), "budgets": budgets, "differences": rows},
+    )
+
+
+def crossover(
+    pretraining: Pretraining,
+    curve: Curve,
+    larger: NDArray[np.float64],
+    draws: NDArray[np.int64],
+) -> tuple[float, float, float]:
+    """The ratio R of inferred to pretrained tokens up to which the base model is as accurate.
+
+    0 where it is never as accurate, `ANY_RATIO` where it is at any ratio as great.
+
+    Args:
+        pretraining: of both models.
+        curve: the base model's.
+        larger: accuracy of the larger model on each prompt, shape (prompts,).
+        draws: bootstrap draws of prompts.
+    """
+    spent = needed(curve, larger, draws)
+    found = [min(pretraining.crossover(float(generations)), ANY_RATIO) for generations in spent]
+    return interval(np.array(found))

@@ -1,0 +1,103 @@
+"""Compute-optimal choice in the difficulty bins of the test prompts, held out (section 3.2)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.bins import bin_of
+from allocator.plan import Plan
+from benchmarks.targets import Interval
+from calibration.curves import Curve, averaged, cost_at, gain
+from calibration.difficulty import edges_of
+from calibration.evaluate import Outcome, Outcomes
+from calibration.rules import held_out_figures, most_accurate_by_bin
+
+BINS = 5
+ORACLE, PREDICTED = "compute-optimal, oracle bins", "compute-optimal, predicted bins"
+AT, TIMES = (16, 64), 4.0  # budgets at which gains are told; the paper's gain
+
+
+def bins_by(difficulty: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The quantile bin of each prompt, 0 the easiest.
+
+    Args:
+        difficulty: greater where a prompt is easier, in [0, 1], shape (prompts,).
+    """
+    return bin_of(edges_of(difficulty, BINS, 1), difficulty)
+
+
+def compute_optimal(
+    name: str,
+    outcomes: Outcomes,
+    plans: Sequence[Plan],
+    budgets: Sequence[int],
+    bins: NDArray[np.int64],
+) -> Curve:
+    """In each bin, the plan within the budget that was most accurate on the other fold's prompts.
+
+    Args:
+        name: of the curve.
+        outcomes: how plans did on the test prompts.
+        plans: to choose among; they take no pilots.
+        budgets: generations a prompt.
+        bins: of each prompt, shape (prompts,).
+    """
+    shape = outcomes.prompts, outcomes.replicates
+    prompts = np.repeat(np.arange(shape[0]), shape[1])
+    found, costs = [], []
+    for budget in budgets:
+        within = [plan for plan in plans if plan.cost(0) <= budget]
+        each = [outcomes.outcome(plan, 0) for plan in within]
+        correct, spent, tokens = held_out_figures(
+            np.array([outcome.correct.ravel() for outcome in each]),
+            np.array([float(plan.cost(0)) for plan in within]),
+            np.array([outcome.tokens.ravel() for outcome in each]),
+            prompts,
+            bins[prompts],
+            int(bins.max()) + 1,
+            most_accurate_by_bin,
+        )
+        found.append(Outcome(correct.reshape(shape), tokens.reshape(shape)))
+        costs.append(spent.reshape(shape))
+    return averaged(name, budgets, found, costs)
+
+
+def best_gain(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> tuple[int, Interval]:
+    """The budget of `AT` at which a method needs the fewest times its baseline's, and how many."""
+    found = {budget: gain(baseline, budget, method, draws) for budget in AT}
+    budget = max(found, key=lambda b: found[b][0])
+    return budget, found[budget]
+
+
+def at_budget(curve: Curve, generations: float) -> NDArray[np.float64]:
+    """Accuracy of each prompt at a budget between two of the curve's: a mix of the two.
+
+    Above its greatest budget, the curve ends.
+    """
+    budgets = np.array(curve.budgets, dtype=float)
+    return np.array([np.interp(generations, budgets, line) for line in curve.correct.T])
+
+
+def needed(
+    curve: Curve, wanted: NDArray[np.float64], draws: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Average generations for the average of the wanted accuracies, of each draw.
+
+    Infinite where the curve never gets there.
+
+    Args:
+        curve: the method.
+        wanted: of each prompt, shape (prompts,).
+        draws: bootstrap draws of prompts.
+    """
+    return np.array(
+        [
+            cost_at(
+                curve.correct[:, drawn].mean(axis=1),
+                curve.generations[:, drawn].mean(axis=1),
+                float(wanted[drawn].mean()),
+            )
+            for drawn in draws
+        ]
+    )

@@ -1,0 +1,217 @@
+"""The samples that the figures are drawn from: what there is, and reading it back.
+
+Independent solutions are those of `benchmarks.allocation`; what is searched and revised beside them
+was sampled by `benchmarks.figures.sampling` on the first of the same test prompts. Search is guided
+by the PRM alone, as the paper has it, and by the score that calibration fits from the PRM and the
+log-probability.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from allocator.plan import FIXED_BEAM_WIDTH, Plan
+from benchmarks.allocation.family import SeededReplay
+from benchmarks.allocation.fresh import ARITHMETIC, prompts_of
+from benchmarks.allocation.pool import read_pool, rescored
+from calibration.collect import PromptRecord, Run
+from predictors.sample import Sample
+from runtime.verifier import Aggregation, aggregate
+
+FOLDER = ARITHMETIC.folder
+PROMPTS = 150
+MOST = 64  # beams and attempts of one prompt
+REPLICATES = 20
+
+SOLUTIONS, SEARCHES = FOLDER / "test.parquet", FOLDER / "test-searches.parquet"
+BY_PRM, BY_SCORE = FOLDER / "figures-prm.parquet", FOLDER / "figures-score.parquet"
+CHAINS, BY_ORM = FOLDER / "figures-chains.parquet", FOLDER / "figures-orm.parquet"
+
+
+def powers(most: int) -> list[int]:
+    """Powers of two from 1."""
+    return [2**i for i in range(most.bit_length())]
+
+
+def root(n: int) -> int:
+    """M = sqrt(N), the power of two below it, and at least 2."""
+    return int(max(2, 2 ** ((n.bit_length() - 1) // 2)))
+
+
+def beams(n: int, width: int, lookahead: int = 0) -> Plan:
+    """Beam search; of one beam, a lone solution."""
+    if n == 1:
+        return Plan(strategy="best_of_n", n=1)
+    return Plan(strategy="beam_search", n=n, beam_width=min(width, n), lookahead=lookahead)
+
+
+def revisions(n: int, length: int) -> Plan:
+    """`n` attempts in chains of `length`."""
+    return Plan(strategy="revisions", n=n, length=length)
+
+
+# The paper's settings (section 5.2), a plan a budget. A beam of lookahead k costs k + 1; budgets up
+# to 32, for it is slow to sample.
+FIXED = [beams(n, FIXED_BEAM_WIDTH) for n in powers(MOST)]
+ROOT = [beams(n, root(n)) for n in powers(MOST)]
+AHEAD = {
+    k: [beams(n, FIXED_BEAM_WIDTH, k) for n in powers(MOST // 2 // (k + 1)) if n > 1]
+    for k in (1, 3)
+}
+# Of 64 chains one has 64 attempts, two have 32 or more, four 16 or more: all ratios of all budgets.
+KINDS = [revisions(MOST, MOST), *(revisions(MOST // 2, n) for n in reversed(powers(MOST // 2)))]
+
+
+def ratios(budget: int) -> list[Plan]:
+    """Every ratio of sequential to parallel attempts at a budget, all parallel first."""
+    return [revisions(budget, length) for length in powers(budget)]
+
+
+def test_prompts() -> list[tuple[str, str]]:
+    """(prompt, right answer) pairs of the figures' test prompts."""
+    return prompts_of(ARITHMETIC, "test")[:PROMPTS]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All that the figures are drawn from, the same prompts in the same order.
+
+    Attributes:
+        by_prm: search guided by the PRM alone, solutions scored by it.
+        by_score: search guided by the fitted score, solutions scored by it.
+        revised: chains of revisions, attempts scored by the reviser's ORM.
+        by_orm: the first solutions of each prompt, scored by the ORM.
+        by_steps: the same solutions, scored by the PRM in each way to make one score of its steps'.
+    """
+
+    by_prm: SeededReplay
+    by_score: SeededReplay
+    revised: SeededReplay
+    by_orm: SeededReplay
+    by_steps: dict[Aggregation, SeededReplay]
+
+
+def read_samples() -> Samples:
+    """Read everything.
+
+    Raises:
+        InputError: a pool that is missing.
+    """
+    # Each replicate has solutions of its own up to 64 of them; beyond, replicates overlap.
+    each = ARITHMETIC.window * 5 // REPLICATES
+    solutions = solutions_of(PROMPTS)
+    prompts = {record.prompt for record in solutions}
+    few = first_solutions(solutions, MOST)
+    return Samples(
+        SeededReplay(beside(rescored(solutions, _by("last")), runs_of(read_pool(BY_PRM))), each),
+        SeededReplay(
+            beside(
+                solutions,
+                runs_of(
+                    [
+                        *(r for r in read_pool(SEARCHES) if r.prompt in prompts),
+                        *read_pool(BY_SCORE),
+                    ]
+                ),
+            ),
+            each,
+        ),
+        SeededReplay(
+            beside(solutions, {r.prompt: chained(r) for r in read_pool(CHAINS)}),
+            each,
+        ),
+        _rotated(read_pool(BY_ORM)),
+        {how: _rotated(rescored(few, _by(how))) for how in ("last", "min", "product")},
+    )
+
+
+def solutions_of(prompts: int) -> list[PromptRecord]:
+    """Independent solutions of the first test prompts."""
+    return read_pool(SOLUTIONS)[:prompts]
+
+
+def first_solutions(records: Sequence[PromptRecord], count: int) -> list[PromptRecord]:
+    """The same records with the first independent solutions alone."""
+    return [
+        replace(
+            r,
+            independent=replace(
+                r.independent,
+                samples=r.independent.samples[:count],
+                correct=r.independent.correct[:count],
+            ),
+        )
+        for r in records
+    ]
+
+
+def runs_of(records: Iterable[PromptRecord]) -> dict[str, dict[Plan, list[Run]]]:
+    """Every run of every search, by prompt and plan; a prompt may have several records."""
+    found: dict[str, dict[Plan, list[Run]]] = {}
+    for record in records:
+        for turn in record.turns:
+            for plan, run in turn.items():
+                found.setdefault(record.prompt, {}).setdefault(plan, []).append(run)
+    return found
+
+
+def beside(
+    records: Sequence[PromptRecord], runs: Mapping[str, Mapping[Plan, Sequence[Run]]]
+) -> list[PromptRecord]:
+    """The records with these runs as their searches, plans of fewer runs taking turns at them."""
+    found = []
+    for record in records:
+        plans = runs[record.prompt]
+        count = max(len(of_plan) for of_plan in plans.values())
+        first, *again = (
+            {plan: of_plan[turn % len(of_plan)] for plan, of_plan in plans.items()}
+            for turn in range(count)
+        )
+        found.append(replace(record, searches=first, again=tuple(again)))
+    return found
+
+
+def chained(record: PromptRecord) -> dict[Plan, list[Run]]:
+    """Runs of every ratio at every budget, cut from a prompt's chains; no run shares an attempt.
+
+    Args:
+        record: chains of each of `KINDS`.
+    """
+    chains = _chains(record)
+    found: dict[Plan, list[Run]] = {}
+    for budget in powers(MOST):
+        for plan in ratios(budget):
+            long = [chain[: plan.length] for chain in chains if len(chain) >= plan.length]
+            groups = min(len(long) // plan.beams, REPLICATES)
+            found[plan] = [
+                _run([a for chain in long[g * plan.beams :][: plan.beams] for a in chain])
+                for g in range(groups)
+            ]
+    return found
+
+
+def _chains(record: PromptRecord) -> list[list[tuple[Sample, bool]]]:
+    """All chains of a prompt, each with a number of its own."""
+    chains: list[list[tuple[Sample, bool]]] = []
+    for kind in KINDS:
+        run = record.searches[kind]
+        graded = list(zip(run.samples, run.correct, strict=True))
+        for start in range(0, kind.n, kind.length):
+            number = len(chains)
+            chains.append(
+                [(replace(s, chain=number), c) for s, c in graded[start : start + kind.length]]
+            )
+    return chains
+
+
+def _run(attempts: Sequence[tuple[Sample, bool]]) -> Run:
+    samples, correct = zip(*attempts, strict=True)
+    return Run(samples, correct, sum(sample.tokens for sample in samples))
+
+
+def _by(how: Aggregation) -> Callable[[Sample], float]:
+    return lambda sample: aggregate(sample.step_scores, how)
+
+
+def _rotated(records: Sequence[PromptRecord]) -> SeededReplay:
+    """A few solutions, replayed in many rotations."""
+    return SeededReplay(records, MOST // 16)

@@ -1,0 +1,109 @@
+"""Drawing the figures' own samples anew, into the pools."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from allocator.plan import Plan
+from benchmarks.allocation.pool import read_pool, rescored, write_pool
+from benchmarks.figures.pools import (
+    AHEAD,
+    BY_ORM,
+    BY_PRM,
+    BY_SCORE,
+    CHAINS,
+    FIXED,
+    KINDS,
+    MOST,
+    PROMPTS,
+    ROOT,
+    SEARCHES,
+    first_solutions,
+    solutions_of,
+    test_prompts,
+)
+from benchmarks.testbed.paths import ARTIFACT, ORM, REVISER, REVISER_ORM, SETTINGS
+from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
+from calibration.console import progress
+from runtime.artifact import Settings, load_settings, open_decoder
+from runtime.concurrency import bounded, together
+from runtime.engine import encode_prompt
+from runtime.verifier import Context
+
+SEED = 200
+
+
+def resample() -> None:
+    """All of them. The larger model's are drawn where it is made."""
+    # The two models have a thread each: two threads each would wait for each other on two cores.
+    torch.set_num_threads(1)
+    for part in (by_prm, by_score, chains, by_orm):
+        asyncio.run(part())
+
+
+async def by_prm() -> None:
+    """Searches guided by the PRM alone."""
+    plans = _searches([*FIXED, *ROOT, *AHEAD[1], *AHEAD[3]])
+    write_pool(await _collected("Searches by the PRM", SETTINGS, Path(), plans, SEED), BY_PRM)
+
+
+async def by_score() -> None:
+    """Those searches guided by the fitted score that `benchmarks.allocation` does not sample."""
+    known = read_pool(SEARCHES)[0].searches
+    plans = [plan for plan in _searches([*FIXED, *ROOT]) if plan not in known]
+    fitted = load_settings(ARTIFACT)
+    write_pool(await _collected("Searches by the score", fitted, ARTIFACT, plans, SEED), BY_SCORE)
+
+
+async def chains() -> None:
+    """Chains of revisions, each kind with a seed of its own."""
+    revising = SETTINGS.model_copy(
+        update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
+    )
+    kinds = [
+        await _collected(f"Chains of {kind.length}", revising, Path(), [kind], SEED + number)
+        for number, kind in enumerate(KINDS)
+    ]
+    joined = []
+    for of_prompt in zip(*kinds, strict=True):
+        searches = {plan: run for r in of_prompt for plan, run in r.searches.items()}
+        joined.append(replace(of_prompt[0], searches=searches))
+    write_pool(joined, CHAINS)
+
+
+async def by_orm() -> None:
+    """The first independent solutions of each prompt, scored by the ORM."""
+    records = first_solutions(solutions_of(PROMPTS), MOST)
+    settings = SETTINGS.model_copy(update={"verifier": str(ORM)})
+    async with open_decoder(settings, Path(), "transformers") as decoder:
+
+        async def one(record: PromptRecord) -> PromptRecord:
+            context = Context(record.prompt, tuple(encode_prompt(decoder.engine, record.prompt)))
+            distinct = list({s.token_ids: s for s in record.independent.samples}.values())
+            verdicts = await together(
+                decoder.verifier.score(context, sample.steps) for sample in distinct
+            )
+            scores = {
+                sample.token_ids: verdict.step_scores[-1]
+                for sample, verdict in zip(distinct, verdicts, strict=True)
+            }
+            return rescored([record], lambda sample: scores[sample.token_ids])[0]
+
+        with progress("Solutions by the ORM", len(records)) as done:
+            write_pool(await bounded(one, records, PROMPTS_IN_FLIGHT, done), BY_ORM)
+
+
+async def _collected(
+    what: str, settings: Settings, base: Path, plans: Sequence[Plan], seed: int
+) -> list[PromptRecord]:
+    prompts = test_prompts()
+    async with open_decoder(settings, base, "transformers") as decoder:
+        with progress(what, len(prompts)) as done:
+            return await collect(decoder, prompts, 1, lambda *_: plans, seed, done)
+
+
+def _searches(plans: Sequence[Plan]) -> list[Plan]:
+    return [plan for plan in dict.fromkeys(plans) if plan.strategy == "beam_search"]

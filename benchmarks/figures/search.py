@@ -1,0 +1,201 @@
+"""Figures 3 and 4: search against the verifier, and its compute-optimal choice (section 5)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.plan import Plan
+from benchmarks.allocation.family import SeededReplay
+from benchmarks.allocation.fresh import ARITHMETIC, artifact_of
+from benchmarks.allocation.measure import from_artifact
+from benchmarks.curves import policy_curve, predicted
+from benchmarks.figures.drawing import Figure, Panel, line_of
+from benchmarks.figures.findings import Finding, Reproduced, mean_above
+from benchmarks.figures.optimal import (
+    AT,
+    ORACLE,
+    PREDICTED,
+    TIMES,
+    best_gain,
+    bins_by,
+    compute_optimal,
+)
+from benchmarks.figures.pools import AHEAD, FIXED, MOST, ROOT, Samples, powers
+from benchmarks.targets import Interval, at_least, reported
+from calibration.curves import Curve, gain, plan_curve, resamples
+
+WEIGHTED, MAJORITY = "best-of-N weighted", "majority"
+WIDE, NARROW = "beam search, M = 4", "beam search, M = √N"
+LOOKS = {k: f"lookahead k = {k}, M = 4" for k in AHEAD}
+SERVED = "the artifact's policy, pilots counted"
+MOST_SOLUTIONS = 256
+SMALL, SLIGHT = 4, 0.05  # a small budget; accuracy that is as good as nothing
+PRM_ALONE, FITTED = "the PRM alone", "the fitted score"
+
+
+def best_of(n: int) -> Plan:
+    """n independent solutions."""
+    return Plan(strategy="best_of_n", n=n)
+
+
+def oracle_bins(samples: Samples) -> NDArray[np.int64]:
+    """The bin of each prompt by pass@1 of all its independent solutions, shape (prompts,)."""
+    return bins_by(samples.by_prm.pass_at_1)
+
+
+def predicted_bins(samples: Samples) -> NDArray[np.int64]:
+    """The bin by the PRM's mean score of them: no right answer needed, and not paid for."""
+    return bins_by(
+        np.array(
+            [np.mean([s.score for s in r.independent.samples]) for r in samples.by_prm.records]
+        )
+    )
+
+
+def guided(samples: Samples) -> dict[str, SeededReplay]:
+    """By what guides the search."""
+    return {PRM_ALONE: samples.by_prm, FITTED: samples.by_score}
+
+
+def candidates(samples: Samples, guide: str) -> list[Plan]:
+    """All plans of search that were sampled."""
+    looks = [plan for plans in AHEAD.values() for plan in plans] if guide == PRM_ALONE else []
+    plans = [*(best_of(n) for n in powers(MOST_SOLUTIONS)), *FIXED, *ROOT, *looks]
+    return list(dict.fromkeys(plans))
+
+
+def methods(replay: SeededReplay, looks: bool) -> dict[str, Curve]:
+    """Every method of search at every budget, by name."""
+    plain = [best_of(n) for n in powers(MOST_SOLUTIONS)]
+    votes = [plan.model_copy(update={"selection": MAJORITY}) for plan in plain]
+    plans: dict[str, Sequence[Plan]] = {WEIGHTED: plain, MAJORITY: votes, NARROW: ROOT, WIDE: FIXED}
+    if looks:
+        plans = plans | {LOOKS[k]: AHEAD[k] for k in AHEAD}
+    return {name: plan_curve(name, replay, of_name) for name, of_name in plans.items()}
+
+
+def mean_over(curve: Curve, budgets: Sequence[int]) -> NDArray[np.float64]:
+    """Accuracy of each prompt, averaged over budgets."""
+    rows = [curve.budgets.index(budget) for budget in budgets]
+    return np.asarray(curve.correct[rows].mean(axis=0))
+
+
+def parts_of(bins: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+    """All prompts, and each bin's."""
+    everyone = {"all prompts": np.ones(len(bins), dtype=bool)}
+    return everyone | {f"bin {b + 1}": bins == b for b in range(int(bins.max()) + 1)}
+
+
+def figure_3(samples: Samples) -> Reproduced:
+    """Methods of search against budget, over all prompts and by bin."""
+    bins = oracle_bins(samples)
+    draws = resamples(len(bins))
+    parts = parts_of(bins)
+    everyone = parts["all prompts"]
+    curves = {guide: methods(r, looks=guide == PRM_ALONE) for guide, r in guided(samples).items()}
+    panels = [
+        Panel(
+            f"{guide}, {part}",
+            "generations",
+            [line_of(c, inside, banded=c.name in (WEIGHTED, WIDE)) for c in of_guide.values()],
+        )
+        for guide, of_guide in curves.items()
+        for part, inside in parts.items()
+    ]
+
+    def wide_above(guide: str, budgets: Sequence[int], inside: NDArray[np.bool_]) -> Interval:
+        wide, plain = (mean_over(curves[guide][name], budgets) for name in (WIDE, WEIGHTED))
+        return mean_above(wide, plain, inside, draws)
+
+    findings = [
+        finding
+        for guide in curves
+        for finding in (
+            Finding(
+                f"by {guide}, beam search (M = 4) is above best-of-N weighted at N = {SMALL}",
+                wide_above(guide, [SMALL], everyone),
+            ),
+            Finding(
+                f"by {guide}, it is below at N = {MOST}",
+                wide_above(guide, [MOST], everyone),
+                below=True,
+            ),
+        )
+    ]
+    plain = curves[PRM_ALONE][WEIGHTED]
+    findings += [
+        Finding(
+            f"by {PRM_ALONE}, it is below at N = {MOST} in the easy bins (1, 2)",
+            wide_above(PRM_ALONE, [MOST], bins <= 1),
+            below=True,
+        ),
+        Finding(
+            f"by {PRM_ALONE}, it is above at N = {SMALL} to {MOST} in the medium bins (3, 4)",
+            wide_above(PRM_ALONE, powers(MOST)[2:], (bins == 2) | (bins == 3)),
+        ),
+        Finding(
+            f"in the hardest bin best-of-{MOST} weighted is less than five points above one "
+            "solution",
+            mean_above(mean_over(plain, [MOST]), mean_over(plain, [1]), bins == bins.max(), draws),
+            bound=SLIGHT,
+            below=True,
+        ),
+    ]
+    title = "Search against the verifier, by budget and difficulty"
+    return Reproduced(Figure("F3", title, panels, len(parts)), findings)
+
+
+def figure_4(samples: Samples) -> Reproduced:
+    """Compute-optimal search by oracle and by predicted bins, against best-of-N weighted."""
+    by_oracle, by_prediction = oracle_bins(samples), predicted_bins(samples)
+    draws = resamples(len(by_oracle))
+    everyone = parts_of(by_oracle)["all prompts"]
+    panels, findings, targets = [], [], []
+    for guide, replay in guided(samples).items():
+        plans, budgets = candidates(samples, guide), powers(MOST_SOLUTIONS)
+        plain = plan_curve(WEIGHTED, replay, [best_of(n) for n in budgets])
+        optimal = compute_optimal(ORACLE, replay, plans, budgets, by_oracle)
+        told = compute_optimal(PREDICTED, replay, plans, budgets, by_prediction)
+        curves = [plain, optimal, told]
+        if guide == FITTED:
+            learned = from_artifact(artifact_of(ARITHMETIC))
+            difficulty = predicted(replay, learned.difficulty)
+            curves.append(policy_curve(SERVED, replay, learned.table, difficulty))
+        lines = [
+            line_of(c, everyone, spent=True, banded=c.name in (WEIGHTED, ORACLE)) for c in curves
+        ]
+        panels.append(Panel(f"by {guide}", "average generations a prompt", lines))
+        at, times = best_gain(plain, optimal, draws)
+        findings += [
+            Finding(
+                f"by {guide}, with oracle bins best-of-{at} weighted is matched with over "
+                f"{TIMES:g} times less",
+                times,
+                unit="times",
+                bound=TIMES,
+            ),
+            Finding(
+                f"by {guide}, predicted bins are less than a point below oracle bins from {SMALL} "
+                f"to {MOST} generations",
+                mean_above(
+                    mean_over(optimal, powers(MOST)[2:]),
+                    mean_over(told, powers(MOST)[2:]),
+                    everyone,
+                    draws,
+                ),
+                bound=0.01,
+                below=True,
+            ),
+        ]
+        targets.append(
+            at_least(f"F4: search by {guide}, {ORACLE}: gain at {at}", times, TIMES),
+        )
+        targets += [
+            reported(f"F4: search by {guide}, {curve.name}: gain at {budget}", found)
+            for curve in curves[1:]
+            for budget in AT
+            for found in [gain(plain, budget, curve, draws)]
+        ]
+    figure = Figure("F4", "Compute-optimal search against best-of-N weighted", panels, 2)
+    return Reproduced(figure, findings, targets)
