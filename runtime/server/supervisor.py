@@ -147,6 +147,6 @@ class Supervisor:
         self.why = ""
 
     async def _stop(self) -> None:
-        self._decoder = None
+        self._decoder, self._processes = None, ()
         opened, self._opened = self._opened, AsyncExitStack()
         await opened.aclose()
