@@ -9,7 +9,14 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from allocator.errors import InputError
-from calibration.training.fine_tune import Example, TrainSettings, batches, fine_tune, padded
+from calibration.training.fine_tune import (
+    Example,
+    TrainSettings,
+    batches,
+    fine_tune,
+    half_precision,
+    padded,
+)
 from calibration.training.labels import LabelledSolution
 from runtime.verifiers.families import headed
 
@@ -125,7 +132,7 @@ def verifier_loss(network: Any, batch: Sequence[Example], device: str) -> torch.
     """Binary cross-entropy on the labels, averaged over the batch's labelled tokens."""
     ids, targets = padded(batch, device)
     labelled = ~targets.isnan()
-    with torch.autocast(device, dtype=torch.bfloat16):
+    with half_precision(device):
         logits = network(ids)[..., 0].float()
     return torch.nn.functional.binary_cross_entropy_with_logits(logits[labelled], targets[labelled])
 

@@ -10,7 +10,13 @@ import torch
 from pydantic import BaseModel, Field
 from rapidfuzz.distance import Levenshtein
 
-from calibration.training.fine_tune import Example, TrainSettings, fine_tune, padded
+from calibration.training.fine_tune import (
+    Example,
+    TrainSettings,
+    fine_tune,
+    half_precision,
+    padded,
+)
 from calibration.training.labels import LabelledSolution
 from runtime.reviser import ATTEMPTS_IN_CONTEXT, revision_context
 
@@ -111,6 +117,6 @@ def reviser_loss(network: Any, batch: Sequence[Example], device: str) -> torch.T
     """Cross-entropy of the correct solutions' tokens, averaged over them."""
     ids, targets = padded(batch, device)
     learnt = ~targets[:, 1:].isnan()
-    with torch.autocast(device, dtype=torch.bfloat16):
+    with half_precision(device):
         logits = network(input_ids=ids, use_cache=False).logits[:, :-1]
     return torch.nn.functional.cross_entropy(logits[learnt].float(), ids[:, 1:][learnt])
