@@ -24,7 +24,11 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from allocator.plan import Plan, Selection
-from benchmarks.targets import (
+from calibration.console import console, progress
+from calibration.crossval import mean_interval
+from calibration.logged import LoggedReplay
+from calibration.logs import CORRECT, UNANSWERED, Log
+from calibration.targets import (
     Interval,
     Target,
     at_most,
@@ -33,10 +37,6 @@ from benchmarks.targets import (
     show_targets,
     write_result,
 )
-from calibration.console import console, progress
-from calibration.crossval import mean_interval
-from calibration.logged import LoggedReplay
-from calibration.logs import CORRECT, UNANSWERED, Log
 
 QUESTIONS, SAMPLES = 7813, 128  # a million and 64 rows
 SELECTIONS: tuple[Selection, ...] = ("weighted", "majority", "best")

@@ -22,17 +22,17 @@ from rich.table import Table
 from allocator.errors import InputError, ModelError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.table import LookupTable
-from benchmarks.curves import exact_curve, plans_by_row, policy_curve, predicted
 from benchmarks.figure import draw
-from benchmarks.report import as_json, show_curves, show_gains
-from benchmarks.targets import at_least, at_most, show_targets, write_result
+from benchmarks.report import show_curves, show_gains
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
 from calibration.collect import PromptRecord, Run, collect
 from calibration.console import console, progress
-from calibration.curves import Curve, gain, plan_curve, resamples
+from calibration.curves import Curve, as_json, gain, plan_curve, resamples
 from calibration.estimators import best_of_n_accuracy
 from calibration.evaluate import Replay
 from calibration.fit import searches_among
+from calibration.policy_curves import exact_curve, plans_by_row, policy_curve, predicted
+from calibration.targets import at_least, at_most, show_targets, write_result
 from predictors.sample import Sample
 from runtime.artifact import Artifact, open_decoder
 from runtime.engine import encode_prompt

@@ -17,7 +17,7 @@ def draw(curves: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     """Draw curves over the average generations they spent, two with 95% bands; save as PNG.
 
     Args:
-        curves: as `benchmarks.report.as_json` gives them.
+        curves: as `calibration.curves.as_json` gives them.
         path: the PNG.
         title: what it is of.
     """

@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.targets import at_least, reported, show_targets, write_result
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.console import progress
+from calibration.targets import at_least, reported, show_targets, write_result
 from runtime.artifact import TABLE
 
 KILLS, PROMPTS, SEED = 20, 40, 51

@@ -11,24 +11,6 @@ from calibration.console import console
 from calibration.curves import Curve, accuracy
 
 
-def as_json(curve: Curve, draws: NDArray[np.int64]) -> dict[str, object]:
-    """A curve's points, each with its interval and its average cost."""
-    points = []
-    for row, budget in enumerate(curve.budgets):
-        value, low, high = accuracy(curve, row, draws)
-        points.append(
-            {
-                "budget": budget,
-                "accuracy": value,
-                "low": low,
-                "high": high,
-                "generations": float(curve.generations[row].mean()),
-                "tokens": float(curve.tokens[row].mean()),
-            }
-        )
-    return {"name": curve.name, "points": points}
-
-
 def show_curves(curves: Sequence[Curve], draws: NDArray[np.int64]) -> None:
     """Print a row a method, a column a budget."""
     shown = Table(title="Accuracy [95%] by budget; below it the average generations spent")

@@ -1,6 +1,5 @@
 """The second use of the library: calibrate an artifact on a data set."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +12,13 @@ from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import CONSIDERED, MOST_BEAMS, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
-from calibration.collect import PromptRecord
+from calibration.collect import PromptRecord, check_answers, in_order
 from calibration.collectors import Work, open_collector
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
 from calibration.logged import LoggedReplay
 from calibration.logs import Log
-from calibration.resume import SampleStore
+from calibration.resume import SampleStore, made_with
 from calibration.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.scoring import fit_scoring
 from calibration.store import write_records
@@ -107,7 +106,7 @@ async def calibrate(
             first: list[PromptRecord] = []
             work = Work(SCORING_SAMPLES, (), settings.scoring, seed)
             await collector.collect(prompts, work, first.append)
-            _check_answers(first, settings)
+            check_answers(first, settings.answers)
             fitted = fit_scoring(in_order(first, prompts))
             settings = settings.model_copy(update={"scoring": fitted})
         # Half of the samples are replayed, half measure difficulty.
@@ -117,35 +116,16 @@ async def calibrate(
         fingerprint = settings.fingerprint(here)
         store = SampleStore(
             out.with_name(f"{out.name}.samples"),
-            fingerprint.model_dump()
-            | {
-                "engine": collector.engine,
-                "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest(),
-                "samples": work.samples,
-                "searches": [str(plan) for plan in searches],
-                "runs": runs,
-                "seed": seed,
-            },
+            made_with(fingerprint, collector.engine, prompts, work),
         )
-
-        def keep(record: PromptRecord) -> None:
-            store.add(record)
-            done(record)
-
-        for _ in store.done:
-            done(None)
-        todo = [pair for pair in prompts if pair[0] not in store.done]
-        try:
-            await collector.collect(todo, work, keep)
-        finally:
-            store.flush()
+        await store.fill(collector, prompts, work, done)
         texts = [prompt for prompt, _ in prompts]
         states = await collector.states(texts) if 0 in pilots else None
         paid = [Plan(strategy="best_of_n", n=count) for count in pilots if count]
         plans = plan_grid(window, 0, strategies, most_beams)
         seconds = await collector.seconds(texts, [*plans, *paid])
     records = in_order(store.records(), prompts)
-    _check_answers(records, settings)
+    check_answers(records, settings.answers)
     replay = Replay(records, window, states=states)
     grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
     calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
@@ -277,23 +257,3 @@ def _check_choices(
         raise InputError("bins", n_bins, "give at least 1")
     if prompts < LEAST_PROMPTS:
         raise InputError("prompts", prompts, f"calibration needs at least {LEAST_PROMPTS}")
-
-
-def in_order(
-    records: Sequence[PromptRecord], prompts: Sequence[tuple[str, str]]
-) -> list[PromptRecord]:
-    """The records in the order of the prompts."""
-    found = {record.prompt: record for record in records}
-    return [found[prompt] for prompt, _ in prompts]
-
-
-def _check_answers(records: Sequence[PromptRecord], settings: Settings) -> None:
-    correct = [right for record in records for right in record.independent.correct]
-    if not any(correct):
-        raise InputError(
-            "answers",
-            settings.answers,
-            "no sample of any prompt matched its answer; is 'answer' the bare answer, as this "
-            f"reads it? (first prompt: expected {records[0].gold!r}, sampled "
-            f"{records[0].independent.samples[0].answer!r})",
-        )

@@ -20,6 +20,7 @@ from calibration.options import (
     AnswersOption,
     EngineOption,
     SeedOption,
+    numbers,
     settings_options,
 )
 from calibration.report.page import REPORT, write_report
@@ -91,7 +92,7 @@ def calibrate(
             if value is not None:
                 raise InputError(name, value, "with --from-logs nothing is sampled; leave it out")
         log = read_log(from_logs, pairs("columns", data.columns), pairs("where", where))
-        wanted = _numbers("budgets", budgets)
+        wanted = numbers("budgets", budgets)
         within = [budget for budget in wanted if 2 * budget <= log.answer.shape[1]]
         with console.status("Fitting tables"):
             made = calibrate_from_logs(
@@ -127,8 +128,8 @@ def calibrate(
                 graded,
                 settings,
                 out,
-                budgets=_numbers("budgets", budgets),
-                pilots=_pilots(pilots, _numbers("budgets", budgets)),
+                budgets=numbers("budgets", budgets),
+                pilots=_pilots(pilots, numbers("budgets", budgets)),
                 n_bins=bins,
                 seed=seed,
                 engine=engine,
@@ -163,14 +164,7 @@ def _show(calibration: Calibration, out: Path) -> None:
 
 def _pilots(text: str, budgets: Sequence[int]) -> list[int]:
     """The numbers of pilots that leave something of the top budget; if asked for, all of them."""
-    numbers = _numbers("pilots", text)
+    asked = numbers("pilots", text)
     if text != PILOTS:
-        return numbers
-    return [paid for paid in numbers if paid < max(budgets, default=0)]
-
-
-def _numbers(field: str, text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(field, text, "give whole numbers, comma-separated") from None
+        return asked
+    return [paid for paid in asked if paid < max(budgets, default=0)]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.answers import unify
@@ -129,3 +130,32 @@ async def collect(
         )
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)
+
+
+def in_order(
+    records: Sequence[PromptRecord], prompts: Sequence[tuple[str, str]]
+) -> list[PromptRecord]:
+    """The records in the order of the prompts."""
+    found = {record.prompt: record for record in records}
+    return [found[prompt] for prompt, _ in prompts]
+
+
+def check_answers(records: Sequence[PromptRecord], answers: str) -> None:
+    """Refuse records of which nothing is right: the answers are read wrongly.
+
+    Args:
+        records: graded records.
+        answers: how answers were read, see `runtime.answers.answers_for`.
+
+    Raises:
+        InputError: no sample of any prompt is right.
+    """
+    correct = [right for record in records for right in record.independent.correct]
+    if not any(correct):
+        raise InputError(
+            "answers",
+            answers,
+            "no sample of any prompt matched its answer; is 'answer' the bare answer, as this "
+            f"reads it? (first prompt: expected {records[0].gold!r}, sampled "
+            f"{records[0].independent.samples[0].answer!r})",
+        )

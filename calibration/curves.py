@@ -1,14 +1,15 @@
 """Accuracy against budget, with intervals, and what one method gains over another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from allocator.plan import Plan
-from calibration.crossval import BOOTSTRAP_DRAWS
+from calibration.crossval import BOOTSTRAP_DRAWS, mean_interval
 from calibration.evaluate import Outcome, Outcomes
 
 
@@ -70,8 +71,32 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Accuracy at one budget with its 95% interval over prompts."""
-    return interval(curve.correct[row][draws].mean(axis=1))
+    """Accuracy at one budget with its 95% interval over prompts.
+
+    Where resampling shows no spread, all being right or all wrong, see `mean_interval`.
+    """
+    values = curve.correct[row]
+    if np.all(values == 0) or np.all(values == 1):
+        return mean_interval(values, np.arange(len(values)))
+    return interval(values[draws].mean(axis=1))
+
+
+def as_json(curve: Curve, draws: NDArray[np.int64]) -> dict[str, Any]:
+    """A curve's points, each with its interval and its average cost."""
+    points = []
+    for row, budget in enumerate(curve.budgets):
+        value, low, high = accuracy(curve, row, draws)
+        points.append(
+            {
+                "budget": budget,
+                "accuracy": value,
+                "low": low,
+                "high": high,
+                "generations": float(curve.generations[row].mean()),
+                "tokens": float(curve.tokens[row].mean()),
+            }
+        )
+    return {"name": curve.name, "points": points}
 
 
 def gain(
@@ -121,3 +146,42 @@ def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: fl
         return float(costs[0])
     share = (wanted - fitted[i - 1]) / (fitted[i] - fitted[i - 1])
     return float(costs[i - 1] + share * (costs[i] - costs[i - 1]))
+
+
+def gains(
+    baseline: Curve, methods: Iterable[Curve], at: Iterable[int], draws: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """How many times less each method spends than the baseline does at each of some budgets.
+
+    A row a method, budget and unit, with ``value``, ``low`` and ``high`` as `gain` has them.
+    """
+    budgets = list(at)
+    found = []
+    for method in methods:
+        for budget in budgets:
+            for unit in ("generations", "tokens"):
+                value, low, high = gain(baseline, budget, method, draws, unit)
+                found.append(
+                    {
+                        "method": method.name,
+                        "budget": budget,
+                        "unit": unit,
+                        "value": value,
+                        "low": low,
+                        "high": high,
+                    }
+                )
+    return found
+
+
+def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> list[dict[str, float]]:
+    """The method's accuracy less the baseline's at each budget of both, prompts paired.
+
+    A row a budget, with ``value`` and its 95% interval over prompts, ``low`` and ``high``.
+    """
+    rows = []
+    for row, budget in enumerate(baseline.budgets):
+        paired = (method.correct[row] - baseline.correct[row])[draws].mean(axis=1)
+        value, low, high = interval(paired)
+        rows.append({"budget": budget, "value": value, "low": low, "high": high})
+    return rows

@@ -35,6 +35,18 @@ ForceOption = Annotated[
 ]
 
 
+def numbers(field: str, text: str) -> list[int]:
+    """Whole numbers, comma-separated.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(field, text, "give whole numbers, comma-separated") from None
+
+
 def load_artifact(folder: Path, force: bool) -> Artifact:
     """An artifact to run; a foreign one only if forced, with a warning for all that differs."""
     artifact = Artifact.load(folder, force)

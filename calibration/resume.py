@@ -1,19 +1,43 @@
-"""Records on disk as they are collected: a calibration that was killed goes on where it was."""
+"""Records on disk as they are collected: what was killed goes on where it was."""
 
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
 from allocator.files import whole_file
+from allocator.table import Fingerprint
 from calibration.collect import PromptRecord
+from calibration.collectors import Collector, Work
 from calibration.store import read_records, write_records
 
 IDENTITY = "made_with.json"
 FLUSH_SECONDS = 1.0
+
+
+def made_with(
+    fingerprint: Fingerprint, engine: str, prompts: Sequence[tuple[str, str]], work: Work
+) -> dict[str, Any]:
+    """What records depend on.
+
+    Args:
+        fingerprint: models, answers and sampling.
+        engine: which engine samples.
+        prompts: (prompt, right answer) pairs.
+        work: what is sampled of each.
+    """
+    return fingerprint.model_dump() | {
+        "engine": engine,
+        "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest(),
+        "samples": work.samples,
+        "searches": [str(plan) for plan in work.searches],
+        "runs": work.runs,
+        "seed": work.seed,
+    }
 
 
 class SampleStore:
@@ -56,6 +80,41 @@ class SampleStore:
                 ) from None
         self._parts = sorted(folder.glob("part-*.parquet"))
         self.done = {record.prompt for record in self._read()}
+
+    async def fill(
+        self,
+        collector: Collector,
+        prompts: Sequence[tuple[str, str]],
+        work: Work,
+        done: Callable[[PromptRecord | None], None] = lambda _: None,
+    ) -> None:
+        """Sample the prompts that are not here yet; what was sampled before an error stays.
+
+        Args:
+            collector: samples them.
+            prompts: (prompt, right answer) pairs.
+            work: what to sample of each.
+            done: called with each prompt's record; with None for those that were here already.
+
+        Raises:
+            InputError, ModelError: as `calibration.collect.collect`, or the disk is full.
+        """
+
+        def keep(record: PromptRecord) -> None:
+            self.add(record)
+            done(record)
+
+        missing = self.missing(prompts)
+        for _ in range(len(prompts) - len(missing)):
+            done(None)
+        try:
+            await collector.collect(missing, work, keep)
+        finally:
+            self.flush()
+
+    def missing(self, prompts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of the prompts that were not here when the store was opened."""
+        return [pair for pair in prompts if pair[0] not in self.done]
 
     def add(self, record: PromptRecord) -> None:
         """Keep a record; it is on disk a second later at most, or with the next one.

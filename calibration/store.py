@@ -65,6 +65,18 @@ def read_records(path: Path) -> list[PromptRecord]:
     return records_of(rows)
 
 
+def sampled_prompts(path: Path) -> set[str]:
+    """The prompts that the records of a file are of.
+
+    Raises:
+        InputError: no such file, or not one of these.
+    """
+    try:
+        return set(pq.read_table(path, columns=["prompt"])["prompt"].to_pylist())
+    except (FileNotFoundError, pa.ArrowInvalid, KeyError) as error:
+        raise InputError("samples", str(path), f"no sample store ({error})") from None
+
+
 def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
     """Records from their rows, those of a record together, in order."""
     records = []

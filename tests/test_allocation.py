@@ -11,22 +11,16 @@ from allocator.ladder import Ladder, Rung
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from benchmarks.allocation.family import SeededReplay
-from benchmarks.allocation.methods import (
-    AVERAGES,
-    at_prices,
-    bound,
-    ended,
-    shared_by_bin,
-    shared_out,
-)
+from benchmarks.allocation.methods import AVERAGES, bound, shared_by_bin
 from benchmarks.allocation.rivals import CONFIDENCES, adaptive_consistency, concave_by
 from benchmarks.allocation.traces import exact_majority
-from benchmarks.curves import exact_curve, policy_curve
 from calibration.climb import Climbs, Draw, climb
 from calibration.collect import PromptRecord, Run
 from calibration.evaluate import Replay
 from calibration.logs import Log
+from calibration.policy_curves import exact_curve, policy_curve
 from calibration.prospects import PRICES
+from calibration.sharing import at_prices, ended, shared_out
 from tests.conftest import make_sample
 
 SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
@@ -93,7 +87,7 @@ def many_climbs(prompts: int, seeds: int = 2) -> Climbs:
 
 def test_a_shared_total_is_never_exceeded_and_nothing_climbs_without_a_gain() -> None:
     climbs, gains = many_climbs(50), some_gains(50)
-    curve = shared_out("x", LADDER, climbs, gains)
+    curve = shared_out("x", LADDER, climbs, gains, AVERAGES)
     assert len(curve.generations) == len(AVERAGES)
     for average, spent in zip(AVERAGES, curve.generations, strict=True):
         assert spent.mean() <= average + 1e-9

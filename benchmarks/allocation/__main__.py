@@ -35,9 +35,11 @@ from benchmarks.allocation.measure import (
     rivals,
 )
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
-from benchmarks.curves import predicted
-from benchmarks.report import as_json
-from benchmarks.targets import (
+from calibration.console import console
+from calibration.curves import as_json, differences, gain, gains, resamples
+from calibration.policy_curves import predicted
+from calibration.regressors import REFERENCE
+from calibration.targets import (
     Interval,
     Target,
     at_least,
@@ -46,36 +48,11 @@ from benchmarks.targets import (
     show_targets,
     write_result,
 )
-from calibration.console import console
-from calibration.curves import Curve, gain, interval, resamples
-from calibration.regressors import REFERENCE
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
 NEARLY = 0.005  # half a point
 PER_PROMPT, TOGETHER, SAMPLES_NEEDED = 4.0, 8.0, 15.0
-
-
-def gains(curves: Iterable[Curve], at: Iterable[int]) -> list[dict[str, Any]]:
-    """How many times less each method spends than best-of-N weighted at its accuracy."""
-    listed = list(curves)
-    draws = resamples(listed[0].correct.shape[1])
-    found = []
-    for curve in listed[1:]:
-        for budget in at:
-            for unit in ("generations", "tokens"):
-                value, low, high = gain(listed[0], budget, curve, draws, unit)
-                found.append(
-                    {
-                        "method": curve.name,
-                        "budget": budget,
-                        "unit": unit,
-                        "value": value,
-                        "low": low,
-                        "high": high,
-                    }
-                )
-    return found
 
 
 def of(
@@ -84,18 +61,6 @@ def of(
     """One gain."""
     row = next(r for r in found if (r["method"], r["budget"], r["unit"]) == (method, budget, unit))
     return row["value"], row["low"], row["high"]
-
-
-def worst_deficit(curves: dict[str, Curve]) -> tuple[int, list[dict[str, float]]]:
-    """At how many budgets compute-optimal is significantly below best-of-N, and all differences."""
-    plain, allocated = curves[BASELINE], curves[PREDICTED]
-    draws = resamples(plain.correct.shape[1])
-    rows = []
-    for row, budget in enumerate(plain.budgets):
-        paired = (allocated.correct[row] - plain.correct[row])[draws].mean(axis=1)
-        value, low, high = interval(paired)
-        rows.append({"budget": budget, "value": value, "low": low, "high": high})
-    return sum(entry["high"] < 0 for entry in rows), rows
 
 
 def best_of(found: list[dict[str, Any]], method: str, at: Iterable[int]) -> tuple[int, Interval]:
@@ -132,15 +97,16 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         *ingredients(ARITHMETIC, learned, known, test, difficulty),
         *rivals(ARITHMETIC, known, made, test, difficulty),
     ]
-    found = gains(curves, AT)
+    draws = resamples(test.prompts)
+    found = gains(curves[0], curves[1:], AT, draws)
     show_gains("Times less than best-of-N weighted, at its accuracy", found, AT)
     by_name = {curve.name: curve for curve in curves}
-    below, differences = worst_deficit(by_name)
+    paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
+    below = sum(row["high"] < 0 for row in paired)
     prediction = {
         count: predicted_well(model, difficulty(count), test)
         for count, model in learned.difficulty.items()
     }
-    draws = resamples(test.prompts)
     points = [as_json(curve, draws) for curve in curves]
     draw_methods(points, out / "allocation.png", f"{test.prompts} held-out prompts, 5 seeds")
     draw_difficulty(prediction, out / "allocation-difficulty.png")
@@ -188,7 +154,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         "seeds": test.replicates,
         "curves": points,
         "gains": found,
-        "differences": differences,
+        "differences": paired,
         "nearly": [
             {"method": name, "budget": budget, "value": value, "low": low, "high": high}
             for (name, budget), (value, low, high) in near.items()
@@ -206,9 +172,10 @@ def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
     budgets = [row.budget for row in learned.table.rows]
     at = budgets[-2:]
     curves = methods(learned, test, budgets, predicted(test, learned.difficulty))
-    found = gains(curves, at)
+    draws = resamples(test.prompts)
+    found = gains(curves[0], curves[1:], at, draws)
     show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
-    points = [as_json(curve, resamples(test.prompts)) for curve in curves]
+    points = [as_json(curve, draws) for curve in curves]
     draw_methods(points, out / "allocation-rewriting.png", f"{test.prompts} prompts of rewriting")
     targets = [
         reported(f"rewriting, {name}: gain at {budget}", of(found, name, budget))

@@ -13,23 +13,18 @@ from allocator.plan import Plan
 from allocator.price import PriceList
 from allocator.table import Fingerprint, LookupTable
 from benchmarks.allocation.family import Family, SeededReplay, grid
-from benchmarks.allocation.methods import (
-    adaptive_pilots,
-    at_prices,
-    bound,
-    shared_by_bin,
-    shared_out,
-)
+from benchmarks.allocation.methods import AVERAGES, adaptive_pilots, bound, shared_by_bin
 from benchmarks.allocation.pool import rescored
 from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
-from benchmarks.curves import Difficulty, policy_curve
-from benchmarks.targets import Interval
 from benchmarks.testbed.measure import calibration_error
 from calibration.compare import Compared, PromptInputs, compare
 from calibration.curves import Curve, interval, plan_curve, resamples
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit
+from calibration.policy_curves import Difficulty, policy_curve
 from calibration.prospects import all_gains, fit_prospects
+from calibration.sharing import at_prices, shared_out
+from calibration.targets import Interval
 from predictors.difficulty import DifficultyModel
 from predictors.prospects import Prospects
 from runtime.artifact import Artifact
@@ -124,7 +119,7 @@ def methods(
     return [
         *curves,
         at_prices("price, stopping early", ladder, climbs, gains),
-        shared_out(ACROSS, ladder, climbs, gains),
+        shared_out(ACROSS, ladder, climbs, gains, AVERAGES),
     ]
 
 
@@ -151,7 +146,7 @@ def ingredients(
         *by_bins,
         adaptive_consistency("settled alone (Beta, weighted)", ladder, climbs, weighted=True),
         at_prices("price, samples only", ladder, climbs, gains),
-        shared_out("across prompts, samples only", ladder, climbs, gains),
+        shared_out("across prompts, samples only", ladder, climbs, gains, AVERAGES),
     ]
 
 

@@ -8,15 +8,12 @@ from numpy.typing import NDArray
 from allocator.bins import bin_of
 from allocator.budget import allocate
 from allocator.curves import BinCurves
-from allocator.ladder import Ladder, share_out
 from allocator.plan import Plan
 from allocator.table import LookupTable
 from benchmarks.allocation.family import SeededReplay
-from benchmarks.curves import Difficulty
-from calibration.climb import Climbs
 from calibration.curves import Curve, averaged
 from calibration.evaluate import Outcome
-from calibration.prospects import PRICES, stopped_at
+from calibration.policy_curves import Difficulty
 from predictors.difficulty import DifficultyModel
 from runtime.decide import SURE
 
@@ -109,47 +106,6 @@ def shared_by_bin(
             chosen[:, seed] = plans[allocate(curves.costs, accuracies[bins], total).options]
         rows.append((round(average * replay.prompts), curves.pilots, chosen))
     return planned(name, replay, rows)
-
-
-def at_prices(name: str, ladder: Ladder, climbs: Climbs, gains: NDArray[np.float64]) -> Curve:
-    """Every prompt for itself at a price, one point a price; see `solve_at_price`."""
-    ends = [stopped_at(ladder, gains, price) for price in PRICES]
-    return ended(name, ladder, climbs, ends)
-
-
-def shared_out(name: str, ladder: Ladder, climbs: Climbs, gains: NDArray[np.float64]) -> Curve:
-    """One budget over all prompts of a seed, shared out anew after every rung."""
-    ends = []
-    for average in AVERAGES:
-        stops = np.zeros((len(climbs.correct), climbs.correct.shape[1]), dtype=np.int64)
-        for seed in range(stops.shape[1]):
-            stops[:, seed] = _shared(ladder, gains[:, seed], average * len(stops))
-        ends.append(stops)
-    return ended(name, ladder, climbs, ends)
-
-
-def _shared(ladder: Ladder, gains: NDArray[np.float64], total: float) -> NDArray[np.int64]:
-    costs, rows = np.array(ladder.costs, dtype=float), np.arange(len(gains))
-    rungs = np.zeros(len(gains), dtype=np.int64)
-    while True:
-        left = total - float(costs[rungs].sum())
-        rising = share_out(costs, rungs, gains[rows, rungs], left)
-        if not rising.any():
-            return rungs
-        rungs[rising] += 1
-
-
-def ended(name: str, ladder: Ladder, climbs: Climbs, ends: Sequence[NDArray[np.int64]]) -> Curve:
-    """A curve of climbs that end on given rungs."""
-    costs = np.array(ladder.costs, dtype=float)
-    outcomes = [
-        Outcome(
-            np.take_along_axis(climbs.correct, stops[..., None], axis=2)[..., 0],
-            np.take_along_axis(climbs.tokens, stops[..., None], axis=2)[..., 0],
-        )
-        for stops in ends
-    ]
-    return averaged(name, range(len(ends)), outcomes, [costs[stops] for stops in ends])
 
 
 def bound(name: str, replay: SeededReplay, plans: Sequence[Plan]) -> Curve:

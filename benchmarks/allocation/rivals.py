@@ -9,11 +9,12 @@ from allocator.budget import allocate
 from allocator.ladder import Ladder
 from allocator.plan import Plan
 from benchmarks.allocation.family import SeededReplay
-from benchmarks.allocation.methods import AVERAGES, ended, planned
+from benchmarks.allocation.methods import AVERAGES, planned
 from calibration.climb import Climbs
 from calibration.curves import Curve
 from calibration.evaluate import Replay
 from calibration.rules import smoothed_accuracies
+from calibration.sharing import ended
 from predictors.features import FEATURE_NAMES
 from predictors.progress import PROGRESS_NAMES
 

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from allocator.ladder import Ladder, Rung
-from benchmarks.allocation.methods import ended
 from benchmarks.allocation.rivals import adaptive_consistency
-from benchmarks.targets import Interval
 from calibration.climb import Climbs, Draw, climb
 from calibration.curves import Curve, cost_at, interval, resamples
 from calibration.estimators import majority_accuracy
 from calibration.logs import CORRECT, Log, read_log
 from calibration.prospects import all_gains, stopped_at
+from calibration.sharing import ended
+from calibration.targets import Interval
 from predictors.prospects import Prospects
 
 MODELS = ("Qwen3-1.7B", "Qwen3-0.6B")

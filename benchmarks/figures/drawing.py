@@ -12,8 +12,8 @@ from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from benchmarks.figure import COLOURS
-from benchmarks.targets import Interval
 from calibration.curves import Curve, accuracy, resamples
+from calibration.targets import Interval
 
 MARKS = "osD^vP"
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures.drawing import Figure
-from benchmarks.targets import Interval, Target, reported
 from calibration.curves import interval
+from calibration.targets import Interval, Target, reported
 
 Verdict = Literal["holds", "does not hold", "cannot be told apart"]
 

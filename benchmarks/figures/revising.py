@@ -16,9 +16,9 @@ from benchmarks.figures.optimal import (
 )
 from benchmarks.figures.pools import MOST, Samples, powers, ratios, revisions
 from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
-from benchmarks.targets import at_least, reported
 from calibration.collect import PromptRecord
 from calibration.curves import Curve, gain, interval, plan_curve, resamples
+from calibration.targets import at_least, reported
 
 PARALLEL, SEQUENTIAL = "parallel", "sequential"
 BY_ORM, BY_VOTE = "best-of-N weighted", "majority"

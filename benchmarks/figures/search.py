@@ -9,7 +9,6 @@ from allocator.plan import Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, artifact_of
 from benchmarks.allocation.measure import from_artifact
-from benchmarks.curves import policy_curve, predicted
 from benchmarks.figures.drawing import Figure, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.optimal import (
@@ -22,8 +21,9 @@ from benchmarks.figures.optimal import (
     compute_optimal,
 )
 from benchmarks.figures.pools import AHEAD, FIXED, MOST, ROOT, Samples, powers
-from benchmarks.targets import Interval, at_least, reported
 from calibration.curves import Curve, gain, plan_curve, resamples
+from calibration.policy_curves import policy_curve, predicted
+from calibration.targets import Interval, at_least, reported
 
 WEIGHTED, MAJORITY = "best-of-N weighted", "majority"
 WIDE, NARROW = "beam search, M = 4", "beam search, M = √N"

@@ -21,7 +21,12 @@ from benchmarks.serving.accuracy import by_client, by_command, by_harness
 from benchmarks.serving.faults import FAULTS
 from benchmarks.serving.load import CLIENTS, Load, loaded
 from benchmarks.serving.processes import ttc_serve
-from benchmarks.targets import (
+from benchmarks.testbed.paths import BASE
+from benchmarks.testbed.task import distinct_problems
+from benchmarks.throughput.server import vllm_serve
+from calibration.console import console
+from calibration.curves import interval, resamples
+from calibration.targets import (
     Interval,
     Target,
     at_most,
@@ -30,11 +35,6 @@ from benchmarks.targets import (
     show_targets,
     write_result,
 )
-from benchmarks.testbed.paths import BASE
-from benchmarks.testbed.task import distinct_problems
-from benchmarks.throughput.server import vllm_serve
-from calibration.console import console
-from calibration.curves import interval, resamples
 
 SEED, PROBLEMS, BUDGET = 61, 300, 16
 MODEL, MAX_TOKENS = BASE.name, 160

@@ -15,7 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.targets import (
+from benchmarks.testbed.paths import SETTINGS, TEST_PROMPTS
+from benchmarks.testbed.task import Problem, distinct_problems
+from calibration.console import progress
+from calibration.curves import interval, resamples
+from calibration.targets import (
     Interval,
     Target,
     at_least,
@@ -24,10 +28,6 @@ from benchmarks.targets import (
     show_targets,
     write_result,
 )
-from benchmarks.testbed.paths import SETTINGS, TEST_PROMPTS
-from benchmarks.testbed.task import Problem, distinct_problems
-from calibration.console import progress
-from calibration.curves import interval, resamples
 from runtime.artifact import open_decoder
 from runtime.concurrency import bounded
 from runtime.prompt_run import Decoder, PromptRun

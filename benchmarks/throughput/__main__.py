@@ -18,7 +18,14 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from benchmarks.targets import (
+from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
+from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
+from benchmarks.throughput.policy import policy_time
+from benchmarks.throughput.server import vllm_serve
+from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES, Work, held_out_prompts
+from calibration.console import console, progress
+from calibration.curves import interval
+from calibration.targets import (
     Interval,
     Target,
     at_least,
@@ -27,13 +34,6 @@ from benchmarks.targets import (
     show_targets,
     write_result,
 )
-from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
-from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
-from benchmarks.throughput.policy import policy_time
-from benchmarks.throughput.server import vllm_serve
-from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES, Work, held_out_prompts
-from calibration.console import console, progress
-from calibration.curves import interval
 from runtime.artifact import Artifact, open_decoder
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend

@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from benchmarks.targets import Interval
 from calibration.curves import interval
+from calibration.targets import Interval
 from predictors.features import FEATURE_NAMES
 from runtime.artifact import Artifact
 

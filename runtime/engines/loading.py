@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from allocator.errors import InputError
 from runtime.engine import Engine
@@ -97,6 +97,24 @@ def model_fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def engine_kind(name: EngineName) -> Literal["vllm", "transformers", "servers"]:
+    """Which engine a name stands for on this machine; nothing is opened.
+
+    Raises:
+        InputError: an unknown name, or vLLM asked for by name where it is not installed.
+    """
+    if name.startswith(("http://", "https://")):
+        return "servers"
+    if name not in ("auto", "vllm", "transformers"):
+        raise InputError(
+            "engine", name, "choose auto, vllm or transformers, or give the URL of a vllm server"
+        )
+    installed = importlib.util.find_spec("vllm") is not None
+    if name == "vllm" and not installed:
+        raise InputError("engine", name, "vLLM is not installed; pip install 'ttc-allocator[vllm]'")
+    return "vllm" if installed and name != "transformers" else "transformers"
+
+
 @contextmanager
 def open_engine(
     model: Path, name: EngineName = "auto", served: str | None = None, **engine_args: Any
@@ -116,11 +134,11 @@ def open_engine(
         InputError: an unknown name, a server that does not answer, vLLM asked for by name where
             it is not installed, or an argument that the engine does not have.
     """
-    installed = importlib.util.find_spec("vllm") is not None
-    if engine_args and not (name == "vllm" or (name == "auto" and installed)):
+    kind = engine_kind(name)
+    if engine_args and kind != "vllm":
         field, value = next(iter(engine_args.items()))
         raise InputError(field, value, f"an argument of vLLM's engine, and this is {name}")
-    if name.startswith(("http://", "https://")):
+    if kind == "servers":
         from runtime.engines.openai import OpenAIEngine
 
         remote = OpenAIEngine(name.split(","), model, served)
@@ -129,14 +147,8 @@ def open_engine(
         finally:
             remote.close()
         return
-    if name not in ("auto", "vllm", "transformers"):
-        raise InputError(
-            "engine", name, "choose auto, vllm or transformers, or give the URL of a vllm server"
-        )
-    if name == "vllm" and not installed:
-        raise InputError("engine", name, "vLLM is not installed; pip install 'ttc-allocator[vllm]'")
     engine: Engine
-    if name == "transformers" or not installed:
+    if kind == "transformers":
         from runtime.engines.transformers import TransformersEngine
 
         engine = TransformersEngine(model)
