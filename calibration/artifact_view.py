@@ -31,7 +31,7 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
     if contents.latency.timed:
         yield _timed(contents.latency)
     made = Table("made with", "", title="The table holds for this, and for nothing else")
-    for name, value in made_with(contents):
+    for name, value in made_with(contents.table.fingerprint, contents.settings):
         made.add_row(escape(name), escape(value))
     yield made
     if contents.settings is None:

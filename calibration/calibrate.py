@@ -129,8 +129,6 @@ async def calibrate(
     replay = Replay(records, window, states=states)
     grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
     calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
-    drawn = [r.independent for r in records]
-    drawn += [run for r in records for turn in r.turns for run in turn.values()]
     summary = summarise(
         replay,
         calibration,
@@ -138,7 +136,7 @@ async def calibrate(
         selections=("weighted", "majority", "best"),
         strategies=strategies,
         samples=2 * window,
-        sampled_tokens=sum(run.sampled_tokens for run in drawn),
+        sampled_tokens=sum(record.sampled_tokens for record in records),
     )
     with new_artifact(out, calibration, summary) as folder:
         Latency.of(seconds).save(folder / LATENCY)

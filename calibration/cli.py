@@ -13,12 +13,14 @@ from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
 from allocator.plan import parse_plan
 from calibration.artifact_cli import diff, inspect, report
+from calibration.bench_cli import bench
 from calibration.calibrate_cli import calibrate
 from calibration.console import console, progress, reports_errors
 from calibration.datasets import DataSettings, read_prompts
 from calibration.flops_cli import flops
 from calibration.options import (
     SOURCE_HELP,
+    ArtifactOption,
     EngineOption,
     ForceOption,
     SeedOption,
@@ -40,7 +42,6 @@ app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 
-ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
 BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
 
 
@@ -191,7 +192,7 @@ def demo(
     run_demo(prompts, out, engine)
 
 
-for command in (calibrate, report, inspect, diff, flops, serve):
+for command in (calibrate, bench, report, inspect, diff, flops, serve):
     app.command()(command)
 
 

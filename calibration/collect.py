@@ -61,6 +61,12 @@ class PromptRecord:
         """What the searches produced, one turn after the other."""
         return self.searches, *self.again
 
+    @property
+    def sampled_tokens(self) -> int:
+        """Tokens sampled of the prompt in all."""
+        runs = [self.independent, *(run for turn in self.turns for run in turn.values())]
+        return sum(run.sampled_tokens for run in runs)
+
     @classmethod
     def unsearched(cls, prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> "PromptRecord":
         """A record of ungraded independent solutions alone: enough to read features from."""

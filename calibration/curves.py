@@ -76,8 +76,9 @@ def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, f
     Where resampling shows no spread, all being right or all wrong, see `mean_interval`.
     """
     values = curve.correct[row]
-    if np.all(values == 0) or np.all(values == 1):
-        return mean_interval(values, np.arange(len(values)))
+    exact = values.round(9)  # closed forms are off in their last bits
+    if np.all(exact == 0) or np.all(exact == 1):
+        return mean_interval(exact, np.arange(len(exact)))
     return interval(values[draws].mean(axis=1))
 
 
@@ -125,19 +126,44 @@ def gain(
     Returns:
         The gain and its 95% interval over prompts.
     """
-    row = baseline.budgets.index(budget)
-    wanted = baseline.correct[row][draws].mean(axis=1) - slack
-    spent = getattr(baseline, unit)[row][draws].mean(axis=1)
+    return _gains(baseline, [budget], method, draws, unit, slack)[0]
+
+
+def _gains(
+    baseline: Curve,
+    budgets: Sequence[int],
+    method: Curve,
+    draws: NDArray[np.int64],
+    unit: str,
+    slack: float = 0.0,
+) -> list[tuple[float, float, float]]:
+    """`gain` at each of the budgets: the curve of each draw is made monotone once for all."""
+    rows = [baseline.budgets.index(budget) for budget in budgets]
+    wanted = [baseline.correct[row][draws].mean(axis=1) - slack for row in rows]
+    spent = [getattr(baseline, unit)[row][draws].mean(axis=1) for row in rows]
     reached = np.array([line[draws].mean(axis=1) for line in method.correct])
     costs = np.array([line[draws].mean(axis=1) for line in getattr(method, unit)])
-    needed = [cost_at(reached[:, i], costs[:, i], wanted[i]) for i in range(len(draws))]
-    return interval(spent / np.array(needed))
+    risen = [_monotone(reached[:, i], costs[:, i]) for i in range(len(draws))]
+    return [
+        interval(of_row / np.array([_cost_at(*risen[i], asked[i]) for i in range(len(draws))]))
+        for asked, of_row in zip(wanted, spent, strict=True)
+    ]
 
 
 def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
     """The least cost at which the monotone, piecewise linear curve gets to the wanted accuracy."""
+    return _cost_at(*_monotone(reached, costs), wanted)
+
+
+def _monotone(
+    reached: NDArray[np.float64], costs: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Costs in ascending order, and the monotone accuracies fitted to them."""
     order = np.argsort(costs, kind="stable")
-    costs, fitted = costs[order], isotonic_regression(reached[order]).x
+    return costs[order], isotonic_regression(reached[order]).x
+
+
+def _cost_at(costs: NDArray[np.float64], fitted: NDArray[np.float64], wanted: float) -> float:
     above = np.flatnonzero(fitted >= wanted - 1e-12)
     if not len(above):
         return float("inf")
@@ -156,11 +182,13 @@ def gains(
     A row a method, budget and unit, with ``value``, ``low`` and ``high`` as `gain` has them.
     """
     budgets = list(at)
+    units = ("generations", "tokens")
     found = []
     for method in methods:
-        for budget in budgets:
-            for unit in ("generations", "tokens"):
-                value, low, high = gain(baseline, budget, method, draws, unit)
+        each = {unit: _gains(baseline, budgets, method, draws, unit) for unit in units}
+        for row, budget in enumerate(budgets):
+            for unit in units:
+                value, low, high = each[unit][row]
                 found.append(
                     {
                         "method": method.name,

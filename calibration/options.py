@@ -25,6 +25,7 @@ SOURCE_HELP = (
 
 AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
+ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
 PromptsArgument = Annotated[str, typer.Argument(help=SOURCE_HELP)]
 EngineOption = Annotated[
     EngineName,

@@ -95,7 +95,7 @@ def summarise(
         baseline=baseline,
         groups=tuple(groups),
         predictor=_predictor(outcomes, calibration, bins),
-        gain=_gain(baseline, curves),
+        gain=saving(next(c for c in curves if c.name == baseline), curves[-1]),
         warnings=(*calibration.warnings, *warnings),
     )
 
@@ -180,13 +180,11 @@ def _predictor(
     )
 
 
-def _gain(baseline: str, curves: Sequence[Curve]) -> Gain | None:
+def saving(best_of_n: Curve, allocated: Curve) -> Gain | None:
     """At the greatest accuracy of best-of-N that compute-optimal reaches; None if it reaches none.
 
     The accuracy is looked for among the baseline's budgets.
     """
-    best_of_n = next(curve for curve in curves if curve.name == baseline)
-    allocated = curves[-1]
     draws = resamples(best_of_n.correct.shape[1])
     means = best_of_n.correct.mean(1)
     for row in np.argsort(-means, kind="stable"):

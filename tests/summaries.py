@@ -5,6 +5,7 @@ from pathlib import Path
 
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from calibration.bench_result import BenchResult, Findings
 from calibration.summary import (
     Curve,
     Gain,
@@ -121,6 +122,63 @@ def minimal_summary(**changes: object) -> Summary:
         groups=(everyone, everyone.model_copy(update={"name": "bin 1"})),
     )
     return summary.model_copy(update=changes)
+
+
+def bench_result(**changes: object) -> BenchResult:
+    """What ``ttc bench`` might find with the methods and the gain of `rich_summary`."""
+    summary = rich_summary()
+    curves = [c for c in summary.groups[0].curves if "oracle" not in c.name]
+    baseline, policy = summary.baseline, curves[-1].name
+    points = [
+        {
+            "name": c.name,
+            "points": [p.model_dump() | {"tokens": 51 * p.generations} for p in c.points],
+        }
+        for c in curves
+    ]
+    gains = [
+        {"method": c.name, "budget": n, "unit": unit, "value": 1.5 + number, "low": 0, "high": 9}
+        for number, c in enumerate(curves)
+        for n in BUDGETS[3:]
+        for unit in ("generations", "tokens")
+    ]
+    found = Findings.model_validate(
+        {
+            "prompts": summary.prompts,
+            "budgets": BUDGETS,
+            "baseline": baseline,
+            "policy": policy,
+            "easiest": 1,
+            "hardest": 0,
+            "curves": points,
+            "gains": gains,
+            "differences": [
+                {"budget": n, "value": 0.011 * n, "low": 0, "high": 1} for n in BUDGETS
+            ],
+            "saving": summary.gain,
+        }
+    )
+    result = BenchResult(
+        **dict(found),
+        source=summary.source,
+        artifact="out/mine",
+        fingerprint=FINGERPRINT,
+        foreign=(),
+        left_out=7,
+        resumed=12,
+        engine="transformers",
+        samples=64,
+        searches=("beam search N=4 M=4", "beam search N=8 M=2"),
+        sampled_tokens=summary.sampled_tokens,
+        seconds=612.0,
+        seed=11,
+        date="2025-01-31",
+        machine="2 cores of a processor",
+        python="3.11.2",
+        versions={"torch": "2.13.0"},
+        targets=found.as_targets(),
+    )
+    return result.model_copy(update=changes)
 
 
 def cell(plan: Plan, accuracy: float, prompts: int, pilots: int = 0) -> Cell:

@@ -1,12 +1,14 @@
 """``ttc report``: one page of HTML that needs nothing else, and its figures beside it."""
 
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from allocator.errors import InputError
 from allocator.files import whole_file
+from allocator.table import Fingerprint
 from calibration.contents import Contents
 from calibration.report import words
 from calibration.report.advice import steps
@@ -21,7 +23,7 @@ from calibration.report.figures import (
 from calibration.report.heatmap import heat_map
 from calibration.report.methods import is_oracle, policy_of
 from calibration.summary import Summary
-from runtime.artifact import MODELS
+from runtime.artifact import MODELS, Settings
 
 REPORT = "report.html"
 
@@ -71,6 +73,27 @@ def draw(summary: Summary) -> list[Drawing]:
 
 def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
     """The page, as HTML."""
+    everyone = summary.groups[0]
+    return rendered(
+        "page.html.jinja",
+        title=words.title(summary),
+        subtitle=words.subtitle(summary),
+        summary=summary,
+        policy=policy_of(everyone),
+        baseline=summary.baseline,
+        has_oracle=any(is_oracle(curve.name) for curve in everyone.curves),
+        figures={drawing.name: both(drawing) for drawing in drawings},
+        table=heat_map(contents.table),
+        oracle_table=heat_map(contents.oracle_table) if contents.oracle_table else None,
+        contents=contents,
+        made_with=made_with(contents.table.fingerprint, contents.settings),
+        steps=steps(contents, summary),
+        glossary=words.GLOSSARY,
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A page of this package, with the words, the colours and the style that all of them share."""
     environment = Environment(
         loader=PackageLoader("calibration.report", "."),
         autoescape=True,
@@ -83,41 +106,30 @@ def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
         "number": words.number,
         "count": words.count,
     }
-    everyone = summary.groups[0]
-    return environment.get_template("page.html.jinja").render(
-        title=words.title(summary),
-        subtitle=words.subtitle(summary),
-        summary=summary,
-        policy=policy_of(everyone),
-        baseline=summary.baseline,
-        has_oracle=any(is_oracle(curve.name) for curve in everyone.curves),
-        figures={drawing.name: _both(drawing) for drawing in drawings},
-        table=heat_map(contents.table),
-        oracle_table=heat_map(contents.oracle_table) if contents.oracle_table else None,
-        contents=contents,
-        made_with=made_with(contents),
-        steps=steps(contents, summary),
-        glossary=words.GLOSSARY,
-        interval=words.interval,
-        palette=PALETTE,
+    return environment.get_template(template).render(
+        **values, interval=words.interval, palette=PALETTE
     )
 
 
-def made_with(contents: Contents) -> list[tuple[str, str]]:
-    """Models with their fingerprints, and settings, in words; what is not there is left out."""
-    fingerprint = contents.table.fingerprint
+def made_with(fingerprint: Fingerprint, settings: Settings | None) -> list[tuple[str, str]]:
+    """Models with their fingerprints, and settings, in words; what is not there is left out.
+
+    Args:
+        fingerprint: what a table was made with.
+        settings: they name the models; None where nothing does.
+    """
     rows: list[tuple[str, object]] = []
     for name, value in fingerprint.model_dump(exclude_none=True).items():
         if isinstance(value, dict):
             rows += [(f"{name}: {inner}", of_inner) for inner, of_inner in value.items()]
-        elif contents.settings is not None and name in MODELS:
-            rows.append((name, f"{getattr(contents.settings, name)} ({value})"))
+        elif settings is not None and name in MODELS:
+            rows.append((name, f"{getattr(settings, name)} ({value})"))
         else:
             rows.append((name, value))
     return [(name.replace("_", " "), words.setting(value)) for name, value in rows]
 
 
-def _both(drawing: Drawing) -> Markup:
+def both(drawing: Drawing) -> Markup:
     """A figure for wide and for narrow screens; the style sheet shows one of them."""
     says = str(escape(drawing.says))
     shown = "".join(

@@ -1,0 +1,227 @@
+"""The third use of the library: what an artifact gains on prompts that it has not seen.
+
+The paper's comparison (sections 5.3 and 6.2) on anybody's model: compute-optimal allocation, and
+what it takes the place of, at every budget of the artifact's table, on the same samples.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from allocator.errors import InputError
+from allocator.ladder import Ladder
+from allocator.plan import FIXED_BEAM_WIDTH, Plan
+from allocator.table import LookupTable
+from calibration.bench_result import Findings
+from calibration.calibrate import SAMPLES
+from calibration.collect import PromptRecord, Run, in_order
+from calibration.collectors import LocalCollector, Work
+from calibration.curves import Curve, as_json, differences, gains, plan_curve, resamples
+from calibration.estimators import best_of_n_accuracy
+from calibration.evaluate import Replay
+from calibration.fit import searches_among
+from calibration.policy_curves import exact_curve, policy_curve, predicted
+from calibration.prospects import all_gains
+from calibration.resume import SampleStore
+from calibration.sharing import shared_out
+from calibration.store import sampled_prompts
+from calibration.summarise import NAMES, PREDICTED, saving
+from runtime.artifact import Artifact
+from runtime.prompt_run import Decoder
+from runtime.scoring import Scoring
+
+BASELINE = NAMES["weighted"]
+ACROSS = "across prompts, early stopping"
+
+
+def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
+    """The table's rows of some budgets; all of them where none is named.
+
+    Raises:
+        InputError: a budget that the table has no row of.
+    """
+    there = [row.budget for row in table.rows]
+    for budget in budgets:
+        if budget not in there:
+            names = ", ".join(map(str, there))
+            raise InputError("budgets", budget, f"the artifact was calibrated for {names}")
+    rows = tuple(row for row in table.rows if not budgets or row.budget in budgets)
+    return table.model_copy(update={"rows": rows})
+
+
+def unseen(
+    prompts: Sequence[tuple[str, str]], folder: Path
+) -> tuple[list[tuple[str, str]], int | None]:
+    """The prompts that an artifact was not calibrated on.
+
+    Args:
+        prompts: (prompt, right answer) pairs.
+        folder: the artifact's.
+
+    Returns:
+        They, and how many were left out; None if it cannot be told, the artifact having been
+        copied without its samples.
+
+    Raises:
+        InputError: none is left.
+    """
+    path = folder / SAMPLES
+    if not path.is_file():
+        return list(prompts), None
+    seen = sampled_prompts(path)
+    left = [pair for pair in prompts if pair[0] not in seen]
+    if not left:
+        raise InputError(
+            "prompts",
+            len(prompts),
+            "the artifact was calibrated on every one of them, and would be measured on what it "
+            "has learned; give a data set, or a split, that it has not seen",
+        )
+    return left, len(prompts) - len(left)
+
+
+def beam_plan(budget: int) -> Plan:
+    """The beam search curve's plan: M = 4, or the whole budget where that is less."""
+    if budget == 1:
+        return Plan(strategy="best_of_n", n=1)
+    width = min(FIXED_BEAM_WIDTH, budget)
+    return Plan(strategy="beam_search", n=budget - budget % width, beam_width=width)
+
+
+def ladder_within(ladder: Ladder, samples: int) -> Ladder:
+    """The ladder's rungs of no more than so many independent solutions."""
+    return Ladder(rungs=tuple(rung for rung in ladder.rungs if rung.samples <= samples))
+
+
+def work_of(
+    tables: Sequence[LookupTable], scoring: Scoring, seed: int, ladder: Ladder | None = None
+) -> Work:
+    """What to sample of every prompt so that the curves of some tables can be drawn.
+
+    Args:
+        tables: of the same budgets.
+        scoring: how solutions are scored.
+        seed: seed of all sampling.
+        ladder: what prompts climb in `across`, if that is to be drawn.
+    """
+    budgets = [row.budget for row in tables[0].rows]
+    plans = {beam_plan(budget) for budget in budgets}
+    plans |= {cell.plan for table in tables for row in table.rows for cell in row.cells}
+    if ladder is not None:
+        plans |= {rung.search for rung in ladder.rungs if rung.search is not None}
+    return Work(budgets[-1], tuple(searches_among(plans)), scoring, seed)
+
+
+def reads_states(table: LookupTable) -> bool:
+    """Whether a row tells bins from the prompt alone, for which the model's state is read."""
+    return any(row.edges and not row.pilots for row in table.rows)
+
+
+async def sample(
+    table: LookupTable,
+    prompts: Sequence[tuple[str, str]],
+    work: Work,
+    store: SampleStore,
+    open_models: Callable[[], AbstractAsyncContextManager[Decoder]],
+    done: Callable[[PromptRecord | None], None] = lambda _: None,
+) -> Replay:
+    """Sample what the store does not hold yet; where it holds everything, no model is loaded.
+
+    Args:
+        table: what is to be measured.
+        prompts: (prompt, right answer) pairs.
+        work: what to sample of each.
+        store: keeps what was sampled.
+        open_models: loads the models, for as long as its block lasts.
+        done: called with each prompt's record; with None for those that were there.
+
+    Returns:
+        The records, to be replayed.
+
+    Raises:
+        InputError, ModelError: as `calibration.collect.collect`.
+    """
+    states = None
+    if store.missing(prompts) or reads_states(table):
+        async with open_models() as decoder:
+            collector = LocalCollector(decoder)
+            await store.fill(collector, prompts, work, done)
+            if reads_states(table):
+                states = await collector.states([prompt for prompt, _ in prompts])
+    else:
+        for _ in prompts:
+            done(None)
+    return Replay(in_order(store.records(), prompts), work.samples, states=states)
+
+
+def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
+    """What allocation is compared with, the same plan for every prompt: majority, best-of-N by the
+    greatest score and weighted, beam search with M = 4.
+    """
+    best_of_n = [Plan(strategy="best_of_n", n=n) for n in budgets]
+    votes = [plan.model_copy(update={"selection": "majority"}) for plan in best_of_n]
+    beams = plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in budgets])
+    return [
+        plan_curve(NAMES["majority"], replay, votes),
+        exact_curve(NAMES["best"], replay, budgets, _greatest_score),
+        plan_curve(BASELINE, replay, best_of_n),
+        # It has a multiple of M beams, and may cost less than a budget that is none.
+        replace(beams, budgets=tuple(budgets)),
+    ]
+
+
+def _greatest_score(run: Run, n: int) -> float:
+    """Accuracy of plain best-of-n, exact over all subsets."""
+    return float(best_of_n_accuracy([sample.score for sample in run.samples], run.correct, n))
+
+
+def compute_optimal(replay: Replay, artifact: Artifact, table: LookupTable) -> Curve:
+    """The table's plan for each prompt's predicted bin, pilots counted (section 3.2)."""
+    return policy_curve(PREDICTED, replay, table, predicted(replay, artifact.difficulty))
+
+
+def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
+    """One budget for all prompts together, so many generations on average, which settled answers
+    leave to others; see `runtime.solve.Solver.solve_all`.
+    """
+    averages = tuple(budgets)
+    ladder = ladder_within(artifact.prices.ladder, replay.window)
+    climbs = replay.climbs(ladder)
+    promised = all_gains(artifact.prospects, ladder, climbs.states)
+    return replace(shared_out(ACROSS, ladder, climbs, promised, averages), budgets=averages)
+
+
+def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
+    """Every method at every budget, and what compute-optimal gains.
+
+    Gains are counted at the greater half of the budgets: at the least of them there is nothing to
+    save.
+
+    Args:
+        replay: samples of the prompts, as `work_of` says.
+        artifact: what is measured.
+        table: its rows that are measured.
+    """
+    budgets = [row.budget for row in table.rows]
+    allocated = compute_optimal(replay, artifact, table)
+    curves = [*baselines(replay, budgets), allocated, across(replay, artifact, budgets)]
+    plain = next(curve for curve in curves if curve.name == BASELINE)
+    draws = resamples(replay.prompts)
+    right = [np.mean(record.independent.correct) for record in replay.records]
+    return Findings.model_validate(
+        {
+            "prompts": replay.prompts,
+            "budgets": budgets,
+            "baseline": BASELINE,
+            "policy": PREDICTED,
+            "easiest": max(right),
+            "hardest": min(right),
+            "curves": [as_json(curve, draws) for curve in curves],
+            "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws),
+            "differences": differences(plain, allocated, draws),
+            "saving": saving(plain, allocated),
+        }
+    )

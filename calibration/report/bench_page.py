@@ -1,0 +1,91 @@
+"""The page of ``ttc bench``: drawn from what ``bench.json`` holds; it needs nothing else."""
+
+from pathlib import Path
+
+from allocator.files import whole_file
+from calibration.bench_result import BenchResult
+from calibration.report import words
+from calibration.report.figures import accuracy_figure
+from calibration.report.page import both, made_with, rendered
+from calibration.summary import Curve, Group, Point, Summary
+
+# Words that the page has no use for.
+UNUSED = ("oracle", "revisions")
+GLOSSARY = {
+    **{word: meaning for word, meaning in words.GLOSSARY.items() if word not in UNUSED},
+    "across prompts": "One budget for all prompts together. Prompts whose answer is settled, or "
+    "that cannot be won, end early, and what they leave goes to those that gain by it.",
+}
+
+
+def write_page(result: BenchResult, out: Path) -> None:
+    """Write the page; the file appears whole or not at all."""
+    with whole_file(out) as scratch:
+        scratch.write_text(page(result), encoding="utf-8")
+
+
+def page(result: BenchResult) -> str:
+    """The page, as HTML."""
+    summary = as_summary(result)
+    says = "Accuracy against generations a prompt, one curve a method. " + words.title(summary)
+    figure = accuracy_figure(summary.groups[0], result.baseline, result.saving, says)
+    return rendered(
+        "bench.html.jinja",
+        title=words.title(summary),
+        subtitle=words.subtitle(summary),
+        result=result,
+        figure=both(figure),
+        gained=list(dict.fromkeys(row.budget for row in result.gains)),
+        times={(row.method, row.budget, row.unit): row for row in result.gains},
+        measured_with=measured_with(result),
+        made_with=made_with(result.fingerprint, None),
+        glossary=GLOSSARY,
+    )
+
+
+def as_summary(result: BenchResult) -> Summary:
+    """The same figures as a calibration's summary has them."""
+    curves = [
+        Curve(
+            name=curve.name,
+            # A larger budget may take fewer pilots, and spend less: lines are drawn by what is.
+            points=tuple(
+                Point(**point.model_dump(exclude={"tokens"}))
+                for point in sorted(curve.points, key=lambda point: point.generations)
+            ),
+        )
+        for curve in result.curves
+    ]
+    everyone = Group(
+        name="all prompts",
+        prompts=result.prompts,
+        easiest=result.easiest,
+        hardest=result.hardest,
+        curves=tuple(curves),
+    )
+    return Summary(
+        source=result.source,
+        prompts=result.prompts,
+        samples=result.samples,
+        sampled_tokens=result.sampled_tokens,
+        baseline=result.baseline,
+        groups=(everyone,),
+        gain=result.saving,
+        warnings=result.warnings,
+    )
+
+
+def measured_with(result: BenchResult) -> list[tuple[str, str]]:
+    """What was measured, where and with what, in words."""
+    rows: list[tuple[str, object]] = [
+        ("data set", result.source),
+        ("artifact", result.artifact),
+        ("engine", result.engine),
+        ("searches sampled", ", ".join(result.searches)),
+        ("seed", result.seed),
+        ("date", result.date),
+        ("machine", result.machine),
+        ("python", result.python),
+        *result.versions.items(),
+    ]
+    return [(name, words.setting(value)) for name, value in rows]
