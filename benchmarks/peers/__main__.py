@@ -11,13 +11,11 @@ cannot run here, is listed with the reason.
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 from rich.table import Table
 
 from benchmarks.peers.contenders import METHODS, OURS, PEERS, Contender, ours, script, theirs
@@ -25,7 +23,6 @@ from benchmarks.peers.environments import NotInstalledError, interpreter
 from benchmarks.peers.measure import Turn, Turns, rows_of, targets_of
 from benchmarks.peers.services import sampled_tokens, served_copy, verifier_service
 from benchmarks.peers.worker import FailedError, Reply, started
-from benchmarks.provenance import provenance
 from benchmarks.targets import show_targets, write_result
 from benchmarks.testbed.paths import SETTINGS
 from benchmarks.testbed.task import distinct_problems
@@ -147,7 +144,7 @@ def main() -> None:
         console.print(f"Not measured: {what}: {why}", style="yellow", markup=False)
     show_targets(targets)
     data = {
-        **provenance(PROMPT_SEED),
+        "seed": PROMPT_SEED,
         "prompts": len(prompts),
         "turns": args.turns,
         "requirements": {peer.name: peer.requirements for peer in PEERS},

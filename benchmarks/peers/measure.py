@@ -36,7 +36,8 @@ Turns = Mapping[tuple[Contender, int], Sequence[Turn]]
 
 def accuracies(turns: Sequence[Turn]) -> NDArray[np.float64]:
     """How often each prompt was answered right, shape (prompts,)."""
-    return np.array([turn.correct for turn in turns], dtype=float).mean(axis=0)
+    of_turns: NDArray[np.float64] = np.array([turn.correct for turn in turns], dtype=float)
+    return np.asarray(of_turns.mean(axis=0))
 
 
 def over_draws(values: NDArray[np.float64]) -> Interval:

@@ -44,7 +44,7 @@ def served_copy(folder: Path) -> Path:
 
 
 def sampled_tokens(url: str) -> int:
-    """Tokens that a vLLM server has sampled so far, those of requests that were cut off included."""
+    """Tokens that a vLLM server has sampled so far, also for requests that were cut off."""
     shown = httpx.get(f"{url}/metrics").text
     return sum(
         int(sample.value)
