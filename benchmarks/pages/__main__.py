@@ -60,9 +60,9 @@ SECTIONS = {
 }
 HEAD = """# Results
 
-Measured on the testbed of this repository, each section by the command at its head, and written by
-`python -m benchmarks.pages` from what the commands wrote. Intervals are 95%. Seeds are fixed: figures
-of accuracy come out the same again, those of time as far as the machine allows."""
+Measured on the testbed of this repository, each section by the command at its head, and written
+by `python -m benchmarks.pages` from what the commands wrote. Intervals are 95%. Seeds are fixed:
+figures of accuracy come out the same again, those of time as far as the machine allows."""
 
 
 def take(name: str) -> None:

@@ -30,9 +30,9 @@ def full(figures: Data) -> str:
     """Each figure with its findings and its further numbers."""
     parts = [
         measured_by(COMMAND, figures),
-        f"{figures['prompts']} held-out prompts. A finding holds where the whole interval is on its "
-        "side, does not where all of it is on the other, and cannot be told apart otherwise. Figures "
-        " say by how much, in points of accuracy unless times are named.",
+        f"{figures['prompts']} held-out prompts. A finding holds where the whole interval is on "
+        "its side, does not where all of it is on the other, and cannot be told apart otherwise. "
+        "The last column says by how much, in points of accuracy unless times are named.",
     ]
     further = [row for row in figures["targets"] if row["name"].split(":")[0] in TITLES]
     for name, figure in figures["figures"].items():

@@ -37,8 +37,10 @@ def _goal(target: Any) -> str:
 def measured_by(command: str, data: Data) -> str:
     """The command that makes a section's figures, and where, with what and when it was run."""
     versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
-    seed = f"; seed {data['seed']}" if "seed" in data else ""
-    return f"`{command}`: {data['date']}, {data['machine']}; Python {data['python']}, {versions}{seed}."
+    parts = [data["date"], data["machine"], f"Python {data['python']}", versions]
+    if "seed" in data:
+        parts.append(f"seed {data['seed']}")
+    return f"`{command}`: {'; '.join(parts)}."
 
 
 def gain(row: Data) -> str:

@@ -23,7 +23,7 @@ from runtime.verifiers.in_transformers import TransformersBackend
 # Tokens: optillm asks for up to 256 where it rates, in the model's 256. Positions beyond those the
 # model was trained on are only ever read there.
 CONTEXT = 1024
-TOKENS = "vllm:generation_tokens"
+TOKENS = "vllm:generation_tokens_total"
 
 
 def served_copy(folder: Path) -> Path:
@@ -45,13 +45,16 @@ def served_copy(folder: Path) -> Path:
 
 def sampled_tokens(url: str) -> int:
     """Tokens that a vLLM server has sampled so far, also for requests that were cut off."""
-    shown = httpx.get(f"{url}/metrics").text
+    return tokens_in(httpx.get(f"{url}/metrics").text)
+
+
+def tokens_in(metrics: str) -> int:
+    """Sampled tokens, from a vLLM server's metrics in Prometheus' text format."""
     return sum(
         int(sample.value)
-        for family in text_string_to_metric_families(shown)
-        if family.name == TOKENS
+        for family in text_string_to_metric_families(metrics)
         for sample in family.samples
-        if sample.name == f"{TOKENS}_total"
+        if sample.name == TOKENS
     )
 
 
