@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from calibration.console import console
+from calibration.provenance import provenance
 
 
 class Target(BaseModel):
@@ -73,7 +74,7 @@ def show_targets(targets: Sequence[Target]) -> None:
 
 
 def write_result(path: Path, data: dict[str, Any], targets: Sequence[Target]) -> None:
-    """Write a benchmark's JSON: its data and its targets."""
+    """Write a benchmark's JSON: where and when it ran, its data and its targets."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [target.model_dump() for target in targets]
-    path.write_text(json.dumps({**data, "targets": rows}, indent=1) + "\n")
+    path.write_text(json.dumps({**data, **provenance(), "targets": rows}, indent=1) + "\n")

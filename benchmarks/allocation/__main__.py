@@ -19,7 +19,14 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.allocation.figures import draw_difficulty, draw_methods
-from benchmarks.allocation.fresh import ARITHMETIC, REWRITING, artifact_of, prompt_states, resample
+from benchmarks.allocation.fresh import (
+    ARITHMETIC,
+    REWRITING,
+    SAMPLING_SEED,
+    artifact_of,
+    prompt_states,
+    resample,
+)
 from benchmarks.allocation.measure import (
     ACROSS,
     BASELINE,
@@ -228,7 +235,7 @@ def main() -> None:
             asyncio.run(resample(family))
     data, targets = arithmetic(args.out)
     second, more = rewriting(args.out)
-    result: dict[str, Any] = {"arithmetic": data, "rewriting": second}
+    result: dict[str, Any] = {"seed": SAMPLING_SEED, "arithmetic": data, "rewriting": second}
     targets += more
     if args.traces.is_file():
         result["traces"], more = traces(args.traces)

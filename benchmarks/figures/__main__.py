@@ -60,7 +60,12 @@ def main() -> None:
         figures[name] = {
             "sentence": said,
             "findings": [
-                {"claim": f.claim, "verdict": f.verdict, "measured": f.measured}
+                {
+                    "claim": f.claim,
+                    "verdict": f.verdict,
+                    "measured": f.measured,
+                    "unit": f.unit,
+                }
                 for f in made.findings
             ],
             **made.data,

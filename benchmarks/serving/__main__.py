@@ -194,7 +194,7 @@ def main() -> None:
     }
     path = options.out / "serving.json"
     # A part alone takes its place among those that were measured before.
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = {"seed": SEED}
     if options.only is not None and path.is_file():
         data = json.loads(path.read_text())
     for name, part in parts.items():

@@ -109,7 +109,8 @@ async def run() -> list[Target]:
 def main() -> None:
     targets = asyncio.run(run())
     show_targets(targets)
-    write_result(Path("out/testbed.json"), {"prompts": PROMPTS, "samples": SAMPLES}, targets)
+    data = {"prompts": PROMPTS, "samples": SAMPLES, "seed": SAMPLING_SEED}
+    write_result(Path("out/testbed.json"), data, targets)
 
 
 if __name__ == "__main__":

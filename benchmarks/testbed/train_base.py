@@ -7,7 +7,6 @@ model stops making mistakes: the testbed needs prompts of every difficulty.
 """
 
 import argparse
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -18,10 +17,10 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from allocator.files import whole_file
 from benchmarks.testbed.task import CHARACTERS, Split, WorkedProblem, problems
 from benchmarks.testbed.tokenizer import build_tokenizer
 from calibration.training.fine_tune import half_precision
+from calibration.training.state import TrainingState
 
 MODELS = Path(__file__).parent / "models"
 CONTEXT = 256
@@ -125,8 +124,10 @@ def train(
         optimizer,
         lambda s: min((s + 1) / 200, 0.05 + 0.475 * (1 + np.cos(np.pi * min(s / steps, 1)))),
     )
-    state = out.with_name(f"{out.name}.training-state")
-    first = _resumed(state, model, optimizer, schedule)
+    state = TrainingState(out, model, optimizer, schedule)
+    state.load()
+    first = schedule.last_epoch
+    print(f"from step {first}", flush=True)
     started, seen, running = time.time(), 0, 0.0
     # Batches that were trained on are drawn again, and passed over.
     source = islice(batches(tokenizer, problems, tokens, TRAIN_SEED), first, None)
@@ -147,37 +148,10 @@ def train(
             loss_of_late = running / KEPT_EVERY
             print(f"step {step} loss {loss_of_late:.4f} {rate:,.0f} tokens/s", flush=True)
             running = 0.0
-            _keep(state, step, model, optimizer)
+            state.save({})
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    shutil.rmtree(state, ignore_errors=True)
-
-
-def _keep(folder: Path, step: int, model: LlamaForCausalLM, optimizer: torch.optim.AdamW) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "state.pt") as scratch:
-        torch.save(
-            {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()},
-            scratch,
-        )
-
-
-def _resumed(
-    folder: Path,
-    model: LlamaForCausalLM,
-    optimizer: torch.optim.AdamW,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
-) -> int:
-    """Steps that an interrupted training took, its state taken up; 0 where there was none."""
-    path = folder / "state.pt"
-    if not path.is_file():
-        return 0
-    read = torch.load(path)
-    model.load_state_dict(read["model"])
-    optimizer.load_state_dict(read["optimizer"])
-    schedule.last_epoch = read["step"]
-    print(f"going on after step {read['step']}", flush=True)
-    return int(read["step"])
+    state.remove()
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ Writes out/throughput.json.
 
 import argparse
 import asyncio
-import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -22,7 +21,14 @@ from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
 from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
 from benchmarks.throughput.policy import policy_time
 from benchmarks.throughput.server import vllm_serve
-from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES, Work, held_out_prompts
+from benchmarks.throughput.workload import (
+    BEAMS,
+    PROMPT_SEED,
+    PROMPTS,
+    SAMPLES,
+    Work,
+    held_out_prompts,
+)
 from calibration.console import console, progress
 from calibration.curves import interval
 from calibration.targets import (
@@ -181,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     targets = targets_of(turns, policy_time(Artifact.load(ARTIFACT)))
     show_targets(targets)
     data = {
-        "machine": platform.processor() or platform.machine(),
+        "seed": PROMPT_SEED,
         "turns": {name: [asdict(work) for work in done] for name, done in turns.items()},
     }
     write_result(Path("out/throughput.json"), data, targets)

@@ -1,7 +1,5 @@
 """The fine-tuning that PRM, ORM and reviser share: batches, schedule, early stopping, resuming."""
 
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,9 @@ import torch
 from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from calibration.training.state import TrainingState
 
 VALIDATION_SHARE = 10  # one prompt in ten, as the paper
-STATE = "training-state"
 
 Loss = Callable[[Any, Sequence["Example"], str], torch.Tensor]
 Measure = Callable[[Any, Sequence["Example"], str], str]
@@ -107,8 +104,10 @@ def fine_tune(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda s: min((s + 1) / warm_up, max(0.0, 1 - s / steps))
     )
-    state = _State(out.with_name(f"{out.name}.{STATE}"), network, optimizer, schedule)
-    epoch, best, stale = state.load()
+    state = TrainingState(out, network, optimizer, schedule)
+    kept = state.load()
+    epoch, stale = int(kept.get("epoch", 0)), int(kept.get("stale", 0))
+    best = kept.get("best", float("inf"))
     compiled = torch.compile(network, dynamic=True) if settings.compile else network
     while epoch < settings.max_epochs and stale <= settings.patience:
         epoch += 1
@@ -142,7 +141,7 @@ def fine_tune(
             best, stale = validation, 0
         if keep_last or not stale:
             model.save_pretrained(out)
-        state.save(epoch, best, stale)
+        state.save({"epoch": epoch, "best": best, "stale": stale})
     state.remove()
 
 
@@ -176,52 +175,3 @@ def padded(batch: Sequence[Example], device: str) -> tuple[torch.Tensor, torch.T
         ids[row, : len(example.token_ids)] = torch.tensor(example.token_ids)
         targets[row, : len(example.targets)] = torch.tensor(example.targets)
     return ids.to(device), targets.to(device)
-
-
-class _State:
-    """An epoch's end on disk: weights and optimizer as safetensors, counters as JSON."""
-
-    def __init__(self, folder: Path, model: Any, optimizer: Any, schedule: Any) -> None:
-        self._folder, self._model = folder, model
-        self._optimizer, self._schedule = optimizer, schedule
-
-    def load(self) -> tuple[int, float, int]:
-        """Take the state in; epoch, best validation loss and epochs since then."""
-        counters = self._folder / "counters.json"
-        if not counters.is_file():
-            return 0, float("inf"), 0
-        from safetensors.torch import load_file
-
-        read = json.loads(counters.read_text())
-        tensors = load_file(self._folder / f"epoch-{read['epoch']}.safetensors")
-        self._model.load_state_dict(
-            {n: tensors[f"model.{n}"] for n in self._model.state_dict()}, assign=False
-        )
-        state = self._optimizer.state_dict()
-        numbers = state["param_groups"][0]["params"]
-        state["state"] = {
-            i: {k: tensors[f"optimizer.{i}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")}
-            for i in numbers
-        }
-        self._optimizer.load_state_dict(state)
-        for _ in range(read["steps"]):
-            self._schedule.step()
-        return read["epoch"], read["best"], read["stale"]
-
-    def save(self, epoch: int, best: float, stale: int) -> None:
-        """Keep the state; the counters, written last and whole, make it count."""
-        from safetensors.torch import save_file
-
-        self._folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"model.{n}": t.clone() for n, t in self._model.state_dict().items()}
-        for i, values in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{k}": v.clone() for k, v in values.items()}
-        save_file(tensors, self._folder / f"epoch-{epoch}.safetensors")
-        counters = {"epoch": epoch, "best": best, "stale": stale}
-        counters["steps"] = self._schedule.last_epoch
-        with whole_file(self._folder / "counters.json") as scratch:
-            scratch.write_text(json.dumps(counters))
-        (self._folder / f"epoch-{epoch - 1}.safetensors").unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)

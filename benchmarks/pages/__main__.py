@@ -1,0 +1,108 @@
+"""Write the README's figures and docs/results.md from what the benchmarks measured.
+
+    python -m benchmarks.pages [demo allocation figures peers throughput serving testbed]
+
+Takes the named results, and their pictures, from out/ into docs/, then writes the pages from all
+that lie in docs/. A test holds the pages to them.
+"""
+
+import argparse
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.pages import allocation, demo, figures, peers, speed, testbed
+from benchmarks.pages.tables import Data
+
+ROOT = Path(__file__).parent.parent.parent
+README, DOCS, OUT = ROOT / "README.md", ROOT / "docs", Path("out")
+RESULTS = DOCS / "results.md"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One benchmark's part of the pages.
+
+    Attributes:
+        title: on the results page.
+        full: what the results page says.
+        short: what the README says, between marks of the section's name; None for nothing.
+        pictures: that it draws, under out/.
+    """
+
+    title: str
+    full: Callable[[Data], str]
+    short: Callable[[Data], str] | None = None
+    pictures: tuple[str, ...] = ()
+
+
+SECTIONS = {
+    "demo": Section("The demo", demo.full, demo.short, ("demo.png",)),
+    "allocation": Section(
+        "One budget for all prompts, and stopping early",
+        allocation.full,
+        allocation.short,
+        ("allocation.png",),
+    ),
+    "figures": Section(
+        "The paper's findings",
+        figures.full,
+        figures.short,
+        tuple(f"figures/{name}.png" for name in figures.TITLES),
+    ),
+    "peers": Section("Other libraries on the same work", peers.full, peers.short),
+    "throughput": Section("Speed of search", speed.throughput, speed.throughput_short),
+    "serving": Section("The server", speed.serving, speed.serving_short),
+    "testbed": Section("The testbed", testbed.full),
+}
+HEAD = """# Results
+
+Measured on the testbed of this repository, each section by the command at its head, and written
+by `python -m benchmarks.pages` from what the commands wrote. Intervals are 95%. Seeds are fixed:
+figures of accuracy come out the same again, those of time as far as the machine allows."""
+
+
+def take(name: str) -> None:
+    """Copy a result and its pictures from out/ into docs/."""
+    for file in (f"{name}.json", *SECTIONS[name].pictures):
+        (DOCS / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(OUT / file, DOCS / file)
+
+
+def read(name: str) -> Data:
+    """A result in docs/."""
+    return dict(json.loads((DOCS / f"{name}.json").read_text()))
+
+
+def render_readme(text: str) -> str:
+    """The README with its figures as docs/ has them."""
+    for name, section in SECTIONS.items():
+        if section.short is not None:
+            block = section.short(read(name))
+            marks = re.compile(f"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+            text = marks.sub(lambda m, b=block: f"{m[1]}{b}\n{m[2]}", text)  # type: ignore[misc]
+    return text
+
+
+def render_results() -> str:
+    """The results page, from docs/."""
+    parts = [f"## {section.title}\n\n{section.full(read(n))}" for n, section in SECTIONS.items()]
+    return "\n\n".join([HEAD, *parts]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", choices=[*SECTIONS, []], help="results to take")
+    for name in parser.parse_args().names:
+        take(name)
+    RESULTS.write_text(render_results())
+    README.write_text(render_readme(README.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What each way to allocate gains, how well difficulty is predicted, a second task, real traces."""
+
+from collections.abc import Sequence
+
+from benchmarks.pages.tables import Data, gain, measured_by, table, targets
+
+COMMAND = "python -m benchmarks.allocation"
+# Those of the README: what the library offers, and what there is to be had.
+CHIEF = (
+    "compute-optimal, predicted bins",
+    "price, stopping early",
+    "across prompts, early stopping",
+    "bound: every prompt known",
+)
+
+
+def short(allocation: Data) -> str:
+    """The gains of the library's own ways to allocate."""
+    first = allocation["arithmetic"]
+    at = _budgets(first)
+    return "\n\n".join(
+        (
+            f"{first['prompts']} held-out prompts of the testbed, {first['seeds']} seeds "
+            f"(`{COMMAND}`, {allocation['seconds'] / 60:.0f} minutes). How many times fewer "
+            "generations each method spends than best-of-N weighted with N = "
+            f"{', '.join(map(str, at))} does, at its accuracy, with 95% intervals over prompts:",
+            _gains([r for r in first["gains"] if r["method"] in CHIEF], at, ("generations",)),
+            "![Accuracy against generations](docs/allocation.png)",
+        )
+    )
+
+
+def full(allocation: Data) -> str:
+    """All of it."""
+    first, second = allocation["arithmetic"], allocation["rewriting"]
+    names = ("spearman", "calibration error", "coverage", "width")
+    parts = [
+        measured_by(COMMAND, allocation),
+        f"{first['prompts']} held-out prompts of the testbed, {first['seeds']} seeds. How many "
+        "times less each method spends than best-of-N weighted does, at its accuracy, every "
+        "generation counted:",
+        _gains(first["gains"], _budgets(first), ("generations", "tokens")),
+        "Curves are flat where they end, so a hair of accuracy decides much there. Within half a "
+        "point of its accuracy, the same in generations:",
+        table(
+            ("method", "N", "times"),
+            ((row["method"], str(row["budget"]), gain(row)) for row in first["nearly"]),
+        ),
+        targets(allocation["targets"]),
+        "Compute-optimal less best-of-N weighted at the same budget, in points:",
+        table(
+            [str(row["budget"]) for row in first["differences"]],
+            [
+                [
+                    f"{100 * row['value']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+                    for row in first["differences"]
+                ]
+            ],
+        ),
+        "Difficulty, predicted for these prompts and measured on fresh samples:",
+        table(
+            ("pilots", "Spearman", "calibration error", "coverage of 90% intervals", "their width"),
+            (
+                (pilots, *("{:.3f} [{:.3f}, {:.3f}]".format(*figures[name]) for name in names))
+                for pilots, figures in first["difficulty"].items()
+            ),
+        ),
+        "Regressors of difficulty on the same folds of 400 calibration prompts: Spearman, and by "
+        "how much it is above LightGBM's on the same inputs. From pilots LightGBM is kept, from "
+        "which the forest hardly differs; without them ridge.",
+        _regressors(first["regressors"]),
+        f"A second task, strings rewritten, calibrated by `ttc calibrate` alone; "
+        f"{second['prompts']} held-out prompts:",
+        _gains(second["gains"], _budgets(second), ("generations", "tokens")),
+    ]
+    if "traces" in allocation:
+        parts += _traces(allocation["traces"])
+    return "\n\n".join(parts)
+
+
+def _budgets(task: Data) -> list[int]:
+    return sorted({row["budget"] for row in task["gains"]})
+
+
+def _regressors(rows: Sequence[Data]) -> str:
+    return table(
+        ("pilots", "inputs", "regressor", "Spearman", "above LightGBM's"),
+        (
+            (
+                str(row["pilots"]),
+                row["inputs"],
+                row["regressor"],
+                *(
+                    f"{row[name]['value']:.3f} [{row[name]['low']:.3f}, {row[name]['high']:.3f}]"
+                    for name in ("spearman", "spearman_gain")
+                ),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _traces(traces: Data) -> list[str]:
+    models = list(traces.values())
+    return [
+        "Real traces of Qwen3 on three contests, votes and lengths alone, fitted on two and tested "
+        "on the third: mean samples a question for the accuracy that uniform majority reaches with "
+        "64:",
+        table(
+            ("", *traces),
+            (
+                (
+                    name,
+                    *(
+                        "{:.1f} [{:.1f}, {:.1f}]".format(*model["needed"][name]["samples"])
+                        for model in models
+                    ),
+                )
+                for name in models[0]["needed"]
+            ),
+        ),
+    ]
+
+
+def _gains(rows: Sequence[Data], at: Sequence[int], units: Sequence[str]) -> str:
+    found = {(r["method"], r["budget"], r["unit"]): gain(r) for r in rows}
+    columns = [(budget, unit) for budget in at for unit in units]
+    return table(
+        ("method", *(f"{unit}, N = {budget}" for budget, unit in columns)),
+        (
+            (method, *(found[method, budget, unit] for budget, unit in columns))
+            for method in dict.fromkeys(row["method"] for row in rows)
+        ),
+    )

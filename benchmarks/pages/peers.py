@@ -1,0 +1,49 @@
+"""Other libraries on the same work."""
+
+from benchmarks.pages.tables import Data, measured_by, table, targets
+
+COMMAND = "python -m benchmarks.peers"
+
+
+def short(peers: Data) -> str:
+    """A row a contender: its accuracy and time at each budget."""
+    budgets = sorted({row["budget"] for row in peers["rows"]})
+    found = {(row["library"], row["method"], row["budget"]): row for row in peers["rows"]}
+    contenders = dict.fromkeys((row["library"], row["method"]) for row in peers["rows"])
+    heads = [f"{what}, N = {n}" for n in budgets for what in ("accuracy", "seconds")]
+    rows = []
+    for library, method in contenders:
+        cells = []
+        for budget in budgets:
+            row = found[library, method, budget]
+            cells += [f"{row['accuracy']:.1%}", f"{row['seconds']:.1f}"]
+        rows.append((f"{library}: {method}", *cells))
+    return table(("", *heads), rows)
+
+
+def full(peers: Data) -> str:
+    """What each contender did, how ours compare, and what could not be measured."""
+    rows = [
+        (
+            f"{row['library']}: {row['method']}",
+            str(row["budget"]),
+            f"{row['accuracy']:.1%} [{row['low']:.0%}, {row['high']:.0%}]",
+            f"{row['generations']:.1f}",
+            f"{row['tokens']:.0f}",
+            f"{row['seconds']:.1f}",
+        )
+        for row in sorted(peers["rows"], key=lambda row: row["budget"])
+    ]
+    packages = ", ".join(f"`{r}`" for all_of in peers["requirements"].values() for r in all_of)
+    parts = [
+        measured_by(COMMAND, peers),
+        f"{peers['prompts']} held-out prompts, all at once, {peers['turns']} turns of each; "
+        f"peers: {packages}. Generations and tokens are a prompt's; tokens are counted at the "
+        "server.",
+        table(("", "N", "accuracy [95%]", "generations", "tokens", "seconds"), rows),
+        targets(peers["targets"]),
+    ]
+    if peers["not measured"]:
+        reasons = (f"- {what}: {why}" for what, why in peers["not measured"].items())
+        parts.append("Not measured, and why:\n\n" + "\n".join(reasons))
+    return "\n\n".join(parts)

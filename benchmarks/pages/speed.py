@@ -1,0 +1,53 @@
+"""How fast search runs, and the server under load."""
+
+from statistics import mean
+
+from benchmarks.pages.tables import Data, measured_by, spread, table, targets
+
+THROUGHPUT, SERVING = "python -m benchmarks.throughput", "python -m benchmarks.serving"
+
+
+def throughput_short(throughput: Data) -> str:
+    """The ratios that were to be met."""
+    return targets(row for row in throughput["targets"] if row["target"] is not None)
+
+
+def throughput(data: Data) -> str:
+    """What each contender did, and all ratios."""
+    keys = ("seconds", "sampled_tokens", "cached_tokens", "verifier_tokens", "engine_calls")
+    rows = []
+    for name, turns in data["turns"].items():
+        means = {key: mean(turn[key] for turn in turns) for key in keys}
+        right = [answer for turn in turns for answer in turn["correct"]]
+        rows.append(
+            (
+                name,
+                f"{means['seconds']:.1f}",
+                f"{mean(right):.0%}" if right else "-",
+                *(f"{means[key]:,.0f}" for key in keys[1:]),
+            )
+        )
+    heads = ("", "seconds", "accuracy", "sampled tokens", "cached", "verifier tokens", "requests")
+    return "\n\n".join(
+        (measured_by(THROUGHPUT, data), table(heads, rows), targets(data["targets"]))
+    )
+
+
+def serving_short(serving: Data) -> str:
+    """The load, in a sentence."""
+    load, overhead = serving["load"], serving["overhead"]
+    rates = overhead["requests a second"]
+    named = {row["name"]: row for row in serving["targets"]}
+    return (
+        f"{load['clients']} clients for {load['seconds']:.0f} seconds with budgets of "
+        f"{', '.join(map(str, load['budgets']))}: {load['answered']:,} of {load['sent']:,} "
+        f"requests answered, half of them within "
+        f"{spread(named['seconds a request, median'])} seconds. At budget 1 {rates[0]:.0f} "
+        f"requests a second, where `vllm serve` answers {rates[1]:.0f}, in {overhead['turns']} "
+        "turns each."
+    )
+
+
+def serving(data: Data) -> str:
+    """That, and every figure that was to be shown."""
+    return "\n\n".join((measured_by(SERVING, data), serving_short(data), targets(data["targets"])))

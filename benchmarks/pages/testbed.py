@@ -1,0 +1,12 @@
+"""What the testbed measured of itself."""
+
+from benchmarks.pages.tables import Data, measured_by, spread, table
+
+COMMAND = "python -m benchmarks.testbed.measure"
+
+
+def full(testbed: Data) -> str:
+    """A row a figure."""
+    rows = ((row["name"], spread(row, ".3f")) for row in testbed["targets"])
+    heads = (f"measured on {testbed['prompts']} test prompts", "value [95%]")
+    return "\n\n".join((measured_by(COMMAND, testbed), table(heads, rows)))

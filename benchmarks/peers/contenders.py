@@ -1,0 +1,123 @@
+"""Who runs: this library's ways to spend a budget, and the peers'."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from allocator.plan import FIXED_BEAM_WIDTH, Plan
+from benchmarks.peers.environments import ITS_HUB, OPTILLM, Environment
+from benchmarks.peers.worker import FailedError, Reply, Worker
+from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from runtime.artifact import Artifact, open_decoder
+from runtime.result import Failure, Spend
+from runtime.solve import Solver
+
+OURS = "ttc-allocator"
+STOP = "#"  # begins the line of the answer
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A library's method.
+
+    Attributes:
+        library: whose.
+        method: its name there, in the field's words.
+        like: this library's method of the same strategy.
+    """
+
+    library: str
+    method: str
+    like: str
+
+    def __str__(self) -> str:
+        return f"{self.library}: {self.method}"
+
+
+VOTING, WEIGHTED, BEAMS = "self-consistency", "best-of-N weighted", "beam search"
+STOPPING, OPTIMAL, ACROSS = "self-consistency, stopping early", "compute-optimal", "one total"
+METHODS = [
+    *(Contender(OURS, m, m) for m in (VOTING, STOPPING, WEIGHTED, BEAMS, OPTIMAL, ACROSS)),
+    Contender(ITS_HUB.name, "self-consistency", VOTING),
+    Contender(ITS_HUB.name, "adaptive self-consistency", STOPPING),
+    Contender(ITS_HUB.name, "Beta self-consistency", STOPPING),
+    Contender(ITS_HUB.name, "best-of-N", WEIGHTED),
+    Contender(ITS_HUB.name, "beam search", BEAMS),
+    Contender(ITS_HUB.name, "particle filtering", BEAMS),
+    Contender(OPTILLM.name, "self-consistency", VOTING),
+    Contender(OPTILLM.name, "majority voting", VOTING),
+    Contender(OPTILLM.name, "best-of-N", WEIGHTED),
+    Contender(OPTILLM.name, "autothink", OPTIMAL),
+]
+PEERS: Sequence[Environment] = (ITS_HUB, OPTILLM)
+
+
+def job_of(method: str, prompts: Sequence[str], budget: int) -> dict[str, Any]:
+    """What a peer is told beside where the services are."""
+    sampling = SETTINGS.sampling
+    return {
+        "method": method,
+        "prompts": list(prompts),
+        "budget": budget,
+        "pattern": SETTINGS.answers.removeprefix("pattern:"),
+        "temperature": sampling.temperature,
+        "max_tokens": sampling.max_tokens,
+        "step_end": sampling.step_end,
+        "max_steps": sampling.max_steps,
+        "stop_token": STOP,
+        "beam_width": FIXED_BEAM_WIDTH,
+    }
+
+
+def theirs(worker: Worker, services: dict[str, str]) -> Callable[..., Awaitable[Reply]]:
+    """Runs a peer's method."""
+
+    async def run(method: str, prompts: Sequence[str], budget: int, seed: int) -> Reply:
+        del seed  # they have none to be given
+        return await worker.ask(job_of(method, prompts, budget) | services)
+
+    return run
+
+
+def ours(url: str) -> Callable[..., Awaitable[Reply]]:
+    """Runs this library's method over the same server; the PRM runs in this process."""
+
+    async def run(method: str, prompts: Sequence[str], budget: int, seed: int) -> Reply:
+        artifact = Artifact.load(ARTIFACT)
+        async with open_decoder(artifact.settings, artifact.folder, url, "transformers") as opened:
+            decoder = replace(opened, early_stop=method == STOPPING)
+            solver = Solver(decoder, artifact, seed, _plan(method, budget))
+            spend = Spend(total=budget * len(prompts)) if method == ACROSS else Spend(budget)
+            started = time.perf_counter()
+            results = await solver.solve_all(prompts, spend)
+            seconds = time.perf_counter() - started
+        found = []
+        for result in results:
+            if isinstance(result, Failure):
+                raise FailedError(result.error)
+            found.append(result)
+        return Reply(
+            seconds,
+            [result.solution for result in found],
+            [result.receipt.generations for result in found],
+        )
+
+    return run
+
+
+def _plan(method: str, budget: int) -> Plan | None:
+    if method in (VOTING, STOPPING):
+        return Plan(strategy="best_of_n", n=budget, selection="majority")
+    if method == WEIGHTED:
+        return Plan(strategy="best_of_n", n=budget)
+    if method == BEAMS:
+        width = min(FIXED_BEAM_WIDTH, budget)
+        return Plan(strategy="beam_search", n=budget, beam_width=width)
+    return None
+
+
+def script(environment: Environment) -> Path:
+    """The file that a peer's interpreter runs."""
+    return Path(__file__).with_name(environment.script)

@@ -1,0 +1,67 @@
+"""An interrupted training on disk: weights and optimizer as safetensors, counters as JSON."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from allocator.files import whole_file
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each parameter
+
+
+class TrainingState:
+    """The latest point of a training that it can go on from, in a folder beside its model.
+
+    Args:
+        out: the model's folder; the state lies beside it until training is through.
+        model: the module that is trained.
+        optimizer: an AdamW over it, with one group of parameters.
+        schedule: of the learning rate.
+    """
+
+    def __init__(self, out: Path, model: Any, optimizer: Any, schedule: Any) -> None:
+        self._folder = out.with_name(f"{out.name}.training-state")
+        self._model, self._optimizer, self._schedule = model, optimizer, schedule
+
+    def load(self) -> dict[str, float]:
+        """Take the state in; the counters that were kept with it, empty where there is none."""
+        path = self._folder / "counters.json"
+        if not path.is_file():
+            return {}
+        from safetensors.torch import load_file
+
+        counters = json.loads(path.read_text())
+        taken = counters.pop("steps")
+        tensors = load_file(self._folder / f"{taken}.safetensors")
+        self._model.load_state_dict({n: tensors[f"model.{n}"] for n in self._model.state_dict()})
+        state = self._optimizer.state_dict()
+        state["state"] = {
+            i: {moment: tensors[f"optimizer.{i}.{moment}"] for moment in MOMENTS}
+            for i in state["param_groups"][0]["params"]
+        }
+        self._optimizer.load_state_dict(state)
+        for _ in range(taken):
+            self._schedule.step()
+        return dict(counters)
+
+    def save(self, counters: Mapping[str, float]) -> None:
+        """Keep the state; the counters, written last and whole, make it count."""
+        from safetensors.torch import save_file
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"model.{n}": t.clone() for n, t in self._model.state_dict().items()}
+        for i, values in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{moment}": values[moment].clone() for moment in MOMENTS}
+        current = self._folder / f"{self._schedule.last_epoch}.safetensors"
+        save_file(tensors, current)
+        with whole_file(self._folder / "counters.json") as scratch:
+            scratch.write_text(json.dumps({**counters, "steps": self._schedule.last_epoch}))
+        for path in self._folder.glob("*.safetensors"):
+            if path != current:
+                path.unlink()
+
+    def remove(self) -> None:
+        """Training is through."""
+        shutil.rmtree(self._folder, ignore_errors=True)
