@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from allocator.files import Stored
 from allocator.table import Fingerprint
+from calibration.report.words import count
 from calibration.summary import Gain
 from calibration.targets import Target, reported
 
@@ -164,7 +165,6 @@ class BenchResult(Findings):
                 "seen could not be left out."
             )
         elif self.left_out:
-            said.append(
-                f"{self.left_out} prompts were left out: the artifact was calibrated on them."
-            )
+            prompts = count(self.left_out, "prompt")
+            said.append(f"Left out: {prompts} that the artifact was calibrated on.")
         return tuple(said)

@@ -60,15 +60,17 @@ class SampleStore:
         self._flushed = time.monotonic()
         identity = json.dumps(made_with, sort_keys=True, default=str)
         path = folder / IDENTITY
-        if path.is_file():
-            if path.read_text() != identity:
-                raise InputError(
-                    "samples",
-                    str(folder),
-                    "they were made with other prompts, models or settings; remove them, or "
-                    "choose another --out",
-                )
-        else:
+        self._parts = sorted(folder.glob("part-*.parquet"))
+        there = path.read_text() if path.is_file() else None
+        # What never came to a sample is in nobody's way.
+        if self._parts and there not in (None, identity):
+            raise InputError(
+                "samples",
+                str(folder),
+                "they were made with other prompts, models or settings; remove them, or "
+                "choose another --out",
+            )
+        if there != identity:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with whole_file(path) as scratch:
@@ -78,7 +80,6 @@ class SampleStore:
                 raise InputError(
                     "out", str(folder), f"cannot be written ({why}); choose another"
                 ) from None
-        self._parts = sorted(folder.glob("part-*.parquet"))
         self.done = {record.prompt for record in self._read()}
 
     async def fill(

@@ -289,7 +289,13 @@ def test_the_page_holds_the_numbers() -> None:
         assert f"{times.value:.1f}×" in text
     for line in result.differences:
         assert f"{100 * line.value:+.1f}" in text
-    for word in (result.source, result.machine, result.date, FINGERPRINT.model, "7 prompts were"):
+    for word in (
+        result.source,
+        result.machine,
+        result.date,
+        FINGERPRINT.model,
+        "Left out: 7 prompts that",
+    ):
         assert word in text
     assert "<h1>Compute-optimal reaches" in text
 
@@ -360,7 +366,7 @@ def test_on_the_testbed_from_the_command_line(
     command = bench(out, "--prompts", "5", "--budgets", "1,4", artifact=artifact)
     status, shown, message = invoke(*command)
     assert status == 0, message
-    assert "1 prompts were left out" in message
+    assert "Left out: 1 prompt that the artifact was calibrated on." in message
     assert "compute-optimal" in shown
     assert {path.name for path in out.iterdir()} == {"bench.json", "bench.html", "samples"}
 

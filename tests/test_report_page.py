@@ -9,23 +9,33 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from benchmarks.testbed.paths import SETTINGS
+from calibration.report.bench_page import write_page
 from calibration.report.page import write_report
 from tests.pages import FAINT, OUTSIDE
-from tests.summaries import artifact, minimal_summary, minimal_table, rich_summary, rich_table
+from tests.summaries import (
+    artifact,
+    bench_result,
+    minimal_summary,
+    minimal_table,
+    rich_summary,
+    rich_table,
+)
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A rich and a minimal report."""
+    """A rich and a minimal report, and a benchmark's page."""
     folder = tmp_path_factory.mktemp("reports")
     made = {
         "rich": artifact(folder / "rich", rich_summary(), rich_table(), SETTINGS),
         "minimal": artifact(folder / "minimal", minimal_summary(), minimal_table()),
     }
-    return {name: write_report(path, path / "report.html")[0] for name, path in made.items()}
+    reports = {name: write_report(path, path / "report.html")[0] for name, path in made.items()}
+    write_page(bench_result(), folder / "bench.html")
+    return {**reports, "bench": folder / "bench.html"}
 
 
-@pytest.mark.parametrize("name", ["rich", "minimal"])
+@pytest.mark.parametrize("name", ["rich", "minimal", "bench"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_report_fits_and_can_be_read(
