@@ -184,9 +184,7 @@ def test_a_store_goes_on_and_refuses_what_is_not_its_own(tmp_path: Path) -> None
         SampleStore(tmp_path / "s", {"seed": 2})
     # A run that ended before its first sample is in nobody's way.
     SampleStore(tmp_path / "n", {"seed": 1})
-    SampleStore(tmp_path / "n", {"seed": 2}).add(records[0])
-    with pytest.raises(InputError, match="made with other prompts, models or settings"):
-        SampleStore(tmp_path / "s", {"seed": 1, "runs": 2})
+    assert not SampleStore(tmp_path / "n", {"seed": 2}).done
     again.remove()
     assert not (tmp_path / "s").exists()
 
