@@ -18,7 +18,16 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.peers.contenders import METHODS, OURS, PEERS, Contender, ours, script, theirs
+from benchmarks.peers.contenders import (
+    METHODS,
+    NOT_RUN,
+    OURS,
+    PEERS,
+    Contender,
+    ours,
+    script,
+    theirs,
+)
 from benchmarks.peers.environments import NotInstalledError, interpreter
 from benchmarks.peers.measure import Turn, Turns, rows_of, targets_of
 from benchmarks.peers.services import sampled_tokens, served_copy, verifier_service
@@ -51,7 +60,7 @@ async def compare(
     """
     texts, golds = zip(*prompts, strict=True)
     answers = answers_for(SETTINGS.answers, Path())
-    reasons: dict[str, str] = {}
+    reasons = dict(NOT_RUN)
     FOLDER.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         served = served_copy(FOLDER / "served")
@@ -61,7 +70,6 @@ async def compare(
             "url": url,
             "model": served_name(url),
             "verifier": await stack.enter_async_context(verifier_service(reader)),
-            "folder": str(served),
         }
         runs: dict[str, Run] = {OURS: ours(url)}
         for peer in PEERS:

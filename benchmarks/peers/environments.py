@@ -1,10 +1,15 @@
-"""Virtual environments of their own for libraries whose requirements clash with ours."""
+"""Virtual environments of their own for libraries whose requirements clash with ours.
 
+They are made by uv: pip takes over ten minutes to find versions of all that optillm requires.
+"""
+
+import os
 import subprocess
 import sys
-import venv
 from dataclasses import dataclass
 from pathlib import Path
+
+from calibration.console import console
 
 INSTALL_SECONDS = 1200
 
@@ -15,7 +20,7 @@ class Environment:
 
     Attributes:
         name: of the folder.
-        requirements: what pip is given, versions pinned.
+        requirements: what is installed, versions pinned.
         script: run by its interpreter; imports nothing of this repository.
     """
 
@@ -25,7 +30,7 @@ class Environment:
 
 
 ITS_HUB = Environment("its_hub", ("its_hub[lm]==1.2.0",), "its_hub_worker.py")
-# Without the exact version pip takes a torch with several gigabytes of CUDA.
+# Pinned, for a CPU build of just this version may be at hand; any other comes with CUDA.
 OPTILLM = Environment("optillm", ("torch==2.13.0", "optillm==0.4.0"), "optillm_worker.py")
 
 
@@ -41,7 +46,7 @@ def interpreter(environment: Environment, folder: Path) -> Path:
         folder: holds all environments.
 
     Raises:
-        NotInstalledError: pip failed.
+        NotInstalledError: what failed.
     """
     home = folder / environment.name
     python = home / "bin" / "python"
@@ -49,17 +54,27 @@ def interpreter(environment: Environment, folder: Path) -> Path:
     wanted = "\n".join(environment.requirements)
     if installed.is_file() and installed.read_text() == wanted:
         return python
-    venv.create(home, with_pip=True, clear=True)
-    pip = [str(python), "-m", "pip", "install", "-q", *environment.requirements]
-    print(f"Installing {', '.join(environment.requirements)} into {home}", file=sys.stderr)
-    try:
-        done = subprocess.run(
-            pip, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise NotInstalledError(f"pip took more than {INSTALL_SECONDS} seconds") from None
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:]
-        raise NotInstalledError(f"pip failed: {' '.join(last)}")
+    uv = [sys.executable, "-m", "uv"]
+    # Where pip looks for wheels, as for a CPU build of torch, uv is to look too.
+    wheels = os.environ.get("PIP_FIND_LINKS", "").replace(" ", ",")
+    settings = os.environ | {"UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS", wheels)}
+    console.print(f"Installing {', '.join(environment.requirements)} into {home}", markup=False)
+    for command in (
+        [*uv, "venv", "-q", "--clear", "--python", sys.executable, str(home)],
+        [*uv, "pip", "install", "-q", "--python", str(python), *environment.requirements],
+    ):
+        try:
+            done = subprocess.run(
+                command,
+                env=settings,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotInstalledError(f"more than {INSTALL_SECONDS} seconds to install") from None
+        if done.returncode:
+            raise NotInstalledError(" ".join(done.stderr.split()))
     installed.write_text(wanted)
     return python

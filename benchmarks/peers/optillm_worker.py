@@ -43,20 +43,10 @@ def approach(job: dict[str, Any], client: OpenAI) -> Callable[[str], str]:
         text, _ = majority_voting("", prompt, client, model, config)
         return str(text)
 
-    def autothink(prompt: str) -> str:
-        from optillm.autothink.autothink import autothink_decode
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        own = AutoModelForCausalLM.from_pretrained(job["folder"])
-        tokenizer = AutoTokenizer.from_pretrained(job["folder"])
-        messages = [{"role": "user", "content": prompt}]
-        return str(autothink_decode(own, tokenizer, messages, {"target_layer": 1}))
-
     return {
         "best-of-N": best_of_n,
         "self-consistency": self_consistency,
         "majority voting": voted,
-        "autothink": autothink,
     }[job["method"]]
 
 
@@ -64,8 +54,6 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     """All prompts, a thread each; what was chosen, how many solutions, and the seconds."""
     client = OpenAI(base_url=f"{job['url']}/v1", api_key="none", max_retries=0)
     answer = approach(job, client)
-    if job["method"] == "autothink":
-        answer(job["prompts"][0])  # fails before sixty-four models are loaded
     started = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
         texts = list(pool.map(answer, job["prompts"]))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,11 @@ class TrainingState:
             for i in state["param_groups"][0]["params"]
         }
         self._optimizer.load_state_dict(state)
-        for _ in range(taken):
-            self._schedule.step()
+        with warnings.catch_warnings():
+            # The steps of the optimizer that came before these are in its state.
+            warnings.simplefilter("ignore", UserWarning)
+            for _ in range(taken):
+                self._schedule.step()
         return dict(counters)
 
     def save(self, counters: Mapping[str, float]) -> None:
