@@ -7,13 +7,14 @@ the same as in process. Requests of one prompt go to the same replica, whose pre
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import aiohttp
 import httpx
 from transformers import AutoTokenizer
 
@@ -26,6 +27,7 @@ LONGEST_WAIT = 10.0
 BUSY = (429, 500, 502, 503, 504)
 ROUTED_TOKENS = 32  # of the prefix: requests that agree in them share a replica
 CONNECTIONS = 1024
+LONGEST_LINE = 2**20  # bytes of one event of a stream
 
 
 @dataclass
@@ -68,9 +70,9 @@ class OpenAIEngine:
     def __init__(self, urls: Sequence[str], model: Path, served: str | None = None) -> None:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(model)
         key = os.environ.get("OPENAI_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         roots = [url.rstrip("/").removesuffix("/v1") for url in urls]
-        found = [(url, card) for url in roots for card in _cards(url, headers)]
+        found = [(url, card) for url in roots for card in _cards(url, self._headers)]
         if served is not None:
             found = [(url, card) for url, card in found if _is(card["id"], served)]
         names = sorted({card["id"] for _, card in found})
@@ -83,11 +85,22 @@ class OpenAIEngine:
             )
         self._urls, self._served = [url for url, _ in found], names[0]
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=httpx.Timeout(None, connect=10),
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=256),
-        )
+        self._opened: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    @property
+    def _client(self) -> aiohttp.ClientSession:
+        # Opened in the loop that uses it. httpx, which looks through all its connections whenever
+        # one is freed, took minutes over the thousand requests that a search has under way.
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+                read_bufsize=LONGEST_LINE,
+                trust_env=True,
+            )
+        return self._opened
 
     async def complete(
         self,
@@ -129,7 +142,7 @@ class OpenAIEngine:
             if attempt:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
-            if self._client.is_closed:
+            if self._closed:
                 raise ModelError("engine", "it was closed while it had work to do")
             url = self._urls[(route + attempt) % len(self._urls)]
             received = _Received()
@@ -138,7 +151,7 @@ class OpenAIEngine:
                     await self._post(url, body, received)
                 else:
                     await self._halting(self._stream(url, body, received), halt)
-            except httpx.TransportError as error:
+            except (aiohttp.ClientError, TimeoutError) as error:
                 why = f"{url}: {type(error).__name__} {error}"
             except _Busy as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
@@ -155,18 +168,18 @@ class OpenAIEngine:
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
 
     async def _post(self, url: str, body: dict[str, Any], received: _Received) -> None:
-        reply = await self._client.post(f"{url}/v1/completions", json=body)
-        _check(url, reply.status_code, reply.headers, reply.text)
-        received.add(reply.json())
+        async with self._client.post(f"{url}/v1/completions", json=body) as reply:
+            text = await reply.text()
+            _check(url, reply.status, reply.headers, text)
+            received.add(json.loads(text))
 
     async def _stream(self, url: str, body: dict[str, Any], received: _Received) -> None:
-        async with self._client.stream("POST", f"{url}/v1/completions", json=body) as reply:
-            if reply.status_code != 200:
-                text = (await reply.aread()).decode(errors="replace")
-                _check(url, reply.status_code, reply.headers, text)
-            async for line in reply.aiter_lines():
-                data = line.removeprefix("data: ")
-                if data and data != "[DONE]":
+        async with self._client.post(f"{url}/v1/completions", json=body) as reply:
+            if reply.status != 200:
+                _check(url, reply.status, reply.headers, await reply.text())
+            async for line in reply.content:
+                data = line.strip().removeprefix(b"data: ")
+                if data and data != b"[DONE]":
                     received.add(json.loads(data))
 
     @staticmethod
@@ -185,8 +198,9 @@ class OpenAIEngine:
 
     def close(self) -> None:
         """Close the connections."""
-        if not self._client.is_closed:
-            self._closing = asyncio.ensure_future(self._client.aclose())
+        self._closed = True
+        if self._opened is not None and not self._opened.closed:
+            self._closing = asyncio.ensure_future(self._opened.close())
 
 
 def _cards(url: str, headers: dict[str, str]) -> list[dict[str, Any]]:
@@ -215,9 +229,9 @@ class _Busy(Exception):
         self.wait = wait
 
 
-def _check(url: str, status: int, headers: httpx.Headers, text: str) -> None:
+def _check(url: str, status: int, headers: Mapping[str, str], text: str) -> None:
     if status in BUSY:
-        asked = headers.get("retry-after", "")
+        asked = headers.get("Retry-After", "")
         wait = min(float(asked), LONGEST_WAIT) if asked.replace(".", "", 1).isdigit() else None
         raise _Busy(f"status {status}", wait)
     if status != 200:
