@@ -17,6 +17,7 @@ from benchmarks.figures.exchange import ANY_RATIO, crossover
 from benchmarks.figures.findings import Finding, mean_above, sentence
 from benchmarks.figures.larger import Pretraining
 from benchmarks.figures.optimal import at_budget, best_gain, bins_by, compute_optimal, needed
+from benchmarks.figures.pools import beams, powers, ratios
 from calibration.curves import Curve, resamples
 from calibration.evaluate import Outcome
 
@@ -111,21 +112,24 @@ def test_each_bin_is_given_its_own_best_plan() -> None:
     bins = bins_by(np.where(easy, 0.9, 0.1))
     assert bins.tolist() == [0] * 50 + [1] * 50
     plans = {
-        best_of(1): np.where(easy, 0.9, 0.1),
-        best_of(2): np.where(easy, 0.2, 0.3),
-        best_of(4): np.where(easy, 0.5, 0.8),
+        best_of(1): np.where(easy, 1.0, 0.1),
+        best_of(4): np.where(easy, 0.9, 0.3),
+        beams(4, 2): np.where(easy, 0.2, 0.4),
+        beams(4, 4): np.where(easy, 0.5, 0.8),
     }
-    curve = compute_optimal("x", Known(plans), list(plans), [1, 2, 4], bins)  # type: ignore[arg-type]
-    assert curve.generations[:, 0].tolist() == [1, 1, 1], "cheaper plans stay on offer"
-    assert curve.generations[:, -1].tolist() == [1, 2, 4]
-    np.testing.assert_allclose(curve.correct[2, easy].mean(), 0.9, atol=0.06)
-    np.testing.assert_allclose(curve.correct[2, ~easy].mean(), 0.8, atol=0.06)
+    curve = compute_optimal("x", Known(plans), list(plans), [1, 4], bins)  # type: ignore[arg-type]
+    assert np.all(curve.generations == [[1], [4]]), "a cheaper plan is no candidate"
+    np.testing.assert_allclose(curve.correct[1, easy].mean(), 0.9, atol=0.06)
+    np.testing.assert_allclose(curve.correct[1, ~easy].mean(), 0.8, atol=0.06)
 
 
 def test_choosing_the_luckiest_of_many_plans_gains_nothing() -> None:
-    plans = {best_of(n): np.full(100, 0.5) for n in range(1, 31)}
+    widths = powers(64)[1:]
+    tried = [*ratios(64), *(beams(64 // (k + 1), w, k) for k in (0, 1, 3) for w in widths)]
+    plans = {plan: np.full(100, 0.5) for plan in tried}
+    assert len(plans) > 20
     outcomes = Known(plans, replicates=1)
-    curve = compute_optimal("x", outcomes, list(plans), [30], np.arange(100) % 5)  # type: ignore[arg-type]
+    curve = compute_optimal("x", outcomes, list(plans), [64], np.arange(100) % 5)  # type: ignore[arg-type]
     lucky = max(outcomes.outcome(plan, 0).correct.mean() for plan in plans)
     assert lucky > 0.56
     assert abs(curve.correct.mean() - 0.5) < 0.06

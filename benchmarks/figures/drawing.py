@@ -123,11 +123,17 @@ def draw(figure: Figure, folder: Path) -> None:
             names,
             frameon=False,
             loc="outside lower center",
-            ncols=min(len(names), figure.columns + 1),
+            ncols=_legend_columns(names, size[0]),
         )
         drawn.savefig(folder / f"{figure.name}.png", dpi=150)
         drawn.savefig(folder / f"{figure.name}.svg", metadata={"Date": None})
         plt.close(drawn)
+
+
+def _legend_columns(names: Sequence[str], inches: float) -> int:
+    """As many as fit beside each other, all as wide as the longest name."""
+    widest = 0.6 + 0.075 * max(len(name) for name in names)
+    return int(min(len(names), max(1, inches // widest)))
 
 
 def _draw_panel(axes: Any, panel: Panel, names: Sequence[str], crowded: bool) -> None:

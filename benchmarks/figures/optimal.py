@@ -34,7 +34,10 @@ def compute_optimal(
     budgets: Sequence[int],
     bins: NDArray[np.int64],
 ) -> Curve:
-    """In each bin, the plan within the budget that was most accurate on the other fold's prompts.
+    """In each bin, the plan of the budget that was most accurate on the other fold's prompts.
+
+    Cheaper plans are not among the candidates, as in the paper: the more there are, the more often
+    the best of them is so by luck.
 
     Args:
         name: of the curve.
@@ -47,7 +50,7 @@ def compute_optimal(
     prompts = np.repeat(np.arange(shape[0]), shape[1])
     found, costs = [], []
     for budget in budgets:
-        within = [plan for plan in plans if plan.cost(0) <= budget]
+        within = [plan for plan in plans if plan.cost(0) == budget]
         each = [outcomes.outcome(plan, 0) for plan in within]
         correct, spent, tokens = held_out_figures(
             np.array([outcome.correct.ravel() for outcome in each]),
