@@ -31,6 +31,7 @@ from calibration.console import progress
 from runtime.artifact import Settings, load_settings, open_decoder
 from runtime.concurrency import bounded, together
 from runtime.engine import encode_prompt
+from runtime.engines.loading import EngineName
 from runtime.verifier import Context
 
 SEED = 200
@@ -59,12 +60,18 @@ async def by_score() -> None:
 
 
 async def chains() -> None:
-    """Chains of revisions, each kind with a seed of its own."""
+    """Chains of revisions, each kind with a seed of its own.
+
+    Attempt follows attempt on a growing context: vLLM reads it from its prefix cache, where
+    transformers would read it anew each time.
+    """
     revising = SETTINGS.model_copy(
         update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
     )
     kinds = [
-        await _collected(f"Chains of {kind.length}", revising, Path(), [kind], SEED + number)
+        await _collected(
+            f"Chains of {kind.length}", revising, Path(), [kind], SEED + number, engine="vllm"
+        )
         for number, kind in enumerate(KINDS)
     ]
     joined = []
@@ -97,10 +104,15 @@ async def by_orm() -> None:
 
 
 async def _collected(
-    what: str, settings: Settings, base: Path, plans: Sequence[Plan], seed: int
+    what: str,
+    settings: Settings,
+    base: Path,
+    plans: Sequence[Plan],
+    seed: int,
+    engine: EngineName = "transformers",
 ) -> list[PromptRecord]:
     prompts = test_prompts()
-    async with open_decoder(settings, base, "transformers") as decoder:
+    async with open_decoder(settings, base, engine, "transformers") as decoder:
         with progress(what, len(prompts)) as done:
             return await collect(decoder, prompts, 1, lambda *_: plans, seed, done)
 
