@@ -31,7 +31,6 @@ from calibration.console import progress
 from runtime.artifact import Settings, load_settings, open_decoder
 from runtime.concurrency import bounded, together
 from runtime.engine import encode_prompt
-from runtime.engines.loading import EngineName
 from runtime.verifier import Context
 
 SEED = 200
@@ -68,12 +67,15 @@ async def chains() -> None:
     revising = SETTINGS.model_copy(
         update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
     )
-    kinds = [
-        await _collected(
-            f"Chains of {kind.length}", revising, Path(), [kind], SEED + number, engine="vllm"
-        )
-        for number, kind in enumerate(KINDS)
-    ]
+    prompts = test_prompts()
+    async with open_decoder(revising, Path(), "vllm", "transformers") as decoder:
+        with progress("Chains of revisions", len(KINDS) * len(prompts)) as done:
+
+            async def of(kind: Plan, seed: int) -> list[PromptRecord]:
+                return await collect(decoder, prompts, 1, lambda *_: [kind], seed, done)
+
+            # All kinds beside each other: long chains alone would leave the engine half empty.
+            kinds = await together(of(kind, SEED + number) for number, kind in enumerate(KINDS))
     joined = []
     for of_prompt in zip(*kinds, strict=True):
         searches = {plan: run for r in of_prompt for plan, run in r.searches.items()}
@@ -109,10 +111,9 @@ async def _collected(
     base: Path,
     plans: Sequence[Plan],
     seed: int,
-    engine: EngineName = "transformers",
 ) -> list[PromptRecord]:
     prompts = test_prompts()
-    async with open_decoder(settings, base, engine, "transformers") as decoder:
+    async with open_decoder(settings, base, "transformers") as decoder:
         with progress(what, len(prompts)) as done:
             return await collect(decoder, prompts, 1, lambda *_: plans, seed, done)
 

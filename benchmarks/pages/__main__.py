@@ -77,9 +77,14 @@ def read(name: str) -> Data:
     return dict(json.loads((DOCS / f"{name}.json").read_text()))
 
 
+def measured() -> dict[str, Section]:
+    """The sections of which there is a result in docs/."""
+    return {n: section for n, section in SECTIONS.items() if (DOCS / f"{n}.json").is_file()}
+
+
 def render_readme(text: str) -> str:
     """The README with its figures as docs/ has them."""
-    for name, section in SECTIONS.items():
+    for name, section in measured().items():
         if section.short is not None:
             block = section.short(read(name))
             marks = re.compile(f"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
@@ -89,7 +94,7 @@ def render_readme(text: str) -> str:
 
 def render_results() -> str:
     """The results page, from docs/."""
-    parts = [f"## {section.title}\n\n{section.full(read(n))}" for n, section in SECTIONS.items()]
+    parts = [f"## {section.title}\n\n{section.full(read(n))}" for n, section in measured().items()]
     return "\n\n".join([HEAD, *parts]) + "\n"
 
 
@@ -97,8 +102,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("names", nargs="*", choices=[*SECTIONS, []], help="results to take")
-    for name in parser.parse_args().names:
+    parser.add_argument("names", nargs="*", help="results to take")
+    names = parser.parse_args().names
+    if unknown := set(names) - set(SECTIONS):
+        parser.error(f"no such results: {', '.join(sorted(unknown))}")
+    for name in names:
         take(name)
     RESULTS.write_text(render_results())
     README.write_text(render_readme(README.read_text()))
