@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from benchmarks.figure import COLOURS
@@ -160,6 +161,8 @@ def _draw_panel(axes: Any, panel: Panel, names: Sequence[str], crowded: bool) ->
     ticks = [2**i for i in range(0, ceil(np.log2(most)) + 1, 2 if crowded else 1)]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
+    # No ticks at halves of a percent, which the labels would round.
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_title(panel.title, loc="left", fontsize=8.5 if crowded else 9.5)
     axes.set_xlabel(panel.x_label)

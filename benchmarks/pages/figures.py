@@ -13,6 +13,33 @@ TITLES = {
     "appendix": "Aggregation, PRM against ORM, lookahead",
 }
 
+# What stands behind those that do not hold here; the measurements it rests on are on the same page.
+WHY = {
+    "F3": (
+        "Why not all: the testbed's PRM tells hard prompts from easy ones, but hardly the right "
+        "from the wrong solutions of one prompt (its AUC within a prompt is in "
+        "[the testbed's table](#the-testbed)). A search that it guides alone follows its mistakes "
+        "from the smallest budgets on. Guided by the fitted score, into which the log-probability "
+        "goes too, beam search is about as good as best-of-N at every budget."
+    ),
+    "F4": (
+        "Why not all: by the PRM alone no search is worth choosing (F3), and what is chosen on one "
+        "half of 150 prompts is chosen partly by luck. By the fitted score accuracy is flat from 16 "
+        "generations on, so a gain at the same accuracy there hangs on tenths of a point."
+    ),
+    "F6": (
+        "Why not: the reviser turns right attempts wrong about as often as wrong ones right (the "
+        "table below), so attempts do not get better along a chain, and being alike they bring "
+        "less than independent ones."
+    ),
+    "F7": "Why not: as in F6. What a chain gains nowhere outweighs what its likeness costs.",
+    "F8": "Why not for certain: as in F6 and F7, ratios other than all parallel hardly pay here.",
+    "appendix": (
+        "Why lookahead is above beam search here: rolled out to the end, a step is scored where the "
+        "PRM is less often mistaken. Both stay far below best-of-N, as F3 explains."
+    ),
+}
+
 
 def short(figures: Data) -> str:
     """How many of each figure's findings hold."""
@@ -42,6 +69,8 @@ def full(figures: Data) -> str:
             f"![{TITLES[name]}](figures/{name}.png)",
             table(("finding of the paper", "here", "by [95%]"), rows),
         ]
+        if name in WHY:
+            parts.append(WHY[name])
         claims = tuple(f"{name}: {finding['claim']}" for finding in figure["findings"])
         more = [
             row
