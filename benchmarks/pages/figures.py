@@ -24,8 +24,8 @@ WHY = {
     ),
     "F4": (
         "Why not all: by the PRM alone no search is worth choosing (F3), and what is chosen on one "
-        "half of 150 prompts is chosen partly by luck. By the fitted score accuracy is flat from 16 "
-        "generations on, so a gain at the same accuracy there hangs on tenths of a point."
+        "half of 150 prompts is chosen partly by luck. By the fitted score accuracy is flat from "
+        "16 generations on, so a gain at the same accuracy there hangs on tenths of a point."
     ),
     "F6": (
         "Why not: the reviser turns right attempts wrong about as often as wrong ones right (the "
@@ -35,8 +35,8 @@ WHY = {
     "F7": "Why not: as in F6. What a chain gains nowhere outweighs what its likeness costs.",
     "F8": "Why not for certain: as in F6 and F7, ratios other than all parallel hardly pay here.",
     "appendix": (
-        "Why lookahead is above beam search here: rolled out to the end, a step is scored where the "
-        "PRM is less often mistaken. Both stay far below best-of-N, as F3 explains."
+        "Why lookahead is above beam search here: rolled out to the end, a step is scored where "
+        "the PRM is less often mistaken. Both stay far below best-of-N, as F3 explains."
     ),
 }
 
