@@ -34,6 +34,12 @@ WHY = {
     ),
     "F7": "Why not: as in F6. What a chain gains nowhere outweighs what its likeness costs.",
     "F8": "Why not for certain: as in F6 and F7, ratios other than all parallel hardly pay here.",
+    "F9": (
+        "The larger model was trained on three tenths of the base model's tokens (its figures are "
+        "below) and alone answers fewer prompts than the base model's first solution. This is what "
+        "such a model is worth at equal FLOPs, not what one would be that was trained as long: "
+        "`python -m benchmarks.testbed.train_larger` trains it to the end in three hours."
+    ),
     "appendix": (
         "Why lookahead is above beam search here: rolled out to the end, a step is scored where "
         "the PRM is less often mistaken. Both stay far below best-of-N, as F3 explains."
