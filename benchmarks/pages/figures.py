@@ -55,7 +55,7 @@ def short(figures: Data) -> str:
         counts = (
             str(verdicts.count(v)) for v in ("holds", "does not hold", "cannot be told apart")
         )
-        rows.append((f"{name}: {TITLES[name].lower()}", *counts))
+        rows.append((f"{name}: {TITLES[name]}", *counts))
     return table(("figure", "hold here", "do not", "cannot be told apart"), rows)
 
 
