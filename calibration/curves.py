@@ -70,6 +70,11 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(values[0]), float(low), float(high)
 
 
+def bootstrapped(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """The mean of one value a prompt, or a turn, with its 95% bootstrap interval."""
+    return interval(values[resamples(len(values))].mean(axis=1))
+
+
 def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, float, float]:
     """Accuracy at one budget with its 95% interval over prompts.
 

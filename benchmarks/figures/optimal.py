@@ -50,11 +50,11 @@ def compute_optimal(
     prompts = np.repeat(np.arange(shape[0]), shape[1])
     found, costs = [], []
     for budget in budgets:
-        within = [plan for plan in plans if plan.cost(0) == budget]
-        each = [outcomes.outcome(plan, 0) for plan in within]
+        candidates = [plan for plan in plans if plan.cost(0) == budget]
+        each = [outcomes.outcome(plan, 0) for plan in candidates]
         correct, spent, tokens = held_out_figures(
             np.array([outcome.correct.ravel() for outcome in each]),
-            np.array([float(plan.cost(0)) for plan in within]),
+            np.array([float(plan.cost(0)) for plan in candidates]),
             np.array([outcome.tokens.ravel() for outcome in each]),
             prompts,
             bins[prompts],

@@ -106,11 +106,7 @@ async def by_orm() -> None:
 
 
 async def _collected(
-    what: str,
-    settings: Settings,
-    base: Path,
-    plans: Sequence[Plan],
-    seed: int,
+    what: str, settings: Settings, base: Path, plans: Sequence[Plan], seed: int
 ) -> list[PromptRecord]:
     prompts = test_prompts()
     async with open_decoder(settings, base, "transformers") as decoder:

@@ -1,6 +1,7 @@
 """Other libraries on the same work."""
 
 from benchmarks.pages.tables import Data, measured_by, table, targets
+from benchmarks.peers.measure import HEADS, cells_of
 
 COMMAND = "python -m benchmarks.peers"
 
@@ -23,24 +24,13 @@ def short(peers: Data) -> str:
 
 def full(peers: Data) -> str:
     """What each contender did, how ours compare, and what could not be measured."""
-    rows = [
-        (
-            f"{row['library']}: {row['method']}",
-            str(row["budget"]),
-            f"{row['accuracy']:.1%} [{row['low']:.0%}, {row['high']:.0%}]",
-            f"{row['generations']:.1f}",
-            f"{row['tokens']:.0f}",
-            f"{row['seconds']:.1f}",
-        )
-        for row in sorted(peers["rows"], key=lambda row: row["budget"])
-    ]
     packages = ", ".join(f"`{r}`" for all_of in peers["requirements"].values() for r in all_of)
     parts = [
         measured_by(COMMAND, peers),
         f"{peers['prompts']} held-out prompts, all at once, {peers['turns']} turns of each; "
         f"peers: {packages}. Generations and tokens are a prompt's; tokens are counted at the "
         "server.",
-        table(("", "N", "accuracy [95%]", "generations", "tokens", "seconds"), rows),
+        table(HEADS, cells_of(peers["rows"])),
         targets(peers["targets"]),
     ]
     if peers["not measured"]:

@@ -29,7 +29,7 @@ from benchmarks.peers.contenders import (
     theirs,
 )
 from benchmarks.peers.environments import NotInstalledError, interpreter
-from benchmarks.peers.measure import Turn, Turns, rows_of, targets_of
+from benchmarks.peers.measure import HEADS, Turn, Turns, cells_of, rows_of, targets_of
 from benchmarks.peers.services import sampled_tokens, served_copy, verifier_service
 from benchmarks.peers.worker import FailedError, Reply, started
 from benchmarks.testbed.paths import SETTINGS
@@ -120,18 +120,9 @@ async def settled(url: str) -> int:
 
 def show(rows: Sequence[dict[str, Any]], prompts: int) -> None:
     """A row a contender and budget."""
-    table = Table(title=f"{prompts} prompts; generations and tokens are a prompt's")
-    for head in ("", "N", "accuracy [95%]", "generations", "tokens", "seconds"):
-        table.add_column(head)
-    for row in sorted(rows, key=lambda row: row["budget"]):
-        table.add_row(
-            f"{row['library']}: {row['method']}",
-            str(row["budget"]),
-            f"{row['accuracy']:.1%} [{row['low']:.0%}, {row['high']:.0%}]",
-            f"{row['generations']:.1f}",
-            f"{row['tokens']:.0f}",
-            f"{row['seconds']:.1f}",
-        )
+    table = Table(*HEADS, title=f"{prompts} prompts; generations and tokens are a prompt's")
+    for cells in cells_of(rows):
+        table.add_row(*cells)
     console.print(table)
 
 

@@ -10,6 +10,7 @@ from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.peers.environments import ITS_HUB, OPTILLM, Environment
 from benchmarks.peers.worker import FailedError, Reply, Worker
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from calibration.bench import beam_plan
 from runtime.artifact import Artifact, open_decoder
 from runtime.result import Failure, Spend
 from runtime.solve import Solver
@@ -120,8 +121,7 @@ def _plan(method: str, budget: int) -> Plan | None:
     if method == WEIGHTED:
         return Plan(strategy="best_of_n", n=budget)
     if method == BEAMS:
-        width = min(FIXED_BEAM_WIDTH, budget)
-        return Plan(strategy="beam_search", n=budget, beam_width=width)
+        return beam_plan(budget)
     return None
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.contenders import ACROSS, OPTIMAL, OURS, Contender
-from calibration.curves import interval
-from calibration.targets import Interval, Target, at_least
+from calibration.curves import bootstrapped
+from calibration.targets import Target, at_least
 
-DRAWS = 2000
+HEADS = ("", "N", "accuracy [95%]", "generations", "tokens", "seconds")
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,11 @@ def accuracies(turns: Sequence[Turn]) -> NDArray[np.float64]:
     return np.asarray(of_turns.mean(axis=0))
 
 
-def over_draws(values: NDArray[np.float64]) -> Interval:
-    """The mean of one value a prompt, or a turn, with its 95% bootstrap interval."""
-    draws = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
-    return interval(np.array([values.mean(), *values[draws].mean(axis=1)]))
-
-
 def rows_of(turns: Turns) -> list[dict[str, Any]]:
     """A row a contender and budget, as the table and the JSON have them."""
     rows = []
     for (contender, budget), done in turns.items():
-        value, low, high = over_draws(accuracies(done))
+        value, low, high = bootstrapped(accuracies(done))
         rows.append(
             {
                 "library": contender.library,
@@ -67,6 +61,21 @@ def rows_of(turns: Turns) -> list[dict[str, Any]]:
     return rows
 
 
+def cells_of(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The rows as tables show them under `HEADS`, by budget."""
+    return [
+        (
+            f"{row['library']}: {row['method']}",
+            str(row["budget"]),
+            f"{row['accuracy']:.1%} [{row['low']:.0%}, {row['high']:.0%}]",
+            f"{row['generations']:.1f}",
+            f"{row['tokens']:.0f}",
+            f"{row['seconds']:.1f}",
+        )
+        for row in sorted(rows, key=lambda row: row["budget"])
+    ]
+
+
 def targets_of(turns: Turns) -> list[Target]:
     """Against each peer at each budget: our accuracy less theirs, their time over ours.
 
@@ -81,9 +90,9 @@ def targets_of(turns: Turns) -> list[Target]:
         for method in (OPTIMAL, ACROSS):
             less = accuracies(own[method, budget]) - accuracies(done)
             name = f"N = {budget}: accuracy of {method} less that of {peer}"
-            targets.append(at_least(name, over_draws(less), 0))
+            targets.append(at_least(name, bootstrapped(less), 0))
         pairs = zip(done, own[peer.like, budget], strict=True)
         times = np.array([theirs.seconds / ours.seconds for theirs, ours in pairs])
         name = f"N = {budget}: seconds of {peer} over those of our {peer.like}"
-        targets.append(at_least(name, over_draws(times), 1))
+        targets.append(at_least(name, bootstrapped(times), 1))
     return targets

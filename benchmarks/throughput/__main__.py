@@ -30,7 +30,7 @@ from benchmarks.throughput.workload import (
     held_out_prompts,
 )
 from calibration.console import console, progress
-from calibration.curves import interval
+from calibration.curves import bootstrapped
 from calibration.targets import (
     Interval,
     Target,
@@ -108,9 +108,7 @@ async def run(turns: int) -> dict[str, list[Work]]:
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> Interval:
     """Mean ratio of neighbouring turns, with its 95% bootstrap interval over turns."""
-    ratios = np.array(over) / np.array(under)
-    draws = np.random.default_rng(0).integers(len(ratios), size=(2000, len(ratios)))
-    return interval(np.array([ratios.mean(), *ratios[draws].mean(axis=1)]))
+    return bootstrapped(np.array(over) / np.array(under))
 
 
 def accuracy_difference(ours_: Sequence[Work], theirs: Sequence[Work]) -> Interval:
@@ -118,9 +116,7 @@ def accuracy_difference(ours_: Sequence[Work], theirs: Sequence[Work]) -> Interv
     a, b = (
         np.array([work.correct for work in side], dtype=float).mean(0) for side in (ours_, theirs)
     )
-    draws = np.random.default_rng(0).integers(PROMPTS, size=(2000, PROMPTS))
-    difference = a - b
-    return interval(np.array([difference.mean(), *difference[draws].mean(axis=1)]))
+    return bootstrapped(a - b)
 
 
 def targets_of(turns: Turns, policy: Interval) -> list[Target]:
