@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import torch
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
@@ -25,6 +26,11 @@ from tests.live_server import Served
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
 os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
+
+# make test runs two files of tests at once, on as few as two cores. Left to itself, vLLM on CPU
+# binds the engines of both to the same core.
+torch.set_num_threads(1)
+os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

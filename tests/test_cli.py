@@ -125,6 +125,8 @@ def test_calibration_is_reproducible_but_for_how_long_it_took(graded: Path, tmp_
             "1,2",
             "--bins",
             "2",
+            "--runs",
+            "1",
             "--seed",
             "9",
         )
@@ -342,7 +344,8 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_table(
 ) -> None:
     def command(out: Path) -> list[str]:
         parts = ["calibrate", graded, "--out", out, *MODELS, *TASK]
-        return [str(p) for p in [*parts, "--budgets", "1,4", "--pilots", "1", "--bins", "2"]]
+        small = ["--budgets", "1,4", "--pilots", "1", "--bins", "2", "--runs", "1"]
+        return [str(p) for p in [*parts, *small]]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert invoke(*command(whole))[0] == 0

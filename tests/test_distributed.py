@@ -85,6 +85,7 @@ def test_a_calibration_on_the_cluster_ends_in_the_same_table(cluster: None, tmp_
                 budgets=[1, 4],
                 pilots=[1],
                 n_bins=2,
+                runs=1,
                 seed=0,
                 engine="transformers",
                 ray=address,

@@ -64,10 +64,10 @@ async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
 def test_a_plan_is_as_accurate_through_either_engine(
     run: Any, vllm_decoder: Decoder, transformers_decoder: Decoder, plan: Plan
 ) -> None:
-    through_vllm = run(accuracies(vllm_decoder, plan, range(3)))
-    through_transformers = run(accuracies(transformers_decoder, plan, range(3)))
+    through_vllm = run(accuracies(vllm_decoder, plan, range(2)))
+    through_transformers = run(accuracies(transformers_decoder, plan, range(2)))
     difference = through_vllm - through_transformers
-    # 60 problems x 3 seeds: a broken engine (wrong positions, wrong mask) is off by far more.
+    # 60 problems x 2 seeds: a broken engine (wrong positions, wrong mask) is off by far more.
     assert abs(difference.mean()) < 0.1
     assert np.all(difference == 0) or ttest_rel(through_vllm, through_transformers).pvalue > 0.001
     assert 0.2 < through_vllm.mean() < 1

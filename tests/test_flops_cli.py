@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from calibration.artifact_cli import answer
 from tests.summaries import artifact, rich_summary, rich_table
 from tests.test_cli import invoke, refused
 
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(answer, "width", 160)
 
 
 def rows(out: str) -> list[list[str]]:
