@@ -355,7 +355,7 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_table(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(600):
+    for _ in range(3600):
         if list(samples.glob("part-*.parquet")) or process.poll() is not None:
             break
         time.sleep(0.05)
