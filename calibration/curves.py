@@ -70,7 +70,7 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(values[0]), float(low), float(high)
 
 
-def bootstrapped(values: NDArray[np.float64]) -> tuple[float, float, float]:
+def bootstrapped(values: NDArray[np.float64] | NDArray[np.int64]) -> tuple[float, float, float]:
     """The mean of one value a prompt, or a turn, with its 95% bootstrap interval."""
     return interval(values[resamples(len(values))].mean(axis=1))
 

@@ -4,8 +4,7 @@ A continuation is passed back as the very ids that were sampled, so nothing is r
 between the rounds of a search and an engine's prefix cache always fits.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,9 +43,8 @@ class Completion:
 
     Attributes:
         token_ids: sampled ids.
-        logprob: summed natural log-probability of the sampled tokens.
-        ended: whether the model itself ended the solution (not a step's end, not the limit, not
-            a halt).
+        logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
+        ended: whether the model itself ended the solution (not a step's end, not the limit).
         cached_tokens: tokens of the prefix that were not read again, for the engine had them.
         stopped_by: the text asked for that it stopped after; None if it was none of those.
     """
@@ -56,29 +54,6 @@ class Completion:
     ended: bool
     cached_tokens: int = 0
     stopped_by: str | None = None
-
-
-class Halt:
-    """Stops requests whose results no longer matter; each returns what it has sampled by then."""
-
-    def __init__(self) -> None:
-        self.called = False
-        self._requests: set[Callable[[], None]] = set()
-
-    def __call__(self) -> None:
-        """Stop every request that was given this, now and from now on."""
-        self.called = True
-        for stop in tuple(self._requests):
-            stop()
-
-    @contextmanager
-    def stops(self, stop: Callable[[], None]) -> Iterator[None]:
-        """While the block lasts, the halt calls `stop`."""
-        self._requests.add(stop)
-        try:
-            yield
-        finally:
-            self._requests.discard(stop)
 
 
 class Engine(Protocol):
@@ -95,7 +70,6 @@ class Engine(Protocol):
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
-        halt: Halt | None = None,
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation of `token_ids`.
@@ -108,9 +82,8 @@ class Engine(Protocol):
             max_tokens: the most tokens to sample.
             seed: the same seed samples the same, whatever runs beside it.
             stop: stop after the first of these texts, which stays part of the completion.
-            halt: when called, the request stops where it is.
-            logprob: whether its log-probability is of use; else it may be nan, which some engines
-                find faster.
+            logprob: whether its log-probability is of use; else it may be nan, which is faster,
+                over a server by far.
 
         Raises:
             ModelError: the engine has failed.

@@ -12,7 +12,6 @@ from runtime.concurrency import together
 from runtime.engine import (
     Completion,
     Engine,
-    Halt,
     HasHiddenState,
     SamplingSettings,
     check_room,
@@ -66,7 +65,7 @@ class Cost:
 
     Attributes:
         generations: complete solutions.
-        sampled_tokens: tokens sampled, those of halted requests among them.
+        sampled_tokens: tokens sampled.
         cached_tokens: tokens of prefixes that the engine did not have to read again.
         verifier_tokens: tokens that verifiers ran over.
         verifier_cached_tokens: tokens of scored texts that they did not have to run over.
@@ -128,34 +127,44 @@ class PromptRun:
         room = self.decoder.engine.context_length - len(self.context.token_ids)
         return min(self.decoder.settings.max_tokens, room)
 
-    async def sample(self, index: int, halt: Halt | None = None) -> Sample | None:
-        """The prompt's independent solution number `index`, scored; None if it was halted."""
+    @property
+    def weighs_logprob(self) -> bool:
+        """Whether a solution's score depends on its log-probability."""
+        return self.decoder.scoring.surprise != 0
+
+    async def sample(self, index: int, logprob: bool = True) -> Sample:
+        """The prompt's independent solution number `index`, scored.
+
+        Args:
+            index: its number.
+            logprob: whether its log-probability is of use.
+        """
         path = ("sample", index)
-        completion = await self._complete(
-            self.decoder.engine, self.context, (), self.max_tokens, path, halt=halt
-        )
-        if halt is not None and halt.called:
-            return None
+        completion = await self._independent(path, logprob)
         return await self._finished(
             completion, self.context, self.decoder.verifier, self.decoder.scoring, path
         )
 
-    async def lone_sample(self) -> Sample:
-        """The first independent solution, unscored: with nothing beside it, there is no choice."""
-        path = ("sample", 0)
-        completion = await self._complete(
-            self.decoder.engine, self.context, (), self.max_tokens, path, logprob=False
-        )
+    async def vote(self, index: int) -> Sample:
+        """The same, unscored: where solutions are counted, or there is one alone."""
+        path = ("sample", index)
+        completion = await self._independent(path, logprob=False)
         self.cost.generations += 1
         steps = tuple(self.decoder.splitter.split(completion.token_ids))
         sample = self._as_sample(Beam(steps, (), completion.logprob, completion.ended), nan)
         self._tell_solution(sample, path)
         return sample
 
+    async def judged(self, vote: Sample) -> Sample:
+        """A vote with the verifier's score after all."""
+        verifier = self.decoder.verifier
+        scores = vote.step_scores or await self._score(verifier, self.context, vote.steps)
+        score = self.decoder.scoring.score(aggregate(scores, self.decoder.aggregation), nan)
+        return replace(vote, step_scores=scores, score=score)
+
     async def samples(self, first: int, last: int) -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`."""
-        drawn = await together(self.sample(i) for i in range(first, last))
-        return [sample for sample in drawn if sample is not None]
+        return await together(self.sample(i) for i in range(first, last))
 
     async def extend(
         self, beam: Beam, path: tuple[str | int, ...], greedy: bool = False, score: bool = True
@@ -178,6 +187,7 @@ class PromptRun:
             path,
             stop=(self.decoder.settings.step_end,),
             greedy=greedy,
+            logprob=self.weighs_logprob,
         )
         steps = (*beam.steps, completion.token_ids)
         # A stop text may begin in one step and end in the next.
@@ -187,7 +197,7 @@ class PromptRun:
             step_scores=await self._score(self.decoder.verifier, self.context, steps)
             if score
             else (),
-            logprob=beam.logprob + completion.logprob,
+            logprob=beam.logprob + completion.logprob if self.weighs_logprob else nan,
             ended=ended,
             stopped=ended or len(completion.token_ids) >= left,
             path=path,
@@ -225,7 +235,7 @@ class PromptRun:
             index: number of the chain.
             known: the solution, if it has been sampled already.
         """
-        (sample,) = [known] if known is not None else await self.samples(index, index + 1)
+        sample = known or await self.sample(index, self.weighs_logprob)
         return await self.as_attempt(sample, index)
 
     async def as_attempt(self, sample: Sample, chain: int) -> Sample:
@@ -253,7 +263,12 @@ class PromptRun:
         left = reviser.engine.context_length - len(context.token_ids)
         path = ("revision", chain or 0, len(attempts))
         completion = await self._complete(
-            reviser.engine, context, (), min(left, self.decoder.settings.max_tokens), path
+            reviser.engine,
+            context,
+            (),
+            min(left, self.decoder.settings.max_tokens),
+            path,
+            logprob=False,  # attempts are scored by the reviser's verifier alone
         )
         attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE, path)
         return replace(attempt, chain=chain)
@@ -281,6 +296,11 @@ class PromptRun:
             )
         return self.decoder.reviser
 
+    async def _independent(self, path: tuple[str | int, ...], logprob: bool) -> Completion:
+        return await self._complete(
+            self.decoder.engine, self.context, (), self.max_tokens, path, logprob=logprob
+        )
+
     async def _complete(
         self,
         engine: Engine,
@@ -290,7 +310,6 @@ class PromptRun:
         path: tuple[str | int, ...],
         stop: tuple[str, ...] = (),
         greedy: bool = False,
-        halt: Halt | None = None,
         logprob: bool = True,
     ) -> Completion:
         settings = self.decoder.settings
@@ -300,7 +319,6 @@ class PromptRun:
             max_tokens=max_tokens,
             seed=derive_seed(self.seed, *self.context.token_ids, *path),
             stop=(*self.decoder.stops, *stop),
-            halt=halt,
             logprob=logprob,
         )
         if completion.stopped_by in self.decoder.stops:

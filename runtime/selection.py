@@ -20,8 +20,8 @@ def select(samples: Sequence[Sample], how: Selection = "weighted") -> Sample:
         how: ``weighted`` sums the scores of all samples with the same answer (best-of-N
             weighted); of revision chains it chooses so within each chain, and then likewise
             among the chains' chosen ones (hierarchical, section 6.2). ``best`` takes the greatest
-            single score, ``majority`` counts samples. Samples without an answer lose to any that
-            has one. Ties go to the greater score, then to the earlier sample.
+            single score, ``majority`` counts samples, scored or not. Samples without an answer
+            lose to any that has one. Ties go to the greater score, then to the earlier sample.
 
     Raises:
         InputError: no samples, or an unknown way of selection.
@@ -34,7 +34,7 @@ def select(samples: Sequence[Sample], how: Selection = "weighted") -> Sample:
     if how == "best":
         return answered[int(np.argmax([s.score for s in answered]))]
     mass = answer_mass(answered, how)
-    ranks = [(mass[s.answer], s.score) for s in answered]
+    ranks = [(mass[s.answer], _known(s)) for s in answered]
     return answered[max(range(len(answered)), key=lambda i: (*ranks[i], -i))]
 
 
@@ -55,7 +55,7 @@ def ranked(samples: Sequence[Sample], how: Selection = "weighted") -> list[Sampl
             break
         best.append(select(left, how))
     rest = [s for s in samples if not any(s is b for b in best)]
-    return best + sorted(rest, key=lambda s: 0.0 if isnan(s.score) else -s.score)
+    return best + sorted(rest, key=lambda s: -_known(s))
 
 
 def weights(samples: Sequence[Sample], how: Selection) -> dict[str | None, float]:
@@ -78,6 +78,11 @@ def answer_mass(samples: Sequence[Sample], how: Selection) -> dict[str | None, f
         weight = sample.score if how == "weighted" else 1.0
         mass[sample.answer] = mass.get(sample.answer, 0.0) + weight
     return mass
+
+
+def _known(sample: Sample) -> float:
+    """A sample's score, below every other where it was not scored."""
+    return -1.0 if isnan(sample.score) else sample.score
 
 
 def _voters(samples: Sequence[Sample], how: Selection) -> list[Sample]:

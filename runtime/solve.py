@@ -162,8 +162,9 @@ class Solver:
         started = time.perf_counter()
         run = self.start(prompt)
         plan = Plan(strategy="best_of_n", n=budget)
-        samples = run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
-        self._seen(run)(samples)
+        pilots = await run.samples(0, min(budget, self.artifact.reference.pilots))
+        self._seen(run)(run.unify(pilots))
+        samples = await STRATEGIES[plan.strategy](run, plan, pilots)
         decision = safe(Decision(plan=plan, why=""), budget, self.monitor.report().why)
         return self._result(run, samples, decision, started, {"budget": budget})
 
@@ -354,7 +355,7 @@ async def _searched(
 ) -> list[Sample]:
     """What a plan finds, and independent solutions besides while there are fewer than wanted."""
     if plan.strategy == "best_of_n" and plan.n == 1 and not pilots and wanted == 1:
-        return [await run.lone_sample()]
+        return [await run.vote(0)]
     samples = await STRATEGIES[plan.strategy](run, plan, pilots)
     more = min(wanted - len(samples), budget - run.cost.generations)
     first = max(plan.n, len(pilots))  # no plan has drawn independent solutions beyond these

@@ -6,12 +6,13 @@ them: with these the right result can be computed by hand.
 
 import asyncio
 from collections.abc import Sequence
+from math import nan
 from typing import Any
 
 import numpy as np
 
 from runtime.answers import PatternAnswers
-from runtime.engine import Completion, Engine, Halt, SamplingSettings
+from runtime.engine import Completion, Engine, SamplingSettings
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.steps import StepSplitter
 from runtime.verifier import Context, Verdict, Verifier
@@ -45,7 +46,6 @@ class CoinEngine:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
-        halt: Halt | None = None,
         logprob: bool = True,
     ) -> Completion:
         self.requests.append(tuple(token_ids))
@@ -66,7 +66,8 @@ class CoinEngine:
         ids = tuple(self.tokenizer.encode(written))
         ended = written.endswith("<end>")
         stopped_by = None if ended else next(text for text in stop if written.endswith(text))
-        return Completion(ids, -0.7 * len(ids), ended=ended, stopped_by=stopped_by)
+        found = -0.7 * len(ids) if logprob else nan
+        return Completion(ids, found, ended=ended, stopped_by=stopped_by)
 
     def close(self) -> None:
         pass

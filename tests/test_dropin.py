@@ -114,12 +114,12 @@ def test_an_llm_that_is_open_is_wrapped_and_stays_open(runs: tuple[Any, Any]) ->
     assert wrapped["afterwards"].startswith("12+7=19")
 
 
-def test_requests_of_a_wrapped_llm_are_halted_and_cancelled(runs: tuple[Any, Any]) -> None:
+def test_a_cancelled_request_of_a_wrapped_llm_leaves_the_others_alone(
+    runs: tuple[Any, Any],
+) -> None:
     (_, wrapped), _ = runs
-    at_once, at_work, alone, again = wrapped["halted"]
-    assert at_once == 0
-    assert 0 < at_work < alone
-    assert alone == again
+    alone, beside, again = wrapped["tokens"]
+    assert 0 < alone == beside == again
     assert wrapped["left"] == 0
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import isnan
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE, SETTINGS
-from runtime.engine import Completion, Halt, encode_prompt
+from runtime.engine import Completion, encode_prompt
 from runtime.engines import openai
 from runtime.engines.openai import OpenAIEngine
 from runtime.prompt_run import Decoder, PromptRun
@@ -23,20 +24,19 @@ from runtime.verifiers.model_verifier import ModelVerifier
 LONG = "1" + "+1" * 60  # a prompt of several cache blocks
 
 
-async def complete(engine: OpenAIEngine, seed: int, halt: Halt | None = None) -> Completion:
+async def complete(engine: OpenAIEngine, seed: int) -> Completion:
     return await engine.complete(
         encode_prompt(engine, "12+7*3"),
         settings=SETTINGS.sampling,
         max_tokens=100,
         seed=seed,
-        halt=halt,
     )
 
 
 def test_what_comes_back_is_what_the_engine_in_process_samples(
     run: Any, server: str, vllm_decoder: Decoder
 ) -> None:
-    async def both() -> list[tuple[Completion, Completion, Completion]]:
+    async def both() -> list[tuple[Completion, Completion]]:
         engine = OpenAIEngine([server], BASE)
         greedy = SETTINGS.sampling.model_copy(update={"temperature": 0.0})
         found = []
@@ -44,8 +44,10 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
             ids = encode_prompt(engine, text)
             settings: Any = {"settings": greedy, "max_tokens": 100, "seed": 1}
             remote = await engine.complete(ids, **settings)
-            streamed = await engine.complete(ids, **settings, halt=Halt())
-            found.append((remote, streamed, await vllm_decoder.engine.complete(ids, **settings)))
+            unweighed = await engine.complete(ids, **settings, logprob=False)
+            assert unweighed.token_ids == remote.token_ids
+            assert isnan(unweighed.logprob)
+            found.append((remote, await vllm_decoder.engine.complete(ids, **settings)))
         again = await engine.complete(encode_prompt(engine, LONG), **settings)
         assert again.cached_tokens >= 96
         first, second = await complete(engine, 7), await complete(engine, 7)
@@ -53,11 +55,10 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
         engine.close()
         return found
 
-    for remote, streamed, local in run(both()):
-        for other in (streamed, local):
-            assert remote.token_ids == other.token_ids
-            assert remote.ended == other.ended
-            assert remote.logprob == pytest.approx(other.logprob, abs=1e-2)
+    for remote, local in run(both()):
+        assert remote.token_ids == local.token_ids
+        assert remote.ended == local.ended
+        assert remote.logprob == pytest.approx(local.logprob, abs=1e-2)
 
 
 def test_strategies_run_against_a_server(
@@ -85,29 +86,9 @@ def test_strategies_run_against_a_server(
     assert cost.sampled_tokens >= sum(sample.tokens for sample in samples) / 8
 
 
-def test_a_halted_request_keeps_what_it_had(run: Any, server: str) -> None:
-    async def halted() -> Completion:
-        engine, halt = OpenAIEngine([server], BASE), Halt()
-        task = asyncio.create_task(
-            engine.complete(
-                encode_prompt(engine, LONG),
-                settings=SETTINGS.sampling,
-                max_tokens=100,
-                seed=1,
-                halt=halt,
-            )
-        )
-        await asyncio.sleep(0.05)
-        halt()
-        completion = await task
-        engine.close()
-        return completion
-
-    assert len(run(halted()).token_ids) < 100
-
-
 def reply(text: str) -> bytes:
-    choice = {"text": text, "finish_reason": "stop", "token_ids": [1], "logprobs": None}
+    logprobs = {"token_logprobs": [-0.5]}
+    choice = {"text": text, "finish_reason": "stop", "token_ids": [1], "logprobs": logprobs}
     return json.dumps({"choices": [choice]}).encode()
 
 

@@ -1,4 +1,4 @@
-"""The scheduler on the real vLLM engine: exact accounting, cancellation, halts, and its death.
+"""The scheduler on the real vLLM engine: exact accounting, cancellation, and its death.
 
 The engine here is one of its own, for its counters are read and in the end it is killed.
 """
@@ -17,7 +17,6 @@ from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import distinct_problems
 from runtime.concurrency import stream
-from runtime.engine import Completion, Halt, encode_prompt
 from runtime.engines.vllm import VLLMEngine
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.strategies import STRATEGIES
@@ -95,27 +94,6 @@ def test_costs_are_the_engines_own_counters_to_the_token(
         assert min(generations) < plan.n
     else:
         assert generations == [plan.cost(0)] * len(runs)
-
-
-def test_a_halted_request_returns_what_it_had(run: Any, counted: Decoder) -> None:
-    async def halted() -> Completion:
-        halt = Halt()
-        task = asyncio.create_task(
-            counted.engine.complete(
-                encode_prompt(counted.engine, "1" + "+1" * 40),
-                settings=counted.settings,
-                max_tokens=150,
-                seed=1,
-                halt=halt,
-            )
-        )
-        await asyncio.sleep(0.1)
-        halt()
-        return await task
-
-    completion = run(halted())
-    assert 0 < len(completion.token_ids) < 150
-    assert not completion.ended
 
 
 def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: Decoder) -> None:

@@ -4,15 +4,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isnan, nan
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
-from runtime.early_stop import settled
+from runtime.early_stop import fewest
 from runtime.prompt_run import Beam
 from runtime.reviser import Reviser, revision_context
 from runtime.selection import select
@@ -74,7 +77,8 @@ def test_pilots_are_reused_and_not_paid_twice(tokenizer: Any) -> None:
     samples = asyncio.run(best_of_n(run, Plan(strategy="best_of_n", n=10), pilots))
     assert run.cost.generations == 10
     assert samples[:4] == pilots
-    assert samples == search(tokenizer, Plan(strategy="best_of_n", n=10))
+    unweighed = [replace(sample, logprob=nan) for sample in samples]
+    assert unweighed == search(tokenizer, Plan(strategy="best_of_n", n=10))
 
 
 def test_a_seed_determines_everything_and_another_changes_it(tokenizer: Any) -> None:
@@ -249,12 +253,51 @@ def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> 
     assert min(spent) < 40
 
 
-def test_settled_counts_what_is_to_come() -> None:
+def test_no_more_are_sampled_than_it_takes_at_least() -> None:
     votes = [make_sample("7", 0.9), make_sample("7", 0.8), make_sample("8", 0.5)]
-    assert not settled(votes, 1, "majority")  # 2 to 1, and one to come: 8 may draw level
-    assert settled([*votes, make_sample("7", 0.1)], 1, "majority")
-    assert settled(votes, 1, "weighted")  # 1.7 to 0.5
-    assert not settled(votes, 2, "weighted")
-    assert not settled([make_sample(None, 0.9)], 1, "majority")
-    assert not settled(votes, 1, "best")
-    assert settled([*votes, make_sample("9", 1.0)], 1, "best")
+    assert fewest(votes, 1, "majority") == 1  # 2 to 1, and one to come: 8 may draw level
+    assert fewest([*votes, make_sample("7", 0.1)], 1, "majority") == 0
+    assert fewest(votes, 1, "weighted") == 0  # 1.7 to 0.5
+    assert fewest(votes, 2, "weighted") == 1
+    assert fewest([], 16, "majority") == fewest([make_sample(None, 0.9)], 16, "majority") == 9
+    assert fewest([], 1, "majority") == 1
+    assert fewest(votes, 0, "best") == 0
+    assert fewest(votes, 3, "best") == 3  # a greater one may always come
+    assert fewest([*votes, make_sample("9", 1.0)], 3, "best") == 0
+
+
+@given(st.lists(st.sampled_from("789"), max_size=30), st.integers(1, 30))
+def test_a_vote_fewer_could_not_settle_it(answers: list[str], remaining: int) -> None:
+    def stands(votes: list[str], left: int) -> bool:
+        counts = Counter(votes).most_common()
+        second = counts[1][1] if len(counts) > 1 else 0
+        return not left or (bool(counts) and counts[0][1] - second > left)
+
+    more = fewest([make_sample(a, 0.5) for a in answers], remaining, "majority")
+    leader = Counter(answers).most_common(1)[0][0] if answers else "7"
+    # Were all of them for the leader, that many settle it, and one fewer do not.
+    assert stands([*answers, *[leader] * more], remaining - more)
+    if more:
+        assert not stands([*answers, *[leader] * (more - 1)], remaining - more + 1)
+
+
+def test_votes_are_not_scored_unless_they_tie(tokenizer: Any) -> None:
+    plan = Plan(strategy="best_of_n", n=12, selection="majority")
+    tied = 0
+    for seed in range(40):
+        run = coin_run(tokenizer, seed)
+        votes = asyncio.run(best_of_n(run, plan, ()))
+        counts = Counter(vote.answer for vote in votes)
+        leading = {a for a in counts if counts[a] == max(counts.values())}
+        judged = {vote.answer for vote in votes if not isnan(vote.score)}
+        assert judged == (leading if len(leading) > 1 else set())
+        assert all(isnan(vote.logprob) for vote in votes)
+        scored = search(tokenizer, Plan(strategy="best_of_n", n=12), seed)
+        assert [s.answer for s in scored] == [s.answer for s in votes]
+        if judged:
+            tied += 1
+            best = max((v for v in votes if v.answer in leading), key=lambda v: v.score)
+            assert select(votes, "majority").score == best.score
+        else:
+            assert select(votes, "majority").answer in leading
+    assert 0 < tied < 40

@@ -16,8 +16,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def spread(row: Data, form: str = ".3g") -> str:
     """A value and its interval, where it has one."""
-    # Differences of means that are none come out as 2e-18.
-    value, low, high = (f"{round(row[key], 9):{form}}" for key in ("value", "low", "high"))
+    value, low, high = (f"{row[key]:{form}}" for key in ("value", "low", "high"))
     return value if low == high else f"{value} [{low}, {high}]"
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.contenders import ACROSS, OPTIMAL, OURS, Contender
 from calibration.curves import bootstrapped
-from calibration.targets import Target, at_least
+from calibration.targets import Interval, Target, at_least
 
 HEADS = ("", "N", "accuracy [95%]", "generations", "tokens", "seconds")
 
@@ -34,17 +34,25 @@ class Turn:
 Turns = Mapping[tuple[Contender, int], Sequence[Turn]]
 
 
-def accuracies(turns: Sequence[Turn]) -> NDArray[np.float64]:
-    """How often each prompt was answered right, shape (prompts,)."""
-    of_turns: NDArray[np.float64] = np.array([turn.correct for turn in turns], dtype=float)
-    return np.asarray(of_turns.mean(axis=0))
+def rights(turns: Sequence[Turn]) -> NDArray[np.int64]:
+    """In how many of the turns each prompt was answered right, shape (prompts,).
+
+    Counts, for differences of shares are 2e-18 where there is none.
+    """
+    return np.asarray(np.sum([turn.correct for turn in turns], axis=0, dtype=np.int64))
+
+
+def share(counts: NDArray[np.int64], turns: int) -> Interval:
+    """The mean of counts over prompts, as a share of the turns, with its interval."""
+    value, low, high = bootstrapped(counts)
+    return value / turns, low / turns, high / turns
 
 
 def rows_of(turns: Turns) -> list[dict[str, Any]]:
     """A row a contender and budget, as the table and the JSON have them."""
     rows = []
     for (contender, budget), done in turns.items():
-        value, low, high = bootstrapped(accuracies(done))
+        value, low, high = share(rights(done), len(done))
         rows.append(
             {
                 "library": contender.library,
@@ -88,9 +96,9 @@ def targets_of(turns: Turns) -> list[Target]:
         if peer.library == OURS:
             continue
         for method in (OPTIMAL, ACROSS):
-            less = accuracies(own[method, budget]) - accuracies(done)
+            less = rights(own[method, budget]) - rights(done)
             name = f"N = {budget}: accuracy of {method} less that of {peer}"
-            targets.append(at_least(name, bootstrapped(less), 0))
+            targets.append(at_least(name, share(less, len(done)), 0))
         pairs = zip(done, own[peer.like, budget], strict=True)
         times = np.array([theirs.seconds / ours.seconds for theirs, ours in pairs])
         name = f"N = {budget}: seconds of {peer} over those of our {peer.like}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from runtime.batching import MicroBatcher
-from runtime.engine import Completion, Halt, SamplingSettings, derive_seed
+from runtime.engine import Completion, SamplingSettings, derive_seed
 from runtime.engines.transformers import TransformersEngine
 
 PROMPTS_AT_ONCE = 12
@@ -74,7 +74,6 @@ class TreeEngine(TransformersEngine):
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
-        halt: Halt | None = None,
         logprob: bool = True,
     ) -> Completion:
         """The prompt's next distinct solution; see `runtime.engine.Engine.complete`.

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import httpx
 from transformers import AutoTokenizer
 
 from allocator.errors import InputError, ModelError
-from runtime.engine import Completion, Halt, SamplingSettings
+from runtime.engine import Completion, SamplingSettings
 
 TRIES = 5
 FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice as long
@@ -27,28 +26,6 @@ LONGEST_WAIT = 10.0
 BUSY = (429, 500, 502, 503, 504)
 ROUTED_TOKENS = 32  # of the prefix: requests that agree in them share a replica
 CONNECTIONS = 1024
-LONGEST_LINE = 2**20  # bytes of one event of a stream
-
-
-@dataclass
-class _Received:
-    """What has come of one completion."""
-
-    token_ids: list[int] = field(default_factory=list)
-    logprob: float = 0.0
-    finish: str | None = None
-    stop_reason: int | str | None = None
-    cached_tokens: int = 0
-
-    def add(self, reply: dict[str, Any]) -> None:
-        for choice in reply["choices"]:
-            self.token_ids += choice.get("token_ids") or []
-            logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or []
-            self.logprob += sum(value for value in logprobs if value is not None)
-            self.finish = choice.get("finish_reason") or self.finish
-            self.stop_reason = choice.get("stop_reason", self.stop_reason)
-        details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
-        self.cached_tokens = details.get("cached_tokens") or self.cached_tokens
 
 
 class OpenAIEngine:
@@ -97,7 +74,6 @@ class OpenAIEngine:
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS),
-                read_bufsize=LONGEST_LINE,
                 trust_env=True,
             )
         return self._opened
@@ -110,7 +86,6 @@ class OpenAIEngine:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
-        halt: Halt | None = None,
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`.
@@ -131,11 +106,7 @@ class OpenAIEngine:
             "include_stop_str_in_output": True,
             "logprobs": 0 if logprob else None,
             "return_token_ids": True,
-            # A request that may be halted is streamed, for what it had sampled to be known.
-            "stream": halt is not None,
         }
-        if halt is not None:
-            body["stream_options"] = {"include_usage": True}
         route = crc32(repr(tuple(token_ids[:ROUTED_TOKENS])).encode())
         wait, why = FIRST_WAIT, ""
         for attempt in range(TRIES):
@@ -145,56 +116,22 @@ class OpenAIEngine:
             if self._closed:
                 raise ModelError("engine", "it was closed while it had work to do")
             url = self._urls[(route + attempt) % len(self._urls)]
-            received = _Received()
             try:
-                if halt is None:
-                    await self._post(url, body, received)
-                else:
-                    await self._halting(self._stream(url, body, received), halt)
+                reply = await self._post(url, body)
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = f"{url}: {type(error).__name__} {error}"
             except _Busy as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
             else:
-                reason = received.stop_reason
-                stopped_by = reason if isinstance(reason, str) else None
-                return Completion(
-                    token_ids=tuple(received.token_ids),
-                    logprob=received.logprob if logprob else nan,
-                    ended=received.finish == "stop" and stopped_by is None,
-                    cached_tokens=received.cached_tokens,
-                    stopped_by=stopped_by,
-                )
+                return _completion(reply, logprob)
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
 
-    async def _post(self, url: str, body: dict[str, Any], received: _Received) -> None:
+    async def _post(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
         async with self._client.post(f"{url}/v1/completions", json=body) as reply:
             text = await reply.text()
             _check(url, reply.status, reply.headers, text)
-            received.add(json.loads(text))
-
-    async def _stream(self, url: str, body: dict[str, Any], received: _Received) -> None:
-        async with self._client.post(f"{url}/v1/completions", json=body) as reply:
-            if reply.status != 200:
-                _check(url, reply.status, reply.headers, await reply.text())
-            async for line in reply.content:
-                data = line.strip().removeprefix(b"data: ")
-                if data and data != b"[DONE]":
-                    received.add(json.loads(data))
-
-    @staticmethod
-    async def _halting(work: Any, halt: Halt) -> None:
-        """Run `work` to its end or to the halt, whichever comes first."""
-        task = asyncio.ensure_future(work)
-        with halt.stops(task.cancel):
-            if halt.called:
-                task.cancel()
-            try:
-                await task
-            except asyncio.CancelledError:
-                if not halt.called:
-                    task.cancel()
-                    raise
+            found: dict[str, Any] = json.loads(text)
+            return found
 
     def close(self) -> None:
         """Close the connections."""
@@ -219,6 +156,23 @@ def _cards(url: str, headers: dict[str, str]) -> list[dict[str, Any]]:
 def _is(served: str, wanted: str) -> bool:
     """Whether two names, of which either may be a path, are of the same model."""
     return served == wanted or Path(served).name == Path(wanted).name
+
+
+def _completion(reply: dict[str, Any], logprob: bool) -> Completion:
+    """A server's reply as a completion."""
+    (choice,) = reply["choices"]
+    if choice.get("token_ids") is None:
+        raise ModelError("engine", "its replies have no token_ids; serve the model by vllm serve")
+    reason = choice.get("stop_reason")
+    stopped_by = reason if isinstance(reason, str) else None
+    details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
+    return Completion(
+        token_ids=tuple(choice["token_ids"]),
+        logprob=sum(choice["logprobs"]["token_logprobs"]) if logprob else nan,
+        ended=choice["finish_reason"] == "stop" and stopped_by is None,
+        cached_tokens=details.get("cached_tokens") or 0,
+        stopped_by=stopped_by,
+    )
 
 
 class _Busy(Exception):

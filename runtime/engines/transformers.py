@@ -18,12 +18,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from allocator.errors import InputError
 from runtime.batching import MicroBatcher
-from runtime.engine import Completion, Halt, SamplingSettings
+from runtime.engine import Completion, SamplingSettings
 from runtime.engines.loading import model_dtype
 from runtime.steps import StepSplitter
 
-CANCELLED = Halt()
-CANCELLED()
 # Sequences decoded at once: beyond this a step takes as much longer as it does more.
 MAX_BATCH = 256
 
@@ -37,7 +35,7 @@ class _Row:
     max_tokens: int
     stops: list[StepSplitter]
     uniforms: torch.Tensor  # shape (max_tokens,)
-    halt: Halt
+    cancelled: bool = False
     cached_tokens: int = 0
     sampled: list[int] = field(default_factory=list)
     logprob: float = 0.0
@@ -84,7 +82,6 @@ class TransformersEngine:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
-        halt: Halt | None = None,
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
@@ -93,11 +90,11 @@ class TransformersEngine:
                 self._stops[text] = StepSplitter(self.tokenizer, text)
         uniforms = torch.rand(max_tokens, generator=torch.Generator().manual_seed(seed))
         splitters = [self._stops[text] for text in stop]
-        row = _Row(list(token_ids), settings, max_tokens, splitters, uniforms, halt or Halt())
+        row = _Row(list(token_ids), settings, max_tokens, splitters, uniforms)
         try:
             return await self._batcher.submit(row)
         except asyncio.CancelledError:
-            row.halt = CANCELLED  # the decoding thread drops it at the next token
+            row.cancelled = True  # the decoding thread drops it at the next token
             raise
 
     async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
@@ -107,7 +104,7 @@ class TransformersEngine:
         that, and nothing beside one that decodes the same prompt in the same batch.
         """
         greedy = SamplingSettings(temperature=0.0)
-        row = _Row(list(token_ids), greedy, 1, [], torch.zeros(1), Halt())
+        row = _Row(list(token_ids), greedy, 1, [], torch.zeros(1))
         await self._batcher.submit(row)
         return np.asarray(row.state.float().cpu().numpy())
 
@@ -191,7 +188,7 @@ class TransformersEngine:
         for stop in row.stops:
             if not row.ended and stop.ends_step(row.sampled):
                 row.stopped_by = stop.step_end
-        over = row.ended or row.stopped_by is not None or row.halt.called
+        over = row.ended or row.stopped_by is not None or row.cancelled
         row.done = over or len(row.sampled) == row.max_tokens
 
     def close(self) -> None:

@@ -6,15 +6,15 @@ from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
-from runtime.engine import Completion, Halt, SamplingSettings
+from runtime.engine import Completion, SamplingSettings
 from runtime.engines.vllm_core import VLLMCore
 
 
 class Core(Protocol):
     """A vLLM engine that answers one request after another, or many at once."""
 
-    async def request(self, token_ids: Sequence[int], params: Any, halt: Halt | None = None) -> Any:
-        """The final output of one request; a halted one's holds what it had sampled.
+    async def request(self, token_ids: Sequence[int], params: Any) -> Any:
+        """The final output of one request.
 
         Raises:
             ModelError: the engine has died, or refused the request.
@@ -52,7 +52,6 @@ class VLLMCompletions:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
-        halt: Halt | None = None,
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
@@ -78,7 +77,7 @@ class VLLMCompletions:
             flat_logprobs=True,  # which alone is read: no object a token
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        output = await self._core.request(token_ids, params, halt)
+        output = await self._core.request(token_ids, params)
         final = output.outputs[0]
         # The reason of a stop is the text or token that was asked for; an end of sequence has none,
         # or a token of the model's own.

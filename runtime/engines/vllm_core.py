@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import fields
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from allocator.errors import InputError, ModelError
-from runtime.engine import Halt
 from runtime.engines.loading import model_dtype
 
 
@@ -91,10 +90,8 @@ class VLLMCore:
         gc.freeze()
         return core
 
-    async def request(self, token_ids: Sequence[int], params: Any, halt: Halt | None = None) -> Any:
-        """The final output of one request, which is aborted if the halt or a cancellation comes.
-
-        A halted request's output holds what it had sampled: not a token goes uncounted.
+    async def request(self, token_ids: Sequence[int], params: Any) -> Any:
+        """The final output of one request, which is aborted if a cancellation comes.
 
         Raises:
             ModelError: the engine's process has died.
@@ -104,23 +101,13 @@ class VLLMCore:
         if self.engine is None:
             raise ModelError(self._name, "its vLLM engine has been closed")
         engine, request_id = self.engine, next(self._request_ids)
-        aborts: list[asyncio.Task[None]] = []
-
-        def abort() -> None:
-            aborts.append(asyncio.create_task(engine.abort(request_id)))
-
         collector = None
         try:
             # As vLLM's renderer would hand it on: there is nothing to tokenise, for which a prompt
             # would be sent to another thread and back.
             prompt = {"type": "token", "prompt_token_ids": list(token_ids)}
             collector = await engine.add_request(request_id, prompt, params)
-            with nullcontext() if halt is None else halt.stops(abort):
-                if halt is not None and halt.called:
-                    abort()
-                output = collector.get_nowait() or await collector.get()
-            await asyncio.gather(*aborts)
-            return output
+            return collector.get_nowait() or await collector.get()
         except EngineDeadError as error:
             raise ModelError(
                 self._name, "its vLLM engine has died; see the engine's own log, and start again"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -10,7 +9,6 @@ from threading import Thread
 from typing import Any
 
 from allocator.errors import ModelError
-from runtime.engine import Halt
 from runtime.engines.vllm_core import request_ids
 
 # Seconds that the thread may take to end: less than a step of any model.
@@ -26,7 +24,6 @@ class _Request:
     params: Any
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
-    output: Any = None  # the latest
 
 
 class VLLMSyncCore:
@@ -47,25 +44,16 @@ class VLLMSyncCore:
         self._thread = Thread(target=self._drive, name="vllm-steps", daemon=True)
         self._thread.start()
 
-    async def request(self, token_ids: Sequence[int], params: Any, halt: Halt | None = None) -> Any:
+    async def request(self, token_ids: Sequence[int], params: Any) -> Any:
         """The final output of one request; see `runtime.engines.vllm.Core.request`."""
-        from vllm.sampling_params import RequestOutputKind
-
-        if halt is not None:
-            # An aborted request has no output here: what it has sampled is taken from the last one.
-            params.output_kind = RequestOutputKind.CUMULATIVE
         loop = asyncio.get_running_loop()
         name = next(self._request_ids)
         request = _Request(name, list(token_ids), params, loop, loop.create_future())
-        stop = partial(self._orders.put, partial(self._stop, request))
         self._orders.put(partial(self._add, request))
         try:
-            with nullcontext() if halt is None else halt.stops(stop):
-                if halt is not None and halt.called:
-                    stop()
-                return await request.future
+            return await request.future
         except asyncio.CancelledError:
-            stop()
+            self._orders.put(partial(self._stop, request))
             raise
 
     @property
@@ -96,10 +84,7 @@ class VLLMSyncCore:
                     self._settle(request, ModelError("vllm.LLM", f"its engine failed: {error}"))
                 continue
             for output in outputs:
-                request = self._running[output.request_id]
-                request.output = output
-                if output.finished:
-                    self._settle(request)
+                self._settle(self._running[output.request_id], output)
 
     def _add(self, request: _Request) -> None:
         from vllm import TokensPrompt
@@ -114,26 +99,18 @@ class VLLMSyncCore:
     def _stop(self, request: _Request) -> None:
         if request.name in self._running:
             self._engine.abort_request([request.name])
-            self._settle(request)
+            self._settle(request, ModelError("vllm.LLM", "it was let go while it had work to do"))
 
-    def _settle(self, request: _Request, error: ModelError | None = None) -> None:
+    def _settle(self, request: _Request, found: Any) -> None:
+        """Hand a request's output to its waiter, or its error."""
         del self._running[request.name]
-        output = request.output if request.output is not None else _nothing(request)
-        request.loop.call_soon_threadsafe(_tell, request.future, output, error)
+        request.loop.call_soon_threadsafe(_tell, request.future, found)
 
 
-def _nothing(request: _Request) -> Any:
-    """The output of a request that was stopped before its first token."""
-    from vllm import CompletionOutput, RequestOutput
-
-    completion = CompletionOutput(0, "", [], 0.0, None, finish_reason="abort")
-    return RequestOutput(request.name, None, request.token_ids, None, [completion], finished=True)
-
-
-def _tell(future: asyncio.Future[Any], output: Any, error: ModelError | None) -> None:
+def _tell(future: asyncio.Future[Any], found: Any) -> None:
     if future.done():  # its waiter has gone
         return
-    if error is None:
-        future.set_result(output)
+    if isinstance(found, ModelError):
+        future.set_exception(found)
     else:
-        future.set_exception(error)
+        future.set_result(found)

@@ -5,34 +5,47 @@ from collections.abc import Sequence
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.concurrency import together
-from runtime.early_stop import settled
-from runtime.engine import Halt
+from runtime.early_stop import fewest
 from runtime.prompt_run import PromptRun
+from runtime.selection import answer_mass
 
 
 async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
-    """N scored solutions, the pilots being the first of them.
+    """N solutions, the pilots being the first of them.
 
-    With early stop there may be fewer: as soon as those to come cannot change the answer, their
-    requests are stopped.
+    They are scored, unless a majority decides. With early stop there may be fewer: no more are
+    sampled than it takes at least to settle the answer, and so on until it is settled.
 
     Args:
         run: the prompt.
         plan: n solutions in all.
         pilots: samples of the prompt already at hand, its first ones.
     """
-    if not run.decoder.early_stop:
-        return [*pilots, *await run.samples(len(pilots), plan.n)]
-    halt, arrived = Halt(), dict(enumerate(pilots))
+    voting = plan.selection == "majority"
 
-    async def one(index: int) -> None:
-        sample = await run.sample(index, halt)
-        if sample is None:
-            return
-        arrived[index] = sample
-        if settled(run.unify(list(arrived.values())), plan.n - len(arrived), plan.selection):
-            halt()
+    async def one(index: int) -> Sample:
+        return await (run.vote(index) if voting else run.sample(index, run.weighs_logprob))
 
-    if not settled(pilots, plan.n - len(pilots), plan.selection):
-        await together(one(index) for index in range(len(pilots), plan.n))
-    return [arrived[index] for index in sorted(arrived)]
+    samples = list(pilots)
+    while (remaining := plan.n - len(samples)) > 0:
+        more = remaining
+        if run.decoder.early_stop:
+            more = fewest(run.unify(samples), remaining, plan.selection)
+        if not more:
+            break
+        samples += await together(one(len(samples) + i) for i in range(more))
+    return await _untied(run, samples) if voting else samples
+
+
+async def _untied(run: PromptRun, votes: Sequence[Sample]) -> list[Sample]:
+    """The votes, those for the leading answers scored where these tie: the verifier decides."""
+    named = run.unify(votes)
+    mass = answer_mass([vote for vote in named if vote.answer is not None], "majority")
+    leading = {answer for answer in mass if mass[answer] == max(mass.values())}
+    if len(leading) < 2:
+        return list(votes)
+
+    async def judged(vote: Sample, answer: str | None) -> Sample:
+        return await run.judged(vote) if answer in leading else vote
+
+    return await together(judged(v, n.answer) for v, n in zip(votes, named, strict=True))

@@ -19,39 +19,33 @@ from benchmarks.testbed.paths import ARTIFACT, SETTINGS
 from runtime.artifact import Artifact
 from runtime.calibrated import borrowed
 from runtime.decoder import ComputeOptimalLLM
-from runtime.engine import Halt
 
 
 def wrapped(llm, use):
     with ComputeOptimalLLM.wrap(llm, ARTIFACT, budget=1) as ours:
         used = use(ours)
     with borrowed(llm, Artifact.load(ARTIFACT)) as engine:
-        halted = asyncio.run(halts(engine, llm.llm_engine.output_processor.request_states))
+        tokens = asyncio.run(cancels(engine, llm.llm_engine.output_processor.request_states))
     left = llm.llm_engine.get_num_unfinished_requests()
     text = llm.generate("<user>12+7*3<assistant>", SamplingParams(temperature=0))[0].outputs[0].text
-    return {"used": used, "halted": halted, "left": left, "afterwards": text}
+    return {"used": used, "tokens": tokens, "left": left, "afterwards": text}
 
 
-async def halts(engine, states):
-    """Tokens of requests: halted at the start, halted at work, and left alone; one is cancelled."""
-    halt, before = Halt(), Halt()
-    before()
+async def cancels(engine, states):
+    """Tokens of a request alone, beside one that is cancelled at work, and after it."""
 
-    async def complete(seed, **options):
+    async def complete(seed):
         ids = engine.tokenizer.encode("<user>" + "9*" * 20 + "9<assistant>")
-        found = await engine.complete(
-            ids, settings=SETTINGS.sampling, max_tokens=150, seed=seed, **options
-        )
+        found = await engine.complete(ids, settings=SETTINGS.sampling, max_tokens=150, seed=seed)
         return len(found.token_ids)
 
     alone = await complete(1)
     cancelled = asyncio.create_task(complete(1))
-    atwork = asyncio.create_task(complete(1, halt=halt))
+    beside = asyncio.create_task(complete(1))
     while len(states) < 2 or not all(tokens_of(state) for state in list(states.values())):
         await asyncio.sleep(0.001)
     cancelled.cancel()
-    halt()
-    tokens = [await complete(1, halt=before), await atwork, alone, await complete(1)]
+    tokens = [alone, await beside, await complete(1)]
     await asyncio.gather(cancelled, return_exceptions=True)
     return tokens
 
