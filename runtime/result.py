@@ -18,7 +18,7 @@ class Receipt(Decision):
         deadline: seconds the prompt was allowed; None for as many as it takes.
         prompt_tokens: tokens of the prompt.
         generations: complete solutions sampled, pilots included.
-        sampled_tokens: tokens the language model sampled, pilots and halted solutions included.
+        sampled_tokens: tokens the language model sampled, pilots included.
         cached_tokens: tokens of prefixes that the engine did not have to read again.
         verifier_tokens: tokens that verifiers ran over.
         verifier_cached_tokens: tokens of scored texts that they did not have to run over.

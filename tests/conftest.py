@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -32,10 +33,28 @@ os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
 torch.set_num_threads(1)
 os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
+# Files that take minutes. make test begins with them, not to end with one of them alone.
+LONG = (
+    "test_distributed",
+    "test_dropin",
+    "test_supervisor",
+    "test_training",
+    "test_end_to_end",
+    "test_readme",
+    "test_schema",
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 Result = TypeVar("Result")
 Run = Callable[[Coroutine[Any, Any, Result]], Result]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; and no two tests of one name, of which pytest-xdist would run one."""
+    names = Counter(item.nodeid for item in items)
+    if twice := [name for name in names if names[name] > 1]:
+        raise pytest.UsageError(f"several tests are called {twice}")
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="session")
