@@ -106,15 +106,12 @@ async def collect(
         prompt, gold = item
         prompt_ids = encode_prompt(decoder.engine, prompt)
 
-        async def run_plan(plan: Plan | None, seed: int) -> tuple[list[Sample], Cost, float, int]:
+        async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:
             run, started = PromptRun(decoder, prompt, seed), time.perf_counter()
-            if plan is None:  # with all that can be known of them, whatever a plan would ask for
-                drawn = await run.samples(0, samples)
-            else:
-                drawn = await STRATEGIES[plan.strategy](run, plan, ())
+            drawn = await STRATEGIES[plan.strategy](run, plan, ())
             return drawn, run.cost, time.perf_counter() - started, seed
 
-        independent, cost, taken, _ = await run_plan(None, seed)
+        independent, cost, taken, _ = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
         first = unify(decoder.answers, [gold, *(s.answer for s in independent)])[1:]
         independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
         plans = searches(prompt, len(prompt_ids), independent)

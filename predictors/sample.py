@@ -13,7 +13,7 @@ class Sample:
         answer: the final answer, None where none could be read off.
         step_scores: the verifier's prediction after each step, probabilities in [0, 1].
         score: the whole solution's score, in [0, 1]: its step scores in one number; not a number
-            where there was no choice to make and no verifier was asked.
+            where no verifier was asked: it is the only one, or a vote that is only counted.
         logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
         ended: whether the model ended the solution itself.
         chain: number of the revision chain it is an attempt of; None outside of chains.

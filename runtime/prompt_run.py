@@ -127,20 +127,10 @@ class PromptRun:
         room = self.decoder.engine.context_length - len(self.context.token_ids)
         return min(self.decoder.settings.max_tokens, room)
 
-    @property
-    def weighs_logprob(self) -> bool:
-        """Whether a solution's score depends on its log-probability."""
-        return self.decoder.scoring.surprise != 0
-
-    async def sample(self, index: int, logprob: bool = True) -> Sample:
-        """The prompt's independent solution number `index`, scored.
-
-        Args:
-            index: its number.
-            logprob: whether its log-probability is of use.
-        """
+    async def sample(self, index: int) -> Sample:
+        """The prompt's independent solution number `index`, scored."""
         path = ("sample", index)
-        completion = await self._independent(path, logprob)
+        completion = await self._independent(path)
         return await self._finished(
             completion, self.context, self.decoder.verifier, self.decoder.scoring, path
         )
@@ -156,11 +146,10 @@ class PromptRun:
         return sample
 
     async def judged(self, vote: Sample) -> Sample:
-        """A vote with the verifier's score after all."""
+        """A vote with a score after all: the verifier's own, for a vote has no log-probability."""
         verifier = self.decoder.verifier
         scores = vote.step_scores or await self._score(verifier, self.context, vote.steps)
-        score = self.decoder.scoring.score(aggregate(scores, self.decoder.aggregation), nan)
-        return replace(vote, step_scores=scores, score=score)
+        return replace(vote, step_scores=scores, score=aggregate(scores, self.decoder.aggregation))
 
     async def samples(self, first: int, last: int) -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`."""
@@ -187,7 +176,6 @@ class PromptRun:
             path,
             stop=(self.decoder.settings.step_end,),
             greedy=greedy,
-            logprob=self.weighs_logprob,
         )
         steps = (*beam.steps, completion.token_ids)
         # A stop text may begin in one step and end in the next.
@@ -197,7 +185,7 @@ class PromptRun:
             step_scores=await self._score(self.decoder.verifier, self.context, steps)
             if score
             else (),
-            logprob=beam.logprob + completion.logprob if self.weighs_logprob else nan,
+            logprob=beam.logprob + completion.logprob,
             ended=ended,
             stopped=ended or len(completion.token_ids) >= left,
             path=path,
@@ -235,7 +223,7 @@ class PromptRun:
             index: number of the chain.
             known: the solution, if it has been sampled already.
         """
-        sample = known or await self.sample(index, self.weighs_logprob)
+        sample = known or await self.sample(index)
         return await self.as_attempt(sample, index)
 
     async def as_attempt(self, sample: Sample, chain: int) -> Sample:
@@ -263,12 +251,7 @@ class PromptRun:
         left = reviser.engine.context_length - len(context.token_ids)
         path = ("revision", chain or 0, len(attempts))
         completion = await self._complete(
-            reviser.engine,
-            context,
-            (),
-            min(left, self.decoder.settings.max_tokens),
-            path,
-            logprob=False,  # attempts are scored by the reviser's verifier alone
+            reviser.engine, context, (), min(left, self.decoder.settings.max_tokens), path
         )
         attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE, path)
         return replace(attempt, chain=chain)
@@ -296,7 +279,7 @@ class PromptRun:
             )
         return self.decoder.reviser
 
-    async def _independent(self, path: tuple[str | int, ...], logprob: bool) -> Completion:
+    async def _independent(self, path: tuple[str | int, ...], logprob: bool = True) -> Completion:
         return await self._complete(
             self.decoder.engine, self.context, (), self.max_tokens, path, logprob=logprob
         )

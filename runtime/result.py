@@ -82,7 +82,7 @@ class Result(BaseModel):
         prompt: the prompt.
         answer: the chosen solution's answer; None where it has none.
         solution: the chosen solution.
-        score: the chosen solution's score; None where it was the only one and was not scored.
+        score: the chosen solution's score; None where it was not scored: the only one, or a vote.
         receipt: what was decided, and what it cost.
         ranked: every solution, best first: one of each answer, then the others. Not part of the
             JSON.

@@ -1,6 +1,6 @@
 """A solution's score from its verifier's and from how probable the language model found it."""
 
-from math import exp, isnan, log, sqrt
+from math import exp, log, sqrt
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,13 +32,11 @@ class Scoring(BaseModel):
 
         Args:
             verifier_score: the verifier's, its steps in one number, in [0, 1].
-            logprob: summed natural log-probability of its tokens; nan where it was not asked, and
-                has no say.
+            logprob: summed natural log-probability of its tokens.
         """
         bounded = min(max(verifier_score, NEAREST), 1 - NEAREST)
         odds = self.intercept + self.verifier * log(bounded / (1 - bounded))
-        if not isnan(logprob):
-            odds += self.surprise * sqrt(max(0.0, -logprob))
+        odds += self.surprise * sqrt(max(0.0, -logprob))
         return 1 / (1 + exp(-odds)) if odds > -700 else 0.0
 
 

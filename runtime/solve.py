@@ -17,7 +17,7 @@ from allocator.table import BudgetRow
 from predictors.sample import Sample
 from runtime.artifact import Artifact
 from runtime.climb import Climb
-from runtime.concurrency import bounded, stream
+from runtime.concurrency import bounded, stream, together
 from runtime.decide import Decision, decide, observe, safe, take_pilots
 from runtime.metrics import Metrics
 from runtime.prompt_run import Decoder, PromptRun
@@ -25,6 +25,7 @@ from runtime.request import Event, Request
 from runtime.result import Failure, Receipt, Result, Spend
 from runtime.selection import ranked
 from runtime.strategies import STRATEGIES
+from runtime.strategies.best_of_n import untied
 
 # Prompts worked on at once: enough to fill an engine of 256 sequences, few enough that a long
 # file of prompts does not lie in the engine's queue all at once.
@@ -88,6 +89,10 @@ class Solver:
             return
         if deadline <= 0:
             raise InputError("deadline", deadline, "give more than 0 seconds")
+        if self.decoder.early_stop:
+            raise InputError(
+                "deadline", deadline, "early stop takes longer than plans were timed; leave it out"
+            )
         if self.fixed is not None:
             raise InputError("deadline", deadline, "it chooses the plan; leave --plan out")
         if not self.artifact.latency.timed:
@@ -162,9 +167,8 @@ class Solver:
         started = time.perf_counter()
         run = self.start(prompt)
         plan = Plan(strategy="best_of_n", n=budget)
-        pilots = await run.samples(0, min(budget, self.artifact.reference.pilots))
-        self._seen(run)(run.unify(pilots))
-        samples = await STRATEGIES[plan.strategy](run, plan, pilots)
+        samples = run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
+        self._seen(run)(samples)
         decision = safe(Decision(plan=plan, why=""), budget, self.monitor.report().why)
         return self._result(run, samples, decision, started, {"budget": budget})
 
@@ -359,7 +363,10 @@ async def _searched(
     samples = await STRATEGIES[plan.strategy](run, plan, pilots)
     more = min(wanted - len(samples), budget - run.cost.generations)
     first = max(plan.n, len(pilots))  # no plan has drawn independent solutions beyond these
-    return samples + await run.samples(first, first + max(0, more))
+    if more <= 0 or plan.selection != "majority":
+        return samples + await run.samples(first, first + max(0, more))
+    votes = await together(run.vote(i) for i in range(first, first + more))
+    return await untied(run, samples + votes)
 
 
 def _text(prompt: str | Request) -> str:

@@ -335,7 +335,6 @@ def test_early_stop_answers_the_same(tmp_path: Path) -> None:
         found.append(json.loads(out))
     whole, stopped = found
     assert stopped["answer"] == whole["answer"]
-    # How much it saves depends on the engine, see test_scheduler.
     assert stopped["receipt"]["generations"] <= whole["receipt"]["generations"] == 32
 
 

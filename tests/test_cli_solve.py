@@ -108,6 +108,7 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
         (["--total-budget", "-7"], "total_budget: -7: 8 prompts cost 1 each at least"),
         (["--average-budget", "2", "--deadline", "1"], "deadline: 1.0: it goes with a budget"),
         (["--budget", "4", "--deadline", "0"], "give more than 0 seconds"),
+        (["--budget", "4", "--deadline", "1", "--early-stop"], "early stop takes longer than"),
         (["--budget", "4", "--deadline", "1", "--plan", "best_of_n:4"], "leave --plan out"),
         (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with --budget"),
         (["--average-budget", "2", "--plan", "best_of_n:2"], "a plan goes with --budget"),

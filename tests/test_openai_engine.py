@@ -93,7 +93,7 @@ def reply(text: str) -> bytes:
 
 
 @contextmanager
-def faulty(script: list[int]) -> Iterator[tuple[str, list[int]]]:
+def faulty(script: list[int], answer: bytes = reply("#4")) -> Iterator[tuple[str, list[int]]]:
     """A server that answers with the script's statuses, one after the other, then well.
 
     Status 0 cuts the connection off. Yields its URL, and what it has answered.
@@ -112,7 +112,7 @@ def faulty(script: list[int]) -> Iterator[tuple[str, list[int]]]:
             if status == 0:
                 self.connection.close()
             else:
-                self._send(status, reply("#4") if status == 200 else b'{"error": "no"}')
+                self._send(status, answer if status == 200 else b'{"error": "no"}')
 
         def _send(self, status: int, body: bytes) -> None:
             self.send_response(status)
@@ -184,3 +184,10 @@ def test_no_server_is_a_clear_error() -> None:
 def test_a_server_that_serves_something_else_is_refused() -> None:
     with faulty([]) as (url, _), pytest.raises(InputError, match="where another is wanted"):
         OpenAIEngine([url], BASE, served="another")
+
+
+@pytest.mark.parametrize("answer", [b"no", b"[]", b'{"choices": [{"text": "#4"}]}'])
+def test_a_reply_that_is_not_vllms_is_a_clear_error(answer: bytes) -> None:
+    unread = pytest.raises(ModelError, match="a reply without what vllm serve tells")
+    with faulty([], answer) as (url, _), unread:
+        asyncio.run(ask([url]))

@@ -1,6 +1,8 @@
 """One prompt at a time: pilots that end early, prices, deadlines, and what cannot be asked for."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf, nan
 from typing import Any
@@ -13,6 +15,7 @@ from allocator.latency import Latency
 from allocator.plan import Plan
 from runtime.artifact import Artifact
 from runtime.decide import Piloted, decide
+from runtime.request import Request
 from runtime.result import Result, Spend
 from runtime.solve import Solver
 from tests.artifacts import SECONDS_EACH, bent_decoder, bent_prompts, with_row
@@ -28,7 +31,9 @@ def solver(artifact: Artifact, tokenizer: Any, **options: Any) -> Solver:
     return Solver(bent_decoder(tokenizer), artifact, **options)
 
 
-def solved(solving: Solver, prompts: list[str], budget: int, **limits: Any) -> list[Result]:
+def solved(
+    solving: Solver, prompts: Sequence[str | Request], budget: int, **limits: Any
+) -> list[Result]:
     async def all_of_them() -> list[Result]:
         return [await solving.solve(prompt, budget, **limits) for prompt in prompts]
 
@@ -196,6 +201,20 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
         with pytest.raises(InputError, match=message):
             solved(solving, PROMPTS[:1], budget, deadline=deadline)
         assert solving.decoder.engine.generations == 0  # type: ignore[attr-defined]
+
+
+def test_solutions_beyond_those_of_a_majority_vote_too(bent: Artifact, tokenizer: Any) -> None:
+    plan = Plan(strategy="best_of_n", n=3, selection="majority")
+    requests = [Request(prompt, solutions=6) for prompt in bent_prompts(40, seed=9)]
+    ties = 0
+    for result in solved(solver(bent, tokenizer, fixed=plan), requests, 6):
+        assert len(result.ranked) == result.receipt.generations == 6
+        votes = Counter(sample.answer for sample in result.ranked)
+        assert votes[result.answer] == max(votes.values())
+        tied = list(votes.values()).count(max(votes.values())) > 1
+        assert not tied or result.score is not None, "the verifier decides"
+        ties += tied
+    assert 0 < ties < len(requests)
 
 
 def test_a_fixed_plan_takes_no_pilots(bent: Artifact, tokenizer: Any) -> None:

@@ -126,12 +126,11 @@ class OpenAIEngine:
                 return _completion(reply, logprob)
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
 
-    async def _post(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _post(self, url: str, body: dict[str, Any]) -> str:
         async with self._client.post(f"{url}/v1/completions", json=body) as reply:
             text = await reply.text()
             _check(url, reply.status, reply.headers, text)
-            found: dict[str, Any] = json.loads(text)
-            return found
+            return text
 
     def close(self) -> None:
         """Close the connections."""
@@ -158,21 +157,26 @@ def _is(served: str, wanted: str) -> bool:
     return served == wanted or Path(served).name == Path(wanted).name
 
 
-def _completion(reply: dict[str, Any], logprob: bool) -> Completion:
+def _completion(text: str, logprob: bool) -> Completion:
     """A server's reply as a completion."""
-    (choice,) = reply["choices"]
-    if choice.get("token_ids") is None:
-        raise ModelError("engine", "its replies have no token_ids; serve the model by vllm serve")
-    reason = choice.get("stop_reason")
-    stopped_by = reason if isinstance(reason, str) else None
-    details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
-    return Completion(
-        token_ids=tuple(choice["token_ids"]),
-        logprob=sum(choice["logprobs"]["token_logprobs"]) if logprob else nan,
-        ended=choice["finish_reason"] == "stop" and stopped_by is None,
-        cached_tokens=details.get("cached_tokens") or 0,
-        stopped_by=stopped_by,
-    )
+    try:
+        reply = json.loads(text)
+        (choice,) = reply["choices"]
+        reason = choice.get("stop_reason")
+        stopped_by = reason if isinstance(reason, str) else None
+        details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
+        return Completion(
+            token_ids=tuple(choice["token_ids"]),
+            logprob=sum(choice["logprobs"]["token_logprobs"]) if logprob else nan,
+            ended=choice["finish_reason"] == "stop" and stopped_by is None,
+            cached_tokens=details.get("cached_tokens") or 0,
+            stopped_by=stopped_by,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            "engine",
+            f"a reply without what vllm serve tells ({type(error).__name__} {error}): {text[:300]}",
+        ) from error
 
 
 class _Busy(Exception):

@@ -46,6 +46,8 @@ class VLLMSyncCore:
 
     async def request(self, token_ids: Sequence[int], params: Any) -> Any:
         """The final output of one request; see `runtime.engines.vllm.Core.request`."""
+        if not self.alive:
+            raise ModelError("vllm.LLM", "it has been let go")
         loop = asyncio.get_running_loop()
         name = next(self._request_ids)
         request = _Request(name, list(token_ids), params, loop, loop.create_future())
@@ -84,7 +86,8 @@ class VLLMSyncCore:
                     self._settle(request, ModelError("vllm.LLM", f"its engine failed: {error}"))
                 continue
             for output in outputs:
-                self._settle(self._running[output.request_id], output)
+                if output.request_id in self._running:  # not one that failed with its batch
+                    self._settle(self._running[output.request_id], output)
 
     def _add(self, request: _Request) -> None:
         from vllm import TokensPrompt

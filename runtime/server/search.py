@@ -77,7 +77,8 @@ class Search:
                 "answer": f"answer {number}" if isinstance(key, int) else key,
                 "scores": scores,
                 # Until selection has weighed them, what it would come to.
-                "weight": sum(score or 0.0 for score in scores)
+                # Unscored ones are votes.
+                "weight": sum(1.0 if score is None else score for score in scores)
                 if self._weights is None
                 else _number(self._weights.get(key, 0.0)),
             }

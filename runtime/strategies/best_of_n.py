@@ -24,7 +24,7 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
     voting = plan.selection == "majority"
 
     async def one(index: int) -> Sample:
-        return await (run.vote(index) if voting else run.sample(index, run.weighs_logprob))
+        return await (run.vote(index) if voting else run.sample(index))
 
     samples = list(pilots)
     while (remaining := plan.n - len(samples)) > 0:
@@ -34,11 +34,16 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
         if not more:
             break
         samples += await together(one(len(samples) + i) for i in range(more))
-    return await _untied(run, samples) if voting else samples
+    return await untied(run, samples) if voting else samples
 
 
-async def _untied(run: PromptRun, votes: Sequence[Sample]) -> list[Sample]:
-    """The votes, those for the leading answers scored where these tie: the verifier decides."""
+async def untied(run: PromptRun, votes: Sequence[Sample]) -> list[Sample]:
+    """The votes, those for the leading answers scored where these tie: the verifier decides.
+
+    Args:
+        run: the prompt.
+        votes: its solutions, scored or not.
+    """
     named = run.unify(votes)
     mass = answer_mass([vote for vote in named if vote.answer is not None], "majority")
     leading = {answer for answer in mass if mass[answer] == max(mass.values())}
