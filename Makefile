@@ -48,7 +48,7 @@ browser:
 	{ echo "There is no Chromium or Chrome here, and apt-get could not install one: install one, then run this again" >&2; exit 1; }
 
 test: setup browser
-	$(RUN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(RUN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: setup
 	$(RUN)/ruff check .

@@ -33,28 +33,30 @@ os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
 torch.set_num_threads(1)
 os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
-# Files that take minutes. make test begins with them, not to end with one of them alone.
-LONG = (
-    "test_distributed",
-    "test_dropin",
-    "test_supervisor",
-    "test_training",
-    "test_end_to_end",
-    "test_readme",
-    "test_schema",
+# Files that share vLLM's engines and a server, each half a minute to start: one process runs them.
+SHARING = (
+    *("test_clients_openai", "test_decoder_async", "test_decoder_refusals", "test_distributed"),
+    *("test_end_to_end", "test_engines", "test_harness", "test_openai_engine", "test_schema"),
+    *("test_scheduler", "test_verifier"),
 )
+# Others that take minutes. make test begins with all these, not to end with one of them alone.
+LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 Result = TypeVar("Result")
 Run = Callable[[Coroutine[Any, Any, Result]], Result]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first; and no two tests of one name, of which pytest-xdist would run one."""
+    """What runs in one process; long files first; no two tests of one name, for one would run."""
     names = Counter(item.nodeid for item in items)
     if twice := [name for name in names if names[name] > 1]:
         raise pytest.UsageError(f"several tests are called {twice}")
-    items.sort(key=lambda item: item.path.stem not in LONG)
+    items.sort(key=lambda item: item.path.stem not in SHARING + LONG)
+    for item in items:
+        name = item.path.stem
+        item.add_marker(pytest.mark.xdist_group("sharing" if name in SHARING else name))
 
 
 @pytest.fixture(scope="session")

@@ -118,10 +118,17 @@ def label_testbed(path: Path, settings: LabelSettings, prompts: int) -> list[Lab
     return asyncio.run(label())
 
 
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledSolution]:
+    """Two labelled solutions each of 300 prompts of the testbed."""
+    path = tmp_path_factory.mktemp("labels") / "labels.jsonl"
+    return label_testbed(path, LabelSettings(samples=2, rollouts=0), prompts=300)
+
+
 @pytest.mark.parametrize("kind", ["prm", "orm"])
-def test_a_verifier_learns_and_can_be_served(kind: Any, tokenizer: Any, tmp_path: Path) -> None:
-    labels = LabelSettings(samples=2, rollouts=0)
-    sampled = label_testbed(tmp_path / "labels.jsonl", labels, prompts=300)
+def test_a_verifier_learns_and_can_be_served(
+    kind: Any, sampled: list[LabelledSolution], tokenizer: Any, tmp_path: Path
+) -> None:
     assert {label for s in sampled for label in s.labels} == {0.0, 0.5, 1.0}
     # Labels that the text decides, for so few prompts teach nothing about arithmetic: whether the
     # prompt begins with an even digit.
