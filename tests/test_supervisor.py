@@ -34,10 +34,15 @@ DEATH = ModelError("engine", "it has died")
 
 
 def children() -> dict[int, str]:
-    """Processes of this one, but Python's own tracker of shared memory, which ends with it."""
+    """Running processes of this one, but Python's own tracker of shared memory, which ends with it.
+
+    One that has ended, and only waits for its parent to ask how, is not running.
+    """
     found = {}
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
             found[process.pid] = " ".join([process.name(), *process.cmdline()])
     return {pid: command for pid, command in found.items() if "resource_tracker" not in command}
 
