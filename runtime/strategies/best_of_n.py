@@ -7,7 +7,7 @@ from predictors.sample import Sample
 from runtime.concurrency import together
 from runtime.early_stop import fewest
 from runtime.prompt_run import PromptRun
-from runtime.selection import answer_mass
+from runtime.selection import weights
 
 
 async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
@@ -45,7 +45,7 @@ async def untied(run: PromptRun, votes: Sequence[Sample]) -> list[Sample]:
         votes: its solutions, scored or not.
     """
     named = run.unify(votes)
-    mass = answer_mass([vote for vote in named if vote.answer is not None], "majority")
+    mass = weights(named, "majority")
     leading = {answer for answer in mass if mass[answer] == max(mass.values())}
     if len(leading) < 2:
         return list(votes)
