@@ -6,6 +6,7 @@ between the rounds of a search and an engine's prefix cache always fits.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -150,6 +151,7 @@ def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
         )
 
 
+@lru_cache(256)  # many draws of a path ask for it in turn
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed from a path such as (run seed, prompt, "sample", 3), stable across runs."""
     words = [
@@ -157,3 +159,11 @@ def derive_seed(*parts: int | str) -> int:
     ]
     low, high = np.random.SeedSequence(words).generate_state(2, np.uint32)
     return int(high & 0x7FFFFFFF) << 32 | int(low)
+
+
+def draw_seed(*path: int | str, number: int) -> int:
+    """The 63-bit seed of draw `number` of a path: draws that follow one another have seeds that do.
+
+    An engine may take such draws as one request; see `runtime.engines.grouping`.
+    """
+    return (derive_seed(*path) + number) % 2**63

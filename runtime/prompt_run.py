@@ -15,7 +15,7 @@ from runtime.engine import (
     HasHiddenState,
     SamplingSettings,
     check_room,
-    derive_seed,
+    draw_seed,
     encode_prompt,
 )
 from runtime.request import Event, Watch
@@ -296,11 +296,12 @@ class PromptRun:
         logprob: bool = True,
     ) -> Completion:
         settings = self.decoder.settings
+        *name, number = path
         completion = await engine.complete(
             [*context.token_ids, *prefix],
             settings=settings.model_copy(update={"temperature": 0.0}) if greedy else settings,
             max_tokens=max_tokens,
-            seed=derive_seed(self.seed, *self.context.token_ids, *path),
+            seed=draw_seed(self.seed, *self.context.token_ids, *name, number=int(number)),
             stop=(*self.decoder.stops, *stop),
             logprob=logprob,
         )

@@ -61,6 +61,33 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
         assert remote.logprob == pytest.approx(local.logprob, abs=1e-2)
 
 
+def test_requests_of_one_moment_go_together_and_sample_the_same(
+    run: Any, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def both() -> tuple[list[Completion], list[Completion], list[int]]:
+        engine = OpenAIEngine([server], BASE)
+        counts: list[int] = []
+        post = engine._post
+
+        async def counted(url: str, body: dict[str, Any]) -> str:
+            counts.append(body["n"])
+            return await post(url, body)
+
+        monkeypatch.setattr(engine, "_post", counted)
+        together = await asyncio.gather(*(complete(engine, seed) for seed in (*range(10), 40)))
+        sizes = list(counts)
+        alone = [await complete(engine, seed) for seed in (*range(10), 40)]
+        engine.close()
+        return together, alone, sizes
+
+    together, alone, sizes = run(both())
+    assert sizes == [8, 2, 1]
+    assert len({found.token_ids for found in alone}) > 1
+    for one, other in zip(together, alone, strict=True):
+        assert (one.token_ids, one.ended) == (other.token_ids, other.ended)
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-2)
+
+
 def test_strategies_run_against_a_server(
     run: Any, server: str, vllm_decoder: Decoder, transformers_verifier: ModelVerifier
 ) -> None:
@@ -89,7 +116,7 @@ def test_strategies_run_against_a_server(
 def reply(text: str) -> bytes:
     logprobs = {"token_logprobs": [-0.5]}
     choice = {"text": text, "finish_reason": "stop", "token_ids": [1], "logprobs": logprobs}
-    return json.dumps({"choices": [choice]}).encode()
+    return json.dumps({"choices": [choice | {"index": 0}]}).encode()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from allocator.plan import Plan
 from benchmarks.throughput.workload import CountingEngine, CountingVerifier, NoVerifier, Work
 from runtime.concurrency import bounded
-from runtime.engine import derive_seed, encode_prompt
+from runtime.engine import derive_seed, draw_seed, encode_prompt
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.selection import select
 from runtime.solve import PROMPTS_IN_FLIGHT
@@ -64,7 +64,7 @@ def plain_vllm(llm: Any, decoder: Decoder, prompts: Prompts, plan: Plan) -> Cont
                         temperature=settings.temperature,
                         top_p=settings.top_p,
                         max_tokens=settings.max_tokens,
-                        seed=derive_seed(seed, *ids, "sample", index),
+                        seed=draw_seed(seed, *ids, "sample", number=index),
                         logprobs=0,
                     )
                 )

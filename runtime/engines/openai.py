@@ -1,13 +1,15 @@
 """A language model behind an OpenAI-compatible server: one `vllm serve`, or several replicas of it.
 
 Prompts go out as token ids and come back as token ids (vLLM's ``return_token_ids``), so search is
-the same as in process. Requests of one prompt go to the same replica, whose prefix cache knows it.
+the same as in process. Requests of one prompt go to the same replica, whose prefix cache knows it;
+those of one moment go together.
 """
 
 import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from transformers import AutoTokenizer
 
 from allocator.errors import InputError, ModelError
 from runtime.engine import Completion, SamplingSettings
+from runtime.engines.grouping import Grouping
 
 TRIES = 5
 FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice as long
@@ -26,6 +29,17 @@ LONGEST_WAIT = 10.0
 BUSY = (429, 500, 502, 503, 504)
 ROUTED_TOKENS = 32  # of the prefix: requests that agree in them share a replica
 CONNECTIONS = 1024
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What is asked of a server, all but the seed; see `runtime.engine.Engine.complete`."""
+
+    token_ids: tuple[int, ...]
+    settings: SamplingSettings
+    max_tokens: int
+    stop: tuple[str, ...]
+    logprob: bool
 
 
 class OpenAIEngine:
@@ -64,6 +78,7 @@ class OpenAIEngine:
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
         self._opened: aiohttp.ClientSession | None = None
         self._closed = False
+        self._grouping = Grouping(self._send)
 
     @property
     def _client(self) -> aiohttp.ClientSession:
@@ -93,21 +108,30 @@ class OpenAIEngine:
         Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
         number of times, and so are the other replicas.
         """
+        ask = _Ask(tuple(token_ids), settings, max_tokens, tuple(stop), logprob)
+        if not settings.temperature:  # vLLM takes no greedy request of several choices
+            (completion,) = await self._send(ask, seed, 1)
+            return completion
+        return await self._grouping.call(ask, seed)
+
+    async def _send(self, ask: _Ask, seed: int, n: int) -> list[Completion]:
+        """Completions under n seeds, the given one and those after it."""
         body = {
             "model": self._served,
-            "prompt": list(token_ids),
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "top_k": settings.top_k,
-            "min_p": settings.min_p,
-            "max_tokens": max_tokens,
+            "prompt": list(ask.token_ids),
+            "n": n,
+            "temperature": ask.settings.temperature,
+            "top_p": ask.settings.top_p,
+            "top_k": ask.settings.top_k,
+            "min_p": ask.settings.min_p,
+            "max_tokens": ask.max_tokens,
             "seed": seed,
-            "stop": list(stop),
+            "stop": ask.stop,
             "include_stop_str_in_output": True,
-            "logprobs": 0 if logprob else None,
+            "logprobs": 0 if ask.logprob else None,
             "return_token_ids": True,
         }
-        route = crc32(repr(tuple(token_ids[:ROUTED_TOKENS])).encode())
+        route = crc32(repr(ask.token_ids[:ROUTED_TOKENS]).encode())
         wait, why = FIRST_WAIT, ""
         for attempt in range(TRIES):
             if attempt:
@@ -123,7 +147,7 @@ class OpenAIEngine:
             except _Busy as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
             else:
-                return _completion(reply, logprob)
+                return _completions(reply, ask.logprob, n)
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
 
     async def _post(self, url: str, body: dict[str, Any]) -> str:
@@ -157,26 +181,31 @@ def _is(served: str, wanted: str) -> bool:
     return served == wanted or Path(served).name == Path(wanted).name
 
 
-def _completion(text: str, logprob: bool) -> Completion:
-    """A server's reply as a completion."""
+def _completions(text: str, logprob: bool, n: int) -> list[Completion]:
+    """A server's reply as n completions, in the order of their seeds."""
     try:
         reply = json.loads(text)
-        (choice,) = reply["choices"]
-        reason = choice.get("stop_reason")
-        stopped_by = reason if isinstance(reason, str) else None
+        choices = {choice["index"]: choice for choice in reply["choices"]}
         details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
-        return Completion(
-            token_ids=tuple(choice["token_ids"]),
-            logprob=sum(choice["logprobs"]["token_logprobs"]) if logprob else nan,
-            ended=choice["finish_reason"] == "stop" and stopped_by is None,
-            cached_tokens=details.get("cached_tokens") or 0,
-            stopped_by=stopped_by,
-        )
+        cached = details.get("cached_tokens") or 0
+        return [_completion(choices[index], cached, logprob) for index in range(n)]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             "engine",
             f"a reply without what vllm serve tells ({type(error).__name__} {error}): {text[:300]}",
         ) from error
+
+
+def _completion(choice: dict[str, Any], cached_tokens: int, logprob: bool) -> Completion:
+    reason = choice.get("stop_reason")
+    stopped_by = reason if isinstance(reason, str) else None
+    return Completion(
+        token_ids=tuple(choice["token_ids"]),
+        logprob=sum(choice["logprobs"]["token_logprobs"]) if logprob else nan,
+        ended=choice["finish_reason"] == "stop" and stopped_by is None,
+        cached_tokens=cached_tokens,
+        stopped_by=stopped_by,
+    )
 
 
 class _Busy(Exception):

@@ -1,0 +1,92 @@
+"""Calls of one moment that differ in their seeds alone, as fewer requests of several choices."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+Ask = TypeVar("Ask", bound=Hashable)
+Result = TypeVar("Result")
+
+# Choices of a request at most: so many already save most of what requests cost, and what is
+# finished does not wait for many others.
+MOST = 8
+
+
+@dataclass(frozen=True)
+class _Call(Generic[Result]):
+    """One call, and who waits for it."""
+
+    seed: int
+    future: asyncio.Future[Result]
+
+
+class Grouping(Generic[Ask, Result]):
+    """Sends calls of the same moment together whose seeds follow one another.
+
+    vLLM samples choice i of a request as it samples a request of its own whose seed is i higher:
+    what comes back is the same, and what a request costs is paid once.
+
+    Args:
+        send: takes what is asked, the first seed and how many; returns results in the seeds' order.
+    """
+
+    def __init__(self, send: Callable[[Ask, int, int], Awaitable[Sequence[Result]]]) -> None:
+        self._send = send
+        self._waiting: dict[Ask, list[_Call[Result]]] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def call(self, ask: Ask, seed: int) -> Result:
+        """The result of one call; an error reaches all that were sent together.
+
+        What was sent together is given up once all who wait for it have been cancelled.
+
+        Args:
+            ask: all that is asked but the seed.
+            seed: the seed.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        call: _Call[Result] = _Call(seed, loop.create_future())
+        self._waiting.setdefault(ask, []).append(call)
+        return await call.future
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for ask, calls in waiting.items():
+            for group in _groups([call for call in calls if not call.future.done()]):
+                task = asyncio.ensure_future(self._answer(ask, group))
+                self._sending.add(task)  # a task that nobody holds may be collected
+                task.add_done_callback(self._sending.discard)
+                for call in group:
+                    call.future.add_done_callback(partial(_give_up, task, group))
+
+    async def _answer(self, ask: Ask, group: Sequence[_Call[Result]]) -> None:
+        try:
+            results = await self._send(ask, group[0].seed, len(group))
+        except Exception as error:
+            for call in group:
+                if not call.future.done():
+                    call.future.set_exception(error)
+            return
+        for call, result in zip(group, results, strict=True):
+            if not call.future.done():
+                call.future.set_result(result)
+
+
+def _groups(calls: Sequence[_Call[Result]]) -> list[list[_Call[Result]]]:
+    """The calls by their seeds: those that follow one another together, `MOST` at most."""
+    groups: list[list[_Call[Result]]] = []
+    for call in sorted(calls, key=lambda call: call.seed):
+        if groups and len(groups[-1]) < MOST and call.seed == groups[-1][-1].seed + 1:
+            groups[-1].append(call)
+        else:
+            groups.append([call])
+    return groups
+
+
+def _give_up(task: asyncio.Task[None], group: Sequence[_Call[Result]], _: Any) -> None:
+    if all(call.future.cancelled() for call in group):
+        task.cancel()
