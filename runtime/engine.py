@@ -46,7 +46,8 @@ class Completion:
         token_ids: sampled ids.
         logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
         ended: whether the model itself ended the solution (not a step's end, not the limit).
-        cached_tokens: tokens of the prefix that were not read again, for the engine had them.
+        cached_tokens: tokens of the prefix that were not read again, for the engine had them; a
+            server tells of the last of several that it was asked for together.
         stopped_by: the text asked for that it stopped after; None if it was none of those.
     """
 

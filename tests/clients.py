@@ -6,11 +6,10 @@ import time
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from benchmarks.testbed.paths import SETTINGS
-from runtime.artifact import open_decoder
+from benchmarks.testbed.paths import ARTIFACT
+from runtime.artifact import Artifact, open_decoder
 from runtime.server.app import create_app
 from runtime.server.listen import listening, uvicorn_of
 from runtime.server.logs import ServerLog
@@ -56,7 +55,9 @@ class Apis:
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self._opened = AsyncExitStack()
-        opening = open_decoder(SETTINGS, Path(), "transformers")
+        # The artifact's own: scored otherwise, solutions would be unlike calibration's.
+        artifact = Artifact.load(ARTIFACT)
+        opening = open_decoder(artifact.settings, artifact.folder, "transformers")
         self.decoder = self.run(self._opened.enter_async_context(opening))
 
     @contextmanager

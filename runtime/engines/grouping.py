@@ -1,44 +1,55 @@
 """Calls of one moment that differ in their seeds alone, as fewer requests of several choices."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-Ask = TypeVar("Ask", bound=Hashable)
-Result = TypeVar("Result")
+from runtime.engine import Completion, SamplingSettings
 
 # Choices of a request at most: so many already save most of what requests cost, and what is
 # finished does not wait for many others.
 MOST = 8
+GREEDY = 1e-5  # below this temperature vLLM is greedy, and takes no request of several choices
 
 
 @dataclass(frozen=True)
-class _Call(Generic[Result]):
+class Ask:
+    """What is asked of vLLM, all but the seed; see `runtime.engine.Engine.complete`."""
+
+    token_ids: tuple[int, ...]
+    settings: SamplingSettings
+    max_tokens: int
+    stop: tuple[str, ...]
+    logprob: bool
+
+
+@dataclass(frozen=True)
+class _Call:
     """One call, and who waits for it."""
 
     seed: int
-    future: asyncio.Future[Result]
+    future: asyncio.Future[Completion]
 
 
-class Grouping(Generic[Ask, Result]):
+class Grouping:
     """Sends calls of the same moment together whose seeds follow one another.
 
     vLLM samples choice i of a request as it samples a request of its own whose seed is i higher:
     what comes back is the same, and what a request costs is paid once.
 
     Args:
-        send: takes what is asked, the first seed and how many; returns results in the seeds' order.
+        send: takes what is asked, the first seed and how many; completions in the seeds' order.
     """
 
-    def __init__(self, send: Callable[[Ask, int, int], Awaitable[Sequence[Result]]]) -> None:
+    def __init__(self, send: Callable[[Ask, int, int], Awaitable[Sequence[Completion]]]) -> None:
         self._send = send
-        self._waiting: dict[Ask, list[_Call[Result]]] = {}
+        self._waiting: dict[Ask, list[_Call]] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def call(self, ask: Ask, seed: int) -> Result:
-        """The result of one call; an error reaches all that were sent together.
+    async def complete(self, ask: Ask, seed: int) -> Completion:
+        """The completion of one call; an error reaches all that were sent together.
 
         What was sent together is given up once all who wait for it have been cancelled.
 
@@ -46,10 +57,13 @@ class Grouping(Generic[Ask, Result]):
             ask: all that is asked but the seed.
             seed: the seed.
         """
+        if ask.settings.temperature < GREEDY:
+            (completion,) = await self._send(ask, seed, 1)
+            return completion
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
-        call: _Call[Result] = _Call(seed, loop.create_future())
+        call: _Call = _Call(seed, loop.create_future())
         self._waiting.setdefault(ask, []).append(call)
         return await call.future
 
@@ -63,22 +77,22 @@ class Grouping(Generic[Ask, Result]):
                 for call in group:
                     call.future.add_done_callback(partial(_give_up, task, group))
 
-    async def _answer(self, ask: Ask, group: Sequence[_Call[Result]]) -> None:
+    async def _answer(self, ask: Ask, group: Sequence[_Call]) -> None:
         try:
-            results = await self._send(ask, group[0].seed, len(group))
+            completions = await self._send(ask, group[0].seed, len(group))
         except Exception as error:
             for call in group:
                 if not call.future.done():
                     call.future.set_exception(error)
             return
-        for call, result in zip(group, results, strict=True):
+        for call, completion in zip(group, completions, strict=True):
             if not call.future.done():
-                call.future.set_result(result)
+                call.future.set_result(completion)
 
 
-def _groups(calls: Sequence[_Call[Result]]) -> list[list[_Call[Result]]]:
+def _groups(calls: Sequence[_Call]) -> list[list[_Call]]:
     """The calls by their seeds: those that follow one another together, `MOST` at most."""
-    groups: list[list[_Call[Result]]] = []
+    groups: list[list[_Call]] = []
     for call in sorted(calls, key=lambda call: call.seed):
         if groups and len(groups[-1]) < MOST and call.seed == groups[-1][-1].seed + 1:
             groups[-1].append(call)
@@ -87,6 +101,6 @@ def _groups(calls: Sequence[_Call[Result]]) -> list[list[_Call[Result]]]:
     return groups
 
 
-def _give_up(task: asyncio.Task[None], group: Sequence[_Call[Result]], _: Any) -> None:
+def _give_up(task: asyncio.Task[None], group: Sequence[_Call], _: Any) -> None:
     if all(call.future.cancelled() for call in group):
         task.cancel()

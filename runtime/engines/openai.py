@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from transformers import AutoTokenizer
 
 from allocator.errors import InputError, ModelError
 from runtime.engine import Completion, SamplingSettings
-from runtime.engines.grouping import Grouping
+from runtime.engines.grouping import Ask, Grouping
 
 TRIES = 5
 FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice as long
@@ -29,17 +28,6 @@ LONGEST_WAIT = 10.0
 BUSY = (429, 500, 502, 503, 504)
 ROUTED_TOKENS = 32  # of the prefix: requests that agree in them share a replica
 CONNECTIONS = 1024
-
-
-@dataclass(frozen=True)
-class _Ask:
-    """What is asked of a server, all but the seed; see `runtime.engine.Engine.complete`."""
-
-    token_ids: tuple[int, ...]
-    settings: SamplingSettings
-    max_tokens: int
-    stop: tuple[str, ...]
-    logprob: bool
 
 
 class OpenAIEngine:
@@ -108,13 +96,10 @@ class OpenAIEngine:
         Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
         number of times, and so are the other replicas.
         """
-        ask = _Ask(tuple(token_ids), settings, max_tokens, tuple(stop), logprob)
-        if not settings.temperature:  # vLLM takes no greedy request of several choices
-            (completion,) = await self._send(ask, seed, 1)
-            return completion
-        return await self._grouping.call(ask, seed)
+        ask = Ask(tuple(token_ids), settings, max_tokens, tuple(stop), logprob)
+        return await self._grouping.complete(ask, seed)
 
-    async def _send(self, ask: _Ask, seed: int, n: int) -> list[Completion]:
+    async def _send(self, ask: Ask, seed: int, n: int) -> list[Completion]:
         """Completions under n seeds, the given one and those after it."""
         body = {
             "model": self._served,
