@@ -46,8 +46,8 @@ class Completion:
         token_ids: sampled ids.
         logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
         ended: whether the model itself ended the solution (not a step's end, not the limit).
-        cached_tokens: tokens of the prefix that were not read again, for the engine had them; a
-            server tells of the last of several that it was asked for together.
+        cached_tokens: tokens of the prefix that were not read again, for the engine had them. A
+            server asked for several together tells it of the last to end, and it is taken for all.
         stopped_by: the text asked for that it stopped after; None if it was none of those.
     """
 
@@ -76,7 +76,8 @@ class Engine(Protocol):
     ) -> Completion:
         """Sample one continuation of `token_ids`.
 
-        A cancelled call leaves no request behind in the engine.
+        A cancelled call leaves no request behind in the engine, once all are cancelled that it was
+        sent together with.
 
         Args:
             token_ids: the prompt and what has been sampled so far.

@@ -66,7 +66,8 @@ class Cost:
     Attributes:
         generations: complete solutions.
         sampled_tokens: tokens sampled.
-        cached_tokens: tokens of prefixes that the engine did not have to read again.
+        cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
+            an estimate.
         verifier_tokens: tokens that verifiers ran over.
         verifier_cached_tokens: tokens of scored texts that they did not have to run over.
     """

@@ -19,7 +19,8 @@ class Receipt(Decision):
         prompt_tokens: tokens of the prompt.
         generations: complete solutions sampled, pilots included.
         sampled_tokens: tokens the language model sampled, pilots included.
-        cached_tokens: tokens of prefixes that the engine did not have to read again.
+        cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
+            an estimate.
         verifier_tokens: tokens that verifiers ran over.
         verifier_cached_tokens: tokens of scored texts that they did not have to run over.
         seconds: wall time from the first pilot to the answer.

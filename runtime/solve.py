@@ -17,7 +17,7 @@ from allocator.table import BudgetRow
 from predictors.sample import Sample
 from runtime.artifact import Artifact
 from runtime.climb import Climb
-from runtime.concurrency import bounded, stream, together
+from runtime.concurrency import bounded, stream
 from runtime.decide import Decision, decide, observe, safe, take_pilots
 from runtime.metrics import Metrics
 from runtime.prompt_run import Decoder, PromptRun
@@ -25,7 +25,7 @@ from runtime.request import Event, Request
 from runtime.result import Failure, Receipt, Result, Spend
 from runtime.selection import ranked
 from runtime.strategies import STRATEGIES
-from runtime.strategies.best_of_n import untied
+from runtime.strategies.best_of_n import drawn, untied
 
 # Prompts worked on at once: enough to fill an engine of 256 sequences, few enough that a long
 # file of prompts does not lie in the engine's queue all at once.
@@ -362,11 +362,11 @@ async def _searched(
         return [await run.vote(0)]
     samples = await STRATEGIES[plan.strategy](run, plan, pilots)
     more = min(wanted - len(samples), budget - run.cost.generations)
+    if more <= 0:
+        return samples
     first = max(plan.n, len(pilots))  # no plan has drawn independent solutions beyond these
-    if more <= 0 or plan.selection != "majority":
-        return samples + await run.samples(first, first + max(0, more))
-    votes = await together(run.vote(i) for i in range(first, first + more))
-    return await untied(run, samples + votes)
+    samples += await drawn(run, first, first + more, plan.selection)
+    return await untied(run, samples, plan.selection)
 
 
 def _text(prompt: str | Request) -> str:

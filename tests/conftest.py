@@ -33,12 +33,8 @@ os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
 torch.set_num_threads(1)
 os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
-# Files that share vLLM's engines and a server, each half a minute to start: one process runs them.
-SHARING = (
-    *("test_clients_openai", "test_decoder_async", "test_decoder_refusals", "test_distributed"),
-    *("test_end_to_end", "test_engines", "test_harness", "test_openai_engine", "test_schema"),
-    *("test_scheduler", "test_verifier"),
-)
+# Each takes half a minute to start: one process runs all files that use one of them.
+SHARED = {"vllm_decoder", "vllm_verifier", "server"}
 # Others that take minutes. make test begins with all these, not to end with one of them alone.
 LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -53,10 +49,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = Counter(item.nodeid for item in items)
     if twice := [name for name in names if names[name] > 1]:
         raise pytest.UsageError(f"several tests are called {twice}")
-    items.sort(key=lambda item: item.path.stem not in SHARING + LONG)
+    sharing = {item.path.stem for item in items if SHARED & _needs(item)}
+    items.sort(key=lambda item: item.path.stem not in {*sharing, *LONG})
     for item in items:
         name = item.path.stem
-        item.add_marker(pytest.mark.xdist_group("sharing" if name in SHARING else name))
+        item.add_marker(pytest.mark.xdist_group("sharing" if name in sharing else name))
+
+
+def _needs(item: pytest.Item) -> set[str]:
+    """Names of the fixtures that a test takes, those among them that its parameters name."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+    engines = {f"{name}_{kind}" for name in parameters for kind in ("decoder", "verifier")}
+    return {*getattr(item, "fixturenames", ()), *engines}
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_a_text_is_continued(api):
 
 @pytest.mark.parametrize(("options", "most"), [(TWO, 2), ({"model": "openai/base-ttc-1"}, 1)])
 def test_the_budget_is_kept_and_the_receipt_is_there(api, options, most):
-    answer = completion(**asking(api, messages=MESSAGES, max_tokens=30, **options))
+    answer = completion(**asking(api, messages=MESSAGES, **options))
     assert answer.ttc["receipt"]["budget"] == most
     assert 0 < answer.ttc["receipt"]["generations"] <= most
     assert answer.usage.completion_tokens == answer.ttc["receipt"]["sampled_tokens"] > 0

@@ -53,7 +53,7 @@ async def completed(grouping: Grouping, calls: Calls) -> list[Completion]:
         ([(A, 5), (A, 4), (A, 3)], [(A, 3, 3)]),
         ([(A, 1), (B, 2), (A, 2)], [(A, 1, 2), (B, 2, 1)]),
         ([(A, 1), (A, 3)], [(A, 1, 1), (A, 3, 1)]),
-        ([(A, 1), (A, 1), (A, 2)], [(A, 1, 1), (A, 1, 2)]),
+        ([(A, i) for i in range(3)] * 2, [(A, 0, 3)] * 2),
         ([(A, i) for i in range(MOST + 1)], [(A, 0, MOST), (A, MOST, 1)]),
         ([(GREEDY, 1), (GREEDY, 2)], [(GREEDY, 1, 1), (GREEDY, 2, 1)]),
     ],
@@ -91,6 +91,23 @@ def test_an_error_reaches_all_that_were_sent_together_and_no_other() -> None:
     assert isinstance(first, ModelError)
     assert isinstance(third, ModelError)
     assert second == completion(B, 1)
+
+
+@pytest.mark.parametrize(
+    ("fails", "error"), [(1, ValueError), (2, asyncio.CancelledError)], ids=["too few", "closed"]
+)
+def test_nobody_is_left_waiting(fails: int, error: type[BaseException]) -> None:
+    async def send(ask: Ask, seed: int, n: int) -> list[Completion]:
+        if fails == 2:
+            raise asyncio.CancelledError
+        return [completion(ask, seed)]
+
+    async def three() -> list[Completion | BaseException]:
+        grouping = Grouping(send)
+        tasks = [asyncio.create_task(grouping.complete(A, seed)) for seed in range(3)]
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+
+    assert [type(found) for found in asyncio.run(three())] == [error] * 3
 
 
 @pytest.mark.parametrize("gone", [1, 3])

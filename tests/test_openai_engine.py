@@ -33,6 +33,19 @@ async def complete(engine: OpenAIEngine, seed: int) -> Completion:
     )
 
 
+def counting(engine: OpenAIEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many completions each of its requests asks for, as they go."""
+    counts: list[int] = []
+    post = engine._post
+
+    async def counted(url: str, body: dict[str, Any]) -> str:
+        counts.append(body["n"])
+        return await post(url, body)
+
+    monkeypatch.setattr(engine, "_post", counted)
+    return counts
+
+
 def test_what_comes_back_is_what_the_engine_in_process_samples(
     run: Any, server: str, vllm_decoder: Decoder
 ) -> None:
@@ -66,14 +79,7 @@ def test_requests_of_one_moment_go_together_and_sample_the_same(
 ) -> None:
     async def both() -> tuple[list[Completion], list[Completion], list[int]]:
         engine = OpenAIEngine([server], BASE)
-        counts: list[int] = []
-        post = engine._post
-
-        async def counted(url: str, body: dict[str, Any]) -> str:
-            counts.append(body["n"])
-            return await post(url, body)
-
-        monkeypatch.setattr(engine, "_post", counted)
+        counts = counting(engine, monkeypatch)
         together = await asyncio.gather(*(complete(engine, seed) for seed in (*range(10), 40)))
         sizes = list(counts)
         alone = [await complete(engine, seed) for seed in (*range(10), 40)]
@@ -89,10 +95,15 @@ def test_requests_of_one_moment_go_together_and_sample_the_same(
 
 
 def test_strategies_run_against_a_server(
-    run: Any, server: str, vllm_decoder: Decoder, transformers_verifier: ModelVerifier
+    run: Any,
+    server: str,
+    vllm_decoder: Decoder,
+    transformers_verifier: ModelVerifier,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def search() -> tuple[Any, Any]:
+    async def search() -> tuple[Any, Any, list[int]]:
         engine = OpenAIEngine([server, server], BASE)
+        sizes = counting(engine, monkeypatch)
         decoder = Decoder(
             engine,
             transformers_verifier,
@@ -104,9 +115,11 @@ def test_strategies_run_against_a_server(
         remote = PromptRun(decoder, "12+7*3", 4)
         samples = await STRATEGIES[plan.strategy](remote, plan, ())
         engine.close()
-        return remote.cost, samples
+        return remote.cost, samples, sizes
 
-    cost, samples = run(search())
+    cost, samples, sizes = run(search())
+    assert sizes[0] == 8  # all first steps
+    assert len(sizes) < sum(sizes) / 2
     assert len(samples) == cost.generations == 8
     # Every step ends where the mark is, and all that was sampled was counted, kept or not.
     assert all(s.text.splitlines()[0].startswith("12+7=") for s in samples)
@@ -213,7 +226,9 @@ def test_a_server_that_serves_something_else_is_refused() -> None:
         OpenAIEngine([url], BASE, served="another")
 
 
-@pytest.mark.parametrize("answer", [b"no", b"[]", b'{"choices": [{"text": "#4"}]}'])
+@pytest.mark.parametrize(
+    "answer", [b"no", b"[]", b'{"choices": []}', b'{"choices": [{"text": "#4", "index": 0}]}']
+)
 def test_a_reply_that_is_not_vllms_is_a_clear_error(answer: bytes) -> None:
     unread = pytest.raises(ModelError, match="a reply without what vllm serve tells")
     with faulty([], answer) as (url, _), unread:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--turns", type=int, default=6)
     args = parser.parse_args(arguments)
+    if find_spec("its_hub") is None:
+        parser.error("its_hub is not installed; pip install -e '.[bench]'")
     turns = asyncio.run(run(args.turns))
     show(turns)
     targets = targets_of(turns, policy_time(Artifact.load(ARTIFACT)))

@@ -11,7 +11,6 @@ from runtime.engine import Completion, SamplingSettings
 # Choices of a request at most: so many already save most of what requests cost, and what is
 # finished does not wait for many others.
 MOST = 8
-GREEDY = 1e-5  # below this temperature vLLM is greedy, and takes no request of several choices
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,15 @@ class Grouping:
         self._sending: set[asyncio.Task[None]] = set()
 
     async def complete(self, ask: Ask, seed: int) -> Completion:
-        """The completion of one call; an error reaches all that were sent together.
+        """The completion of one call, when all that were sent together are done.
 
-        What was sent together is given up once all who wait for it have been cancelled.
+        An error reaches all of them; they are given up once all who wait have been cancelled.
 
         Args:
             ask: all that is asked but the seed.
             seed: the seed.
         """
-        if ask.settings.temperature < GREEDY:
+        if not ask.settings.temperature:  # vLLM takes no greedy request of several choices
             (completion,) = await self._send(ask, seed, 1)
             return completion
         loop = asyncio.get_running_loop()
@@ -80,22 +79,32 @@ class Grouping:
     async def _answer(self, ask: Ask, group: Sequence[_Call]) -> None:
         try:
             completions = await self._send(ask, group[0].seed, len(group))
+            answered = list(zip(group, completions, strict=True))
+        except asyncio.CancelledError:  # as a client's that is closed
+            for call in group:
+                call.future.cancel()
+            raise
         except Exception as error:
             for call in group:
                 if not call.future.done():
                     call.future.set_exception(error)
             return
-        for call, completion in zip(group, completions, strict=True):
+        for call, completion in answered:
             if not call.future.done():
                 call.future.set_result(completion)
 
 
 def _groups(calls: Sequence[_Call]) -> list[list[_Call]]:
-    """The calls by their seeds: those that follow one another together, `MOST` at most."""
+    """The calls by their seeds: those that follow one another together, `MOST` at most.
+
+    A prompt that is asked twice has every seed twice.
+    """
     groups: list[list[_Call]] = []
     for call in sorted(calls, key=lambda call: call.seed):
-        if groups and len(groups[-1]) < MOST and call.seed == groups[-1][-1].seed + 1:
-            groups[-1].append(call)
+        for group in groups:
+            if len(group) < MOST and group[-1].seed + 1 == call.seed:
+                group.append(call)
+                break
         else:
             groups.append([call])
     return groups

@@ -93,6 +93,7 @@ class OpenAIEngine:
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`.
 
+        Calls of one moment go together, and come back together; see `runtime.engines.grouping`.
         Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
         number of times, and so are the other replicas.
         """

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from allocator.plan import Plan
+from allocator.plan import Plan, Selection
 from predictors.sample import Sample
 from runtime.concurrency import together
 from runtime.early_stop import fewest
@@ -21,11 +21,6 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
         plan: n solutions in all.
         pilots: samples of the prompt already at hand, its first ones.
     """
-    voting = plan.selection == "majority"
-
-    async def one(index: int) -> Sample:
-        return await (run.vote(index) if voting else run.sample(index))
-
     samples = list(pilots)
     while (remaining := plan.n - len(samples)) > 0:
         more = remaining
@@ -33,24 +28,40 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
             more = fewest(run.unify(samples), remaining, plan.selection)
         if not more:
             break
-        samples += await together(one(len(samples) + i) for i in range(more))
-    return await untied(run, samples) if voting else samples
+        samples += await drawn(run, len(samples), len(samples) + more, plan.selection)
+    return await untied(run, samples, plan.selection)
 
 
-async def untied(run: PromptRun, votes: Sequence[Sample]) -> list[Sample]:
-    """The votes, those for the leading answers scored where these tie: the verifier decides.
+async def drawn(run: PromptRun, first: int, last: int, how: Selection) -> list[Sample]:
+    """Independent solutions number `first` up to, not including, `last`.
 
     Args:
         run: the prompt.
-        votes: its solutions, scored or not.
+        first: number of the first.
+        last: number of the one after the last.
+        how: the selection that will be made: those that a majority counts are not scored.
     """
-    named = run.unify(votes)
-    mass = weights(named, "majority")
+    draw = run.vote if how == "majority" else run.sample
+    return await together(draw(index) for index in range(first, last))
+
+
+async def untied(run: PromptRun, samples: Sequence[Sample], how: Selection) -> list[Sample]:
+    """The samples; if a majority decides, those for answers that tie for the lead are scored.
+
+    Args:
+        run: the prompt.
+        samples: its solutions, scored or not.
+        how: the selection that will be made.
+    """
+    if how != "majority":
+        return list(samples)
+    named = run.unify(samples)
+    mass = weights(named, how)
     leading = {answer for answer in mass if mass[answer] == max(mass.values())}
     if len(leading) < 2:
-        return list(votes)
+        return list(samples)
 
     async def judged(vote: Sample, answer: str | None) -> Sample:
         return await run.judged(vote) if answer in leading else vote
 
-    return await together(judged(v, n.answer) for v, n in zip(votes, named, strict=True))
+    return await together(judged(s, n.answer) for s, n in zip(samples, named, strict=True))
