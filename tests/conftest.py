@@ -36,7 +36,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 # Each takes half a minute to start: one process runs all files that use one of them.
 SHARED = {"vllm_decoder", "vllm_verifier", "server"}
 # Others that take minutes. make test begins with all these, not to end with one of them alone.
-LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli")
+LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli", "test_schema")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 Result = TypeVar("Result")
