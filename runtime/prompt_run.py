@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import isnan, nan
 
 from allocator.errors import InputError, ModelError
+from allocator.plan import Selection
 from predictors.sample import Sample
 from runtime.answers import Answers, unify
 from runtime.concurrency import together
@@ -152,9 +153,16 @@ class PromptRun:
         scores = vote.step_scores or await self._score(verifier, self.context, vote.steps)
         return replace(vote, step_scores=scores, score=aggregate(scores, self.decoder.aggregation))
 
-    async def samples(self, first: int, last: int) -> list[Sample]:
-        """Independent solutions number `first` up to, not including, `last`."""
-        return await together(self.sample(i) for i in range(first, last))
+    async def samples(self, first: int, last: int, how: Selection = "weighted") -> list[Sample]:
+        """Independent solutions number `first` up to, not including, `last`.
+
+        Args:
+            first: number of the first.
+            last: number of the one after the last.
+            how: the selection that will be made: those that a majority counts are not scored.
+        """
+        draw = self.vote if how == "majority" else self.sample
+        return await together(draw(index) for index in range(first, last))
 
     async def extend(
         self, beam: Beam, path: tuple[str | int, ...], greedy: bool = False, score: bool = True

@@ -25,7 +25,7 @@ from runtime.request import Event, Request
 from runtime.result import Failure, Receipt, Result, Spend
 from runtime.selection import ranked
 from runtime.strategies import STRATEGIES
-from runtime.strategies.best_of_n import drawn, untied
+from runtime.strategies.best_of_n import untied
 
 # Prompts worked on at once: enough to fill an engine of 256 sequences, few enough that a long
 # file of prompts does not lie in the engine's queue all at once.
@@ -365,7 +365,7 @@ async def _searched(
     if more <= 0:
         return samples
     first = max(plan.n, len(pilots))  # no plan has drawn independent solutions beyond these
-    samples += await drawn(run, first, first + more, plan.selection)
+    samples += await run.samples(first, first + more, plan.selection)
     return await untied(run, samples, plan.selection)
 
 

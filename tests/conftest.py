@@ -50,7 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if twice := [name for name in names if names[name] > 1]:
         raise pytest.UsageError(f"several tests are called {twice}")
     sharing = {item.path.stem for item in items if SHARED & _needs(item)}
-    items.sort(key=lambda item: item.path.stem not in {*sharing, *LONG})
+    early = sharing.union(LONG)
+    items.sort(key=lambda item: item.path.stem not in early)
     for item in items:
         name = item.path.stem
         item.add_marker(pytest.mark.xdist_group("sharing" if name in sharing else name))

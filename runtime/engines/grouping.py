@@ -62,7 +62,7 @@ class Grouping:
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
-        call: _Call = _Call(seed, loop.create_future())
+        call = _Call(seed, loop.create_future())
         self._waiting.setdefault(ask, []).append(call)
         return await call.future
 

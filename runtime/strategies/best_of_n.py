@@ -28,21 +28,8 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
             more = fewest(run.unify(samples), remaining, plan.selection)
         if not more:
             break
-        samples += await drawn(run, len(samples), len(samples) + more, plan.selection)
+        samples += await run.samples(len(samples), len(samples) + more, plan.selection)
     return await untied(run, samples, plan.selection)
-
-
-async def drawn(run: PromptRun, first: int, last: int, how: Selection) -> list[Sample]:
-    """Independent solutions number `first` up to, not including, `last`.
-
-    Args:
-        run: the prompt.
-        first: number of the first.
-        last: number of the one after the last.
-        how: the selection that will be made: those that a majority counts are not scored.
-    """
-    draw = run.vote if how == "majority" else run.sample
-    return await together(draw(index) for index in range(first, last))
 
 
 async def untied(run: PromptRun, samples: Sequence[Sample], how: Selection) -> list[Sample]:
