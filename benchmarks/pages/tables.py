@@ -36,8 +36,6 @@ def _goal(target: Any) -> str:
 
 def measured_by(command: str, data: Data) -> str:
     """The command that makes a section's figures, and where, with what and when it was run."""
-    if "date" not in data:
-        return f"`{command}`: measured before results told their date and machine."
     versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
     parts = [data["date"], data["machine"], f"Python {data['python']}", versions]
     if "seed" in data:

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from allocator.plan import Plan
@@ -174,6 +175,9 @@ def its_hub(
     async def run(seed: int) -> Work:
         work = Work()
         engine = CountingEngine(decoder.engine, work)
+        # Continuations of one beam are asked for at once: only a count of their own tells them
+        # apart, and with one seed they would all be the same.
+        numbers = count()
 
         class Model(AbstractLanguageModel):  # type: ignore[misc]
             """Text in, text out, over the same engine."""
@@ -187,7 +191,7 @@ def its_hub(
                     encode(chat[0].content, solution),
                     settings=settings,
                     max_tokens=settings.max_tokens,
-                    seed=derive_seed(seed, work.engine_calls, len(solution)),
+                    seed=derive_seed(seed, next(numbers)),
                     stop=stop,
                 )
                 return {
