@@ -135,7 +135,7 @@ def test_a_verifier_learns_and_can_be_served(
     solutions = [replace(s, labels=[float(s.token_ids[1] % 2)] * len(s.labels)) for s in sampled]
     lines: list[str] = []
     settings = TrainSettings(
-        learning_rate=1e-3, batch=16, max_epochs=6, patience=6, dropout=0, extra_layers=1
+        learning_rate=1e-3, batch=16, max_epochs=2, patience=2, dropout=0, extra_layers=1
     )
     train_verifier(kind, BASE, tmp_path / "out", solutions, settings, lines.append)
     losses = [float(line.split("validation loss ")[1].split(",")[0]) for line in lines]
