@@ -134,9 +134,7 @@ def test_a_verifier_learns_and_can_be_served(
     # prompt begins with an even digit.
     solutions = [replace(s, labels=[float(s.token_ids[1] % 2)] * len(s.labels)) for s in sampled]
     lines: list[str] = []
-    settings = TrainSettings(
-        learning_rate=1e-3, batch=16, max_epochs=2, patience=2, dropout=0, extra_layers=1
-    )
+    settings = TrainSettings(learning_rate=1e-3, batch=16, max_epochs=2, dropout=0, extra_layers=1)
     train_verifier(kind, BASE, tmp_path / "out", solutions, settings, lines.append)
     losses = [float(line.split("validation loss ")[1].split(",")[0]) for line in lines]
     # On early stopping's own prompts: half of what a guess of even chances would lose.

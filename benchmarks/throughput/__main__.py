@@ -4,8 +4,7 @@
 
 Ten to twenty-five minutes on 2 cores, as fast as they are. All contenders use the testbed's models
 and vLLM, the same prompts and the same numbers of generations; they take turns, and every ratio is
-of neighbouring turns.
-Writes out/throughput.json.
+of neighbouring turns. Writes out/throughput.json.
 """
 
 import argparse
