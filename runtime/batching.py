@@ -10,6 +10,8 @@ from allocator.errors import ModelError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_Request = tuple[Item, asyncio.Future[Result]]
+
 # Seconds that the first request of a batch waits for company.
 LATENCY = 0.002
 
@@ -18,7 +20,9 @@ class MicroBatcher(Generic[Item, Result]):
     """Runs a batch function in a thread of its own over whatever has gathered.
 
     While a batch runs, the next one gathers. A batch starts as soon as the thread is free, after
-    a short wait that lets requests of the same moment arrive together.
+    a short wait that lets requests of the same moment arrive together. Each event loop has
+    batches of its own: of two loops one may still have a batch at work, all given up, when the
+    other begins.
 
     Args:
         run: takes a list of items, returns as many results. Runs in one thread.
@@ -27,9 +31,9 @@ class MicroBatcher(Generic[Item, Result]):
 
     def __init__(self, run: Callable[[list[Item]], list[Result]], max_items: int) -> None:
         self._run, self._max_items = run, max_items
-        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._waiting: dict[asyncio.AbstractEventLoop, list[_Request[Item, Result]]] = {}
+        self._workers: set[asyncio.Task[None]] = set()
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
     async def submit(self, item: Item) -> Result:
@@ -40,38 +44,43 @@ class MicroBatcher(Generic[Item, Result]):
         """
         if self._closed:
             raise _closed()
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._drain())
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        if loop not in self._waiting:
+            self._waiting[loop] = []
+            worker = loop.create_task(self._drain(loop))
+            self._workers.add(worker)  # a task that nobody holds may be collected
+            worker.add_done_callback(self._workers.discard)
+        self._waiting[loop].append((item, future))
         return await future
 
-    async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            await asyncio.sleep(LATENCY)
+    async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = self._waiting[loop]
+        try:
+            while waiting:
+                await asyncio.sleep(LATENCY)
+                batch = waiting[: self._max_items]
+                del waiting[: self._max_items]
+                await self._answer([each for each in batch if not each[1].cancelled()])
+        finally:
+            del self._waiting[loop]
+
+    async def _answer(self, batch: list[_Request[Item, Result]]) -> None:
+        if not batch:
+            return
+        items, loop = [item for item, _ in batch], asyncio.get_running_loop()
+        try:
             if self._closed:
-                for _, future in self._waiting:
-                    if not future.done():
-                        future.set_exception(_closed())
-                return
-            batch, self._waiting = (
-                self._waiting[: self._max_items],
-                self._waiting[self._max_items :],
-            )
-            batch = [(item, future) for item, future in batch if not future.cancelled()]
-            if not batch:
-                continue
-            try:
-                results = await loop.run_in_executor(self._thread, self._run, [i for i, _ in batch])
-            except Exception as error:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
-            for (_, future), result in zip(batch, results, strict=True):
+                raise _closed()
+            results = await loop.run_in_executor(self._thread, self._run, items)
+        except Exception as error:
+            for _, future in batch:
                 if not future.done():
-                    future.set_result(result)
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)
 
     def close(self) -> None:
         """Take no more: the batch at work runs to its end, requests that wait get ModelError."""
