@@ -101,7 +101,7 @@ def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    options = ["--engine", "transformers", "--port", str(port), "--drain-timeout", "0.5"]
+    options = ["--engine", "transformers", "--port", str(port), "--drain-timeout", "1"]
     health = []
     with told.open("w") as stderr:
         server = subprocess.Popen([*command, *options], stderr=stderr)
@@ -112,15 +112,16 @@ def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0
                 health.append(httpx.get(f"{url}/health", timeout=30).status_code)
             time.sleep(0.05)
         assert health[0] == 503
-        assert httpx.get(f"{url}/health").status_code == 200
         body = LONG | {"stream": True}
-        with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=60) as response:
-            lines = response.iter_lines()
-            next(lines)
-            server.send_signal(signal.SIGTERM)
-            time.sleep(0.1)
-            assert httpx.get(f"{url}/health").status_code == 503
-            *_, error, done = [line for line in lines if line]
+        with httpx.Client(base_url=url, timeout=60) as client:
+            assert client.get("/health").status_code == 200
+            with client.stream("POST", "/v1/completions", json=body) as response:
+                lines = response.iter_lines()
+                next(lines)
+                server.send_signal(signal.SIGTERM)
+                time.sleep(0.1)
+                assert client.get("/health").status_code == 503
+                *_, error, done = [line for line in lines if line]
         assert "the server is shutting down" in error
         assert done == "data: [DONE]"
         assert server.wait(20) == 0
