@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
@@ -32,6 +33,9 @@ os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
 # binds the engines of both to the same core.
 torch.set_num_threads(1)
 os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+
+# Examples are the same in every run, and none has a deadline, which a busy machine would miss.
+settings.load_profile("ci")
 
 # Each takes half a minute to start: one process runs all files that use one of them.
 SHARED = {"vllm_decoder", "vllm_verifier", "server"}

@@ -50,14 +50,14 @@ def totals(costs: list[int], gains: np.ndarray) -> range:
 
 
 @given(curves(steps=(1,), concave=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_generation_at_a_time_it_is_exact(case: tuple[list[int], np.ndarray]) -> None:
     for total in totals(*case):
         assert gained(case[1], allocate(*case, total)) == brute_force(*case, total)
 
 
 @given(curves(steps=(1, 2, 3), concave=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_exact_up_to_the_last_segment(case: tuple[list[int], np.ndarray]) -> None:
     costs, gains = case
     largest = float(np.diff(gains, axis=1).max(initial=0))
@@ -69,7 +69,7 @@ def test_it_is_exact_up_to_the_last_segment(case: tuple[list[int], np.ndarray]) 
 
 
 @given(curves(steps=(1, 2, 3), concave=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_never_above_the_total_and_more_never_gains_less(
     case: tuple[list[int], np.ndarray],
 ) -> None:
@@ -83,7 +83,7 @@ def test_never_above_the_total_and_more_never_gains_less(
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_straight_curves_stay_within_the_total(seed: int) -> None:
     # Their slopes differ in the last digit, up or down, from one segment to the next.
     rng = np.random.default_rng(seed)
