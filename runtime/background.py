@@ -5,7 +5,7 @@ import concurrent.futures
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
-from threading import Thread
+from threading import Thread, current_thread
 from typing import Any, TypeVar
 
 from allocator.errors import InputError
@@ -32,6 +32,11 @@ class _LoopThread:
         self._thread.start()
         self._loop = started.result()
 
+    @property
+    def here(self) -> bool:
+        """Whether the caller is in the loop's own thread, which cannot wait for itself."""
+        return current_thread() is self._thread
+
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:
         """The result of a coroutine; an interrupt (Ctrl-C) cancels it, and waits until it ends."""
         outcome: concurrent.futures.Future[Value] = concurrent.futures.Future()
@@ -52,7 +57,8 @@ class _LoopThread:
     def close(self) -> None:
         """End the loop, and what may still run in it."""
         self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
+        if not self.here:
+            self._thread.join()
 
 
 def _copy(task: asyncio.Task[Value], outcome: concurrent.futures.Future[Value]) -> None:
@@ -115,6 +121,9 @@ def _close(loop: _LoopThread, stack: ExitStack) -> None:
         stack.close()
 
     try:
-        loop.run(close())
+        if loop.here:  # garbage is collected in whatever thread finds it
+            stack.close()
+        else:
+            loop.run(close())
     finally:
         loop.close()
