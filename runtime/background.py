@@ -46,11 +46,18 @@ class _LoopThread:
             tasks.append(self._loop.create_task(work))
             tasks[0].add_done_callback(lambda task: _copy(task, outcome))
 
-        self._loop.call_soon_threadsafe(start)
-        try:
+        def stop() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:
+                work.close()
+                outcome.set_exception(asyncio.CancelledError())
+
+        try:  # from here on, for work may be under way before this thread knows that it began it
+            self._loop.call_soon_threadsafe(start)
             return outcome.result()
         except KeyboardInterrupt:
-            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            self._loop.call_soon_threadsafe(stop)
             concurrent.futures.wait([outcome])
             raise
 

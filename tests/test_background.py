@@ -3,10 +3,14 @@
 import asyncio
 import gc
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import cast
+from typing import Any, cast
+
+import pytest
 
 from runtime.background import SolverThread
+from runtime.result import Spend
 from runtime.solve import Solver
 
 SOON = 20.0  # seconds that what takes none may take here, before it is said to hang
@@ -33,3 +37,46 @@ def test_one_that_is_collected_as_garbage_in_its_own_thread_closes_itself() -> N
         assert not threads[0].is_alive()
     finally:
         gc.enable()
+
+
+class Busy:
+    """A solver that is never done."""
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    async def solve_all(self, *_: Any) -> None:
+        self.running += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.running -= 1
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interrupt_as_work_is_handed_over_leaves_nothing_running(
+    begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solver, loops = Busy(), []
+
+    def opened(_: ExitStack) -> Solver:
+        loops.append(asyncio.get_running_loop())
+        return cast(Solver, solver)
+
+    thread = SolverThread(opened)
+    (loop,) = loops
+    hand_over = loop.call_soon_threadsafe
+
+    def interrupted(callback: Callable[[], object]) -> None:
+        monkeypatch.setattr(loop, "call_soon_threadsafe", hand_over)
+        if begun:
+            hand_over(callback)
+            while not solver.running:
+                pass
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        thread.solve_all([], Spend(1))
+    assert solver.running == 0
+    thread.close()
