@@ -1,7 +1,6 @@
 """vLLM's LLM with the compute each prompt deserves, through the transformers engine."""
 
 import asyncio
-import itertools
 import signal
 import threading
 from collections.abc import Iterator
@@ -251,19 +250,24 @@ def test_where_a_model_fails_the_other_outputs_are_kept(
 def test_an_interrupt_ends_the_call_and_nothing_else(
     llm: ComputeOptimalLLM, engine: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = texts(llm.generate(RAW, use_tqdm=False))
-    requests = itertools.count()
+    asked, interrupted_at = 0, 0
     here = threading.get_ident()
 
     def begun() -> None:
-        if next(requests) == 20:
+        nonlocal asked
+        asked += 1
+        if asked == interrupted_at:
             signal.pthread_kill(here, signal.SIGINT)
 
     monkeypatch.setattr(engine, "begun", begun)
+    before = texts(llm.generate(RAW, use_tqdm=False))
+    alone, interrupted_at = asked, asked + 20
     with pytest.raises(KeyboardInterrupt):
         llm.generate(RAW * 100, use_tqdm=False, budget=16)
-    assert next(requests) < 300 * 16
+    assert asked < 300 * 16
+    ended = asked
     assert texts(llm.generate(RAW, use_tqdm=False)) == before
+    assert asked == ended + alone
 
 
 def test_it_is_called_from_several_threads_and_from_a_running_loop(llm: ComputeOptimalLLM) -> None:
