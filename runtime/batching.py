@@ -48,26 +48,26 @@ class MicroBatcher(Generic[Item, Result]):
         future: asyncio.Future[Result] = loop.create_future()
         if loop not in self._waiting:
             self._waiting[loop] = []
-            worker = loop.create_task(self._drain(loop))
+            worker = loop.create_task(self._drain())
             self._workers.add(worker)  # a task that nobody holds may be collected
             worker.add_done_callback(self._workers.discard)
         self._waiting[loop].append((item, future))
         return await future
 
-    async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
         waiting = self._waiting[loop]
         try:
             while waiting:
                 await asyncio.sleep(LATENCY)
-                batch = waiting[: self._max_items]
+                first = waiting[: self._max_items]
                 del waiting[: self._max_items]
-                await self._answer([each for each in batch if not each[1].cancelled()])
+                if batch := [(item, future) for item, future in first if not future.cancelled()]:
+                    await self._answer(batch)
         finally:
             del self._waiting[loop]
 
     async def _answer(self, batch: list[_Request[Item, Result]]) -> None:
-        if not batch:
-            return
         items, loop = [item for item, _ in batch], asyncio.get_running_loop()
         try:
             if self._closed:

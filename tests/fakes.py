@@ -18,6 +18,7 @@ from runtime.steps import StepSplitter
 from runtime.verifier import Context, Verdict, Verifier
 
 STEPS = 3
+SOON = 20.0  # seconds that what takes none may take in a test, before it is said to hang
 
 
 class CoinEngine:

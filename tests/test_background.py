@@ -12,8 +12,7 @@ import pytest
 from runtime.background import SolverThread
 from runtime.result import Spend
 from runtime.solve import Solver
-
-SOON = 20.0  # seconds that what takes none may take here, before it is said to hang
+from tests.fakes import SOON
 
 
 def test_one_that_is_collected_as_garbage_in_its_own_thread_closes_itself() -> None:
@@ -44,9 +43,11 @@ class Busy:
 
     def __init__(self) -> None:
         self.running = 0
+        self.began = threading.Event()
 
     async def solve_all(self, *_: Any) -> None:
         self.running += 1
+        self.began.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -71,8 +72,7 @@ def test_an_interrupt_as_work_is_handed_over_leaves_nothing_running(
         monkeypatch.setattr(loop, "call_soon_threadsafe", hand_over)
         if begun:
             hand_over(callback)
-            while not solver.running:
-                pass
+            assert solver.began.wait(SOON)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)

@@ -8,8 +8,7 @@ import pytest
 
 from allocator.errors import ModelError
 from runtime.batching import MicroBatcher
-
-SOON = 20.0  # seconds that what takes none may take here, before it is said to hang
+from tests.fakes import SOON
 
 
 def test_a_loop_is_answered_where_another_has_given_up_a_batch_that_is_still_at_work() -> None:
