@@ -17,6 +17,8 @@ from calibration.fit import Calibration
 from calibration.logs import read_log
 from calibration.options import (
     SOURCE_HELP,
+    THOUGHT_HELP,
+    TIMEOUT_HELP,
     AnswersOption,
     EngineOption,
     SeedOption,
@@ -25,6 +27,7 @@ from calibration.options import (
 )
 from calibration.report.page import REPORT, write_report
 from calibration.rows import pairs
+from runtime.answers.readers import DEADLINE
 from runtime.artifact import Settings
 from runtime.engine import SamplingSettings
 from runtime.verifier import Aggregation
@@ -48,6 +51,8 @@ def calibrate(
     model: Annotated[str | None, typer.Option(help="language model: folder or hub name")] = None,
     verifier: Annotated[str | None, typer.Option(help="PRM: folder or hub name")] = None,
     answers: AnswersOption = "math",
+    answer_timeout: Annotated[float, typer.Option(help=TIMEOUT_HELP)] = DEADLINE,
+    thought: Annotated[str, typer.Option(help=THOUGHT_HELP)] = "auto",
     budgets: Annotated[str, typer.Option(help="generations, comma-separated")] = "1,2,4,8,16,32,64",
     pilots: Annotated[
         str,
@@ -119,6 +124,8 @@ def calibrate(
         reviser=reviser,
         reviser_verifier=reviser_verifier,
         answers=answers,
+        answer_timeout=answer_timeout,
+        thought=thought,
         aggregation=aggregation,
         sampling=sampling,
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
-from runtime.answers import unify
 from runtime.concurrency import bounded
 from runtime.engine import encode_prompt
 from runtime.prompt_run import Cost, Decoder, PromptRun
@@ -112,7 +111,7 @@ async def collect(
             return drawn, run.cost, time.perf_counter() - started, seed
 
         independent, cost, taken, _ = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
-        first = unify(decoder.answers, [gold, *(s.answer for s in independent)])[1:]
+        _, *first = await decoder.answers.unified([gold, *(s.answer for s in independent)])
         independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
         plans = searches(prompt, len(prompt_ids), independent)
         found = [
@@ -121,7 +120,8 @@ async def collect(
         ]
         # Answers are unified over all runs together, so that pilots can vote beside any beams.
         drawn = [sample for run_samples, *_ in found for sample in run_samples]
-        names = iter(unify(decoder.answers, [gold, *(s.answer for s in drawn)])[1:])
+        _, *unified = await decoder.answers.unified([gold, *(s.answer for s in drawn)])
+        names = iter(unified)
         drawn_runs = []
         for run_samples, cost, seconds, seed_ in found:
             named = tuple(s.with_answer(next(names)) for s in run_samples)

@@ -15,8 +15,13 @@ from runtime.artifact import Artifact
 from runtime.engines.loading import EngineName
 
 ANSWERS_HELP = (
-    "'math'; 'pattern:' and a regular expression; or 'python:' and a file that defines "
-    "extract(text) and same(answer, other)"
+    "'math'; 'choices' (A to J), or 'choices:4'; 'pattern:' and a regular expression; or 'python:' "
+    "and a file that defines extract(text) and same(answer, other)"
+)
+TIMEOUT_HELP = "seconds that one answer may take to compare; then it equals no other"
+THOUGHT_HELP = (
+    "marks of the model's thoughts, after which answers are read, as in <think>...</think>; "
+    "none; or auto, by its vocabulary"
 )
 SOURCE_HELP = (
     ".jsonl or .parquet file, or Hugging Face data set: NAME or NAME:CONFIG:SPLIT, as in "

@@ -9,7 +9,13 @@ from pydantic import BaseModel, Field
 
 from calibration.console import console, reports_errors
 from calibration.datasets import DataSettings, read_graded_prompts
-from calibration.options import ANSWERS_HELP, PromptsArgument, settings_options
+from calibration.options import (
+    ANSWERS_HELP,
+    THOUGHT_HELP,
+    TIMEOUT_HELP,
+    PromptsArgument,
+    settings_options,
+)
 from calibration.training.attempts import ChainSettings
 from calibration.training.fine_tune import TrainSettings
 from calibration.training.labels import LabelSettings, SampleSettings
@@ -21,6 +27,7 @@ from calibration.training.recipes import (
     reviser_recipe,
 )
 from calibration.training.reviser import ReviserSettings
+from runtime.answers.readers import DEADLINE
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, resolve_model
 
@@ -38,6 +45,8 @@ class ModelSettings(BaseModel):
 
     model: str = Field(description="language model: folder or hub name")
     answers: str = Field(default="math", description=ANSWERS_HELP)
+    answer_timeout: float = Field(default=DEADLINE, gt=0, description=TIMEOUT_HELP)
+    thought: str = Field(default="auto", description=THOUGHT_HELP)
     engine: EngineName = Field(
         default="auto", description="auto, vllm, transformers, or URLs of vllm servers"
     )
@@ -47,6 +56,8 @@ class ModelSettings(BaseModel):
         return Source(
             model=resolve_model(self.model),
             answers=self.answers,
+            answer_timeout=self.answer_timeout,
+            thought=self.thought,
             sampling=sampling,
             engine=self.engine,
         )

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allocator.curves import AccuracyCurves
 from allocator.errors import InputError
@@ -32,9 +32,11 @@ from allocator.table import Fingerprint, LookupTable
 from predictors.difficulty import DifficultyModel
 from predictors.prospects import Prospects
 from runtime.answers import answers_for
+from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
+from runtime.answers.readers import DEADLINE
+from runtime.answers.thought import thoughts_of
 from runtime.engine import Engine, SamplingSettings
 from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
-from runtime.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.hidden import open_hidden_states
 from runtime.prompt_run import Decoder
 from runtime.reviser import Reviser
@@ -63,6 +65,8 @@ class Settings(BaseModel):
         reviser_verifier: the verifier of its attempts; None takes `verifier`.
         answers: how answers are read, see `runtime.answers.answers_for`. A Python file is found as
             a model's folder is.
+        answer_timeout: seconds that one answer may take to compare; then it equals itself alone.
+        thought: marks of the model's thoughts, see `runtime.answers.thought.thoughts_of`.
         aggregation: how step scores become one.
         scoring: how that one and the log-probability become a solution's score.
         sampling: how solutions are sampled.
@@ -76,6 +80,8 @@ class Settings(BaseModel):
     reviser: str | None = None
     reviser_verifier: str | None = None
     answers: str
+    answer_timeout: float = Field(default=DEADLINE, gt=0)
+    thought: str = "auto"
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
@@ -85,7 +91,8 @@ class Settings(BaseModel):
         hashes = {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
         return Fingerprint(
             **hashes,
-            answers=answers_fingerprint(self.answers, base),
+            answers=answers_fingerprint(self.answers, base)
+            + ("" if self.thought == "auto" else f", thought {self.thought}"),
             aggregation=self.aggregation,
             scoring=self.scoring.model_dump(),
             sampling=self.sampling.model_dump(),
@@ -167,7 +174,7 @@ def load_decoder(
     Raises:
         InputError: a model that cannot be found or loaded, or answers that cannot be read.
     """
-    answers = answers_for(settings.answers, base)
+    answers_for(settings.answers, base)  # refused before any model is loaded
     folders = {which: settings.folder(base, which) for which in settings.models()}
     # Among servers of several models, each has to be told from the others.
     served = settings.model if "reviser" in folders else None
@@ -182,6 +189,7 @@ def load_decoder(
         return made
 
     opened = engine_at(folders["model"], served) if isinstance(engine, str) else engine
+    thoughts = thoughts_of(settings.thought, opened.tokenizer)
     verifier = verifier_at(folders["verifier"], settings.verifier_family)
     reviser = None
     if "reviser" in folders:
@@ -199,13 +207,14 @@ def load_decoder(
     return Decoder(
         engine=opened,
         verifier=verifier,
-        answers=answers,
+        answers=answers_for(settings.answers, base, settings.answer_timeout, thoughts),
         settings=settings.sampling,
         splitter=StepSplitter(opened.tokenizer, settings.sampling.step_end),
         hidden=stack.enter_context(open_hidden_states(opened, folders["model"])),
         reviser=reviser,
         aggregation=settings.aggregation,
         scoring=settings.scoring,
+        thoughts=thoughts,
     )
 
 

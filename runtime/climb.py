@@ -52,7 +52,7 @@ class Climb:
             strategy = STRATEGIES[rung.search.strategy]
             drawn += await strategy(self.run, rung.search, ())
         self._independent = rung.samples
-        self.samples = self.run.unify([*self.samples, *drawn])
+        self.samples = await self.run.unify([*self.samples, *drawn])
         self.rung += 1
         if plain:
             self.first = self.samples

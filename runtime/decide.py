@@ -89,7 +89,7 @@ async def take_pilots(
         # Traffic is compared with calibration's by as many pilots: every prompt has those.
         if count < min(artifact.reference.pilots, row.pilots) or count > row.pilots:
             continue
-        drawn = run.unify([*drawn, *await run.samples(len(drawn), count)])
+        drawn = await run.unify([*drawn, *await run.samples(len(drawn), count)])
         if count == artifact.reference.pilots:
             seen(drawn)
         predicted, low, high = await _predict(run, model, drawn)

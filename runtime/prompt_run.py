@@ -8,7 +8,8 @@ from math import isnan, nan
 from allocator.errors import InputError, ModelError
 from allocator.plan import Selection
 from predictors.sample import Sample
-from runtime.answers import Answers, unify
+from runtime.answers import Answers
+from runtime.answers.thought import THINK, Thought, solution_reader
 from runtime.concurrency import together
 from runtime.engine import (
     Completion,
@@ -44,6 +45,7 @@ class Decoder:
         early_stop: stop best-of-n once what is left of it cannot change the answer.
         patience: seconds that a verifier may take over one solution, queueing included.
         stops: texts that end a solution, which is cut before them.
+        thoughts: marks of the language model's thoughts, after which answers are read.
     """
 
     engine: Engine
@@ -58,6 +60,7 @@ class Decoder:
     early_stop: bool = False
     patience: float = 600.0
     stops: tuple[str, ...] = ()
+    thoughts: tuple[Thought, ...] = (THINK,)
 
 
 @dataclass
@@ -103,6 +106,7 @@ class PromptRun:
         token_ids: the prompt as the language model reads it; None lays it out by its chat template.
         watch: called with what happens.
         cost: counts what this prompt spends.
+        undecided: answers that could not be compared before the deadline.
 
     Raises:
         InputError: an empty prompt, or one that leaves no room in the context.
@@ -114,6 +118,7 @@ class PromptRun:
     token_ids: tuple[int, ...] | None = None
     watch: Watch | None = None
     cost: Cost = field(default_factory=Cost)
+    undecided: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         if self.token_ids is None:
@@ -122,6 +127,8 @@ class PromptRun:
             check_room(self.decoder.engine, self.token_ids, self.prompt)
             ids = self.token_ids
         self.context = Context(self.prompt, ids)
+        self._reader = solution_reader(self.decoder.engine.tokenizer, self.decoder.thoughts)
+        self._begun = self._reader.begun(ids)
 
     @property
     def max_tokens(self) -> int:
@@ -143,7 +150,8 @@ class PromptRun:
         completion = await self._independent(path, logprob=False)
         self.cost.generations += 1
         steps = tuple(self.decoder.splitter.split(completion.token_ids))
-        sample = self._as_sample(Beam(steps, (), completion.logprob, completion.ended), nan)
+        beam = Beam(steps, (), completion.logprob, completion.ended)
+        sample = await self._as_sample(beam, nan)
         self._tell_solution(sample, path)
         return sample
 
@@ -265,16 +273,18 @@ class PromptRun:
         attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE, path)
         return replace(attempt, chain=chain)
 
-    def finish(self, beams: Sequence[Beam]) -> list[Sample]:
+    async def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
-        samples = [self._as_sample(beam, self.score_of(beam)) for beam in beams]
+        samples = [await self._as_sample(beam, self.score_of(beam)) for beam in beams]
         for number, (beam, sample) in enumerate(zip(beams, samples, strict=True)):
             self._tell_solution(sample, ("finished", number), beam.path)
         return samples
 
-    def unify(self, samples: Sequence[Sample]) -> list[Sample]:
+    async def unify(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples with equal answers written equally, as selection and features expect."""
-        unified = unify(self.decoder.answers, [s.answer for s in samples])
+        answers = [sample.answer for sample in samples]
+        unified = await self.decoder.answers.unified(answers)
+        self.undecided.update(self.decoder.answers.undecided(answers))
         return [s.with_answer(a) for s, a in zip(samples, unified, strict=True)]
 
     def score_of(self, beam: Beam) -> float:
@@ -333,7 +343,7 @@ class PromptRun:
         steps = tuple(self.decoder.splitter.split(completion.token_ids))
         scores = await self._score(verifier, context, steps)
         beam = Beam(steps, scores, completion.logprob, completion.ended)
-        sample = self._as_sample(beam, self._combined(beam, scoring))
+        sample = await self._as_sample(beam, self._combined(beam, scoring))
         self._tell_solution(sample, path)
         return sample
 
@@ -391,14 +401,13 @@ class PromptRun:
         verifier_score = aggregate(beam.step_scores, self.decoder.aggregation)
         return scoring.score(verifier_score, beam.logprob)
 
-    def _as_sample(self, beam: Beam, score: float) -> Sample:
-        text = self._text(beam.steps)
-        for stop in self.decoder.stops:
-            text = text.partition(stop)[0]
+    async def _as_sample(self, beam: Beam, score: float) -> Sample:
+        tokens = [token for step in beam.steps for token in step]
+        text, concluded = self._reader.read(tokens, self.decoder.stops, self._begun)
         return Sample(
             steps=beam.steps,
             text=text,
-            answer=self.decoder.answers.extract(text),
+            answer=None if concluded is None else await self.decoder.answers.read(concluded),
             step_scores=beam.step_scores,
             score=score,
             logprob=beam.logprob,

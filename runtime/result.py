@@ -24,6 +24,8 @@ class Receipt(Decision):
         verifier_tokens: tokens that verifiers ran over.
         verifier_cached_tokens: tokens of scored texts that they did not have to run over.
         seconds: wall time from the first pilot to the answer.
+        undecided: answers that could not be compared with others before the deadline; each counts
+            as different from all others.
     """
 
     budget: int | None = None
@@ -36,6 +38,7 @@ class Receipt(Decision):
     verifier_tokens: int
     verifier_cached_tokens: int
     seconds: float
+    undecided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

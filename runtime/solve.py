@@ -157,7 +157,7 @@ class Solver:
         wanted = prompt.solutions if isinstance(prompt, Request) else 1
         samples = await _searched(run, decision.plan, pilots, wanted, budget)
         limits = {"budget": budget, "deadline": deadline}
-        return self._result(run, samples, decision, started, limits)
+        return await self._result(run, samples, decision, started, limits)
 
     async def solve_safely(self, prompt: str | Request, budget: int) -> Result:
         """Answer one prompt by best-of-N: what is left where calibration cannot be trusted.
@@ -167,10 +167,10 @@ class Solver:
         started = time.perf_counter()
         run = self.start(prompt)
         plan = Plan(strategy="best_of_n", n=budget)
-        samples = run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
+        samples = await run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
         self._seen(run)(samples)
         decision = safe(Decision(plan=plan, why=""), budget, self.monitor.report().why)
-        return self._result(run, samples, decision, started, {"budget": budget})
+        return await self._result(run, samples, decision, started, {"budget": budget})
 
     async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
         """Answer one prompt, stopping when a generation more is not worth its price.
@@ -189,7 +189,7 @@ class Solver:
         await self._up(climb)
         while climb.worth(price):
             await self._up(climb)
-        return self._climbed(climb, started, {"price": price})
+        return await self._climbed(climb, started, {"price": price})
 
     def _climb(self, prompt: str | Request) -> Climb:
         prices = self.artifact.prices
@@ -203,14 +203,16 @@ class Solver:
     def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
         return partial(observe, self.monitor, self.artifact, run)
 
-    def _climbed(self, climb: Climb, started: float, limits: dict[str, float | None]) -> Result:
+    async def _climbed(
+        self, climb: Climb, started: float, limits: dict[str, float | None]
+    ) -> Result:
         rung = climb.ladder.rungs[climb.rung]
         plan = rung.search or Plan(strategy="best_of_n", n=rung.samples)
         drifted = self.monitor.drifted
         decision = Decision(pilots=rung.samples, plan=plan, why=climb.why, drifted=drifted)
-        return self._result(climb.run, climb.samples, decision, started, limits)
+        return await self._result(climb.run, climb.samples, decision, started, limits)
 
-    def _result(
+    async def _result(
         self,
         run: PromptRun,
         samples: Sequence[Sample],
@@ -218,11 +220,13 @@ class Solver:
         started: float,
         limits: Mapping[str, float | None],
     ) -> Result:
+        best = ranked(await run.unify(samples), decision.plan.selection)
         receipt = Receipt.model_validate(
             decision.model_dump()
             | dict(limits)
             | vars(run.cost)
             | {"prompt_tokens": len(run.context.token_ids)}
+            | {"undecided": sorted(run.undecided)}
             | {"seconds": round(time.perf_counter() - started, 3)}
         )
         self.metrics.answered(
@@ -230,7 +234,6 @@ class Solver:
         )
         drift = self.monitor.report()
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
-        best = ranked(run.unify(samples), decision.plan.selection)
         return Result(
             prompt=run.prompt,
             answer=best[0].answer,
@@ -349,7 +352,7 @@ class Solver:
             rising = alive[share_out(costs, rungs, gains, total - spent)].tolist()
         for number, climb in enumerate(climbs):
             if number not in results:
-                results[number] = self._climbed(climb, started, {})
+                results[number] = await self._climbed(climb, started, {})
             done(results[number])
         return [results[number] for number in range(len(prompts))]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allocator.errors import InputError
-from runtime.answers import answers_for, unify
+from runtime.answers import answers_for
 from runtime.selection import ranked, select, weights
 from tests.conftest import make_sample
 
@@ -91,7 +91,7 @@ def test_math_answers_compare_as_mathematics() -> None:
     assert half is not None
     assert answers.same(half, "0.5")
     assert not answers.same(half, "0.25")
-    assert unify(answers, ["1/2", None, "0.5", "2"]) == ["1/2", None, "1/2", "2"]
+    assert answers.unify(["1/2", None, "0.5", "2"]) == ["1/2", None, "1/2", "2"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, LabelSettings, label_prompts
 from calibration.training.reviser import ReviserSettings, chains_of, train_reviser
 from runtime.answers import PatternAnswers
+from runtime.answers.grading import Grader
+from runtime.answers.thought import SolutionReader
 from runtime.engine import SamplingSettings
 from runtime.engines.transformers import TransformersEngine
 from runtime.reviser import ask_again
@@ -31,14 +33,18 @@ from tests.fakes import CoinEngine
 COINS = SamplingSettings(step_end="\n", max_tokens=40)
 
 
+def pattern_grader(pattern: str, tokenizer: Any) -> Grader:
+    return Grader(PatternAnswers(pattern), SolutionReader(tokenizer, ()))
+
+
 def coin_labels(tokenizer: Any, path: Path, settings: LabelSettings, engine: Any = None) -> Any:
     journal = Journal(path, settings.model_dump())
-    answers = PatternAnswers(r"#(\d+)")
+    grader = pattern_grader(r"#(\d+)", tokenizer)
     prompts = [("1", "3"), ("2", "3")]
     try:
         return asyncio.run(
             label_prompts(
-                engine or CoinEngine(tokenizer), answers, COINS, prompts, settings, journal
+                engine or CoinEngine(tokenizer), grader, COINS, prompts, settings, journal
             )
         )
     finally:
@@ -106,7 +112,7 @@ def label_testbed(path: Path, settings: LabelSettings, prompts: int) -> list[Lab
         try:
             return await label_prompts(
                 engine,
-                PatternAnswers(r"^#(\d+)$"),
+                pattern_grader(r"^#(\d+)$", engine.tokenizer),
                 SETTINGS.sampling,
                 problems,
                 settings,
@@ -222,7 +228,7 @@ def test_a_reviser_is_trained_and_its_chains_are_sampled_and_graded(
         chains = await sample_chains(
             engine,
             reviser,
-            PatternAnswers(r"^#(\d+)$"),
+            pattern_grader(r"^#(\d+)$", engine.tokenizer),
             SETTINGS.sampling,
             problems[:4],
             ChainSettings(chains=2, length=6),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, step_ends
-from runtime.answers import Answers
+from runtime.answers.grading import Grader
 from runtime.concurrency import together
 from runtime.engine import Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.reviser import ask_again, revision_context
@@ -26,7 +26,7 @@ class ChainSettings(BaseModel):
 async def sample_chains(
     engine: Engine,
     reviser: Engine,
-    answers: Answers,
+    grader: Grader,
     sampling: SamplingSettings,
     prompts: Sequence[tuple[str, str]],
     settings: ChainSettings,
@@ -38,7 +38,7 @@ async def sample_chains(
     Args:
         engine: the language model.
         reviser: the reviser.
-        answers: reads and compares answers.
+        grader: tells right solutions from wrong ones.
         sampling: how to sample.
         prompts: (prompt, gold answer) pairs.
         settings: numbers of chains and attempts.
@@ -68,10 +68,7 @@ async def sample_chains(
                     max_tokens=min(sampling.max_tokens, model.context_length - len(context)),
                     seed=derive_seed(settings.seed, *prompt_ids, "chain", number, len(attempts)),
                 )
-                answer = answers.extract(
-                    model.tokenizer.decode(completion.token_ids, skip_special_tokens=True)
-                )
-                right = answer is not None and answers.same(gold, answer)
+                right = await grader.is_right(context, completion.token_ids, gold)
                 ends = [len(context) + e - 1 for e in step_ends(splitter, completion.token_ids, 0)]
                 labelled.append(
                     LabelledSolution(
@@ -79,7 +76,7 @@ async def sample_chains(
                         [*context, *completion.token_ids],
                         len(context),
                         ends,
-                        [float(right)] * len(ends),
+                        [float(right is True)] * len(ends),
                     )
                 )
                 attempts.append(completion.token_ids)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
 from calibration.training.journal import Journal
-from runtime.answers import Answers
+from runtime.answers.grading import Grader
 from runtime.concurrency import together
 from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.steps import StepSplitter
@@ -70,7 +70,7 @@ class LabelledSolution:
 
 async def label_prompts(
     engine: Engine,
-    answers: Answers,
+    grader: Grader,
     sampling: SamplingSettings,
     prompts: Sequence[tuple[str, str]],
     settings: LabelSettings,
@@ -85,7 +85,7 @@ async def label_prompts(
 
     Args:
         engine: the language model.
-        answers: reads and compares answers.
+        grader: tells right solutions from wrong ones.
         sampling: how to sample.
         prompts: (prompt, gold answer) pairs.
         settings: numbers of solutions and rollouts.
@@ -120,16 +120,12 @@ async def label_prompts(
         index, (prompt, gold) = item
         prompt_ids = encode_prompt(engine, prompt)
 
-        def grade(solution: Tokens) -> bool | None:
-            answer = answers.extract(engine.tokenizer.decode(solution, skip_special_tokens=True))
-            return None if answer is None else answers.same(gold, answer)
-
         outcomes: dict[Tokens, list[bool]] = {}
         solutions: list[tuple[Tokens, Tokens]] = []  # where it started, and the whole of it
 
-        def note(prefix: Tokens, completion: Completion, explored: bool = False) -> None:
+        async def note(prefix: Tokens, completion: Completion, explored: bool = False) -> None:
             whole = prefix + completion.token_ids
-            right = grade(whole)
+            right = await grader.is_right(prompt_ids, whole, gold)
             if right is not None:
                 solutions.append((prefix, whole))
                 # An explored solution says nothing of how solutions go on from its steps.
@@ -140,9 +136,9 @@ async def label_prompts(
                 outcomes.setdefault(prefix, []).append(right is True)
 
         for completion in await continued(prompt_ids, (), settings.samples):
-            note((), completion)
+            await note((), completion)
         for completion in await continued(prompt_ids, (), settings.explored, exploring):
-            note((), completion, explored=True)
+            await note((), completion, explored=True)
         prefixes = sorted(
             {whole[:end] for _, whole in solutions for end in step_ends(splitter, whole, 0)}
             - {whole for _, whole in solutions}
@@ -150,7 +146,7 @@ async def label_prompts(
         ends = await together(continued(prompt_ids, p, settings.rollouts) for p in prefixes)
         for prefix, completions in zip(prefixes, ends, strict=True):
             for completion in completions:
-                note(prefix, completion)
+                await note(prefix, completion)
         labels = {prefix: float(np.mean(right)) for prefix, right in outcomes.items()}
         journal.add(
             index,

@@ -7,6 +7,7 @@ in sampling or in training, goes on where it was when it is called again.
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -23,9 +24,12 @@ from calibration.training.labels import (
 )
 from calibration.training.reviser import ReviserSettings, chains_of, train_reviser
 from runtime.answers import answers_for
+from runtime.answers.graders import answers_fingerprint
+from runtime.answers.grading import Grader
+from runtime.answers.readers import DEADLINE
+from runtime.answers.thought import SolutionReader, thoughts_of
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_config, model_fingerprint, open_engine
-from runtime.graders import answers_fingerprint
 from runtime.reviser import ask_again
 
 Prompts = Sequence[tuple[str, str]]
@@ -39,14 +43,24 @@ class Source(BaseModel):
     Attributes:
         model: folder of the language model.
         answers: how answers are read, see `runtime.answers.answers_for`.
+        answer_timeout: seconds that one answer may take to compare.
+        thought: marks of the model's thoughts, see `runtime.answers.thought.thoughts_of`.
         sampling: how solutions are sampled.
         engine: which engine samples.
     """
 
     model: Path
     answers: str
+    answer_timeout: float = DEADLINE
+    thought: str = "auto"
     sampling: SamplingSettings
     engine: EngineName = "auto"
+
+    def grader(self, tokenizer: Any) -> Grader:
+        """What grades solutions of a model with this tokenizer."""
+        thoughts = thoughts_of(self.thought, tokenizer)
+        answers = answers_for(self.answers, Path(), self.answer_timeout, thoughts)
+        return Grader(answers, SolutionReader(tokenizer, thoughts))
 
     def journal(self, path: Path, prompts: Prompts, **settings: object) -> Journal:
         """A journal of work that depends on this, the prompts and the settings.
@@ -154,14 +168,14 @@ async def reviser_orm_recipe(
 async def _labelled(
     source: Source, prompts: Prompts, out: Path, labels: LabelSettings
 ) -> list[LabelledSolution]:
-    answers = answers_for(source.answers)
+    answers_for(source.answers)  # refused before any model is loaded
     journal = source.journal(_beside(out, "samples"), prompts, **labels.model_dump())
     with (
         open_engine(source.model, source.engine) as engine,
         progress("Sampling prompts", len(prompts)) as done,
     ):
         solutions = await label_prompts(
-            engine, answers, source.sampling, prompts, labels, journal, done
+            engine, source.grader(engine.tokenizer), source.sampling, prompts, labels, journal, done
         )
     journal.close()
     return solutions
@@ -170,7 +184,7 @@ async def _labelled(
 async def _chains(
     source: Source, reviser: Path, prompts: Prompts, out: Path, chains: ChainSettings
 ) -> list[list[LabelledSolution]]:
-    answers = answers_for(source.answers)
+    answers_for(source.answers)  # refused before any model is loaded
     of_reviser = model_fingerprint(reviser)
     journal = source.journal(
         _beside(out, "chains"), prompts, reviser=of_reviser, **chains.model_dump()
@@ -181,7 +195,14 @@ async def _chains(
         progress("Sampling chains", len(prompts)) as done,
     ):
         drawn = await sample_chains(
-            engine, revising, answers, source.sampling, prompts, chains, journal, done
+            engine,
+            revising,
+            source.grader(engine.tokenizer),
+            source.sampling,
+            prompts,
+            chains,
+            journal,
+            done,
         )
     journal.close()
     return drawn

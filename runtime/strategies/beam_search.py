@@ -25,7 +25,7 @@ async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> l
     path = ("beam_search", plan.n, plan.beam_width, plan.lookahead)
     beams = await grow(run, plan.n, plan.beam_width, plan.lookahead, path)
     run.cost.generations += plan.n * (plan.lookahead + 1)
-    return [*pilots, *run.finish(beams)]
+    return [*pilots, *await run.finish(beams)]
 
 
 async def grow(

@@ -25,7 +25,7 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
     while (remaining := plan.n - len(samples)) > 0:
         more = remaining
         if run.decoder.early_stop:
-            more = fewest(run.unify(samples), remaining, plan.selection)
+            more = fewest(await run.unify(samples), remaining, plan.selection)
         if not more:
             break
         samples += await run.samples(len(samples), len(samples) + more, plan.selection)
@@ -42,7 +42,7 @@ async def untied(run: PromptRun, samples: Sequence[Sample], how: Selection) -> l
     """
     if how != "majority":
         return list(samples)
-    named = run.unify(samples)
+    named = await run.unify(samples)
     mass = weights(named, how)
     leading = {answer for answer in mass if mass[answer] == max(mass.values())}
     if len(leading) < 2:

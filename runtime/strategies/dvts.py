@@ -26,4 +26,4 @@ async def dvts(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sam
         grow(run, width, width, 0, ("dvts", plan.n, width, tree)) for tree in range(plan.n // width)
     )
     run.cost.generations += plan.n
-    return [*pilots, *run.finish([beam for tree in trees for beam in tree])]
+    return [*pilots, *await run.finish([beam for tree in trees for beam in tree])]

@@ -47,7 +47,8 @@ async def beam_revisions(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -
     async def chain(index: int, beam: Sample) -> list[Sample]:
         return await revised(run, await run.as_attempt(beam, index), plan.length)
 
-    chains = await together(chain(index, beam) for index, beam in enumerate(run.finish(beams)))
+    first = await run.finish(beams)
+    chains = await together(chain(index, beam) for index, beam in enumerate(first))
     return [*pilots, *(attempt for attempts in chains for attempt in attempts)]
 
 

@@ -1,0 +1,35 @@
+"""Solutions as token ids, told right from wrong."""
+
+from collections.abc import Sequence
+
+from runtime.answers.readers import Answers
+from runtime.answers.thought import SolutionReader
+
+
+class Grader:
+    """Grades solutions by their answers.
+
+    Args:
+        answers: reads and compares answers.
+        reader: reads solutions.
+    """
+
+    def __init__(self, answers: Answers, reader: SolutionReader) -> None:
+        self._answers, self._reader = answers, reader
+
+    async def is_right(
+        self, prompt_ids: Sequence[int], solution: Sequence[int], gold: str
+    ) -> bool | None:
+        """Whether a solution is right; None where it has no answer.
+
+        Args:
+            prompt_ids: what it continues.
+            solution: its token ids.
+            gold: the right answer.
+        """
+        _, concluded = self._reader.read(solution, (), self._reader.begun(prompt_ids))
+        answer = None if concluded is None else await self._answers.read(concluded)
+        if answer is None:
+            return None
+        known, unified = await self._answers.unified([gold, answer])
+        return known == unified

@@ -1,0 +1,256 @@
+"""Readers of answers: where a task's answers stand, and which of them are equal."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
+
+from allocator.errors import InputError
+from runtime.answers.canonical import canonical_key, text_key
+from runtime.answers.extraction import (
+    MAX_CHARACTERS,
+    answer_line,
+    choice,
+    find_answer,
+    last_boxed,
+    last_choice,
+    stated,
+)
+from runtime.answers.thought import THINK, Thought, after_thought
+from runtime.answers.workers import WorkerPool
+
+DEADLINE = 2.0  # seconds
+DEFAULT_CHOICES = 10
+
+Value = TypeVar("Value")
+
+
+class Answers(Protocol):
+    """How a task's answers are read and compared.
+
+    Equality is an equivalence, whatever the order in which answers come. `extract`, `same` and
+    `unify` may take seconds where an answer is hard to compare; `read` and `unified` are the same
+    for event loops, which go on meanwhile.
+    """
+
+    def extract(self, text: str) -> str | None:
+        """The final answer of a solution, None where there is none."""
+        ...
+
+    def same(self, answer: str, other: str) -> bool:
+        """Whether two answers are equal."""
+        ...
+
+    def unify(self, found: Sequence[str | None]) -> list[str | None]:
+        """Write equal answers equally: each becomes the first one that equals it."""
+        ...
+
+    def undecided(self, found: Iterable[str | None]) -> list[str]:
+        """Those that could not be compared before the deadline: each equals itself alone."""
+        ...
+
+    async def read(self, text: str) -> str | None:
+        """See `extract`."""
+        ...
+
+    async def unified(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `unify`."""
+        ...
+
+
+class Reader:
+    """What readers have in common; of its own each has `_find`, and `_keys` where text differs.
+
+    Args:
+        thoughts: marks of thoughts, after which solutions are read.
+    """
+
+    def __init__(self, thoughts: Sequence[Thought] = (THINK,)) -> None:
+        self._thoughts = tuple(thoughts)
+
+    def extract(self, text: str) -> str | None:
+        """See `Answers.extract`."""
+        after = after_thought(text, self._thoughts)
+        return None if after is None else self._find(after)
+
+    def same(self, answer: str, other: str) -> bool:
+        """See `Answers.same`."""
+        return answer == other or len(set(self._keys([answer, other]).values())) == 1
+
+    def unify(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `Answers.unify`."""
+        keys = self._keys([answer for answer in found if answer is not None])
+        first: dict[str, str] = {}
+        return [None if a is None else first.setdefault(keys[a], a) for a in found]
+
+    def undecided(self, found: Iterable[str | None]) -> list[str]:
+        """See `Answers.undecided`."""
+        return []
+
+    async def read(self, text: str) -> str | None:
+        """See `extract`."""
+        return self.extract(text)
+
+    async def unified(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `unify`."""
+        return self.unify(found)
+
+    def _find(self, text: str) -> str | None:
+        raise NotImplementedError
+
+    def _keys(self, answers: Sequence[str]) -> dict[str, str]:
+        """A key of each answer; equal answers have equal keys."""
+        return {answer: answer for answer in answers}
+
+
+class PatternAnswers(Reader):
+    """Answers found by a regular expression and compared letter by letter.
+
+    Args:
+        pattern: its first group is the answer; the last match in a solution counts.
+        thoughts: as `Reader`.
+
+    Raises:
+        InputError: not a regular expression, or one without a group.
+    """
+
+    def __init__(self, pattern: str, thoughts: Sequence[Thought] = (THINK,)) -> None:
+        super().__init__(thoughts)
+        try:
+            self._pattern = re.compile(pattern, re.MULTILINE)
+        except re.error as error:
+            raise InputError("answers", pattern, f"not a regular expression: {error}") from None
+        if self._pattern.groups < 1:
+            raise InputError("answers", pattern, "put the answer in a group, as in '#(.+)'")
+
+    def _find(self, text: str) -> str | None:
+        found = self._pattern.findall(text)
+        if not found:
+            return None
+        return str(found[-1] if self._pattern.groups == 1 else found[-1][0])
+
+
+class ChoiceAnswers(Reader):
+    """The letter of a multiple choice: boxed, on an answer line, in a sentence, or by itself.
+
+    Args:
+        count: how many choices there are, from A.
+        thoughts: as `Reader`.
+
+    Raises:
+        InputError: fewer than 2 choices, or more than there are letters.
+    """
+
+    def __init__(self, count: int, thoughts: Sequence[Thought] = (THINK,)) -> None:
+        super().__init__(thoughts)
+        if not 2 <= count <= 26:
+            raise InputError("answers", f"choices:{count}", "must be 2 to 26 choices")
+        self._count = count
+
+    def _find(self, text: str) -> str | None:
+        text = text[-MAX_CHARACTERS:]
+        for find in (last_boxed, answer_line, stated):
+            if (found := find(text)) and (letter := choice(found, self._count)):
+                return letter
+        return last_choice(text, self._count)
+
+
+class MathAnswers(Reader):
+    """Answers of mathematics, compared by value; see `runtime.answers.canonical`.
+
+    Texts and numbers are compared at once, expressions in worker processes.
+
+    Args:
+        seconds: deadline of one expression. One that takes longer equals itself alone, and is not
+            tried again.
+        thoughts: as `Reader`.
+    """
+
+    def __init__(self, seconds: float = DEADLINE, thoughts: Sequence[Thought] = (THINK,)) -> None:
+        super().__init__(thoughts)
+        self._seconds = seconds
+        self._computed: dict[str, str] = {}
+        self._overdue: set[str] = set()
+
+    def undecided(self, found: Iterable[str | None]) -> list[str]:
+        """See `Answers.undecided`."""
+        return [answer for answer in dict.fromkeys(found) if answer in self._overdue]
+
+    async def unified(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `Answers.unified`."""
+        if not self._unknown([answer for answer in found if answer is not None]):
+            return self.unify(found)
+        return await aside(self.unify, found)
+
+    def _find(self, text: str) -> str | None:
+        return find_answer(text)
+
+    def _unknown(self, answers: Sequence[str]) -> list[str]:
+        """The answers whose keys have to be computed."""
+        distinct = set(answers)
+        if len(distinct) < 2:
+            return []
+        return [a for a in distinct if _quick_key(a) is None and a not in self._computed]
+
+    def _keys(self, answers: Sequence[str]) -> dict[str, str]:
+        unknown = sorted(self._unknown(answers))
+        if unknown:
+            found = _POOL.map(self._seconds, _answer_key, unknown, MAX_OVERDUE)
+            for answer, key in found.items():
+                self._computed[answer] = key or f"undecided({answer})"
+                if key is None:
+                    self._overdue.add(answer)
+        return {a: _quick_key(a) or self._computed.get(a) or f"undecided({a})" for a in answers}
+
+
+# Overdue expressions in one comparison of many, after which the rest of it are not computed.
+MAX_OVERDUE = 4
+MAX_BYTES = 4 * 2**30  # of a worker process
+
+
+class _NotQuickError(Exception):
+    """An answer with an expression in it."""
+
+
+def _no_leaf(_: str) -> str:
+    raise _NotQuickError
+
+
+@lru_cache(maxsize=65536)
+def _quick_key(answer: str) -> str | None:
+    """The key of an answer of numbers and words; None where sympy has to be asked."""
+    if len(answer) > MAX_CHARACTERS:
+        return text_key(answer)
+    try:
+        return canonical_key(answer, _no_leaf)
+    except _NotQuickError:
+        return None
+    except RecursionError:
+        return text_key(answer)
+
+
+def _answer_key(answer: str) -> str:
+    """The key of any answer. Runs in a worker process."""
+    from runtime.answers.symbolic import expression_key
+
+    return canonical_key(answer, expression_key)
+
+
+def _import_sympy() -> None:
+    """Prepare a worker process, which must not take all the memory that there is."""
+    import resource
+
+    import runtime.answers.symbolic  # noqa: F401
+
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, resource.RLIM_INFINITY))
+
+
+_POOL = WorkerPool(prepare=_import_sympy)
+_THREADS = ThreadPoolExecutor(8, thread_name_prefix="ttc-answers")
+
+
+async def aside(function: Callable[..., Value], *arguments: Any) -> Value:
+    """What a function returns that may take long, while the event loop goes on."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *arguments)
