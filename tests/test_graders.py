@@ -1,6 +1,7 @@
 """Answers read and compared by a user's Python file, and what an artifact keeps of it."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,39 @@ def test_what_goes_wrong_while_grading_is_named(tmp_path: Path) -> None:
         answers.extract("five")
     with pytest.raises(ModelError, match=r"same of 'x{60}\.\.\.' returned None; return True"):
         answers.same("x" * 90, "y")
+
+
+def test_a_comparison_that_hangs_tells_answers_apart(tmp_path: Path) -> None:
+    text = """
+import time
+def extract(text):
+    while text == "stuck":
+        pass
+    return text
+def same(a, b):
+    while "x" in a + b:
+        pass
+    return a.lower() == b.lower()
+"""
+    answers = answers_for(written(tmp_path, text), seconds=0.5)
+    assert answers.extract("Paris") == "Paris"
+    assert answers.extract("stuck") is None
+    found = ["Paris", "x", "PARIS", "Rome"]
+    assert answers.unify(found) == ["Paris", "x", "Paris", "Rome"]
+    assert "x" in answers.undecided(found)
+    started = time.monotonic()
+    assert answers.unify(found) == ["Paris", "x", "Paris", "Rome"]
+    assert time.monotonic() - started < 0.1  # remembered
+
+
+def test_classes_do_not_depend_on_the_order(tmp_path: Path) -> None:
+    # Neither symmetric nor transitive: 1 is 2, and 2 is 3.
+    text = "def extract(text): return text\ndef same(a, b): return int(b) - int(a) == 1"
+    answers = answers_for(written(tmp_path, text))
+    for found in (["1", "2", "3", "5"], ["3", "5", "1", "2"], ["3", "1", "5", "2"]):
+        named = answers.unify(found)
+        classes = {frozenset(a for a, n in zip(found, named, strict=True) if n == m) for m in named}
+        assert classes == {frozenset("123"), frozenset("5")}
 
 
 def test_a_fingerprint_changes_with_the_files_content_alone(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import inf, nan
 from typing import Any
@@ -13,6 +13,7 @@ from allocator.curves import AccuracyCurves, BinCurves, Option
 from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import Plan
+from runtime.answers import PatternAnswers
 from runtime.artifact import Artifact
 from runtime.decide import Piloted, decide
 from runtime.request import Request
@@ -222,3 +223,19 @@ def test_a_fixed_plan_takes_no_pilots(bent: Artifact, tokenizer: Any) -> None:
         assert result.receipt.plan == best_of(3)
         assert result.receipt.generations == 3
         assert result.receipt.pilots == 0
+
+
+def test_the_receipt_names_answers_that_could_not_be_compared(
+    bent: Artifact, tokenizer: Any
+) -> None:
+    class Undecided(PatternAnswers):
+        """Says so of the answer 3, as of an expression that takes too long."""
+
+        def undecided(self, found: Iterable[str | None]) -> list[str]:
+            return [answer for answer in dict.fromkeys(found) if answer == "3"]
+
+    decoder = bent_decoder(tokenizer, answers=Undecided(r"#(\d+)"))
+    (easy, hard) = ("99*1", "1*2")
+    results = solved(Solver(decoder, bent, fixed=best_of(4)), [easy, hard], 8)
+    assert [result.receipt.undecided for result in results] == [("3",), ()]
+    assert solved(solver(bent, tokenizer), [easy], 8)[0].receipt.undecided == ()

@@ -44,7 +44,10 @@ class PythonAnswers(Reader):
         self._pool = _pool(self._file, self._source)
         self._equal: dict[tuple[str, str], bool] = {}
         self._overdue: set[str] = set()
-        self._pool.call(seconds, _load, self._file, self._source)
+        try:
+            self._pool.call(seconds, _load, self._file, self._source)
+        except OverdueError as error:
+            raise InputError("answers", f"{PREFIX}{file}", f"it does not load: {error}") from None
 
     def undecided(self, found: Iterable[str | None]) -> list[str]:
         """See `runtime.answers.readers.Answers.undecided`."""

@@ -99,7 +99,14 @@ class _Worker:
         from joblib.externals.loky import ProcessPoolExecutor
 
         self._executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),))
-        self._executor.submit(prepare or os.getpid).result(START_SECONDS)
+        try:
+            self._executor.submit(prepare or os.getpid).result(START_SECONDS)
+        except TimeoutError:
+            self.kill()
+            raise OverdueError(f"no process was ready in {START_SECONDS:g} seconds") from None
+        except BaseException:
+            self.kill()
+            raise
 
     def call(self, seconds: float, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         from joblib.externals.loky.process_executor import BrokenProcessPool

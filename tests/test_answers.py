@@ -1,0 +1,340 @@
+"""Where answers stand, and which of them are equal. Equal pairs and unequal ones by hand."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allocator.errors import InputError
+from runtime.answers import answers_for
+from runtime.answers.extraction import find_answer
+from runtime.answers.notation import number
+
+MATH = answers_for("math")
+
+# Past any deadline, whether sympy means to evaluate it or latex2sympy does.
+ENDLESS = [
+    "2003^{2002^{2001}}",
+    "1000000000!",
+    r"\binom{10^9}{5\cdot10^8}",
+    r"\sum_{k=1}^{10^9} 1/k",
+]
+
+EQUAL = [
+    # numbers
+    ("1e3", "1000"),
+    ("3/4", "0.75"),
+    ("3/4", r"\frac34"),
+    ("3/4", r"\dfrac{3}{4}"),
+    ("-1/2", r"\frac{-1}{2}"),
+    ("1 1/2", "3/2"),
+    (r"1\frac{1}{2}", "1.5"),
+    ("1/3", r"0.\overline{3}"),
+    ("0.5", ".50"),
+    ("10,000", r"10{,}000"),
+    ("10,080", r"10,\!080"),
+    ("3e8", r"3\cdot 10^{8}"),
+    ("5.0", "5"),
+    # notation
+    ("10%", "10"),
+    (r"18\%", "18"),
+    (r"\$18", "18"),
+    ("90", r"90^\circ"),
+    ("5 cm", "5"),
+    ("5 dollars", "5"),
+    (r"12\text{ cm}^2", "12"),
+    (r"\frac{3}{4}\pi\text{ inches}", r"\frac{3}{4}\pi"),
+    ("3/4.", "3/4"),
+    ("**42**", "42"),
+    ("$42$", "42"),
+    (r"\left( 3, \frac{\pi}{2} \right)", r"(3,\frac{\pi}{2})"),
+    # expressions
+    (r"-2\pi", "-2*pi"),
+    (r"-2\pi", "-2π"),
+    ("14-i", "14.0 + -1.0i"),
+    (r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt2}"),
+    ("sqrt(2)/2", r"\frac{\sqrt 2}2"),
+    (r"\sqrt{3+2\sqrt2}", r"1+\sqrt2"),
+    (r"\sqrt{2}\sqrt{3}", r"\sqrt6"),
+    ("(x+1)^2", "x^2+2x+1"),
+    (r"\sin^2 x+\cos^2 x", "1"),
+    ("ab+1", "1+ba"),
+    (r"\frac{x+y}{2}", "(x+y)/2"),
+    (r"e^{i\pi}", "-1"),
+    (r"\log_2 8", "3"),
+    (r"\binom{10}{5}", "252"),
+    (r"\sum_{k=1}^{10} k", "55"),
+    ("2^10", "1024"),
+    ("2**10", "1024"),
+    # structure
+    (r"(-\infty,3)", "x<3"),
+    (r"[3,\infty)", "x>=3"),
+    (r"x\le 3", r"3\ge x"),
+    (r"x \in [2,5)", r"2 \le x < 5"),
+    ("1, 2", "2,1"),
+    (r"\{1,2,3\}", "3, 2, 1"),
+    (r"x=1 \text{ or } x=2", "1,2"),
+    ("3 and 4", "4, 3"),
+    (r"1 \pm \sqrt 2", r"1-\sqrt{2}, 1+\sqrt{2}"),
+    (r"45^\circ, 135^\circ", "45,135"),
+    ("x=5", "5"),
+    ("f(x)=2x+1", "2x+1"),
+    ("x^2+y^2=1", "2x^2+2y^2-2=0"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix} 1 \\ 2 \end{bmatrix}"),
+    (r"(2,12)\cup(12,102)", r"(12, 102) \cup (2, 12)"),
+    # words
+    (r"\text{Monday}", "monday"),
+    (r"\text{(B)}", "B"),
+    ("1010_2", "1010_{2}"),
+]
+
+UNEQUAL = [
+    ("0.1", "10%"),
+    ("1/2004!", "1/2006!"),
+    ("2^{-99}", "2^{-98}"),
+    ("2^{100}+1", "2^{100}"),
+    ("1/3", "0.333333"),
+    (r"\sqrt{2}", "1.41421356237309504880168872420969807"),
+    (r"\pi", "3.14159265358979"),
+    ("(1,2)", "{1,2}"),
+    ("(1,2)", r"\{1,2\}"),
+    ("(1,2)", "(2,1)"),
+    ("(1,2)", "[1,2]"),
+    ("(1,2]", "[1,2)"),
+    ("x<3", r"x\le 3"),
+    ("(1,234)", "1234"),
+    ("[-36,104]", "-36104"),
+    ("1,1,2", "1,2"),
+    ("x=1, y=2", "x=2, y=1"),
+    ("1010_3", "1010_2"),
+    ("1010_2", "1010"),
+    ("3t", "3"),
+    ("2 xy", "2"),
+    ("5", "5 million"),
+    ("x", "y"),
+    ("A", "B"),
+    ("Monday", "Tuesday"),
+    ("AB", "ab"),
+]
+
+
+@pytest.mark.parametrize(("answer", "other"), EQUAL)
+def test_equal_answers(answer: str, other: str) -> None:
+    assert MATH.same(answer, other)
+    assert MATH.same(other, answer)
+
+
+@pytest.mark.parametrize(("answer", "other"), UNEQUAL)
+def test_unequal_answers(answer: str, other: str) -> None:
+    assert not MATH.same(answer, other)
+    assert not MATH.same(other, answer)
+
+
+KINDS = sorted({answer for pair in [*EQUAL, *UNEQUAL] for answer in pair})
+TEXTS = st.one_of(
+    st.sampled_from(KINDS),
+    st.text(alphabet="0123456789.,/-+*^%$xi()[]{}\\ =<e_", max_size=12),
+)
+
+
+@given(st.lists(TEXTS, max_size=8), st.randoms())
+def test_classes_do_not_depend_on_the_order(answers: list[str], random: object) -> None:
+    shuffled = list(answers)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    def classes(drawn: list[str]) -> set[frozenset[str]]:
+        named = dict(zip(drawn, MATH.unify(drawn), strict=True))
+        return {frozenset(a for a in drawn if named[a] == name) for name in named.values()}
+
+    assert classes(answers) == classes(shuffled)
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_equality_is_an_equivalence(a: str, b: str, c: str) -> None:
+    assert MATH.same(a, a)
+    assert MATH.same(a, b) == MATH.same(b, a)
+    if MATH.same(a, b) and MATH.same(b, c):
+        assert MATH.same(a, c)
+
+
+@given(st.fractions(), st.integers(1, 9))
+def test_numbers_are_exact(value: object, factor: int) -> None:
+    shown = f"{value.numerator}/{value.denominator}"  # type: ignore[attr-defined]
+    assert number(shown) == value
+    assert MATH.same(shown, f"{value.numerator * factor}/{value.denominator * factor}")  # type: ignore[attr-defined]
+
+
+def test_the_first_of_equal_answers_names_them() -> None:
+    found = ["0.5", None, r"\frac{1}{2}", "2", "1/2"]
+    assert MATH.unify(found) == ["0.5", None, "0.5", "2", "0.5"]
+
+
+def test_no_comparison_can_hang() -> None:
+    answers = answers_for("math", seconds=0.5)
+    found = ["42", *ENDLESS, "42.0"]
+    started = time.monotonic()
+    assert answers.unify(found) == ["42", *ENDLESS, "42"]
+    assert time.monotonic() - started < 30
+    assert answers.undecided(found) == ENDLESS
+    started = time.monotonic()  # remembered
+    assert not answers.same("42", ENDLESS[0])
+    assert answers.unify(found) == ["42", *ENDLESS, "42"]
+    assert time.monotonic() - started < 0.1
+
+
+def test_an_event_loop_goes_on_during_a_comparison() -> None:
+    answers = answers_for("math", seconds=0.5)
+
+    async def both() -> tuple[list[str | None], int]:
+        comparing = asyncio.ensure_future(answers.unified(["42", ENDLESS[0]]))
+        turns = 0
+        while not comparing.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        return await comparing, turns
+
+    found, turns = asyncio.run(both())
+    assert found == ["42", ENDLESS[0]]
+    assert turns > 20
+
+
+def test_what_is_hard_to_compare_is_not_computed_where_nothing_differs() -> None:
+    started = time.monotonic()
+    assert answers_for("math").unify([ENDLESS[0], None, ENDLESS[0]]) == [
+        ENDLESS[0],
+        None,
+        ENDLESS[0],
+    ]
+    assert time.monotonic() - started < 0.1
+
+
+def test_a_killed_process_leaves_no_worker_behind() -> None:
+    script = (
+        "import os, signal\n"
+        "from runtime.answers import answers_for\n"
+        "import runtime.answers.readers as readers\n"
+        "print(readers._POOL.call(60, os.getpid), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, timeout=120)
+    worker = int(run.stdout)
+    until = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is 3/4.", "3/4"),
+        ("The answer is -1/2.", "-1/2"),
+        ("The answer is 2^10.", "2^10"),
+        ("The answer is **42**.", "42"),
+        ("So we get **42**", "42"),
+        ("#### **12**", "12"),
+        (r"\boxed{7.}", "7"),
+        ("The answer is (5, 6).", "(5, 6)"),
+        ("(5, 6).", "(5, 6)"),
+        ("The answer is (B).", "B"),
+        ("**Answer: C**", "C"),
+        ("**Answer:** C", "C"),
+        ("Final answer: D", "D"),
+        ("The correct answer is **(D)**", "D"),
+        ("Answer: B) Paris", "B"),
+        ("#### $18", "18"),
+        ("#### 18%", "18%"),
+        ("#### 3/4", "3/4"),
+        ("#### -5", "-5"),
+        ("#### 1,018", "1018"),
+        ("The answer is 7 apples.", "7"),
+        ("The answer is that there are 7 apples in total.", "7"),
+        ("The answer is 1,234 dollars.", "1,234"),
+        ("The answer is x = 5.", "x = 5"),
+        ("The final answer is: 12, because 3*4=12.", "12"),
+        ("Answer:\n\n5", "5"),
+        ("### Final Answer\n5", "5"),
+        (r"The answer is $\frac{1}{2}$. I hope it is correct.", r"\frac{1}{2}"),
+        (r"The answer is \(\frac{3}{4}\).", r"\frac{3}{4}"),
+        ("The answers are 3 and 4.", "3 and 4"),
+        ("There are 3 + 4 = 7 apples.", "7"),
+        ("The value is $x^2+1$.", "x^2+1"),
+        ("The answer is 3.5 meters. So it is.", "3.5"),
+        ("so it costs $18 in total", "$18"),
+        ("答案是 5。", "5"),
+        ("I cannot say.", None),
+        ("#### Step two", None),
+    ],
+)
+def test_where_an_answer_stands(text: str, answer: str | None) -> None:
+    assert MATH.extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    "piece", ["1", "1+", "(", "$", "1,", "- ", " ", "answer is ", r"\(", "#### "]
+)
+def test_reading_takes_no_time_however_a_solution_looks(piece: str) -> None:
+    started = time.monotonic()
+    find_answer(piece * 2000)
+    MATH.same(piece * (1000 // len(piece)), "1")
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "answer"),
+    [
+        ("choices:4", "The answer is (B).", "B"),
+        ("choices:4", "**Answer: C**", "C"),
+        ("choices:4", r"\boxed{\text{(D)}}", "D"),
+        ("choices:4", "Either (A) or (C).\n(F) is not there.", "C"),
+        ("choices:4", "Final answer: E", None),
+        ("choices", "Final answer: E", "E"),
+        ("choices:3", "I think\n\n**B**\n", "B"),
+        ("choices", "It is a tie.", None),
+    ],
+)
+def test_multiple_choice(name: str, text: str, answer: str | None) -> None:
+    assert answers_for(name).extract(text) == answer
+
+
+@pytest.mark.parametrize("name", ["choices:1", "choices:27", "choices:x", "choices:", "pattern:"])
+def test_unusable_settings(name: str) -> None:
+    with pytest.raises(InputError, match="answers"):
+        answers_for(name)
+
+
+def test_a_deadline_is_positive() -> None:
+    with pytest.raises(InputError, match="answer_timeout: 0: must be positive"):
+        answers_for("math", seconds=0)
+
+
+LLAMA = Path("../shared/data/llama_math_prm.parquet")
+GOLDS = Path("../shared/data/math_test.jsonl")
+real_data = pytest.mark.skipif(not LLAMA.is_file(), reason="the real data is not beside this clone")
+
+# math-verify calls these wrong: it does not read the root and infinity signs, nor chains.
+BETTER = {("11\\sqrt{2}", "11√2"), ("(5,\\infty)", "(5, ∞)")}
+
+
+@real_data
+def test_real_answers_are_graded_as_they_were() -> None:
+    import pyarrow.parquet as pq
+
+    golds = {row["problem"]: row["answer"] for row in map(json.loads, GOLDS.open())}
+    columns = ["question", "answer", "correct"]
+    rows = pq.read_table(LLAMA, columns=columns).to_pylist()
+    answers = answers_for("math")
+    differ = set()
+    for row in rows:
+        gold = golds[row["question"]]
+        if row["answer"] is not None and answers.same(gold, row["answer"]) != row["correct"]:
+            differ.add((gold, row["answer"]))
+    assert differ > BETTER
+    assert len(differ) == len(BETTER) + 1  # and a chain of equations that ends in the right value
+    assert all(answers.same(*pair) for pair in differ)
