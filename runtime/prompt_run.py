@@ -23,6 +23,7 @@ from runtime.request import Event, Watch
 from runtime.reviser import Reviser, ask_again, revision_context
 from runtime.scoring import VERIFIER_ALONE, Scoring
 from runtime.steps import StepSplitter
+from runtime.tokenizer import decode, known_ids
 from runtime.verifier import Aggregation, Context, Verifier, aggregate
 
 
@@ -253,7 +254,7 @@ class PromptRun:
             revision_context(
                 self.context.token_ids,
                 ask_again(reviser.engine, self.prompt),
-                [attempt.token_ids for attempt in attempts],
+                [known_ids(reviser.engine.tokenizer, a.token_ids) for a in attempts],
                 max(room, len(self.context.token_ids)),
             ),
         )
@@ -361,7 +362,7 @@ class PromptRun:
 
     def _text(self, steps: Sequence[tuple[int, ...]]) -> str:
         tokens = [token for step in steps for token in step]
-        return str(self.decoder.engine.tokenizer.decode(tokens, skip_special_tokens=True))
+        return decode(self.decoder.engine.tokenizer, tokens)
 
     async def _score(
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]

@@ -13,6 +13,7 @@ from runtime.concurrency import together
 from runtime.engine import Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.reviser import ask_again, revision_context
 from runtime.steps import StepSplitter
+from runtime.tokenizer import decode, known_ids
 
 
 class ChainSettings(BaseModel):
@@ -68,9 +69,7 @@ async def sample_chains(
                     max_tokens=min(sampling.max_tokens, model.context_length - len(context)),
                     seed=derive_seed(settings.seed, *prompt_ids, "chain", number, len(attempts)),
                 )
-                answer = answers.extract(
-                    model.tokenizer.decode(completion.token_ids, skip_special_tokens=True)
-                )
+                answer = answers.extract(decode(model.tokenizer, completion.token_ids))
                 right = answer is not None and answers.same(gold, answer)
                 ends = [len(context) + e - 1 for e in step_ends(splitter, completion.token_ids, 0)]
                 labelled.append(
@@ -82,7 +81,7 @@ async def sample_chains(
                         [float(right)] * len(ends),
                     )
                 )
-                attempts.append(completion.token_ids)
+                attempts.append(known_ids(reviser.tokenizer, completion.token_ids))
             return labelled
 
         chains = await together(chain(number) for number in range(settings.chains))

@@ -17,6 +17,7 @@ from runtime.answers import Answers
 from runtime.concurrency import together
 from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.steps import StepSplitter
+from runtime.tokenizer import decode
 
 Tokens = tuple[int, ...]
 
@@ -121,7 +122,7 @@ async def label_prompts(
         prompt_ids = encode_prompt(engine, prompt)
 
         def grade(solution: Tokens) -> bool | None:
-            answer = answers.extract(engine.tokenizer.decode(solution, skip_special_tokens=True))
+            answer = answers.extract(decode(engine.tokenizer, solution))
             return None if answer is None else answers.same(gold, answer)
 
         outcomes: dict[Tokens, list[bool]] = {}

@@ -6,6 +6,7 @@ in sampling or in training, goes on where it was when it is called again.
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -27,6 +28,7 @@ from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_config, model_fingerprint, open_engine
 from runtime.graders import answers_fingerprint
 from runtime.reviser import ask_again
+from runtime.tokenizer import decode
 
 Prompts = Sequence[tuple[str, str]]
 
@@ -113,11 +115,7 @@ async def reviser_recipe(
     solutions = await _labelled(source, prompts, out, labels)
     with open_engine(source.model, "transformers") as engine:
         again = [ask_again(engine, prompt) for prompt, _ in prompts]
-
-        def decode(ids: Sequence[int]) -> str:
-            return str(engine.tokenizer.decode(ids, skip_special_tokens=True))
-
-        examples = chains_of(solutions, again, decode, chains)
+        examples = chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
     train_reviser(source.model, out, examples, training, chains.context, console.print)
     held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
     drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))

@@ -14,6 +14,7 @@ from torch import nn
 
 from allocator.errors import InputError
 from runtime.engines.loading import model_config, model_dtype
+from runtime.tokenizer import decode, encode_text, known_ids
 from runtime.verifier import Context
 
 FamilyName = Literal[
@@ -77,11 +78,12 @@ class _SharedTokens:
                 str(folder),
                 "its vocabulary is not the language model's; choose a verifier of the same family",
             )
+        self.tokenizer = tokenizer
 
     def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
-        ids, reads = list(context.token_ids), []
+        ids, reads = list(known_ids(self.tokenizer, context.token_ids)), []
         for step in steps:
-            ids += step
+            ids += known_ids(self.tokenizer, step)
             reads.append(len(ids) - 1)
         return Layout(tuple(ids), tuple(reads))
 
@@ -123,10 +125,7 @@ class _OwnText:
 
     def texts(self, steps: Sequence[tuple[int, ...]]) -> list[str]:
         """The steps as text, without the ends of steps."""
-        texts = self.language_model.batch_decode(
-            [list(step) for step in steps], skip_special_tokens=True
-        )
-        return [text.strip() for text in texts]
+        return [decode(self.language_model, step).strip() for step in steps]
 
     def token(self, text: str) -> int:
         """The token that a mark ends in."""
@@ -134,7 +133,7 @@ class _OwnText:
 
     def at_marks(self, text: str, mark: int, steps: int) -> Layout:
         """A text whose steps are followed by marks, read there."""
-        ids = tuple(self.tokenizer.encode(text))
+        ids = encode_text(self.tokenizer, text)
         marks = [place for place, token in enumerate(ids) if token == mark]
         return Layout(ids, tuple(marks[-steps:]))
 
