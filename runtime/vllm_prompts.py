@@ -30,7 +30,7 @@ class Prompt:
 def prompts_of(given: Any, tokenizer: Any) -> list[Prompt]:
     """Prompts of `LLM.generate`: texts go to the tokenizer as they are, through no chat template.
 
-    A text that begins with the BOS token keeps that one; vLLM adds a second, see `encode_text`.
+    A text that begins with the BOS token keeps that one alone; vLLM would add a second.
 
     Args:
         given: one or many; each a text, a list of token ids, or a dictionary with one of them.
