@@ -102,7 +102,7 @@ def test_what_is_sampled_is_not_what_the_servers_generation_config_asks_for(
 def test_all_that_a_server_may_fill_in_is_sent() -> None:
     from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
-    filled = CompletionRequest(prompt="")._DEFAULT_SAMPLING_PARAMS.keys()
+    filled = CompletionRequest(prompt="1")._DEFAULT_SAMPLING_PARAMS.keys()
     with faulty([]) as (url, _, bodies):
         asyncio.run(ask([url]))
     assert filled <= bodies[0].keys()
