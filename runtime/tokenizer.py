@@ -17,7 +17,8 @@ CACHED = 8
 @lru_cache(CACHED)
 def vocabulary_size(tokenizer: Any) -> int:
     """The largest id + 1. ``len(tokenizer)`` is less where the vocabulary has holes."""
-    return max(len(tokenizer), 1 + max(tokenizer.get_vocab().values()))
+    largest: int = max(tokenizer.get_vocab().values())
+    return max(len(tokenizer), largest + 1)
 
 
 @lru_cache(CACHED)

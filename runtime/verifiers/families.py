@@ -42,9 +42,17 @@ class Layout:
 
 
 class Family(Protocol):
-    """One convention. `in_vllm` says whether vLLM's pooling runner serves its models."""
+    """One convention.
+
+    Attributes:
+        in_vllm: whether vLLM's pooling runner serves its models.
+        shares_tokens: whether it reads the language model's own token ids.
+        counts_alike: whether a text has about as many of its tokens as of the language model's.
+    """
 
     in_vllm: bool
+    shares_tokens: bool
+    counts_alike: bool
 
     def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         """Tokens of the solution and where to read them."""
@@ -53,7 +61,8 @@ class Family(Protocol):
     def load(self, folder: Path) -> nn.Module:
         """The model: token ids of shape (batch, width) -> logits (batch, width, labels).
 
-        It takes the arguments of a causal model of transformers that have to do with its cache.
+        It takes the arguments of a causal model of transformers that have to do with its cache,
+        and has the configuration of one as `config`.
         """
         ...
 
@@ -69,6 +78,7 @@ class _SharedTokens:
     """
 
     in_vllm = True
+    shares_tokens = counts_alike = True
     auto_class = ""
 
     def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
@@ -119,9 +129,12 @@ class _OwnText:
     """Verifiers with a tokenizer and a text of their own."""
 
     in_vllm = False
+    shares_tokens = False
 
     def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
         self.tokenizer, self.language_model = tokenizer, language_model
+        # As of one family: the verifier's tokenizer has its marks besides.
+        self.counts_alike = language_model.get_vocab().items() <= tokenizer.get_vocab().items()
 
     def texts(self, steps: Sequence[tuple[int, ...]]) -> list[str]:
         """The steps as text, without the ends of steps."""
@@ -282,9 +295,9 @@ def recognise(folder: Path, name: FamilyName = "auto") -> str:
 class HeadedModel(nn.Module):
     """A backbone and a head that is read at every token: ids (batch, width) -> logits."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: Any, head: nn.Module) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.config = backbone, head, backbone.config
 
     def forward(self, input_ids: torch.Tensor, **cache: Any) -> torch.Tensor:
         hidden = self.backbone(input_ids=input_ids, **cache).last_hidden_state
@@ -301,9 +314,9 @@ def headed(model: Any) -> HeadedModel:
 class _Columns(nn.Module):
     """A language model of which only some tokens' logits are wanted."""
 
-    def __init__(self, model: nn.Module, tokens: list[int]) -> None:
+    def __init__(self, model: Any, tokens: list[int]) -> None:
         super().__init__()
-        self.model, self.tokens = model, tokens
+        self.model, self.tokens, self.config = model, tokens, model.config
 
     def forward(self, input_ids: torch.Tensor, **cache: Any) -> torch.Tensor:
         logits: torch.Tensor = self.model(input_ids=input_ids, **cache).logits
