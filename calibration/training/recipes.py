@@ -20,6 +20,7 @@ from calibration.training.labels import (
     LabelledSolution,
     LabelSettings,
     SampleSettings,
+    check_steps,
     label_prompts,
 )
 from calibration.training.reviser import ReviserSettings, chains_of, train_reviser
@@ -78,9 +79,9 @@ async def prm_recipe(
         training: the fine-tuning.
 
     Raises:
-        InputError: unusable input.
+        InputError: unusable input, or solutions without steps, see `calibration.steps`.
     """
-    solutions = await _labelled(source, prompts, out, labels)
+    solutions = await _labelled(source, prompts, out, labels, stepwise=True)
     train_verifier("prm", source.model, out, solutions, training, console.print)
 
 
@@ -150,7 +151,7 @@ async def reviser_orm_recipe(
 
 
 async def _labelled(
-    source: Source, prompts: Prompts, out: Path, labels: LabelSettings
+    source: Source, prompts: Prompts, out: Path, labels: LabelSettings, stepwise: bool = False
 ) -> list[LabelledSolution]:
     answers = answers_for(source.answers)
     journal = source.journal(_beside(out, "samples"), prompts, **labels.model_dump())
@@ -158,6 +159,8 @@ async def _labelled(
         open_engine(source.model, source.engine) as engine,
         progress("Sampling prompts", len(prompts)) as done,
     ):
+        if stepwise and not journal.results:
+            await check_steps(engine, source.sampling, prompts, labels.seed)
         solutions = await label_prompts(
             engine, answers, source.sampling, prompts, labels, journal, done
         )
