@@ -69,8 +69,9 @@ def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
     Llama 3's or Gemma's adds another, which the model was not trained on.
     """
     ids = tuple(tokenizer.encode(text))
-    if not tokenizer.bos_token or not text.startswith(tokenizer.bos_token):
+    bos = tokenizer.bos_token_id
+    if bos is None or ids[:2] != (bos, bos):
         return ids
-    written = tuple(tokenizer.encode(text, add_special_tokens=False))
-    doubled = (tokenizer.bos_token_id, *written)
-    return ids[1:] if doubled[0] == doubled[1] and ids[: len(doubled)] == doubled else ids
+    # Two that the text has itself are its own, where the tokenizer adds none.
+    doubled = (bos, *tokenizer.encode(text, add_special_tokens=False))
+    return ids[1:] if ids[: len(doubled)] == doubled else ids
