@@ -186,7 +186,7 @@ def load_decoder(
                 "max_tokens",
                 longest,
                 f"the context of the verifier {folder.name} is {made.context_length} tokens, for "
-                "prompt and solution together; sample shorter solutions, or choose another",
+                "prompt and solution together; sample shorter solutions, or choose another one",
             )
         return made
 

@@ -261,8 +261,8 @@ class PromptRun:
         """The next attempt of a chain, conditioned on its last attempts (section 6.2)."""
         reviser, chain = self._reviser(), attempts[-1].chain
         limit, verifier = reviser.engine.context_length, reviser.verifier
-        if isinstance(verifier, HasContext) and verifier.context_length is not None:
-            limit = min(limit, verifier.context_length)
+        if isinstance(verifier, HasContext) and verifier.shares_tokens:
+            limit = min(limit, verifier.context_length or limit)
         room = limit - self.decoder.settings.max_tokens
         context = Context(
             self.prompt,

@@ -63,15 +63,17 @@ class Verifier(Protocol):
 
 @runtime_checkable
 class HasContext(Protocol):
-    """Verifiers whose context is limited, and known."""
+    """Verifiers whose context is known.
 
-    @property
-    def context_length(self) -> int | None:
-        """Tokens of the language model, prompt and solution together, that it can read.
+    Attributes:
+        shares_tokens: whether it reads the language model's own token ids, those of the attempts
+            before a revision among them.
+        context_length: tokens of the language model, prompt and solution together, that it reads
+            at most; None where there is no limit, or where its own tokens are unlike those.
+    """
 
-        None where it has no limit, or reads the text in tokens of its own.
-        """
-        ...
+    shares_tokens: bool
+    context_length: int | None
 
     def room(self, context: Context) -> int | None:
         """Tokens of the language model that a solution of this prompt may have.

@@ -144,7 +144,7 @@ def test_solutions_that_can_never_be_read_whole_are_refused_at_once(tmp_path: Pa
 class Short(SumVerifier):
     """One with a short context."""
 
-    context_length = 40
+    shares_tokens, context_length = True, 40
 
     def room(self, context: Context) -> int:
         return self.context_length - len(context.token_ids)
@@ -225,6 +225,7 @@ def test_a_tokenizer_that_has_the_language_models_tokens_counts_alike(
     own.add_special_tokens({"additional_special_tokens": ["<extra_0>"]})
     own.save_pretrained(folder)
     verifier = open_verifier(folder, tokenizer, engine="transformers")
+    assert (verifier.context_length, verifier.shares_tokens) == (200, False)
     # The user's turn, its text, the model's turn and a mark; the system's text has no tokens here.
     assert verifier.room(context) == 200 - 4
     verifier.close()

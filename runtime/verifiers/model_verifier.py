@@ -40,21 +40,20 @@ class ModelVerifier:
         backend: runs the model.
 
     Attributes:
-        context_length: see `runtime.verifier.HasContext`.
+        shares_tokens: see `runtime.verifier.HasContext`.
+        context_length: likewise. A verifier with a tokenizer of its own that has all the language
+            model's tokens, and marks besides, is taken to count as that does.
     """
 
     def __init__(self, family: Family, backend: Backend) -> None:
         self._family, self._backend = family, backend
-        self.context_length = backend.context_length if family.shares_tokens else None
+        self.shares_tokens = family.shares_tokens
+        self.context_length = backend.context_length if family.counts_alike else None
         # Scores by the tokens up to the place they were read at, oldest first.
         self._known: dict[tuple[int, ...], float] = {}
 
     def room(self, context: Context) -> int | None:
-        """Tokens that a solution may have; see `runtime.verifier.HasContext.room`.
-
-        For a verifier with a tokenizer of its own that has all the language model's tokens, a token
-        counts as one of its own.
-        """
+        """Tokens that a solution may have; see `runtime.verifier.HasContext.room`."""
         limit = self._backend.context_length
         if limit is None:
             return None
@@ -66,7 +65,7 @@ class ModelVerifier:
                 shown,
                 f"{taken} tokens leave no room in the verifier's context of {limit}; shorten it",
             )
-        return limit - taken if self._family.counts_alike else None
+        return None if self.context_length is None else limit - taken
 
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
         """Score every step; see `runtime.verifier.Verifier.score`."""
