@@ -18,6 +18,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "revisions": ("length",),
     "beam_revisions": ("beam_width", "length"),
 }
+# Strategies that grow solutions step by step.
+SEARCHES = tuple(name for name, takes in SETTINGS.items() if "beam_width" in takes)
 DEFAULTS = {"beam_width": 1, "lookahead": 0, "length": 1}
 
 # What a grid holds if nothing else is asked for: the paper's search against a PRM.

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ from typing import Literal, get_args
 
 from allocator.errors import InputError
 from allocator.latency import Latency
-from allocator.plan import CONSIDERED, MOST_BEAMS, Plan, Strategy, plan_grid
+from allocator.plan import CONSIDERED, MOST_BEAMS, SEARCHES, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
 from calibration.collect import PromptRecord, check_answers, in_order
 from calibration.collectors import Work, open_collector
@@ -21,6 +22,9 @@ from calibration.logs import Log
 from calibration.resume import SampleStore, made_with
 from calibration.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.scoring import fit_scoring
+from calibration.steps import PROMPTS as STEP_PROMPTS
+from calibration.steps import SAMPLES as STEP_SAMPLES
+from calibration.steps import missing_steps, steps_of
 from calibration.store import write_records
 from calibration.summarise import summarise
 from calibration.summary import Summary
@@ -88,7 +92,8 @@ async def calibrate(
     interruption, calibration goes on with them.
 
     Raises:
-        InputError: unusable input; nothing is left behind, but samples if there are any.
+        InputError: unusable input; nothing is left behind, but samples if there are any. Also
+            solutions without steps where searches are considered, see `calibration.steps`.
     """
     _check_choices(out, budgets, pilots, n_bins, len(prompts))
     unknown = [name for name in strategies if name not in get_args(Strategy)]
@@ -101,17 +106,28 @@ async def calibrate(
     if revising and settings.reviser is None:
         raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
     here = Path()
+    # Half of the samples are replayed, half measure difficulty.
+    window = max(budgets)
+    searches = searches_needed(budgets, pilots, strategies, most_beams)
+    stepwise = any(plan.strategy in SEARCHES for plan in searches)
     async with open_collector(settings, engine, ray, workers) as collector:
+        first: list[PromptRecord] = []
         if scoring == "fitted":
-            first: list[PromptRecord] = []
             work = Work(SCORING_SAMPLES, (), settings.scoring, seed)
             await collector.collect(prompts, work, first.append)
             check_answers(first, settings.answers)
             fitted = fit_scoring(in_order(first, prompts))
             settings = settings.model_copy(update={"scoring": fitted})
-        # Half of the samples are replayed, half measure difficulty.
-        window = max(budgets)
-        searches = searches_needed(budgets, pilots, strategies, most_beams)
+        elif stepwise:
+            work = Work(STEP_SAMPLES, (), settings.scoring, seed)
+            await collector.collect(prompts[:STEP_PROMPTS], work, first.append)
+        if stepwise and (missing := _missing_steps(first, settings)):
+            raise InputError(
+                "step_end",
+                settings.sampling.step_end,
+                f"{missing}. Without steps a search is best-of-N at a higher price: choose "
+                "another --step-end, or --strategies best_of_n",
+            )
         work = Work(2 * window, tuple(searches), settings.scoring, seed, runs)
         fingerprint = settings.fingerprint(here)
         store = SampleStore(
@@ -129,6 +145,9 @@ async def calibrate(
     replay = Replay(records, window, states=states)
     grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
     calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
+    if missing := _missing_steps(records, settings):
+        note = f"{missing}; the verifier reads the others at their end alone"
+        calibration = replace(calibration, warnings=(*calibration.warnings, note))
     summary = summarise(
         replay,
         calibration,
@@ -236,6 +255,12 @@ def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Itera
             f"cannot be written ({error.strerror or error}); samples are kept: make room and run "
             "the same command again",
         ) from None
+
+
+def _missing_steps(records: Sequence[PromptRecord], settings: Settings) -> str | None:
+    samples = [sample for record in records for sample in record.independent.samples]
+    counts, texts = [steps_of(sample) for sample in samples], [sample.text for sample in samples]
+    return missing_steps(counts, texts, settings.sampling.step_end)
 
 
 def _check_choices(

@@ -8,7 +8,6 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.concurrency import bounded
-from runtime.engine import encode_prompt
 from runtime.prompt_run import Cost, Decoder, PromptRun
 from runtime.strategies import STRATEGIES
 
@@ -95,15 +94,13 @@ async def collect(
         runs: how often to run each of the other plans, with one seed after the other.
 
     Raises:
-        InputError: a prompt that is empty or does not fit the context, before anything is
-            sampled; or a verifier that returns NaN.
+        InputError: a prompt that is empty or does not fit a context, before anything is sampled;
+            or a verifier that returns NaN.
     """
-    for prompt, _ in prompts:
-        encode_prompt(decoder.engine, prompt)
+    lengths = {p: len(PromptRun(decoder, p, seed).context.token_ids) for p, _ in prompts}
 
     async def one(item: tuple[str, str]) -> PromptRecord:
         prompt, gold = item
-        prompt_ids = encode_prompt(decoder.engine, prompt)
 
         async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:
             run, started = PromptRun(decoder, prompt, seed), time.perf_counter()
@@ -113,7 +110,7 @@ async def collect(
         independent, cost, taken, _ = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
         _, *first = await decoder.answers.unified([gold, *(s.answer for s in independent)])
         independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
-        plans = searches(prompt, len(prompt_ids), independent)
+        plans = searches(prompt, lengths[prompt], independent)
         found = [
             (independent, cost, taken, seed),
             *[await run_plan(plan, seed + turn) for turn in range(runs) for plan in plans],
@@ -132,7 +129,7 @@ async def collect(
             for turn in range(runs)
         ]
         return PromptRecord(
-            prompt, gold, len(prompt_ids), drawn_runs[0], turns[0], tuple(turns[1:])
+            prompt, gold, lengths[prompt], drawn_runs[0], turns[0], tuple(turns[1:])
         )
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from allocator.errors import InputError
+from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
 from allocator.table import Fingerprint
 from calibration.collect import PromptRecord
@@ -101,15 +101,22 @@ class SampleStore:
             InputError, ModelError: as `calibration.collect.collect`, or the disk is full.
         """
 
+        missing = self.missing(prompts)
+        kept = len(prompts) - len(missing)
+
         def keep(record: PromptRecord) -> None:
+            nonlocal kept
             self.add(record)
+            kept += 1
             done(record)
 
-        missing = self.missing(prompts)
-        for _ in range(len(prompts) - len(missing)):
+        for _ in range(kept):
             done(None)
         try:
             await collector.collect(missing, work, keep)
+        except ModelError as error:
+            where = f"the samples of {kept} of {len(prompts)} prompts are kept in {self.folder}"
+            raise ModelError(error.model, f"{error.what}; {where}") from error
         finally:
             self.flush()
 

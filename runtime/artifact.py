@@ -172,7 +172,8 @@ def load_decoder(
         engine_args: further arguments of vLLM's engine.
 
     Raises:
-        InputError: a model that cannot be found or loaded, or answers that cannot be read.
+        InputError: a model that cannot be found or loaded, answers that cannot be read, or
+            solutions that may be longer than a verifier's context.
     """
     answers_for(settings.answers, base)  # refused before any model is loaded
     folders = {which: settings.folder(base, which) for which in settings.models()}
@@ -186,6 +187,14 @@ def load_decoder(
     def verifier_at(folder: Path, family: FamilyName = "auto") -> Verifier:
         made = open_verifier(folder, opened.tokenizer, family, verifier_engine)
         stack.callback(made.close)
+        longest = settings.sampling.max_tokens
+        if made.context_length is not None and made.context_length < longest:
+            raise InputError(
+                "max_tokens",
+                longest,
+                f"the context of the verifier {folder.name} is {made.context_length} tokens, for "
+                "prompt and solution together; sample shorter solutions, or choose another one",
+            )
         return made
 
     opened = engine_at(folders["model"], served) if isinstance(engine, str) else engine

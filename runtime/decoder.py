@@ -124,6 +124,9 @@ class ComputeOptimalLLM:
     ) -> "list[ComputeOptimalOutput]":
         """Answer prompts, as vLLM's `LLM.generate`: a text is encoded as it is, by no template.
 
+        A text that begins with the tokenizer's BOS token, as rendered chat templates do, keeps
+        that one alone; vLLM would add a second.
+
         Args:
             prompts: one or many; each a text, token ids, or a dictionary with one of them.
             sampling_params: one, or one a prompt; None takes calibration's settings. Of `n`

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
 
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
@@ -20,6 +19,7 @@ from runtime.engine import SamplingSettings
 from runtime.request import Request
 from runtime.result import Failure, Receipt, Result
 from runtime.solve import Solver
+from runtime.tokenizer import check_token_ids, decode
 from runtime.wishes import sampling_for
 
 HONOURED = (
@@ -74,9 +74,11 @@ class ComputeOptimalModel:
             return open_solver(stack, artifact, seed, "transformers", "transformers")
 
         self._thread = SolverThread(opened)
-        self.tokenizer: Any = self._thread.solver.decoder.engine.tokenizer
-        own = GenerationConfig.from_pretrained(artifact.settings.folder(artifact.folder, "model"))
-        self._ends = set(_listed(own.eos_token_id))
+        engine: Any = self._thread.solver.decoder.engine
+        self.tokenizer: Any = engine.tokenizer
+        self._ends: frozenset[int] = engine.end_ids
+        own = engine.generation_config
+        self._named_ends = set(_listed(own.eos_token_id)) - {None}
         pads = (own.pad_token_id, self.tokenizer.pad_token_id, *_listed(own.eos_token_id))
         self._pad: int = next((pad for pad in pads if pad is not None), 0)
 
@@ -133,6 +135,8 @@ class ComputeOptimalModel:
             counted(name, asked.get(name, 1))
         count = asked.get("num_return_sequences", 1)
         prompts = self._prompts(input_ids, attention_mask)
+        for ids in prompts:
+            check_token_ids(self.tokenizer, ids, "input_ids")
         spend, share, notes = spend_for(
             self.budget,
             count,
@@ -145,7 +149,7 @@ class ComputeOptimalModel:
         sampling, changed = _sampling(asked, self.artifact.settings.sampling, share)
         requests = [
             Request(
-                text=self.tokenizer.decode(ids, skip_special_tokens=True),
+                text=decode(self.tokenizer, ids),
                 token_ids=tuple(ids),
                 sampling=sampling,
                 solutions=count,
@@ -177,7 +181,7 @@ class ComputeOptimalModel:
                 if value is not None:
                     asked[name] = value
             elif name == "eos_token_id" and value is not None:
-                if set(_listed(value)) != self._ends:
+                if not self._named_ends <= set(_listed(value)) <= self._ends:
                     raise InputError(name, value, "the model's own end solutions; leave it out")
             elif name not in OF_THE_MODEL and not says_nothing and value != NEUTRAL.get(name):
                 raise InputError(name, value, "it cannot be honoured here; leave it out")

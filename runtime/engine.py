@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from allocator.errors import InputError
+from runtime.tokenizer import encode_text
 
 
 class SamplingSettings(BaseModel):
@@ -130,7 +131,7 @@ def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
             [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
         )
     else:
-        ids = engine.tokenizer.encode(text)
+        ids = encode_text(engine.tokenizer, text)
     check_room(engine, ids, text)
     return tuple(ids)
 

@@ -10,6 +10,7 @@ from allocator.errors import ModelError
 from predictors.sample import Sample
 from runtime.request import Event
 from runtime.result import Failure, Receipt, Result
+from runtime.tokenizer import decode
 from runtime.vllm_params import Wished
 from runtime.vllm_prompts import Prompt
 
@@ -127,7 +128,7 @@ def _output(
 def _completion(
     index: int, sample: Sample, stops: Sequence[str], tokenizer: Any
 ) -> CompletionOutput:
-    whole = tokenizer.decode(sample.token_ids, skip_special_tokens=True)
+    whole = decode(tokenizer, sample.token_ids)
     cut = (stop for stop in stops if whole.startswith(stop, len(sample.text)))
     return CompletionOutput(
         index=index,

@@ -24,7 +24,8 @@ from runtime.request import Event, Watch
 from runtime.reviser import Reviser, ask_again, revision_context
 from runtime.scoring import VERIFIER_ALONE, Scoring
 from runtime.steps import StepSplitter
-from runtime.verifier import Aggregation, Context, Verifier, aggregate
+from runtime.tokenizer import decode, known_ids
+from runtime.verifier import Aggregation, Context, HasContext, Verifier, aggregate
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,14 @@ class PromptRun:
         cost: counts what this prompt spends.
         undecided: answers that could not be compared before the deadline.
 
+    Attributes:
+        context: the prompt, for verifiers.
+        max_tokens: the longest solution that fits the settings, and the contexts of the language
+            model and the verifiers.
+
     Raises:
-        InputError: an empty prompt, or one that leaves no room in the context.
+        InputError: an empty prompt, or one that leaves no room in the context of the language model
+            or of a verifier.
     """
 
     decoder: Decoder
@@ -129,12 +136,18 @@ class PromptRun:
         self.context = Context(self.prompt, ids)
         self._reader = solution_reader(self.decoder.engine.tokenizer, self.decoder.thoughts)
         self._begun = self._reader.begun(ids)
+        reviser = self.decoder.reviser
+        room = self._room(self.decoder.engine, self.decoder.verifier, self.context)
+        if reviser is not None:  # its verifier reads first attempts, too
+            room = min(room, self._room(self.decoder.engine, reviser.verifier, self.context))
+        self.max_tokens = min(self.decoder.settings.max_tokens, room)
 
-    @property
-    def max_tokens(self) -> int:
-        """The longest solution that fits both the settings and the context."""
-        room = self.decoder.engine.context_length - len(self.context.token_ids)
-        return min(self.decoder.settings.max_tokens, room)
+    @staticmethod
+    def _room(engine: Engine, verifier: Verifier, context: Context) -> int:
+        """Tokens that may follow a context, for the engine to write and the verifier to read."""
+        room = engine.context_length - len(context.token_ids)
+        readable = verifier.room(context) if isinstance(verifier, HasContext) else None
+        return room if readable is None else min(room, readable)
 
     async def sample(self, index: int) -> Sample:
         """The prompt's independent solution number `index`, scored."""
@@ -255,22 +268,25 @@ class PromptRun:
     async def revise(self, attempts: Sequence[Sample]) -> Sample:
         """The next attempt of a chain, conditioned on its last attempts (section 6.2)."""
         reviser, chain = self._reviser(), attempts[-1].chain
-        room = reviser.engine.context_length - self.decoder.settings.max_tokens
+        limit, verifier = reviser.engine.context_length, reviser.verifier
+        if isinstance(verifier, HasContext) and verifier.shares_tokens:
+            limit = min(limit, verifier.context_length or limit)
+        room = limit - self.decoder.settings.max_tokens
         context = Context(
             self.prompt,
             revision_context(
                 self.context.token_ids,
                 ask_again(reviser.engine, self.prompt),
-                [attempt.token_ids for attempt in attempts],
+                [known_ids(reviser.engine.tokenizer, a.token_ids) for a in attempts],
                 max(room, len(self.context.token_ids)),
             ),
         )
-        left = reviser.engine.context_length - len(context.token_ids)
+        left = self._room(reviser.engine, verifier, context)
         path = ("revision", chain or 0, len(attempts))
         completion = await self._complete(
             reviser.engine, context, (), min(left, self.decoder.settings.max_tokens), path
         )
-        attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE, path)
+        attempt = await self._finished(completion, context, verifier, VERIFIER_ALONE, path)
         return replace(attempt, chain=chain)
 
     async def finish(self, beams: Sequence[Beam]) -> list[Sample]:
@@ -371,7 +387,7 @@ class PromptRun:
 
     def _text(self, steps: Sequence[tuple[int, ...]]) -> str:
         tokens = [token for step in steps for token in step]
-        return str(self.decoder.engine.tokenizer.decode(tokens, skip_special_tokens=True))
+        return decode(self.decoder.engine.tokenizer, tokens)
 
     async def _score(
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+from runtime.tokenizer import decode, token_texts
 
 
 class StepSplitter:
@@ -11,23 +11,25 @@ class StepSplitter:
 
     Args:
         tokenizer: a Hugging Face tokenizer.
-        step_end: the text that ends a step; it may span tokens.
+        step_end: the text that ends a step; it may span tokens, or be part of one.
     """
 
     def __init__(self, tokenizer: Any, step_end: str) -> None:
         self.step_end = step_end
         self._tokenizer = tokenizer
-        vocabulary = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
         # Only these tokens can complete a step's end; nothing else is ever decoded.
-        self._candidate = np.array([step_end[-1] in text for text in vocabulary])
+        self._candidates = {
+            i for i, text in enumerate(token_texts(tokenizer)) if step_end[-1] in text
+        }
 
     def ends_step(self, token_ids: Sequence[int]) -> bool:
         """Whether the last of a step's tokens completes the step's end."""
-        if not self._candidate[token_ids[-1]]:
+        if token_ids[-1] not in self._candidates:
             return False
         # As many tokens as the mark has bytes suffice to hold it.
         width = len(self.step_end.encode())
-        return self.step_end in self._tokenizer.decode(token_ids[-width:])
+        last = decode(self._tokenizer, token_ids[-width:], skip_special_tokens=False)
+        return self.step_end in last
 
     def split(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
         """A solution's tokens as steps; the last step is what follows the last mark."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Aggregation = Literal["last", "min", "product"]
 
@@ -52,12 +52,37 @@ class Verifier(Protocol):
             steps: the solution's tokens, the language model's, a tuple a step; at least one.
 
         Raises:
-            ModelError: the verifier has failed.
+            ModelError: the verifier has failed, or prompt and solution are longer than its context.
         """
         ...
 
     def close(self) -> None:
         """Release the model. Calling it twice is fine."""
+        ...
+
+
+@runtime_checkable
+class HasContext(Protocol):
+    """Verifiers whose context is known.
+
+    Attributes:
+        shares_tokens: whether it reads the language model's own token ids, those of the attempts
+            before a revision among them.
+        context_length: tokens of the language model, prompt and solution together, that it reads
+            at most; None where there is no limit, or where its own tokens are unlike those.
+    """
+
+    shares_tokens: bool
+    context_length: int | None
+
+    def room(self, context: Context) -> int | None:
+        """Tokens of the language model that a solution of this prompt may have.
+
+        None where there is no limit, or where only the solution's text decides it.
+
+        Raises:
+            InputError: the prompt leaves no room for any solution.
+        """
         ...
 
 

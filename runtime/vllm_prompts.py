@@ -9,6 +9,7 @@ from jinja2 import TemplateError
 
 from allocator.errors import InputError
 from runtime.conversation import conversation_text
+from runtime.tokenizer import check_token_ids, decode, encode_text
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Prompt:
 
 def prompts_of(given: Any, tokenizer: Any) -> list[Prompt]:
     """Prompts of `LLM.generate`: texts go to the tokenizer as they are, through no chat template.
+
+    A text that begins with the BOS token keeps that one alone; vLLM would add a second.
 
     Args:
         given: one or many; each a text, a list of token ids, or a dictionary with one of them.
@@ -62,13 +65,11 @@ def _prompt(given: Any, tokenizer: Any) -> Prompt:
     if ids is None:
         if text is None:
             raise InputError("prompts", dict(given), "give prompt or prompt_token_ids")
-        return Prompt(text, tuple(tokenizer.encode(text)), text)
+        return Prompt(text, encode_text(tokenizer, text), text)
     if not _are_ids(ids):
         raise InputError("prompt_token_ids", ids, "give a list of whole numbers, not an empty one")
-    bad = [token for token in ids if not 0 <= token < len(tokenizer)]
-    if bad:
-        raise InputError("prompt_token_ids", bad[0], f"there are {len(tokenizer)} tokens only")
-    read = text if text is not None else tokenizer.decode(ids, skip_special_tokens=True)
+    check_token_ids(tokenizer, ids, "prompt_token_ids")
+    read = text if text is not None else decode(tokenizer, ids)
     return Prompt(read, tuple(ids), text)
 
 

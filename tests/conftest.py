@@ -1,6 +1,7 @@
 """Shared by all tests: the testbed's models, one vLLM engine for the whole run, fake models."""
 
 import asyncio
+import json
 import os
 import shutil
 from collections import Counter
@@ -42,6 +43,17 @@ SHARED = {"vllm_decoder", "vllm_verifier", "server"}
 # Others that take minutes. make test begins with all these, not to end with one of them alone.
 LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli", "test_schema")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# What models name in generation_config.json, and more strongly than any does.
+ADVERSE = {
+    "do_sample": True,
+    "temperature": 0.2,
+    "top_k": 3,
+    "top_p": 0.5,
+    "min_p": 0.3,
+    "repetition_penalty": 1.3,
+    "max_new_tokens": 7,
+}
 
 Result = TypeVar("Result")
 Run = Callable[[Coroutine[Any, Any, Result]], Result]
@@ -115,9 +127,16 @@ def transformers_verifier(tokenizer: Any) -> Iterator[ModelVerifier]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The testbed's base model behind a real `vllm serve` on loopback, started once; its URL."""
-    with vllm_serve(BASE) as url:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The testbed's base model behind a real `vllm serve` on loopback, started once; its URL.
+
+    Its generation_config.json asks for another way to sample, which must change nothing.
+    """
+    folder = tmp_path_factory.mktemp("served") / BASE.name
+    shutil.copytree(BASE, folder)
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | ADVERSE))
+    with vllm_serve(folder) as url:
         yield url
 
 

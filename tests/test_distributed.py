@@ -98,6 +98,27 @@ def test_a_calibration_on_the_cluster_ends_in_the_same_table(cluster: None, tmp_
     assert (tmp_path / "there" / "samples.parquet").is_file()
 
 
+def test_solutions_without_steps_are_noticed_on_the_cluster_too(
+    cluster: None, tmp_path: Path
+) -> None:
+    sampling = SETTINGS.sampling.model_copy(update={"step_end": "\n\n"})
+    calibrating = calibrate(
+        PROMPTS,
+        SETTINGS.model_copy(update={"sampling": sampling}),
+        tmp_path / "out",
+        budgets=[1, 4],
+        pilots=[1],
+        n_bins=2,
+        seed=0,
+        engine="transformers",
+        scoring="verifier",
+        ray="auto",
+        workers=1,
+    )
+    with pytest.raises(InputError, match=r"the median would be . with '\\n' as step end"):
+        asyncio.run(calibrating)
+
+
 def test_a_worker_has_vllm_and_what_it_raises_is_raised_here(
     cluster: None, run: Any, vllm_decoder: Decoder
 ) -> None:

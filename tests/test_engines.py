@@ -1,13 +1,16 @@
 """Both real engines on the testbed's base model, and the step splitter."""
 
 import asyncio
+import json
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from allocator.errors import InputError
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import BASE, SETTINGS
 from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.engines.transformers import TransformersEngine
 from runtime.prompt_run import Decoder
@@ -116,6 +119,24 @@ def test_top_p_keeps_to_the_nucleus(transformers_engine: TransformersEngine) -> 
 
     assert len(asyncio.run(several(1e-6))) == 1
     assert len(asyncio.run(several(1.0))) > 1
+
+
+def test_a_solution_ends_where_tokenizer_or_generation_config_says_as_in_vllm(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(BASE, folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 13]}))
+
+    async def sample() -> list[Completion]:
+        engine = TransformersEngine(folder)
+        assert engine.end_ids == {0, 13, engine.tokenizer.eos_token_id}
+        found = await asyncio.gather(*(complete(engine, seed) for seed in range(100)))
+        engine.close()
+        return list(found)
+
+    ended = {found.token_ids[-1] for found in asyncio.run(sample()) if found.ended}
+    assert ended == {4, 13}
 
 
 def test_steps_split_where_the_mark_is(tokenizer: Any) -> None:

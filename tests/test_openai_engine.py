@@ -20,6 +20,7 @@ from runtime.engines.openai import OpenAIEngine
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
+from tests.conftest import ADVERSE
 
 LONG = "1" + "+1" * 60  # a prompt of several cache blocks
 
@@ -72,6 +73,51 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
         assert remote.token_ids == local.token_ids
         assert remote.ended == local.ended
         assert remote.logprob == pytest.approx(local.logprob, abs=1e-2)
+
+
+def test_what_is_sampled_is_not_what_the_servers_generation_config_asks_for(
+    run: Any, server: str, vllm_decoder: Decoder
+) -> None:
+    # See the fixture: a repetition penalty, a low temperature, few of the likeliest tokens.
+    async def both() -> list[tuple[Completion, Completion]]:
+        engine = OpenAIEngine([server], BASE)
+        found = []
+        for seed in range(8):
+            local = await vllm_decoder.engine.complete(
+                encode_prompt(engine, "12+7*3"),
+                settings=SETTINGS.sampling,
+                max_tokens=100,
+                seed=seed,
+            )
+            found.append((await complete(engine, seed), local))
+        engine.close()
+        return found
+
+    found = run(both())
+    assert [remote.token_ids for remote, _ in found] == [local.token_ids for _, local in found]
+    assert len({remote.token_ids for remote, _ in found}) > 1
+    assert max(len(remote.token_ids) for remote, _ in found) > ADVERSE["max_new_tokens"]
+
+
+def test_all_that_a_server_may_fill_in_is_sent() -> None:
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    filled = CompletionRequest(prompt="1")._DEFAULT_SAMPLING_PARAMS.keys()
+    with faulty([]) as (url, _, bodies):
+        asyncio.run(ask([url]))
+    assert filled <= bodies[0].keys()
+    assert not bodies[0].keys() - CompletionRequest.model_fields.keys()
+    assert None not in [bodies[0][name] for name in filled]
+
+
+def test_a_server_that_cuts_solutions_off_is_refused() -> None:
+    cut = json.loads(reply("#4"))
+    cut["choices"][0]["finish_reason"] = "length"
+    with (
+        faulty([], json.dumps(cut).encode()) as (url, _, _),
+        pytest.raises(ModelError, match="stopped after 1 of 100 tokens; start it without"),
+    ):
+        asyncio.run(ask([url]))
 
 
 def test_requests_of_one_moment_go_together_and_sample_the_same(
@@ -133,12 +179,15 @@ def reply(text: str) -> bytes:
 
 
 @contextmanager
-def faulty(script: list[int], answer: bytes = reply("#4")) -> Iterator[tuple[str, list[int]]]:
+def faulty(
+    script: list[int], answer: bytes = reply("#4")
+) -> Iterator[tuple[str, list[int], list[dict[str, Any]]]]:
     """A server that answers with the script's statuses, one after the other, then well.
 
-    Status 0 cuts the connection off. Yields its URL, and what it has answered.
+    Status 0 cuts the connection off. Yields its URL, what it has answered, and what it was sent.
     """
     answered: list[int] = []
+    bodies: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -146,7 +195,7 @@ def faulty(script: list[int], answer: bytes = reply("#4")) -> Iterator[tuple[str
             self._send(200, json.dumps({"data": [card]}).encode())
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             status = script.pop(0) if script else 200
             answered.append(status)
             if status == 0:
@@ -167,7 +216,7 @@ def faulty(script: list[int], answer: bytes = reply("#4")) -> Iterator[tuple[str
     thread = threading.Thread(target=service.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{service.server_port}", answered
+        yield f"http://127.0.0.1:{service.server_port}", answered, bodies
     finally:
         service.shutdown()
         thread.join()
@@ -190,27 +239,27 @@ async def ask(urls: list[str]) -> Completion:
 @pytest.mark.parametrize("script", [[429], [500, 503], [0], [429, 0, 502, 500]])
 def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
     expected = [*script, 200]
-    with faulty(script) as (url, answered):
+    with faulty(script) as (url, answered, _):
         assert asyncio.run(ask([url])).token_ids == (1,)
         assert answered == expected
 
 
 def test_the_tries_are_bounded_and_the_error_says_why() -> None:
-    with faulty([429] * 100) as (url, answered):
+    with faulty([429] * 100) as (url, answered, _):
         with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*status 429"):
             asyncio.run(ask([url]))
         assert len(answered) == openai.TRIES
 
 
 def test_a_refusal_is_not_repeated() -> None:
-    with faulty([400]) as (url, answered):
+    with faulty([400]) as (url, answered, _):
         with pytest.raises(ModelError, match=r"refused the request \(400\)"):
             asyncio.run(ask([url]))
         assert answered == [400]
 
 
 def test_another_replica_takes_over() -> None:
-    with faulty([500] * 100) as (broken, _), faulty([]) as (sound, answered):
+    with faulty([500] * 100) as (broken, _, _), faulty([]) as (sound, answered, _):
         assert asyncio.run(ask([broken, sound])).token_ids == (1,)
         assert asyncio.run(ask([sound, broken])).token_ids == (1,)
         assert answered == [200, 200]
@@ -222,7 +271,7 @@ def test_no_server_is_a_clear_error() -> None:
 
 
 def test_a_server_that_serves_something_else_is_refused() -> None:
-    with faulty([]) as (url, _), pytest.raises(InputError, match="where another is wanted"):
+    with faulty([]) as (url, _, _), pytest.raises(InputError, match="where another is wanted"):
         OpenAIEngine([url], BASE, served="another")
 
 
@@ -231,5 +280,5 @@ def test_a_server_that_serves_something_else_is_refused() -> None:
 )
 def test_a_reply_that_is_not_vllms_is_a_clear_error(answer: bytes) -> None:
     unread = pytest.raises(ModelError, match="a reply without what vllm serve tells")
-    with faulty([], answer) as (url, _), unread:
+    with faulty([], answer) as (url, _, _), unread:
         asyncio.run(ask([url]))

@@ -112,7 +112,7 @@ class TreeEngine(TransformersEngine):
                 for token in np.flatnonzero(counts).tolist():
                     grown = (*node.token_ids, token)
                     total = node.logprob + float(logprobs[row, token])
-                    ended, count = token in self._eos, int(counts[token])
+                    ended, count = token in self.end_ids, int(counts[token])
                     if ended or len(grown) == requests[node.prompt][1]:
                         done = Completion(grown, total, ended)
                         finished[node.prompt].append((done, count))

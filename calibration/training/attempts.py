@@ -13,6 +13,7 @@ from runtime.concurrency import together
 from runtime.engine import Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.reviser import ask_again, revision_context
 from runtime.steps import StepSplitter
+from runtime.tokenizer import known_ids
 
 
 class ChainSettings(BaseModel):
@@ -79,7 +80,7 @@ async def sample_chains(
                         [float(right is True)] * len(ends),
                     )
                 )
-                attempts.append(completion.token_ids)
+                attempts.append(known_ids(reviser.tokenizer, completion.token_ids))
             return labelled
 
         chains = await together(chain(number) for number in range(settings.chains))

@@ -21,7 +21,7 @@ class Journal:
 
     Args:
         path: the file; made, with its folder, where there is none.
-        settings: what the results depend on; a journal of other settings is refused.
+        settings: what the results depend on; results of other settings are refused.
 
     Attributes:
         results: what has been done, by the prompt's number.
@@ -34,36 +34,41 @@ class Journal:
         self.path = path
         self.results: dict[int, Any] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = 0
+        whole, begun = 0, dict(settings)
         if path.is_file():
             with path.open("rb") as file:
                 for number, line in enumerate(file):
                     if not line.endswith(b"\n"):
                         break
                     whole += len(line)
-                    self._read(number, line, settings)
+                    row = self._read(number, line)
+                    begun = begun if number else row
+            if begun != settings:
+                if self.results:
+                    raise InputError(
+                        "journal",
+                        str(path),
+                        f"it was begun with {begun}, not {dict(settings)}; remove it, or choose "
+                        "another file",
+                    )
+                whole = 0  # nothing is lost
             os.truncate(path, whole)
         self._file = path.open("a")
         if not whole:
             self._write(dict(settings))
 
-    def _read(self, number: int, line: bytes, settings: Mapping[str, Any]) -> None:
+    def _read(self, number: int, line: bytes) -> Any:
         try:
             row = json.loads(line)
             if number:
                 self.results[row["prompt"]] = row["result"]
+            return row
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 "journal",
                 str(self.path),
                 f"line {number + 1} is damaged ({error}); remove the file",
             ) from None
-        if not number and row != dict(settings):
-            raise InputError(
-                "journal",
-                str(self.path),
-                f"it was begun with {row}, not {dict(settings)}; remove it, or choose another file",
-            )
 
     def add(self, prompt: int, result: Any) -> None:
         """Note a prompt's result."""

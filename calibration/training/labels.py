@@ -12,11 +12,13 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
+from calibration import steps
 from calibration.training.journal import Journal
 from runtime.answers.grading import Grader
 from runtime.concurrency import together
 from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.steps import StepSplitter
+from runtime.tokenizer import decode
 
 Tokens = tuple[int, ...]
 
@@ -158,6 +160,48 @@ async def label_prompts(
 
     await journal.fill(one, prompts, done)
     return [LabelledSolution(**s) for i in range(len(prompts)) for s in journal.results[i]]
+
+
+async def check_steps(
+    engine: Engine, sampling: SamplingSettings, prompts: Sequence[tuple[str, str]], seed: int
+) -> None:
+    """Sample a few solutions, and refuse a step end that they do not have.
+
+    Args:
+        engine: the language model.
+        sampling: how to sample.
+        prompts: (prompt, gold answer) pairs.
+        seed: seed of the sampling.
+
+    Raises:
+        InputError: nearly all solutions are one step; see `calibration.steps`.
+    """
+    splitter = StepSplitter(engine.tokenizer, sampling.step_end)
+
+    async def drawn(prompt: str, number: int) -> list[str]:
+        ids = encode_prompt(engine, prompt)
+        completion = await engine.complete(
+            ids,
+            settings=sampling,
+            max_tokens=min(sampling.max_tokens, engine.context_length - len(ids)),
+            seed=derive_seed(seed, *ids, "rollout", number),
+        )
+        return [decode(engine.tokenizer, step) for step in splitter.split(completion.token_ids)]
+
+    solutions = await together(
+        drawn(prompt, number)
+        for prompt, _ in prompts[: steps.PROMPTS]
+        for number in range(steps.SAMPLES)
+    )
+    counts = [sum(bool(text.strip()) for text in solution) for solution in solutions]
+    texts = ["".join(solution) for solution in solutions]
+    if missing := steps.missing_steps(counts, texts, sampling.step_end):
+        raise InputError(
+            "step_end",
+            sampling.step_end,
+            f"{missing}. Without steps this trains an ORM: choose another --step-end, or ttc train "
+            "orm",
+        )
 
 
 def step_ends(splitter: StepSplitter, solution: Tokens, start: int) -> Iterator[int]:

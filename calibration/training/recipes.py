@@ -6,6 +6,7 @@ in sampling or in training, goes on where it was when it is called again.
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from calibration.training.labels import (
     LabelledSolution,
     LabelSettings,
     SampleSettings,
+    check_steps,
     label_prompts,
 )
 from calibration.training.reviser import ReviserSettings, chains_of, train_reviser
@@ -31,6 +33,7 @@ from runtime.answers.thought import SolutionReader, thoughts_of
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_config, model_fingerprint, open_engine
 from runtime.reviser import ask_again
+from runtime.tokenizer import decode
 
 Prompts = Sequence[tuple[str, str]]
 
@@ -90,9 +93,9 @@ async def prm_recipe(
         training: the fine-tuning.
 
     Raises:
-        InputError: unusable input.
+        InputError: unusable input, or solutions without steps, see `calibration.steps`.
     """
-    solutions = await _labelled(source, prompts, out, labels)
+    solutions = await _labelled(source, prompts, out, labels, stepwise=True)
     train_verifier("prm", source.model, out, solutions, training, console.print)
 
 
@@ -127,11 +130,7 @@ async def reviser_recipe(
     solutions = await _labelled(source, prompts, out, labels)
     with open_engine(source.model, "transformers") as engine:
         again = [ask_again(engine, prompt) for prompt, _ in prompts]
-
-        def decode(ids: Sequence[int]) -> str:
-            return str(engine.tokenizer.decode(ids, skip_special_tokens=True))
-
-        examples = chains_of(solutions, again, decode, chains)
+        examples = chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
     train_reviser(source.model, out, examples, training, chains.context, console.print)
     held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
     drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))
@@ -166,7 +165,7 @@ async def reviser_orm_recipe(
 
 
 async def _labelled(
-    source: Source, prompts: Prompts, out: Path, labels: LabelSettings
+    source: Source, prompts: Prompts, out: Path, labels: LabelSettings, stepwise: bool = False
 ) -> list[LabelledSolution]:
     answers_for(source.answers)  # refused before any model is loaded
     journal = source.journal(_beside(out, "samples"), prompts, **labels.model_dump())
@@ -174,6 +173,8 @@ async def _labelled(
         open_engine(source.model, source.engine) as engine,
         progress("Sampling prompts", len(prompts)) as done,
     ):
+        if stepwise and not journal.results:
+            await check_steps(engine, source.sampling, prompts, labels.seed)
         solutions = await label_prompts(
             engine, source.grader(engine.tokenizer), source.sampling, prompts, labels, journal, done
         )

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from allocator.errors import InputError
+from runtime.tokenizer import decode
 
 MARK_TOKENS = 32  # of a prompt's end: enough for any mark, whatever pieces it is made of
 BETWEEN = "..."  # between the two marks in settings, as in <think>...</think>
@@ -100,7 +101,7 @@ class SolutionReader:
 
     def begun(self, prompt_ids: Sequence[int]) -> str:
         """The mark of a thought that a prompt ends with, as chat templates write it, or nothing."""
-        end = self._tokenizer.decode(list(prompt_ids[-MARK_TOKENS:])).rstrip()
+        end = decode(self._tokenizer, prompt_ids[-MARK_TOKENS:], False).rstrip()
         return next((t.start for t in self._thoughts if end.endswith(t.start)), "")
 
     def read(
@@ -113,7 +114,7 @@ class SolutionReader:
             stops: texts before the first of which it is cut.
             begun: what `begun` says of its prompt.
         """
-        text = self._decoded(token_ids, stops, skip_special_tokens=True)
+        text = self._decoded(token_ids, stops)
         if not self._marks_are_special:
             return text, after_thought(begun + text, self._thoughts)
         whole = self._decoded(token_ids, stops, skip_special_tokens=False)
@@ -123,8 +124,10 @@ class SolutionReader:
                 after = after.replace(token, "")
         return text, after
 
-    def _decoded(self, token_ids: Sequence[int], stops: Sequence[str], **options: bool) -> str:
-        text = str(self._tokenizer.decode(list(token_ids), **options))
+    def _decoded(
+        self, token_ids: Sequence[int], stops: Sequence[str], skip_special_tokens: bool = True
+    ) -> str:
+        text = decode(self._tokenizer, token_ids, skip_special_tokens)
         for stop in stops:
             text = text.partition(stop)[0]
         return text

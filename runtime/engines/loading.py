@@ -24,6 +24,9 @@ FINGERPRINTED = (
     "pytorch_model*.bin",
 )
 
+# Names that architectures have for the tokens they read at most.
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
 
 def resolve_model(name: str, field: str = "model") -> Path:
     """The folder of a model: a local one, or a hub model, downloaded if it has to be.
@@ -71,6 +74,26 @@ def model_dtype(folder: Path) -> str:
     config = model_config(folder)
     stored = config.get("dtype") or config.get("torch_dtype") or "float32"
     return str(stored) if torch.cuda.is_available() else "float32"
+
+
+def context_length(config: Any) -> int | None:
+    """The tokens that a model reads at most, by the rules of vLLM.
+
+    Args:
+        config: the model's, of transformers.
+
+    Returns:
+        None for an architecture without a limit, as recurrent ones are.
+    """
+    text = config.get_text_config()
+    positions = [getattr(text, name, None) for name in POSITIONS]
+    found = [count for count in positions if count is not None]
+    if not found:
+        return None
+    rope = getattr(text, "rope_parameters", None) or {}
+    # Other kinds of scaling, and those with a kind for each sort of layer, are counted in already.
+    scaled = rope.get("rope_type") in ("linear", "dynamic")
+    return int(min(found) * (rope.get("factor") or 1 if scaled else 1))
 
 
 def model_fingerprint(folder: Path) -> str:

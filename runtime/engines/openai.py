@@ -28,6 +28,16 @@ LONGEST_WAIT = 10.0
 BUSY = (429, 500, 502, 503, 504)
 ROUTED_TOKENS = 32  # of the prefix: requests that agree in them share a replica
 CONNECTIONS = 1024
+# What `vllm serve` would otherwise fill in from the model's generation_config.json, or from how
+# it was started: off, as in process.
+NEUTRAL = {
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "min_tokens": 0,
+    "ignore_eos": False,
+    "watermarking": False,
+}
 
 
 class OpenAIEngine:
@@ -116,7 +126,7 @@ class OpenAIEngine:
             "include_stop_str_in_output": True,
             "logprobs": 0 if ask.logprob else None,
             "return_token_ids": True,
-        }
+        } | NEUTRAL
         route = crc32(repr(ask.token_ids[:ROUTED_TOKENS]).encode())
         wait, why = FIRST_WAIT, ""
         for attempt in range(TRIES):
@@ -133,7 +143,7 @@ class OpenAIEngine:
             except _Busy as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
             else:
-                return _completions(reply, ask.logprob, n)
+                return _completions(reply, ask, n)
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
 
     async def _post(self, url: str, body: dict[str, Any]) -> str:
@@ -167,14 +177,14 @@ def _is(served: str, wanted: str) -> bool:
     return served == wanted or Path(served).name == Path(wanted).name
 
 
-def _completions(text: str, logprob: bool, n: int) -> list[Completion]:
+def _completions(text: str, ask: Ask, n: int) -> list[Completion]:
     """A server's reply as n completions, in the order of their seeds."""
     try:
         reply = json.loads(text)
         choices = {choice["index"]: choice for choice in reply["choices"]}
         details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
         cached = details.get("cached_tokens") or 0
-        return [_completion(choices[index], cached, logprob) for index in range(n)]
+        return [_completion(choices[index], cached, ask) for index in range(n)]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             "engine",
@@ -182,12 +192,19 @@ def _completions(text: str, logprob: bool, n: int) -> list[Completion]:
         ) from error
 
 
-def _completion(choice: dict[str, Any], cached_tokens: int, logprob: bool) -> Completion:
+def _completion(choice: dict[str, Any], cached_tokens: int, ask: Ask) -> Completion:
     reason = choice.get("stop_reason")
     stopped_by = reason if isinstance(reason, str) else None
+    token_ids = tuple(choice["token_ids"])
+    if choice["finish_reason"] == "length" and len(token_ids) < ask.max_tokens:
+        raise ModelError(
+            "engine",
+            f"the server stopped after {len(token_ids)} of {ask.max_tokens} tokens; start it "
+            "without a max_new_tokens of its own (--override-generation-config)",
+        )
     return Completion(
-        token_ids=tuple(choice["token_ids"]),
-        logprob=sum(choice["logprobs"]["token_logprobs"]) if logprob else nan,
+        token_ids=token_ids,
+        logprob=sum(choice["logprobs"]["token_logprobs"]) if ask.logprob else nan,
         ended=choice["finish_reason"] == "stop" and stopped_by is None,
         cached_tokens=cached_tokens,
         stopped_by=stopped_by,

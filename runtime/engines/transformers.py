@@ -19,11 +19,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from allocator.errors import InputError
 from runtime.batching import MicroBatcher
 from runtime.engine import Completion, SamplingSettings
-from runtime.engines.loading import model_dtype
+from runtime.engines.loading import context_length, model_dtype
 from runtime.steps import StepSplitter
 
 # Sequences decoded at once: beyond this a step takes as much longer as it does more.
 MAX_BATCH = 256
+# Tokens of context where the architecture has no limit of its own.
+NO_LIMIT = 2**20
 
 
 @dataclass
@@ -52,6 +54,10 @@ class TransformersEngine:
     Args:
         model: a Hugging Face model folder.
 
+    Attributes:
+        generation_config: the model's; of it, only the ends of a solution are used.
+        end_ids: tokens that end a solution.
+
     Raises:
         InputError: transformers cannot load the model as a causal language model.
     """
@@ -66,9 +72,12 @@ class TransformersEngine:
                 "model", str(model), f"transformers cannot load it: {error}"
             ) from error
         self._model.to(self._device).eval()
-        self.context_length: int = self._model.config.max_position_embeddings
-        eos = self._model.generation_config.eos_token_id
-        self._eos = set(eos) if isinstance(eos, list) else {eos}
+        self.context_length: int = context_length(self._model.config) or NO_LIMIT
+        self.generation_config = self._model.generation_config
+        # As vLLM has it: the ends that generation_config.json names, and the tokenizer's own.
+        ends = self.generation_config.eos_token_id
+        listed = ends if isinstance(ends, list) else [ends]
+        self.end_ids = frozenset({*listed, self.tokenizer.eos_token_id} - {None})
         self._stops: dict[str, StepSplitter] = {}
         self._states: torch.Tensor  # what the head read last, shape (rows, columns, hidden)
         self._model.get_output_embeddings().register_forward_pre_hook(self._note_states)
@@ -184,7 +193,7 @@ class TransformersEngine:
     def _advance(self, row: _Row, token: int, logprob: float) -> None:
         row.sampled.append(token)
         row.logprob += logprob
-        row.ended = token in self._eos
+        row.ended = token in self.end_ids
         for stop in row.stops:
             if not row.ended and stop.ends_step(row.sampled):
                 row.stopped_by = stop.step_end

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from runtime.engine import Completion, SamplingSettings
 from runtime.engines.vllm_core import VLLMCore
+from runtime.tokenizer import token_texts
 
 
 class Core(Protocol):
@@ -94,8 +95,8 @@ class VLLMCompletions:
     def _marks_of(self, stop: str) -> list[int]:
         """The tokens whose text holds `stop`."""
         if stop not in self._marks:
-            vocabulary = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
-            self._marks[stop] = [i for i, text in enumerate(vocabulary) if stop in text]
+            texts = token_texts(self.tokenizer)
+            self._marks[stop] = [i for i, text in enumerate(texts) if stop in text]
         return self._marks[stop]
 
     @property

@@ -94,8 +94,10 @@ class VLLMCore:
         """The final output of one request, which is aborted if a cancellation comes.
 
         Raises:
-            ModelError: the engine's process has died.
+            ModelError: the engine's process has died, or vLLM refused the request: for one, it is
+                longer than the context.
         """
+        from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self.engine is None:
@@ -112,7 +114,7 @@ class VLLMCore:
             raise ModelError(
                 self._name, "its vLLM engine has died; see the engine's own log, and start again"
             ) from error
-        except ValueError as error:
+        except (ValueError, VLLMValidationError) as error:
             raise ModelError(self._name, f"vLLM refused the request: {error}") from error
         except asyncio.CancelledError:
             await engine.abort(request_id)

@@ -11,6 +11,7 @@ from runtime.engine import Engine
 from runtime.request import Request
 from runtime.server.protocol import ChatRequest, CompletionRequest, Message
 from runtime.solve import Solver
+from runtime.tokenizer import encode_text
 from runtime.wishes import sampling_for
 
 
@@ -110,7 +111,7 @@ def _plain(message: Message) -> dict[str, str]:
 def _encoded(engine: Engine, prompt: str | list[int]) -> tuple[str, tuple[int, ...]]:
     """A prompt as text and as token ids, whichever of them was given."""
     if isinstance(prompt, str):
-        return prompt, tuple(engine.tokenizer.encode(prompt))
+        return prompt, encode_text(engine.tokenizer, prompt)
     size = len(engine.tokenizer)
     if unknown := [token for token in prompt if not 0 <= token < size]:
         raise InputError("prompt", unknown[0], f"token ids are 0 to {size - 1}")

@@ -14,6 +14,7 @@ from torch import nn
 
 from allocator.errors import InputError
 from runtime.engines.loading import model_config, model_dtype
+from runtime.tokenizer import decode, encode_text, known_ids
 from runtime.verifier import Context
 
 FamilyName = Literal[
@@ -41,9 +42,17 @@ class Layout:
 
 
 class Family(Protocol):
-    """One convention. `in_vllm` says whether vLLM's pooling runner serves its models."""
+    """One convention.
+
+    Attributes:
+        in_vllm: whether vLLM's pooling runner serves its models.
+        shares_tokens: whether it reads the language model's own token ids.
+        counts_alike: whether a text has about as many of its tokens as of the language model's.
+    """
 
     in_vllm: bool
+    shares_tokens: bool
+    counts_alike: bool
 
     def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         """Tokens of the solution and where to read them."""
@@ -52,7 +61,8 @@ class Family(Protocol):
     def load(self, folder: Path) -> nn.Module:
         """The model: token ids of shape (batch, width) -> logits (batch, width, labels).
 
-        It takes the arguments of a causal model of transformers that have to do with its cache.
+        It takes the arguments of a causal model of transformers that have to do with its cache,
+        and has the configuration of one as `config`.
         """
         ...
 
@@ -68,6 +78,7 @@ class _SharedTokens:
     """
 
     in_vllm = True
+    shares_tokens = counts_alike = True
     auto_class = ""
 
     def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
@@ -77,11 +88,12 @@ class _SharedTokens:
                 str(folder),
                 "its vocabulary is not the language model's; choose a verifier of the same family",
             )
+        self.tokenizer = tokenizer
 
     def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
-        ids, reads = list(context.token_ids), []
+        ids, reads = list(known_ids(self.tokenizer, context.token_ids)), []
         for step in steps:
-            ids += step
+            ids += known_ids(self.tokenizer, step)
             reads.append(len(ids) - 1)
         return Layout(tuple(ids), tuple(reads))
 
@@ -117,16 +129,16 @@ class _OwnText:
     """Verifiers with a tokenizer and a text of their own."""
 
     in_vllm = False
+    shares_tokens = False
 
     def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
         self.tokenizer, self.language_model = tokenizer, language_model
+        # As of one family: the verifier's tokenizer has its marks besides.
+        self.counts_alike = language_model.get_vocab().items() <= tokenizer.get_vocab().items()
 
     def texts(self, steps: Sequence[tuple[int, ...]]) -> list[str]:
         """The steps as text, without the ends of steps."""
-        texts = self.language_model.batch_decode(
-            [list(step) for step in steps], skip_special_tokens=True
-        )
-        return [text.strip() for text in texts]
+        return [decode(self.language_model, step).strip() for step in steps]
 
     def token(self, text: str) -> int:
         """The token that a mark ends in."""
@@ -134,7 +146,7 @@ class _OwnText:
 
     def at_marks(self, text: str, mark: int, steps: int) -> Layout:
         """A text whose steps are followed by marks, read there."""
-        ids = tuple(self.tokenizer.encode(text))
+        ids = encode_text(self.tokenizer, text)
         marks = [place for place, token in enumerate(ids) if token == mark]
         return Layout(ids, tuple(marks[-steps:]))
 
@@ -283,9 +295,9 @@ def recognise(folder: Path, name: FamilyName = "auto") -> str:
 class HeadedModel(nn.Module):
     """A backbone and a head that is read at every token: ids (batch, width) -> logits."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: Any, head: nn.Module) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.config = backbone, head, backbone.config
 
     def forward(self, input_ids: torch.Tensor, **cache: Any) -> torch.Tensor:
         hidden = self.backbone(input_ids=input_ids, **cache).last_hidden_state
@@ -302,9 +314,9 @@ def headed(model: Any) -> HeadedModel:
 class _Columns(nn.Module):
     """A language model of which only some tokens' logits are wanted."""
 
-    def __init__(self, model: nn.Module, tokens: list[int]) -> None:
+    def __init__(self, model: Any, tokens: list[int]) -> None:
         super().__init__()
-        self.model, self.tokens = model, tokens
+        self.model, self.tokens, self.config = model, tokens, model.config
 
     def forward(self, input_ids: torch.Tensor, **cache: Any) -> torch.Tensor:
         logits: torch.Tensor = self.model(input_ids=input_ids, **cache).logits

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from runtime.batching import MicroBatcher
+from runtime.engines.loading import context_length
 from runtime.verifiers.families import Family
 from runtime.verifiers.kv_memory import MOST_BYTES, KVMemory
 
@@ -44,6 +45,9 @@ class TransformersBackend:
         family: how it is loaded and read.
         most_bytes: memory for keys and values; 0 reads every text from its start.
 
+    Attributes:
+        context_length: tokens that the model reads at most; None has no limit.
+
     Raises:
         InputError: the family cannot load it.
     """
@@ -52,6 +56,7 @@ class TransformersBackend:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._family = family
         self._model = family.load(folder).to(self._device).eval()
+        self.context_length = context_length(self._model.config)
         self._memory = KVMemory(most_bytes)
         self._batcher: MicroBatcher[_Request, _Answer] = MicroBatcher(self._batch, MAX_SEQUENCES)
 

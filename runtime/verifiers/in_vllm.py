@@ -21,6 +21,9 @@ class VLLMBackend:
         folder: the model.
         family: how it is read; its `in_vllm` must hold.
 
+    Attributes:
+        context_length: tokens that the model reads at most.
+
     Raises:
         InputError: vLLM cannot serve the model; the message is vLLM's own.
     """
@@ -31,6 +34,7 @@ class VLLMBackend:
         self._core = VLLMCore.start(
             "verifier", folder, {"runner": "pooling", "gpu_memory_utilization": memory}
         )
+        self.context_length: int = self._core.engine.model_config.max_model_len
 
     async def read(
         self, token_ids: tuple[int, ...], reads: tuple[int, ...]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from allocator.errors import InputError, ModelError
 from runtime.engine import HasProcess
 from runtime.verifier import Context, Verdict
 from runtime.verifiers.families import Family
@@ -14,6 +15,11 @@ REMEMBERED = 100_000
 
 class Backend(Protocol):
     """Runs a verifier's model."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens of its own that the model reads at most; None has no limit."""
+        ...
 
     async def read(
         self, token_ids: tuple[int, ...], reads: tuple[int, ...]
@@ -27,19 +33,50 @@ class Backend(Protocol):
 class ModelVerifier:
     """A verifier: a family's layout, a backend's model, and a memory of scores.
 
+    A text longer than the model's context is refused: what a model says beyond it means nothing.
+
     Args:
         family: how solutions are laid out and read.
         backend: runs the model.
+
+    Attributes:
+        shares_tokens: see `runtime.verifier.HasContext`.
+        context_length: likewise. A verifier with a tokenizer of its own that has all the language
+            model's tokens, and marks besides, is taken to count as that does.
     """
 
     def __init__(self, family: Family, backend: Backend) -> None:
         self._family, self._backend = family, backend
+        self.shares_tokens = family.shares_tokens
+        self.context_length = backend.context_length if family.counts_alike else None
         # Scores by the tokens up to the place they were read at, oldest first.
         self._known: dict[tuple[int, ...], float] = {}
+
+    def room(self, context: Context) -> int | None:
+        """Tokens that a solution may have; see `runtime.verifier.HasContext.room`."""
+        limit = self._backend.context_length
+        if limit is None:
+            return None
+        taken = len(self._family.lay_out(context, [()]).token_ids)
+        if taken >= limit:
+            shown = context.prompt if len(context.prompt) <= 60 else context.prompt[:57] + "..."
+            raise InputError(
+                "prompt",
+                shown,
+                f"{taken} tokens leave no room in the verifier's context of {limit}; shorten it",
+            )
+        return None if self.context_length is None else limit - taken
 
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
         """Score every step; see `runtime.verifier.Verifier.score`."""
         layout = self._family.lay_out(context, steps)
+        limit, length = self._backend.context_length, layout.reads[-1] + 1
+        if limit is not None and length > limit:
+            raise ModelError(
+                "verifier",
+                f"prompt and solution take {length} tokens, and its context is {limit}; sample "
+                "shorter solutions (max_tokens), or choose a verifier with a longer context",
+            )
         prefixes = [layout.token_ids[: place + 1] for place in layout.reads]
         # Taken now: while this waits for the others, a score may be forgotten again.
         found = {prefix: self._known[prefix] for prefix in prefixes if prefix in self._known}

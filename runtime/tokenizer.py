@@ -1,0 +1,77 @@
+"""What is read of a tokenizer: how many ids it has, their text, and text as token ids.
+
+A model may sample ids that its tokenizer has no token for: embeddings are padded to round sizes,
+and some vocabularies have holes. Such an id has no text and ends no step.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from allocator.errors import InputError
+
+# Tokenizers of which the vocabulary is kept: reading 150,000 tokens takes half a second.
+CACHED = 8
+
+
+@lru_cache(CACHED)
+def vocabulary_size(tokenizer: Any) -> int:
+    """The largest id + 1. ``len(tokenizer)`` is less where the vocabulary has holes."""
+    largest: int = max(tokenizer.get_vocab().values())
+    return max(len(tokenizer), largest + 1)
+
+
+@lru_cache(CACHED)
+def token_texts(tokenizer: Any) -> tuple[str, ...]:
+    """The text of every id, each decoded alone; empty where there is no token."""
+    size = vocabulary_size(tokenizer)
+    return tuple(decode(tokenizer, [i], skip_special_tokens=False) for i in range(size))
+
+
+def decode(tokenizer: Any, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+    """The text of sampled token ids; an id without a token adds nothing to it."""
+
+    def text(ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+
+    try:
+        return text(token_ids)
+    except (LookupError, TypeError, ValueError):  # tokenizers written in Python raise for such ids
+        known = set(tokenizer.get_vocab().values())
+        return text([token for token in token_ids if token in known])
+
+
+def known_ids(tokenizer: Any, token_ids: Sequence[int]) -> tuple[int, ...]:
+    """Sampled token ids without those above the vocabulary, which stand for no text.
+
+    For another model with the same vocabulary, whose embedding may be padded less.
+    """
+    size = vocabulary_size(tokenizer)
+    return tuple(token for token in token_ids if token < size)
+
+
+def check_token_ids(tokenizer: Any, token_ids: Sequence[int], field: str) -> None:
+    """Refuse a prompt's token ids that are outside of the vocabulary.
+
+    Raises:
+        InputError: an id below 0, or above the tokenizer's largest.
+    """
+    size = vocabulary_size(tokenizer)
+    for token in token_ids:
+        if not 0 <= token < size:
+            raise InputError(field, token, f"token ids are 0 to {size - 1}")
+
+
+def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """The token ids of a text, with the tokenizer's special tokens, but one BOS where it has one.
+
+    A rendered chat template often begins with the BOS token's text, and a tokenizer such as
+    Llama 3's or Gemma's adds another, which the model was not trained on.
+    """
+    ids = tuple(tokenizer.encode(text))
+    bos = tokenizer.bos_token_id
+    if bos is None or ids[:2] != (bos, bos):
+        return ids
+    # Two that the text has itself are its own, where the tokenizer adds none.
+    doubled = (bos, *tokenizer.encode(text, add_special_tokens=False))
+    return ids[1:] if ids[: len(doubled)] == doubled else ids

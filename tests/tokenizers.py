@@ -1,0 +1,52 @@
+"""Small tokenizers with what real ones have: holes, merged tokens, a BOS token, no backend."""
+
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import BertGenerationTokenizer, PreTrainedTokenizerFast
+
+MERGED = ".\n\n"
+
+
+def holed_tokenizer() -> PreTrainedTokenizerFast:
+    """Fewer tokens than its largest id: characters at every third id, and ``.\\n\\n`` as one."""
+    tokens = ["<unk>", *"0123456789+=.\n", MERGED]
+    backend = Tokenizer(models.WordLevel({t: 3 * i for i, t in enumerate(tokens)}, "<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"\.\n\n|[\s\S]"), behavior="isolated")
+    backend.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+
+
+def bos_tokenizer() -> PreTrainedTokenizerFast:
+    """Adds a BOS token to every text as Llama 3's does, and has a chat template that writes it."""
+    vocabulary = {t: i for i, t in enumerate(["<bos>", "<eos>", "<unk>", *"0123456789+=ABU:\n "])}
+    backend = Tokenizer(models.WordLevel(vocabulary, "<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    backend.decoder = decoders.Fuse()
+    backend.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", 0)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
+    )
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for message in messages %}U:{{ message['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}A:{% endif %}"
+    )
+    return tokenizer
+
+
+def python_tokenizer(folder: Path) -> Any:
+    """One without a fast backend, which raises IndexError at ids that it does not have."""
+    path = folder / "spiece.model"
+    with path.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["12+7=19\n#19", "a solution in words"] * 5),
+            model_writer=file,
+            vocab_size=40,
+            hard_vocab_limit=False,
+            minloglevel=2,
+        )
+    return BertGenerationTokenizer(str(path))
