@@ -44,6 +44,7 @@ class Decoder:
         early_stop: stop best-of-n once what is left of it cannot change the answer.
         patience: seconds that a verifier may take over one solution, queueing included.
         stops: texts that end a solution, which is cut before them.
+        stop_token_ids: tokens that do so.
     """
 
     engine: Engine
@@ -58,6 +59,7 @@ class Decoder:
     early_stop: bool = False
     patience: float = 600.0
     stops: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
 
 
 @dataclass
@@ -312,6 +314,7 @@ class PromptRun:
             max_tokens=max_tokens,
             seed=draw_seed(self.seed, *self.context.token_ids, *name, number=int(number)),
             stop=(*self.decoder.stops, *stop),
+            stop_token_ids=self.decoder.stop_token_ids,
             logprob=logprob,
         )
         if completion.stopped_by in self.decoder.stops:
@@ -361,6 +364,8 @@ class PromptRun:
 
     def _text(self, steps: Sequence[tuple[int, ...]]) -> str:
         tokens = [token for step in steps for token in step]
+        if tokens and tokens[-1] in self.decoder.stop_token_ids:
+            tokens.pop()
         return str(self.decoder.engine.tokenizer.decode(tokens, skip_special_tokens=True))
 
     async def _score(

@@ -13,6 +13,8 @@ from runtime.engines.vllm_core import VLLMCore
 class Core(Protocol):
     """A vLLM engine that answers one request after another, or many at once."""
 
+    engine: Any
+
     async def request(self, token_ids: Sequence[int], params: Any) -> Any:
         """The final output of one request.
 
@@ -52,6 +54,7 @@ class VLLMCompletions:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
@@ -70,7 +73,7 @@ class VLLMCompletions:
             max_tokens=max_tokens,
             seed=seed,
             stop=texts,
-            stop_token_ids=list(marks),
+            stop_token_ids=[*marks, *stop_token_ids],
             include_stop_str_in_output=True,
             detokenize=bool(texts),  # token by token, where a whole text is soon decoded
             logprobs=0 if logprob else None,  # the sampled token's own, for cumulative_logprob
@@ -79,10 +82,12 @@ class VLLMCompletions:
         )
         output = await self._core.request(token_ids, params)
         final = output.outputs[0]
-        # The reason of a stop is the text or token that was asked for; an end of sequence has none,
-        # or a token of the model's own.
+        # The reason of a stop is the text or token that was requested; an end of sequence has none,
+        # or a token of the model's own. A stop token that holds a mark ends the solution.
         reason = final.stop_reason
         stopped_by = reason if isinstance(reason, str) else marks.get(reason)
+        if reason in stop_token_ids:
+            stopped_by = None
         return Completion(
             token_ids=tuple(final.token_ids),
             logprob=float(final.cumulative_logprob or 0.0) if logprob else nan,
@@ -97,6 +102,11 @@ class VLLMCompletions:
             vocabulary = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
             self._marks[stop] = [i for i, text in enumerate(vocabulary) if stop in text]
         return self._marks[stop]
+
+    @property
+    def vllm(self) -> Any:
+        """vLLM's own engine: an `LLMEngine` or an `AsyncLLM`."""
+        return self._core.engine
 
     @property
     def alive(self) -> bool:
