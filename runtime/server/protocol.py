@@ -61,7 +61,7 @@ class _Request(Strict):
     frequency_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     presence_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     repetition_penalty: Annotated[float | None, only(1, why=WHOLE_OUTPUT)] = None
-    logit_bias: Annotated[dict[str, float] | None, only({}, why=FREE_TEXT)] = None
+    logit_bias: Annotated[Any, only({}, why=FREE_TEXT)] = None
     response_format: Annotated[Any, only({"type": "text"}, why=FREE_TEXT)] = None
     min_tokens: Annotated[int | None, only(0)] = None
     ignore_eos: Annotated[bool | None, only(False)] = None
@@ -88,7 +88,7 @@ class ChatRequest(_Request):
     max_completion_tokens: Tokens | None = None
     chat_template_kwargs: dict[str, Any] = {}
 
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, str | None] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     store: Annotated[bool | None, only(False)] = None
