@@ -156,9 +156,7 @@ def default_budget(budget: int | None) -> int:
     """
     if budget is not None:
         return counted("budget", budget)
-    return counted(
-        BUDGET_VARIABLE, number_in(os.environ.get(BUDGET_VARIABLE, str(DEFAULT_BUDGET)))
-    )
+    return counted(BUDGET_VARIABLE, number_in(os.environ.get(BUDGET_VARIABLE, str(DEFAULT_BUDGET))))
 
 
 def spend_for(

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from allocator.errors import InputError
 from runtime.fields import Strict, input_error, only, present
@@ -61,7 +61,7 @@ class Message(Strict):
     content: Annotated[
         list[TextPart],
         BeforeValidator(_parts, json_schema_input_type=str | list[str | TextPart]),
-    ] = []
+    ] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check(self) -> "Message":

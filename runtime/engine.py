@@ -138,9 +138,7 @@ def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
     if not text.strip():
         raise InputError("prompt", text, "the prompt is empty; give it some text")
     if engine.tokenizer.chat_template:
-        written = written_out(
-            engine.tokenizer, [{"role": "user", "content": text}], field="prompt"
-        )
+        written = written_out(engine.tokenizer, [{"role": "user", "content": text}], field="prompt")
         ids = engine.tokenizer.encode(written, add_special_tokens=False)
     else:
         ids = engine.tokenizer.encode(text)

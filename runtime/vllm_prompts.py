@@ -115,9 +115,7 @@ def conversations_of(
     for number, messages in enumerate([given] if one else given):
         try:
             turns = turns_of(read_messages(_listed(messages)))
-            shown = written_out(
-                tokenizer, turns, chat_template, add_generation_prompt, variables
-            )
+            shown = written_out(tokenizer, turns, chat_template, add_generation_prompt, variables)
         except InputError as error:
             if one:
                 raise

@@ -168,5 +168,5 @@ def test_a_template_that_fails_in_any_way_is_named(
     assert said in error.value.mend
     engine = CoinEngine(broken)
     for encode in (encode_prompt, ask_again):
-        with pytest.raises(InputError, match="prompt: .*the chat template fails"):
+        with pytest.raises(InputError, match=r"prompt: .*the chat template fails"):
             encode(engine, "1+2")

@@ -221,7 +221,7 @@ def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path, monk
 @pytest.mark.parametrize("number", ["1_0", "+5", " 16 ", "１６", "1e1", "5.0", "0x10"])
 def test_a_number_in_the_environment_is_in_ascii_digits(monkeypatch, number):
     monkeypatch.setenv("TTC_MAX_BUDGET", number)
-    with pytest.raises(InputError, match="max_budget: .*give a number, such as 16"):
+    with pytest.raises(InputError, match=r"max_budget: .*give a number, such as 16"):
         read_settings({"artifact": ARTIFACT})
 
 

@@ -48,8 +48,8 @@ class _Request(Strict):
     top_k: Annotated[int, Field(ge=-1, le=LARGEST)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1)] | None = None
-    stop: Annotated[list[str], STOPS] = []
-    stop_token_ids: Annotated[list[int], Field(max_length=MOST_STOPS)] = []
+    stop: Annotated[list[str], STOPS] = Field(default_factory=list)
+    stop_token_ids: list[int] = Field(default_factory=list, max_length=MOST_STOPS)
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -86,7 +86,7 @@ class ChatRequest(_Request):
 
     messages: Annotated[list[Message], Field(min_length=1)]
     max_completion_tokens: Tokens | None = None
-    chat_template_kwargs: dict[str, Any] = {}
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
 
     metadata: dict[str, str | None] | None = None
     safety_identifier: str | None = None
