@@ -1,6 +1,5 @@
 """The two errors that this library raises on purpose: bad input, and a model that fails."""
 
-
 LONGEST = 500  # characters of a value in a message
 
 

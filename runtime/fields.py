@@ -19,6 +19,8 @@ from allocator.errors import InputError
 
 NOT_HERE = "it is not supported here"
 NULL = {"type": "null"}
+# Numbers as texts have them. Python's own reading takes 1_0, +5 and other scripts' digits, too.
+WHOLE, DECIMAL = r"[0-9]{1,18}", r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?"
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,10 +136,5 @@ def _path(place: Sequence[str | int]) -> str:
 
 
 def number_in(text: Any) -> Any:
-    """The whole number that a text of ASCII digits is; anything else as it was given.
-
-    Python's own `int` reads ``1_0``, ``+5`` and digits of other scripts, too.
-    """
-    if isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text):
-        return int(text)
-    return text
+    """The whole number that a text of ASCII digits is; anything else as it was given."""
+    return int(text) if isinstance(text, str) and re.fullmatch(WHOLE, text) else text

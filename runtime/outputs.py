@@ -139,9 +139,9 @@ def _completion(index: int, sample: Sample, wished: Wished, tokenizer: Any) -> C
 
 
 def _stop_reason(sample: Sample, wished: Wished, tokenizer: Any) -> int | str | None:
-    last = sample.token_ids[-1] if sample.token_ids else None
-    if last in wished.stop_tokens:
-        return wished.stop_tokens[last]
+    for last in sample.token_ids[-1:]:
+        if last in wished.stop_tokens:
+            return wished.stop_tokens[last]
     whole = tokenizer.decode(sample.token_ids, skip_special_tokens=True)
     cut = (stop for stop in wished.stop if whole.startswith(stop, len(sample.text)))
     return next(cut, None)

@@ -89,7 +89,8 @@ def counted(field: str, value: Any) -> int:
     Raises:
         InputError: it is none, or none that engines can hold.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not 1 <= int(value) <= LARGEST:
         raise InputError(field, value, f"give a whole number from 1 to {LARGEST}")
     return int(value)
 

@@ -70,6 +70,21 @@ def test_what_is_open_without_a_key_and_answers_a_head(run, transformers_decoder
     assert run(found("HEAD", "/v1/models/other", Authorization="Bearer sk-one")).status_code == 404
 
 
+def test_a_wrong_method_is_told_the_right_ones(run, transformers_decoder):
+    service = service_of(transformers_decoder)
+
+    async def allowed(path):
+        async with client_of(service) as client:
+            response = await client.delete(path)
+            assert response.status_code == 405
+            return response.headers["allow"]
+
+    assert run(allowed("/ping")) == "GET, HEAD, POST"
+    assert run(allowed("/v1/models/base")) == "GET, HEAD"
+    assert run(allowed("/v1/completions")) == "POST"
+    assert run(allowed("/")) == "GET"
+
+
 def preflight(origin):
     asked = "authorization,content-type,x-stainless-os"
     return {

@@ -1,13 +1,12 @@
 """vLLM in process, with continuous batching and prefix caching."""
 
-import os
 from collections.abc import Sequence
 from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.engine import Completion, SamplingSettings
-from runtime.engines.vllm_core import VLLMCore
+from runtime.engines.vllm_core import VLLMCore, memory_share
 
 
 class Core(Protocol):
@@ -134,6 +133,6 @@ class VLLMEngine(VLLMCompletions):
 
     def __init__(self, model: Path, **engine_args: Any) -> None:
         # A GPU is shared with the verifier, which needs some of its memory too.
-        memory = float(os.environ.get("TTC_GPU_MEMORY_UTILIZATION", "0.7"))
+        memory = memory_share("TTC_GPU_MEMORY_UTILIZATION", "0.7")
         core = VLLMCore.start("model", model, {"gpu_memory_utilization": memory} | engine_args)
         super().__init__(core, core.engine.get_tokenizer(), core.engine.model_config.max_model_len)

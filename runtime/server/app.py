@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BeforeValidator, WithJsonSchema
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from allocator.errors import InputError, ModelError
 from runtime.fields import number_in
@@ -208,7 +209,19 @@ def _tell_errors(app: FastAPI) -> None:
         if isinstance(error.__cause__, ApiError):  # FastAPI's, on what was wrong with the body
             return as_response(error.__cause__)
         where = f"{request.method} {request.url.path}: {error.detail}"
-        return await tell(request, ApiError(error.status_code, where, headers=error.headers))
+        headers = _allowed(request) if error.status_code == 405 else error.headers
+        return await tell(request, ApiError(error.status_code, where, headers=headers))
 
     for kind in (ApiError, InputError, ModelError, Exception):
         app.add_exception_handler(kind, tell)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """The methods of a path, of which each has a route of its own."""
+    found = [
+        method
+        for route in request.app.routes
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] != Match.NONE
+        for method in route.methods
+    ]
+    return {"Allow": ", ".join(sorted(found))}

@@ -25,13 +25,13 @@ from pydantic_settings import (
 )
 
 from allocator.errors import InputError
+from runtime.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MASK = "**********"  # what stands for a key where settings are shown
 
 
-# How the environment writes numbers: Python's own reading takes 1_0 and other scripts' digits, too.
-NUMBERS = {int: r"[0-9]+", float: r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?"}
+NUMBERS = {int: WHOLE, float: DECIMAL}  # as the environment has them
 ORIGIN = r"https?://[^/?#\s]+"
 
 
