@@ -1,7 +1,7 @@
-"""Conversations, for the server and the drop-ins alike: checked, and written out for the models.
+"""Conversations, for the server and the drop-ins alike: validation and rendering.
 
-The language model reads what its chat template writes; verifiers that lay a prompt out in their own
-way read `conversation_text`.
+The language model reads what its chat template renders; verifiers with a format of their own read
+`conversation_text`.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from runtime.fields import Strict, input_error, only, present
 TURNS = ("user", "assistant")
 NO_TOOLS = "the verifier knows answers, not calls of tools"
 REASONING = ("reasoning", "reasoning_content")
-# Names that a template's variables may not have, beside the parameters of `apply_chat_template`.
+# Names that variables may not have, besides the parameters of `apply_chat_template`.
 RESERVED = ("messages", "conversations", "self")
 
 
@@ -38,15 +38,15 @@ def _parts(content: Any) -> Any:
 class Message(Strict):
     """A turn of a conversation.
 
-    An assistant's turn may come back as a server has sent it. What a server knows of it besides is
-    accepted where chat templates write it out or it says nothing, and else refused.
+    An assistant's turn may be sent back as a server returned it. Its further fields are accepted
+    where they are empty or chat templates read them, and refused otherwise.
     """
 
     role: Literal["system", "developer", "user", "assistant"]
 
     reasoning: str | None = None
-    reasoning_content: str | None = None  # the same by the name that chat templates know
-    annotations: list[Any] | None = None  # citations in the text, which no template writes out
+    reasoning_content: str | None = None  # the same under the name that chat templates read
+    annotations: list[Any] | None = None  # citations for the text, which no template reads
     refusal: Annotated[Any, only("", why="the conversation goes on from answers alone")] = None
     audio: Annotated[Any, only({}, why="only text can be read")] = None
     images: Annotated[Any, only([], why="only text can be read")] = None
@@ -76,7 +76,7 @@ class Message(Strict):
 
     @property
     def turn(self) -> dict[str, str]:
-        """The message as chat templates know it: a developer's is the system's by a later name."""
+        """The message as chat templates read it; ``developer`` is a later name for ``system``."""
         turn = {
             "role": "system" if self.role == "developer" else self.role,
             "content": "\n".join(part.text for part in self.content),
@@ -86,7 +86,7 @@ class Message(Strict):
 
 
 def turns_of(messages: Sequence[Message]) -> list[dict[str, str]]:
-    """A conversation as chat templates know it.
+    """A conversation as chat templates read it.
 
     Raises:
         InputError: it is empty, or ends with an answer.
@@ -139,7 +139,7 @@ def conversation_text(turns: Sequence[Mapping[str, str]]) -> str:
     )
 
 
-def written_out(
+def render_conversation(
     tokenizer: Any,
     turns: Sequence[Mapping[str, str]],
     chat_template: str | None = None,
@@ -147,7 +147,7 @@ def written_out(
     variables: Mapping[str, Any] | None = None,
     field: str = "messages",
 ) -> str:
-    """A conversation as a chat template writes it out, special tokens included.
+    """A conversation as a chat template renders it, special tokens included.
 
     Args:
         tokenizer: the language model's.
@@ -155,7 +155,7 @@ def written_out(
         chat_template: in place of the tokenizer's.
         add_generation_prompt: whether the model's turn is begun.
         variables: further variables of the template; see `template_variables`.
-        field: what the conversation is called where the template refuses it.
+        field: the name of the conversation in error messages.
 
     Raises:
         InputError: there is no template, or it fails.
@@ -196,7 +196,7 @@ def template_variables(given: Any, tokenizer: Any) -> dict[str, Any]:
 
 
 def template_notes(variables: Mapping[str, Any]) -> list[str]:
-    """What a caller should know who has set variables of the chat template."""
+    """Notes for a caller who sets variables of the chat template."""
     if not variables:
         return []
     names = ", ".join(sorted(variables))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from allocator.errors import InputError
-from runtime.conversation import written_out
+from runtime.conversation import render_conversation
 
 LARGEST = 2**31 - 1  # what engines hold in 32 bits
 
@@ -138,7 +138,9 @@ def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
     if not text.strip():
         raise InputError("prompt", text, "the prompt is empty; give it some text")
     if engine.tokenizer.chat_template:
-        written = written_out(engine.tokenizer, [{"role": "user", "content": text}], field="prompt")
+        written = render_conversation(
+            engine.tokenizer, [{"role": "user", "content": text}], field="prompt"
+        )
         ids = engine.tokenizer.encode(written, add_special_tokens=False)
     else:
         ids = engine.tokenizer.encode(text)

@@ -1,4 +1,4 @@
-"""Fields of requests: what is common to all of them, and what is said of one that is wrong."""
+"""Request fields: the strict base model, fields with one permitted value, and readable errors."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,17 @@ from allocator.errors import InputError
 
 NOT_HERE = "it is not supported here"
 NULL = {"type": "null"}
-# Numbers as texts have them. Python's own reading takes 1_0, +5 and other scripts' digits, too.
+# Numbers in texts. Python's own `int` and `float` accept 1_0, +5 and other scripts' digits, too.
 WHOLE, DECIMAL = r"[0-9]{1,18}", r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?"
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are there: one that is null is absent."""
+    """The fields that are not null: a null field counts as absent."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 class Strict(BaseModel):
-    """A part of a request. A field that is null is absent; any other that is unknown is refused."""
+    """A part of a request. A null field counts as absent; any other unknown field is refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -110,11 +110,11 @@ def _exactly(fields: Mapping[str, Any]) -> JsonSchemaValue:
 
 
 def input_error(errors: Sequence[Any], *place: str | int) -> InputError:
-    """The first of pydantic's errors in our words: the field with its path, its value, the mend.
+    """Pydantic's first error as an InputError that names the field by its path.
 
     Args:
         errors: pydantic's.
-        place: where the checked value stands in the request.
+        place: path of the validated value within the request.
     """
     first = errors[0]
     field, kind = _path((*place, *first["loc"])), first["type"]
@@ -130,11 +130,11 @@ def input_error(errors: Sequence[Any], *place: str | int) -> InputError:
 
 
 def _path(place: Sequence[str | int]) -> str:
-    """A place in a request as ``messages[1].content``."""
+    """A path such as ``messages[1].content``."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return "".join(parts).removeprefix(".")
 
 
 def number_in(text: Any) -> Any:
-    """The whole number that a text of ASCII digits is; anything else as it was given."""
+    """The integer that a text of ASCII digits represents; anything else unchanged."""
     return int(text) if isinstance(text, str) and re.fullmatch(WHOLE, text) else text

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.conversation import written_out
+from runtime.conversation import render_conversation
 from runtime.engine import Engine
 from runtime.verifier import Verifier
 
@@ -38,7 +38,7 @@ def ask_again(engine: Engine, prompt: str) -> Tokens:
         return tuple(tokenizer.encode("\n\n" + prompt, add_special_tokens=False))
     attempt = "an attempt"
     turns = [("user", prompt), ("assistant", attempt), ("user", prompt)]
-    text = written_out(
+    text = render_conversation(
         tokenizer, [{"role": role, "content": content} for role, content in turns], field="prompt"
     )
     after = text.partition(attempt)[2]

@@ -169,7 +169,7 @@ def wished(params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
         n=params.n,
         seed=unsigned(params.seed),
         stop=tuple(stop for stop in params.stop if stop not in special.values()),
-        # The model's own end needs no request, and is no reason to tell.
+        # The model's own end of sequence needs no request, and vLLM gives no stop reason for it.
         stop_tokens={
             token: reason
             for token, reason in ({end: end for end in ends} | special).items()
@@ -182,7 +182,7 @@ def wished(params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
 
 
 def _special_stops(stops: Sequence[str], tokenizer: Any) -> dict[int, str]:
-    """The stop texts that are special tokens, which a text that shows those would hold.
+    """The stop texts that are special tokens: they occur in texts that show special tokens.
 
     Raises:
         InputError: a stop text that holds a special token and more.
@@ -191,7 +191,7 @@ def _special_stops(stops: Sequence[str], tokenizer: Any) -> dict[int, str]:
     special = {token.content: number for number, token in added if token.special}
     for stop in stops:
         if stop not in special and any(token in stop for token in special):
-            mend = "it spans a special token, and solutions are searched without; give that alone"
+            mend = "it holds a special token and more; give the special token alone"
             raise InputError("stop", stop, mend)
     return {special[stop]: stop for stop in stops if stop in special}
 

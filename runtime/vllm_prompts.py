@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from allocator.errors import InputError
-from runtime.conversation import conversation_text, read_messages, turns_of, written_out
+from runtime.conversation import conversation_text, read_messages, render_conversation, turns_of
 from runtime.wishes import known_tokens
 
 
@@ -68,7 +68,7 @@ def _prompt(given: Any, tokenizer: Any) -> Prompt:
         raise InputError("prompts", given, "give a text, a list of token ids, or one in a dict")
     text, ids = given.get("prompt"), _listed(given.get("prompt_token_ids"))
     for name, value in given.items():
-        if name not in ("prompt", "prompt_token_ids") and not _says_nothing(value):
+        if name not in ("prompt", "prompt_token_ids") and not _is_empty(value):
             raise InputError(name, value, "only text and token ids can be read; leave it out")
     if text is not None and not isinstance(text, str):
         raise InputError("prompt", text, "give a text")
@@ -83,7 +83,7 @@ def _prompt(given: Any, tokenizer: Any) -> Prompt:
     return Prompt(read, known, text)
 
 
-def _says_nothing(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value is None or (hasattr(value, "__len__") and len(value) == 0)
 
 
@@ -115,7 +115,9 @@ def conversations_of(
     for number, messages in enumerate([given] if one else given):
         try:
             turns = turns_of(read_messages(_listed(messages)))
-            shown = written_out(tokenizer, turns, chat_template, add_generation_prompt, variables)
+            shown = render_conversation(
+                tokenizer, turns, chat_template, add_generation_prompt, variables
+            )
         except InputError as error:
             if one:
                 raise

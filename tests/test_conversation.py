@@ -8,7 +8,7 @@ from openai.types.chat import ChatCompletionMessage
 from pydantic import ValidationError
 
 from allocator.errors import InputError
-from runtime.conversation import conversation_text, read_messages, turns_of, written_out
+from runtime.conversation import conversation_text, read_messages, render_conversation, turns_of
 from runtime.engine import encode_prompt
 from runtime.fields import input_error
 from runtime.reviser import ask_again
@@ -62,7 +62,7 @@ def test_an_answer_comes_back_as_it_was_sent(turns: Any, fields: dict[str, Any])
 def test_the_template_is_given_an_answers_reasoning(turns: Any, name: str, tokenizer: Any) -> None:
     found = turns([ASK, answer(**{name: "one and two"}), AGAIN])
     template = "{% for m in messages %}{{ m.reasoning_content }}|{{ m.reasoning }};{% endfor %}"
-    assert written_out(tokenizer, found, template) == "|;one and two|one and two;|;"
+    assert render_conversation(tokenizer, found, template) == "|;one and two|one and two;|;"
     assert "one and two" not in conversation_text(found)
     bare = turns([ASK, {"role": "assistant", "content": None, name: "cut"}, AGAIN])
     assert bare[1]["content"] == ""
@@ -164,7 +164,7 @@ def test_a_template_that_fails_in_any_way_is_named(
     broken = copy.copy(tokenizer)
     broken.chat_template = template
     with pytest.raises(InputError, match=r"messages: \['user'\]: the chat template fails") as error:
-        written_out(broken, [ASK])
+        render_conversation(broken, [ASK])
     assert said in error.value.mend
     engine = CoinEngine(broken)
     for encode in (encode_prompt, ask_again):

@@ -195,6 +195,9 @@ def test_a_template_is_given_as_text_or_as_a_file(engine: Failing, tmp_path: Pat
     for template in (tmp_path / "template", (tmp_path / "template").read_text()):
         with ComputeOptimalLLM.wrap(engine, ARTIFACT, budget=1, chat_template=template) as llm:
             assert llm.chat(CHATS[0], use_tqdm=False)[0].prompt == RAW[0]
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"chat_template: .*no template in it"):
+        ComputeOptimalLLM.wrap(engine, ARTIFACT, chat_template=tmp_path / "binary")
     with pytest.raises(InputError, match="chat_template: 'nowhere'"):
         ComputeOptimalLLM.wrap(engine, ARTIFACT, chat_template="nowhere")
 

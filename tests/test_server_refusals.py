@@ -35,6 +35,7 @@ CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
         | {"response_format": {"type": "text", "json_schema": None}, "logit_bias": {"5": None}}
         | {"reasoning_effort": None, "later": None, "stop_token_ids": [], "metadata": {"a": None}},
         COMPLETION | {"stop_token_ids": None, "ttc": None, "max_tokens": 1},
+        COMPLETION | {"skip_special_tokens": True, "spaces_between_special_tokens": False},
     ],
 )
 def test_what_changes_nothing_is_accepted(run, service, body):

@@ -7,10 +7,10 @@ from typing import Any
 from allocator.errors import InputError
 from runtime.conversation import (
     conversation_text,
+    render_conversation,
     template_notes,
     template_variables,
     turns_of,
-    written_out,
 )
 from runtime.engine import Engine
 from runtime.request import Request
@@ -92,7 +92,7 @@ def _conversation(
     text = conversation_text(turns)
     if [turn["role"] for turn in turns] == ["user"] and not variables:
         return text, None
-    written = written_out(engine.tokenizer, turns, variables=variables)
+    written = render_conversation(engine.tokenizer, turns, variables=variables)
     return text, tuple(engine.tokenizer.encode(written, add_special_tokens=False))
 
 

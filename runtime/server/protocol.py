@@ -67,6 +67,7 @@ class _Request(Strict):
     ignore_eos: Annotated[bool | None, only(False)] = None
     include_stop_str_in_output: Annotated[bool | None, only(False)] = None
     skip_special_tokens: Annotated[bool | None, only(True)] = None
+    spaces_between_special_tokens: bool | None = None  # which are not shown
     use_beam_search: Annotated[bool | None, only(False, why="the policy chooses the search")] = None
     prompt_logprobs: Annotated[int | None, only(why=NO_LOGPROBS)] = None
 
