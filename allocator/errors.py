@@ -1,5 +1,16 @@
 """The two errors that this library raises on purpose: bad input, and a model that fails."""
 
+LONGEST = 500  # characters of a value in a message
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: its `repr`, cut short; its type where Python can write none."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of over 4,300 digits, or very deep nesting
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
 
 class InputError(ValueError):
     """Input that cannot be used: which field, the value it had, and what to do about it.
@@ -9,7 +20,7 @@ class InputError(ValueError):
 
     def __init__(self, field: str, value: object, mend: str) -> None:
         self.field, self.value, self.mend = field, value, mend
-        super().__init__(f"{field}: {value!r}: {mend}")
+        super().__init__(f"{field}: {shown(value)}: {mend}")
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, object, str]]:
         # Made anew from its parts where it arrives from another process.

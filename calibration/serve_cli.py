@@ -21,8 +21,8 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """A setting as an option. Left out it is not set: the environment or a file may have it."""
     kind: Any = field.annotation
     names = []
-    if name == "api_keys":
-        kind, names = list[str], ["--api-key"]
+    if name in ("api_keys", "cors_origins"):  # given once for each
+        kind, names = list[str], [f"--{name[:-1].replace('_', '-')}"]
     shown = str(field.default) if not field.is_required() and field.default else False
     option = typer.Option(*names, help=field.description, show_default=shown)
     return inspect.Parameter(

@@ -14,9 +14,11 @@ from runtime.engines.loading import EngineName, model_fingerprint, resolve_model
 from runtime.engines.vllm import Core, VLLMCompletions, VLLMEngine
 from runtime.engines.vllm_core import VLLMCore
 from runtime.engines.vllm_sync import VLLMSyncCore
+from runtime.fields import number_in
 from runtime.result import Spend
 from runtime.solve import Solver
 from runtime.verifiers.loading import VerifierEngine
+from runtime.wishes import counted
 
 ARTIFACT_VARIABLE, BUDGET_VARIABLE = "TTC_ARTIFACT", "TTC_BUDGET"
 DEFAULT_BUDGET = 16
@@ -154,8 +156,7 @@ def default_budget(budget: int | None) -> int:
     """
     if budget is not None:
         return counted("budget", budget)
-    text = os.environ.get(BUDGET_VARIABLE, str(DEFAULT_BUDGET))
-    return counted(BUDGET_VARIABLE, int(text) if text.isdecimal() else text)
+    return counted(BUDGET_VARIABLE, number_in(os.environ.get(BUDGET_VARIABLE, str(DEFAULT_BUDGET))))
 
 
 def spend_for(
@@ -199,14 +200,3 @@ def spend_for(
     if most > each:
         raise InputError(field, most, f"there are only {each} in the budget; raise it")
     return Spend(budget=each, deadline=deadline), each, notes
-
-
-def counted(field: str, value: Any) -> int:
-    """A number of 1 or more.
-
-    Raises:
-        InputError: it is none.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(field, value, "give a whole number of 1 or more")
-    return value

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from runtime.artifact import Artifact
 from runtime.background import SolverThread
 from runtime.calibrated import check_loop, default_budget, find_artifact, open_solver, spend_for
+from runtime.conversation import template_notes, template_variables
+from runtime.engines.vllm import VLLMCompletions
 from runtime.progress import progress
 from runtime.solve import Solver
 from runtime.vllm_params import NOT_CALIBRATED, params_for, params_of, refuse, wished
@@ -128,7 +130,8 @@ class ComputeOptimalLLM:
         that one alone; vLLM would add a second.
 
         Args:
-            prompts: one or many; each a text, token ids, or a dictionary with one of them.
+            prompts: one or many, in any sequence, array or series; each a text, token ids, or a
+                dictionary with one of them.
             sampling_params: one, or one a prompt; None takes calibration's settings. Of `n`
                 outputs the first is the answer, the others are the best other answers. What
                 cannot be honoured is refused by its name.
@@ -174,14 +177,15 @@ class ComputeOptimalLLM:
         """Answer conversations, as vLLM's `LLM.chat`.
 
         Args:
-            messages: one conversation or many, each a list of messages with role and content.
+            messages: one conversation or many, each a list of messages with role and content; an
+                assistant's may be a client's own object, or what its `model_dump` gives.
             sampling_params: as of `generate`, as are the arguments not named here.
             chat_template: in place of the model's.
             chat_template_content_format: ``auto`` or ``string``: contents are told as text.
             add_generation_prompt: whether the model's turn is begun.
             continue_final_message: refused: the verifier judges whole solutions.
             tools: refused: a call of a tool is no answer that the verifier knows.
-            chat_template_kwargs: what the template is told besides.
+            chat_template_kwargs: further variables of the template.
 
         Raises:
             InputError: as `generate`.
@@ -197,14 +201,19 @@ class ComputeOptimalLLM:
             tokenization_kwargs=tokenization_kwargs,
             mm_processor_kwargs=mm_processor_kwargs,
         )
+        tokenizer = self.get_tokenizer()
+        variables = template_variables(chat_template_kwargs, tokenizer)
         encoded = conversations_of(
             messages,
-            self.get_tokenizer(),
+            tokenizer,
             self._chat_template if chat_template is None else chat_template,
             add_generation_prompt,
-            chat_template_kwargs,
+            variables,
         )
-        return self._answer(encoded, sampling_params, use_tqdm, budget, total_budget, deadline)
+        notes = template_notes(variables)
+        return self._answer(
+            encoded, sampling_params, use_tqdm, budget, total_budget, deadline, notes
+        )
 
     def _answer(
         self,
@@ -214,6 +223,7 @@ class ComputeOptimalLLM:
         budget: int | None,
         total_budget: int | None,
         deadline: float | None,
+        notes: Sequence[str] = (),
     ) -> "list[ComputeOptimalOutput]":
         from runtime.outputs import all_answered
 
@@ -221,11 +231,11 @@ class ComputeOptimalLLM:
         if not prompts:
             return []
         most = max(1 if each is None else each.n for each in params)
-        spend, share, notes = spend_for(
+        spend, share, raised = spend_for(
             self.budget, most, len(prompts), budget, total_budget, deadline
         )
         decoder = self._thread.solver.decoder
-        wishes = [wished(each, decoder, share, notes) for each in params]
+        wishes = [wished(each, decoder, share, (*notes, *raised)) for each in params]
         requests = [wish.of(prompt) for wish, prompt in zip(wishes, prompts, strict=True)]
         with progress(use_tqdm, len(prompts)) as done:
             results = self._thread.solve_all(requests, spend, done)
@@ -235,6 +245,18 @@ class ComputeOptimalLLM:
     def get_tokenizer(self) -> Any:
         """The language model's tokenizer."""
         return self._thread.solver.decoder.engine.tokenizer
+
+    @property
+    def llm_engine(self) -> Any:
+        """vLLM's engine, as its `LLM` has it: tools read its `model_config`.
+
+        Raises:
+            AttributeError: another engine runs the model.
+        """
+        engine = self._thread.solver.decoder.engine
+        if not isinstance(engine, VLLMCompletions):
+            raise AttributeError(f"llm_engine: {type(engine).__name__} is no engine of vLLM's")
+        return engine.vllm
 
     def get_default_sampling_params(self) -> "SamplingParams":
         """Calibration's settings, which solutions are sampled with where none are given."""

@@ -14,13 +14,13 @@ import torch
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
 from runtime.background import SolverThread
-from runtime.calibrated import counted, default_budget, open_solver, spend_for
+from runtime.calibrated import default_budget, open_solver, spend_for
 from runtime.engine import SamplingSettings
 from runtime.request import Request
 from runtime.result import Failure, Receipt, Result
 from runtime.solve import Solver
 from runtime.tokenizer import check_token_ids, decode
-from runtime.wishes import sampling_for
+from runtime.wishes import counted, sampling_for
 
 HONOURED = (
     "max_new_tokens",

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from allocator.errors import InputError
+from runtime.conversation import render_conversation
 from runtime.tokenizer import encode_text
+
+LARGEST = 2**31 - 1  # what engines hold in 32 bits
 
 
 class SamplingSettings(BaseModel):
@@ -24,12 +27,17 @@ class SamplingSettings(BaseModel):
 
     temperature: float = Field(default=1.0, ge=0, description="0 is greedy")
     top_p: float = Field(default=1.0, gt=0, le=1, description="nucleus sampling; 1 is off")
-    top_k: int = Field(default=0, ge=0, description="of the likeliest tokens only; 0 is off")
+    top_k: int = Field(
+        default=0, ge=0, le=LARGEST, description="of the likeliest tokens only; 0 is off"
+    )
     min_p: float = Field(
         default=0.0, ge=0, le=1, description="least share of the likeliest token's; 0 is off"
     )
     max_tokens: int = Field(
-        default=1024, ge=1, description="longest solution in tokens, all its steps together"
+        default=1024,
+        ge=1,
+        le=LARGEST,
+        description="longest solution in tokens, all its steps together",
     )
     step_end: str = Field(
         default="\n\n", min_length=1, description="text that ends a step; the PRM is read there"
@@ -46,7 +54,8 @@ class Completion:
     Attributes:
         token_ids: sampled ids.
         logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
-        ended: whether the model itself ended the solution (not a step's end, not the limit).
+        ended: whether the model itself ended the solution (not a step's end, not the limit), or a
+            stop token did.
         cached_tokens: tokens of the prefix that were not read again, for the engine had them. A
             server asked for several together tells it of the last to end, and it is taken for all.
         stopped_by: the text asked for that it stopped after; None if it was none of those.
@@ -73,6 +82,7 @@ class Engine(Protocol):
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation of `token_ids`.
@@ -86,6 +96,7 @@ class Engine(Protocol):
             max_tokens: the most tokens to sample.
             seed: the same seed samples the same, whatever runs beside it.
             stop: stop after the first of these texts, which stays part of the completion.
+            stop_token_ids: tokens that end a solution as the model's own end of sequence does.
             logprob: whether its log-probability is of use; else it may be nan, which is faster,
                 over a server by far.
 
@@ -122,14 +133,16 @@ def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
     """A prompt's token ids: through the model's chat template where it has one.
 
     Raises:
-        InputError: an empty prompt, or one that leaves no room in the context.
+        InputError: an empty prompt, one that leaves no room in the context, or a chat template that
+            fails.
     """
     if not text.strip():
         raise InputError("prompt", text, "the prompt is empty; give it some text")
     if engine.tokenizer.chat_template:
-        ids = engine.tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
+        written = render_conversation(
+            engine.tokenizer, [{"role": "user", "content": text}], field="prompt"
         )
+        ids = engine.tokenizer.encode(written, add_special_tokens=False)
     else:
         ids = encode_text(engine.tokenizer, text)
     check_room(engine, ids, text)

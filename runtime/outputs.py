@@ -10,7 +10,6 @@ from allocator.errors import ModelError
 from predictors.sample import Sample
 from runtime.request import Event
 from runtime.result import Failure, Receipt, Result
-from runtime.tokenizer import decode
 from runtime.vllm_params import Wished
 from runtime.vllm_prompts import Prompt
 
@@ -87,7 +86,7 @@ def answered(
     if len(best) < wished.n:
         notes = (*notes, f"{wished.n} solutions were asked for; the search ended with {len(best)}")
     completions = [
-        _completion(index, sample, wished.stop, tokenizer) for index, sample in enumerate(best)
+        _completion(index, sample, wished, tokenizer) for index, sample in enumerate(best)
     ]
     output = _output(request_id, prompt, completions, True, result.receipt.cached_tokens)
     output.receipt, output.notes = result.receipt, notes
@@ -125,17 +124,38 @@ def _output(
     )
 
 
-def _completion(
-    index: int, sample: Sample, stops: Sequence[str], tokenizer: Any
-) -> CompletionOutput:
-    whole = decode(tokenizer, sample.token_ids)
-    cut = (stop for stop in stops if whole.startswith(stop, len(sample.text)))
+def _completion(index: int, sample: Sample, wished: Wished, tokenizer: Any) -> CompletionOutput:
     return CompletionOutput(
         index=index,
-        text=sample.text,
+        text=_with_special_tokens(sample, wished, tokenizer)
+        if wished.special_tokens
+        else sample.text,
         token_ids=list(sample.token_ids),
         cumulative_logprob=None if isnan(sample.logprob) else sample.logprob,
         logprobs=None,
         finish_reason="stop" if sample.ended else "length",
-        stop_reason=next(cut, None),
+        stop_reason=_stop_reason(sample, wished, tokenizer),
     )
+
+
+def _stop_reason(sample: Sample, wished: Wished, tokenizer: Any) -> int | str | None:
+    for last in sample.token_ids[-1:]:
+        if last in wished.stop_tokens:
+            return wished.stop_tokens[last]
+    whole = tokenizer.decode(sample.token_ids, skip_special_tokens=True)
+    cut = (stop for stop in wished.stop if whole.startswith(stop, len(sample.text)))
+    return next(cut, None)
+
+
+def _with_special_tokens(sample: Sample, wished: Wished, tokenizer: Any) -> str:
+    """A solution's text with its special tokens, but for the one that ended it."""
+    reason = _stop_reason(sample, wished, tokenizer)
+    by_token = sample.ended and reason not in wished.stop
+    text = tokenizer.decode(
+        sample.token_ids[: -1 if by_token else None],
+        skip_special_tokens=False,
+        spaces_between_special_tokens=wished.spaces_between_special_tokens,
+    )
+    for stop in wished.stop:
+        text = text.partition(stop)[0]
+    return str(text)

@@ -46,6 +46,7 @@ class Decoder:
         early_stop: stop best-of-n once what is left of it cannot change the answer.
         patience: seconds that a verifier may take over one solution, queueing included.
         stops: texts that end a solution, which is cut before them.
+        stop_token_ids: tokens that do so.
         thoughts: marks of the language model's thoughts, after which answers are read.
     """
 
@@ -61,6 +62,7 @@ class Decoder:
     early_stop: bool = False
     patience: float = 600.0
     stops: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
     thoughts: tuple[Thought, ...] = (THINK,)
 
 
@@ -338,6 +340,7 @@ class PromptRun:
             max_tokens=max_tokens,
             seed=draw_seed(self.seed, *self.context.token_ids, *name, number=int(number)),
             stop=(*self.decoder.stops, *stop),
+            stop_token_ids=self.decoder.stop_token_ids,
             logprob=logprob,
         )
         if completion.stopped_by in self.decoder.stops:
@@ -387,7 +390,11 @@ class PromptRun:
 
     def _text(self, steps: Sequence[tuple[int, ...]]) -> str:
         tokens = [token for step in steps for token in step]
-        return decode(self.decoder.engine.tokenizer, tokens)
+        return decode(self.decoder.engine.tokenizer, self._shown(tokens))
+
+    def _shown(self, tokens: list[int]) -> list[int]:
+        """A solution's tokens without the one that the caller had it stop at."""
+        return tokens[:-1] if tokens and tokens[-1] in self.decoder.stop_token_ids else tokens
 
     async def _score(
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
@@ -419,7 +426,8 @@ class PromptRun:
 
     async def _as_sample(self, beam: Beam, score: float) -> Sample:
         tokens = [token for step in beam.steps for token in step]
-        text, concluded = self._reader.read(tokens, self.decoder.stops, self._begun)
+        shown = self._shown(tokens)
+        text, concluded = self._reader.read(shown, self.decoder.stops, self._begun)
         return Sample(
             steps=beam.steps,
             text=text,

@@ -45,6 +45,7 @@ class Request:
         token_ids: what the language model continues; None lays the text out as calibration did.
         sampling: how solutions are sampled; None takes calibration's.
         stop: texts that end a solution, which is cut before them.
+        stop_token_ids: tokens that do so.
         seed: with the prompt, determines every sample; None takes the solver's.
         solutions: how many solutions there should be to choose from, as far as its budget goes.
         watch: called with what happens.
@@ -54,6 +55,7 @@ class Request:
     token_ids: tuple[int, ...] | None = None
     sampling: SamplingSettings | None = None
     stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
     seed: int | None = None
     solutions: int = 1
     watch: Watch | None = None

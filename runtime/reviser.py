@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runtime.conversation import render_conversation
 from runtime.engine import Engine
 from runtime.verifier import Verifier
 
@@ -37,10 +38,8 @@ def ask_again(engine: Engine, prompt: str) -> Tokens:
         return tuple(tokenizer.encode("\n\n" + prompt, add_special_tokens=False))
     attempt = "an attempt"
     turns = [("user", prompt), ("assistant", attempt), ("user", prompt)]
-    text = tokenizer.apply_chat_template(
-        [{"role": role, "content": content} for role, content in turns],
-        add_generation_prompt=True,
-        tokenize=False,
+    text = render_conversation(
+        tokenizer, [{"role": role, "content": content} for role, content in turns], field="prompt"
     )
     after = text.partition(attempt)[2]
     return tuple(tokenizer.encode(after, add_special_tokens=False))

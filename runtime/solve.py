@@ -26,6 +26,7 @@ from runtime.result import Failure, Receipt, Result, Spend
 from runtime.selection import ranked
 from runtime.strategies import STRATEGIES
 from runtime.strategies.best_of_n import untied
+from runtime.wishes import finite
 
 # Prompts worked on at once: enough to fill an engine of 256 sequences, few enough that a long
 # file of prompts does not lie in the engine's queue all at once.
@@ -66,6 +67,7 @@ class Solver:
                 self.decoder,
                 settings=request.sampling or self.decoder.settings,
                 stops=request.stop,
+                stop_token_ids=request.stop_token_ids,
             ),
             request.text,
             self.seed if request.seed is None else request.seed,
@@ -87,7 +89,7 @@ class Solver:
             )
         if deadline is None:
             return
-        if deadline <= 0:
+        if not finite(deadline) or deadline <= 0:
             raise InputError("deadline", deadline, "give more than 0 seconds")
         if self.decoder.early_stop:
             raise InputError(

@@ -4,7 +4,7 @@ A model may sample ids that its tokenizer has no token for: embeddings are padde
 and some vocabularies have holes. Such an id has no text and ends no step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -50,16 +50,17 @@ def known_ids(tokenizer: Any, token_ids: Sequence[int]) -> tuple[int, ...]:
     return tuple(token for token in token_ids if token < size)
 
 
-def check_token_ids(tokenizer: Any, token_ids: Sequence[int], field: str) -> None:
-    """Refuse a prompt's token ids that are outside of the vocabulary.
+def check_token_ids(tokenizer: Any, token_ids: Iterable[int], field: str) -> tuple[int, ...]:
+    """A caller's token ids, all of them within the vocabulary.
 
     Raises:
         InputError: an id below 0, or above the tokenizer's largest.
     """
-    size = vocabulary_size(tokenizer)
-    for token in token_ids:
+    found, size = tuple(token_ids), vocabulary_size(tokenizer)
+    for token in found:
         if not 0 <= token < size:
             raise InputError(field, token, f"token ids are 0 to {size - 1}")
+    return found
 
 
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:

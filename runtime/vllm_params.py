@@ -1,7 +1,7 @@
 """vLLM's SamplingParams, read: what can be honoured, and a refusal of all that cannot."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,22 +10,26 @@ from allocator.errors import InputError
 from runtime.engine import SamplingSettings
 from runtime.prompt_run import Decoder
 from runtime.request import Request, Watch
+from runtime.tokenizer import check_token_ids
 from runtime.vllm_prompts import Prompt
-from runtime.wishes import sampling_for
+from runtime.wishes import sampling_for, unsigned
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
 
 # The answer comes whole, so that outputs of all kinds are the same.
 HONOURED = frozenset(
-    ("temperature", "top_p", "top_k", "min_p", "max_tokens", "n", "seed", "stop", "output_kind")
+    (
+        *("temperature", "top_p", "top_k", "min_p", "max_tokens", "n", "seed", "output_kind"),
+        *("stop", "stop_token_ids", "skip_special_tokens", "spaces_between_special_tokens"),
+    )
 )
 
 # Arguments of vLLM's engine that would make the model another than the one that was calibrated.
 NOT_CALIBRATED = ("tokenizer", "revision", "tokenizer_revision", "skip_tokenizer_init")
 
 _NO_LOGPROBS = "only the log-probability of a whole solution is kept"
-_WHOLE_TEXT = "answers are read in the text, without special tokens and stop texts"
+_WHOLE_TEXT = "answers are read in the text, without stop texts"
 _OTHER_SAMPLING = "it changes what the model samples in a way that calibration knew nothing of"
 _REASONS = dict.fromkeys(NOT_CALIBRATED, "the artifact has the model as it was calibrated") | {
     "continue_final_message": "the verifier judges whole solutions",
@@ -34,7 +38,6 @@ _REASONS = dict.fromkeys(NOT_CALIBRATED, "the artifact has the model as it was c
     "prompt_logprobs": _NO_LOGPROBS,
     "logprob_token_ids": _NO_LOGPROBS,
     "detokenize": _WHOLE_TEXT,
-    "skip_special_tokens": _WHOLE_TEXT,
     "include_stop_str_in_output": _WHOLE_TEXT,
     "presence_penalty": _OTHER_SAMPLING,
     "frequency_penalty": _OTHER_SAMPLING,
@@ -57,6 +60,9 @@ class Wished:
         n: solutions to return.
         seed: the prompt's; None takes the solver's.
         stop: texts that end a solution.
+        stop_tokens: tokens that do so, each with the reason that the output gives for the stop.
+        special_tokens: whether the output's text shows special tokens.
+        spaces_between_special_tokens: whether it may have spaces between them.
         notes: what the caller should know.
     """
 
@@ -64,6 +70,9 @@ class Wished:
     n: int = 1
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    stop_tokens: Mapping[int, int | str] = field(default_factory=dict)
+    special_tokens: bool = False
+    spaces_between_special_tokens: bool = True
     notes: tuple[str, ...] = ()
 
     def of(self, prompt: Prompt, watch: Watch | None = None) -> Request:
@@ -73,6 +82,7 @@ class Wished:
             token_ids=prompt.token_ids,
             sampling=self.sampling,
             stop=self.stop,
+            stop_token_ids=tuple(self.stop_tokens),
             seed=self.seed,
             solutions=self.n,
             watch=watch,
@@ -116,7 +126,8 @@ def _check(params: Any) -> None:
 
     if not isinstance(params, SamplingParams):
         raise InputError("sampling_params", params, "give vllm.SamplingParams")
-    usual = type(params)(stop=params.stop)  # some fields follow from the stop texts
+    # Some fields follow from these.
+    usual = type(params)(stop=params.stop, stop_token_ids=params.stop_token_ids)
     for name in params.__struct_fields__:
         value, default = getattr(params, name), getattr(usual, name)
         differs = isinstance(value, np.ndarray) or value != default
@@ -151,8 +162,39 @@ def wished(params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
         if params.max_tokens is None
         else params.max_tokens,
     )
-    seed = None if params.seed is None else params.seed % 2**64  # no sign, all bits
-    return Wished(sampling, params.n, seed, tuple(params.stop), (*notes, *changed))
+    tokenizer = decoder.engine.tokenizer
+    special = {} if params.skip_special_tokens else _special_stops(params.stop, tokenizer)
+    ends = check_token_ids(tokenizer, params.stop_token_ids, "stop_token_ids")
+    return Wished(
+        sampling=sampling,
+        n=params.n,
+        seed=unsigned(params.seed),
+        stop=tuple(stop for stop in params.stop if stop not in special.values()),
+        # The model's own end of sequence needs no request, and vLLM gives no stop reason for it.
+        stop_tokens={
+            token: reason
+            for token, reason in ({end: end for end in ends} | special).items()
+            if token != tokenizer.eos_token_id
+        },
+        special_tokens=not params.skip_special_tokens,
+        spaces_between_special_tokens=params.spaces_between_special_tokens,
+        notes=(*notes, *changed),
+    )
+
+
+def _special_stops(stops: Sequence[str], tokenizer: Any) -> dict[int, str]:
+    """The stop texts that are special tokens: they occur in texts that show special tokens.
+
+    Raises:
+        InputError: a stop text that holds a special token and more.
+    """
+    added = tokenizer.added_tokens_decoder.items()
+    special = {token.content: number for number, token in added if token.special}
+    for stop in stops:
+        if stop not in special and any(token in stop for token in special):
+            mend = "it holds a special token and more; give the special token alone"
+            raise InputError("stop", stop, mend)
+    return {special[stop]: stop for stop in stops if stop in special}
 
 
 def params_of(sampling: SamplingSettings) -> "SamplingParams":

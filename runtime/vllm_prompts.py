@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
+from pydantic import BaseModel
 
 from allocator.errors import InputError
-from runtime.conversation import conversation_text
+from runtime.conversation import conversation_text, read_messages, render_conversation, turns_of
 from runtime.tokenizer import check_token_ids, decode, encode_text
 
 
@@ -33,14 +33,25 @@ def prompts_of(given: Any, tokenizer: Any) -> list[Prompt]:
     A text that begins with the BOS token keeps that one alone; vLLM would add a second.
 
     Args:
-        given: one or many; each a text, a list of token ids, or a dictionary with one of them.
+        given: one or many, in any sequence, array or series; each a text, token ids, or a
+            dictionary with one of them.
         tokenizer: the language model's.
 
     Raises:
         InputError: something else, or a dictionary that holds more.
     """
-    one = isinstance(given, str | Mapping) or _are_ids(given) or not isinstance(given, Sequence)
+    given = _listed(given)
+    one = not isinstance(given, list) or _are_ids(given)
     return [_prompt(prompt, tokenizer) for prompt in ([given] if one else given)]
+
+
+def _listed(given: Any) -> Any:
+    """A sequence, array, series or tensor as a list; anything else as it is."""
+    if hasattr(given, "tolist"):
+        given = given.tolist()  # and its numbers as Python's own
+    if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+        return [part.tolist() if hasattr(part, "tolist") else part for part in given]
+    return given
 
 
 def _are_ids(given: Any) -> bool:
@@ -50,16 +61,17 @@ def _are_ids(given: Any) -> bool:
 
 
 def _prompt(given: Any, tokenizer: Any) -> Prompt:
+    given = _listed(given)
     if isinstance(given, str):
         given = {"prompt": given}
     elif _are_ids(given):
         given = {"prompt_token_ids": given}
     if not isinstance(given, Mapping):
         raise InputError("prompts", given, "give a text, a list of token ids, or one in a dict")
-    for key, value in given.items():
-        if key not in ("prompt", "prompt_token_ids") and value is not None:
-            raise InputError(key, value, "only text and token ids can be read; leave it out")
-    text, ids = given.get("prompt"), given.get("prompt_token_ids")
+    text, ids = given.get("prompt"), _listed(given.get("prompt_token_ids"))
+    for name, value in given.items():
+        if name not in ("prompt", "prompt_token_ids") and not _is_empty(value):
+            raise InputError(name, value, "only text and token ids can be read; leave it out")
     if text is not None and not isinstance(text, str):
         raise InputError("prompt", text, "give a text")
     if ids is None:
@@ -68,9 +80,13 @@ def _prompt(given: Any, tokenizer: Any) -> Prompt:
         return Prompt(text, encode_text(tokenizer, text), text)
     if not _are_ids(ids):
         raise InputError("prompt_token_ids", ids, "give a list of whole numbers, not an empty one")
-    check_token_ids(tokenizer, ids, "prompt_token_ids")
-    read = text if text is not None else decode(tokenizer, ids)
-    return Prompt(read, tuple(ids), text)
+    known = check_token_ids(tokenizer, ids, "prompt_token_ids")
+    read = text if text is not None else decode(tokenizer, known)
+    return Prompt(read, known, text)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (hasattr(value, "__len__") and len(value) == 0)
 
 
 def conversations_of(
@@ -78,7 +94,7 @@ def conversations_of(
     tokenizer: Any,
     chat_template: str | None = None,
     add_generation_prompt: bool = True,
-    chat_template_kwargs: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> list[Prompt]:
     """Prompts of `LLM.chat`, through the chat template.
 
@@ -87,32 +103,28 @@ def conversations_of(
         tokenizer: the language model's.
         chat_template: in place of the tokenizer's.
         add_generation_prompt: whether the model's turn is begun.
-        chat_template_kwargs: what the template is told besides.
+        variables: further variables of the template.
 
     Raises:
-        InputError: no messages; one that holds more than a role and text; or a template that is
-            missing, or refuses them.
+        InputError: no messages, one that cannot be honoured, or a template that is missing or
+            fails.
     """
-    if not isinstance(given, Sequence):
+    given = _listed(given)
+    if not isinstance(given, list):
         raise InputError("messages", given, "give a list of messages, or a list of such lists")
-    one = len(given) > 0 and all(isinstance(message, Mapping) for message in given)
-    if not (chat_template or tokenizer.chat_template):
-        raise InputError("chat_template", chat_template, "the model has none; give one")
+    one = len(given) > 0 and all(isinstance(message, Mapping | BaseModel) for message in given)
     prompts = []
-    for messages in [given] if one else given:
-        turns = _turns(messages)
+    for number, messages in enumerate([given] if one else given):
         try:
-            shown = tokenizer.apply_chat_template(
-                turns,
-                chat_template=chat_template,
-                add_generation_prompt=add_generation_prompt,
-                tokenize=False,
-                **(chat_template_kwargs or {}),
+            turns = turns_of(read_messages(_listed(messages)))
+            shown = render_conversation(
+                tokenizer, turns, chat_template, add_generation_prompt, variables
             )
-        except (TemplateError, TypeError, ValueError) as error:
-            raise InputError(
-                "messages", turns, f"the chat template refuses them ({error})"
-            ) from error
+        except InputError as error:
+            if one:
+                raise
+            field = error.field.replace("messages", f"messages[{number}]", 1)
+            raise InputError(field, error.value, error.mend) from error
         # The template has written the special tokens.
         ids = tokenizer.encode(shown, add_special_tokens=False)
         prompts.append(Prompt(conversation_text(turns), tuple(ids), shown))
@@ -131,33 +143,5 @@ def read_template(given: str | Path | None) -> str | None:
         return given
     try:
         return Path(given).read_text()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError("chat_template", str(given), f"no template in it ({error})") from None
-
-
-def _turns(messages: Any) -> list[dict[str, str]]:
-    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
-        raise InputError("messages", messages, "give a list of messages, one at least")
-    return [_turn(message) for message in messages]
-
-
-def _turn(message: Any) -> dict[str, str]:
-    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-        raise InputError("messages", message, "give each message a role and a content")
-    for key, value in message.items():
-        if key not in ("role", "content") and value is not None:
-            raise InputError(key, value, "a message is read by role and content; leave it out")
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "\n".join(_text_of(part) for part in content)
-    if not isinstance(content, str):
-        raise InputError("content", content, "give a text, or parts of type 'text'")
-    return {"role": message["role"], "content": content}
-
-
-def _text_of(part: Any) -> str:
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part["text"], str):
-        return part["text"]
-    raise InputError("content", part, "only parts of type 'text' can be read")

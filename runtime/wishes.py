@@ -1,11 +1,13 @@
 """What a caller wishes of sampling beside what calibration used: the same rules for all callers."""
 
 from math import isfinite
+from numbers import Integral
+from typing import Any
 
 from pydantic import ValidationError
 
 from allocator.errors import InputError
-from runtime.engine import SamplingSettings
+from runtime.engine import LARGEST, SamplingSettings
 
 # What the table depends on; it holds for solutions of any length.
 CALIBRATED = ("temperature", "top_p", "top_k", "min_p")
@@ -57,7 +59,7 @@ def sampling_for(
         )
     given = {name: value for name, value in wished.items() if value is not None}
     for name, value in given.items():
-        if not isfinite(value):
+        if not finite(value):
             raise InputError(name, value, "give a finite number")
     try:
         settings = SamplingSettings.model_validate(calibrated.model_dump() | given)
@@ -70,3 +72,28 @@ def sampling_for(
         if used != known and not greedy:
             notes.append(f"{name} is {used}; the table was calibrated at {name} {known}")
     return settings, notes
+
+
+def finite(value: Any) -> bool:
+    """Whether a value is a number that fits a float."""
+    try:
+        return isfinite(value)
+    except (TypeError, OverflowError):
+        return False
+
+
+def counted(field: str, value: Any) -> int:
+    """A number of 1 or more.
+
+    Raises:
+        InputError: it is none, or none that engines can hold.
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not 1 <= int(value) <= LARGEST:
+        raise InputError(field, value, f"give a whole number from 1 to {LARGEST}")
+    return int(value)
+
+
+def unsigned(seed: int | None) -> int | None:
+    """A seed as the samplers take it: no sign, 64 bits."""
+    return None if seed is None else seed % 2**64

@@ -47,6 +47,7 @@ class CoinEngine:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
         self.requests.append(tuple(token_ids))

@@ -42,6 +42,13 @@ def test_every_way_to_ask_gets_the_same_answer(model):
     assert asyncio.run(asked()) == (said, said)
 
 
+def test_a_chat_goes_on_with_what_was_answered(api):
+    model = model_of(api)
+    reply = model.invoke(PROMPTS[0])
+    again = model.invoke([HumanMessage(PROMPTS[0]), reply, HumanMessage(PROMPTS[1])])
+    assert again.usage_metadata["input_tokens"] > reply.usage_metadata["input_tokens"]
+
+
 def test_a_batch_is_answered_in_order(model):
     several = [text(said) for said in model.batch(PROMPTS[:4])]
     assert several == [text(model.invoke(prompt)) for prompt in PROMPTS[:4]]

@@ -36,6 +36,14 @@ def test_every_way_to_chat_gets_the_same_answer(api):
     assert asyncio.run(both()) == (whole, whole)
 
 
+def test_a_chat_goes_on_with_what_was_answered(api):
+    reply = completion(**asking(api, messages=MESSAGES, **TWO))
+    for message in (reply.choices[0].message, reply.choices[0].message.model_dump()):
+        messages = [*MESSAGES, message, *MESSAGES]
+        again = completion(**asking(api, messages=messages, **TWO))
+        assert again.usage.prompt_tokens > reply.usage.prompt_tokens
+
+
 def test_a_text_is_continued(api):
     asked = asking(api, model="text-completion-openai/base", prompt=PROMPTS[1], **TWO)
     whole = text_completion(**asked).choices[0].text

@@ -25,6 +25,31 @@ def chat(client, **fields):
     return client.chat.completions.create(**{"model": "base", "messages": MESSAGES} | fields)
 
 
+def test_a_chat_goes_on_with_what_was_answered(client):
+    messages = list(MESSAGES)
+    sizes = []
+    for kind in ("dumped", "as it is", "dumped without nulls"):
+        reply = chat(client, messages=messages, extra_body=BUDGET)
+        message = reply.choices[0].message
+        if kind != "as it is":
+            message = message.model_dump(exclude_none="nulls" in kind)
+        messages += [message, MESSAGES[0]]
+        sizes.append(reply.usage.prompt_tokens)
+    assert sizes == sorted(set(sizes))
+    again = chat(client, messages=messages, extra_body=BUDGET)
+    assert again.usage.prompt_tokens > sizes[-1]
+
+
+def test_a_chat_template_is_given_what_the_client_sets(client):
+    fields = {"chat_template_kwargs": {"enable_thinking": False}}
+    answer = chat(client, extra_body=BUDGET | fields)
+    assert answer.choices[0].message.content
+    assert "enable_thinking" in answer.ttc["notes"][0]
+    with pytest.raises(openai.BadRequestError) as error:
+        chat(client, extra_body={"chat_template_kwargs": {"chat_template": "x"}})
+    assert error.value.param == "chat_template_kwargs.chat_template"
+
+
 def test_a_stream_of_a_chat_says_what_the_whole_answer_says(client):
     whole = chat(client, extra_body=BUDGET)
     said = ""
@@ -131,6 +156,7 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
         ({"n": 32}, "n", "more than the budget of 8"),
         ({"extra_body": {"ttc": {"budget": 512}}}, "ttc.budget", "256 generations at most"),
         ({"extra_headers": {"X-TTC-Budget": "0"}}, "X-TTC-Budget", "greater than or equal to 1"),
+        ({"extra_headers": {"X-TTC-Budget": "1_0"}}, "X-TTC-Budget", "valid integer"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

@@ -3,13 +3,21 @@
 import asyncio
 import signal
 import threading
+from array import array
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from openai.types.chat import ChatCompletionMessage
 from tqdm import tqdm
-from vllm import CompletionOutput, RequestOutput, SamplingParams
+from vllm import CompletionOutput, RequestOutput, SamplingParams, TextPrompt, TokensPrompt
 from vllm.sampling_params import RequestOutputKind
 
 from allocator.errors import InputError, ModelError
@@ -18,9 +26,12 @@ from runtime.artifact import Artifact, open_decoder
 from runtime.decoder import ComputeOptimalLLM
 from runtime.engine import Completion
 from runtime.engines.transformers import TransformersEngine
-from runtime.outputs import UnansweredError
+from runtime.outputs import UnansweredError, answered
 from runtime.result import Result
 from runtime.solve import Solver
+from runtime.vllm_params import Wished, wished
+from runtime.vllm_prompts import Prompt
+from tests.conftest import make_sample
 
 PROBLEMS = ["12+7*3", "4*5+6", "9*9-1+4*2"]
 RAW = [f"<user>{problem}<assistant>" for problem in PROBLEMS]
@@ -102,6 +113,63 @@ def test_prompts_of_all_kinds_are_read(llm: ComputeOptimalLLM) -> None:
     assert llm.generate([], use_tqdm=False) == []
 
 
+def test_prompts_come_in_arrays_series_and_other_sequences(llm: ComputeOptimalLLM) -> None:
+    ids = llm.get_tokenizer().encode(RAW[0])
+    expected = texts(llm.generate(RAW, use_tqdm=False, budget=1))
+    several = [np.array(RAW), np.array(RAW, dtype=object), pd.Series(RAW), tuple(RAW), deque(RAW)]
+    for prompts in several:
+        assert texts(llm.generate(prompts, use_tqdm=False, budget=1)) == expected
+    as_ids = [
+        tuple(ids),
+        np.array(ids),
+        np.array(ids, np.uint16),
+        torch.tensor(ids),
+        pd.Series(ids),
+    ]
+    for prompt in [*as_ids, [np.int64(token) for token in ids], array("q", ids)]:
+        for given in (prompt, [prompt], {"prompt_token_ids": prompt}):
+            (output,) = llm.generate(given, use_tqdm=False, budget=1)
+            assert output.prompt_token_ids == ids
+            assert {type(token) for token in output.prompt_token_ids} == {int}
+            assert texts([output]) == expected[:1]
+    (counted,) = llm.generate(range(5, 9), use_tqdm=False, budget=np.int64(1))
+    assert counted.prompt_token_ids == [5, 6, 7, 8]
+    assert counted.receipt.budget == 1
+    for stacked in (np.array([ids, ids]), torch.tensor([ids, ids]), pd.Series([ids, ids])):
+        assert texts(llm.generate(stacked, use_tqdm=False, budget=1)) == expected[:1] * 2
+    assert llm.generate(np.array([]), use_tqdm=False, budget=1) == []
+
+
+def test_vllms_prompts_may_have_fields_that_say_nothing(llm: ComputeOptimalLLM) -> None:
+    ids, expected = (
+        llm.get_tokenizer().encode(RAW[0]),
+        texts(llm.generate(RAW[0], use_tqdm=False, budget=1)),
+    )
+    nothing: Any = {"multi_modal_data": {}, "mm_processor_kwargs": None, "multi_modal_uuids": {}}
+    prompts: list[Any] = [
+        TokensPrompt(prompt_token_ids=ids, token_type_ids=[], **nothing),
+        TextPrompt(prompt=RAW[0], **nothing),
+        {"prompt": None, "prompt_token_ids": tuple(ids), "prompt_embeds": None},
+    ]
+    assert texts(llm.generate(prompts, use_tqdm=False, budget=1)) == expected * 3
+
+
+def test_a_chat_goes_on_with_a_clients_answer(llm: ComputeOptimalLLM) -> None:
+    said = ChatCompletionMessage(role="assistant", content="12+7=19")
+    expected = llm.chat(
+        [*CHATS[0], {"role": "assistant", "content": "12+7=19"}, *CHATS[1]], budget=1
+    )
+    assert expected[0].prompt == (
+        f"<user>{PROBLEMS[0]}<assistant>12+7=19<end><user>{PROBLEMS[1]}<assistant>"
+    )
+    for message in (said, said.model_dump()):
+        messages = [*CHATS[0], message, *CHATS[1]]
+        for given in (messages, tuple(messages), [messages], np.array([messages], dtype=object)):
+            (output,) = llm.chat(given, use_tqdm=False, budget=1)
+            assert output.prompt == expected[0].prompt
+            assert texts([output]) == texts(expected)
+
+
 def test_conversations_go_through_the_template(llm: ComputeOptimalLLM) -> None:
     told = [
         {"role": "system", "content": "1"},
@@ -116,6 +184,8 @@ def test_conversations_go_through_the_template(llm: ComputeOptimalLLM) -> None:
         chat_template_kwargs={"mark": "<user>"},
     )
     assert other.prompt == f"<user>{PROBLEMS[0]}"
+    assert other.notes == ("chat_template_kwargs set mark; the table was calibrated with none set",)
+    assert output.notes == ()
     (bare,) = llm.chat(CHATS[0], use_tqdm=False, add_generation_prompt=False)
     assert bare.prompt == f"<user>{PROBLEMS[0]}"
 
@@ -125,6 +195,9 @@ def test_a_template_is_given_as_text_or_as_a_file(engine: Failing, tmp_path: Pat
     for template in (tmp_path / "template", (tmp_path / "template").read_text()):
         with ComputeOptimalLLM.wrap(engine, ARTIFACT, budget=1, chat_template=template) as llm:
             assert llm.chat(CHATS[0], use_tqdm=False)[0].prompt == RAW[0]
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"chat_template: .*no template in it"):
+        ComputeOptimalLLM.wrap(engine, ARTIFACT, chat_template=tmp_path / "binary")
     with pytest.raises(InputError, match="chat_template: 'nowhere'"):
         ComputeOptimalLLM.wrap(engine, ARTIFACT, chat_template="nowhere")
 
@@ -191,6 +264,53 @@ def test_a_solution_is_cut_before_a_stop_text(llm: ComputeOptimalLLM) -> None:
         (output,) = llm.generate(RAW[0], params, use_tqdm=False, budget=1)
         found = output.outputs[0]
         assert (found.text, found.finish_reason, found.stop_reason) == ("12+", "stop", "7=")
+
+
+def test_a_solution_is_cut_before_a_stop_token(llm: ComputeOptimalLLM) -> None:
+    tokenizer = llm.get_tokenizer()
+    (equals,), end = tokenizer.encode("="), tokenizer.eos_token_id
+
+    def found(**params: Any) -> Any:
+        greedy = SamplingParams(temperature=0, max_tokens=100, **params)
+        return llm.generate(RAW[0], greedy, use_tqdm=False, budget=1)[0].outputs[0]
+
+    stopped, whole = found(stop_token_ids=[equals]), found()
+    assert (stopped.text, stopped.finish_reason, stopped.stop_reason) == ("12+7", "stop", equals)
+    assert stopped.token_ids[-1] == equals
+    assert list(stopped.token_ids) == list(whole.token_ids)[: len(stopped.token_ids)]
+    ended = found(stop_token_ids=[end])
+    assert (ended.text, ended.stop_reason) == (whole.text, None)
+    assert ended.token_ids == whole.token_ids
+
+
+def test_special_tokens_are_shown_if_the_caller_asks(llm: ComputeOptimalLLM) -> None:
+    shown = {"skip_special_tokens": False, "spaces_between_special_tokens": False}
+
+    def found(prompt: str, **params: Any) -> Any:
+        greedy = SamplingParams(temperature=0, max_tokens=100, **params)
+        return llm.generate(prompt, greedy, use_tqdm=False, budget=1)[0].outputs[0]
+
+    for stop in ([], ["<end>"], ["7=", "<end>"], ["</s>"]):
+        plain, special = found(RAW[0], stop=stop), found(RAW[0], stop=stop, **shown)
+        assert special == plain, "the token that ends a solution is no part of its text"
+
+
+def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
+    """The testbed's model writes none, so a solution that has some is made here."""
+    tokenizer, decoder = llm.get_tokenizer(), llm._thread.solver.decoder
+    (user,), ids = tokenizer.encode("<user>"), tuple(tokenizer.encode("1<assistant>2<user>"))
+    shown = SamplingParams(stop=["<user>", "7="], skip_special_tokens=False)
+    (output,) = llm.generate(RAW[0], use_tqdm=False, budget=1)
+    sample = replace(make_sample("2", nan), steps=(ids,), text="12", ended=True)
+    result = Result(
+        prompt="", answer=None, solution="", score=None, receipt=output.receipt, ranked=(sample,)
+    )
+    wish = wished(shown, decoder, 1)
+    assert (wish.stop, wish.stop_tokens) == (("7=",), {user: "<user>"})
+    found = answered("0", Prompt("", ids, None), wish, result, tokenizer).outputs[0]
+    assert (found.text, found.stop_reason) == ("1<assistant>2", "<user>")
+    plain = answered("0", Prompt("", ids, None), Wished(), result, tokenizer).outputs[0]
+    assert (plain.text, plain.stop_reason) == ("12", None)
 
 
 def test_without_params_solutions_are_sampled_as_calibrated(llm: ComputeOptimalLLM) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
@@ -14,7 +16,9 @@ from runtime.decoder import ComputeOptimalLLM
 from runtime.engines.loading import open_engine
 from runtime.engines.transformers import TransformersEngine
 from runtime.engines.vllm import VLLMEngine
+from runtime.engines.vllm_core import memory_share
 from runtime.prompt_run import Decoder
+from tests.test_conversation import FAULTS
 
 PROMPT = "<user>12+7*3<assistant>"
 CHAT = [{"role": "user", "content": "12+7*3"}]
@@ -34,7 +38,6 @@ def llm() -> Iterator[ComputeOptimalLLM]:
         {"presence_penalty": 0.5},
         {"frequency_penalty": 0.5},
         {"repetition_penalty": 1.1},
-        {"stop_token_ids": [3]},
         {"ignore_eos": True},
         {"min_tokens": 2},
         {"logprobs": 1},
@@ -42,8 +45,6 @@ def llm() -> Iterator[ComputeOptimalLLM]:
         {"prompt_logprobs": 1},
         {"logprob_token_ids": [3]},
         {"detokenize": False},
-        {"skip_special_tokens": False},
-        {"spaces_between_special_tokens": False},
         {"include_stop_str_in_output": True},
         {"structured_outputs": StructuredOutputsParams(regex="1")},
         {"logit_bias": {3: 1.0}},
@@ -84,6 +85,13 @@ def test_a_field_of_a_later_vllm_is_refused(llm: ComputeOptimalLLM) -> None:
         ({"prompt_token_ids": [3, 10**6]}, "prompt_token_ids"),
         ([[3, -1]], "prompt_token_ids"),
         ({"prompt": "1", "multi_modal_data": {"image": 1}}, "multi_modal_data"),
+        ({"prompt_token_ids": [3], "token_type_ids": [0]}, "token_type_ids"),
+        ({"prompt": "1", "cache_salt": "x"}, "cache_salt"),
+        (np.array([1.0, 2.0]), "prompts"),
+        (np.array([True, False]), "prompts"),
+        (np.array([[3, -1]]), "prompt_token_ids"),
+        (pd.Series(["1", None]), "prompts"),
+        (b"1", "prompts"),
         ("", "prompt"),
         ("1+" * 300, "prompt"),
     ],
@@ -97,14 +105,19 @@ def test_prompts_that_are_none(llm: ComputeOptimalLLM, prompt: Any, field: str) 
 @pytest.mark.parametrize(
     ("messages", "options", "field"),
     [
-        ([[]], {}, "messages"),
-        (["1"], {}, "messages"),
+        ([[]], {}, "messages[0]"),
+        (["1"], {}, "messages[0]"),
         (7, {}, "messages"),
-        ([{"content": "1"}], {}, "messages"),
-        ([{"role": "user", "content": None}], {}, "content"),
-        ([{"role": "user", "content": [{"type": "image_url"}]}], {}, "content"),
-        ([{"role": "user", "content": "1", "tool_calls": [1]}], {}, "tool_calls"),
-        (CHAT, {"chat_template": "{{ raise_exception('no') }}"}, "messages"),
+        (CHAT[0], {}, "messages"),
+        ([{"content": "1"}], {}, "messages[0].role"),
+        ([{"role": "user", "content": [{"type": "text"}]}], {}, "messages[0].content[0].text"),
+        ([CHAT, [*CHAT, 7]], {}, "messages[1][1]"),
+        ([CHAT, [{"role": "user", "content": 7}]], {}, "messages[1][0].content"),
+        *((CHAT, {"chat_template": template}, "messages") for template in FAULTS),
+        (CHAT, {"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs.tokenize"),
+        (CHAT, {"chat_template_kwargs": {"tools": [1]}}, "chat_template_kwargs.tools"),
+        (CHAT, {"chat_template_kwargs": 7}, "chat_template_kwargs"),
+        (CHAT, {"chat_template_kwargs": {7: 7}}, "chat_template_kwargs"),
         (CHAT, {"continue_final_message": True}, "continue_final_message"),
         (CHAT, {"tools": [{"type": "function"}]}, "tools"),
         (CHAT, {"chat_template_content_format": "openai"}, "chat_template_content_format"),
@@ -117,6 +130,8 @@ def test_prompts_that_are_none(llm: ComputeOptimalLLM, prompt: Any, field: str) 
         (CHAT, {"total_budget": 0}, "total_budget"),
         (CHAT, {"budget": 2, "total_budget": 2}, "budget"),
         (CHAT, {"deadline": 0}, "deadline"),
+        (CHAT, {"deadline": float("nan")}, "deadline"),
+        (CHAT, {"deadline": "soon"}, "deadline"),
         (CHAT, {"total_budget": 2, "deadline": 1.0}, "deadline"),
         (CHAT, {"sampling_params": 7}, "sampling_params"),
     ],
@@ -127,6 +142,39 @@ def test_chats_that_cannot_be_answered(
     with pytest.raises(InputError) as refused:
         llm.chat(messages, **options)
     assert refused.value.field == field
+
+
+def test_what_python_cannot_write_is_refused_by_its_name(llm: ComputeOptimalLLM) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    huge = 10**5000
+    for prompts in ([huge], {"prompt_token_ids": [huge]}):
+        with pytest.raises(InputError, match="prompt_token_ids: <int>: token ids are 0 to"):
+            llm.generate(prompts)
+    for prompts in (deep, {"prompt": deep}, {"prompt_token_ids": deep}):
+        with pytest.raises(InputError, match=r"^prompt"):
+            llm.generate(prompts)
+    for name in ("budget", "total_budget", "deadline", "priority"):
+        with pytest.raises(InputError, match=f"{name}: <int>: "):
+            llm.generate(PROMPT, **{name: huge})
+    for name, value in (("max_tokens", huge), ("top_k", huge), ("stop_token_ids", [huge])):
+        with pytest.raises(InputError, match=rf"{name}: <int>: "):
+            llm.generate(PROMPT, SamplingParams(**{name: value}))
+    with pytest.raises(InputError, match=r"messages: .*the chat template fails"):
+        llm.chat(CHAT, chat_template="{{ x }}", chat_template_kwargs={"x": huge})
+
+
+@pytest.mark.parametrize("stop", ["7<end>", "<user>1"])
+def test_a_stop_text_of_a_special_token_and_more_is_refused(
+    llm: ComputeOptimalLLM, stop: str
+) -> None:
+    with pytest.raises(InputError, match=r"stop: .*give the special token alone"):
+        llm.generate(PROMPT, SamplingParams(stop=stop, skip_special_tokens=False))
+
+
+def test_only_vllm_has_an_engine_of_vllms(llm: ComputeOptimalLLM) -> None:
+    assert not hasattr(llm, "llm_engine")
 
 
 def test_an_artifact_belongs_to_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +197,22 @@ def test_the_default_budget_is_found_in_the_environment(monkeypatch: pytest.Monk
     assert (default_budget(3), default_budget(None)) == (3, 16)
     monkeypatch.setenv("TTC_BUDGET", "8")
     assert (default_budget(3), default_budget(None)) == (3, 8)
-    for bad in ("0", "many", "-1", ""):
+    for bad in ("0", "many", "-1", "", "1_0", "+5", " 16 ", "１６", "1e1", "5.0", "9" * 5000):
         monkeypatch.setenv("TTC_BUDGET", bad)
         with pytest.raises(InputError, match="TTC_BUDGET"):
             default_budget(None)
+
+
+def test_an_engines_share_of_memory_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TTC_SHARE", raising=False)
+    assert memory_share("TTC_SHARE", "0.7") == 0.7
+    for text, share in (("0.25", 0.25), (".5", 0.5), ("1", 1)):
+        monkeypatch.setenv("TTC_SHARE", text)
+        assert memory_share("TTC_SHARE", "0.7") == share
+    for bad in ("", "half", "0", "1.5", "0_1", "+0.5", " 0.5", "０.5", "nan"):
+        monkeypatch.setenv("TTC_SHARE", bad)
+        with pytest.raises(InputError, match="TTC_SHARE"):
+            memory_share("TTC_SHARE", "0.7")
 
 
 @pytest.mark.parametrize(

@@ -81,14 +81,14 @@ def same(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
 
 
 def test_only_the_import_is_changed(runs: tuple[Any, Any]) -> None:
-    (before, _), (after, _) = runs
+    (before, _), (after, *_) = runs
     same(before, after)
 
 
 def test_at_a_budget_of_one_solutions_look_like_vllms(
     runs: tuple[Any, Any], tokenizer: Any
 ) -> None:
-    (before, _), (after, _) = runs
+    (before, _), (after, *_) = runs
     assert after["many"][0]["outputs"] == after["again"][0]["outputs"], "the seed decides"
     for name in ("many", "pairs", "short", "default"):
         for output in after[name]:
@@ -123,6 +123,13 @@ def test_a_cancelled_request_of_a_wrapped_llm_leaves_the_others_alone(
     assert wrapped["left"] == 0
 
 
+def test_lm_evaluation_harness_runs_its_vllm_model_on_it(runs: tuple[Any, Any]) -> None:
+    _, (_, evaluated, _) = runs
+    found = evaluated["answers"]
+    assert found == [text.rpartition("#")[2] for text in evaluated["alone"]]
+    assert evaluated["accuracy"] == evaluated["right"] / len(found) > 0.4
+
+
 def test_after_an_interrupt_the_engine_is_usable(runs: tuple[Any, Any]) -> None:
-    _, (_, interrupted) = runs
+    _, (*_, interrupted) = runs
     assert interrupted["text"].startswith("0+7")

@@ -14,7 +14,7 @@ from runtime.engines.grouping import MOST, Ask, Grouping
 Calls = Sequence[tuple[Ask, int]]
 Sent = list[tuple[Ask, int, int]]
 
-A = Ask((1, 2), SETTINGS.sampling, 9, (), True)
+A = Ask((1, 2), SETTINGS.sampling, 9, (), (), True)
 B = replace(A, token_ids=(1, 3))
 GREEDY = replace(A, settings=SETTINGS.sampling.model_copy(update={"temperature": 0.0}))
 

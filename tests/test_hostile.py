@@ -12,7 +12,8 @@ import pytest
 from runtime.server import listen
 from tests.serving import PROMPTS
 
-GOOD = json.dumps({"model": "base", "prompt": PROMPTS[0], "ttc": {"budget": 1}}).encode()
+BUDGET = b', "ttc": {"budget": 1}'
+GOOD = json.dumps({"model": "base", "prompt": PROMPTS[0]}).encode()[:-1] + BUDGET + b"}"
 JSON = b"Content-Type: application/json"
 CHUNKED = b"Transfer-Encoding: chunked"
 MEGABYTE = 2**20
@@ -90,10 +91,12 @@ def still_answers(api):
         (field(b"-Infinity"), "'-Infinity' is no JSON number"),
         (field(b"1e400"), "too large"),
         (field(b"9" * 900_000), "too large"),
+        (field(b'null, "ttc": {"budget": ' + b"9" * 5000 + b"}").replace(BUDGET, b""), "too large"),
+        (field(b'null, "x": ' + b'{"ttc":' * 99 + b"1" + b"}" * 99), "nested over 64 levels"),
         (field(b'null, "stop": null'), "the field 'stop' twice"),
         (field(rb'"\ud800"'), "half a surrogate pair"),
         (field(b'null, "seed": 18446744073709551616'), "seed: 18446744073709551616"),
-        (field(b'null, "__proto__": {}'), "__proto__: no such field"),
+        (field(b'null, "__proto__": {}'), "__proto__: {}: no such field"),
         (GOOD.replace(b"base", b"base-ttc-" + b"9" * 5000), "it is not served"),
     ],
 )
@@ -120,7 +123,7 @@ def test_a_body_that_does_not_say_what_it_is_is_refused(api, kind):
     [
         (post(GOOD, b"Content-Encoding: gzip"), "Content-Encoding", "uncompressed"),
         (post(GOOD, b"X-TTC-Budget: 1", b"X-TTC-Budget: 2"), "X-TTC-Budget", "give one"),
-        (post(GOOD, b"X-TTC-Budget: " + b"9" * 5000), "X-TTC-Budget", "as an integer"),
+        (post(GOOD, b"X-TTC-Budget: " + b"9" * 5000), "X-TTC-Budget", "valid integer"),
         (post(GOOD, b"X-TTC-Budget: \xff"), "X-TTC-Budget", "valid integer"),
         (post(GOOD, path=b"/v1/completions?budget=1"), "budget", "put it into the body"),
     ],

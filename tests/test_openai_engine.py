@@ -62,6 +62,11 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
             assert unweighed.token_ids == remote.token_ids
             assert isnan(unweighed.logprob)
             found.append((remote, await vllm_decoder.engine.complete(ids, **settings)))
+            stopping = settings | {"stop_token_ids": engine.tokenizer.encode("=")}
+            remote = await engine.complete(ids, **stopping)
+            assert remote.ended
+            assert engine.tokenizer.decode(remote.token_ids).endswith("=")
+            found.append((remote, await vllm_decoder.engine.complete(ids, **stopping)))
         again = await engine.complete(encode_prompt(engine, LONG), **settings)
         assert again.cached_tokens >= 96
         first, second = await complete(engine, 7), await complete(engine, 7)

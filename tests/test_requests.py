@@ -71,6 +71,36 @@ def test_the_step_end_itself_may_be_a_stop_text(run: Any, decoder: Decoder) -> N
             assert len(sample.steps) == 1
 
 
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_a_stop_token_ends_a_solution_which_is_cut_before_it(
+    run: Any, decoder: Decoder, plan: Plan
+) -> None:
+    (equals,) = decoder.engine.tokenizer.encode("=")
+    by_token = searched(run, replace(decoder, stop_token_ids=(equals,)), plan, PROBLEMS[0])
+    by_text = searched(run, replace(decoder, stops=("=",)), plan, PROBLEMS[0])
+    assert [sample.text for sample in by_token] == [sample.text for sample in by_text]
+    for sample in by_token:
+        assert sample.ended
+        assert sample.token_ids[-1] == equals
+
+
+def test_the_step_end_itself_may_be_a_stop_token(run: Any, decoder: Decoder) -> None:
+    (newline,) = decoder.engine.tokenizer.encode("\n")
+    for plan in PLANS:
+        for sample in searched(run, replace(decoder, stop_token_ids=(newline,)), plan, PROBLEMS[1]):
+            assert sample.ended
+            assert len(sample.steps) == 1
+            assert "\n" not in sample.text
+
+
+def test_the_models_own_end_as_a_stop_token_changes_nothing(run: Any, decoder: Decoder) -> None:
+    ends = (decoder.engine.tokenizer.eos_token_id,)
+    for plan in PLANS:
+        assert searched(run, replace(decoder, stop_token_ids=ends), plan, PROBLEMS[2]) == searched(
+            run, decoder, plan, PROBLEMS[2]
+        )
+
+
 @pytest.mark.parametrize("alone", [{"top_k": 1}, {"min_p": 1.0}])
 def test_one_token_to_choose_from_is_greedy(
     run: Any, decoder: Decoder, alone: dict[str, Any]

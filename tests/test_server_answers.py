@@ -1,5 +1,7 @@
 """The server's answers: what is asked of the solver, and what of its work clients are told."""
 
+import copy
+
 import pytest
 
 from runtime.conversation import conversation_text
@@ -145,3 +147,32 @@ def test_parts_of_text_are_joined(run, service):
     one = run(asked(service, {"messages": [{"role": "user", "content": parts}]})).json()
     other = run(asked(service, chat("81\n+54"))).json()
     assert one["choices"] == other["choices"]
+
+
+def test_the_chat_template_is_given_its_variables(run, transformers_decoder):
+    service = service_of(transformers_decoder, default_budget=1)
+    engine = engine_of(service)
+    engine.tokenizer = copy.copy(engine.tokenizer)
+    engine.tokenizer.chat_template += "{% if enable_thinking is false %}1+2=3\n{% endif %}"
+    plain = run(asked(service, chat("81+54"))).json()
+    fields = {"chat_template_kwargs": {"enable_thinking": False, "other": None}}
+    found = run(asked(service, chat("81+54", **fields))).json()
+    more = len(engine.tokenizer.encode("1+2=3\n"))
+    assert found["usage"]["prompt_tokens"] == plain["usage"]["prompt_tokens"] + more
+    assert plain["ttc"]["notes"] == []
+    assert found["ttc"]["notes"] == [
+        "chat_template_kwargs set enable_thinking; the table was calibrated with none set"
+    ]
+    null = run(asked(service, chat("81+54", chat_template_kwargs={"other": None}))).json()
+    assert null["choices"] == plain["choices"]
+
+
+def test_a_stop_token_ends_a_solution_which_is_cut_before_it(run, service):
+    (stop,) = engine_of(service).tokenizer.encode("=")
+    greedy = {"temperature": 0, "ttc": {"budget": 1}, "max_tokens": 60}
+    reply = run(asked(service, chat("81+54", stop_token_ids=[stop], **greedy))).json()
+    by_text = run(asked(service, chat("81+54", stop=["="], **greedy))).json()
+    assert reply["choices"] == by_text["choices"]
+    assert reply["choices"][0]["message"]["content"] == "81+54"
+    assert reply["choices"][0]["finish_reason"] == "stop"
+    assert reply["usage"] == by_text["usage"]

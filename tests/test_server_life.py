@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.metadata import version
 
 import httpx
 import pytest
@@ -36,7 +37,9 @@ def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_decode
 
     async def health():
         async with client_of(service) as client:
-            return (await client.get("/health")).status_code
+            asked = [("GET", "/health"), ("HEAD", "/health"), ("GET", "/ping"), ("POST", "/ping")]
+            (status,) = {(await client.request(*request)).status_code for request in asked}
+            return status
 
     assert run(health()) == 503
     assert "loading" in run(asked(service, chat("81+54"))).json()["error"]["message"]
@@ -45,6 +48,81 @@ def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_decode
     run(service.drain())
     assert run(health()) == 503
     assert "shutting down" in run(asked(service, chat("81+54"))).json()["error"]["message"]
+
+
+def test_what_is_open_without_a_key_and_answers_a_head(run, transformers_decoder):
+    service = service_of(transformers_decoder, api_keys=["sk-one"])
+
+    async def found(method, path, **headers):
+        async with client_of(service) as client:
+            return await client.request(method, path, headers=headers)
+
+    assert run(found("GET", "/version")).json() == {"version": version("ttc-allocator")}
+    for path in ("/", "/health", "/ping", "/version"):
+        assert run(found("GET", path)).status_code == 200
+    for path in ("/health", "/ping", "/version", "/v1/models", "/v1/models/base"):
+        key = {"Authorization": "Bearer sk-one"}
+        head, whole = run(found("HEAD", path, **key)), run(found("GET", path, **key))
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"]
+        without = run(found("HEAD", path)).status_code
+        assert without == (401 if path.startswith("/v1") else 200)
+    assert run(found("HEAD", "/v1/models/other", Authorization="Bearer sk-one")).status_code == 404
+
+
+def test_a_wrong_method_is_told_the_right_ones(run, transformers_decoder):
+    service = service_of(transformers_decoder)
+
+    async def allowed(path):
+        async with client_of(service) as client:
+            response = await client.delete(path)
+            assert response.status_code == 405
+            return response.headers["allow"]
+
+    assert run(allowed("/ping")) == "GET, HEAD, POST"
+    assert run(allowed("/v1/models/base")) == "GET, HEAD"
+    assert run(allowed("/v1/completions")) == "POST"
+    assert run(allowed("/")) == "GET"
+
+
+def preflight(origin):
+    asked = "authorization,content-type,x-stainless-os"
+    return {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+    }
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        ((), "https://chat.example", None),
+        (("https://chat.example",), "https://chat.example", "https://chat.example"),
+        (("https://chat.example",), "https://other.example", None),
+        (("*",), "https://other.example", "*"),
+    ],
+)
+def test_web_pages_of_named_origins_may_call(run, transformers_decoder, origins, origin, allowed):
+    service = service_of(transformers_decoder, api_keys=["sk-one"], cors_origins=origins)
+
+    async def sent():
+        async with client_of(service) as client:
+            path = "/v1/chat/completions"
+            before = await client.options(path, headers=preflight(origin))
+            refused = await client.post(path, json={}, headers={"Origin": origin})
+            key = {"Origin": origin, "Authorization": "Bearer sk-one"}
+            answer = await client.get("/v1/models", headers=key)
+            return before, refused, answer
+
+    before, refused, answer = run(sent())
+    assert (refused.status_code, answer.status_code) == (401, 200)
+    for response in (before, refused, answer):
+        assert response.headers.get("access-control-allow-origin") == allowed
+        assert "access-control-allow-credentials" not in response.headers
+    assert before.is_success is (allowed is not None)
+    if allowed:
+        assert "x-stainless-os" in before.headers["access-control-allow-headers"]
 
 
 def test_requests_and_work_are_counted(run, transformers_decoder):
@@ -147,6 +225,32 @@ def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path, monk
     assert (settings.max_budget, settings.port, settings.seed) == (64, 2, 3)
     assert [key.get_secret_value() for key in settings.api_keys] == ["one", "two"]
     assert "seed = 3" in shown("--config", path, "--seed", "3")
+    monkeypatch.setenv("TTC_CORS_ORIGINS", "http://a.example,https://b.example:8443")
+    origins = ("http://a.example", "https://b.example:8443")
+    assert read_settings({}, path).cors_origins == origins
+    assert f'cors_origins = ["{origins[0]}"]' in shown(
+        "--config", path, "--cors-origin", origins[0]
+    )
+
+
+@pytest.mark.parametrize("number", ["1_0", "+5", " 16 ", "１６", "1e1", "5.0", "0x10"])
+def test_a_number_in_the_environment_is_in_ascii_digits(monkeypatch, number):
+    monkeypatch.setenv("TTC_MAX_BUDGET", number)
+    with pytest.raises(InputError, match=r"max_budget: .*give a number, such as 16"):
+        read_settings({"artifact": ARTIFACT})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "read"),
+    [("2.5", 2.5), ("1e2", 100), (".5", 0.5), ("1_0.5", 0), ("inf", 0), ("nan", 0), ("１.5", 0)],
+)
+def test_seconds_in_the_environment_are_a_number(monkeypatch, seconds, read):
+    monkeypatch.setenv("TTC_REQUEST_TIMEOUT", seconds)
+    if read:
+        assert read_settings({"artifact": ARTIFACT}).request_timeout == read
+    else:
+        with pytest.raises(InputError, match="request_timeout"):
+            read_settings({"artifact": ARTIFACT})
 
 
 def test_shown_settings_are_a_settings_file(tmp_path):
@@ -167,6 +271,10 @@ def test_shown_settings_are_a_settings_file(tmp_path):
         (["--host", "0.0.0.0"], "host: '0.0.0.0': anybody could use it; set a key"),
         (["--api-key", ""], "a key is empty"),
         (["--default-budget", "32", "--max-budget", "8"], "max_budget is 8"),
+        (["--cors-origin", "*"], "any web page could use it; set a key, or name the origins"),
+        (["--cors-origin", "chat.example"], "give an origin such as https://chat.example"),
+        (["--cors-origin", "https://chat.example/"], "without a path"),
+        (["--cors-origin", "null"], "give an origin such as https://chat.example"),
         (["--port", "70000"], "less than or equal to 65535"),
         (["--config", "nowhere.toml"], "there is no such file"),
     ],

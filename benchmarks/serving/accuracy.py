@@ -64,7 +64,7 @@ def by_harness(
     budget: int,
     endpoint: str = "chat/completions",
 ) -> tuple[list[str | None], float]:
-    """Answers that lm-evaluation-harness gets over the testbed's task, and their accuracy.
+    """Answers that lm-evaluation-harness gets from a server, and their accuracy.
 
     Args:
         url: the server.
@@ -74,24 +74,38 @@ def by_harness(
         endpoint: ``chat/completions``, or ``completions``, to which the harness sends token ids
             that it has laid out by the model's chat template itself.
     """
+    chat = endpoint == "chat/completions"
+    tokenizer = {} if chat else {"tokenizer_backend": "huggingface", "tokenizer": str(BASE)}
+    arguments = {
+        "model": f"{model}-ttc-{budget}",
+        "base_url": f"{url}/v1/{endpoint}",
+        "num_concurrent": IN_FLIGHT,
+        "tokenized_requests": not chat,
+        "max_retries": 1,
+        "seed": SEED,
+    }
+    name = "local-chat-completions" if chat else "local-completions"
+    return evaluated_by_harness(name, arguments | tokenizer, problems)
+
+
+def evaluated_by_harness(
+    model: str, arguments: dict[str, Any], problems: Sequence[Problem]
+) -> tuple[list[str | None], float]:
+    """Answers that lm-evaluation-harness gets over the testbed's task, and their accuracy.
+
+    Args:
+        model: one of the harness's models.
+        arguments: the model's.
+        problems: what to ask.
+    """
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    chat = endpoint == "chat/completions"
-    tokenizer = {} if chat else {"tokenizer_backend": "huggingface", "tokenizer": str(BASE)}
     with TemporaryDirectory() as folder:
         (Path(folder) / "testbed.yaml").write_text(json.dumps(_task(Path(folder), problems)))
         found: dict[str, Any] = simple_evaluate(
-            model="local-chat-completions" if chat else "local-completions",
-            model_args={
-                "model": f"{model}-ttc-{budget}",
-                "base_url": f"{url}/v1/{endpoint}",
-                "num_concurrent": IN_FLIGHT,
-                "tokenized_requests": not chat,
-                "max_retries": 1,
-                "seed": SEED,
-            }
-            | tokenizer,
+            model=model,
+            model_args=arguments,
             tasks=["testbed"],
             task_manager=TaskManager(include_path=folder, include_defaults=False),
             apply_chat_template=True,

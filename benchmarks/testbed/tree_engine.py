@@ -74,6 +74,7 @@ class TreeEngine(TransformersEngine):
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
         """The prompt's next distinct solution; see `runtime.engine.Engine.complete`.
@@ -82,10 +83,9 @@ class TreeEngine(TransformersEngine):
             InputError: anything but whole solutions at temperature 1, or more than there are.
         """
         plain = settings.model_dump(include={"temperature", "top_p", "top_k", "min_p"})
-        if stop or plain != SamplingSettings().model_dump(include=set(plain)):
-            raise InputError(
-                "plan", list(stop), "this engine draws whole solutions at temperature 1"
-            )
+        if stop or stop_token_ids or plain != SamplingSettings().model_dump(include=set(plain)):
+            mend = "this engine draws whole solutions at temperature 1"
+            raise InputError("plan", [*stop, *stop_token_ids], mend)
         prompt = tuple(token_ids)
         await self.places(prompt, max_tokens)
         drawn = await self._drawn[prompt]

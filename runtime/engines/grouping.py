@@ -21,6 +21,7 @@ class Ask:
     settings: SamplingSettings
     max_tokens: int
     stop: tuple[str, ...]
+    stop_token_ids: tuple[int, ...]
     logprob: bool
 
 

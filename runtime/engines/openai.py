@@ -99,6 +99,7 @@ class OpenAIEngine:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`.
@@ -107,7 +108,8 @@ class OpenAIEngine:
         Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
         number of times, and so are the other replicas.
         """
-        ask = Ask(tuple(token_ids), settings, max_tokens, tuple(stop), logprob)
+        ends = tuple(stop_token_ids)
+        ask = Ask(tuple(token_ids), settings, max_tokens, tuple(stop), ends, logprob)
         return await self._grouping.complete(ask, seed)
 
     async def _send(self, ask: Ask, seed: int, n: int) -> list[Completion]:
@@ -123,6 +125,7 @@ class OpenAIEngine:
             "max_tokens": ask.max_tokens,
             "seed": seed,
             "stop": ask.stop,
+            "stop_token_ids": ask.stop_token_ids,
             "include_stop_str_in_output": True,
             "logprobs": 0 if ask.logprob else None,
             "return_token_ids": True,
@@ -222,7 +225,7 @@ class _Busy(Exception):
 def _check(url: str, status: int, headers: Mapping[str, str], text: str) -> None:
     if status in BUSY:
         asked = headers.get("Retry-After", "")
-        wait = min(float(asked), LONGEST_WAIT) if asked.replace(".", "", 1).isdigit() else None
+        wait = min(float(asked), LONGEST_WAIT) if asked.replace(".", "", 1).isdecimal() else None
         raise _Busy(f"status {status}", wait)
     if status != 200:
         raise ModelError("engine", f"{url} refused the request ({status}): {text[:300]}")

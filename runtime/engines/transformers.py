@@ -36,6 +36,7 @@ class _Row:
     settings: SamplingSettings
     max_tokens: int
     stops: list[StepSplitter]
+    ends: frozenset[int]  # tokens that end a solution beside the model's own
     uniforms: torch.Tensor  # shape (max_tokens,)
     cancelled: bool = False
     cached_tokens: int = 0
@@ -91,6 +92,7 @@ class TransformersEngine:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
@@ -99,7 +101,8 @@ class TransformersEngine:
                 self._stops[text] = StepSplitter(self.tokenizer, text)
         uniforms = torch.rand(max_tokens, generator=torch.Generator().manual_seed(seed))
         splitters = [self._stops[text] for text in stop]
-        row = _Row(list(token_ids), settings, max_tokens, splitters, uniforms)
+        ends = frozenset(stop_token_ids)
+        row = _Row(list(token_ids), settings, max_tokens, splitters, ends, uniforms)
         try:
             return await self._batcher.submit(row)
         except asyncio.CancelledError:
@@ -113,7 +116,7 @@ class TransformersEngine:
         that, and nothing beside one that decodes the same prompt in the same batch.
         """
         greedy = SamplingSettings(temperature=0.0)
-        row = _Row(list(token_ids), greedy, 1, [], torch.zeros(1))
+        row = _Row(list(token_ids), greedy, 1, [], frozenset(), torch.zeros(1))
         await self._batcher.submit(row)
         return np.asarray(row.state.float().cpu().numpy())
 
@@ -193,7 +196,7 @@ class TransformersEngine:
     def _advance(self, row: _Row, token: int, logprob: float) -> None:
         row.sampled.append(token)
         row.logprob += logprob
-        row.ended = token in self.end_ids
+        row.ended = token in self.end_ids or token in row.ends
         for stop in row.stops:
             if not row.ended and stop.ends_step(row.sampled):
                 row.stopped_by = stop.step_end

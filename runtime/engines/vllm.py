@@ -1,18 +1,19 @@
 """vLLM in process, with continuous batching and prefix caching."""
 
-import os
 from collections.abc import Sequence
 from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.engine import Completion, SamplingSettings
-from runtime.engines.vllm_core import VLLMCore
+from runtime.engines.vllm_core import VLLMCore, memory_share
 from runtime.tokenizer import token_texts
 
 
 class Core(Protocol):
     """A vLLM engine that answers one request after another, or many at once."""
+
+    engine: Any
 
     async def request(self, token_ids: Sequence[int], params: Any) -> Any:
         """The final output of one request.
@@ -53,6 +54,7 @@ class VLLMCompletions:
         max_tokens: int,
         seed: int,
         stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
         """Sample one continuation; see `runtime.engine.Engine.complete`."""
@@ -71,7 +73,7 @@ class VLLMCompletions:
             max_tokens=max_tokens,
             seed=seed,
             stop=texts,
-            stop_token_ids=list(marks),
+            stop_token_ids=[*marks, *stop_token_ids],
             include_stop_str_in_output=True,
             detokenize=bool(texts),  # token by token, where a whole text is soon decoded
             logprobs=0 if logprob else None,  # the sampled token's own, for cumulative_logprob
@@ -80,10 +82,12 @@ class VLLMCompletions:
         )
         output = await self._core.request(token_ids, params)
         final = output.outputs[0]
-        # The reason of a stop is the text or token that was asked for; an end of sequence has none,
-        # or a token of the model's own.
+        # The reason of a stop is the text or token that was requested; an end of sequence has none,
+        # or a token of the model's own. A stop token that holds a mark ends the solution.
         reason = final.stop_reason
         stopped_by = reason if isinstance(reason, str) else marks.get(reason)
+        if reason in stop_token_ids:
+            stopped_by = None
         return Completion(
             token_ids=tuple(final.token_ids),
             logprob=float(final.cumulative_logprob or 0.0) if logprob else nan,
@@ -98,6 +102,11 @@ class VLLMCompletions:
             texts = token_texts(self.tokenizer)
             self._marks[stop] = [i for i, text in enumerate(texts) if stop in text]
         return self._marks[stop]
+
+    @property
+    def vllm(self) -> Any:
+        """vLLM's own engine: an `LLMEngine` or an `AsyncLLM`."""
+        return self._core.engine
 
     @property
     def alive(self) -> bool:
@@ -125,6 +134,6 @@ class VLLMEngine(VLLMCompletions):
 
     def __init__(self, model: Path, **engine_args: Any) -> None:
         # A GPU is shared with the verifier, which needs some of its memory too.
-        memory = float(os.environ.get("TTC_GPU_MEMORY_UTILIZATION", "0.7"))
+        memory = memory_share("TTC_GPU_MEMORY_UTILIZATION", "0.7")
         core = VLLMCore.start("model", model, {"gpu_memory_utilization": memory} | engine_args)
         super().__init__(core, core.engine.get_tokenizer(), core.engine.model_config.max_model_len)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import os
+import re
 import secrets
 import signal
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import torch
 
 from allocator.errors import InputError, ModelError
 from runtime.engines.loading import model_dtype
+from runtime.fields import DECIMAL
 
 
 class VLLMCore:
@@ -140,6 +142,18 @@ class VLLMCore:
             self.engine.shutdown()
         # At interpreter exit vLLM's own finaliser would shut down again and fail; let go of it now.
         self.engine = None
+
+
+def memory_share(variable: str, default: str) -> float:
+    """The share of a GPU's memory that an engine may take, as the environment says.
+
+    Raises:
+        InputError: no number above 0 and up to 1.
+    """
+    text = os.environ.get(variable, default)
+    if not re.fullmatch(DECIMAL, text) or not 0 < float(text) <= 1:
+        raise InputError(variable, text, "give a number above 0 and up to 1, such as 0.7")
+    return float(text)
 
 
 def request_ids() -> Iterator[str]:

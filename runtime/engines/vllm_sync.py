@@ -37,7 +37,7 @@ class VLLMSyncCore:
     """
 
     def __init__(self, llm: Any) -> None:
-        self._engine: Any = llm.llm_engine
+        self.engine: Any = llm.llm_engine
         self._request_ids = request_ids()
         self._running: dict[str, _Request] = {}
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -80,7 +80,7 @@ class VLLMSyncCore:
                     return
                 order()
             try:
-                outputs = self._engine.step()
+                outputs = self.engine.step()
             except Exception as error:  # whatever it is, all who wait are told
                 for request in list(self._running.values()):
                     self._settle(request, ModelError("vllm.LLM", f"its engine failed: {error}"))
@@ -95,13 +95,13 @@ class VLLMSyncCore:
         self._running[request.name] = request
         try:
             prompt = TokensPrompt(prompt_token_ids=request.token_ids)
-            self._engine.add_request(request.name, prompt, request.params)
+            self.engine.add_request(request.name, prompt, request.params)
         except Exception as error:
             self._settle(request, ModelError("vllm.LLM", f"it refused the request: {error}"))
 
     def _stop(self, request: _Request) -> None:
         if request.name in self._running:
-            self._engine.abort_request([request.name])
+            self.engine.abort_request([request.name])
             self._settle(request, ModelError("vllm.LLM", "it was let go while it had work to do"))
 
     def _settle(self, request: _Request, found: Any) -> None:

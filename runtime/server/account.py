@@ -14,7 +14,8 @@ from runtime.server.errors import TYPES, ApiError
 from runtime.server.guard import ANYONE, Keys, as_response
 from runtime.server.logs import Finished, Outcome, ServerLog
 
-OPEN_PATHS = ("/", "/health")  # the live page holds no secret; what it shows does
+# The live page holds no secret; what it shows does.
+OPEN_PATHS = ("/", "/health", "/ping", "/version")
 GONE = 499
 
 
@@ -60,7 +61,7 @@ class Accounts:
 
     Args:
         app: what answers.
-        keys: who may ask; only the page and the health check are open to all.
+        keys: who may ask; only the page, the health checks and the version are open to all.
         requests: counter, with an endpoint and a status for labels.
         log: the log. What only looks, and succeeds, is not written there.
     """
@@ -91,7 +92,8 @@ class Accounts:
         try:
             await self._known(scope, receive, noting, account)
         finally:
-            if scope["method"] != "GET" or status is None or status >= 400:
+            looks = scope["method"] in ("GET", "HEAD") or scope["path"] in OPEN_PATHS
+            if not looks or status is None or status >= 400:
                 seconds = time.perf_counter() - began
                 self._log.finished(_finished(account, scope, status, seconds))
 

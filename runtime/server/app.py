@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from allocator.errors import InputError, ModelError
+from runtime.fields import number_in
 from runtime.server.account import Accounts
 from runtime.server.attend import admitted, attended
 from runtime.server.body import BodyLimit, body_of
@@ -24,6 +28,7 @@ from runtime.server.document import (
     ModelName,
     ModelNames,
     TextAnswer,
+    Version,
 )
 from runtime.server.errors import ApiError, as_api_error, refusal
 from runtime.server.events import EventStream
@@ -40,7 +45,8 @@ ABOUT = "OpenAI's API; each prompt gets the compute it deserves, as far as its b
 BUDGET = "X-TTC-Budget"
 BudgetHeader = Annotated[
     int | None,
-    Header(alias=BUDGET, ge=1, description="generations that each prompt may cost"),
+    Header(alias=BUDGET, ge=1, strict=True, description="generations that each prompt may cost"),
+    BeforeValidator(number_in),  # a header is a text
     WithJsonSchema({"type": "integer", "minimum": 1}),  # a header is there or not, and never null
 ]
 
@@ -97,6 +103,15 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
         BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_timeout
     )
     app.add_middleware(Accounts, keys=keys, requests=service.requests, log=log)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["*"],  # those of OpenAI's clients are many
+            allow_credentials=False,  # a key is a header that the page sets, and no cookie
+            expose_headers=["X-Request-Id", "Retry-After"],
+        )
     app.include_router(live_router(service.board, lambda _: None))  # its key has been looked at
     _tell_errors(app)
 
@@ -124,22 +139,34 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
         """Continue texts or token ids."""
         return await answer(request, body, budget)
 
+    @app.head("/v1/models", include_in_schema=False)
     @app.get("/v1/models", response_model=ModelNames)
     async def models() -> dict[str, Any]:
         """The names to ask for, and the longest context."""
         return {"object": "list", "data": [_model(service, name) for name in service.models.names]}
 
+    @app.head("/v1/models/{name:path}", include_in_schema=False)
     @app.get("/v1/models/{name:path}", response_model=ModelName)
     async def model(name: str) -> dict[str, Any]:
         """One of them."""
         service.models.budget(name, None, None)
         return _model(service, name)
 
+    @app.head("/ping", include_in_schema=False)
+    @app.post("/ping", response_class=Response)
+    @app.get("/ping", response_class=Response)
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", response_class=Response)
     async def health() -> Response:
         """Whether requests are taken."""
         service.ready()
         return Response()
+
+    @app.head("/version", include_in_schema=False)
+    @app.get("/version", response_model=Version)
+    async def version_of_server() -> dict[str, str]:
+        """The version of this package."""
+        return {"version": version("ttc-allocator")}
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
@@ -182,7 +209,19 @@ def _tell_errors(app: FastAPI) -> None:
         if isinstance(error.__cause__, ApiError):  # FastAPI's, on what was wrong with the body
             return as_response(error.__cause__)
         where = f"{request.method} {request.url.path}: {error.detail}"
-        return await tell(request, ApiError(error.status_code, where, headers=error.headers))
+        headers = _allowed(request) if error.status_code == 405 else error.headers
+        return await tell(request, ApiError(error.status_code, where, headers=headers))
 
     for kind in (ApiError, InputError, ModelError, Exception):
         app.add_exception_handler(kind, tell)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """The methods of a path, of which each has a route of its own."""
+    found = [
+        method
+        for route in request.app.routes
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] != Match.NONE
+        for method in route.methods
+    ]
+    return {"Allow": ", ".join(sorted(found))}

@@ -1,18 +1,23 @@
 """From a request's body to what the solver is asked: prompts, sampling, budget, deadline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from jinja2 import TemplateError
+from typing import Any
 
 from allocator.errors import InputError
-from runtime.conversation import conversation_text
+from runtime.conversation import (
+    conversation_text,
+    render_conversation,
+    template_notes,
+    template_variables,
+    turns_of,
+)
 from runtime.engine import Engine
 from runtime.request import Request
-from runtime.server.protocol import ChatRequest, CompletionRequest, Message
+from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.solve import Solver
-from runtime.tokenizer import encode_text
-from runtime.wishes import sampling_for
+from runtime.tokenizer import check_token_ids, decode, encode_text
+from runtime.wishes import sampling_for, unsigned
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,12 @@ def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) 
     )
     engine = solver.decoder.engine
     if isinstance(body, ChatRequest):
-        text = conversation_text([_plain(message) for message in body.messages])
-        prompts = [(text, _chat_ids(engine, body.messages))]
+        variables = template_variables(body.chat_template_kwargs, engine.tokenizer)
+        prompts = [_conversation(engine, turns_of(body.messages), variables)]
+        notes += template_notes(variables)
     else:
         prompts = [_encoded(engine, prompt) for prompt in body.prompt]
+    ends = check_token_ids(engine.tokenizer, body.stop_token_ids, "stop_token_ids")
     asks = []
     for text, ids in prompts:
         request = Request(
@@ -70,7 +77,8 @@ def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) 
             token_ids=ids,
             sampling=sampling,
             stop=tuple(body.stop),
-            seed=None if body.seed is None else body.seed % 2**64,  # no sign, all bits
+            stop_token_ids=ends,
+            seed=unsigned(body.seed),
             solutions=body.choices,
         )
         encoded = replace(request, token_ids=solver.start(request).context.token_ids)
@@ -78,41 +86,20 @@ def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) 
     return asks
 
 
-def _chat_ids(engine: Engine, messages: Sequence[Message]) -> tuple[int, ...] | None:
-    """Messages through the model's chat template; None for a lone one of the user, a prompt."""
-    if [message.role for message in messages] == ["user"]:
-        return None
-    if not any(message.content.strip() for message in messages):
-        raise InputError("messages", "", "they are empty; give them some text")
-    if not engine.tokenizer.chat_template:
-        raise InputError(
-            "messages",
-            len(messages),
-            "the model has no chat template; give one user's message, or use /v1/completions",
-        )
-    written = [_plain(message) for message in messages]
-    try:
-        return tuple(
-            engine.tokenizer.apply_chat_template(
-                written, add_generation_prompt=True, return_dict=False
-            )
-        )
-    except TemplateError as error:
-        roles = [message.role for message in messages]
-        raise InputError("messages", roles, f"the model's chat template says: {error}") from None
-
-
-def _plain(message: Message) -> dict[str, str]:
-    """A message as templates know it; a developer's, OpenAI's later word, is the system's."""
-    role = "system" if message.role == "developer" else message.role
-    return {"role": role, "content": message.content}
+def _conversation(
+    engine: Engine, turns: Sequence[Mapping[str, str]], variables: Mapping[str, Any]
+) -> tuple[str, tuple[int, ...] | None]:
+    """A conversation as text and as token ids; None for a lone prompt, asked as in calibration."""
+    text = conversation_text(turns)
+    if [turn["role"] for turn in turns] == ["user"] and not variables:
+        return text, None
+    written = render_conversation(engine.tokenizer, turns, variables=variables)
+    return text, tuple(engine.tokenizer.encode(written, add_special_tokens=False))
 
 
 def _encoded(engine: Engine, prompt: str | list[int]) -> tuple[str, tuple[int, ...]]:
     """A prompt as text and as token ids, whichever of them was given."""
     if isinstance(prompt, str):
         return prompt, encode_text(engine.tokenizer, prompt)
-    size = len(engine.tokenizer)
-    if unknown := [token for token in prompt if not 0 <= token < size]:
-        raise InputError("prompt", unknown[0], f"token ids are 0 to {size - 1}")
-    return str(engine.tokenizer.decode(prompt, skip_special_tokens=True)), tuple(prompt)
+    ids = check_token_ids(engine.tokenizer, prompt, "prompt")
+    return decode(engine.tokenizer, ids), ids

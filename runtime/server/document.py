@@ -119,6 +119,12 @@ class ModelNames(_Told):
     data: list[ModelName]
 
 
+class Version(_Told):
+    """The server's version."""
+
+    version: str
+
+
 class Error(_Told):
     """What is wrong, and the mend; `param` is the field that is wrong, None where it is none."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from allocator.errors import InputError, ModelError
+from runtime.fields import input_error
 
 TYPES = {
     400: "invalid_request_error",
@@ -62,24 +63,9 @@ def as_api_error(error: Exception) -> ApiError:
 def refusal(errors: Sequence[Any]) -> ApiError:
     """Pydantic's errors on a request, the first of them in our words: field, value, mend."""
     first = errors[0]
+    place = first["loc"][1:] if first["loc"][0] in ("body", "header", "query") else first["loc"]
     cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, InputError):
-        return as_api_error(cause)
-    where = [str(part) for part in first["loc"]]
-    if where[0] in ("body", "header"):
-        where = where[1:]
-    kind, field = first["type"], ".".join(where)
-    if not field:
+    if not place and not isinstance(cause, InputError):
         mend = "send a JSON object, as Content-Type: application/json"
         return ApiError(400, f"the body cannot be read: {cause or mend}")
-    if kind == "missing":
-        return ApiError(400, f"{field}: it is missing; give it", field)
-    if kind == "extra_forbidden":
-        return ApiError(400, f"{field}: no such field is known here; leave it out", field)
-    return ApiError(400, f"{field}: {shown(first['input'])}: {cause or first['msg']}", field)
-
-
-def shown(value: object) -> str:
-    """A value as errors show it, cut short."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return as_api_error(input_error([{**first, "loc": place}]))

@@ -15,7 +15,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from pydantic import BeforeValidator, Field
 
+from runtime.fields import number_in
 from runtime.server.board import Board, Card
 
 __all__ = ["Board", "Card", "live_router"]
@@ -26,7 +28,8 @@ PERIOD = 0.2  # seconds between two looks
 HEARTBEAT = 10.0  # seconds of silence that a reader can trust
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
-Open = Annotated[list[int], Query(alias="open", max_length=MOST_OPEN)]
+Number = Annotated[int, Field(strict=True), BeforeValidator(number_in)]
+Open = Annotated[list[Number], Query(alias="open", max_length=MOST_OPEN)]
 
 
 def live_router(board: Board, authorised: Callable[[str | None], None]) -> APIRouter:

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from allocator.errors import InputError
-from runtime.server.errors import ApiError, shown
+from allocator.errors import InputError, shown
+from runtime.server.errors import ApiError
 from runtime.server.settings import ServeSettings
 
 
@@ -35,7 +35,7 @@ class ServedModels:
             ApiError: another model.
             InputError: more than the server allows.
         """
-        found = re.fullmatch(re.escape(self.name) + r"(?:-ttc-([1-9]\d{0,8}))?", name)
+        found = re.fullmatch(re.escape(self.name) + r"(?:-ttc-([1-9][0-9]{0,8}))?", name)
         if found is None:
             mend = f"it is not served; ask for {', '.join(self.names)}"
             raise ApiError(404, f"model: {shown(name)}: {mend}", "model")

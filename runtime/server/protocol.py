@@ -1,29 +1,22 @@
 """Requests as OpenAI and vLLM define them. A field that would change nothing is accepted, a field
 that cannot be served is refused by name; none is ignored."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from allocator.errors import InputError
-from runtime.server.fields import (
-    FREE_TEXT,
-    PROMPTS,
-    STOPS,
-    TEXT_OF_PARTS,
-    WHOLE_OUTPUT,
-    only,
-)
+from runtime.conversation import Message, turns_of
+from runtime.engine import LARGEST
+from runtime.fields import Strict, only
+from runtime.server.fields import FREE_TEXT, MOST_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
 NO_LOGPROBS = "log-probabilities are not told in this version"
-LARGEST_TOP_K = 2**31 - 1  # engines hold it in 32 bits
+
+Tokens = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Compute(_Strict):
+class Compute(Strict):
     """The field ``ttc``: how much compute a request may cost.
 
     Attributes:
@@ -37,7 +30,7 @@ class Compute(_Strict):
     progress: bool = True
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     """The field ``stream_options``."""
 
     include_usage: bool | None = None
@@ -45,17 +38,18 @@ class StreamOptions(_Strict):
     continuous_usage_stats: Annotated[bool | None, only(False)] = None
 
 
-class _Request(_Strict):
+class _Request(Strict):
     """What requests of both kinds have."""
 
     model: str
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Tokens | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1, le=LARGEST_TOP_K)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=LARGEST)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1)] | None = None
-    stop: Annotated[list[str], STOPS] = []
+    stop: Annotated[list[str], STOPS] = Field(default_factory=list)
+    stop_token_ids: list[int] = Field(default_factory=list, max_length=MOST_STOPS)
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -67,13 +61,13 @@ class _Request(_Strict):
     frequency_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     presence_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     repetition_penalty: Annotated[float | None, only(1, why=WHOLE_OUTPUT)] = None
-    logit_bias: Annotated[dict[str, float] | None, only({}, why=FREE_TEXT)] = None
+    logit_bias: Annotated[Any, only({}, why=FREE_TEXT)] = None
     response_format: Annotated[Any, only({"type": "text"}, why=FREE_TEXT)] = None
     min_tokens: Annotated[int | None, only(0)] = None
     ignore_eos: Annotated[bool | None, only(False)] = None
-    stop_token_ids: Annotated[list[int] | None, only([])] = None
     include_stop_str_in_output: Annotated[bool | None, only(False)] = None
     skip_special_tokens: Annotated[bool | None, only(True)] = None
+    spaces_between_special_tokens: bool | None = None  # which are not shown
     use_beam_search: Annotated[bool | None, only(False, why="the policy chooses the search")] = None
     prompt_logprobs: Annotated[int | None, only(why=NO_LOGPROBS)] = None
 
@@ -88,25 +82,14 @@ class _Request(_Strict):
         return self.max_tokens
 
 
-class Message(_Strict):
-    """A turn of a conversation; content parts of type ``text`` are joined line by line."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, TEXT_OF_PARTS]
-
-    # An answer of this server comes back with these.
-    refusal: Annotated[Any, only()] = None
-    tool_calls: Annotated[Any, only([], why=FREE_TEXT)] = None
-    name: Annotated[str | None, only(why="chat templates know no names")] = None
-
-
 class ChatRequest(_Request):
     """The body of POST /v1/chat/completions."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Tokens | None = None
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
 
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, str | None] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     store: Annotated[bool | None, only(False)] = None
@@ -133,10 +116,7 @@ class ChatRequest(_Request):
                 self.max_completion_tokens,
                 f"max_tokens says {self.max_tokens}; give one of them",
             )
-        if self.messages[-1].role == "assistant":
-            raise InputError(
-                "messages", "assistant", "an answer cannot be continued; end with the user's turn"
-            )
+        turns_of(self.messages)
         return self
 
 

@@ -1,12 +1,21 @@
 """Everything that can be set of a server: by TOML file, environment or command line."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -16,14 +25,22 @@ from pydantic_settings import (
 )
 
 from allocator.errors import InputError
+from runtime.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MASK = "**********"  # what stands for a key where settings are shown
 
 
-def _split(keys: Any) -> Any:
-    """Keys as the environment has them: comma-separated."""
-    return keys.split(",") if isinstance(keys, str) else keys
+NUMBERS = {int: WHOLE, float: DECIMAL}  # as the environment has them
+ORIGIN = r"https?://[^/?#\s]+"
+
+
+def _split(texts: Any) -> Any:
+    """Texts as the environment has them: comma-separated."""
+    return texts.split(",") if isinstance(texts, str) else texts
+
+
+Texts = (NoDecode, BeforeValidator(_split))
 
 
 class ServeSettings(BaseSettings):
@@ -33,7 +50,9 @@ class ServeSettings(BaseSettings):
     TOML file, else as it stands here.
     """
 
-    model_config = SettingsConfigDict(env_prefix="TTC_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TTC_", extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
     artifact: Path = Field(description="calibrated artifact folder")
     engine: str = Field(
@@ -45,8 +64,13 @@ class ServeSettings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes any")
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = Field(
+    api_keys: Annotated[tuple[SecretStr, ...], *Texts] = Field(
         default=(), description="key that clients may use; without any, loopback only"
+    )
+    cors_origins: Annotated[tuple[str, ...], *Texts] = Field(
+        default=(),
+        description="origin of web pages that may call the server, such as https://chat.example, "
+        "or * for all",
     )
     default_budget: int = Field(
         default=16, ge=1, description="generations of a request that names no budget"
@@ -69,6 +93,14 @@ class ServeSettings(BaseSettings):
     seed: int = Field(default=0, ge=0, description="seed of requests that name none")
     force: bool = Field(default=False, description="use an artifact made for another model")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if kind in NUMBERS and isinstance(value, str) and not re.fullmatch(NUMBERS[kind], value):
+            raise InputError(str(info.field_name), value, "give a number, such as 16")
+        return value
+
     @model_validator(mode="after")
     def _check(self) -> "ServeSettings":
         if not self.api_keys and self.host not in LOOPBACK:
@@ -77,6 +109,14 @@ class ServeSettings(BaseSettings):
             )
         if any(key.get_secret_value() in ("", MASK) for key in self.api_keys):
             raise InputError("api_keys", MASK, "a key is empty, or masked; give the key itself")
+        for origin in self.cors_origins:
+            if origin != "*" and not re.fullmatch(ORIGIN, origin):
+                mend = "give an origin such as https://chat.example, without a path, or *"
+                raise InputError("cors_origins", origin, mend)
+        if "*" in self.cors_origins and not self.api_keys:
+            raise InputError(
+                "cors_origins", "*", "any web page could use it; set a key, or name the origins"
+            )
         if self.default_budget > self.max_budget:
             raise InputError(
                 "default_budget", self.default_budget, f"max_budget is {self.max_budget}; lower it"

@@ -1,11 +1,10 @@
 """Verifiers through vLLM's pooling runner, whose prefix cache makes a growing solution cheap."""
 
-import os
 from pathlib import Path
 
 import torch
 
-from runtime.engines.vllm_core import VLLMCore
+from runtime.engines.vllm_core import VLLMCore, memory_share
 from runtime.verifiers.families import Family
 
 
@@ -30,7 +29,7 @@ class VLLMBackend:
 
     def __init__(self, folder: Path, family: Family) -> None:
         self._family = family
-        memory = float(os.environ.get("TTC_VERIFIER_GPU_MEMORY_UTILIZATION", "0.2"))
+        memory = memory_share("TTC_VERIFIER_GPU_MEMORY_UTILIZATION", "0.2")
         self._core = VLLMCore.start(
             "verifier", folder, {"runner": "pooling", "gpu_memory_utilization": memory}
         )

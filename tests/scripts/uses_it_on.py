@@ -2,10 +2,12 @@
 
 usage: uses_it_on.py SCRIPT MODEL
 
-A `vllm.LLM` is wrapped and used as before. Ours is interrupted, as by Ctrl-C at a terminal.
+A `vllm.LLM` is wrapped and used as before. Ours is evaluated by lm-evaluation-harness, and then
+interrupted, as by Ctrl-C at a terminal.
 """
 
 import asyncio
+import importlib.metadata
 import json
 import os
 import runpy
@@ -13,12 +15,17 @@ import signal
 import sys
 from threading import Timer
 
+import vllm
 from vllm import LLM, SamplingParams
+from vllm.v1.engine.async_llm import AsyncEngineArgs
 
-from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from benchmarks.serving.accuracy import evaluated_by_harness
+from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS
+from benchmarks.testbed.task import distinct_problems
 from runtime.artifact import Artifact
 from runtime.calibrated import borrowed
 from runtime.decoder import ComputeOptimalLLM
+from runtime.vllm_params import NOT_CALIBRATED, refuse
 
 
 def wrapped(llm, use):
@@ -54,6 +61,37 @@ def tokens_of(state):
     return state.detokenizer.num_output_tokens()
 
 
+def version_of(package, version=importlib.metadata.version):
+    """A package's version. The harness asks for vLLM's, whose build for CPUs has another name."""
+    return vllm.__version__ if package == "vllm" else version(package)
+
+
+def evaluated(llm):
+    """What the harness's own model of vLLM finds with ours in place of vLLM's `LLM`.
+
+    The engine that is open is used again; that it could be opened with what the harness gives its
+    `LLM` is checked by vLLM's own reading of it.
+    """
+
+    importlib.metadata.version = version_of
+    from lm_eval.models import vllm_causallms
+
+    def opened(**arguments):
+        refuse(**{name: arguments.pop(name) for name in NOT_CALIBRATED if name in arguments})
+        AsyncEngineArgs(**arguments).create_engine_config()
+        return llm
+
+    vllm_causallms.LLM = opened
+    problems = list(distinct_problems("test", 12, seed=61))
+    llm.budget, before = 8, llm.budget  # no pilots, which would call prompts asked again drift
+    answers, accuracy = evaluated_by_harness("vllm", {"pretrained": str(BASE)}, problems)
+    chats = [[{"role": "user", "content": problem.text}] for problem in problems]
+    alone = [output.outputs[0].text for output in llm.chat(chats, use_tqdm=False)]
+    llm.budget = before
+    right = sum(answer == p.answer for answer, p in zip(answers, problems, strict=True))
+    return {"answers": answers, "accuracy": accuracy, "right": right, "alone": alone}
+
+
 def interrupted(llm):
     prompts = [f"<user>{n}+7*3-4+{n}<assistant>" for n in range(1000)]
     Timer(0.3, os.killpg, (0, signal.SIGINT)).start()
@@ -71,4 +109,5 @@ if __name__ == "__main__":
     if isinstance(made["llm"], LLM):
         print(json.dumps(wrapped(made["llm"], made["use"])))
     else:
+        print(json.dumps(evaluated(made["llm"])))
         print(json.dumps(interrupted(made["llm"])))
