@@ -169,7 +169,8 @@ def calibrate_from_logs(
     """
     replay = LoggedReplay(log)
     within = [budget for budget in budgets if budget <= replay.window]
-    pilots = [paid for paid in pilots if paid]
+    if 0 in pilots:
+        raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
     _check_choices(out, within, pilots, n_bins, replay.prompts)
     warnings = []
     if len(within) < len(budgets):
@@ -188,7 +189,7 @@ def calibrate_from_logs(
         return [plan.model_copy(update={"selection": selection}) for plan in plans]
 
     fingerprint = Fingerprint(
-        model=f"log {log.digest}", verifier="log", answers="logged", sampling={}
+        model=f"log {log.digest}", verifier="log", answers=log.answers, sampling={}
     )
     calibration = fit(replay, grid, within, pilots, n_bins, fingerprint)
     summary = summarise(

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import first_error, whole_file
 
 SUMMARY = "summary.json"
 SCHEMA_VERSION: Literal[1] = 1
@@ -151,4 +151,6 @@ class Summary(_Schema):
                 "artifact", str(folder), f"it has no {SUMMARY}; calibrate again"
             ) from None
         except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError("artifact", str(path), f"damaged; calibrate again ({error})") from None
+            raise InputError(
+                "artifact", str(path), f"damaged; calibrate again ({first_error(error)})"
+            ) from None

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from allocator.curves import AccuracyCurves
 from allocator.errors import InputError
+from allocator.files import first_error
 from allocator.latency import Latency
 from allocator.policy import Policy
 from allocator.price import PriceList
@@ -309,4 +310,6 @@ def load_settings(folder: Path) -> Settings:
     try:
         return Settings.model_validate_json(path.read_text())
     except (ValidationError, UnicodeDecodeError) as error:
-        raise InputError("artifact", str(path), f"damaged; calibrate again ({error})") from None
+        raise InputError(
+            "artifact", str(path), f"damaged; calibrate again ({first_error(error)})"
+        ) from None
