@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +14,10 @@ from allocator.latency import Latency
 from allocator.plan import CONSIDERED, MOST_BEAMS, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
 from calibration.collect import PromptRecord, check_answers, in_order
-from calibration.collectors import Work, open_collector
+from calibration.collectors import Collector, Work, open_collector
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
+from calibration.lock import LOCK, exclusive
 from calibration.logged import LoggedReplay
 from calibration.logs import Log
 from calibration.resume import SampleStore, made_with
@@ -36,6 +38,7 @@ from runtime.artifact import (
     Settings,
 )
 from runtime.engines.loading import EngineName
+from runtime.scoring import Scoring
 
 ScoringChoice = Literal["fitted", "verifier"]
 
@@ -84,8 +87,8 @@ async def calibrate(
         done: called with each prompt's record; with None for those that an earlier run has
             sampled already.
 
-    Samples are kept beside `out` until the artifact is written; called again after an
-    interruption, calibration goes on with them.
+    Whatever is sampled is kept beside `out`, as it comes, until the artifact is written; called
+    again after an interruption, calibration goes on with it. One process at a time works on `out`.
 
     Raises:
         InputError: unusable input; nothing is left behind, but samples if there are any.
@@ -100,51 +103,70 @@ async def calibrate(
     revising = [name for name in strategies if name in ("revisions", "beam_revisions")]
     if revising and settings.reviser is None:
         raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
-    here = Path()
-    async with open_collector(settings, engine, ray, workers) as collector:
-        if scoring == "fitted":
-            first: list[PromptRecord] = []
-            work = Work(SCORING_SAMPLES, (), settings.scoring, seed)
-            await collector.collect(prompts, work, first.append)
-            check_answers(first, settings.answers)
-            fitted = fit_scoring(in_order(first, prompts))
-            settings = settings.model_copy(update={"scoring": fitted})
-        # Half of the samples are replayed, half measure difficulty.
-        window = max(budgets)
-        searches = searches_needed(budgets, pilots, strategies, most_beams)
-        work = Work(2 * window, tuple(searches), settings.scoring, seed, runs)
-        fingerprint = settings.fingerprint(here)
-        store = SampleStore(
-            out.with_name(f"{out.name}.samples"),
-            made_with(fingerprint, collector.engine, prompts, work),
+    folder = out.with_name(f"{out.name}.samples")
+    with exclusive(folder / LOCK, out):
+        async with open_collector(settings, engine, ray, workers) as collector:
+            # Half of the samples are replayed, half measure difficulty.
+            window = max(budgets)
+            searches = searches_needed(budgets, pilots, strategies, most_beams)
+            work = Work(2 * window, tuple(searches), settings.scoring, seed, runs)
+            made = made_with(settings.fingerprint(Path()), collector.engine, prompts, work)
+            # Fitted weights follow from the rest, and are kept beside the samples.
+            made |= {"scoring": scoring, "verifier_family": settings.verifier_family}
+            store = SampleStore(folder, made)
+            if scoring == "fitted":
+                fitted = await _fitted_scoring(store, collector, prompts, settings, seed)
+                settings = settings.model_copy(update={"scoring": fitted})
+                work = replace(work, scoring=fitted)
+            await store.fill(collector, prompts, work, done)
+            texts = [prompt for prompt, _ in prompts]
+            states = await collector.states(texts) if 0 in pilots else None
+            paid = [Plan(strategy="best_of_n", n=count) for count in pilots if count]
+            plans = plan_grid(window, 0, strategies, most_beams)
+            seconds = await collector.seconds(texts, [*plans, *paid])
+        records = in_order(store.records(), prompts)
+        check_answers(records, settings.answers)
+        replay = Replay(records, window, states=states)
+        grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
+        fingerprint = settings.fingerprint(Path())
+        calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
+        summary = summarise(
+            replay,
+            calibration,
+            source=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
+            selections=("weighted", "majority", "best"),
+            strategies=strategies,
+            samples=2 * window,
+            sampled_tokens=sum(record.sampled_tokens for record in records),
         )
-        await store.fill(collector, prompts, work, done)
-        texts = [prompt for prompt, _ in prompts]
-        states = await collector.states(texts) if 0 in pilots else None
-        paid = [Plan(strategy="best_of_n", n=count) for count in pilots if count]
-        plans = plan_grid(window, 0, strategies, most_beams)
-        seconds = await collector.seconds(texts, [*plans, *paid])
-    records = in_order(store.records(), prompts)
-    check_answers(records, settings.answers)
-    replay = Replay(records, window, states=states)
-    grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
-    calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
-    summary = summarise(
-        replay,
-        calibration,
-        source=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
-        selections=("weighted", "majority", "best"),
-        strategies=strategies,
-        samples=2 * window,
-        sampled_tokens=sum(record.sampled_tokens for record in records),
-    )
-    with new_artifact(out, calibration, summary) as folder:
-        Latency.of(seconds).save(folder / LATENCY)
-        relative = settings.relative_to(out)
-        (folder / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
-        write_records(records, folder / SAMPLES)
-    store.remove()
+        with new_artifact(out, calibration, summary) as scratch:
+            Latency.of(seconds).save(scratch / LATENCY)
+            relative = settings.relative_to(out)
+            (scratch / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
+            write_records(records, scratch / SAMPLES)
+        store.remove()
     return calibration
+
+
+async def _fitted_scoring(
+    store: SampleStore,
+    collector: Collector,
+    prompts: Sequence[tuple[str, str]],
+    settings: Settings,
+    seed: int,
+) -> Scoring:
+    """Weights of scores, from the first independent solutions of each prompt.
+
+    Their journals stay: sampling goes on with them.
+    """
+    if (kept := store.scoring) is not None:
+        return kept
+    first: list[PromptRecord] = []
+    work = Work(SCORING_SAMPLES, (), settings.scoring, seed)
+    await collector.collect(prompts, work, first.append, store.journals)
+    check_answers(first, settings.answers)
+    store.scoring = fitted = fit_scoring(in_order(first, prompts))
+    return fitted
 
 
 def calibrate_from_logs(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from allocator.errors import InputError
 from allocator.plan import Plan
+from calibration.journal import Journals
 from predictors.sample import Sample
 from runtime.answers import unify
 from runtime.concurrency import bounded
@@ -82,6 +83,7 @@ async def collect(
     seed: int,
     done: Callable[[PromptRecord], None] = lambda _: None,
     runs: int = 1,
+    journals: Journals | None = None,
 ) -> list[PromptRecord]:
     """Sample every prompt.
 
@@ -94,6 +96,7 @@ async def collect(
         seed: seed of all sampling.
         done: called with each record as it is complete.
         runs: how often to run each of the other plans, with one seed after the other.
+        journals: keep what is sampled of prompts that are not finished; None keeps nothing.
 
     Raises:
         InputError: a prompt that is empty or does not fit the context, before anything is
@@ -103,7 +106,12 @@ async def collect(
         encode_prompt(decoder.engine, prompt)
 
     async def one(item: tuple[str, str]) -> PromptRecord:
-        prompt, gold = item
+        if journals is None:
+            return await sampled(decoder, *item)
+        with journals.recording(decoder, item[0]) as recorded:
+            return await sampled(recorded, *item)
+
+    async def sampled(decoder: Decoder, prompt: str, gold: str) -> PromptRecord:
         prompt_ids = encode_prompt(decoder.engine, prompt)
 
         async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:

@@ -13,9 +13,12 @@ from allocator.files import whole_file
 from allocator.table import Fingerprint
 from calibration.collect import PromptRecord
 from calibration.collectors import Collector, Work
+from calibration.journal import Journals
 from calibration.store import read_records, write_records
+from runtime.artifact import MODELS
+from runtime.scoring import Scoring
 
-IDENTITY = "made_with.json"
+IDENTITY, SCORING, UNFINISHED = "made_with.json", "scoring.json", "unfinished"
 FLUSH_SECONDS = 1.0
 
 
@@ -41,7 +44,7 @@ def made_with(
 
 
 class SampleStore:
-    """Part files of records, each of which appears whole or not at all.
+    """Part files of records, each of which appears whole or not at all, and journals of the rest.
 
     Records come back as they were written, whether or not the run that wrote them was the one that
     reads them: a resumed calibration ends in the same table as one that was never stopped.
@@ -49,6 +52,10 @@ class SampleStore:
     Args:
         folder: where the parts lie; made where there is none.
         made_with: what the records depend on; parts made with something else are refused.
+
+    Attributes:
+        done: prompts whose records were here when the store was opened.
+        journals: what was sampled of prompts that are not finished.
 
     Raises:
         InputError: the folder holds records made with something else, or cannot be written.
@@ -73,6 +80,7 @@ class SampleStore:
         if there != identity:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
+                (folder / SCORING).unlink(missing_ok=True)
                 with whole_file(path) as scratch:
                     scratch.write_text(identity)
             except OSError as error:
@@ -81,6 +89,20 @@ class SampleStore:
                     "out", str(folder), f"cannot be written ({why}); choose another"
                 ) from None
         self.done = {record.prompt for record in self._read()}
+        models = {name: made_with.get(name) for name in ("engine", *MODELS, "verifier_family")}
+        self.journals = Journals(folder / UNFINISHED, json.dumps(models))
+        self.journals.remove(self.done)
+
+    @property
+    def scoring(self) -> Scoring | None:
+        """The scoring that was fitted on the first samples; None before it was."""
+        path = self.folder / SCORING
+        return Scoring.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+    @scoring.setter
+    def scoring(self, fitted: Scoring) -> None:
+        with whole_file(self.folder / SCORING) as scratch:
+            scratch.write_text(fitted.model_dump_json())
 
     async def fill(
         self,
@@ -109,7 +131,7 @@ class SampleStore:
         for _ in range(len(prompts) - len(missing)):
             done(None)
         try:
-            await collector.collect(missing, work, keep)
+            await collector.collect(missing, work, keep, self.journals)
         finally:
             self.flush()
 
@@ -118,7 +140,9 @@ class SampleStore:
         return [pair for pair in prompts if pair[0] not in self.done]
 
     def add(self, record: PromptRecord) -> None:
-        """Keep a record; it is on disk a second later at most, or with the next one.
+        """Keep a record; it is on disk with the next one that comes a second later, or at the end.
+
+        Until then its journal holds what it was made of.
 
         Raises:
             InputError: the disk is full or gone; what was written before stays.
@@ -143,6 +167,7 @@ class SampleStore:
                 "run the same command again",
             ) from None
         self._parts.append(path)
+        self.journals.remove(record.prompt for record in self._waiting)
         self._waiting, self._flushed = [], time.monotonic()
 
     def records(self) -> list[PromptRecord]:
