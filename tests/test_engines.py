@@ -107,6 +107,28 @@ def test_both_engines_give_a_solution_the_same_probability(
     assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-2)
 
 
+def test_a_short_completion_does_not_wait_for_the_longest_of_its_batch(
+    transformers_engine: TransformersEngine,
+) -> None:
+    ids = encode_prompt(transformers_engine, PROMPT)
+
+    async def both() -> tuple[bool, int]:
+        short, long = (
+            asyncio.create_task(
+                transformers_engine.complete(
+                    ids, settings=SamplingSettings(top_k=1), max_tokens=most, seed=0
+                )
+            )
+            for most in (1, 200)
+        )
+        await short
+        return long.done(), len((await long).token_ids)
+
+    was_done, tokens = asyncio.run(both())
+    assert tokens > 10
+    assert not was_done
+
+
 def test_top_p_keeps_to_the_nucleus(transformers_engine: TransformersEngine) -> None:
     async def several(top_p: float) -> set[tuple[int, ...]]:
         found = await asyncio.gather(
