@@ -15,7 +15,7 @@ import pytest
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS, TEST_PROMPTS
 from calibration import calibrate as calibration
 from calibration.collect import PromptRecord, collect
 from calibration.collectors import LocalCollector, Work
@@ -30,6 +30,7 @@ from runtime.scoring import VERIFIER_ALONE
 from runtime.verifier import Verdict
 from tests.artifacts import RIGHT, BentCoins, bent_decoder, bent_prompts
 from tests.fakes import StepUp, SumVerifier
+from tests.test_cli import MODELS, TASK, refused
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
 BEAMS = Plan(strategy="beam_search", n=4, beam_width=2)
@@ -314,3 +315,25 @@ def test_what_cannot_be_written_is_found_before_it_is_written(tmp_path: Path) ->
         check_writable(tmp_path / "file" / "out")
     with pytest.raises(InputError, match="cannot be written"):
         check_writable(Path("/proc/nothing/out"))
+
+
+@pytest.mark.parametrize(
+    ("command", "lock"),
+    [
+        (["calibrate", "PROMPTS", *MODELS, *TASK], "out.samples/lock"),
+        (["train", "prm", "PROMPTS", "--model", BASE, *TASK], "out.lock"),
+        (["bench", TEST_PROMPTS, "--artifact", ARTIFACT, "--prompts", 4], "out/samples/lock"),
+    ],
+    ids=["calibrate", "train", "bench"],
+)
+def test_two_at_once_into_one_folder_are_refused(
+    tmp_path: Path, command: list[object], lock: str
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    rows = [json.dumps({"prompt": f"{n}+1", "answer": n + 1}) for n in range(20)]
+    prompts.write_text("\n".join(rows))
+    out = tmp_path / "out"
+    given = [prompts if part == "PROMPTS" else part for part in command]
+    with exclusive(tmp_path / lock, out):
+        message = refused(*given, "--out", out)
+    assert f"process {os.getpid()} is writing there; wait for it" in message

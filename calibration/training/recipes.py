@@ -6,11 +6,13 @@ in sampling or in training, goes on where it was when it is called again.
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from calibration.console import console, progress
+from calibration.lock import exclusive
 from calibration.training.attempts import ChainSettings, sample_chains, turned
 from calibration.training.classifiers import train_verifier
 from calibration.training.fine_tune import VALIDATION_SHARE, TrainSettings
@@ -78,16 +80,20 @@ async def prm_recipe(
     Raises:
         InputError: unusable input.
     """
-    solutions = await _labelled(source, prompts, out, labels)
-    train_verifier("prm", source.model, out, solutions, training, console.print)
+    with _alone(out):
+        solutions = await _labelled(source, prompts, out, labels)
+        train_verifier("prm", source.model, out, solutions, training, console.print)
 
 
 async def orm_recipe(
     source: Source, prompts: Prompts, out: Path, samples: SampleSettings, training: TrainSettings
 ) -> None:
     """Train an ORM on whole solutions (app. F); arguments as `prm_recipe`."""
-    solutions = await _labelled(source, prompts, out, LabelSettings(**vars(samples), rollouts=0))
-    train_verifier("orm", source.model, out, solutions, training, console.print)
+    with _alone(out):
+        solutions = await _labelled(
+            source, prompts, out, LabelSettings(**vars(samples), rollouts=0)
+        )
+        train_verifier("orm", source.model, out, solutions, training, console.print)
 
 
 async def reviser_recipe(
@@ -109,19 +115,20 @@ async def reviser_recipe(
     Raises:
         InputError: unusable input.
     """
-    labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
-    solutions = await _labelled(source, prompts, out, labels)
-    with open_engine(source.model, "transformers") as engine:
-        again = [ask_again(engine, prompt) for prompt, _ in prompts]
+    with _alone(out):
+        labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
+        solutions = await _labelled(source, prompts, out, labels)
+        with open_engine(source.model, "transformers") as engine:
+            again = [ask_again(engine, prompt) for prompt, _ in prompts]
 
-        def decode(ids: Sequence[int]) -> str:
-            return str(engine.tokenizer.decode(ids, skip_special_tokens=True))
+            def decode(ids: Sequence[int]) -> str:
+                return str(engine.tokenizer.decode(ids, skip_special_tokens=True))
 
-        examples = chains_of(solutions, again, decode, chains)
-    train_reviser(source.model, out, examples, training, chains.context, console.print)
-    held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
-    drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))
-    return turned(drawn)
+            examples = chains_of(solutions, again, decode, chains)
+        train_reviser(source.model, out, examples, training, chains.context, console.print)
+        held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
+        drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))
+        return turned(drawn)
 
 
 async def reviser_orm_recipe(
@@ -145,10 +152,11 @@ async def reviser_orm_recipe(
     Raises:
         InputError: unusable input.
     """
-    drawn = await _chains(source, reviser, prompts, out, chains)
-    attempts = [attempt for chain in drawn for attempt in chain]
-    context = int(model_config(reviser)["max_position_embeddings"])
-    train_verifier("orm", source.model, out, attempts, training, console.print, context)
+    with _alone(out):
+        drawn = await _chains(source, reviser, prompts, out, chains)
+        attempts = [attempt for chain in drawn for attempt in chain]
+        context = int(model_config(reviser)["max_position_embeddings"])
+        train_verifier("orm", source.model, out, attempts, training, console.print, context)
 
 
 async def _labelled(
@@ -185,6 +193,11 @@ async def _chains(
         )
     journal.close()
     return drawn
+
+
+def _alone(out: Path) -> AbstractContextManager[None]:
+    """What keeps other processes from training into the same folder meanwhile."""
+    return exclusive(out.with_name(f"{out.name}.lock"), out)
 
 
 def _beside(out: Path, what: str) -> Path:
