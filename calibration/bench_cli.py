@@ -15,7 +15,7 @@ from calibration.bench_result import BenchResult
 from calibration.bench_view import comparison, in_points
 from calibration.collect import check_answers
 from calibration.console import console, progress, reports_errors, say
-from calibration.datasets import DataSettings, read_graded_prompts
+from calibration.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.lock import LOCK, exclusive
 from calibration.options import (
     ArtifactOption,
@@ -81,7 +81,7 @@ def bench(
     with exclusive(out / SAMPLES / LOCK, out):
         store = SampleStore(out / SAMPLES, identity)
         resumed = len(store.done)
-        with progress("Sampling prompts", len(graded)) as done:
+        with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
             replay = asyncio.run(sample(table, graded, work, store, models, done))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):

@@ -17,7 +17,7 @@ from calibration.collect import PromptRecord, check_answers, in_order
 from calibration.collectors import Collector, Work, open_collector
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
-from calibration.lock import LOCK, exclusive
+from calibration.lock import LOCK, check_writable, exclusive
 from calibration.logged import LoggedReplay
 from calibration.logs import Log
 from calibration.resume import SampleStore, made_with
@@ -29,6 +29,7 @@ from calibration.summary import Summary
 from runtime.artifact import (
     CURVES,
     LATENCY,
+    OF_LOGS,
     ORACLE_TABLE,
     PRICES,
     PROSPECTS,
@@ -211,7 +212,7 @@ def calibrate_from_logs(
         return [plan.model_copy(update={"selection": selection}) for plan in plans]
 
     fingerprint = Fingerprint(
-        model=f"log {log.digest}", verifier="log", answers=log.answers, sampling={}
+        model=f"log {log.digest}", verifier=OF_LOGS, answers=log.answers, sampling={}
     )
     calibration = fit(replay, grid, within, pilots, n_bins, fingerprint)
     summary = summarise(
@@ -224,14 +225,22 @@ def calibrate_from_logs(
         sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
         warnings=warnings,
     )
-    with new_artifact(out, calibration, summary):
+    with new_artifact(out, calibration, summary, "the log is untouched"):
         pass
     return calibration
 
 
 @contextmanager
-def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Iterator[Path]:
+def new_artifact(
+    out: Path, calibration: Calibration, summary: Summary, kept: str = "samples are kept"
+) -> Iterator[Path]:
     """A folder with all that tables need, for more to be put in; it takes its place at the end.
+
+    Args:
+        out: where.
+        calibration: what is written.
+        summary: likewise.
+        kept: what is not lost if it cannot be written, for the message.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
@@ -256,8 +265,8 @@ def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Itera
         raise InputError(
             "out",
             str(out),
-            f"cannot be written ({error.strerror or error}); samples are kept: make room and run "
-            "the same command again",
+            f"cannot be written ({error.strerror or error}); {kept}: make room and run the same "
+            "command again",
         ) from None
 
 
@@ -266,6 +275,7 @@ def _check_choices(
 ) -> None:
     if out.exists():
         raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
+    check_writable(out)
     if not budgets or min(budgets) < 1:
         raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
     if not any(pilots) or not 0 <= min(pilots) <= max(pilots) < max(budgets):

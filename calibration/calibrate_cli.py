@@ -12,7 +12,7 @@ from allocator.plan import CONSIDERED, MOST_BEAMS, Strategy
 from calibration.calibrate import RUNS, ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
-from calibration.datasets import DataSettings, read_graded_prompts
+from calibration.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.fit import Calibration
 from calibration.logs import read_log
 from calibration.options import (
@@ -125,7 +125,8 @@ def calibrate(
         raise InputError(
             "reviser-verifier", reviser_verifier, "it goes with --reviser; leave it out"
         )
-    graded = read_graded_prompts(cast(str, prompts), data)
+    source = cast(str, prompts)
+    graded = read_graded_prompts(source, data)
     settings = Settings(
         model=cast(str, model),
         verifier=cast(str, verifier),
@@ -136,7 +137,7 @@ def calibrate(
         aggregation=aggregation,
         sampling=sampling,
     )
-    with progress("Sampling prompts", len(graded)) as done:
+    with rows_named(source, data), progress("Sampling prompts", len(graded)) as done:
         calibration = asyncio.run(
             run_calibration(
                 graded,

@@ -1,6 +1,7 @@
 """Data sets: prompts and, for calibration and training, their right answers."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -9,6 +10,7 @@ from allocator.errors import InputError
 from calibration.cells import as_text, is_blank
 from calibration.rows import SHOWN_CHARACTERS, open_rows, pairs
 from runtime.answers import answer_line, last_boxed
+from runtime.engine import shortened
 
 Format = Literal["auto", "plain", "gsm8k", "math"]
 
@@ -57,7 +59,35 @@ def read_prompts(source: str, data: DataSettings) -> list[str]:
     Raises:
         InputError: a data set that cannot be read, or a row whose prompt is missing, blank or NaN.
     """
-    return [row.text(row.prompt) for row in _rows(source, data, graded=False)]
+    return [prompt for _, prompt in located_prompts(source, data)]
+
+
+def located_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
+    """Where each prompt stands, for messages, and the prompt; arguments as `read_prompts`.
+
+    Raises:
+        InputError: as `read_prompts`.
+    """
+    return [(row.where, row.text(row.prompt)) for row in _rows(source, data, graded=False)]
+
+
+@contextmanager
+def rows_named(source: str, data: DataSettings) -> Iterator[None]:
+    """An error about one of the prompts names its row.
+
+    Args:
+        source: where the prompts come from.
+        data: its format and columns.
+    """
+    try:
+        yield
+    except InputError as error:
+        if error.field != "prompt":
+            raise
+        # Of prompts that begin alike, the longest has the least room.
+        alike = [row for row in located_prompts(source, data) if shortened(row[1]) == error.value]
+        where = max(alike, key=lambda row: len(row[1]))[0] if alike else error.field
+        raise InputError(where, error.value, error.mend) from None
 
 
 def read_graded_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:

@@ -303,7 +303,8 @@ def test_a_pattern_and_a_file_compare_answers_too(tmp_path: Path) -> None:
     assert answers_of(logged(path, rows, answers=f"python:{grader}")) == [[-1, 0, 0, 0, 1, 1]]
 
 
-OPTIONS = typer.main.get_command(app).commands["calibrate"].params  # type: ignore[attr-defined]
+COMMANDS: Any = typer.main.get_command(app)
+OPTIONS = COMMANDS.get_command(typer.Context(COMMANDS), "calibrate").params
 
 
 @pytest.mark.parametrize(

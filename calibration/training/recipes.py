@@ -4,13 +4,17 @@ Whatever is sampled is kept in a journal beside the trained model; a recipe that
 in sampling or in training, goes on where it was when it is called again.
 """
 
+import errno
 import hashlib
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel
+from safetensors import SafetensorError
 
+from allocator.errors import InputError
 from calibration.console import console, progress
 from calibration.lock import exclusive
 from calibration.training.attempts import ChainSettings, sample_chains, turned
@@ -195,9 +199,23 @@ async def _chains(
     return drawn
 
 
-def _alone(out: Path) -> AbstractContextManager[None]:
-    """What keeps other processes from training into the same folder meanwhile."""
-    return exclusive(out.with_name(f"{out.name}.lock"), out)
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other process trains into the same folder meanwhile, and a full disk is told in words."""
+    if out.is_file():
+        raise InputError("out", str(out), "it is a file; give a folder")
+    try:
+        with exclusive(out.with_name(f"{out.name}.lock"), out):
+            yield
+    except (OSError, SafetensorError) as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise InputError(
+            "out",
+            str(out),
+            f"cannot be written ({error}); what was sampled and trained is kept: make room and "
+            "run the same command again",
+        ) from None
 
 
 def _beside(out: Path, what: str) -> Path:
