@@ -16,7 +16,7 @@ from allocator.table import Fingerprint
 from calibration.collect import PromptRecord, check_answers, in_order
 from calibration.collectors import Collector, Work, open_collector
 from calibration.evaluate import Replay
-from calibration.fit import Calibration, fit, searches_needed
+from calibration.fit import Calibration, fit, searches_needed, top_samples
 from calibration.lock import LOCK, check_writable, exclusive
 from calibration.logged import LoggedReplay
 from calibration.logs import Log
@@ -108,7 +108,7 @@ async def calibrate(
     with exclusive(folder / LOCK, out):
         async with open_collector(settings, engine, ray, workers) as collector:
             # Half of the samples are replayed, half measure difficulty.
-            window = max(budgets)
+            window = top_samples(budgets)
             searches = searches_needed(budgets, pilots, strategies, most_beams)
             work = Work(2 * window, tuple(searches), settings.scoring, seed, runs)
             made = made_with(settings.fingerprint(Path()), collector.engine, prompts, work)
@@ -123,7 +123,7 @@ async def calibrate(
             texts = [prompt for prompt, _ in prompts]
             states = await collector.states(texts) if 0 in pilots else None
             paid = [Plan(strategy="best_of_n", n=count) for count in pilots if count]
-            plans = plan_grid(window, 0, strategies, most_beams)
+            plans = plan_grid(max(budgets), 0, strategies, most_beams)
             seconds = await collector.seconds(texts, [*plans, *paid])
         records = in_order(store.records(), prompts)
         check_answers(records, settings.answers)
@@ -181,8 +181,8 @@ def calibrate_from_logs(
     Args:
         log: the samples.
         out: the artifact folder, which must not exist yet.
-        budgets: budgets of the table, in generations; those beyond half of the samples are left
-            out.
+        budgets: budgets of the table, in generations; those beyond the samples of a question are
+            left out.
         pilots: numbers of pilot samples to choose among; at least 1, for a log's prompts are not
             read.
         n_bins: difficulty bins.
@@ -198,8 +198,13 @@ def calibrate_from_logs(
     warnings = []
     if len(within) < len(budgets):
         warnings.append(
-            f"budgets above {replay.window} are left out: of {2 * replay.window} samples a "
-            "question, half measure its difficulty"
+            f"budgets above {replay.window} are left out: the log has so many samples a question"
+        )
+    if max(within) > (half := replay.binned_budget):
+        warnings.append(
+            f"at budgets above {half} there are no curves by bin, and the table over measured "
+            f"difficulty has one plan for all prompts: {replay.window - half} of the "
+            f"{replay.window} samples a question measure difficulty there"
         )
     if log.left_out:
         warnings.append(f"{log.left_out} questions are left out: they have fewer samples")
@@ -278,11 +283,13 @@ def _check_choices(
     check_writable(out)
     if not budgets or min(budgets) < 1:
         raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
-    if not any(pilots) or not 0 <= min(pilots) <= max(pilots) < max(budgets):
+    # At a budget of 1 no pilot can be paid for; one still tells what difficulty looks like.
+    most = max(1, max(budgets) - 1)
+    if not any(pilots) or not 0 <= min(pilots) <= max(pilots) <= most:
         raise InputError(
             "pilots",
             list(pilots),
-            f"choose from 1 to {max(budgets) - 1}, below the top budget, and 0 beside others",
+            f"choose from 1 to {most}, below the top budget, and 0 beside others",
         )
     if n_bins < 1:
         raise InputError("bins", n_bins, "give at least 1")

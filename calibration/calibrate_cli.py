@@ -106,7 +106,7 @@ def calibrate(
             aggregation if "aggregation" in named else None,
         )
         wanted = numbers("budgets", budgets)
-        within = [budget for budget in wanted if 2 * budget <= log.answer.shape[1]]
+        within = [budget for budget in wanted if budget <= log.answer.shape[1]]
         taken = _pilots(pilots, within)
         if "pilots" not in named:  # a log's prompts are not read
             taken.remove(0)
@@ -188,4 +188,4 @@ def _pilots(text: str, budgets: Sequence[int]) -> list[int]:
     asked = numbers("pilots", text)
     if text != PILOTS:
         return asked
-    return [paid for paid in asked if paid < max(budgets, default=0)]
+    return [paid for paid in asked if paid <= max(1, max(budgets, default=0) - 1)]

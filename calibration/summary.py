@@ -47,7 +47,8 @@ class Group(_Schema):
 
     Attributes:
         name: ``all prompts``, or ``bin 1`` (the easiest) and so on.
-        prompts: how many.
+        prompts: how many. Of logs, a prompt is measured on other samples in every replicate, and
+            may be in several bins.
         easiest: the greatest measured pass@1 among them.
         hardest: the least.
         curves: one a method, the same methods in every group.
