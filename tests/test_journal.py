@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from allocator.errors import InputError
 from allocator.plan import Plan
+from allocator.table import LookupTable
 from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS, TEST_PROMPTS
 from calibration import calibrate as calibration
 from calibration.collect import PromptRecord, collect
@@ -22,7 +23,7 @@ from calibration.collectors import LocalCollector, Work
 from calibration.journal import Journals
 from calibration.lock import check_writable, exclusive
 from calibration.resume import UNFINISHED, SampleStore
-from runtime.artifact import TABLE
+from runtime.artifact import TABLE, Artifact
 from runtime.engine import Completion
 from runtime.prompt_run import Decoder
 from runtime.reviser import Reviser
@@ -204,7 +205,9 @@ def test_a_full_disk_is_told_in_one_line(
         asyncio.run(store_in(tmp_path / "s").fill(LocalCollector(decoder), PAIRS, WORK))
 
 
-async def calibrated(tokenizer: Any, out: Path, engine: Counted, monkeypatch: Any) -> None:
+async def calibrated(
+    tokenizer: Any, out: Path, engine: Counted, monkeypatch: Any, budgets: Sequence[int] = (1, 8)
+) -> None:
     """A whole calibration on 20 prompts of bent coins."""
     decoder = bent_decoder(tokenizer, engine=engine)
 
@@ -223,7 +226,7 @@ async def calibrated(tokenizer: Any, out: Path, engine: Counted, monkeypatch: An
         [(prompt, RIGHT) for prompt in bent_prompts(20, seed=6)],
         SETTINGS,
         out,
-        budgets=[1, 8],
+        budgets=budgets,
         pilots=[1],
         n_bins=2,
         seed=0,
@@ -248,6 +251,15 @@ def test_samples_that_scores_are_fitted_on_are_kept_too(
     assert len(whole.seeds) == 20 * 16
     assert (out / TABLE).read_bytes() == (tmp_path / "whole" / TABLE).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+
+
+def test_a_budget_of_one_generation_can_be_calibrated(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    asyncio.run(calibrated(tokenizer, out, Counted(tokenizer), monkeypatch, [1]))
+    assert [row.budget for row in LookupTable.load(out / TABLE).rows] == [1]
+    assert Artifact.load(out).prices.ladder.costs == (1, 2)
 
 
 HOLD = """

@@ -16,6 +16,7 @@ from calibration.cells import as_score, as_text, as_truth
 from calibration.cli import app
 from calibration.datasets import DataSettings, read_graded_prompts, read_prompts
 from calibration.logs import Log, read_log
+from runtime.answers import MathAnswers
 from tests.test_cli import refused
 from tests.test_logs import write
 
@@ -287,6 +288,25 @@ def test_answers_are_compared_by_the_reader_that_is_named(tmp_path: Path, suffix
     doubted = [{**row, "correct": False} for row in rows]
     assert not logged(path, doubted).correct.any()
     assert logged(path, doubted, answers="math").correct.sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [("$18", "18"), ("18%", "18%"), ("3/4", "3/4"), ("1,000", "1000"), ("-5", "-5"), ("5", "5.0")],
+)
+def test_an_answer_line_is_read_alike_in_a_data_set_and_in_a_log(
+    tmp_path: Path, line: str, answer: str
+) -> None:
+    worked = f"First this, then that.\n#### {line}"
+    data = write(tmp_path / "data.jsonl", [{"question": "q", "answer": worked}])
+    ((_, gold),) = read_graded_prompts(str(data), DataSettings())
+    math = MathAnswers()
+    assert gold == math.extract(worked)
+    assert math.same(gold, answer)
+    texts = [worked, answer, gold, "77"]
+    rows = [{"question": "q", "answer": text, "gold": worked} for text in texts]
+    log = logged(tmp_path / "log.jsonl", rows, answers="math")
+    assert answers_of(log) == [[0, 0, 0, 1]]
 
 
 def test_a_pattern_and_a_file_compare_answers_too(tmp_path: Path) -> None:
