@@ -1,10 +1,12 @@
 """Records on disk as they are collected: what was killed goes on where it was."""
 
+import asyncio
 import hashlib
 import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +132,11 @@ class SampleStore:
         missing = self.missing(prompts)
         for _ in range(len(prompts) - len(missing)):
             done(None)
+        flushing = asyncio.ensure_future(self._flush_regularly())
         try:
             await collector.collect(missing, work, keep, self.journals)
         finally:
+            flushing.cancel()
             self.flush()
 
     def missing(self, prompts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -140,9 +144,7 @@ class SampleStore:
         return [pair for pair in prompts if pair[0] not in self.done]
 
     def add(self, record: PromptRecord) -> None:
-        """Keep a record; it is on disk with the next one that comes a second later, or at the end.
-
-        Until then its journal holds what it was made of.
+        """Keep a record; while `fill` is at work it is on disk a second later at most.
 
         Raises:
             InputError: the disk is full or gone; what was written before stays.
@@ -150,6 +152,13 @@ class SampleStore:
         self._waiting.append(record)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
+
+    async def _flush_regularly(self) -> None:
+        """Records must not wait for the next one, which a slow model may take hours for."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            with suppress(InputError):  # the next record, or the end, tells it
+                self.flush()
 
     def flush(self) -> None:
         """Write what waits to be written."""

@@ -12,6 +12,7 @@ import pytest
 
 from allocator.errors import InputError
 from calibration.datasets import DataSettings, read_graded_prompts, read_prompts
+from calibration.logs import read_log
 from runtime.answers import MathAnswers
 
 AUTO = DataSettings()
@@ -116,6 +117,15 @@ def test_hugging_face_folders(tmp_path: Path, cached_here: None) -> None:
     assert read_prompts(f"{hub}:few", AUTO) == ["7-3"]
     assert "main" in refusal(str(hub))
     assert "no data set that loads" in refusal(f"{hub}:main:train")
+
+
+def test_a_log_may_be_a_hugging_face_folder(tmp_path: Path, cached_here: None) -> None:
+    rows = [{"question": "q", "answer": n % 2, "gold": 1} for n in range(4)]
+    saved = str(tmp_path / "saved")
+    datasets.Dataset.from_list(rows).save_to_disk(saved)
+    log = read_log(saved)
+    assert sorted(log.correct[0].tolist()) == [False, False, True, True]
+    assert log.digest != read_log(saved, where={"gold": "1"}).digest
 
 
 def test_data_sets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

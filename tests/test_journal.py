@@ -30,7 +30,7 @@ from runtime.reviser import Reviser
 from runtime.scoring import VERIFIER_ALONE
 from runtime.verifier import Verdict
 from tests.artifacts import RIGHT, BentCoins, bent_decoder, bent_prompts
-from tests.fakes import StepUp, SumVerifier
+from tests.fakes import SOON, StepUp, SumVerifier
 from tests.test_cli import MODELS, TASK, refused
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
@@ -203,6 +203,28 @@ def test_a_full_disk_is_told_in_one_line(
     decoder, _, _ = decoder_of(tokenizer)
     with pytest.raises(InputError, match=r"No space left on device.*nothing before it is lost"):
         asyncio.run(store_in(tmp_path / "s").fill(LocalCollector(decoder), PAIRS, WORK))
+
+
+def test_a_record_does_not_wait_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: Any
+) -> None:
+    monkeypatch.setattr("calibration.resume.FLUSH_SECONDS", 0.01)
+    decoder, _, _ = decoder_of(tokenizer)
+    store = store_in(tmp_path / "s")
+    store._flushed = float("inf")  # to the record itself it seems that one was just written
+
+    class Slow(LocalCollector):
+        """Gives the first record at once, as a worker of a cluster may, and the others never."""
+
+        async def collect(self, prompts: Any, work: Work, done: Any, journals: Any = None) -> None:
+            await super().collect(prompts[:1], work, done)
+            while not list(store.folder.glob("part-*")):
+                await asyncio.sleep(0.001)
+            raise InputError("model", None, "it never comes to the second prompt")
+
+    with pytest.raises(InputError, match="never comes"):
+        asyncio.run(asyncio.wait_for(store.fill(Slow(decoder), PAIRS, WORK), SOON))
+    assert len(store_in(tmp_path / "s").done) == 1
 
 
 async def calibrated(
