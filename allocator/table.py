@@ -1,13 +1,12 @@
 """The calibrated lookup table: (difficulty bin, budget) -> plan, with its measured accuracy."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import first_error, parse_json, whole_file
 from allocator.migrate import up_to_date
 from allocator.plan import Plan
 
@@ -137,16 +136,17 @@ class LookupTable(_Schema):
                 brought up to date, see `allocator.migrate`.
         """
         try:
-            raw = json.loads(path.read_text())
+            raw = parse_json(path.read_bytes())
         except FileNotFoundError:
             raise InputError(
                 "table", str(path), "no such file; make one with ttc calibrate"
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise InputError("table", str(path), f"not JSON ({error}); calibrate again") from None
         if not isinstance(raw, dict):
             raise InputError("table", str(path), "not a table; calibrate again")
         try:
             return cls.model_validate(up_to_date(raw, SCHEMA_VERSION))
         except (ValidationError, KeyError, TypeError) as error:
-            raise InputError("table", str(path), f"damaged; calibrate again ({error})") from None
+            why = first_error(error) if isinstance(error, ValidationError) else error
+            raise InputError("table", str(path), f"damaged; calibrate again ({why})") from None

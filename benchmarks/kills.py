@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.console import progress
+from calibration.resume import UNFINISHED
 from calibration.targets import at_least, reported, show_targets, write_result
 from runtime.artifact import TABLE
 
@@ -68,7 +69,8 @@ def main() -> None:
             # After the last kill it is left to end.
             while not run(prompts, out, rng.uniform(0, seconds) if kills < KILLS else None):
                 kills += 1
-                with_samples += bool(list(out.with_name(f"{out.name}.samples").glob("part-*")))
+                samples = out.with_name(f"{out.name}.samples")
+                with_samples += any(samples.glob("part-*")) or any(samples.glob(f"{UNFINISHED}/*"))
                 done(None)
             same.append((out / TABLE).read_bytes() == expected)
     ended = len(same)

@@ -19,7 +19,15 @@ from calibration.bench_result import Findings
 from calibration.calibrate import SAMPLES
 from calibration.collect import PromptRecord, Run, in_order
 from calibration.collectors import LocalCollector, Work
-from calibration.curves import Curve, as_json, differences, gains, plan_curve, resamples
+from calibration.curves import (
+    Curve,
+    as_json,
+    differences,
+    gains,
+    majority_curve,
+    plan_curve,
+    resamples,
+)
 from calibration.estimators import best_of_n_accuracy
 from calibration.evaluate import Replay
 from calibration.fit import searches_among
@@ -162,10 +170,9 @@ def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
     greatest score and weighted, beam search with M = 4.
     """
     best_of_n = [Plan(strategy="best_of_n", n=n) for n in budgets]
-    votes = [plan.model_copy(update={"selection": "majority"}) for plan in best_of_n]
     beams = plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in budgets])
     return [
-        plan_curve(NAMES["majority"], replay, votes),
+        majority_curve(NAMES["majority"], replay, budgets),
         exact_curve(NAMES["best"], replay, budgets, _greatest_score),
         plan_curve(BASELINE, replay, best_of_n),
         # It has a multiple of M beams, and may cost less than a budget that is none.

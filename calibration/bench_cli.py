@@ -15,7 +15,8 @@ from calibration.bench_result import BenchResult
 from calibration.bench_view import comparison, in_points
 from calibration.collect import check_answers
 from calibration.console import console, progress, reports_errors, say
-from calibration.datasets import DataSettings, read_graded_prompts
+from calibration.datasets import DataSettings, read_graded_prompts, rows_named
+from calibration.lock import LOCK, exclusive
 from calibration.options import (
     ArtifactOption,
     EngineOption,
@@ -76,11 +77,12 @@ def bench(
     ladder = ladder_within(loaded.prices.ladder, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, ladder)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
-    store = SampleStore(out / SAMPLES, identity)
-    resumed = len(store.done)
     models = partial(open_decoder, loaded.settings, artifact, engine)
-    with progress("Sampling prompts", len(graded)) as done:
-        replay = asyncio.run(sample(table, graded, work, store, models, done))
+    with exclusive(out / SAMPLES / LOCK, out):
+        store = SampleStore(out / SAMPLES, identity)
+        resumed = len(store.done)
+        with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
+            replay = asyncio.run(sample(table, graded, work, store, models, done))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
         found = measure(replay, loaded, table)

@@ -14,9 +14,10 @@ from allocator.latency import Latency
 from allocator.plan import CONSIDERED, MOST_BEAMS, SEARCHES, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
 from calibration.collect import PromptRecord, check_answers, in_order
-from calibration.collectors import Work, open_collector
+from calibration.collectors import Collector, Work, open_collector
 from calibration.evaluate import Replay
-from calibration.fit import Calibration, fit, searches_needed
+from calibration.fit import Calibration, fit, searches_needed, top_samples
+from calibration.lock import LOCK, check_writable, exclusive
 from calibration.logged import LoggedReplay
 from calibration.logs import Log
 from calibration.resume import SampleStore, made_with
@@ -31,6 +32,7 @@ from calibration.summary import Summary
 from runtime.artifact import (
     CURVES,
     LATENCY,
+    OF_LOGS,
     ORACLE_TABLE,
     PRICES,
     PROSPECTS,
@@ -40,6 +42,7 @@ from runtime.artifact import (
     Settings,
 )
 from runtime.engines.loading import EngineName
+from runtime.scoring import Scoring
 
 ScoringChoice = Literal["fitted", "verifier"]
 
@@ -88,8 +91,8 @@ async def calibrate(
         done: called with each prompt's record; with None for those that an earlier run has
             sampled already.
 
-    Samples are kept beside `out` until the artifact is written; called again after an
-    interruption, calibration goes on with them.
+    Whatever is sampled is kept beside `out`, as it comes, until the artifact is written; called
+    again after an interruption, calibration goes on with it. One process at a time works on `out`.
 
     Raises:
         InputError: unusable input; nothing is left behind, but samples if there are any. Also
@@ -105,65 +108,85 @@ async def calibrate(
     revising = [name for name in strategies if name in ("revisions", "beam_revisions")]
     if revising and settings.reviser is None:
         raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
-    here = Path()
-    # Half of the samples are replayed, half measure difficulty.
-    window = max(budgets)
-    searches = searches_needed(budgets, pilots, strategies, most_beams)
-    stepwise = any(plan.strategy in SEARCHES for plan in searches)
-    async with open_collector(settings, engine, ray, workers) as collector:
-        first: list[PromptRecord] = []
-        if scoring == "fitted":
-            work = Work(SCORING_SAMPLES, (), settings.scoring, seed)
-            await collector.collect(prompts, work, first.append)
-            check_answers(first, settings.answers)
-            fitted = fit_scoring(in_order(first, prompts))
-            settings = settings.model_copy(update={"scoring": fitted})
-        elif stepwise:
-            work = Work(STEP_SAMPLES, (), settings.scoring, seed)
-            await collector.collect(prompts[:STEP_PROMPTS], work, first.append)
-        if stepwise and (missing := _missing_steps(first, settings)):
-            raise InputError(
-                "step_end",
-                settings.sampling.step_end,
-                f"{missing}. Without steps a search is best-of-N at a higher price: choose "
-                "another --step-end, or --strategies best_of_n",
-            )
-        work = Work(2 * window, tuple(searches), settings.scoring, seed, runs)
-        fingerprint = settings.fingerprint(here)
-        store = SampleStore(
-            out.with_name(f"{out.name}.samples"),
-            made_with(fingerprint, collector.engine, prompts, work),
+    folder = out.with_name(f"{out.name}.samples")
+    with exclusive(folder / LOCK, out):
+        async with open_collector(settings, engine, ray, workers) as collector:
+            # Half of the samples are replayed, half measure difficulty.
+            window = top_samples(budgets)
+            searches = searches_needed(budgets, pilots, strategies, most_beams)
+            work = Work(2 * window, tuple(searches), settings.scoring, seed, runs)
+            made = made_with(settings.fingerprint(Path()), collector.engine, prompts, work)
+            # Fitted weights follow from the rest, and are kept beside the samples.
+            made |= {"scoring": scoring, "verifier_family": settings.verifier_family}
+            store = SampleStore(folder, made)
+            stepwise = any(plan.strategy in SEARCHES for plan in searches)
+            if scoring == "fitted":
+                fitted = await _fitted_scoring(store, collector, prompts, settings, seed, stepwise)
+                settings = settings.model_copy(update={"scoring": fitted})
+                work = replace(work, scoring=fitted)
+            elif stepwise:
+                first: list[PromptRecord] = []
+                few = Work(STEP_SAMPLES, (), settings.scoring, seed)
+                await collector.collect(prompts[:STEP_PROMPTS], few, first.append, store.journals)
+                _check_steps(first, settings)
+            await store.fill(collector, prompts, work, done)
+            texts = [prompt for prompt, _ in prompts]
+            states = await collector.states(texts) if 0 in pilots else None
+            paid = [Plan(strategy="best_of_n", n=count) for count in pilots if count]
+            plans = plan_grid(max(budgets), 0, strategies, most_beams)
+            seconds = await collector.seconds(texts, [*plans, *paid])
+        records = in_order(store.records(), prompts)
+        check_answers(records, settings.answers)
+        replay = Replay(records, window, states=states)
+        grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
+        fingerprint = settings.fingerprint(Path())
+        calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
+        if missing := _missing_steps(records, settings):
+            note = f"{missing}; the verifier reads the others at their end alone"
+            calibration = replace(calibration, warnings=(*calibration.warnings, note))
+        summary = summarise(
+            replay,
+            calibration,
+            source=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
+            selections=("weighted", "majority", "best"),
+            strategies=strategies,
+            samples=2 * window,
+            sampled_tokens=sum(record.sampled_tokens for record in records),
         )
-        await store.fill(collector, prompts, work, done)
-        texts = [prompt for prompt, _ in prompts]
-        states = await collector.states(texts) if 0 in pilots else None
-        paid = [Plan(strategy="best_of_n", n=count) for count in pilots if count]
-        plans = plan_grid(window, 0, strategies, most_beams)
-        seconds = await collector.seconds(texts, [*plans, *paid])
-    records = in_order(store.records(), prompts)
-    check_answers(records, settings.answers)
-    replay = Replay(records, window, states=states)
-    grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
-    calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
-    if missing := _missing_steps(records, settings):
-        note = f"{missing}; the verifier reads the others at their end alone"
-        calibration = replace(calibration, warnings=(*calibration.warnings, note))
-    summary = summarise(
-        replay,
-        calibration,
-        source=Path(settings.model).name if Path(settings.model).is_dir() else settings.model,
-        selections=("weighted", "majority", "best"),
-        strategies=strategies,
-        samples=2 * window,
-        sampled_tokens=sum(record.sampled_tokens for record in records),
-    )
-    with new_artifact(out, calibration, summary) as folder:
-        Latency.of(seconds).save(folder / LATENCY)
-        relative = settings.relative_to(out)
-        (folder / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
-        write_records(records, folder / SAMPLES)
-    store.remove()
+        with new_artifact(out, calibration, summary) as scratch:
+            Latency.of(seconds).save(scratch / LATENCY)
+            relative = settings.relative_to(out)
+            (scratch / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
+            write_records(records, scratch / SAMPLES)
+        store.remove()
     return calibration
+
+
+async def _fitted_scoring(
+    store: SampleStore,
+    collector: Collector,
+    prompts: Sequence[tuple[str, str]],
+    settings: Settings,
+    seed: int,
+    stepwise: bool,
+) -> Scoring:
+    """Weights of scores, from the first independent solutions of each prompt.
+
+    Their journals stay: sampling goes on with them.
+
+    Raises:
+        InputError: no answer is right; or, where searches need steps, the solutions have none.
+    """
+    if (kept := store.scoring) is not None:
+        return kept
+    first: list[PromptRecord] = []
+    work = Work(SCORING_SAMPLES, (), settings.scoring, seed)
+    await collector.collect(prompts, work, first.append, store.journals)
+    check_answers(first, settings.answers)
+    if stepwise:
+        _check_steps(first, settings)
+    store.scoring = fitted = fit_scoring(in_order(first, prompts))
+    return fitted
 
 
 def calibrate_from_logs(
@@ -177,8 +200,8 @@ def calibrate_from_logs(
     Args:
         log: the samples.
         out: the artifact folder, which must not exist yet.
-        budgets: budgets of the table, in generations; those beyond half of the samples are left
-            out.
+        budgets: budgets of the table, in generations; those beyond the samples of a question are
+            left out.
         pilots: numbers of pilot samples to choose among; at least 1, for a log's prompts are not
             read.
         n_bins: difficulty bins.
@@ -188,13 +211,19 @@ def calibrate_from_logs(
     """
     replay = LoggedReplay(log)
     within = [budget for budget in budgets if budget <= replay.window]
-    pilots = [paid for paid in pilots if paid]
+    if 0 in pilots:
+        raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
     _check_choices(out, within, pilots, n_bins, replay.prompts)
     warnings = []
     if len(within) < len(budgets):
         warnings.append(
-            f"budgets above {replay.window} are left out: of {2 * replay.window} samples a "
-            "question, half measure its difficulty"
+            f"budgets above {replay.window} are left out: the log has so many samples a question"
+        )
+    if max(within) > (half := replay.binned_budget):
+        warnings.append(
+            f"at budgets above {half} there are no curves by bin, and the table over measured "
+            f"difficulty has one plan for all prompts: {replay.window - half} of the "
+            f"{replay.window} samples a question measure difficulty there"
         )
     if log.left_out:
         warnings.append(f"{log.left_out} questions are left out: they have fewer samples")
@@ -207,7 +236,7 @@ def calibrate_from_logs(
         return [plan.model_copy(update={"selection": selection}) for plan in plans]
 
     fingerprint = Fingerprint(
-        model=f"log {log.digest}", verifier="log", answers="logged", sampling={}
+        model=f"log {log.digest}", verifier=OF_LOGS, answers=log.answers, sampling={}
     )
     calibration = fit(replay, grid, within, pilots, n_bins, fingerprint)
     summary = summarise(
@@ -220,14 +249,22 @@ def calibrate_from_logs(
         sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
         warnings=warnings,
     )
-    with new_artifact(out, calibration, summary):
+    with new_artifact(out, calibration, summary, "the log is untouched"):
         pass
     return calibration
 
 
 @contextmanager
-def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Iterator[Path]:
+def new_artifact(
+    out: Path, calibration: Calibration, summary: Summary, kept: str = "samples are kept"
+) -> Iterator[Path]:
     """A folder with all that tables need, for more to be put in; it takes its place at the end.
+
+    Args:
+        out: where.
+        calibration: what is written.
+        summary: likewise.
+        kept: what is not lost if it cannot be written, for the message.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
@@ -252,9 +289,19 @@ def new_artifact(out: Path, calibration: Calibration, summary: Summary) -> Itera
         raise InputError(
             "out",
             str(out),
-            f"cannot be written ({error.strerror or error}); samples are kept: make room and run "
-            "the same command again",
+            f"cannot be written ({error.strerror or error}); {kept}: make room and run the same "
+            "command again",
         ) from None
+
+
+def _check_steps(records: Sequence[PromptRecord], settings: Settings) -> None:
+    if missing := _missing_steps(records, settings):
+        raise InputError(
+            "step_end",
+            settings.sampling.step_end,
+            f"{missing}. Without steps a search is best-of-N at a higher price: choose another "
+            "--step-end, or --strategies best_of_n",
+        )
 
 
 def _missing_steps(records: Sequence[PromptRecord], settings: Settings) -> str | None:
@@ -268,13 +315,16 @@ def _check_choices(
 ) -> None:
     if out.exists():
         raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
+    check_writable(out)
     if not budgets or min(budgets) < 1:
         raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
-    if not any(pilots) or not 0 <= min(pilots) <= max(pilots) < max(budgets):
+    # At a budget of 1 no pilot can be paid for; one still tells what difficulty looks like.
+    most = max(1, max(budgets) - 1)
+    if not any(pilots) or not 0 <= min(pilots) <= max(pilots) <= most:
         raise InputError(
             "pilots",
             list(pilots),
-            f"choose from 1 to {max(budgets) - 1}, below the top budget, and 0 beside others",
+            f"choose from 1 to {most}, below the top budget, and 0 beside others",
         )
     if n_bins < 1:
         raise InputError("bins", n_bins, "give at least 1")

@@ -1,7 +1,7 @@
 """``ttc calibrate``: from a data set and models, or from logged samples, to an artifact."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -12,7 +12,7 @@ from allocator.plan import CONSIDERED, MOST_BEAMS, Strategy
 from calibration.calibrate import RUNS, ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
-from calibration.datasets import DataSettings, read_graded_prompts
+from calibration.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.fit import Calibration
 from calibration.logs import read_log
 from calibration.options import (
@@ -22,6 +22,7 @@ from calibration.options import (
     AnswersOption,
     EngineOption,
     SeedOption,
+    given,
     numbers,
     settings_options,
 )
@@ -35,15 +36,23 @@ from runtime.verifiers.families import FamilyName
 
 PILOTS = "0,1,2,4,8"
 
+# Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
+OF_LOGS = {
+    *("out", "from_logs", "where", "columns", "answers", "aggregation"),
+    *("budgets", "pilots", "bins"),
+}
+OF_LOGS_ALONE = {"where"}
+
 
 @reports_errors
 @settings_options(data=DataSettings, sampling=SamplingSettings)
 def calibrate(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
     prompts: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
     from_logs: Annotated[
-        Path | None,
-        typer.Option(help="no model: samples that exist already, Parquet or JSON lines"),
+        str | None,
+        typer.Option(help="no model: samples that exist already; a source as PROMPTS may be"),
     ] = None,
     where: Annotated[
         str, typer.Option(help="only the log's rows that hold these values: model=NAME")
@@ -91,32 +100,38 @@ def calibrate(
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
-    named = {"prompts": prompts, "model": model, "verifier": verifier, "ray": ray}
+    named = given(context)
     if from_logs is not None:
-        for name, value in named.items():
-            if value is not None:
-                raise InputError(name, value, "with --from-logs nothing is sampled; leave it out")
-        log = read_log(from_logs, pairs("columns", data.columns), pairs("where", where))
+        _refuse(context, set(named) - OF_LOGS, "does not apply to --from-logs")
+        log = read_log(
+            from_logs,
+            pairs("columns", data.columns),
+            pairs("where", where),
+            answers if "answers" in named else None,
+            aggregation if "aggregation" in named else None,
+        )
         wanted = numbers("budgets", budgets)
-        within = [budget for budget in wanted if 2 * budget <= log.answer.shape[1]]
+        within = [budget for budget in wanted if budget <= log.answer.shape[1]]
+        taken = _pilots(pilots, within)
+        if "pilots" not in named:  # a log's prompts are not read
+            taken.remove(0)
         with console.status("Fitting tables"):
-            made = calibrate_from_logs(
-                log,
-                out,
-                budgets=wanted,
-                pilots=_pilots(pilots, within),
-                n_bins=bins,
-            )
+            made = calibrate_from_logs(log, out, budgets=wanted, pilots=taken, n_bins=bins)
         _show(made, out)
         return
-    for name in ("prompts", "model", "verifier"):
-        if named[name] is None:
+    _refuse(context, OF_LOGS_ALONE & set(named), "goes with --from-logs")
+    needed = {"prompts": prompts, "model": model, "verifier": verifier}
+    for name, value in needed.items():
+        if value is None:
             raise InputError(name, None, "give one, or calibrate --from-logs")
-    if where:
-        raise InputError("where", where, "it goes with --from-logs; leave it out")
     if workers is not None and ray is None:
         raise InputError("workers", workers, "it goes with --ray; leave it out")
-    graded = read_graded_prompts(cast(str, prompts), data)
+    if reviser_verifier is not None and reviser is None:
+        raise InputError(
+            "reviser-verifier", reviser_verifier, "it goes with --reviser; leave it out"
+        )
+    source = cast(str, prompts)
+    graded = read_graded_prompts(source, data)
     settings = Settings(
         model=cast(str, model),
         verifier=cast(str, verifier),
@@ -129,7 +144,7 @@ def calibrate(
         aggregation=aggregation,
         sampling=sampling,
     )
-    with progress("Sampling prompts", len(graded)) as done:
+    with rows_named(source, data), progress("Sampling prompts", len(graded)) as done:
         calibration = asyncio.run(
             run_calibration(
                 graded,
@@ -153,6 +168,12 @@ def calibrate(
     console.print(f"Next: ttc solve --artifact {out} --budget 16 'your prompt'")
 
 
+def _refuse(context: typer.Context, names: Collection[str], why: str) -> None:
+    if names:
+        first = min(names)
+        raise InputError(first.replace("_", "-"), context.params[first], f"it {why}; leave it out")
+
+
 def _show(calibration: Calibration, out: Path) -> None:
     console.print(render_table(calibration.table))
     console.print(
@@ -174,4 +195,4 @@ def _pilots(text: str, budgets: Sequence[int]) -> list[int]:
     asked = numbers("pilots", text)
     if text != PILOTS:
         return asked
-    return [paid for paid in asked if paid < max(budgets, default=0)]
+    return [paid for paid in asked if paid <= max(1, max(budgets, default=0) - 1)]

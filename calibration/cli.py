@@ -12,12 +12,14 @@ from rich.table import Table
 from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
 from allocator.plan import parse_plan
+from calibration.answering import answer_each
 from calibration.artifact_cli import diff, inspect, report
 from calibration.bench_cli import bench
 from calibration.calibrate_cli import calibrate
 from calibration.console import console, progress, reports_errors
-from calibration.datasets import DataSettings, read_prompts
+from calibration.datasets import DataSettings, located_prompts
 from calibration.flops_cli import flops
+from calibration.lock import check_writable
 from calibration.options import (
     SOURCE_HELP,
     ArtifactOption,
@@ -84,7 +86,12 @@ def solve(
         raise InputError("metrics", str(metrics), "give a file in a folder that exists")
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise InputError("out", str(out), "give a file in a folder that exists")
-    texts = [*(prompts or []), *(read_prompts(file, data) if file else [])]
+    if out is not None:
+        check_writable(out)
+    texts, rows = list(prompts or []), {}
+    for where, text in located_prompts(file, data) if file else ():
+        rows[len(texts)] = where
+        texts.append(text)
     if not texts:
         raise InputError("prompts", texts, "give prompts on the command line, or --file")
     fixed = None if plan is None else parse_plan(plan)
@@ -100,7 +107,7 @@ def solve(
             decoder = replace(decoder, early_stop=early_stop)
             solver = Solver(decoder, loaded, seed, fixed)
             with progress("Answering prompts", len(texts)) as done:
-                found = await solver.solve_all(texts, spend, done)
+                found = await answer_each(solver, texts, rows, spend, done)
             drift = solver.monitor.report()
             if drift.drifted:
                 console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
@@ -183,6 +190,7 @@ def demo(
     """The whole path on the committed testbed: what allocation saves against best-of-N."""
     if out.exists() and not out.is_dir():
         raise InputError("out", str(out), "it is a file; give a folder")
+    check_writable(out / "demo.json")
     root = Path(__file__).parent.parent
     if not (root / "benchmarks" / "demo.py").is_file():
         raise InputError("demo", str(root), "the demo's models lie in the repository; clone it")

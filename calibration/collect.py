@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from allocator.errors import InputError
 from allocator.plan import Plan
+from calibration.journal import Journals
 from predictors.sample import Sample
 from runtime.concurrency import bounded
 from runtime.prompt_run import Cost, Decoder, PromptRun
@@ -80,6 +81,7 @@ async def collect(
     seed: int,
     done: Callable[[PromptRecord], None] = lambda _: None,
     runs: int = 1,
+    journals: Journals | None = None,
 ) -> list[PromptRecord]:
     """Sample every prompt.
 
@@ -92,6 +94,7 @@ async def collect(
         seed: seed of all sampling.
         done: called with each record as it is complete.
         runs: how often to run each of the other plans, with one seed after the other.
+        journals: keep what is sampled of prompts that are not finished; None keeps nothing.
 
     Raises:
         InputError: a prompt that is empty or does not fit a context, before anything is sampled;
@@ -100,8 +103,12 @@ async def collect(
     lengths = {p: len(PromptRun(decoder, p, seed).context.token_ids) for p, _ in prompts}
 
     async def one(item: tuple[str, str]) -> PromptRecord:
-        prompt, gold = item
+        if journals is None:
+            return await sampled(decoder, *item)
+        with journals.recording(decoder, item[0]) as recorded:
+            return await sampled(recorded, *item)
 
+    async def sampled(decoder: Decoder, prompt: str, gold: str) -> PromptRecord:
         async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:
             run, started = PromptRun(decoder, prompt, seed), time.perf_counter()
             drawn = await STRATEGIES[plan.strategy](run, plan, ())

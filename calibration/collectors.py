@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from allocator.plan import Plan
 from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
+from calibration.journal import Journals
 from calibration.timing import time_plans
 from runtime.artifact import Settings, open_decoder
 from runtime.concurrency import bounded
@@ -49,8 +50,15 @@ class Collector(Protocol):
         prompts: Sequence[tuple[str, str]],
         work: Work,
         done: Callable[[PromptRecord], None] = lambda _: None,
+        journals: Journals | None = None,
     ) -> None:
-        """Sample every prompt; `done` is called with each record as it comes, in any order.
+        """Sample every prompt.
+
+        Args:
+            prompts: (prompt, right answer) pairs.
+            work: what to sample of each.
+            done: called with each record as it comes, in any order.
+            journals: keep what is sampled of prompts that are not finished; None keeps nothing.
 
         Raises:
             InputError, ModelError: as `calibration.collect.collect`.
@@ -80,6 +88,7 @@ class LocalCollector:
         prompts: Sequence[tuple[str, str]],
         work: Work,
         done: Callable[[PromptRecord], None] = lambda _: None,
+        journals: Journals | None = None,
     ) -> None:
         """See `Collector`."""
         decoder = replace(self._decoder, scoring=work.scoring)
@@ -91,6 +100,7 @@ class LocalCollector:
             work.seed,
             done,
             work.runs,
+            journals,
         )
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:

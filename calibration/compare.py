@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from allocator.errors import InputError
 from calibration.curves import interval, resamples
-from calibration.evaluate import Outcomes
+from calibration.evaluate import Replay
 from calibration.regressors import OF_PILOTS, OF_PROMPTS, OF_STATES, REFERENCE
 from predictors.learned import Regressor, out_of_fold_predictions
 from predictors.prompt import with_states
@@ -74,7 +74,7 @@ class PromptInputs:
 
 
 def compare(
-    outcomes: Outcomes,
+    outcomes: Replay,
     pilots: Sequence[int] = (0, 1, 2, 4, 8),
     prompt: PromptInputs | None = None,
     shuffles: int = SHUFFLES,

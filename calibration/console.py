@@ -67,7 +67,7 @@ def render_table(table: LookupTable) -> Table:
 def say(kind: str, text: str, colour: str) -> None:
     """One line on standard error. The user's words may look like markup: printed as they are."""
     console.print(f"{kind}:", style=colour, end=" ")
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    console.print(" ".join(text.splitlines()), soft_wrap=True, highlight=False, markup=False)
 
 
 def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -42,6 +42,15 @@ def plan_curve(name: str, replay: Outcomes, plans: Sequence[Plan]) -> Curve:
     return averaged(name, [plan.cost(0) for plan in plans], outcomes, costs)
 
 
+def majority_curve(name: str, replay: Outcomes, budgets: Sequence[int]) -> Curve:
+    """Majority voting at each budget; no verifier has a say in it, nor in its ties."""
+    outcomes = [replay.majority(n) for n in budgets]
+    costs = [
+        np.full(outcome.correct.shape, n) for n, outcome in zip(budgets, outcomes, strict=True)
+    ]
+    return averaged(name, budgets, outcomes, costs)
+
+
 def averaged(
     name: str,
     budgets: Sequence[int],

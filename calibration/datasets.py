@@ -1,13 +1,16 @@
 """Data sets: prompts and, for calibration and training, their right answers."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
-from calibration.rows import open_rows, pairs
+from calibration.cells import as_text, is_blank
+from calibration.rows import SHOWN_CHARACTERS, open_rows, pairs
 from runtime.answers import answer_line, last_boxed
+from runtime.engine import shortened
 
 Format = Literal["auto", "plain", "gsm8k", "math"]
 
@@ -18,8 +21,6 @@ COLUMNS = {
     "math": ("problem", "solution", "answer"),
 }
 NAMES = tuple(dict.fromkeys(name for names in COLUMNS.values() for name in names))
-
-SHOWN_CHARACTERS = 60
 
 
 class DataSettings(BaseModel):
@@ -56,16 +57,45 @@ def read_prompts(source: str, data: DataSettings) -> list[str]:
         data: its format and columns.
 
     Raises:
-        InputError: a data set that cannot be read, or a row without a prompt.
+        InputError: a data set that cannot be read, or a row whose prompt is missing, blank or NaN.
     """
-    return [row.text(row.prompt) for row in _rows(source, data, graded=False)]
+    return [prompt for _, prompt in located_prompts(source, data)]
+
+
+def located_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
+    """Where each prompt stands, for messages, and the prompt; arguments as `read_prompts`.
+
+    Raises:
+        InputError: as `read_prompts`.
+    """
+    return [(row.where, row.text(row.prompt)) for row in _rows(source, data, graded=False)]
+
+
+@contextmanager
+def rows_named(source: str, data: DataSettings) -> Iterator[None]:
+    """An error about one of the prompts names its row.
+
+    Args:
+        source: where the prompts come from.
+        data: its format and columns.
+    """
+    try:
+        yield
+    except InputError as error:
+        if error.field != "prompt":
+            raise
+        # Of prompts that begin alike, the longest has the least room.
+        alike = [row for row in located_prompts(source, data) if shortened(row[1]) == error.value]
+        where = max(alike, key=lambda row: len(row[1]))[0] if alike else error.field
+        raise InputError(where, error.value, error.mend) from None
 
 
 def read_graded_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
     """(prompt, right answer) pairs of a data set; arguments as `read_prompts`.
 
     Raises:
-        InputError: as `read_prompts`; or a row without an answer, or a prompt twice.
+        InputError: as `read_prompts`; or a row whose answer is missing, blank or NaN, or a prompt
+            twice.
     """
     pairs: dict[str, str] = {}
     for row in _rows(source, data, graded=True):
@@ -86,17 +116,18 @@ class _Row:
         self._row, self._format, self._columns = row, form, columns
 
     def has(self, name: str) -> bool:
-        return self._row.get(self._columns.get(name, name)) not in (None, "")
+        return not is_blank(self._row.get(self._columns.get(name, name)))
 
     def text(self, name: str) -> str:
         column = self._columns.get(name, name)
         value = self._row.get(column)
         if not self.has(name):
             shown = str(self._row)[:SHOWN_CHARACTERS]
-            raise InputError(self.where, shown, f"give it a {column!r} field")
-        if not isinstance(value, str | int | float):
-            raise InputError(self.where, value, f"its {column!r} is neither text nor a number")
-        return str(value)
+            raise InputError(self.where, shown, f"give it a {column!r} field that is not blank")
+        try:
+            return as_text(value)
+        except ValueError as error:
+            raise InputError(self.where, value, f"its {column!r} {error}") from None
 
     def gold(self) -> str:
         """The right answer, by the format's published convention."""
@@ -134,5 +165,5 @@ def _rows(source: str, data: DataSettings, *, graded: bool) -> Iterator[_Row]:
         mend = f"no {prompt!r} among its columns; say which one it is: --columns {prompt}=..."
         raise InputError(source, there, mend)
     wanted = COLUMNS[form] if graded else COLUMNS[form][:1]
-    for where, row in rows.read([columns[name] for name in wanted if name in columns]):
-        yield _Row(where, row, form, columns)
+    for number, row in rows.read([columns[name] for name in wanted if name in columns]):
+        yield _Row(rows.where(number), row, form, columns)

@@ -48,12 +48,11 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
             where there is one.
         n_bins: bins to cut predictions into.
     """
-    features, measured = outcomes.features(pilots), outcomes.pass_at_1
+    features, target = outcomes.features(pilots), outcomes.measured(pilots).ravel()
     make: Callable[[], DifficultyPredictor | PromptProbe] = DifficultyPredictor
     if pilots == 0:
         make, features = PromptProbe, with_states(features, outcomes.states)
     flat = features.reshape(-1, features.shape[-1])
-    target = np.repeat(measured, outcomes.replicates)
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
     predicted = out_of_fold_predictions(flat, target, prompts, make=make)
     told = np.ptp(predicted) > 0 and np.ptp(target) > 0

@@ -21,6 +21,7 @@ from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord
 from calibration.collectors import LocalCollector, Work
+from calibration.journal import Journals
 from calibration.store import SCHEMA, records_of, rows_of
 from runtime.artifact import Settings, open_decoder
 from runtime.engines.loading import EngineName
@@ -121,8 +122,9 @@ class RayCollector:
         prompts: Sequence[tuple[str, str]],
         work: Work,
         done: Callable[[PromptRecord], None] = lambda _: None,
+        journals: Journals | None = None,
     ) -> None:
-        """See `calibration.collectors.Collector`."""
+        """See `calibration.collectors.Collector`; whole batches are kept, nothing below them."""
         batches = [prompts[start : start + BATCH] for start in range(0, len(prompts), BATCH)]
         waiting: dict[Any, Any] = {}
         idle = list(self.workers)

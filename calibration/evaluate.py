@@ -5,6 +5,7 @@ another rotation, so that other ones are its pilots and the first n of its best-
 of a prompt are not independent, and no interval here takes them for it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,15 +43,29 @@ class Outcomes(Protocol):
         replicates: how often each is replayed.
         states: the language model's state after each prompt, shape (prompts, hidden); None where
             it was not asked for.
+        binned_budget: the greatest budget at which plans may be binned by measured difficulty:
+            they are then judged by other samples than it was measured on.
     """
 
     prompts: int
     replicates: int
     states: NDArray[np.float32] | None
+    binned_budget: int
+
+    def measured(self, pilots: int) -> NDArray[np.float64]:
+        """Measured pass@1 of every prompt and replicate, shape (prompts, replicates).
+
+        It is of samples that are neither among the replicate's first `binned_budget` nor its
+        pilots, so many of them.
+        """
+        ...
 
     @property
-    def pass_at_1(self) -> NDArray[np.float64]:
-        """Measured difficulty, shape (prompts,)."""
+    def paired(self) -> "Outcomes":
+        """The same where every outcome is of its replicate's first samples: what may be binned.
+
+        An outcome in closed form is of all samples, those that measured difficulty among them.
+        """
         ...
 
     def features(self, pilots: int) -> NDArray[np.float64]:
@@ -59,6 +74,13 @@ class Outcomes(Protocol):
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
         """Whether the plan answers right, and the tokens it samples."""
+        ...
+
+    def majority(self, n: int) -> Outcome:
+        """Majority voting over n samples without any verifier: answers that tie share the win.
+
+        As a plan, majority has ties scored; see `runtime.strategies.best_of_n.untied`.
+        """
         ...
 
     def climbs(self, ladder: Ladder) -> Climbs:
@@ -95,7 +117,7 @@ class Replay:
             raise InputError("window", window, f"a prompt has {least} solutions only")
         self.records = records
         self.prompts = len(records)
-        self.window = window
+        self.window = self.binned_budget = window
         self.replicates = replicates
         self.states = states
         self._known: dict[tuple[Plan, int], Outcome] = {}
@@ -110,6 +132,15 @@ class Replay:
         return oracle_pass_at_1(
             [record.independent.correct[self.window :] for record in self.records]
         )
+
+    def measured(self, _: int) -> NDArray[np.float64]:
+        """`pass_at_1` of every prompt and replicate, shape (prompts, replicates)."""
+        return np.repeat(self.pass_at_1[:, None], self.replicates, axis=1)
+
+    @property
+    def paired(self) -> "Replay":
+        """Itself: every outcome is of the window's samples."""
+        return self
 
     def first(self, record: PromptRecord, replicate: int, count: int) -> list[Sample]:
         """The first of a record's independent solutions, in the order a replicate takes them."""
@@ -144,6 +175,20 @@ class Replay:
             everywhere = [[plan] * self.replicates] * len(self.records)
             self._known[key] = self.mixed_outcome(everywhere, pilots)
         return self._known[key]
+
+    def majority(self, n: int) -> Outcome:
+        """See `Outcomes.majority`."""
+        shape = self.prompts, self.replicates
+        correct, tokens = np.empty(shape), np.empty(shape)
+        for row, record in enumerate(self.records):
+            for replicate in range(self.replicates):
+                samples = self.first(record, replicate, n)
+                votes = Counter(sample.answer for sample in samples if sample.answer is not None)
+                most = max(votes.values(), default=0)
+                leading = [answer for answer, count in votes.items() if count == most]
+                correct[row, replicate] = (record.gold in leading) / max(1, len(leading))
+                tokens[row, replicate] = sum(sample.tokens for sample in samples)
+        return Outcome(correct, tokens)
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
         """The same where every prompt and replicate has a plan of its own."""

@@ -42,6 +42,8 @@ class Calibration:
             that there is.
         rows: the predicted table's rows, with what they do held out.
         oracle_rows: the same of the oracle table.
+        binnable_rows: the predicted table's at budgets up to `Outcomes.binned_budget`, judged by
+            each replicate's own samples: these may be binned by measured difficulty.
         curves: what every plan does in every bin.
         prospects: what more solutions gain, and what prices lead to.
         reference: what the calibration prompts' pilots looked like.
@@ -54,10 +56,16 @@ class Calibration:
     pilots: int
     rows: tuple[FittedRow, ...]
     oracle_rows: tuple[FittedRow, ...]
+    binnable_rows: tuple[FittedRow, ...]
     curves: AccuracyCurves
     prospects: FittedProspects
     reference: Reference
     warnings: tuple[str, ...]
+
+
+def top_samples(budgets: Sequence[int]) -> int:
+    """Samples of a prompt that budgets are judged by: the ladder has a second rung at least."""
+    return max(2, *budgets)
 
 
 def searches_needed(
@@ -98,6 +106,8 @@ def fit(
     a bin; and plans are chosen in each bin by itself, or smoothed over bins, or without asking for
     evidence: whichever did best on prompts that its plans were not chosen on.
 
+    The oracle table has one plan for all at budgets beyond `outcomes.binned_budget`.
+
     Args:
         outcomes: how plans did on the calibration prompts.
         grid: the plans considered at a budget of which so many pilots are paid.
@@ -108,32 +118,42 @@ def fit(
     """
     count, replicates = outcomes.prompts, outcomes.replicates
     prompts = np.repeat(np.arange(count), replicates)
-    oracle = np.repeat(outcomes.pass_at_1, replicates)
+    measured = outcomes.measured(0).ravel()
+    paired = outcomes.paired
+    binned = any(budget <= outcomes.binned_budget for budget in budgets)
+    oracle_edges = edges_of(measured, n_bins, replicates) if binned else ()
     difficulty = {paid: fit_difficulty(outcomes, paid, n_bins) for paid in sorted(set(pilots))}
-    oracle_edges = edges_of(oracle, n_bins, replicates)
 
     def row(
-        budget: int, paid: int, edges: tuple[float, ...], difficulty: NDArray[np.float64]
+        on: Outcomes,
+        budget: int,
+        paid: int,
+        edges: tuple[float, ...],
+        difficulty: NDArray[np.float64],
     ) -> FittedRow:
         plans = list(grid(budget, paid))
         rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
         return _best(
-            [
-                _row(outcomes, plans, budget, paid, edges, difficulty, prompts, rule)
-                for rule in rules
-            ]
+            [_row(on, plans, budget, paid, edges, difficulty, prompts, rule) for rule in rules]
         )
 
-    rows, oracle_rows = [], []
+    rows, oracle_rows, binnable_rows = [], [], []
     for budget in sorted(set(budgets)):
-        found = [row(budget, 0, (), oracle)]  # one bin
+        one_bin = row(outcomes, budget, 0, (), measured)
+        found = [one_bin]
         found += [
-            row(budget, paid, known.edges, known.predicted)
+            row(outcomes, budget, paid, known.edges, known.predicted)
             for paid, known in difficulty.items()
             if paid < budget and known.edges
         ]
         rows.append(_best(found))
-        oracle_rows.append(row(budget, 0, oracle_edges, oracle))
+        # A prompt's bin must not depend on the very samples that a plan is judged by.
+        if budget > outcomes.binned_budget:
+            oracle_rows.append(one_bin)
+            continue
+        oracle_rows.append(row(paired, budget, 0, oracle_edges, measured))
+        judged_apart = rows[-1].row.edges or paired is outcomes
+        binnable_rows.append(rows[-1] if judged_apart else row(paired, budget, 0, (), measured))
     # Traffic is compared by the fewest pilots, which every prompt comes to have. By more of them
     # only those prompts would be compared that did not end before, the harder ones: traffic like
     # calibration would seem to have drifted.
@@ -147,15 +167,16 @@ def fit(
         pilots=taken[-1] if taken else fewest,
         rows=tuple(rows),
         oracle_rows=tuple(oracle_rows),
+        binnable_rows=tuple(binnable_rows),
         curves=accuracy_curves(outcomes, grid, max(budgets), difficulty),
         prospects=fit_prospects(
             [
                 (ladder, outcomes.climbs(ladder))
-                for ladder in ladders_of(outcomes, grid(max(budgets), 0), max(budgets))
+                for ladder in ladders_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
             ]
         ),
         reference=reference_of(outcomes, difficulty[fewest]),
-        warnings=_merged(n_bins, merged | {"oracle": oracle_edges}),
+        warnings=_merged(n_bins, merged | ({"oracle": oracle_edges} if binned else {})),
     )
 
 

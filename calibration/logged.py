@@ -1,5 +1,7 @@
 """How well best-of-n does on logged samples: what `Replay` is for collected records, vectorised."""
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,35 +21,52 @@ MOST_CLIMBED = 2_000_000
 class LoggedReplay:
     """Best-of-n on a log, by every selection that it has the scores for.
 
-    The first half of each question's samples is replayed, the second measures its difficulty, as
-    in `calibration.evaluate.Replay`. Without pilots, greatest score (and majority, where there are
-    no scores to decide ties) is exact over all subsets; all else is an average over rotations.
+    Each replicate takes a question's samples in another rotation. Its plans are judged by the
+    first ones; the second half of the rotation measures its difficulty, so that a plan of up to
+    half of the samples may be binned by it. Without pilots, greatest score (and majority, where
+    there are no scores to decide ties) is exact over all subsets of all samples, unless outcomes
+    are to be binned; all else is an average over rotations.
 
     Args:
         log: the samples.
         replicates: rotations of a question's samples.
+        exact: use closed forms where there are some.
 
     Attributes:
         prompts: how many questions.
-        window: samples of each that are replayed.
+        window: samples of each.
+        binned_budget: half of them.
         selections: the selections there are scores for, the one that plans use first.
     """
 
-    def __init__(self, log: Log, replicates: int = REPLICATES) -> None:
+    def __init__(self, log: Log, replicates: int = REPLICATES, exact: bool = True) -> None:
         self.log = log
-        self.prompts = len(log.answer)
-        self.window = log.answer.shape[1] // 2
+        self.prompts, self.window = log.answer.shape
+        self.binned_budget = self.window // 2
         self.replicates = replicates
+        self.exact = exact
         self.states: NDArray[np.float32] | None = None  # there is no model
         self.selections: tuple[Selection, ...] = (
             ("majority",) if log.score is None else ("weighted", "majority", "best")
         )
         self._known: dict[tuple[Plan, int], Outcome] = {}
 
-    @property
-    def pass_at_1(self) -> NDArray[np.float64]:
-        """Oracle difficulty of every question from its second half, shape (questions,)."""
-        return np.asarray(self.log.correct[:, self.window :].mean(1))
+    def measured(self, pilots: int) -> NDArray[np.float64]:
+        """Measured pass@1 from the second half of each rotation, or what pilots leave of it.
+
+        Raises:
+            InputError: the pilots leave nothing.
+        """
+        first = max(self.binned_budget, pilots)
+        if first >= self.window:
+            raise InputError("pilots", pilots, f"choose fewer than the {self.window} samples")
+        each = [self._place(replicate, self.window)[first:] for replicate in range(self.replicates)]
+        return np.stack([self.log.correct[:, place].mean(1) for place in each], axis=1)
+
+    @cached_property
+    def paired(self) -> "LoggedReplay":
+        """The same without closed forms."""
+        return LoggedReplay(self.log, self.replicates, exact=False)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (questions, replicates, features); NaN where the log says nothing.
@@ -68,13 +87,25 @@ class LoggedReplay:
         key = (plan, pilots)
         if key not in self._known:
             n = max(plan.n, pilots)
-            if pilots == 0 and self._has_closed_form(plan.selection):
-                correct = np.repeat(self._exact(plan)[:, None], self.replicates, axis=1)
+            exact = self.exact and pilots == 0
+            if exact and plan.selection == "best":
+                correct = self._everywhere(self._greatest_score(n))
+            elif exact and plan.selection == "majority" and self.log.score is None:
+                correct = self._everywhere(self._most_votes(n))
             else:
                 rotations = range(self.replicates)
                 correct = np.stack([self._rotated(plan, n, r) for r in rotations], axis=1)
-            self._known[key] = Outcome(correct, self._tokens(n, exact=pilots == 0))
+            self._known[key] = Outcome(correct, self._tokens(n, exact))
         return self._known[key]
+
+    def majority(self, n: int) -> Outcome:
+        """See `calibration.evaluate.Outcomes.majority`."""
+        if self.exact:
+            correct = self._everywhere(self._most_votes(n))
+        else:
+            rotations = range(self.replicates)
+            correct = np.stack([self._shared_votes(self._place(r, n)) for r in rotations], axis=1)
+        return Outcome(correct, self._tokens(n, self.exact))
 
     def climbs(self, ladder: Ladder) -> Climbs:
         """See `calibration.evaluate.Replay.climbs`; of large logs, fewer replicates.
@@ -102,18 +133,25 @@ class LoggedReplay:
                 climb(climbs, (row, replicate), ladder, 0, str(CORRECT), draws, [], 0)
         return climbs
 
-    def _has_closed_form(self, selection: Selection) -> bool:
-        # Where there are scores they decide between answers of equally many votes.
-        return selection == "best" or (selection == "majority" and self.log.score is None)
+    def _greatest_score(self, n: int) -> NDArray[np.float64]:
+        answer = self.log.answer
+        scores = np.where(answer == UNANSWERED, -1.0, self._weights(slice(None)))
+        return best_of_n_accuracy(scores, answer == CORRECT, n)
 
-    def _exact(self, plan: Plan) -> NDArray[np.float64]:
-        answer = self.log.answer[:, : self.window]
-        if plan.selection == "best":
-            scores = np.where(answer == UNANSWERED, -1.0, self._weights(slice(0, self.window)))
-            return best_of_n_accuracy(scores, answer == CORRECT, plan.n)
-        counts = _sums(answer, np.ones(answer.shape))
-        silent = (answer == UNANSWERED).sum(1)
-        return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], 1), plan.n)
+    def _most_votes(self, n: int) -> NDArray[np.float64]:
+        counts = _sums(self.log.answer, np.ones(self.log.answer.shape))
+        silent = (self.log.answer == UNANSWERED).sum(1)
+        return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], 1), n)
+
+    def _shared_votes(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The correct answer's share of a win by most votes of some samples, (prompts,)."""
+        answer = self.log.answer[:, place]
+        votes = _sums(answer, np.ones(answer.shape))
+        leading = (votes == votes.max(1, keepdims=True)) & (votes > 0)
+        return np.asarray(leading[:, CORRECT] / np.maximum(1, leading.sum(1)))
+
+    def _everywhere(self, correct: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.repeat(correct[:, None], self.replicates, axis=1)
 
     def _rotated(self, plan: Plan, n: int, replicate: int) -> NDArray[np.float64]:
         """Whether the first n of a rotation give the right answer; see `runtime.selection`."""
@@ -136,7 +174,7 @@ class LoggedReplay:
         if self.log.tokens is None:
             return np.zeros((self.prompts, self.replicates))
         if exact:
-            mean = self.log.tokens[:, : self.window].mean(1)
+            mean = self.log.tokens.mean(1)
             return np.repeat(mean[:, None] * n, self.replicates, axis=1)
         sums = [self.log.tokens[:, self._place(r, n)].sum(1) for r in range(self.replicates)]
         return np.stack(sums, axis=1)

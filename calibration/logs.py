@@ -4,32 +4,25 @@ No model is needed to calibrate on them. Rows are held as arrays, question by qu
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.json
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
+from calibration.cells import as_score, as_text, as_tokens, as_truth, is_blank
+from calibration.grading import unified
+from calibration.log_rows import LogRows, read_log_rows
+from runtime.answers import answers_for
+from runtime.answers.graders import answers_fingerprint
+from runtime.verifier import Aggregation
 
-# The columns read, and what they may be called beside their own name.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "question": ("question_id", "question", "prompt"),
-    "answer": ("answer",),
-    "correct": ("correct",),
-    "gold": ("gold",),
-    "score": ("score",),
-    "tokens": ("tokens",),
-    "model": ("model",),
-}
 LEAST_SAMPLES = 4
 UNANSWERED = -1
 CORRECT = 0
+LOGGED = "logged"
 
 
 @dataclass(frozen=True)
@@ -44,6 +37,7 @@ class Log:
         score: shape (questions, samples); None where none were logged.
         tokens: sampled tokens, shape (questions, samples); None where none were logged.
         left_out: questions of fewer samples than were taken of the others.
+        answers: how answers were compared, see `runtime.answers.graders.answers_fingerprint`.
     """
 
     name: str
@@ -52,6 +46,7 @@ class Log:
     score: NDArray[np.float64] | None
     tokens: NDArray[np.float64] | None
     left_out: int
+    answers: str = LOGGED
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -60,133 +55,129 @@ class Log:
 
 
 def read_log(
-    path: Path, columns: Mapping[str, str] | None = None, where: Mapping[str, str] | None = None
+    source: str | Path,
+    columns: Mapping[str, str] | None = None,
+    where: Mapping[str, str] | None = None,
+    answers: str | None = None,
+    aggregation: Aggregation | None = None,
 ) -> Log:
-    """Read a file of samples, Parquet or JSON lines.
+    """Read samples from whatever holds rows, see `calibration.rows.open_rows`.
 
-    Each row has a question and an answer, and ``correct`` or a ``gold`` answer that it is compared
-    with letter by letter; a ``score`` in [0, 1] and a number of ``tokens`` where they were logged.
+    Each row has a question and an answer, and ``correct`` or a ``gold`` answer; a ``score`` in
+    [0, 1], or the scores of its steps as a list, and a number of ``tokens`` where they were logged.
+    A row may also hold all samples of a question, each of these being a list.
 
     Args:
-        path: the file.
-        columns: names of these columns in the file, where they are others.
+        source: the file, or the data set.
+        columns: names of these columns in the source, where they are others.
         where: only rows in which these columns hold these values, compared as text.
+        answers: how answers are read and compared with the ``gold`` ones and with each other, see
+            `runtime.answers.answers_for`; None compares letter by letter, or believes ``correct``.
+        aggregation: how step scores become one; None takes the last.
 
     Raises:
-        InputError: no such file or column, no rows, samples of several models, scores that are
-            none, or too few samples a question.
+        InputError: no such source or column, no rows, a cell that cannot be used, by its row,
+            samples of several models, a setting that the log has no use for, or too few samples a
+            question.
     """
-    table = _filtered(path, _read(path), where or {})
-    named = _named(path, table, columns or {})
-    _one_model(path, named)
-    question = _codes(named["question"])
-    answers = named["answer"].cast(pa.string())
-    if "correct" in named:
-        correct = _numbers(path, named, "correct").astype(bool)
+    source, columns, where = str(source), columns or {}, where or {}
+    reader = None if answers is None else answers_for(answers)
+    rows = read_log_rows(source, columns, where)
+    _check_settings(rows, answers, aggregation)
+    questions = _codes(rows.parsed("question", _needed))
+    texts = rows.parsed("answer", _answer)
+    numbers: dict[str, NDArray[np.float64]] = {}
+    if "score" in rows.names:
+        scores = rows.parsed("score", lambda cell: as_score(cell, aggregation or "last"))
+        numbers["score"] = np.array(scores)
+    if "tokens" in rows.names:
+        numbers["tokens"] = np.array(rows.parsed("tokens", as_tokens))
+    if "correct" in rows.names and reader is None:
+        correct = rows.parsed("correct", as_truth)
     else:
-        correct = pc.fill_null(pc.equal(answers, named["gold"].cast(pa.string())), False)
-        correct = correct.to_numpy(zero_copy_only=False)
-    answer = _answers_of(question, answers, correct)
-    place, left_out = _places(path, question)
-    numbers = {n: _numbers(path, named, n)[place] for n in ("score", "tokens") if n in named}
-    score, tokens = numbers.get("score"), numbers.get("tokens")
-    if score is not None and not np.all((score >= 0) & (score <= 1)):
-        bad = score[~((score >= 0) & (score <= 1))].flat[0]
-        raise InputError("score", float(bad), f"scores in {path} must lie in [0, 1]; rescale them")
-    chosen = ", ".join(f"{column} = {value}" for column, value in (where or {}).items())
-    digest = hashlib.sha256(path.read_bytes() + repr((columns, where)).encode()).hexdigest()
-    name = f"{path.name}, {chosen}" if chosen else path.name
-    return Log(name, digest[:16], answer[place], score, tokens, left_out)
+        golds = _golds(rows, questions)
+        if reader is not None:
+            texts, golds = unified(reader, questions.tolist(), texts, golds)
+        correct = [text == gold for text, gold in zip(texts, golds, strict=True)]
+    answer = _answers_of(questions, _codes(texts), np.array(correct))
+    place, left_out = _places(source, questions)
+    placed = {name: values[place] for name, values in numbers.items()}
+    chosen = ", ".join(f"{column} = {value}" for column, value in where.items())
+    name = Path(source).name if Path(source).is_file() else source
+    compared = LOGGED if answers is None else answers_fingerprint(answers, Path())
+    return Log(
+        name=f"{name}, {chosen}" if chosen else name,
+        digest=_digest(rows, (columns, where), compared, aggregation),
+        answer=answer[place],
+        score=placed.get("score"),
+        tokens=placed.get("tokens"),
+        left_out=left_out,
+        answers=compared,
+    )
 
 
-def _read(path: Path) -> pa.Table:
-    try:
-        if path.suffix == ".parquet":
-            return pq.read_table(path)
-        return pyarrow.json.read_json(path)
-    except FileNotFoundError:
-        raise InputError("from-logs", str(path), "no such file") from None
-    except (pa.ArrowInvalid, OSError) as error:
+def _check_settings(rows: LogRows, answers: str | None, aggregation: str | None) -> None:
+    if answers is not None and "gold" not in rows.names:
         raise InputError(
-            "from-logs", str(path), f"neither Parquet nor JSON lines ({error})"
-        ) from None
-
-
-def _filtered(path: Path, table: pa.Table, where: Mapping[str, str]) -> pa.Table:
-    for column, value in where.items():
-        if column not in table.column_names:
-            raise InputError("where", column, f"{path} has {', '.join(table.column_names)}")
-        texts = table[column].cast(pa.string())
-        kept = table.filter(pc.equal(texts, value))
-        if not len(kept):
-            some = ", ".join(map(str, pc.unique(texts).to_pylist()[:8]))
-            raise InputError(
-                "where", f"{column}={value}", f"no such row in {path}; there is {some}"
-            )
-        table = kept
-    return table
-
-
-def _named(path: Path, table: pa.Table, columns: Mapping[str, str]) -> dict[str, pa.ChunkedArray]:
-    for ours, theirs in columns.items():
-        if ours not in COLUMNS:
-            raise InputError("columns", ours, f"name one of {', '.join(COLUMNS)}")
-        if theirs not in table.column_names:
-            raise InputError("columns", theirs, f"{path} has {', '.join(table.column_names)}")
-    names = {
-        ours: columns.get(ours) or next((c for c in called if c in table.column_names), None)
-        for ours, called in COLUMNS.items()
-    }
-    there = ", ".join(table.column_names)
-    for ours in ("question", "answer"):
-        if names[ours] is None:
-            raise InputError(
-                "columns", ours, f"no such column in {path}, which has {there}; map it: {ours}=NAME"
-            )
-    if names["correct"] is None and names["gold"] is None:
-        raise InputError(
-            "columns", "correct", f"neither it nor gold is in {path}, which has {there}; map one"
+            "answers",
+            answers,
+            f"it compares answers with gold ones, and {rows.rows.source} has no gold column; map "
+            "one, or leave it out",
         )
-    if not len(table):
-        raise InputError("from-logs", str(path), "it has no rows")
-    return {ours: table[name] for ours, name in names.items() if name is not None}
-
-
-def _one_model(path: Path, named: Mapping[str, pa.ChunkedArray]) -> None:
-    if "model" in named and len(models := pc.unique(named["model"]).to_pylist()) > 1:
+    scores = rows.cells.get("score", [])
+    if aggregation is not None and not any(isinstance(score, list) for score in scores):
         raise InputError(
-            "where",
-            None,
-            f"{path} holds samples of several models ({', '.join(map(str, models[:8]))}); "
-            f"choose one: model={models[0]}",
+            "aggregation",
+            aggregation,
+            f"{rows.rows.source} has no lists of step scores; leave it out",
         )
 
 
-def _numbers(path: Path, named: Mapping[str, pa.ChunkedArray], name: str) -> NDArray[np.float64]:
-    try:
-        values = named[name].cast(pa.bool_() if name == "correct" else pa.float64())
-    except pa.ArrowInvalid as error:
-        raise InputError(name, str(path), f"not numbers ({error})") from None
-    if values.null_count:
-        raise InputError(name, None, f"{values.null_count} rows of {path} have none; fill them in")
-    return np.asarray(values.to_numpy(), dtype=float)
+def _needed(cell: object) -> str:
+    if is_blank(cell):
+        raise ValueError("must not be blank")
+    return as_text(cell)
 
 
-def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    return np.asarray(pc.fill_null(encoded.indices, UNANSWERED).to_numpy(), dtype=np.int64)
+def _answer(cell: object) -> str | None:
+    return None if is_blank(cell) else as_text(cell)
+
+
+def _golds(rows: LogRows, questions: NDArray[np.int64]) -> list[str]:
+    """The gold answer of each sample, which is the same for all samples of a question."""
+    golds = rows.parsed("gold", _needed)
+    first: dict[int, str] = {}
+    for question, gold, number in zip(questions.tolist(), golds, rows.numbers, strict=True):
+        if first.setdefault(question, gold) != gold:
+            why = f"must be {first[question]!r}, as in the question's first row"
+            raise rows.refusal(number, "gold", gold, why)
+    return golds
+
+
+def _codes(values: Sequence[str | None]) -> NDArray[np.int64]:
+    """Equal texts as equal numbers, in the order they come; none as `UNANSWERED`."""
+    numbers: dict[str | None, int] = {None: UNANSWERED}
+    return np.array([numbers.setdefault(value, len(numbers) - 1) for value in values])
+
+
+def _digest(rows: LogRows, chosen: object, compared: str, aggregation: str | None) -> str:
+    """A hash of what was read and how: of a file its bytes, of another data set its cells."""
+    path = Path(rows.rows.source)
+    content = path.read_bytes() if path.is_file() else repr(rows.cells).encode()
+    how = repr(chosen)
+    if (compared, aggregation) != (LOGGED, None):
+        how += repr((compared, aggregation))
+    return hashlib.sha256(content + how.encode()).hexdigest()[:16]
 
 
 def _answers_of(
-    question: NDArray[np.int64], answers: pa.ChunkedArray, correct: NDArray[np.bool_]
+    question: NDArray[np.int64], text: NDArray[np.int64], correct: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Answers numbered from 1 within each question; all that are correct are the same one, 0."""
-    text = _codes(answers)
-    text[np.asarray(pc.fill_null(pc.equal(answers, ""), False))] = UNANSWERED
     wrong = ~correct & (text != UNANSWERED)
-    pair = question[wrong] * (text.max(initial=0) + 1) + text[wrong]
-    distinct, of = np.unique(pair, return_inverse=True)
-    owner = distinct // (text.max(initial=0) + 1)
+    width = text.max(initial=0) + 1
+    distinct, of = np.unique(question[wrong] * width + text[wrong], return_inverse=True)
+    owner = distinct // width
     # Distinct pairs are sorted by question: the first of each question gets 1.
     first = np.searchsorted(owner, owner, side="left")
     answer = np.where(correct, CORRECT, UNANSWERED)
@@ -194,7 +185,7 @@ def _answers_of(
     return answer
 
 
-def _places(path: Path, question: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+def _places(source: str, question: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
     """Rows of each question, shape (questions, samples), shuffled; and the questions left out.
 
     As many samples are taken of every question as use most rows of the file.
@@ -209,7 +200,7 @@ def _places(path: Path, question: NDArray[np.int64]) -> tuple[NDArray[np.int64],
     if samples < LEAST_SAMPLES:
         raise InputError(
             "from-logs",
-            str(path),
+            source,
             f"{samples} samples a question; at least {LEAST_SAMPLES} are needed",
         )
     starts = np.cumsum(counts) - counts

@@ -24,7 +24,7 @@ THOUGHT_HELP = (
     "none; or auto, by its vocabulary"
 )
 SOURCE_HELP = (
-    ".jsonl or .parquet file, or Hugging Face data set: NAME or NAME:CONFIG:SPLIT, as in "
+    ".jsonl, .json or .parquet file, or Hugging Face data set: NAME or NAME:CONFIG:SPLIT, as in "
     "openai/gsm8k:main:test; NAME may be a folder, CONFIG and SPLIT empty"
 )
 
@@ -51,6 +51,12 @@ def numbers(field: str, text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(field, text, "give whole numbers, comma-separated") from None
+
+
+def given(context: typer.Context) -> list[str]:
+    """The options and arguments that the command line names, whatever their values."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
 
 
 def load_artifact(folder: Path, force: bool) -> Artifact:

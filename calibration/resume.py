@@ -1,10 +1,12 @@
 """Records on disk as they are collected: what was killed goes on where it was."""
 
+import asyncio
 import hashlib
 import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ from allocator.files import whole_file
 from allocator.table import Fingerprint
 from calibration.collect import PromptRecord
 from calibration.collectors import Collector, Work
+from calibration.journal import Journals
 from calibration.store import read_records, write_records
+from runtime.artifact import MODELS
+from runtime.scoring import Scoring
 
-IDENTITY = "made_with.json"
+IDENTITY, SCORING, UNFINISHED = "made_with.json", "scoring.json", "unfinished"
 FLUSH_SECONDS = 1.0
 
 
@@ -41,7 +46,7 @@ def made_with(
 
 
 class SampleStore:
-    """Part files of records, each of which appears whole or not at all.
+    """Part files of records, each of which appears whole or not at all, and journals of the rest.
 
     Records come back as they were written, whether or not the run that wrote them was the one that
     reads them: a resumed calibration ends in the same table as one that was never stopped.
@@ -49,6 +54,10 @@ class SampleStore:
     Args:
         folder: where the parts lie; made where there is none.
         made_with: what the records depend on; parts made with something else are refused.
+
+    Attributes:
+        done: prompts whose records were here when the store was opened.
+        journals: what was sampled of prompts that are not finished.
 
     Raises:
         InputError: the folder holds records made with something else, or cannot be written.
@@ -73,6 +82,7 @@ class SampleStore:
         if there != identity:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
+                (folder / SCORING).unlink(missing_ok=True)
                 with whole_file(path) as scratch:
                     scratch.write_text(identity)
             except OSError as error:
@@ -81,6 +91,20 @@ class SampleStore:
                     "out", str(folder), f"cannot be written ({why}); choose another"
                 ) from None
         self.done = {record.prompt for record in self._read()}
+        models = {name: made_with.get(name) for name in ("engine", *MODELS, "verifier_family")}
+        self.journals = Journals(folder / UNFINISHED, json.dumps(models))
+        self.journals.remove(self.done)
+
+    @property
+    def scoring(self) -> Scoring | None:
+        """The scoring that was fitted on the first samples; None before it was."""
+        path = self.folder / SCORING
+        return Scoring.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+    @scoring.setter
+    def scoring(self, fitted: Scoring) -> None:
+        with whole_file(self.folder / SCORING) as scratch:
+            scratch.write_text(fitted.model_dump_json())
 
     async def fill(
         self,
@@ -112,12 +136,14 @@ class SampleStore:
 
         for _ in range(kept):
             done(None)
+        flushing = asyncio.ensure_future(self._flush_regularly())
         try:
-            await collector.collect(missing, work, keep)
+            await collector.collect(missing, work, keep, self.journals)
         except ModelError as error:
             where = f"the samples of {kept} of {len(prompts)} prompts are kept in {self.folder}"
             raise ModelError(error.model, f"{error.what}; {where}") from error
         finally:
+            flushing.cancel()
             self.flush()
 
     def missing(self, prompts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -125,7 +151,7 @@ class SampleStore:
         return [pair for pair in prompts if pair[0] not in self.done]
 
     def add(self, record: PromptRecord) -> None:
-        """Keep a record; it is on disk a second later at most, or with the next one.
+        """Keep a record; while `fill` is at work it is on disk a second later at most.
 
         Raises:
             InputError: the disk is full or gone; what was written before stays.
@@ -133,6 +159,13 @@ class SampleStore:
         self._waiting.append(record)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
+
+    async def _flush_regularly(self) -> None:
+        """Records must not wait for the next one, which a slow model may take hours for."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            with suppress(InputError):  # the next record, or the end, tells it
+                self.flush()
 
     def flush(self) -> None:
         """Write what waits to be written."""
@@ -150,6 +183,7 @@ class SampleStore:
                 "run the same command again",
             ) from None
         self._parts.append(path)
+        self.journals.remove(record.prompt for record in self._waiting)
         self._waiting, self._flushed = [], time.monotonic()
 
     def records(self) -> list[PromptRecord]:

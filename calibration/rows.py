@@ -1,6 +1,6 @@
-"""Rows of a data set, wherever it lies: JSON lines, Parquet, or a Hugging Face data set."""
+"""Rows of a data set or a log, wherever it lies: JSON, Parquet, or a Hugging Face data set."""
 
-import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from allocator.errors import InputError
+from allocator.files import parse_json
 
-# Where a row stands, for error messages, and its columns.
-Row = tuple[str, dict[str, object]]
+# Number of a row in its source, from 1, and its columns.
+Row = tuple[int, dict[str, object]]
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+SHOWN_CHARACTERS = 60
+ONE_OBJECT = "give one JSON object a line, or one array of them"
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,19 @@ class Rows:
 
     Attributes:
         source: as the user named it.
-        columns: its columns; of JSON lines, those of the first row.
+        columns: its columns; of JSON, those of the first row.
         read: its rows, with the columns asked for and perhaps others.
+        unit: what a row is called: ``line`` of JSON lines, ``row`` elsewhere.
     """
 
     source: str
     columns: tuple[str, ...]
     read: Callable[[Sequence[str]], Iterator[Row]]
+    unit: str = "row"
+
+    def where(self, number: int) -> str:
+        """Where a row stands, for messages."""
+        return f"{self.source}, {self.unit} {number}"
 
 
 def pairs(field: str, text: str) -> dict[str, str]:
@@ -49,105 +58,132 @@ def pairs(field: str, text: str) -> dict[str, str]:
     return found
 
 
-def open_rows(source: str) -> Rows:
+def open_rows(source: str, field: str = "prompts") -> Rows:
     """The rows of a source.
 
     Args:
-        source: a file that ends in .jsonl, .json (JSON lines, too) or .parquet; or NAME or
-            NAME:CONFIG:SPLIT, where NAME is OWNER/NAME on the Hugging Face hub or the folder of a
-            data set, and CONFIG and SPLIT may be empty.
+        source: a file that ends in .jsonl or .json (JSON lines, or one JSON array of objects) or
+            in .parquet; or NAME or NAME:CONFIG:SPLIT, where NAME is OWNER/NAME on the Hugging Face
+            hub or the folder of a data set, and CONFIG and SPLIT may be empty.
+        field: what named the source, for messages.
 
     Raises:
         InputError: it cannot be found or read, or is empty.
     """
     path = Path(source)
     if path.suffix in (".jsonl", ".json"):
-        return _json_lines(path)
-    if path.suffix == ".parquet":
-        return _parquet(path)
-    if path.is_file():
-        raise InputError("prompts file", source, "give a .jsonl, .json or .parquet file")
-    return _hugging_face(source)
+        rows = _json(path, field)
+    elif path.suffix == ".parquet":
+        rows = _parquet(path, field)
+    elif path.is_file():
+        raise InputError(field, source, "give a .jsonl, .json or .parquet file")
+    else:
+        rows = _hugging_face(source, field)
+    return rows
 
 
-def _json_lines(path: Path) -> Rows:
-    def read(_: Sequence[str] = ()) -> Iterator[Row]:
-        with _readable(path, "UTF-8 text; give JSON lines"), path.open(encoding="utf-8") as file:
+def _json(path: Path, field: str) -> Rows:
+    def read_lines(_: Sequence[str] = ()) -> Iterator[Row]:
+        # Windows programs begin a file with a byte-order mark.
+        with _readable(path, "UTF-8 text", field), path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield _json_row(f"{path}, line {number}", line)
+                    yield number, _object(f"{path}, line {number}", _value(path, number, line))
 
-    first = next(read(), None)
-    if first is None:
-        raise InputError("prompts file", str(path), "it is empty; give one JSON object a line")
-    return Rows(str(path), tuple(first[1]), read)
+    with _readable(path, "UTF-8 text", field), path.open(encoding="utf-8-sig") as file:
+        start = next(filter(str.strip, file), "")
+    if not start:
+        raise InputError(field, str(path), f"it is empty; {ONE_OBJECT}")
+    if not start.lstrip().startswith("["):
+        return Rows(str(path), tuple(next(read_lines())[1]), read_lines, "line")
+    array = _array(path, field)
+
+    def read_array(_: Sequence[str] = ()) -> Iterator[Row]:
+        return enumerate(array, start=1)
+
+    return Rows(str(path), tuple(array[0]), read_array)
 
 
-def _json_row(where: str, line: str) -> Row:
+def _array(path: Path, field: str) -> list[dict[str, object]]:
+    """The objects of a file that is one JSON array."""
+    with _readable(path, "UTF-8 text", field):
+        text = path.read_text(encoding="utf-8-sig")
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(where, line[:60], f"not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise InputError(where, line[:60], "give one JSON object a line")
-    return where, row
+        values = parse_json(text)
+    except ValueError as error:
+        raise InputError(field, str(path), f"not JSON: {error}; {ONE_OBJECT}") from None
+    if not values:
+        raise InputError(field, str(path), f"it is empty; {ONE_OBJECT}")
+    return [_object(f"{path}, row {n}", value) for n, value in enumerate(values, start=1)]
 
 
-def _parquet(path: Path) -> Rows:
-    with _readable(path, "Parquet"), pq.ParquetFile(path) as file:
+def _value(path: Path, number: int, line: str) -> object:
+    try:
+        return parse_json(line)
+    except ValueError as error:
+        shown = line[:SHOWN_CHARACTERS]
+        raise InputError(f"{path}, line {number}", shown, f"not JSON: {error}") from None
+
+
+def _object(where: str, value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise InputError(where, str(value)[:SHOWN_CHARACTERS], ONE_OBJECT)
+    return value
+
+
+def _parquet(path: Path, field: str) -> Rows:
+    with _readable(path, "Parquet", field), pq.ParquetFile(path) as file:
         columns, empty = tuple(file.schema_arrow.names), not file.metadata.num_rows
     if empty:
-        raise InputError("prompts file", str(path), "it is empty")
+        raise InputError(field, str(path), "it is empty")
 
     def read(wanted: Sequence[str]) -> Iterator[Row]:
-        with _readable(path, "Parquet"), pq.ParquetFile(path) as file:
+        with _readable(path, "Parquet", field), pq.ParquetFile(path) as file:
             batches = file.iter_batches(columns=list(wanted))
             rows = (row for batch in batches for row in batch.to_pylist())
-            for number, row in enumerate(rows, start=1):
-                yield f"{path}, row {number}", row
+            yield from enumerate(rows, start=1)
 
     return Rows(str(path), columns, read)
 
 
 @contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
+def _readable(path: Path, kind: str, field: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = error.strerror or error
-        raise InputError("prompts file", str(path), f"cannot be read: {why}") from None
+        why = error if error.errno is None else os.strerror(error.errno)
+        raise InputError(field, str(path), f"cannot be read: {why}") from None
     except (UnicodeDecodeError, pa.ArrowException) as error:
-        raise InputError("prompts file", str(path), f"not {kind} ({error})") from None
+        raise InputError(field, str(path), f"not {kind} ({error})") from None
 
 
-def _hugging_face(source: str) -> Rows:
+def _hugging_face(source: str, field: str) -> Rows:
     whole = Path(source).is_dir()
     name, config, split = ([source, "", ""] if whole else [*source.split(":", 2), "", ""])[:3]
     if not (Path(name).is_dir() or HUB_NAME.fullmatch(name)):
         raise InputError(
-            "prompts",
+            field,
             source,
             "no such file or folder; data sets on the hub are OWNER/NAME[:CONFIG:SPLIT]",
         )
     try:
-        found = _load(name, config, split)
+        found = _load(name, config, split, field)
     except InputError:
         raise
     except Exception as error:  # its own, the hub's, Arrow's, the file system's
         raise InputError(
-            "prompts", source, f"no such file, and no data set that loads: {error}"
+            field, source, f"no such file, and no data set that loads: {error}"
         ) from None
     if not len(found):
-        raise InputError("prompts", source, "it is empty")
+        raise InputError(field, source, "it is empty")
 
     def read(wanted: Sequence[str]) -> Iterator[Row]:
-        for number, row in enumerate(found.select_columns(list(wanted)), start=1):
-            yield f"{source}, row {number}", row
+        yield from enumerate(found.select_columns(list(wanted)), start=1)
 
     return Rows(source, tuple(found.column_names), read)
 
 
-def _load(name: str, config: str, split: str) -> Any:
+def _load(name: str, config: str, split: str, field: str) -> Any:
     """One split of a data set: of a folder that `save_to_disk` wrote, any other folder, or the hub.
 
     A split that is not named is the only one there is.
@@ -156,25 +192,27 @@ def _load(name: str, config: str, split: str) -> Any:
         import datasets
     except ImportError:
         raise InputError(
-            "prompts",
+            field,
             name,
             "data sets are read by a package of their own: pip install 'ttc-allocator[datasets]'",
         ) from None
     if not any((Path(name) / mark).is_file() for mark in ("state.json", "dataset_dict.json")):
         # A split that is named may be a slice, such as train[:500].
-        asked = split or _split(name, "", datasets.get_dataset_split_names(name, config or None))
+        asked = split or _split(
+            name, "", field, datasets.get_dataset_split_names(name, config or None)
+        )
         return datasets.load_dataset(name, config or None, split=asked)
     found = datasets.load_from_disk(name)
     if isinstance(found, datasets.Dataset):
         found = {str(found.split or "train"): found}
-    return found[_split(name, split, list(found))]
+    return found[_split(name, split, field, list(found))]
 
 
-def _split(name: str, asked: str, splits: Sequence[str]) -> str:
+def _split(name: str, asked: str, field: str, splits: Sequence[str]) -> str:
     if asked in splits:
         return asked
     if not asked and len(splits) == 1:
         return splits[0]
     raise InputError(
-        "prompts", name, f"choose a split of {', '.join(splits)}, as in {name}::{splits[0]}"
+        field, name, f"choose a split of {', '.join(splits)}, as in {name}::{splits[0]}"
     )

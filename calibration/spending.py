@@ -35,7 +35,7 @@ def accuracy_curves(
         edges = () if known is None else known.edges
         entries = outcomes.prompts * outcomes.replicates
         bins = np.zeros(entries, int) if known is None else bin_of(edges, known.predicted)
-        plans = [plan for plan in grid(budget, paid) if paid < budget]
+        plans = list(grid(budget, paid))
         found = [outcomes.outcome(plan, paid) for plan in plans]
         correct = np.array([outcome.correct.ravel() for outcome in found])
         accuracy = smoothed_accuracies(correct, bins, len(edges) + 1)

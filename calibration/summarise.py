@@ -1,6 +1,7 @@
 """The summary of a calibration: curves by method and bin, the predictor, and what is gained."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
 from calibration.crossval import mean_interval
-from calibration.curves import Curve, averaged, gain, plan_curve, resamples
+from calibration.curves import Curve, averaged, gain, resamples
 from calibration.evaluate import Outcome, Outcomes
 from calibration.fit import Calibration, FittedRow
 from calibration.summary import Curve as CurveSummary
@@ -53,16 +54,81 @@ def summarise(
         sampled_tokens: tokens sampled in all.
         warnings: more of them.
     """
-    budgets = [row.budget for row in calibration.table.rows]
     baseline = NAMES[selections[0]]
-    curves = [
-        plan_curve(
-            NAMES[selection],
-            outcomes,
-            [Plan(strategy="best_of_n", n=n, selection=selection) for n in budgets],
+    methods = _methods(outcomes, calibration, calibration.rows, selections, strategies)
+    curves = [method.curve for method in methods]
+    measured = outcomes.measured(0)
+    edges = calibration.oracle_table.rows[0].edges
+    bins = bin_of(edges, measured)
+    groups = [_group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))]
+    if edges:
+        # By measured difficulty, only what is judged by other samples than it was measured on.
+        rows = calibration.binnable_rows
+        binnable = _methods(outcomes.paired, calibration, rows, selections, strategies)
+        groups += [
+            _group(f"bin {b + 1}", binnable, measured, bins == b) for b in range(len(edges) + 1)
+        ]
+    return Summary(
+        source=source,
+        prompts=outcomes.prompts,
+        samples=samples,
+        sampled_tokens=sampled_tokens,
+        baseline=baseline,
+        groups=tuple(groups),
+        predictor=_predictor(outcomes, calibration, edges),
+        gain=saving(next(c for c in curves if c.name == baseline), curves[-1]),
+        warnings=(*calibration.warnings, *warnings),
+    )
+
+
+@dataclass(frozen=True)
+class _Method:
+    """One method at each budget, for every prompt and replicate."""
+
+    name: str
+    budgets: Sequence[int]
+    outcomes: Sequence[Outcome]
+    costs: Sequence[NDArray[np.float64]]
+
+    @property
+    def curve(self) -> Curve:
+        return averaged(self.name, self.budgets, self.outcomes, self.costs)
+
+
+def _methods(
+    outcomes: Outcomes,
+    calibration: Calibration,
+    rows: Sequence[FittedRow],
+    selections: Sequence[Selection],
+    strategies: Sequence[Strategy],
+) -> list[_Method]:
+    """What is drawn at the budgets of some rows of the predicted table, which comes last."""
+    shape = outcomes.prompts, outcomes.replicates
+    budgets = [fitted.row.budget for fitted in rows]
+
+    def fixed(name: str, plans: Sequence[Plan], found: Sequence[Outcome]) -> _Method:
+        costs = [plan.cost(0) for plan in plans]
+        return _Method(name, costs, found, [np.full(shape, float(cost)) for cost in costs])
+
+    def fitted(name: str, every: Sequence[FittedRow]) -> _Method:
+        """A table from what its rows do on prompts that they were not chosen on."""
+        within = [row for row in every if row.row.budget in budgets]
+        return _Method(
+            name,
+            [row.row.budget for row in within],
+            [Outcome(r.correct.reshape(shape), r.tokens.reshape(shape)) for r in within],
+            [row.costs.reshape(shape) for row in within],
         )
-        for selection in selections
-    ]
+
+    methods = []
+    for selection in selections:
+        plans = [Plan(strategy="best_of_n", n=n, selection=selection) for n in budgets]
+        # As a plan majority has its ties scored; as a method of its own it knows no verifier.
+        found = [
+            outcomes.majority(plan.n) if selection == "majority" else outcomes.outcome(plan, 0)
+            for plan in plans
+        ]
+        methods.append(fixed(NAMES[selection], plans, found))
     if "beam_search" in strategies:
         # Those that were sampled: of the plans without pilots, these cost a budget exactly.
         sampled = calibration.curves.after(0).plans
@@ -73,82 +139,55 @@ def summarise(
         ]
         plans = [plan for plan in wide if plan in sampled]
         if plans:
-            curves.append(plan_curve(f"beam search, M = {FIXED_BEAM_WIDTH}", outcomes, plans))
-    curves += [
-        _held_out(ORACLE, calibration.oracle_rows, outcomes),
-        _held_out(PREDICTED, calibration.rows, outcomes),
+            found = [outcomes.outcome(plan, 0) for plan in plans]
+            methods.append(fixed(f"beam search, M = {FIXED_BEAM_WIDTH}", plans, found))
+    return [
+        *methods,
+        fitted(ORACLE, calibration.oracle_rows),
+        fitted(PREDICTED, rows),
     ]
-    difficulty = outcomes.pass_at_1
-    edges = calibration.oracle_table.rows[-1].edges
-    bins = bin_of(edges, difficulty)
-    groups = [_group("all prompts", curves, difficulty, np.arange(outcomes.prompts))]
-    if edges:
-        groups += [
-            _group(f"bin {b + 1}", curves, difficulty, np.flatnonzero(bins == b))
-            for b in range(len(edges) + 1)
-        ]
-    return Summary(
-        source=source,
-        prompts=outcomes.prompts,
-        samples=samples,
-        sampled_tokens=sampled_tokens,
-        baseline=baseline,
-        groups=tuple(groups),
-        predictor=_predictor(outcomes, calibration, bins),
-        gain=saving(next(c for c in curves if c.name == baseline), curves[-1]),
-        warnings=(*calibration.warnings, *warnings),
-    )
-
-
-def _held_out(name: str, rows: Sequence[FittedRow], outcomes: Outcomes) -> Curve:
-    """A table's curve from what its rows do on prompts that they were not chosen on."""
-    shape = outcomes.prompts, outcomes.replicates
-    return averaged(
-        name,
-        [fitted.row.budget for fitted in rows],
-        [Outcome(f.correct.reshape(shape), f.tokens.reshape(shape)) for f in rows],
-        [fitted.costs.reshape(shape) for fitted in rows],
-    )
 
 
 def _group(
     name: str,
-    curves: Sequence[Curve],
-    difficulty: NDArray[np.float64],
-    inside: NDArray[np.int64],
+    methods: Sequence[_Method],
+    measured: NDArray[np.float64],
+    inside: NDArray[np.bool_],
 ) -> Group:
-    shown = []
-    for curve in curves:
+    """Curves of some prompts and replicates, shape (prompts, replicates)."""
+    prompts = np.nonzero(inside)[0]
+    curves = []
+    for method in methods:
         points = []
-        for budget, correct, generations in zip(
-            curve.budgets, curve.correct, curve.generations, strict=True
+        for budget, outcome, costs in zip(
+            method.budgets, method.outcomes, method.costs, strict=True
         ):
-            accuracy, low, high = mean_interval(correct[inside], inside)
+            accuracy, low, high = mean_interval(outcome.correct[inside], prompts)
             points.append(
                 Point(
                     budget=budget,
-                    generations=float(generations[inside].mean()),
+                    generations=float(costs[inside].mean()),
                     accuracy=accuracy,
                     low=low,
                     high=high,
                 )
             )
-        shown.append(CurveSummary(name=curve.name, points=tuple(points)))
+        curves.append(CurveSummary(name=method.name, points=tuple(points)))
     return Group(
         name=name,
-        prompts=len(inside),
-        easiest=float(difficulty[inside].max()),
-        hardest=float(difficulty[inside].min()),
-        curves=tuple(shown),
+        prompts=len(np.unique(prompts)),
+        easiest=float(measured[inside].max()),
+        hardest=float(measured[inside].min()),
+        curves=tuple(curves),
     )
 
 
 def _predictor(
-    outcomes: Outcomes, calibration: Calibration, oracle_bins: NDArray[np.int64]
+    outcomes: Outcomes, calibration: Calibration, edges: Sequence[float]
 ) -> PredictorSummary:
     known = calibration.difficulty[calibration.pilots]
     predicted = known.predicted.reshape(outcomes.prompts, outcomes.replicates)
-    measured = np.repeat(outcomes.pass_at_1, outcomes.replicates)
+    measured = outcomes.measured(calibration.pilots).ravel()
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
     parts = np.array_split(np.argsort(predicted.ravel(), kind="stable"), RELIABILITY_POINTS)
     reliability = []
@@ -164,10 +203,10 @@ def _predictor(
             )
         )
     # Predictions are drawn in to the middle: for like bins, each kind is cut at its own quantiles.
+    oracle_bins = bin_of(edges, measured)
     count = int(oracle_bins.max()) + 1
     shares = np.cumsum(np.bincount(oracle_bins, minlength=count))[:-1] / len(oracle_bins)
-    edges = np.quantile(predicted, 1 - shares)
-    of = bin_of(edges, predicted)
+    of = bin_of(np.quantile(predicted, 1 - shares), known.predicted)
     confusion = [
         np.bincount(of[oracle_bins == b].ravel(), minlength=count) / of[oracle_bins == b].size
         for b in range(count)

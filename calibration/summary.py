@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import first_error, whole_file
 
 SUMMARY = "summary.json"
 SCHEMA_VERSION: Literal[1] = 1
@@ -47,7 +47,8 @@ class Group(_Schema):
 
     Attributes:
         name: ``all prompts``, or ``bin 1`` (the easiest) and so on.
-        prompts: how many.
+        prompts: how many. Of logs, a prompt is measured on other samples in every replicate, and
+            may be in several bins.
         easiest: the greatest measured pass@1 among them.
         hardest: the least.
         curves: one a method, the same methods in every group.
@@ -151,4 +152,6 @@ class Summary(_Schema):
                 "artifact", str(folder), f"it has no {SUMMARY}; calibrate again"
             ) from None
         except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError("artifact", str(path), f"damaged; calibrate again ({error})") from None
+            raise InputError(
+                "artifact", str(path), f"damaged; calibrate again ({first_error(error)})"
+            ) from None

@@ -84,8 +84,10 @@ class DifficultyPredictor:
 
     def save(self, path: Path) -> None:
         """Write as LightGBM's text format; the file appears whole or not at all."""
+        text = self.booster_.model_to_string()
+        # Not by LightGBM's own writer, which has an error of its own for a full disk.
         with whole_file(path) as scratch:
-            self.booster_.save_model(str(scratch))
+            scratch.write_text(text)
 
     @classmethod
     def load(cls, path: Path, names: Sequence[str] = FEATURE_NAMES) -> "DifficultyPredictor":

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
@@ -117,7 +117,9 @@ class PromptProbe:
     def save(self, path: Path) -> None:
         """Write as safetensors; the file appears whole or not at all."""
         with whole_file(path) as scratch:
-            save_file({"coef": self.coef_, "intercept": np.array([self.intercept_])}, scratch)
+            scratch.write_bytes(
+                save({"coef": self.coef_, "intercept": np.array([self.intercept_])})
+            )
 
     @classmethod
     def load(cls, path: Path) -> "PromptProbe":

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allocator.curves import AccuracyCurves
 from allocator.errors import InputError
+from allocator.files import first_error
 from allocator.latency import Latency
 from allocator.policy import Policy
 from allocator.price import PriceList
@@ -49,6 +50,9 @@ from runtime.verifiers.loading import VerifierEngine, open_verifier
 SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
 CURVES, PRICES, PROSPECTS = "curves.json", "prices.json", "prospects.json"
 LATENCY, REFERENCE = "latency.json", "reference.json"
+
+# What the fingerprint of a table made from logs calls its verifier.
+OF_LOGS = "log"
 
 MODELS = ("model", "verifier", "reviser", "reviser_verifier")
 
@@ -110,7 +114,15 @@ class Settings(BaseModel):
         """
         name = str(getattr(self, which))
         beside = base / name
-        return resolve_model(str(beside) if beside.is_dir() else name, which)
+        if beside.is_dir() or Path(name).is_dir():
+            return resolve_model(str(beside) if beside.is_dir() else name, which)
+        try:
+            return resolve_model(name, which)
+        except InputError as error:
+            places = " nor ".join(dict.fromkeys(str(p.resolve()) for p in (beside, Path(name))))
+            raise InputError(
+                which, name, f"there is no folder {places}; give its path ({error.mend})"
+            ) from None
 
     def relative_to(self, base: Path) -> "Settings":
         """The same with local model folders, and a grader's file, written as seen from `base`."""
@@ -317,14 +329,24 @@ def load_settings(folder: Path) -> Settings:
     """An artifact's settings.
 
     Raises:
-        InputError: no artifact there, or a damaged one.
+        InputError: no artifact there, a damaged one, or one made from logs.
     """
     path = folder / SETTINGS
     if not path.is_file():
+        from_logs = (folder / TABLE).is_file()
+        if from_logs and LookupTable.load(folder / TABLE).fingerprint.verifier == OF_LOGS:
+            raise InputError(
+                "artifact",
+                str(folder),
+                f"it was made from logs, and names no model to run (it has no {SETTINGS}); run "
+                "ttc calibrate with --model and --verifier for one that does",
+            )
         raise InputError(
             "artifact", str(folder), f"it has no {SETTINGS}; make one with ttc calibrate"
         )
     try:
         return Settings.model_validate_json(path.read_text())
     except (ValidationError, UnicodeDecodeError) as error:
-        raise InputError("artifact", str(path), f"damaged; calibrate again ({error})") from None
+        raise InputError(
+            "artifact", str(path), f"damaged; calibrate again ({first_error(error)})"
+        ) from None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from allocator.errors import ModelError
@@ -32,6 +33,7 @@ class MicroBatcher(Generic[Item, Result]):
     def __init__(self, run: Callable[[list[Item]], list[Result]], max_items: int) -> None:
         self._run, self._max_items = run, max_items
         self._waiting: dict[asyncio.AbstractEventLoop, list[_Request[Item, Result]]] = {}
+        self._at_work: dict[int, asyncio.Future[Result]] = {}  # by the item's identity
         self._workers: set[asyncio.Task[None]] = set()
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._closed = False
@@ -54,6 +56,16 @@ class MicroBatcher(Generic[Item, Result]):
         self._waiting[loop].append((item, future))
         return await future
 
+    def deliver(self, item: Item, result: Result) -> None:
+        """Give an item's result before its batch is through; for the batch function to call.
+
+        Items of a batch must be distinct objects. Who has given up is not told.
+        """
+        future = self._at_work.get(id(item))
+        if future is not None:
+            with suppress(RuntimeError):  # its loop has been closed
+                future.get_loop().call_soon_threadsafe(_settle, future, result)
+
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         waiting = self._waiting[loop]
@@ -69,6 +81,7 @@ class MicroBatcher(Generic[Item, Result]):
 
     async def _answer(self, batch: list[_Request[Item, Result]]) -> None:
         items, loop = [item for item, _ in batch], asyncio.get_running_loop()
+        self._at_work |= {id(item): future for item, future in batch}
         try:
             if self._closed:
                 raise _closed()
@@ -78,14 +91,21 @@ class MicroBatcher(Generic[Item, Result]):
                 if not future.done():
                     future.set_exception(error)
             return
+        finally:
+            for item in items:
+                self._at_work.pop(id(item), None)
         for (_, future), result in zip(batch, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+            _settle(future, result)
 
     def close(self) -> None:
         """Take no more: the batch at work runs to its end, requests that wait get ModelError."""
         self._closed = True
         self._thread.shutdown(wait=False)
+
+
+def _settle(future: asyncio.Future[Result], result: Result) -> None:
+    if not future.done():
+        future.set_result(result)
 
 
 def _closed() -> ModelError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
-from runtime.artifact import SETTINGS, Artifact, load_decoder
+from runtime.artifact import TABLE, Artifact, load_decoder
 from runtime.engine import Engine
 from runtime.engines.loading import EngineName, model_fingerprint, resolve_model
 from runtime.engines.vllm import Core, VLLMCompletions, VLLMEngine
@@ -34,7 +34,7 @@ def find_artifact(model: str | Path, artifact: str | Path | None) -> Artifact:
     Raises:
         InputError: no artifact, one that cannot be used, or one of another model.
     """
-    if (Path(model) / SETTINGS).is_file():
+    if (Path(model) / TABLE).is_file():
         if artifact is not None:
             raise InputError("artifact", str(artifact), f"{model} is one itself; leave this out")
         return Artifact.load(Path(model))

@@ -158,13 +158,17 @@ def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
     if not ids:
         raise InputError("prompt", text, "the prompt has no tokens; give it some text")
     if len(ids) >= engine.context_length:
-        shown = text if len(text) <= 60 else text[:57] + "..."
         raise InputError(
             "prompt",
-            shown,
+            shortened(text),
             f"{len(ids)} tokens leave no room in the context of {engine.context_length}; "
             "shorten it",
         )
+
+
+def shortened(prompt: str) -> str:
+    """A prompt as messages show it."""
+    return prompt if len(prompt) <= 60 else prompt[:57] + "..."
 
 
 @lru_cache(256)  # many draws of a path ask for it in turn

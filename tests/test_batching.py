@@ -81,3 +81,47 @@ def test_what_waits_when_it_is_closed_is_told_so() -> None:
                 await waiting
 
     asyncio.run(run())
+
+
+def test_a_result_is_delivered_before_its_batch_is_through() -> None:
+    go_on = Event()
+
+    def slow(items: list[list[str]]) -> list[str]:
+        batcher.deliver(items[0], "early")
+        go_on.wait(SOON)
+        return ["late"] * len(items)
+
+    batcher: MicroBatcher[list[str], str] = MicroBatcher(slow, 8)
+
+    async def run() -> list[str]:
+        first, second = (asyncio.create_task(batcher.submit([name])) for name in "ab")
+        found = [await asyncio.wait_for(first, SOON)]
+        assert not second.done()
+        go_on.set()
+        return [*found, await second]
+
+    assert asyncio.run(run()) == ["early", "late"]
+    batcher.close()
+
+
+def test_nothing_is_delivered_to_a_loop_that_is_gone() -> None:
+    began, gone, delivered = Event(), Event(), SimpleQueue[str]()
+
+    def slow(items: list[list[str]]) -> list[str]:
+        began.set()
+        gone.wait(SOON)
+        batcher.deliver(items[0], "late")
+        delivered.put("no error")
+        return ["late"]
+
+    batcher: MicroBatcher[list[str], str] = MicroBatcher(slow, 8)
+
+    async def gives_up() -> None:
+        request = asyncio.create_task(batcher.submit(["a"]))
+        await asyncio.to_thread(began.wait, SOON)
+        request.cancel()
+
+    asyncio.run(gives_up())
+    gone.set()
+    assert delivered.get(timeout=SOON) == "no error"
+    batcher.close()

@@ -225,14 +225,22 @@ class Models:
 
 
 @pytest.fixture
-def coins(bent: Artifact, tokenizer: Any, tmp_path: Path) -> Callable[..., tuple[Replay, Models]]:
+def opened() -> list[Models]:
+    """The models of each sampling, the latest last."""
+    return []
+
+
+@pytest.fixture
+def coins(
+    bent: Artifact, tokenizer: Any, tmp_path: Path, opened: list[Models]
+) -> Callable[..., tuple[Replay, Models]]:
     """Samples ten prompts of bent coins into one folder, with models of their own each time."""
     table = rows_of(bent.policy.table, [1, 4])
     pairs = [(prompt, RIGHT) for prompt in bent_prompts(10, seed=7)]
     work = work_of([table], bent.settings.scoring, 5, ladder_within(bent.prices.ladder, 4))
 
     def sampled(done: Callable[[object], None] = lambda _: None) -> tuple[Replay, Models]:
-        models = Models(bent_decoder(tokenizer))
+        opened.append(models := Models(bent_decoder(tokenizer)))
         store = SampleStore(tmp_path / "samples", made_with(FINGERPRINT, "coins", pairs, work))
         return asyncio.run(sample(table, pairs, work, store, models.open, done)), models
 
@@ -240,7 +248,7 @@ def coins(bent: Artifact, tokenizer: Any, tmp_path: Path) -> Callable[..., tuple
 
 
 def test_what_was_sampled_is_not_sampled_again(
-    coins: Callable[..., tuple[Replay, Models]], bent: Artifact
+    coins: Callable[..., tuple[Replay, Models]], bent: Artifact, opened: list[Models]
 ) -> None:
     told: list[object] = []
 
@@ -255,8 +263,8 @@ def test_what_was_sampled_is_not_sampled_again(
     replay, models = coins(rest.append)
     assert len(rest) == 10
     assert sum(known is None for known in rest) >= 4
-    each = models.generations / sum(known is not None for known in rest)
-    assert each == 4 + 4, "independent solutions and beams of the prompts that were missing"
+    spent = sum(models.generations for models in opened)
+    assert spent == 10 * (4 + 4), "independent solutions and beams of every prompt, each once"
     again, models = coins(told.append)
     assert (models.opened, models.generations) == (0, 0)
     assert told[-10:] == [None] * 10

@@ -17,6 +17,7 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import SAMPLES
 from calibration.cli import app
 from calibration.evaluate import Replay
+from calibration.resume import UNFINISHED
 from calibration.store import read_records
 from runtime.artifact import SETTINGS as SETTINGS_FILE
 from runtime.artifact import TABLE, Artifact, load_settings
@@ -329,14 +330,15 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
         stderr=subprocess.DEVNULL,
     )
     for _ in range(3600):
-        if list(samples.glob("part-*.parquet")) or process.poll() is not None:
+        # Long before the first prompt is complete.
+        if list(samples.glob(f"{UNFINISHED}/*.jsonl")) or process.poll() is not None:
             break
         time.sleep(0.05)
     process.kill()
     process.wait()
     # It may have been through already, on a quick machine; it was not, if its samples are there.
     if not killed.exists():
-        assert list(samples.glob("part-*.parquet"))
+        assert list(samples.glob(f"{UNFINISHED}/*.jsonl"))
         status, _, message = invoke(*command(killed))
         assert status == 0, message
     assert made(killed) == made(whole)

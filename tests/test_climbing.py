@@ -89,7 +89,7 @@ def test_a_log_climbs_as_its_records_do(scored: bool) -> None:
         records = [
             PromptRecord(r.prompt, r.gold, 0, run, {}) for r, run in zip(records, runs, strict=True)
         ]
-    replayed = Replay(records, 8).climbs(ladder)
+    replayed = Replay(records, 16).climbs(ladder)
     np.testing.assert_array_equal(logged.correct, replayed.correct)
     of_answers = [i for i, name in enumerate(PROGRESS_NAMES) if name != "prompt_tokens"]
     np.testing.assert_array_equal(logged.states[..., of_answers], replayed.states[..., of_answers])
@@ -110,7 +110,7 @@ def test_a_log_climbs_to_what_its_plans_answer(scored: bool) -> None:
 
 def test_of_large_logs_fewer_replicates_climb(monkeypatch: pytest.MonkeyPatch) -> None:
     replay = LoggedReplay(made_log(10, 16))
-    monkeypatch.setattr("calibration.logged.MOST_CLIMBED", 3 * 10 * 8)
+    monkeypatch.setattr("calibration.logged.MOST_CLIMBED", 3 * 10 * 16)
     assert replay.climbs(ladder_of(4)).correct.shape == (10, 3, 4)
     monkeypatch.setattr("calibration.logged.MOST_CLIMBED", 1)
     assert replay.climbs(ladder_of(4)).correct.shape == (10, 1, 4)

@@ -12,6 +12,7 @@ import pytest
 
 from allocator.errors import InputError
 from calibration.datasets import DataSettings, read_graded_prompts, read_prompts
+from calibration.logs import read_log
 from runtime.answers import MathAnswers
 
 AUTO = DataSettings()
@@ -118,6 +119,15 @@ def test_hugging_face_folders(tmp_path: Path, cached_here: None) -> None:
     assert "no data set that loads" in refusal(f"{hub}:main:train")
 
 
+def test_a_log_may_be_a_hugging_face_folder(tmp_path: Path, cached_here: None) -> None:
+    rows = [{"question": "q", "answer": n % 2, "gold": 1} for n in range(4)]
+    saved = str(tmp_path / "saved")
+    datasets.Dataset.from_list(rows).save_to_disk(saved)
+    log = read_log(saved)
+    assert sorted(log.correct[0].tolist()) == [False, False, True, True]
+    assert log.digest != read_log(saved, where={"gold": "1"}).digest
+
+
 def test_data_sets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "data sets on the hub are OWNER/NAME[:CONFIG:SPLIT]" in refusal("prompts")
     assert "data sets on the hub are OWNER/NAME[:CONFIG:SPLIT]" in refusal("/no/where:main:test")
@@ -164,7 +174,10 @@ def test_columns_stand_for_the_formats_own(tmp_path: Path) -> None:
     [
         ({**GSM8K, "question": "again", "answer": "18"}, "does not end in '#### N'"),
         ({**GSM8K, "question": "again", "answer": "#### 18\nor 19"}, "does not end in '#### N'"),
-        ({**GSM8K, "question": "again", "answer": ["18"]}, "'answer' is neither text nor a number"),
+        (
+            {**GSM8K, "question": "again", "answer": ["18"]},
+            "'answer' must be text or a finite number",
+        ),
         ({"question": "again"}, "give it a 'answer' field"),
         (GSM8K, "the prompt is there twice"),
     ],

@@ -33,6 +33,9 @@ class Told:
     def prompts(self) -> int:
         return len(self.pass_at_1)
 
+    def measured(self, _: int) -> np.ndarray:
+        return np.repeat(self.pass_at_1[:, None], self.replicates, axis=1)
+
     def features(self, pilots: int) -> np.ndarray:
         names = FEATURE_NAMES if pilots else PROMPT_FEATURE_NAMES
         rng = np.random.default_rng(pilots)

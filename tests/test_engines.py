@@ -4,7 +4,9 @@ import asyncio
 import json
 import shutil
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, en
 from runtime.engines.transformers import TransformersEngine
 from runtime.prompt_run import Decoder
 from runtime.steps import StepSplitter
+from tests.fakes import SOON
 
 PROMPT = "12+7*3"
 
@@ -108,6 +111,36 @@ def test_both_engines_give_a_solution_the_same_probability(
     )
     assert ours.token_ids == theirs.token_ids
     assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-2)
+
+
+def test_a_short_completion_does_not_wait_for_the_longest_of_its_batch(
+    transformers_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, forward, calls = Event(), transformers_engine._forward, count()
+
+    def held(*arguments: Any) -> Any:
+        if next(calls):  # the first reads the prompt
+            assert go_on.wait(SOON)
+        return forward(*arguments)
+
+    monkeypatch.setattr(transformers_engine, "_forward", held)
+    ids = encode_prompt(transformers_engine, PROMPT)
+
+    async def both() -> int:
+        short, long = (
+            asyncio.create_task(
+                transformers_engine.complete(
+                    ids, settings=SamplingSettings(), max_tokens=most, seed=0
+                )
+            )
+            for most in (1, 20)
+        )
+        await asyncio.wait_for(short, SOON)
+        assert not long.done()
+        go_on.set()
+        return len((await long).token_ids)
+
+    assert asyncio.run(both()) > 1
 
 
 def test_top_p_keeps_to_the_nucleus(transformers_engine: TransformersEngine) -> None:

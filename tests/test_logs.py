@@ -85,22 +85,23 @@ def test_majority_over_a_subset_that_cannot_be_is_refused(n: int) -> None:
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_log_is_replayed_as_records_are(selection: Any, scored: bool) -> None:
     log = made_log(20, 16, scored=scored)
-    logged, replay = LoggedReplay(log), Replay(as_records(log), 8)
+    logged, replay = LoggedReplay(log), Replay(as_records(log), 16)
     if selection not in logged.selections:
         with pytest.raises(InputError, match="cannot tell"):
             logged.outcome(Plan(strategy="best_of_n", n=4, selection=selection), 2)
         return
-    for n in (2, 4, 8):
+    for n in (2, 4, 16):
         plan = Plan(strategy="best_of_n", n=n, selection=selection)
         theirs, ours = replay.outcome(plan, 2), logged.outcome(plan, 2)
         np.testing.assert_array_equal(ours.correct, theirs.correct)
         np.testing.assert_array_equal(ours.tokens, theirs.tokens)
-    np.testing.assert_array_equal(logged.pass_at_1, replay.pass_at_1)
+    for n in (2, 5, 16):
+        np.testing.assert_allclose(logged.paired.majority(n).correct, replay.majority(n).correct)
 
 
 def test_features_of_a_log_are_those_of_its_samples() -> None:
     log = made_log(20, 16)
-    ours, theirs = LoggedReplay(log).features(4), Replay(as_records(log), 8).features(4)
+    ours, theirs = LoggedReplay(log).features(4), Replay(as_records(log), 16).features(4)
     known = ~np.isnan(ours[0, 0])
     assert {n for n, k in zip(FEATURE_NAMES, known, strict=True) if k} >= {"agreement", "score_max"}
     np.testing.assert_allclose(ours[..., known], theirs[..., known], atol=1e-12)
@@ -173,7 +174,7 @@ def test_as_many_samples_of_each_as_use_most_of_the_file(tmp_path: Path) -> None
     ("change", "how", "mend"),
     [
         ({"score": 1.5}, {}, "must lie in \\[0, 1\\]"),
-        ({"score": None}, {}, "fill them in"),
+        ({"score": None}, {}, "must be a finite number"),
         ({"gold": None, "model": "b"}, {}, "several models"),
         ({}, {"where": {"model": "c"}}, "no such row|has question"),
         ({}, {"columns": {"answer": "nope"}}, "nope"),
@@ -190,10 +191,10 @@ def test_an_unusable_log(
 
 
 def test_a_log_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
         read_log(tmp_path / "none.parquet")
     (tmp_path / "log.parquet").write_text("hello")
-    with pytest.raises(InputError, match="neither Parquet"):
+    with pytest.raises(InputError, match=r"from-logs: .*not Parquet"):
         read_log(tmp_path / "log.parquet")
     with pytest.raises(InputError, match="at least 4"):
         read_log(write(tmp_path / "few.jsonl", rows_of(4, 3)))
@@ -207,12 +208,13 @@ def test_tables_and_summary_from_a_log(tmp_path: Path) -> None:
     assert made.difficulty[2].rank_correlation > 0.4
     summary = Summary.load(out)
     assert (summary.prompts, summary.samples) == (120, 32)
-    assert any("64" in w or "budgets above 16" in w for w in summary.warnings)
+    assert any("budgets above 32 are left out" in w for w in summary.warnings)
     curves = {curve.name: curve for curve in summary.groups[0].curves}
     weighted = curves["best-of-N weighted"].points
     assert weighted[-1].accuracy > weighted[0].accuracy
     assert [group.name for group in summary.groups] == ["all prompts", "bin 1", "bin 2", "bin 3"]
-    assert sum(group.prompts for group in summary.groups[1:]) == 120
+    # Measured on one half of its samples or another, a prompt may be in several bins.
+    assert 120 <= sum(group.prompts for group in summary.groups[1:]) <= 3 * 120
     assert summary.predictor is not None
     assert all(sum(row) == pytest.approx(1) for row in summary.predictor.confusion)
     # The easiest are mostly predicted to be so.
@@ -228,13 +230,12 @@ def test_the_command(tmp_path: Path) -> None:
     assert "best-of-N" in (out / "report.html").read_text()
     again = ["calibrate", "--from-logs", path, "--out"]
     assert "exists already" in refused(*again, out)
-    # Of pilots that are not asked for, those that half of the samples leave room for.
-    assert (out / "difficulty-4.json").is_file()
-    assert not (out / "difficulty-8.json").exists()
-    assert "from 1 to 7" in refused(*again, tmp_path / "b", "--pilots", "4,8")
+    # Of pilots that are not asked for, those that the greatest budget leaves room for.
+    assert (out / "difficulty-8.json").is_file()
+    assert "from 1 to 15" in refused(*again, tmp_path / "b", "--pilots", "4,16")
     assert "NAME=VALUE" in refused(*again, tmp_path / "b", "--columns", "answer")
     # There is no model in it to decode with.
-    assert "settings.json" in refused("solve", "--artifact", out, "--budget", 4, "1+1")
+    assert "made from logs" in refused("solve", "--artifact", out, "--budget", 4, "1+1")
 
 
 def test_without_logs_prompts_and_models_are_needed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import ScoringChoice, calibrate
 from calibration.collectors import LocalCollector, Work
 from calibration.fit import Calibration
+from calibration.resume import UNFINISHED
 from calibration.steps import PROMPTS as STEP_PROMPTS
 from calibration.steps import missing_steps, steps_of
 from calibration.summary import Summary
@@ -20,6 +21,7 @@ from calibration.training.fine_tune import TrainSettings
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelSettings
 from calibration.training.recipes import Source, prm_recipe
+from runtime.artifact import Settings
 from runtime.engine import SamplingSettings
 from tests.conftest import make_sample
 
@@ -59,11 +61,12 @@ def run_calibration(
     out: Path,
     strategies: tuple[Strategy, ...] = ("best_of_n", "beam_search"),
     scoring: ScoringChoice = "fitted",
+    settings: Settings = DEFAULT_END,
 ) -> Calibration:
     return asyncio.run(
         calibrate(
             PROMPTS,
-            DEFAULT_END,
+            settings,
             out,
             budgets=(1, 2, 4),
             pilots=(1,),
@@ -89,18 +92,21 @@ def test_no_search_of_solutions_without_steps_is_sampled(
         await collect(self, prompts, work, *rest)
 
     monkeypatch.setattr(LocalCollector, "collect", noted)
-    # What an earlier run has left.
-    kept = tmp_path / "artifact.samples" / "part-000000.parquet"
-    kept.parent.mkdir()
-    kept.write_bytes(b"samples")
     with pytest.raises(InputError, match="more than one step; the median would be") as raised:
         run_calibration(tmp_path / "artifact", scoring=scoring)
     assert raised.value.field == "step_end"
     assert r"with '\n' as step end. Without steps" in raised.value.mend
     assert raised.value.mend.endswith("choose another --step-end, or --strategies best_of_n")
     assert [(count, work.searches) for count, work in sampled] == [(prompts, ())]
-    assert kept.read_bytes() == b"samples"
-    assert list(tmp_path.iterdir()) == [kept.parent]
+    # What was sampled is kept, and nothing besides.
+    kept = tmp_path / "artifact.samples"
+    assert list(tmp_path.iterdir()) == [kept]
+    assert len(list((kept / UNFINISHED).iterdir())) == prompts
+    # Another step end begins anew: it is not refused for the samples of this one.
+    made = run_calibration(
+        tmp_path / "artifact", settings=SETTINGS, scoring=scoring, strategies=("best_of_n",)
+    )
+    assert made.table.rows
 
 
 def test_best_of_n_needs_no_steps_and_says_so(tmp_path: Path) -> None:

@@ -49,8 +49,12 @@ def write_report(folder: Path, out: Path) -> list[Path]:
         out.with_name(f"{out.stem}-{drawing.name}.svg"): drawing.wide for drawing in drawings
     }
     for path, text in files.items():
-        with whole_file(path) as scratch:
-            scratch.write_text(text, encoding="utf-8")
+        try:
+            with whole_file(path) as scratch:
+                scratch.write_text(text, encoding="utf-8")
+        except OSError as error:
+            why = f"cannot be written ({error.strerror or error}); the artifact is whole"
+            raise InputError("out", str(path), why) from None
     return list(files)
 
 

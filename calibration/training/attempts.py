@@ -49,7 +49,12 @@ async def sample_chains(
     Returns:
         The chains: attempts in order, each with what it was made in view of before its `start`,
         and 1 as its label where it is correct, 0 where it is wrong or has no answer.
+
+    Raises:
+        InputError: a prompt that is empty or does not fit the context, before anything is sampled.
     """
+    for prompt, _ in prompts:
+        encode_prompt(engine, prompt)
     splitter = StepSplitter(engine.tokenizer, sampling.step_end)
 
     async def one(item: tuple[int, tuple[str, str]]) -> None:

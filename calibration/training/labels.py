@@ -95,10 +95,13 @@ async def label_prompts(
         done: called as each prompt is done.
 
     Raises:
-        InputError: explored solutions without rollouts to label them.
+        InputError: explored solutions without rollouts to label them; or a prompt that is empty or
+            does not fit the context, before anything is sampled.
     """
     if settings.explored and not settings.rollouts:
         raise InputError("explored", settings.explored, "only rollouts label them; ask for some")
+    for prompt, _ in prompts:
+        encode_prompt(engine, prompt)
     splitter = StepSplitter(engine.tokenizer, sampling.step_end)
     exploring = sampling.model_copy(update={"temperature": settings.exploring_temperature})
 

@@ -4,15 +4,21 @@ Whatever is sampled is kept in a journal beside the trained model; a recipe that
 in sampling or in training, goes on where it was when it is called again.
 """
 
+import errno
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from safetensors import SafetensorError
 
+from allocator.errors import InputError
 from calibration.console import console, progress
+from calibration.lock import exclusive
 from calibration.training.attempts import ChainSettings, sample_chains, turned
 from calibration.training.classifiers import train_verifier
 from calibration.training.fine_tune import VALIDATION_SHARE, TrainSettings
@@ -95,16 +101,20 @@ async def prm_recipe(
     Raises:
         InputError: unusable input, or solutions without steps, see `calibration.steps`.
     """
-    solutions = await _labelled(source, prompts, out, labels, stepwise=True)
-    train_verifier("prm", source.model, out, solutions, training, console.print)
+    with _alone(out):
+        solutions = await _labelled(source, prompts, out, labels, stepwise=True)
+        train_verifier("prm", source.model, out, solutions, training, console.print)
 
 
 async def orm_recipe(
     source: Source, prompts: Prompts, out: Path, samples: SampleSettings, training: TrainSettings
 ) -> None:
     """Train an ORM on whole solutions (app. F); arguments as `prm_recipe`."""
-    solutions = await _labelled(source, prompts, out, LabelSettings(**vars(samples), rollouts=0))
-    train_verifier("orm", source.model, out, solutions, training, console.print)
+    with _alone(out):
+        solutions = await _labelled(
+            source, prompts, out, LabelSettings(**vars(samples), rollouts=0)
+        )
+        train_verifier("orm", source.model, out, solutions, training, console.print)
 
 
 async def reviser_recipe(
@@ -126,15 +136,16 @@ async def reviser_recipe(
     Raises:
         InputError: unusable input.
     """
-    labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
-    solutions = await _labelled(source, prompts, out, labels)
-    with open_engine(source.model, "transformers") as engine:
-        again = [ask_again(engine, prompt) for prompt, _ in prompts]
-        examples = chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
-    train_reviser(source.model, out, examples, training, chains.context, console.print)
-    held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
-    drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))
-    return turned(drawn)
+    with _alone(out):
+        labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
+        solutions = await _labelled(source, prompts, out, labels)
+        with open_engine(source.model, "transformers") as engine:
+            again = [ask_again(engine, prompt) for prompt, _ in prompts]
+            examples = chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
+        train_reviser(source.model, out, examples, training, chains.context, console.print)
+        held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
+        drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))
+        return turned(drawn)
 
 
 async def reviser_orm_recipe(
@@ -158,10 +169,11 @@ async def reviser_orm_recipe(
     Raises:
         InputError: unusable input.
     """
-    drawn = await _chains(source, reviser, prompts, out, chains)
-    attempts = [attempt for chain in drawn for attempt in chain]
-    context = int(model_config(reviser)["max_position_embeddings"])
-    train_verifier("orm", source.model, out, attempts, training, console.print, context)
+    with _alone(out):
+        drawn = await _chains(source, reviser, prompts, out, chains)
+        attempts = [attempt for chain in drawn for attempt in chain]
+        context = int(model_config(reviser)["max_position_embeddings"])
+        train_verifier("orm", source.model, out, attempts, training, console.print, context)
 
 
 async def _labelled(
@@ -207,6 +219,25 @@ async def _chains(
         )
     journal.close()
     return drawn
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other process trains into the same folder meanwhile, and a full disk is told in words."""
+    if out.is_file():
+        raise InputError("out", str(out), "it is a file; give a folder")
+    try:
+        with exclusive(out.with_name(f"{out.name}.lock"), out):
+            yield
+    except (OSError, SafetensorError) as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise InputError(
+            "out",
+            str(out),
+            f"cannot be written ({error}); what was sampled and trained is kept: make room and "
+            "run the same command again",
+        ) from None
 
 
 def _beside(out: Path, what: str) -> Path:

@@ -48,6 +48,17 @@ class _Row:
     # The model's state at the prompt's last token, once read; shape (hidden,).
     state: torch.Tensor = field(init=False, repr=False)
 
+    @property
+    def completion(self) -> Completion:
+        """What it has sampled."""
+        return Completion(
+            token_ids=tuple(self.sampled),
+            logprob=self.logprob,
+            ended=self.ended,
+            cached_tokens=self.cached_tokens,
+            stopped_by=self.stopped_by,
+        )
+
 
 class TransformersEngine:
     """A causal language model through transformers, on a GPU where there is one.
@@ -143,6 +154,9 @@ class TransformersEngine:
                 self._advance(row, token, logprob)
             keep = [i for i, row in enumerate(active) if not row.done]
             if len(keep) < len(active):
+                for row in active:
+                    if row.done:  # nobody waits for the longest of the batch
+                        self._batcher.deliver(row, row.completion)
                 chosen = self._tensor(keep)
                 cache.batch_select_indices(chosen)
                 tokens, mask = tokens[chosen], mask[chosen]
@@ -151,16 +165,7 @@ class TransformersEngine:
                 break
             mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
             logits = self._forward(tokens[:, None], mask, cache)
-        return [
-            Completion(
-                token_ids=tuple(row.sampled),
-                logprob=row.logprob,
-                ended=row.ended,
-                cached_tokens=row.cached_tokens,
-                stopped_by=row.stopped_by,
-            )
-            for row in rows
-        ]
+        return [row.completion for row in rows]
 
     def _read(
         self, prompts: Sequence[tuple[int, ...]]

@@ -1,0 +1,103 @@
+"""One process at a time: a lock on a folder of results that ends with whoever holds it."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+from allocator.errors import InputError
+
+LOCK = "lock"
+
+_held: set[IO[str]] = set()
+
+
+def _close_in_child() -> None:
+    """A forked child shares its parent's locks: it would hold them after the parent is killed."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+@contextmanager
+def exclusive(path: Path, out: Path) -> Iterator[None]:
+    """Hold a lock for as long as the block lasts. A killed process holds none.
+
+    Args:
+        path: the lock's file, which names the process; made, with its folder, and removed.
+        out: what is written meanwhile, for messages.
+
+    Raises:
+        InputError: another process holds it, or the file cannot be written.
+    """
+    made = not path.parent.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _opened(path)
+    except BlockingIOError:
+        holder = path.read_text() if path.is_file() else "another"
+        raise InputError(
+            "out",
+            str(out),
+            f"process {holder} is writing there; wait for it, or choose another folder",
+        ) from None
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    _held.add(file)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        _held.discard(file)
+        file.close()
+        if made:
+            with suppress(OSError):  # something is kept there
+                path.parent.rmdir()
+
+
+def _opened(path: Path) -> IO[str]:
+    while True:
+        file = path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            # Whoever held it may have removed the file before it was locked here.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
+        except OSError:
+            file.close()
+            raise
+        file.close()
+
+
+def check_writable(out: Path) -> None:
+    """That a file or a folder can be made at a path; nothing is left behind.
+
+    Raises:
+        InputError: it cannot.
+    """
+    missing = [parent for parent in out.parents if not parent.exists()]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=out.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    finally:
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def _unwritable(out: Path, error: OSError) -> InputError:
+    why = "a file is in its way" if isinstance(error, FileExistsError) else error.strerror or error
+    return InputError("out", str(out), f"cannot be written ({why}); choose another")
