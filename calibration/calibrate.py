@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from allocator.errors import InputError
 from allocator.latency import Latency
@@ -16,8 +16,6 @@ from calibration.collect import PromptRecord, check_answers, in_order
 from calibration.collectors import Work, open_collector
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed
-from calibration.logged import LoggedReplay
-from calibration.logs import Log
 from calibration.resume import SampleStore, made_with
 from calibration.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.scoring import fit_scoring
@@ -36,6 +34,9 @@ from runtime.artifact import (
     Settings,
 )
 from runtime.engines.loading import EngineName
+
+if TYPE_CHECKING:
+    from calibration.logs import Log
 
 ScoringChoice = Literal["fitted", "verifier"]
 
@@ -148,7 +149,7 @@ async def calibrate(
 
 
 def calibrate_from_logs(
-    log: Log, out: Path, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int
+    log: "Log", out: Path, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int
 ) -> Calibration:
     """Fit tables and predictor on samples that exist already, and write the artifact folder whole.
 
@@ -167,6 +168,8 @@ def calibrate_from_logs(
     Raises:
         InputError: unusable input; nothing is left behind.
     """
+    from calibration.logged import LoggedReplay
+
     replay = LoggedReplay(log)
     within = [budget for budget in budgets if budget <= replay.window]
     pilots = [paid for paid in pilots if paid]

@@ -14,7 +14,6 @@ from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
 from calibration.datasets import DataSettings, read_graded_prompts
 from calibration.fit import Calibration
-from calibration.logs import read_log
 from calibration.options import (
     SOURCE_HELP,
     AnswersOption,
@@ -27,8 +26,7 @@ from calibration.report.page import REPORT, write_report
 from calibration.rows import pairs
 from runtime.artifact import Settings
 from runtime.engine import SamplingSettings
-from runtime.verifier import Aggregation
-from runtime.verifiers.families import FamilyName
+from runtime.verifier import Aggregation, FamilyName
 
 PILOTS = "0,1,2,4,8"
 
@@ -91,6 +89,8 @@ def calibrate(
         for name, value in named.items():
             if value is not None:
                 raise InputError(name, value, "with --from-logs nothing is sampled; leave it out")
+        from calibration.logs import read_log
+
         log = read_log(from_logs, pairs("columns", data.columns), pairs("where", where))
         wanted = numbers("budgets", budgets)
         within = [budget for budget in wanted if 2 * budget <= log.answer.shape[1]]

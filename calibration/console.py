@@ -1,12 +1,14 @@
-"""What the commands share: progress bars, tables and the way errors are shown."""
+"""What the commands share: output, progress bars, tables and the way errors are shown."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,10 +23,37 @@ from rich.table import Table
 from rich.text import Text
 
 from allocator.errors import InputError, ModelError
-from allocator.table import LookupTable
 
-# Answers go to standard output; everything for the eye goes to standard error.
+if TYPE_CHECKING:
+    from allocator.table import LookupTable
+
+READER_GONE = 141  # the exit status of a program that SIGPIPE ends, as a shell shows it
+
+# What a command was asked for goes to standard output; everything else to standard error.
 console = Console(stderr=True)
+
+
+class _Answer(Console):
+    def on_broken_pipe(self) -> None:
+        raise
+
+
+def write_answer(*parts: RenderableType) -> None:
+    """Write what a command was asked for to standard output: text as it is, or rich's tables.
+
+    A reader that has read enough and gone, such as ``head``, ends the command without a word.
+    """
+    try:
+        for part in parts:
+            if isinstance(part, str):
+                sys.stdout.write(part)
+            else:
+                _Answer().print(part)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(READER_GONE) from None
 
 
 class RateColumn(ProgressColumn):
@@ -52,7 +81,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[object], None]]:
         yield lambda _: bars.advance(task)
 
 
-def render_table(table: LookupTable) -> Table:
+def render_table(table: "LookupTable") -> Table:
     """A lookup table for the eye: a row a budget, a column a bin, easiest first."""
     columns = max(len(row.cells) for row in table.rows)
     shown = Table(title=f"Plan by budget and bin ({table.difficulty} difficulty, 1 the easiest)")

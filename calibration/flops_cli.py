@@ -11,8 +11,8 @@ from safetensors import safe_open
 from allocator.errors import InputError
 from allocator.flops import STUDIED, Exchange, pretraining_flops
 from allocator.table import BudgetRow, Cell
-from calibration.artifact_cli import ArtifactArgument, answer
-from calibration.console import reports_errors
+from calibration.artifact_cli import ArtifactArgument
+from calibration.console import reports_errors, write_answer
 from calibration.contents import Contents
 
 
@@ -72,10 +72,10 @@ def flops(
                 "" if accuracy is None else _better(cell, accuracy),
             )
         shown.add_section()
-    answer.print(shown)
+    write_answer(shown)
     if pretraining_tokens is not None:
         more = pretraining_flops(larger - small, pretraining_tokens)
-        answer.print(f"Pretraining the larger model takes {more:.3g} FLOPs more.")
+        write_answer(f"Pretraining the larger model takes {more:.3g} FLOPs more.\n")
 
 
 def _parameters(contents: Contents) -> int:

@@ -3,13 +3,10 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from allocator.errors import InputError
 
@@ -72,7 +69,10 @@ def open_rows(source: str) -> Rows:
 
 def _json_lines(path: Path) -> Rows:
     def read(_: Sequence[str] = ()) -> Iterator[Row]:
-        with _readable(path, "UTF-8 text; give JSON lines"), path.open(encoding="utf-8") as file:
+        with (
+            _readable(path, "UTF-8 text; give JSON lines", UnicodeDecodeError),
+            path.open(encoding="utf-8") as file,
+        ):
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield _json_row(f"{path}, line {number}", line)
@@ -94,13 +94,19 @@ def _json_row(where: str, line: str) -> Row:
 
 
 def _parquet(path: Path) -> Rows:
-    with _readable(path, "Parquet"), pq.ParquetFile(path) as file:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def readable() -> AbstractContextManager[None]:
+        return _readable(path, "Parquet", pa.ArrowException)
+
+    with readable(), pq.ParquetFile(path) as file:
         columns, empty = tuple(file.schema_arrow.names), not file.metadata.num_rows
     if empty:
         raise InputError("prompts file", str(path), "it is empty")
 
     def read(wanted: Sequence[str]) -> Iterator[Row]:
-        with _readable(path, "Parquet"), pq.ParquetFile(path) as file:
+        with readable(), pq.ParquetFile(path) as file:
             batches = file.iter_batches(columns=list(wanted))
             rows = (row for batch in batches for row in batch.to_pylist())
             for number, row in enumerate(rows, start=1):
@@ -110,13 +116,13 @@ def _parquet(path: Path) -> Rows:
 
 
 @contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
+def _readable(path: Path, kind: str, damage: type[Exception]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         why = error.strerror or error
         raise InputError("prompts file", str(path), f"cannot be read: {why}") from None
-    except (UnicodeDecodeError, pa.ArrowException) as error:
+    except damage as error:
         raise InputError("prompts file", str(path), f"not {kind} ({error})") from None
 
 

@@ -10,9 +10,6 @@ from pydantic import BaseModel, Field
 from calibration.console import console, reports_errors
 from calibration.datasets import DataSettings, read_graded_prompts
 from calibration.options import ANSWERS_HELP, PromptsArgument, settings_options
-from calibration.training.attempts import ChainSettings
-from calibration.training.fine_tune import TrainSettings
-from calibration.training.labels import LabelSettings, SampleSettings
 from calibration.training.recipes import (
     Source,
     orm_recipe,
@@ -20,7 +17,13 @@ from calibration.training.recipes import (
     reviser_orm_recipe,
     reviser_recipe,
 )
-from calibration.training.reviser import ReviserSettings
+from calibration.training.settings import (
+    ChainSettings,
+    LabelSettings,
+    ReviserSettings,
+    SampleSettings,
+    TrainSettings,
+)
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, resolve_model
 

@@ -4,23 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 
-from pydantic import BaseModel, Field
-
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, step_ends
+from calibration.training.settings import ChainSettings
 from runtime.answers import Answers
 from runtime.concurrency import together
 from runtime.engine import Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.reviser import ask_again, revision_context
 from runtime.steps import StepSplitter
-
-
-class ChainSettings(BaseModel):
-    """How many chains are sampled, and how long."""
-
-    chains: int = Field(default=4, ge=1, description="chains sampled of each prompt")
-    length: int = Field(default=5, ge=2, description="attempts in a chain")
-    seed: int = Field(default=0, description="determines all that is drawn")
 
 
 async def sample_chains(

@@ -11,17 +11,17 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from calibration.console import console, progress
-from calibration.training.attempts import ChainSettings, sample_chains, turned
-from calibration.training.classifiers import train_verifier
-from calibration.training.fine_tune import VALIDATION_SHARE, TrainSettings
+from calibration.training.attempts import sample_chains, turned
 from calibration.training.journal import Journal
-from calibration.training.labels import (
-    LabelledSolution,
+from calibration.training.labels import LabelledSolution, label_prompts
+from calibration.training.settings import (
+    VALIDATION_SHARE,
+    ChainSettings,
     LabelSettings,
+    ReviserSettings,
     SampleSettings,
-    label_prompts,
+    TrainSettings,
 )
-from calibration.training.reviser import ReviserSettings, chains_of, train_reviser
 from runtime.answers import answers_for
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, model_config, model_fingerprint, open_engine
@@ -78,6 +78,8 @@ async def prm_recipe(
     Raises:
         InputError: unusable input.
     """
+    from calibration.training.classifiers import train_verifier
+
     solutions = await _labelled(source, prompts, out, labels)
     train_verifier("prm", source.model, out, solutions, training, console.print)
 
@@ -86,6 +88,8 @@ async def orm_recipe(
     source: Source, prompts: Prompts, out: Path, samples: SampleSettings, training: TrainSettings
 ) -> None:
     """Train an ORM on whole solutions (app. F); arguments as `prm_recipe`."""
+    from calibration.training.classifiers import train_verifier
+
     solutions = await _labelled(source, prompts, out, LabelSettings(**vars(samples), rollouts=0))
     train_verifier("orm", source.model, out, solutions, training, console.print)
 
@@ -109,6 +113,8 @@ async def reviser_recipe(
     Raises:
         InputError: unusable input.
     """
+    from calibration.training.reviser import chains_of, train_reviser
+
     labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
     solutions = await _labelled(source, prompts, out, labels)
     with open_engine(source.model, "transformers") as engine:
@@ -145,6 +151,8 @@ async def reviser_orm_recipe(
     Raises:
         InputError: unusable input.
     """
+    from calibration.training.classifiers import train_verifier
+
     drawn = await _chains(source, reviser, prompts, out, chains)
     attempts = [attempt for chain in drawn for attempt in chain]
     context = int(model_config(reviser)["max_position_embeddings"])
