@@ -112,7 +112,7 @@ def bench(
         say("note", warning, "yellow")
     shown = found.model_dump()
     write_answer(
-        comparison(shown["curves"], shown["gains"], found.budgets[-1]),
+        *comparison(shown["curves"], shown["gains"], found.budgets[-1]),
         Text(
             "Compute-optimal less best-of-N weighted at the same budget, in points: "
             f"{in_points(shown['differences'])}."

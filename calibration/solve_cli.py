@@ -1,18 +1,22 @@
 """``ttc solve`` and ``ttc explain``: prompts answered, and why they get the plans they get."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.table import Table
 
 from allocator.errors import InputError, ModelError
 from allocator.files import whole_file
 from allocator.plan import parse_plan
 from allocator.policy import Policy
-from calibration.console import console, progress, reports_errors, write_answer
+from allocator.table import BudgetRow
+from calibration.console import console, new_table, progress, reports_errors, write_answer
 from calibration.datasets import DataSettings, read_prompts
 from calibration.options import (
     SOURCE_HELP,
@@ -26,7 +30,8 @@ from calibration.options import (
 )
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
-from runtime.artifact import open_decoder
+from runtime.artifact import Artifact, open_decoder
+from runtime.decide import Decision
 from runtime.engines.loading import engine_kind
 from runtime.result import Failure, Result, Spend
 from runtime.solve import Solver
@@ -95,20 +100,24 @@ def solve(
                 console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
             if metrics is not None:
                 solver.metrics.write(metrics)
+            _write(found, out)  # before the engine is closed, which takes seconds
             return found
 
     results = asyncio.run(run())
+    failed = [result for result in results if isinstance(result, Failure)]
+    if failed:
+        raise ModelError(
+            "models", f"{len(failed)} of {len(texts)} prompts failed: {failed[0].error}"
+        )
+
+
+def _write(results: Sequence[Result | Failure], out: Path | None) -> None:
     lines = "".join(result.model_dump_json() + "\n" for result in results)
     if out is None:
         write_answer(lines)
     else:
         with whole_file(out) as scratch:
             scratch.write_text(lines)
-    failed = [result for result in results if isinstance(result, Failure)]
-    if failed:
-        raise ModelError(
-            "models", f"{len(failed)} of {len(texts)} prompts failed: {failed[0].error}"
-        )
 
 
 @reports_errors
@@ -130,33 +139,38 @@ def explain(
             solver = Solver(decoder, loaded, seed)
             started = solver.start(prompt)
             decision, pilots = await solver.decide(started, budget)
-        console.print(f"{decision.plan}: {decision.why}.", style="bold", soft_wrap=True)
-        for pilot in pilots:
-            steps = " ".join(f"{score:.2f}" for score in pilot.step_scores)
-            console.print(
-                f"  pilot answered {pilot.answer}; PRM after each step: {steps}", markup=False
-            )
-        if pilots:
-            features = pilot_features(len(started.context.token_ids), pilots)
-            model = loaded.difficulty[len(pilots)]
-            moved = cast(DifficultyPredictor, model.predictor).explain(features)
-            shown = Table(
-                "feature", "value", "moves log-odds by", title="What moved the prediction"
-            )
-            for (name, by), value in sorted(
-                zip(moved.items(), features, strict=True), key=lambda item: -abs(item[0][1])
-            )[:6]:
-                shown.add_row(name, f"{value:.3f}", f"{by:+.2f}")
-            console.print(shown)
-        bins = Table("bin", "pass@1 up to", "plan", "accuracy", title=f"Budget {row.budget}")
-        for number, cell in enumerate(row.cells):
-            upper = 1.0 if number == 0 else row.edges[number - 1]
-            bins.add_row(
-                f"{number + 1}" + (" <" if number + 1 == decision.bin else ""),
-                f"{upper:.2f}",
-                str(cell.plan),
-                f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
-            )
-        console.print(bins)
+            console.print(f"{decision.plan}: {decision.why}.", style="bold", soft_wrap=True)
+            for pilot in pilots:
+                steps = " ".join(f"{score:.2f}" for score in pilot.step_scores)
+                console.print(
+                    f"  pilot answered {pilot.answer}; PRM after each step: {steps}", markup=False
+                )
+            if pilots:
+                features = pilot_features(len(started.context.token_ids), pilots)
+                console.print(_moved(loaded, len(pilots), features))
+            console.print(_bins(row, decision))
 
     asyncio.run(run())
+
+
+def _moved(artifact: Artifact, pilots: int, features: NDArray[np.float64]) -> Table:
+    moved = cast(DifficultyPredictor, artifact.difficulty[pilots].predictor).explain(features)
+    shown = new_table("What moved the prediction", "feature", "value", "moves log-odds by")
+    for (name, by), value in sorted(
+        zip(moved.items(), features, strict=True), key=lambda item: -abs(item[0][1])
+    )[:6]:
+        shown.add_row(name, f"{value:.3f}", f"{by:+.2f}")
+    return shown
+
+
+def _bins(row: BudgetRow, decision: Decision) -> Table:
+    shown = new_table(f"Budget {row.budget}", "bin", "pass@1 up to", "plan", "accuracy [95%]")
+    for number, cell in enumerate(row.cells):
+        upper = 1.0 if number == 0 else row.edges[number - 1]
+        shown.add_row(
+            f"{number + 1}" + (" <" if number + 1 == decision.bin else ""),
+            f"{upper:.2f}",
+            str(cell.plan),
+            f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
+        )
+    return shown

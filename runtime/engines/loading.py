@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from runtime.engine import Engine
 
 # auto, vllm, transformers, or the URLs of vllm servers, comma-separated.
 EngineName = str
+
+# OWNER/NAME, or the NAME of one of the hub's oldest models.
+HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 
 # Files beside config.json that decide what a model samples.
 FINGERPRINTED = (
@@ -38,6 +42,10 @@ def resolve_model(name: str, field: str = "model") -> Path:
                 field, name, "the folder has no config.json; give a Hugging Face model folder"
             )
         return folder
+    if not HUB_NAME.fullmatch(name):
+        raise InputError(
+            field, name, "no such folder, and not on the hub either: names there are OWNER/NAME"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
