@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from allocator.extras import require
 from calibration.artifact_view import differences, inspected
 from calibration.console import console, reports_errors, write_answer
 from calibration.contents import Contents
@@ -22,6 +23,7 @@ def report(
     ] = None,
 ) -> None:
     """Write what calibration found as one page of HTML, its figures beside it as SVG."""
+    require("report", "report", str(artifact))
     page, *figures = write_report(artifact, artifact / REPORT if out is None else out)
     names = "".join(f", {figure.name}" for figure in figures)
     console.print(f"Wrote {page}{names}", soft_wrap=True, highlight=False, markup=False)

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from allocator.errors import InputError
+from allocator.extras import require
 from calibration.bench import ladder_within, measure, rows_of, sample, unseen, work_of
 from calibration.bench_result import BenchResult
 from calibration.bench_view import comparison, in_points
@@ -66,6 +67,7 @@ def bench(
     started = time.time()
     if out.exists() and not out.is_dir():
         raise InputError("out", str(out), "it is a file; give a folder")
+    require("report", "out", str(out))
     kind = engine_kind(engine)
     table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
     graded, left_out = unseen(read_graded_prompts(dataset, data), artifact)

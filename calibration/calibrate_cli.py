@@ -8,6 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from allocator.errors import InputError
+from allocator.extras import missing
 from allocator.plan import CONSIDERED, MOST_BEAMS, Strategy
 from calibration.calibrate import RUNS, ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
@@ -158,6 +159,9 @@ def _show(calibration: Calibration, out: Path) -> None:
     )
     for warning in calibration.warnings:
         console.print(f"Note: {warning}")
+    if (hint := missing("report")) is not None:
+        console.print(f"Wrote {out}, without a report: {hint}", soft_wrap=True, markup=False)
+        return
     page, *_ = write_report(out, out / REPORT)
     console.print(f"Wrote {out}, and what was found as {page}.", soft_wrap=True, markup=False)
 

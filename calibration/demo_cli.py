@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from allocator.errors import InputError
+from allocator.extras import require
 from calibration.console import reports_errors
 from calibration.options import EngineOption
 
@@ -20,6 +21,7 @@ def demo(
     """The whole path on the committed testbed: what allocation saves against best-of-N."""
     if out.exists() and not out.is_dir():
         raise InputError("out", str(out), "it is a file; give a folder")
+    require("report", "out", str(out))
     root = Path(__file__).parent.parent
     if not (root / "benchmarks" / "demo.py").is_file():
         raise InputError("demo", str(root), "the demo's models lie in the repository; clone it")

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from allocator.errors import InputError, ModelError
+from allocator.extras import require
 from allocator.plan import Plan
 from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord
 from calibration.collectors import LocalCollector, Work
@@ -92,12 +93,9 @@ class RayCollector:
     def __init__(
         self, settings: Settings, engine: EngineName, address: str, workers: int | None
     ) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise InputError(
-                "ray", address, "Ray is not installed; pip install 'ttc-allocator[ray]'"
-            ) from None
+        require("ray", "ray", address)
+        import ray
+
         self._ray = ray
         self._joined = not ray.is_initialized()
         if self._joined:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
+from allocator.extras import require
 
 # Where a row stands, for error messages, and its columns.
 Row = tuple[str, dict[str, object]]
@@ -158,14 +159,9 @@ def _load(name: str, config: str, split: str) -> Any:
 
     A split that is not named is the only one there is.
     """
-    try:
-        import datasets
-    except ImportError:
-        raise InputError(
-            "prompts",
-            name,
-            "data sets are read by a package of their own: pip install 'ttc-allocator[datasets]'",
-        ) from None
+    require("datasets", "prompts", name)
+    import datasets
+
     if not any((Path(name) / mark).is_file() for mark in ("state.json", "dataset_dict.json")):
         # A split that is named may be a slice, such as train[:500].
         asked = split or _split(name, "", datasets.get_dataset_split_names(name, config or None))

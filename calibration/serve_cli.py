@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
+from allocator.extras import require
 from calibration.console import reports_errors, say, write_answer
 from calibration.options import load_artifact
 from runtime.server.settings import ServeSettings, as_toml, read_settings
@@ -59,6 +60,7 @@ def serve(
     if show_config:
         write_answer(as_toml(settings))
         return
+    require("server", "serve", str(settings.artifact))
     artifact = load_artifact(settings.artifact, settings.force)
     import uvloop
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel, Field
 
+from allocator.extras import require
 from calibration.console import console, reports_errors
 from calibration.datasets import DataSettings, read_graded_prompts
 from calibration.options import ANSWERS_HELP, PromptsArgument, settings_options
@@ -125,6 +126,7 @@ def reviser(
     training: TrainSettings,
 ) -> None:
     """A reviser: correct answers in view of incorrect ones."""
+    require("training", "reviser", str(out))
     graded = read_graded_prompts(prompts, data)
     recipe = reviser_recipe(model.source(sampling), graded, out, chains, training)
     wrong, right = asyncio.run(recipe)

@@ -1,7 +1,6 @@
 """Choosing and opening an engine."""
 
 import hashlib
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from allocator.errors import InputError
+from allocator.extras import missing, require
 from runtime.engine import Engine
 
 # auto, vllm, transformers, or the URLs of vllm servers, comma-separated.
@@ -117,10 +117,9 @@ def engine_kind(name: EngineName) -> Literal["vllm", "transformers", "servers"]:
         raise InputError(
             "engine", name, "choose auto, vllm or transformers, or give the URL of a vllm server"
         )
-    installed = importlib.util.find_spec("vllm") is not None
-    if name == "vllm" and not installed:
-        raise InputError("engine", name, "vLLM is not installed; pip install 'ttc-allocator[vllm]'")
-    return "vllm" if installed and name != "transformers" else "transformers"
+    if name == "vllm":
+        require("vllm", "engine", name)
+    return "vllm" if missing("vllm") is None and name != "transformers" else "transformers"
 
 
 @contextmanager
