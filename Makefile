@@ -16,14 +16,17 @@ INSTALLED := $(VENV)/installed-$(ENGINE)
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: browser demo figures test check testbed rewriting clean
+.PHONY: install browser demo figures test check testbed rewriting clean
 
 $(INSTALLED)-%: pyproject.toml install.py
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; pass PYTHON=')"
 	$(PYTHON) install.py $(VENV) $(ENGINE),$*
 	touch $@
 
-demo: $(INSTALLED)-report
+# What the demo and every use of the library with vLLM need.
+install: $(INSTALLED)-report
+
+demo: install
 	$(RUN)/ttc demo --engine vllm
 
 # The paper's figures, from the samples under benchmarks/testbed/pools. Those of the larger model are
