@@ -7,7 +7,7 @@ COPY allocator allocator
 COPY predictors predictors
 COPY runtime runtime
 COPY calibration calibration
-RUN uv pip install --system --no-cache '.[vllm]' \
+RUN uv pip install --system --no-cache '.[vllm,server]' \
     && useradd --create-home --uid 10001 ttc \
     && install --directory --owner ttc --group ttc /home/ttc/.cache/huggingface
 

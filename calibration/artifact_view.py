@@ -9,7 +9,7 @@ from rich.text import Text
 
 from allocator.latency import Latency
 from allocator.price import PriceList
-from calibration.console import render_table
+from calibration.console import new_table, render_table
 from calibration.contents import Contents
 from calibration.diff import TableDiff
 from calibration.report.page import made_with
@@ -30,7 +30,7 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         yield _bought(contents.prices)
     if contents.latency.timed:
         yield _timed(contents.latency)
-    made = Table("made with", "", title="The table holds for this, and for nothing else")
+    made = new_table("The table holds for this, and for nothing else", "made with", "")
     for name, value in made_with(contents.table.fingerprint, contents.settings):
         made.add_row(escape(name), escape(value))
     yield made
@@ -42,7 +42,7 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
 
 def _bought(prices: PriceList) -> Table:
     """Average budgets, each about twice the last, and the accuracy of calibration prompts."""
-    shown = Table("average budget", "accuracy", "price", title="What --average-budget buys")
+    shown = new_table("What --average-budget buys", "average budget", "accuracy", "price")
     last = 0.0
     for point in reversed(prices.points):
         if point.generations >= 2 * last:
@@ -52,7 +52,7 @@ def _bought(prices: PriceList) -> Table:
 
 
 def _timed(latency: Latency) -> Table:
-    shown = Table("plan", "seconds", title="One prompt at a time, for --deadline")
+    shown = new_table("One prompt at a time", "plan", "seconds, for --deadline")
     for timed in latency.timed:
         shown.add_row(str(timed.plan), f"{timed.seconds:.3g}")
     return shown
@@ -65,24 +65,24 @@ def differences(diff: TableDiff) -> Iterator[RenderableType]:
         return
     changes = [*diff.made_with, *diff.budgets, *diff.rows]
     if changes:
-        shown = Table("where", "what", "A", "B", title="Made and laid out differently")
+        shown = new_table("Made and laid out differently", "where", "what", "A", "B")
         for change in changes:
             values = _shown(change.before), _shown(change.after)
             shown.add_row(change.where, change.what, *values)
         yield shown
     if diff.cells:
-        shown = Table(
-            "budget", "bin", "plan", "accuracy", "B less A [95%]", title="Plans and accuracies"
+        shown = new_table(
+            "Plans and accuracies", "budget", "bin", "plan", "accuracy", "B less A [95%]"
         )
         for cell in diff.cells:
             plans = str(cell.before.plan), str(cell.after.plan)
             shown.add_row(
                 str(cell.budget),
                 str(cell.bin or "all"),
-                plans[0] if plans[0] == plans[1] else " -> ".join(plans),
+                plans[0] if plans[0] == plans[1] else "\n-> ".join(plans),
                 f"{percent(cell.before.accuracy)} -> {percent(cell.after.accuracy)}",
                 f"{_points(cell.difference)} [{_points(cell.low)}, {_points(cell.high)}]"
-                + (" significant" if cell.significant else ""),
+                + ("\nsignificant" if cell.significant else ""),
                 style="bold" if cell.significant else "",
             )
         yield shown

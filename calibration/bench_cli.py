@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from allocator.errors import InputError
-from calibration.artifact_cli import answer
+from allocator.extras import require
 from calibration.bench import ladder_within, measure, rows_of, sample, unseen, work_of
 from calibration.bench_result import BenchResult
 from calibration.bench_view import comparison, in_points
 from calibration.collect import check_answers
-from calibration.console import console, progress, reports_errors, say
+from calibration.console import console, progress, reports_errors, say, write_answer
 from calibration.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.lock import LOCK, exclusive
 from calibration.options import (
@@ -24,6 +25,7 @@ from calibration.options import (
     PromptsArgument,
     SeedOption,
     load_artifact,
+    load_table,
     numbers,
     settings_options,
 )
@@ -66,14 +68,15 @@ def bench(
     started = time.time()
     if out.exists() and not out.is_dir():
         raise InputError("out", str(out), "it is a file; give a folder")
+    require("report", "out", str(out))
     kind = engine_kind(engine)
-    loaded = load_artifact(artifact, force)
-    table = rows_of(loaded.policy.table, numbers("budgets", budgets) if budgets else [])
+    table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
     graded, left_out = unseen(read_graded_prompts(dataset, data), artifact)
     if prompts is not None:
         if not 1 <= prompts <= len(graded):
             raise InputError("prompts", prompts, f"choose from 1 to the {len(graded)} there are")
         graded = graded[:prompts]
+    loaded = load_artifact(artifact, force)
     ladder = ladder_within(loaded.prices.ladder, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, ladder)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
@@ -112,11 +115,12 @@ def bench(
     for warning in result.warnings:
         say("note", warning, "yellow")
     shown = found.model_dump()
-    answer.print(comparison(shown["curves"], shown["gains"], found.budgets[-1]))
-    answer.print(
-        "Compute-optimal less best-of-N weighted at the same budget, in points: "
-        f"{in_points(shown['differences'])}.",
-        highlight=False,
+    write_answer(
+        *comparison(shown["curves"], shown["gains"], found.budgets[-1]),
+        Text(
+            "Compute-optimal less best-of-N weighted at the same budget, in points: "
+            f"{in_points(shown['differences'])}."
+        ),
     )
     console.print(
         f"Wrote {out / RESULT} and {out / PAGE}.", soft_wrap=True, highlight=False, markup=False

@@ -1,45 +1,52 @@
 """A comparison of methods for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.table import Table
 
+from calibration.console import new_table
+
 
 def comparison(
     curves: Sequence[dict[str, Any]], gains: Sequence[dict[str, Any]], budget: int
-) -> Table:
-    """Every method: accuracy and what was really spent at each budget, and what it saves.
+) -> Iterator[Table]:
+    """Every method at each budget, accuracy and what was really spent; then what it saves.
 
     Args:
         curves: as `calibration.curves.as_json` gives them.
         gains: as `calibration.curves.gains` gives them.
         budget: the one at which savings are shown.
     """
-    budgets = [point["budget"] for point in curves[0]["points"]]
-    shown = Table(
-        title="Accuracy [95%] by budget; below it the generations and the tokens spent a prompt. "
-        f"Last, how many times fewer that is than best-of-{budget} weighted takes, at its accuracy"
+    for row in range(len(curves[0]["points"])):
+        points = [(curve["name"], curve["points"][row]) for curve in curves]
+        shown = new_table(
+            f"Budget {points[0][1]['budget']}; generations and tokens are spent per prompt",
+            *("method", "accuracy [95%]", "generations", "tokens"),
+        )
+        for name, point in points:
+            shown.add_row(
+                name,
+                f"{point['accuracy']:.1%} [{point['low']:.0%}, {point['high']:.0%}]",
+                f"{point['generations']:.1f}",
+                f"{point['tokens']:,.0f}",
+            )
+        yield shown
+    saved = new_table(
+        f"How many times fewer than best-of-{budget} weighted takes, at its accuracy [95%]",
+        *("method", "generations", "tokens"),
     )
-    for head in ("method", *map(str, budgets), "generations", "tokens"):
-        shown.add_column(head)
     told = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
-    for curve in curves:
-        cells = [
-            f"{point['accuracy']:.1%}\n[{point['low']:.0%}, {point['high']:.0%}]\n"
-            f"{point['generations']:.1f}\n{point['tokens']:,.0f}"
-            for point in curve["points"]
-        ]
-        saved = [_times(told.get((curve["name"], unit))) for unit in ("generations", "tokens")]
-        shown.add_row(curve["name"], *cells, *saved)
-    return shown
+    for name in (curve["name"] for curve in curves):
+        saved.add_row(name, *(_times(told.get((name, unit))) for unit in ("generations", "tokens")))
+    yield saved
 
 
 def _times(gain: dict[str, Any] | None) -> str:
     if gain is None:
         return ""
     value = f"{gain['value']:.1f} x" if gain["value"] > 0 else "not reached"
-    return f"{value}\n[{gain['low']:.1f}, {gain['high']:.1f}]"
+    return f"{value} [{gain['low']:.1f}, {gain['high']:.1f}]"
 
 
 def in_points(differences: Sequence[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from allocator.errors import InputError
 from allocator.latency import Latency
@@ -18,8 +18,6 @@ from calibration.collectors import Collector, Work, open_collector
 from calibration.evaluate import Replay
 from calibration.fit import Calibration, fit, searches_needed, top_samples
 from calibration.lock import LOCK, check_writable, exclusive
-from calibration.logged import LoggedReplay
-from calibration.logs import Log
 from calibration.resume import SampleStore, made_with
 from calibration.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.scoring import fit_scoring
@@ -43,6 +41,9 @@ from runtime.artifact import (
 )
 from runtime.engines.loading import EngineName
 from runtime.scoring import Scoring
+
+if TYPE_CHECKING:
+    from calibration.logs import Log
 
 ScoringChoice = Literal["fitted", "verifier"]
 
@@ -190,7 +191,7 @@ async def _fitted_scoring(
 
 
 def calibrate_from_logs(
-    log: Log, out: Path, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int
+    log: "Log", out: Path, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int
 ) -> Calibration:
     """Fit tables and predictor on samples that exist already, and write the artifact folder whole.
 
@@ -209,6 +210,8 @@ def calibrate_from_logs(
     Raises:
         InputError: unusable input; nothing is left behind.
     """
+    from calibration.logged import LoggedReplay
+
     replay = LoggedReplay(log)
     within = [budget for budget in budgets if budget <= replay.window]
     if 0 in pilots:

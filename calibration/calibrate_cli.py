@@ -8,13 +8,13 @@ from typing import Annotated, cast
 import typer
 
 from allocator.errors import InputError
+from allocator.extras import missing
 from allocator.plan import CONSIDERED, MOST_BEAMS, Strategy
 from calibration.calibrate import RUNS, ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
 from calibration.console import console, progress, render_table, reports_errors
 from calibration.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.fit import Calibration
-from calibration.logs import read_log
 from calibration.options import (
     SOURCE_HELP,
     THOUGHT_HELP,
@@ -31,8 +31,7 @@ from calibration.rows import pairs
 from runtime.answers.readers import DEADLINE
 from runtime.artifact import Settings
 from runtime.engine import SamplingSettings
-from runtime.verifier import Aggregation
-from runtime.verifiers.families import FamilyName
+from runtime.verifier import Aggregation, FamilyName
 
 PILOTS = "0,1,2,4,8"
 
@@ -103,6 +102,8 @@ def calibrate(
     named = given(context)
     if from_logs is not None:
         _refuse(context, set(named) - OF_LOGS, "does not apply to --from-logs")
+        from calibration.logs import read_log
+
         log = read_log(
             from_logs,
             pairs("columns", data.columns),
@@ -186,6 +187,9 @@ def _show(calibration: Calibration, out: Path) -> None:
     )
     for warning in calibration.warnings:
         console.print(f"Note: {warning}")
+    if (hint := missing("report")) is not None:
+        console.print(f"Wrote {out}, without a report: {hint}", soft_wrap=True, markup=False)
+        return
     page, *_ = write_report(out, out / REPORT)
     console.print(f"Wrote {out}, and what was found as {page}.", soft_wrap=True, markup=False)
 

@@ -1,12 +1,15 @@
-"""What the commands share: progress bars, tables and the way errors are shown."""
+"""What the commands share: output, progress bars, tables and the way errors are shown."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
+from rich import box
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,10 +24,41 @@ from rich.table import Table
 from rich.text import Text
 
 from allocator.errors import InputError, ModelError
-from allocator.table import LookupTable
 
-# Answers go to standard output; everything for the eye goes to standard error.
+if TYPE_CHECKING:
+    from allocator.table import LookupTable
+
+READER_GONE = 141  # the exit status of a program that SIGPIPE ends, as a shell shows it
+
+# What a command was asked for goes to standard output; everything else to standard error.
 console = Console(stderr=True)
+
+
+class _Answer(Console):
+    def on_broken_pipe(self) -> None:
+        raise
+
+
+def write_answer(*parts: RenderableType) -> None:
+    """Write what a command was asked for to standard output: strings as they are, or rich's parts.
+
+    A line is left empty before every table but the first part.
+
+    A reader that has read enough and gone, such as ``head``, ends the command without a word.
+    """
+    try:
+        for number, part in enumerate(parts):
+            if number and isinstance(part, Table):
+                sys.stdout.write("\n")
+            if isinstance(part, str):
+                sys.stdout.write(part)
+            else:
+                _Answer().print(part)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(READER_GONE) from None
 
 
 class RateColumn(ProgressColumn):
@@ -52,15 +86,39 @@ def progress(what: str, total: int) -> Iterator[Callable[[object], None]]:
         yield lambda _: bars.advance(task)
 
 
-def render_table(table: LookupTable) -> Table:
-    """A lookup table for the eye: a row a budget, a column a bin, easiest first."""
-    columns = max(len(row.cells) for row in table.rows)
-    shown = Table(title=f"Plan by budget and bin ({table.difficulty} difficulty, 1 the easiest)")
-    for head in ("budget", "pilots", *(f"bin {i + 1}" for i in range(columns))):
-        shown.add_column(head)
+def new_table(title: str, *heads: str) -> Table:
+    """An empty table that is readable in 80 columns, without colour and in a file.
+
+    What is too wide for its column goes on in the next line; nothing is cut off.
+    """
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    return table
+
+
+def render_table(table: "LookupTable") -> Table:
+    """A lookup table: a row per budget and bin, easiest bin first."""
+    shown = new_table(
+        f"Plans by {table.difficulty} difficulty, bin 1 the easiest",
+        *("budget", "pilots", "bin", "plan", "accuracy [95%]"),
+    )
     for row in table.rows:
-        cells = [f"{c.plan}\n{c.accuracy:.0%} [{c.low:.0%}, {c.high:.0%}]" for c in row.cells]
-        shown.add_row(str(row.budget), str(row.pilots), *cells)
+        for number, cell in enumerate(row.cells, start=1):
+            shown.add_row(
+                *((str(row.budget), str(row.pilots)) if number == 1 else ("", "")),
+                str(number) if row.edges else "all",
+                str(cell.plan),
+                f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
+            )
+        shown.add_section()
     return shown
 
 

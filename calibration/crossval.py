@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta, bootstrap
 
 BOOTSTRAP_DRAWS = 2000
 BATCH = 1_000_000  # resampled prompts held in memory at a time
@@ -77,6 +76,8 @@ def mean_interval(
     Returns:
         Mean, low and high.
     """
+    from scipy.stats import beta, bootstrap
+
     _, unit = np.unique(prompts, return_inverse=True)
     sums, counts = np.bincount(unit, values), np.bincount(unit)
     if np.all(values == 0) or np.all(values == 1):

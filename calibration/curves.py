@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from allocator.plan import Plan
 from calibration.crossval import BOOTSTRAP_DRAWS, mean_interval
@@ -173,6 +172,8 @@ def _monotone(
     reached: NDArray[np.float64], costs: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Costs in ascending order, and the monotone accuracies fitted to them."""
+    from scipy.optimize import isotonic_regression
+
     order = np.argsort(costs, kind="stable")
     return costs[order], isotonic_regression(reached[order]).x
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from allocator.bins import DifficultyBins, bin_of
 from calibration.evaluate import Outcomes
@@ -48,6 +47,8 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
             where there is one.
         n_bins: bins to cut predictions into.
     """
+    from scipy.stats import spearmanr
+
     features, target = outcomes.features(pilots), outcomes.measured(pilots).ravel()
     make: Callable[[], DifficultyPredictor | PromptProbe] = DifficultyPredictor
     if pilots == 0:

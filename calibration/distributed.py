@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from allocator.errors import InputError, ModelError
+from allocator.extras import require
 from allocator.plan import Plan
 from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord
 from calibration.collectors import LocalCollector, Work
 from calibration.journal import Journals
-from calibration.store import SCHEMA, records_of, rows_of
+from calibration.store import records_of, rows_of, schema
 from runtime.artifact import Settings, open_decoder
 from runtime.engines.loading import EngineName
 
@@ -50,7 +51,7 @@ class Worker:
         self._loop.run_until_complete(self._collector.collect(prompts, work, records.append))
         rows = [row for record in records for row in rows_of(record)]
         file = BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file)
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema()), file)
         return file.getvalue()
 
     def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
@@ -93,12 +94,9 @@ class RayCollector:
     def __init__(
         self, settings: Settings, engine: EngineName, address: str, workers: int | None
     ) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise InputError(
-                "ray", address, "Ray is not installed; pip install 'ttc-allocator[ray]'"
-            ) from None
+        require("ray", "ray", address)
+        import ray
+
         self._ray = ray
         self._joined = not ray.is_initialized()
         if self._joined:
@@ -134,7 +132,7 @@ class RayCollector:
                 waiting[worker.collect.remote(batches.pop(0), work)] = worker
             (ready,), _ = await asyncio.to_thread(self._ray.wait, list(waiting))
             idle.append(waiting.pop(ready))
-            table = pq.read_table(BytesIO(self._result(ready)), schema=SCHEMA)
+            table = pq.read_table(BytesIO(self._result(ready)), schema=schema())
             for record in records_of(table.to_pylist()):
                 done(record)
 

@@ -7,8 +7,6 @@ unbiased, where taking the first n is noisy. Weighted best-of-n has no closed fo
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
-from scipy.stats import binom
 
 from allocator.errors import InputError
 
@@ -18,6 +16,8 @@ BLOCK = 1024
 
 
 def _log_choose(n: NDArray[np.float64] | float, k: float) -> NDArray[np.float64]:
+    from scipy.special import gammaln
+
     n = np.asarray(n, dtype=float)
     with np.errstate(invalid="ignore"):
         value = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
@@ -100,6 +100,8 @@ def _majority(
     totals: NDArray[np.int64],
     n: int,
 ) -> NDArray[np.float64]:
+    from scipy.stats import binom
+
     share = n / totals
     won = np.zeros(len(totals))
     for k in range(1, min(n, int(right.max(initial=0))) + 1):

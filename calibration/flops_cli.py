@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
 from safetensors import safe_open
 
 from allocator.errors import InputError
 from allocator.flops import STUDIED, Exchange, pretraining_flops
 from allocator.table import BudgetRow, Cell
-from calibration.artifact_cli import ArtifactArgument, answer
-from calibration.console import reports_errors
+from calibration.artifact_cli import ArtifactArgument
+from calibration.console import new_table, reports_errors, write_answer
 from calibration.contents import Contents
 
 
@@ -48,34 +48,29 @@ def flops(
         raise InputError("parameters", small, "a model has some; give a positive number")
     ratios = _ratios(ratio, pretraining_tokens, inference_tokens)
     accuracies = _accuracies(larger_accuracy)
-    shown = Table(
-        "R",
-        "generations",
-        "budget",
-        "bin",
-        "thinking longer",
-        "larger",
-        "better",
-        title=f"{small:,.0f} parameters that think longer, or {larger:,.0f} that do not",
-    )
+    parts: list[RenderableType] = [
+        f"{small:,.0f} parameters that think longer, or {larger:,.0f} that do not\n"
+    ]
     for value in ratios:
         exchange = Exchange(larger / small, value)
         row = contents.table.row(int(exchange.budget))
+        shown = new_table(
+            f"R = {value:g}: {exchange.budget:.1f} generations, a budget of {row.budget}",
+            *("bin", "thinking longer [95%]", "larger", "better"),
+        )
         cells = zip(row.cells, _of_row(accuracies, row), strict=True)
         for number, (cell, accuracy) in enumerate(cells, 1):
-            costs = (f"{value:g}", f"{exchange.budget:.1f}", str(row.budget))
             shown.add_row(
-                *(costs if number == 1 else ("", "", "")),
                 f"{number} of {len(row.cells)}",
                 f"{cell.accuracy:.1%} [{cell.low:.1%}, {cell.high:.1%}]",
                 "" if accuracy is None else f"{accuracy:.1%}",
                 "" if accuracy is None else _better(cell, accuracy),
             )
-        shown.add_section()
-    answer.print(shown)
+        parts.append(shown)
     if pretraining_tokens is not None:
         more = pretraining_flops(larger - small, pretraining_tokens)
-        answer.print(f"Pretraining the larger model takes {more:.3g} FLOPs more.")
+        parts.append(f"\nPretraining the larger model takes {more:.3g} FLOPs more.\n")
+    write_answer(*parts)
 
 
 def _parameters(contents: Contents) -> int:

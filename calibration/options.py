@@ -4,15 +4,18 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel, ValidationError
 
 from allocator.errors import InputError
 from calibration.console import say
-from runtime.artifact import Artifact
 from runtime.engines.loading import EngineName
+
+if TYPE_CHECKING:
+    from allocator.table import LookupTable
+    from runtime.artifact import Artifact
 
 ANSWERS_HELP = (
     "'math'; 'choices' (A to J), or 'choices:4'; 'pattern:' and a regular expression; or 'python:' "
@@ -59,8 +62,23 @@ def given(context: typer.Context) -> list[str]:
     return [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
 
 
-def load_artifact(folder: Path, force: bool) -> Artifact:
+def load_table(folder: Path) -> "LookupTable":
+    """An artifact's table alone: what is asked of it is checked before the rest is loaded.
+
+    Raises:
+        InputError: no artifact there, or a damaged one.
+    """
+    from allocator.table import LookupTable
+    from runtime.artifact import TABLE, load_settings
+
+    load_settings(folder)
+    return LookupTable.load(folder / TABLE)
+
+
+def load_artifact(folder: Path, force: bool) -> "Artifact":
     """An artifact to run; a foreign one only if forced, with a warning for all that differs."""
+    from runtime.artifact import Artifact
+
     artifact = Artifact.load(folder, force)
     for difference in artifact.foreign:
         say("warning", difference, "yellow")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold
 
 from allocator.ladder import Ladder, goes_on
 from allocator.price import PriceList, PricePoint
@@ -56,6 +55,8 @@ def held_out_gains(ladder: Ladder, climbs: Climbs) -> NDArray[np.float64]:
     Returns:
         Shape (prompts, replicates, rungs from, rungs to); 0 at and below a rung itself.
     """
+    from sklearn.model_selection import GroupKFold
+
     prompts = len(climbs.states)
     gains = np.zeros((*climbs.correct.shape, len(ladder.rungs)))
     splits = GroupKFold(min(FOLDS, prompts)).split(np.arange(prompts), groups=np.arange(prompts))

@@ -3,15 +3,13 @@
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from allocator.errors import InputError
+from allocator.extras import require
 from allocator.files import parse_json
 
 # Number of a row in its source, from 1, and its columns.
@@ -83,14 +81,17 @@ def open_rows(source: str, field: str = "prompts") -> Rows:
 
 
 def _json(path: Path, field: str) -> Rows:
+    def readable() -> AbstractContextManager[None]:
+        return _readable(path, "UTF-8 text", field, UnicodeDecodeError)
+
     def read_lines(_: Sequence[str] = ()) -> Iterator[Row]:
         # Windows programs begin a file with a byte-order mark.
-        with _readable(path, "UTF-8 text", field), path.open(encoding="utf-8-sig") as file:
+        with readable(), path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, _object(f"{path}, line {number}", _value(path, number, line))
 
-    with _readable(path, "UTF-8 text", field), path.open(encoding="utf-8-sig") as file:
+    with readable(), path.open(encoding="utf-8-sig") as file:
         start = next(filter(str.strip, file), "")
     if not start:
         raise InputError(field, str(path), f"it is empty; {ONE_OBJECT}")
@@ -106,7 +107,7 @@ def _json(path: Path, field: str) -> Rows:
 
 def _array(path: Path, field: str) -> list[dict[str, object]]:
     """The objects of a file that is one JSON array."""
-    with _readable(path, "UTF-8 text", field):
+    with _readable(path, "UTF-8 text", field, UnicodeDecodeError):
         text = path.read_text(encoding="utf-8-sig")
     try:
         values = parse_json(text)
@@ -132,13 +133,19 @@ def _object(where: str, value: object) -> dict[str, object]:
 
 
 def _parquet(path: Path, field: str) -> Rows:
-    with _readable(path, "Parquet", field), pq.ParquetFile(path) as file:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def readable() -> AbstractContextManager[None]:
+        return _readable(path, "Parquet", field, pa.ArrowException)
+
+    with readable(), pq.ParquetFile(path) as file:
         columns, empty = tuple(file.schema_arrow.names), not file.metadata.num_rows
     if empty:
         raise InputError(field, str(path), "it is empty")
 
     def read(wanted: Sequence[str]) -> Iterator[Row]:
-        with _readable(path, "Parquet", field), pq.ParquetFile(path) as file:
+        with readable(), pq.ParquetFile(path) as file:
             batches = file.iter_batches(columns=list(wanted))
             rows = (row for batch in batches for row in batch.to_pylist())
             yield from enumerate(rows, start=1)
@@ -147,13 +154,13 @@ def _parquet(path: Path, field: str) -> Rows:
 
 
 @contextmanager
-def _readable(path: Path, kind: str, field: str) -> Iterator[None]:
+def _readable(path: Path, kind: str, field: str, damage: type[Exception]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         why = error if error.errno is None else os.strerror(error.errno)
         raise InputError(field, str(path), f"cannot be read: {why}") from None
-    except (UnicodeDecodeError, pa.ArrowException) as error:
+    except damage as error:
         raise InputError(field, str(path), f"not {kind} ({error})") from None
 
 
@@ -188,14 +195,9 @@ def _load(name: str, config: str, split: str, field: str) -> Any:
 
     A split that is not named is the only one there is.
     """
-    try:
-        import datasets
-    except ImportError:
-        raise InputError(
-            field,
-            name,
-            "data sets are read by a package of their own: pip install 'ttc-allocator[datasets]'",
-        ) from None
+    require("datasets", field, name)
+    import datasets
+
     if not any((Path(name) / mark).is_file() for mark in ("state.json", "dataset_dict.json")):
         # A split that is named may be a slice, such as train[:500].
         asked = split or _split(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from calibration.crossval import cheapest_not_clearly_worse, fold_of, most_accurate
 
@@ -105,6 +104,8 @@ def smoothed_accuracies(
     Returns:
         Shape (plans, bins).
     """
+    from scipy.optimize import isotonic_regression
+
     held = np.bincount(bins, minlength=count).astype(float)
     sums = np.array([np.bincount(bins, line, minlength=count) for line in correct])
     kernel = np.array([1.0, 2.0, 1.0])

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from calibration.collect import PromptRecord
 from runtime.scoring import NEAREST, VERIFIER_ALONE, Scoring
@@ -24,6 +23,8 @@ def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
     surprise = np.sqrt(np.maximum(0, [-sample.logprob for sample in samples]))
     if all(correct):  # nothing to learn from: the verifier's scores stand
         return VERIFIER_ALONE
+    from sklearn.linear_model import LogisticRegression
+
     features = np.stack([np.log(scores / (1 - scores)), surprise], axis=1)
     fitted = LogisticRegression(C=100, max_iter=1000).fit(features, correct)
     verifier, weight = fitted.coef_[0]

@@ -2,18 +2,16 @@
 
 import asyncio
 import inspect
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvloop
 from pydantic.fields import FieldInfo
 
-from calibration.console import reports_errors, say
+from allocator.extras import require
+from calibration.console import reports_errors, say, write_answer
 from calibration.options import load_artifact
-from runtime.server.run import serve as run_server
 from runtime.server.settings import ServeSettings, as_toml, read_settings
 
 
@@ -60,8 +58,13 @@ def serve(
     """
     settings = read_settings({n: value for n, value in given.items() if value is not None}, config)
     if show_config:
-        sys.stdout.write(as_toml(settings))
+        write_answer(as_toml(settings))
         return
+    require("server", "serve", str(settings.artifact))
     artifact = load_artifact(settings.artifact, settings.force)
+    import uvloop
+
+    from runtime.server.run import serve as run_server
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_server(settings, artifact, lambda url: say("serving", url, "green")))

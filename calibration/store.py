@@ -1,12 +1,10 @@
 """Sampled records as Parquet, one row a sample."""
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from allocator.errors import InputError
 from allocator.files import whole_file
@@ -14,40 +12,52 @@ from allocator.plan import Plan
 from calibration.collect import PromptRecord, Run
 from predictors.sample import Sample
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # What a plan is told by; how its answer is selected is not sampled.
 PLAN = ("strategy", "n", "beam_width", "lookahead", "length")
 
-SCHEMA = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("gold", pa.string()),
-        ("prompt_tokens", pa.int32()),
-        ("strategy", pa.string()),
-        ("n", pa.int32()),
-        ("beam_width", pa.int32()),
-        ("lookahead", pa.int32()),
-        ("length", pa.int32()),
-        ("seed", pa.int64()),
-        ("run_sampled_tokens", pa.int64()),
-        ("run_seconds", pa.float32()),
-        ("steps", pa.list_(pa.list_(pa.int32()))),
-        ("text", pa.string()),
-        ("answer", pa.string()),
-        ("step_scores", pa.list_(pa.float32())),
-        ("score", pa.float32()),
-        ("chain", pa.int32()),
-        ("logprob", pa.float32()),
-        ("ended", pa.bool_()),
-        ("correct", pa.bool_()),
-    ]
-)
+
+@cache
+def schema() -> "pa.Schema":
+    """Columns of a sample."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("prompt", pa.string()),
+            ("gold", pa.string()),
+            ("prompt_tokens", pa.int32()),
+            ("strategy", pa.string()),
+            ("n", pa.int32()),
+            ("beam_width", pa.int32()),
+            ("lookahead", pa.int32()),
+            ("length", pa.int32()),
+            ("seed", pa.int64()),
+            ("run_sampled_tokens", pa.int64()),
+            ("run_seconds", pa.float32()),
+            ("steps", pa.list_(pa.list_(pa.int32()))),
+            ("text", pa.string()),
+            ("answer", pa.string()),
+            ("step_scores", pa.list_(pa.float32())),
+            ("score", pa.float32()),
+            ("chain", pa.int32()),
+            ("logprob", pa.float32()),
+            ("ended", pa.bool_()),
+            ("correct", pa.bool_()),
+        ]
+    )
 
 
 def write_records(records: Sequence[PromptRecord], path: Path) -> None:
     """Write records; the file appears whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     rows = [row for record in records for row in rows_of(record)]
     with whole_file(path) as scratch:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), scratch, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema()), scratch, compression="zstd")
 
 
 def read_records(path: Path) -> list[PromptRecord]:
@@ -56,8 +66,11 @@ def read_records(path: Path) -> list[PromptRecord]:
     Raises:
         InputError: no such file, or not one of these.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        rows = pq.read_table(path, schema=SCHEMA).to_pylist()
+        rows = pq.read_table(path, schema=schema()).to_pylist()
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise InputError(
             "samples", str(path), f"no sample store; collect again ({error})"
@@ -71,6 +84,9 @@ def sampled_prompts(path: Path) -> set[str]:
     Raises:
         InputError: no such file, or not one of these.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return set(pq.read_table(path, columns=["prompt"])["prompt"].to_pylist())
     except (FileNotFoundError, pa.ArrowInvalid, KeyError) as error:
@@ -106,7 +122,7 @@ def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
 
 
 def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
-    """A record as rows of `SCHEMA`, one a sample."""
+    """A record as rows of `schema`, one a sample."""
     independent = Plan(strategy="best_of_n", n=len(record.independent.samples))
     return [
         {

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel, Field
 
+from allocator.extras import require
 from calibration.console import console, reports_errors
 from calibration.datasets import DataSettings, read_graded_prompts
 from calibration.options import (
@@ -16,9 +17,6 @@ from calibration.options import (
     PromptsArgument,
     settings_options,
 )
-from calibration.training.attempts import ChainSettings
-from calibration.training.fine_tune import TrainSettings
-from calibration.training.labels import LabelSettings, SampleSettings
 from calibration.training.recipes import (
     Source,
     orm_recipe,
@@ -26,7 +24,13 @@ from calibration.training.recipes import (
     reviser_orm_recipe,
     reviser_recipe,
 )
-from calibration.training.reviser import ReviserSettings
+from calibration.training.settings import (
+    ChainSettings,
+    LabelSettings,
+    ReviserSettings,
+    SampleSettings,
+    TrainSettings,
+)
 from runtime.answers.readers import DEADLINE
 from runtime.engine import SamplingSettings
 from runtime.engines.loading import EngineName, resolve_model
@@ -133,6 +137,7 @@ def reviser(
     training: TrainSettings,
 ) -> None:
     """A reviser: correct answers in view of incorrect ones."""
+    require("training", "reviser", str(out))
     graded = read_graded_prompts(prompts, data)
     recipe = reviser_recipe(model.source(sampling), graded, out, chains, training)
     wrong, right = asyncio.run(recipe)

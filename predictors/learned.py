@@ -4,10 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold
 
 from allocator.errors import InputError
 from allocator.files import whole_file
@@ -54,6 +52,8 @@ class DifficultyPredictor:
         self, features: NDArray[np.float64], pass_at_1: NDArray[np.float64]
     ) -> "DifficultyPredictor":
         """Fit on features, shape (rows, features), and pass@1 in [0, 1], shape (rows,)."""
+        import lightgbm
+
         parameters = {
             "objective": "cross_entropy",
             "num_leaves": self.leaves,
@@ -98,6 +98,8 @@ class DifficultyPredictor:
         """
         if not path.is_file():
             raise InputError("predictor", str(path), "no such file; make one with ttc calibrate")
+        import lightgbm
+
         predictor = cls(names)
         try:
             predictor.booster_ = lightgbm.Booster(model_file=str(path))
@@ -126,6 +128,8 @@ def out_of_fold_predictions(
         folds: folds of prompts; fewer where there are fewer prompts.
         make: makes the predictor that is fitted on each.
     """
+    from sklearn.model_selection import GroupKFold
+
     predictions = np.empty(len(pass_at_1))
     splits = GroupKFold(min(folds, len(np.unique(prompts)))).split(features, groups=prompts)
     for train, held_out in splits:

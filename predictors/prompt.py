@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
-from sklearn.linear_model import RidgeCV
-from sklearn.preprocessing import StandardScaler
 
 from allocator.errors import InputError
 from allocator.files import whole_file
@@ -96,6 +94,9 @@ class PromptProbe:
 
     def fit(self, states: NDArray[np.floating], pass_at_1: NDArray[np.float64]) -> "PromptProbe":
         """Fit on states, shape (prompts, columns), and pass@1 in [0, 1], shape (prompts,)."""
+        from sklearn.linear_model import RidgeCV
+        from sklearn.preprocessing import StandardScaler
+
         scaler = StandardScaler()
         ridge = RidgeCV(PENALTIES).fit(scaler.fit_transform(states.astype(float)), pass_at_1)
         self.coef_: NDArray[np.float64] = ridge.coef_ / scaler.scale_

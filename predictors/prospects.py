@@ -18,8 +18,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import minimize
-from scipy.special import betainc
 
 from allocator.errors import InputError
 from allocator.files import Stored
@@ -72,6 +70,8 @@ class Prospects(Stored):
         Raises:
             InputError: a ladder of one rung.
         """
+        from scipy.optimize import minimize
+
         costs = ladder.costs
         pairs = [(i, j) for i in range(len(costs)) for j in range(i + 1, len(costs))]
         if not pairs:
@@ -127,6 +127,8 @@ def _columns(
     ladder: Ladder, states: NDArray[np.float64], rung: int, above: int
 ) -> NDArray[np.float64]:
     """What the gain depends on, shape (prompts, columns)."""
+    from scipy.special import betainc
+
     of = dict(zip(PROGRESS_NAMES, states.T, strict=True))
     mass, rival = of["leader_mass"], of["other_mass"]
     # As if solutions weighed one on average: how sure votes are is a matter of their number.

@@ -43,8 +43,7 @@ from runtime.prompt_run import Decoder
 from runtime.reviser import Reviser
 from runtime.scoring import VERIFIER_ALONE, Scoring
 from runtime.steps import StepSplitter
-from runtime.verifier import Aggregation, Verifier
-from runtime.verifiers.families import FamilyName
+from runtime.verifier import Aggregation, FamilyName, Verifier
 from runtime.verifiers.loading import VerifierEngine, open_verifier
 
 SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from transformers import AutoModel
 
 from allocator.errors import InputError
 from runtime.batching import MicroBatcher
@@ -35,6 +33,9 @@ class PromptEncoder:
     """
 
     def __init__(self, model: Path) -> None:
+        import torch
+        from transformers import AutoModel
+
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self._model: Any = AutoModel.from_pretrained(model, dtype=model_dtype(model))
@@ -51,15 +52,19 @@ class PromptEncoder:
         """The state at the last token; see `runtime.engine.HasHiddenState`."""
         return await self._batcher.submit(tuple(token_ids))
 
-    @torch.inference_mode()
     def _read(self, prompts: list[tuple[int, ...]]) -> list[NDArray[np.float32]]:
+        import torch
+
         # Padded on the right, where a causal model does not look.
         width = max(map(len, prompts))
         ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts])
         mask = torch.tensor([[1] * len(p) + [0] * (width - len(p)) for p in prompts])
-        states = self._model(
-            input_ids=ids.to(self._device), attention_mask=mask.to(self._device), use_cache=False
-        ).last_hidden_state
+        with torch.inference_mode():
+            states = self._model(
+                input_ids=ids.to(self._device),
+                attention_mask=mask.to(self._device),
+                use_cache=False,
+            ).last_hidden_state
         last = [len(prompt) - 1 for prompt in prompts]
         return list(states[range(len(prompts)), last].float().cpu().numpy())
 

@@ -7,6 +7,17 @@ from typing import Literal, Protocol, runtime_checkable
 
 Aggregation = Literal["last", "min", "product"]
 
+# A verifier's convention, see `runtime.verifiers.families`; ``auto`` recognises most.
+FamilyName = Literal[
+    "auto",
+    "token-classification",
+    "sequence-classification",
+    "qwen-prm",
+    "skywork-prm",
+    "math-shepherd",
+    "rlhflow",
+]
+
 
 @dataclass(frozen=True)
 class Context:

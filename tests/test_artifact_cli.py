@@ -3,18 +3,10 @@
 import shutil
 from pathlib import Path
 
-import pytest
-
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
-from calibration.artifact_cli import answer
 from runtime.artifact import load_settings
 from tests.summaries import artifact, minimal_summary, minimal_table, rich_summary, rich_table
 from tests.test_cli import invoke, refused
-
-
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "width", 160)
 
 
 def test_report(tmp_path: Path) -> None:

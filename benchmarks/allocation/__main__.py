@@ -16,8 +16,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from benchmarks.allocation.figures import draw_difficulty, draw_methods
 from benchmarks.allocation.fresh import (
     ARITHMETIC,
@@ -42,7 +40,7 @@ from benchmarks.allocation.measure import (
     rivals,
 )
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
-from calibration.console import console
+from calibration.console import console, new_table
 from calibration.curves import as_json, differences, gain, gains, resamples
 from calibration.policy_curves import predicted
 from calibration.regressors import REFERENCE
@@ -77,19 +75,17 @@ def best_of(found: list[dict[str, Any]], method: str, at: Iterable[int]) -> tupl
 
 
 def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
-    """Print gains, a row a method."""
-    budgets = list(at)
-    shown = Table("method", *(f"{b} ({u})" for b in budgets for u in ("generations", "tokens")))
-    shown.title = title
-    for method in dict.fromkeys(row["method"] for row in found):
-        cells = []
-        for budget in budgets:
+    """Print gains, a table per budget with a row per method."""
+    for budget in at:
+        shown = new_table(f"{title}, N = {budget}", "method", "generations", "tokens")
+        for method in dict.fromkeys(row["method"] for row in found):
+            cells = []
             for unit in ("generations", "tokens"):
                 value, low, high = of(found, method, budget, unit)
                 text = f"{value:.1f}" if value > 0 else "not reached"
                 cells.append(f"{text} [{low:.1f}, {high:.1f}]")
-        shown.add_row(method, *cells)
-    console.print(shown)
+            shown.add_row(method, *cells)
+        console.print(shown)
 
 
 def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
@@ -201,11 +197,9 @@ def traces(path: Path) -> tuple[dict[str, Any], list[Target]]:
         for name in measured.curves:
             samples, tokens = needed(measured, name)
             rows[name] = {"samples": samples, "tokens": tokens}
-        shown = Table(
-            "votes",
-            "mean samples [95%]",
-            "mean tokens",
-            title=f"{model}: for the accuracy of uniform majority at 64, {measured.wanted:.3f}",
+        shown = new_table(
+            f"{model}: for the accuracy of uniform majority at 64, {measured.wanted:.3f}",
+            *("votes", "mean samples [95%]", "mean tokens"),
         )
         for name, row in rows.items():
             value, low, high = row["samples"]

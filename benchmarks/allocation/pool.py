@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from allocator.errors import InputError
 from allocator.files import whole_file
 from calibration.collect import PromptRecord, Run
-from calibration.store import PLAN, SCHEMA, records_of, rows_of
+from calibration.store import PLAN, records_of, rows_of, schema
 from predictors.sample import Sample
 
 HALVES = ("score", "logprob", "run_seconds")
@@ -25,7 +25,7 @@ POOL_SCHEMA = pa.schema(
     [
         *(
             pa.field(field.name, pa.float16() if field.name in HALVES else field.type)
-            for field in SCHEMA
+            for field in schema()
             if field.name not in ("step_scores", "text")
         ),
         pa.field("step_scores", pa.list_(pa.float16())),

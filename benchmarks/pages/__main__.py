@@ -1,6 +1,6 @@
 """Write the README's figures and docs/results.md from what the benchmarks measured.
 
-    python -m benchmarks.pages [demo allocation figures peers throughput serving testbed]
+    python -m benchmarks.pages [demo allocation figures peers throughput serving startup testbed]
 
 Takes the named results, and their pictures, from out/ into docs/, then writes the pages from all
 that lie in docs/. A test holds the pages to them.
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pages import allocation, demo, figures, peers, speed, testbed
+from benchmarks.pages import allocation, demo, figures, peers, speed, startup, testbed
 from benchmarks.pages.tables import Data
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,6 +56,7 @@ SECTIONS = {
     "peers": Section("Other libraries on the same work", peers.full, peers.short),
     "throughput": Section("Speed of search", speed.throughput, speed.throughput_short),
     "serving": Section("The server", speed.serving, speed.serving_short),
+    "startup": Section("The first minutes", startup.full),
     "testbed": Section("The testbed", testbed.full),
 }
 HEAD = """# Results

@@ -1,45 +1,98 @@
-"""The demo: what allocation gains on held-out prompts."""
+"""The demo: what the policy saves on held-out prompts, at one budget chosen by calibration."""
 
-from benchmarks.pages.tables import Data, gain, measured_by, table
+from benchmarks.pages.tables import Data, gain, measured_by, table, targets
 
 COMMAND = "make demo"
 
 
 def short(demo: Data) -> str:
-    """The gain in a sentence, a table and a picture."""
-    gains = {(row["method"], row["unit"]): gain(row) for row in demo["gains"]}
-    methods = dict.fromkeys(row["method"] for row in demo["gains"])
-    rows = [(m, gains[m, "generations"], gains[m, "tokens"]) for m in methods]
+    """How both methods were chosen, what came out, and the picture."""
     return "\n\n".join(
         (
             f"{demo['prompts']} held-out prompts of the testbed through `{demo['engine']}`, "
-            f"{demo['seconds'] / 60:.0f} minutes on {demo['cores']} CPU cores (`{COMMAND}`). How "
-            f"many times less each method spends than best-of-{demo['budget']} weighted, at the "
-            "same accuracy, pilots counted, with 95% intervals over prompts:",
-            table(("method", "generations", "tokens"), rows),
+            f"{demo['seconds']:.0f} seconds on {demo['cores']} CPU cores (`{COMMAND}`). "
+            + _chosen(demo),
+            _methods(demo),
+            _gained(demo),
             "![Accuracy against average generations](docs/demo.png)",
         )
     )
 
 
 def full(demo: Data) -> str:
-    """Accuracy of each method by budget."""
-    budgets = sorted({p["budget"] for curve in demo["curves"] for p in curve["points"]})
-    rows = []
-    for curve in demo["curves"]:
-        points = {p["budget"]: p for p in curve["points"]}
-        cells = [
-            f"{p['accuracy']:.1%} [{p['low']:.0%}, {p['high']:.0%}]<br>{p['generations']:.1f}"
-            if (p := points.get(budget))
-            else ""
-            for budget in budgets
-        ]
-        rows.append((curve["name"], *cells))
+    """All of it."""
+    groups = [
+        (
+            f"{group['pass_at_1']:.0%}",
+            str(group["prompts"]),
+            f"{group['generations']:.1f}",
+            f"{group['accuracy']:.0%}",
+            f"{group['baseline']:.0%}",
+        )
+        for group in demo["difficulty"]
+    ]
+    budgets = [f"{point['generations']:g}" for point in demo["curve"]]
+    curve = [
+        f"{point['value']:.1%} [{point['low']:.0%}, {point['high']:.0%}]" for point in demo["curve"]
+    ]
     return "\n\n".join(
         (
             measured_by(COMMAND, demo),
-            f"{demo['prompts']} held-out prompts. Accuracy by budget, with the generations really "
-            "spent on average below it:",
-            table(("method", *map(str, budgets)), rows),
+            f"{demo['prompts']} held-out prompts. {_chosen(demo)}",
+            _methods(demo),
+            _gained(demo),
+            "By true difficulty, the easiest prompts first:",
+            table(
+                (
+                    "true pass@1",
+                    "prompts",
+                    "policy's generations",
+                    "policy right",
+                    "baseline right",
+                ),
+                groups,
+            ),
+            "Best-of-N weighted with fewer of the same samples:",
+            table(budgets, [curve]),
+            targets(demo["targets"]),
         )
+    )
+
+
+def _chosen(demo: Data) -> str:
+    found = demo["calibration"]
+    return (
+        "Calibration chose the policy's method and budget: the cheapest that was as accurate there "
+        f"as best-of-{demo['budget']} weighted ({found['baseline']:.1%}), {demo['method']} at "
+        f"{found['generations']:.1f} generations per prompt ({found['accuracy']:.1%})."
+    )
+
+
+def _methods(demo: Data) -> str:
+    rows = [
+        (
+            method["name"],
+            f"{right['value']:.1%} [{right['low']:.0%}, {right['high']:.0%}]",
+            f"{method['generations']:.1f}",
+            f"{method['tokens']:,.0f}",
+            f"{method['seconds']:.0f}",
+        )
+        for method, right in zip(demo["methods"], demo["accuracy"], strict=True)
+    ]
+    heads = ("method", "accuracy [95%]", "generations per prompt", "tokens per prompt", "seconds")
+    return table(heads, rows)
+
+
+def _gained(demo: Data) -> str:
+    gains, matched, policy = demo["gains"], demo["matched"], demo["methods"][0]
+    low, middle, high = (f"{100 * demo['difference'][k]:+.1f}" for k in ("low", "value", "high"))
+    return (
+        f"The policy spent {gain(gains['generations'])} times fewer generations and "
+        f"{gain(gains['tokens'])} times fewer tokens; its accuracy is {middle} [{low}, {high}] "
+        f"points from the baseline's. For the policy's accuracy, best-of-N weighted spends "
+        f"{matched['value']:.1f} [{matched['low']:.1f}, {matched['high']:.1f}] generations per "
+        f"prompt ({demo['budget']} where it does not reach it); the policy spent "
+        f"{policy['generations']:.1f}, where {demo['calibration']['generations']:.1f} were "
+        "requested: over a few hundred prompts, many of them in flight at once, an average is held "
+        "roughly."
     )

@@ -16,8 +16,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from benchmarks.peers.contenders import (
     METHODS,
     NOT_RUN,
@@ -36,7 +34,7 @@ from benchmarks.testbed.paths import SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from benchmarks.throughput.contenders import served_name
 from benchmarks.throughput.server import vllm_serve
-from calibration.console import console, progress
+from calibration.console import console, new_table, progress
 from calibration.targets import show_targets, write_result
 from runtime.answers import answers_for
 from runtime.engines.loading import open_engine
@@ -120,7 +118,7 @@ async def settled(url: str) -> int:
 
 def show(rows: Sequence[dict[str, Any]], prompts: int) -> None:
     """A row a contender and budget."""
-    table = Table(*HEADS, title=f"{prompts} prompts; generations and tokens are a prompt's")
+    table = new_table(f"{prompts} prompts; generations and tokens are a prompt's", *HEADS)
     for cells in cells_of(rows):
         table.add_row(*cells)
     console.print(table)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from benchmarks.serving.accuracy import by_client, by_command, by_harness
 from benchmarks.serving.faults import FAULTS
@@ -24,7 +23,7 @@ from benchmarks.serving.processes import ttc_serve
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import distinct_problems
 from benchmarks.throughput.server import vllm_serve
-from calibration.console import console
+from calibration.console import console, new_table
 from calibration.curves import interval, resamples
 from calibration.targets import (
     Interval,
@@ -162,7 +161,8 @@ def faults() -> tuple[dict[str, Any], list[Target]]:
     """Every fault under load."""
     prompts = [problem.text for problem in distinct_problems("test", 256, SEED + 3)]
     found = [fault(MODEL, prompts) for fault in FAULTS]
-    shown = Table("fault", "sent", "answered", "errors", "lost", "back after", "left running")
+    heads = ("fault", "sent", "answered", "errors", "lost", "back after", "left running")
+    shown = new_table("Faults under load", *heads)
     for fault in found:
         back = "" if fault.back is None else f"{fault.back:.1f} s"
         told = "; ".join(f"{count} x {what[:60]}" for what, count in fault.errors.items())

@@ -19,9 +19,8 @@ from pathlib import Path
 
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from calibration.training.fine_tune import TrainSettings
-from calibration.training.labels import LabelSettings
 from calibration.training.recipes import Source, prm_recipe
+from calibration.training.settings import LabelSettings, TrainSettings
 
 PROMPT_SEED = 2
 # On CPU the transformers engine samples this size faster than vLLM does.

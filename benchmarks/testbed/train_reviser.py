@@ -10,10 +10,8 @@ import asyncio
 
 from benchmarks.testbed.paths import ORM, REVISER, REVISER_ORM
 from benchmarks.testbed.train_prm import SOURCE, TRAINING, VERIFIER_TRAINING, training_prompts
-from calibration.training.attempts import ChainSettings
-from calibration.training.labels import SampleSettings
 from calibration.training.recipes import orm_recipe, reviser_orm_recipe, reviser_recipe
-from calibration.training.reviser import ReviserSettings
+from calibration.training.settings import ChainSettings, ReviserSettings, SampleSettings
 
 REVISER_SEED, CHAIN_SEED, ORM_SEED = 11, 12, 13
 # Four attempts, their prompts, and room for the next one.

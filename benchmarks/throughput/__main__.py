@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
 from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
@@ -30,7 +29,7 @@ from benchmarks.throughput.workload import (
     Work,
     held_out_prompts,
 )
-from calibration.console import console, progress
+from calibration.console import console, new_table, progress
 from calibration.curves import bootstrapped
 from calibration.targets import (
     Interval,
@@ -156,10 +155,8 @@ def targets_of(turns: Turns, policy: Interval) -> list[Target]:
 
 def show(turns: Turns) -> None:
     """A table of what each contender did, averaged over its turns."""
-    table = Table(title=f"{PROMPTS} prompts, N = {BEAMS.n}, M = {BEAMS.beam_width}")
-    heads = ("seconds", "accuracy", "sampled", "cached", "verifier", "engine calls")
-    for head in ("", *heads):
-        table.add_column(head)
+    heads = ("", "seconds", "accuracy", "sampled", "cached", "verifier", "engine calls")
+    table = new_table(f"{PROMPTS} prompts, N = {BEAMS.n}, M = {BEAMS.beam_width}", *heads)
     for name, done in turns.items():
         means = [
             f"{np.mean([w.seconds for w in done]):.2f}",

@@ -8,10 +8,6 @@ from io import StringIO
 from math import ceil, floor, log2, sqrt
 from typing import Any
 
-import matplotlib
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-
 from calibration.report.methods import COLOURS, styles
 from calibration.report.words import count
 from calibration.summary import Gain, Group, PredictorSummary
@@ -189,6 +185,9 @@ def _legend(figure: Any, axes: Any, width: float) -> None:
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, list[Any]]:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     figure = Figure((width, height), layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06))
     panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     for axes in panels:
@@ -209,6 +208,8 @@ def _drawn(name: str, says: str, draw: Callable[[float], Any]) -> Drawing:
 
 @contextmanager
 def _look() -> Iterator[None]:
+    import matplotlib
+
     ink, muted, line = _LIGHT["ink"], _LIGHT["muted"], _LIGHT["line"]
     with matplotlib.rc_context(
         {

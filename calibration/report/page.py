@@ -1,10 +1,7 @@
 """``ttc report``: one page of HTML that needs nothing else, and its figures beside it."""
 
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from typing import TYPE_CHECKING, Any
 
 from allocator.errors import InputError
 from allocator.files import whole_file
@@ -24,6 +21,9 @@ from calibration.report.heatmap import heat_map
 from calibration.report.methods import is_oracle, policy_of
 from calibration.summary import Summary
 from runtime.artifact import MODELS, Settings
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 REPORT = "report.html"
 
@@ -98,6 +98,8 @@ def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
 
 def rendered(template: str, **values: Any) -> str:
     """A page of this package, with the words, the colours and the style that all of them share."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("calibration.report", "."),
         autoescape=True,
@@ -133,8 +135,10 @@ def made_with(fingerprint: Fingerprint, settings: Settings | None) -> list[tuple
     return [(name.replace("_", " "), words.setting(value)) for name, value in rows]
 
 
-def both(drawing: Drawing) -> Markup:
+def both(drawing: Drawing) -> "Markup":
     """A figure for wide and for narrow screens; the style sheet shows one of them."""
+    from markupsafe import Markup, escape
+
     says = str(escape(drawing.says))
     shown = "".join(
         f'<div class="{width}">{inline(svg, f"{drawing.name}-{width}", says)}</div>'

@@ -4,24 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 
-from pydantic import BaseModel, Field
-
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, step_ends
+from calibration.training.settings import ChainSettings
 from runtime.answers.grading import Grader
 from runtime.concurrency import together
 from runtime.engine import Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.reviser import ask_again, revision_context
 from runtime.steps import StepSplitter
 from runtime.tokenizer import known_ids
-
-
-class ChainSettings(BaseModel):
-    """How many chains are sampled, and how long."""
-
-    chains: int = Field(default=4, ge=1, description="chains sampled of each prompt")
-    length: int = Field(default=5, ge=2, description="attempts in a chain")
-    seed: int = Field(default=0, description="determines all that is drawn")
 
 
 async def sample_chains(

@@ -11,13 +11,13 @@ from sklearn.metrics import roc_auc_score
 from allocator.errors import InputError
 from calibration.training.fine_tune import (
     Example,
-    TrainSettings,
     batches,
     fine_tune,
     half_precision,
     padded,
 )
 from calibration.training.labels import LabelledSolution
+from calibration.training.settings import TrainSettings
 from runtime.verifiers.families import headed
 
 Kind = Literal["prm", "orm"]

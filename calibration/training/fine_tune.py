@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
+from calibration.training.settings import VALIDATION_SHARE, TrainSettings
 from calibration.training.state import TrainingState
-
-VALIDATION_SHARE = 10  # one prompt in ten, as the paper
 
 Loss = Callable[[Any, Sequence["Example"], str], torch.Tensor]
 Measure = Callable[[Any, Sequence["Example"], str], str]
@@ -28,21 +26,6 @@ def half_precision(device: str) -> torch.autocast:
     """
     able = device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(device, dtype=torch.bfloat16, enabled=able)
-
-
-class TrainSettings(BaseModel):
-    """The fine-tuning. The paper's values, but for the learning rate, suit any size of model."""
-
-    learning_rate: float = Field(
-        default=3e-5, gt=0, description="AdamW's, after a warm-up falling in a line to nothing"
-    )
-    batch: int = Field(default=128, ge=1, description="sequences a batch")
-    dropout: float = Field(default=0.05, ge=0, lt=1, description="attention dropout")
-    max_epochs: int = Field(default=5, ge=1, description="epochs at most")
-    patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
-    extra_layers: int = Field(default=0, ge=0, description="layers to add on top, for small models")
-    compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
-    seed: int = Field(default=0, description="determines all that is drawn")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
 from calibration import steps
 from calibration.training.journal import Journal
+from calibration.training.settings import LabelSettings
 from runtime.answers.grading import Grader
 from runtime.concurrency import together
 from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
@@ -21,33 +21,6 @@ from runtime.steps import StepSplitter
 from runtime.tokenizer import decode
 
 Tokens = tuple[int, ...]
-
-
-class SampleSettings(BaseModel):
-    """How many solutions are sampled."""
-
-    samples: int = Field(default=16, ge=1, description="solutions sampled of each prompt")
-    seed: int = Field(default=0, description="determines all that is drawn")
-
-
-class LabelSettings(SampleSettings):
-    """How many solutions and rollouts make the labels. The paper uses 16 and 16."""
-
-    explored: int = Field(
-        default=0,
-        ge=0,
-        description="solutions sampled besides at --exploring-temperature, for more mistakes to "
-        "learn from; only their rollouts label them",
-    )
-    exploring_temperature: float = Field(
-        default=1.5, gt=0, description="temperature of the explored solutions"
-    )
-    rollouts: int = Field(
-        default=16,
-        ge=0,
-        description="rollouts from the end of every step; with 0, a step is labelled by how the "
-        "solutions that hold it end",
-    )
 
 
 @dataclass(frozen=True)

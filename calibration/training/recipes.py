@@ -19,18 +19,17 @@ from safetensors import SafetensorError
 from allocator.errors import InputError
 from calibration.console import console, progress
 from calibration.lock import exclusive
-from calibration.training.attempts import ChainSettings, sample_chains, turned
-from calibration.training.classifiers import train_verifier
-from calibration.training.fine_tune import VALIDATION_SHARE, TrainSettings
+from calibration.training.attempts import sample_chains, turned
 from calibration.training.journal import Journal
-from calibration.training.labels import (
-    LabelledSolution,
+from calibration.training.labels import LabelledSolution, check_steps, label_prompts
+from calibration.training.settings import (
+    VALIDATION_SHARE,
+    ChainSettings,
     LabelSettings,
+    ReviserSettings,
     SampleSettings,
-    check_steps,
-    label_prompts,
+    TrainSettings,
 )
-from calibration.training.reviser import ReviserSettings, chains_of, train_reviser
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
 from runtime.answers.grading import Grader
@@ -101,6 +100,8 @@ async def prm_recipe(
     Raises:
         InputError: unusable input, or solutions without steps, see `calibration.steps`.
     """
+    from calibration.training.classifiers import train_verifier
+
     with _alone(out):
         solutions = await _labelled(source, prompts, out, labels, stepwise=True)
         train_verifier("prm", source.model, out, solutions, training, console.print)
@@ -110,6 +111,8 @@ async def orm_recipe(
     source: Source, prompts: Prompts, out: Path, samples: SampleSettings, training: TrainSettings
 ) -> None:
     """Train an ORM on whole solutions (app. F); arguments as `prm_recipe`."""
+    from calibration.training.classifiers import train_verifier
+
     with _alone(out):
         solutions = await _labelled(
             source, prompts, out, LabelSettings(**vars(samples), rollouts=0)
@@ -136,6 +139,8 @@ async def reviser_recipe(
     Raises:
         InputError: unusable input.
     """
+    from calibration.training.reviser import chains_of, train_reviser
+
     with _alone(out):
         labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
         solutions = await _labelled(source, prompts, out, labels)
@@ -169,6 +174,8 @@ async def reviser_orm_recipe(
     Raises:
         InputError: unusable input.
     """
+    from calibration.training.classifiers import train_verifier
+
     with _alone(out):
         drawn = await _chains(source, reviser, prompts, out, chains)
         attempts = [attempt for chain in drawn for attempt in chain]

@@ -7,29 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
 from rapidfuzz.distance import Levenshtein
 
 from calibration.training.fine_tune import (
     Example,
-    TrainSettings,
     fine_tune,
     half_precision,
     padded,
 )
 from calibration.training.labels import LabelledSolution
+from calibration.training.settings import ReviserSettings, TrainSettings
 from runtime.reviser import ATTEMPTS_IN_CONTEXT, revision_context
-
-
-class ReviserSettings(BaseModel):
-    """How the chains are made. The paper samples 64 solutions a prompt, at higher temperature."""
-
-    samples: int = Field(default=64, ge=2, description="solutions sampled of each prompt")
-    chains: int = Field(default=16, ge=1, description="chains a prompt at most, each ends correct")
-    context: int = Field(
-        default=8192, ge=16, description="the reviser's context in tokens; the base's if greater"
-    )
-    seed: int = Field(default=0, description="determines all that is drawn")
 
 
 def chains_of(

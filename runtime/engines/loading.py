@@ -1,18 +1,22 @@
 """Choosing and opening an engine."""
 
 import hashlib
-import importlib.util
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from allocator.errors import InputError
+from allocator.extras import missing, require
 from runtime.engine import Engine
 
 # auto, vllm, transformers, or the URLs of vllm servers, comma-separated.
 EngineName = str
+
+# OWNER/NAME, or the NAME of one of the hub's oldest models.
+HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 
 # Files beside config.json that decide what a model samples.
 FINGERPRINTED = (
@@ -41,6 +45,10 @@ def resolve_model(name: str, field: str = "model") -> Path:
                 field, name, "the folder has no config.json; give a Hugging Face model folder"
             )
         return folder
+    if not HUB_NAME.fullmatch(name):
+        raise InputError(
+            field, name, "no such folder, and not on the hub either: names there are OWNER/NAME"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -132,10 +140,9 @@ def engine_kind(name: EngineName) -> Literal["vllm", "transformers", "servers"]:
         raise InputError(
             "engine", name, "choose auto, vllm or transformers, or give the URL of a vllm server"
         )
-    installed = importlib.util.find_spec("vllm") is not None
-    if name == "vllm" and not installed:
-        raise InputError("engine", name, "vLLM is not installed; pip install 'ttc-allocator[vllm]'")
-    return "vllm" if installed and name != "transformers" else "transformers"
+    if name == "vllm":
+        require("vllm", "engine", name)
+    return "vllm" if missing("vllm") is None and name != "transformers" else "transformers"
 
 
 @contextmanager

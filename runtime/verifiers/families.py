@@ -7,7 +7,7 @@ trained on, in the head, and in how a probability comes out of the head's logits
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -15,17 +15,7 @@ from torch import nn
 from allocator.errors import InputError
 from runtime.engines.loading import model_config, model_dtype
 from runtime.tokenizer import decode, encode_text, known_ids
-from runtime.verifier import Context
-
-FamilyName = Literal[
-    "auto",
-    "token-classification",
-    "sequence-classification",
-    "qwen-prm",
-    "skywork-prm",
-    "math-shepherd",
-    "rlhflow",
-]
+from runtime.verifier import Context, FamilyName
 
 
 @dataclass(frozen=True)

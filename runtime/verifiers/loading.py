@@ -2,15 +2,13 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
-from transformers import AutoTokenizer
+from typing import TYPE_CHECKING, Any, Literal
 
 from allocator.errors import InputError
-from runtime.verifiers.families import FAMILIES, FamilyName, recognise
-from runtime.verifiers.in_transformers import TransformersBackend
-from runtime.verifiers.model_verifier import Backend, ModelVerifier
+from runtime.verifier import FamilyName
+
+if TYPE_CHECKING:
+    from runtime.verifiers.model_verifier import Backend, ModelVerifier
 
 VerifierEngine = Literal["auto", "vllm", "transformers"]
 
@@ -20,7 +18,7 @@ def open_verifier(
     language_model: Any,
     family: FamilyName = "auto",
     engine: VerifierEngine = "auto",
-) -> ModelVerifier:
+) -> "ModelVerifier":
     """A verifier.
 
     Args:
@@ -34,6 +32,13 @@ def open_verifier(
         InputError: an unknown family, a model that cannot be loaded, or vLLM asked for by name
             where it is missing or does not serve the family.
     """
+    import torch
+    from transformers import AutoTokenizer
+
+    from runtime.verifiers.families import FAMILIES, recognise
+    from runtime.verifiers.in_transformers import TransformersBackend
+    from runtime.verifiers.model_verifier import ModelVerifier
+
     name = recognise(folder, family)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,132 @@
+"""The demo on the terminal: two methods as they answer, and the tables at the end."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from calibration.console import console, new_table
+
+
+@dataclass
+class Tally:
+    """What one method has done so far.
+
+    Attributes:
+        name: the method.
+        prompts: how many it answers in all.
+        answered: how many it has answered.
+        right: how many of these are right.
+        generations: spent on them.
+        tokens: sampled for them.
+        seconds: that it took, once it has answered all.
+    """
+
+    name: str
+    prompts: int
+    answered: int = 0
+    right: int = 0
+    generations: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    _started: float | None = None
+
+    def add(self, right: bool, generations: int, tokens: int) -> None:
+        """Count an answered prompt."""
+        self.answered += 1
+        self.right += right
+        self.generations += generations
+        self.tokens += tokens
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the seconds of the block."""
+        self._started = time.perf_counter()
+        yield
+        self.seconds, self._started = self.elapsed, None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds until now, or until all prompts were answered."""
+        return self.seconds if self._started is None else time.perf_counter() - self._started
+
+    def as_json(self) -> dict[str, Any]:
+        """What was done in the end."""
+        return {
+            "name": self.name,
+            "accuracy": self.right / self.answered,
+            "generations": self.generations / self.answered,
+            "tokens": self.tokens / self.answered,
+            "seconds": self.seconds,
+        }
+
+
+def live(tallies: Sequence[Tally]) -> AbstractContextManager[object]:
+    """Shows the tallies as they grow, for as long as the block lasts."""
+    return Live(get_renderable=lambda: board(tallies), console=console, refresh_per_second=8)
+
+
+def board(tallies: Sequence[Tally]) -> RenderableType:
+    """The policy's tally and the baseline's, and what is saved so far."""
+    policy, plain = tallies
+    shown = new_table(
+        f"{policy.prompts} held-out prompts, each answered by both",
+        *("", "answered", "right", "generations", "tokens", "seconds"),
+    )
+    for tally in tallies:
+        shown.add_row(
+            tally.name,
+            f"{tally.answered} of {tally.prompts}",
+            f"{tally.right / tally.answered:.1%}" if tally.answered else "",
+            f"{tally.generations:,}",
+            f"{tally.tokens:,}",
+            f"{tally.elapsed:.0f}",
+        )
+    saved = ""
+    if plain.answered:
+        fewer = plain.generations / policy.generations
+        saved = f"The policy has spent {fewer:.1f} times fewer generations"
+        saved += "." if plain.answered == plain.prompts else " already."
+    return Group(shown, Text(saved, style="bold green"))
+
+
+def closing(tallies: Sequence[Tally], found: dict[str, Any]) -> list[RenderableType]:
+    """What came out, with intervals, and what prompts of each difficulty were given.
+
+    Args:
+        tallies: the policy's and the baseline's.
+        found: as `benchmarks.demo_figures.measure` gives it.
+    """
+    policy, plain = tallies
+    groups = new_table(
+        "By true difficulty, the easiest prompts first",
+        *("true pass@1", "prompts", "policy's generations", "policy right", "baseline right"),
+    )
+    for group in found["difficulty"]:
+        groups.add_row(
+            f"{group['pass_at_1']:.0%}",
+            str(group["prompts"]),
+            f"{group['generations']:.1f}",
+            f"{group['accuracy']:.0%}",
+            f"{group['baseline']:.0%}",
+        )
+    difference = {key: 100 * value for key, value in found["difference"].items()}
+    spent = policy.generations / policy.answered
+    sentences = (
+        f"The policy spent {_of(found['gains']['generations'])} times fewer generations than "
+        f"{plain.name}, and {_of(found['gains']['tokens'])} times fewer tokens. Its accuracy is "
+        f"{_of(difference, '+.1f')} points from the baseline's. For the policy's accuracy, "
+        f"best-of-N weighted spends {_of(found['matched'])} generations per prompt; the policy "
+        f"spent {spent:.1f}. In brackets, 95% intervals over prompts."
+    )
+    return [Text(), groups, Text(), Text(sentences), Text()]
+
+
+def _of(interval: dict[str, float], form: str = ".1f") -> str:
+    value, low, high = (f"{interval[key]:{form}}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
