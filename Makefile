@@ -4,6 +4,8 @@
 #   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 export TORCH_INDEX
+# Where this is set, every process compiles torch, transformers and vLLM anew: half of its start.
+export PYTHONDONTWRITEBYTECODE =
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin

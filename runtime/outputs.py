@@ -10,6 +10,7 @@ from allocator.errors import ModelError
 from predictors.sample import Sample
 from runtime.request import Event
 from runtime.result import Failure, Receipt, Result
+from runtime.tokenizer import decode
 from runtime.vllm_params import Wished
 from runtime.vllm_prompts import Prompt
 
@@ -142,7 +143,7 @@ def _stop_reason(sample: Sample, wished: Wished, tokenizer: Any) -> int | str | 
     for last in sample.token_ids[-1:]:
         if last in wished.stop_tokens:
             return wished.stop_tokens[last]
-    whole = tokenizer.decode(sample.token_ids, skip_special_tokens=True)
+    whole = decode(tokenizer, sample.token_ids)
     cut = (stop for stop in wished.stop if whole.startswith(stop, len(sample.text)))
     return next(cut, None)
 
@@ -151,11 +152,12 @@ def _with_special_tokens(sample: Sample, wished: Wished, tokenizer: Any) -> str:
     """A solution's text with its special tokens, but for the one that ended it."""
     reason = _stop_reason(sample, wished, tokenizer)
     by_token = sample.ended and reason not in wished.stop
-    text = tokenizer.decode(
+    text = decode(
+        tokenizer,
         sample.token_ids[: -1 if by_token else None],
         skip_special_tokens=False,
         spaces_between_special_tokens=wished.spaces_between_special_tokens,
     )
     for stop in wished.stop:
         text = text.partition(stop)[0]
-    return str(text)
+    return text

@@ -28,11 +28,20 @@ def token_texts(tokenizer: Any) -> tuple[str, ...]:
     return tuple(decode(tokenizer, [i], skip_special_tokens=False) for i in range(size))
 
 
-def decode(tokenizer: Any, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
-    """The text of sampled token ids; an id without a token adds nothing to it."""
+def decode(
+    tokenizer: Any, token_ids: Sequence[int], skip_special_tokens: bool = True, **how: bool
+) -> str:
+    """The text of sampled token ids; an id without a token adds nothing to it.
+
+    Args:
+        tokenizer: the model's.
+        token_ids: the ids.
+        skip_special_tokens: whether special tokens are left out.
+        how: more of the tokenizer's own choices, such as ``spaces_between_special_tokens``.
+    """
 
     def text(ids: Sequence[int]) -> str:
-        return str(tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        return str(tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens, **how))
 
     try:
         return text(token_ids)

@@ -96,8 +96,8 @@ def test_force_has_nothing_to_say_of_an_artifact_that_fits() -> None:
 
 @pytest.mark.parametrize("command", ["solve", "explain"])
 def test_the_commands_warn_when_forced(foreign: Path, command: str) -> None:
-    # A budget that is refused as soon as the artifact is loaded: no model is.
-    line = [command, "--artifact", foreign, "--budget", "-1", "1+1"]
+    # An engine that is refused once the artifact is read: no model is loaded.
+    line = [command, "--artifact", foreign, "--budget", "8", "--engine", "http://127.0.0.1:9", "1+1"]
     status, _, message = invoke(*line)
     assert status == 2
     assert "error: artifact verifier" in message
@@ -105,4 +105,4 @@ def test_the_commands_warn_when_forced(foreign: Path, command: str) -> None:
     assert status == 2
     assert "warning: verifier is" in message
     assert "the table was calibrated with 'another'" in message
-    assert "give 1 or more" in message
+    assert "no OpenAI-compatible server answers there" in message

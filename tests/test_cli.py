@@ -208,7 +208,7 @@ def test_a_plan_over_the_budget() -> None:
         (["--pilots", "0,1,x"], "give whole numbers, comma-separated"),
         (["--bins", "0"], "give at least 1"),
         (["--temperature", "-1"], "temperature"),
-        (["--answers", "latex"], "give 'math', 'pattern:'"),
+        (["--answers", "latex"], "must be math, choices, choices:NUMBER, pattern: and"),
         (["--answers", "python:none.py"], "cannot be read: No such file"),
         (["--columns", "prompt"], "give NAME=VALUE"),
         (["--strategies", "best_of_n,mcts"], "choose from best_of_n, beam_search, dvts"),
