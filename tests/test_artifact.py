@@ -97,7 +97,8 @@ def test_force_has_nothing_to_say_of_an_artifact_that_fits() -> None:
 @pytest.mark.parametrize("command", ["solve", "explain"])
 def test_the_commands_warn_when_forced(foreign: Path, command: str) -> None:
     # An engine that is refused once the artifact is read: no model is loaded.
-    line = [command, "--artifact", foreign, "--budget", "8", "--engine", "http://127.0.0.1:9", "1+1"]
+    nowhere = "http://127.0.0.1:9"
+    line = [command, "--artifact", foreign, "--budget", "8", "--engine", nowhere, "1+1"]
     status, _, message = invoke(*line)
     assert status == 2
     assert "error: artifact verifier" in message
