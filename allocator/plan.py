@@ -44,7 +44,8 @@ class Plan(BaseModel):
             round. The paper's M.
         lookahead: steps by which each candidate is rolled out before it is scored. The paper's k.
         length: attempts in a chain, one after the other; n / length chains run in parallel.
-        selection: how the answer is chosen among all solutions, see `runtime.selection.select`.
+        selection: how the answer is chosen among all solutions, see
+            `runtime.answers.selection.select`.
 
     Raises:
         pydantic.ValidationError: n below 1, settings that do not divide n, or settings that the

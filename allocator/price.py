@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.errors import InputError
 from allocator.files import Stored
-from allocator.ladder import Ladder
+from allocator.schedule import Ladder
 
 # How fast the price follows traffic: after a prompt that cost twice the average it rises by this
 # share. Over T prompts the average then holds to about (change of log price) / (RATE x T).

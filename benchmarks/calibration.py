@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from allocator.plan import Plan, Selection
-from calibration.console import console, progress
-from calibration.crossval import mean_interval
-from calibration.logged import LoggedReplay
-from calibration.logs import CORRECT, UNANSWERED, Log
-from calibration.targets import (
+from calibration.cli.console import console, progress
+from calibration.data.sample_log import CORRECT, UNANSWERED, Log
+from calibration.fitting.crossval import mean_interval
+from calibration.replay.log_replay import LoggedReplay
+from calibration.report.targets import (
     Interval,
     Target,
     at_most,
@@ -89,7 +89,14 @@ def timed(log: Log) -> tuple[float, float]:
     with TemporaryDirectory() as folder:
         path, out = Path(folder) / "log.parquet", Path(folder) / "artifact"
         write(log, path)
-        command = [sys.executable, "-m", "calibration.cli", "calibrate", "--from-logs", str(path)]
+        command = [
+            sys.executable,
+            "-m",
+            "calibration.cli",
+            "calibrate",
+            "--from-logs",
+            str(path),
+        ]
         started = time.perf_counter()
         subprocess.run([*command, "--out", str(out)], check=True, capture_output=True)
         seconds = time.perf_counter() - started

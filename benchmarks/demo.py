@@ -23,14 +23,14 @@ from benchmarks.demo_figures import BUDGET, SEED, Prompt, measure
 from benchmarks.demo_view import Tally, closing, live
 from benchmarks.figure import draw
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
-from calibration.console import console
-from calibration.summarise import NAMES, PREDICTED
-from calibration.summary import Summary
-from calibration.targets import at_least, at_most, reported, show_targets, write_result
+from calibration.cli.console import console
+from calibration.report.summarise import NAMES, PREDICTED
+from calibration.report.summary import Summary
+from calibration.report.targets import at_least, at_most, reported, show_targets, write_result
 from runtime.artifact import Artifact, open_decoder
 from runtime.engines.loading import EngineName
 from runtime.result import Failure, Result, Spend
-from runtime.solve import Solver
+from runtime.solving.solve import Solver
 
 GAIN_TARGET, SECONDS_TARGET = 2.0, 180
 BASELINE, PRICE = NAMES["weighted"], "price, stopping early"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.curves import cost_at, interval, resamples
+from calibration.replay.curves import cost_at, interval, resamples
+from runtime.answers.selection import select
 from runtime.result import Result
-from runtime.selection import select
 
 SEED = 11
 BUDGET = 16  # of best-of-N: the library's default

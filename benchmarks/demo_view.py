@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from calibration.console import console, new_table
+from calibration.cli.console import console, new_table
 
 
 @dataclass

@@ -25,7 +25,7 @@ from predictors.sample import Sample
 from runtime.artifact import open_decoder
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.strategies import STRATEGIES
-from runtime.verifier import Context, Verdict
+from runtime.verifiers.base import Context, Verdict
 
 PROMPT, ANSWER, SEED = "342*5+5*2-2*8", "424", 2
 SEARCHES = ("best_of_n:12", "beam_search:12:3", "beam_search:12:3:1", "dvts:12:3")
@@ -53,7 +53,7 @@ class Recorder:
         self.seen: list[tuple[tuple[tuple[int, ...], ...], float]] = []
 
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
-        """See `runtime.verifier.Verifier.score`."""
+        """See `runtime.verifiers.base.Verifier.score`."""
         verdict: Verdict = await self._verifier.score(context, steps)
         for end, score in enumerate(verdict.step_scores, start=1):
             self.seen.append((tuple(steps[:end]), score))

@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from calibration.console import progress
-from calibration.resume import UNFINISHED
-from calibration.targets import at_least, reported, show_targets, write_result
+from calibration.cli.console import progress
+from calibration.report.targets import at_least, reported, show_targets, write_result
+from calibration.sampling.resume import UNFINISHED
 from runtime.artifact import TABLE
 
 KILLS, PROMPTS, SEED = 20, 40, 51
@@ -31,7 +31,15 @@ def command(prompts: Path, out: Path) -> list[str]:
     models = ["--model", str(BASE), "--verifier", str(PRM), "--engine", "transformers"]
     task = ["--answers", SETTINGS.answers, "--step-end", r"\n", "--max-tokens", "160"]
     size = ["--budgets", "1,4,8", "--pilots", "2", "--bins", "3"]
-    head = [sys.executable, "-m", "calibration.cli", "calibrate", str(prompts), "--out", str(out)]
+    head = [
+        sys.executable,
+        "-m",
+        "calibration.cli",
+        "calibrate",
+        str(prompts),
+        "--out",
+        str(out),
+    ]
     return [*head, *models, *task, *size]
 
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from allocator.errors import ModelError
 from benchmarks.testbed.paths import ARTIFACT
-from calibration.console import console, progress
-from calibration.targets import Interval, Target, at_most, show_targets, write_result
+from calibration.cli.console import console, progress
+from calibration.report.targets import Interval, Target, at_most, show_targets, write_result
 
 ROOT = Path(__file__).parent.parent
 REPEATS = 7

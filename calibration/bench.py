@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from allocator.errors import InputError
-from allocator.ladder import Ladder
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
+from allocator.schedule import Ladder
 from allocator.table import LookupTable
-from calibration.bench_result import Findings
 from calibration.calibrate import SAMPLES
-from calibration.collect import PromptRecord, Run, in_order
-from calibration.collectors import LocalCollector, Work
-from calibration.curves import (
+from calibration.fitting.fit import searches_among
+from calibration.fitting.gain_model import all_gains
+from calibration.replay.budget_replay import shared_out
+from calibration.replay.curves import (
     Curve,
     as_json,
     differences,
@@ -28,18 +28,18 @@ from calibration.curves import (
     plan_curve,
     resamples,
 )
-from calibration.estimators import best_of_n_accuracy
-from calibration.evaluate import Replay
-from calibration.fit import searches_among
-from calibration.policy_curves import exact_curve, policy_curve, predicted
-from calibration.prospects import all_gains
-from calibration.resume import SampleStore
-from calibration.sharing import shared_out
-from calibration.store import sampled_prompts
-from calibration.summarise import NAMES, PREDICTED, saving
+from calibration.replay.estimators import best_of_n_accuracy
+from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
+from calibration.replay.replay import Replay
+from calibration.report.bench_result import Findings
+from calibration.report.summarise import NAMES, PREDICTED, saving
+from calibration.sampling.collect import PromptRecord, Run, in_order
+from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.resume import SampleStore
+from calibration.sampling.store import sampled_prompts
 from runtime.artifact import Artifact
 from runtime.prompt_run import Decoder
-from runtime.scoring import Scoring
+from runtime.verifiers.scoring import Scoring
 
 BASELINE = NAMES["weighted"]
 ACROSS = "across prompts, early stopping"
@@ -150,7 +150,7 @@ async def sample(
         The records, to be replayed.
 
     Raises:
-        InputError, ModelError: as `calibration.collect.collect`.
+        InputError, ModelError: as `calibration.sampling.collect.collect`.
     """
     states = None
     if store.missing(prompts) or reads_states(table):
@@ -192,7 +192,7 @@ def compute_optimal(replay: Replay, artifact: Artifact, table: LookupTable) -> C
 
 def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
     """One budget for all prompts together, so many generations on average, which settled answers
-    leave to others; see `runtime.solve.Solver.solve_all`.
+    leave to others; see `runtime.solving.solve.Solver.solve_all`.
     """
     averages = tuple(budgets)
     ladder = ladder_within(artifact.prices.ladder, replay.window)

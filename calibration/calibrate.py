@@ -13,20 +13,20 @@ from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import CONSIDERED, MOST_BEAMS, SEARCHES, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
-from calibration.collect import PromptRecord, check_answers, in_order
-from calibration.collectors import Collector, Work, open_collector
-from calibration.evaluate import Replay
-from calibration.fit import Calibration, fit, searches_needed, top_samples
-from calibration.lock import LOCK, check_writable, exclusive
-from calibration.resume import SampleStore, made_with
-from calibration.scoring import SAMPLES as SCORING_SAMPLES
-from calibration.scoring import fit_scoring
-from calibration.steps import PROMPTS as STEP_PROMPTS
-from calibration.steps import SAMPLES as STEP_SAMPLES
-from calibration.steps import missing_steps, steps_of
-from calibration.store import write_records
-from calibration.summarise import summarise
-from calibration.summary import Summary
+from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
+from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
+from calibration.fitting.scoring import fit_scoring
+from calibration.replay.replay import Replay
+from calibration.report.summarise import summarise
+from calibration.report.summary import Summary
+from calibration.sampling.collect import PromptRecord, check_answers, in_order
+from calibration.sampling.collectors import Collector, Work, open_collector
+from calibration.sampling.lock import LOCK, check_writable, exclusive
+from calibration.sampling.resume import SampleStore, made_with
+from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
+from calibration.sampling.steps import SAMPLES as STEP_SAMPLES
+from calibration.sampling.steps import missing_steps, steps_of
+from calibration.sampling.store import write_records
 from runtime.artifact import (
     CURVES,
     LATENCY,
@@ -40,10 +40,10 @@ from runtime.artifact import (
     Settings,
 )
 from runtime.engines.loading import EngineName
-from runtime.scoring import Scoring
+from runtime.verifiers.scoring import Scoring
 
 if TYPE_CHECKING:
-    from calibration.logs import Log
+    from calibration.data.sample_log import Log
 
 ScoringChoice = Literal["fitted", "verifier"]
 
@@ -86,7 +86,8 @@ async def calibrate(
         most_beams: of the largest search.
         runs: how often each search is run of each prompt.
         scoring: ``fitted`` makes scores of the verifier's and of log-probabilities, see
-            `runtime.scoring`; ``verifier`` leaves the verifier's as they are, as the paper does.
+            `runtime.verifiers.scoring`; ``verifier`` leaves the verifier's as they are, as in the
+            paper.
         ray: address of a Ray cluster that samples, or ``auto``; None samples here.
         workers: engines there; None takes one a GPU, or one a node.
         done: called with each prompt's record; with None for those that an earlier run has
@@ -97,7 +98,7 @@ async def calibrate(
 
     Raises:
         InputError: unusable input; nothing is left behind, but samples if there are any. Also
-            solutions without steps where searches are considered, see `calibration.steps`.
+            solutions without steps where searches are considered, see `calibration.sampling.steps`.
     """
     _check_choices(out, budgets, pilots, n_bins, len(prompts))
     unknown = [name for name in strategies if name not in get_args(Strategy)]
@@ -210,7 +211,7 @@ def calibrate_from_logs(
     Raises:
         InputError: unusable input; nothing is left behind.
     """
-    from calibration.logged import LoggedReplay
+    from calibration.replay.log_replay import LoggedReplay
 
     replay = LoggedReplay(log)
     within = [budget for budget in budgets if budget <= replay.window]

@@ -85,7 +85,7 @@ class PromptProbe:
 
     Columns are standardised and the penalty is chosen by leave-one-out error. It regresses pass@1
     itself and not its log-odds, which ranks prompts as well and errs more. Without pilots it is a
-    better predictor than trees, see `calibration.compare`.
+    better predictor than trees, see `benchmarks.allocation.predictors`.
 
     Attributes:
         coef_: weight of each column as it comes, not standardised, shape (columns,).

@@ -31,20 +31,20 @@ from allocator.price import PriceList
 from allocator.reference import Reference
 from allocator.table import Fingerprint, LookupTable
 from predictors.difficulty import DifficultyModel
-from predictors.prospects import Prospects
+from predictors.gain_model import Prospects
 from runtime.answers import answers_for
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import thoughts_of
-from runtime.engine import Engine, SamplingSettings
+from runtime.engines.base import Engine, SamplingSettings
+from runtime.engines.hidden import open_hidden_states
 from runtime.engines.loading import EngineName, model_fingerprint, open_engine, resolve_model
-from runtime.hidden import open_hidden_states
+from runtime.engines.steps import StepSplitter
 from runtime.prompt_run import Decoder
 from runtime.reviser import Reviser
-from runtime.scoring import VERIFIER_ALONE, Scoring
-from runtime.steps import StepSplitter
-from runtime.verifier import Aggregation, FamilyName, Verifier
+from runtime.verifiers.base import Aggregation, FamilyName, Verifier
 from runtime.verifiers.loading import VerifierEngine, open_verifier
+from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 
 SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
 CURVES, PRICES, PROSPECTS = "curves.json", "prices.json", "prospects.json"

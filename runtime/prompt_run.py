@@ -10,8 +10,7 @@ from allocator.plan import Selection
 from predictors.sample import Sample
 from runtime.answers import Answers
 from runtime.answers.thought import THINK, Thought, solution_reader
-from runtime.concurrency import together
-from runtime.engine import (
+from runtime.engines.base import (
     Completion,
     Engine,
     HasHiddenState,
@@ -20,12 +19,13 @@ from runtime.engine import (
     draw_seed,
     encode_prompt,
 )
+from runtime.engines.steps import StepSplitter
+from runtime.engines.tokenizer import decode, known_ids
 from runtime.request import Event, Watch
 from runtime.reviser import Reviser, ask_again, revision_context
-from runtime.scoring import VERIFIER_ALONE, Scoring
-from runtime.steps import StepSplitter
-from runtime.tokenizer import decode, known_ids
-from runtime.verifier import Aggregation, Context, HasContext, Verifier, aggregate
+from runtime.solving.concurrency import together
+from runtime.verifiers.base import Aggregation, Context, HasContext, Verifier, aggregate
+from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 
 
 @dataclass(frozen=True)

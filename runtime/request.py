@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from runtime.engine import SamplingSettings
+from runtime.engines.base import SamplingSettings
 
 
 class Event(BaseModel):
@@ -21,7 +21,7 @@ class Event(BaseModel):
         score: the verifier's, of the beam or the solution; None where it was not asked.
         tokens: sampled tokens of the beam or the solution.
         answer: a solution's; None where it has none.
-        decision: the decision, as `runtime.decide.Decision` has it.
+        decision: the decision, as `runtime.solving.decide.Decision` has it.
     """
 
     kind: Literal["decision", "step", "solution"]

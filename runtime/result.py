@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
 from predictors.sample import Sample
-from runtime.decide import Decision
+from runtime.solving.decide import Decision
 
 
 class Receipt(Decision):

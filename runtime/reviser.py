@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.conversation import render_conversation
-from runtime.engine import Engine
-from runtime.verifier import Verifier
+from runtime.engines.base import Engine
+from runtime.frontend.conversation import render_conversation
+from runtime.verifiers.base import Verifier
 
 Tokens = tuple[int, ...]
 

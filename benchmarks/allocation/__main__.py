@@ -39,12 +39,12 @@ from benchmarks.allocation.measure import (
     predicted_well,
     rivals,
 )
+from benchmarks.allocation.regressors import REFERENCE
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
-from calibration.console import console, new_table
-from calibration.curves import as_json, differences, gain, gains, resamples
-from calibration.policy_curves import predicted
-from calibration.regressors import REFERENCE
-from calibration.targets import (
+from calibration.cli.console import console, new_table
+from calibration.replay.curves import as_json, differences, gain, gains, resamples
+from calibration.replay.policy_curves import predicted
+from calibration.report.targets import (
     Interval,
     Target,
     at_least,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from allocator.plan import Plan, plan_grid
 from benchmarks.allocation.pool import read_pool
-from calibration.collect import PromptRecord
-from calibration.evaluate import Replay
+from calibration.replay.replay import Replay
+from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
 
 # Larger searches are not sampled: 16 beams and more were not worth more than smaller ones.

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 
 from benchmarks.figure import COLOURS, spending_axes
-from calibration.targets import Interval
+from calibration.report.targets import Interval
 
 matplotlib.use("Agg")
 

@@ -18,11 +18,11 @@ from benchmarks.rewriting import task as rewriting_task
 from benchmarks.testbed import paths as testbed
 from benchmarks.testbed import task as testbed_task
 from benchmarks.testbed.tree_engine import TreeEngine
-from calibration.collect import collect
-from calibration.console import progress
-from calibration.fit import searches_among
+from calibration.cli.console import progress
+from calibration.fitting.fit import searches_among
+from calibration.sampling.collect import collect
 from runtime.artifact import Artifact, load_settings, open_decoder
-from runtime.hidden import PromptEncoder
+from runtime.engines.hidden import PromptEncoder
 
 Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100

@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from allocator.curves import AccuracyCurves
-from allocator.ladder import ladder_of
 from allocator.plan import Plan
 from allocator.price import PriceList
+from allocator.schedule import ladder_of
 from allocator.table import Fingerprint, LookupTable
 from benchmarks.allocation.family import Family, SeededReplay, grid
 from benchmarks.allocation.methods import AVERAGES, adaptive_pilots, bound, shared_by_bin
 from benchmarks.allocation.pool import rescored
+from benchmarks.allocation.predictors import Compared, PromptInputs, compare
 from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
 from benchmarks.testbed.measure import calibration_error
-from calibration.compare import Compared, PromptInputs, compare
-from calibration.curves import Curve, interval, plan_curve, resamples
-from calibration.evaluate import Replay
-from calibration.fit import Calibration, fit
-from calibration.policy_curves import Difficulty, policy_curve
-from calibration.prospects import all_gains, fit_prospects
-from calibration.sharing import at_prices, shared_out
-from calibration.targets import Interval
+from calibration.fitting.fit import Calibration, fit
+from calibration.fitting.gain_model import all_gains, fit_prospects
+from calibration.replay.budget_replay import at_prices, shared_out
+from calibration.replay.curves import Curve, interval, plan_curve, resamples
+from calibration.replay.policy_curves import Difficulty, policy_curve
+from calibration.replay.replay import Replay
+from calibration.report.targets import Interval
 from predictors.difficulty import DifficultyModel
-from predictors.prospects import Prospects
+from predictors.gain_model import Prospects
 from runtime.artifact import Artifact
 
 PILOTS, BINS = (0, 1, 2, 4, 8), 5

@@ -11,11 +11,11 @@ from allocator.curves import BinCurves
 from allocator.plan import Plan
 from allocator.table import LookupTable
 from benchmarks.allocation.family import SeededReplay
-from calibration.curves import Curve, averaged
-from calibration.evaluate import Outcome
-from calibration.policy_curves import Difficulty
+from calibration.replay.curves import Curve, averaged
+from calibration.replay.policy_curves import Difficulty
+from calibration.replay.replay import Outcome
 from predictors.difficulty import DifficultyModel
-from runtime.decide import SURE
+from runtime.solving.decide import SURE
 
 # Average generations a prompt, at which one budget is shared out over all of them.
 AVERAGES = (

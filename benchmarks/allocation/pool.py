@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from allocator.errors import InputError
 from allocator.files import whole_file
-from calibration.collect import PromptRecord, Run
-from calibration.store import PLAN, records_of, rows_of, schema
+from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.store import PLAN, records_of, rows_of, schema
 from predictors.sample import Sample
 
 HALVES = ("score", "logprob", "run_seconds")

@@ -6,17 +6,17 @@ from scipy.special import betainc
 
 from allocator.bins import DifficultyBins, bin_of
 from allocator.budget import allocate
-from allocator.ladder import Ladder
 from allocator.plan import Plan
+from allocator.schedule import Ladder
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.methods import AVERAGES, planned
-from calibration.climb import Climbs
-from calibration.curves import Curve
-from calibration.evaluate import Replay
-from calibration.rules import smoothed_accuracies
-from calibration.sharing import ended
+from calibration.fitting.plan_selection import smoothed_accuracies
+from calibration.replay.adaptive_run import Climbs
+from calibration.replay.budget_replay import ended
+from calibration.replay.curves import Curve
+from calibration.replay.replay import Replay
 from predictors.features import FEATURE_NAMES
-from predictors.progress import PROGRESS_NAMES
+from predictors.vote_state import PROGRESS_NAMES
 
 CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 0.999)
 BINS = 5

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from benchmarks.testbed.tree_engine import TreeEngine
-from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run
-from runtime.concurrency import bounded
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run
 from runtime.prompt_run import Decoder, PromptRun
+from runtime.solving.concurrency import bounded
 
 
 async def draw(

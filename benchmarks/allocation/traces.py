@@ -13,16 +13,16 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from allocator.ladder import Ladder, Rung
+from allocator.schedule import Ladder, Rung
 from benchmarks.allocation.rivals import adaptive_consistency
-from calibration.climb import Climbs, Draw, climb
-from calibration.curves import Curve, cost_at, interval, resamples
-from calibration.estimators import majority_accuracy
-from calibration.logs import CORRECT, Log, read_log
-from calibration.prospects import all_gains, stopped_at
-from calibration.sharing import ended
-from calibration.targets import Interval
-from predictors.prospects import Prospects
+from calibration.data.sample_log import CORRECT, Log, read_log
+from calibration.fitting.gain_model import all_gains, stopped_at
+from calibration.replay.adaptive_run import Climbs, Draw, climb
+from calibration.replay.budget_replay import ended
+from calibration.replay.curves import Curve, cost_at, interval, resamples
+from calibration.replay.estimators import majority_accuracy
+from calibration.report.targets import Interval
+from predictors.gain_model import Prospects
 
 MODELS = ("Qwen3-1.7B", "Qwen3-0.6B")
 MOST, ORDERS, SEED = 64, 64, 0

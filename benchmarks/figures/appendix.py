@@ -8,8 +8,8 @@ from benchmarks.figures.drawing import Figure, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.pools import AHEAD, FIXED, MOST, Samples, powers
 from benchmarks.figures.search import LOOKS, WEIGHTED, WIDE, best_of, mean_over
-from calibration.curves import plan_curve, resamples
-from calibration.targets import Interval
+from calibration.replay.curves import plan_curve, resamples
+from calibration.report.targets import Interval
 
 LAST, LEAST, PRODUCT = "PRM, last step", "PRM, least step", "PRM, product of steps"
 ORM_SCORE, VOTES = "ORM", "majority"

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from benchmarks.figure import COLOURS
-from calibration.curves import Curve, accuracy, resamples
-from calibration.targets import Interval
+from calibration.replay.curves import Curve, accuracy, resamples
+from calibration.report.targets import Interval
 
 MARKS = "osD^vP"
 

@@ -10,8 +10,8 @@ from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, la
 from benchmarks.figures.optimal import ORACLE, at_budget, compute_optimal, needed
 from benchmarks.figures.pools import MOST, Samples, powers, ratios
 from benchmarks.figures.search import MOST_SOLUTIONS, candidates, guided, oracle_bins, parts_of
-from calibration.curves import Curve, interval, resamples
-from calibration.targets import Target, reported
+from calibration.replay.curves import Curve, interval, resamples
+from calibration.report.targets import Target, reported
 
 # Stands for any ratio, however great.
 ANY_RATIO = 1000.0

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures.drawing import Figure
-from calibration.curves import interval
-from calibration.targets import Interval, Target, reported
+from calibration.replay.curves import interval
+from calibration.report.targets import Interval, Target, reported
 
 Verdict = Literal["holds", "does not hold", "cannot be told apart"]
 
@@ -103,7 +103,7 @@ def mean_above(
         values: accuracy of each prompt, shape (prompts,).
         others: the same of what it is compared with.
         inside: which prompts are averaged over, shape (prompts,).
-        draws: bootstrap draws of all prompts, as `calibration.curves.resamples` makes them.
+        draws: bootstrap draws of all prompts, as `calibration.replay.curves.resamples` makes them.
     """
     paired = np.where(inside, values - others, 0.0)
     # A draw of the prompts may hold more or fewer of those inside.

@@ -13,8 +13,8 @@ from allocator.flops import Exchange
 from benchmarks.allocation.pool import read_pool, write_pool
 from benchmarks.figures.pools import FOLDER, test_prompts
 from benchmarks.testbed.paths import SETTINGS
-from calibration.collect import collect
-from calibration.console import progress
+from calibration.cli.console import progress
+from calibration.sampling.collect import collect
 from runtime.artifact import open_decoder
 
 SAMPLES, SEED = 16, 300

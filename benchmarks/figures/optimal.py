@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.plan import Plan
-from calibration.curves import Curve, averaged, cost_at, gain
-from calibration.difficulty import edges_of
-from calibration.evaluate import Outcome, Outcomes
-from calibration.rules import held_out_figures, most_accurate_by_bin
-from calibration.targets import Interval
+from calibration.fitting.difficulty import edges_of
+from calibration.fitting.plan_selection import held_out_figures, most_accurate_by_bin
+from calibration.replay.curves import Curve, averaged, cost_at, gain
+from calibration.replay.replay import Outcome, Outcomes
+from calibration.report.targets import Interval
 
 BINS = 5
 ORACLE, PREDICTED = "compute-optimal, oracle bins", "compute-optimal, predicted bins"

@@ -13,9 +13,9 @@ from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
-from calibration.collect import PromptRecord, Run
+from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
-from runtime.verifier import Aggregation, aggregate
+from runtime.verifiers.base import Aggregation, aggregate
 
 FOLDER = ARITHMETIC.folder
 PROMPTS = 150

@@ -16,9 +16,9 @@ from benchmarks.figures.optimal import (
 )
 from benchmarks.figures.pools import MOST, Samples, powers, ratios, revisions
 from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
-from calibration.collect import PromptRecord
-from calibration.curves import Curve, gain, interval, plan_curve, resamples
-from calibration.targets import at_least, reported
+from calibration.replay.curves import Curve, gain, interval, plan_curve, resamples
+from calibration.report.targets import at_least, reported
+from calibration.sampling.collect import PromptRecord
 
 PARALLEL, SEQUENTIAL = "parallel", "sequential"
 BY_ORM, BY_VOTE = "best-of-N weighted", "majority"

@@ -26,12 +26,12 @@ from benchmarks.figures.pools import (
     test_prompts,
 )
 from benchmarks.testbed.paths import ARTIFACT, ORM, REVISER, REVISER_ORM, SETTINGS
-from calibration.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
-from calibration.console import progress
+from calibration.cli.console import progress
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import Settings, load_settings, open_decoder
-from runtime.concurrency import bounded, together
-from runtime.engine import encode_prompt
-from runtime.verifier import Context
+from runtime.engines.base import encode_prompt
+from runtime.solving.concurrency import bounded, together
+from runtime.verifiers.base import Context
 
 SEED = 200
 

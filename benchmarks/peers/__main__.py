@@ -34,8 +34,8 @@ from benchmarks.testbed.paths import SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from benchmarks.throughput.contenders import served_name
 from benchmarks.throughput.server import vllm_serve
-from calibration.console import console, new_table, progress
-from calibration.targets import show_targets, write_result
+from calibration.cli.console import console, new_table, progress
+from calibration.report.targets import show_targets, write_result
 from runtime.answers import answers_for
 from runtime.engines.loading import open_engine
 

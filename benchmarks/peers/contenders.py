@@ -13,7 +13,7 @@ from benchmarks.testbed.paths import ARTIFACT, SETTINGS
 from calibration.bench import beam_plan
 from runtime.artifact import Artifact, open_decoder
 from runtime.result import Failure, Spend
-from runtime.solve import Solver
+from runtime.solving.solve import Solver
 
 OURS = "ttc-allocator"
 STOP = "#"  # begins the line of the answer

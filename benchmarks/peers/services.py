@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from benchmarks.testbed.paths import BASE, PRM
 from benchmarks.testbed.tokenizer import CHAT_TEMPLATE
 from benchmarks.throughput.server import free_port
-from runtime.engine import Engine, encode_prompt
+from runtime.engines.base import Engine, encode_prompt
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend
 

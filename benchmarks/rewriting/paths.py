@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from runtime.artifact import Settings
-from runtime.engine import SamplingSettings
+from runtime.engines.base import SamplingSettings
 
 ROOT = Path(__file__).parent
 BASE, PRM = ROOT / "models" / "base", ROOT / "models" / "prm"

@@ -23,9 +23,9 @@ from benchmarks.serving.processes import ttc_serve
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import distinct_problems
 from benchmarks.throughput.server import vllm_serve
-from calibration.console import console, new_table
-from calibration.curves import interval, resamples
-from calibration.targets import (
+from calibration.cli.console import console, new_table
+from calibration.replay.curves import interval, resamples
+from calibration.report.targets import (
     Interval,
     Target,
     at_most,

@@ -17,9 +17,9 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.testbed.paths import SETTINGS, TEST_PROMPTS
 from benchmarks.testbed.task import Problem, distinct_problems
-from calibration.console import progress
-from calibration.curves import interval, resamples
-from calibration.targets import (
+from calibration.cli.console import progress
+from calibration.replay.curves import interval, resamples
+from calibration.report.targets import (
     Interval,
     Target,
     at_least,
@@ -29,8 +29,8 @@ from calibration.targets import (
     write_result,
 )
 from runtime.artifact import open_decoder
-from runtime.concurrency import bounded
 from runtime.prompt_run import Decoder, PromptRun
+from runtime.solving.concurrency import bounded
 
 TEST_SEED, SAMPLING_SEED = 3, 5
 PROMPTS = 220

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from runtime.batching import MicroBatcher
-from runtime.engine import Completion, SamplingSettings, derive_seed
+from runtime.engines.base import Completion, SamplingSettings, derive_seed
+from runtime.engines.batching import MicroBatcher
 from runtime.engines.transformers import TransformersEngine
 
 PROMPTS_AT_ONCE = 12
@@ -77,7 +77,7 @@ class TreeEngine(TransformersEngine):
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
-        """The prompt's next distinct solution; see `runtime.engine.Engine.complete`.
+        """The prompt's next distinct solution; see `runtime.engines.base.Engine.complete`.
 
         Raises:
             InputError: anything but whole solutions at temperature 1, or more than there are.

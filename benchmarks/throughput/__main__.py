@@ -29,9 +29,9 @@ from benchmarks.throughput.workload import (
     Work,
     held_out_prompts,
 )
-from calibration.console import console, new_table, progress
-from calibration.curves import bootstrapped
-from calibration.targets import (
+from calibration.cli.console import console, new_table, progress
+from calibration.replay.curves import bootstrapped
+from calibration.report.targets import (
     Interval,
     Target,
     at_least,

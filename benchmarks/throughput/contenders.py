@@ -10,13 +10,13 @@ from typing import Any
 
 from allocator.plan import Plan
 from benchmarks.throughput.workload import CountingEngine, CountingVerifier, NoVerifier, Work
-from runtime.concurrency import bounded
-from runtime.engine import derive_seed, draw_seed, encode_prompt
+from runtime.answers.selection import select
+from runtime.engines.base import derive_seed, draw_seed, encode_prompt
 from runtime.prompt_run import Decoder, PromptRun
-from runtime.selection import select
-from runtime.solve import PROMPTS_IN_FLIGHT
+from runtime.solving.concurrency import bounded
+from runtime.solving.solve import PROMPTS_IN_FLIGHT
 from runtime.strategies import STRATEGIES
-from runtime.verifier import Verifier
+from runtime.verifiers.base import Verifier
 from runtime.verifiers.in_transformers import TransformersBackend
 
 Prompts = Sequence[tuple[str, str]]

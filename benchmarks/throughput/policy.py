@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from calibration.curves import interval
-from calibration.targets import Interval
+from calibration.replay.curves import interval
+from calibration.report.targets import Interval
 from predictors.features import FEATURE_NAMES
 from runtime.artifact import Artifact
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from allocator.plan import Plan
 from benchmarks.testbed.task import distinct_problems
-from runtime.engine import Completion, Engine
-from runtime.verifier import Context, Verdict, Verifier
+from runtime.engines.base import Completion, Engine
+from runtime.verifiers.base import Context, Verdict, Verifier
 
 PROMPTS, PROMPT_SEED = 64, 3  # held-out test prompts
 BEAMS = Plan(strategy="beam_search", n=16, beam_width=4)
@@ -50,7 +50,7 @@ class CountingEngine:
         self.tokenizer, self.context_length = engine.tokenizer, engine.context_length
 
     async def complete(self, token_ids: Sequence[int], **how: Any) -> Completion:
-        """See `runtime.engine.Engine.complete`."""
+        """See `runtime.engines.base.Engine.complete`."""
         completion = await self._engine.complete(token_ids, **how)
         self._work.engine_calls += 1
         self._work.prompt_tokens += len(token_ids)
@@ -69,7 +69,7 @@ class CountingVerifier:
         self._verifier, self._work = verifier, work
 
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
-        """See `runtime.verifier.Verifier.score`."""
+        """See `runtime.verifiers.base.Verifier.score`."""
         verdict = await self._verifier.score(context, steps)
         self._work.verifier_tokens += verdict.read_tokens
         return verdict
@@ -82,7 +82,7 @@ class NoVerifier:
     """Scores everything alike, at no cost: what is left is the scheduler and the engine."""
 
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
-        """See `runtime.verifier.Verifier.score`."""
+        """See `runtime.verifiers.base.Verifier.score`."""
         return Verdict((0.5,) * len(steps), 0, 0)
 
     def close(self) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from allocator.table import LookupTable
-from calibration.contents import Contents
+from calibration.report.artifact_files import Contents
 from calibration.report.methods import best, is_oracle, named, policy_of
+from calibration.report.summary import Group, Summary
 from calibration.report.words import count, percent
-from calibration.summary import Group, Summary
 from runtime.artifact import TABLE
 
 # Wider than this, half the 95% interval of a bin's accuracy hides what the plans differ by.

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from allocator.files import whole_file
-from calibration.bench_result import BenchResult
 from calibration.report import words
+from calibration.report.bench_result import BenchResult
 from calibration.report.figures import accuracy_figure
 from calibration.report.page import both, made_with, rendered
-from calibration.summary import Curve, Group, Point, Summary
+from calibration.report.summary import Curve, Group, Point, Summary
 
 # Words that the page has no use for.
 UNUSED = ("oracle", "revisions")

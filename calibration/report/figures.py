@@ -9,8 +9,8 @@ from math import ceil, floor, log2, sqrt
 from typing import Any
 
 from calibration.report.methods import COLOURS, styles
+from calibration.report.summary import Gain, Group, PredictorSummary
 from calibration.report.words import count
-from calibration.summary import Gain, Group, PredictorSummary
 
 # (name, on light, on dark). Figures are drawn in the light ones; in the page each is replaced by
 # the CSS variable of its name, so that they follow the reader's light or dark.

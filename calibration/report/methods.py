@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration.summary import Curve, Group, Point
+from calibration.report.summary import Curve, Group, Point
 
 POLICY = "compute-optimal"
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from allocator.errors import InputError
 from allocator.files import whole_file
 from allocator.table import Fingerprint
-from calibration.contents import Contents
 from calibration.report import words
 from calibration.report.advice import steps
+from calibration.report.artifact_files import Contents
 from calibration.report.figures import (
     PALETTE,
     Drawing,
@@ -19,7 +19,7 @@ from calibration.report.figures import (
 )
 from calibration.report.heatmap import heat_map
 from calibration.report.methods import is_oracle, policy_of
-from calibration.summary import Summary
+from calibration.report.summary import Summary
 from runtime.artifact import MODELS, Settings
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What a summary says, in sentences: the title, what it rests on, and what a word means."""
 
 from calibration.report.methods import best, named, policy_of
-from calibration.summary import Summary
+from calibration.report.summary import Summary
 
 
 def number(value: float) -> str:

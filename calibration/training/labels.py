@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from allocator.errors import InputError
-from calibration import steps
+from calibration.sampling import steps
 from calibration.training.journal import Journal
 from calibration.training.settings import LabelSettings
 from runtime.answers.grading import Grader
-from runtime.concurrency import together
-from runtime.engine import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
-from runtime.steps import StepSplitter
-from runtime.tokenizer import decode
+from runtime.engines.base import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
+from runtime.engines.steps import StepSplitter
+from runtime.engines.tokenizer import decode
+from runtime.solving.concurrency import together
 
 Tokens = tuple[int, ...]
 
@@ -150,7 +150,7 @@ async def check_steps(
         seed: seed of the sampling.
 
     Raises:
-        InputError: nearly all solutions are one step; see `calibration.steps`.
+        InputError: nearly all solutions are one step; see `calibration.sampling.steps`.
     """
     splitter = StepSplitter(engine.tokenizer, sampling.step_end)
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from safetensors import SafetensorError
 
 from allocator.errors import InputError
-from calibration.console import console, progress
-from calibration.lock import exclusive
+from calibration.cli.console import console, progress
+from calibration.sampling.lock import exclusive
 from calibration.training.attempts import sample_chains, turned
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, check_steps, label_prompts
@@ -35,10 +35,10 @@ from runtime.answers.graders import answers_fingerprint
 from runtime.answers.grading import Grader
 from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import SolutionReader, thoughts_of
-from runtime.engine import SamplingSettings
+from runtime.engines.base import SamplingSettings
 from runtime.engines.loading import EngineName, model_config, model_fingerprint, open_engine
+from runtime.engines.tokenizer import decode
 from runtime.reviser import ask_again
-from runtime.tokenizer import decode
 
 Prompts = Sequence[tuple[str, str]]
 
@@ -98,7 +98,7 @@ async def prm_recipe(
         training: the fine-tuning.
 
     Raises:
-        InputError: unusable input, or solutions without steps, see `calibration.steps`.
+        InputError: unusable input, or solutions without steps, see `calibration.sampling.steps`.
     """
     from calibration.training.classifiers import train_verifier
 

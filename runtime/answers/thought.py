@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from allocator.errors import InputError
-from runtime.tokenizer import decode
+from runtime.engines.tokenizer import decode
 
 MARK_TOKENS = 32  # of a prompt's end: enough for any mark, whatever pieces it is made of
 BETWEEN = "..."  # between the two marks in settings, as in <think>...</think>

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from runtime.engine import Completion, SamplingSettings
+from runtime.engines.base import Completion, SamplingSettings
 
 # Choices of a request at most: so many already save most of what requests cost, and what is
 # finished does not wait for many others.
@@ -15,7 +15,7 @@ MOST = 8
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked of vLLM, all but the seed; see `runtime.engine.Engine.complete`."""
+    """What is asked of vLLM, all but the seed; see `runtime.engines.base.Engine.complete`."""
 
     token_ids: tuple[int, ...]
     settings: SamplingSettings

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from allocator.errors import InputError
 from allocator.extras import missing, require
-from runtime.engine import Engine
+from runtime.engines.base import Engine
 
 # auto, vllm, transformers, or the URLs of vllm servers, comma-separated.
 EngineName = str

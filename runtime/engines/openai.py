@@ -19,7 +19,7 @@ import httpx
 from transformers import AutoTokenizer
 
 from allocator.errors import InputError, ModelError
-from runtime.engine import Completion, SamplingSettings
+from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.grouping import Ask, Grouping
 
 TRIES = 5
@@ -102,7 +102,7 @@ class OpenAIEngine:
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
-        """Sample one continuation; see `runtime.engine.Engine.complete`.
+        """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
         Calls of one moment go together, and come back together; see `runtime.engines.grouping`.
         Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from allocator.errors import InputError
-from runtime.batching import MicroBatcher
-from runtime.engine import Completion, SamplingSettings
+from runtime.engines.base import Completion, SamplingSettings
+from runtime.engines.batching import MicroBatcher
 from runtime.engines.loading import context_length, model_dtype
-from runtime.steps import StepSplitter
+from runtime.engines.steps import StepSplitter
 
 # Sequences decoded at once: beyond this a step takes as much longer as it does more.
 MAX_BATCH = 256
@@ -106,7 +106,7 @@ class TransformersEngine:
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
-        """Sample one continuation; see `runtime.engine.Engine.complete`."""
+        """Sample one continuation; see `runtime.engines.base.Engine.complete`."""
         for text in stop:
             if text not in self._stops:
                 self._stops[text] = StepSplitter(self.tokenizer, text)
@@ -121,7 +121,7 @@ class TransformersEngine:
             raise
 
     async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """The state at the last token; see `runtime.engine.HasHiddenState`.
+        """The state at the last token; see `runtime.engines.base.HasHiddenState`.
 
         It is noted as a prompt is read for decoding: a request of one token costs no more than
         that, and nothing beside one that decodes the same prompt in the same batch.

@@ -5,9 +5,9 @@ from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
-from runtime.engine import Completion, SamplingSettings
+from runtime.engines.base import Completion, SamplingSettings
+from runtime.engines.tokenizer import token_texts
 from runtime.engines.vllm_core import VLLMCore, memory_share
-from runtime.tokenizer import token_texts
 
 
 class Core(Protocol):
@@ -57,7 +57,7 @@ class VLLMCompletions:
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
     ) -> Completion:
-        """Sample one continuation; see `runtime.engine.Engine.complete`."""
+        """Sample one continuation; see `runtime.engines.base.Engine.complete`."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 

@@ -18,7 +18,7 @@ import torch
 
 from allocator.errors import InputError, ModelError
 from runtime.engines.loading import model_dtype
-from runtime.fields import DECIMAL
+from runtime.frontend.fields import DECIMAL
 
 
 class VLLMCore:

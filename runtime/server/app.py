@@ -16,9 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from allocator.errors import InputError, ModelError
-from runtime.fields import number_in
-from runtime.server.account import Accounts
-from runtime.server.attend import admitted, attended
+from runtime.frontend.fields import number_in
+from runtime.server.access_log import Accounts
 from runtime.server.body import BodyLimit, body_of
 from runtime.server.document import (
     REFUSALS,
@@ -32,8 +31,9 @@ from runtime.server.document import (
 )
 from runtime.server.errors import ApiError, as_api_error, refusal
 from runtime.server.events import EventStream
-from runtime.server.guard import Keys, as_response
-from runtime.server.live import live_router
+from runtime.server.lifecycle import admitted, attended
+from runtime.server.limits import Keys, as_response
+from runtime.server.live.page import live_router
 from runtime.server.logs import ServerLog
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.server.replies import reply

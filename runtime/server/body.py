@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.server.errors import ApiError
-from runtime.server.guard import as_response
+from runtime.server.limits import as_response
 
 DEEPEST = 64  # arrays and objects within each other; a request has about five
 TOO_DEEP = f"it is nested over {DEEPEST} levels deep"

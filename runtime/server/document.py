@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
 from runtime.result import Receipt
-from runtime.server.account import GONE
+from runtime.server.access_log import GONE
 from runtime.server.errors import TYPES
 
 

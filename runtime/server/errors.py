@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from allocator.errors import InputError, ModelError
-from runtime.fields import input_error
+from runtime.frontend.fields import input_error
 
 TYPES = {
     400: "invalid_request_error",

@@ -24,7 +24,7 @@ class Finished:
 
     Attributes:
         request_id: names it in the answer's headers, too.
-        owner: whose it was, see `runtime.server.guard.Keys.owner`.
+        owner: whose it was, see `runtime.server.limits.Keys.owner`.
         method: of HTTP.
         path: of HTTP.
         outcome: how it ended; ``cancelled`` where the client went away.

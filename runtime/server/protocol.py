@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from allocator.errors import InputError
-from runtime.conversation import Message, turns_of
-from runtime.engine import LARGEST
-from runtime.fields import Strict, only
-from runtime.server.fields import FREE_TEXT, MOST_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
+from runtime.engines.base import LARGEST
+from runtime.frontend.conversation import Message, turns_of
+from runtime.frontend.fields import Strict, only
+from runtime.server.field_names import FREE_TEXT, MOST_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
 NO_LOGPROBS = "log-probabilities are not told in this version"
 

@@ -11,20 +11,20 @@ from prometheus_client import Counter
 
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
-from runtime.concurrency import stream
-from runtime.metrics import Metrics
 from runtime.prompt_run import Decoder
 from runtime.request import Event
 from runtime.result import Result
-from runtime.server.account import Account
-from runtime.server.asks import Ask, asks_of
-from runtime.server.board import Board, Card
+from runtime.server.access_log import Account
 from runtime.server.errors import ApiError
-from runtime.server.guard import Gate
-from runtime.server.models import ServedModels
+from runtime.server.limits import Gate
+from runtime.server.live.store import Board, Card
+from runtime.server.model_names import ServedModels
+from runtime.server.prompt_requests import Ask, asks_of
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.server.settings import ServeSettings
-from runtime.solve import PROMPTS_IN_FLIGHT, Solver
+from runtime.solving.concurrency import stream
+from runtime.solving.metrics import Metrics
+from runtime.solving.solve import PROMPTS_IN_FLIGHT, Solver
 
 BACK_SOON = {"Retry-After": "5"}
 # A client that is told to go elsewhere starts no request that the end would cut off.

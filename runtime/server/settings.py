@@ -25,7 +25,7 @@ from pydantic_settings import (
 )
 
 from allocator.errors import InputError
-from runtime.fields import DECIMAL, WHOLE
+from runtime.frontend.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MASK = "**********"  # what stands for a key where settings are shown

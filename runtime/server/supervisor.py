@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from allocator.errors import ModelError
-from runtime.engine import HasProcess
+from runtime.engines.base import HasProcess
 from runtime.prompt_run import Decoder
 from runtime.server.errors import ApiError
 from runtime.server.logs import ServerLog

@@ -1,13 +1,13 @@
-"""Best-of-N (section 5.2): N independent solutions. Selection follows in `runtime.selection`."""
+"""Best-of-N (section 5.2): N independent solutions; `runtime.answers.selection` follows."""
 
 from collections.abc import Sequence
 
 from allocator.plan import Plan, Selection
 from predictors.sample import Sample
-from runtime.concurrency import together
-from runtime.early_stop import fewest
+from runtime.answers.selection import weights
 from runtime.prompt_run import PromptRun
-from runtime.selection import weights
+from runtime.solving.concurrency import together
+from runtime.solving.early_stop import fewest
 
 
 async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:

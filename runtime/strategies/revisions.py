@@ -1,15 +1,15 @@
 """Sequential revisions (section 6.2): chains of attempts, each made in view of those before it.
 
 N attempts are N / length chains of `length`: all parallel at length 1, which is best-of-N, all
-sequential at length N. Selection is hierarchical, see `runtime.selection`.
+sequential at length N. Selection is hierarchical, see `runtime.answers.selection`.
 """
 
 from collections.abc import Sequence
 
 from allocator.plan import Plan
 from predictors.sample import Sample
-from runtime.concurrency import together
 from runtime.prompt_run import PromptRun
+from runtime.solving.concurrency import together
 from runtime.strategies.beam_search import grow
 
 

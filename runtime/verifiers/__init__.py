@@ -1,1 +1,1 @@
-"""Verifiers: implementations of `runtime.verifier.Verifier`."""
+"""Verifiers: implementations of `runtime.verifiers.base.Verifier`."""

@@ -14,8 +14,8 @@ from torch import nn
 
 from allocator.errors import InputError
 from runtime.engines.loading import model_config, model_dtype
-from runtime.tokenizer import decode, encode_text, known_ids
-from runtime.verifier import Context, FamilyName
+from runtime.engines.tokenizer import decode, encode_text, known_ids
+from runtime.verifiers.base import Context, FamilyName
 
 
 @dataclass(frozen=True)

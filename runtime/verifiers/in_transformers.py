@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from runtime.batching import MicroBatcher
+from runtime.engines.batching import MicroBatcher
 from runtime.engines.loading import context_length
 from runtime.verifiers.families import Family
 from runtime.verifiers.kv_memory import MOST_BYTES, KVMemory

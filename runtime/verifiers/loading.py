@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from allocator.errors import InputError
-from runtime.verifier import FamilyName
+from runtime.verifiers.base import FamilyName
 
 if TYPE_CHECKING:
     from runtime.verifiers.model_verifier import Backend, ModelVerifier

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from allocator.errors import InputError, ModelError
-from runtime.engine import HasProcess
-from runtime.verifier import Context, Verdict
+from runtime.engines.base import HasProcess
+from runtime.verifiers.base import Context, Verdict
 from runtime.verifiers.families import Family
 
 # Scores kept. The steps of a growing beam, and those that beams have in common, are scored once;
@@ -40,7 +40,7 @@ class ModelVerifier:
         backend: runs the model.
 
     Attributes:
-        shares_tokens: see `runtime.verifier.HasContext`.
+        shares_tokens: see `runtime.verifiers.base.HasContext`.
         context_length: likewise. A verifier with a tokenizer of its own that has all the language
             model's tokens, and marks besides, is taken to count as that does.
     """
@@ -53,7 +53,7 @@ class ModelVerifier:
         self._known: dict[tuple[int, ...], float] = {}
 
     def room(self, context: Context) -> int | None:
-        """Tokens that a solution may have; see `runtime.verifier.HasContext.room`."""
+        """Tokens that a solution may have; see `runtime.verifiers.base.HasContext.room`."""
         limit = self._backend.context_length
         if limit is None:
             return None
@@ -68,7 +68,7 @@ class ModelVerifier:
         return None if self.context_length is None else limit - taken
 
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
-        """Score every step; see `runtime.verifier.Verifier.score`."""
+        """Score every step; see `runtime.verifiers.base.Verifier.score`."""
         layout = self._family.lay_out(context, steps)
         limit, length = self._backend.context_length, layout.reads[-1] + 1
         if limit is not None and length > limit:

@@ -1,0 +1,1 @@
+"""The command line, ``ttc``: each command, its options and what it prints."""

@@ -1,0 +1,43 @@
+"""Answering the prompts of a file: one that cannot be used does not keep the others waiting."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from allocator.errors import InputError
+from runtime.result import Failure, Result, Spend
+from runtime.solving.solve import Solver
+
+
+async def answer_each(
+    solver: Solver,
+    prompts: Sequence[str],
+    rows: Mapping[int, str],
+    spend: Spend,
+    done: Callable[[Result | Failure], None] = lambda _: None,
+) -> list[Result | Failure]:
+    """Answer prompts, those of a file each for itself.
+
+    Args:
+        solver: answers them.
+        prompts: prompts, answered in this order.
+        rows: where those of a file stand, by their number among the prompts. One that the model
+            has no room for becomes a failure that names its row.
+        spend: what each may cost, or all together.
+        done: called with each result.
+
+    Raises:
+        InputError: as `runtime.solving.solve.Solver.solve_all`, for prompts that are of no file.
+    """
+    results: dict[int, Result | Failure] = {}
+    for number, where in rows.items():
+        try:
+            solver.start(prompts[number])
+        except InputError as error:
+            results[number] = failure = Failure(
+                prompt=prompts[number], error=f"{where}: {error.mend}"
+            )
+            done(failure)
+    left = [number for number in range(len(prompts)) if number not in results]
+    if left:
+        answered = await solver.solve_all([prompts[number] for number in left], spend, done)
+        results |= zip(left, answered, strict=True)
+    return [results[number] for number in range(len(prompts))]

@@ -1,0 +1,83 @@
+"""The command line, ``ttc``. Each command stands in a module of its own."""
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from calibration.cli.lazy import lazy_group
+
+COMMANDS = {
+    "solve": (
+        "calibration.cli.solve:solve",
+        "Answer prompts within a budget; JSON lines, each answer with its receipt.",
+    ),
+    "explain": (
+        "calibration.cli.solve:explain",
+        "Why a prompt gets the plan it gets: its pilots, what they say, and the other bins.",
+    ),
+    "demo": (
+        "calibration.cli.demo:demo",
+        "The whole path on the committed testbed: what allocation saves against best-of-N.",
+    ),
+    "train": (
+        "calibration.cli.train:train_app",
+        "Train a verifier or a reviser on a language model's own samples. "
+        "A run that was interrupted goes on when it is started again.",
+    ),
+    "calibrate": (
+        "calibration.cli.calibrate:calibrate",
+        "Measure a model on graded prompts; write tables and predictor to an artifact folder.",
+    ),
+    "bench": (
+        "calibration.cli.bench:bench",
+        "Measure what allocation gains on graded prompts that the artifact has not seen.",
+    ),
+    "report": (
+        "calibration.cli.artifact:report",
+        "Write what calibration found as one page of HTML, its figures beside it as SVG.",
+    ),
+    "inspect": (
+        "calibration.cli.artifact:inspect",
+        "Print an artifact: its table, what it was made with, predictor, gain, warnings.",
+    ),
+    "diff": (
+        "calibration.cli.artifact:diff",
+        "Print what changed from artifact A's table to B's.",
+    ),
+    "flops": (
+        "calibration.cli.flops:flops",
+        "Compare thinking longer with pretraining a larger model, at equal FLOPs.",
+    ),
+    "serve": (
+        "calibration.cli.serve:serve",
+        "Serve a model through OpenAI's API, each prompt with the compute it deserves.",
+    ),
+}
+
+app = typer.Typer(
+    cls=lazy_group(COMMANDS),
+    help="Think as long as a prompt deserves: test-time compute allocation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        try:
+            number = metadata.version("ttc-allocator")
+        except metadata.PackageNotFoundError:
+            number = "(not installed)"
+        typer.echo(f"ttc-allocator {number}")
+        raise typer.Exit
+
+
+VersionOption = typer.Option(
+    "--version", callback=_print_version, is_eager=True, help="print the version, and end"
+)
+
+
+@app.callback()
+def main(version: Annotated[bool, VersionOption] = False) -> None:
+    """Options of ``ttc`` itself; what they do is done before."""

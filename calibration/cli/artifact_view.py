@@ -1,0 +1,120 @@
+"""An artifact, and the difference of two, for the terminal."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from allocator.latency import Latency
+from allocator.price import PriceList
+from calibration.cli.console import new_table, render_table
+from calibration.report.artifact_files import Contents
+from calibration.report.diff import TableDiff
+from calibration.report.page import made_with
+from calibration.report.summary import Summary
+from calibration.report.words import count, percent, subtitle, title
+
+
+def inspected(contents: Contents) -> Iterator[RenderableType]:
+    """Result, table, what it was made with, predictor, warnings; what is there of it."""
+    summary = contents.summary
+    if summary is None:
+        yield Text("It has no summary.json, so neither predictor nor gain can be told.")
+    else:
+        yield Text(title(summary), style="bold")
+        yield Text(subtitle(summary))
+    yield render_table(contents.table)
+    if contents.prices is not None:
+        yield _bought(contents.prices)
+    if contents.latency.timed:
+        yield _timed(contents.latency)
+    made = new_table("The table holds for this, and for nothing else", "made with", "")
+    for name, value in made_with(contents.table.fingerprint, contents.settings):
+        made.add_row(escape(name), escape(value))
+    yield made
+    if contents.settings is None:
+        yield Text("No settings: it was made from logs, so ttc solve cannot run it.")
+    if summary is not None:
+        yield from _summarised(summary)
+
+
+def _bought(prices: PriceList) -> Table:
+    """Average budgets, each about twice the last, and the accuracy of calibration prompts."""
+    shown = new_table("What --average-budget buys", "average budget", "accuracy", "price")
+    last = 0.0
+    for point in reversed(prices.points):
+        if point.generations >= 2 * last:
+            last = point.generations
+            shown.add_row(f"{last:.1f}", percent(point.accuracy), f"{point.price:.2g}")
+    return shown
+
+
+def _timed(latency: Latency) -> Table:
+    shown = new_table("One prompt at a time", "plan", "seconds, for --deadline")
+    for timed in latency.timed:
+        shown.add_row(str(timed.plan), f"{timed.seconds:.3g}")
+    return shown
+
+
+def differences(diff: TableDiff) -> Iterator[RenderableType]:
+    """All that differs, the fingerprints first."""
+    if diff.empty:
+        yield Text(f"No differences ({count(diff.compared, 'cell')} compared).")
+        return
+    changes = [*diff.made_with, *diff.budgets, *diff.rows]
+    if changes:
+        shown = new_table("Made and laid out differently", "where", "what", "A", "B")
+        for change in changes:
+            values = _shown(change.before), _shown(change.after)
+            shown.add_row(change.where, change.what, *values)
+        yield shown
+    if diff.cells:
+        shown = new_table(
+            "Plans and accuracies", "budget", "bin", "plan", "accuracy", "B less A [95%]"
+        )
+        for cell in diff.cells:
+            plans = str(cell.before.plan), str(cell.after.plan)
+            shown.add_row(
+                str(cell.budget),
+                str(cell.bin or "all"),
+                plans[0] if plans[0] == plans[1] else "\n-> ".join(plans),
+                f"{percent(cell.before.accuracy)} -> {percent(cell.after.accuracy)}",
+                f"{_points(cell.difference)} [{_points(cell.low)}, {_points(cell.high)}]"
+                + ("\nsignificant" if cell.significant else ""),
+                style="bold" if cell.significant else "",
+            )
+        yield shown
+    significant = sum(cell.significant for cell in diff.cells)
+    yield Text(
+        f"{count(diff.compared, 'cell')} compared, {significant} with a significant difference "
+        "in accuracy (95%, Holm-corrected over all of them), in points."
+    )
+
+
+def _summarised(summary: Summary) -> Iterator[RenderableType]:
+    yield Text(
+        f"{summary.source}: {count(summary.prompts, 'prompt')}, "
+        f"{count(summary.samples, 'independent solution')} each, "
+        f"{count(summary.sampled_tokens, 'token')} sampled."
+    )
+    if summary.predictor is not None:
+        yield Text(
+            f"Predictor: {count(summary.predictor.pilots, 'pilot')}, rank correlation "
+            f"{summary.predictor.rank_correlation:.2f} with measured pass@1 on unseen prompts."
+        )
+    for warning in summary.warnings:
+        yield Text(f"warning: {warning}", style="yellow")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(f"{edge:g}" for edge in value)
+    return "none" if value is None else escape(str(value).replace("\n", r"\n"))
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"

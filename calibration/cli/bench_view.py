@@ -1,0 +1,58 @@
+"""A comparison of methods for the terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from calibration.cli.console import new_table
+
+
+def comparison(
+    curves: Sequence[dict[str, Any]], gains: Sequence[dict[str, Any]], budget: int
+) -> Iterator[Table]:
+    """Every method at each budget, accuracy and what was really spent; then what it saves.
+
+    Args:
+        curves: as `calibration.replay.curves.as_json` gives them.
+        gains: as `calibration.replay.curves.gains` gives them.
+        budget: the one at which savings are shown.
+    """
+    for row in range(len(curves[0]["points"])):
+        points = [(curve["name"], curve["points"][row]) for curve in curves]
+        shown = new_table(
+            f"Budget {points[0][1]['budget']}; generations and tokens are spent per prompt",
+            *("method", "accuracy [95%]", "generations", "tokens"),
+        )
+        for name, point in points:
+            shown.add_row(
+                name,
+                f"{point['accuracy']:.1%} [{point['low']:.0%}, {point['high']:.0%}]",
+                f"{point['generations']:.1f}",
+                f"{point['tokens']:,.0f}",
+            )
+        yield shown
+    saved = new_table(
+        f"How many times fewer than best-of-{budget} weighted takes, at its accuracy [95%]",
+        *("method", "generations", "tokens"),
+    )
+    told = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
+    for name in (curve["name"] for curve in curves):
+        saved.add_row(name, *(_times(told.get((name, unit))) for unit in ("generations", "tokens")))
+    yield saved
+
+
+def _times(gain: dict[str, Any] | None) -> str:
+    if gain is None:
+        return ""
+    value = f"{gain['value']:.1f} x" if gain["value"] > 0 else "not reached"
+    return f"{value} [{gain['low']:.1f}, {gain['high']:.1f}]"
+
+
+def in_points(differences: Sequence[dict[str, Any]]) -> str:
+    """Differences in accuracy in a line."""
+    return "; ".join(
+        f"{row['budget']}: {100 * row['value']:+.1f} "
+        f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+        for row in differences
+    )

@@ -1,0 +1,143 @@
+"""Options that commands share, and options from settings models: each stands once."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from allocator.errors import InputError
+from calibration.cli.console import say
+from runtime.engines.loading import EngineName
+
+if TYPE_CHECKING:
+    from allocator.table import LookupTable
+    from runtime.artifact import Artifact
+
+ANSWERS_HELP = (
+    "'math'; 'choices' (A to J), or 'choices:4'; 'pattern:' and a regular expression; or 'python:' "
+    "and a file that defines extract(text) and same(answer, other)"
+)
+TIMEOUT_HELP = "seconds that one answer may take to compare; then it equals no other"
+THOUGHT_HELP = (
+    "marks of the model's thoughts, after which answers are read, as in <think>...</think>; "
+    "none; or auto, by its vocabulary"
+)
+SOURCE_HELP = (
+    ".jsonl, .json or .parquet file, or Hugging Face data set: NAME or NAME:CONFIG:SPLIT, as in "
+    "openai/gsm8k:main:test; NAME may be a folder, CONFIG and SPLIT empty"
+)
+
+AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
+SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
+ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
+PromptsArgument = Annotated[str, typer.Argument(help=SOURCE_HELP)]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(help="auto, vllm, transformers, or URLs of vllm servers, comma-separated"),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="use an artifact made for another model or other settings")
+]
+
+
+def numbers(field: str, text: str) -> list[int]:
+    """Whole numbers, comma-separated.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(field, text, "give whole numbers, comma-separated") from None
+
+
+def given(context: typer.Context) -> list[str]:
+    """The options and arguments that the command line names, whatever their values."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+
+
+def load_table(folder: Path) -> "LookupTable":
+    """An artifact's table alone: what is asked of it is checked before the rest is loaded.
+
+    Raises:
+        InputError: no artifact there, or a damaged one.
+    """
+    from allocator.table import LookupTable
+    from runtime.artifact import TABLE, load_settings
+
+    load_settings(folder)
+    return LookupTable.load(folder / TABLE)
+
+
+def load_artifact(folder: Path, force: bool) -> "Artifact":
+    """An artifact to run; a foreign one only if forced, with a warning for all that differs."""
+    from runtime.artifact import Artifact
+
+    artifact = Artifact.load(folder, force)
+    for difference in artifact.foreign:
+        say("warning", difference, "yellow")
+    return artifact
+
+
+def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator for typer commands: each group's fields become options of the command.
+
+    The command is called with one settings object a group. A field that several groups have, such
+    as ``seed``, is one option that goes to all of them. In text, ``\\n`` stands for a newline.
+
+    Args:
+        groups: the command's keyword for each settings object, and its model.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        fields = {name: f for model in groups.values() for name, f in model.model_fields.items()}
+
+        @wraps(command)
+        def wrapped(**options: Any) -> Any:
+            chosen = {name: _unescape(options.pop(name)) for name in fields}
+            settings = {key: _settings(model, chosen) for key, model in groups.items()}
+            return command(**options, **settings)
+
+        own = [
+            parameter
+            for name, parameter in inspect.signature(command).parameters.items()
+            if name not in groups
+        ]
+        added = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if field.is_required() else _escape(field.default),
+                annotation=Annotated[field.annotation, typer.Option(help=field.description)],
+            )
+            for name, field in fields.items()
+        ]
+        keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        signature = inspect.Signature([*keyword_only, *added])
+        wrapped.__signature__ = signature  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {n: p.annotation for n, p in signature.parameters.items()}
+        return wrapped
+
+    return decorate
+
+
+def _settings(model: type[BaseModel], chosen: dict[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate({name: chosen[name] for name in model.model_fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(str(first["loc"][0]), first["input"], first["msg"]) from None
+
+
+def _escape(value: Any) -> Any:
+    return value.replace("\n", r"\n") if isinstance(value, str) else value
+
+
+def _unescape(value: Any) -> Any:
+    return value.replace(r"\n", "\n") if isinstance(value, str) else value

@@ -1,0 +1,70 @@
+"""``ttc serve``: the OpenAI-compatible server, and its settings on the command line."""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic.fields import FieldInfo
+
+from allocator.extras import require
+from calibration.cli.console import reports_errors, say, write_answer
+from calibration.cli.options import load_artifact
+from runtime.server.settings import ServeSettings, as_toml, read_settings
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    """A setting as an option. Left out it is not set: the environment or a file may have it."""
+    kind: Any = field.annotation
+    names = []
+    if name in ("api_keys", "cors_origins"):  # given once for each
+        kind, names = list[str], [f"--{name[:-1].replace('_', '-')}"]
+    shown = str(field.default) if not field.is_required() and field.default else False
+    option = typer.Option(*names, help=field.description, show_default=shown)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each setting, in the place of ``**given``."""
+    own = list(inspect.signature(command).parameters.values())[:-1]
+    added = [_option(name, field) for name, field in ServeSettings.model_fields.items()]
+    signature = inspect.Signature(
+        [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *added]
+    )
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
+    return command
+
+
+@reports_errors
+@_takes_settings
+def serve(
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings")] = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="print the settings as TOML, and end")
+    ] = False,
+    **given: Any,
+) -> None:
+    """Serve a model through OpenAI's API, each prompt with the compute it deserves.
+
+    Settings come from the command line, else from the environment (TTC_PORT), else from --config.
+    """
+    settings = read_settings({n: value for n, value in given.items() if value is not None}, config)
+    if show_config:
+        write_answer(as_toml(settings))
+        return
+    require("server", "serve", str(settings.artifact))
+    artifact = load_artifact(settings.artifact, settings.force)
+    import uvloop
+
+    from runtime.server.run import serve as run_server
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_server(settings, artifact, lambda url: say("serving", url, "green")))

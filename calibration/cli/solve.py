@@ -1,0 +1,183 @@
+"""``ttc solve`` and ``ttc explain``: prompts answered, and why they get the plans they get."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, cast
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.table import Table
+
+from allocator.errors import InputError, ModelError
+from allocator.files import whole_file
+from allocator.plan import parse_plan
+from allocator.policy import Policy
+from allocator.table import BudgetRow
+from calibration.cli.answering import answer_each
+from calibration.cli.console import console, new_table, progress, reports_errors, write_answer
+from calibration.cli.options import (
+    SOURCE_HELP,
+    ArtifactOption,
+    EngineOption,
+    ForceOption,
+    SeedOption,
+    load_artifact,
+    load_table,
+    settings_options,
+)
+from calibration.data.datasets import DataSettings, located_prompts
+from calibration.sampling.lock import check_writable
+from predictors.features import pilot_features
+from predictors.learned import DifficultyPredictor
+from runtime.artifact import Artifact, open_decoder
+from runtime.engines.loading import engine_kind
+from runtime.result import Failure, Result, Spend
+from runtime.solving.decide import Decision
+from runtime.solving.solve import Solver
+
+BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
+
+
+@reports_errors
+@settings_options(data=DataSettings)
+def solve(
+    artifact: ArtifactOption,
+    budget: Annotated[int, typer.Option(help="generations each prompt may cost")] = 0,
+    average_budget: Annotated[
+        float | None, typer.Option(help="generations prompts may cost on average")
+    ] = None,
+    total_budget: Annotated[
+        int | None, typer.Option(help="generations all prompts together may cost")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="seconds each prompt may take; with --budget")
+    ] = None,
+    prompts: Annotated[list[str] | None, typer.Argument(help="prompts")] = None,
+    file: Annotated[str | None, typer.Option(help=f"prompts: {SOURCE_HELP}")] = None,
+    out: Annotated[Path | None, typer.Option(help="file for the answers; else stdout")] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(help="one plan for all: best_of_n:16, beam_search:16:4, revisions:16:4, ..."),
+    ] = None,
+    early_stop: Annotated[
+        bool, typer.Option(help="stop best-of-n once the rest cannot change the answer")
+    ] = False,
+    metrics: Annotated[
+        Path | None, typer.Option(help="file for Prometheus metrics, in the text format")
+    ] = None,
+    force: ForceOption = False,
+    seed: SeedOption = 0,
+    engine: EngineOption = "auto",
+    *,
+    data: DataSettings,
+) -> None:
+    """Answer prompts within a budget; JSON lines, each answer with its receipt."""
+    if metrics is not None and not metrics.parent.is_dir():
+        raise InputError("metrics", str(metrics), "give a file in a folder that exists")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise InputError("out", str(out), "give a file in a folder that exists")
+    if out is not None:
+        check_writable(out)
+    texts, rows = list(prompts or []), {}
+    for where, text in located_prompts(file, data) if file else ():
+        rows[len(texts)] = where
+        texts.append(text)
+    if not texts:
+        raise InputError("prompts", texts, "give prompts on the command line, or --file")
+    fixed = None if plan is None else parse_plan(plan)
+    spend = Spend(budget, average_budget, total_budget, deadline)
+    if fixed is not None and not budget:
+        raise InputError("plan", plan, "a plan goes with --budget")
+    engine_kind(engine)
+    if budget:
+        Policy(load_table(artifact)).row(budget)
+    loaded = load_artifact(artifact, force)
+
+    async def run() -> list[Result | Failure]:
+        async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
+            decoder = replace(decoder, early_stop=early_stop)
+            solver = Solver(decoder, loaded, seed, fixed)
+            with progress("Answering prompts", len(texts)) as done:
+                found = await answer_each(solver, texts, rows, spend, done)
+            drift = solver.monitor.report()
+            if drift.drifted:
+                console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
+            if metrics is not None:
+                solver.metrics.write(metrics)
+            _write(found, out)  # before the engine is closed, which takes seconds
+            return found
+
+    results = asyncio.run(run())
+    failed = [result for result in results if isinstance(result, Failure)]
+    if failed:
+        raise ModelError(
+            "models", f"{len(failed)} of {len(texts)} prompts failed: {failed[0].error}"
+        )
+
+
+def _write(results: Sequence[Result | Failure], out: Path | None) -> None:
+    lines = "".join(result.model_dump_json() + "\n" for result in results)
+    if out is None:
+        write_answer(lines)
+    else:
+        with whole_file(out) as scratch:
+            scratch.write_text(lines)
+
+
+@reports_errors
+def explain(
+    artifact: ArtifactOption,
+    budget: BudgetOption,
+    prompt: Annotated[str, typer.Argument(help="the prompt")],
+    force: ForceOption = False,
+    seed: SeedOption = 0,
+    engine: EngineOption = "auto",
+) -> None:
+    """Why a prompt gets the plan it gets: its pilots, what they say, and the other bins."""
+    engine_kind(engine)
+    row = Policy(load_table(artifact)).row(budget)
+    loaded = load_artifact(artifact, force)
+
+    async def run() -> None:
+        async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
+            solver = Solver(decoder, loaded, seed)
+            started = solver.start(prompt)
+            decision, pilots = await solver.decide(started, budget)
+            console.print(f"{decision.plan}: {decision.why}.", style="bold", soft_wrap=True)
+            for pilot in pilots:
+                steps = " ".join(f"{score:.2f}" for score in pilot.step_scores)
+                console.print(
+                    f"  pilot answered {pilot.answer}; PRM after each step: {steps}", markup=False
+                )
+            if pilots:
+                features = pilot_features(len(started.context.token_ids), pilots)
+                console.print(_moved(loaded, len(pilots), features))
+            console.print(_bins(row, decision))
+
+    asyncio.run(run())
+
+
+def _moved(artifact: Artifact, pilots: int, features: NDArray[np.float64]) -> Table:
+    moved = cast(DifficultyPredictor, artifact.difficulty[pilots].predictor).explain(features)
+    shown = new_table("What moved the prediction", "feature", "value", "moves log-odds by")
+    for (name, by), value in sorted(
+        zip(moved.items(), features, strict=True), key=lambda item: -abs(item[0][1])
+    )[:6]:
+        shown.add_row(name, f"{value:.3f}", f"{by:+.2f}")
+    return shown
+
+
+def _bins(row: BudgetRow, decision: Decision) -> Table:
+    shown = new_table(f"Budget {row.budget}", "bin", "pass@1 up to", "plan", "accuracy [95%]")
+    for number, cell in enumerate(row.cells):
+        upper = 1.0 if number == 0 else row.edges[number - 1]
+        shown.add_row(
+            f"{number + 1}" + (" <" if number + 1 == decision.bin else ""),
+            f"{upper:.2f}",
+            str(cell.plan),
+            f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
+        )
+    return shown

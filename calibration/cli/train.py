@@ -1,0 +1,176 @@
+"""``ttc train``: a PRM, an ORM or a reviser out of a language model's own samples."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel, Field
+
+from allocator.extras import require
+from calibration.cli.console import console, reports_errors
+from calibration.cli.options import (
+    ANSWERS_HELP,
+    THOUGHT_HELP,
+    TIMEOUT_HELP,
+    PromptsArgument,
+    settings_options,
+)
+from calibration.data.datasets import DataSettings, read_graded_prompts
+from calibration.training.recipes import (
+    Source,
+    orm_recipe,
+    prm_recipe,
+    reviser_orm_recipe,
+    reviser_recipe,
+)
+from calibration.training.settings import (
+    ChainSettings,
+    LabelSettings,
+    ReviserSettings,
+    SampleSettings,
+    TrainSettings,
+)
+from runtime.answers.readers import DEADLINE
+from runtime.engines.base import SamplingSettings
+from runtime.engines.loading import EngineName, resolve_model
+
+train_app = typer.Typer(
+    help="Train a verifier or a reviser on a language model's own samples. "
+    "A run that was interrupted goes on when it is started again.",
+    no_args_is_help=True,
+)
+
+OutOption = Annotated[Path, typer.Option(help="folder for the trained model")]
+
+
+class ModelSettings(BaseModel):
+    """The language model to train on."""
+
+    model: str = Field(description="language model: folder or hub name")
+    answers: str = Field(default="math", description=ANSWERS_HELP)
+    answer_timeout: float = Field(default=DEADLINE, gt=0, description=TIMEOUT_HELP)
+    thought: str = Field(default="auto", description=THOUGHT_HELP)
+    engine: EngineName = Field(
+        default="auto", description="auto, vllm, transformers, or URLs of vllm servers"
+    )
+
+    def source(self, sampling: SamplingSettings) -> Source:
+        """What the recipes start from."""
+        return Source(
+            model=resolve_model(self.model),
+            answers=self.answers,
+            answer_timeout=self.answer_timeout,
+            thought=self.thought,
+            sampling=sampling,
+            engine=self.engine,
+        )
+
+
+@train_app.command()
+@reports_errors
+@settings_options(
+    data=DataSettings,
+    model=ModelSettings,
+    sampling=SamplingSettings,
+    labels=LabelSettings,
+    training=TrainSettings,
+)
+def prm(
+    prompts: PromptsArgument,
+    out: OutOption,
+    *,
+    data: DataSettings,
+    model: ModelSettings,
+    sampling: SamplingSettings,
+    labels: LabelSettings,
+    training: TrainSettings,
+) -> None:
+    """A process reward model: Monte Carlo rollouts from every step, no human labels."""
+    graded = read_graded_prompts(prompts, data)
+    asyncio.run(prm_recipe(model.source(sampling), graded, out, labels, training))
+    console.print(f"Wrote {out}.")
+
+
+@train_app.command()
+@reports_errors
+@settings_options(
+    data=DataSettings,
+    model=ModelSettings,
+    sampling=SamplingSettings,
+    samples=SampleSettings,
+    training=TrainSettings,
+)
+def orm(
+    prompts: PromptsArgument,
+    out: OutOption,
+    *,
+    data: DataSettings,
+    model: ModelSettings,
+    sampling: SamplingSettings,
+    samples: SampleSettings,
+    training: TrainSettings,
+) -> None:
+    """An outcome reward model: is a whole solution correct?"""
+    graded = read_graded_prompts(prompts, data)
+    asyncio.run(orm_recipe(model.source(sampling), graded, out, samples, training))
+    console.print(f"Wrote {out}.")
+
+
+@train_app.command()
+@reports_errors
+@settings_options(
+    data=DataSettings,
+    model=ModelSettings,
+    sampling=SamplingSettings,
+    chains=ReviserSettings,
+    training=TrainSettings,
+)
+def reviser(
+    prompts: PromptsArgument,
+    out: OutOption,
+    *,
+    data: DataSettings,
+    model: ModelSettings,
+    sampling: SamplingSettings,
+    chains: ReviserSettings,
+    training: TrainSettings,
+) -> None:
+    """A reviser: correct answers in view of incorrect ones."""
+    require("training", "reviser", str(out))
+    graded = read_graded_prompts(prompts, data)
+    recipe = reviser_recipe(model.source(sampling), graded, out, chains, training)
+    wrong, right = asyncio.run(recipe)
+    console.print(
+        f"On prompts held out, a revision turns {wrong:.0%} of correct attempts wrong, "
+        f"and {right:.0%} of wrong ones correct."
+    )
+    console.print(f"Wrote {out}.")
+
+
+@train_app.command("reviser-orm")
+@reports_errors
+@settings_options(
+    data=DataSettings,
+    model=ModelSettings,
+    sampling=SamplingSettings,
+    chains=ChainSettings,
+    training=TrainSettings,
+)
+def reviser_orm(
+    prompts: PromptsArgument,
+    out: OutOption,
+    reviser: Annotated[str, typer.Option(help="the reviser: folder or hub name")],
+    *,
+    data: DataSettings,
+    model: ModelSettings,
+    sampling: SamplingSettings,
+    chains: ChainSettings,
+    training: TrainSettings,
+) -> None:
+    """The reviser's own outcome reward model, which sees the chain of attempts."""
+    graded = read_graded_prompts(prompts, data)
+    revises = resolve_model(reviser, "reviser")
+    recipe = reviser_orm_recipe(model.source(sampling), revises, graded, out, chains, training)
+    asyncio.run(recipe)
+    console.print(f"Wrote {out}.")

@@ -1,0 +1,1 @@
+"""Data sets and sample logs: what is read from the user's files."""

@@ -1,0 +1,80 @@
+"""One cell of a data set or a log: text, a number, a truth value, or step scores.
+
+Values come from JSON, Parquet or pandas, which write the same thing differently: a whole number
+beside missing ones becomes a float, a missing text becomes NaN. Each function here raises
+`ValueError` with what must hold; whoever reads the rows adds which row it is.
+"""
+
+from decimal import Decimal
+from math import isfinite
+
+from runtime.verifiers.base import Aggregation, aggregate
+
+# Floats hold every whole number up to here.
+EXACT = 2**53
+
+TRUTH = {
+    **dict.fromkeys(("true", "t", "yes", "y", "right", "correct", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "wrong", "incorrect", "0"), False),
+}
+
+
+def is_blank(value: object) -> bool:
+    """Whether a cell holds nothing: null, NaN, or text of white space alone."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def as_text(value: object) -> str:
+    """A text, or a number as text: whole numbers without a fraction, so that 5.0 is ``5``."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float | Decimal) and isfinite(value):
+        whole = value == int(value) and -EXACT <= value <= EXACT
+        return str(int(value)) if whole else str(value)
+    raise ValueError("must be text or a finite number")
+
+
+def as_truth(value: object) -> bool:
+    """True or false, 1 or 0, or one of the usual words for them in either case."""
+    if isinstance(value, str):
+        found = TRUTH.get(value.strip().lower())
+    elif isinstance(value, int | float | Decimal) and value in (0, 1):
+        found = bool(value)
+    else:
+        found = None
+    if found is None:
+        raise ValueError("must be true or false, 1 or 0, yes or no, right or wrong")
+    return found
+
+
+def as_number(value: object) -> float:
+    """A finite number, which may be written as text."""
+    try:
+        if isinstance(value, int | float | Decimal | str) and "_" not in str(value):
+            number = float(value)
+            if isfinite(number):
+                return number
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be a finite number")
+
+
+def as_tokens(value: object) -> float:
+    """A number of sampled tokens. 0 is one: an empty reply, its end not counted."""
+    number = as_number(value)
+    if number < 0:
+        raise ValueError("must not be negative")
+    return number
+
+
+def as_score(value: object, how: Aggregation) -> float:
+    """A solution's score in [0, 1]; the scores of its steps are aggregated."""
+    scores = value if isinstance(value, list) else [value]
+    if not scores:
+        raise ValueError("must hold the score of at least one step")
+    numbers = [as_number(score) for score in scores]
+    if not all(0 <= number <= 1 for number in numbers):
+        raise ValueError("must lie in [0, 1]; rescale the scores")
+    return aggregate(numbers, how)

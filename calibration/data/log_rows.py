@@ -1,0 +1,167 @@
+"""The rows of a log as columns, with the names that the user gave them; cells as they were read."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from allocator.errors import InputError
+from calibration.data.cells import as_text, is_blank
+from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
+
+# The columns read, and what they may be called beside their own name.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "question": ("question_id", "question", "prompt"),
+    "answer": ("answer",),
+    "correct": ("correct",),
+    "gold": ("gold",),
+    "score": ("score",),
+    "tokens": ("tokens",),
+    "model": ("model",),
+}
+# What differs between the samples of one question.
+OF_SAMPLES = ("answer", "correct", "score", "tokens")
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class LogRows:
+    """The samples of a log, in the order read.
+
+    Attributes:
+        rows: where they come from.
+        names: the source's name of each of `COLUMNS` that it has.
+        numbers: the row that each sample stands in.
+        cells: each column's cells, one a sample.
+    """
+
+    rows: Rows
+    names: Mapping[str, str]
+    numbers: list[int]
+    cells: dict[str, list[object]]
+
+    def parsed(self, column: str, parse: Callable[[object], Value]) -> list[Value]:
+        """A column's cells, parsed.
+
+        Raises:
+            InputError: a cell that cannot be, by its row.
+        """
+        found = []
+        for number, cell in zip(self.numbers, self.cells[column], strict=True):
+            try:
+                found.append(parse(cell))
+            except ValueError as error:
+                raise self.refusal(number, column, cell, str(error)) from None
+        return found
+
+    def refusal(self, number: int, column: str, cell: object, why: str) -> InputError:
+        """That a cell cannot be used, by its row."""
+        shown = cell[:SHOWN_CHARACTERS] if isinstance(cell, str) else cell
+        return InputError(self.rows.where(number), shown, f"its {self.names[column]!r} {why}")
+
+
+def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, str]) -> LogRows:
+    """Read the rows of a log; arguments as `calibration.data.sample_log.read_log`.
+
+    A row is one sample; or, where its answer is a list, all samples of a question, and its score,
+    tokens and correctness are lists as long.
+
+    Raises:
+        InputError: no such file or column, no rows, lists of unlike lengths, or samples of several
+            models.
+    """
+    rows = open_rows(source, "from-logs")
+    names = _names(rows, columns)
+    for column in where:
+        if column not in rows.columns:
+            raise InputError("where", column, f"{source} has {', '.join(rows.columns)}")
+    absent = {column for ours, called in COLUMNS.items() if ours not in names for column in called}
+    found = LogRows(rows, names, [], {ours: [] for ours in names})
+    seen: dict[str, set[str]] = {column: set() for column in where}
+    for number, row in rows.read(list({*names.values(), *where})):
+        if late := absent & row.keys():
+            raise InputError(
+                rows.where(number), late.pop(), "the first row has no such column; give it to all"
+            )
+        written = {column: _written(row.get(column)) for column in where}
+        for column, text in written.items():
+            seen[column].add(text)
+        if written == where:
+            for sample in _samples(found, number, row):
+                found.numbers.append(number)
+                for cells, cell in zip(found.cells.values(), sample, strict=True):
+                    cells.append(cell)
+    if not found.numbers:
+        there = "; ".join(f"{c} is {' or '.join(sorted(s)[:8])}" for c, s in seen.items())
+        raise InputError("where", dict(where), f"no such row in {source}, where {there}")
+    _check_model(found)
+    return found
+
+
+def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
+    there = ", ".join(rows.columns)
+    for ours, theirs in columns.items():
+        if ours not in COLUMNS:
+            raise InputError("columns", ours, f"name one of {', '.join(COLUMNS)}")
+        if theirs not in rows.columns:
+            raise InputError("columns", theirs, f"{rows.source} has {there}")
+    # A column that stands for another is no longer itself.
+    free = [column for column in rows.columns if column not in columns.values()]
+    names = {
+        ours: name
+        for ours, called in COLUMNS.items()
+        if (name := columns.get(ours) or next((c for c in called if c in free), None)) is not None
+    }
+    for ours in ("question", "answer"):
+        if ours not in names:
+            raise InputError(
+                "columns",
+                ours,
+                f"no such column in {rows.source}, which has {there}; map it: {ours}=NAME",
+            )
+    if "correct" not in names and "gold" not in names:
+        raise InputError(
+            "columns",
+            "correct",
+            f"neither it nor gold is in {rows.source}, which has {there}; map one",
+        )
+    return names
+
+
+def _written(cell: object) -> str:
+    """A cell as it is named in a filter."""
+    if is_blank(cell):
+        return ""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return as_text(cell) if isinstance(cell, str | int | float) else str(cell)
+
+
+def _samples(log: LogRows, number: int, row: Mapping[str, object]) -> Iterator[Sequence[object]]:
+    cells = {ours: row.get(name) for ours, name in log.names.items()}
+    answers = cells["answer"]
+    if not isinstance(answers, list):
+        yield list(cells.values())
+        return
+    for ours in OF_SAMPLES:
+        cell = cells.get(ours, answers)
+        if not isinstance(cell, list) or len(cell) != len(answers):
+            raise log.refusal(
+                number, ours, cell, f"must be a list of {len(answers)}, as answers are"
+            )
+    for place in range(len(answers)):
+        yield [
+            cell[place] if ours in OF_SAMPLES and isinstance(cell, list) else cell
+            for ours, cell in cells.items()
+        ]
+
+
+def _check_model(log: LogRows) -> None:
+    models = list(dict.fromkeys(map(str, log.cells.get("model", []))))
+    if len(models) > 1:
+        raise InputError(
+            "where",
+            None,
+            f"{log.rows.source} holds samples of several models ({', '.join(models[:8])}); "
+            f"choose one: model={models[0]}",
+        )

@@ -1,0 +1,1 @@
+"""From replayed outcomes to tables, predictors, scores and prices."""

@@ -1,0 +1,83 @@
+"""Fitting what each number of pilots tells about difficulty: predictor, distribution, bins."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.bins import DifficultyBins, bin_of
+from calibration.replay.replay import Outcomes
+from predictors.difficulty import DifficultyModel
+from predictors.distribution import DifficultyDistribution
+from predictors.learned import DifficultyPredictor, out_of_fold_predictions
+from predictors.prompt import PromptProbe, with_states
+
+# A bin of fewer prompts says nothing about plans: it joins its smaller neighbour.
+LEAST_IN_BIN = 8
+
+
+@dataclass(frozen=True)
+class FittedDifficulty:
+    """What so many pilots tell.
+
+    Attributes:
+        pilots: how many; 0 reads the prompt alone.
+        model: fitted on every prompt.
+        predicted: pass@1 of every prompt and replicate as predicted by predictors that never saw
+            the prompt, shape (entries,).
+        edges: inner edges of the bins of these predictions.
+        rank_correlation: Spearman's, of measured pass@1 with these predictions; 0 where either is
+            the same everywhere.
+    """
+
+    pilots: int
+    model: DifficultyModel
+    predicted: NDArray[np.float64]
+    edges: tuple[float, ...]
+    rank_correlation: float
+
+
+def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDifficulty:
+    """Fit on the calibration prompts.
+
+    Args:
+        outcomes: features and measured difficulty.
+        pilots: how many pilots to read; 0 reads the prompt, and the model's own state after it
+            where there is one.
+        n_bins: bins to cut predictions into.
+    """
+    from scipy.stats import spearmanr
+
+    features, target = outcomes.features(pilots), outcomes.measured(pilots).ravel()
+    make: Callable[[], DifficultyPredictor | PromptProbe] = DifficultyPredictor
+    if pilots == 0:
+        make, features = PromptProbe, with_states(features, outcomes.states)
+    flat = features.reshape(-1, features.shape[-1])
+    prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
+    predicted = out_of_fold_predictions(flat, target, prompts, make=make)
+    told = np.ptp(predicted) > 0 and np.ptp(target) > 0
+    return FittedDifficulty(
+        pilots=pilots,
+        model=DifficultyModel(
+            make().fit(flat, target), DifficultyDistribution.fit(predicted, target, prompts)
+        ),
+        predicted=predicted,
+        edges=edges_of(predicted, n_bins, outcomes.replicates),
+        rank_correlation=float(spearmanr(predicted, target).statistic) if told else 0.0,
+    )
+
+
+def edges_of(difficulty: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:
+    """Inner edges of quantile bins, each of `LEAST_IN_BIN` prompts or more if there are as many."""
+    edges = [float(edge) for edge in DifficultyBins(n_bins).fit(difficulty).edges_]
+    while edges:
+        held = np.bincount(bin_of(edges, difficulty), minlength=len(edges) + 1)
+        smallest = int(np.argmin(held))
+        if held[smallest] >= LEAST_IN_BIN * replicates:
+            break
+        # Edge i lies between bins i and i + 1.
+        sides = [i for i in (smallest - 1, smallest) if 0 <= i < len(edges)]
+        neighbours = [held[i] if i < smallest else held[i + 1] for i in sides]
+        del edges[sides[int(np.argmin(neighbours))]]
+    return tuple(edges)

@@ -1,0 +1,243 @@
+"""From outcomes to lookup tables and the difficulty predictor (section 3.2)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.bins import bin_of
+from allocator.curves import AccuracyCurves
+from allocator.plan import MOST_BEAMS, Plan, Strategy, plan_grid
+from allocator.reference import Reference
+from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from calibration.fitting.crossval import mean_interval, most_accurate
+from calibration.fitting.difficulty import LEAST_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
+from calibration.fitting.gain_model import FittedProspects, fit_prospects
+from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
+from calibration.replay.accuracy_tables import accuracy_curves, ladders_of, reference_of
+from calibration.replay.replay import Outcomes
+
+
+@dataclass(frozen=True)
+class FittedRow:
+    """A row, with what it does for each entry when chosen on other prompts; shape (entries,)."""
+
+    row: BudgetRow
+    correct: NDArray[np.float64]
+    costs: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration makes.
+
+    Attributes:
+        table: over predicted difficulty.
+        oracle_table: over oracle difficulty, which costs no pilots.
+        difficulty: what each number of pilots tells, ascending.
+        pilots: the number that the table's top budgets take; where they take none, the least
+            that there is.
+        rows: the predicted table's rows, with what they do held out.
+        oracle_rows: the same of the oracle table.
+        binnable_rows: the predicted table's at budgets up to `Outcomes.binned_budget`, judged by
+            each replicate's own samples: these may be binned by measured difficulty.
+        curves: what every plan does in every bin.
+        prospects: what more solutions gain, and what prices lead to.
+        reference: what the calibration prompts' pilots looked like.
+        warnings: what whoever uses the tables should know.
+    """
+
+    table: LookupTable
+    oracle_table: LookupTable
+    difficulty: dict[int, FittedDifficulty]
+    pilots: int
+    rows: tuple[FittedRow, ...]
+    oracle_rows: tuple[FittedRow, ...]
+    binnable_rows: tuple[FittedRow, ...]
+    curves: AccuracyCurves
+    prospects: FittedProspects
+    reference: Reference
+    warnings: tuple[str, ...]
+
+
+def top_samples(budgets: Sequence[int]) -> int:
+    """Samples of a prompt that budgets are judged by: the ladder has a second rung at least."""
+    return max(2, *budgets)
+
+
+def searches_needed(
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    strategies: Sequence[Strategy],
+    most_beams: int = MOST_BEAMS,
+) -> list[Plan]:
+    """Every search that fitting these budgets will ask for, each once."""
+    return searches_among(
+        plan
+        for budget in budgets
+        for paid in {0, *pilots}
+        if paid < budget
+        for plan in plan_grid(budget, paid, strategies, most_beams)
+    )
+
+
+def searches_among(plans: Iterable[Plan]) -> list[Plan]:
+    """What has to be sampled for plans beside independent solutions, each once, smallest first."""
+    searches = {plan.sampled for plan in plans if plan.strategy != "best_of_n"}
+    return sorted(searches, key=lambda plan: (plan.n, str(plan)))
+
+
+def fit(
+    outcomes: Outcomes,
+    grid: Callable[[int, int], Sequence[Plan]],
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    n_bins: int,
+    fingerprint: Fingerprint,
+) -> Calibration:
+    """Fit predictors, bins, tables, curves and prospects.
+
+    In each bin a plan is preferred over a cheaper one only if it is clearly better: a bin has many
+    plans and few prompts, and the most accurate of many is so by luck. At each budget a table over
+    predicted difficulty either has one plan for all, or takes some number of pilots and has a plan
+    a bin; and plans are chosen in each bin by itself, or smoothed over bins, or without asking for
+    evidence: whichever did best on prompts that its plans were not chosen on.
+
+    The oracle table has one plan for all at budgets beyond `outcomes.binned_budget`.
+
+    Args:
+        outcomes: how plans did on the calibration prompts.
+        grid: the plans considered at a budget of which so many pilots are paid.
+        budgets: budgets of the table, in generations.
+        pilots: numbers of pilots to choose among; 0 is difficulty from the prompt alone.
+        n_bins: difficulty bins.
+        fingerprint: what was measured.
+    """
+    count, replicates = outcomes.prompts, outcomes.replicates
+    prompts = np.repeat(np.arange(count), replicates)
+    measured = outcomes.measured(0).ravel()
+    paired = outcomes.paired
+    binned = any(budget <= outcomes.binned_budget for budget in budgets)
+    oracle_edges = edges_of(measured, n_bins, replicates) if binned else ()
+    difficulty = {paid: fit_difficulty(outcomes, paid, n_bins) for paid in sorted(set(pilots))}
+
+    def row(
+        on: Outcomes,
+        budget: int,
+        paid: int,
+        edges: tuple[float, ...],
+        difficulty: NDArray[np.float64],
+    ) -> FittedRow:
+        plans = list(grid(budget, paid))
+        rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
+        return _best(
+            [_row(on, plans, budget, paid, edges, difficulty, prompts, rule) for rule in rules]
+        )
+
+    rows, oracle_rows, binnable_rows = [], [], []
+    for budget in sorted(set(budgets)):
+        one_bin = row(outcomes, budget, 0, (), measured)
+        found = [one_bin]
+        found += [
+            row(outcomes, budget, paid, known.edges, known.predicted)
+            for paid, known in difficulty.items()
+            if paid < budget and known.edges
+        ]
+        rows.append(_best(found))
+        # A prompt's bin must not depend on the very samples that a plan is judged by.
+        if budget > outcomes.binned_budget:
+            oracle_rows.append(one_bin)
+            continue
+        oracle_rows.append(row(paired, budget, 0, oracle_edges, measured))
+        judged_apart = rows[-1].row.edges or paired is outcomes
+        binnable_rows.append(rows[-1] if judged_apart else row(paired, budget, 0, (), measured))
+    # Traffic is compared by the fewest pilots, which every prompt comes to have. By more of them
+    # only those prompts would be compared that did not end before, the harder ones: traffic like
+    # calibration would seem to have drifted.
+    fewest = min(paid for paid in difficulty if paid)
+    taken = [fitted.row.pilots for fitted in rows if fitted.row.pilots]
+    merged = {f"predicted, {paid} pilots": known.edges for paid, known in difficulty.items()}
+    return Calibration(
+        table=_table("predicted", rows, fingerprint),
+        oracle_table=_table("oracle", oracle_rows, fingerprint),
+        difficulty=difficulty,
+        pilots=taken[-1] if taken else fewest,
+        rows=tuple(rows),
+        oracle_rows=tuple(oracle_rows),
+        binnable_rows=tuple(binnable_rows),
+        curves=accuracy_curves(outcomes, grid, max(budgets), difficulty),
+        prospects=fit_prospects(
+            [
+                (ladder, outcomes.climbs(ladder))
+                for ladder in ladders_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
+            ]
+        ),
+        reference=reference_of(outcomes, difficulty[fewest]),
+        warnings=_merged(n_bins, merged | ({"oracle": oracle_edges} if binned else {})),
+    )
+
+
+def _best(rows: Sequence[FittedRow]) -> FittedRow:
+    """The most accurate on prompts it was not chosen on, of equals the cheapest, then the first.
+
+    The row then reports the very figures that this one choice was made on.
+    """
+    return rows[most_accurate(np.array([r.correct for r in rows]), [r.costs.mean() for r in rows])]
+
+
+def _table(
+    difficulty: Literal["predicted", "oracle"], rows: Sequence[FittedRow], fingerprint: Fingerprint
+) -> LookupTable:
+    return LookupTable(
+        fingerprint=fingerprint, difficulty=difficulty, rows=tuple(fitted.row for fitted in rows)
+    )
+
+
+def _merged(n_bins: int, made: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
+    return tuple(
+        f"{len(edges) + 1} bins of {name} difficulty instead of {n_bins}: others would have held "
+        f"fewer than {LEAST_IN_BIN} prompts, or prompts of equal difficulty; add prompts for more"
+        for name, edges in made.items()
+        if len(edges) + 1 < n_bins
+    )
+
+
+def _row(
+    outcomes: Outcomes,
+    plans: Sequence[Plan],
+    budget: int,
+    pilots: int,
+    edges: tuple[float, ...],
+    difficulty: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    rule: Rule,
+) -> FittedRow:
+    found = [outcomes.outcome(plan, pilots) for plan in plans]
+    correct = np.array([outcome.correct.ravel() for outcome in found])
+    tokens = np.array([outcome.tokens.ravel() for outcome in found])
+    costs = np.array([float(plan.cost(pilots)) for plan in plans])
+    bins = bin_of(edges, difficulty)
+    held_out = held_out_figures(correct, costs, tokens, prompts, bins, len(edges) + 1, rule)
+    chosen = rule(correct, costs, prompts, bins, len(edges) + 1)
+    cells = []
+    for b, choice in enumerate(chosen):
+        inside = bins == b
+        # Sums of shares may leave [0, 1] in their last bit.
+        figures = mean_interval(held_out[0, inside], prompts[inside])
+        accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
+        cells.append(
+            Cell(
+                plan=plans[choice],
+                accuracy=accuracy,
+                low=low,
+                high=high,
+                generations=float(held_out[1, inside].mean()),
+                tokens=float(held_out[2, inside].mean()),
+                prompts=len(np.unique(prompts[inside])),
+            )
+        )
+    row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=tuple(cells))
+    return FittedRow(row, *held_out)

@@ -1,0 +1,159 @@
+"""How the plan of each bin is chosen, and what choosing does on prompts that it did not see.
+
+Of the library's three rules held-out accuracy chooses one a row; the paper's own is a fourth.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.fitting.crossval import cheapest_not_clearly_worse, fold_of, most_accurate
+
+NEGLIGIBLE = 0.001  # accuracy that no generation is spent for
+# Divisions into two folds, over which held-out figures are averaged.
+FOLD_SEEDS = range(5)
+
+# (correct (plans, entries), costs (plans,), prompts (entries,), bins (entries,), number of bins)
+# -> index of the plan of each bin; a bin without entries gets any.
+Rule = Callable[
+    [NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], int], list[int]
+]
+
+
+def by_bin(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+) -> list[int]:
+    """Each bin by its own prompts alone."""
+    return [
+        cheapest_not_clearly_worse(correct[:, inside], costs, prompts[inside])
+        if np.any(inside := bins == b)
+        else 0
+        for b in range(count)
+    ]
+
+
+def most_accurate_by_bin(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+) -> list[int]:
+    """The paper's way (section 3.2): the bin's most accurate plan, by however little."""
+    return [
+        most_accurate(correct[:, inside], costs) if np.any(inside := bins == b) else 0
+        for b in range(count)
+    ]
+
+
+def smoothed(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+) -> list[int]:
+    """Accuracies smoothed over neighbouring bins, and monotone: no plan does better where prompts
+    are harder. Differences are tested on the neighbours' prompts too.
+    """
+    monotone = smoothed_accuracies(correct, bins, count)
+    chosen = []
+    for b in range(count):
+        near = np.abs(bins - b) <= 1
+        chosen.append(
+            cheapest_not_clearly_worse(correct[:, near], costs, prompts[near], monotone[:, b])
+            if np.any(near)
+            else 0
+        )
+    return chosen
+
+
+def greatest(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+) -> list[int]:
+    """The cheapest plan whose smoothed accuracy is all but the bin's greatest, evidence or not.
+
+    It spends more than the others do. Where a larger budget does gain a little in every bin, that
+    is what it takes to gain it.
+    """
+    accuracy = smoothed_accuracies(correct, bins, count)
+    order = np.lexsort((-accuracy.mean(axis=1), costs))
+    enough = accuracy[order] >= accuracy.max(axis=0) - NEGLIGIBLE
+    return [int(order[place]) for place in enough.argmax(axis=0)]
+
+
+def smoothed_accuracies(
+    correct: NDArray[np.float64], bins: NDArray[np.int64], count: int
+) -> NDArray[np.float64]:
+    """Accuracy of each plan in each bin, from its neighbours' prompts too, falling with difficulty.
+
+    Args:
+        correct: shape (plans, entries).
+        bins: the bin of each entry, shape (entries,).
+        count: number of bins.
+
+    Returns:
+        Shape (plans, bins).
+    """
+    from scipy.optimize import isotonic_regression
+
+    held = np.bincount(bins, minlength=count).astype(float)
+    sums = np.array([np.bincount(bins, line, minlength=count) for line in correct])
+    kernel = np.array([1.0, 2.0, 1.0])
+    weights = np.convolve(held, kernel)[1:-1]
+    spread = np.array([np.convolve(line, kernel)[1:-1] for line in sums])
+    means = spread / np.maximum(weights, 1e-9)
+    return np.array(
+        [
+            isotonic_regression(line, weights=np.maximum(held, 1e-9), increasing=False).x
+            for line in means
+        ]
+    )
+
+
+def held_out_figures(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    tokens: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+    rule: Rule,
+) -> NDArray[np.float64]:
+    """What each entry gets from the plan its bin was given on the half of the prompts it is not in.
+
+    The paper's two-fold cross-validation (section 3.2), averaged over several halvings.
+
+    Args:
+        correct: shape (plans, entries); an entry is one replicate of a prompt.
+        costs: generations of each plan, shape (plans,).
+        tokens: shape (plans, entries).
+        prompts: which prompt each entry belongs to, shape (entries,).
+        bins: the bin of each entry, shape (entries,).
+        count: number of bins.
+        rule: chooses the plans.
+
+    Returns:
+        Accuracy, generations and tokens, shape (3, entries).
+    """
+    entries = np.arange(len(prompts))
+    found = np.zeros((3, len(prompts)))
+    for seed in FOLD_SEEDS:
+        choices, folds = np.empty(len(prompts), dtype=np.int64), fold_of(prompts, seed)
+        for fold in (0, 1):
+            inside = folds == fold
+            # A single prompt has no other half: it is judged by itself.
+            on = ~inside if np.any(~inside) else inside
+            chosen = np.array(rule(correct[:, on], costs, prompts[on], bins[on], count))
+            choices[inside] = chosen[bins[inside]]
+        found += [correct[choices, entries], costs[choices], tokens[choices, entries]]
+    return found / len(FOLD_SEEDS)

@@ -1,0 +1,78 @@
+"""What budgets are shared out by: every plan in every bin, ladders, past traffic."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from allocator.bins import bin_of
+from allocator.curves import AccuracyCurves, BinCurves, Option
+from allocator.plan import Plan
+from allocator.reference import Reference
+from allocator.schedule import Ladder, ladder_of
+from calibration.fitting.crossval import most_accurate
+from calibration.fitting.difficulty import FittedDifficulty
+from calibration.fitting.plan_selection import smoothed_accuracies
+from calibration.replay.replay import Outcomes
+from predictors.difficulty import traffic_signals
+
+# The search on a ladder is the most accurate one that costs no more.
+LADDER_SEARCH_COST = 8
+
+
+def accuracy_curves(
+    outcomes: Outcomes,
+    grid: Callable[[int, int], Sequence[Plan]],
+    budget: int,
+    difficulty: Mapping[int, FittedDifficulty],
+) -> AccuracyCurves:
+    """What every plan does in every bin, after each number of pilots, none among them.
+
+    Accuracies are smoothed over neighbouring bins, and fall with difficulty.
+    """
+    curves = []
+    for paid in sorted({0, *difficulty}):
+        known = difficulty.get(paid)
+        edges = () if known is None else known.edges
+        entries = outcomes.prompts * outcomes.replicates
+        bins = np.zeros(entries, int) if known is None else bin_of(edges, known.predicted)
+        plans = list(grid(budget, paid))
+        found = [outcomes.outcome(plan, paid) for plan in plans]
+        correct = np.array([outcome.correct.ravel() for outcome in found])
+        accuracy = smoothed_accuracies(correct, bins, len(edges) + 1)
+        options = tuple(
+            tuple(
+                Option(
+                    plan=plan,
+                    generations=plan.cost(paid),
+                    accuracy=float(np.clip(accuracy[number, b], 0, 1)),
+                    tokens=float(outcome.tokens.ravel()[bins == b].mean()),
+                )
+                for number, (plan, outcome) in enumerate(zip(plans, found, strict=True))
+            )
+            for b in range(len(edges) + 1)
+        )
+        curves.append(BinCurves(pilots=paid, edges=edges, bins=options))
+    return AccuracyCurves(curves=tuple(curves))
+
+
+def reference_of(outcomes: Outcomes, known: FittedDifficulty) -> Reference:
+    """What live traffic is compared with: pilot scores, agreement and bins of calibration."""
+    features = outcomes.features(known.pilots).reshape(len(known.predicted), -1)
+    signals = traffic_signals(features, known.predicted, known.edges)
+    told = {name: values for name, values in signals.items() if np.all(np.isfinite(values))}
+    return Reference.of(told, outcomes.prompts, known.pilots)
+
+
+def ladders_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Ladder]:
+    """Independent solutions alone, and with a search after the first or the second of them."""
+    ladders = [ladder_of(most)]
+    searches = [
+        plan
+        for plan in plans
+        if plan.strategy in ("beam_search", "dvts") and plan.cost(0) <= LADDER_SEARCH_COST
+    ]
+    if searches:
+        correct = np.array([outcomes.outcome(plan, 0).correct.ravel() for plan in searches])
+        search = searches[most_accurate(correct, [plan.cost(0) for plan in searches])]
+        ladders += [ladder_of(most, search, after) for after in (1, 2) if after <= most]
+    return ladders

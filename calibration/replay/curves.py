@@ -1,0 +1,230 @@
+"""Accuracy against budget, with intervals, and what one method gains over another."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.plan import Plan
+from calibration.fitting.crossval import BOOTSTRAP_DRAWS, mean_interval
+from calibration.replay.replay import Outcome, Outcomes
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One method: arrays of shape (budgets, prompts), averaged over replicates.
+
+    Attributes:
+        name: the method.
+        budgets: the budget of each row.
+        correct: accuracy.
+        generations: complete solutions spent, pilots included.
+        tokens: tokens sampled, pilots included.
+    """
+
+    name: str
+    budgets: tuple[int, ...]
+    correct: NDArray[np.float64]
+    generations: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+
+
+def plan_curve(name: str, replay: Outcomes, plans: Sequence[Plan]) -> Curve:
+    """The same plan for every prompt at each budget, no pilots."""
+    outcomes = [replay.outcome(plan, 0) for plan in plans]
+    costs = [
+        np.full(outcome.correct.shape, plan.cost(0))
+        for plan, outcome in zip(plans, outcomes, strict=True)
+    ]
+    return averaged(name, [plan.cost(0) for plan in plans], outcomes, costs)
+
+
+def majority_curve(name: str, replay: Outcomes, budgets: Sequence[int]) -> Curve:
+    """Majority voting at each budget; no verifier has a say in it, nor in its ties."""
+    outcomes = [replay.majority(n) for n in budgets]
+    costs = [
+        np.full(outcome.correct.shape, n) for n, outcome in zip(budgets, outcomes, strict=True)
+    ]
+    return averaged(name, budgets, outcomes, costs)
+
+
+def averaged(
+    name: str,
+    budgets: Sequence[int],
+    outcomes: Sequence[Outcome],
+    costs: Sequence[NDArray[np.float64]],
+) -> Curve:
+    """A curve of outcomes and costs of shape (prompts, replicates), one a budget."""
+    return Curve(
+        name,
+        tuple(budgets),
+        np.array([outcome.correct.mean(axis=1) for outcome in outcomes]),
+        np.array([cost.mean(axis=1) for cost in costs]),
+        np.array([outcome.tokens.mean(axis=1) for outcome in outcomes]),
+    )
+
+
+def resamples(prompts: int, seed: int = 0) -> NDArray[np.int64]:
+    """Bootstrap draws of prompts, shape (draws, prompts); the first is the prompts as they are."""
+    drawn = np.random.default_rng(seed).integers(prompts, size=(BOOTSTRAP_DRAWS, prompts))
+    return np.vstack([np.arange(prompts), drawn])
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Value, low and high (95%) from a value and its bootstrap draws, the value first."""
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return float(values[0]), float(low), float(high)
+
+
+def bootstrapped(values: NDArray[np.float64] | NDArray[np.int64]) -> tuple[float, float, float]:
+    """The mean of one value a prompt, or a turn, with its 95% bootstrap interval."""
+    return interval(values[resamples(len(values))].mean(axis=1))
+
+
+def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Accuracy at one budget with its 95% interval over prompts.
+
+    Where resampling shows no spread, all being right or all wrong, see `mean_interval`.
+    """
+    values = curve.correct[row]
+    exact = values.round(9)  # closed forms are off in their last bits
+    if np.all(exact == 0) or np.all(exact == 1):
+        return mean_interval(exact, np.arange(len(exact)))
+    return interval(values[draws].mean(axis=1))
+
+
+def as_json(curve: Curve, draws: NDArray[np.int64]) -> dict[str, Any]:
+    """A curve's points, each with its interval and its average cost."""
+    points = []
+    for row, budget in enumerate(curve.budgets):
+        value, low, high = accuracy(curve, row, draws)
+        points.append(
+            {
+                "budget": budget,
+                "accuracy": value,
+                "low": low,
+                "high": high,
+                "generations": float(curve.generations[row].mean()),
+                "tokens": float(curve.tokens[row].mean()),
+            }
+        )
+    return {"name": curve.name, "points": points}
+
+
+def gain(
+    baseline: Curve,
+    budget: int,
+    method: Curve,
+    draws: NDArray[np.int64],
+    unit: str = "generations",
+    slack: float = 0.0,
+) -> tuple[float, float, float]:
+    """The baseline's cost at a budget, over the method's average cost at the same accuracy.
+
+    The method's accuracy is first made monotone in its cost (isotonic regression): the first point
+    to cross a noisy curve would flatter it. Between its points it is linear in the cost: a mix of
+    two budgets over the prompts has just that accuracy. 0 where the method never gets there. The
+    interval is over prompts, the calibrated table being given.
+
+    Args:
+        baseline: for example best-of-N weighted.
+        budget: one of the baseline's budgets.
+        method: the method compared with it.
+        draws: bootstrap draws of prompts.
+        unit: ``generations`` or ``tokens``.
+        slack: accuracy that the method may fall short by.
+
+    Returns:
+        The gain and its 95% interval over prompts.
+    """
+    return _gains(baseline, [budget], method, draws, unit, slack)[0]
+
+
+def _gains(
+    baseline: Curve,
+    budgets: Sequence[int],
+    method: Curve,
+    draws: NDArray[np.int64],
+    unit: str,
+    slack: float = 0.0,
+) -> list[tuple[float, float, float]]:
+    """`gain` at each of the budgets: the curve of each draw is made monotone once for all."""
+    rows = [baseline.budgets.index(budget) for budget in budgets]
+    wanted = [baseline.correct[row][draws].mean(axis=1) - slack for row in rows]
+    spent = [getattr(baseline, unit)[row][draws].mean(axis=1) for row in rows]
+    reached = np.array([line[draws].mean(axis=1) for line in method.correct])
+    costs = np.array([line[draws].mean(axis=1) for line in getattr(method, unit)])
+    risen = [_monotone(reached[:, i], costs[:, i]) for i in range(len(draws))]
+    return [
+        interval(of_row / np.array([_cost_at(*risen[i], asked[i]) for i in range(len(draws))]))
+        for asked, of_row in zip(wanted, spent, strict=True)
+    ]
+
+
+def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
+    """The least cost at which the monotone, piecewise linear curve gets to the wanted accuracy."""
+    return _cost_at(*_monotone(reached, costs), wanted)
+
+
+def _monotone(
+    reached: NDArray[np.float64], costs: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Costs in ascending order, and the monotone accuracies fitted to them."""
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(costs, kind="stable")
+    return costs[order], isotonic_regression(reached[order]).x
+
+
+def _cost_at(costs: NDArray[np.float64], fitted: NDArray[np.float64], wanted: float) -> float:
+    above = np.flatnonzero(fitted >= wanted - 1e-12)
+    if not len(above):
+        return float("inf")
+    i = int(above[0])
+    if i == 0:
+        return float(costs[0])
+    share = (wanted - fitted[i - 1]) / (fitted[i] - fitted[i - 1])
+    return float(costs[i - 1] + share * (costs[i] - costs[i - 1]))
+
+
+def gains(
+    baseline: Curve, methods: Iterable[Curve], at: Iterable[int], draws: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """How many times less each method spends than the baseline does at each of some budgets.
+
+    A row a method, budget and unit, with ``value``, ``low`` and ``high`` as `gain` has them.
+    """
+    budgets = list(at)
+    units = ("generations", "tokens")
+    found = []
+    for method in methods:
+        each = {unit: _gains(baseline, budgets, method, draws, unit) for unit in units}
+        for row, budget in enumerate(budgets):
+            for unit in units:
+                value, low, high = each[unit][row]
+                found.append(
+                    {
+                        "method": method.name,
+                        "budget": budget,
+                        "unit": unit,
+                        "value": value,
+                        "low": low,
+                        "high": high,
+                    }
+                )
+    return found
+
+
+def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> list[dict[str, float]]:
+    """The method's accuracy less the baseline's at each budget of both, prompts paired.
+
+    A row a budget, with ``value`` and its 95% interval over prompts, ``low`` and ``high``.
+    """
+    rows = []
+    for row, budget in enumerate(baseline.budgets):
+        paired = (method.correct[row] - baseline.correct[row])[draws].mean(axis=1)
+        value, low, high = interval(paired)
+        rows.append({"budget": budget, "value": value, "low": low, "high": high})
+    return rows

@@ -1,0 +1,225 @@
+"""How well best-of-n does on logged samples: what `Replay` is for collected records, vectorised."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from allocator.plan import Plan, Selection
+from allocator.schedule import Ladder
+from calibration.data.sample_log import CORRECT, UNANSWERED, Log
+from calibration.replay.adaptive_run import Climbs, Draw, climb
+from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
+from calibration.replay.replay import REPLICATES, Outcome
+from predictors.features import FEATURE_NAMES, rounded
+
+# Draws that climbs are replayed on at most, over all replicates: some seconds.
+MOST_CLIMBED = 2_000_000
+
+
+class LoggedReplay:
+    """Best-of-n on a log, by every selection that it has the scores for.
+
+    Each replicate takes a question's samples in another rotation. Its plans are judged by the
+    first ones; the second half of the rotation measures its difficulty, so that a plan of up to
+    half of the samples may be binned by it. Without pilots, greatest score (and majority, where
+    there are no scores to decide ties) is exact over all subsets of all samples, unless outcomes
+    are to be binned; all else is an average over rotations.
+
+    Args:
+        log: the samples.
+        replicates: rotations of a question's samples.
+        exact: use closed forms where there are some.
+
+    Attributes:
+        prompts: how many questions.
+        window: samples of each.
+        binned_budget: half of them.
+        selections: the selections there are scores for, the one that plans use first.
+    """
+
+    def __init__(self, log: Log, replicates: int = REPLICATES, exact: bool = True) -> None:
+        self.log = log
+        self.prompts, self.window = log.answer.shape
+        self.binned_budget = self.window // 2
+        self.replicates = replicates
+        self.exact = exact
+        self.states: NDArray[np.float32] | None = None  # there is no model
+        self.selections: tuple[Selection, ...] = (
+            ("majority",) if log.score is None else ("weighted", "majority", "best")
+        )
+        self._known: dict[tuple[Plan, int], Outcome] = {}
+
+    def measured(self, pilots: int) -> NDArray[np.float64]:
+        """Measured pass@1 from the second half of each rotation, or what pilots leave of it.
+
+        Raises:
+            InputError: the pilots leave nothing.
+        """
+        first = max(self.binned_budget, pilots)
+        if first >= self.window:
+            raise InputError("pilots", pilots, f"choose fewer than the {self.window} samples")
+        each = [self._place(replicate, self.window)[first:] for replicate in range(self.replicates)]
+        return np.stack([self.log.correct[:, place].mean(1) for place in each], axis=1)
+
+    @cached_property
+    def paired(self) -> "LoggedReplay":
+        """The same without closed forms."""
+        return LoggedReplay(self.log, self.replicates, exact=False)
+
+    def features(self, pilots: int) -> NDArray[np.float64]:
+        """Pilot features, shape (questions, replicates, features); NaN where the log says nothing.
+
+        They are those of `predictors.features.pilot_features`.
+        """
+        each = [self._features(replicate, pilots) for replicate in range(self.replicates)]
+        return np.stack(each, axis=1)
+
+    def outcome(self, plan: Plan, pilots: int) -> Outcome:
+        """The plan's accuracy and tokens; see `calibration.replay.replay.Replay.outcome`.
+
+        Raises:
+            InputError: a plan that logs cannot tell anything about.
+        """
+        if plan.strategy != "best_of_n" or plan.selection not in self.selections:
+            raise InputError("plan", str(plan), "the log cannot tell what it would have done")
+        key = (plan, pilots)
+        if key not in self._known:
+            n = max(plan.n, pilots)
+            exact = self.exact and pilots == 0
+            if exact and plan.selection == "best":
+                correct = self._everywhere(self._greatest_score(n))
+            elif exact and plan.selection == "majority" and self.log.score is None:
+                correct = self._everywhere(self._most_votes(n))
+            else:
+                rotations = range(self.replicates)
+                correct = np.stack([self._rotated(plan, n, r) for r in rotations], axis=1)
+            self._known[key] = Outcome(correct, self._tokens(n, exact))
+        return self._known[key]
+
+    def majority(self, n: int) -> Outcome:
+        """See `calibration.replay.replay.Outcomes.majority`."""
+        if self.exact:
+            correct = self._everywhere(self._most_votes(n))
+        else:
+            rotations = range(self.replicates)
+            correct = np.stack([self._shared_votes(self._place(r, n)) for r in rotations], axis=1)
+        return Outcome(correct, self._tokens(n, self.exact))
+
+    def climbs(self, ladder: Ladder) -> Climbs:
+        """See `calibration.replay.replay.Replay.climbs`; of large logs, fewer replicates.
+
+        Without scores every vote weighs the same.
+        """
+        count = min(self.replicates, max(1, MOST_CLIMBED // (self.prompts * self.window)))
+        climbs = Climbs.empty(self.prompts, count, len(ladder.rungs))
+        top = ladder.rungs[-1].samples
+        tokens = self.log.tokens
+        for replicate in range(count):
+            place = self._place(replicate, top)
+            answers = self.log.answer[:, place].tolist()
+            scores = [[1.0] * top] * self.prompts
+            if self.log.score is not None:
+                scores = self._weights(place).tolist()
+            lengths = [[0] * top] * self.prompts
+            if tokens is not None:
+                lengths = tokens[:, place].astype(int).tolist()
+            for row, drawn in enumerate(zip(answers, scores, lengths, strict=True)):
+                draws: list[Draw] = [
+                    (None if answer == UNANSWERED else str(answer), score, length)
+                    for answer, score, length in zip(*drawn, strict=True)
+                ]
+                climb(climbs, (row, replicate), ladder, 0, str(CORRECT), draws, [], 0)
+        return climbs
+
+    def _greatest_score(self, n: int) -> NDArray[np.float64]:
+        answer = self.log.answer
+        scores = np.where(answer == UNANSWERED, -1.0, self._weights(slice(None)))
+        return best_of_n_accuracy(scores, answer == CORRECT, n)
+
+    def _most_votes(self, n: int) -> NDArray[np.float64]:
+        counts = _sums(self.log.answer, np.ones(self.log.answer.shape))
+        silent = (self.log.answer == UNANSWERED).sum(1)
+        return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], 1), n)
+
+    def _shared_votes(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The correct answer's share of a win by most votes of some samples, (prompts,)."""
+        answer = self.log.answer[:, place]
+        votes = _sums(answer, np.ones(answer.shape))
+        leading = (votes == votes.max(1, keepdims=True)) & (votes > 0)
+        return np.asarray(leading[:, CORRECT] / np.maximum(1, leading.sum(1)))
+
+    def _everywhere(self, correct: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.repeat(correct[:, None], self.replicates, axis=1)
+
+    def _rotated(self, plan: Plan, n: int, replicate: int) -> NDArray[np.float64]:
+        """Whether the first n of a rotation select the right answer."""
+        place = self._place(replicate, n)
+        answer, weights = self.log.answer[:, place], self._weights(place)
+        if plan.selection == "best":
+            mass = weights
+        else:
+            votes = np.ones(answer.shape) if plan.selection == "majority" else weights
+            mass = np.take_along_axis(_sums(answer, votes), np.maximum(answer, 0), 1)
+        mass = np.where(answer == UNANSWERED, -1.0, mass)
+        # Ties go to the greater score, then to the earlier sample.
+        leading = mass >= mass.max(1, keepdims=True) - 1e-12
+        chosen = np.where(leading, weights, -1.0).argmax(1)
+        return np.asarray(
+            np.take_along_axis(answer, chosen[:, None], 1)[:, 0] == CORRECT, dtype=float
+        )
+
+    def _tokens(self, n: int, exact: bool) -> NDArray[np.float64]:
+        if self.log.tokens is None:
+            return np.zeros((self.prompts, self.replicates))
+        if exact:
+            mean = self.log.tokens.mean(1)
+            return np.repeat(mean[:, None] * n, self.replicates, axis=1)
+        sums = [self.log.tokens[:, self._place(r, n)].sum(1) for r in range(self.replicates)]
+        return np.stack(sums, axis=1)
+
+    def _place(self, replicate: int, count: int) -> NDArray[np.int64]:
+        shift = replicate * self.window // self.replicates
+        return np.asarray((np.arange(count) + shift) % self.window)
+
+    def _weights(self, place: NDArray[np.int64] | slice) -> NDArray[np.float64]:
+        """Scores of some samples; 0 where none were logged."""
+        if self.log.score is None:
+            return np.zeros(self.log.answer[:, place].shape)
+        return self.log.score[:, place]
+
+    def _features(self, replicate: int, pilots: int) -> NDArray[np.float64]:
+        place = self._place(replicate, pilots)
+        answer = self.log.answer[:, place]
+        shares = _sums(answer, np.ones(answer.shape)) / pilots
+        logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+        found = {
+            "agreement": shares.max(1),
+            "answer_entropy": -(shares * logs).sum(1),
+            "unanswered_share": (answer == UNANSWERED).mean(1),
+        }
+        if self.log.score is not None:
+            score = self.log.score[:, place]
+            found |= {
+                "score_mean": score.mean(1),
+                "score_std": score.std(1),
+                "score_min": score.min(1),
+                "score_max": score.max(1),
+                "top_answer_score_share": _sums(answer, score).max(1)
+                / np.maximum(score.sum(1), 1e-9),
+            }
+        if self.log.tokens is not None:
+            tokens = self.log.tokens[:, place]
+            found |= {"tokens_mean": tokens.mean(1), "tokens_std": tokens.std(1)}
+        unknown = np.full(self.prompts, np.nan)
+        return rounded(np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1))
+
+
+def _sums(answer: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Summed weights of each answer, the correct one first; shape (questions, answers)."""
+    width = int(answer.max(initial=0)) + 1
+    cell = np.arange(len(answer))[:, None] * width + answer
+    voted = answer != UNANSWERED
+    total = np.bincount(cell[voted], weights[voted], minlength=len(answer) * width)
+    return np.asarray(total, dtype=float).reshape(len(answer), width)

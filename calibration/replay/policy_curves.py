@@ -1,0 +1,63 @@
+"""The curves that only records of whole solutions can give: exact ones, and a table's."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.bins import bin_of
+from allocator.plan import Plan
+from allocator.table import BudgetRow, LookupTable
+from calibration.replay.curves import Curve, averaged
+from calibration.replay.replay import Replay
+from calibration.sampling.collect import Run
+from predictors.difficulty import DifficultyModel
+from predictors.prompt import with_states
+
+
+def exact_curve(
+    name: str, replay: Replay, budgets: Sequence[int], estimator: Callable[[Run, int], float]
+) -> Curve:
+    """A curve in closed form: the estimator of each prompt's independent solutions at each n."""
+    runs = [record.independent for record in replay.records]
+    correct = np.array([[estimator(run, n) for run in runs] for n in budgets])
+    each = np.array([run.sampled_tokens / len(run.samples) for run in runs])
+    costs = np.array(budgets, dtype=float)[:, None] * np.ones(len(runs))
+    return Curve(name, tuple(budgets), correct, costs, costs * each)
+
+
+# Difficulty of every prompt and replicate by number of pilots, shape (prompts, replicates).
+Difficulty = Callable[[int], NDArray[np.float64]]
+
+
+def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficulty:
+    """Difficulty as an artifact's models predict it from each replicate's pilots."""
+
+    def after(pilots: int) -> NDArray[np.float64]:
+        features = replay.features(pilots)
+        if not pilots:
+            features = with_states(features, replay.states)
+        flat = models[pilots].predictor.predict(features.reshape(-1, features.shape[-1]))
+        return np.asarray(flat.reshape(features.shape[:2]))
+
+    return cache(after)
+
+
+def plans_by_row(
+    replay: Replay, table: LookupTable, difficulty: Difficulty
+) -> Iterator[tuple[BudgetRow, list[list[Plan]]]]:
+    """Each row with its plan for every prompt and replicate."""
+    for row in table.rows:
+        values = difficulty(row.pilots) if row.edges else np.zeros((replay.prompts, 1))
+        bins = np.broadcast_to(bin_of(row.edges, values), (replay.prompts, replay.replicates))
+        yield row, [[row.cells[b].plan for b in of_prompt] for of_prompt in bins]
+
+
+def policy_curve(name: str, replay: Replay, table: LookupTable, difficulty: Difficulty) -> Curve:
+    """The table's plan for every prompt and replicate, by its difficulty."""
+    outcomes, costs = [], []
+    for row, plans in plans_by_row(replay, table, difficulty):
+        outcomes.append(replay.mixed_outcome(plans, row.pilots))
+        costs.append(np.array([[p.cost(row.pilots) for p in of_prompt] for of_prompt in plans]))
+    return averaged(name, [row.budget for row in table.rows], outcomes, costs)

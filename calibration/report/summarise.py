@@ -1,0 +1,241 @@
+"""The summary of a calibration: curves by method and bin, the predictor, and what is gained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.bins import bin_of
+from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
+from calibration.fitting.crossval import mean_interval
+from calibration.fitting.fit import Calibration, FittedRow
+from calibration.replay.curves import Curve, averaged, gain, resamples
+from calibration.replay.replay import Outcome, Outcomes
+from calibration.report.summary import Curve as CurveSummary
+from calibration.report.summary import (
+    Gain,
+    Group,
+    Point,
+    PredictorSummary,
+    Reliability,
+    Summary,
+)
+
+NAMES: dict[Selection, str] = {
+    "weighted": "best-of-N weighted",
+    "majority": "majority",
+    "best": "best-of-N, greatest score",
+}
+PREDICTED, ORACLE = "compute-optimal, predicted bins", "compute-optimal, oracle bins"
+RELIABILITY_POINTS = 10
+
+
+def summarise(
+    outcomes: Outcomes,
+    calibration: Calibration,
+    *,
+    source: str,
+    selections: Sequence[Selection],
+    strategies: Sequence[Strategy],
+    samples: int,
+    sampled_tokens: int,
+    warnings: Sequence[str] = (),
+) -> Summary:
+    """Everything that the report shows.
+
+    Args:
+        outcomes: what the tables were fitted on.
+        calibration: what came of it.
+        source: what was measured, for people.
+        selections: selections of best-of-n to draw, the baseline first.
+        strategies: strategies that took part.
+        samples: independent solutions a prompt.
+        sampled_tokens: tokens sampled in all.
+        warnings: more of them.
+    """
+    baseline = NAMES[selections[0]]
+    methods = _methods(outcomes, calibration, calibration.rows, selections, strategies)
+    curves = [method.curve for method in methods]
+    measured = outcomes.measured(0)
+    edges = calibration.oracle_table.rows[0].edges
+    bins = bin_of(edges, measured)
+    groups = [_group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))]
+    if edges:
+        # By measured difficulty, only what is judged by other samples than it was measured on.
+        rows = calibration.binnable_rows
+        binnable = _methods(outcomes.paired, calibration, rows, selections, strategies)
+        groups += [
+            _group(f"bin {b + 1}", binnable, measured, bins == b) for b in range(len(edges) + 1)
+        ]
+    return Summary(
+        source=source,
+        prompts=outcomes.prompts,
+        samples=samples,
+        sampled_tokens=sampled_tokens,
+        baseline=baseline,
+        groups=tuple(groups),
+        predictor=_predictor(outcomes, calibration, edges),
+        gain=saving(next(c for c in curves if c.name == baseline), curves[-1]),
+        warnings=(*calibration.warnings, *warnings),
+    )
+
+
+@dataclass(frozen=True)
+class _Method:
+    """One method at each budget, for every prompt and replicate."""
+
+    name: str
+    budgets: Sequence[int]
+    outcomes: Sequence[Outcome]
+    costs: Sequence[NDArray[np.float64]]
+
+    @property
+    def curve(self) -> Curve:
+        return averaged(self.name, self.budgets, self.outcomes, self.costs)
+
+
+def _methods(
+    outcomes: Outcomes,
+    calibration: Calibration,
+    rows: Sequence[FittedRow],
+    selections: Sequence[Selection],
+    strategies: Sequence[Strategy],
+) -> list[_Method]:
+    """What is drawn at the budgets of some rows of the predicted table, which comes last."""
+    shape = outcomes.prompts, outcomes.replicates
+    budgets = [fitted.row.budget for fitted in rows]
+
+    def fixed(name: str, plans: Sequence[Plan], found: Sequence[Outcome]) -> _Method:
+        costs = [plan.cost(0) for plan in plans]
+        return _Method(name, costs, found, [np.full(shape, float(cost)) for cost in costs])
+
+    def fitted(name: str, every: Sequence[FittedRow]) -> _Method:
+        """A table from what its rows do on prompts that they were not chosen on."""
+        within = [row for row in every if row.row.budget in budgets]
+        return _Method(
+            name,
+            [row.row.budget for row in within],
+            [Outcome(r.correct.reshape(shape), r.tokens.reshape(shape)) for r in within],
+            [row.costs.reshape(shape) for row in within],
+        )
+
+    methods = []
+    for selection in selections:
+        plans = [Plan(strategy="best_of_n", n=n, selection=selection) for n in budgets]
+        # As a plan majority has its ties scored; as a method of its own it knows no verifier.
+        found = [
+            outcomes.majority(plan.n) if selection == "majority" else outcomes.outcome(plan, 0)
+            for plan in plans
+        ]
+        methods.append(fixed(NAMES[selection], plans, found))
+    if "beam_search" in strategies:
+        # Those that were sampled: of the plans without pilots, these cost a budget exactly.
+        sampled = calibration.curves.after(0).plans
+        wide = [
+            Plan(strategy="beam_search", n=b, beam_width=FIXED_BEAM_WIDTH)
+            for b in budgets
+            if b % FIXED_BEAM_WIDTH == 0
+        ]
+        plans = [plan for plan in wide if plan in sampled]
+        if plans:
+            found = [outcomes.outcome(plan, 0) for plan in plans]
+            methods.append(fixed(f"beam search, M = {FIXED_BEAM_WIDTH}", plans, found))
+    return [
+        *methods,
+        fitted(ORACLE, calibration.oracle_rows),
+        fitted(PREDICTED, rows),
+    ]
+
+
+def _group(
+    name: str,
+    methods: Sequence[_Method],
+    measured: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+) -> Group:
+    """Curves of some prompts and replicates, shape (prompts, replicates)."""
+    prompts = np.nonzero(inside)[0]
+    curves = []
+    for method in methods:
+        points = []
+        for budget, outcome, costs in zip(
+            method.budgets, method.outcomes, method.costs, strict=True
+        ):
+            accuracy, low, high = mean_interval(outcome.correct[inside], prompts)
+            points.append(
+                Point(
+                    budget=budget,
+                    generations=float(costs[inside].mean()),
+                    accuracy=accuracy,
+                    low=low,
+                    high=high,
+                )
+            )
+        curves.append(CurveSummary(name=method.name, points=tuple(points)))
+    return Group(
+        name=name,
+        prompts=len(np.unique(prompts)),
+        easiest=float(measured[inside].max()),
+        hardest=float(measured[inside].min()),
+        curves=tuple(curves),
+    )
+
+
+def _predictor(
+    outcomes: Outcomes, calibration: Calibration, edges: Sequence[float]
+) -> PredictorSummary:
+    known = calibration.difficulty[calibration.pilots]
+    predicted = known.predicted.reshape(outcomes.prompts, outcomes.replicates)
+    measured = outcomes.measured(calibration.pilots).ravel()
+    prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
+    parts = np.array_split(np.argsort(predicted.ravel(), kind="stable"), RELIABILITY_POINTS)
+    reliability = []
+    for part in parts:
+        mean, low, high = mean_interval(measured[part], prompts[part])
+        reliability.append(
+            Reliability(
+                predicted=float(predicted.ravel()[part].mean()),
+                measured=mean,
+                low=low,
+                high=high,
+                prompts=len(np.unique(prompts[part])),
+            )
+        )
+    # Predictions are drawn in to the middle: for like bins, each kind is cut at its own quantiles.
+    oracle_bins = bin_of(edges, measured)
+    count = int(oracle_bins.max()) + 1
+    shares = np.cumsum(np.bincount(oracle_bins, minlength=count))[:-1] / len(oracle_bins)
+    of = bin_of(np.quantile(predicted, 1 - shares), known.predicted)
+    confusion = [
+        np.bincount(of[oracle_bins == b].ravel(), minlength=count) / of[oracle_bins == b].size
+        for b in range(count)
+    ]
+    return PredictorSummary(
+        pilots=calibration.pilots,
+        rank_correlation=known.rank_correlation,
+        reliability=tuple(reliability),
+        confusion=tuple(tuple(map(float, row)) for row in confusion),
+    )
+
+
+def saving(best_of_n: Curve, allocated: Curve) -> Gain | None:
+    """At the greatest accuracy of best-of-N that compute-optimal reaches; None if it reaches none.
+
+    The accuracy is looked for among the baseline's budgets.
+    """
+    draws = resamples(best_of_n.correct.shape[1])
+    means = best_of_n.correct.mean(1)
+    for row in np.argsort(-means, kind="stable"):
+        times, low, high = gain(best_of_n, best_of_n.budgets[int(row)], allocated, draws)
+        if times > 0:
+            spent = float(best_of_n.generations[int(row)].mean())
+            return Gain(
+                accuracy=float(means[row]),
+                generations=spent / times,
+                baseline=spent,
+                times=times,
+                low=low,
+                high=high,
+            )
+    return None

@@ -1,0 +1,148 @@
+"""Who samples a data set: this process, or the workers of a Ray cluster."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.plan import Plan
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
+from calibration.sampling.journal import Journals
+from calibration.sampling.timing import time_plans
+from runtime.artifact import Settings, open_decoder
+from runtime.engines.base import encode_prompt
+from runtime.engines.loading import EngineName
+from runtime.prompt_run import Decoder
+from runtime.solving.concurrency import bounded
+from runtime.verifiers.scoring import Scoring
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to sample of every prompt.
+
+    Attributes:
+        samples: independent solutions.
+        searches: other plans to run.
+        scoring: how solutions are scored.
+        seed: seed of all sampling.
+        runs: how often to run each of the other plans.
+    """
+
+    samples: int
+    searches: tuple[Plan, ...]
+    scoring: Scoring
+    seed: int
+    runs: int = 1
+
+
+class Collector(Protocol):
+    """Samples prompts."""
+
+    engine: str  # name of the engine's class
+
+    async def collect(
+        self,
+        prompts: Sequence[tuple[str, str]],
+        work: Work,
+        done: Callable[[PromptRecord], None] = lambda _: None,
+        journals: Journals | None = None,
+    ) -> None:
+        """Sample every prompt.
+
+        Args:
+            prompts: (prompt, right answer) pairs.
+            work: what to sample of each.
+            done: called with each record as it comes, in any order.
+            journals: keep what is sampled of prompts that are not finished; None keeps nothing.
+
+        Raises:
+            InputError, ModelError: as `calibration.sampling.collect.collect`.
+        """
+        ...
+
+    async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
+        """How long plans take, one prompt at a time; nothing where that cannot be told."""
+        ...
+
+    async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
+        """The language model's state after each prompt, shape (prompts, hidden); None if there
+        is no telling.
+        """
+        ...
+
+
+class LocalCollector:
+    """Samples in this process."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self.engine = type(decoder.engine).__name__
+
+    async def collect(
+        self,
+        prompts: Sequence[tuple[str, str]],
+        work: Work,
+        done: Callable[[PromptRecord], None] = lambda _: None,
+        journals: Journals | None = None,
+    ) -> None:
+        """See `Collector`."""
+        decoder = replace(self._decoder, scoring=work.scoring)
+        await collect(
+            decoder,
+            prompts,
+            work.samples,
+            lambda *_: work.searches,
+            work.seed,
+            done,
+            work.runs,
+            journals,
+        )
+
+    async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
+        """See `Collector`."""
+        return await time_plans(self._decoder, prompts, plans, seed=0)
+
+    async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
+        """See `Collector`."""
+        reader = self._decoder.hidden
+        if reader is None:
+            return None
+
+        async def state(prompt: str) -> NDArray[np.float32]:
+            return await reader.hidden_state(encode_prompt(self._decoder.engine, prompt))
+
+        return np.array(await bounded(state, prompts, PROMPTS_IN_FLIGHT))
+
+
+@asynccontextmanager
+async def open_collector(
+    settings: Settings, engine: EngineName, ray: str | None, workers: int | None
+) -> AsyncIterator[Collector]:
+    """A collector for as long as the block lasts.
+
+    Args:
+        settings: models, answers and sampling.
+        engine: which engine samples.
+        ray: address of a Ray cluster, or ``auto``; None samples here.
+        workers: workers there, each with an engine of its own; see
+            `calibration.sampling.distributed.RayCollector`.
+
+    Raises:
+        InputError: unusable settings, or a cluster that cannot be reached.
+    """
+    if ray is None:
+        async with open_decoder(settings, Path(), engine) as decoder:
+            yield LocalCollector(decoder)
+    else:
+        from calibration.sampling.distributed import RayCollector
+
+        collector = RayCollector(settings.resolved(), engine, ray, workers)
+        try:
+            yield collector
+        finally:
+            collector.close()

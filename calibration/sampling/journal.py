@@ -1,0 +1,227 @@
+"""Completions and verdicts on disk as they come, a file a prompt: a slow model loses nothing.
+
+A prompt's record is stored when all of its samples and searches are complete, which may take
+hours. Until then its journal holds every completion of the language model and every verdict of the
+verifier under a hash of all that it depends on. Called again after an interruption, the same
+sampling asks for the same ones, and those that are here are not made again.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from allocator.errors import InputError
+from runtime.engines.base import Completion, Engine, SamplingSettings
+from runtime.prompt_run import Decoder
+from runtime.reviser import Reviser
+from runtime.verifiers.base import Context, HasContext, Verdict, Verifier
+
+
+class PromptJournal:
+    """One prompt's completions and verdicts as JSON lines, each written at once.
+
+    A last line cut short by a crash is dropped.
+
+    Args:
+        path: the file; made with the first value.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._known: dict[str, list[Any]] = {}
+        if path.is_file():
+            whole = 0
+            with self._told():
+                for line in path.read_bytes().splitlines(keepends=True):
+                    if line.endswith(b"\n"):
+                        key, *value = json.loads(line)
+                        self._known[key] = value
+                        whole += len(line)
+                os.truncate(path, whole)
+
+    def get(self, key: str) -> list[Any] | None:
+        """The value of a key that an earlier run has noted; None where it has not."""
+        return self._known.get(key)
+
+    def add(self, key: str, value: Sequence[Any]) -> None:
+        """Note a value.
+
+        Raises:
+            InputError: the disk is full or gone; what was written before stays.
+        """
+        line = json.dumps([key, *value], separators=(",", ":")).encode() + b"\n"
+        with self._told():
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("ab")
+            self._file.write(line)
+            self._file.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                "samples",
+                str(self._path),
+                f"cannot be written ({error.strerror or error}); nothing before it is lost: make "
+                "room and run the same command again",
+            ) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            with suppress(OSError):  # what could not be written has been told
+                self._file.close()
+
+
+class JournaledEngine:
+    """An engine whose completions are noted, and taken from the journal where they are there.
+
+    Args:
+        engine: samples what is not there.
+        journal: of the prompt that it is asked about.
+        model: which model it is.
+    """
+
+    def __init__(self, engine: Engine, journal: PromptJournal, model: str) -> None:
+        self._engine, self._journal, self._model = engine, journal, model
+        self.tokenizer: Any = engine.tokenizer
+        self.context_length = engine.context_length
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
+        logprob: bool = True,
+    ) -> Completion:
+        """See `runtime.engines.base.Engine.complete`."""
+        key = _key(
+            self._model,
+            settings.model_dump_json(),
+            [int(token) for token in token_ids],
+            (max_tokens, seed, tuple(stop), tuple(stop_token_ids), logprob),
+        )
+        known = self._journal.get(key)
+        if known is None:
+            found = await self._engine.complete(
+                token_ids,
+                settings=settings,
+                max_tokens=max_tokens,
+                seed=seed,
+                stop=stop,
+                stop_token_ids=stop_token_ids,
+                logprob=logprob,
+            )
+            known = [
+                [int(token) for token in found.token_ids],
+                float(found.logprob),
+                bool(found.ended),
+                int(found.cached_tokens),
+                found.stopped_by,
+            ]
+            self._journal.add(key, known)
+        return Completion(tuple(known[0]), *known[1:])
+
+    def close(self) -> None:
+        """The engine stays open: whoever opened it closes it."""
+
+
+class JournaledVerifier:
+    """A verifier whose verdicts are noted, and taken from the journal where they are there.
+
+    Args:
+        verifier: scores what is not there.
+        journal: of the prompt that it is asked about.
+        model: which model it is.
+    """
+
+    def __init__(self, verifier: Verifier, journal: PromptJournal, model: str) -> None:
+        self._verifier, self._journal, self._model = verifier, journal, model
+        known = verifier if isinstance(verifier, HasContext) else None
+        self.shares_tokens = known is not None and known.shares_tokens
+        self.context_length = known and known.context_length
+
+    def room(self, context: Context) -> int | None:
+        """See `runtime.verifiers.base.HasContext.room`."""
+        return self._verifier.room(context) if isinstance(self._verifier, HasContext) else None
+
+    async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
+        """See `runtime.verifiers.base.Verifier.score`."""
+        key = _key(
+            self._model, context.prompt, context.token_ids, [list(map(int, step)) for step in steps]
+        )
+        known = self._journal.get(key)
+        if known is None:
+            found = await self._verifier.score(context, steps)
+            scores = [float(score) for score in found.step_scores]
+            known = [scores, int(found.read_tokens), int(found.cached_tokens)]
+            self._journal.add(key, known)
+        return Verdict(tuple(known[0]), *known[1:])
+
+    def close(self) -> None:
+        """The verifier stays open: whoever opened it closes it."""
+
+
+class Journals:
+    """The journals of the prompts that are not finished.
+
+    Args:
+        folder: where they lie; made with the first.
+        models: what tells the models from others: what others sampled is never taken for theirs.
+    """
+
+    def __init__(self, folder: Path, models: str) -> None:
+        self._folder, self._models = folder, models
+
+    @contextmanager
+    def recording(self, decoder: Decoder, prompt: str) -> Iterator[Decoder]:
+        """A prompt's decoder with all its models journaled, for as long as the block lasts."""
+        journal = PromptJournal(self._path(prompt))
+        try:
+            yield _journaled(decoder, journal, self._models)
+        finally:
+            journal.close()
+
+    def remove(self, prompts: Iterable[str]) -> None:
+        """Remove the journals of prompts whose records are stored."""
+        for prompt in prompts:
+            self._path(prompt).unlink(missing_ok=True)
+        with suppress(OSError):  # others are left, or there never was one
+            self._folder.rmdir()
+
+    def _path(self, prompt: str) -> Path:
+        return self._folder / f"{hashlib.sha256(prompt.encode()).hexdigest()[:32]}.jsonl"
+
+
+def _journaled(decoder: Decoder, journal: PromptJournal, models: str) -> Decoder:
+    engine = JournaledEngine(decoder.engine, journal, f"{models} model")
+    verifier = JournaledVerifier(decoder.verifier, journal, f"{models} verifier")
+    reviser = decoder.reviser
+    if reviser is not None:
+        # Where the reviser shares a model it goes on sharing it.
+        reviser = Reviser(
+            engine
+            if reviser.engine is decoder.engine
+            else JournaledEngine(reviser.engine, journal, f"{models} reviser"),
+            verifier
+            if reviser.verifier is decoder.verifier
+            else JournaledVerifier(reviser.verifier, journal, f"{models} reviser's verifier"),
+        )
+    return replace(decoder, engine=engine, verifier=verifier, reviser=reviser)
+
+
+def _key(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,199 @@
+"""Records on disk as they are collected: what was killed goes on where it was."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from allocator.errors import InputError, ModelError
+from allocator.files import whole_file
+from allocator.table import Fingerprint
+from calibration.sampling.collect import PromptRecord
+from calibration.sampling.collectors import Collector, Work
+from calibration.sampling.journal import Journals
+from calibration.sampling.store import read_records, write_records
+from runtime.artifact import MODELS
+from runtime.verifiers.scoring import Scoring
+
+IDENTITY, SCORING, UNFINISHED = "made_with.json", "scoring.json", "unfinished"
+FLUSH_SECONDS = 1.0
+
+
+def made_with(
+    fingerprint: Fingerprint, engine: str, prompts: Sequence[tuple[str, str]], work: Work
+) -> dict[str, Any]:
+    """What records depend on.
+
+    Args:
+        fingerprint: models, answers and sampling.
+        engine: which engine samples.
+        prompts: (prompt, right answer) pairs.
+        work: what is sampled of each.
+    """
+    return fingerprint.model_dump() | {
+        "engine": engine,
+        "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest(),
+        "samples": work.samples,
+        "searches": [str(plan) for plan in work.searches],
+        "runs": work.runs,
+        "seed": work.seed,
+    }
+
+
+class SampleStore:
+    """Part files of records, each of which appears whole or not at all, and journals of the rest.
+
+    Records come back as they were written, whether or not the run that wrote them was the one that
+    reads them: a resumed calibration ends in the same table as one that was never stopped.
+
+    Args:
+        folder: where the parts lie; made where there is none.
+        made_with: what the records depend on; parts made with something else are refused.
+
+    Attributes:
+        done: prompts whose records were here when the store was opened.
+        journals: what was sampled of prompts that are not finished.
+
+    Raises:
+        InputError: the folder holds records made with something else, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, made_with: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._waiting: list[PromptRecord] = []
+        self._flushed = time.monotonic()
+        identity = json.dumps(made_with, sort_keys=True, default=str)
+        path = folder / IDENTITY
+        self._parts = sorted(folder.glob("part-*.parquet"))
+        there = path.read_text() if path.is_file() else None
+        # What never came to a sample is in nobody's way.
+        if self._parts and there not in (None, identity):
+            raise InputError(
+                "samples",
+                str(folder),
+                "they were made with other prompts, models or settings; remove them, or "
+                "choose another --out",
+            )
+        if there != identity:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / SCORING).unlink(missing_ok=True)
+                with whole_file(path) as scratch:
+                    scratch.write_text(identity)
+            except OSError as error:
+                why = error.strerror or error
+                raise InputError(
+                    "out", str(folder), f"cannot be written ({why}); choose another"
+                ) from None
+        self.done = {record.prompt for record in self._read()}
+        models = {name: made_with.get(name) for name in ("engine", *MODELS, "verifier_family")}
+        self.journals = Journals(folder / UNFINISHED, json.dumps(models))
+        self.journals.remove(self.done)
+
+    @property
+    def scoring(self) -> Scoring | None:
+        """The scoring that was fitted on the first samples; None before it was."""
+        path = self.folder / SCORING
+        return Scoring.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+    @scoring.setter
+    def scoring(self, fitted: Scoring) -> None:
+        with whole_file(self.folder / SCORING) as scratch:
+            scratch.write_text(fitted.model_dump_json())
+
+    async def fill(
+        self,
+        collector: Collector,
+        prompts: Sequence[tuple[str, str]],
+        work: Work,
+        done: Callable[[PromptRecord | None], None] = lambda _: None,
+    ) -> None:
+        """Sample the prompts that are not here yet; what was sampled before an error stays.
+
+        Args:
+            collector: samples them.
+            prompts: (prompt, right answer) pairs.
+            work: what to sample of each.
+            done: called with each prompt's record; with None for those that were here already.
+
+        Raises:
+            InputError, ModelError: as `calibration.sampling.collect.collect`, or the disk is full.
+        """
+
+        missing = self.missing(prompts)
+        kept = len(prompts) - len(missing)
+
+        def keep(record: PromptRecord) -> None:
+            nonlocal kept
+            self.add(record)
+            kept += 1
+            done(record)
+
+        for _ in range(kept):
+            done(None)
+        flushing = asyncio.ensure_future(self._flush_regularly())
+        try:
+            await collector.collect(missing, work, keep, self.journals)
+        except ModelError as error:
+            where = f"the samples of {kept} of {len(prompts)} prompts are kept in {self.folder}"
+            raise ModelError(error.model, f"{error.what}; {where}") from error
+        finally:
+            flushing.cancel()
+            self.flush()
+
+    def missing(self, prompts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of the prompts that were not here when the store was opened."""
+        return [pair for pair in prompts if pair[0] not in self.done]
+
+    def add(self, record: PromptRecord) -> None:
+        """Keep a record; while `fill` is at work it is on disk a second later at most.
+
+        Raises:
+            InputError: the disk is full or gone; what was written before stays.
+        """
+        self._waiting.append(record)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    async def _flush_regularly(self) -> None:
+        """Records must not wait for the next one, which a slow model may take hours for."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            with suppress(InputError):  # the next record, or the end, tells it
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits to be written."""
+        if not self._waiting:
+            return
+        path = self.folder / f"part-{len(self._parts):06d}.parquet"
+        try:
+            write_records(self._waiting, path)
+        except OSError as error:
+            why = error.strerror or error
+            raise InputError(
+                "samples",
+                str(path),
+                f"cannot be written ({why}); nothing before it is lost: make room and "
+                "run the same command again",
+            ) from None
+        self._parts.append(path)
+        self.journals.remove(record.prompt for record in self._waiting)
+        self._waiting, self._flushed = [], time.monotonic()
+
+    def records(self) -> list[PromptRecord]:
+        """All records."""
+        self.flush()
+        return self._read()
+
+    def _read(self) -> list[PromptRecord]:
+        return [record for part in self._parts for record in read_records(part)]
+
+    def remove(self) -> None:
+        """Remove the parts: the artifact holds the records now."""
+        shutil.rmtree(self.folder)

@@ -1,0 +1,164 @@
+"""Sampled records as Parquet, one row a sample."""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allocator.errors import InputError
+from allocator.files import whole_file
+from allocator.plan import Plan
+from calibration.sampling.collect import PromptRecord, Run
+from predictors.sample import Sample
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What a plan is told by; how its answer is selected is not sampled.
+PLAN = ("strategy", "n", "beam_width", "lookahead", "length")
+
+
+@cache
+def schema() -> "pa.Schema":
+    """Columns of a sample."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("prompt", pa.string()),
+            ("gold", pa.string()),
+            ("prompt_tokens", pa.int32()),
+            ("strategy", pa.string()),
+            ("n", pa.int32()),
+            ("beam_width", pa.int32()),
+            ("lookahead", pa.int32()),
+            ("length", pa.int32()),
+            ("seed", pa.int64()),
+            ("run_sampled_tokens", pa.int64()),
+            ("run_seconds", pa.float32()),
+            ("steps", pa.list_(pa.list_(pa.int32()))),
+            ("text", pa.string()),
+            ("answer", pa.string()),
+            ("step_scores", pa.list_(pa.float32())),
+            ("score", pa.float32()),
+            ("chain", pa.int32()),
+            ("logprob", pa.float32()),
+            ("ended", pa.bool_()),
+            ("correct", pa.bool_()),
+        ]
+    )
+
+
+def write_records(records: Sequence[PromptRecord], path: Path) -> None:
+    """Write records; the file appears whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [row for record in records for row in rows_of(record)]
+    with whole_file(path) as scratch:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema()), scratch, compression="zstd")
+
+
+def read_records(path: Path) -> list[PromptRecord]:
+    """Read records back, in the order written.
+
+    Raises:
+        InputError: no such file, or not one of these.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path, schema=schema()).to_pylist()
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise InputError(
+            "samples", str(path), f"no sample store; collect again ({error})"
+        ) from None
+    return records_of(rows)
+
+
+def sampled_prompts(path: Path) -> set[str]:
+    """The prompts that the records of a file are of.
+
+    Raises:
+        InputError: no such file, or not one of these.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return set(pq.read_table(path, columns=["prompt"])["prompt"].to_pylist())
+    except (FileNotFoundError, pa.ArrowInvalid, KeyError) as error:
+        raise InputError("samples", str(path), f"no sample store ({error})") from None
+
+
+def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
+    """Records from their rows, those of a record together, in order."""
+    records = []
+    for (prompt, gold), of_prompt in groupby(rows, key=lambda r: (r["prompt"], r["gold"])):
+        turns: list[dict[Plan, Run]] = []
+        width = 0
+        keys = (*PLAN, "seed")
+        for settings, of_run in groupby(of_prompt, key=lambda r: [r[name] for name in keys]):
+            listed = list(of_run)
+            width = listed[0]["prompt_tokens"]
+            plan = Plan.model_validate(dict(zip(PLAN, settings, strict=False)))
+            # A plan that is there already was run again.
+            turn = next((t for t in turns if plan not in t), None)
+            if turn is None:
+                turns.append(turn := {})
+            turn[plan] = Run(
+                tuple(_sample(row) for row in listed),
+                tuple(row["correct"] for row in listed),
+                listed[0]["run_sampled_tokens"],
+                listed[0]["run_seconds"],
+                listed[0]["seed"],
+            )
+        independent = next(plan for plan in turns[0] if plan.strategy == "best_of_n")
+        first = turns[0].pop(independent)
+        records.append(PromptRecord(prompt, gold, width, first, turns[0], tuple(turns[1:])))
+    return records
+
+
+def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
+    """A record as rows of `schema`, one a sample."""
+    independent = Plan(strategy="best_of_n", n=len(record.independent.samples))
+    return [
+        {
+            "prompt": record.prompt,
+            "gold": record.gold,
+            "prompt_tokens": record.prompt_tokens,
+            **{name: getattr(plan, name) for name in PLAN},
+            "seed": run.seed,
+            "run_sampled_tokens": run.sampled_tokens,
+            "run_seconds": run.seconds,
+            "steps": sample.steps,
+            "text": sample.text,
+            "answer": sample.answer,
+            "step_scores": sample.step_scores,
+            "score": sample.score,
+            "chain": sample.chain,
+            "logprob": sample.logprob,
+            "ended": sample.ended,
+            "correct": correct,
+        }
+        for plan, run in [
+            (independent, record.independent),
+            *(entry for turn in record.turns for entry in turn.items()),
+        ]
+        for sample, correct in zip(run.samples, run.correct, strict=True)
+    ]
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    return Sample(
+        steps=tuple(tuple(step) for step in row["steps"]),
+        text=row["text"],
+        answer=row["answer"],
+        step_scores=tuple(row["step_scores"]),
+        score=row["score"],
+        chain=row["chain"],
+        logprob=row["logprob"],
+        ended=row["ended"],
+    )

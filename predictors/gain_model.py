@@ -1,0 +1,158 @@
+"""What more solutions of a prompt would gain, learned from calibration.
+
+Adaptive consistency stops when the leading answer is unlikely to be overtaken. That is half of the
+question: a prompt without any leader may be one that cannot be won. What counts is the gain: how
+much likelier the answer after more solutions is right than the one that leads now.
+
+The gain of going on from k to n generations is taken to be
+
+    exp(w . z) (1 - (k / n)^rho)
+
+in a state z: never negative, greater the further one goes, and less and less for each generation
+more. Few numbers are fitted, for a calibration set has few prompts: trees, which can bend anywhere,
+found gains in its noise, and were clearly worse on prompts that they had not seen.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from allocator.errors import InputError
+from allocator.files import Stored
+from allocator.schedule import Ladder
+from predictors.vote_state import PROGRESS_NAMES
+
+PENALTY = 1e-5  # on squared weights of standardised columns: enough that none runs away
+LEAST, MOST = -20.0, 1.0  # of the exponent: a gain is between nothing and everything
+NEAREST = 0.002  # scores nearer to 0 or 1 are taken to be this near
+DIGITS = 5  # what is beyond is noise
+COLUMNS = (
+    "one",
+    "log_overtaken",
+    "log_overtaken_by_votes",
+    "log_samples",
+    "leader_best_log_odds",
+    "leader_best_log_odds_squared",
+    "other_best_log_odds",
+    "score_mean_log_odds",
+    "distinct_share",
+    "unanswered_share",
+    "log_prompt_tokens",
+    "search_ahead",
+)
+
+
+class Prospects(Stored):
+    """The gain of more solutions on a ladder.
+
+    Attributes:
+        weights: of `COLUMNS`.
+        rho: how fast gains come: the smaller, the longer they last.
+    """
+
+    schema_version: Literal[1] = 1
+    weights: tuple[float, ...] = Field(min_length=len(COLUMNS), max_length=len(COLUMNS))
+    rho: float = Field(gt=0)
+
+    @classmethod
+    def fit(
+        cls, ladder: Ladder, states: NDArray[np.float64], correct: NDArray[np.float64]
+    ) -> "Prospects":
+        """Fit on climbs to the top of a ladder, by least squares over all pairs of rungs.
+
+        Args:
+            ladder: the ladder.
+            states: `predictors.vote_state` features on each rung, shape (climbs, rungs, features).
+            correct: whether the leading answer of each rung is right, shape (climbs, rungs).
+
+        Raises:
+            InputError: a ladder of one rung.
+        """
+        from scipy.optimize import minimize
+
+        costs = ladder.costs
+        pairs = [(i, j) for i in range(len(costs)) for j in range(i + 1, len(costs))]
+        if not pairs:
+            raise InputError("ladder", costs, "there is nothing to gain on one rung; give two")
+        columns = np.concatenate([_columns(ladder, states[:, i], i, j) for i, j in pairs])
+        growth = np.repeat([np.log(costs[i] / costs[j]) for i, j in pairs], len(states))
+        gained = np.concatenate([correct[:, j] - correct[:, i] for i, j in pairs])
+        # Standardised, all but the first; what is always the same weighs nothing.
+        middle, spread = columns.mean(axis=0), columns.std(axis=0)
+        middle[0], scale = 0.0, np.where(spread > 1e-9, spread, 1.0)
+        scaled = (columns - middle) / scale
+
+        def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            weights, rho = point[:-1], np.exp(point[-1])
+            height = np.exp(np.clip(scaled @ weights, LEAST, MOST))
+            reached = 1 - np.exp(rho * growth)
+            error = height * reached - gained
+            slope = 2 * error * height / len(error)
+            toward = (slope * reached) @ scaled
+            toward[1:] += 2 * PENALTY * weights[1:]
+            by_rho = float(slope @ (-np.exp(rho * growth) * growth)) * rho
+            squares = float(error @ error) / len(error)
+            penalty = PENALTY * float(weights[1:] @ weights[1:])
+            return squares + penalty, np.append(toward, by_rho)
+
+        start = np.zeros(len(COLUMNS) + 1)
+        start[0], start[-1] = -3.0, np.log(0.5)
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+        weights = found[:-1] / scale
+        weights[0] -= weights @ middle
+        weights = np.round(weights, DIGITS)
+        rho = round(float(np.exp(found[-1])), DIGITS)
+        return cls(weights=tuple(weights.tolist()), rho=max(rho, 10.0**-DIGITS))
+
+    def gains(self, ladder: Ladder, rung: int, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Gain of each rung above, shape (prompts, rungs - rung - 1).
+
+        Args:
+            ladder: the ladder it was fitted on.
+            rung: number of the rung that all prompts stand on.
+            states: features of each prompt there, shape (prompts, features).
+        """
+        costs = ladder.costs
+        found = np.zeros((len(states), len(costs) - rung - 1))
+        for place, above in enumerate(range(rung + 1, len(costs))):
+            exponent = _columns(ladder, states, rung, above) @ np.array(self.weights)
+            reached = 1 - (costs[rung] / costs[above]) ** self.rho
+            found[:, place] = np.exp(np.clip(exponent, LEAST, MOST)) * reached
+        return found
+
+
+def _columns(
+    ladder: Ladder, states: NDArray[np.float64], rung: int, above: int
+) -> NDArray[np.float64]:
+    """What the gain depends on, shape (prompts, columns)."""
+    from scipy.special import betainc
+
+    of = dict(zip(PROGRESS_NAMES, states.T, strict=True))
+    mass, rival = of["leader_mass"], of["other_mass"]
+    # As if solutions weighed one on average: how sure votes are is a matter of their number.
+    weight = np.where(of["score_mean"] > 0, 1 / np.maximum(of["score_mean"], 1e-6), 0.0)
+    ahead = ladder.rungs[above].search is not None and ladder.rungs[rung].search is None
+    best = _log_odds(of["leader_best_score"])
+    return np.column_stack(
+        [
+            np.ones(len(states)),
+            np.log(np.maximum(betainc(mass + 1, rival + 1, 0.5), 1e-6)),
+            np.log(np.maximum(betainc(mass * weight + 1, rival * weight + 1, 0.5), 1e-6)),
+            np.log(of["samples"]),
+            best,
+            best**2,
+            _log_odds(of["other_best_score"]),
+            _log_odds(of["score_mean"]),
+            of["distinct_share"],
+            of["unanswered_share"],
+            np.log(np.maximum(of["prompt_tokens"], 1)),
+            np.full(len(states), float(ahead)),
+        ]
+    )
+
+
+def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    bounded = np.clip(scores, NEAREST, 1 - NEAREST)
+    return np.asarray(np.log(bounded / (1 - bounded)))

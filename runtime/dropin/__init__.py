@@ -1,0 +1,1 @@
+"""Wrappers that take the place of vLLM's LLM and AsyncLLM and of transformers' generate."""

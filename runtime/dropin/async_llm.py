@@ -1,0 +1,189 @@
+"""A drop-in for vLLM's `AsyncLLM` that gives every prompt the compute it deserves."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allocator.errors import InputError
+from runtime.artifact import Artifact
+from runtime.dropin.calibrated import default_budget, find_artifact, open_solver, spend_for
+from runtime.dropin.vllm_params import NOT_CALIBRATED, params_for, refuse, wished
+from runtime.dropin.vllm_prompts import prompts_of
+from runtime.request import Event
+from runtime.result import Result
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+
+    from runtime.dropin.outputs import ComputeOptimalOutput
+
+
+class AsyncComputeOptimalLLM:
+    """vLLM's `AsyncLLM`, its `generate` and `abort`, under the policy of a calibrated artifact.
+
+    Make it inside the event loop that will use it.
+
+    Args:
+        model: an artifact's folder; or a model, its artifact being named by `artifact` or the
+            environment's TTC_ARTIFACT.
+        artifact: folder of the model's artifact.
+        budget: generations a prompt may cost where a call does not say; None takes the
+            environment's TTC_BUDGET, else 16. Where more solutions are asked for it is as many.
+        seed: with the prompt, determines every sample where SamplingParams name none.
+        engine_args: further arguments of vLLM's engine.
+
+    Raises:
+        InputError: no artifact for the model, or something that cannot be used, by its name.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        artifact: str | Path | None = None,
+        budget: int | None = None,
+        seed: int = 0,
+        **engine_args: Any,
+    ) -> None:
+        refuse(**{name: engine_args.pop(name, None) for name in NOT_CALIBRATED})
+        self._open(find_artifact(model, artifact), budget, seed, "vllm", **engine_args)
+
+    @classmethod
+    def from_pretrained(cls, artifact: str | Path, **options: Any) -> "AsyncComputeOptimalLLM":
+        """The model of an artifact; `options` are the constructor's."""
+        return cls(artifact, **options)
+
+    @classmethod
+    def wrap(
+        cls,
+        engine: Any,
+        artifact: str | Path | Artifact,
+        *,
+        budget: int | None = None,
+        seed: int = 0,
+    ) -> "AsyncComputeOptimalLLM":
+        """An engine that is open already; it stays open.
+
+        Args:
+            engine: an `AsyncLLM`, in its own event loop; a `vllm.LLM`, not to be used beside this;
+                or a `runtime.engines.base.Engine` of the artifact's model.
+            artifact: the model's artifact, or its folder.
+            budget: as the constructor's.
+            seed: likewise.
+
+        Raises:
+            InputError: an engine of another model.
+        """
+        found = artifact if isinstance(artifact, Artifact) else Artifact.load(Path(artifact))
+        made = cls.__new__(cls)
+        made._open(found, budget, seed, engine)
+        return made
+
+    def _open(
+        self, artifact: Artifact, budget: int | None, seed: int, engine: Any, **engine_args: Any
+    ) -> None:
+        self.artifact, self.budget = artifact, default_budget(budget)
+        with ExitStack() as stack:  # closes what was opened before an error
+            self._solver = open_solver(stack, artifact, seed, engine, **engine_args)
+            self._stack = stack.pop_all()
+        self._work: dict[str, set[asyncio.Task[Result]]] = {}
+
+    async def generate(
+        self,
+        prompt: Any,
+        sampling_params: "SamplingParams | None",
+        request_id: str,
+        *,
+        budget: int | None = None,
+        deadline: float | None = None,
+        **others: Any,
+    ) -> "AsyncGenerator[ComputeOptimalOutput, None]":
+        """Answer a prompt, as vLLM's `AsyncLLM.generate`.
+
+        Outputs that are not finished tell of the work by their `event`, their text being empty;
+        the finished one has the answer. Of kind FINAL_ONLY there is only that one. A caller who
+        stops iterating, or is cancelled, ends the work in the engine, too.
+
+        Args:
+            prompt: a text, token ids, or a dictionary with one of them.
+            sampling_params: None takes calibration's settings.
+            request_id: names the request, for `abort`.
+            budget: generations the prompt may cost.
+            deadline: seconds it may take.
+            others: vLLM's other arguments, which are refused.
+
+        Raises:
+            InputError: what cannot be used or honoured, by its name.
+            ModelError: a model failed on the prompt.
+        """
+        from vllm.sampling_params import RequestOutputKind
+
+        from runtime.dropin.outputs import aborted, answered, underway
+
+        refuse(**{name: value or None for name, value in others.items()})
+        decoder = self._solver.decoder
+        encoded = prompts_of(prompt, decoder.engine.tokenizer)
+        if len(encoded) != 1:
+            raise InputError("prompt", prompt, "give one prompt")
+        (params,) = params_for(sampling_params, 1)
+        n = 1 if params is None else params.n
+        _, share, notes = spend_for(self.budget, n, budget=budget)
+        wish = wished(params, decoder, share, notes)
+        tells = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        request = wish.of(encoded[0], events.put_nowait if tells else None)
+        task = asyncio.create_task(self._solver.solve(request, share, deadline))
+        task.add_done_callback(lambda _: events.put_nowait(None))
+        with self._abortable(request_id, task):
+            try:
+                while (event := await events.get()) is not None:
+                    yield underway(request_id, encoded[0], event)
+                if task.cancelled():
+                    yield aborted(request_id, encoded[0])
+                else:
+                    tokenizer = decoder.engine.tokenizer
+                    yield answered(request_id, encoded[0], wish, task.result(), tokenizer)
+            finally:
+                await _cancel(task)
+
+    @contextmanager
+    def _abortable(self, request_id: str, task: "asyncio.Task[Result]") -> Iterator[None]:
+        tasks = self._work.setdefault(request_id, set())
+        tasks.add(task)
+        try:
+            yield
+        finally:
+            tasks.discard(task)
+            if not tasks:
+                self._work.pop(request_id, None)
+
+    async def abort(self, request_id: str | Iterable[str]) -> None:
+        """End the work on requests; their last outputs have the finish reason ``abort``.
+
+        Args:
+            request_id: one or many; those that have ended, or never were, are no matter.
+        """
+        names = [request_id] if isinstance(request_id, str) else request_id
+        for task in [task for name in names for task in self._work.get(name, ())]:
+            await _cancel(task)
+
+    def get_tokenizer(self) -> Any:
+        """The language model's tokenizer."""
+        return self._solver.decoder.engine.tokenizer
+
+    def shutdown(self) -> None:
+        """Release the models. Calling it twice is fine."""
+        self._stack.close()
+
+    async def __aenter__(self) -> "AsyncComputeOptimalLLM":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.shutdown()
+
+
+async def _cancel(task: "asyncio.Task[Result]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,279 @@
+"""A drop-in for vLLM's `LLM` that gives every prompt the compute it deserves.
+
+from vllm import LLM, SamplingParams                    # before
+from runtime.dropin.llm import ComputeOptimalLLM as LLM    # after, with TTC_ARTIFACT set
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime.artifact import Artifact
+from runtime.dropin.background import SolverThread
+from runtime.dropin.calibrated import (
+    check_loop,
+    default_budget,
+    find_artifact,
+    open_solver,
+    spend_for,
+)
+from runtime.dropin.progress_bar import progress
+from runtime.dropin.vllm_params import NOT_CALIBRATED, params_for, params_of, refuse, wished
+from runtime.dropin.vllm_prompts import Prompt, conversations_of, prompts_of, read_template
+from runtime.engines.vllm import VLLMCompletions
+from runtime.frontend.conversation import template_notes, template_variables
+from runtime.solving.solve import Solver
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+
+    from runtime.dropin.outputs import ComputeOptimalOutput
+
+
+class ComputeOptimalLLM:
+    """vLLM's `LLM`, its `generate` and `chat`, under the policy of a calibrated artifact.
+
+    The models live in a thread of their own; an interrupt (Ctrl-C) ends the call and leaves them
+    usable. Equal prompts with equal seeds have equal answers.
+
+    Args:
+        model: an artifact's folder; or a model, its artifact being named by `artifact` or the
+            environment's TTC_ARTIFACT.
+        artifact: folder of the model's artifact.
+        budget: generations a prompt may cost where a call does not say; None takes the
+            environment's TTC_BUDGET, else 16. Where more solutions are asked for it is as many.
+        seed: with the prompt, determines every sample where SamplingParams name none.
+        chat_template: in place of the model's, as a text or a file.
+        engine_args: further arguments of vLLM's engine, for example ``tensor_parallel_size``.
+
+    Raises:
+        InputError: no artifact for the model, or something that cannot be used, by its name.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        artifact: str | Path | None = None,
+        budget: int | None = None,
+        seed: int = 0,
+        chat_template: str | Path | None = None,
+        **engine_args: Any,
+    ) -> None:
+        refuse(**{name: engine_args.pop(name, None) for name in NOT_CALIBRATED})
+        self._open(
+            find_artifact(model, artifact), budget, seed, chat_template, "vllm", **engine_args
+        )
+
+    @classmethod
+    def from_pretrained(cls, artifact: str | Path, **options: Any) -> "ComputeOptimalLLM":
+        """The model of an artifact; `options` are the constructor's."""
+        return cls(artifact, **options)
+
+    @classmethod
+    def wrap(
+        cls,
+        engine: Any,
+        artifact: str | Path | Artifact,
+        *,
+        budget: int | None = None,
+        seed: int = 0,
+        chat_template: str | Path | None = None,
+    ) -> "ComputeOptimalLLM":
+        """An engine that is open already; it stays open, and is not to be used beside this.
+
+        Args:
+            engine: a `vllm.LLM`, or a `runtime.engines.base.Engine` of the artifact's model.
+            artifact: the model's artifact, or its folder.
+            budget: as the constructor's, as are those below.
+
+        Raises:
+            InputError: an engine of another model, or one that belongs to an event loop.
+        """
+        check_loop(engine)
+        found = artifact if isinstance(artifact, Artifact) else Artifact.load(Path(artifact))
+        made = cls.__new__(cls)
+        made._open(found, budget, seed, chat_template, engine)
+        return made
+
+    def _open(
+        self,
+        artifact: Artifact,
+        budget: int | None,
+        seed: int,
+        chat_template: str | Path | None,
+        engine: Any,
+        **engine_args: Any,
+    ) -> None:
+        self.artifact, self.budget = artifact, default_budget(budget)
+        self._chat_template = read_template(chat_template)
+
+        def opened(stack: ExitStack) -> Solver:
+            return open_solver(stack, artifact, seed, engine, **engine_args)
+
+        self._thread = SolverThread(opened)
+        self._request_ids = map(str, itertools.count())
+
+    def generate(
+        self,
+        prompts: Any,
+        sampling_params: "SamplingParams | Sequence[SamplingParams] | None" = None,
+        *,
+        use_tqdm: bool | Callable[..., Any] = True,
+        lora_request: None = None,
+        priority: None = None,
+        tokenization_kwargs: None = None,
+        mm_processor_kwargs: None = None,
+        budget: int | None = None,
+        total_budget: int | None = None,
+        deadline: float | None = None,
+    ) -> "list[ComputeOptimalOutput]":
+        """Answer prompts, as vLLM's `LLM.generate`: a text is encoded as it is, by no template.
+
+        A text that begins with the tokenizer's BOS token, as rendered chat templates do, keeps
+        that one alone; vLLM would add a second.
+
+        Args:
+            prompts: one or many, in any sequence, array or series; each a text, token ids, or a
+                dictionary with one of them.
+            sampling_params: one, or one a prompt; None takes calibration's settings. Of `n`
+                outputs the first is the answer, the others are the best other answers. What
+                cannot be honoured is refused by its name.
+            use_tqdm: whether to show progress, or what makes the bar.
+            lora_request: refused, as what follows; vLLM has them.
+            budget: generations each prompt may cost.
+            total_budget: generations that all prompts together may cost, in place of `budget`.
+            deadline: seconds each prompt may take.
+
+        Raises:
+            InputError: what cannot be used or honoured, by its name.
+            UnansweredError: a model failed on some prompts; it holds the outputs of the others.
+        """
+        refuse(
+            lora_request=lora_request,
+            priority=priority,
+            tokenization_kwargs=tokenization_kwargs,
+            mm_processor_kwargs=mm_processor_kwargs,
+        )
+        encoded = prompts_of(prompts, self.get_tokenizer())
+        return self._answer(encoded, sampling_params, use_tqdm, budget, total_budget, deadline)
+
+    def chat(
+        self,
+        messages: Any,
+        sampling_params: "SamplingParams | Sequence[SamplingParams] | None" = None,
+        use_tqdm: bool | Callable[..., Any] = True,
+        lora_request: None = None,
+        priority: None = None,
+        chat_template: str | None = None,
+        chat_template_content_format: str = "auto",
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        tools: None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        tokenization_kwargs: None = None,
+        mm_processor_kwargs: None = None,
+        *,
+        budget: int | None = None,
+        total_budget: int | None = None,
+        deadline: float | None = None,
+    ) -> "list[ComputeOptimalOutput]":
+        """Answer conversations, as vLLM's `LLM.chat`.
+
+        Args:
+            messages: one conversation or many, each a list of messages with role and content; an
+                assistant's may be a client's own object, or what its `model_dump` gives.
+            sampling_params: as of `generate`, as are the arguments not named here.
+            chat_template: in place of the model's.
+            chat_template_content_format: ``auto`` or ``string``: contents are told as text.
+            add_generation_prompt: whether the model's turn is begun.
+            continue_final_message: refused: the verifier judges whole solutions.
+            tools: refused: a call of a tool is no answer that the verifier knows.
+            chat_template_kwargs: further variables of the template.
+
+        Raises:
+            InputError: as `generate`.
+            UnansweredError: as `generate`.
+        """
+        contents = chat_template_content_format
+        refuse(
+            lora_request=lora_request,
+            priority=priority,
+            chat_template_content_format=None if contents in ("auto", "string") else contents,
+            continue_final_message=continue_final_message or None,
+            tools=tools or None,
+            tokenization_kwargs=tokenization_kwargs,
+            mm_processor_kwargs=mm_processor_kwargs,
+        )
+        tokenizer = self.get_tokenizer()
+        variables = template_variables(chat_template_kwargs, tokenizer)
+        encoded = conversations_of(
+            messages,
+            tokenizer,
+            self._chat_template if chat_template is None else chat_template,
+            add_generation_prompt,
+            variables,
+        )
+        notes = template_notes(variables)
+        return self._answer(
+            encoded, sampling_params, use_tqdm, budget, total_budget, deadline, notes
+        )
+
+    def _answer(
+        self,
+        prompts: Sequence[Prompt],
+        sampling_params: Any,
+        use_tqdm: bool | Callable[..., Any],
+        budget: int | None,
+        total_budget: int | None,
+        deadline: float | None,
+        notes: Sequence[str] = (),
+    ) -> "list[ComputeOptimalOutput]":
+        from runtime.dropin.outputs import all_answered
+
+        params = params_for(sampling_params, len(prompts))
+        if not prompts:
+            return []
+        most = max(1 if each is None else each.n for each in params)
+        spend, share, raised = spend_for(
+            self.budget, most, len(prompts), budget, total_budget, deadline
+        )
+        decoder = self._thread.solver.decoder
+        wishes = [wished(each, decoder, share, (*notes, *raised)) for each in params]
+        requests = [wish.of(prompt) for wish, prompt in zip(wishes, prompts, strict=True)]
+        with progress(use_tqdm, len(prompts)) as done:
+            results = self._thread.solve_all(requests, spend, done)
+        request_ids = [next(self._request_ids) for _ in prompts]
+        return all_answered(request_ids, prompts, wishes, results, decoder.engine.tokenizer)
+
+    def get_tokenizer(self) -> Any:
+        """The language model's tokenizer."""
+        return self._thread.solver.decoder.engine.tokenizer
+
+    @property
+    def llm_engine(self) -> Any:
+        """vLLM's engine, as its `LLM` has it: tools read its `model_config`.
+
+        Raises:
+            AttributeError: another engine runs the model.
+        """
+        engine = self._thread.solver.decoder.engine
+        if not isinstance(engine, VLLMCompletions):
+            raise AttributeError(f"llm_engine: {type(engine).__name__} is no engine of vLLM's")
+        return engine.vllm
+
+    def get_default_sampling_params(self) -> "SamplingParams":
+        """Calibration's settings, which solutions are sampled with where none are given."""
+        return params_of(self.artifact.settings.sampling)
+
+    def close(self) -> None:
+        """Release the models. Calling it twice is fine; so is leaving it to the interpreter."""
+        self._thread.close()
+
+    def __enter__(self) -> "ComputeOptimalLLM":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

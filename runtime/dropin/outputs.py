@@ -1,0 +1,163 @@
+"""Answers as vLLM's RequestOutput, each with its receipt. Needs vLLM."""
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from typing import Any
+
+from vllm import CompletionOutput, RequestOutput
+
+from allocator.errors import ModelError
+from predictors.sample import Sample
+from runtime.dropin.vllm_params import Wished
+from runtime.dropin.vllm_prompts import Prompt
+from runtime.engines.tokenizer import decode
+from runtime.request import Event
+from runtime.result import Failure, Receipt, Result
+
+
+class ComputeOptimalOutput(RequestOutput):  # type: ignore[misc]
+    """vLLM's RequestOutput, and what is known besides.
+
+    Attributes:
+        receipt: what was decided for the prompt and what it cost; None until it is answered.
+        notes: where the answer was not made as asked, or not as calibrated, in words.
+        event: what has just happened, of an output on the way to the answer; else None.
+    """
+
+    receipt: Receipt | None = None
+    notes: tuple[str, ...] = ()
+    event: Event | None = None
+
+
+class UnansweredError(ModelError):
+    """A model failed on some of the prompts.
+
+    Args:
+        failed: what went wrong, by the prompt's request id.
+        outputs: those of the prompts that were answered.
+    """
+
+    def __init__(self, failed: Mapping[str, str], outputs: Sequence[ComputeOptimalOutput]) -> None:
+        what = next(iter(failed.values()))
+        super().__init__(f"{len(failed)} of {len(failed) + len(outputs)} prompts", what)
+        self.failed, self.outputs = dict(failed), list(outputs)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.failed, self.outputs)
+
+
+def all_answered(
+    request_ids: Sequence[str],
+    prompts: Sequence[Prompt],
+    wishes: Sequence[Wished],
+    results: Sequence[Result | Failure],
+    tokenizer: Any,
+) -> list[ComputeOptimalOutput]:
+    """The outputs of prompts; as for `answered`, one of each.
+
+    Raises:
+        UnansweredError: a model failed on some of them.
+    """
+    outputs, failed = [], {}
+    asked = zip(request_ids, prompts, wishes, results, strict=True)
+    for request_id, prompt, wished, result in asked:
+        if isinstance(result, Failure):
+            failed[request_id] = result.error
+        else:
+            outputs.append(answered(request_id, prompt, wished, result, tokenizer))
+    if failed:
+        raise UnansweredError(failed, outputs)
+    return outputs
+
+
+def answered(
+    request_id: str, prompt: Prompt, wished: Wished, result: Result, tokenizer: Any
+) -> ComputeOptimalOutput:
+    """The output of an answered prompt: its best solutions, one of each answer first.
+
+    Args:
+        request_id: names the request.
+        prompt: the prompt.
+        wished: what was wished of it.
+        result: its result.
+        tokenizer: the language model's.
+    """
+    best = result.ranked[: wished.n]
+    notes = wished.notes
+    if len(best) < wished.n:
+        notes = (*notes, f"{wished.n} solutions were asked for; the search ended with {len(best)}")
+    completions = [
+        _completion(index, sample, wished, tokenizer) for index, sample in enumerate(best)
+    ]
+    output = _output(request_id, prompt, completions, True, result.receipt.cached_tokens)
+    output.receipt, output.notes = result.receipt, notes
+    return output
+
+
+def underway(request_id: str, prompt: Prompt, event: Event) -> ComputeOptimalOutput:
+    """An output that tells of the work on a prompt; its completion is empty still."""
+    output = _output(request_id, prompt, [CompletionOutput(0, "", [], None, None)], False)
+    output.event = event
+    return output
+
+
+def aborted(request_id: str, prompt: Prompt) -> ComputeOptimalOutput:
+    """The last output of a prompt whose work was aborted."""
+    completion = CompletionOutput(0, "", [], None, None, finish_reason="abort")
+    return _output(request_id, prompt, [completion], True)
+
+
+def _output(
+    request_id: str,
+    prompt: Prompt,
+    completions: list[CompletionOutput],
+    finished: bool,
+    cached_tokens: int | None = None,
+) -> ComputeOptimalOutput:
+    return ComputeOptimalOutput(
+        request_id=request_id,
+        prompt=prompt.shown,
+        prompt_token_ids=list(prompt.token_ids),
+        prompt_logprobs=None,
+        outputs=completions,
+        finished=finished,
+        num_cached_tokens=cached_tokens,
+    )
+
+
+def _completion(index: int, sample: Sample, wished: Wished, tokenizer: Any) -> CompletionOutput:
+    return CompletionOutput(
+        index=index,
+        text=_with_special_tokens(sample, wished, tokenizer)
+        if wished.special_tokens
+        else sample.text,
+        token_ids=list(sample.token_ids),
+        cumulative_logprob=None if isnan(sample.logprob) else sample.logprob,
+        logprobs=None,
+        finish_reason="stop" if sample.ended else "length",
+        stop_reason=_stop_reason(sample, wished, tokenizer),
+    )
+
+
+def _stop_reason(sample: Sample, wished: Wished, tokenizer: Any) -> int | str | None:
+    for last in sample.token_ids[-1:]:
+        if last in wished.stop_tokens:
+            return wished.stop_tokens[last]
+    whole = decode(tokenizer, sample.token_ids)
+    cut = (stop for stop in wished.stop if whole.startswith(stop, len(sample.text)))
+    return next(cut, None)
+
+
+def _with_special_tokens(sample: Sample, wished: Wished, tokenizer: Any) -> str:
+    """A solution's text with its special tokens, but for the one that ended it."""
+    reason = _stop_reason(sample, wished, tokenizer)
+    by_token = sample.ended and reason not in wished.stop
+    text = decode(
+        tokenizer,
+        sample.token_ids[: -1 if by_token else None],
+        skip_special_tokens=False,
+        spaces_between_special_tokens=wished.spaces_between_special_tokens,
+    )
+    for stop in wished.stop:
+        text = text.partition(stop)[0]
+    return text

@@ -1,0 +1,152 @@
+"""Prompts as vLLM's `LLM` takes them: text, token ids or conversations, one or many."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from allocator.errors import InputError
+from runtime.engines.tokenizer import check_token_ids, decode, encode_text
+from runtime.frontend.conversation import (
+    conversation_text,
+    read_messages,
+    render_conversation,
+    turns_of,
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, encoded.
+
+    Attributes:
+        text: what verifiers read that lay it out in their own way.
+        token_ids: what the language model continues.
+        shown: what its output calls the prompt; None where it was given as token ids.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    shown: str | None
+
+
+def prompts_of(given: Any, tokenizer: Any) -> list[Prompt]:
+    """Prompts of `LLM.generate`: texts go to the tokenizer as they are, through no chat template.
+
+    A text that begins with the BOS token keeps that one alone; vLLM would add a second.
+
+    Args:
+        given: one or many, in any sequence, array or series; each a text, token ids, or a
+            dictionary with one of them.
+        tokenizer: the language model's.
+
+    Raises:
+        InputError: something else, or a dictionary that holds more.
+    """
+    given = _listed(given)
+    one = not isinstance(given, list) or _are_ids(given)
+    return [_prompt(prompt, tokenizer) for prompt in ([given] if one else given)]
+
+
+def _listed(given: Any) -> Any:
+    """A sequence, array, series or tensor as a list; anything else as it is."""
+    if hasattr(given, "tolist"):
+        given = given.tolist()  # and its numbers as Python's own
+    if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+        return [part.tolist() if hasattr(part, "tolist") else part for part in given]
+    return given
+
+
+def _are_ids(given: Any) -> bool:
+    if not isinstance(given, list) or not given:
+        return False
+    return all(isinstance(token, int) and not isinstance(token, bool) for token in given)
+
+
+def _prompt(given: Any, tokenizer: Any) -> Prompt:
+    given = _listed(given)
+    if isinstance(given, str):
+        given = {"prompt": given}
+    elif _are_ids(given):
+        given = {"prompt_token_ids": given}
+    if not isinstance(given, Mapping):
+        raise InputError("prompts", given, "give a text, a list of token ids, or one in a dict")
+    text, ids = given.get("prompt"), _listed(given.get("prompt_token_ids"))
+    for name, value in given.items():
+        if name not in ("prompt", "prompt_token_ids") and not _is_empty(value):
+            raise InputError(name, value, "only text and token ids can be read; leave it out")
+    if text is not None and not isinstance(text, str):
+        raise InputError("prompt", text, "give a text")
+    if ids is None:
+        if text is None:
+            raise InputError("prompts", dict(given), "give prompt or prompt_token_ids")
+        return Prompt(text, encode_text(tokenizer, text), text)
+    if not _are_ids(ids):
+        raise InputError("prompt_token_ids", ids, "give a list of whole numbers, not an empty one")
+    known = check_token_ids(tokenizer, ids, "prompt_token_ids")
+    read = text if text is not None else decode(tokenizer, known)
+    return Prompt(read, known, text)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (hasattr(value, "__len__") and len(value) == 0)
+
+
+def conversations_of(
+    given: Any,
+    tokenizer: Any,
+    chat_template: str | None = None,
+    add_generation_prompt: bool = True,
+    variables: Mapping[str, Any] | None = None,
+) -> list[Prompt]:
+    """Prompts of `LLM.chat`, through the chat template.
+
+    Args:
+        given: one conversation or many; each a list of messages with ``role`` and ``content``.
+        tokenizer: the language model's.
+        chat_template: in place of the tokenizer's.
+        add_generation_prompt: whether the model's turn is begun.
+        variables: further variables of the template.
+
+    Raises:
+        InputError: no messages, one that cannot be honoured, or a template that is missing or
+            fails.
+    """
+    given = _listed(given)
+    if not isinstance(given, list):
+        raise InputError("messages", given, "give a list of messages, or a list of such lists")
+    one = len(given) > 0 and all(isinstance(message, Mapping | BaseModel) for message in given)
+    prompts = []
+    for number, messages in enumerate([given] if one else given):
+        try:
+            turns = turns_of(read_messages(_listed(messages)))
+            shown = render_conversation(
+                tokenizer, turns, chat_template, add_generation_prompt, variables
+            )
+        except InputError as error:
+            if one:
+                raise
+            field = error.field.replace("messages", f"messages[{number}]", 1)
+            raise InputError(field, error.value, error.mend) from error
+        # The template has written the special tokens.
+        ids = tokenizer.encode(shown, add_special_tokens=False)
+        prompts.append(Prompt(conversation_text(turns), tuple(ids), shown))
+    return prompts
+
+
+def read_template(given: str | Path | None) -> str | None:
+    """A chat template given as a text or a file; None takes the model's.
+
+    Raises:
+        InputError: neither a file nor a template.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str) and any(mark in given for mark in "{}\n"):
+        return given
+    try:
+        return Path(given).read_text()
+    except (OSError, ValueError) as error:
+        raise InputError("chat_template", str(given), f"no template in it ({error})") from None

@@ -1,0 +1,189 @@
+"""The engine protocol: a language model that continues token ids. Token ids only, never text.
+
+A continuation is passed back as the very ids that were sampled, so nothing is re-tokenised
+between the rounds of a search and an engine's prefix cache always fits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from allocator.errors import InputError
+from runtime.engines.tokenizer import encode_text
+from runtime.frontend.conversation import render_conversation
+
+LARGEST = 2**31 - 1  # what engines hold in 32 bits
+
+
+class SamplingSettings(BaseModel):
+    """How solutions are sampled. Part of a table's fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(default=1.0, ge=0, description="0 is greedy")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="nucleus sampling; 1 is off")
+    top_k: int = Field(
+        default=0, ge=0, le=LARGEST, description="of the likeliest tokens only; 0 is off"
+    )
+    min_p: float = Field(
+        default=0.0, ge=0, le=1, description="least share of the likeliest token's; 0 is off"
+    )
+    max_tokens: int = Field(
+        default=1024,
+        ge=1,
+        le=LARGEST,
+        description="longest solution in tokens, all its steps together",
+    )
+    step_end: str = Field(
+        default="\n\n", min_length=1, description="text that ends a step; the PRM is read there"
+    )
+    max_steps: int = Field(
+        default=40, ge=1, description="rounds of search at most (the paper's 40)"
+    )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Tokens sampled after a prefix, the stop or end-of-sequence token among them.
+
+    Attributes:
+        token_ids: sampled ids.
+        logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
+        ended: whether the model itself ended the solution (not a step's end, not the limit), or a
+            stop token did.
+        cached_tokens: tokens of the prefix that were not read again, for the engine had them. A
+            server asked for several together tells it of the last to end, and it is taken for all.
+        stopped_by: the text asked for that it stopped after; None if it was none of those.
+    """
+
+    token_ids: tuple[int, ...]
+    logprob: float
+    ended: bool
+    cached_tokens: int = 0
+    stopped_by: str | None = None
+
+
+class Engine(Protocol):
+    """A language model. `complete` may be called by many coroutines at once; that is the point."""
+
+    tokenizer: Any
+    context_length: int
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
+        logprob: bool = True,
+    ) -> Completion:
+        """Sample one continuation of `token_ids`.
+
+        A cancelled call leaves no request behind in the engine, once all are cancelled that it was
+        sent together with.
+
+        Args:
+            token_ids: the prompt and what has been sampled so far.
+            settings: temperature, top-p, top-k and min-p.
+            max_tokens: the most tokens to sample.
+            seed: the same seed samples the same, whatever runs beside it.
+            stop: stop after the first of these texts, which stays part of the completion.
+            stop_token_ids: tokens that end a solution as the model's own end of sequence does.
+            logprob: whether its log-probability is of use; else it may be nan, which is faster,
+                over a server by far.
+
+        Raises:
+            ModelError: the engine has failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the model. Calling it twice is fine."""
+        ...
+
+
+@runtime_checkable
+class HasHiddenState(Protocol):
+    """What some engines can tell besides: the model's state, which its head reads."""
+
+    async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """The last layer's state at the last token, after the final norm, shape (hidden,)."""
+        ...
+
+
+@runtime_checkable
+class HasProcess(Protocol):
+    """What engines and verifiers can tell besides that have a process of their own."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; once it does not, it never will again."""
+        ...
+
+
+def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
+    """A prompt's token ids: through the model's chat template where it has one.
+
+    Raises:
+        InputError: an empty prompt, one that leaves no room in the context, or a chat template that
+            fails.
+    """
+    if not text.strip():
+        raise InputError("prompt", text, "the prompt is empty; give it some text")
+    if engine.tokenizer.chat_template:
+        written = render_conversation(
+            engine.tokenizer, [{"role": "user", "content": text}], field="prompt"
+        )
+        ids = engine.tokenizer.encode(written, add_special_tokens=False)
+    else:
+        ids = encode_text(engine.tokenizer, text)
+    check_room(engine, ids, text)
+    return tuple(ids)
+
+
+def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
+    """That a prompt leaves room in the context for a solution.
+
+    Raises:
+        InputError: it has no tokens, or leaves no room.
+    """
+    if not ids:
+        raise InputError("prompt", text, "the prompt has no tokens; give it some text")
+    if len(ids) >= engine.context_length:
+        raise InputError(
+            "prompt",
+            shortened(text),
+            f"{len(ids)} tokens leave no room in the context of {engine.context_length}; "
+            "shorten it",
+        )
+
+
+def shortened(prompt: str) -> str:
+    """A prompt as messages show it."""
+    return prompt if len(prompt) <= 60 else prompt[:57] + "..."
+
+
+@lru_cache(256)  # many draws of a path ask for it in turn
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from a path such as (run seed, prompt, "sample", 3), stable across runs."""
+    words = [
+        int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in parts
+    ]
+    low, high = np.random.SeedSequence(words).generate_state(2, np.uint32)
+    return int(high & 0x7FFFFFFF) << 32 | int(low)
+
+
+def draw_seed(*path: int | str, number: int) -> int:
+    """The 63-bit seed of draw `number` of a path: draws that follow one another have seeds that do.
+
+    An engine may take such draws as one request; see `runtime.engines.grouping`.
+    """
+    return (derive_seed(*path) + number) % 2**63

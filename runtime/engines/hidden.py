@@ -1,0 +1,118 @@
+"""A language model's state at the last token of a prompt, for engines that do not give it.
+
+vLLM 0.32 gives the states of a model that generates only through speculative decoding's place
+(`extract_hidden_states`), one file of all tokens' states a request, and the pooling runner, which
+would give the last one alone, does not generate. A prompt is short beside its solutions: reading
+it once more in transformers costs less than either.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from runtime.engines.base import Engine, HasHiddenState
+from runtime.engines.batching import MicroBatcher
+from runtime.engines.loading import model_dtype
+
+MAX_BATCH = 32
+
+
+class PromptEncoder:
+    """Reads prompts, and writes nothing; on a GPU where there is one.
+
+    Args:
+        model: the language model's folder.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
+
+    def __init__(self, model: Path) -> None:
+        import torch
+        from transformers import AutoModel
+
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self._model: Any = AutoModel.from_pretrained(model, dtype=model_dtype(model))
+        except (ValueError, OSError) as error:
+            raise InputError(
+                "model", str(model), f"transformers cannot load it: {error}"
+            ) from error
+        self._model.to(self._device).eval()
+        self._batcher: MicroBatcher[tuple[int, ...], NDArray[np.float32]] = MicroBatcher(
+            self._read, MAX_BATCH
+        )
+
+    async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """The state at the last token; see `runtime.engines.base.HasHiddenState`."""
+        return await self._batcher.submit(tuple(token_ids))
+
+    def _read(self, prompts: list[tuple[int, ...]]) -> list[NDArray[np.float32]]:
+        import torch
+
+        # Padded on the right, where a causal model does not look.
+        width = max(map(len, prompts))
+        ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts])
+        mask = torch.tensor([[1] * len(p) + [0] * (width - len(p)) for p in prompts])
+        with torch.inference_mode():
+            states = self._model(
+                input_ids=ids.to(self._device),
+                attention_mask=mask.to(self._device),
+                use_cache=False,
+            ).last_hidden_state
+        last = [len(prompt) - 1 for prompt in prompts]
+        return list(states[range(len(prompts)), last].float().cpu().numpy())
+
+    def close(self) -> None:
+        """Stop the reading thread."""
+        self._batcher.close()
+
+
+class LateEncoder:
+    """A prompt encoder that is loaded when it is first asked: few tables ever do.
+
+    Args:
+        model: the language model's folder.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._encoder: PromptEncoder | None = None
+
+    async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """The state at the last token; see `runtime.engines.base.HasHiddenState`.
+
+        Raises:
+            InputError: transformers cannot load the model.
+        """
+        if self._encoder is None:
+            self._encoder = PromptEncoder(self._model)
+        return await self._encoder.hidden_state(token_ids)
+
+    def close(self) -> None:
+        """Stop the reading thread, if there is one."""
+        if self._encoder is not None:
+            self._encoder.close()
+
+
+@contextmanager
+def open_hidden_states(engine: Engine, model: Path) -> Iterator[HasHiddenState]:
+    """What gives hidden states, for as long as the block lasts: the engine itself where it can.
+
+    Args:
+        engine: the engine that decodes.
+        model: its model's folder.
+    """
+    if isinstance(engine, HasHiddenState):
+        yield engine
+        return
+    encoder = LateEncoder(model)
+    try:
+        yield encoder
+    finally:
+        encoder.close()

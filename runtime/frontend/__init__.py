@@ -1,0 +1,1 @@
+"""What every caller's request goes through once: messages, fields, sampling parameters."""

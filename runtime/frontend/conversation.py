@@ -1,0 +1,203 @@
+"""Conversations, for the server and the drop-ins alike: validation and rendering.
+
+The language model reads what its chat template renders; verifiers with a format of their own read
+`conversation_text`.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+
+from allocator.errors import InputError
+from runtime.frontend.fields import Strict, input_error, only, present
+
+TURNS = ("user", "assistant")
+NO_TOOLS = "the verifier knows answers, not calls of tools"
+REASONING = ("reasoning", "reasoning_content")
+# Names that variables may not have, besides the parameters of `apply_chat_template`.
+RESERVED = ("messages", "conversations", "self")
+
+
+class TextPart(Strict):
+    """A part of a message's content."""
+
+    type: Literal["text"]
+    text: str
+
+
+def _parts(content: Any) -> Any:
+    """A content as parts; a text is one."""
+    parts = [content] if isinstance(content, str) else content
+    if not isinstance(parts, list | tuple):
+        raise ValueError("give a text, or a list of parts of type 'text'")
+    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+
+
+class Message(Strict):
+    """A turn of a conversation.
+
+    An assistant's turn may be sent back as a server returned it. Its further fields are accepted
+    where they are empty or chat templates read them, and refused otherwise.
+    """
+
+    role: Literal["system", "developer", "user", "assistant"]
+
+    reasoning: str | None = None
+    reasoning_content: str | None = None  # the same under the name that chat templates read
+    annotations: list[Any] | None = None  # citations for the text, which no template reads
+    refusal: Annotated[Any, only("", why="the conversation goes on from answers alone")] = None
+    audio: Annotated[Any, only({}, why="only text can be read")] = None
+    images: Annotated[Any, only([], why="only text can be read")] = None
+    function_call: Annotated[Any, only({}, why=NO_TOOLS)] = None
+    tool_calls: Annotated[Any, only([], why=NO_TOOLS)] = None
+    name: Annotated[str | None, only(why="chat templates know no names")] = None
+    # LiteLLM's.
+    provider_specific_fields: Annotated[Any, only({})] = None
+    thinking_blocks: Annotated[Any, only([])] = None
+    reasoning_items: Annotated[Any, only([])] = None
+
+    content: Annotated[
+        list[TextPart],
+        BeforeValidator(_parts, json_schema_input_type=str | list[str | TextPart]),
+    ] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Message":
+        if self.role == "assistant":
+            return self
+        if "content" not in self.model_fields_set:
+            raise InputError("content", None, "give a text, or parts of type 'text'")
+        for name in ("annotations", *REASONING):
+            if value := getattr(self, name):
+                raise InputError(name, value, "only an assistant's message has it; leave it out")
+        return self
+
+    @property
+    def turn(self) -> dict[str, str]:
+        """The message as chat templates read it; ``developer`` is a later name for ``system``."""
+        turn = {
+            "role": "system" if self.role == "developer" else self.role,
+            "content": "\n".join(part.text for part in self.content),
+        }
+        reasoning = self.reasoning or self.reasoning_content
+        return turn | (dict.fromkeys(REASONING, reasoning) if reasoning else {})
+
+
+def turns_of(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """A conversation as chat templates read it.
+
+    Raises:
+        InputError: it is empty, or ends with an answer.
+    """
+    turns = [message.turn for message in messages]
+    if not any(turn["content"].strip() for turn in turns):
+        raise InputError("messages", turns, "they are empty; give them some text")
+    if turns[-1]["role"] == "assistant":
+        mend = "an answer cannot be continued; end with the user's turn"
+        raise InputError(f"messages[{len(turns) - 1}].role", "assistant", mend)
+    return turns
+
+
+def read_messages(given: Any) -> list[Message]:
+    """A conversation's messages, each a mapping or one of a client's own objects.
+
+    Raises:
+        InputError: no messages; or one that cannot be honoured, by its field's path.
+    """
+    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
+        raise InputError("messages", given, "give a list of messages, at least one")
+    return [_message(message, number) for number, message in enumerate(given)]
+
+
+def _message(given: Any, number: int) -> Message:
+    fields = given.model_dump() if isinstance(given, BaseModel) else given
+    if not isinstance(fields, Mapping):
+        raise InputError(f"messages[{number}]", given, "give each message a role and a content")
+    try:
+        return Message.model_validate(dict(fields))
+    except ValidationError as error:
+        raise input_error(error.errors(include_url=False), "messages", number) from None
+
+
+def conversation_text(turns: Sequence[Mapping[str, str]]) -> str:
+    """A lone turn of the user as it stands, as calibration had it; several each after its role.
+
+    What is told besides, such as a system message, comes as it stands. An empty line stands
+    between messages.
+
+    Args:
+        turns: each with a ``role`` and a ``content``.
+    """
+    several = sum(turn["role"] in TURNS for turn in turns) > 1
+    return "\n\n".join(
+        f"{turn['role'].capitalize()}: {turn['content']}"
+        if several and turn["role"] in TURNS
+        else turn["content"]
+        for turn in turns
+    )
+
+
+def render_conversation(
+    tokenizer: Any,
+    turns: Sequence[Mapping[str, str]],
+    chat_template: str | None = None,
+    add_generation_prompt: bool = True,
+    variables: Mapping[str, Any] | None = None,
+    field: str = "messages",
+) -> str:
+    """A conversation as a chat template renders it, special tokens included.
+
+    Args:
+        tokenizer: the language model's.
+        turns: each with a ``role`` and a ``content``.
+        chat_template: in place of the tokenizer's.
+        add_generation_prompt: whether the model's turn is begun.
+        variables: further variables of the template; see `template_variables`.
+        field: the name of the conversation in error messages.
+
+    Raises:
+        InputError: there is no template, or it fails.
+    """
+    if not (chat_template or tokenizer.chat_template):
+        mend = "the model has no chat template, which a conversation needs; give a prompt as text"
+        raise InputError(field, [turn["role"] for turn in turns], mend)
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                [dict(turn) for turn in turns],
+                chat_template=chat_template,
+                add_generation_prompt=add_generation_prompt,
+                tokenize=False,
+                **(variables or {}),
+            )
+        )
+    except Exception as error:  # a template is a program, which may fail in any way
+        why = f"the chat template fails ({type(error).__name__}: {error})"
+        raise InputError(field, [turn["role"] for turn in turns], why) from error
+
+
+def template_variables(given: Any, tokenizer: Any) -> dict[str, Any]:
+    """A request's `chat_template_kwargs`, those that are null left out.
+
+    Raises:
+        InputError: they are no mapping, or one has the name of something that is not to be set.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise InputError("chat_template_kwargs", given, "give a mapping from names to values")
+    for name in (*inspect.signature(tokenizer.apply_chat_template).parameters, *RESERVED):
+        if given.get(name) is not None:
+            mend = "it is not a variable of the template; leave it out"
+            raise InputError(f"chat_template_kwargs.{name}", given[name], mend)
+    return present(given)
+
+
+def template_notes(variables: Mapping[str, Any]) -> list[str]:
+    """Notes for a caller who sets variables of the chat template."""
+    if not variables:
+        return []
+    names = ", ".join(sorted(variables))
+    return [f"chat_template_kwargs set {names}; the table was calibrated with none set"]

@@ -1,0 +1,134 @@
+"""What is known of each HTTP request, whose it is and what came of it: counted, and logged."""
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client import Counter
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.result import Result
+from runtime.server.errors import TYPES, ApiError
+from runtime.server.limits import ANYONE, Keys, as_response
+from runtime.server.logs import Finished, Outcome, ServerLog
+
+# The live page holds no secret; what it shows does.
+OPEN_PATHS = ("/", "/health", "/ping", "/version")
+GONE = 499
+
+
+@dataclass
+class Account:
+    """One HTTP request.
+
+    Attributes:
+        id: names it in the log, in the answer's headers and to the API's clients.
+        owner: whose it is.
+        model: the name that was asked for; None where it asks none.
+        budget: generations that each of its prompts may cost.
+        prompts: what was asked.
+        results: what was found, by the prompt's number.
+        error: why it failed.
+    """
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    owner: str = ANYONE
+    model: str | None = None
+    budget: int | None = None
+    prompts: tuple[str, ...] = ()
+    results: dict[int, Result] = field(default_factory=dict)
+    error: ApiError | None = None
+
+    def outcome(self, status: int | None) -> Outcome:
+        """How it ended.
+
+        Args:
+            status: of HTTP; None where no answer was begun.
+        """
+        ended = status if self.error is None else self.error.status
+        if ended is None or ended == GONE:
+            return "cancelled"
+        if ended < 400:
+            return "answered"
+        # What was never worked on was refused, however busy or unready the server was.
+        return "refused" if ended < 500 or (ended == 503 and not self.prompts) else "failed"
+
+
+class Accounts:
+    """ASGI middleware: opens an account for every request, and closes it with a line in the log.
+
+    Args:
+        app: what answers.
+        keys: who may ask; only the page, the health checks and the version are open to all.
+        requests: counter, with an endpoint and a status for labels.
+        log: the log. What only looks, and succeeds, is not written there.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, requests: Counter, log: ServerLog) -> None:
+        self._app, self._keys, self._requests, self._log = app, keys, requests, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        account, began = Account(), time.perf_counter()
+        scope.setdefault("state", {})["account"] = account
+        status: int | None = None
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                # Paths that are none of ours share one label: anybody can ask for any.
+                endpoint = getattr(scope.get("route"), "path", "other")
+                self._requests.labels(endpoint, status).inc()
+                named = (b"x-request-id", account.id.encode())
+                message = {**message, "headers": [*message.get("headers", ()), named]}
+            await send(message)
+
+        try:
+            await self._known(scope, receive, noting, account)
+        finally:
+            looks = scope["method"] in ("GET", "HEAD") or scope["path"] in OPEN_PATHS
+            if not looks or status is None or status >= 400:
+                seconds = time.perf_counter() - began
+                self._log.finished(_finished(account, scope, status, seconds))
+
+    async def _known(self, scope: Scope, receive: Receive, send: Send, account: Account) -> None:
+        if scope["path"] not in OPEN_PATHS:
+            try:
+                account.owner = self._keys.owner(Headers(scope=scope).get("authorization"))
+            except ApiError as error:
+                await as_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _finished(account: Account, scope: Scope, status: int | None, seconds: float) -> Finished:
+    receipts = [result.receipt for result in account.results.values()]
+    ended = status if account.error is None else account.error.status
+    failed = ended is not None and ended >= 400
+    return Finished(
+        request_id=account.id,
+        owner=account.owner,
+        method=scope["method"],
+        path=scope["path"],
+        outcome=account.outcome(status),
+        seconds=seconds,
+        status=ended,
+        model=account.model,
+        budget=account.budget,
+        generations=sum(r.generations for r in receipts) if receipts else None,
+        sampled_tokens=sum(r.sampled_tokens for r in receipts) if receipts else None,
+        strategy=_joined(sorted({r.plan.strategy for r in receipts})),
+        error=TYPES.get(ended, "server_error") if failed and ended is not None else None,
+        prompt=_joined(account.prompts),
+        answer=_joined(account.results[n].solution for n in sorted(account.results)),
+    )
+
+
+def _joined(texts: Iterable[str]) -> str | None:
+    return "\n".join(texts) or None

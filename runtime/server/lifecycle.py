@@ -1,0 +1,89 @@
+"""Work that is worth doing only while somebody waits for it, and within a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from starlette.types import Receive
+
+from runtime.server.access_log import GONE
+from runtime.server.errors import ApiError, as_api_error
+from runtime.server.logs import LOGGER
+from runtime.server.service import LEAVING, Call, Service
+
+Found = TypeVar("Found")
+
+
+@asynccontextmanager
+async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
+    """A request being worked on, from its admission to the report on how it ended.
+
+    Raises:
+        ApiError: it has failed, whatever the reason; or too many are being worked on.
+    """
+    async with service.gate.admit(call.account.owner):
+        call.account.prompts = tuple(ask.request.text for ask in call.asks)
+        for ask in call.asks:
+            card = service.board.begin(call.id, call.body.model, ask.budget, ask.request.text)
+            call.cards.append(card)
+        call.watchers.append(lambda number, event: call.cards[number].watch(event))
+        try:
+            yield
+        except Exception as error:
+            call.account.error = found = as_api_error(error)
+            if found.status == 500:
+                LOGGER.exception("failed", extra={"fields": {"request_id": call.account.id}})
+            raise found from None
+        finally:
+            _settle(call)
+
+
+def _settle(call: Call) -> None:
+    """Tell the live page of what was not answered how it ended."""
+    error = call.account.error
+    for card in call.cards:
+        if error is None or error.status == GONE:
+            card.cancelled()
+        else:
+            card.failed(error.message)
+
+
+async def attended(
+    work: Coroutine[Any, Any, Found], receive: Receive, closing: asyncio.Event, seconds: float
+) -> Found:
+    """The result of some work. The work is cancelled as soon as there is no use for it.
+
+    Args:
+        work: what to do.
+        receive: tells that the client is gone; the request's body has been read.
+        closing: set when the server ends.
+        seconds: time that the work may take.
+
+    Raises:
+        ApiError: the client is gone, the server ends, or the time is up.
+    """
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnect(receive))
+    closed = asyncio.ensure_future(closing.wait())
+    tasks: list[asyncio.Future[Any]] = [working, gone, closed]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if working in done:
+            return working.result()
+        if gone in done:
+            raise ApiError(GONE, "the client went away")
+        if closed in done:
+            raise ApiError(503, "the server is shutting down; ask another", headers=LEAVING)
+        raise ApiError(
+            504, f"no answer within {seconds:g} seconds; ask for a smaller budget or a deadline"
+        )
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,1 @@
+"""The live page at ``/``: requests as they run."""

@@ -1,0 +1,116 @@
+"""What the live page draws of one request's search: beams by round, solutions by answer."""
+
+from collections.abc import Sequence
+from math import isnan
+from typing import Any
+
+from allocator.plan import Selection
+from predictors.sample import Sample
+from runtime.answers.selection import weights
+from runtime.request import Event
+
+# Of one request. Steps after these are counted, not kept.
+MOST_STEPS, MOST_SOLUTIONS, MOST_ANSWERS = 2048, 512, 24
+MOST_ANSWER_TEXT = 160
+
+
+class Search:
+    """A request's steps and solutions, a bounded number of them.
+
+    Args:
+        show_answers: keep the answers' texts. Otherwise they are told apart, and numbered.
+
+    Attributes:
+        steps: (round, column, column of its parent in the round before, score) of each step.
+        spent: generations so far; a search with beams spends all of them at its first step.
+    """
+
+    def __init__(self, show_answers: bool) -> None:
+        self.steps: list[tuple[int, int, int | None, float | None]] = []
+        self.spent = 0
+        self._show_answers = show_answers
+        self._left_out = self._solutions = 0
+        self._ends: list[tuple[int, int, float | None, int]] = []
+        self._chosen: tuple[int, int] | None = None
+        self._scores: dict[str | int | None, list[float | None]] = {}
+        self._weights: dict[str | int | None, float] | None = None
+
+    def step(self, event: Event) -> None:
+        """A beam has grown by a step."""
+        round_, column = _place(event.path)
+        if not self.steps:
+            name, beams, _, *settings = event.path
+            lookahead = int(settings[0]) if name == "beam_search" else 0
+            self.spent += int(beams) * (lookahead + 1)
+        if len(self.steps) == MOST_STEPS:
+            self._left_out += 1
+            return
+        parent = _place(event.parent)[1] if event.parent else None
+        self.steps.append((round_, column, parent, _number(event.score)))
+
+    def solution(self, event: Event) -> None:
+        """A solution is complete: an independent one, an attempt, or a beam as it was finished."""
+        self._count(event.answer, event.score)
+        if not event.parent:
+            self.spent += 1
+        elif len(self._ends) < MOST_SOLUTIONS:
+            self._ends.append((*_place(event.parent), _number(event.score), event.tokens))
+
+    def finish(self, ranked: Sequence[Sample], how: Selection) -> None:
+        """All solutions as they were selected among, the chosen one first."""
+        self._scores, self._solutions = {}, 0
+        for sample in ranked:
+            self._count(sample.answer, sample.score)
+        weighed = weights(ranked, how)
+        self._weights = {self._key(answer): weight for answer, weight in weighed.items()}
+        mark = (_number(ranked[0].score), ranked[0].tokens)
+        self._chosen = next((end[:2] for end in self._ends if end[2:] == mark), None)
+
+    def told(self, known: int) -> dict[str, Any]:
+        """As JSON.
+
+        Args:
+            known: steps that the reader has.
+        """
+        answers = [
+            {
+                "answer": f"answer {number}" if isinstance(key, int) else key,
+                "scores": scores,
+                # Until selection has weighed them, what it would come to.
+                # Unscored ones are votes.
+                "weight": sum(1.0 if score is None else score for score in scores)
+                if self._weights is None
+                else _number(self._weights.get(key, 0.0)),
+            }
+            for number, (key, scores) in enumerate(self._scores.items(), start=1)
+        ]
+        return {
+            "steps": self.steps[known:],
+            "steps_left_out": self._left_out,
+            "ends": [end[:2] for end in self._ends],
+            "chosen": self._chosen,
+            "answers": answers[:MOST_ANSWERS],
+            "answers_left_out": max(0, len(answers) - MOST_ANSWERS),
+        }
+
+    def _count(self, answer: str | None, score: float | None) -> None:
+        if self._solutions < MOST_SOLUTIONS:
+            self._solutions += 1
+            self._scores.setdefault(self._key(answer), []).append(_number(score))
+
+    def _key(self, answer: str | None) -> str | int | None:
+        if answer is None or self._show_answers:
+            return answer and answer[:MOST_ANSWER_TEXT]
+        return hash(answer)
+
+
+def _place(path: tuple[str | int, ...]) -> tuple[int, int]:
+    """A step's round and column; the subtrees of DVTS stand side by side."""
+    *search, round_, place = path
+    first = int(search[2]) * int(search[3]) if search[0] == "dvts" else 0
+    return int(round_), first + int(place)
+
+
+def _number(value: float | None) -> float | None:
+    """As JSON has it, which knows no NaN."""
+    return None if value is None or isnan(value) else round(value, 4)

@@ -1,0 +1,194 @@
+"""The board behind the live page: requests as they run, the last that ended, and totals.
+
+All of it belongs to one event loop. What happens is written down; nobody is woken by it.
+"""
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from allocator.plan import Plan
+from runtime.request import Event
+from runtime.result import Receipt, Result
+from runtime.server.live.search import Search
+from runtime.server.usage import Ledger
+
+LONG_TEXT, SHORT_TEXT = 4000, 160  # characters kept, and of those in a list
+OF_DECISION = ("predicted_pass_at_1", "low", "high", "bin", "bins", "drifted")
+
+
+class Card:
+    """One request on the board; `Board.begin` makes it.
+
+    Attributes:
+        number: tells it from all others, those before the server's start among them.
+        version: the board's at its last change.
+        search: what has been sampled.
+    """
+
+    def __init__(
+        self, board: "Board", request_id: str, model: str, budget: int, prompt: str
+    ) -> None:
+        self.number, self.version = next(board.numbers), 0
+        self.search = Search(board.show_prompts)
+        self._board, self._budget = board, budget
+        self._id, self._model = request_id[:SHORT_TEXT], model[:SHORT_TEXT]
+        self._prompt = prompt[:LONG_TEXT] if board.show_prompts else None
+        self._status, self._began, self._seconds = "running", board.clock(), 0.0
+        self._decision: dict[str, Any] = {}
+        self._plan: str | None = None
+        self._answer: str | None = None
+        self._error: str | None = None
+        self._receipt: Receipt | None = None
+        board.changed(self)
+
+    def watch(self, event: Event) -> None:
+        """Write down what has happened, within microseconds. For `Request.watch`."""
+        if self._status != "running":
+            return
+        if event.kind == "step":
+            self.search.step(event)
+        elif event.kind == "solution":
+            self.search.solution(event)
+        elif event.decision is not None:
+            self._decided(event.decision)
+        self._board.changed(self)
+
+    def finished(self, result: Result) -> None:
+        """The request is answered. Of several ends the first holds; this goes for all three."""
+        if self._status != "running":
+            return
+        self._receipt = result.receipt
+        self._decided(result.receipt.model_dump(mode="json"))
+        self.search.finish(result.ranked, result.receipt.plan.selection)
+        if self._board.show_prompts and result.answer is not None:
+            self._answer = result.answer[:LONG_TEXT]
+        self._end("done", result.receipt.seconds)
+
+    def failed(self, message: str) -> None:
+        """The request cannot be answered.
+
+        Args:
+            message: why. Where prompts are not shown, what it quotes is left out.
+        """
+        if self._status != "running":
+            return
+        shown = message if self._board.show_prompts else _unquoted(message)
+        self._error = shown[:LONG_TEXT]
+        self._end("failed", self._board.clock() - self._began)
+
+    def cancelled(self) -> None:
+        """The client has gone away."""
+        if self._status == "running":
+            self._end("cancelled", self._board.clock() - self._began)
+
+    def told(self) -> dict[str, Any]:
+        """Its line in the list, as JSON."""
+        return {key: self._decision.get(key) for key in OF_DECISION} | {
+            "number": self.number,
+            "id": self._id,
+            "model": self._model,
+            "prompt": self._prompt and self._prompt[:SHORT_TEXT],
+            "status": self._status,
+            "began": self._began,
+            "seconds": None if self._status == "running" else round(self._seconds, 3),
+            "plan": self._plan,
+            "budget": self._budget,
+            "spent": self._receipt.generations if self._receipt else self.search.spent,
+            "answer": self._answer and self._answer[:SHORT_TEXT],
+        }
+
+    def told_whole(self, steps_known: int) -> dict[str, Any]:
+        """All of it, as JSON.
+
+        Args:
+            steps_known: steps of its search that the reader has.
+        """
+        return self.told() | {
+            "whole": {
+                "prompt": self._prompt,
+                "answer": self._answer,
+                "error": self._error,
+                "why": self._decision.get("why"),
+                "selection": self._decision.get("plan", {}).get("selection"),
+                "receipt": self._receipt and self._receipt.model_dump(mode="json"),
+                "search": self.search.told(steps_known),
+            }
+        }
+
+    def _decided(self, decision: dict[str, Any]) -> None:
+        self._decision = decision
+        self._plan = str(Plan.model_validate(decision["plan"]))
+
+    def _end(self, status: str, seconds: float) -> None:
+        self._status, self._seconds = status, seconds
+        self._board.changed(self)
+        self._board.ended(self, status, self._budget, self._receipt)
+
+
+class Board:
+    """Requests that run, the last that ended, and totals; its memory is bounded.
+
+    Args:
+        show_prompts: keep prompts and answers.
+        keep: requests that have ended to keep.
+        clock: seconds since 1970.
+
+    Attributes:
+        version: grows with every change.
+        closed: whether readers are to be sent away.
+    """
+
+    def __init__(
+        self, show_prompts: bool, keep: int = 50, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.show_prompts, self.clock = show_prompts, clock
+        self.version, self.closed = 0, False
+        # Counted from the time, so that after a restart no number comes again.
+        self.numbers = count(int(clock() * 1000))
+        self._running: dict[int, Card] = {}
+        self._ended: deque[Card] = deque(maxlen=keep)
+        self._ledger = Ledger(clock)
+
+    def begin(self, request_id: str, model: str, budget: int, prompt: str) -> Card:
+        """A request is taken up.
+
+        Args:
+            request_id: by which its client knows it.
+            model: that it asked for.
+            budget: generations it may cost.
+            prompt: kept only where prompts are shown.
+        """
+        card = Card(self, request_id, model, budget, prompt)
+        self._running[card.number] = card
+        return card
+
+    def close(self) -> None:
+        """Send all readers away: the server stops."""
+        self.closed = True
+
+    def changed(self, card: Card) -> None:
+        """A card has changed."""
+        self.version += 1
+        card.version = self.version
+
+    def ended(self, card: Card, status: str, budget: int, receipt: Receipt | None) -> None:
+        """A card's request has ended."""
+        self._ended.append(self._running.pop(card.number))
+        self._ledger.add(status, budget, receipt)
+
+    def cards(self) -> list[Card]:
+        """Those on the board, in the order of their beginning."""
+        return sorted([*self._ended, *self._running.values()], key=lambda card: card.number)
+
+    def totals(self) -> dict[str, Any]:
+        """Totals as JSON, and how many requests run."""
+        return self._ledger.told() | {"running": len(self._running)}
+
+
+def _unquoted(message: str) -> str:
+    """Without what stands between the first and the last quote: errors quote the bad value."""
+    return re.sub(r"(['\"]).*\1", "...", message, flags=re.DOTALL)

@@ -1,0 +1,140 @@
+"""Prices: what they lead to, and how one follows a stream of prompts."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from allocator.errors import InputError
+from allocator.price import Price, PriceList, PricePoint
+from allocator.schedule import goes_on, ladder_of
+
+LADDER = ladder_of(32)
+
+
+def listed(*points: tuple[float, float]) -> PriceList:
+    return PriceList(
+        ladder=LADDER,
+        points=tuple(PricePoint(price=p, generations=g, accuracy=0.5) for p, g in points),
+    )
+
+
+FOUR = listed((0.001, 16), (0.01, 4), (0.1, 1))
+
+
+@pytest.mark.parametrize(
+    ("generations", "price"),
+    [
+        (16, 0.001),
+        (4, 0.01),
+        (1, 0.1),
+        (8, 10**-2.5),  # half way, in logarithms
+        (2, 10**-1.5),
+        (100, 0.001),
+        (0.5, 0.1),
+    ],
+)
+def test_prices_are_interpolated_and_end_with_the_list(generations: float, price: float) -> None:
+    assert FOUR.price_for(generations) == pytest.approx(price)
+
+
+def test_averages_that_do_not_fall_are_taken_as_level() -> None:
+    # At the lower price a little less was spent than at the higher one: by luck.
+    bumpy = listed((0.001, 8), (0.01, 4), (0.02, 4.1), (0.1, 1))
+    found = [bumpy.price_for(generations) for generations in np.linspace(1, 8, 50)]
+    assert all(dearer >= cheaper for dearer, cheaper in pairwise(found))
+    assert bumpy.price_for(4.05) == pytest.approx(0.0203, abs=1e-4)
+    assert bumpy.price_for(5) == pytest.approx(0.00505, rel=0.02)  # from 4.1 on, not from 4
+    assert listed((0.01, 3)).price_for(7) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("points", [[], [(0.1, 2), (0.01, 4)], [(0.1, 2), (0.1, 4)]])
+def test_prices_ascend(points: list[tuple[float, float]]) -> None:
+    with pytest.raises(ValidationError, match="points"):
+        listed(*points)
+
+
+@pytest.mark.parametrize("change", [{"price": 0}, {"generations": 0.5}, {"accuracy": 1.1}])
+def test_points_that_cannot_be(change: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        PricePoint(**({"price": 0.1, "generations": 2, "accuracy": 0.5} | change))
+
+
+def test_a_list_survives_saving(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    FOUR.save(path)
+    assert PriceList.load(path) == FOUR
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_list_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    with pytest.raises(InputError, match="no such file; make one"):
+        PriceList.load(path)
+    FOUR.save(path)
+    whole = path.read_text()
+    damaged = [
+        whole[: len(whole) // 2].encode(),
+        whole.replace('"schema_version": 1', '"schema_version": 2').encode(),
+        whole.replace("0.001", "0.5").encode(),  # no longer ascending
+        b"\xff\xfe",
+    ]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"damaged.*calibrate again"):
+            PriceList.load(path)
+
+
+def cost_at(price: float, scale: float) -> int:
+    """What a prompt costs that gains `scale` as far as it goes, as 1 - k^-0.5 of it is gained."""
+    costs = np.array(LADDER.costs)
+    for rung in range(len(costs) - 1):
+        gains = scale * (1 - (costs[rung] / costs[rung + 1 :]) ** 0.5) * costs[rung] ** -0.5
+        if not goes_on(costs, rung, gains, price):
+            return int(costs[rung])
+    return int(costs[-1])
+
+
+def test_the_average_holds_on_a_stream_and_after_it_has_changed() -> None:
+    rng = np.random.default_rng(0)
+    easy, hard = rng.exponential(0.1, 3000), rng.exponential(0.4, 3000)
+    price = Price(6, FOUR)
+    started = price.value
+    spent, prices = [], []
+    for scale in [*easy, *hard]:
+        prices.append(price.value)
+        spent.append(cost_at(price.value, scale))
+        price.spent(spent[-1])
+    assert started == pytest.approx(FOUR.price_for(6))
+    assert np.mean(spent[:3000]) == pytest.approx(6, rel=0.03)
+    assert np.mean(spent[3000:]) == pytest.approx(6, rel=0.03)
+    # Prompts that gain four times as much are each held to a price as much higher.
+    then, now = (np.exp(np.mean(np.log(part))) for part in (prices[1500:3000], prices[4500:]))
+    assert now / then == pytest.approx(4, rel=0.25)
+    # Without following the price, they cost far more.
+    assert np.mean([cost_at(then, scale) for scale in hard]) > 9
+
+
+def test_a_price_that_changes_nothing_does_not_wander_off() -> None:
+    price = Price(6, FOUR)
+    for _ in range(1000):
+        price.spent(1)  # cheap, whatever the price
+    assert price.value == pytest.approx(0.001 / 10)
+    for _ in range(1000):
+        price.spent(32)
+    assert price.value == pytest.approx(0.1 * 10)
+
+
+def test_one_prompt_moves_it_as_promised() -> None:
+    price = Price(4, FOUR)
+    price.spent(8)  # twice the average: five per cent
+    assert price.value == pytest.approx(0.01 * np.exp(0.05))
+    price.spent(4)
+    assert price.value == pytest.approx(0.01 * np.exp(0.05))
+
+
+def test_less_than_one_generation_is_refused() -> None:
+    with pytest.raises(InputError, match=r"average: 0\.5"):
+        Price(0.5, FOUR)

@@ -1,0 +1,69 @@
+"""Pools of samples on disk: each distinct solution once, read back as they were drawn."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from benchmarks.allocation.pool import read_pool, write_pool
+from calibration.sampling.collect import PromptRecord, Run
+from tests.benchmarks.test_allocation import SEARCH, record, run_of
+from tests.conftest import make_sample
+
+
+def test_a_pool_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    right, odd = make_sample("1", 0.75), make_sample(None, 0.25, steps=((4,), (5, 6)))
+    # The same solutions drawn again and again, in an order of their own.
+    drawn = Run((odd, right, right, odd, right), (False, True, True, False, True), 15, 0.5, 9)
+    ahead = SEARCH.model_copy(update={"lookahead": 1})
+    searches = {SEARCH: run_of([True, False], 3), ahead: run_of([True, True], 3)}
+    first = PromptRecord("1+1", "1", 3, drawn, searches)
+    records = [first, record("2+2", [False, True, True], False, False)]
+    path = tmp_path / "pools" / "pool.parquet"
+    write_pool(records, path)
+    assert [p.name for p in path.parent.iterdir()] == ["pool.parquet"]
+
+    def textless(run: Run) -> Run:
+        samples = tuple(replace(s, text="") for s in run.samples)
+        return replace(run, samples=samples)
+
+    expected = [
+        replace(
+            r,
+            independent=textless(r.independent),
+            searches={plan: textless(run) for plan, run in r.searches.items()},
+        )
+        for r in records
+    ]
+    found = read_pool(path)
+    assert found == expected
+    samples = found[0].independent.samples
+    assert samples[1] is samples[2] is samples[4], "equal solutions are one object"
+
+
+def test_equal_revisions_of_different_chains_stay_apart(tmp_path: Path) -> None:
+    plan = Plan(strategy="revisions", n=4, length=2)
+    graded = [(0.25, 0), (0.5, 0), (0.25, 1), (0.5, 1)]
+    attempts = tuple(replace(make_sample("1", s), text="", chain=chain) for s, chain in graded)
+    run = Run(attempts, (True,) * 4, 12, 0.5, 3)
+    write_pool([replace(record("1+1", [True]), searches={plan: run})], tmp_path / "p")
+    assert read_pool(tmp_path / "p")[0].searches[plan] == run
+
+
+def test_a_pools_numbers_are_in_half_precision(tmp_path: Path) -> None:
+    sample = make_sample("1", 0.123456789, logprob=-12.3456789)
+    write_pool([PromptRecord("1", "1", 1, Run((sample,), (True,), 3), {})], tmp_path / "p")
+    (found,) = read_pool(tmp_path / "p")[0].independent.samples
+    assert found.score == float(np.float16(0.123456789))
+    assert found.logprob == pytest.approx(-12.3456789, rel=1e-3)
+    assert found.step_scores[-1] == found.score
+
+
+def test_no_pool_and_something_else(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("x")
+    for name in ("absent", "other"):
+        with pytest.raises(InputError, match="no pool; sample with --fresh"):
+            read_pool(tmp_path / name)

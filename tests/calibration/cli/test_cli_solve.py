@@ -1,0 +1,120 @@
+"""``ttc solve``: what may be spent, on the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.testbed.paths import ARTIFACT
+from benchmarks.testbed.task import distinct_problems
+from calibration.cli.console import console
+from runtime.artifact import Artifact
+from runtime.solving.solve import Solver
+from tests.calibration.cli.test_cli import invoke, refused, solve
+
+PROMPTS = [problem.text for problem in distinct_problems("test", 8, seed=51)]
+
+
+def receipts(*arguments: object) -> list[dict[str, Any]]:
+    status, out, message = invoke(*solve(*arguments, *PROMPTS))
+    assert status == 0, message
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["prompt"] for answer in answers] == PROMPTS
+    return [answer["receipt"] for answer in answers]
+
+
+def test_a_total_is_never_exceeded_and_repeats_itself() -> None:
+    found = receipts("--total-budget", "24", "--seed", "3")
+    assert 8 <= sum(receipt["generations"] for receipt in found) <= 24
+    assert {receipt["budget"] for receipt in found} == {None}
+    again = receipts("--total-budget", "24", "--seed", "3")
+    assert [r["generations"] for r in again] == [r["generations"] for r in found]
+
+
+def test_an_average_has_a_price() -> None:
+    found = receipts("--average-budget", "2.5")
+    costs = Artifact.load(ARTIFACT).prices.ladder.costs
+    assert all(receipt["price"] > 0 for receipt in found)
+    assert {receipt["generations"] for receipt in found} <= set(costs)
+    # Eight prompts in flight at once start at about one price.
+    dear = receipts("--average-budget", "1")
+    assert max(r["price"] for r in found) < min(r["price"] for r in dear)
+
+
+def test_a_deadline_takes_a_plan_that_was_quick_enough() -> None:
+    latency = Artifact.load(ARTIFACT).latency
+    seconds = sorted(timed.seconds for timed in latency.timed)[len(latency.timed) // 2]
+    found = receipts("--budget", "16", "--deadline", str(seconds))
+    for receipt in found:
+        assert receipt["deadline"] == seconds
+        assert receipt["generations"] <= 16
+        assert "s left no plan that fits was more accurate" in receipt["why"]
+    tiny = receipts("--budget", "16", "--deadline", "0.000001")
+    assert {receipt["generations"] for receipt in tiny} == {1}
+
+
+def test_metrics_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "ttc.prom"
+    found = receipts("--average-budget", "2", "--metrics", path)
+    families = text_string_to_metric_families(path.read_text())
+    series = {s.name: s.value for family in families for s in family.samples if len(s.labels) == 0}
+    assert series["ttc_generations_total"] == sum(receipt["generations"] for receipt in found)
+    assert series["ttc_prompt_seconds_count"] == len(PROMPTS)
+    assert series["ttc_price"] > 0
+    assert [p.name for p in tmp_path.iterdir()] == ["ttc.prom"]
+
+
+def test_drift_is_told_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The longest chains alone: far harder than calibration's.
+    hard = [p.text for p in distinct_problems("test", 400, seed=52) if len(p.operations) == 8][:40]
+    monkeypatch.setattr(console, "width", 400)
+    status, out, message = invoke(*solve("--average-budget", "1", *hard))
+    assert status == 0, message
+    assert "warning: drift: " in message
+    assert "of calibration's were" in message
+    assert len(out.splitlines()) == len(hard)
+
+
+def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from allocator.errors import ModelError
+
+    up = Solver._up
+
+    async def fails_on_one(self: Solver, climb: Any) -> None:
+        if climb.run.prompt == PROMPTS[2]:
+            raise ModelError("engine", "it has died")
+        await up(self, climb)
+
+    monkeypatch.setattr(Solver, "_up", fails_on_one)
+    status, out, message = invoke(*solve("--total-budget", "16", *PROMPTS))
+    assert status == 1
+    assert "1 of 8 prompts failed: engine: it has died" in " ".join(message.split())
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert ["error" in line for line in lines] == [i == 2 for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        ([], "give one of: a budget for each prompt, an average, or a total"),
+        (["--budget", "0"], "give one of: a budget for each prompt, an average, or a total"),
+        (["--budget", "-4"], "give 1 or more"),
+        (["--budget", "4", "--total-budget", "9"], "give one of"),
+        (["--average-budget", "4", "--total-budget", "9"], "give one of"),
+        (["--average-budget", "0.5"], "average: 0.5: one generation is the least"),
+        (["--total-budget", "7"], "total_budget: 7: 8 prompts cost 1 each at least"),
+        (["--total-budget", "-7"], "total_budget: -7: 8 prompts cost 1 each at least"),
+        (["--average-budget", "2", "--deadline", "1"], "deadline: 1.0: it goes with a budget"),
+        (["--budget", "4", "--deadline", "0"], "give more than 0 seconds"),
+        (["--budget", "4", "--deadline", "1", "--early-stop"], "early stop takes longer than"),
+        (["--budget", "4", "--deadline", "1", "--plan", "best_of_n:4"], "leave --plan out"),
+        (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with --budget"),
+        (["--average-budget", "2", "--plan", "best_of_n:2"], "a plan goes with --budget"),
+        (["--budget", "4", "--metrics", "nowhere/ttc.prom"], "a file in a folder that exists"),
+        (["--budget", "4", "--out", "nowhere/out.jsonl"], "a file in a folder that exists"),
+    ],
+)
+def test_what_cannot_be_spent_is_refused(options: list[str], mend: str) -> None:
+    assert mend in " ".join(refused(*solve(*options, *PROMPTS)).split())

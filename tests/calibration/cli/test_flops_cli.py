@@ -1,0 +1,82 @@
+"""``ttc flops``: what thinking longer costs, and where it pays."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.summaries import artifact, rich_summary, rich_table
+
+
+def rows(out: str) -> list[list[str]]:
+    """The cells of the printed tables' rows."""
+    lines = (line.strip() for line in out.splitlines())
+    return [re.split(" {2,}", line) for line in lines if re.match(r"\d+ of \d+ ", line)]
+
+
+def titles(out: str) -> list[str]:
+    """The titles of the printed tables."""
+    return [line.strip() for line in out.splitlines() if line.startswith("R = ")]
+
+
+def test_parameters_are_counted_and_the_papers_ratios_are_taken() -> None:
+    status, out, message = invoke("flops", ARTIFACT, "--larger", "11293184")
+    assert status == 0, message
+    assert "806,656 parameters that think longer, or 11,293,184 that do not" in out
+    assert titles(out) == [
+        "R = 0.16: 257.8 generations, a budget of 64",
+        "R = 0.79: 63.4 generations, a budget of 32",
+        "R = 22: 15.8 generations, a budget of 8",
+    ]
+    first = rows(out)[0]
+    assert first[0] == "1 of 5"
+    assert len(first) == 2, "nothing is known of the larger model"
+
+
+def test_the_better_one_is_told_bin_by_bin() -> None:
+    options = ("--larger", 8e6, "--ratio", "0.79", "--larger-accuracy", "1,0.2,0.85,0.9,0.24")
+    status, out, message = invoke("flops", ARTIFACT, *options)
+    assert status == 0, message
+    assert [row[3] for row in rows(out)] == [
+        "cannot be told apart",
+        "think longer",
+        "cannot be told apart",
+        "pretrain",
+        "cannot be told apart",
+    ]
+
+
+def test_tokens_give_the_ratio_and_the_cost_of_pretraining() -> None:
+    tokens = ("--pretraining-tokens", 1e9, "--inference-tokens", 2e9)
+    status, out, _ = invoke("flops", ARTIFACT, "--larger", 3e6, "--parameters", 1e6, *tokens)
+    assert status == 0
+    assert titles(out)[0].startswith("R = 2: 6.0 generations")
+    assert "takes 1.2e+16 FLOPs more" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--larger", 1e5), "scale"),
+        (("--larger", 1e7, "--parameters", 0), "parameters"),
+        (("--larger", 1e7, "--ratio", -1), "ratio"),
+        (("--larger", 1e7, "--inference-tokens", 5), "pretraining_tokens"),
+        (
+            ("--larger", 1e7, "--ratio", 1, "--inference-tokens", 5, "--pretraining-tokens", 5),
+            "ratio",
+        ),
+        (("--larger", 1e7, "--larger-accuracy", "a"), "larger_accuracy"),
+        (("--larger", 1e7, "--larger-accuracy", "1.5"), "larger_accuracy"),
+        (("--larger", 1e7, "--larger-accuracy", "0.5,0.5"), "5 bins"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(options: tuple[object, ...], word: str) -> None:
+    assert word in refused("flops", ARTIFACT, *options)
+
+
+def test_an_artifact_without_its_model_wants_the_number(tmp_path: Path) -> None:
+    folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
+    (folder / "settings.json").unlink()
+    assert "say" in refused("flops", folder, "--larger", 1e7)

@@ -1,0 +1,109 @@
+"""What the commands print is readable in 80 columns, without colour, and in a file."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.rewriting.paths import ARTIFACT as REWRITING
+from benchmarks.testbed.paths import ARTIFACT
+from calibration.cli.bench_view import comparison
+from calibration.cli.console import new_table, render_table, write_answer
+from runtime.artifact import Artifact
+from tests.calibration.cli.test_cli import invoke
+from tests.calibration.test_bench import bench_result
+from tests.support.paths import ROOT
+
+LARGER = ("--larger", "11.3e6", "--larger-accuracy", "1,1,0.9,0.7,0.4", "--pretraining-tokens", 1e9)
+
+
+def assert_readable(text: str) -> None:
+    """Nothing is cut off, no line is longer than 80, and nothing is coloured."""
+    assert text
+    assert "…" not in text
+    assert "\x1b" not in text
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def rendered(*parts: object) -> str:
+    """The parts as they are written to a file."""
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    return capture.get()
+
+
+@pytest.mark.parametrize("artifact", [ARTIFACT, REWRITING], ids=["testbed", "rewriting"])
+def test_inspect(artifact: Path) -> None:
+    status, out, message = invoke("inspect", artifact)
+    assert status == 0, message
+    assert_readable(out)
+    for row in Artifact.load(artifact).policy.table.rows:
+        for cell in row.cells:
+            interval = f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]"
+            lines = [line for line in out.splitlines() if str(cell.plan) in line]
+            assert any(interval in line for line in lines), "plan and accuracy in one line"
+
+
+def test_diff() -> None:
+    status, out, message = invoke("diff", ARTIFACT, REWRITING)
+    assert status == 0, message
+    assert_readable(out)
+    assert "-> beam search N=4 M=2" in out
+
+
+def test_flops() -> None:
+    status, out, message = invoke("flops", ARTIFACT, *LARGER)
+    assert status == 0, message
+    assert_readable(out)
+    assert out.count("cannot be told apart") == 6
+
+
+def test_explain() -> None:
+    options = ("--artifact", ARTIFACT, "--engine", "transformers", "--budget", 16)
+    status, _, message = invoke("explain", *options, "347+58*7-91")
+    assert status == 0, message
+    tables = message[message.index("What moved the prediction") :]
+    assert_readable(tables)
+    assert "beam search N=8 M=2" in tables
+
+
+def test_bench() -> None:
+    found = bench_result().model_dump()
+    text = rendered(*comparison(found["curves"], found["gains"], found["budgets"][-1]))
+    assert_readable(text)
+    for curve in found["curves"]:
+        for point in curve["points"]:
+            line = f"{point['accuracy']:.1%} [{point['low']:.0%}, {point['high']:.0%}]"
+            assert line in text
+        assert all(word in text for word in curve["name"].split())
+
+
+def test_a_cell_wider_than_the_table_goes_on_in_the_next_line() -> None:
+    shown = new_table("A title", "a", "b")
+    shown.add_row("x" * 150, "y" * 20)
+    text = rendered(shown)
+    assert_readable(text)
+    assert (text.count("x"), text.count("y")) == (150, 20)
+
+
+def test_a_locale_without_box_characters_gets_ascii() -> None:
+    command = [sys.executable, "-m", "calibration.cli", "inspect", str(ARTIFACT)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    assert "?" not in done.stdout
+    assert_readable(done.stdout)
+
+
+def test_tables_are_set_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    table = render_table(Artifact.load(ARTIFACT).policy.table)
+    write_answer("first\n", table, table)
+    lines = capsys.readouterr().out.splitlines()
+    titles = [i for i, line in enumerate(lines) if line.startswith("Plans by")]
+    assert [lines[i - 1].strip() for i in titles] == ["", ""]

@@ -1,0 +1,360 @@
+"""Rows of logs and prompts: what each cell may hold, and who is named where it may not."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+
+from allocator.errors import InputError
+from calibration.cli.app import app
+from calibration.cli.calibrate import OF_LOGS
+from calibration.data.cells import as_score, as_text, as_truth
+from calibration.data.datasets import DataSettings, read_graded_prompts, read_prompts
+from calibration.data.sample_log import Log, read_log
+from runtime.answers import MathAnswers
+from tests.calibration.cli.test_cli import refused
+from tests.calibration.data.test_logs import write
+
+NAN, INF = float("nan"), float("inf")
+BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+# Two questions of four samples each.
+ROWS: list[dict[str, Any]] = [
+    {
+        "question": f"q{n // 4}",
+        "answer": str(n % 3),
+        "gold": "1",
+        "score": 0.5,
+        "tokens": 7,
+    }
+    for n in range(8)
+]
+
+
+def logged(path: Path, rows: list[dict[str, Any]], **how: Any) -> Log:
+    return read_log(write(path, rows), **how)
+
+
+def answers_of(log: Log) -> list[list[int]]:
+    """The answers of each question, sorted: their order is shuffled."""
+    return sorted(sorted(row) for row in log.answer.tolist())
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, "true", " Yes", "T", "y", "RIGHT", "correct", "1"])
+def test_words_for_right(value: object) -> None:
+    assert as_truth(value) is True
+
+
+@pytest.mark.parametrize(
+    "value", [False, 0, 0.0, "False", "no", "f", "N", "wrong", "incorrect", "0"]
+)
+def test_words_for_wrong(value: object) -> None:
+    assert as_truth(value) is False
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "json"])
+@pytest.mark.parametrize("value", [NAN, None, -1, 2, 0.5, "maybe", "", INF])
+def test_what_is_neither_right_nor_wrong_is_refused_by_row(
+    tmp_path: Path, suffix: str, value: object
+) -> None:
+    kind = type(value) if value is not None else float
+    rows = [{**row, "correct": kind(row["answer"] == "1")} for row in ROWS]
+    if isinstance(value, str):
+        rows = [{**row, "correct": "yes"} for row in ROWS]
+    rows[5]["correct"] = value
+    path = tmp_path / f"log.{suffix}"
+    write(path, rows)
+    if suffix == "json":
+        path.write_text(json.dumps(rows, indent=1))
+    with pytest.raises(InputError) as caught:
+        read_log(path)
+    unit = "line" if suffix == "jsonl" else "row"
+    assert str(caught.value).startswith(f"{path}, {unit} 6: ")
+    assert "its 'correct' must be true or false, 1 or 0" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize(
+    ("column", "value", "mend"),
+    [
+        ("tokens", -1, "must not be negative"),
+        ("tokens", NAN, "must be a finite number"),
+        ("tokens", INF, "must be a finite number"),
+        ("tokens", None, "must be a finite number"),
+        ("score", NAN, "must be a finite number"),
+        ("score", -INF, "must be a finite number"),
+        ("score", None, "must be a finite number"),
+        ("score", -0.1, "must lie in [0, 1]"),
+        ("score", 1.5, "must lie in [0, 1]"),
+        ("gold", NAN, "must not be blank"),
+        ("gold", None, "must not be blank"),
+        ("gold", "", "must not be blank"),
+        ("gold", " ", "must not be blank"),
+        ("gold", "2", "must be '1', as in the question's first row"),
+        ("question", None, "must not be blank"),
+        ("question", "", "must not be blank"),
+        ("question", NAN, "must not be blank"),
+        ("answer", INF, "must be text or a finite number"),
+    ],
+)
+def test_a_cell_that_cannot_be_used_is_refused_by_row(
+    tmp_path: Path, suffix: str, column: str, value: object, mend: str
+) -> None:
+    rows = [dict(row) for row in ROWS]
+    if isinstance(value, float) and isinstance(rows[0][column], str):  # a column of one type
+        rows = [{**row, column: 1.0} for row in rows]
+    rows[6][column] = value
+    path = tmp_path / f"log.{suffix}"
+    with pytest.raises(InputError) as caught:
+        logged(path, rows)
+    unit = "line" if suffix == "jsonl" else "row"
+    assert str(caught.value).startswith(f"{path}, {unit} 7: ")
+    assert f"its {column!r} {mend}" in str(caught.value)
+
+
+def test_a_sample_of_no_tokens_and_one_without_an_answer_are_taken(tmp_path: Path) -> None:
+    rows = [dict(row) for row in ROWS]
+    rows[0] |= {"tokens": 0, "answer": None}
+    rows[1] |= {"tokens": "12", "answer": " "}
+    log = logged(tmp_path / "log.jsonl", rows)
+    assert log.tokens is not None
+    assert sorted(log.tokens[0].tolist()) == [0, 7, 7, 12]
+    assert answers_of(log)[0][:2] == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("prompt", None), ("prompt", NAN), ("prompt", " "), ("answer", NAN), ("answer", "\n")],
+)
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_blank_prompt_or_answer_of_a_data_set_is_refused_by_row(
+    tmp_path: Path, suffix: str, column: str, value: object
+) -> None:
+    kind = float if isinstance(value, float) else str
+    rows: list[dict[str, Any]] = [{"prompt": kind(n), "answer": kind(n)} for n in range(3)]
+    rows[1][column] = value
+    path = write(tmp_path / f"data.{suffix}", rows)
+    unit = "line" if suffix == "jsonl" else "row"
+    with pytest.raises(InputError) as caught:
+        read_graded_prompts(str(path), DataSettings())
+    assert str(caught.value).startswith(f"{path}, {unit} 2: ")
+    assert f"give it a {column!r} field that is not blank" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(5.0, "5"), (-0.0, "0"), (5, "5"), ("5.0", "5.0"), (0.5, "0.5"), (1e300, "1e+300")],
+)
+def test_whole_numbers_are_written_without_a_fraction(
+    tmp_path: Path, value: object, text: str
+) -> None:
+    assert as_text(value) == text
+    for suffix in ("jsonl", "parquet"):
+        data = write(tmp_path / f"data.{suffix}", [{"prompt": "p", "answer": value}])
+        assert read_graded_prompts(str(data), DataSettings()) == [("p", text)]
+        rows = [{"question": "q", "answer": text, "gold": value}] * 4
+        assert logged(tmp_path / f"log.{suffix}", rows).correct.all()
+        rows = [{"question": "q", "answer": value, "gold": text}] * 4
+        assert logged(tmp_path / f"log.{suffix}", rows).correct.all()
+
+
+def test_numbers_and_text_among_the_answers_of_json_lines(tmp_path: Path) -> None:
+    rows = [{"question": 1, "answer": a, "gold": 5} for a in (5, "5", 5.0, "x", None, 0.5)]
+    assert answers_of(logged(tmp_path / "log.jsonl", rows)) == [[-1, 0, 0, 0, 1, 2]]
+
+
+@pytest.mark.parametrize("start", ["", BOM])
+@pytest.mark.parametrize("array", [True, False])
+def test_json_of_every_layout_is_read_alike_as_prompts_and_as_a_log(
+    tmp_path: Path, start: str, array: bool
+) -> None:
+    def written(rows: list[dict[str, Any]]) -> Path:
+        lines = "\n".join(map(json.dumps, rows))
+        path = tmp_path / "rows.json"
+        path.write_text(start + (json.dumps(rows, indent=1) if array else lines), encoding="utf-8")
+        return path
+
+    plain = read_log(write(tmp_path / "log.jsonl", ROWS))
+    assert answers_of(read_log(written(ROWS))) == answers_of(plain)
+    prompts = [{"prompt": "1+1", "answer": 2}, {"prompt": "7-3", "answer": "4"}]
+    source = str(written(prompts))
+    assert read_graded_prompts(source, DataSettings()) == [("1+1", "2"), ("7-3", "4")]
+    assert read_prompts(source, DataSettings()) == ["1+1", "7-3"]
+
+
+GOOD = json.dumps({"prompt": "p", "answer": "1", "gold": "1"})
+
+
+@pytest.mark.parametrize(
+    ("content", "mend"),
+    [
+        ("[]", "it is empty"),
+        ("[1]", "row 1: '1': give one JSON object a line, or one array of them"),
+        (f"[{GOOD}", "not JSON"),
+        (f'{GOOD}\n{{"prompt": {"9" * 5000}}}', "line 2: .*number has more than 4300 digits"),
+        (f"{GOOD}\n{'[' * 100_000}", "line 2: .*it is nested too deeply"),
+        ("[" * 100_000, "it is nested too deeply"),
+    ],
+    ids=["empty", "number", "cut", "digits", "deep line", "deep array"],
+)
+def test_json_that_cannot_be_read_is_refused_in_one_line(
+    tmp_path: Path, content: str, mend: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(content)
+    reads: list[Callable[[], object]] = [
+        lambda: read_prompts(str(path), DataSettings()),
+        lambda: read_log(path),
+    ]
+    for read in reads:
+        with pytest.raises(InputError, match=mend) as caught:
+            read()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 500
+
+
+def test_a_column_that_only_later_rows_have_is_not_overlooked(tmp_path: Path) -> None:
+    rows = [{key: row[key] for key in ("question", "answer", "gold")} for row in ROWS]
+    rows[3]["score"] = 0.5
+    with pytest.raises(InputError, match=r"line 4: 'score': the first row has no such column"):
+        logged(tmp_path / "log.jsonl", rows)
+
+
+STEPS = [0.9, 0.5, 0.8]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize(
+    ("how", "score"), [(None, 0.8), ("last", 0.8), ("min", 0.5), ("product", 0.36)]
+)
+def test_step_scores_are_aggregated(tmp_path: Path, suffix: str, how: Any, score: float) -> None:
+    rows = [{**row, "score": STEPS} for row in ROWS]
+    log = logged(tmp_path / f"log.{suffix}", rows, aggregation=how)
+    assert log.score is not None
+    assert log.score == pytest.approx(score)
+
+
+@pytest.mark.parametrize("value", [[], [0.5, None], [0.5, NAN], [0.5, 1.5], [[0.5]]])
+def test_step_scores_that_cannot_be_used(value: object) -> None:
+    with pytest.raises(ValueError, match="must"):
+        as_score(value, "last")
+
+
+def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
+    # As search-and-learn writes them: completions, and for each the scores of its steps.
+    rows = [
+        {
+            "unique_id": f"p{n}",
+            "answer": r"\frac{1}{2}",
+            "completions": ["So \\boxed{0.5}", "\\boxed{1/2}.", "It is \\boxed{3}", "I give up"],
+            "scores": [[0.1, 0.9], [0.8], [0.4, 0.3, 0.2], [0.5]],
+            "completion_tokens": [11, 12, 13, 14],
+        }
+        for n in range(3)
+    ]
+    names = {"question": "unique_id", "answer": "completions", "gold": "answer"}
+    names |= {"score": "scores", "tokens": "completion_tokens"}
+    for suffix in ("jsonl", "parquet"):
+        log = logged(tmp_path / f"log.{suffix}", rows, columns=names, answers="math")
+        assert answers_of(log) == [[0, 0, 1, 2]] * 3
+        assert log.score is not None
+        assert log.tokens is not None
+        drawn = zip(
+            log.answer[0].tolist(), log.score[0].tolist(), log.tokens[0].tolist(), strict=True
+        )
+        assert set(drawn) == {(0, 0.9, 11), (0, 0.8, 12), (1, 0.2, 13), (2, 0.5, 14)}
+    rows[1]["scores"] = [[0.1]]
+    with pytest.raises(InputError, match=r"line 2: .*its 'scores' must be a list of 4"):
+        logged(tmp_path / "log.jsonl", rows, columns=names, answers="math")
+
+
+SPELLINGS = ["1/2", r"\frac{1}{2}", "0.5", "3", "3.0", None, "no idea", r"so \boxed{\frac12}"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_answers_are_compared_by_the_reader_that_is_named(tmp_path: Path, suffix: str) -> None:
+    rows = [{"question": "q", "answer": a, "gold": "1/2"} for a in SPELLINGS]
+    path = tmp_path / f"log.{suffix}"
+    assert answers_of(logged(path, rows)) == [[-1, 0, 1, 2, 3, 4, 5, 6]]
+    # Equal answers are one: those that are right, and the two threes.
+    found = logged(path, rows, answers="math")
+    assert answers_of(found) == [[-1, 0, 0, 0, 0, 1, 1, 2]]
+    assert found.answers == "math"
+    # `correct` is believed where answers are not compared, and only there.
+    doubted = [{**row, "correct": False} for row in rows]
+    assert not logged(path, doubted).correct.any()
+    assert logged(path, doubted, answers="math").correct.sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [("$18", "18"), ("18%", "18%"), ("3/4", "3/4"), ("1,000", "1000"), ("-5", "-5"), ("5", "5.0")],
+)
+def test_an_answer_line_is_read_alike_in_a_data_set_and_in_a_log(
+    tmp_path: Path, line: str, answer: str
+) -> None:
+    worked = f"First this, then that.\n#### {line}"
+    data = write(tmp_path / "data.jsonl", [{"question": "q", "answer": worked}])
+    ((_, gold),) = read_graded_prompts(str(data), DataSettings())
+    math = MathAnswers()
+    assert gold == math.extract(worked)
+    assert math.same(gold, answer)
+    texts = [worked, answer, gold, "77"]
+    rows = [{"question": "q", "answer": text, "gold": worked} for text in texts]
+    log = logged(tmp_path / "log.jsonl", rows, answers="math")
+    assert answers_of(log) == [[0, 0, 0, 1]]
+
+
+def test_a_pattern_and_a_file_compare_answers_too(tmp_path: Path) -> None:
+    rows = [
+        {"question": "q", "answer": a, "gold": "#7"} for a in ("so #7", "7", "#8", "8", "#9", "")
+    ]
+    path = tmp_path / "log.jsonl"
+    assert answers_of(logged(path, rows, answers=r"pattern:#(\d+)")) == [[-1, 0, 0, 1, 1, 2]]
+    grader = tmp_path / "grader.py"
+    grader.write_text(
+        "def extract(text):\n    return text.strip('so #') or None\n"
+        "def same(answer, other):\n    return int(answer) % 2 == int(other) % 2\n"
+    )
+    assert answers_of(logged(path, rows, answers=f"python:{grader}")) == [[-1, 0, 0, 0, 1, 1]]
+
+
+COMMANDS: Any = typer.main.get_command(app)
+OPTIONS = COMMANDS.get_command(typer.Context(COMMANDS), "calibrate").params
+
+
+@pytest.mark.parametrize(
+    "option", [o for o in OPTIONS if o.name not in {*OF_LOGS, "help"}], ids=lambda o: o.name
+)
+def test_an_option_that_does_not_apply_to_logs_is_refused_by_name(
+    tmp_path: Path, option: Any
+) -> None:
+    value = "2" if option.default is None else str(option.default)
+    arguments = [value] if option.param_type_name == "argument" else [option.opts[0], value]
+    message = refused("calibrate", "--from-logs", "log.jsonl", "--out", tmp_path / "a", *arguments)
+    name = option.name.replace("_", "-")
+    assert f"{name}: " in message
+    assert "does not apply to --from-logs; leave it out" in message
+
+
+def test_what_applies_to_some_logs_is_refused_for_the_others(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.jsonl", [{**row, "correct": True} for row in ROWS])
+    command = ["calibrate", "--from-logs", path, "--out", tmp_path / "a"]
+    assert "aggregation: 'last': " in (message := refused(*command, "--aggregation", "last"))
+    assert "no lists of step scores; leave it out" in message
+    bare = [{k: v for k, v in row.items() if k != "gold"} | {"correct": True} for row in ROWS]
+    write(path, bare)
+    assert "no gold column; map one, or leave it out" in refused(*command, "--answers", "math")
+    assert "pilots: 0: the prompts of a log are not read" in refused(*command, "--pilots", "0,1")
+
+
+def test_parquet_holds_gold_answers_as_doubles(tmp_path: Path) -> None:
+    # As pandas writes whole numbers beside a missing one.
+    path = tmp_path / "log.parquet"
+    table = pa.table({"question": ["q"] * 4, "answer": [5.0, 5.0, NAN, 7.0], "gold": ["5"] * 4})
+    pq.write_table(table, path)
+    assert answers_of(read_log(path)) == [[-1, 0, 0, 1]]

@@ -1,0 +1,268 @@
+"""Calibration from logged samples: reading them, exact estimators, and tables without a model."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from allocator.table import LookupTable
+from calibration.calibrate import calibrate_from_logs
+from calibration.data.sample_log import Log, read_log
+from calibration.replay.estimators import majority_accuracy
+from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.replay import Replay
+from calibration.report.summary import Summary
+from calibration.sampling.collect import PromptRecord, Run
+from predictors.features import FEATURE_NAMES
+from predictors.sample import Sample
+from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.paths import SHARED
+
+
+def made_log(questions: int, samples: int, seed: int = 0, scored: bool = True) -> Log:
+    """Questions of every difficulty; the right answer is common where they are easy."""
+    rng = np.random.default_rng(seed)
+    pass_at_1 = rng.beta(1, 1, questions)
+    right = rng.random((questions, samples)) < pass_at_1[:, None]
+    wrong = rng.integers(-1, 5, (questions, samples))
+    answer = np.where(right, 0, np.where(wrong == 0, -1, wrong))
+    score = np.clip(rng.normal(0.3 + 0.3 * right, 0.15), 0, 1) if scored else None
+    return Log("made", "0", answer, score, rng.integers(20, 90, answer.shape).astype(float), 0)
+
+
+def as_records(log: Log) -> list[PromptRecord]:
+    """The same samples as records of solutions."""
+    records = []
+    for q, answers in enumerate(log.answer):
+        samples = tuple(
+            Sample(
+                steps=((7,) * int(log.tokens[q, i]),) if log.tokens is not None else ((7,),),
+                text="",
+                answer=None if a == -1 else str(a),
+                step_scores=(float(log.score[q, i]),) if log.score is not None else (0.0,),
+                score=float(log.score[q, i]) if log.score is not None else 0.0,
+                logprob=-1.0,
+                ended=True,
+            )
+            for i, a in enumerate(answers)
+        )
+        run = Run(samples, tuple(a == 0 for a in answers.tolist()), 0)
+        records.append(PromptRecord(f"prompt {q}", "0", 5, run, {}))
+    return records
+
+
+def test_majority_in_closed_form_equals_enumeration_of_every_subset() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        answers = rng.integers(-1, 4, size=9).tolist()
+        counts = [[answers.count(j) for j in (1, 2, 3)]]
+        rest = [[answers.count(0), answers.count(-1)]]
+        for n in (1, 2, 3, 5, 9):
+            won = []
+            for subset in combinations(answers, n):
+                votes = {a: subset.count(a) for a in set(subset) - {-1}}
+                top = [a for a in votes if votes[a] == max(votes.values())]
+                won.append((0 in top) / len(top) if top else 0.0)
+            assert majority_accuracy(counts, rest, n)[0] == pytest.approx(np.mean(won))
+
+
+@pytest.mark.parametrize("n", [0, 4])
+def test_majority_over_a_subset_that_cannot_be_is_refused(n: int) -> None:
+    with pytest.raises(InputError, match="between 1 and the 3"):
+        majority_accuracy([[1]], [[1, 1]], n)
+
+
+@pytest.mark.parametrize("selection", ["weighted", "majority", "best"])
+@pytest.mark.parametrize("scored", [True, False])
+def test_a_log_is_replayed_as_records_are(selection: Any, scored: bool) -> None:
+    log = made_log(20, 16, scored=scored)
+    logged, replay = LoggedReplay(log), Replay(as_records(log), 16)
+    if selection not in logged.selections:
+        with pytest.raises(InputError, match="cannot tell"):
+            logged.outcome(Plan(strategy="best_of_n", n=4, selection=selection), 2)
+        return
+    for n in (2, 4, 16):
+        plan = Plan(strategy="best_of_n", n=n, selection=selection)
+        theirs, ours = replay.outcome(plan, 2), logged.outcome(plan, 2)
+        np.testing.assert_array_equal(ours.correct, theirs.correct)
+        np.testing.assert_array_equal(ours.tokens, theirs.tokens)
+    for n in (2, 5, 16):
+        np.testing.assert_allclose(logged.paired.majority(n).correct, replay.majority(n).correct)
+
+
+def test_features_of_a_log_are_those_of_its_samples() -> None:
+    log = made_log(20, 16)
+    ours, theirs = LoggedReplay(log).features(4), Replay(as_records(log), 16).features(4)
+    known = ~np.isnan(ours[0, 0])
+    assert {n for n, k in zip(FEATURE_NAMES, known, strict=True) if k} >= {"agreement", "score_max"}
+    np.testing.assert_allclose(ours[..., known], theirs[..., known], atol=1e-12)
+
+
+def test_exact_outcomes_are_what_rotations_average_to() -> None:
+    for selection, scored in (("majority", False), ("best", True)):
+        replay = LoggedReplay(made_log(3000, 32, seed=1, scored=scored))
+        plan = Plan(strategy="best_of_n", n=4, selection=selection)
+        exact, rotated = (replay.outcome(plan, pilots).correct.mean() for pilots in (0, 1))
+        assert exact == pytest.approx(rotated, abs=0.004)
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def rows_of(questions: int, samples: int, seed: int = 0) -> list[dict[str, Any]]:
+    log = made_log(questions, samples, seed)
+    return [
+        {
+            "question": f"q{q}",
+            "answer": "" if a == -1 else str(a),
+            "gold": "0",
+            "score": float(log.score[q, i]),  # type: ignore[index]
+            "tokens": int(log.tokens[q, i]),  # type: ignore[index]
+        }
+        for q, answers in enumerate(log.answer)
+        for i, a in enumerate(answers)
+    ]
+
+
+@pytest.mark.parametrize("name", ["log.parquet", "log.jsonl"])
+def test_columns_of_any_name(tmp_path: Path, name: str) -> None:
+    rows = [
+        {"id": r["question"], "final": r["answer"], "truth": "0", "reward": r["score"]}
+        for r in rows_of(6, 8)
+    ]
+    path = write(tmp_path / name, rows)
+    names = {"question": "id", "answer": "final", "gold": "truth", "score": "reward"}
+    log = read_log(path, names)
+    assert log.answer.shape == (6, 8)
+    assert log.tokens is None
+    expected = [sum(r["final"] == "0" for r in rows[i * 8 : i * 8 + 8]) for i in range(6)]
+    assert sorted(log.correct.sum(1).tolist()) == sorted(expected)
+    with pytest.raises(InputError, match="map it: question=NAME"):
+        read_log(path)
+
+
+def test_correct_answers_of_several_spellings_vote_together(tmp_path: Path) -> None:
+    rows = [
+        {"question": "q", "answer": a, "correct": a in ("1/2", "0.5")}
+        for a in ("1/2", "0.5", "3", "3", "0.5", "2")
+    ]
+    log = read_log(write(tmp_path / "log.parquet", rows))
+    assert sorted(log.answer[0].tolist()) in ([0, 0, 0, 1, 2, 2], [0, 0, 0, 1, 1, 2])
+
+
+def test_as_many_samples_of_each_as_use_most_of_the_file(tmp_path: Path) -> None:
+    rows = [r for r in rows_of(10, 8) if r["question"] != "q3"] + rows_of(10, 8)[24:28]
+    log = read_log(write(tmp_path / "log.parquet", rows))
+    assert (log.answer.shape, log.left_out) == ((9, 8), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "how", "mend"),
+    [
+        ({"score": 1.5}, {}, "must lie in \\[0, 1\\]"),
+        ({"score": None}, {}, "must be a finite number"),
+        ({"gold": None, "model": "b"}, {}, "several models"),
+        ({}, {"where": {"model": "c"}}, "no such row|has question"),
+        ({}, {"columns": {"answer": "nope"}}, "nope"),
+        ({}, {"columns": {"colour": "gold"}}, "name one of"),
+    ],
+)
+def test_an_unusable_log(
+    tmp_path: Path, change: dict[str, Any], how: dict[str, Any], mend: str
+) -> None:
+    rows = [row | {"model": "a"} for row in rows_of(4, 8)]
+    rows[5] |= change
+    with pytest.raises(InputError, match=mend):
+        read_log(write(tmp_path / "log.parquet", rows), **how)
+
+
+def test_a_log_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        read_log(tmp_path / "none.parquet")
+    (tmp_path / "log.parquet").write_text("hello")
+    with pytest.raises(InputError, match=r"from-logs: .*not Parquet"):
+        read_log(tmp_path / "log.parquet")
+    with pytest.raises(InputError, match="at least 4"):
+        read_log(write(tmp_path / "few.jsonl", rows_of(4, 3)))
+
+
+def test_tables_and_summary_from_a_log(tmp_path: Path) -> None:
+    out = tmp_path / "artifact"
+    made = calibrate_from_logs(made_log(120, 32), out, budgets=[1, 4, 16, 64], pilots=[2], n_bins=3)
+    table = LookupTable.load(out / "table.json")
+    assert [row.budget for row in table.rows] == [1, 4, 16]
+    assert made.difficulty[2].rank_correlation > 0.4
+    summary = Summary.load(out)
+    assert (summary.prompts, summary.samples) == (120, 32)
+    assert any("budgets above 32 are left out" in w for w in summary.warnings)
+    curves = {curve.name: curve for curve in summary.groups[0].curves}
+    weighted = curves["best-of-N weighted"].points
+    assert weighted[-1].accuracy > weighted[0].accuracy
+    assert [group.name for group in summary.groups] == ["all prompts", "bin 1", "bin 2", "bin 3"]
+    # Measured on one half of its samples or another, a prompt may be in several bins.
+    assert 120 <= sum(group.prompts for group in summary.groups[1:]) <= 3 * 120
+    assert summary.predictor is not None
+    assert all(sum(row) == pytest.approx(1) for row in summary.predictor.confusion)
+    # The easiest are mostly predicted to be so.
+    assert summary.predictor.confusion[0][0] > 0.5
+
+
+def test_the_command(tmp_path: Path) -> None:
+    path, out = write(tmp_path / "log.parquet", rows_of(40, 16)), tmp_path / "artifact"
+    status, shown, message = invoke("calibrate", "--from-logs", path, "--out", out)
+    assert status == 0, message
+    assert shown == ""  # what is told goes to the error stream, as everywhere
+    assert "Wrote" in message
+    assert "best-of-N" in (out / "report.html").read_text()
+    again = ["calibrate", "--from-logs", path, "--out"]
+    assert "exists already" in refused(*again, out)
+    # Of pilots that are not asked for, those that the greatest budget leaves room for.
+    assert (out / "difficulty-8.json").is_file()
+    assert "from 1 to 15" in refused(*again, tmp_path / "b", "--pilots", "4,16")
+    assert "NAME=VALUE" in refused(*again, tmp_path / "b", "--columns", "answer")
+    # There is no model in it to decode with.
+    assert "made from logs" in refused("solve", "--artifact", out, "--budget", 4, "1+1")
+
+
+def test_without_logs_prompts_and_models_are_needed(tmp_path: Path) -> None:
+    assert "--from-logs" in refused("calibrate", "--out", tmp_path / "a")
+    sampled = ["calibrate", "p.jsonl", "--out", tmp_path / "a", "--model", "m", "--verifier", "v"]
+    assert "goes with --from-logs" in refused(*sampled, "--where", "model=a")
+    assert "goes with --ray" in refused(*sampled, "--workers", 2)
+
+
+def test_with_logs_nothing_is_sampled(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.parquet", rows_of(40, 16))
+    logged = ["calibrate", "--from-logs", path, "--out", tmp_path / "a"]
+    for option in (["--model", "m"], ["--verifier", "v"], ["--ray", "auto"], ["prompts.jsonl"]):
+        assert "leave it out" in refused(*logged, *option)
+
+
+@pytest.mark.parametrize("model", ["Qwen3-0.6B", "Qwen3-1.7B"])
+def test_real_traces(tmp_path: Path, model: str) -> None:
+    path = SHARED / "qwen3_samples.parquet"
+    if not path.is_file():
+        pytest.skip(f"no real traces at {path}; made ones are tested above")
+    out = tmp_path / "artifact"
+    status, _, message = invoke(
+        "calibrate", "--from-logs", path, "--where", f"model={model}", "--out", out
+    )
+    assert status == 0, message
+    summary = Summary.load(out)
+    assert (summary.prompts, summary.samples) == (90, 128)
+    assert "<h1>" in (out / "report.html").read_text()
+    majority = summary.groups[0].curves[0].points
+    assert majority[-1].budget == 64
+    assert majority[-1].accuracy > majority[0].accuracy + 0.05

@@ -1,0 +1,243 @@
+"""All logged samples are used, and no prompt's bin depends on the samples that judge a plan."""
+
+import re
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from allocator.errors import InputError
+from allocator.plan import Plan, plan_grid
+from allocator.price import PriceList
+from allocator.table import Fingerprint, LookupTable
+from calibration.bench import baselines
+from calibration.calibrate import calibrate_from_logs
+from calibration.data.sample_log import Log
+from calibration.fitting.crossval import mean_interval
+from calibration.fitting.fit import Calibration, fit
+from calibration.replay.curves import majority_curve
+from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.replay import Replay
+from calibration.report.summarise import NAMES, summarise
+from calibration.report.summary import Group, Summary
+from calibration.sampling.collect import PromptRecord, Run
+from runtime.answers.selection import select
+from tests.calibration.cli.test_cli import invoke
+from tests.calibration.data.test_logs import as_records, made_log, rows_of, write
+from tests.conftest import make_sample
+
+MAJORITY = NAMES["majority"]
+
+
+def alike(questions: int, samples: int, seed: int = 0, scored: bool = True) -> Log:
+    """Questions of one and the same difficulty: what tells them apart is chance alone."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((questions, samples)) < 0.5
+    answer = np.where(right, 0, rng.integers(1, 4, right.shape))
+    score = rng.random(right.shape) if scored else None
+    return Log("alike", "0", answer, score, np.ones(right.shape), 0)
+
+
+def budgets_of(group: Group) -> list[int]:
+    return [point.budget for point in group.curves[0].points]
+
+
+@pytest.mark.parametrize(
+    ("samples", "scored", "budgets", "pilots", "binned"),
+    [
+        (19, True, "1,2,4,8,16", [1, 2, 4, 8], [1, 2, 4, 8]),
+        (16, False, "16", [1, 2, 4, 8], []),
+        (16, True, "1", [1], [1]),
+        (4, False, "1,4", [1, 2], [1]),
+    ],
+)
+def test_budgets_may_take_all_samples(
+    tmp_path: Path, samples: int, scored: bool, budgets: str, pilots: list[int], binned: list[int]
+) -> None:
+    rows = [
+        {key: value for key, value in row.items() if scored or key != "score"}
+        for row in rows_of(24, samples)
+    ]
+    out = tmp_path / "out"
+    command = ["--from-logs", write(tmp_path / "log.jsonl", rows), "--out", out, "--bins", 2]
+    status, _, message = invoke("calibrate", *command, "--budgets", budgets)
+    assert status == 0, message
+    asked = [int(budget) for budget in budgets.split(",")]
+    table, oracle = (LookupTable.load(out / f"{name}table.json") for name in ("", "oracle_"))
+    assert [row.budget for row in table.rows] == [row.budget for row in oracle.rows] == asked
+    assert [row.budget for row in oracle.rows if row.edges] == binned
+    summary = Summary.load(out)
+    assert budgets_of(summary.groups[0]) == asked
+    assert [budgets_of(group) for group in summary.groups[1:]] == ([binned] * 2 if binned else [])
+    # What prompts climb goes as far as the budgets do.
+    assert PriceList.load(out / "prices.json").ladder.rungs[-1].samples == max(2, *asked)
+    assert sorted(int(p.stem[11:]) for p in out.glob("difficulty-*.txt")) == pilots
+    said = [w for w in summary.warnings if "measured difficulty" in w]
+    if max(asked) <= samples // 2:
+        assert not said
+    else:
+        assert said == [
+            f"at budgets above {samples // 2} there are no curves by bin, and the table over "
+            f"measured difficulty has one plan for all prompts: {samples - samples // 2} of the "
+            f"{samples} samples a question measure difficulty there"
+        ]
+
+
+def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> None:
+    calibrate_from_logs(made_log(20, 19), tmp_path / "a", budgets=[4, 19, 20], pilots=[1], n_bins=2)
+    table = LookupTable.load(tmp_path / "a" / "table.json")
+    assert [row.budget for row in table.rows] == [4, 19]
+    assert any(
+        re.match("budgets above 19 are left out", w) for w in Summary.load(tmp_path / "a").warnings
+    )
+    with pytest.raises(InputError, match="choose from 1 to 3, below the top budget"):
+        calibrate_from_logs(made_log(20, 19), tmp_path / "b", budgets=[4], pilots=[4], n_bins=2)
+
+
+@pytest.fixture
+def without_prospects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What prompts would climb takes seconds to fit, and is not looked at."""
+    monkeypatch.setattr("calibration.fitting.fit.fit_prospects", lambda _: None)
+
+
+def fitted(log: Log, budgets: list[int], pilots: list[int]) -> tuple[LoggedReplay, Calibration]:
+    replay = LoggedReplay(log)
+
+    def grid(budget: int, paid: int) -> list[Plan]:
+        plans = plan_grid(budget, paid, ("best_of_n",))
+        return [plan.model_copy(update={"selection": replay.selections[0]}) for plan in plans]
+
+    fingerprint = Fingerprint(model="m", verifier="v", answers="a", sampling={})
+    return replay, fit(replay, grid, budgets, pilots, 3, fingerprint)
+
+
+@pytest.mark.usefixtures("without_prospects")
+@pytest.mark.parametrize("scored", [True, False])
+def test_where_chance_alone_tells_questions_apart_bins_do_not_differ(scored: bool) -> None:
+    # Were a bin measured on what a plan is judged by, the first would do far better than the last.
+    log = alike(600, 19, scored=scored)
+    replay, made = fitted(log, [1, 2, 4, 8, 16], [1, 4, 12])
+    summary = summarise(
+        replay,
+        made,
+        source="",
+        selections=replay.selections,
+        strategies=("best_of_n",),
+        samples=19,
+        sampled_tokens=0,
+    )
+    first, *_, last = summary.groups[1:]
+    assert first.hardest > last.easiest, "they do differ in what was measured"
+    for easy, hard in zip(first.curves, last.curves, strict=True):
+        for low, high in zip(hard.points, easy.points, strict=True):
+            assert abs(low.accuracy - high.accuracy) < 0.06, easy.name
+    for row in made.oracle_table.rows:
+        accuracies = [cell.accuracy for cell in row.cells]
+        assert max(accuracies) - min(accuracies) < 0.06
+    for known in made.difficulty.values():
+        assert abs(known.rank_correlation) < 0.12
+
+
+def test_difficulty_is_measured_apart_from_what_is_judged_and_from_pilots() -> None:
+    log = made_log(30, 19)
+    replay = LoggedReplay(log)
+    for pilots, first in ((0, 9), (4, 9), (12, 12), (18, 18)):
+        for replicate in (0, 7, 15):
+            place = replay._place(replicate, 19)
+            changed = log.answer.copy()
+            changed[:, place[:first]] = 1 - (changed[:, place[:first]] == 0)
+            same = LoggedReplay(replace(log, answer=changed)).measured(pilots)[:, replicate]
+            np.testing.assert_array_equal(replay.measured(pilots)[:, replicate], same)
+    with pytest.raises(InputError, match="fewer than the 19"):
+        replay.measured(19)
+
+
+def test_bins_of_paired_outcomes_hold_their_true_accuracy() -> None:
+    # Of many questions of known difficulty: accuracy in a bin is the mean truth of its entries.
+    rng = np.random.default_rng(3)
+    truth = rng.beta(0.8, 0.8, 3000)
+    right = rng.random((3000, 19)) < truth[:, None]
+    log = Log("known", "0", np.where(right, 0, 1), None, None, 0)
+    replay = LoggedReplay(log)
+    measured, questions = replay.measured(0), np.arange(3000)[:, None].repeat(16, axis=1)
+    # Of two answers, the right one wins three votes with this chance.
+    wins = truth**3 + 3 * truth**2 * (1 - truth)
+    plan = Plan(strategy="best_of_n", n=3, selection="majority")
+    correct = replay.paired.outcome(plan, 0).correct
+    for inside in (measured < 0.2, (measured >= 0.2) & (measured < 0.8), measured >= 0.8):
+        error = correct[inside] - wins[questions[inside]]
+        _, low, high = mean_interval(error, questions[inside])
+        assert low < 0 < high
+    # The closed form is of all samples: binned, it would flatter the easy.
+    exact = replay.outcome(plan, 0).correct
+    assert (exact - wins[questions])[measured >= 0.8].mean() > 0.004
+
+
+def shares(answers: list[str | None], gold: str, n: int) -> float:
+    """The right answer's share of wins by most votes, over all subsets."""
+    won = []
+    for subset in combinations(answers, n):
+        votes = {a: subset.count(a) for a in subset if a is not None}
+        top = [a for a in votes if votes[a] == max(votes.values())]
+        won.append((gold in top) / len(top) if top else 0.0)
+    return float(np.mean(won))
+
+
+def test_majority_as_a_method_has_no_verifier_in_it() -> None:
+    # Right and wrong tie at every even number of votes, and the verifier likes what is wrong.
+    answers = ["a", "b", "a", "b", None, "c"]
+    samples = tuple(make_sample(answer, 0.1 if answer == "a" else 0.9) for answer in answers)
+    record = PromptRecord("p", "a", 1, Run(samples, tuple(s.answer == "a" for s in samples), 1), {})
+    replay = Replay([record], 6, replicates=6)
+    assert select(samples[:2], "majority").answer == "b", "as a plan, it has ties scored"
+    curve = majority_curve(MAJORITY, replay, [1, 2, 4, 6])
+    # All six rotations of one answer are all the subsets of it; so are those of all six.
+    assert curve.correct[0, 0] == pytest.approx(shares(answers, "a", 1))
+    assert curve.correct[3, 0] == pytest.approx(shares(answers, "a", 6)) == 0.5
+    # Rotations: ab ba ab b_ _c ca; and abab bab_ ab_c b_ca _cab caba.
+    assert curve.correct[1, 0] == pytest.approx((0.5 + 0.5 + 0.5 + 0 + 0 + 0.5) / 6)
+    assert curve.correct[2, 0] == pytest.approx((0.5 + 0 + 1 / 3 + 1 / 3 + 1 / 3 + 1) / 6)
+    assert curve.generations[:, 0].tolist() == [1, 2, 4, 6]
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_majority_of_a_log_is_exact_with_ties_shared(scored: bool) -> None:
+    log = made_log(8, 9, seed=5, scored=scored)
+    found = [LoggedReplay(log).majority(n).correct[:, 0] for n in (1, 4, 9)]
+    for n, correct in zip((1, 4, 9), found, strict=True):
+        for question, answers in enumerate(log.answer.tolist()):
+            named = [None if a == -1 else str(a) for a in answers]
+            assert correct[question] == pytest.approx(shares(named, "0", n))
+
+
+@pytest.mark.usefixtures("without_prospects")
+def test_the_majority_that_reports_show_does_not_move_with_the_scores() -> None:
+    log = made_log(40, 16)
+    rng = np.random.default_rng(1)
+
+    def shown(score: Any) -> tuple[Any, Any]:
+        other = replace(log, score=score)
+        replay, made = fitted(other, [2, 4, 8], [1])
+        summary = summarise(
+            replay,
+            made,
+            source="",
+            selections=replay.selections,
+            strategies=("best_of_n",),
+            samples=16,
+            sampled_tokens=0,
+        )
+        of_log = [[c for c in group.curves if c.name == MAJORITY] for group in summary.groups[:1]]
+        plan = Plan(strategy="beam_search", n=4, beam_width=4)
+        pair = Plan(strategy="beam_search", n=2, beam_width=2)
+        records = [
+            replace(r, searches={plan: r.independent, pair: r.independent})
+            for r in as_records(other)
+        ]
+        (benched,) = [c for c in baselines(Replay(records, 16), [2, 4]) if c.name == MAJORITY]
+        return of_log, benched.correct.tolist()
+
+    assert shown(log.score) == shown(rng.random(log.answer.shape))

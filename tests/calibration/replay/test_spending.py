@@ -1,0 +1,139 @@
+"""What budgets are shared out by, worked by hand; and how long plans take."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from allocator.plan import Plan
+from allocator.schedule import ladder_of
+from calibration.fitting.difficulty import FittedDifficulty
+from calibration.replay.accuracy_tables import accuracy_curves, ladders_of, reference_of
+from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.replay import Outcome, Replay
+from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.timing import time_plans
+from tests.calibration.data.test_logs import made_log
+from tests.conftest import make_sample
+from tests.support.fakes import CoinEngine, coin_run
+
+ONE, TWO = Plan(strategy="best_of_n", n=1), Plan(strategy="best_of_n", n=2)
+BEAM = Plan(strategy="beam_search", n=2, beam_width=2)
+
+
+def record(easy: bool) -> PromptRecord:
+    """Easy prompts are right at once, hard ones by beam search; a sample has 3 tokens."""
+    samples = tuple(make_sample("1" if easy else f"wrong {i}", 0.5) for i in range(8))
+    beams = Run((make_sample("1", 0.9),) * 2, (True,) * 2, 40)
+    return PromptRecord("prompt", "1", 5, Run(samples, (easy,) * 8, 24), {BEAM: beams})
+
+
+def known(pilots: int, predicted: list[float], edges: tuple[float, ...]) -> FittedDifficulty:
+    return FittedDifficulty(pilots, cast(Any, None), np.array(predicted), edges, 0.9)
+
+
+def grid(budget: int, paid: int) -> list[Plan]:
+    return [ONE, BEAM] if paid else [ONE, TWO, BEAM]
+
+
+def test_accuracy_of_every_plan_in_every_bin() -> None:
+    replay = Replay([record(True), record(False)], window=4, replicates=2)
+    told = {1: known(1, [0.9, 0.9, 0.1, 0.1], (0.5,))}
+    before, after = accuracy_curves(replay, grid, 4, told).curves
+    assert (before.pilots, before.edges, before.plans) == (0, (), (ONE, TWO, BEAM))
+    assert before.costs.tolist() == [1, 2, 2]
+    assert before.accuracies.tolist() == [[0.5, 0.5, 1.0]]
+    assert [option.tokens for option in before.bins[0]] == [3, 6, 40]
+    assert (after.pilots, after.edges, after.plans) == (1, (0.5,), (ONE, BEAM))
+    assert after.costs.tolist() == [1, 3]
+    # Smoothed: a bin counts twice, its neighbour once. The pilot joins the beams.
+    np.testing.assert_allclose(after.accuracies, [[2 / 3, 1], [1 / 3, 1]])
+    assert [option.tokens for option in after.bins[1]] == [3, 43]
+
+
+def test_accuracies_fall_with_difficulty() -> None:
+    # Predicted the wrong way round: one level for both bins.
+    replay = Replay([record(True), record(False)], window=4, replicates=2)
+    told = {1: known(1, [0.1, 0.1, 0.9, 0.9], (0.5,))}
+    found = accuracy_curves(replay, grid, 4, told).after(1)
+    np.testing.assert_allclose(found.accuracies[:, 0], [0.5, 0.5])
+
+
+class Rated:
+    """Outcomes of plans of a given accuracy."""
+
+    def __init__(self, **accuracies: float) -> None:
+        self.accuracies = accuracies
+
+    def outcome(self, plan: Plan, pilots: int) -> Outcome:
+        rate = self.accuracies[f"{plan.strategy}_{plan.n}"]
+        return Outcome((np.arange(100.0) < 100 * rate).astype(float)[:, None], np.ones((100, 1)))
+
+
+SEARCHES = [
+    Plan(strategy="beam_search", n=4, beam_width=2),
+    Plan(strategy="dvts", n=8, beam_width=2),
+    Plan(strategy="beam_search", n=16, beam_width=4),
+]
+
+
+def test_the_best_search_of_those_that_cost_little_is_on_ladders() -> None:
+    rated = cast(Any, Rated(beam_search_4=0.5, dvts_8=0.6, beam_search_16=0.9))
+    plans = [ONE, TWO, *SEARCHES, Plan(strategy="revisions", n=4, length=4)]
+    dvts = SEARCHES[1]
+    assert ladders_of(rated, plans, 16) == [
+        ladder_of(16),
+        ladder_of(16, dvts, 1),
+        ladder_of(16, dvts, 2),
+    ]
+    equal = cast(Any, Rated(beam_search_4=0.6, dvts_8=0.6, beam_search_16=0.9))
+    assert ladders_of(equal, plans, 16)[1] == ladder_of(16, SEARCHES[0], 1)  # the cheaper one
+    assert ladders_of(rated, plans, 1) == [ladder_of(1), ladder_of(1, dvts, 1)]
+
+
+def test_without_a_search_there_is_one_ladder() -> None:
+    assert ladders_of(cast(Any, Rated()), [ONE, TWO, SEARCHES[2]], 16) == [ladder_of(16)]
+
+
+def test_reference_of_calibration_traffic() -> None:
+    replay = Replay([record(True), record(False), record(False)], window=4, replicates=2)
+    told = known(2, [0.9, 0.9, 0.1, 0.1, 0.1, 0.6], (0.5,))
+    reference = reference_of(replay, told)
+    assert (reference.prompts, reference.pilots) == (3, 2)
+    signals = reference.signals
+    assert set(signals) == {"score", "agreement", "bin"}
+    # Pilots of easy prompts agree, of hard ones none do; bins count from 1.
+    assert signals["agreement"].edges == (0.5, 1.0)
+    assert signals["agreement"].shares == pytest.approx((0, 2 / 3, 1 / 3))
+    assert signals["bin"].edges == (1.0, 2.0)
+    assert signals["bin"].shares == pytest.approx((0, 1 / 2, 1 / 2))
+    assert signals["score"].edges == (0.5,)
+
+
+def test_a_log_without_scores_has_no_scores_to_compare() -> None:
+    replay = LoggedReplay(made_log(20, 16, scored=False))
+    told = known(2, [0.9] * 20 * replay.replicates, ())
+    assert set(reference_of(replay, told).signals) == {"agreement", "bin"}
+
+
+def test_times_are_high_percentiles_over_a_few_prompts(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = CoinEngine(tokenizer)
+    decoder = coin_run(tokenizer, engine=engine).decoder
+    # Five prompts take 1, 2, 3, 4 and 5 seconds with the first plan, ten times that with the second
+    taken = [*range(1, 6), *range(10, 60, 10)]
+    clock = iter(np.ravel([(0, seconds) for seconds in taken]).tolist())
+    monkeypatch.setattr(
+        "calibration.sampling.timing.time", SimpleNamespace(perf_counter=clock.__next__)
+    )
+    prompts = ["1", "0", "1+1", "0+1", "1+0", "0+0", "1+1+1"]
+    plans = [TWO, BEAM, TWO.model_copy(update={"selection": "majority"})]
+    found = asyncio.run(time_plans(decoder, prompts, plans, seed=0))
+    # Nine tenths of the way from the first to the last of five: at 4.6 of 1 to 5.
+    assert found == pytest.approx({TWO: 4.6, BEAM: 46})
+    assert next(clock, None) is None
+    # Two samples of each of five prompts, and two beams of four steps; nothing was taken over.
+    assert len(engine.requests) == 5 * (2 + 2 * 4)

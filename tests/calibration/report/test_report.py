@@ -1,0 +1,159 @@
+"""The report: what it says, and what it never does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from allocator.table import BudgetRow
+from benchmarks.testbed.paths import SETTINGS
+from calibration.report.advice import steps
+from calibration.report.artifact_files import Contents
+from calibration.report.heatmap import heat_map
+from calibration.report.methods import styles
+from calibration.report.page import write_report
+from calibration.report.summary import Curve
+from runtime.artifact import ORACLE_TABLE, TABLE
+from tests.support.summaries import (
+    METHODS,
+    artifact,
+    cell,
+    minimal_summary,
+    minimal_table,
+    rich_summary,
+    rich_table,
+)
+
+BASELINE = "best-of-N weighted"
+HOSTILE = "<script>alert(1)</script> & $x_1$ \"quoted\" 'too'"
+
+
+def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
+    folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
+    page, *figures = write_report(folder, folder / "report.html")
+    assert [f.name for f in figures] == [
+        "report-accuracy.svg",
+        "report-bins.svg",
+        "report-reliability.svg",
+    ]
+    assert all(figure.read_text().rstrip().endswith("</svg>") for figure in figures)
+    assert not list(folder.glob("*.partial"))
+    text = page.read_text()
+    assert "<h1>Compute-optimal reaches 70.9% with 4.2 generations a prompt; best-of-N" in text
+    for word in (*METHODS, "beam search N=8 M=2", "16 to 64", "95–100%", "no sample ever gave"):
+        assert word in text
+    for value in (BASELINE, "5,312,804 tokens", "0.86", "b20e4c6bdfed5bb4", SETTINGS.verifier):
+        assert value in text
+    assert f"ttc solve --artifact {folder} --budget 8" in text
+
+
+def test_nothing_is_taken_from_elsewhere(tmp_path: Path) -> None:
+    folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
+    text = write_report(folder, tmp_path / "r.html")[0].read_text()
+    assert not re.findall(r"https?://|<script|@import|\bsrc=", text)
+    # Ids are unique, and what is referred to is there.
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= set(ids)
+    assert set(re.findall(r'aria-labelledby="([^"]+)"', text)) <= set(ids)
+
+
+def test_the_same_artifact_makes_the_same_page(tmp_path: Path) -> None:
+    folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
+    first = [path.read_bytes() for path in write_report(folder, tmp_path / "r.html")]
+    assert [path.read_bytes() for path in write_report(folder, tmp_path / "r.html")] == first
+
+
+def test_a_minimal_artifact_made_from_logs(tmp_path: Path) -> None:
+    folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
+    text = write_report(folder, tmp_path / "r.html")[0].read_text()
+    assert "<h1>Majority reaches 50.0% with 1 generation a prompt</h1>" in text
+    assert "No predictor was fitted" in text
+    assert "made from logs" in text
+    first = steps(Contents.load(folder), minimal_summary())[0]
+    assert first.head == "Use the table in your own program"
+    found: dict[str, list[Plan]] = {}
+    exec(first.command, found)
+    assert found["plans"] == [Plan(strategy="best_of_n", n=1)] * 2
+
+
+def test_no_curves_at_all(tmp_path: Path) -> None:
+    everyone = minimal_summary().groups[0].model_copy(update={"curves": ()})
+    folder = artifact(tmp_path / "a", minimal_summary(groups=(everyone,)), minimal_table())
+    (page,) = write_report(folder, tmp_path / "r.html")
+    assert "No method was measured" in page.read_text()
+
+
+def test_hostile_names_are_only_text(tmp_path: Path) -> None:
+    summary = rich_summary(source=HOSTILE, warnings=(HOSTILE,))
+    everyone = summary.groups[0]
+    curves = (Curve(name=HOSTILE, points=everyone.curves[0].points), *everyone.curves)
+    group = everyone.model_copy(update={"curves": curves, "name": HOSTILE})
+    table = rich_table()
+    fingerprint = table.fingerprint.model_copy(update={"answers": HOSTILE})
+    folder = artifact(
+        tmp_path / "a <b> 'c'",
+        summary.model_copy(update={"groups": (group, *summary.groups[1:])}),
+        table.model_copy(update={"fingerprint": fingerprint}),
+        SETTINGS.model_copy(update={"model": HOSTILE}),
+    )
+    page, *figures = write_report(folder, tmp_path / "r.html")
+    for path in (page, *figures):
+        assert "<script" not in path.read_text()
+    assert page.read_text().count("&lt;script&gt;alert(1)") >= 6
+
+
+@pytest.mark.parametrize(
+    ("out", "mend"), [(".", "a file in a folder that exists"), ("no/r.html", "folder that exists")]
+)
+def test_where_no_page_can_be_written(tmp_path: Path, out: str, mend: str) -> None:
+    folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
+    with pytest.raises(InputError, match=mend):
+        write_report(folder, tmp_path / out)
+
+
+def test_an_artifact_without_summary_or_table(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="make one with ttc calibrate"):
+        write_report(tmp_path, tmp_path / "r.html")
+    minimal_table().save(tmp_path / TABLE)
+    with pytest.raises(InputError, match=r"no summary.json; calibrate again"):
+        write_report(tmp_path, tmp_path / "r.html")
+    (tmp_path / ORACLE_TABLE).write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        Contents.load(tmp_path)
+
+
+def test_like_rows_of_the_table_are_joined() -> None:
+    found = heat_map(rich_table())
+    assert [line.budgets for line in found.lines] == ["1", "4", "8", "16 to 64"]
+    assert [len(line.cells) for line in found.lines] == [1, 1, 5, 5]
+    assert found.ranges == ("95–100%", "79–95%", "47–79%", "19–47%", "0–19%")
+
+
+def test_rows_with_edges_of_their_own_say_so() -> None:
+    plan = Plan(strategy="best_of_n", n=4)
+    three = tuple(cell(plan, 0.5, 30) for _ in range(3))
+    rows = (
+        BudgetRow(budget=4, pilots=2, edges=(0.7, 0.2), cells=three),
+        BudgetRow(budget=8, pilots=4, edges=(0.6,), cells=three[:2]),
+    )
+    found = heat_map(rich_table(rows=rows))
+    assert found.ranges == ()
+    assert [line.ranges for line in found.lines] == [
+        ("70–100%", "20–70%", "0–20%"),
+        ("60–100%", "0–60%"),
+    ]
+    assert [line.blank for line in found.lines] == [0, 1]
+
+
+def test_no_two_methods_look_alike() -> None:
+    names = [*METHODS, *(f"method {number}" for number in range(12))]
+    drawn = styles(names, BASELINE)
+    looks = {(s.colour, s.marker, s.dashed) for s in drawn.values()}
+    assert len(looks) == len(names)
+    assert [name for name in names if drawn[name].strong] == [
+        BASELINE,
+        "compute-optimal, predicted bins",
+    ]

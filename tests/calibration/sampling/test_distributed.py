@@ -1,0 +1,156 @@
+"""Sampling on a local Ray cluster with real engines: a worker is killed, and nothing is lost."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from allocator.errors import InputError, ModelError
+from allocator.plan import Plan
+from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.task import distinct_problems
+from calibration.calibrate import calibrate
+from calibration.sampling import distributed
+from calibration.sampling.collect import PromptRecord
+from calibration.sampling.collectors import LocalCollector, Work, open_collector
+from calibration.sampling.distributed import RayCollector
+from runtime.prompt_run import Decoder
+from runtime.verifiers.scoring import VERIFIER_ALONE
+
+PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=41)]
+WORK = Work(4, (Plan(strategy="beam_search", n=4, beam_width=2),), VERIFIER_ALONE, seed=3)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield
+    ray.shutdown()
+
+
+def by_prompt(records: list[PromptRecord]) -> dict[str, Any]:
+    """All that was sampled; the last digits of scores depend on what is scored beside them."""
+    return {
+        record.prompt: [
+            (sample.token_ids, sample.answer, pytest.approx(sample.score, abs=1e-4), right)
+            for run in (record.independent, *record.searches.values())
+            for sample, right in zip(run.samples, run.correct, strict=True)
+        ]
+        for record in records
+    }
+
+
+def test_two_workers_one_killed_sample_what_one_process_samples(
+    cluster: None, run: Any, transformers_decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "BATCH", 4)
+    collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 2)
+    pids = ray.get([w.__ray_call__.remote(lambda self: os.getpid()) for w in collector.workers])
+    assert len(set(pids)) == 2
+    found: list[PromptRecord] = []
+
+    def done(record: PromptRecord) -> None:
+        if not found:
+            os.kill(pids[0], signal.SIGKILL)
+        found.append(record)
+
+    try:
+        asyncio.run(collector.collect(PROMPTS, WORK, done))
+        # The one killed works again, as another process.
+        again = ray.get(
+            [w.__ray_call__.remote(lambda self: os.getpid()) for w in collector.workers]
+        )
+        assert pids[0] not in again
+        assert pids[1] in again
+    finally:
+        collector.close()
+    local: list[PromptRecord] = []
+    run(LocalCollector(transformers_decoder).collect(PROMPTS, WORK, local.append))
+    assert len(found) == len(PROMPTS)
+    assert by_prompt(found) == by_prompt(local)
+
+
+def test_a_calibration_on_the_cluster_ends_in_the_same_table(cluster: None, tmp_path: Path) -> None:
+    def table(name: str, address: str | None) -> Any:
+        made = asyncio.run(
+            calibrate(
+                PROMPTS,
+                SETTINGS,
+                tmp_path / name,
+                budgets=[1, 4],
+                pilots=[1],
+                n_bins=2,
+                runs=1,
+                seed=0,
+                engine="transformers",
+                ray=address,
+                workers=1,
+            )
+        )
+        return [(row.pilots, [(c.plan, c.accuracy) for c in row.cells]) for row in made.table.rows]
+
+    assert table("there", "auto") == table("here", None)
+    assert (tmp_path / "there" / "samples.parquet").is_file()
+
+
+def test_solutions_without_steps_are_noticed_on_the_cluster_too(
+    cluster: None, tmp_path: Path
+) -> None:
+    sampling = SETTINGS.sampling.model_copy(update={"step_end": "\n\n"})
+    calibrating = calibrate(
+        PROMPTS,
+        SETTINGS.model_copy(update={"sampling": sampling}),
+        tmp_path / "out",
+        budgets=[1, 4],
+        pilots=[1],
+        n_bins=2,
+        seed=0,
+        engine="transformers",
+        scoring="verifier",
+        ray="auto",
+        workers=1,
+    )
+    with pytest.raises(InputError, match=r"the median would be . with '\\n' as step end"):
+        asyncio.run(calibrating)
+
+
+def test_a_worker_has_vllm_and_what_it_raises_is_raised_here(
+    cluster: None, run: Any, vllm_decoder: Decoder
+) -> None:
+    found: list[PromptRecord] = []
+    local: list[PromptRecord] = []
+    collector = RayCollector(SETTINGS.resolved(), "vllm", "auto", 1)
+    try:
+        assert collector.engine == "VLLMEngine"
+        asyncio.run(collector.collect(PROMPTS[:8], WORK, found.append))
+        run(LocalCollector(vllm_decoder).collect(PROMPTS[:8], WORK, local.append))
+        assert by_prompt(found) == by_prompt(local)
+        with pytest.raises(InputError, match="no room in the context"):
+            asyncio.run(collector.collect([("1+" * 400 + "1", "1")], WORK))
+    finally:
+        collector.close()
+    wrong = SETTINGS.model_copy(update={"model": "nowhere/at-all"})
+    with pytest.raises((InputError, ModelError), match="nowhere"):
+        RayCollector(wrong, "transformers", "auto", 1)
+
+
+def test_a_cluster_that_is_not_there() -> None:
+    async def open_it() -> None:
+        async with open_collector(SETTINGS, "transformers", "127.0.0.1:1", None):
+            pass
+
+    if ray.is_initialized():
+        ray.shutdown()
+    with pytest.raises(InputError, match="no cluster there"):
+        asyncio.run(open_it())
+
+
+def test_settings_that_travel_have_absolute_folders() -> None:
+    relative = SETTINGS.relative_to(Path())
+    assert not Path(relative.model).is_absolute()
+    assert Path(relative.resolved().model).is_absolute()

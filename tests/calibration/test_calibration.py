@@ -1,0 +1,243 @@
+"""Choosing plans, intervals, the store, and the gain, on cases computed by hand."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from calibration.fitting.crossval import cheapest_not_clearly_worse, mean_interval, most_accurate
+from calibration.fitting.plan_selection import NEGLIGIBLE, by_bin, greatest, smoothed
+from calibration.replay.curves import Curve, accuracy, gain, plan_curve, resamples
+from calibration.replay.replay import Replay
+from calibration.sampling.collect import PromptRecord, Run
+from calibration.sampling.resume import SampleStore
+from calibration.sampling.store import read_records, write_records
+from tests.conftest import make_sample
+
+
+def record(number: int, correct: list[bool], searches: dict[Plan, list[bool]]) -> PromptRecord:
+    """A prompt whose right answer is 1; wrong samples disagree with each other, and score less."""
+
+    def as_run(graded: list[bool]) -> Run:
+        samples = tuple(
+            make_sample("1" if right else f"wrong{i}", 0.8 if right else 0.3)
+            for i, right in enumerate(graded)
+        )
+        return Run(samples, tuple(graded), sum(sample.tokens for sample in samples))
+
+    return PromptRecord(
+        f"prompt {number}", "1", 5, as_run(correct), {p: as_run(g) for p, g in searches.items()}
+    )
+
+
+def test_the_cheapest_plan_that_is_not_clearly_worse() -> None:
+    prompts = np.arange(200)
+    rng = np.random.default_rng(0)
+    good = (rng.random(200) < 0.8).astype(float)
+    slightly_less = good.copy()
+    slightly_less[np.argmax(good)] = 0
+    bad = (rng.random(200) < 0.3).astype(float)
+    assert cheapest_not_clearly_worse(np.array([bad, good]), [1, 8], prompts) == 1
+    assert cheapest_not_clearly_worse(np.array([slightly_less, good]), [1, 8], prompts) == 0
+    assert cheapest_not_clearly_worse(np.array([good, good]), [4, 4], prompts) == 0
+
+
+def test_the_most_accurate_plan_and_of_equals_the_cheapest() -> None:
+    right, half = np.ones(10), np.arange(10) % 2.0
+    assert most_accurate(np.array([half, right]), [1, 8]) == 1
+    assert most_accurate(np.array([right, half, right]), [8, 1, 4]) == 2
+
+
+def test_replicates_of_a_prompt_are_no_extra_evidence() -> None:
+    # Plan 1 is better on one prompt of four, replayed 100 times: that is still one prompt.
+    prompts = np.repeat(np.arange(4), 100)
+    cheap = np.zeros(400)
+    dear = (prompts == 0).astype(float)
+    assert cheapest_not_clearly_worse(np.array([cheap, dear]), [1, 2], prompts) == 0
+    assert cheapest_not_clearly_worse(np.array([cheap, dear]), [1, 2], np.arange(400)) == 1
+
+
+def test_bootstrap_intervals_cover() -> None:
+    covered = 0
+    for seed in range(200):
+        values = (np.random.default_rng(seed).random(120) < 0.3).astype(float)
+        _, low, high = mean_interval(values, np.arange(120), seed)
+        covered += low <= 0.3 <= high
+    assert covered / 200 > 0.88
+
+
+def test_an_interval_of_equal_values_is_not_a_point() -> None:
+    value, low, high = mean_interval(np.ones(20), np.arange(20))
+    assert (value, high) == (1.0, 1.0)
+    assert 0.8 < low < 1
+    assert mean_interval(np.zeros(20), np.arange(20))[2] == pytest.approx(1 - low)
+
+
+def test_records_survive_the_store(tmp_path: Path) -> None:
+    plan = Plan(strategy="beam_search", n=4, beam_width=2)
+    records = [record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(3)]
+    write_records(records, tmp_path / "samples.parquet")
+    read = read_records(tmp_path / "samples.parquet")
+    assert [r.prompt for r in read] == [r.prompt for r in records]
+    assert read[0].independent.correct == records[0].independent.correct
+    assert read[0].searches[plan].samples[0].steps == ((1, 2), (3,))
+    assert read[0].searches[plan].samples[0].score == pytest.approx(0.8)
+
+
+def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="collect again"):
+        read_records(tmp_path / "samples.parquet")
+
+
+def test_replicates_take_every_sample_as_a_pilot_once() -> None:
+    replay = Replay([record(0, [i % 3 == 0 for i in range(16)], {})], window=16, replicates=8)
+    pilots = [s for r in range(8) for s in replay.first(replay.records[0], r, 2)]
+    assert pilots == list(replay.records[0].independent.samples)
+
+
+def test_difficulty_is_measured_on_solutions_that_are_not_replayed() -> None:
+    replay = Replay([record(0, [True] * 8 + [False] * 8, {})], window=8)
+    assert replay.pass_at_1.tolist() == [0.0]
+    assert replay.outcome(Plan(strategy="best_of_n", n=1), 0).correct.mean() == 1
+    with pytest.raises(InputError, match="8 solutions only"):
+        Replay([record(0, [True] * 8, {})], window=9)
+
+
+def test_outcomes_average_to_the_true_rate() -> None:
+    replay = Replay([record(0, [True, False, False, False] * 4, {})], window=16, replicates=16)
+    outcome = replay.outcome(Plan(strategy="best_of_n", n=1), 0)
+    assert outcome.correct.mean() == pytest.approx(0.25)
+    assert outcome.tokens.mean() == 3
+
+
+def test_pilots_join_the_beams_and_are_paid_for() -> None:
+    plan = Plan(strategy="beam_search", n=2, beam_width=2)
+    replay = Replay([record(0, [True] * 8, {plan: [False] * 2})], window=8)
+    without, joined = replay.outcome(plan, 0), replay.outcome(plan, 4)
+    assert without.correct.mean() == 0
+    assert joined.correct.mean() == 1
+    assert joined.tokens.mean() - without.tokens.mean() == 4 * 3
+
+
+def test_a_search_that_was_not_collected_is_named() -> None:
+    with pytest.raises(InputError, match="was not collected"):
+        Replay([record(0, [True] * 8, {})], 8).outcome(
+            Plan(strategy="beam_search", n=2, beam_width=2), 0
+        )
+
+
+def _constant(correct: list[float], costs: list[float]) -> tuple[np.ndarray, ...]:
+    ones = np.ones((len(costs), 50))
+    cost = np.array(costs)[:, None] * ones
+    return np.array(correct)[:, None] * ones, cost, 10 * cost
+
+
+def constant_curve(name: str, correct: list[float], costs: list[float]) -> Curve:
+    return Curve(name, (16, 64), *_constant(correct, costs))
+
+
+def test_gain_is_the_ratio_of_costs_at_equal_accuracy() -> None:
+    draws = resamples(50)
+    baseline = constant_curve("best-of-N", [0.6, 0.8], [16, 64])
+    method = constant_curve("compute-optimal", [0.7, 0.9], [8, 24])
+    # 0.8 lies half way between the method's 0.7 at 8 and 0.9 at 24: cost 16.
+    assert gain(baseline, 64, method, draws)[0] == pytest.approx(4)
+    assert gain(baseline, 64, method, draws, "tokens")[0] == pytest.approx(4)
+    # A dip and a lucky point are not a crossing: 0.9 at 4 pools with 0.5 at 8.
+    lucky = Curve("lucky", (4, 8), *_constant([0.9, 0.5], [4, 8]))
+    assert gain(baseline, 64, lucky, draws)[0] == 0
+    never = constant_curve("worse", [0.5, 0.7], [8, 24])
+    assert gain(baseline, 64, never, draws)[0] == 0
+
+
+def test_curves_average_over_prompts() -> None:
+    replay = Replay([record(0, [True] * 8, {}), record(1, [False] * 8, {})], 8)
+    curve = plan_curve("pass@1", replay, [Plan(strategy="best_of_n", n=1)])
+    value, low, high = accuracy(curve, 0, resamples(2))
+    assert (value, low, high) == (0.5, 0.0, 1.0)
+
+
+def test_a_store_goes_on_and_refuses_what_is_not_its_own(tmp_path: Path) -> None:
+    plan = Plan(strategy="beam_search", n=4, beam_width=2)
+    records = [record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(5)]
+    store = SampleStore(tmp_path / "s", {"seed": 1})
+    for one in records[:3]:
+        store.add(one)
+    store.flush()
+    # A run killed while it wrote leaves a partial file, which is no part.
+    (tmp_path / "s" / "part-000001.parquet.partial").write_bytes(b"PAR1")
+    again = SampleStore(tmp_path / "s", {"seed": 1})
+    assert again.done == {r.prompt for r in records[:3]}
+    for one in records[3:]:
+        again.add(one)
+    whole = SampleStore(tmp_path / "w", {"seed": 1})
+    for one in records:
+        whole.add(one)
+    names = [r.prompt for r in records]
+    assert [record.prompt for record in again.records()] == names
+    assert again.records() == whole.records()
+    with pytest.raises(InputError, match="made with other prompts, models or settings"):
+        SampleStore(tmp_path / "s", {"seed": 2})
+    # A run that ended before its first sample is in nobody's way.
+    SampleStore(tmp_path / "n", {"seed": 1})
+    assert not SampleStore(tmp_path / "n", {"seed": 2}).done
+    again.remove()
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [record(i, [True, False] * 4, {}) for i in range(3)]
+    store = SampleStore(tmp_path / "s", {"seed": 1})
+    store.add(records[0])
+    store.flush()
+    for one in records[1:]:
+        store.add(one)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(pq, "write_table", full)
+        with pytest.raises(InputError, match=r"No space left.*nothing before it is lost"):
+            store.flush()
+    assert SampleStore(tmp_path / "s", {"seed": 1}).done == {records[0].prompt}
+    # With room made, the same store writes what was waiting.
+    store.flush()
+    assert [r.prompt for r in store.records()] == [r.prompt for r in records]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written \(Not a directory\)"):
+        SampleStore(tmp_path / "file" / "s", {})
+
+
+def test_smoothing_borrows_from_neighbouring_bins() -> None:
+    # Three bins of 20 prompts; the dear plan helps in all of them, in the middle one by bad luck
+    # not. Alone, the middle bin takes the cheap plan; smoothed, it follows its neighbours.
+    rng = np.random.default_rng(0)
+    bins = np.repeat([0, 1, 2], 20)
+    cheap = (rng.random(60) < 0.4).astype(float)
+    dear = np.where(bins == 1, cheap, 1.0)
+    correct, costs, prompts = np.array([cheap, dear]), np.array([1.0, 8.0]), np.arange(60)
+    assert by_bin(correct, costs, prompts, bins, 3) == [1, 0, 1]
+    assert smoothed(correct, costs, prompts, bins, 3) == [1, 1, 1]
+
+
+def test_the_greatest_is_taken_without_evidence() -> None:
+    # The dear plan is better by one prompt of 60, the dearest by as good as nothing.
+    bins, prompts = np.repeat([0, 1, 2], 20), np.arange(60)
+    cheap = np.where(np.arange(60) % 20 < 10, 1.0, 0.0)
+    dear, dearest = cheap.copy(), cheap.copy()
+    dear[19] = dearest[19] = 1
+    dearest[39] = NEGLIGIBLE / 2
+    correct, costs = np.array([dearest, cheap, dear]), np.array([16.0, 1.0, 8.0])
+    assert by_bin(correct, costs, prompts, bins, 3) == [1, 1, 1]
+    # Smoothed, the middle bin has a quarter of the first one's prompt; the last one has nothing.
+    assert greatest(correct, costs, prompts, bins, 3) == [2, 2, 1]
+    twins = np.array([cheap, dear, dear])
+    assert greatest(twins, np.array([1.0, 8.0, 8.0]), prompts, bins, 3) == [1, 1, 0]

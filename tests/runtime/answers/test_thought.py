@@ -1,0 +1,132 @@
+"""Thought is not an answer, whatever marks it and whether or not the marks are special tokens."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from allocator.errors import InputError
+from runtime.answers import answers_for
+from runtime.answers.thought import THINK, Thought, after_thought, solution_reader, thoughts_of
+from runtime.engines.base import Completion
+from tests.support.fakes import coin_run
+
+HARMONY = ("<|channel|>", "<|message|>", "<|end|>", "<|start|>", "<|return|>")
+
+
+def byte_tokenizer(*marks: str, special: bool = False) -> Any:
+    """A token a byte, and some marks."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens([AddedToken(mark, special=special, normalized=False) for mark in marks])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"<think>maybe \boxed{3}</think> The answer is 5.", "5"),
+        (r"<think>\boxed{7} wait", None),
+        (r"maybe \boxed{3}</think>\boxed{5}", "5"),  # the chat template began it
+        (r"<think>a</think>\boxed{3}<think>b</think>\boxed{5}", "5"),
+        (r"\boxed{3} <think>or", None),
+        (r"\boxed{3}", "3"),
+    ],
+)
+def test_an_answer_stands_after_the_last_thought(text: str, answer: str | None) -> None:
+    assert answers_for("math").extract(text) == answer
+    assert answers_for(r"pattern:(\d)", thoughts=(THINK,)).extract(text) == answer
+
+
+def test_without_marks_everything_is_read() -> None:
+    assert answers_for("math", thoughts=()).extract(r"<think>\boxed{7} wait") == "7"
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize(
+    ("marks", "text", "after"),
+    [
+        (("[THINK]", "[/THINK]"), "[THINK]3[/THINK]so 5", "so 5"),
+        (("[THINK]", "[/THINK]"), "[THINK]3", None),
+        (("<seed:think>", "</seed:think>"), "<seed:think>3</seed:think>5", "5"),
+        (("<think>", "</think>"), "<think>3</think>5", "5"),
+        (HARMONY, "<|channel|>analysis<|message|>maybe 3", None),
+        (
+            HARMONY,
+            "<|channel|>analysis<|message|>maybe 3<|end|><|start|>assistant"
+            "<|channel|>final<|message|>so 5",
+            "so 5",
+        ),
+    ],
+)
+def test_a_models_own_marks_are_found(
+    marks: tuple[str, ...], text: str, after: str | None, special: bool
+) -> None:
+    tokenizer = byte_tokenizer(*marks, special=special)
+    reader = solution_reader(tokenizer, thoughts_of("auto", tokenizer))
+    assert reader.read(tokenizer.encode(text), ())[1] == after
+
+
+def test_special_tokens_are_no_part_of_an_answer() -> None:
+    tokenizer = byte_tokenizer(*HARMONY, special=True)
+    reader = solution_reader(tokenizer, thoughts_of("auto", tokenizer))
+    ids = tokenizer.encode("<|channel|>analysis<|message|>3<|channel|>final<|message|>5<|return|>")
+    assert reader.read(ids, ()) == ("analysis3final5", "5")
+
+
+def test_a_thought_that_the_prompt_began() -> None:
+    tokenizer = byte_tokenizer("<think>", "</think>")
+    reader = solution_reader(tokenizer, (THINK,))
+    begun = reader.begun(tokenizer.encode("user: 3\nassistant: <think>\n"))
+    assert begun == "<think>"
+    assert reader.read(tokenizer.encode("maybe 3"), (), begun)[1] is None
+    assert reader.read(tokenizer.encode("maybe 3"), ())[1] == "maybe 3"
+    assert reader.read(tokenizer.encode("maybe 3</think>5"), (), begun)[1] == "5"
+    # A prompt that only speaks of thoughts has begun none.
+    assert reader.begun(tokenizer.encode("user: <think> 3\nassistant:")) == ""
+
+
+def test_marks_may_be_named_and_switched_off() -> None:
+    tokenizer = byte_tokenizer()
+    (named,) = thoughts_of("[A]...[/A]", tokenizer)
+    assert after_thought("[A] 3 [/A] 5", (named,)) == " 5"
+    assert thoughts_of("none", tokenizer) == ()
+    assert thoughts_of("auto", tokenizer) == (THINK,)
+
+
+@pytest.mark.parametrize("setting", ["", "think", "<think>", "...", "<a>...", "<a>...<a>"])
+def test_unusable_marks(setting: str) -> None:
+    with pytest.raises(InputError, match=r"thought: .*two marks"):
+        thoughts_of(setting, byte_tokenizer())
+
+
+class Thinker:
+    """Writes one text, whatever is asked."""
+
+    context_length = 128
+
+    def __init__(self, tokenizer: Any, text: str) -> None:
+        self.tokenizer, self._ids = tokenizer, tuple(tokenizer.encode(text))
+
+    async def complete(self, *_: Any, **__: Any) -> Completion:
+        return Completion(self._ids, -1.0, ended=True)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [("<user>#1\n<assistant>#2<end>", "2"), ("<user>#1\n<end>", None)]
+)
+def test_a_sample_has_the_answer_after_its_thought(
+    tokenizer: Any, text: str, answer: str | None
+) -> None:
+    marks = (Thought("<user>", "<assistant>", "<user>"),)  # special tokens of the testbed's
+    run = coin_run(tokenizer, engine=Thinker(tokenizer, text), thoughts=marks)
+    sample = asyncio.run(run.sample(0))
+    assert sample.answer == answer
+    assert "#1" in sample.text

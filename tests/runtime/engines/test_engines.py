@@ -1,0 +1,216 @@
+"""Both real engines on the testbed's base model, and the step splitter."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from allocator.errors import InputError
+from benchmarks.testbed.paths import BASE, SETTINGS
+from runtime.engines.base import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
+from runtime.engines.steps import StepSplitter
+from runtime.engines.transformers import TransformersEngine
+from runtime.prompt_run import Decoder
+from tests.support.fakes import SOON
+
+PROMPT = "12+7*3"
+
+
+@pytest.fixture(params=["vllm", "transformers"])
+def decoder(request: pytest.FixtureRequest) -> Decoder:
+    """Every test here runs through both engines."""
+    found: Decoder = request.getfixturevalue(f"{request.param}_decoder")
+    return found
+
+
+async def complete(
+    engine: Engine, seed: int, stop: Sequence[str] = (), **settings: Any
+) -> Completion:
+    return await engine.complete(
+        encode_prompt(engine, PROMPT),
+        settings=SETTINGS.sampling.model_copy(update=settings),
+        max_tokens=100,
+        seed=seed,
+        stop=stop,
+    )
+
+
+def test_a_seed_samples_the_same_alone_and_in_company(run: Any, decoder: Decoder) -> None:
+    async def both() -> tuple[Completion, list[Completion]]:
+        alone = await complete(decoder.engine, 7)
+        company = await asyncio.gather(*(complete(decoder.engine, s) for s in range(40)))
+        return alone, list(company)
+
+    alone, company = run(both())
+    assert company[7].token_ids == alone.token_ids
+    assert len({c.token_ids for c in company}) > 1
+
+
+def written(decoder: Decoder, completion: Completion) -> str:
+    return str(decoder.engine.tokenizer.decode(completion.token_ids, skip_special_tokens=True))
+
+
+def test_greedy_is_the_same_for_every_seed(run: Any, decoder: Decoder) -> None:
+    first, second = (run(complete(decoder.engine, seed, temperature=0.0)) for seed in (1, 2))
+    assert first.token_ids == second.token_ids
+    assert first.ended
+    assert written(decoder, first).splitlines()[0].startswith("12+7=")
+
+
+def test_a_step_ends_at_its_mark_and_can_be_continued(run: Any, decoder: Decoder) -> None:
+    async def two_steps() -> tuple[Completion, Completion]:
+        engine = decoder.engine
+        first = await complete(engine, 1, stop=("\n",), temperature=0.0)
+        second = await engine.complete(
+            [*encode_prompt(engine, PROMPT), *first.token_ids],
+            settings=SETTINGS.sampling.model_copy(update={"temperature": 0.0}),
+            max_tokens=100,
+            seed=1,
+        )
+        return first, second
+
+    first, second = run(two_steps())
+    whole = run(complete(decoder.engine, 1, temperature=0.0))
+    assert written(decoder, first).endswith("\n")
+    assert written(decoder, first).count("\n") == 1
+    assert not first.ended
+    assert first.token_ids + second.token_ids == whole.token_ids
+    assert first.logprob + second.logprob == pytest.approx(whole.logprob, abs=1e-3)
+
+
+def test_the_token_limit_holds(run: Any, decoder: Decoder) -> None:
+    engine = decoder.engine
+    cut = run(
+        engine.complete(
+            encode_prompt(engine, PROMPT), settings=SETTINGS.sampling, max_tokens=3, seed=1
+        )
+    )
+    assert len(cut.token_ids) == 3
+    assert not cut.ended
+
+
+def test_a_prompt_longer_than_the_context_is_refused(decoder: Decoder) -> None:
+    with pytest.raises(InputError, match="no room in the context of 256; shorten it"):
+        encode_prompt(decoder.engine, "1" + "+1" * 200)
+    with pytest.raises(InputError, match="prompt is empty"):
+        encode_prompt(decoder.engine, " ")
+
+
+def test_both_engines_give_a_solution_the_same_probability(
+    run: Any, vllm_decoder: Decoder, transformers_decoder: Decoder
+) -> None:
+    # Greedy solutions are equal unless two tokens tie, and then so are their probabilities.
+    ours, theirs = (
+        run(complete(d.engine, 1, temperature=0.0)) for d in (vllm_decoder, transformers_decoder)
+    )
+    assert ours.token_ids == theirs.token_ids
+    assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-2)
+
+
+def test_a_short_completion_does_not_wait_for_the_longest_of_its_batch(
+    transformers_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, forward, calls = Event(), transformers_engine._forward, count()
+
+    def held(*arguments: Any) -> Any:
+        if next(calls):  # the first reads the prompt
+            assert go_on.wait(SOON)
+        return forward(*arguments)
+
+    monkeypatch.setattr(transformers_engine, "_forward", held)
+    ids = encode_prompt(transformers_engine, PROMPT)
+
+    async def both() -> int:
+        short, long = (
+            asyncio.create_task(
+                transformers_engine.complete(
+                    ids, settings=SamplingSettings(), max_tokens=most, seed=0
+                )
+            )
+            for most in (1, 20)
+        )
+        await asyncio.wait_for(short, SOON)
+        assert not long.done()
+        go_on.set()
+        return len((await long).token_ids)
+
+    assert asyncio.run(both()) > 1
+
+
+def test_top_p_keeps_to_the_nucleus(transformers_engine: TransformersEngine) -> None:
+    async def several(top_p: float) -> set[tuple[int, ...]]:
+        found = await asyncio.gather(
+            *(complete(transformers_engine, s, top_p=top_p) for s in range(30))
+        )
+        return {completion.token_ids for completion in found}
+
+    assert len(asyncio.run(several(1e-6))) == 1
+    assert len(asyncio.run(several(1.0))) > 1
+
+
+def test_a_solution_ends_where_tokenizer_or_generation_config_says_as_in_vllm(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(BASE, folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 13]}))
+
+    async def sample() -> list[Completion]:
+        engine = TransformersEngine(folder)
+        assert engine.end_ids == {0, 13, engine.tokenizer.eos_token_id}
+        found = await asyncio.gather(*(complete(engine, seed) for seed in range(100)))
+        engine.close()
+        return list(found)
+
+    ended = {found.token_ids[-1] for found in asyncio.run(sample()) if found.ended}
+    assert ended == {4, 13}
+
+
+def test_steps_split_where_the_mark_is(tokenizer: Any) -> None:
+    ids = tokenizer.encode("1+2=3\n3+4=7\n#7")
+    steps = StepSplitter(tokenizer, "\n").split(ids)
+    assert [tokenizer.decode(step) for step in steps] == ["1+2=3\n", "3+4=7\n", "#7"]
+    assert [t for step in steps for t in step] == ids
+
+
+def test_a_mark_may_span_tokens(tokenizer: Any) -> None:
+    ids = tokenizer.encode("1\n2\n\n3\n\n")
+    steps = StepSplitter(tokenizer, "\n\n").split(ids)
+    assert [tokenizer.decode(step) for step in steps] == ["1\n2\n\n", "3\n\n"]
+
+
+def test_derived_seeds_are_stable_and_distinct() -> None:
+    # The value is fixed on purpose: a change of it would change everybody's results.
+    assert derive_seed(0, 5, "sample", 1) == 3202927356122922968
+    assert len({derive_seed(0, 5, "sample", i) for i in range(1000)}) == 1000
+    assert 0 <= derive_seed(1) < 2**63
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="temperature"):
+        SamplingSettings(temperature=-1)
+
+
+def test_a_burst_of_seeded_requests_is_served(run: Any, vllm_decoder: Decoder) -> None:
+    # More prompt tokens at once than one step takes: with prefills split over steps, this ended
+    # vLLM 0.32 on CPU (a seeded request's generator cannot be rewound there).
+    engine = vllm_decoder.engine
+    prompt = encode_prompt(engine, "1" + "+1" * 90)
+
+    async def burst() -> list[Completion]:
+        return list(
+            await asyncio.gather(
+                *(
+                    engine.complete(prompt, settings=SETTINGS.sampling, max_tokens=2, seed=seed)
+                    for seed in range(150)
+                )
+            )
+        )
+
+    assert len(run(burst())) == 150

@@ -1,0 +1,141 @@
+"""Calls that go together: which, what comes back, failures, and who gives up."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from allocator.errors import ModelError
+from benchmarks.testbed.paths import SETTINGS
+from runtime.engines.base import Completion
+from runtime.engines.grouping import MOST, Ask, Grouping
+
+Calls = Sequence[tuple[Ask, int]]
+Sent = list[tuple[Ask, int, int]]
+
+A = Ask((1, 2), SETTINGS.sampling, 9, (), (), True)
+B = replace(A, token_ids=(1, 3))
+GREEDY = replace(A, settings=SETTINGS.sampling.model_copy(update={"temperature": 0.0}))
+
+
+def completion(ask: Ask, seed: int) -> Completion:
+    return Completion((*ask.token_ids, seed), -1.0, True)
+
+
+class Sender:
+    """What is sent, and by and by answered."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.sent: Sent = []
+        self.ends: list[str] = []
+        self._seconds = seconds
+
+    async def __call__(self, ask: Ask, seed: int, n: int) -> list[Completion]:
+        self.sent.append((ask, seed, n))
+        try:
+            await asyncio.sleep(self._seconds)
+        except asyncio.CancelledError:
+            self.ends.append("given up")
+            raise
+        self.ends.append("answered")
+        return [completion(ask, seed + i) for i in range(n)]
+
+
+async def completed(grouping: Grouping, calls: Calls) -> list[Completion]:
+    return await asyncio.gather(*(grouping.complete(ask, seed) for ask, seed in calls))
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ([(A, 3)], [(A, 3, 1)]),
+        ([(A, 5), (A, 4), (A, 3)], [(A, 3, 3)]),
+        ([(A, 1), (B, 2), (A, 2)], [(A, 1, 2), (B, 2, 1)]),
+        ([(A, 1), (A, 3)], [(A, 1, 1), (A, 3, 1)]),
+        ([(A, i) for i in range(3)] * 2, [(A, 0, 3)] * 2),
+        ([(A, i) for i in range(MOST + 1)], [(A, 0, MOST), (A, MOST, 1)]),
+        ([(GREEDY, 1), (GREEDY, 2)], [(GREEDY, 1, 1), (GREEDY, 2, 1)]),
+    ],
+)
+def test_seeds_that_follow_one_another_go_together(calls: Calls, expected: Sent) -> None:
+    sender = Sender()
+    found = asyncio.run(completed(Grouping(sender), calls))
+    assert sender.sent == expected
+    assert found == [completion(ask, seed) for ask, seed in calls]
+
+
+def test_calls_of_another_moment_go_by_themselves() -> None:
+    sender = Sender()
+
+    async def one_after_the_other() -> None:
+        grouping = Grouping(sender)
+        await grouping.complete(A, 1)
+        await grouping.complete(A, 2)
+
+    asyncio.run(one_after_the_other())
+    assert sender.sent == [(A, 1, 1), (A, 2, 1)]
+
+
+def test_an_error_reaches_all_that_were_sent_together_and_no_other() -> None:
+    async def send(ask: Ask, seed: int, n: int) -> list[Completion]:
+        if ask == A:
+            raise ModelError("engine", "it is gone")
+        return [completion(ask, seed)] * n
+
+    async def all_of(grouping: Grouping) -> list[Completion | BaseException]:
+        calls = (grouping.complete(ask, seed) for ask, seed in [(A, 1), (B, 1), (A, 2)])
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    first, second, third = asyncio.run(all_of(Grouping(send)))
+    assert isinstance(first, ModelError)
+    assert isinstance(third, ModelError)
+    assert second == completion(B, 1)
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError], ids=["too few", "closed"])
+def test_nobody_is_left_waiting(error: type[BaseException]) -> None:
+    async def send(ask: Ask, seed: int, n: int) -> list[Completion]:
+        if error is asyncio.CancelledError:
+            raise error
+        return [completion(ask, seed)]
+
+    async def three() -> list[Completion | BaseException]:
+        grouping = Grouping(send)
+        tasks = [asyncio.create_task(grouping.complete(A, seed)) for seed in range(3)]
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+
+    assert [type(found) for found in asyncio.run(three())] == [error] * 3
+
+
+@pytest.mark.parametrize("gone", [1, 3])
+def test_a_request_is_given_up_once_nobody_waits_for_it(gone: int) -> None:
+    sender = Sender(0.2)
+
+    async def some_go() -> list[Completion | BaseException]:
+        grouping = Grouping(sender)
+        tasks = [asyncio.create_task(grouping.complete(A, seed)) for seed in range(3)]
+        await asyncio.sleep(0.05)
+        for task in tasks[:gone]:
+            task.cancel()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        return found
+
+    found = asyncio.run(some_go())
+    assert sender.ends == (["given up"] if gone == 3 else ["answered"])
+    assert found[gone:] == [completion(A, seed) for seed in range(gone, 3)]
+
+
+def test_what_is_cancelled_at_once_is_never_sent() -> None:
+    sender = Sender()
+
+    async def one_goes() -> None:
+        grouping = Grouping(sender)
+        gone = asyncio.ensure_future(grouping.complete(A, 1))
+        stays = asyncio.ensure_future(grouping.complete(A, 2))
+        asyncio.get_running_loop().call_soon(gone.cancel)
+        await asyncio.gather(gone, stays, return_exceptions=True)
+
+    asyncio.run(one_goes())
+    assert sender.sent == [(A, 2, 1)]

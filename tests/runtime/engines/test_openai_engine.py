@@ -1,0 +1,289 @@
+"""The OpenAI-compatible engine against a real `vllm serve` on loopback, and against faulty ones."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import isnan
+from typing import Any
+
+import pytest
+
+from allocator.errors import InputError, ModelError
+from allocator.plan import Plan
+from benchmarks.testbed.paths import BASE, SETTINGS
+from runtime.engines import openai
+from runtime.engines.base import Completion, encode_prompt
+from runtime.engines.openai import OpenAIEngine
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.strategies import STRATEGIES
+from runtime.verifiers.model_verifier import ModelVerifier
+from tests.conftest import ADVERSE
+
+LONG = "1" + "+1" * 60  # a prompt of several cache blocks
+
+
+async def complete(engine: OpenAIEngine, seed: int) -> Completion:
+    return await engine.complete(
+        encode_prompt(engine, "12+7*3"),
+        settings=SETTINGS.sampling,
+        max_tokens=100,
+        seed=seed,
+    )
+
+
+def counting(engine: OpenAIEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many completions each of its requests asks for, as they go."""
+    counts: list[int] = []
+    post = engine._post
+
+    async def counted(url: str, body: dict[str, Any]) -> str:
+        counts.append(body["n"])
+        return await post(url, body)
+
+    monkeypatch.setattr(engine, "_post", counted)
+    return counts
+
+
+def test_what_comes_back_is_what_the_engine_in_process_samples(
+    run: Any, server: str, vllm_decoder: Decoder
+) -> None:
+    async def both() -> list[tuple[Completion, Completion]]:
+        engine = OpenAIEngine([server], BASE)
+        greedy = SETTINGS.sampling.model_copy(update={"temperature": 0.0})
+        found = []
+        for text in ("12+7*3", "5-9", LONG):
+            ids = encode_prompt(engine, text)
+            settings: Any = {"settings": greedy, "max_tokens": 100, "seed": 1}
+            remote = await engine.complete(ids, **settings)
+            unweighed = await engine.complete(ids, **settings, logprob=False)
+            assert unweighed.token_ids == remote.token_ids
+            assert isnan(unweighed.logprob)
+            found.append((remote, await vllm_decoder.engine.complete(ids, **settings)))
+            stopping = settings | {"stop_token_ids": engine.tokenizer.encode("=")}
+            remote = await engine.complete(ids, **stopping)
+            assert remote.ended
+            assert engine.tokenizer.decode(remote.token_ids).endswith("=")
+            found.append((remote, await vllm_decoder.engine.complete(ids, **stopping)))
+        again = await engine.complete(encode_prompt(engine, LONG), **settings)
+        assert again.cached_tokens >= 96
+        first, second = await complete(engine, 7), await complete(engine, 7)
+        assert first == second
+        engine.close()
+        return found
+
+    for remote, local in run(both()):
+        assert remote.token_ids == local.token_ids
+        assert remote.ended == local.ended
+        assert remote.logprob == pytest.approx(local.logprob, abs=1e-2)
+
+
+def test_what_is_sampled_is_not_what_the_servers_generation_config_asks_for(
+    run: Any, server: str, vllm_decoder: Decoder
+) -> None:
+    # See the fixture: a repetition penalty, a low temperature, few of the likeliest tokens.
+    async def both() -> list[tuple[Completion, Completion]]:
+        engine = OpenAIEngine([server], BASE)
+        found = []
+        for seed in range(8):
+            local = await vllm_decoder.engine.complete(
+                encode_prompt(engine, "12+7*3"),
+                settings=SETTINGS.sampling,
+                max_tokens=100,
+                seed=seed,
+            )
+            found.append((await complete(engine, seed), local))
+        engine.close()
+        return found
+
+    found = run(both())
+    assert [remote.token_ids for remote, _ in found] == [local.token_ids for _, local in found]
+    assert len({remote.token_ids for remote, _ in found}) > 1
+    assert max(len(remote.token_ids) for remote, _ in found) > ADVERSE["max_new_tokens"]
+
+
+def test_all_that_a_server_may_fill_in_is_sent() -> None:
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    filled = CompletionRequest(prompt="1")._DEFAULT_SAMPLING_PARAMS.keys()
+    with faulty([]) as (url, _, bodies):
+        asyncio.run(ask([url]))
+    assert filled <= bodies[0].keys()
+    assert not bodies[0].keys() - CompletionRequest.model_fields.keys()
+    assert None not in [bodies[0][name] for name in filled]
+
+
+def test_a_server_that_cuts_solutions_off_is_refused() -> None:
+    cut = json.loads(reply("#4"))
+    cut["choices"][0]["finish_reason"] = "length"
+    with (
+        faulty([], json.dumps(cut).encode()) as (url, _, _),
+        pytest.raises(ModelError, match="stopped after 1 of 100 tokens; start it without"),
+    ):
+        asyncio.run(ask([url]))
+
+
+def test_requests_of_one_moment_go_together_and_sample_the_same(
+    run: Any, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def both() -> tuple[list[Completion], list[Completion], list[int]]:
+        engine = OpenAIEngine([server], BASE)
+        counts = counting(engine, monkeypatch)
+        together = await asyncio.gather(*(complete(engine, seed) for seed in (*range(10), 40)))
+        sizes = list(counts)
+        alone = [await complete(engine, seed) for seed in (*range(10), 40)]
+        engine.close()
+        return together, alone, sizes
+
+    together, alone, sizes = run(both())
+    assert sizes == [8, 2, 1]
+    assert len({found.token_ids for found in alone}) > 1
+    for one, other in zip(together, alone, strict=True):
+        assert (one.token_ids, one.ended) == (other.token_ids, other.ended)
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-2)
+
+
+def test_strategies_run_against_a_server(
+    run: Any,
+    server: str,
+    vllm_decoder: Decoder,
+    transformers_verifier: ModelVerifier,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def search() -> tuple[Any, Any, list[int]]:
+        engine = OpenAIEngine([server, server], BASE)
+        sizes = counting(engine, monkeypatch)
+        decoder = Decoder(
+            engine,
+            transformers_verifier,
+            vllm_decoder.answers,
+            vllm_decoder.settings,
+            vllm_decoder.splitter,
+        )
+        plan = Plan(strategy="beam_search", n=8, beam_width=2)
+        remote = PromptRun(decoder, "12+7*3", 4)
+        samples = await STRATEGIES[plan.strategy](remote, plan, ())
+        engine.close()
+        return remote.cost, samples, sizes
+
+    cost, samples, sizes = run(search())
+    assert sizes[0] == 8  # all first steps
+    assert len(sizes) < sum(sizes) / 2
+    assert len(samples) == cost.generations == 8
+    # Every step ends where the mark is, and all that was sampled was counted, kept or not.
+    assert all(s.text.splitlines()[0].startswith("12+7=") for s in samples)
+    assert cost.sampled_tokens >= sum(sample.tokens for sample in samples) / 8
+
+
+def reply(text: str) -> bytes:
+    logprobs = {"token_logprobs": [-0.5]}
+    choice = {"text": text, "finish_reason": "stop", "token_ids": [1], "logprobs": logprobs}
+    return json.dumps({"choices": [choice | {"index": 0}]}).encode()
+
+
+@contextmanager
+def faulty(
+    script: list[int], answer: bytes = reply("#4")
+) -> Iterator[tuple[str, list[int], list[dict[str, Any]]]]:
+    """A server that answers with the script's statuses, one after the other, then well.
+
+    Status 0 cuts the connection off. Yields its URL, what it has answered, and what it was sent.
+    """
+    answered: list[int] = []
+    bodies: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            card = {"id": "testbed", "max_model_len": 256}
+            self._send(200, json.dumps({"data": [card]}).encode())
+
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            status = script.pop(0) if script else 200
+            answered.append(status)
+            if status == 0:
+                self.connection.close()
+            else:
+                self._send(status, answer if status == 200 else b'{"error": "no"}')
+
+        def _send(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=service.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{service.server_port}", answered, bodies
+    finally:
+        service.shutdown()
+        thread.join()
+        service.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "FIRST_WAIT", 0.01)
+
+
+async def ask(urls: list[str]) -> Completion:
+    engine = OpenAIEngine(urls, BASE)
+    try:
+        return await complete(engine, 1)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("script", [[429], [500, 503], [0], [429, 0, 502, 500]])
+def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
+    expected = [*script, 200]
+    with faulty(script) as (url, answered, _):
+        assert asyncio.run(ask([url])).token_ids == (1,)
+        assert answered == expected
+
+
+def test_the_tries_are_bounded_and_the_error_says_why() -> None:
+    with faulty([429] * 100) as (url, answered, _):
+        with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*status 429"):
+            asyncio.run(ask([url]))
+        assert len(answered) == openai.TRIES
+
+
+def test_a_refusal_is_not_repeated() -> None:
+    with faulty([400]) as (url, answered, _):
+        with pytest.raises(ModelError, match=r"refused the request \(400\)"):
+            asyncio.run(ask([url]))
+        assert answered == [400]
+
+
+def test_another_replica_takes_over() -> None:
+    with faulty([500] * 100) as (broken, _, _), faulty([]) as (sound, answered, _):
+        assert asyncio.run(ask([broken, sound])).token_ids == (1,)
+        assert asyncio.run(ask([sound, broken])).token_ids == (1,)
+        assert answered == [200, 200]
+
+
+def test_no_server_is_a_clear_error() -> None:
+    with pytest.raises(InputError, match="no OpenAI-compatible server answers there"):
+        OpenAIEngine(["http://127.0.0.1:9"], BASE)
+
+
+def test_a_server_that_serves_something_else_is_refused() -> None:
+    with faulty([]) as (url, _, _), pytest.raises(InputError, match="where another is wanted"):
+        OpenAIEngine([url], BASE, served="another")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no", b"[]", b'{"choices": []}', b'{"choices": [{"text": "#4", "index": 0}]}']
+)
+def test_a_reply_that_is_not_vllms_is_a_clear_error(answer: bytes) -> None:
+    unread = pytest.raises(ModelError, match="a reply without what vllm serve tells")
+    with faulty([], answer) as (url, _, _), unread:
+        asyncio.run(ask([url]))

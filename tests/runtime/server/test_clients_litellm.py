@@ -1,0 +1,64 @@
+"""LiteLLM against the real server, as one of the OpenAI-compatible ones it knows."""
+
+import asyncio
+
+import pytest
+from litellm import acompletion, completion, text_completion
+
+from tests.support.serving import PROMPTS
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly:UserWarning")  # LiteLLM's own
+
+MESSAGES = [{"role": "user", "content": PROMPTS[0]}]
+TWO = {"extra_body": {"ttc": {"budget": 2}}}
+
+
+def asking(api, **options):
+    defaults = {"model": "openai/base", "api_key": "none", "num_retries": 0}
+    return {"api_base": f"{api.url}/v1"} | defaults | options
+
+
+def said(chunks):
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+
+def test_every_way_to_chat_gets_the_same_answer(api):
+    asked = asking(api, messages=MESSAGES, **TWO)
+    whole = completion(**asked).choices[0].message.content
+    assert len(whole.splitlines()) > 1
+    assert said(completion(**asked, stream=True)) == whole
+
+    async def both():
+        answer = await acompletion(**asked)
+        stream = await acompletion(**asked, stream=True)
+        return answer.choices[0].message.content, said([chunk async for chunk in stream])
+
+    assert asyncio.run(both()) == (whole, whole)
+
+
+def test_a_chat_goes_on_with_what_was_answered(api):
+    reply = completion(**asking(api, messages=MESSAGES, **TWO))
+    for message in (reply.choices[0].message, reply.choices[0].message.model_dump()):
+        messages = [*MESSAGES, message, *MESSAGES]
+        again = completion(**asking(api, messages=messages, **TWO))
+        assert again.usage.prompt_tokens > reply.usage.prompt_tokens
+
+
+def test_a_text_is_continued(api):
+    asked = asking(api, model="text-completion-openai/base", prompt=PROMPTS[1], **TWO)
+    whole = text_completion(**asked).choices[0].text
+    streamed = text_completion(**asked, stream=True)
+    assert "".join(chunk.choices[0].text or "" for chunk in streamed) == whole != ""
+
+
+@pytest.mark.parametrize(("options", "most"), [(TWO, 2), ({"model": "openai/base-ttc-1"}, 1)])
+def test_the_budget_is_kept_and_the_receipt_is_there(api, options, most):
+    answer = completion(**asking(api, messages=MESSAGES, **options))
+    assert answer.ttc["receipt"]["budget"] == most
+    assert 0 < answer.ttc["receipt"]["generations"] <= most
+    assert answer.usage.completion_tokens == answer.ttc["receipt"]["sampled_tokens"] > 0
+
+
+def test_what_is_refused_says_so(api):
+    with pytest.raises(Exception, match="it is not served"):
+        completion(**asking(api, model="openai/other", messages=MESSAGES))

@@ -1,0 +1,107 @@
+"""The live page over HTTP: its headers, its key, its stream, and readers of every kind."""
+
+import gc
+import json
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from runtime.request import Event
+from runtime.server.live.page import Reader
+from tests.support.live_server import Served
+
+KEY = "Bearer right"
+
+
+def test_the_page_runs_nothing_but_its_own(served: Served) -> None:
+    page = httpx.get(served.url)
+    policy = dict(
+        part.split(" ", 1) for part in page.headers["content-security-policy"].split("; ")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["script-src"].startswith("'sha256-")
+    assert "unsafe" not in page.headers["content-security-policy"]
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["cache-control"] == "no-store"
+    assert len(page.text.splitlines()) < 400
+
+
+def test_the_board_is_for_those_with_a_key() -> None:
+    served = Served(key=KEY)
+    try:
+        assert httpx.get(served.url).status_code == 200
+        for path in ("/live/state", "/live/events"):
+            assert httpx.get(served.url + path).status_code == 401
+        found = httpx.get(f"{served.url}/live/state", headers={"Authorization": KEY})
+        assert found.json()["totals"]["running"] == 0
+    finally:
+        served.stop()
+
+
+def events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
+    for line in lines:
+        if line.startswith("event: "):
+            yield line.removeprefix("event: "), json.loads(next(lines).removeprefix("data: "))
+
+
+def test_events_begin_with_all_and_go_on_with_what_is_new(served: Served) -> None:
+    card = served.do(lambda: served.board.begin("chatcmpl-1", "coins", 8, "90*7"))
+    with httpx.stream("GET", f"{served.url}/live/events?open={card.number}") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        found = events(answer.iter_lines())
+        name, news = next(found)
+        assert (name, news["requests"][0]["prompt"]) == ("snapshot", "90*7")
+
+        def busy() -> None:
+            for place in range(500):
+                path = ("beam_search", 8, 2, 0, 0, place)
+                card.watch(Event(kind="step", path=path, score=0.5))
+
+        served.do(busy)
+        name, news = next(found)
+        assert name == "update"
+        assert len(news["requests"][0]["whole"]["search"]["steps"]) == 500
+        # The server stops although somebody reads on.
+        assert served.stop() < 2
+        assert list(found) == []
+
+
+def readers() -> list[Reader]:
+    gc.collect()
+    return [thing for thing in gc.get_objects() if type(thing) is Reader]
+
+
+def test_a_reader_who_goes_away_leaves_nothing_behind(served: Served) -> None:
+    for _ in range(3):
+        with httpx.stream("GET", f"{served.url}/live/events") as answer:
+            lines = answer.iter_lines()  # it hangs up when this is dropped
+            next(lines)
+            assert readers() != []
+    deadline = time.perf_counter() + 5
+    while readers():
+        assert time.perf_counter() < deadline
+        time.sleep(0.05)
+
+
+def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:
+    long = "\N{CAT}" * 160
+    cards = [served.do(lambda: served.board.begin("c", "m", 8, long)) for _ in range(300)]
+    step = Event(kind="step", path=("beam_search", 8, 2, 0, 0, 0), score=0.5)
+    seen = []
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", served.port))
+        deaf.sendall(b"GET /live/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        # Once the connection is full, it looks at the board no more.
+        while len(seen) < 4 or len(set(seen[-4:])) > 1:
+            served.do(lambda: [card.watch(step) for card in cards])
+            time.sleep(0.25)
+            seen += [reader._version for reader in readers()]
+            assert len(seen) < 60
+        assert seen[-1] < served.board.version
+        assert len(httpx.get(f"{served.url}/live/state").json()["requests"]) == 300
+    assert served.stop() < 2

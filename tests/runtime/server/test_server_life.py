@@ -1,0 +1,290 @@
+"""The server's life: loading, ready, draining, gone; and its settings."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib.metadata import version
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from allocator.errors import InputError
+from benchmarks.testbed.paths import ARTIFACT
+from runtime.artifact import Artifact
+from runtime.server.service import Service
+from runtime.server.settings import ServeSettings, read_settings
+from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.serving import (
+    LONG,
+    Loaded,
+    asked,
+    chat,
+    chunks_of,
+    client_of,
+    engine_of,
+    idle,
+    service_of,
+)
+
+
+def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_decoder):
+    service = Service(ServeSettings(artifact=ARTIFACT), Artifact.load(ARTIFACT))
+
+    async def health():
+        async with client_of(service) as client:
+            asked = [("GET", "/health"), ("HEAD", "/health"), ("GET", "/ping"), ("POST", "/ping")]
+            (status,) = {(await client.request(*request)).status_code for request in asked}
+            return status
+
+    assert run(health()) == 503
+    assert "loading" in run(asked(service, chat("81+54"))).json()["error"]["message"]
+    service.open(Loaded(transformers_decoder))
+    assert run(health()) == 200
+    run(service.drain())
+    assert run(health()) == 503
+    assert "shutting down" in run(asked(service, chat("81+54"))).json()["error"]["message"]
+
+
+def test_what_is_open_without_a_key_and_answers_a_head(run, transformers_decoder):
+    service = service_of(transformers_decoder, api_keys=["sk-one"])
+
+    async def found(method, path, **headers):
+        async with client_of(service) as client:
+            return await client.request(method, path, headers=headers)
+
+    assert run(found("GET", "/version")).json() == {"version": version("ttc-allocator")}
+    for path in ("/", "/health", "/ping", "/version"):
+        assert run(found("GET", path)).status_code == 200
+    for path in ("/health", "/ping", "/version", "/v1/models", "/v1/models/base"):
+        key = {"Authorization": "Bearer sk-one"}
+        head, whole = run(found("HEAD", path, **key)), run(found("GET", path, **key))
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"]
+        without = run(found("HEAD", path)).status_code
+        assert without == (401 if path.startswith("/v1") else 200)
+    assert run(found("HEAD", "/v1/models/other", Authorization="Bearer sk-one")).status_code == 404
+
+
+def test_a_wrong_method_is_told_the_right_ones(run, transformers_decoder):
+    service = service_of(transformers_decoder)
+
+    async def allowed(path):
+        async with client_of(service) as client:
+            response = await client.delete(path)
+            assert response.status_code == 405
+            return response.headers["allow"]
+
+    assert run(allowed("/ping")) == "GET, HEAD, POST"
+    assert run(allowed("/v1/models/base")) == "GET, HEAD"
+    assert run(allowed("/v1/completions")) == "POST"
+    assert run(allowed("/")) == "GET"
+
+
+def preflight(origin):
+    asked = "authorization,content-type,x-stainless-os"
+    return {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+    }
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        ((), "https://chat.example", None),
+        (("https://chat.example",), "https://chat.example", "https://chat.example"),
+        (("https://chat.example",), "https://other.example", None),
+        (("*",), "https://other.example", "*"),
+    ],
+)
+def test_web_pages_of_named_origins_may_call(run, transformers_decoder, origins, origin, allowed):
+    service = service_of(transformers_decoder, api_keys=["sk-one"], cors_origins=origins)
+
+    async def sent():
+        async with client_of(service) as client:
+            path = "/v1/chat/completions"
+            before = await client.options(path, headers=preflight(origin))
+            refused = await client.post(path, json={}, headers={"Origin": origin})
+            key = {"Origin": origin, "Authorization": "Bearer sk-one"}
+            answer = await client.get("/v1/models", headers=key)
+            return before, refused, answer
+
+    before, refused, answer = run(sent())
+    assert (refused.status_code, answer.status_code) == (401, 200)
+    for response in (before, refused, answer):
+        assert response.headers.get("access-control-allow-origin") == allowed
+        assert "access-control-allow-credentials" not in response.headers
+    assert before.is_success is (allowed is not None)
+    if allowed:
+        assert "x-stainless-os" in before.headers["access-control-allow-headers"]
+
+
+def test_requests_and_work_are_counted(run, transformers_decoder):
+    service = service_of(transformers_decoder)
+    receipt = run(asked(service, chat("81+54"))).json()["ttc"]["receipt"]
+    run(asked(service, chat("81+54", model="other")))
+
+    async def scrape():
+        async with client_of(service) as client:
+            await client.get("/nowhere")
+            return (await client.get("/metrics")).text
+
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(run(scrape()))
+        for sample in family.samples
+    }
+    assert found["ttc_http_requests_total", "/v1/chat/completions", "200"] == 1
+    assert found["ttc_http_requests_total", "/v1/chat/completions", "404"] == 1
+    assert found["ttc_http_requests_total", "other", "404"] == 1
+    assert found["ttc_generations_total",] == receipt["generations"]
+
+
+def test_a_request_that_takes_too_long_is_given_up(run, transformers_decoder):
+    service = service_of(transformers_decoder, request_timeout=0.3)
+    response = run(asked(service, LONG))
+    assert response.status_code == 504
+    assert "no answer within 0.3 seconds" in response.json()["error"]["message"]
+    assert engine_of(service).running == 0
+    last = chunks_of(run(asked(service, LONG | {"stream": True})))[-1]
+    assert last["error"]["type"] == "timeout_error"
+    assert engine_of(service).running == 0
+
+
+def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transformers_decoder):
+    async def drained(body, seconds):
+        service = service_of(transformers_decoder, drain_timeout=seconds)
+        answer = asyncio.create_task(asked(service, body))
+        await asyncio.sleep(0.2)
+        assert service.gate.in_flight
+        await service.drain()
+        await idle(service)
+        return (await answer).status_code
+
+    short = LONG | {"prompt": LONG["prompt"][:8], "ttc": {"budget": 8}}
+    assert run(drained(short, 30)) == 200
+    assert run(drained(LONG, 0.2)) == 503
+
+
+def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0(tmp_path):
+    told = tmp_path / "stderr"
+    command = [sys.executable, "-m", "calibration.cli", "serve", "--artifact", str(ARTIFACT)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    options = ["--engine", "transformers", "--port", str(port), "--drain-timeout", "1"]
+    health = []
+    with told.open("w") as stderr:
+        server = subprocess.Popen([*command, *options], stderr=stderr)
+    try:
+        while f"serving: {url}" not in told.read_text():
+            assert server.poll() is None, told.read_text()
+            with suppress(httpx.ConnectError):
+                health.append(httpx.get(f"{url}/health", timeout=30).status_code)
+            time.sleep(0.05)
+        assert health[0] == 503
+        body = LONG | {"stream": True}
+        with httpx.Client(base_url=url, timeout=60) as client:
+            assert client.get("/health").status_code == 200
+            with client.stream("POST", "/v1/completions", json=body) as response:
+                lines = response.iter_lines()
+                next(lines)
+                server.send_signal(signal.SIGTERM)
+                time.sleep(0.1)
+                assert client.get("/health").status_code == 503
+                *_, error, done = [line for line in lines if line]
+        assert "the server is shutting down" in error
+        assert done == "data: [DONE]"
+        assert server.wait(20) == 0
+    finally:
+        server.kill()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health")
+
+
+def shown(*arguments):
+    status, out, message = invoke("serve", "--show-config", *arguments)
+    assert status == 0, message
+    return out
+
+
+def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "serve.toml"
+    path.write_text(f'artifact = "{ARTIFACT}"\nport = 1\nseed = 1\nmax_budget = 64\n')
+    monkeypatch.setenv("TTC_PORT", "2")
+    monkeypatch.setenv("TTC_SEED", "2")
+    monkeypatch.setenv("TTC_API_KEYS", "one,two")
+    settings = read_settings({"seed": 3}, path)
+    assert (settings.max_budget, settings.port, settings.seed) == (64, 2, 3)
+    assert [key.get_secret_value() for key in settings.api_keys] == ["one", "two"]
+    assert "seed = 3" in shown("--config", path, "--seed", "3")
+    monkeypatch.setenv("TTC_CORS_ORIGINS", "http://a.example,https://b.example:8443")
+    origins = ("http://a.example", "https://b.example:8443")
+    assert read_settings({}, path).cors_origins == origins
+    assert f'cors_origins = ["{origins[0]}"]' in shown(
+        "--config", path, "--cors-origin", origins[0]
+    )
+
+
+@pytest.mark.parametrize("number", ["1_0", "+5", " 16 ", "１６", "1e1", "5.0", "0x10"])
+def test_a_number_in_the_environment_is_in_ascii_digits(monkeypatch, number):
+    monkeypatch.setenv("TTC_MAX_BUDGET", number)
+    with pytest.raises(InputError, match=r"max_budget: .*give a number, such as 16"):
+        read_settings({"artifact": ARTIFACT})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "read"),
+    [("2.5", 2.5), ("1e2", 100), (".5", 0.5), ("1_0.5", 0), ("inf", 0), ("nan", 0), ("１.5", 0)],
+)
+def test_seconds_in_the_environment_are_a_number(monkeypatch, seconds, read):
+    monkeypatch.setenv("TTC_REQUEST_TIMEOUT", seconds)
+    if read:
+        assert read_settings({"artifact": ARTIFACT}).request_timeout == read
+    else:
+        with pytest.raises(InputError, match="request_timeout"):
+            read_settings({"artifact": ARTIFACT})
+
+
+def test_shown_settings_are_a_settings_file(tmp_path):
+    options = ("--artifact", ARTIFACT, "--served-model-name", 'a "b" \\ ü', "--force")
+    path = tmp_path / "serve.toml"
+    path.write_text(shown(*options))
+    assert shown("--config", path) == path.read_text()
+    masked = shown(*options, "--api-key", "secret", "--api-key", "other")
+    assert "secret" not in masked
+    path.write_text(masked)
+    with pytest.raises(InputError, match="masked; give the key itself"):
+        read_settings({}, path)
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        (["--host", "0.0.0.0"], "host: '0.0.0.0': anybody could use it; set a key"),
+        (["--api-key", ""], "a key is empty"),
+        (["--default-budget", "32", "--max-budget", "8"], "max_budget is 8"),
+        (["--cors-origin", "*"], "any web page could use it; set a key, or name the origins"),
+        (["--cors-origin", "chat.example"], "give an origin such as https://chat.example"),
+        (["--cors-origin", "https://chat.example/"], "without a path"),
+        (["--cors-origin", "null"], "give an origin such as https://chat.example"),
+        (["--port", "70000"], "less than or equal to 65535"),
+        (["--config", "nowhere.toml"], "there is no such file"),
+    ],
+)
+def test_settings_at_odds_are_refused(options, mend):
+    assert mend in " ".join(refused("serve", "--artifact", ARTIFACT, *options).split())
+
+
+def test_unknown_settings_in_a_file_are_refused_and_an_artifact_is_needed(tmp_path):
+    path = tmp_path / "serve.toml"
+    path.write_text("ports = 1\n")
+    assert "ports: 1" in refused("serve", "--artifact", ARTIFACT, "--config", path)
+    assert "give --artifact" in refused("serve")

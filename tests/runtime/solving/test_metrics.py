@@ -1,0 +1,59 @@
+"""Prometheus metrics, read back by Prometheus's own parser."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from runtime.solving.metrics import Metrics
+
+Series = dict[tuple[str, ...], float]
+
+
+def written(metrics: Metrics, folder: Path) -> Series:
+    """Every series of the file that `metrics` writes, by its name and its labels' values."""
+    metrics.write(folder / "ttc.prom")
+    assert [path.name for path in folder.iterdir()] == ["ttc.prom"]
+    families = text_string_to_metric_families((folder / "ttc.prom").read_text())
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_answers_and_failures_are_counted(tmp_path: Path) -> None:
+    metrics = Metrics()
+    metrics.answered("best_of_n", generations=8, sampled_tokens=300, seconds=0.2)
+    metrics.answered("best_of_n", generations=4, sampled_tokens=100, seconds=0.4)
+    metrics.answered("beam_search", generations=18, sampled_tokens=900, seconds=600.0)
+    metrics.failed()
+    series = written(metrics, tmp_path)
+    assert series["ttc_prompts_total", "best_of_n"] == 2
+    assert series["ttc_prompts_total", "beam_search"] == 1
+    assert series[("ttc_generations_total",)] == 30
+    assert series[("ttc_sampled_tokens_total",)] == 1300
+    assert series[("ttc_failures_total",)] == 1
+    assert series["ttc_prompt_seconds_bucket", "0.25"] == 1
+    assert series["ttc_prompt_seconds_bucket", "500.0"] == 2
+    assert series["ttc_prompt_seconds_bucket", "+Inf"] == 3
+    assert series[("ttc_prompt_seconds_sum",)] == pytest.approx(600.6)
+
+
+def test_gauges_hold_the_last_value(tmp_path: Path) -> None:
+    metrics = Metrics()
+    metrics.drift(True, {"score": 1e-9, "bin": 0.2})
+    metrics.price(0.01)
+    series = written(metrics, tmp_path)
+    assert series[("ttc_drift",)] == 1
+    assert series["ttc_drift_p_value", "score"] == 1e-9
+    assert series[("ttc_price",)] == 0.01
+    metrics.drift(False, {"score": 0.5, "bin": 0.3})
+    series = written(metrics, tmp_path)
+    assert series[("ttc_drift",)] == 0
+    assert series["ttc_drift_p_value", "score"] == 0.5
+
+
+def test_each_keeps_its_own_account(tmp_path: Path) -> None:
+    Metrics().failed()
+    assert written(Metrics(), tmp_path)[("ttc_failures_total",)] == 0

@@ -1,0 +1,242 @@
+"""Many prompts: one total, an average over a stream, failures, drift and its end, metrics."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from allocator.errors import InputError, ModelError
+from allocator.plan import Plan
+from predictors.gain_model import Prospects
+from runtime.artifact import Artifact
+from runtime.result import Failure, Result, Spend
+from runtime.solving.solve import PROMPTS_IN_FLIGHT, Solver
+from runtime.verifiers.base import Context, Verdict
+from tests.support.artifacts import BentCoins, bent_decoder, bent_prompts, with_row
+from tests.support.fakes import SumVerifier
+
+MODES = [Spend(budget=8), Spend(average=3), Spend(total=90)]
+SAFE = Plan(strategy="best_of_n", n=8)
+
+
+def solver(artifact: Artifact, tokenizer: Any, **options: Any) -> Solver:
+    return Solver(bent_decoder(tokenizer), artifact, **options)
+
+
+def solved(solving: Solver, prompts: list[str], spend: Spend) -> list[Result]:
+    results = asyncio.run(solving.solve_all(prompts, spend))
+    assert [result.prompt for result in results] == prompts
+    return [result for result in results if isinstance(result, Result)]
+
+
+def generations(results: list[Result]) -> list[int]:
+    return [result.receipt.generations for result in results]
+
+
+def sampled(solving: Solver) -> int:
+    """Whole solutions that the engine itself has counted."""
+    assert isinstance(solving.decoder.engine, BentCoins)
+    return solving.decoder.engine.generations
+
+
+@pytest.mark.parametrize("total", [40, 41, 57, 120, 200])
+def test_a_total_is_spent_and_never_exceeded(bent: Artifact, tokenizer: Any, total: int) -> None:
+    solving = solver(bent, tokenizer)
+    results = solved(solving, bent_prompts(40, seed=2), Spend(total=total))
+    assert sum(generations(results)) == sampled(solving)
+    # A rung costs two generations at most: no more than one is left over.
+    assert total - 1 <= sampled(solving) <= total
+    assert all(result.receipt.budget is None for result in results)
+
+
+def test_a_total_beyond_the_top_of_the_ladder_takes_every_prompt_there(
+    bent: Artifact, tokenizer: Any
+) -> None:
+    results = solved(solver(bent, tokenizer), bent_prompts(5, seed=2), Spend(total=10**6))
+    assert set(generations(results)) == {bent.prices.ladder.costs[-1]}
+
+
+def test_a_total_goes_where_more_solutions_help(bent: Artifact, tokenizer: Any) -> None:
+    # Gains that last: where all comes with the next solution, every prompt climbs a rung at once.
+    lasting = replace(bent, prospects=Prospects(weights=bent.prospects.weights, rho=0.5))
+    # Too few prompts for them to seem unlike calibration's, which they are.
+    settled, open_ = bent_prompts(9, 3, 98, 99), bent_prompts(9, 4, 55, 75)
+    spent = generations(solved(solver(lasting, tokenizer), [*settled, *open_], Spend(total=54)))
+    assert np.mean(spent[:9]) + 1 < np.mean(spent[9:])
+
+
+def test_the_same_seed_shares_a_total_in_the_same_way(bent: Artifact, tokenizer: Any) -> None:
+    def answers(seed: int) -> list[tuple[str, int]]:
+        results = solved(
+            solver(bent, tokenizer, seed=seed), bent_prompts(30, seed=2), Spend(total=90)
+        )
+        return [(result.solution, result.receipt.generations) for result in results]
+
+    assert answers(5) == answers(5)
+    assert answers(5) != answers(6)
+
+
+@pytest.mark.parametrize("average", [1.5, 3, 5])
+def test_an_average_holds_over_a_stream(bent: Artifact, tokenizer: Any, average: float) -> None:
+    results = solved(solver(bent, tokenizer), bent_prompts(500, seed=5), Spend(average=average))
+    assert np.mean(generations(results)) == pytest.approx(average, rel=0.12)
+    assert np.std(generations(results)) > 0.5, "not every prompt alike"
+
+
+def test_an_average_holds_though_calibration_was_wrong_about_prices(
+    bent: Artifact, tokenizer: Any
+) -> None:
+    # Gains are taken to be ten times what they are: at calibration's price far more is spent.
+    weights = (bent.prospects.weights[0] + np.log(10), *bent.prospects.weights[1:])
+    rash = replace(bent, prospects=Prospects(weights=weights, rho=bent.prospects.rho))
+    solving = solver(rash, tokenizer)
+    spent = generations(solved(solving, bent_prompts(900, seed=5), Spend(average=2)))
+    assert np.mean(spent[:60]) > 2.5
+    assert np.mean(spent[-400:]) == pytest.approx(2, rel=0.15)
+
+
+@pytest.mark.parametrize("spend", MODES, ids=str)
+def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(
+    bent: Artifact, tokenizer: Any, spend: Spend, tmp_path: Path
+) -> None:
+    prompts = bent_prompts(30, seed=2)
+    safe = with_row(bent, 1, (0.5,), [SAFE, SAFE])
+    bad = int(np.argmax(generations(solved(solver(safe, tokenizer), prompts, spend))))
+
+    class FailsAtLast(SumVerifier):
+        """Fails on one prompt that takes several solutions, once it has scored the first."""
+
+        scored = 0
+
+        async def score(self, context: Context, steps: Any) -> Verdict:
+            self.scored += context.prompt == prompts[bad]
+            if context.prompt == prompts[bad] and self.scored > 1:
+                raise ModelError("verifier", "it has failed")
+            return await super().score(context, steps)
+
+    decoder = bent_decoder(tokenizer, verifier=FailsAtLast(tokenizer))
+    solving = Solver(decoder, safe)
+    called: list[Result | Failure] = []
+    results = asyncio.run(solving.solve_all(prompts, spend, called.append))
+    failures = {number for number, result in enumerate(results) if isinstance(result, Failure)}
+    assert failures == {bad}
+    assert results[bad] == Failure(prompt=prompts[bad], error="verifier: it has failed")
+    assert len(results) == 30
+    assert len(called) == 30
+    if spend.total is not None:
+        assert sampled(solving) <= spend.total
+    assert series(solving, tmp_path)["ttc_failures_total"] == 1
+
+
+@pytest.mark.parametrize("spend", MODES, ids=str)
+def test_traffic_like_calibration_raises_no_alarm(
+    bent: Artifact, tokenizer: Any, spend: Spend
+) -> None:
+    # Whoever ends first, or alone climbs high, is no fair sample: all are compared at once.
+    prompts = bent_prompts(90 if spend.total else 400, seed=2)
+    solving = solver(bent, tokenizer)
+    results = solved(solving, prompts, spend)
+    assert not any(result.receipt.drifted for result in results)
+    assert solving.monitor.report().prompts >= 90
+
+
+@pytest.mark.parametrize(("spend", "n"), [(Spend(budget=8), 8), (Spend(average=3.5), 3)], ids=str)
+def test_unlike_traffic_is_answered_safely_until_it_is_like_calibration_again(
+    bent: Artifact, tokenizer: Any, spend: Spend, n: int, tmp_path: Path
+) -> None:
+    solving = solver(bent, tokenizer)
+    like = solved(solving, bent_prompts(100, seed=2), spend)
+    assert not any(result.receipt.drifted for result in like)
+    unlike = solved(solving, bent_prompts(150, 9, 1, 5), spend)
+    for result in unlike[-50:]:
+        receipt = result.receipt
+        assert receipt.drifted
+        assert receipt.plan == Plan(strategy="best_of_n", n=n)
+        assert receipt.generations == n
+        assert "traffic does not look like calibration (" in receipt.why
+        assert "100% of the last " in receipt.why
+    assert series(solving, tmp_path)["ttc_drift"] == 1
+    back = solved(solving, bent_prompts(250, seed=3), spend)
+    assert not any(result.receipt.drifted for result in back[-60:])
+    assert series(solving, tmp_path)["ttc_drift"] == 0
+
+
+def test_a_total_is_shared_evenly_over_unlike_traffic(bent: Artifact, tokenizer: Any) -> None:
+    solving = solver(bent, tokenizer)
+    prompts = bent_prompts(150, 9, 1, 5)
+    results = solved(solving, prompts, Spend(total=3 * len(prompts)))
+    assert all(result.receipt.drifted for result in results)
+    assert sampled(solving) <= 3 * len(prompts)
+    assert max(generations(results)) - min(generations(results)) <= 2
+
+
+def series(solving: Solver, folder: Path) -> dict[str, float]:
+    """The metrics file's series; those of several labels added up."""
+    solving.metrics.write(folder / "ttc.prom")
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families((folder / "ttc.prom").read_text()):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, 0.0) + sample.value
+    return found
+
+
+@pytest.mark.parametrize("spend", MODES, ids=str)
+def test_metrics_count_what_was_done(
+    bent: Artifact, tokenizer: Any, spend: Spend, tmp_path: Path
+) -> None:
+    solving = solver(bent, tokenizer)
+    results = solved(solving, bent_prompts(30, seed=2), spend)
+    found = series(solving, tmp_path)
+    assert found["ttc_prompts_total"] == found["ttc_prompt_seconds_count"] == 30
+    assert found["ttc_generations_total"] == sum(generations(results)) == sampled(solving)
+    tokens = sum(result.receipt.sampled_tokens for result in results)
+    assert found["ttc_sampled_tokens_total"] == tokens > 0
+    assert (found["ttc_price"] > 0) == (spend.average is not None)
+
+
+def test_a_stream_reads_no_further_than_it_works(bent: Artifact, tokenizer: Any) -> None:
+    read = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield f"50*{read}"
+
+    async def five() -> list[int]:
+        results = solver(bent, tokenizer).solve_stream(endless(), Spend(average=2))
+        found = [(await anext(results))[0] for _ in range(5)]
+        await results.aclose()
+        return found
+
+    assert len(set(asyncio.run(five()))) == 5
+    assert read <= PROMPTS_IN_FLIGHT + 5
+
+
+def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
+    prompts = bent_prompts(10, seed=2)
+    free, fixed = solver(bent, tokenizer), solver(bent, tokenizer, fixed=SAFE)
+    refused: list[tuple[Solver, list[str], Spend, str]] = [
+        (free, [], Spend(total=9), "give at least one prompt"),
+        (free, prompts, Spend(total=9), "total_budget: 9: 10 prompts cost 1 each at least"),
+        (free, [*prompts, ""], Spend(budget=4), "prompt"),
+        (free, [*prompts, "1" * 99], Spend(total=90), "shorten it"),
+        (free, prompts, Spend(average=0.5), "give 1 or more"),
+        (fixed, prompts, Spend(average=2), "a plan goes with a budget"),
+        (fixed, prompts, Spend(total=90), "a plan goes with a budget"),
+    ]
+    for solving, asked, spend, message in refused:
+        with pytest.raises(InputError, match=message):
+            asyncio.run(solving.solve_all(asked, spend))
+        assert sampled(solving) == 0
+
+    async def first() -> None:
+        await anext(free.solve_stream(prompts, Spend(total=90)))
+
+    with pytest.raises(InputError, match="a stream has no end"):
+        asyncio.run(first())

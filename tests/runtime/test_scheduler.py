@@ -1,0 +1,196 @@
+"""The scheduler on the real vLLM engine: exact accounting, cancellation, and its death.
+
+The engine here is one of its own, for its counters are read and in the end it is killed.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import pytest
+from prometheus_client import REGISTRY
+
+from allocator.errors import InputError, ModelError
+from allocator.plan import Plan
+from benchmarks.testbed.paths import BASE
+from benchmarks.testbed.task import distinct_problems
+from runtime.engines.vllm import VLLMEngine
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.solving.concurrency import stream
+from runtime.strategies import STRATEGIES
+from runtime.verifiers.base import Context, Verdict
+from tests.support.fakes import CoinEngine, SumVerifier, coin_run
+
+PROBLEMS = distinct_problems("test", 12, seed=31)
+
+
+@pytest.fixture(scope="module")
+def counted(run: Any, vllm_decoder: Decoder) -> Iterator[Decoder]:
+    """A decoder on an engine that keeps statistics."""
+
+    async def start() -> VLLMEngine:
+        return VLLMEngine(BASE, disable_log_stats=False, gpu_memory_utilization=0.2)
+
+    engine = run(start())
+    yield replace(vllm_decoder, engine=engine)
+    engine.close()
+
+
+def counter(name: str) -> float:
+    """A counter of vLLM's own."""
+    value = REGISTRY.get_sample_value(
+        f"vllm:{name}_total", {"model_name": str(BASE), "engine": "0"}
+    )
+    return value or 0.0
+
+
+def unfinished(decoder: Decoder) -> int:
+    """Requests that the engine still works on."""
+    assert isinstance(decoder.engine, VLLMEngine)
+    return int(decoder.engine._core.engine.output_processor.get_num_unfinished_requests())
+
+
+async def settle(decoder: Decoder) -> None:
+    """Give the engine time to note what has been aborted."""
+    for _ in range(100):
+        if not unfinished(decoder):
+            return
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("plan", "early_stop"),
+    [
+        (Plan(strategy="best_of_n", n=8), False),
+        (Plan(strategy="best_of_n", n=24, selection="majority"), True),
+        (Plan(strategy="beam_search", n=8, beam_width=4), False),
+        (Plan(strategy="beam_search", n=4, beam_width=2, lookahead=1), False),
+        (Plan(strategy="dvts", n=8, beam_width=4), False),
+    ],
+)
+def test_costs_are_the_engines_own_counters_to_the_token(
+    run: Any, counted: Decoder, plan: Plan, early_stop: bool
+) -> None:
+    decoder = replace(counted, early_stop=early_stop)
+    names = ("generation_tokens", "prefix_cache_hits")
+
+    async def work() -> tuple[list[PromptRun], list[float]]:
+        before = [counter(name) for name in names]
+        runs = [PromptRun(decoder, problem.text, 3) for problem in PROBLEMS]
+        await asyncio.gather(*(STRATEGIES[plan.strategy](r, plan, ()) for r in runs))
+        await settle(decoder)
+        # The engine's statistics follow its outputs.
+        await asyncio.sleep(0.5)
+        after = [counter(name) for name in names]
+        return runs, [b - a for a, b in zip(before, after, strict=True)]
+
+    runs, (sampled, cached) = run(work())
+    assert sum(r.cost.sampled_tokens for r in runs) == sampled
+    assert sum(r.cost.cached_tokens for r in runs) == cached
+    generations = [r.cost.generations for r in runs]
+    if early_stop:
+        assert min(generations) < plan.n
+    else:
+        assert generations == [plan.cost(0)] * len(runs)
+
+
+def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: Decoder) -> None:
+    async def cancelled() -> tuple[int, int]:
+        prompt_run = PromptRun(counted, PROBLEMS[0].text, 3)
+        task = asyncio.create_task(prompt_run.samples(0, 200))
+        await asyncio.sleep(0.2)
+        during = unfinished(counted)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await settle(counted)
+        return during, unfinished(counted)
+
+    during, after = run(cancelled())
+    assert during > 0
+    assert after == 0
+
+
+def test_a_reader_that_goes_away_ends_the_work(run: Any, counted: Decoder) -> None:
+    async def leave() -> tuple[int, int]:
+        async def one(text: str) -> int:
+            return len(await PromptRun(counted, text, 3).samples(0, 60))
+
+        results = stream(one, [p.text for p in PROBLEMS], in_flight=4)
+        _, first = await anext(results)
+        await results.aclose()
+        await settle(counted)
+        return first, unfinished(counted)
+
+    assert run(leave()) == (60, 0)
+
+
+def test_a_slow_reader_slows_the_work_down() -> None:
+    started: list[int] = []
+
+    async def one(number: int) -> int:
+        started.append(number)
+        return number
+
+    async def read_two() -> list[int]:
+        results = stream(one, iter(range(10**9)), in_flight=3)
+        found = [(await anext(results))[1] for _ in range(2)]
+        await asyncio.sleep(0.05)
+        await results.aclose()
+        return found
+
+    assert len(asyncio.run(read_two())) == 2
+    assert len(started) <= 5
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "what"),
+    [
+        ((0.5, float("nan")), InputError, "nan: scores lie in"),
+        ((0.5, 1.5), InputError, "1.5: scores lie in"),
+        ((0.5,), ModelError, "gave 1 scores for 4 steps"),
+    ],
+)
+def test_a_verifier_that_answers_garbage_is_named(
+    tokenizer: Any, scores: tuple[float, ...], error: type[Exception], what: str
+) -> None:
+    class Garbage(SumVerifier):
+        async def score(self, context: Context, steps: Any) -> Verdict:
+            whole = scores if len(scores) == 1 else (*[0.5] * (len(steps) - 1), scores[-1])
+            return Verdict(whole, 0, 0)
+
+    with pytest.raises(error, match=what):
+        asyncio.run(coin_run(tokenizer, verifier=Garbage(tokenizer)).samples(0, 3))
+
+
+def test_a_verifier_that_hangs_is_given_up_and_nothing_goes_on(tokenizer: Any) -> None:
+    class Hangs(SumVerifier):
+        async def score(self, context: Context, steps: Any) -> Verdict:
+            await asyncio.sleep(3600)
+            raise NotImplementedError
+
+    engine = CoinEngine(tokenizer)
+    run = coin_run(tokenizer, engine=engine, verifier=Hangs(tokenizer), patience=0.2)
+    with pytest.raises(ModelError, match=r"no score within 0.2 seconds"):
+        asyncio.run(run.samples(0, 3))
+
+
+def test_a_killed_engine_is_a_clear_error(run: Any, counted: Decoder) -> None:
+    # The last test with this engine.
+    async def killed() -> None:
+        prompt_run = PromptRun(counted, PROBLEMS[0].text, 3)
+        task = asyncio.create_task(prompt_run.samples(0, 100))
+        await asyncio.sleep(0.2)
+        newest = max(
+            (p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()),
+            key=lambda p: p.create_time(),
+        )
+        newest.kill()
+        with pytest.raises(ModelError, match="vLLM engine has died"):
+            await asyncio.wait_for(task, 60)
+        with pytest.raises(ModelError, match="vLLM engine has died"):
+            await asyncio.wait_for(prompt_run.samples(0, 2), 60)
+
+    run(killed())

@@ -1,0 +1,203 @@
+"""The testbed's PRM through both backends, against the model called directly."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForTokenClassification
+
+from allocator.errors import InputError
+from benchmarks.testbed.paths import PRM
+from runtime.verifiers import model_verifier
+from runtime.verifiers.base import Context, Verdict, aggregate
+from runtime.verifiers.kv_memory import KVMemory
+from runtime.verifiers.loading import open_verifier
+from runtime.verifiers.model_verifier import ModelVerifier
+from tests.support.fakes import CoinEngine, SumVerifier, coin_run
+
+
+def solution(tokenizer: Any, text: str) -> tuple[Context, list[tuple[int, ...]]]:
+    prompt, *lines = text.split("\n")
+    context = Context(prompt, tuple(tokenizer.encode(f"<user>{prompt}<assistant>")))
+    steps = [tuple(tokenizer.encode(line + "\n")) for line in lines[:-1]]
+    return context, [*steps, tuple(tokenizer.encode(lines[-1] + "<end>"))]
+
+
+def direct(context: Context, steps: Sequence[tuple[int, ...]]) -> list[float]:
+    """The model called on the whole text."""
+    model = AutoModelForTokenClassification.from_pretrained(PRM).eval()
+    ids = torch.tensor([[*context.token_ids, *(token for step in steps for token in step)]])
+    with torch.no_grad():
+        scores = model(input_ids=ids).logits[0, :, 0].sigmoid()
+    ends, end = [], len(context.token_ids)
+    for step in steps:
+        end += len(step)
+        ends.append(end - 1)
+    return [float(score) for score in scores[ends]]
+
+
+@pytest.fixture(params=["vllm", "transformers"])
+def verifier(request: pytest.FixtureRequest) -> ModelVerifier:
+    """Every test that takes this runs through both backends."""
+    found: ModelVerifier = request.getfixturevalue(f"{request.param}_verifier")
+    return found
+
+
+def test_scores_are_the_models_at_each_steps_last_token(
+    run: Any, verifier: ModelVerifier, tokenizer: Any
+) -> None:
+    right = solution(tokenizer, "12+7*3\n12+7=19\n19*3=57\n#57")
+    wrong = solution(tokenizer, "5-9\n5-9=17\n#17")
+
+    async def score() -> list[Verdict]:
+        return list(await asyncio.gather(*(verifier.score(*s) for s in (right, wrong, right))))
+
+    verdicts = run(score())
+    for (context, steps), verdict in zip((right, wrong, right), verdicts, strict=True):
+        assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+    assert verdicts[0].step_scores == pytest.approx(verdicts[2].step_scores, abs=1e-5)
+    # How well the scores tell right from wrong is measured, not tested: benchmarks.testbed.measure.
+
+
+def test_a_growing_solution_costs_its_new_tokens_and_scores_the_same(
+    run: Any, vllm_verifier: ModelVerifier, tokenizer: Any
+) -> None:
+    # Long enough for several of the cache's blocks of 32 tokens.
+    numbers = range(10, 22)
+    chain = "3" + "".join(f"+{n}" for n in numbers)
+    lines, value = [], 3
+    for n in numbers:
+        lines.append(f"{value}+{n}={value + n}")
+        value += n
+    context, steps = solution(tokenizer, "\n".join([chain, *lines, f"#{value}"]))
+
+    async def grow() -> list[Verdict]:
+        return [await vllm_verifier.score(context, steps[:k]) for k in range(1, len(steps) + 1)]
+
+    verdicts = run(grow())
+    assert verdicts[-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+    length = len(context.token_ids)
+    for step, verdict in zip(steps, verdicts, strict=True):
+        length += len(step)
+        assert verdict.read_tokens + verdict.cached_tokens == length
+        # What is run over: the new step, and at most one block that was not full before.
+        assert verdict.read_tokens <= max(len(step) + 32, len(context.token_ids) + 32)
+    whole = sum(len(context.token_ids) + sum(map(len, steps[:k])) for k in range(1, len(steps) + 1))
+    assert sum(verdict.read_tokens for verdict in verdicts) < whole / 3
+
+
+def test_in_transformers_too_what_grows_costs_its_new_tokens_only(run: Any, tokenizer: Any) -> None:
+    texts = [
+        "12+7*3\n12+7=19\n19*3=57\n#57",
+        "5-9\n5-9=996\n#996",
+        "3+10+11+12\n3+10=13\n13+11=24\n24+12=36\n#36",
+        "12+7*3\n12+7=19\n19*3=58\n#58",
+    ]
+    solutions = [solution(tokenizer, text) for text in texts]
+    verifier = open_verifier(PRM, tokenizer, engine="transformers")
+
+    async def grow(context: Context, steps: Any) -> list[Verdict]:
+        return [await verifier.score(context, steps[:k]) for k in range(1, len(steps) + 1)]
+
+    async def all_at_once() -> list[list[Verdict]]:
+        return list(await asyncio.gather(*(grow(*s) for s in solutions)))
+
+    found = asyncio.run(all_at_once())
+    verifier.close()
+    # The last shares its first step with the first.
+    for (context, steps), verdicts in zip(solutions[:3], found, strict=False):
+        assert verdicts[-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+        spent = [verdict.read_tokens for verdict in verdicts]
+        assert spent == [len(context.token_ids) + len(steps[0]), *map(len, steps[1:])]
+    context, steps = solutions[3]
+    assert found[3][-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+    assert found[3][0].read_tokens == 0
+
+
+def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
+    memory = KVMemory(most_bytes=3 * 2 * 4)  # three texts of two tokens, one number each
+
+    def states(value: float) -> torch.Tensor:
+        return torch.full((1, 1, 2, 1), value, dtype=torch.float32)
+
+    for value, text in enumerate([(1, 1), (2, 2), (3, 3)]):
+        memory.add(text, states(value))
+    assert memory.longest((1, 1, 9), 3) is not None
+    memory.add((4, 4), states(3.0))
+    assert memory.longest((2, 2, 9), 3) is None
+    found = memory.longest((1, 1, 9), 3)
+    assert found is not None
+    assert float(found[0, 0, 0, 0]) == 0
+    # Not more of the text than asked for.
+    assert memory.longest((1, 1, 9), 1) is None
+
+
+def test_scores_hold_though_they_are_forgotten_at_once(
+    run: Any, tokenizer: Any, verifier: ModelVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"12+7*3\n12+7=19\n19*3={n}\n#{n}" for n in range(50, 60)]
+    solutions = [solution(tokenizer, text) for text in texts]
+
+    async def score() -> list[Verdict]:
+        await verifier.score(solutions[0][0], solutions[0][1][:1])
+        return list(await asyncio.gather(*(verifier.score(*s) for s in solutions)))
+
+    monkeypatch.setattr(model_verifier, "REMEMBERED", 1)
+    for verdict, (context, steps) in zip(run(score()), solutions, strict=True):
+        assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+
+
+def broken_copy(tmp_path: Path) -> Path:
+    folder = tmp_path / "prm"
+    shutil.copytree(PRM, folder)
+    return folder
+
+
+def test_nan_is_an_error_that_names_the_mend(tokenizer: Any, tmp_path: Path) -> None:
+    folder = broken_copy(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["score.weight"].fill_(float("nan"))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    verifier = open_verifier(folder, tokenizer, engine="transformers")
+    prompt_run = coin_run(tokenizer, verifier=verifier)
+    with pytest.raises(InputError, match="check its weights"):
+        asyncio.run(prompt_run.sample(0))
+    verifier.close()
+
+
+def test_another_vocabulary_is_refused(tokenizer: Any, tmp_path: Path) -> None:
+    folder = broken_copy(tmp_path)
+    raw = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = raw["model"]["vocab"]
+    vocabulary["7"], vocabulary["8"] = vocabulary["8"], vocabulary["7"]
+    (folder / "tokenizer.json").write_text(json.dumps(raw))
+    with pytest.raises(InputError, match="vocabulary is not the language model's"):
+        open_verifier(folder, tokenizer)
+
+
+def test_aggregation() -> None:
+    scores = (0.5, 0.2, 0.8)
+    assert aggregate(scores, "last") == 0.8
+    assert aggregate(scores, "min") == 0.2
+    assert aggregate(scores, "product") == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize(("how", "best"), [("last", ["0\n", "1\n"]), ("min", ["1\n", "1\n"])])
+def test_aggregation_decides_a_samples_score(tokenizer: Any, how: Any, best: list[str]) -> None:
+    class Given(SumVerifier):
+        async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
+            # A solution that begins with 0 starts badly and ends well.
+            zero = tokenizer.decode(steps[0]) == "0\n"
+            return Verdict((0.1 if zero else 0.6, *[0.9 if zero else 0.7] * (len(steps) - 1)), 0, 0)
+
+    run = coin_run(tokenizer, verifier=Given(tokenizer), aggregation=how)
+    samples = asyncio.run(run.samples(0, 30))
+    first = max(samples, key=lambda sample: sample.score).steps[0]
+    assert tokenizer.decode(first) == best[0]
+    assert isinstance(run.decoder.engine, CoinEngine)

@@ -1,0 +1,231 @@
+"""A verifier never reads beyond its context: what is too long is refused, or not sampled."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import (
+    AutoTokenizer,
+    BloomConfig,
+    Gemma3Config,
+    GPT2Config,
+    LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+)
+
+from allocator.errors import InputError, ModelError
+from allocator.plan import Plan
+from benchmarks.testbed.paths import PRM, SETTINGS
+from calibration.sampling.collect import collect
+from calibration.sampling.collectors import LocalCollector, Work
+from calibration.sampling.resume import SampleStore
+from predictors.sample import Sample
+from runtime.artifact import Artifact, load_decoder
+from runtime.engines.loading import context_length
+from runtime.prompt_run import Decoder, PromptRun
+from runtime.result import Failure, Result, Spend
+from runtime.reviser import Reviser
+from runtime.solving.solve import Solver
+from runtime.verifiers.base import Context
+from runtime.verifiers.families import FAMILIES
+from runtime.verifiers.loading import open_verifier
+from runtime.verifiers.model_verifier import ModelVerifier
+from runtime.verifiers.scoring import VERIFIER_ALONE
+from tests.conftest import make_sample
+from tests.support.artifacts import bent_decoder
+from tests.support.checkpoints import make_verifier, solution
+from tests.support.fakes import StepUp, SumVerifier, coin_run
+
+TOO_LONG = r"prompt and solution take \d+ tokens, and its context is {}; sample shorter"
+
+
+def long_solution(tokenizer: Any, tokens: int) -> tuple[Context, list[tuple[int, ...]]]:
+    """Prompt and solution of so many tokens together."""
+    context = Context("1", tuple(tokenizer.encode("<user>1<assistant>")))
+    step = tuple(tokenizer.encode("1+1=2\n"))
+    steps = [step] * ((tokens - len(context.token_ids)) // len(step))
+    missing = tokens - len(context.token_ids) - len(step) * len(steps)
+    return context, [*steps, step[:missing]] if missing else steps
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_refuses_what_is_longer(family: str, tokenizer: Any, tmp_path: Path) -> None:
+    folder = make_verifier(family, tmp_path, tokenizer, positions=200)
+    verifier = open_verifier(folder, tokenizer, family, engine="transformers")  # type: ignore[arg-type]
+    fitting, longer = solution(tokenizer), long_solution(tokenizer, 260)
+
+    async def score() -> None:
+        before = await verifier.score(*fitting)
+        with pytest.raises(ModelError, match=TOO_LONG.format(200)):
+            await verifier.score(*longer)
+        assert (await verifier.score(*fitting)).step_scores == before.step_scores
+
+    asyncio.run(score())
+    verifier.close()
+
+
+@pytest.fixture(params=["vllm", "transformers"])
+def verifier(request: pytest.FixtureRequest) -> ModelVerifier:
+    """The testbed's PRM through both backends; its context is 256."""
+    found: ModelVerifier = request.getfixturevalue(f"{request.param}_verifier")
+    return found
+
+
+def test_both_backends_read_up_to_their_last_token(
+    run: Any, verifier: ModelVerifier, tokenizer: Any
+) -> None:
+    assert verifier.context_length == 256
+    assert run(verifier.score(*long_solution(tokenizer, 256))).step_scores
+    with pytest.raises(ModelError, match="take 257 tokens, and its context is 256"):
+        run(verifier.score(*long_solution(tokenizer, 257)))
+
+
+def test_what_vllm_itself_refuses_is_a_models_error(run: Any, vllm_decoder: Decoder) -> None:
+    async def beyond() -> None:
+        await vllm_decoder.engine.complete(
+            [5] * 300, settings=SETTINGS.sampling, max_tokens=1, seed=1
+        )
+
+    with pytest.raises(ModelError, match=r"vLLM refused the request: .*length 300"):
+        run(beyond())
+
+
+def shorter(folder: Path, positions: int) -> Path:
+    """The testbed's PRM with a shorter context."""
+    shutil.copytree(PRM, folder)
+    path = folder / "config.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": positions})
+    )
+    return folder
+
+
+def test_solutions_are_not_longer_than_the_verifier_reads(
+    run: Any, transformers_decoder: Decoder, tokenizer: Any, tmp_path: Path
+) -> None:
+    verifier = open_verifier(shorter(tmp_path / "prm", 40), tokenizer, engine="transformers")
+    decoder = replace(transformers_decoder, verifier=verifier)
+    prompts = [("12+7*3", "57"), ("3+10+11+12+13", "49")]
+    searches = [Plan(strategy="beam_search", n=4, beam_width=2)]
+    records = run(collect(decoder, prompts, 8, lambda *_: searches, 0))
+    verifier.close()
+    for record, ended in zip(records, (True, False), strict=True):
+        room = 40 - record.prompt_tokens
+        for found in (record.independent, *record.searches.values()):
+            assert any(sample.ended for sample in found.samples) is ended
+            assert (max(sample.tokens for sample in found.samples) == room) is not ended
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(
+    transformers_decoder: Decoder, tokenizer: Any, tmp_path: Path
+) -> None:
+    verifier = open_verifier(shorter(tmp_path / "prm", 40), tokenizer, engine="transformers")
+    decoder = replace(transformers_decoder, verifier=verifier)
+    with pytest.raises(InputError, match="no room in the verifier's context of 40; shorten it"):
+        PromptRun(decoder, "1" + "+1" * 20, 0)
+    verifier.close()
+
+
+def test_solutions_that_can_never_be_read_whole_are_refused_at_once(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"verifier": str(shorter(tmp_path / "prm", 100))})
+    with ExitStack() as stack:
+        opened = stack.enter_context(ExitStack())
+        with pytest.raises(InputError, match="max_tokens: 160: the context of the verifier prm is"):
+            load_decoder(opened, settings, Path(), "transformers", "transformers")
+
+
+class Short(SumVerifier):
+    """One with a short context."""
+
+    shares_tokens, context_length = True, 40
+
+    def room(self, context: Context) -> int:
+        return self.context_length - len(context.token_ids)
+
+
+def test_what_a_revision_is_made_in_view_of_fits_its_verifier(tokenizer: Any) -> None:
+    engine = StepUp(tokenizer)
+    attempts: list[Sample] = [make_sample("1", 0.5, steps=[(5, 6, 7, 8)]) for _ in range(4)]
+    decoder = coin_run(tokenizer).decoder
+    settings = decoder.settings.model_copy(update={"max_tokens": 20})
+    for verifier in (SumVerifier(tokenizer), Short(tokenizer)):
+        reviser = Reviser(engine, verifier)
+        run = PromptRun(replace(decoder, settings=settings, reviser=reviser), "1", 0)
+        asyncio.run(run.revise(attempts))
+    whole, short = (len(tokenizer.encode(context)) for context in engine.contexts)
+    assert whole > 20 >= short
+
+
+def test_a_solution_too_long_costs_its_prompt_alone(
+    bent: Artifact, tokenizer: Any, tmp_path: Path
+) -> None:
+    # In tokens of its own, only the solution itself tells how long it is.
+    folder = make_verifier("rlhflow", tmp_path, tokenizer, positions=55)
+    verifier = open_verifier(folder, tokenizer, "rlhflow", engine="transformers")
+    assert verifier.context_length is None
+    solver = Solver(bent_decoder(tokenizer, verifier=verifier), bent)
+    prompts = ["90*7", "90*" + "7" * 40, "80*7"]
+    results = asyncio.run(solver.solve_all(prompts, Spend(budget=2)))
+    verifier.close()
+    assert [type(result) for result in results] == [Result, Failure, Result]
+    assert isinstance(results[1], Failure)
+    assert "its context is 55; sample shorter solutions" in results[1].error
+
+
+def test_a_calibration_that_it_ends_says_what_is_kept(tokenizer: Any, tmp_path: Path) -> None:
+    class Refuses(SumVerifier):
+        async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Any:
+            if context.prompt == "4":
+                raise ModelError("verifier", "prompt and solution take too many tokens")
+            return await super().score(context, steps)
+
+    decoder = coin_run(tokenizer, verifier=Refuses(tokenizer)).decoder
+    store = SampleStore(tmp_path / "samples", {})
+    prompts = [(str(number), "3") for number in range(5)]
+    filling = store.fill(LocalCollector(decoder), prompts, Work(1, (), VERIFIER_ALONE, 0))
+    with pytest.raises(ModelError, match=r"too many tokens; the samples of (\d) of 5") as raised:
+        asyncio.run(filling)
+    kept = SampleStore(tmp_path / "samples", {}).done
+    assert f"the samples of {len(kept)} of 5 prompts are kept in {tmp_path}" in str(raised.value)
+
+
+def test_contexts_are_read_as_vllm_reads_them() -> None:
+    linear = {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}
+    yarn = linear | {"rope_type": "yarn", "original_max_position_embeddings": 1024}
+    llama = {"max_position_embeddings": 4096}
+    assert context_length(LlamaConfig(**llama)) == 4096
+    assert context_length(LlamaConfig(**llama, rope_parameters=linear)) == 16384
+    assert context_length(LlamaConfig(**llama, rope_parameters=yarn)) == 4096
+    assert context_length(GPT2Config()) == 1024
+    sliding = MistralConfig(max_position_embeddings=32768, sliding_window=4096)
+    assert context_length(sliding) == 32768
+    assert context_length(Gemma3Config()) == 131072
+    assert context_length(MambaConfig()) is None
+    assert context_length(BloomConfig()) is None
+
+
+def test_a_tokenizer_that_has_the_language_models_tokens_counts_alike(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    # As Qwen2.5-Math-PRM's beside Qwen2.5's: the same tokens, and marks besides.
+    folder = make_verifier("qwen-prm", tmp_path, tokenizer, positions=200)
+    context = Context("1", tuple(tokenizer.encode("<user>1<assistant>")))
+    other = open_verifier(folder, tokenizer, engine="transformers")
+    assert other.room(context) is None
+    other.close()
+    AutoTokenizer.from_pretrained(PRM).save_pretrained(folder)
+    own = AutoTokenizer.from_pretrained(folder)
+    own.add_special_tokens({"additional_special_tokens": ["<extra_0>"]})
+    own.save_pretrained(folder)
+    verifier = open_verifier(folder, tokenizer, engine="transformers")
+    assert (verifier.context_length, verifier.shares_tokens) == (200, False)
+    # The user's turn, its text, the model's turn and a mark; the system's text has no tokens here.
+    assert verifier.room(context) == 200 - 4
+    verifier.close()

@@ -1,0 +1,36 @@
+"""Prompts of three kinds, climbed: settled at once, open, and not to be won."""
+
+import numpy as np
+
+from allocator.schedule import Ladder
+from calibration.replay.adaptive_run import Climbs, Draw, climb
+
+# Chance of a right sample, number of wrong answers, and scores of right and wrong samples.
+KINDS = {
+    "settled": (0.97, 20, 0.95, 0.9),
+    "open": (0.45, 20, 0.55, 0.45),
+    "hopeless": (0.0, 20, 0.5, 0.05),
+}
+
+
+def drawn(rng: np.random.Generator, kind: str, count: int) -> list[Draw]:
+    """Independent samples of one prompt; the right answer is "right"."""
+    chance, wrong, high, low = KINDS[kind]
+    right = rng.random(count) < chance
+    names = rng.integers(wrong, size=count)
+    scores = np.clip(np.where(right, high, low) + rng.normal(0, 0.03, count), 0.01, 0.99)
+    return [
+        ("right" if r else f"wrong {name}", float(score), 10)
+        for r, name, score in zip(right, names, scores, strict=True)
+    ]
+
+
+def made_climbs(ladder: Ladder, kinds: list[str], replicates: int, seed: int = 0) -> Climbs:
+    """A prompt a kind; of a ladder without a search."""
+    rng = np.random.default_rng(seed)
+    climbs = Climbs.empty(len(kinds), replicates, len(ladder.rungs))
+    for row, kind in enumerate(kinds):
+        for replicate in range(replicates):
+            draws = drawn(rng, kind, ladder.rungs[-1].samples)
+            climb(climbs, (row, replicate), ladder, 7, "right", draws, [], 0)
+    return climbs
