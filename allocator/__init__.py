@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from allocator.bins import DifficultyBins
     from allocator.drift import DriftMonitor, DriftReport
+    from allocator.drift_baseline import DriftBaseline
     from allocator.errors import InputError
     from allocator.plan import Plan
     from allocator.policy import Policy
-    from allocator.reference import Reference
     from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 
 __all__ = [
     "BudgetRow",
     "Cell",
     "DifficultyBins",
+    "DriftBaseline",
     "DriftMonitor",
     "DriftReport",
     "Fingerprint",
@@ -23,7 +24,6 @@ __all__ = [
     "LookupTable",
     "Plan",
     "Policy",
-    "Reference",
 ]
 
 _MODULES = {
@@ -37,7 +37,7 @@ _MODULES = {
     "LookupTable": "table",
     "Plan": "plan",
     "Policy": "policy",
-    "Reference": "reference",
+    "DriftBaseline": "drift_baseline",
 }
 
 

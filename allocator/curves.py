@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.errors import InputError
-from allocator.files import Stored
+from allocator.files import JsonArtifact
 from allocator.plan import Plan
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -17,7 +17,7 @@ class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Option(_Schema):
+class PlanEstimate(_Schema):
     """One plan in one bin.
 
     Attributes:
@@ -45,7 +45,7 @@ class BinCurves(_Schema):
 
     pilots: int = Field(ge=0)
     edges: tuple[Share, ...]
-    bins: tuple[tuple[Option, ...], ...] = Field(min_length=1)
+    bins: tuple[tuple[PlanEstimate, ...], ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> "BinCurves":
@@ -71,7 +71,7 @@ class BinCurves(_Schema):
         return np.array([[option.accuracy for option in options] for options in self.bins])
 
     @property
-    def overall(self) -> tuple[Option, ...]:
+    def overall(self) -> tuple[PlanEstimate, ...]:
         """The plans over all bins, which hold about as many prompts each."""
         return tuple(
             options[0].model_copy(
@@ -84,7 +84,7 @@ class BinCurves(_Schema):
         )
 
 
-class AccuracyCurves(Stored):
+class AccuracyCurves(JsonArtifact):
     """The curves of an artifact, one set a number of pilots, ascending."""
 
     schema_version: Literal[1] = 1

@@ -12,8 +12,8 @@ from operator import getitem
 
 from pydantic import BaseModel, ConfigDict
 
+from allocator.drift_baseline import DriftBaseline
 from allocator.errors import InputError
-from allocator.reference import Reference
 
 # A signal's p-value at which the alarm is raised. Three signals are looked at after every prompt,
 # so it lies far below the 1% of 1,000-prompt streams like calibration that may raise one. In
@@ -75,7 +75,7 @@ class DriftMonitor:
     The window as a whole notices a small shift, its last quarter a large one sooner.
 
     Args:
-        reference: what calibration looked like.
+        drift_baseline: what calibration looked like.
         window: prompts compared. More notice smaller shifts, but later.
         alarm: a signal's p-value at or below which the alarm is raised.
         clear: the p-value that every signal must exceed for it to end.
@@ -88,15 +88,19 @@ class DriftMonitor:
     """
 
     def __init__(
-        self, reference: Reference, window: int = 100, alarm: float = ALARM, clear: float = CLEAR
+        self,
+        drift_baseline: DriftBaseline,
+        window: int = 100,
+        alarm: float = ALARM,
+        clear: float = CLEAR,
     ) -> None:
         if window // 4 < LEAST:
             raise InputError("window", window, f"give at least {4 * LEAST}")
         if not 0 < alarm <= clear < 1:
             raise InputError("alarm", alarm, f"choose it above 0, up to clear = {clear}")
-        self.reference, self.alarm, self.clear = reference, alarm, clear
+        self.drift_baseline, self.alarm, self.clear = drift_baseline, alarm, clear
         self.drifted = False
-        self._windows = (_Window(reference, window), _Window(reference, window // 4))
+        self._windows = (_Window(drift_baseline, window), _Window(drift_baseline, window // 4))
         self._report: DriftReport | None = None
 
     def observe(self, values: Mapping[str, float]) -> None:
@@ -108,7 +112,7 @@ class DriftMonitor:
         Raises:
             InputError: other signals than the reference's, or a value that is not finite.
         """
-        signals = self.reference.signals
+        signals = self.drift_baseline.signals
         if values.keys() != signals.keys():
             raise InputError("signals", sorted(values), f"give {', '.join(signals)}")
         for name, value in values.items():
@@ -145,13 +149,13 @@ class DriftMonitor:
 class _Window:
     """The last prompts, at most `length`: how many are in each cell of each signal."""
 
-    def __init__(self, reference: Reference, length: int) -> None:
-        self._reference, self._length = reference, length
+    def __init__(self, drift_baseline: DriftBaseline, length: int) -> None:
+        self._drift_baseline, self._length = drift_baseline, length
         self._recent: deque[list[int]] = deque()
-        self._shares = [histogram.shares for histogram in reference.signals.values()]
+        self._shares = [histogram.shares for histogram in drift_baseline.signals.values()]
         self._counts = [[0] * len(shares) for shares in self._shares]
         # G's terms for every count that the window can hold: in each cell, and in all.
-        known = reference.prompts
+        known = drift_baseline.prompts
         self._terms = [
             [[_g_term(live, share * known) for live in range(length + 1)] for share in shares]
             for shares in self._shares
@@ -187,7 +191,7 @@ class _Window:
     def drifts(self) -> list[SignalDrift]:
         """The test of each signal, with words."""
         drifts = []
-        for i, (name, histogram) in enumerate(self._reference.signals.items()):
+        for i, (name, histogram) in enumerate(self._drift_baseline.signals.items()):
             statistic, freedom, p = self.test(i)
             shares = self._shares[i]
             live = [count / max(1, self.prompts) for count in self._counts[i]]
@@ -206,9 +210,9 @@ class _Window:
         return drifts
 
 
-def _g_term(live: float, reference: float) -> float:
+def _g_term(live: float, drift_baseline: float) -> float:
     """x log x of two counts, less that of their sum."""
-    return _x_log_x(live) + _x_log_x(reference) - _x_log_x(live + reference)
+    return _x_log_x(live) + _x_log_x(drift_baseline) - _x_log_x(live + drift_baseline)
 
 
 def _x_log_x(x: float) -> float:

@@ -18,13 +18,13 @@ class InputError(ValueError):
     The command line prints it without a traceback and exits with status 2.
     """
 
-    def __init__(self, field: str, value: object, mend: str) -> None:
-        self.field, self.value, self.mend = field, value, mend
-        super().__init__(f"{field}: {shown(value)}: {mend}")
+    def __init__(self, field: str, value: object, hint: str) -> None:
+        self.field, self.value, self.hint = field, value, hint
+        super().__init__(f"{field}: {shown(value)}: {hint}")
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, object, str]]:
         # Made anew from its parts where it arrives from another process.
-        return type(self), (self.field, self.value, self.mend)
+        return type(self), (self.field, self.value, self.hint)
 
 
 class ModelError(RuntimeError):

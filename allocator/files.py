@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from allocator.errors import InputError
+from allocator.migrate import Document, Migrations, up_to_date
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A scratch file beside `path` to write to; it becomes `path` if the block ends well.
 
     After an error the scratch file is gone and `path` is as it was.
@@ -45,39 +46,50 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"a whole number has more than {limit} digits") from None
 
 
-class Stored(BaseModel):
+class JsonArtifact(BaseModel):
     """A part of an artifact: immutable, and kept as one JSON file.
 
     Attributes:
         INDENT: how the file is laid out; None where it is all numbers.
+        MIGRATIONS: what brings older files up to date, see `allocator.migrate`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     INDENT: ClassVar[int | None] = 1
+    MIGRATIONS: ClassVar[Migrations] = {}
 
     def save(self, path: Path) -> None:
         """Write as JSON; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
+        with atomic_write(path) as scratch:
             scratch.write_text(self.model_dump_json(indent=self.INDENT) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read it back.
+        """Read it back; a file of an older schema version is brought up to date.
 
         Raises:
-            InputError: no such file, damaged, or of another version.
+            InputError: no such file, a damaged one, or one of an unknown schema version.
         """
         try:
-            return cls.model_validate_json(path.read_text())
+            document = parse_json(path.read_bytes())
+            if not isinstance(document, dict):
+                raise TypeError("it is not a JSON object")
+            return cls.model_validate(cls._up_to_date(document))
         except FileNotFoundError:
             raise InputError(
                 path.stem, str(path), "no such file; make one with ttc calibrate"
             ) from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            why = first_error(error)
-            raise InputError(
-                path.stem, str(path), f"damaged, or of another version; calibrate again ({why})"
-            ) from None
+        except InputError:  # of another schema version
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            why = first_error(error) if isinstance(error, ValidationError) else error
+            raise InputError(path.stem, str(path), f"damaged; calibrate again ({why})") from None
+
+    @classmethod
+    def _up_to_date(cls, document: Document) -> Document:
+        if (version := cls.model_fields.get("schema_version")) is None:
+            return document
+        return up_to_date(document, version.default, cls.MIGRATIONS)
 
 
 def first_error(error: ValidationError | UnicodeDecodeError) -> str:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from allocator.curves import Option
-from allocator.files import Stored
+from allocator.curves import PlanEstimate
+from allocator.files import JsonArtifact
 from allocator.plan import Plan
 
 
@@ -20,7 +20,7 @@ class Timed(BaseModel):
     seconds: Annotated[float, Field(ge=0)]
 
 
-class Latency(Stored):
+class Latency(JsonArtifact):
     """Seconds of every plan, one prompt at a time on the machine that calibrated.
 
     Attributes:
@@ -40,8 +40,8 @@ class Latency(Stored):
         return next((t.seconds for t in self.timed if t.plan == plan.sampled), None)
 
     def best_within(
-        self, options: Sequence[Option], generations: float, seconds: float
-    ) -> Option | None:
+        self, options: Sequence[PlanEstimate], generations: float, seconds: float
+    ) -> PlanEstimate | None:
         """The most accurate option within a budget and a time, of equals the cheapest.
 
         None if there is none; a plan that was not timed fits no deadline.

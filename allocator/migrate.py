@@ -1,11 +1,12 @@
-"""Tables written by older versions of this library, brought up to date version by version."""
+"""Artifacts written by older versions of this library, brought up to date version by version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from allocator.errors import InputError
 
 Document = dict[str, Any]
+Migrations = Mapping[int, Callable[[Document], Document]]
 
 
 def _scores_of_the_verifier_alone(table: Document) -> Document:
@@ -18,24 +19,53 @@ def _scores_of_the_verifier_alone(table: Document) -> Document:
     return table | {"fingerprint": table["fingerprint"] | {"aggregation": "last", "scoring": alone}}
 
 
+def _renamed(document: Document, old: str, new: str) -> Document:
+    return {(new if name == old else name): value for name, value in document.items()}
+
+
+def _fingerprint_with_sqrt_nll(table: Document) -> Document:
+    """1 -> 2: ``surprise`` is called ``sqrt_nll``."""
+    fingerprint = table["fingerprint"]
+    if "scoring" in fingerprint:
+        scoring = _renamed(fingerprint["scoring"], "surprise", "sqrt_nll")
+        fingerprint = fingerprint | {"scoring": scoring}
+    return table | {"fingerprint": fingerprint}
+
+
+def _settings_with_sqrt_nll(settings: Document) -> Document:
+    """0 -> 1: settings have a version, and ``surprise`` is called ``sqrt_nll``."""
+    if "scoring" not in settings:
+        return settings
+    return settings | {"scoring": _renamed(settings["scoring"], "surprise", "sqrt_nll")}
+
+
+def _schedule_of_stages(prices: Document) -> Document:
+    """1 -> 2: a ladder of rungs is called a schedule of stages."""
+    prices = _renamed(prices, "ladder", "schedule")
+    return prices | {"schedule": _renamed(prices["schedule"], "rungs", "stages")}
+
+
 # From each older version to the next one.
-STEPS: dict[int, Callable[[Document], Document]] = {0: _scores_of_the_verifier_alone}
+TABLE: Migrations = {0: _scores_of_the_verifier_alone, 1: _fingerprint_with_sqrt_nll}
+SETTINGS: Migrations = {0: _settings_with_sqrt_nll}
+PRICES: Migrations = {1: _schedule_of_stages}
 
 
-def up_to_date(table: Document, version: int) -> Document:
-    """A table's JSON document as `version` has it.
+def up_to_date(document: Document, version: int, migrations: Migrations) -> Document:
+    """A JSON document as `version` has it.
 
     Args:
-        table: the document as read; it is left as it is.
+        document: as read; it is left as it is.
         version: the schema version this library writes.
+        migrations: from each older version to the next one.
 
     Raises:
-        InputError: a newer version, or none that ever was.
+        InputError: a newer version, or an unknown one.
         KeyError, TypeError: an older document that is damaged.
     """
-    found = table.get("schema_version")
-    if not isinstance(found, int) or found < min(STEPS):
-        raise InputError("schema_version", found, "no version is called that; calibrate again")
+    found = document.get("schema_version")
+    if not isinstance(found, int) or found < min(migrations, default=version):
+        raise InputError("schema_version", found, "unknown schema version; calibrate again")
     if found > version:
         raise InputError(
             "schema_version",
@@ -44,5 +74,5 @@ def up_to_date(table: Document, version: int) -> Document:
             "update ttc-allocator, or calibrate again",
         )
     for step in range(found, version):
-        table = STEPS[step](table) | {"schema_version": step + 1}
-    return table
+        document = migrations[step](document) | {"schema_version": step + 1}
+    return document

@@ -28,7 +28,7 @@ CONSIDERED: tuple[Strategy, ...] = ("best_of_n", "beam_search")
 # The paper's other beam width beside sqrt(N).
 FIXED_BEAM_WIDTH = 4
 # Larger searches over-optimise the verifier (section 5.2), and are most of what calibration costs.
-MOST_BEAMS = 16
+MAX_BEAMS = 16
 
 
 class Plan(BaseModel):
@@ -143,7 +143,7 @@ def plan_grid(
     budget: int,
     pilots: int,
     strategies: Sequence[Strategy] = CONSIDERED,
-    most_beams: int = MOST_BEAMS,
+    max_beams: int = MAX_BEAMS,
 ) -> list[Plan]:
     """Every plan considered for one prompt at one budget, cheapest first.
 
@@ -163,7 +163,7 @@ def plan_grid(
         budget: generations, at least 1.
         pilots: pilot samples already paid for out of the budget.
         strategies: which of them to consider; best-of-n is always among them.
-        most_beams: of the largest search against the verifier.
+        max_beams: of the largest search against the verifier.
     """
     totals = {2**i for i in range(budget.bit_length())} | {budget}
     plans = {Plan(strategy="best_of_n", n=n) for n in totals if n >= pilots}
@@ -172,7 +172,7 @@ def plan_grid(
             lengths = (2**i for i in range(1, total.bit_length()))
             chains = [Plan(strategy="revisions", n=total - total % k, length=k) for k in lengths]
             plans |= {plan for plan in chains if plan.cost(pilots) <= budget}
-    largest = min(max(budget - pilots, 0), most_beams)
+    largest = min(max(budget - pilots, 0), max_beams)
     for n in (2**i for i in range(1, largest.bit_length())):
         widths = {max(2, _root(n)), min(FIXED_BEAM_WIDTH, n)}
         for strategy in ("beam_search", "dvts"):

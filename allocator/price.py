@@ -6,9 +6,10 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from allocator import migrate
 from allocator.errors import InputError
-from allocator.files import Stored
-from allocator.schedule import Ladder
+from allocator.files import JsonArtifact
+from allocator.schedule import Schedule
 
 # How fast the price follows traffic: after a prompt that cost twice the average it rises by this
 # share. Over T prompts the average then holds to about (change of log price) / (RATE x T).
@@ -31,11 +32,13 @@ class PricePoint(BaseModel):
     accuracy: float = Field(ge=0, le=1)
 
 
-class PriceList(Stored):
-    """A ladder, and what each price led to on it; points by ascending price."""
+class PriceList(JsonArtifact):
+    """A schedule, and what each price led to on it; points by ascending price."""
 
-    schema_version: Literal[1] = 1
-    ladder: Ladder
+    MIGRATIONS = migrate.PRICES
+
+    schema_version: Literal[2] = 2
+    schedule: Schedule
     points: tuple[PricePoint, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -57,7 +60,7 @@ class PriceList(Stored):
         return float(np.exp(np.interp(log(generations), rising, prices)))
 
 
-class Price:
+class PriceController:
     """Follows a stream of prompts so that its average cost holds.
 
     Stochastic gradient on the logarithm of the Lagrange multiplier: a prompt that costs more than

@@ -1,4 +1,4 @@
-"""A ladder: what a prompt's pool of solutions grows to, rung by rung, for as long as it pays."""
+"""A schedule: what a prompt's pool of solutions grows to, stage by stage, while that pays."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,7 +8,7 @@ from allocator.budget import allocate
 from allocator.plan import Plan
 
 
-class Rung(BaseModel):
+class Stage(BaseModel):
     """What the pool holds: so many independent solutions, and those of a search.
 
     Attributes:
@@ -30,81 +30,83 @@ class Rung(BaseModel):
         return f"{self.samples} samples" + ("" if self.search is None else f" and {self.search}")
 
 
-class Ladder(BaseModel):
-    """Rungs from the first sample up; each holds all that those below it hold.
+class Schedule(BaseModel):
+    """Stages from the first sample up; each holds all that those below it hold.
 
     Raises:
-        pydantic.ValidationError: rungs that do not ascend, or that drop what was sampled.
+        pydantic.ValidationError: stages that do not ascend, or that drop what was sampled.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rungs: tuple[Rung, ...] = Field(min_length=1)
+    stages: tuple[Stage, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _ascending(self) -> "Ladder":
-        for below, above in zip(self.rungs, self.rungs[1:], strict=False):
+    def _ascending(self) -> "Schedule":
+        for below, above in zip(self.stages, self.stages[1:], strict=False):
             kept = below.search is None or below.search == above.search
             if above.cost <= below.cost or above.samples < below.samples or not kept:
-                raise ValueError(f"rungs: {above} after {below}: let each rung add to the last")
+                raise ValueError(f"stages: {above} after {below}: let each stage add to the last")
         return self
 
     @property
     def costs(self) -> tuple[int, ...]:
-        """Generations of each rung."""
-        return tuple(rung.cost for rung in self.rungs)
+        """Generations of each stage."""
+        return tuple(stage.cost for stage in self.stages)
 
 
-def ladder_of(most: int, search: Plan | None = None, after: int = 1) -> Ladder:
-    """Samples in steps of about a half more, with a search from the rung of `after` samples on.
+def schedule_of(most: int, search: Plan | None = None, after: int = 1) -> Schedule:
+    """Samples in steps of about a half more, with a search from the stage of `after` samples on.
 
     Args:
-        most: independent solutions on the top rung.
+        most: independent solutions on the top stage.
         search: a search; None for independent solutions alone.
         after: independent solutions drawn before the search.
     """
     doubled = [2**i for i in range(most.bit_length())]
     counts = sorted({*doubled, *(3 * n for n in doubled if 3 * n <= most)})
-    rungs = [Rung(samples=n) for n in counts if search is None or n <= after]
+    stages = [Stage(samples=n) for n in counts if search is None or n <= after]
     if search is not None:
-        rungs += [Rung(samples=n, search=search) for n in counts if n >= after]
-    return Ladder(rungs=tuple(rungs))
+        stages += [Stage(samples=n, search=search) for n in counts if n >= after]
+    return Schedule(stages=tuple(stages))
 
 
-def goes_on(costs: ArrayLike, rung: int, gains: ArrayLike, price: float) -> NDArray[np.bool_]:
-    """Whether going further up is worth its price, for prompts that stand on one rung.
+def worth_continuing(
+    costs: ArrayLike, stage: int, gains: ArrayLike, price: float
+) -> NDArray[np.bool_]:
+    """Whether going further up is worth its price, for prompts that stand on one stage.
 
-    It is if there is a rung above whose gain is over the price of all generations up to it: an
+    It is if there is a stage above whose gain is over the price of all generations up to it: an
     answer that is settled gains nothing more, and a prompt that cannot be won does not either.
 
     Args:
-        costs: generations of each rung, shape (rungs,).
-        rung: number of the rung they stand on.
-        gains: accuracy that each rung above gains, shape (..., rungs - rung - 1).
+        costs: generations of each stage, shape (stages,).
+        stage: number of the stage they stand on.
+        gains: accuracy that each stage above gains, shape (..., stages - stage - 1).
         price: accuracy that a generation must gain.
     """
     cost = np.asarray(costs, dtype=float)
-    surplus = np.asarray(gains, dtype=float) - price * (cost[rung + 1 :] - cost[rung])
+    surplus = np.asarray(gains, dtype=float) - price * (cost[stage + 1 :] - cost[stage])
     return np.asarray(surplus.max(axis=-1, initial=-np.inf) > 0)
 
 
-def share_out(
-    costs: ArrayLike, rungs: NDArray[np.int64], gains: NDArray[np.float64], left: float
+def allocate_stage(
+    costs: ArrayLike, stages: NDArray[np.int64], gains: NDArray[np.float64], left: float
 ) -> NDArray[np.bool_]:
-    """Which prompts of a batch climb one rung now, so that what is left gains most.
+    """Which prompts of a batch climb one stage now, so that what is left gains most.
 
     The rest of the budget is allocated over all prompts as if nothing more were to be learned;
-    whoever is given more climbs one rung, and then it is allocated anew, knowing more.
+    whoever is given more climbs one stage, and then it is allocated anew, knowing more.
 
     Args:
-        costs: generations of each rung, shape (rungs,).
-        rungs: the rung each prompt stands on, shape (prompts,).
-        gains: accuracy that each rung gains over the prompt's own, shape (prompts, rungs);
+        costs: generations of each stage, shape (stages,).
+        stages: the stage each prompt stands on, shape (prompts,).
+        gains: accuracy that each stage gains over the prompt's own, shape (prompts, stages);
             what stands at or below its own is not looked at.
         left: generations left for all.
     """
     cost = np.asarray(costs, dtype=float)
-    above = np.arange(len(cost)) > rungs[:, None]
+    above = np.arange(len(cost)) > stages[:, None]
     accuracy = np.where(above, gains, 0.0)
-    given = allocate(cost, accuracy, left + float(cost[rungs].sum()), floors=cost[rungs])
-    return np.asarray(given.options > rungs)
+    given = allocate(cost, accuracy, left + float(cost[stages].sum()), floors=cost[stages])
+    return np.asarray(given.options > stages)

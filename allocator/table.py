@@ -1,16 +1,13 @@
 """The calibrated lookup table: (difficulty bin, budget) -> plan, with its measured accuracy."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from allocator import migrate
 from allocator.errors import InputError
-from allocator.files import first_error, parse_json, whole_file
-from allocator.migrate import up_to_date
+from allocator.files import JsonArtifact
 from allocator.plan import Plan
-
-SCHEMA_VERSION: Literal[1] = 1
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -96,10 +93,12 @@ class BudgetRow(_Schema):
         return self
 
 
-class LookupTable(_Schema):
+class LookupTable(JsonArtifact):
     """The whole table. One row a budget, in ascending order."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    MIGRATIONS = migrate.TABLE
+
+    schema_version: Literal[2] = 2
     fingerprint: Fingerprint
     difficulty: Literal["predicted", "oracle"]
     rows: tuple[BudgetRow, ...] = Field(min_length=1)
@@ -121,32 +120,3 @@ class LookupTable(_Schema):
         if not within:
             raise InputError("budget", budget, f"give at least {self.rows[0].budget}")
         return within[-1]
-
-    def save(self, path: Path) -> None:
-        """Write as JSON; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
-            scratch.write_text(self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "LookupTable":
-        """Read a table back.
-
-        Raises:
-            InputError: no such file, not a table, or of a newer schema version. Older versions are
-                brought up to date, see `allocator.migrate`.
-        """
-        try:
-            raw = parse_json(path.read_bytes())
-        except FileNotFoundError:
-            raise InputError(
-                "table", str(path), "no such file; make one with ttc calibrate"
-            ) from None
-        except ValueError as error:
-            raise InputError("table", str(path), f"not JSON ({error}); calibrate again") from None
-        if not isinstance(raw, dict):
-            raise InputError("table", str(path), "not a table; calibrate again")
-        try:
-            return cls.model_validate(up_to_date(raw, SCHEMA_VERSION))
-        except (ValidationError, KeyError, TypeError) as error:
-            why = first_error(error) if isinstance(error, ValidationError) else error
-            raise InputError("table", str(path), f"damaged; calibrate again ({why})") from None

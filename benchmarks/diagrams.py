@@ -75,7 +75,7 @@ async def searched(decoder: Decoder, plan: Plan) -> tuple[dict[Node, float], Cou
 async def revised(decoder: Decoder, plan: Plan) -> list[Sample]:
     """The attempts of all chains, in order."""
     run = PromptRun(decoder, PROMPT, SEED)
-    return await run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
+    return await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
 
 
 def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str) -> Any:

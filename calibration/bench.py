@@ -13,7 +13,7 @@ import numpy as np
 
 from allocator.errors import InputError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
-from allocator.schedule import Ladder
+from allocator.schedule import Schedule
 from allocator.table import LookupTable
 from calibration.calibrate import SAMPLES
 from calibration.fitting.fit import searches_among
@@ -99,13 +99,13 @@ def beam_plan(budget: int) -> Plan:
     return Plan(strategy="beam_search", n=budget - budget % width, beam_width=width)
 
 
-def ladder_within(ladder: Ladder, samples: int) -> Ladder:
-    """The ladder's rungs of no more than so many independent solutions."""
-    return Ladder(rungs=tuple(rung for rung in ladder.rungs if rung.samples <= samples))
+def ladder_within(schedule: Schedule, samples: int) -> Schedule:
+    """The schedule's stages of no more than so many independent solutions."""
+    return Schedule(stages=tuple(stage for stage in schedule.stages if stage.samples <= samples))
 
 
 def work_of(
-    tables: Sequence[LookupTable], scoring: Scoring, seed: int, ladder: Ladder | None = None
+    tables: Sequence[LookupTable], scoring: Scoring, seed: int, schedule: Schedule | None = None
 ) -> Work:
     """What to sample of every prompt so that the curves of some tables can be drawn.
 
@@ -113,13 +113,13 @@ def work_of(
         tables: of the same budgets.
         scoring: how solutions are scored.
         seed: seed of all sampling.
-        ladder: what prompts climb in `across`, if that is to be drawn.
+        schedule: what prompts climb in `across`, if that is to be drawn.
     """
     budgets = [row.budget for row in tables[0].rows]
     plans = {beam_plan(budget) for budget in budgets}
     plans |= {cell.plan for table in tables for row in table.rows for cell in row.cells}
-    if ladder is not None:
-        plans |= {rung.search for rung in ladder.rungs if rung.search is not None}
+    if schedule is not None:
+        plans |= {stage.search for stage in schedule.stages if stage.search is not None}
     return Work(budgets[-1], tuple(searches_among(plans)), scoring, seed)
 
 
@@ -195,10 +195,12 @@ def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
     leave to others; see `runtime.solving.solve.Solver.solve_all`.
     """
     averages = tuple(budgets)
-    ladder = ladder_within(artifact.prices.ladder, replay.window)
-    climbs = replay.climbs(ladder)
-    promised = all_gains(artifact.prospects, ladder, climbs.states)
-    return replace(shared_out(ACROSS, ladder, climbs, promised, averages), budgets=averages)
+    schedule = ladder_within(artifact.prices.schedule, replay.window)
+    adaptive_runs = replay.adaptive_runs(schedule)
+    promised = all_gains(artifact.gain_model, schedule, adaptive_runs.states)
+    return replace(
+        shared_out(ACROSS, schedule, adaptive_runs, promised, averages), budgets=averages
+    )
 
 
 def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:

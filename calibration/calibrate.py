@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from allocator.errors import InputError
 from allocator.latency import Latency
-from allocator.plan import CONSIDERED, MOST_BEAMS, SEARCHES, Plan, Strategy, plan_grid
+from allocator.plan import CONSIDERED, MAX_BEAMS, SEARCHES, Plan, Strategy, plan_grid
 from allocator.table import Fingerprint
 from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
@@ -29,12 +29,12 @@ from calibration.sampling.steps import missing_steps, steps_of
 from calibration.sampling.store import write_records
 from runtime.artifact import (
     CURVES,
+    DRIFT_BASELINE,
+    GAIN_MODEL,
     LATENCY,
     OF_LOGS,
     ORACLE_TABLE,
     PRICES,
-    PROSPECTS,
-    REFERENCE,
     SETTINGS,
     TABLE,
     Settings,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 ScoringChoice = Literal["fitted", "verifier"]
 
 SAMPLES = "samples.parquet"
-LEAST_PROMPTS = 20
+MIN_PROMPTS = 20
 # Searches of each prompt: with one, plans that search would be chosen by its luck.
 RUNS = 4
 
@@ -64,7 +64,7 @@ async def calibrate(
     seed: int,
     engine: EngineName = "auto",
     strategies: Sequence[Strategy] = CONSIDERED,
-    most_beams: int = MOST_BEAMS,
+    max_beams: int = MAX_BEAMS,
     runs: int = RUNS,
     scoring: ScoringChoice = "fitted",
     ray: str | None = None,
@@ -83,7 +83,7 @@ async def calibrate(
         seed: seed of all sampling.
         engine: which engine samples.
         strategies: strategies to choose among.
-        most_beams: of the largest search.
+        max_beams: of the largest search.
         runs: how often each search is run of each prompt.
         scoring: ``fitted`` makes scores of the verifier's and of log-probabilities, see
             `runtime.verifiers.scoring`; ``verifier`` leaves the verifier's as they are, as in the
@@ -104,7 +104,7 @@ async def calibrate(
     unknown = [name for name in strategies if name not in get_args(Strategy)]
     if unknown:
         raise InputError("strategies", unknown, f"choose from {', '.join(get_args(Strategy))}")
-    for name, value in (("most-beams", most_beams), ("runs", runs)):
+    for name, value in (("most-beams", max_beams), ("runs", runs)):
         if value < 1:
             raise InputError(name, value, "give at least 1")
     revising = [name for name in strategies if name in ("revisions", "beam_revisions")]
@@ -115,7 +115,7 @@ async def calibrate(
         async with open_collector(settings, engine, ray, workers) as collector:
             # Half of the samples are replayed, half measure difficulty.
             window = top_samples(budgets)
-            searches = searches_needed(budgets, pilots, strategies, most_beams)
+            searches = searches_needed(budgets, pilots, strategies, max_beams)
             work = Work(2 * window, tuple(searches), settings.scoring, seed, runs)
             made = made_with(settings.fingerprint(Path()), collector.engine, prompts, work)
             # Fitted weights follow from the rest, and are kept beside the samples.
@@ -135,12 +135,12 @@ async def calibrate(
             texts = [prompt for prompt, _ in prompts]
             states = await collector.states(texts) if 0 in pilots else None
             paid = [Plan(strategy="best_of_n", n=count) for count in pilots if count]
-            plans = plan_grid(max(budgets), 0, strategies, most_beams)
+            plans = plan_grid(max(budgets), 0, strategies, max_beams)
             seconds = await collector.seconds(texts, [*plans, *paid])
         records = in_order(store.records(), prompts)
         check_answers(records, settings.answers)
         replay = Replay(records, window, states=states)
-        grid = partial(plan_grid, strategies=strategies, most_beams=most_beams)
+        grid = partial(plan_grid, strategies=strategies, max_beams=max_beams)
         fingerprint = settings.fingerprint(Path())
         calibration = fit(replay, grid, budgets, pilots, n_bins, fingerprint)
         if missing := _missing_steps(records, settings):
@@ -158,7 +158,7 @@ async def calibrate(
         with new_artifact(out, calibration, summary) as scratch:
             Latency.of(seconds).save(scratch / LATENCY)
             relative = settings.relative_to(out)
-            (scratch / SETTINGS).write_text(relative.model_dump_json(indent=1) + "\n")
+            relative.save(scratch / SETTINGS)
             write_records(records, scratch / SAMPLES)
         store.remove()
     return calibration
@@ -283,9 +283,9 @@ def new_artifact(
             for paid, known in calibration.difficulty.items():
                 known.model.save(folder, paid)
             calibration.curves.save(folder / CURVES)
-            calibration.prospects.prospects.save(folder / PROSPECTS)
-            calibration.prospects.prices.save(folder / PRICES)
-            calibration.reference.save(folder / REFERENCE)
+            calibration.gain_model.gain_model.save(folder / GAIN_MODEL)
+            calibration.gain_model.prices.save(folder / PRICES)
+            calibration.drift_baseline.save(folder / DRIFT_BASELINE)
             summary.save(folder)
             yield folder
             os.replace(folder, out)
@@ -332,5 +332,5 @@ def _check_choices(
         )
     if n_bins < 1:
         raise InputError("bins", n_bins, "give at least 1")
-    if prompts < LEAST_PROMPTS:
-        raise InputError("prompts", prompts, f"calibration needs at least {LEAST_PROMPTS}")
+    if prompts < MIN_PROMPTS:
+        raise InputError("prompts", prompts, f"calibration needs at least {MIN_PROMPTS}")

@@ -14,14 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from allocator.errors import InputError
-from allocator.files import Stored
+from allocator.files import JsonArtifact
 
 # Levels that quantiles are kept at. The usual intervals, from 10% to 99%, end at one of them.
 LEVELS = np.array([0, 0.005, 0.01, 0.025, *np.arange(1, 20) / 20, 0.975, 0.99, 0.995, 1])
 KNOTS = 101  # predictions they are kept at, evenly spaced among the calibration prompts
 # The nearest prompts are a fifth of all (from an eighth to a quarter, intervals are about as
 # narrow), but at least 40: what one prompt in 40 is below is the low end of a 95% interval.
-LEAST_NEAREST, NEAREST_SHARE = 40, 0.2
+MIN_NEAREST, NEAREST_SHARE = 40, 0.2
 CORRECTED_AT = 4000  # pairs that levels are corrected on; of more, evenly spaced ones
 DIGITS = 4
 
@@ -29,7 +29,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Quantiles = Annotated[tuple[Share, ...], Field(min_length=len(LEVELS), max_length=len(LEVELS))]
 
 
-class DifficultyDistribution(Stored):
+class DifficultyDistribution(JsonArtifact):
     """The distribution of pass@1 given a prediction. All its quantiles ascend with the prediction.
 
     Attributes:
@@ -157,7 +157,7 @@ class _Pairs:
 
     def nearest(self, points: NDArray[np.float64]) -> list[slice]:
         """Rows of the nearest prompts by rank, as many below as above, around each point."""
-        count = min(self.prompts, max(LEAST_NEAREST, NEAREST_SHARE * self.prompts))
+        count = min(self.prompts, max(MIN_NEAREST, NEAREST_SHARE * self.prompts))
         middle = np.interp(points, self.predicted, self.ranks)
         first = np.clip(middle - count / 2, 0, self.prompts - count)
         starts = np.searchsorted(self.ranks, first)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from allocator.errors import InputError
-from allocator.files import Stored
-from allocator.schedule import Ladder
-from predictors.vote_state import PROGRESS_NAMES
+from allocator.files import JsonArtifact
+from allocator.schedule import Schedule
+from predictors.vote_state import VOTE_STATE_NAMES
 
 PENALTY = 1e-5  # on squared weights of standardised columns: enough that none runs away
 LEAST, MOST = -20.0, 1.0  # of the exponent: a gain is between nothing and everything
@@ -44,8 +44,8 @@ COLUMNS = (
 )
 
 
-class Prospects(Stored):
-    """The gain of more solutions on a ladder.
+class GainModel(JsonArtifact):
+    """The gain of more solutions on a schedule.
 
     Attributes:
         weights: of `COLUMNS`.
@@ -58,25 +58,25 @@ class Prospects(Stored):
 
     @classmethod
     def fit(
-        cls, ladder: Ladder, states: NDArray[np.float64], correct: NDArray[np.float64]
-    ) -> "Prospects":
-        """Fit on climbs to the top of a ladder, by least squares over all pairs of rungs.
+        cls, schedule: Schedule, states: NDArray[np.float64], correct: NDArray[np.float64]
+    ) -> "GainModel":
+        """Fit on climbs to the top of a schedule, by least squares over all pairs of stages.
 
         Args:
-            ladder: the ladder.
-            states: `predictors.vote_state` features on each rung, shape (climbs, rungs, features).
-            correct: whether the leading answer of each rung is right, shape (climbs, rungs).
+            schedule: the schedule.
+            states: `predictors.vote_state` features on each stage, shape (runs, stages, features).
+            correct: whether the leading answer of each stage is right, shape (runs, stages).
 
         Raises:
-            InputError: a ladder of one rung.
+            InputError: a schedule of one stage.
         """
         from scipy.optimize import minimize
 
-        costs = ladder.costs
+        costs = schedule.costs
         pairs = [(i, j) for i in range(len(costs)) for j in range(i + 1, len(costs))]
         if not pairs:
-            raise InputError("ladder", costs, "there is nothing to gain on one rung; give two")
-        columns = np.concatenate([_columns(ladder, states[:, i], i, j) for i, j in pairs])
+            raise InputError("schedule", costs, "there is nothing to gain on one stage; give two")
+        columns = np.concatenate([_columns(schedule, states[:, i], i, j) for i, j in pairs])
         growth = np.repeat([np.log(costs[i] / costs[j]) for i, j in pairs], len(states))
         gained = np.concatenate([correct[:, j] - correct[:, i] for i, j in pairs])
         # Standardised, all but the first; what is always the same weighs nothing.
@@ -106,34 +106,36 @@ class Prospects(Stored):
         rho = round(float(np.exp(found[-1])), DIGITS)
         return cls(weights=tuple(weights.tolist()), rho=max(rho, 10.0**-DIGITS))
 
-    def gains(self, ladder: Ladder, rung: int, states: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Gain of each rung above, shape (prompts, rungs - rung - 1).
+    def gains(
+        self, schedule: Schedule, stage: int, states: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Gain of each stage above, shape (prompts, stages - stage - 1).
 
         Args:
-            ladder: the ladder it was fitted on.
-            rung: number of the rung that all prompts stand on.
+            schedule: the schedule it was fitted on.
+            stage: number of the stage that all prompts stand on.
             states: features of each prompt there, shape (prompts, features).
         """
-        costs = ladder.costs
-        found = np.zeros((len(states), len(costs) - rung - 1))
-        for place, above in enumerate(range(rung + 1, len(costs))):
-            exponent = _columns(ladder, states, rung, above) @ np.array(self.weights)
-            reached = 1 - (costs[rung] / costs[above]) ** self.rho
+        costs = schedule.costs
+        found = np.zeros((len(states), len(costs) - stage - 1))
+        for place, above in enumerate(range(stage + 1, len(costs))):
+            exponent = _columns(schedule, states, stage, above) @ np.array(self.weights)
+            reached = 1 - (costs[stage] / costs[above]) ** self.rho
             found[:, place] = np.exp(np.clip(exponent, LEAST, MOST)) * reached
         return found
 
 
 def _columns(
-    ladder: Ladder, states: NDArray[np.float64], rung: int, above: int
+    schedule: Schedule, states: NDArray[np.float64], stage: int, above: int
 ) -> NDArray[np.float64]:
     """What the gain depends on, shape (prompts, columns)."""
     from scipy.special import betainc
 
-    of = dict(zip(PROGRESS_NAMES, states.T, strict=True))
+    of = dict(zip(VOTE_STATE_NAMES, states.T, strict=True))
     mass, rival = of["leader_mass"], of["other_mass"]
     # As if solutions weighed one on average: how sure votes are is a matter of their number.
     weight = np.where(of["score_mean"] > 0, 1 / np.maximum(of["score_mean"], 1e-6), 0.0)
-    ahead = ladder.rungs[above].search is not None and ladder.rungs[rung].search is None
+    ahead = schedule.stages[above].search is not None and schedule.stages[stage].search is None
     best = _log_odds(of["leader_best_score"])
     return np.column_stack(
         [

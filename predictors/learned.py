@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import atomic_write
 from predictors.features import FEATURE_NAMES
 
 
@@ -86,7 +86,7 @@ class DifficultyPredictor:
         """Write as LightGBM's text format; the file appears whole or not at all."""
         text = self.booster_.model_to_string()
         # Not by LightGBM's own writer, which has an error of its own for a full disk.
-        with whole_file(path) as scratch:
+        with atomic_write(path) as scratch:
             scratch.write_text(text)
 
     @classmethod

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import atomic_write
 
 PROMPT_FEATURE_NAMES = (
     "prompt_tokens",
@@ -117,7 +117,7 @@ class PromptProbe:
 
     def save(self, path: Path) -> None:
         """Write as safetensors; the file appears whole or not at all."""
-        with whole_file(path) as scratch:
+        with atomic_write(path) as scratch:
             scratch.write_bytes(
                 save({"coef": self.coef_, "intercept": np.array([self.intercept_])})
             )

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-PROGRESS_NAMES = (
+VOTE_STATE_NAMES = (
     "samples",
     "leader_mass",
     "other_mass",
@@ -18,7 +18,7 @@ PROGRESS_NAMES = (
 DECIMALS = 3
 
 
-class Progress:
+class VoteState:
     """The answers of one prompt so far.
 
     Args:

@@ -6,10 +6,10 @@ oracle_table.json   the same over oracle difficulty: the paper's bound, for benc
 difficulty-N.*      difficulty from N pilots: predictor (LightGBM's text format), distribution
                     (JSON), and for 0 pilots a probe of the model's own state (safetensors)
 curves.json         accuracy of every plan in every bin
-prices.json         the ladder that sequential decisions climb, and what prices lead to
-prospects.json      what more solutions gain
+prices.json         the schedule that sequential decisions climb, and what prices lead to
+gain_model.json     what more solutions gain
 latency.json        seconds of every plan
-reference.json      what calibration's pilots looked like
+drift_baseline.json what calibration's pilots looked like
 """
 
 import asyncio
@@ -18,20 +18,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from allocator import migrate
 from allocator.curves import AccuracyCurves
+from allocator.drift_baseline import DriftBaseline
 from allocator.errors import InputError
-from allocator.files import first_error
+from allocator.files import JsonArtifact
 from allocator.latency import Latency
 from allocator.policy import Policy
 from allocator.price import PriceList
-from allocator.reference import Reference
 from allocator.table import Fingerprint, LookupTable
 from predictors.difficulty import DifficultyModel
-from predictors.gain_model import Prospects
+from predictors.gain_model import GainModel
 from runtime.answers import answers_for
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
@@ -47,8 +48,11 @@ from runtime.verifiers.loading import VerifierEngine, open_verifier
 from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 
 SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
-CURVES, PRICES, PROSPECTS = "curves.json", "prices.json", "prospects.json"
-LATENCY, REFERENCE = "latency.json", "reference.json"
+CURVES, PRICES, GAIN_MODEL = "curves.json", "prices.json", "gain_model.json"
+LATENCY, DRIFT_BASELINE = "latency.json", "drift_baseline.json"
+
+# What files were called by older versions of this library.
+FORMER = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
 
 # What the fingerprint of a table made from logs calls its verifier.
 OF_LOGS = "log"
@@ -56,7 +60,7 @@ OF_LOGS = "log"
 MODELS = ("model", "verifier", "reviser", "reviser_verifier")
 
 
-class Settings(BaseModel):
+class Settings(JsonArtifact):
     """What an artifact was calibrated with.
 
     Attributes:
@@ -75,8 +79,9 @@ class Settings(BaseModel):
         sampling: how solutions are sampled.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    MIGRATIONS = migrate.SETTINGS
 
+    schema_version: Literal[1] = 1
     model: str
     verifier: str
     verifier_family: FamilyName = "auto"
@@ -88,6 +93,10 @@ class Settings(BaseModel):
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
+
+    @classmethod
+    def _up_to_date(cls, document: migrate.Document) -> migrate.Document:
+        return super()._up_to_date({"schema_version": 0} | document)
 
     def fingerprint(self, base: Path) -> Fingerprint:
         """Hashes of the models and the settings; relative folders and files count from `base`."""
@@ -120,7 +129,7 @@ class Settings(BaseModel):
         except InputError as error:
             places = " nor ".join(dict.fromkeys(str(p.resolve()) for p in (beside, Path(name))))
             raise InputError(
-                which, name, f"there is no folder {places}; give its path ({error.mend})"
+                which, name, f"there is no folder {places}; give its path ({error.hint})"
             ) from None
 
     def relative_to(self, base: Path) -> "Settings":
@@ -248,10 +257,10 @@ class Artifact:
         policy: over its table.
         difficulty: difficulty models by number of pilots, ascending.
         curves: accuracy of every plan in every bin.
-        prices: the ladder, and what prices lead to.
-        prospects: what more solutions gain on it.
+        prices: the schedule, and what prices lead to.
+        gain_model: what more solutions gain on it.
         latency: seconds of every plan.
-        reference: what calibration's pilots looked like.
+        drift_baseline: what calibration's pilots looked like.
         foreign: what of the table's fingerprint is no longer so, in words; empty unless forced.
     """
 
@@ -261,9 +270,9 @@ class Artifact:
     difficulty: dict[int, DifficultyModel]
     curves: AccuracyCurves
     prices: PriceList
-    prospects: Prospects
+    gain_model: GainModel
     latency: Latency
-    reference: Reference
+    drift_baseline: DriftBaseline
     foreign: tuple[str, ...] = ()
 
     @classmethod
@@ -302,9 +311,9 @@ class Artifact:
             difficulty=DifficultyModel.load_all(folder),
             curves=AccuracyCurves.load(folder / CURVES),
             prices=PriceList.load(folder / PRICES),
-            prospects=Prospects.load(folder / PROSPECTS),
+            gain_model=GainModel.load(_file(folder, GAIN_MODEL)),
             latency=Latency.load(folder / LATENCY),
-            reference=Reference.load(folder / REFERENCE),
+            drift_baseline=DriftBaseline.load(_file(folder, DRIFT_BASELINE)),
             foreign=tuple(foreign),
         )
 
@@ -322,6 +331,12 @@ class Artifact:
                 "it was not measured with what the policy's table was; calibrate again",
             )
         return table
+
+
+def _file(folder: Path, name: str) -> Path:
+    """A file of an artifact, under its former name where it has that one alone."""
+    former = folder / FORMER[name]
+    return former if former.is_file() and not (folder / name).is_file() else folder / name
 
 
 def load_settings(folder: Path) -> Settings:
@@ -343,9 +358,4 @@ def load_settings(folder: Path) -> Settings:
         raise InputError(
             "artifact", str(folder), f"it has no {SETTINGS}; make one with ttc calibrate"
         )
-    try:
-        return Settings.model_validate_json(path.read_text())
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise InputError(
-            "artifact", str(path), f"damaged; calibrate again ({first_error(error)})"
-        ) from None
+    return Settings.load(path)

@@ -21,7 +21,7 @@ from runtime.engines.base import (
 )
 from runtime.engines.steps import StepSplitter
 from runtime.engines.tokenizer import decode, known_ids
-from runtime.request import Event, Watch
+from runtime.request import Event, EventHandler
 from runtime.reviser import Reviser, ask_again, revision_context
 from runtime.solving.concurrency import together
 from runtime.verifiers.base import Aggregation, Context, HasContext, Verifier, aggregate
@@ -44,7 +44,7 @@ class Decoder:
         aggregation: how a solution's step scores become one.
         scoring: how that one and its log-probability become its score.
         early_stop: stop best-of-n once what is left of it cannot change the answer.
-        patience: seconds that a verifier may take over one solution, queueing included.
+        verifier_timeout: seconds that a verifier may take over one solution, queueing included.
         stops: texts that end a solution, which is cut before them.
         stop_token_ids: tokens that do so.
         thoughts: marks of the language model's thoughts, after which answers are read.
@@ -60,7 +60,7 @@ class Decoder:
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
     early_stop: bool = False
-    patience: float = 600.0
+    verifier_timeout: float = 600.0
     stops: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     thoughts: tuple[Thought, ...] = (THINK,)
@@ -107,7 +107,7 @@ class PromptRun:
         prompt: the prompt.
         seed: with the prompt it determines every sample, whatever runs beside it.
         token_ids: the prompt as the language model reads it; None lays it out by its chat template.
-        watch: called with what happens.
+        on_event: called with what happens.
         cost: counts what this prompt spends.
         undecided: answers that could not be compared before the deadline.
 
@@ -125,7 +125,7 @@ class PromptRun:
     prompt: str
     seed: int
     token_ids: tuple[int, ...] | None = None
-    watch: Watch | None = None
+    on_event: EventHandler | None = None
     cost: Cost = field(default_factory=Cost)
     undecided: set[str] = field(default_factory=set, init=False)
 
@@ -167,7 +167,7 @@ class PromptRun:
         steps = tuple(self.decoder.splitter.split(completion.token_ids))
         beam = Beam(steps, (), completion.logprob, completion.ended)
         sample = await self._as_sample(beam, nan)
-        self._tell_solution(sample, path)
+        self._emit_solution(sample, path)
         return sample
 
     async def judged(self, vote: Sample) -> Sample:
@@ -223,7 +223,7 @@ class PromptRun:
             path=path,
         )
         if score:
-            self._tell(
+            self._emit(
                 Event(
                     kind="step",
                     path=path,
@@ -295,15 +295,15 @@ class PromptRun:
         """Finished beams as samples."""
         samples = [await self._as_sample(beam, self.score_of(beam)) for beam in beams]
         for number, (beam, sample) in enumerate(zip(beams, samples, strict=True)):
-            self._tell_solution(sample, ("finished", number), beam.path)
+            self._emit_solution(sample, ("finished", number), beam.path)
         return samples
 
-    async def unify(self, samples: Sequence[Sample]) -> list[Sample]:
+    async def canonicalize(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples with equal answers written equally, as selection and features expect."""
         answers = [sample.answer for sample in samples]
-        unified = await self.decoder.answers.unified(answers)
+        canonicalized = await self.decoder.answers.canonicalized(answers)
         self.undecided.update(self.decoder.answers.undecided(answers))
-        return [s.with_answer(a) for s, a in zip(samples, unified, strict=True)]
+        return [s.with_answer(a) for s, a in zip(samples, canonicalized, strict=True)]
 
     def score_of(self, beam: Beam) -> float:
         """A beam's score so far."""
@@ -363,13 +363,13 @@ class PromptRun:
         scores = await self._score(verifier, context, steps)
         beam = Beam(steps, scores, completion.logprob, completion.ended)
         sample = await self._as_sample(beam, self._combined(beam, scoring))
-        self._tell_solution(sample, path)
+        self._emit_solution(sample, path)
         return sample
 
-    def _tell_solution(
+    def _emit_solution(
         self, sample: Sample, path: tuple[str | int, ...], parent: tuple[str | int, ...] = ()
     ) -> None:
-        self._tell(
+        self._emit(
             Event(
                 kind="solution",
                 path=path,
@@ -380,9 +380,9 @@ class PromptRun:
             )
         )
 
-    def _tell(self, event: Event) -> None:
-        if self.watch is not None:
-            self.watch(event)
+    def _emit(self, event: Event) -> None:
+        if self.on_event is not None:
+            self.on_event(event)
 
     def _holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
         text = self._text(steps)
@@ -400,11 +400,12 @@ class PromptRun:
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
     ) -> tuple[float, ...]:
         try:
-            async with asyncio.timeout(self.decoder.patience):
+            async with asyncio.timeout(self.decoder.verifier_timeout):
                 verdict = await verifier.score(context, steps)
         except TimeoutError:
             raise ModelError(
-                "verifier", f"no score within {self.decoder.patience:g} seconds; is it alive?"
+                "verifier",
+                f"no score within {self.decoder.verifier_timeout:g} seconds; is it alive?",
             ) from None
         scores = verdict.step_scores
         if len(scores) != len(steps):
@@ -416,7 +417,7 @@ class PromptRun:
                 bad,
                 "scores lie in [0, 1]; check its weights, or load it in float32",
             )
-        self.cost.verifier_tokens += verdict.read_tokens
+        self.cost.verifier_tokens += verdict.processed_tokens
         self.cost.verifier_cached_tokens += verdict.cached_tokens
         return scores
 

@@ -33,7 +33,7 @@ class Event(BaseModel):
     decision: dict[str, Any] | None = None
 
 
-Watch = Callable[[Event], None]
+EventHandler = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Request:
         stop_token_ids: tokens that do so.
         seed: with the prompt, determines every sample; None takes the solver's.
         solutions: how many solutions there should be to choose from, as far as its budget goes.
-        watch: called with what happens.
+        on_event: called with what happens.
     """
 
     text: str
@@ -58,4 +58,4 @@ class Request:
     stop_token_ids: tuple[int, ...] = ()
     seed: int | None = None
     solutions: int = 1
-    watch: Watch | None = None
+    on_event: EventHandler | None = None

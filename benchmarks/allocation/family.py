@@ -14,7 +14,7 @@ from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
 
 # Larger searches are not sampled: 16 beams and more were not worth more than smaller ones.
-MOST_BEAMS = 8
+MAX_BEAMS = 8
 SEEDS = 5  # of the test prompts; calibration prompts' searches are run as often
 
 
@@ -61,7 +61,7 @@ class Family:
 
 def grid(budget: int, pilots: int) -> list[Plan]:
     """The plans considered: those of the library, but for large searches."""
-    return plan_grid(budget, pilots, most_beams=MOST_BEAMS)
+    return plan_grid(budget, pilots, max_beams=MAX_BEAMS)
 
 
 class SeededReplay(Replay):

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from allocator.curves import AccuracyCurves
 from allocator.plan import Plan
 from allocator.price import PriceList
-from allocator.schedule import ladder_of
+from allocator.schedule import schedule_of
 from allocator.table import Fingerprint, LookupTable
 from benchmarks.allocation.family import Family, SeededReplay, grid
 from benchmarks.allocation.methods import AVERAGES, adaptive_pilots, bound, shared_by_bin
@@ -19,14 +19,14 @@ from benchmarks.allocation.predictors import Compared, PromptInputs, compare
 from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
 from benchmarks.testbed.measure import calibration_error
 from calibration.fitting.fit import Calibration, fit
-from calibration.fitting.gain_model import all_gains, fit_prospects
+from calibration.fitting.gain_model import all_gains, fit_gain_model
 from calibration.replay.budget_replay import at_prices, shared_out
 from calibration.replay.curves import Curve, interval, plan_curve, resamples
 from calibration.replay.policy_curves import Difficulty, policy_curve
 from calibration.replay.replay import Replay
 from calibration.report.targets import Interval
 from predictors.difficulty import DifficultyModel
-from predictors.gain_model import Prospects
+from predictors.gain_model import GainModel
 from runtime.artifact import Artifact
 
 PILOTS, BINS = (0, 1, 2, 4, 8), 5
@@ -47,8 +47,8 @@ class Known:
         oracle_table: over oracle difficulty.
         difficulty: models by number of pilots.
         curves: accuracy of every plan in every bin.
-        prices: the ladder, and what prices lead to.
-        prospects: what more solutions gain on it.
+        prices: the schedule, and what prices lead to.
+        gain_model: what more solutions gain on it.
         compared: pilots that every piloted prompt has.
     """
 
@@ -57,7 +57,7 @@ class Known:
     difficulty: dict[int, DifficultyModel]
     curves: AccuracyCurves
     prices: PriceList
-    prospects: Prospects
+    gain_model: GainModel
     compared: int
 
 
@@ -68,9 +68,9 @@ def from_calibration(made: Calibration) -> Known:
         made.oracle_table,
         {count: fitted.model for count, fitted in made.difficulty.items()},
         made.curves,
-        made.prospects.prices,
-        made.prospects.prospects,
-        made.reference.pilots,
+        made.gain_model.prices,
+        made.gain_model.gain_model,
+        made.drift_baseline.pilots,
     )
 
 
@@ -82,8 +82,8 @@ def from_artifact(artifact: Artifact) -> Known:
         artifact.difficulty,
         artifact.curves,
         artifact.prices,
-        artifact.prospects,
-        artifact.reference.pilots,
+        artifact.gain_model,
+        artifact.drift_baseline.pilots,
     )
 
 
@@ -99,9 +99,9 @@ def methods(
     """What can be had from an artifact alone, on the test prompts; the baseline first."""
     plain = [Plan(strategy="best_of_n", n=n) for n in budgets]
     oracle = np.repeat(test.pass_at_1[:, None], test.replicates, axis=1)
-    ladder = known.prices.ladder
-    climbs = test.climbs(ladder)
-    gains = all_gains(known.prospects, ladder, climbs.states)
+    schedule = known.prices.schedule
+    adaptive_runs = test.adaptive_runs(schedule)
+    gains = all_gains(known.gain_model, schedule, adaptive_runs.states)
     curves = [
         plan_curve(BASELINE, test, plain),
         plan_curve("majority", test, [_by_votes(plan) for plan in plain]),
@@ -118,8 +118,8 @@ def methods(
     ]
     return [
         *curves,
-        at_prices("price, stopping early", ladder, climbs, gains),
-        shared_out(ACROSS, ladder, climbs, gains, AVERAGES),
+        at_prices("price, stopping early", schedule, adaptive_runs, gains),
+        shared_out(ACROSS, schedule, adaptive_runs, gains, AVERAGES),
     ]
 
 
@@ -138,15 +138,17 @@ def ingredients(
         )
         for pilots in (0, 1, 2)
     ]
-    ladder = ladder_of(family.window)
-    climbs = test.climbs(ladder)
-    prospects = fit_prospects([(ladder, known.climbs(ladder))]).prospects
-    gains = all_gains(prospects, ladder, climbs.states)
+    schedule = schedule_of(family.window)
+    adaptive_runs = test.adaptive_runs(schedule)
+    gain_model = fit_gain_model([(schedule, known.adaptive_runs(schedule))]).gain_model
+    gains = all_gains(gain_model, schedule, adaptive_runs.states)
     return [
         *by_bins,
-        adaptive_consistency("settled alone (Beta, weighted)", ladder, climbs, weighted=True),
-        at_prices("price, samples only", ladder, climbs, gains),
-        shared_out("across prompts, samples only", ladder, climbs, gains, AVERAGES),
+        adaptive_consistency(
+            "settled alone (Beta, weighted)", schedule, adaptive_runs, weighted=True
+        ),
+        at_prices("price, samples only", schedule, adaptive_runs, gains),
+        shared_out("across prompts, samples only", schedule, adaptive_runs, gains, AVERAGES),
     ]
 
 
@@ -155,10 +157,13 @@ def rivals(
 ) -> list[Curve]:
     """Published rivals on the same samples, and the bound of knowing every prompt."""
     from_prompts = made.difficulty[0].predicted.reshape(known.prompts, -1)
-    ladder = ladder_of(family.window)
+    schedule = schedule_of(family.window)
     return [
         adaptive_consistency(
-            "rival: adaptive consistency", ladder, voted(test).climbs(ladder), weighted=False
+            "rival: adaptive consistency",
+            schedule,
+            voted(test).adaptive_runs(schedule),
+            weighted=False,
         ),
         concave_by(
             "rival: greedy by the prompt alone",

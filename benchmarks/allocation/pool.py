@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import atomic_write
 from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.store import PLAN, records_of, rows_of, schema
 from predictors.sample import Sample
@@ -38,7 +38,7 @@ def write_pool(records: Sequence[PromptRecord], path: Path) -> None:
     """Write records; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [row for record in records for row in _distinct(rows_of(record))]
-    with whole_file(path) as scratch:
+    with atomic_write(path) as scratch:
         table = pa.Table.from_pylist(rows, schema=POOL_SCHEMA)
         pq.write_table(table, scratch, compression="zstd", compression_level=19)
 

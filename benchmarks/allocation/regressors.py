@@ -16,7 +16,7 @@ from predictors.features import FEATURE_NAMES
 from predictors.learned import DifficultyPredictor, Regressor, out_of_fold_predictions
 from predictors.prompt import PENALTIES, PROMPT_FEATURE_NAMES, PromptProbe
 
-REFERENCE = "LightGBM"
+DRIFT_BASELINE = "LightGBM"
 # What a learned predictor takes when a probe's prediction is among its features.
 PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
 
@@ -94,18 +94,18 @@ Makers = Mapping[str, Callable[[], Regressor]]
 
 # By what they read: pilots; the prompt's surface; its surface, then the model's state.
 OF_PILOTS: Makers = {
-    REFERENCE: DifficultyPredictor,
+    DRIFT_BASELINE: DifficultyPredictor,
     "ridge": _ridge,
     "random forest": _forest,
     "mean score": MeanScore,
 }
 OF_PROMPTS: Makers = {
-    REFERENCE: partial(DifficultyPredictor, PROMPT_FEATURE_NAMES),
+    DRIFT_BASELINE: partial(DifficultyPredictor, PROMPT_FEATURE_NAMES),
     "ridge": _ridge,
     "random forest": _forest,
 }
 OF_STATES: Makers = {
-    REFERENCE: partial(Probed, partial(DifficultyPredictor, PROBED_FEATURE_NAMES)),
+    DRIFT_BASELINE: partial(Probed, partial(DifficultyPredictor, PROBED_FEATURE_NAMES)),
     "ridge": PromptProbe,
     "random forest": partial(Probed, _forest),
 }

@@ -7,22 +7,24 @@ from scipy.special import betainc
 from allocator.bins import DifficultyBins, bin_of
 from allocator.budget import allocate
 from allocator.plan import Plan
-from allocator.schedule import Ladder
+from allocator.schedule import Schedule
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.methods import AVERAGES, planned
 from calibration.fitting.plan_selection import smoothed_accuracies
-from calibration.replay.adaptive_run import Climbs
+from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.budget_replay import ended
 from calibration.replay.curves import Curve
 from calibration.replay.replay import Replay
 from predictors.features import FEATURE_NAMES
-from predictors.vote_state import PROGRESS_NAMES
+from predictors.vote_state import VOTE_STATE_NAMES
 
 CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 0.999)
 BINS = 5
 
 
-def adaptive_consistency(name: str, ladder: Ladder, climbs: Climbs, weighted: bool) -> Curve:
+def adaptive_consistency(
+    name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, weighted: bool
+) -> Curve:
     """Stop when the leading answer is unlikely to be overtaken (Aggarwal et al. 2023).
 
     One point a confidence. The chance that more than half of the votes of the two leading answers
@@ -30,11 +32,11 @@ def adaptive_consistency(name: str, ladder: Ladder, climbs: Climbs, weighted: bo
 
     Args:
         name: of the curve.
-        ladder: independent solutions alone.
-        climbs: of the test prompts; by votes where scores are all one.
+        schedule: independent solutions alone.
+        adaptive_runs: of the test prompts; by votes where scores are all one.
         weighted: votes weigh as much as their scores, scaled to one on average.
     """
-    of = {n: climbs.states[..., i] for i, n in enumerate(PROGRESS_NAMES)}
+    of = {n: adaptive_runs.states[..., i] for i, n in enumerate(VOTE_STATE_NAMES)}
     scale = 1 / np.maximum(of["score_mean"], 1e-6) if weighted else 1.0
     sure = 1 - betainc(of["leader_mass"] * scale + 1, of["other_mass"] * scale + 1, 0.5)
     ends = []
@@ -42,7 +44,7 @@ def adaptive_consistency(name: str, ladder: Ladder, climbs: Climbs, weighted: bo
         stop = sure >= confidence
         stop[..., -1] = True
         ends.append(stop.argmax(axis=-1))
-    return ended(name, ladder, climbs, ends)
+    return ended(name, schedule, adaptive_runs, ends)
 
 
 def concave_by(

@@ -13,23 +13,23 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from allocator.schedule import Ladder, Rung
+from allocator.schedule import Schedule, Stage
 from benchmarks.allocation.rivals import adaptive_consistency
 from calibration.data.sample_log import CORRECT, Log, read_log
 from calibration.fitting.gain_model import all_gains, stopped_at
-from calibration.replay.adaptive_run import Climbs, Draw, climb
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
 from calibration.replay.budget_replay import ended
 from calibration.replay.curves import Curve, cost_at, interval, resamples
 from calibration.replay.estimators import majority_accuracy
 from calibration.report.targets import Interval
-from predictors.gain_model import Prospects
+from predictors.gain_model import GainModel
 
 MODELS = ("Qwen3-1.7B", "Qwen3-0.6B")
 MOST, ORDERS, SEED = 64, 64, 0
 PRICES = np.geomspace(2e-5, 0.2, 80)
-LADDER = Ladder(
-    rungs=tuple(
-        Rung(samples=n) for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, MOST)
+SCHEDULE = Schedule(
+    stages=tuple(
+        Stage(samples=n) for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, MOST)
     )
 )
 
@@ -67,7 +67,7 @@ def measure_traces(path: Path, model: str) -> Traces:
         for which in MODELS
         for name in names
     }
-    climbs = {
+    adaptive_runs = {
         (*key, weighted): climbs_of(log, weighted)
         for key, log in logs.items()
         for weighted in (False, True)
@@ -75,17 +75,17 @@ def measure_traces(path: Path, model: str) -> Traces:
     curves: dict[str, list[Curve]] = {}
     for name in names:
         for weighted, title in ((True, "votes by length"), (False, "plain votes")):
-            train = [climbs[m, n, weighted] for m in MODELS for n in names if n != name]
+            train = [adaptive_runs[m, n, weighted] for m in MODELS for n in names if n != name]
             states = np.concatenate([c.states.reshape(-1, *c.states.shape[2:]) for c in train])
             correct = np.concatenate([c.correct.reshape(-1, c.correct.shape[2]) for c in train])
-            fitted = Prospects.fit(LADDER, states, correct)
-            test = climbs[model, name, weighted]
-            gains = all_gains(fitted, LADDER, test.states)
-            ends = [stopped_at(LADDER, gains, float(price)) for price in PRICES]
+            fitted = GainModel.fit(SCHEDULE, states, correct)
+            test = adaptive_runs[model, name, weighted]
+            gains = all_gains(fitted, SCHEDULE, test.states)
+            ends = [stopped_at(SCHEDULE, gains, float(price)) for price in PRICES]
             found = [
-                ended(f"prospects, {title}", LADDER, test, ends),
-                adaptive_consistency(f"adaptive consistency, {title}", LADDER, test, weighted),
-                ended(f"uniform, {title}", LADDER, test, _everywhere(test)),
+                ended(f"prospects, {title}", SCHEDULE, test, ends),
+                adaptive_consistency(f"adaptive consistency, {title}", SCHEDULE, test, weighted),
+                ended(f"uniform, {title}", SCHEDULE, test, _everywhere(test)),
             ]
             for curve in found:
                 curves.setdefault(curve.name, []).append(curve)
@@ -94,11 +94,11 @@ def measure_traces(path: Path, model: str) -> Traces:
     return Traces(float(uniform.mean()), uniform, joined)
 
 
-def climbs_of(log: Log, weighted: bool) -> Climbs:
-    """Climbs of random orders of each question's samples, shape (questions, orders, rungs)."""
+def climbs_of(log: Log, weighted: bool) -> AdaptiveRuns:
+    """Climbs of random orders of each question's samples, shape (questions, orders, stages)."""
     rng = np.random.default_rng(SEED)
     questions, samples = log.answer.shape
-    climbs = Climbs.empty(questions, ORDERS, len(LADDER.rungs))
+    adaptive_runs = AdaptiveRuns.empty(questions, ORDERS, len(SCHEDULE.stages))
     tokens = np.ones_like(log.answer) if log.tokens is None else log.tokens
     # Only the ratio of two weights counts; scores lie in [0, 1].
     weights = 1000 / np.maximum(tokens, 1000) if weighted else np.ones(log.answer.shape)
@@ -112,8 +112,8 @@ def climbs_of(log: Log, weighted: bool) -> Climbs:
                 )
                 for i in rng.permutation(samples)[:MOST]
             ]
-            climb(climbs, (question, order), LADDER, 1, str(CORRECT), drawn, [], 0)
-    return climbs
+            adaptive_run(adaptive_runs, (question, order), SCHEDULE, 1, str(CORRECT), drawn, [], 0)
+    return adaptive_runs
 
 
 def exact_majority(log: Log) -> NDArray[np.float64]:
@@ -125,8 +125,10 @@ def exact_majority(log: Log) -> NDArray[np.float64]:
     return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], axis=1), MOST)
 
 
-def _everywhere(climbs: Climbs) -> list[NDArray[np.int64]]:
-    return [np.full(climbs.correct.shape[:2], rung) for rung in range(len(LADDER.rungs))]
+def _everywhere(adaptive_runs: AdaptiveRuns) -> list[NDArray[np.int64]]:
+    return [
+        np.full(adaptive_runs.correct.shape[:2], stage) for stage in range(len(SCHEDULE.stages))
+    ]
 
 
 def _joined(parts: Sequence[Curve]) -> Curve:

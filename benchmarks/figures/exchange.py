@@ -9,7 +9,7 @@ from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, larger_correct
 from benchmarks.figures.optimal import ORACLE, at_budget, compute_optimal, needed
 from benchmarks.figures.pools import MOST, Samples, powers, ratios
-from benchmarks.figures.search import MOST_SOLUTIONS, candidates, guided, oracle_bins, parts_of
+from benchmarks.figures.search import MAX_SOLUTIONS, candidates, guided, oracle_bins, parts_of
 from calibration.replay.curves import Curve, interval, resamples
 from calibration.report.targets import Target, reported
 
@@ -26,7 +26,7 @@ def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
     }
     for guide, replay in guided(samples).items():
         curves[f"search by {guide}"] = compute_optimal(
-            ORACLE, replay, candidates(samples, guide), powers(MOST_SOLUTIONS), bins
+            ORACLE, replay, candidates(samples, guide), powers(MAX_SOLUTIONS), bins
         )
     return curves
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from allocator.files import Stored
+from allocator.files import JsonArtifact
 from allocator.flops import Exchange
 from benchmarks.allocation.pool import read_pool, write_pool
 from benchmarks.figures.pools import FOLDER, test_prompts
@@ -22,7 +22,7 @@ GREEDY, WARM = FOLDER / "larger-greedy.parquet", FOLDER / "larger.parquet"
 PRETRAINING = FOLDER / "larger.json"
 
 
-class Pretraining(Stored):
+class Pretraining(JsonArtifact):
     """What the two models were pretrained on.
 
     Attributes:

@@ -38,7 +38,7 @@ def along_chains(record: PromptRecord) -> NDArray[np.float64]:
     return found
 
 
-def turned(record: PromptRecord) -> NDArray[np.float64]:
+def flip_counts(record: PromptRecord) -> NDArray[np.float64]:
     """How often a right attempt is followed by a wrong one, and how many right ones are followed;
     then the same of wrong attempts that a right one follows; shape (4,).
     """
@@ -54,7 +54,7 @@ def figure_6(samples: Samples) -> Reproduced:
     draws = resamples(replay.prompts)
     everyone = np.ones(replay.prompts, dtype=bool)
     along = np.array([along_chains(record) for record in replay.records])
-    counts = np.array([turned(record) for record in replay.records])[draws].sum(axis=1)
+    counts = np.array([flip_counts(record) for record in replay.records])[draws].sum(axis=1)
     places = list(range(1, MOST + 1))
     chain = Line(
         "pass@1 of the attempt",

@@ -29,7 +29,7 @@ WEIGHTED, MAJORITY = "best-of-N weighted", "majority"
 WIDE, NARROW = "beam search, M = 4", "beam search, M = √N"
 LOOKS = {k: f"lookahead k = {k}, M = 4" for k in AHEAD}
 SERVED = "the artifact's policy, pilots counted"
-MOST_SOLUTIONS = 256
+MAX_SOLUTIONS = 256
 SMALL, SLIGHT = 4, 0.05  # a small budget; accuracy that is as good as nothing
 PRM_ALONE, FITTED = "the PRM alone", "the fitted score"
 
@@ -61,13 +61,13 @@ def guided(samples: Samples) -> dict[str, SeededReplay]:
 def candidates(samples: Samples, guide: str) -> list[Plan]:
     """All plans of search that were sampled."""
     looks = [plan for plans in AHEAD.values() for plan in plans] if guide == PRM_ALONE else []
-    plans = [*(best_of(n) for n in powers(MOST_SOLUTIONS)), *FIXED, *ROOT, *looks]
+    plans = [*(best_of(n) for n in powers(MAX_SOLUTIONS)), *FIXED, *ROOT, *looks]
     return list(dict.fromkeys(plans))
 
 
 def methods(replay: SeededReplay, looks: bool) -> dict[str, Curve]:
     """Every method of search at every budget, by name."""
-    plain = [best_of(n) for n in powers(MOST_SOLUTIONS)]
+    plain = [best_of(n) for n in powers(MAX_SOLUTIONS)]
     votes = [plan.model_copy(update={"selection": MAJORITY}) for plan in plain]
     plans: dict[str, Sequence[Plan]] = {WEIGHTED: plain, MAJORITY: votes, NARROW: ROOT, WIDE: FIXED}
     if looks:
@@ -153,7 +153,7 @@ def figure_4(samples: Samples) -> Reproduced:
     everyone = parts_of(by_oracle)["all prompts"]
     panels, findings, targets = [], [], []
     for guide, replay in guided(samples).items():
-        plans, budgets = candidates(samples, guide), powers(MOST_SOLUTIONS)
+        plans, budgets = candidates(samples, guide), powers(MAX_SOLUTIONS)
         plain = plan_curve(WEIGHTED, replay, [best_of(n) for n in budgets])
         optimal = compute_optimal(ORACLE, replay, plans, budgets, by_oracle)
         told = compute_optimal(PREDICTED, replay, plans, budgets, by_prediction)

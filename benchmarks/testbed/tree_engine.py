@@ -84,8 +84,8 @@ class TreeEngine(TransformersEngine):
         """
         plain = settings.model_dump(include={"temperature", "top_p", "top_k", "min_p"})
         if stop or stop_token_ids or plain != SamplingSettings().model_dump(include=set(plain)):
-            mend = "this engine draws whole solutions at temperature 1"
-            raise InputError("plan", [*stop, *stop_token_ids], mend)
+            hint = "this engine draws whole solutions at temperature 1"
+            raise InputError("plan", [*stop, *stop_token_ids], hint)
         prompt = tuple(token_ids)
         await self.places(prompt, max_tokens)
         drawn = await self._drawn[prompt]

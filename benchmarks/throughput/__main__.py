@@ -43,7 +43,7 @@ from calibration.report.targets import (
 from runtime.artifact import Artifact, open_decoder
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend
-from runtime.verifiers.kv_memory import MOST_BYTES
+from runtime.verifiers.kv_memory import MAX_BYTES
 from runtime.verifiers.model_verifier import ModelVerifier
 
 Turns = Mapping[str, Sequence[Work]]
@@ -74,8 +74,8 @@ async def run(turns: int) -> dict[str, list[Work]]:
                 decoder.engine.tokenizer, decoder.engine.tokenizer, PRM
             )
 
-            def backend(most_bytes: int) -> TransformersBackend:
-                made = TransformersBackend(PRM, family, most_bytes)
+            def backend(max_bytes: int) -> TransformersBackend:
+                made = TransformersBackend(PRM, family, max_bytes)
                 stack.callback(made.close)
                 return made
 
@@ -84,7 +84,7 @@ async def run(turns: int) -> dict[str, list[Work]]:
 
             def fresh() -> ModelVerifier:
                 """A verifier that remembers nothing of earlier turns."""
-                return ModelVerifier(family, backend(MOST_BYTES))
+                return ModelVerifier(family, backend(MAX_BYTES))
 
             found: dict[str, list[Work]] = {}
             with progress("Turns", turns + 1) as done:

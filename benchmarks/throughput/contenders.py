@@ -38,7 +38,7 @@ def ours(decoder: Decoder, prompts: Prompts, plan: Plan, verifier: Verifier | No
             prompt, gold = item
             prompt_run = PromptRun(counted, prompt, seed)
             samples = await STRATEGIES[plan.strategy](prompt_run, plan, ())
-            return select(await prompt_run.unify(samples)).answer == gold
+            return select(await prompt_run.canonicalize(samples)).answer == gold
 
         started = time.perf_counter()
         work.correct = await bounded(one, prompts, PROMPTS_IN_FLIGHT)

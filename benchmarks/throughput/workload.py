@@ -71,7 +71,7 @@ class CountingVerifier:
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
         """See `runtime.verifiers.base.Verifier.score`."""
         verdict = await self._verifier.score(context, steps)
-        self._work.verifier_tokens += verdict.read_tokens
+        self._work.verifier_tokens += verdict.processed_tokens
         return verdict
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ async def answer_each(
             solver.start(prompts[number])
         except InputError as error:
             results[number] = failure = Failure(
-                prompt=prompts[number], error=f"{where}: {error.mend}"
+                prompt=prompts[number], error=f"{where}: {error.hint}"
             )
             done(failure)
     left = [number for number in range(len(prompts)) if number not in results]

@@ -77,8 +77,8 @@ def bench(
             raise InputError("prompts", prompts, f"choose from 1 to the {len(graded)} there are")
         graded = graded[:prompts]
     loaded = load_artifact(artifact, force)
-    ladder = ladder_within(loaded.prices.ladder, table.rows[-1].budget)
-    work = work_of([table], loaded.settings.scoring, seed, ladder)
+    schedule = ladder_within(loaded.prices.schedule, table.rows[-1].budget)
+    work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
     models = partial(open_decoder, loaded.settings, artifact, engine)
     with exclusive(out / SAMPLES / LOCK, out):

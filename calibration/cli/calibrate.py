@@ -9,7 +9,7 @@ import typer
 
 from allocator.errors import InputError
 from allocator.extras import missing
-from allocator.plan import CONSIDERED, MOST_BEAMS, Strategy
+from allocator.plan import CONSIDERED, MAX_BEAMS, Strategy
 from calibration.calibrate import RUNS, ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
 from calibration.cli.console import console, progress, render_table, reports_errors
@@ -70,7 +70,7 @@ def calibrate(
     strategies: Annotated[
         str, typer.Option(help="strategies to choose among, comma-separated")
     ] = ",".join(CONSIDERED),
-    most_beams: Annotated[int, typer.Option(help="beams of the largest search")] = MOST_BEAMS,
+    max_beams: Annotated[int, typer.Option(help="beams of the largest search")] = MAX_BEAMS,
     runs: Annotated[int, typer.Option(help="times each search is run of each prompt")] = RUNS,
     reviser: Annotated[str | None, typer.Option(help="reviser: folder or hub name")] = None,
     reviser_verifier: Annotated[
@@ -157,7 +157,7 @@ def calibrate(
                 seed=seed,
                 engine=engine,
                 strategies=cast("list[Strategy]", strategies.split(",")),
-                most_beams=most_beams,
+                max_beams=max_beams,
                 runs=runs,
                 scoring=scoring,
                 ray=ray,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from allocator.errors import InputError, ModelError
-from allocator.files import whole_file
+from allocator.files import atomic_write
 from allocator.plan import parse_plan
 from allocator.policy import Policy
 from allocator.table import BudgetRow
@@ -123,7 +123,7 @@ def _write(results: Sequence[Result | Failure], out: Path | None) -> None:
     if out is None:
         write_answer(lines)
     else:
-        with whole_file(out) as scratch:
+        with atomic_write(out) as scratch:
             scratch.write_text(lines)
 
 

@@ -87,7 +87,7 @@ def rows_named(source: str, data: DataSettings) -> Iterator[None]:
         # Of prompts that begin alike, the longest has the least room.
         alike = [row for row in located_prompts(source, data) if shortened(row[1]) == error.value]
         where = max(alike, key=lambda row: len(row[1]))[0] if alike else error.field
-        raise InputError(where, error.value, error.mend) from None
+        raise InputError(where, error.value, error.hint) from None
 
 
 def read_graded_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
@@ -162,8 +162,8 @@ def _rows(source: str, data: DataSettings, *, graded: bool) -> Iterator[_Row]:
             "columns", data.columns, f"{form} has {', '.join(COLUMNS[form])}, no {foreign[0]}"
         )
     if (prompt := COLUMNS[form][0]) not in columns:
-        mend = f"no {prompt!r} among its columns; say which one it is: --columns {prompt}=..."
-        raise InputError(source, there, mend)
+        hint = f"no {prompt!r} among its columns; say which one it is: --columns {prompt}=..."
+        raise InputError(source, there, hint)
     wanted = COLUMNS[form] if graded else COLUMNS[form][:1]
     for number, row in rows.read([columns[name] for name in wanted if name in columns]):
         yield _Row(rows.where(number), row, form, columns)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from runtime.answers import Answers, MathAnswers, answer_line, last_boxed
 
 
-def unified(
+def canonicalized(
     answers: Answers,
     questions: Sequence[int],
     texts: Sequence[str | None],
@@ -38,7 +38,9 @@ def unified(
     read = {text: _read(answers, text) for of_question in found.values() for text in of_question}
     names: dict[int, dict[str, str | None]] = {
         question: dict(
-            zip(of_question, answers.unify([read[text] for text in of_question]), strict=True)
+            zip(
+                of_question, answers.canonicalize([read[text] for text in of_question]), strict=True
+            )
         )
         for question, of_question in found.items()
     }

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.cells import as_score, as_text, as_tokens, as_truth, is_blank
-from calibration.data.grading import unified
+from calibration.data.grading import canonicalized
 from calibration.data.log_rows import LogRows, read_log_rows
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
 from runtime.verifiers.base import Aggregation
 
-LEAST_SAMPLES = 4
+MIN_SAMPLES = 4
 UNANSWERED = -1
 CORRECT = 0
 LOGGED = "logged"
@@ -97,7 +97,7 @@ def read_log(
     else:
         golds = _golds(rows, questions)
         if reader is not None:
-            texts, golds = unified(reader, questions.tolist(), texts, golds)
+            texts, golds = canonicalized(reader, questions.tolist(), texts, golds)
         correct = [text == gold for text, gold in zip(texts, golds, strict=True)]
     answer = _answers_of(questions, _codes(texts), np.array(correct))
     place, left_out = _places(source, questions)
@@ -197,11 +197,11 @@ def _places(source: str, question: NDArray[np.int64]) -> tuple[NDArray[np.int64]
     sizes = np.unique(counts)
     used = [int(size) * int((counts >= size).sum()) for size in sizes]
     samples = int(sizes[int(np.argmax(used))])
-    if samples < LEAST_SAMPLES:
+    if samples < MIN_SAMPLES:
         raise InputError(
             "from-logs",
             source,
-            f"{samples} samples a question; at least {LEAST_SAMPLES} are needed",
+            f"{samples} samples a question; at least {MIN_SAMPLES} are needed",
         )
     starts = np.cumsum(counts) - counts
     enough = np.flatnonzero(counts >= samples)

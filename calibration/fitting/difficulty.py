@@ -14,7 +14,7 @@ from predictors.learned import DifficultyPredictor, out_of_fold_predictions
 from predictors.prompt import PromptProbe, with_states
 
 # A bin of fewer prompts says nothing about plans: it joins its smaller neighbour.
-LEAST_IN_BIN = 8
+MIN_IN_BIN = 8
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
 
 
 def edges_of(difficulty: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:
-    """Inner edges of quantile bins, each of `LEAST_IN_BIN` prompts or more if there are as many."""
+    """Inner edges of quantile bins, each of `MIN_IN_BIN` prompts or more if there are as many."""
     edges = [float(edge) for edge in DifficultyBins(n_bins).fit(difficulty).edges_]
     while edges:
         held = np.bincount(bin_of(edges, difficulty), minlength=len(edges) + 1)
         smallest = int(np.argmin(held))
-        if held[smallest] >= LEAST_IN_BIN * replicates:
+        if held[smallest] >= MIN_IN_BIN * replicates:
             break
         # Edge i lies between bins i and i + 1.
         sides = [i for i in (smallest - 1, smallest) if 0 <= i < len(edges)]

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.curves import AccuracyCurves
-from allocator.plan import MOST_BEAMS, Plan, Strategy, plan_grid
-from allocator.reference import Reference
+from allocator.drift_baseline import DriftBaseline
+from allocator.plan import MAX_BEAMS, Plan, Strategy, plan_grid
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from calibration.fitting.crossval import mean_interval, most_accurate
-from calibration.fitting.difficulty import LEAST_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
-from calibration.fitting.gain_model import FittedProspects, fit_prospects
+from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
+from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
 from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
-from calibration.replay.accuracy_tables import accuracy_curves, ladders_of, reference_of
+from calibration.replay.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
 from calibration.replay.replay import Outcomes
 
 
@@ -45,8 +45,8 @@ class Calibration:
         binnable_rows: the predicted table's at budgets up to `Outcomes.binned_budget`, judged by
             each replicate's own samples: these may be binned by measured difficulty.
         curves: what every plan does in every bin.
-        prospects: what more solutions gain, and what prices lead to.
-        reference: what the calibration prompts' pilots looked like.
+        gain_model: what more solutions gain, and what prices lead to.
+        drift_baseline: what the calibration prompts' pilots looked like.
         warnings: what whoever uses the tables should know.
     """
 
@@ -58,13 +58,13 @@ class Calibration:
     oracle_rows: tuple[FittedRow, ...]
     binnable_rows: tuple[FittedRow, ...]
     curves: AccuracyCurves
-    prospects: FittedProspects
-    reference: Reference
+    gain_model: FittedGainModel
+    drift_baseline: DriftBaseline
     warnings: tuple[str, ...]
 
 
 def top_samples(budgets: Sequence[int]) -> int:
-    """Samples of a prompt that budgets are judged by: the ladder has a second rung at least."""
+    """Samples of a prompt that budgets are judged by: the schedule has a second stage at least."""
     return max(2, *budgets)
 
 
@@ -72,7 +72,7 @@ def searches_needed(
     budgets: Sequence[int],
     pilots: Sequence[int],
     strategies: Sequence[Strategy],
-    most_beams: int = MOST_BEAMS,
+    max_beams: int = MAX_BEAMS,
 ) -> list[Plan]:
     """Every search that fitting these budgets will ask for, each once."""
     return searches_among(
@@ -80,7 +80,7 @@ def searches_needed(
         for budget in budgets
         for paid in {0, *pilots}
         if paid < budget
-        for plan in plan_grid(budget, paid, strategies, most_beams)
+        for plan in plan_grid(budget, paid, strategies, max_beams)
     )
 
 
@@ -169,13 +169,13 @@ def fit(
         oracle_rows=tuple(oracle_rows),
         binnable_rows=tuple(binnable_rows),
         curves=accuracy_curves(outcomes, grid, max(budgets), difficulty),
-        prospects=fit_prospects(
+        gain_model=fit_gain_model(
             [
-                (ladder, outcomes.climbs(ladder))
-                for ladder in ladders_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
+                (schedule, outcomes.adaptive_runs(schedule))
+                for schedule in ladders_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
             ]
         ),
-        reference=reference_of(outcomes, difficulty[fewest]),
+        drift_baseline=drift_baseline_of(outcomes, difficulty[fewest]),
         warnings=_merged(n_bins, merged | ({"oracle": oracle_edges} if binned else {})),
     )
 
@@ -199,7 +199,7 @@ def _table(
 def _merged(n_bins: int, made: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
     return tuple(
         f"{len(edges) + 1} bins of {name} difficulty instead of {n_bins}: others would have held "
-        f"fewer than {LEAST_IN_BIN} prompts, or prompts of equal difficulty; add prompts for more"
+        f"fewer than {MIN_IN_BIN} prompts, or prompts of equal difficulty; add prompts for more"
         for name, edges in made.items()
         if len(edges) + 1 < n_bins
     )

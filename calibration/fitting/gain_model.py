@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.price import PriceList, PricePoint
-from allocator.schedule import Ladder, goes_on
-from calibration.replay.adaptive_run import Climbs
-from predictors.gain_model import Prospects
+from allocator.schedule import Schedule, worth_continuing
+from calibration.replay.adaptive_run import AdaptiveRuns
+from predictors.gain_model import GainModel
 
 FOLDS = 5
 # From where nothing is worth a generation to where everything is.
@@ -17,86 +17,88 @@ PRICES = tuple(float(price) for price in np.geomspace(1e-5, 0.5, 40))
 
 
 @dataclass(frozen=True)
-class FittedProspects:
-    """What a ladder promises.
+class FittedGainModel:
+    """What a schedule promises.
 
     Attributes:
-        prospects: fitted on every prompt.
-        prices: the ladder, and what each price led to on prompts that the prospects had not seen.
+        gain_model: fitted on every prompt.
+        prices: the schedule, and what each price led to on prompts that the prospects had not seen.
     """
 
-    prospects: Prospects
+    gain_model: GainModel
     prices: PriceList
 
 
-def fit_prospects(climbed: Sequence[tuple[Ladder, Climbs]]) -> FittedProspects:
-    """Fit prospects on the ladder that does best on prompts they had not seen.
+def fit_gain_model(replayed: Sequence[tuple[Schedule, AdaptiveRuns]]) -> FittedGainModel:
+    """Fit prospects on the schedule that does best on prompts they had not seen.
 
     Best: the greatest accuracy on average over what can be spent, from one generation a prompt to
     eight, on a logarithmic scale.
 
     Args:
-        climbed: ladders to choose among, each with its climbs of the same prompts.
+        replayed: schedules to choose among, each with its climbs of the same prompts.
     """
     found = []
-    for ladder, climbs in climbed:
-        gains = held_out_gains(ladder, climbs)
-        prices = price_list(ladder, climbs, gains)
-        found.append((_worth(prices), ladder, climbs, prices))
-    _, ladder, climbs, prices = max(found, key=lambda entry: entry[0])
-    flat = climbs.states.reshape(-1, *climbs.states.shape[2:])
-    prospects = Prospects.fit(ladder, flat, climbs.correct.reshape(len(flat), -1))
-    return FittedProspects(prospects, prices)
+    for schedule, adaptive_runs in replayed:
+        gains = held_out_gains(schedule, adaptive_runs)
+        prices = price_list(schedule, adaptive_runs, gains)
+        found.append((_worth(prices), schedule, adaptive_runs, prices))
+    _, schedule, adaptive_runs, prices = max(found, key=lambda entry: entry[0])
+    flat = adaptive_runs.states.reshape(-1, *adaptive_runs.states.shape[2:])
+    gain_model = GainModel.fit(schedule, flat, adaptive_runs.correct.reshape(len(flat), -1))
+    return FittedGainModel(gain_model, prices)
 
 
-def held_out_gains(ladder: Ladder, climbs: Climbs) -> NDArray[np.float64]:
-    """Gain of each rung over each, by prospects that never saw the prompt.
+def held_out_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> NDArray[np.float64]:
+    """Gain of each stage over each, by prospects that never saw the prompt.
 
     Returns:
-        Shape (prompts, replicates, rungs from, rungs to); 0 at and below a rung itself.
+        Shape (prompts, replicates, stages from, stages to); 0 at and below a stage itself.
     """
     from sklearn.model_selection import GroupKFold
 
-    prompts = len(climbs.states)
-    gains = np.zeros((*climbs.correct.shape, len(ladder.rungs)))
+    prompts = len(adaptive_runs.states)
+    gains = np.zeros((*adaptive_runs.correct.shape, len(schedule.stages)))
     splits = GroupKFold(min(FOLDS, prompts)).split(np.arange(prompts), groups=np.arange(prompts))
     for train, held_out in splits:
-        states = climbs.states[train].reshape(-1, *climbs.states.shape[2:])
-        correct = climbs.correct[train].reshape(len(states), -1)
-        fitted = Prospects.fit(ladder, states, correct)
-        gains[held_out] = all_gains(fitted, ladder, climbs.states[held_out])
+        states = adaptive_runs.states[train].reshape(-1, *adaptive_runs.states.shape[2:])
+        correct = adaptive_runs.correct[train].reshape(len(states), -1)
+        fitted = GainModel.fit(schedule, states, correct)
+        gains[held_out] = all_gains(fitted, schedule, adaptive_runs.states[held_out])
     return gains
 
 
 def all_gains(
-    prospects: Prospects, ladder: Ladder, states: NDArray[np.float64]
+    gain_model: GainModel, schedule: Schedule, states: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Gain of each rung over each; see `held_out_gains`."""
-    count = len(ladder.rungs)
+    """Gain of each stage over each; see `held_out_gains`."""
+    count = len(schedule.stages)
     gains = np.zeros((*states.shape[:3], count))
-    for rung in range(count - 1):
-        flat = states[:, :, rung].reshape(-1, states.shape[-1])
-        above = prospects.gains(ladder, rung, flat)
-        gains[:, :, rung, rung + 1 :] = above.reshape(*states.shape[:2], -1)
+    for stage in range(count - 1):
+        flat = states[:, :, stage].reshape(-1, states.shape[-1])
+        above = gain_model.gains(schedule, stage, flat)
+        gains[:, :, stage, stage + 1 :] = above.reshape(*states.shape[:2], -1)
     return gains
 
 
-def stopped_at(ladder: Ladder, gains: NDArray[np.float64], price: float) -> NDArray[np.int64]:
-    """The rung on which each climb ends at a price, shape (prompts, replicates)."""
-    ends = np.full(gains.shape[:2], len(ladder.rungs) - 1)
-    for rung in reversed(range(len(ladder.rungs) - 1)):
-        on = goes_on(ladder.costs, rung, gains[:, :, rung, rung + 1 :], price)
-        ends = np.where(on, ends, rung)
+def stopped_at(schedule: Schedule, gains: NDArray[np.float64], price: float) -> NDArray[np.int64]:
+    """The stage on which each climb ends at a price, shape (prompts, replicates)."""
+    ends = np.full(gains.shape[:2], len(schedule.stages) - 1)
+    for stage in reversed(range(len(schedule.stages) - 1)):
+        on = worth_continuing(schedule.costs, stage, gains[:, :, stage, stage + 1 :], price)
+        ends = np.where(on, ends, stage)
     return ends
 
 
-def price_list(ladder: Ladder, climbs: Climbs, gains: NDArray[np.float64]) -> PriceList:
+def price_list(
+    schedule: Schedule, adaptive_runs: AdaptiveRuns, gains: NDArray[np.float64]
+) -> PriceList:
     """What each price leads to."""
-    costs = np.array(ladder.costs, dtype=float)
+    costs = np.array(schedule.costs, dtype=float)
     points = []
     for price in PRICES:
-        ends = stopped_at(ladder, gains, price)
-        right = np.take_along_axis(climbs.correct, ends[..., None], axis=2)
+        ends = stopped_at(schedule, gains, price)
+        right = np.take_along_axis(adaptive_runs.correct, ends[..., None], axis=2)
         points.append(
             PricePoint(
                 price=price,
@@ -104,7 +106,7 @@ def price_list(ladder: Ladder, climbs: Climbs, gains: NDArray[np.float64]) -> Pr
                 accuracy=float(right.mean()),
             )
         )
-    return PriceList(ladder=ladder, points=tuple(points))
+    return PriceList(schedule=schedule, points=tuple(points))
 
 
 def _worth(prices: PriceList) -> float:

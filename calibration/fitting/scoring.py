@@ -20,12 +20,12 @@ def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
     samples = [sample for record in records for sample in record.independent.samples]
     correct = [right for record in records for right in record.independent.correct]
     scores = np.clip([sample.score for sample in samples], NEAREST, 1 - NEAREST)
-    surprise = np.sqrt(np.maximum(0, [-sample.logprob for sample in samples]))
+    sqrt_nll = np.sqrt(np.maximum(0, [-sample.logprob for sample in samples]))
     if all(correct):  # nothing to learn from: the verifier's scores stand
         return VERIFIER_ALONE
     from sklearn.linear_model import LogisticRegression
 
-    features = np.stack([np.log(scores / (1 - scores)), surprise], axis=1)
+    features = np.stack([np.log(scores / (1 - scores)), sqrt_nll], axis=1)
     fitted = LogisticRegression(C=100, max_iter=1000).fit(features, correct)
     verifier, weight = fitted.coef_[0]
     # Rounded, they are the same whenever the samples are: a calibration that goes on finds the
@@ -33,4 +33,4 @@ def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
     intercept, verifier, weight = (
         round(float(value), DECIMALS) for value in (fitted.intercept_[0], verifier, weight)
     )
-    return Scoring(intercept=intercept, verifier=verifier, surprise=weight)
+    return Scoring(intercept=intercept, verifier=verifier, sqrt_nll=weight)

@@ -1,22 +1,22 @@
-"""What budgets are shared out by: every plan in every bin, ladders, past traffic."""
+"""What budgets are shared out by: every plan in every bin, schedules, past traffic."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from allocator.bins import bin_of
-from allocator.curves import AccuracyCurves, BinCurves, Option
+from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
+from allocator.drift_baseline import DriftBaseline
 from allocator.plan import Plan
-from allocator.reference import Reference
-from allocator.schedule import Ladder, ladder_of
+from allocator.schedule import Schedule, schedule_of
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import FittedDifficulty
 from calibration.fitting.plan_selection import smoothed_accuracies
 from calibration.replay.replay import Outcomes
 from predictors.difficulty import traffic_signals
 
-# The search on a ladder is the most accurate one that costs no more.
-LADDER_SEARCH_COST = 8
+# The search on a schedule is the most accurate one that costs no more.
+SCHEDULE_SEARCH_COST = 8
 
 
 def accuracy_curves(
@@ -41,7 +41,7 @@ def accuracy_curves(
         accuracy = smoothed_accuracies(correct, bins, len(edges) + 1)
         options = tuple(
             tuple(
-                Option(
+                PlanEstimate(
                     plan=plan,
                     generations=plan.cost(paid),
                     accuracy=float(np.clip(accuracy[number, b], 0, 1)),
@@ -55,24 +55,24 @@ def accuracy_curves(
     return AccuracyCurves(curves=tuple(curves))
 
 
-def reference_of(outcomes: Outcomes, known: FittedDifficulty) -> Reference:
+def drift_baseline_of(outcomes: Outcomes, known: FittedDifficulty) -> DriftBaseline:
     """What live traffic is compared with: pilot scores, agreement and bins of calibration."""
     features = outcomes.features(known.pilots).reshape(len(known.predicted), -1)
     signals = traffic_signals(features, known.predicted, known.edges)
     told = {name: values for name, values in signals.items() if np.all(np.isfinite(values))}
-    return Reference.of(told, outcomes.prompts, known.pilots)
+    return DriftBaseline.of(told, outcomes.prompts, known.pilots)
 
 
-def ladders_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Ladder]:
+def ladders_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Schedule]:
     """Independent solutions alone, and with a search after the first or the second of them."""
-    ladders = [ladder_of(most)]
+    schedules = [schedule_of(most)]
     searches = [
         plan
         for plan in plans
-        if plan.strategy in ("beam_search", "dvts") and plan.cost(0) <= LADDER_SEARCH_COST
+        if plan.strategy in ("beam_search", "dvts") and plan.cost(0) <= SCHEDULE_SEARCH_COST
     ]
     if searches:
         correct = np.array([outcomes.outcome(plan, 0).correct.ravel() for plan in searches])
         search = searches[most_accurate(correct, [plan.cost(0) for plan in searches])]
-        ladders += [ladder_of(most, search, after) for after in (1, 2) if after <= most]
-    return ladders
+        schedules += [schedule_of(most, search, after) for after in (1, 2) if after <= most]
+    return schedules

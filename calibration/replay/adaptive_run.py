@@ -1,4 +1,4 @@
-"""Climbs: how a prompt's answer comes about, rung by rung, replayed on what was sampled."""
+"""Climbs: how a prompt's answer comes about, stage by stage, replayed on what was sampled."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.schedule import Ladder
+from allocator.schedule import Schedule
 from predictors.sample import Sample
-from predictors.vote_state import PROGRESS_NAMES, Progress
+from predictors.vote_state import VOTE_STATE_NAMES, VoteState
 
 # (answer, score, tokens) of one solution; equal answers are equal strings.
 Draw = tuple[str | None, float, int]
 
 
 @dataclass(frozen=True)
-class Climbs:
-    """Climbs of many prompts to the top of a ladder, several of each prompt.
+class AdaptiveRuns:
+    """Climbs of many prompts to the top of a schedule, several of each prompt.
 
     Attributes:
-        states: features on each rung, shape (prompts, replicates, rungs, features).
-        correct: whether the leading answer is right, shape (prompts, replicates, rungs).
+        states: features on each stage, shape (prompts, replicates, stages, features).
+        correct: whether the leading answer is right, shape (prompts, replicates, stages).
         tokens: tokens sampled by then, likewise.
     """
 
@@ -29,10 +29,10 @@ class Climbs:
     tokens: NDArray[np.float64]
 
     @classmethod
-    def empty(cls, prompts: int, replicates: int, rungs: int) -> "Climbs":
+    def empty(cls, prompts: int, replicates: int, stages: int) -> "AdaptiveRuns":
         """Arrays to be filled."""
-        shape = (prompts, replicates, rungs)
-        return cls(np.zeros((*shape, len(PROGRESS_NAMES))), np.zeros(shape), np.zeros(shape))
+        shape = (prompts, replicates, stages)
+        return cls(np.zeros((*shape, len(VOTE_STATE_NAMES))), np.zeros(shape), np.zeros(shape))
 
 
 def draws_of(samples: Iterable[Sample]) -> list[Draw]:
@@ -40,10 +40,10 @@ def draws_of(samples: Iterable[Sample]) -> list[Draw]:
     return [(sample.answer, sample.score, sample.tokens) for sample in samples]
 
 
-def climb(
-    climbs: Climbs,
+def adaptive_run(
+    adaptive_runs: AdaptiveRuns,
     place: tuple[int, int],
-    ladder: Ladder,
+    schedule: Schedule,
     prompt_tokens: int,
     gold: str,
     drawn: list[Draw],
@@ -53,27 +53,27 @@ def climb(
     """Climb one prompt once, and note it down.
 
     Args:
-        climbs: where it is noted.
+        adaptive_runs: where it is noted.
         place: prompt and replicate there.
-        ladder: the ladder.
+        schedule: the schedule.
         prompt_tokens: length of the prompt.
         gold: the right answer.
-        drawn: independent solutions, as many as the top rung holds.
-        searched: solutions of the ladder's search; none where it has none.
+        drawn: independent solutions, as many as the top stage holds.
+        searched: solutions of the schedule's search; none where it has none.
         search_tokens: tokens that the search sampled.
     """
-    progress = Progress(prompt_tokens)
+    votes = VoteState(prompt_tokens)
     count, tokens, begun = 0, 0, False
-    for number, rung in enumerate(ladder.rungs):
-        if rung.search is not None and not begun:
+    for number, stage in enumerate(schedule.stages):
+        if stage.search is not None and not begun:
             begun = True
             tokens += search_tokens
             for answer, score, _ in searched:
-                progress.add(answer, score)
-        for answer, score, length in drawn[count : rung.samples]:
+                votes.add(answer, score)
+        for answer, score, length in drawn[count : stage.samples]:
             tokens += length
-            progress.add(answer, score)
-        count = rung.samples
-        climbs.states[*place, number] = progress.features()
-        climbs.correct[*place, number] = progress.leader == gold
-        climbs.tokens[*place, number] = tokens
+            votes.add(answer, score)
+        count = stage.samples
+        adaptive_runs.states[*place, number] = votes.features()
+        adaptive_runs.correct[*place, number] = votes.leader == gold
+        adaptive_runs.tokens[*place, number] = tokens

@@ -5,62 +5,68 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.schedule import Ladder, share_out
+from allocator.schedule import Schedule, allocate_stage
 from calibration.fitting.gain_model import PRICES, stopped_at
-from calibration.replay.adaptive_run import Climbs
+from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import Curve, averaged
 from calibration.replay.replay import Outcome
 
 
-def at_prices(name: str, ladder: Ladder, climbs: Climbs, gains: NDArray[np.float64]) -> Curve:
+def at_prices(
+    name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, gains: NDArray[np.float64]
+) -> Curve:
     """Every prompt for itself at a price, one point a price; see `solve_at_price`."""
-    ends = [stopped_at(ladder, gains, price) for price in PRICES]
-    return ended(name, ladder, climbs, ends)
+    ends = [stopped_at(schedule, gains, price) for price in PRICES]
+    return ended(name, schedule, adaptive_runs, ends)
 
 
 def shared_out(
     name: str,
-    ladder: Ladder,
-    climbs: Climbs,
+    schedule: Schedule,
+    adaptive_runs: AdaptiveRuns,
     gains: NDArray[np.float64],
     averages: Sequence[float],
 ) -> Curve:
-    """One budget over all prompts of a replicate, shared out anew after every rung.
+    """One budget over all prompts of a replicate, shared out anew after every stage.
 
     Args:
         name: of the curve.
-        ladder: what prompts climb.
-        climbs: their climbs.
-        gains: of each rung over each, shape (prompts, replicates, rungs, rungs).
+        schedule: what prompts climb.
+        adaptive_runs: their climbs.
+        gains: of each stage over each, shape (prompts, replicates, stages, stages).
         averages: budgets, in generations a prompt on average; one point each.
     """
     ends = []
     for average in averages:
-        stops = np.zeros((len(climbs.correct), climbs.correct.shape[1]), dtype=np.int64)
+        stops = np.zeros(
+            (len(adaptive_runs.correct), adaptive_runs.correct.shape[1]), dtype=np.int64
+        )
         for replicate in range(stops.shape[1]):
-            stops[:, replicate] = _shared(ladder, gains[:, replicate], average * len(stops))
+            stops[:, replicate] = _shared(schedule, gains[:, replicate], average * len(stops))
         ends.append(stops)
-    return ended(name, ladder, climbs, ends)
+    return ended(name, schedule, adaptive_runs, ends)
 
 
-def _shared(ladder: Ladder, gains: NDArray[np.float64], total: float) -> NDArray[np.int64]:
-    costs, rows = np.array(ladder.costs, dtype=float), np.arange(len(gains))
-    rungs = np.zeros(len(gains), dtype=np.int64)
+def _shared(schedule: Schedule, gains: NDArray[np.float64], total: float) -> NDArray[np.int64]:
+    costs, rows = np.array(schedule.costs, dtype=float), np.arange(len(gains))
+    stages = np.zeros(len(gains), dtype=np.int64)
     while True:
-        left = total - float(costs[rungs].sum())
-        rising = share_out(costs, rungs, gains[rows, rungs], left)
+        left = total - float(costs[stages].sum())
+        rising = allocate_stage(costs, stages, gains[rows, stages], left)
         if not rising.any():
-            return rungs
-        rungs[rising] += 1
+            return stages
+        stages[rising] += 1
 
 
-def ended(name: str, ladder: Ladder, climbs: Climbs, ends: Sequence[NDArray[np.int64]]) -> Curve:
-    """A curve of climbs that end on given rungs."""
-    costs = np.array(ladder.costs, dtype=float)
+def ended(
+    name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, ends: Sequence[NDArray[np.int64]]
+) -> Curve:
+    """A curve of climbs that end on given stages."""
+    costs = np.array(schedule.costs, dtype=float)
     outcomes = [
         Outcome(
-            np.take_along_axis(climbs.correct, stops[..., None], axis=2)[..., 0],
-            np.take_along_axis(climbs.tokens, stops[..., None], axis=2)[..., 0],
+            np.take_along_axis(adaptive_runs.correct, stops[..., None], axis=2)[..., 0],
+            np.take_along_axis(adaptive_runs.tokens, stops[..., None], axis=2)[..., 0],
         )
         for stops in ends
     ]

@@ -113,8 +113,8 @@ def _majority(
         free = silent[some] + np.where(rivals, 0, wrong[some]).sum(1)
         votes = np.arange(n - k + 1)
         # ways[question, votes of the others so far, others with k votes]
-        most_tied = min((n - k) // k, int(rivals.sum(1).max(initial=0)))
-        ways = np.zeros((len(some), n - k + 1, most_tied + 1))
+        max_tied = min((n - k) // k, int(rivals.sum(1).max(initial=0)))
+        ways = np.zeros((len(some), n - k + 1, max_tied + 1))
         ways[:, :, 0] = binom.pmf(votes, free[:, None], share[some, None])
         for rival in range(int(rivals.sum(1).max(initial=0))):
             held = np.flatnonzero(rivals[:, rival])
@@ -124,7 +124,7 @@ def _majority(
             ways[held] = _times(ways[held], chances, k)
         own = binom.pmf(k, right[some], share[some])
         # Of t tied others and the correct answer, each is as likely to win.
-        won[some] += own * (ways[:, n - k] / (np.arange(most_tied + 1) + 1)).sum(1)
+        won[some] += own * (ways[:, n - k] / (np.arange(max_tied + 1) + 1)).sum(1)
     return np.asarray(won / binom.pmf(n, totals, share))
 
 

@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from allocator.plan import Plan, Selection
-from allocator.schedule import Ladder
+from allocator.schedule import Schedule
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
-from calibration.replay.adaptive_run import Climbs, Draw, climb
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
 from calibration.replay.replay import REPLICATES, Outcome
 from predictors.features import FEATURE_NAMES, rounded
 
 # Draws that climbs are replayed on at most, over all replicates: some seconds.
-MOST_CLIMBED = 2_000_000
+MAX_CLIMBED = 2_000_000
 
 
 class LoggedReplay:
@@ -107,14 +107,14 @@ class LoggedReplay:
             correct = np.stack([self._shared_votes(self._place(r, n)) for r in rotations], axis=1)
         return Outcome(correct, self._tokens(n, self.exact))
 
-    def climbs(self, ladder: Ladder) -> Climbs:
-        """See `calibration.replay.replay.Replay.climbs`; of large logs, fewer replicates.
+    def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
+        """See `calibration.replay.replay.Replay.adaptive_runs`; of large logs, fewer replicates.
 
         Without scores every vote weighs the same.
         """
-        count = min(self.replicates, max(1, MOST_CLIMBED // (self.prompts * self.window)))
-        climbs = Climbs.empty(self.prompts, count, len(ladder.rungs))
-        top = ladder.rungs[-1].samples
+        count = min(self.replicates, max(1, MAX_CLIMBED // (self.prompts * self.window)))
+        adaptive_runs = AdaptiveRuns.empty(self.prompts, count, len(schedule.stages))
+        top = schedule.stages[-1].samples
         tokens = self.log.tokens
         for replicate in range(count):
             place = self._place(replicate, top)
@@ -130,8 +130,10 @@ class LoggedReplay:
                     (None if answer == UNANSWERED else str(answer), score, length)
                     for answer, score, length in zip(*drawn, strict=True)
                 ]
-                climb(climbs, (row, replicate), ladder, 0, str(CORRECT), draws, [], 0)
-        return climbs
+                adaptive_run(
+                    adaptive_runs, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0
+                )
+        return adaptive_runs
 
     def _greatest_score(self, n: int) -> NDArray[np.float64]:
         answer = self.log.answer

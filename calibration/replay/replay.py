@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from allocator.schedule import Ladder
-from calibration.replay.adaptive_run import Climbs, Draw, climb, draws_of
+from allocator.schedule import Schedule
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run, draws_of
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.features import pilot_features
 from predictors.oracle import oracle_pass_at_1
@@ -79,12 +79,12 @@ class Outcomes(Protocol):
     def majority(self, n: int) -> Outcome:
         """Majority voting over n samples without any verifier: answers that tie share the win.
 
-        As a plan, majority has ties scored; see `runtime.strategies.best_of_n.untied`.
+        As a plan, majority has ties scored; see `runtime.strategies.best_of_n.score_ties`.
         """
         ...
 
-    def climbs(self, ladder: Ladder) -> Climbs:
-        """Climbs to the top of a ladder, several of each prompt."""
+    def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
+        """Climbs to the top of a schedule, several of each prompt."""
         ...
 
 
@@ -199,14 +199,14 @@ class Replay:
         values = np.array(cells, dtype=float)
         return Outcome(values[..., 0], values[..., 1])
 
-    def climbs(self, ladder: Ladder) -> Climbs:
-        """Climbs of every prompt and replicate, shape (prompts, replicates, rungs).
+    def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
+        """Climbs of every prompt and replicate, shape (prompts, replicates, stages).
 
         Raises:
             InputError: a search that was not collected.
         """
-        climbs = Climbs.empty(self.prompts, self.replicates, len(ladder.rungs))
-        top = ladder.rungs[-1]
+        adaptive_runs = AdaptiveRuns.empty(self.prompts, self.replicates, len(schedule.stages))
+        top = schedule.stages[-1]
         for row, record in enumerate(self.records):
             for replicate in range(self.replicates):
                 searched: list[Draw] = []
@@ -215,17 +215,17 @@ class Replay:
                     run = self.searched(record, replicate, top.search)
                     searched, tokens = draws_of(run.samples), run.sampled_tokens
                 drawn = draws_of(self.first(record, replicate, top.samples))
-                climb(
-                    climbs,
+                adaptive_run(
+                    adaptive_runs,
                     (row, replicate),
-                    ladder,
+                    schedule,
                     record.prompt_tokens,
                     record.gold,
                     drawn,
                     searched,
                     tokens,
                 )
-        return climbs
+        return adaptive_runs
 
     def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
         """What a plan's search produced; replicates take turns at those that were run again.

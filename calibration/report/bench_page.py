@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from allocator.files import whole_file
+from allocator.files import atomic_write
 from calibration.report import words
 from calibration.report.bench_result import BenchResult
 from calibration.report.figures import accuracy_figure
@@ -20,7 +20,7 @@ GLOSSARY = {
 
 def write_page(result: BenchResult, out: Path) -> None:
     """Write the page; the file appears whole or not at all."""
-    with whole_file(out) as scratch:
+    with atomic_write(out) as scratch:
         scratch.write_text(page(result), encoding="utf-8")
 
 

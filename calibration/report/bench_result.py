@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from allocator.files import Stored
+from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
 from calibration.report.summary import Gain
 from calibration.report.targets import Target, reported
@@ -66,7 +66,7 @@ class Difference(_Row):
     high: float
 
 
-class Findings(Stored):
+class Findings(JsonArtifact):
     """What was measured.
 
     Attributes:

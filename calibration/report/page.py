@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import atomic_write
 from allocator.table import Fingerprint
 from calibration.report import words
 from calibration.report.advice import steps
@@ -50,7 +50,7 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     }
     for path, text in files.items():
         try:
-            with whole_file(path) as scratch:
+            with atomic_write(path) as scratch:
                 scratch.write_text(text, encoding="utf-8")
         except OSError as error:
             why = f"cannot be written ({error.strerror or error}); the artifact is whole"

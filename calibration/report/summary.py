@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allocator.errors import InputError
-from allocator.files import first_error, whole_file
+from allocator.files import atomic_write, first_error
 
 SUMMARY = "summary.json"
 SCHEMA_VERSION: Literal[1] = 1
@@ -134,7 +134,7 @@ class Summary(_Schema):
 
     def save(self, folder: Path) -> None:
         """Write into an artifact folder; the file appears whole or not at all."""
-        with whole_file(folder / SUMMARY) as scratch:
+        with atomic_write(folder / SUMMARY) as scratch:
             scratch.write_text(self.model_dump_json(indent=1) + "\n")
 
     @classmethod

@@ -115,7 +115,7 @@ async def collect(
             return drawn, run.cost, time.perf_counter() - started, seed
 
         independent, cost, taken, _ = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
-        _, *first = await decoder.answers.unified([gold, *(s.answer for s in independent)])
+        _, *first = await decoder.answers.canonicalized([gold, *(s.answer for s in independent)])
         independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
         plans = searches(prompt, lengths[prompt], independent)
         found = [
@@ -124,8 +124,8 @@ async def collect(
         ]
         # Answers are unified over all runs together, so that pilots can vote beside any beams.
         drawn = [sample for run_samples, *_ in found for sample in run_samples]
-        _, *unified = await decoder.answers.unified([gold, *(s.answer for s in drawn)])
-        names = iter(unified)
+        _, *canonicalized = await decoder.answers.canonicalized([gold, *(s.answer for s in drawn)])
+        names = iter(canonicalized)
         drawn_runs = []
         for run_samples, cost, seconds, seed_ in found:
             named = tuple(s.with_answer(next(names)) for s in run_samples)

@@ -145,9 +145,9 @@ class RayCollector:
         reading = self.workers[0].states.remote(prompts)
         return cast("NDArray[np.float32] | None", await asyncio.to_thread(self._result, reading))
 
-    def _result(self, reference: Any) -> Any:
+    def _result(self, drift_baseline: Any) -> Any:
         try:
-            return self._ray.get(reference)
+            return self._ray.get(drift_baseline)
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, InputError | ModelError):
                 raise error.cause from None

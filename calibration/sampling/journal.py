@@ -167,7 +167,7 @@ class JournaledVerifier:
         if known is None:
             found = await self._verifier.score(context, steps)
             scores = [float(score) for score in found.step_scores]
-            known = [scores, int(found.read_tokens), int(found.cached_tokens)]
+            known = [scores, int(found.processed_tokens), int(found.cached_tokens)]
             self._journal.add(key, known)
         return Verdict(tuple(known[0]), *known[1:])
 

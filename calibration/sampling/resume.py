@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError, ModelError
-from allocator.files import whole_file
+from allocator.files import atomic_write
 from allocator.table import Fingerprint
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.collectors import Collector, Work
@@ -83,7 +83,7 @@ class SampleStore:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / SCORING).unlink(missing_ok=True)
-                with whole_file(path) as scratch:
+                with atomic_write(path) as scratch:
                     scratch.write_text(identity)
             except OSError as error:
                 why = error.strerror or error
@@ -103,7 +103,7 @@ class SampleStore:
 
     @scoring.setter
     def scoring(self, fitted: Scoring) -> None:
-        with whole_file(self.folder / SCORING) as scratch:
+        with atomic_write(self.folder / SCORING) as scratch:
             scratch.write_text(fitted.model_dump_json())
 
     async def fill(

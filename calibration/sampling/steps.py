@@ -12,7 +12,7 @@ from predictors.sample import Sample
 # Solutions to look at, where none have been sampled yet.
 PROMPTS, SAMPLES = 16, 4
 # Steps count as missing where fewer of the solutions than this have more than one.
-LEAST_SHARE = 0.1
+MIN_SHARE = 0.1
 # What may end a step instead, best first.
 SEPARATORS = ("\n\n", "\n", "。", ". ", "; ")
 
@@ -31,7 +31,7 @@ def missing_steps(counts: Sequence[int], texts: Sequence[str], step_end: str) ->
         step_end: the text that should end a step.
     """
     several = sum(count > 1 for count in counts)
-    if several >= LEAST_SHARE * len(counts):
+    if several >= MIN_SHARE * len(counts):
         return None
     found = f"{several} of {len(counts)} sampled solutions have more than one step"
     others = {

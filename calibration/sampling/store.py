@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allocator.errors import InputError
-from allocator.files import whole_file
+from allocator.files import atomic_write
 from allocator.plan import Plan
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
@@ -56,7 +56,7 @@ def write_records(records: Sequence[PromptRecord], path: Path) -> None:
     import pyarrow.parquet as pq
 
     rows = [row for record in records for row in rows_of(record)]
-    with whole_file(path) as scratch:
+    with atomic_write(path) as scratch:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema()), scratch, compression="zstd")
 
 

@@ -90,7 +90,7 @@ async def sample_chains(
     ]
 
 
-def turned(chains: Sequence[Sequence[LabelledSolution]]) -> tuple[float, float]:
+def flip_rates(chains: Sequence[Sequence[LabelledSolution]]) -> tuple[float, float]:
     """How often a revision turns a correct attempt wrong, and a wrong one correct.
 
     The paper measured 38% for the first (section 6.1); it is why the answer is selected from the

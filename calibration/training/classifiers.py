@@ -60,7 +60,7 @@ def train_verifier(
 
     torch.manual_seed(settings.seed)
     AutoTokenizer.from_pretrained(base).save_pretrained(out)
-    model = grown(kind, base, settings, context)
+    model = add_layers(kind, base, settings, context)
     example = prm_example if kind == "prm" else orm_example
     fine_tune(
         model,
@@ -74,7 +74,7 @@ def train_verifier(
     )
 
 
-def grown(kind: Kind, base: Path, settings: TrainSettings, context: int | None = None) -> Any:
+def add_layers(kind: Kind, base: Path, settings: TrainSettings, context: int | None = None) -> Any:
     """The language model as a classifier, `extra_layers` deeper.
 
     The added layers do nothing at first: their outputs start at zero. A small model has formed

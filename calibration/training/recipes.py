@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from allocator.errors import InputError
 from calibration.cli.console import console, progress
 from calibration.sampling.lock import exclusive
-from calibration.training.attempts import sample_chains, turned
+from calibration.training.attempts import flip_rates, sample_chains
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, check_steps, label_prompts
 from calibration.training.settings import (
@@ -150,7 +150,7 @@ async def reviser_recipe(
         train_reviser(source.model, out, examples, training, chains.context, console.print)
         held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
         drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))
-        return turned(drawn)
+        return flip_rates(drawn)
 
 
 async def reviser_orm_recipe(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from allocator.files import whole_file
+from allocator.files import atomic_write
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each parameter
 
@@ -60,7 +60,7 @@ class TrainingState:
             tensors |= {f"optimizer.{i}.{moment}": values[moment].clone() for moment in MOMENTS}
         current = self._folder / f"{self._schedule.last_epoch}.safetensors"
         save_file(tensors, current)
-        with whole_file(self._folder / "counters.json") as scratch:
+        with atomic_write(self._folder / "counters.json") as scratch:
             scratch.write_text(json.dumps({**counters, "steps": self._schedule.last_epoch}))
         for path in self._folder.glob("*.safetensors"):
             if path != current:

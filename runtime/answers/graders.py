@@ -61,13 +61,13 @@ class PythonAnswers(Reader):
         """
         return await aside(self.extract, text)
 
-    async def unified(self, found: Sequence[str | None]) -> list[str | None]:
-        """See `runtime.answers.readers.Answers.unified`.
+    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `runtime.answers.readers.Answers.canonicalized`.
 
         Raises:
             ModelError: as `read`.
         """
-        return await aside(self.unify, found)
+        return await aside(self.canonicalize, found)
 
     def _find(self, text: str) -> str | None:
         try:

@@ -31,5 +31,5 @@ class Grader:
         answer = None if concluded is None else await self._answers.read(concluded)
         if answer is None:
             return None
-        known, unified = await self._answers.unified([gold, answer])
-        return known == unified
+        known, canonicalized = await self._answers.canonicalized([gold, answer])
+        return known == canonicalized

@@ -30,20 +30,20 @@ Value = TypeVar("Value")
 class Answers(Protocol):
     """How a task's answers are read and compared.
 
-    Equality is an equivalence, whatever the order in which answers come. `extract`, `same` and
-    `unify` may take seconds where an answer is hard to compare; `read` and `unified` are the same
-    for event loops, which go on meanwhile.
+    Equality is an equivalence, and does not depend on the order of answers. `extract`, `equivalent`
+    and `canonicalize` may take seconds where an answer is hard to compare; `read` and
+    `canonicalized` are the same for event loops, which continue meanwhile.
     """
 
     def extract(self, text: str) -> str | None:
         """The final answer of a solution, None where there is none."""
         ...
 
-    def same(self, answer: str, other: str) -> bool:
+    def equivalent(self, answer: str, other: str) -> bool:
         """Whether two answers are equal."""
         ...
 
-    def unify(self, found: Sequence[str | None]) -> list[str | None]:
+    def canonicalize(self, found: Sequence[str | None]) -> list[str | None]:
         """Write equal answers equally: each becomes the first one that equals it."""
         ...
 
@@ -55,8 +55,8 @@ class Answers(Protocol):
         """See `extract`."""
         ...
 
-    async def unified(self, found: Sequence[str | None]) -> list[str | None]:
-        """See `unify`."""
+    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `canonicalize`."""
         ...
 
 
@@ -75,12 +75,12 @@ class Reader:
         after = after_thought(text, self._thoughts)
         return None if after is None else self._find(after)
 
-    def same(self, answer: str, other: str) -> bool:
-        """See `Answers.same`."""
+    def equivalent(self, answer: str, other: str) -> bool:
+        """See `Answers.equivalent`."""
         return answer == other or len(set(self._keys([answer, other]).values())) == 1
 
-    def unify(self, found: Sequence[str | None]) -> list[str | None]:
-        """See `Answers.unify`."""
+    def canonicalize(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `Answers.canonicalize`."""
         keys = self._keys([answer for answer in found if answer is not None])
         first: dict[str, str] = {}
         return [None if a is None else first.setdefault(keys[a], a) for a in found]
@@ -93,9 +93,9 @@ class Reader:
         """See `extract`."""
         return self.extract(text)
 
-    async def unified(self, found: Sequence[str | None]) -> list[str | None]:
-        """See `unify`."""
-        return self.unify(found)
+    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `canonicalize`."""
+        return self.canonicalize(found)
 
     def _find(self, text: str) -> str | None:
         raise NotImplementedError
@@ -178,11 +178,11 @@ class MathAnswers(Reader):
         """See `Answers.undecided`."""
         return [answer for answer in dict.fromkeys(found) if answer in self._overdue]
 
-    async def unified(self, found: Sequence[str | None]) -> list[str | None]:
-        """See `Answers.unified`."""
+    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `Answers.canonicalized`."""
         if not self._unknown([answer for answer in found if answer is not None]):
-            return self.unify(found)
-        return await aside(self.unify, found)
+            return self.canonicalize(found)
+        return await aside(self.canonicalize, found)
 
     def _find(self, text: str) -> str | None:
         return find_answer(text)

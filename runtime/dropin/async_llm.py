@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from allocator.errors import InputError
 from runtime.artifact import Artifact
 from runtime.dropin.calibrated import default_budget, find_artifact, open_solver, spend_for
-from runtime.dropin.vllm_params import NOT_CALIBRATED, params_for, refuse, wished
+from runtime.dropin.vllm_params import NOT_CALIBRATED, overrides, params_for, refuse
 from runtime.dropin.vllm_prompts import prompts_of
 from runtime.request import Event
 from runtime.result import Result
@@ -130,7 +130,7 @@ class AsyncComputeOptimalLLM:
         (params,) = params_for(sampling_params, 1)
         n = 1 if params is None else params.n
         _, share, notes = spend_for(self.budget, n, budget=budget)
-        wish = wished(params, decoder, share, notes)
+        wish = overrides(params, decoder, share, notes)
         tells = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         request = wish.of(encoded[0], events.put_nowait if tells else None)

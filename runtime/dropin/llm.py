@@ -20,7 +20,7 @@ from runtime.dropin.calibrated import (
     spend_for,
 )
 from runtime.dropin.progress_bar import progress
-from runtime.dropin.vllm_params import NOT_CALIBRATED, params_for, params_of, refuse, wished
+from runtime.dropin.vllm_params import NOT_CALIBRATED, overrides, params_for, params_of, refuse
 from runtime.dropin.vllm_prompts import Prompt, conversations_of, prompts_of, read_template
 from runtime.engines.vllm import VLLMCompletions
 from runtime.frontend.conversation import template_notes, template_variables
@@ -241,12 +241,12 @@ class ComputeOptimalLLM:
             self.budget, most, len(prompts), budget, total_budget, deadline
         )
         decoder = self._thread.solver.decoder
-        wishes = [wished(each, decoder, share, (*notes, *raised)) for each in params]
-        requests = [wish.of(prompt) for wish, prompt in zip(wishes, prompts, strict=True)]
+        all_overrides = [overrides(each, decoder, share, (*notes, *raised)) for each in params]
+        requests = [wish.of(prompt) for wish, prompt in zip(all_overrides, prompts, strict=True)]
         with progress(use_tqdm, len(prompts)) as done:
             results = self._thread.solve_all(requests, spend, done)
         request_ids = [next(self._request_ids) for _ in prompts]
-        return all_answered(request_ids, prompts, wishes, results, decoder.engine.tokenizer)
+        return all_answered(request_ids, prompts, all_overrides, results, decoder.engine.tokenizer)
 
     def get_tokenizer(self) -> Any:
         """The language model's tokenizer."""

@@ -8,7 +8,7 @@ from vllm import CompletionOutput, RequestOutput
 
 from allocator.errors import ModelError
 from predictors.sample import Sample
-from runtime.dropin.vllm_params import Wished
+from runtime.dropin.vllm_params import SamplingOverrides
 from runtime.dropin.vllm_prompts import Prompt
 from runtime.engines.tokenizer import decode
 from runtime.request import Event
@@ -49,7 +49,7 @@ class UnansweredError(ModelError):
 def all_answered(
     request_ids: Sequence[str],
     prompts: Sequence[Prompt],
-    wishes: Sequence[Wished],
+    all_overrides: Sequence[SamplingOverrides],
     results: Sequence[Result | Failure],
     tokenizer: Any,
 ) -> list[ComputeOptimalOutput]:
@@ -59,35 +59,38 @@ def all_answered(
         UnansweredError: a model failed on some of them.
     """
     outputs, failed = [], {}
-    asked = zip(request_ids, prompts, wishes, results, strict=True)
-    for request_id, prompt, wished, result in asked:
+    asked = zip(request_ids, prompts, all_overrides, results, strict=True)
+    for request_id, prompt, overrides, result in asked:
         if isinstance(result, Failure):
             failed[request_id] = result.error
         else:
-            outputs.append(answered(request_id, prompt, wished, result, tokenizer))
+            outputs.append(answered(request_id, prompt, overrides, result, tokenizer))
     if failed:
         raise UnansweredError(failed, outputs)
     return outputs
 
 
 def answered(
-    request_id: str, prompt: Prompt, wished: Wished, result: Result, tokenizer: Any
+    request_id: str, prompt: Prompt, overrides: SamplingOverrides, result: Result, tokenizer: Any
 ) -> ComputeOptimalOutput:
     """The output of an answered prompt: its best solutions, one of each answer first.
 
     Args:
         request_id: names the request.
         prompt: the prompt.
-        wished: what was wished of it.
+        overrides: what was wished of it.
         result: its result.
         tokenizer: the language model's.
     """
-    best = result.ranked[: wished.n]
-    notes = wished.notes
-    if len(best) < wished.n:
-        notes = (*notes, f"{wished.n} solutions were asked for; the search ended with {len(best)}")
+    best = result.ranked[: overrides.n]
+    notes = overrides.notes
+    if len(best) < overrides.n:
+        notes = (
+            *notes,
+            f"{overrides.n} solutions were asked for; the search ended with {len(best)}",
+        )
     completions = [
-        _completion(index, sample, wished, tokenizer) for index, sample in enumerate(best)
+        _completion(index, sample, overrides, tokenizer) for index, sample in enumerate(best)
     ]
     output = _output(request_id, prompt, completions, True, result.receipt.cached_tokens)
     output.receipt, output.notes = result.receipt, notes
@@ -125,39 +128,41 @@ def _output(
     )
 
 
-def _completion(index: int, sample: Sample, wished: Wished, tokenizer: Any) -> CompletionOutput:
+def _completion(
+    index: int, sample: Sample, overrides: SamplingOverrides, tokenizer: Any
+) -> CompletionOutput:
     return CompletionOutput(
         index=index,
-        text=_with_special_tokens(sample, wished, tokenizer)
-        if wished.special_tokens
+        text=_with_special_tokens(sample, overrides, tokenizer)
+        if overrides.special_tokens
         else sample.text,
         token_ids=list(sample.token_ids),
         cumulative_logprob=None if isnan(sample.logprob) else sample.logprob,
         logprobs=None,
         finish_reason="stop" if sample.ended else "length",
-        stop_reason=_stop_reason(sample, wished, tokenizer),
+        stop_reason=_stop_reason(sample, overrides, tokenizer),
     )
 
 
-def _stop_reason(sample: Sample, wished: Wished, tokenizer: Any) -> int | str | None:
+def _stop_reason(sample: Sample, overrides: SamplingOverrides, tokenizer: Any) -> int | str | None:
     for last in sample.token_ids[-1:]:
-        if last in wished.stop_tokens:
-            return wished.stop_tokens[last]
+        if last in overrides.stop_tokens:
+            return overrides.stop_tokens[last]
     whole = decode(tokenizer, sample.token_ids)
-    cut = (stop for stop in wished.stop if whole.startswith(stop, len(sample.text)))
+    cut = (stop for stop in overrides.stop if whole.startswith(stop, len(sample.text)))
     return next(cut, None)
 
 
-def _with_special_tokens(sample: Sample, wished: Wished, tokenizer: Any) -> str:
+def _with_special_tokens(sample: Sample, overrides: SamplingOverrides, tokenizer: Any) -> str:
     """A solution's text with its special tokens, but for the one that ended it."""
-    reason = _stop_reason(sample, wished, tokenizer)
-    by_token = sample.ended and reason not in wished.stop
+    reason = _stop_reason(sample, overrides, tokenizer)
+    by_token = sample.ended and reason not in overrides.stop
     text = decode(
         tokenizer,
         sample.token_ids[: -1 if by_token else None],
         skip_special_tokens=False,
-        spaces_between_special_tokens=wished.spaces_between_special_tokens,
+        spaces_between_special_tokens=overrides.spaces_between_special_tokens,
     )
-    for stop in wished.stop:
+    for stop in overrides.stop:
         text = text.partition(stop)[0]
     return text

@@ -107,18 +107,18 @@ class ComputeOptimalModel:
         budget: int | None = None,
         total_budget: int | None = None,
         deadline: float | None = None,
-        **wishes: Any,
+        **overrides: Any,
     ) -> torch.Tensor | ComputeOptimalGeneration:
         """Answer prompts.
 
         Args:
             input_ids: prompts, shape (prompts, tokens), the shorter padded on the left.
             attention_mask: 0 where `input_ids` is padding; None where there is none.
-            generation_config: a transformers GenerationConfig; `wishes` come before it.
+            generation_config: a transformers GenerationConfig; `overrides` come before it.
             budget: generations each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
             deadline: seconds each prompt may take.
-            wishes: max_new_tokens, do_sample, temperature, top_p, top_k, min_p,
+            overrides: max_new_tokens, do_sample, temperature, top_p, top_k, min_p,
                 num_return_sequences, pad_token_id and return_dict_in_generate, as transformers
                 has them; what is left out is as calibrated. Others are refused.
 
@@ -130,7 +130,7 @@ class ComputeOptimalModel:
             InputError: what cannot be used or honoured, by its name.
             ModelError: a model failed on a prompt.
         """
-        asked = self._asked(generation_config, wishes)
+        asked = self._asked(generation_config, overrides)
         for name in ("num_return_sequences", "max_new_tokens"):
             counted(name, asked.get(name, 1))
         count = asked.get("num_return_sequences", 1)
@@ -171,11 +171,11 @@ class ComputeOptimalModel:
         receipts = tuple(result.receipt for result in results)
         return ComputeOptimalGeneration(sequences, receipts, (*notes, *changed))
 
-    def _asked(self, config: Any, wishes: Mapping[str, Any]) -> dict[str, Any]:
+    def _asked(self, config: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """What is asked for that can be honoured; all else is refused, unless it says nothing."""
         given = {} if config is None else config.to_diff_dict()
         asked = {}
-        for name, value in (given | dict(wishes)).items():
+        for name, value in (given | dict(overrides)).items():
             says_nothing = value is None or (isinstance(value, bool | int | float) and not value)
             if name in HONOURED:
                 if value is not None:

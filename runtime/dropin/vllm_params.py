@@ -12,7 +12,7 @@ from runtime.engines.base import SamplingSettings
 from runtime.engines.tokenizer import check_token_ids
 from runtime.frontend.sampling_overrides import sampling_for, unsigned
 from runtime.prompt_run import Decoder
-from runtime.request import Request, Watch
+from runtime.request import EventHandler, Request
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -52,7 +52,7 @@ _REASONS = dict.fromkeys(NOT_CALIBRATED, "the artifact has the model as it was c
 
 
 @dataclass(frozen=True)
-class Wished:
+class SamplingOverrides:
     """What a caller wishes of one prompt.
 
     Attributes:
@@ -75,7 +75,7 @@ class Wished:
     spaces_between_special_tokens: bool = True
     notes: tuple[str, ...] = ()
 
-    def of(self, prompt: Prompt, watch: Watch | None = None) -> Request:
+    def of(self, prompt: Prompt, on_event: EventHandler | None = None) -> Request:
         """A prompt with these wishes."""
         return Request(
             text=prompt.text,
@@ -85,7 +85,7 @@ class Wished:
             stop_token_ids=tuple(self.stop_tokens),
             seed=self.seed,
             solutions=self.n,
-            watch=watch,
+            on_event=on_event,
         )
 
 
@@ -136,7 +136,9 @@ def _check(params: Any) -> None:
             raise InputError(name, value, f"{why}; leave it at {default!r}")
 
 
-def wished(params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()) -> Wished:
+def overrides(
+    params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
+) -> SamplingOverrides:
     """Some SamplingParams as they are honoured.
 
     Args:
@@ -149,7 +151,7 @@ def wished(params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
         InputError: a value out of its range.
     """
     if params is None:
-        return Wished(notes=tuple(notes))
+        return SamplingOverrides(notes=tuple(notes))
     greedy = params.temperature == 0  # the others then say nothing
     sampling, changed = sampling_for(
         decoder.settings,
@@ -165,7 +167,7 @@ def wished(params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
     tokenizer = decoder.engine.tokenizer
     special = {} if params.skip_special_tokens else _special_stops(params.stop, tokenizer)
     ends = check_token_ids(tokenizer, params.stop_token_ids, "stop_token_ids")
-    return Wished(
+    return SamplingOverrides(
         sampling=sampling,
         n=params.n,
         seed=unsigned(params.seed),
@@ -192,8 +194,8 @@ def _special_stops(stops: Sequence[str], tokenizer: Any) -> dict[int, str]:
     special = {token.content: number for number, token in added if token.special}
     for stop in stops:
         if stop not in special and any(token in stop for token in special):
-            mend = "it holds a special token and more; give the special token alone"
-            raise InputError("stop", stop, mend)
+            hint = "it holds a special token and more; give the special token alone"
+            raise InputError("stop", stop, hint)
     return {special[stop]: stop for stop in stops if stop in special}
 
 

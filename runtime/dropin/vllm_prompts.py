@@ -129,7 +129,7 @@ def conversations_of(
             if one:
                 raise
             field = error.field.replace("messages", f"messages[{number}]", 1)
-            raise InputError(field, error.value, error.mend) from error
+            raise InputError(field, error.value, error.hint) from error
         # The template has written the special tokens.
         ids = tokenizer.encode(shown, add_special_tokens=False)
         prompts.append(Prompt(conversation_text(turns), tuple(ids), shown))

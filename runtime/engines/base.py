@@ -184,6 +184,6 @@ def derive_seed(*parts: int | str) -> int:
 def draw_seed(*path: int | str, number: int) -> int:
     """The 63-bit seed of draw `number` of a path: draws that follow one another have seeds that do.
 
-    An engine may take such draws as one request; see `runtime.engines.grouping`.
+    An engine may take such draws as one request; see `runtime.engines.coalescer`.
     """
     return (derive_seed(*path) + number) % 2**63

@@ -20,7 +20,7 @@ from transformers import AutoTokenizer
 
 from allocator.errors import InputError, ModelError
 from runtime.engines.base import Completion, SamplingSettings
-from runtime.engines.grouping import Ask, Grouping
+from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
 
 TRIES = 5
 FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice as long
@@ -76,7 +76,7 @@ class OpenAIEngine:
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
         self._opened: aiohttp.ClientSession | None = None
         self._closed = False
-        self._grouping = Grouping(self._send)
+        self._grouping = RequestCoalescer(self._send)
 
     @property
     def _client(self) -> aiohttp.ClientSession:
@@ -104,33 +104,35 @@ class OpenAIEngine:
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
-        Calls of one moment go together, and come back together; see `runtime.engines.grouping`.
+        Calls of one moment go together, and come back together; see `runtime.engines.coalescer`.
         Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
         number of times, and so are the other replicas.
         """
         ends = tuple(stop_token_ids)
-        ask = Ask(tuple(token_ids), settings, max_tokens, tuple(stop), ends, logprob)
-        return await self._grouping.complete(ask, seed)
+        request = CompletionRequest(
+            tuple(token_ids), settings, max_tokens, tuple(stop), ends, logprob
+        )
+        return await self._grouping.complete(request, seed)
 
-    async def _send(self, ask: Ask, seed: int, n: int) -> list[Completion]:
+    async def _send(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
         """Completions under n seeds, the given one and those after it."""
         body = {
             "model": self._served,
-            "prompt": list(ask.token_ids),
+            "prompt": list(request.token_ids),
             "n": n,
-            "temperature": ask.settings.temperature,
-            "top_p": ask.settings.top_p,
-            "top_k": ask.settings.top_k,
-            "min_p": ask.settings.min_p,
-            "max_tokens": ask.max_tokens,
+            "temperature": request.settings.temperature,
+            "top_p": request.settings.top_p,
+            "top_k": request.settings.top_k,
+            "min_p": request.settings.min_p,
+            "max_tokens": request.max_tokens,
             "seed": seed,
-            "stop": ask.stop,
-            "stop_token_ids": ask.stop_token_ids,
+            "stop": request.stop,
+            "stop_token_ids": request.stop_token_ids,
             "include_stop_str_in_output": True,
-            "logprobs": 0 if ask.logprob else None,
+            "logprobs": 0 if request.logprob else None,
             "return_token_ids": True,
         } | NEUTRAL
-        route = crc32(repr(ask.token_ids[:ROUTED_TOKENS]).encode())
+        route = crc32(repr(request.token_ids[:ROUTED_TOKENS]).encode())
         wait, why = FIRST_WAIT, ""
         for attempt in range(TRIES):
             if attempt:
@@ -146,7 +148,7 @@ class OpenAIEngine:
             except _Busy as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
             else:
-                return _completions(reply, ask, n)
+                return _completions(reply, request, n)
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
 
     async def _post(self, url: str, body: dict[str, Any]) -> str:
@@ -180,14 +182,14 @@ def _is(served: str, wanted: str) -> bool:
     return served == wanted or Path(served).name == Path(wanted).name
 
 
-def _completions(text: str, ask: Ask, n: int) -> list[Completion]:
+def _completions(text: str, request: CompletionRequest, n: int) -> list[Completion]:
     """A server's reply as n completions, in the order of their seeds."""
     try:
         reply = json.loads(text)
         choices = {choice["index"]: choice for choice in reply["choices"]}
         details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
         cached = details.get("cached_tokens") or 0
-        return [_completion(choices[index], cached, ask) for index in range(n)]
+        return [_completion(choices[index], cached, request) for index in range(n)]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             "engine",
@@ -195,19 +197,21 @@ def _completions(text: str, ask: Ask, n: int) -> list[Completion]:
         ) from error
 
 
-def _completion(choice: dict[str, Any], cached_tokens: int, ask: Ask) -> Completion:
+def _completion(
+    choice: dict[str, Any], cached_tokens: int, request: CompletionRequest
+) -> Completion:
     reason = choice.get("stop_reason")
     stopped_by = reason if isinstance(reason, str) else None
     token_ids = tuple(choice["token_ids"])
-    if choice["finish_reason"] == "length" and len(token_ids) < ask.max_tokens:
+    if choice["finish_reason"] == "length" and len(token_ids) < request.max_tokens:
         raise ModelError(
             "engine",
-            f"the server stopped after {len(token_ids)} of {ask.max_tokens} tokens; start it "
+            f"the server stopped after {len(token_ids)} of {request.max_tokens} tokens; start it "
             "without a max_new_tokens of its own (--override-generation-config)",
         )
     return Completion(
         token_ids=token_ids,
-        logprob=sum(choice["logprobs"]["token_logprobs"]) if ask.logprob else nan,
+        logprob=sum(choice["logprobs"]["token_logprobs"]) if request.logprob else nan,
         ended=choice["finish_reason"] == "stop" and stopped_by is None,
         cached_tokens=cached_tokens,
         stopped_by=stopped_by,

@@ -80,7 +80,7 @@ class VLLMCore:
             }
         try:
             args = AsyncEngineArgs(model=str(model), **(defaults | engine_args))
-            with deaf_to_interrupts():
+            with block_sigint():
                 # No name of its own here: vLLM keeps hold of this frame, and so of its names.
                 core = cls(f"{field} {model}", AsyncLLM.from_engine_args(args), owned=True)
         except (ValueError, RuntimeError) as error:
@@ -163,7 +163,7 @@ def request_ids() -> Iterator[str]:
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
+def block_sigint() -> Iterator[None]:
     """Processes started in the block do not hear Ctrl-C, which ends vLLM's, but only SIGTERM.
 
     A terminal sends it to them all, and it is for the one at the keyboard to say what stops.

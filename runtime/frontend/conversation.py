@@ -95,8 +95,8 @@ def turns_of(messages: Sequence[Message]) -> list[dict[str, str]]:
     if not any(turn["content"].strip() for turn in turns):
         raise InputError("messages", turns, "they are empty; give them some text")
     if turns[-1]["role"] == "assistant":
-        mend = "an answer cannot be continued; end with the user's turn"
-        raise InputError(f"messages[{len(turns) - 1}].role", "assistant", mend)
+        hint = "an answer cannot be continued; end with the user's turn"
+        raise InputError(f"messages[{len(turns) - 1}].role", "assistant", hint)
     return turns
 
 
@@ -161,8 +161,8 @@ def render_conversation(
         InputError: there is no template, or it fails.
     """
     if not (chat_template or tokenizer.chat_template):
-        mend = "the model has no chat template, which a conversation needs; give a prompt as text"
-        raise InputError(field, [turn["role"] for turn in turns], mend)
+        hint = "the model has no chat template, which a conversation needs; give a prompt as text"
+        raise InputError(field, [turn["role"] for turn in turns], hint)
     try:
         return str(
             tokenizer.apply_chat_template(
@@ -190,8 +190,8 @@ def template_variables(given: Any, tokenizer: Any) -> dict[str, Any]:
         raise InputError("chat_template_kwargs", given, "give a mapping from names to values")
     for name in (*inspect.signature(tokenizer.apply_chat_template).parameters, *RESERVED):
         if given.get(name) is not None:
-            mend = "it is not a variable of the template; leave it out"
-            raise InputError(f"chat_template_kwargs.{name}", given[name], mend)
+            hint = "it is not a variable of the template; leave it out"
+            raise InputError(f"chat_template_kwargs.{name}", given[name], hint)
     return present(given)
 
 

@@ -85,8 +85,8 @@ class Only:
         ):
             return value
         given = [str(v).lower() if isinstance(v, bool) else repr(v) for v in self.values]
-        mend = "leave it out" + (f", or give {' or '.join(given)}" if given else "")
-        raise ValueError(f"{self.why}; {mend}")
+        hint = "leave it out" + (f", or give {' or '.join(given)}" if given else "")
+        raise ValueError(f"{self.why}; {hint}")
 
 
 def only(*values: Any, why: str = NOT_HERE) -> Only:
@@ -121,7 +121,7 @@ def input_error(errors: Sequence[Any], *place: str | int) -> InputError:
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         field = ".".join(filter(None, (field, cause.field)))
-        return InputError(field, cause.value, cause.mend)
+        return InputError(field, cause.value, cause.hint)
     if kind == "missing":
         return InputError(field, None, "it is missing; give it")
     if kind == "extra_forbidden":

@@ -43,7 +43,7 @@ def sampling_for(
     Raises:
         InputError: a value out of its range.
     """
-    wished = {
+    overrides = {
         "temperature": temperature,
         "top_p": top_p,
         "top_k": 0 if top_k == -1 else top_k,
@@ -52,12 +52,12 @@ def sampling_for(
     }
     notes = []
     if temperature == 0 and budget > 1 and calibrated.temperature > 0:
-        wished["temperature"] = None
+        overrides["temperature"] = None
         notes.append(
             f"at temperature 0 all {budget} solutions would be the same; they were sampled at the "
             f"calibrated temperature {calibrated.temperature}"
         )
-    given = {name: value for name, value in wished.items() if value is not None}
+    given = {name: value for name, value in overrides.items() if value is not None}
     for name, value in given.items():
         if not finite(value):
             raise InputError(name, value, "give a finite number")

@@ -20,7 +20,7 @@ GONE = 499
 
 
 @dataclass
-class Account:
+class RequestRecord:
     """One HTTP request.
 
     Attributes:
@@ -56,7 +56,7 @@ class Account:
         return "refused" if ended < 500 or (ended == 503 and not self.prompts) else "failed"
 
 
-class Accounts:
+class AccessLog:
     """ASGI middleware: opens an account for every request, and closes it with a line in the log.
 
     Args:
@@ -74,8 +74,8 @@ class Accounts:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        account, began = Account(), time.perf_counter()
-        scope.setdefault("state", {})["account"] = account
+        record, began = RequestRecord(), time.perf_counter()
+        scope.setdefault("state", {})["record"] = record
         status: int | None = None
 
         async def noting(message: Message) -> None:
@@ -85,48 +85,50 @@ class Accounts:
                 # Paths that are none of ours share one label: anybody can ask for any.
                 endpoint = getattr(scope.get("route"), "path", "other")
                 self._requests.labels(endpoint, status).inc()
-                named = (b"x-request-id", account.id.encode())
+                named = (b"x-request-id", record.id.encode())
                 message = {**message, "headers": [*message.get("headers", ()), named]}
             await send(message)
 
         try:
-            await self._known(scope, receive, noting, account)
+            await self._known(scope, receive, noting, record)
         finally:
             looks = scope["method"] in ("GET", "HEAD") or scope["path"] in OPEN_PATHS
             if not looks or status is None or status >= 400:
                 seconds = time.perf_counter() - began
-                self._log.finished(_finished(account, scope, status, seconds))
+                self._log.finished(_finished(record, scope, status, seconds))
 
-    async def _known(self, scope: Scope, receive: Receive, send: Send, account: Account) -> None:
+    async def _known(
+        self, scope: Scope, receive: Receive, send: Send, record: RequestRecord
+    ) -> None:
         if scope["path"] not in OPEN_PATHS:
             try:
-                account.owner = self._keys.owner(Headers(scope=scope).get("authorization"))
+                record.owner = self._keys.owner(Headers(scope=scope).get("authorization"))
             except ApiError as error:
                 await as_response(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def _finished(account: Account, scope: Scope, status: int | None, seconds: float) -> Finished:
-    receipts = [result.receipt for result in account.results.values()]
-    ended = status if account.error is None else account.error.status
+def _finished(record: RequestRecord, scope: Scope, status: int | None, seconds: float) -> Finished:
+    receipts = [result.receipt for result in record.results.values()]
+    ended = status if record.error is None else record.error.status
     failed = ended is not None and ended >= 400
     return Finished(
-        request_id=account.id,
-        owner=account.owner,
+        request_id=record.id,
+        owner=record.owner,
         method=scope["method"],
         path=scope["path"],
-        outcome=account.outcome(status),
+        outcome=record.outcome(status),
         seconds=seconds,
         status=ended,
-        model=account.model,
-        budget=account.budget,
+        model=record.model,
+        budget=record.budget,
         generations=sum(r.generations for r in receipts) if receipts else None,
         sampled_tokens=sum(r.sampled_tokens for r in receipts) if receipts else None,
         strategy=_joined(sorted({r.plan.strategy for r in receipts})),
         error=TYPES.get(ended, "server_error") if failed and ended is not None else None,
-        prompt=_joined(account.prompts),
-        answer=_joined(account.results[n].solution for n in sorted(account.results)),
+        prompt=_joined(record.prompts),
+        answer=_joined(record.results[n].solution for n in sorted(record.results)),
     )
 
 

@@ -17,7 +17,7 @@ from starlette.routing import Match
 
 from allocator.errors import InputError, ModelError
 from runtime.frontend.fields import number_in
-from runtime.server.access_log import Accounts
+from runtime.server.access_log import AccessLog
 from runtime.server.body import BodyLimit, body_of
 from runtime.server.document import (
     REFUSALS,
@@ -102,7 +102,7 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_timeout
     )
-    app.add_middleware(Accounts, keys=keys, requests=service.requests, log=log)
+    app.add_middleware(AccessLog, keys=keys, requests=service.requests, log=log)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -112,13 +112,15 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
             allow_credentials=False,  # a key is a header that the page sets, and no cookie
             expose_headers=["X-Request-Id", "Retry-After"],
         )
-    app.include_router(live_router(service.board, lambda _: None))  # its key has been looked at
+    app.include_router(
+        live_router(service.live_store, lambda _: None)
+    )  # its key has been looked at
     _tell_errors(app)
 
     async def answer(
         request: Request, body: ChatRequest | CompletionRequest, budget: int | None
     ) -> Response:
-        call = service.call(body, request.state.account, budget)
+        call = service.call(body, request.state.record, budget)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(admitted(service, call))
             if body.stream:

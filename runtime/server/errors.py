@@ -66,6 +66,6 @@ def refusal(errors: Sequence[Any]) -> ApiError:
     place = first["loc"][1:] if first["loc"][0] in ("body", "header", "query") else first["loc"]
     cause = first.get("ctx", {}).get("error")
     if not place and not isinstance(cause, InputError):
-        mend = "send a JSON object, as Content-Type: application/json"
-        return ApiError(400, f"the body cannot be read: {cause or mend}")
+        hint = "send a JSON object, as Content-Type: application/json"
+        return ApiError(400, f"the body cannot be read: {cause or hint}")
     return as_api_error(input_error([{**first, "loc": place}]))

@@ -54,15 +54,15 @@ class EventStream(Response):
         await together([self._work(chunks), _write(chunks, send)])
 
     async def _work(self, chunks: "asyncio.Queue[dict[str, Any] | None]") -> None:
-        made, told = Chunks(self._call), 0.0
+        made, emitted = Chunks(self._call), 0.0
 
-        def watch(number: int, event: Event) -> None:
-            nonlocal told
+        def on_event(number: int, event: Event) -> None:
+            nonlocal emitted
             now = time.monotonic()
             if event.kind == "step":
-                if now - told < STEP_SECONDS:
+                if now - emitted < STEP_SECONDS:
                     return
-                told = now
+                emitted = now
             chunks.put_nowait(made.progress(number, event))
 
         def put(more: Iterator[dict[str, Any]]) -> None:
@@ -71,7 +71,7 @@ class EventStream(Response):
 
         put(made.opening())
         if self._call.body.ttc.progress:
-            self._call.watchers.append(watch)
+            self._call.event_handlers.append(on_event)
         async for number, result in self._service.answer(self._call):
             put(made.answer(number, result))
         put(made.closing())

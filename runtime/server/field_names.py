@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-MOST_STOPS, MOST_PROMPTS = 16, 1024
+MAX_STOPS, MAX_PROMPTS = 16, 1024
 
 FREE_TEXT = "the verifier that chooses among solutions was calibrated on free text"
 WHOLE_OUTPUT = "it counts over a whole output, which a search samples in pieces"
@@ -15,8 +15,8 @@ def _prompts(value: Any) -> Any:
     if isinstance(value, str) or (isinstance(value, list) and value and _are_ids(value)):
         return [value]
     if isinstance(value, list) and value:
-        if len(value) > MOST_PROMPTS:
-            raise ValueError(f"there are {len(value)} prompts; give {MOST_PROMPTS} at most")
+        if len(value) > MAX_PROMPTS:
+            raise ValueError(f"there are {len(value)} prompts; give {MAX_PROMPTS} at most")
         if all(isinstance(prompt, str) for prompt in value):
             return value
         if all(isinstance(prompt, list) and prompt and _are_ids(prompt) for prompt in value):
@@ -32,21 +32,21 @@ def _stops(value: Any) -> Any:
     texts = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
         raise ValueError("give a text that is not empty, or a list of such texts")
-    if len(texts) > MOST_STOPS:
-        raise ValueError(f"there are {len(texts)}; give {MOST_STOPS} at most")
+    if len(texts) > MAX_STOPS:
+        raise ValueError(f"there are {len(texts)}; give {MAX_STOPS} at most")
     return texts
 
 
 _Text = Annotated[str, Field(min_length=1)]
 _Ids = Annotated[list[int], Field(min_length=1)]
-_Texts = Annotated[list[_Text], Field(max_length=MOST_STOPS)]
+_Texts = Annotated[list[_Text], Field(max_length=MAX_STOPS)]
 
 # What may be sent, for the server's document.
 PROMPTS = BeforeValidator(
     _prompts,
     json_schema_input_type=_Text
     | _Ids
-    | Annotated[list[_Text], Field(min_length=1, max_length=MOST_PROMPTS)]
-    | Annotated[list[_Ids], Field(min_length=1, max_length=MOST_PROMPTS)],
+    | Annotated[list[_Text], Field(min_length=1, max_length=MAX_PROMPTS)]
+    | Annotated[list[_Ids], Field(min_length=1, max_length=MAX_PROMPTS)],
 )
 STOPS = BeforeValidator(_stops, json_schema_input_type=_Text | _Texts | None)

@@ -22,18 +22,22 @@ async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
     Raises:
         ApiError: it has failed, whatever the reason; or too many are being worked on.
     """
-    async with service.gate.admit(call.account.owner):
-        call.account.prompts = tuple(ask.request.text for ask in call.asks)
-        for ask in call.asks:
-            card = service.board.begin(call.id, call.body.model, ask.budget, ask.request.text)
-            call.cards.append(card)
-        call.watchers.append(lambda number, event: call.cards[number].watch(event))
+    async with service.gate.admit(call.record.owner):
+        call.record.prompts = tuple(
+            prompt_request.request.text for prompt_request in call.prompt_requests
+        )
+        for prompt_request in call.prompt_requests:
+            view = service.live_store.begin(
+                call.id, call.body.model, prompt_request.budget, prompt_request.request.text
+            )
+            call.views.append(view)
+        call.event_handlers.append(lambda number, event: call.views[number].on_event(event))
         try:
             yield
         except Exception as error:
-            call.account.error = found = as_api_error(error)
+            call.record.error = found = as_api_error(error)
             if found.status == 500:
-                LOGGER.exception("failed", extra={"fields": {"request_id": call.account.id}})
+                LOGGER.exception("failed", extra={"fields": {"request_id": call.record.id}})
             raise found from None
         finally:
             _settle(call)
@@ -41,12 +45,12 @@ async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
 
 def _settle(call: Call) -> None:
     """Tell the live page of what was not answered how it ended."""
-    error = call.account.error
-    for card in call.cards:
+    error = call.record.error
+    for view in call.views:
         if error is None or error.status == GONE:
-            card.cancelled()
+            view.cancelled()
         else:
-            card.failed(error.message)
+            view.failed(error.message)
 
 
 async def attended(

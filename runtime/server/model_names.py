@@ -37,8 +37,8 @@ class ServedModels:
         """
         found = re.fullmatch(re.escape(self.name) + r"(?:-ttc-([1-9][0-9]{0,8}))?", name)
         if found is None:
-            mend = f"it is not served; ask for {', '.join(self.names)}"
-            raise ApiError(404, f"model: {shown(name)}: {mend}", "model")
+            hint = f"it is not served; ask for {', '.join(self.names)}"
+            raise ApiError(404, f"model: {shown(name)}: {hint}", "model")
         asked = (
             ("ttc.budget", body),
             ("X-TTC-Budget", header),

@@ -21,7 +21,7 @@ from runtime.solving.solve import Solver
 
 
 @dataclass(frozen=True)
-class Ask:
+class PromptRequest:
     """One prompt of a request, checked.
 
     Attributes:
@@ -37,7 +37,9 @@ class Ask:
     notes: tuple[str, ...]
 
 
-def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) -> list[Ask]:
+def prompt_requests(
+    body: ChatRequest | CompletionRequest, solver: Solver, budget: int
+) -> list[PromptRequest]:
     """The prompts of a body, each checked before any is worked on.
 
     Args:
@@ -70,7 +72,7 @@ def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) 
     else:
         prompts = [_encoded(engine, prompt) for prompt in body.prompt]
     ends = check_token_ids(engine.tokenizer, body.stop_token_ids, "stop_token_ids")
-    asks = []
+    prompt_requests = []
     for text, ids in prompts:
         request = Request(
             text=text,
@@ -82,8 +84,8 @@ def asks_of(body: ChatRequest | CompletionRequest, solver: Solver, budget: int) 
             solutions=body.choices,
         )
         encoded = replace(request, token_ids=solver.start(request).context.token_ids)
-        asks.append(Ask(encoded, budget, body.ttc.deadline, tuple(notes)))
-    return asks
+        prompt_requests.append(PromptRequest(encoded, budget, body.ttc.deadline, tuple(notes)))
+    return prompt_requests
 
 
 def _conversation(

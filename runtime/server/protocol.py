@@ -9,7 +9,7 @@ from allocator.errors import InputError
 from runtime.engines.base import LARGEST
 from runtime.frontend.conversation import Message, turns_of
 from runtime.frontend.fields import Strict, only
-from runtime.server.field_names import FREE_TEXT, MOST_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
+from runtime.server.field_names import FREE_TEXT, MAX_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
 NO_LOGPROBS = "log-probabilities are not told in this version"
 
@@ -49,7 +49,7 @@ class _Request(Strict):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1)] | None = None
     stop: Annotated[list[str], STOPS] = Field(default_factory=list)
-    stop_token_ids: list[int] = Field(default_factory=list, max_length=MOST_STOPS)
+    stop_token_ids: list[int] = Field(default_factory=list, max_length=MAX_STOPS)
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None

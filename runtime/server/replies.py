@@ -27,13 +27,13 @@ def reply(call: Call) -> dict[str, Any]:
             message = {"role": "assistant", "content": sample.text, "refusal": None}
             said = {"message": message} if chat else {"text": sample.text}
             choices.append(_choice(index, said, _reason(sample)) | {"ttc": _found(sample)})
-    told = [_told(call, number, result) for number, result in sorted(call.results.items())]
-    notes = dict.fromkeys(note for one in told for note in one["notes"])
-    several = {"receipts": [one["receipt"] for one in told], "notes": list(notes)}
+    shown = [_told(call, number, result) for number, result in sorted(call.results.items())]
+    notes = dict.fromkeys(note for one in shown for note in one["notes"])
+    several = {"receipts": [one["receipt"] for one in shown], "notes": list(notes)}
     return _head(call, streamed=False) | {
         "choices": choices,
         "usage": usage(call),
-        "ttc": told[0] if len(told) == 1 else several,
+        "ttc": shown[0] if len(shown) == 1 else several,
     }
 
 
@@ -68,24 +68,24 @@ class Chunks:
     def opening(self) -> Iterator[dict[str, Any]]:
         """Who speaks in each choice."""
         if self._chat:
-            for index in range(len(self._call.asks) * self._call.body.choices):
+            for index in range(len(self._call.prompt_requests) * self._call.body.choices):
                 yield self._chunk(index, {"delta": {"role": "assistant", "content": ""}})
 
     def progress(self, number: int, event: Event) -> dict[str, Any]:
         """What happened to a prompt: a chunk that adds nothing to the answer."""
-        told = event.model_dump(mode="json", exclude_none=True)
+        shown = event.model_dump(mode="json", exclude_none=True)
         return self._chunk(number * self._call.body.choices, self._said("")) | {
-            "ttc": {"event": told}
+            "ttc": {"event": shown}
         }
 
     def answer(self, number: int, result: Result) -> Iterator[dict[str, Any]]:
         """A prompt's choices, line by line; the last chunk of each says how it ended."""
-        told = _told(self._call, number, result)
+        shown = _told(self._call, number, result)
         for index, sample in _chosen(self._call, number, result):
             for piece in sample.text.splitlines(keepends=True):
                 yield self._chunk(index, self._said(piece))
             yield self._chunk(index, self._said(""), _reason(sample)) | {
-                "ttc": told | _found(sample)
+                "ttc": shown | _found(sample)
             }
 
     def closing(self) -> Iterator[dict[str, Any]]:
@@ -134,7 +134,7 @@ def _found(sample: Sample) -> dict[str, Any]:
 
 
 def _told(call: Call, number: int, result: Result) -> dict[str, Any]:
-    notes = list(call.asks[number].notes)
+    notes = list(call.prompt_requests[number].notes)
     if len(result.ranked) < call.body.choices:
         notes.append(f"the search found {len(result.ranked)} solutions; there are no more choices")
     return {"receipt": result.receipt.model_dump(mode="json"), "notes": notes}

@@ -14,12 +14,12 @@ from runtime.artifact import Artifact
 from runtime.prompt_run import Decoder
 from runtime.request import Event
 from runtime.result import Result
-from runtime.server.access_log import Account
+from runtime.server.access_log import RequestRecord
 from runtime.server.errors import ApiError
 from runtime.server.limits import Gate
-from runtime.server.live.store import Board, Card
+from runtime.server.live.store import LiveStore, RequestView
 from runtime.server.model_names import ServedModels
-from runtime.server.prompt_requests import Ask, asks_of
+from runtime.server.prompt_requests import PromptRequest, prompt_requests
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.server.settings import ServeSettings
 from runtime.solving.concurrency import stream
@@ -55,30 +55,30 @@ class Call:
 
     Attributes:
         body: what was asked.
-        asks: its prompts.
-        account: what the log will tell of it.
+        prompt_requests: its prompts.
+        record: what the log will tell of it.
         id: names it to the client.
         created: Unix time, in seconds.
-        watchers: called with a prompt's number and what happens to it.
-        cards: its prompts on the live page.
+        event_handlers: called with a prompt's number and what happens to it.
+        views: its prompts on the live page.
     """
 
     body: ChatRequest | CompletionRequest
-    asks: list[Ask]
-    account: Account
+    prompt_requests: list[PromptRequest]
+    record: RequestRecord
     id: str
     created: float = field(default_factory=time.time)
-    watchers: list[Callable[[int, Event], None]] = field(default_factory=list)
-    cards: list[Card] = field(default_factory=list)
+    event_handlers: list[Callable[[int, Event], None]] = field(default_factory=list)
+    views: list[RequestView] = field(default_factory=list)
 
     @property
     def results(self) -> dict[int, Result]:
         """What was found, by the prompt's number."""
-        return self.account.results
+        return self.record.results
 
     def tell(self, number: int, event: Event) -> None:
         """Tell all watchers what happened to a prompt."""
-        for watcher in self.watchers:
+        for watcher in self.event_handlers:
             watcher(number, event)
 
 
@@ -95,7 +95,7 @@ class Service:
         requests: counts HTTP requests, beside it.
         created: Unix time of its start, in seconds.
         gate: holds requests to what the settings allow.
-        board: what the live page shows.
+        live_store: what the live page shows.
         closing: set when requests still running are to be given up.
 
     Raises:
@@ -117,7 +117,7 @@ class Service:
         )
         self.created = int(time.time())
         self.gate = Gate(settings.max_concurrent, settings.max_concurrent_per_key)
-        self.board = Board(settings.log_prompts)
+        self.live_store = LiveStore(settings.log_prompts)
         self.closing = asyncio.Event()
         self._loaded: Models | None = None
         self._solver: Solver | None = None
@@ -153,13 +153,16 @@ class Service:
         return self._solver
 
     def call(
-        self, body: ChatRequest | CompletionRequest, account: Account, header: int | None = None
+        self,
+        body: ChatRequest | CompletionRequest,
+        record: RequestRecord,
+        header: int | None = None,
     ) -> Call:
         """A request, checked.
 
         Args:
             body: the request's.
-            account: its account.
+            record: its account.
             header: the budget that its header names.
 
         Raises:
@@ -167,10 +170,10 @@ class Service:
             InputError: what cannot be done.
         """
         solver = self.ready()
-        account.model = body.model
-        account.budget = budget = self.models.budget(body.model, header, body.ttc.budget)
+        record.model = body.model
+        record.budget = budget = self.models.budget(body.model, header, body.ttc.budget)
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
-        return Call(body, asks_of(body, solver, budget), account, f"{kind}-{account.id}")
+        return Call(body, prompt_requests(body, solver, budget), record, f"{kind}-{record.id}")
 
     async def answer(self, call: Call) -> AsyncIterator[tuple[int, Result]]:
         """Answer a request's prompts; (prompt's number, result) in the order of completion.
@@ -180,10 +183,12 @@ class Service:
         """
 
         async def one(number: int) -> Result:
-            ask = call.asks[number]
-            watched = replace(ask.request, watch=partial(call.tell, number))
+            prompt_request = call.prompt_requests[number]
+            watched = replace(prompt_request.request, on_event=partial(call.tell, number))
             try:
-                return await self.solver.solve(watched, ask.budget, ask.deadline)
+                return await self.solver.solve(
+                    watched, prompt_request.budget, prompt_request.deadline
+                )
             except ModelError as error:
                 self.metrics.failed()
                 if self._loaded is not None:
@@ -194,9 +199,11 @@ class Service:
                 self.metrics.failed()
                 raise ModelError("models", str(error)) from error
 
-        async for number, result in stream(one, range(len(call.asks)), PROMPTS_IN_FLIGHT):
+        async for number, result in stream(
+            one, range(len(call.prompt_requests)), PROMPTS_IN_FLIGHT
+        ):
             call.results[number] = result
-            call.cards[number].finished(result)
+            call.views[number].finished(result)
             yield number, result
 
     async def drain(self) -> None:
@@ -204,5 +211,5 @@ class Service:
         self.gate.close()
         await self.gate.idle(self.settings.drain_timeout)
         self.closing.set()
-        self.board.close()
+        self.live_store.close()
         await self.gate.idle(PARTING)

@@ -111,8 +111,8 @@ class ServeSettings(BaseSettings):
             raise InputError("api_keys", MASK, "a key is empty, or masked; give the key itself")
         for origin in self.cors_origins:
             if origin != "*" and not re.fullmatch(ORIGIN, origin):
-                mend = "give an origin such as https://chat.example, without a path, or *"
-                raise InputError("cors_origins", origin, mend)
+                hint = "give an origin such as https://chat.example, without a path, or *"
+                raise InputError("cors_origins", origin, hint)
         if "*" in self.cors_origins and not self.api_keys:
             raise InputError(
                 "cors_origins", "*", "any web page could use it; set a key, or name the origins"

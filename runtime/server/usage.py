@@ -44,14 +44,14 @@ class Totals:
             self.sampled_tokens += receipt.sampled_tokens
             self.seconds += receipt.seconds
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON, with generations saved and mean seconds of an answer."""
         answered = self.requests - self.failures - self.cancelled
         mean = round(self.seconds / answered, 3) if answered else None
         return asdict(self) | {"saved": self.budgeted - self.generations, "mean_seconds": mean}
 
 
-class Ledger:
+class Usage:
     """Totals of the day, which begins at local midnight, and since the start.
 
     Args:
@@ -75,13 +75,13 @@ class Ledger:
             self._minutes[-1][1] += receipt.generations
             self._minutes[-1][2] += budget
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON: totals, and the generations spent and budgeted in each of the last minutes."""
         now = int(self._clock() // 60)
         known = {minute: [spent, budgeted] for minute, spent, budgeted in self._minutes}
         return {
-            "today": self._this_day().told(),
-            "since_start": self._since_start.told(),
+            "today": self._this_day().to_json(),
+            "since_start": self._since_start.to_json(),
             "started": self._started,
             "minutes": [known.get(m, [0, 0]) for m in range(now - MINUTES + 1, now + 1)],
         }

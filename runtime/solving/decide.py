@@ -49,7 +49,7 @@ class Decision(BaseModel):
 
 
 @dataclass(frozen=True)
-class Piloted:
+class PilotResult:
     """A prompt with its pilots.
 
     Attributes:
@@ -70,7 +70,7 @@ async def take_pilots(
     artifact: Artifact,
     row: BudgetRow,
     seen: Callable[[Sequence[Sample]], None] = lambda _: None,
-) -> Piloted:
+) -> PilotResult:
     """As many pilots as a row of the table takes, or fewer if more would not change the plan.
 
     Args:
@@ -82,18 +82,18 @@ async def take_pilots(
             no fair sample.
     """
     if not row.edges:
-        return Piloted([])
+        return PilotResult([])
     drawn: list[Sample] = []
-    found = Piloted(drawn)
+    found = PilotResult(drawn)
     for count, model in artifact.difficulty.items():
         # Traffic is compared with calibration's by as many pilots: every prompt has those.
-        if count < min(artifact.reference.pilots, row.pilots) or count > row.pilots:
+        if count < min(artifact.drift_baseline.pilots, row.pilots) or count > row.pilots:
             continue
-        drawn = await run.unify([*drawn, *await run.samples(len(drawn), count)])
-        if count == artifact.reference.pilots:
+        drawn = await run.canonicalize([*drawn, *await run.samples(len(drawn), count)])
+        if count == artifact.drift_baseline.pilots:
             seen(drawn)
         predicted, low, high = await _predict(run, model, drawn)
-        found = Piloted(drawn, predicted, low, high)
+        found = PilotResult(drawn, predicted, low, high)
         easiest, hardest = bin_of(row.edges, [high, low])
         if len({cell.plan for cell in row.cells[easiest : hardest + 1]}) == 1:
             break
@@ -120,7 +120,7 @@ async def _predict(
 def decide(
     artifact: Artifact,
     row: BudgetRow,
-    piloted: Piloted,
+    piloted: PilotResult,
     budget: int,
     seconds: float | None = None,
 ) -> Decision:
@@ -176,7 +176,7 @@ def _counted(pilots: int) -> str:
     return f"{pilots} pilot{'s predict' if pilots > 1 else ' predicts'} pass@1"
 
 
-def safe(decision: Decision, budget: int, why: str) -> Decision:
+def fallback(decision: Decision, budget: int, why: str) -> Decision:
     """The same prompt's decision where calibration cannot be trusted: best-of-N, all of it."""
     plan = Plan(strategy="best_of_n", n=budget)
     reason = f"traffic does not look like calibration ({why}): {plan} is safe"
@@ -187,10 +187,10 @@ def observe(
     monitor: DriftMonitor, artifact: Artifact, run: PromptRun, pilots: Sequence[Sample]
 ) -> None:
     """Compare a prompt's pilots with calibration's; those of fewer pilots tell nothing."""
-    count = artifact.reference.pilots
+    count = artifact.drift_baseline.pilots
     if len(pilots) < count:
         return
     features = pilot_features(len(run.context.token_ids), pilots[:count])
     predicted = float(artifact.difficulty[count].predictor.predict(features[None])[0])
     signals = traffic_signals(features, predicted, artifact.curves.after(count).edges)
-    monitor.observe({name: float(signals[name]) for name in artifact.reference.signals})
+    monitor.observe({name: float(signals[name]) for name in artifact.drift_baseline.signals})

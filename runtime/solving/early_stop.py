@@ -11,7 +11,7 @@ from runtime.answers.selection import answer_mass
 GREATEST_SCORE = 1.0
 
 
-def fewest(samples: Sequence[Sample], remaining: int, how: Selection) -> int:
+def min_to_settle(samples: Sequence[Sample], remaining: int, how: Selection) -> int:
     """How many more solutions it takes at least before the answer stands; 0 if it stands now.
 
     It stands once the others still to come could not change it. Exact for majority: the leader's

@@ -11,8 +11,8 @@ import numpy as np
 from allocator.drift import DriftMonitor
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from allocator.price import Price
-from allocator.schedule import share_out
+from allocator.price import PriceController
+from allocator.schedule import allocate_stage
 from allocator.table import BudgetRow
 from predictors.sample import Sample
 from runtime.answers.selection import ranked
@@ -21,12 +21,12 @@ from runtime.frontend.sampling_overrides import finite
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.request import Event, Request
 from runtime.result import Failure, Receipt, Result, Spend
-from runtime.solving.adaptive_run import Climb
+from runtime.solving.adaptive_run import AdaptiveRun
 from runtime.solving.concurrency import bounded, stream
-from runtime.solving.decide import Decision, decide, observe, safe, take_pilots
+from runtime.solving.decide import Decision, decide, fallback, observe, take_pilots
 from runtime.solving.metrics import Metrics
 from runtime.strategies import STRATEGIES
-from runtime.strategies.best_of_n import untied
+from runtime.strategies.best_of_n import score_ties
 
 # Prompts worked on at once: enough to fill an engine of 256 sequences, few enough that a long
 # file of prompts does not lie in the engine's queue all at once.
@@ -52,7 +52,7 @@ class Solver:
     ) -> None:
         self.decoder, self.artifact = decoder, artifact
         self.seed, self.fixed = seed, fixed
-        self.monitor = DriftMonitor(artifact.reference)
+        self.monitor = DriftMonitor(artifact.drift_baseline)
         self.metrics = Metrics()
 
     def start(self, prompt: str | Request) -> PromptRun:
@@ -72,7 +72,7 @@ class Solver:
             request.text,
             self.seed if request.seed is None else request.seed,
             request.token_ids,
-            request.watch,
+            request.on_event,
         )
 
     def check(self, budget: int, deadline: float | None = None) -> None:
@@ -132,7 +132,7 @@ class Solver:
         left = None if deadline is None else deadline - (time.perf_counter() - started)
         decision = decide(self.artifact, row, piloted, budget, left)
         if self.monitor.drifted and left is None:
-            decision = safe(decision, budget, self.monitor.report().why)
+            decision = fallback(decision, budget, self.monitor.report().why)
         return decision, piloted.samples
 
     async def solve(
@@ -154,14 +154,14 @@ class Solver:
         started = time.perf_counter()
         run = self.start(prompt)
         decision, pilots = await self.decide(run, budget, deadline)
-        if run.watch is not None:
-            run.watch(Event(kind="decision", decision=decision.model_dump(mode="json")))
+        if run.on_event is not None:
+            run.on_event(Event(kind="decision", decision=decision.model_dump(mode="json")))
         wanted = prompt.solutions if isinstance(prompt, Request) else 1
         samples = await _searched(run, decision.plan, pilots, wanted, budget)
         limits = {"budget": budget, "deadline": deadline}
         return await self._result(run, samples, decision, started, limits)
 
-    async def solve_safely(self, prompt: str | Request, budget: int) -> Result:
+    async def solve_fallback(self, prompt: str | Request, budget: int) -> Result:
         """Answer one prompt by best-of-N: what is left where calibration cannot be trusted.
 
         Its first solutions are still compared with calibration's, so that trust comes back.
@@ -169,9 +169,9 @@ class Solver:
         started = time.perf_counter()
         run = self.start(prompt)
         plan = Plan(strategy="best_of_n", n=budget)
-        samples = await run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
+        samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
         self._seen(run)(samples)
-        decision = safe(Decision(plan=plan, why=""), budget, self.monitor.report().why)
+        decision = fallback(Decision(plan=plan, why=""), budget, self.monitor.report().why)
         return await self._result(run, samples, decision, started, {"budget": budget})
 
     async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
@@ -187,32 +187,32 @@ class Solver:
         if not price > 0:
             raise InputError("price", price, "give a positive price")
         started = time.perf_counter()
-        climb = self._climb(prompt)
-        await self._up(climb)
-        while climb.worth(price):
-            await self._up(climb)
-        return await self._climbed(climb, started, {"price": price})
+        adaptive_run = self._adaptive_run(prompt)
+        await self._up(adaptive_run)
+        while adaptive_run.worth(price):
+            await self._up(adaptive_run)
+        return await self._adaptive_result(adaptive_run, started, {"price": price})
 
-    def _climb(self, prompt: str | Request) -> Climb:
+    def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         prices = self.artifact.prices
-        return Climb(self.start(prompt), prices.ladder, self.artifact.prospects)
+        return AdaptiveRun(self.start(prompt), prices.schedule, self.artifact.gain_model)
 
-    async def _up(self, climb: Climb) -> None:
-        await climb.up()
-        if climb.rung == 0:
-            self._seen(climb.run)(climb.first)
+    async def _up(self, adaptive_run: AdaptiveRun) -> None:
+        await adaptive_run.up()
+        if adaptive_run.stage == 0:
+            self._seen(adaptive_run.run)(adaptive_run.first)
 
     def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
         return partial(observe, self.monitor, self.artifact, run)
 
-    async def _climbed(
-        self, climb: Climb, started: float, limits: dict[str, float | None]
+    async def _adaptive_result(
+        self, adaptive_run: AdaptiveRun, started: float, limits: dict[str, float | None]
     ) -> Result:
-        rung = climb.ladder.rungs[climb.rung]
-        plan = rung.search or Plan(strategy="best_of_n", n=rung.samples)
+        stage = adaptive_run.schedule.stages[adaptive_run.stage]
+        plan = stage.search or Plan(strategy="best_of_n", n=stage.samples)
         drifted = self.monitor.drifted
-        decision = Decision(pilots=rung.samples, plan=plan, why=climb.why, drifted=drifted)
-        return await self._result(climb.run, climb.samples, decision, started, limits)
+        decision = Decision(pilots=stage.samples, plan=plan, why=adaptive_run.why, drifted=drifted)
+        return await self._result(adaptive_run.run, adaptive_run.samples, decision, started, limits)
 
     async def _result(
         self,
@@ -222,7 +222,7 @@ class Solver:
         started: float,
         limits: Mapping[str, float | None],
     ) -> Result:
-        best = ranked(await run.unify(samples), decision.plan.selection)
+        best = ranked(await run.canonicalize(samples), decision.plan.selection)
         receipt = Receipt.model_validate(
             decision.model_dump()
             | dict(limits)
@@ -267,7 +267,7 @@ class Solver:
         if spend.total is not None:
             raise InputError("total_budget", spend.total, "a stream has no end; use solve_all")
         if spend.average is not None:
-            price = Price(spend.average, self.artifact.prices)
+            price = PriceController(spend.average, self.artifact.prices)
         else:
             self.check(spend.budget, spend.deadline)
 
@@ -276,7 +276,7 @@ class Solver:
                 if price is None:
                     return await self.solve(prompt, spend.budget, spend.deadline)
                 if self.monitor.drifted:
-                    return await self.solve_safely(prompt, max(1, int(price.average)))
+                    return await self.solve_fallback(prompt, max(1, int(price.average)))
                 result = await self.solve_at_price(prompt, price.value)
             except ModelError as error:
                 self.metrics.failed()
@@ -322,11 +322,11 @@ class Solver:
     async def _solve_within(
         self, prompts: Sequence[str | Request], total: int, done: Callable[[Result | Failure], None]
     ) -> list[Result | Failure]:
-        """Share one total out over all prompts, anew after every rung."""
+        """Share one total out over all prompts, anew after every stage."""
         started = time.perf_counter()
-        climbs = [self._climb(prompt) for prompt in prompts]
+        adaptive_runs = [self._adaptive_run(prompt) for prompt in prompts]
         results: dict[int, Result | Failure] = {}
-        costs = self.artifact.prices.ladder.costs
+        costs = self.artifact.prices.schedule.costs
         if total < costs[0] * len(prompts):
             raise InputError(
                 "total_budget", total, f"{len(prompts)} prompts cost {costs[0]} each at least"
@@ -334,7 +334,7 @@ class Solver:
 
         async def up(number: int) -> None:
             try:
-                await self._up(climbs[number])
+                await self._up(adaptive_runs[number])
             except ModelError as error:
                 self.metrics.failed()
                 results[number] = Failure(prompt=_text(prompts[number]), error=str(error))
@@ -346,15 +346,15 @@ class Solver:
             if not len(alive):
                 break
             # What was sampled before a model failed is spent, too.
-            spent = sum(climb.run.cost.generations for climb in climbs)
-            rungs = np.array([climbs[n].rung for n in alive])
-            gains = np.array([climbs[n].gains for n in alive])
+            spent = sum(adaptive_run.run.cost.generations for adaptive_run in adaptive_runs)
+            stages = np.array([adaptive_runs[n].stage for n in alive])
+            gains = np.array([adaptive_runs[n].gains for n in alive])
             if self.monitor.drifted:  # what calibration promised may not hold: share evenly
                 gains = np.tile(np.log(costs), (len(alive), 1))
-            rising = alive[share_out(costs, rungs, gains, total - spent)].tolist()
-        for number, climb in enumerate(climbs):
+            rising = alive[allocate_stage(costs, stages, gains, total - spent)].tolist()
+        for number, adaptive_run in enumerate(adaptive_runs):
             if number not in results:
-                results[number] = await self._climbed(climb, started, {})
+                results[number] = await self._adaptive_result(adaptive_run, started, {})
             done(results[number])
         return [results[number] for number in range(len(prompts))]
 
@@ -371,7 +371,7 @@ async def _searched(
         return samples
     first = max(plan.n, len(pilots))  # no plan has drawn independent solutions beyond these
     samples += await run.samples(first, first + more, plan.selection)
-    return await untied(run, samples, plan.selection)
+    return await score_ties(run, samples, plan.selection)
 
 
 def _text(prompt: str | Request) -> str:

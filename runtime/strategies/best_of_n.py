@@ -7,7 +7,7 @@ from predictors.sample import Sample
 from runtime.answers.selection import weights
 from runtime.prompt_run import PromptRun
 from runtime.solving.concurrency import together
-from runtime.solving.early_stop import fewest
+from runtime.solving.early_stop import min_to_settle
 
 
 async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
@@ -25,14 +25,14 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
     while (remaining := plan.n - len(samples)) > 0:
         more = remaining
         if run.decoder.early_stop:
-            more = fewest(await run.unify(samples), remaining, plan.selection)
+            more = min_to_settle(await run.canonicalize(samples), remaining, plan.selection)
         if not more:
             break
         samples += await run.samples(len(samples), len(samples) + more, plan.selection)
-    return await untied(run, samples, plan.selection)
+    return await score_ties(run, samples, plan.selection)
 
 
-async def untied(run: PromptRun, samples: Sequence[Sample], how: Selection) -> list[Sample]:
+async def score_ties(run: PromptRun, samples: Sequence[Sample], how: Selection) -> list[Sample]:
     """The samples; if a majority decides, those for answers that tie for the lead are scored.
 
     Args:
@@ -42,7 +42,7 @@ async def untied(run: PromptRun, samples: Sequence[Sample], how: Selection) -> l
     """
     if how != "majority":
         return list(samples)
-    named = await run.unify(samples)
+    named = await run.canonicalize(samples)
     mass = weights(named, how)
     leading = {answer for answer in mass if mass[answer] == max(mass.values())}
     if len(leading) < 2:

@@ -39,12 +39,12 @@ class Verdict:
 
     Attributes:
         step_scores: one value in [0, 1] a step.
-        read_tokens: tokens that the verifier's model ran over.
+        processed_tokens: tokens that the verifier's model ran over.
         cached_tokens: tokens that it did not have to run over again.
     """
 
     step_scores: tuple[float, ...]
-    read_tokens: int
+    processed_tokens: int
     cached_tokens: int
 
 

@@ -24,11 +24,11 @@ class Layout:
 
     Attributes:
         token_ids: the verifier's tokens.
-        reads: index of the token at which each step is read.
+        score_positions: index of the token at which each step is read.
     """
 
     token_ids: tuple[int, ...]
-    reads: tuple[int, ...]
+    score_positions: tuple[int, ...]
 
 
 class Family(Protocol):
@@ -44,7 +44,7 @@ class Family(Protocol):
     shares_tokens: bool
     counts_alike: bool
 
-    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         """Tokens of the solution and where to read them."""
         ...
 
@@ -80,12 +80,12 @@ class _SharedTokens:
             )
         self.tokenizer = tokenizer
 
-    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
-        ids, reads = list(known_ids(self.tokenizer, context.token_ids)), []
+    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+        ids, score_positions = list(known_ids(self.tokenizer, context.token_ids)), []
         for step in steps:
             ids += known_ids(self.tokenizer, step)
-            reads.append(len(ids) - 1)
-        return Layout(tuple(ids), tuple(reads))
+            score_positions.append(len(ids) - 1)
+        return Layout(tuple(ids), tuple(score_positions))
 
     def load(self, folder: Path) -> nn.Module:
         import transformers
@@ -148,7 +148,7 @@ class QwenPRM(_OwnText):
     system = "Please reason step by step, and put your final answer within \\boxed{}."
     mark = "<extra_0>"
 
-    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         asked = [("system", self.system), ("user", context.prompt)]
         text: str = self.tokenizer.apply_chat_template(
             [{"role": role, "content": content} for role, content in asked],
@@ -174,13 +174,13 @@ class QwenPRM(_OwnText):
 class SkyworkPRM(_OwnText):
     """Skywork o1 Open PRM: a value head on Qwen2, read through a sigmoid at every line's end."""
 
-    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         start = f"{self.tokenizer.bos_token or ''}{context.prompt}\n"
-        ids, reads = list(self.tokenizer.encode(start, add_special_tokens=False)), []
+        ids, score_positions = list(self.tokenizer.encode(start, add_special_tokens=False)), []
         for text in self.texts(steps):
             ids += [*self.tokenizer.encode(text, add_special_tokens=False), self.token("\n")]
-            reads.append(len(ids) - 1)
-        return Layout(tuple(ids), tuple(reads))
+            score_positions.append(len(ids) - 1)
+        return Layout(tuple(ids), tuple(score_positions))
 
     def load(self, folder: Path) -> nn.Module:
         from transformers import Qwen2Model
@@ -212,7 +212,7 @@ class MathShepherd(_GoodOrBad):
 
     mark = "ки"
 
-    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         lines = "\n".join(f"{step} {self.mark}" for step in self.texts(steps))
         text = f"{context.prompt} {lines}"
         return self.at_marks(text, self.token(self.mark), len(steps))
@@ -221,9 +221,9 @@ class MathShepherd(_GoodOrBad):
 class RLHFlow(_GoodOrBad):
     """RLHFlow: every step a turn of the user, answered by ``+`` or ``-``."""
 
-    def lay_out(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         turns: list[dict[str, str]] = []
-        reads = []
+        score_positions = []
         for number, text in enumerate(self.texts(steps)):
             turns.append(
                 {"role": "user", "content": text if number else f"{context.prompt} {text}"}
@@ -231,9 +231,9 @@ class RLHFlow(_GoodOrBad):
             ids = self.tokenizer.apply_chat_template(
                 turns, add_generation_prompt=True, return_dict=False
             )
-            reads.append(len(ids) - 1)
+            score_positions.append(len(ids) - 1)
             turns.append({"role": "assistant", "content": "+"})
-        return Layout(tuple(ids), tuple(reads))
+        return Layout(tuple(ids), tuple(score_positions))
 
 
 FAMILIES: dict[str, Any] = {

@@ -9,7 +9,7 @@ import torch
 from runtime.engines.batching import MicroBatcher
 from runtime.engines.loading import context_length
 from runtime.verifiers.families import Family
-from runtime.verifiers.kv_memory import MOST_BYTES, KVMemory
+from runtime.verifiers.kv_memory import MAX_BYTES, KVMemory
 
 # Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.
 MAX_SEQUENCES = 1024
@@ -43,7 +43,7 @@ class TransformersBackend:
     Args:
         folder: the model.
         family: how it is loaded and read.
-        most_bytes: memory for keys and values; 0 reads every text from its start.
+        max_bytes: memory for keys and values; 0 reads every text from its start.
 
     Attributes:
         context_length: tokens that the model reads at most; None has no limit.
@@ -52,17 +52,17 @@ class TransformersBackend:
         InputError: the family cannot load it.
     """
 
-    def __init__(self, folder: Path, family: Family, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, folder: Path, family: Family, max_bytes: int = MAX_BYTES) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._family = family
         self._model = family.load(folder).to(self._device).eval()
         self.context_length = context_length(self._model.config)
-        self._memory = KVMemory(most_bytes)
+        self._memory = KVMemory(max_bytes)
         self._batcher: MicroBatcher[_Request, _Answer] = MicroBatcher(self._batch, MAX_SEQUENCES)
 
-    async def read(self, token_ids: tuple[int, ...], reads: tuple[int, ...]) -> _Answer:
+    async def read(self, token_ids: tuple[int, ...], score_positions: tuple[int, ...]) -> _Answer:
         """Probabilities at the places, and the tokens run over."""
-        return await self._batcher.submit((token_ids, reads))
+        return await self._batcher.submit((token_ids, score_positions))
 
     def _batch(self, requests: list[_Request]) -> list[_Answer]:
         # Beams often hold the same text: each distinct request is run over once, and the first
@@ -108,9 +108,9 @@ class TransformersBackend:
             attention_mask=mask.to(self._device),
             position_ids=(known[:, None] + torch.arange(width)).to(self._device),
             past_key_values=cache,
-            use_cache=self._memory.most_bytes > 0,
+            use_cache=self._memory.max_bytes > 0,
         )
-        if self._memory.most_bytes:
+        if self._memory.max_bytes:
             self._keep(jobs, cache, past)
         scores = self._family.probability(logits.float()).cpu()
         return [

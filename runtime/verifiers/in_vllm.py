@@ -36,17 +36,17 @@ class VLLMBackend:
         self.context_length: int = self._core.engine.model_config.max_model_len
 
     async def read(
-        self, token_ids: tuple[int, ...], reads: tuple[int, ...]
+        self, token_ids: tuple[int, ...], score_positions: tuple[int, ...]
     ) -> tuple[tuple[float, ...], int]:
         """Probabilities at the places, and the tokens run over."""
         logits, run_over = await self._logits(token_ids, skip_cache=False), 0
         run_over += len(logits)
         first = len(token_ids) - len(logits)
-        if reads[0] < first:
+        if score_positions[0] < first:
             logits = await self._logits(token_ids, skip_cache=True)
             run_over += len(logits)
             first = 0
-        scores = self._family.probability(logits[[place - first for place in reads]])
+        scores = self._family.probability(logits[[place - first for place in score_positions]])
         return tuple(scores.tolist()), run_over
 
     async def _logits(self, token_ids: tuple[int, ...], skip_cache: bool) -> torch.Tensor:

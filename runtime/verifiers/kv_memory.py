@@ -3,7 +3,7 @@
 import torch
 
 # Memory for them. The testbed's PRM takes 6 kilobytes a token, one of 7 billion parameters 57.
-MOST_BYTES = 2**29
+MAX_BYTES = 2**29
 
 TokenIds = tuple[int, ...]
 
@@ -12,11 +12,11 @@ class KVMemory:
     """Keys and values by the text they are of, the ones longest unused forgotten first.
 
     Args:
-        most_bytes: memory they may take.
+        max_bytes: memory they may take.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self._held = 0
         self._known: dict[TokenIds, torch.Tensor] = {}
         self._of_length: dict[int, int] = {}  # how many texts of each length are known
@@ -45,7 +45,7 @@ class KVMemory:
         self._known[token_ids] = states
         self._of_length[len(token_ids)] = self._of_length.get(len(token_ids), 0) + 1
         self._held += states.nbytes
-        while self._held > self.most_bytes:
+        while self._held > self.max_bytes:
             oldest = next(iter(self._known))
             self._held -= self._known.pop(oldest).nbytes
             self._of_length[len(oldest)] -= 1

@@ -22,7 +22,7 @@ class Backend(Protocol):
         ...
 
     async def read(
-        self, token_ids: tuple[int, ...], reads: tuple[int, ...]
+        self, token_ids: tuple[int, ...], score_positions: tuple[int, ...]
     ) -> tuple[tuple[float, ...], int]:
         """Probabilities at the given places, and how many of the tokens were run over for it."""
         ...
@@ -57,7 +57,7 @@ class ModelVerifier:
         limit = self._backend.context_length
         if limit is None:
             return None
-        taken = len(self._family.lay_out(context, [()]).token_ids)
+        taken = len(self._family.format_input(context, [()]).token_ids)
         if taken >= limit:
             shown = context.prompt if len(context.prompt) <= 60 else context.prompt[:57] + "..."
             raise InputError(
@@ -69,15 +69,15 @@ class ModelVerifier:
 
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
         """Score every step; see `runtime.verifiers.base.Verifier.score`."""
-        layout = self._family.lay_out(context, steps)
-        limit, length = self._backend.context_length, layout.reads[-1] + 1
+        layout = self._family.format_input(context, steps)
+        limit, length = self._backend.context_length, layout.score_positions[-1] + 1
         if limit is not None and length > limit:
             raise ModelError(
                 "verifier",
                 f"prompt and solution take {length} tokens, and its context is {limit}; sample "
                 "shorter solutions (max_tokens), or choose a verifier with a longer context",
             )
-        prefixes = [layout.token_ids[: place + 1] for place in layout.reads]
+        prefixes = [layout.token_ids[: place + 1] for place in layout.score_positions]
         # Taken now: while this waits for the others, a score may be forgotten again.
         found = {prefix: self._known[prefix] for prefix in prefixes if prefix in self._known}
         missing = tuple(len(p) - 1 for p in dict.fromkeys(prefixes) if p not in found)
@@ -92,7 +92,7 @@ class ModelVerifier:
                 del self._known[next(iter(self._known))]
         return Verdict(
             tuple(found[prefix] for prefix in prefixes),
-            read_tokens=run_over,
+            processed_tokens=run_over,
             cached_tokens=len(layout.token_ids) - run_over,
         )
 

@@ -18,14 +18,14 @@ class Scoring(BaseModel):
     Attributes:
         intercept: log-odds at an even verifier and a certain language model.
         verifier: weight of the verifier's log-odds.
-        surprise: weight of the root of the solution's negative log-probability.
+        sqrt_nll: weight of the root of the solution's negative log-probability.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     intercept: float = 0.0
     verifier: float = 1.0
-    surprise: float = 0.0
+    sqrt_nll: float = 0.0
 
     def score(self, verifier_score: float, logprob: float) -> float:
         """The score of a solution, or of as much of it as there is, in [0, 1].
@@ -36,7 +36,7 @@ class Scoring(BaseModel):
         """
         bounded = min(max(verifier_score, NEAREST), 1 - NEAREST)
         odds = self.intercept + self.verifier * log(bounded / (1 - bounded))
-        odds += self.surprise * sqrt(max(0.0, -logprob))
+        odds += self.sqrt_nll * sqrt(max(0.0, -logprob))
         return 1 / (1 + exp(-odds)) if odds > -700 else 0.0
 
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from scipy.stats import chi2, chi2_contingency
 
 from allocator.drift import ALARM, CLEAR, LEAST, DriftMonitor, chi2_tail
+from allocator.drift_baseline import DriftBaseline, Histogram
 from allocator.errors import InputError
-from allocator.reference import Histogram, Reference
 
 Prompt = dict[str, float]
 
@@ -23,12 +23,12 @@ class World:
     """Prompts of which two pilots are taken, most of them easy or hard, seen from calibration.
 
     Attributes:
-        reference: fitted on calibration prompts.
+        drift_baseline: fitted on calibration prompts.
         edges: of the five bins, ascending in predicted pass@1.
         random: where live prompts come from.
     """
 
-    reference: Reference
+    drift_baseline: DriftBaseline
     edges: NDArray[np.float64]
     random: np.random.Generator
 
@@ -45,7 +45,7 @@ class World:
 
     def monitor(self, seen: int = 150) -> DriftMonitor:
         """A monitor that has seen so many prompts like calibration's."""
-        monitor = DriftMonitor(self.reference)
+        monitor = DriftMonitor(self.drift_baseline)
         for prompt in self.prompts(seen):
             monitor.observe(prompt)
         return monitor
@@ -71,7 +71,7 @@ def world(seed: int, calibration: int = 400) -> World:
     score, agreement, predicted = pilots(random, calibration)
     edges = np.quantile(predicted, [0.2, 0.4, 0.6, 0.8])
     signals = {"score": score, "agreement": agreement, "bin": bins(edges, predicted)}
-    return World(Reference.of(signals, calibration), edges, random)
+    return World(DriftBaseline.of(signals, calibration), edges, random)
 
 
 def delay(monitor: DriftMonitor, prompts: list[Prompt], drifted: bool = True) -> int:
@@ -94,7 +94,7 @@ def test_at_most_1_percent_of_like_streams_raise_an_alarm() -> None:
     alarms = 0
     for seed in range(100):
         like = world(seed, calibration=60 if seed % 2 else 400)
-        monitor = DriftMonitor(like.reference)
+        monitor = DriftMonitor(like.drift_baseline)
         raised = False
         for prompt in like.prompts(1000):
             monitor.observe(prompt)
@@ -141,7 +141,7 @@ def test_the_alarm_ends_when_traffic_is_like_calibration_again() -> None:
 def test_between_the_two_levels_the_alarm_stays_as_it_was() -> None:
     like = world(0)
     strict = like.monitor()
-    lax = DriftMonitor(like.reference, alarm=CLEAR)
+    lax = DriftMonitor(like.drift_baseline, alarm=CLEAR)
     was_between = False
     for prompt in mixture(like, 60):
         before = strict.drifted
@@ -177,8 +177,8 @@ def test_the_report_says_what_is_unlike() -> None:
 
 
 def test_the_statistic_is_the_two_sample_g_test() -> None:
-    reference = Reference.of({"bin": [1] * 30 + [2] * 50 + [3] * 20}, prompts=100)
-    monitor = DriftMonitor(reference)
+    drift_baseline = DriftBaseline.of({"bin": [1] * 30 + [2] * 50 + [3] * 20}, prompts=100)
+    monitor = DriftMonitor(drift_baseline)
     for number in [1] * 30 + [3] * 80 + [1] * 20:  # the last hundred: 20 and 80
         monitor.observe({"bin": number})
     expected = chi2_contingency([[30, 50, 20], [20, 0, 80]], lambda_="log-likelihood")
@@ -193,7 +193,7 @@ def test_a_small_reference_is_trusted_less() -> None:
     values = [1] * 60 + [2] * 40
     p = []
     for prompts in (20, 100):
-        monitor = DriftMonitor(Reference.of({"bin": values}, prompts))
+        monitor = DriftMonitor(DriftBaseline.of({"bin": values}, prompts))
         for number in [1, 2] * 25:
             monitor.observe({"bin": number})
         p.append(monitor.report().signals[0].p)
@@ -201,14 +201,14 @@ def test_a_small_reference_is_trusted_less() -> None:
 
 
 def test_a_value_that_calibration_never_had() -> None:
-    monitor = DriftMonitor(Reference.of({"agreement": [0.5] * 50 + [1.0] * 50}, prompts=100))
+    monitor = DriftMonitor(DriftBaseline.of({"agreement": [0.5] * 50 + [1.0] * 50}, prompts=100))
     for _ in range(30):
         monitor.observe({"agreement": 0.0})
     assert "100% of the last 30 prompts are below 0.5, 0% of" in monitor.report().why
 
 
 def test_a_signal_that_is_always_the_same_says_nothing() -> None:
-    monitor = DriftMonitor(Reference.of({"score": [1.0] * 50}, prompts=50))
+    monitor = DriftMonitor(DriftBaseline.of({"score": [1.0] * 50}, prompts=50))
     for _ in range(30):
         monitor.observe({"score": 1.0})
     (signal,) = monitor.report().signals
@@ -221,30 +221,32 @@ def test_the_tail_is_that_of_the_chi_square_distribution(x: float, freedom: int)
 
 
 def test_few_values_have_a_cell_each_and_many_have_deciles() -> None:
-    reference = Reference.of({"bin": [1, 1, 1, 5], "score": np.linspace(0, 1, 1001)[:1000]}, 4)
-    assert reference.signals["bin"] == Histogram(edges=(1, 5), shares=(0, 0.75, 0.25))
-    assert len(reference.signals["score"].edges) == 9
-    assert reference.signals["score"].shares == pytest.approx([0.1] * 10)
+    drift_baseline = DriftBaseline.of(
+        {"bin": [1, 1, 1, 5], "score": np.linspace(0, 1, 1001)[:1000]}, 4
+    )
+    assert drift_baseline.signals["bin"] == Histogram(edges=(1, 5), shares=(0, 0.75, 0.25))
+    assert len(drift_baseline.signals["score"].edges) == 9
+    assert drift_baseline.signals["score"].shares == pytest.approx([0.1] * 10)
 
 
 def test_ties_at_a_decile_are_merged() -> None:
     values = [0.0] * 50 + list(np.linspace(0.1, 1, 50))
-    histogram = Reference.of({"score": values}, 100).signals["score"]
+    histogram = DriftBaseline.of({"score": values}, 100).signals["score"]
     assert len(histogram.edges) == 6
     assert histogram.shares[:2] == (0, 0.5)
 
 
 def test_saved_and_read_back(tmp_path: Path) -> None:
-    path = tmp_path / "reference.json"
-    reference = world(0).reference
-    reference.save(path)
-    assert Reference.load(path) == reference
-    assert [p.name for p in tmp_path.iterdir()] == ["reference.json"]
+    path = tmp_path / "drift_baseline.json"
+    drift_baseline = world(0).drift_baseline
+    drift_baseline.save(path)
+    assert DriftBaseline.load(path) == drift_baseline
+    assert [p.name for p in tmp_path.iterdir()] == ["drift_baseline.json"]
 
 
 def test_a_missing_reference_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.json.*no such file"):
-        Reference.load(tmp_path / "absent.json")
+        DriftBaseline.load(tmp_path / "absent.json")
 
 
 @pytest.mark.parametrize(
@@ -258,10 +260,10 @@ def test_a_missing_reference_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_reference_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "reference.json"
+    path = tmp_path / "drift_baseline.json"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match="calibrate again"):
-        Reference.load(path)
+        DriftBaseline.load(path)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +291,7 @@ def test_signals_that_say_nothing_are_refused(
     signals: dict[str, list[float]], prompts: int, field: str
 ) -> None:
     with pytest.raises(InputError) as error:
-        Reference.of(signals, prompts)
+        DriftBaseline.of(signals, prompts)
     assert error.value.field == field
 
 
@@ -298,12 +300,12 @@ def test_signals_that_say_nothing_are_refused(
 )
 def test_a_monitor_that_cannot_work_is_refused(settings: dict[str, float]) -> None:
     with pytest.raises(InputError):
-        DriftMonitor(world(0).reference, **settings)  # type: ignore[arg-type]
+        DriftMonitor(world(0).drift_baseline, **settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("values", [{}, {"score": 0.5}, {"bin": 1, "x": 1}, {"bin": float("nan")}])
 def test_a_prompt_of_other_signals_is_refused_and_leaves_no_trace(values: Prompt) -> None:
-    monitor = DriftMonitor(Reference.of({"bin": [1, 2]}, 2))
+    monitor = DriftMonitor(DriftBaseline.of({"bin": [1, 2]}, 2))
     with pytest.raises(InputError):
         monitor.observe(values)
     assert monitor.report().prompts == 0

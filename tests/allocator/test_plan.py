@@ -54,7 +54,7 @@ def test_the_grid_holds_the_papers_beam_searches(strategy: str) -> None:
 
 def test_no_search_is_larger_than_asked_for() -> None:
     largest = {
-        most: max(p.n for p in plan_grid(64, 0, most_beams=most) if p.beam_width > 1)
+        most: max(p.n for p in plan_grid(64, 0, max_beams=most) if p.beam_width > 1)
         for most in (4, 16, 64)
     }
     assert largest == {4: 4, 16: 16, 64: 64}

@@ -8,15 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from allocator.errors import InputError
-from allocator.price import Price, PriceList, PricePoint
-from allocator.schedule import goes_on, ladder_of
+from allocator.price import PriceController, PriceList, PricePoint
+from allocator.schedule import schedule_of, worth_continuing
 
-LADDER = ladder_of(32)
+SCHEDULE = schedule_of(32)
 
 
 def listed(*points: tuple[float, float]) -> PriceList:
     return PriceList(
-        ladder=LADDER,
+        schedule=SCHEDULE,
         points=tuple(PricePoint(price=p, generations=g, accuracy=0.5) for p, g in points),
     )
 
@@ -77,7 +77,6 @@ def test_a_damaged_list_is_refused(tmp_path: Path) -> None:
     whole = path.read_text()
     damaged = [
         whole[: len(whole) // 2].encode(),
-        whole.replace('"schema_version": 1', '"schema_version": 2').encode(),
         whole.replace("0.001", "0.5").encode(),  # no longer ascending
         b"\xff\xfe",
     ]
@@ -85,22 +84,25 @@ def test_a_damaged_list_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"damaged.*calibrate again"):
             PriceList.load(path)
+    path.write_text(whole.replace('"schema_version": 2', '"schema_version": 3'))
+    with pytest.raises(InputError, match="schema_version: 3: a newer library wrote it"):
+        PriceList.load(path)
 
 
 def cost_at(price: float, scale: float) -> int:
     """What a prompt costs that gains `scale` as far as it goes, as 1 - k^-0.5 of it is gained."""
-    costs = np.array(LADDER.costs)
-    for rung in range(len(costs) - 1):
-        gains = scale * (1 - (costs[rung] / costs[rung + 1 :]) ** 0.5) * costs[rung] ** -0.5
-        if not goes_on(costs, rung, gains, price):
-            return int(costs[rung])
+    costs = np.array(SCHEDULE.costs)
+    for stage in range(len(costs) - 1):
+        gains = scale * (1 - (costs[stage] / costs[stage + 1 :]) ** 0.5) * costs[stage] ** -0.5
+        if not worth_continuing(costs, stage, gains, price):
+            return int(costs[stage])
     return int(costs[-1])
 
 
 def test_the_average_holds_on_a_stream_and_after_it_has_changed() -> None:
     rng = np.random.default_rng(0)
     easy, hard = rng.exponential(0.1, 3000), rng.exponential(0.4, 3000)
-    price = Price(6, FOUR)
+    price = PriceController(6, FOUR)
     started = price.value
     spent, prices = [], []
     for scale in [*easy, *hard]:
@@ -118,7 +120,7 @@ def test_the_average_holds_on_a_stream_and_after_it_has_changed() -> None:
 
 
 def test_a_price_that_changes_nothing_does_not_wander_off() -> None:
-    price = Price(6, FOUR)
+    price = PriceController(6, FOUR)
     for _ in range(1000):
         price.spent(1)  # cheap, whatever the price
     assert price.value == pytest.approx(0.001 / 10)
@@ -128,7 +130,7 @@ def test_a_price_that_changes_nothing_does_not_wander_off() -> None:
 
 
 def test_one_prompt_moves_it_as_promised() -> None:
-    price = Price(4, FOUR)
+    price = PriceController(4, FOUR)
     price.spent(8)  # twice the average: five per cent
     assert price.value == pytest.approx(0.01 * np.exp(0.05))
     price.spent(4)
@@ -137,4 +139,4 @@ def test_one_prompt_moves_it_as_promised() -> None:
 
 def test_less_than_one_generation_is_refused() -> None:
     with pytest.raises(InputError, match=r"average: 0\.5"):
-        Price(0.5, FOUR)
+        PriceController(0.5, FOUR)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from allocator.curves import BinCurves, Option
+from allocator.curves import BinCurves, PlanEstimate
 from allocator.plan import Plan
-from allocator.schedule import Ladder, Rung
+from allocator.schedule import Schedule, Stage
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.methods import AVERAGES, bound, shared_by_bin
@@ -16,7 +16,7 @@ from benchmarks.allocation.rivals import CONFIDENCES, adaptive_consistency, conc
 from benchmarks.allocation.traces import exact_majority
 from calibration.data.sample_log import Log
 from calibration.fitting.gain_model import PRICES
-from calibration.replay.adaptive_run import Climbs, Draw, climb
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
 from calibration.replay.budget_replay import at_prices, ended, shared_out
 from calibration.replay.policy_curves import exact_curve, policy_curve
 from calibration.replay.replay import Replay
@@ -24,7 +24,7 @@ from calibration.sampling.collect import PromptRecord, Run
 from tests.conftest import make_sample
 
 SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
-LADDER = Ladder(rungs=tuple(Rung(samples=n) for n in (1, 2, 3, 4)))
+SCHEDULE = Schedule(stages=tuple(Stage(samples=n) for n in (1, 2, 3, 4)))
 
 
 def best_of(n: int) -> Plan:
@@ -47,51 +47,51 @@ def record(prompt: str, graded: list[bool], *searched: bool) -> PromptRecord:
     return PromptRecord(prompt, "1", 7, run_of(graded, seed=9), searches)
 
 
-def climbs_of(*answers: str, scores: list[list[float]] | None = None) -> Climbs:
+def climbs_of(*answers: str, scores: list[list[float]] | None = None) -> AdaptiveRuns:
     """One prompt a string, a letter a solution's answer; `a` is right, `.` is none."""
-    climbs = Climbs.empty(len(answers), 1, len(LADDER.rungs))
+    adaptive_runs = AdaptiveRuns.empty(len(answers), 1, len(SCHEDULE.stages))
     for row, letters in enumerate(answers):
         weights = [1.0] * len(letters) if scores is None else scores[row]
         drawn: list[Draw] = [
             (None if letter == "." else letter, weight, 10)
             for letter, weight in zip(letters, weights, strict=True)
         ]
-        climb(climbs, (row, 0), LADDER, 5, "a", drawn, [], 0)
-    return climbs
+        adaptive_run(adaptive_runs, (row, 0), SCHEDULE, 5, "a", drawn, [], 0)
+    return adaptive_runs
 
 
 def test_a_curve_of_climbs_is_read_off_where_each_ends() -> None:
-    climbs = climbs_of("baaa", "bbbb")
+    adaptive_runs = climbs_of("baaa", "bbbb")
     ends = [np.array([[0], [0]]), np.array([[2], [1]])]
-    curve = ended("x", LADDER, climbs, ends)
+    curve = ended("x", SCHEDULE, adaptive_runs, ends)
     np.testing.assert_array_equal(curve.correct, [[0, 0], [1, 0]])
     np.testing.assert_array_equal(curve.generations, [[1, 1], [3, 2]])
     np.testing.assert_array_equal(curve.tokens, [[10, 10], [30, 20]])
 
 
 def some_gains(prompts: int, seeds: int = 2) -> NDArray[np.float64]:
-    """Gains of each rung over each, as prospects would tell them, shape (prompts, seeds, 4, 4)."""
+    """Gains of each stage over each, as prospects would tell them, shape (prompts, seeds, 4, 4)."""
     rng = np.random.default_rng(3)
     gains = np.zeros((prompts, seeds, 4, 4))
-    for rung in range(3):
-        rising = rng.exponential(0.05, (prompts, seeds, 3 - rung)).cumsum(axis=-1)
-        gains[:, :, rung, rung + 1 :] = rising * rng.integers(0, 2, (prompts, seeds, 1))
+    for stage in range(3):
+        rising = rng.exponential(0.05, (prompts, seeds, 3 - stage)).cumsum(axis=-1)
+        gains[:, :, stage, stage + 1 :] = rising * rng.integers(0, 2, (prompts, seeds, 1))
     return gains
 
 
-def many_climbs(prompts: int, seeds: int = 2) -> Climbs:
-    climbs = Climbs.empty(prompts, seeds, len(LADDER.rungs))
-    climbs.tokens[:] = 10 * np.array(LADDER.costs)
-    return climbs
+def many_climbs(prompts: int, seeds: int = 2) -> AdaptiveRuns:
+    adaptive_runs = AdaptiveRuns.empty(prompts, seeds, len(SCHEDULE.stages))
+    adaptive_runs.tokens[:] = 10 * np.array(SCHEDULE.costs)
+    return adaptive_runs
 
 
 def test_a_shared_total_is_never_exceeded_and_nothing_climbs_without_a_gain() -> None:
-    climbs, gains = many_climbs(50), some_gains(50)
-    curve = shared_out("x", LADDER, climbs, gains, AVERAGES)
+    adaptive_runs, gains = many_climbs(50), some_gains(50)
+    curve = shared_out("x", SCHEDULE, adaptive_runs, gains, AVERAGES)
     assert len(curve.generations) == len(AVERAGES)
     for average, spent in zip(AVERAGES, curve.generations, strict=True):
         assert spent.mean() <= average + 1e-9
-    # On the first rung half of the prompts have nothing to gain, however much there is.
+    # On the first stage half of the prompts have nothing to gain, however much there is.
     hopeless = gains[:, :, 0].max(axis=-1) == 0
     assert np.all(curve.generations[-1][hopeless.all(axis=1)] == 1)
     assert np.all(curve.generations[-1][~hopeless.any(axis=1)] >= 2)
@@ -99,8 +99,8 @@ def test_a_shared_total_is_never_exceeded_and_nothing_climbs_without_a_gain() ->
 
 
 def test_a_price_of_nothing_ends_where_there_is_nothing_to_gain() -> None:
-    climbs, gains = many_climbs(50), some_gains(50)
-    curve = at_prices("x", LADDER, climbs, gains)
+    adaptive_runs, gains = many_climbs(50), some_gains(50)
+    curve = at_prices("x", SCHEDULE, adaptive_runs, gains)
     assert len(curve.generations) == len(PRICES)
     assert np.all(np.diff(curve.generations.mean(axis=1)) <= 0)
     assert np.all(curve.generations[-1] == 1), "a price of a half: no gain is worth it"
@@ -109,7 +109,7 @@ def test_a_price_of_nothing_ends_where_there_is_nothing_to_gain() -> None:
 def test_adaptive_consistency_stops_when_the_leader_is_sure() -> None:
     # With k votes to none the leader's chance is 1 - 1/2^(k + 1): 3/4, 7/8, 15/16, 31/32.
     # With one to one it is a half, with two to one 11/16.
-    curve = adaptive_consistency("x", LADDER, climbs_of("aaaa", "baaa", "...."), weighted=False)
+    curve = adaptive_consistency("x", SCHEDULE, climbs_of("aaaa", "baaa", "...."), weighted=False)
     stops = dict(zip(CONFIDENCES, curve.generations.tolist(), strict=True))
     assert stops[0.55][:2] == stops[0.75][:2] == [1, 1]
     assert stops[0.8] == [2, 4, 4]
@@ -121,9 +121,9 @@ def test_adaptive_consistency_stops_when_the_leader_is_sure() -> None:
 
 def test_weighted_votes_count_as_their_scores() -> None:
     # 0.9 for a, 0.1 for b: scaled to one on average, 1.8 against 0.2.
-    climbs = climbs_of("abbb", scores=[[0.9, 0.1, 0.1, 0.1]])
-    weighted = adaptive_consistency("x", LADDER, climbs, weighted=True)
-    plain = adaptive_consistency("x", LADDER, climbs, weighted=False)
+    adaptive_runs = climbs_of("abbb", scores=[[0.9, 0.1, 0.1, 0.1]])
+    weighted = adaptive_consistency("x", SCHEDULE, adaptive_runs, weighted=True)
+    plain = adaptive_consistency("x", SCHEDULE, adaptive_runs, weighted=False)
     row = CONFIDENCES.index(0.8)
     assert weighted.generations[row] == 2
     assert plain.generations[row] == 4
@@ -145,9 +145,11 @@ def test_each_seed_has_solutions_of_its_own() -> None:
 
 
 def test_sharing_out_by_bins_gives_more_to_the_bin_that_gains() -> None:
-    def options(*accuracies: float) -> tuple[Option, ...]:
+    def options(*accuracies: float) -> tuple[PlanEstimate, ...]:
         pairs = zip((1, 4), accuracies, strict=True)
-        return tuple(Option(plan=best_of(n), generations=n, accuracy=a, tokens=n) for n, a in pairs)
+        return tuple(
+            PlanEstimate(plan=best_of(n), generations=n, accuracy=a, tokens=n) for n, a in pairs
+        )
 
     curves = BinCurves(pilots=0, edges=(0.5,), bins=(options(1, 1), options(0.2, 0.8)))
     test = seeded([True] * 8, [False, True, True, True] * 2)

@@ -19,7 +19,7 @@ from benchmarks.figures.pools import (
     revisions,
     runs_of,
 )
-from benchmarks.figures.revising import along_chains, figure_6, figure_7, figure_8, turned
+from benchmarks.figures.revising import along_chains, figure_6, figure_7, figure_8, flip_counts
 from calibration.sampling.collect import PromptRecord, Run
 from tests.benchmarks.test_allocation import SEARCH, record, run_of
 from tests.conftest import make_sample
@@ -82,7 +82,7 @@ def test_a_place_of_a_chain_is_averaged_over_all_chains_that_reach_it() -> None:
     (known,) = beside([record("p", [True])], {"p": chained(chains)})
     np.testing.assert_array_equal(along_chains(known), right)
     # In 4 chains of 16: the first of each three is right, five of six right ones are followed.
-    lost, followed, won, wrong = turned(known)
+    lost, followed, won, wrong = flip_counts(known)
     assert (lost, followed, won, wrong) == (20, 20, 20, 40)
 
 

@@ -198,12 +198,12 @@ def test_rows_of_some_budgets() -> None:
 def test_all_that_the_curves_ask_for_is_sampled(bent: Artifact) -> None:
     artifact = Artifact.load(ARTIFACT)
     table = rows_of(artifact.policy.table, [1, 4])
-    ladder = ladder_within(artifact.prices.ladder, 4)
-    assert max(rung.samples for rung in ladder.rungs) == 4
-    work = work_of([table], artifact.settings.scoring, 3, ladder)
+    schedule = ladder_within(artifact.prices.schedule, 4)
+    assert max(stage.samples for stage in schedule.stages) == 4
+    work = work_of([table], artifact.settings.scoring, 3, schedule)
     assert (work.samples, work.seed, work.scoring) == (4, 3, artifact.settings.scoring)
     asked = {cell.plan for r in table.rows for cell in r.cells} | {WIDE}
-    asked |= {rung.search for rung in ladder.rungs if rung.search is not None}
+    asked |= {stage.search for stage in schedule.stages if stage.search is not None}
     assert set(work.searches) == {plan for plan in asked if plan.strategy != "best_of_n"}
 
 
@@ -237,7 +237,7 @@ def coins(
     """Samples ten prompts of bent coins into one folder, with models of their own each time."""
     table = rows_of(bent.policy.table, [1, 4])
     pairs = [(prompt, RIGHT) for prompt in bent_prompts(10, seed=7)]
-    work = work_of([table], bent.settings.scoring, 5, ladder_within(bent.prices.ladder, 4))
+    work = work_of([table], bent.settings.scoring, 5, ladder_within(bent.prices.schedule, 4))
 
     def sampled(done: Callable[[object], None] = lambda _: None) -> tuple[Replay, Models]:
         opened.append(models := Models(bent_decoder(tokenizer)))
@@ -336,7 +336,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_models")
 @pytest.mark.parametrize(
-    ("options", "mend"),
+    ("options", "hint"),
     [
         (["--budgets", "1,5"], "budgets: 5: the artifact was calibrated for 1, 2, 4, 8, 16"),
         (["--budgets", "1,x"], "give whole numbers, comma-separated"),
@@ -348,9 +348,9 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_bad_input_is_refused_before_a_model_is_loaded(
-    tmp_path: Path, options: list[str], mend: str
+    tmp_path: Path, options: list[str], hint: str
 ) -> None:
-    assert mend in " ".join(refused(*bench(tmp_path / "out", *options)).split())
+    assert hint in " ".join(refused(*bench(tmp_path / "out", *options)).split())
     assert not (tmp_path / "out").exists()
 
 

@@ -87,6 +87,6 @@ def test_small_forms() -> None:
         "python": "3.11",
         "versions": {"torch": "2.13.0"},
     }
-    told = "`make demo`: 2026-11-26; 2 cores of X; Python 3.11; torch 2.13.0"
-    assert measured_by("make demo", data) == f"{told}."
-    assert measured_by("make demo", data | {"seed": 0}) == f"{told}; seed 0."
+    listed = "`make demo`: 2026-11-26; 2 cores of X; Python 3.11; torch 2.13.0"
+    assert measured_by("make demo", data) == f"{listed}."
+    assert measured_by("make demo", data | {"seed": 0}) == f"{listed}; seed 0."

@@ -38,20 +38,21 @@ def test_all_that_was_calibrated_is_read_back(made: Path) -> None:
         *("settings.json", "summary.json", "table.json", "oracle_table.json"),
         *("difficulty-0.json", "difficulty-0.safetensors"),
         *("difficulty-2.json", "difficulty-2.txt"),
-        *("curves.json", "prices.json", "prospects.json", "latency.json", "reference.json"),
+        *("curves.json", "prices.json", "gain_model.json", "latency.json", "drift_baseline.json"),
     }
     artifact = Artifact.load(made)
     assert list(artifact.difficulty) == [0, 2]
     assert [curves.pilots for curves in artifact.curves.curves] == [0, 2]
-    assert artifact.prices.ladder.rungs[-1].samples == 8
-    assert len(artifact.prospects.weights) > 1
+    assert artifact.prices.schedule.stages[-1].samples == 8
+    assert len(artifact.gain_model.weights) > 1
     assert artifact.latency.seconds(Plan(strategy="best_of_n", n=1)) == 0.1
-    assert artifact.reference.pilots == 2
+    assert artifact.drift_baseline.pilots == 2
     assert artifact.foreign == ()
 
 
 @pytest.mark.parametrize(
-    "name", ["curves.json", "prices.json", "prospects.json", "reference.json", "difficulty-2.txt"]
+    "name",
+    ["curves.json", "prices.json", "gain_model.json", "drift_baseline.json", "difficulty-2.txt"],
 )
 def test_an_artifact_that_lacks_a_part_is_refused(made: Path, name: str) -> None:
     (made / name).unlink()

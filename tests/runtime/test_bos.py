@@ -78,6 +78,6 @@ def test_verifiers_read_one(tokenizer: Any, family: str, tmp_path: Path) -> None
     own.add_special_tokens({"additional_special_tokens": ["ки", "<extra_0>"]})
     made = FAMILIES[family](own, tokenizer, tmp_path)
     steps = [tuple(tokenizer.encode("1+1=2\n")), tuple(tokenizer.encode("#2<end>"))]
-    layout = made.lay_out(Context("1+1", (5,)), steps)
+    layout = made.format_input(Context("1+1", (5,)), steps)
     assert layout.token_ids.count(0) == 1
     assert len(layout.reads) == 2

@@ -43,7 +43,7 @@ async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
         right = []
         for seed in seeds:
             run = PromptRun(decoder, problem.text, seed)
-            samples = await run.unify(await STRATEGIES[plan.strategy](run, plan, ()))
+            samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
             right.append(select(samples).answer == problem.answer)
         return float(np.mean(right))
 
@@ -128,7 +128,7 @@ def test_the_prediction_tells_easy_from_hard(run: Any, transformers_decoder: Dec
         found = []
         for prompt in prompts:
             started = solving.start(prompt)
-            pilots = await started.unify(await started.samples(0, 2))
+            pilots = await started.canonicalize(await started.samples(0, 2))
             features = pilot_features(len(started.context.token_ids), pilots)
             found.append(float(artifact.difficulty[2].predictor.predict(features[None])[0]))
         return found

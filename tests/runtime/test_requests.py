@@ -32,9 +32,9 @@ def decoder(request: pytest.FixtureRequest) -> Decoder:
     return found
 
 
-def searched(run: Any, decoder: Decoder, plan: Plan, prompt: str, **wishes: Any) -> list[Sample]:
+def searched(run: Any, decoder: Decoder, plan: Plan, prompt: str, **overrides: Any) -> list[Sample]:
     async def search() -> list[Sample]:
-        return await STRATEGIES[plan.strategy](PromptRun(decoder, prompt, 5, **wishes), plan, ())
+        return await STRATEGIES[plan.strategy](PromptRun(decoder, prompt, 5, **overrides), plan, ())
 
     found: list[Sample] = run(search())
     return found
@@ -185,7 +185,7 @@ def test_what_happens_is_told(bent: Artifact, tokenizer: Any) -> None:
     events: list[Event] = []
     searching = with_row(bent, 1, (0.5,), [PLANS[1]] * 2)
     solver, (prompt,) = Solver(bent_decoder(tokenizer), searching), bent_prompts(1, seed=2)
-    result = asyncio.run(solver.solve(Request(prompt, watch=events.append), 8))
+    result = asyncio.run(solver.solve(Request(prompt, on_event=events.append), 8))
     assert next(e.path for e in events if e.kind == "solution") == ("sample", 0)
     (decision,) = [event.decision for event in events if event.kind == "decision"]
     assert decision is not None

@@ -172,7 +172,7 @@ def test_a_verifier_that_hangs_is_given_up_and_nothing_goes_on(tokenizer: Any) -
             raise NotImplementedError
 
     engine = CoinEngine(tokenizer)
-    run = coin_run(tokenizer, engine=engine, verifier=Hangs(tokenizer), patience=0.2)
+    run = coin_run(tokenizer, engine=engine, verifier=Hangs(tokenizer), verifier_timeout=0.2)
     with pytest.raises(ModelError, match=r"no score within 0.2 seconds"):
         asyncio.run(run.samples(0, 3))
 

@@ -117,10 +117,10 @@ def artifact_of(made: Calibration) -> Artifact:
         policy=Policy(made.table),
         difficulty={paid: known.model for paid, known in made.difficulty.items()},
         curves=made.curves,
-        prices=made.prospects.prices,
-        prospects=made.prospects.prospects,
+        prices=made.gain_model.prices,
+        gain_model=made.gain_model.gain_model,
         latency=Latency.of({plan.sampled: SECONDS_EACH * plan.cost(0) for plan in plans}),
-        reference=made.reference,
+        drift_baseline=made.drift_baseline,
     )
 
 

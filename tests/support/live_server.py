@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from runtime.server.errors import ApiError
-from runtime.server.live.page import Board, live_router
+from runtime.server.live.page import LiveStore, live_router
 
 
 class Served:
@@ -24,7 +24,7 @@ class Served:
     """
 
     def __init__(self, port: int = 0, key: str | None = None) -> None:
-        self.board = Board(show_prompts=True)
+        self.live_store = LiveStore(show_prompts=True)
         app = FastAPI()
 
         def authorised(header: str | None) -> None:
@@ -35,7 +35,7 @@ class Served:
         async def refuse(_: Request, error: ApiError) -> JSONResponse:
             return JSONResponse(error.body, error.status)
 
-        app.include_router(live_router(self.board, authorised))
+        app.include_router(live_router(self.live_store, authorised))
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -65,7 +65,7 @@ class Served:
         started = time.perf_counter()
         if not self._thread.is_alive():
             return 0
-        self.do(self.board.close)
+        self.do(self.live_store.close)
         self._server.should_exit = True
         self._thread.join(20)
         assert not self._thread.is_alive()

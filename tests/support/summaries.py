@@ -243,6 +243,6 @@ FINGERPRINT = Fingerprint(
     model="b20e4c6bdfed5bb4",
     verifier="4703e6f4ef0bb7ed",
     answers=r"pattern:^#(\d+)$",
-    scoring={"intercept": 4.3, "verifier": 0.07, "surprise": -3.99},
+    scoring={"intercept": 4.3, "verifier": 0.07, "sqrt_nll": -3.99},
     sampling={"temperature": 1.0, "top_p": 1.0, "max_tokens": 160, "step_end": "\n"},
 )

@@ -18,25 +18,25 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from pydantic import BeforeValidator, Field
 
 from runtime.frontend.fields import number_in
-from runtime.server.live.store import Board, Card
+from runtime.server.live.store import LiveStore, RequestView
 
-__all__ = ["Board", "Card", "live_router"]
+__all__ = ["LiveStore", "RequestView", "live_router"]
 
 PAGE = Path(__file__).with_name("live.html")
-MOST_OPEN = 16  # requests that one reader sees whole
+MAX_OPEN = 16  # requests that one reader sees whole
 PERIOD = 0.2  # seconds between two looks
 HEARTBEAT = 10.0  # seconds of silence that a reader can trust
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 Number = Annotated[int, Field(strict=True), BeforeValidator(number_in)]
-Open = Annotated[list[Number], Query(alias="open", max_length=MOST_OPEN)]
+Open = Annotated[list[Number], Query(alias="open", max_length=MAX_OPEN)]
 
 
-def live_router(board: Board, authorised: Callable[[str | None], None]) -> APIRouter:
+def live_router(live_store: LiveStore, authorised: Callable[[str | None], None]) -> APIRouter:
     """The live page's routes.
 
     Args:
-        board: what it shows.
+        live_store: what it shows.
         authorised: called with a request's Authorization header; raises ApiError if that may not
             see the board. The page itself holds nothing secret and is served to all.
     """
@@ -54,14 +54,14 @@ def live_router(board: Board, authorised: Callable[[str | None], None]) -> APIRo
 
     @router.get("/live/state", dependencies=[Depends(known)])
     async def state(opened: Open = []) -> JSONResponse:  # noqa: B006 (FastAPI copies it)
-        return JSONResponse(Reader(board, opened).news(), headers=HEADERS)
+        return JSONResponse(Reader(live_store, opened).news(), headers=HEADERS)
 
     @router.get("/live/events", dependencies=[Depends(known)])
     async def events(opened: Open = []) -> StreamingResponse:  # noqa: B006
         # Proxies that gather an answer before they pass it on would hold the stream back.
         headers = HEADERS | {"X-Accel-Buffering": "no"}
         return StreamingResponse(
-            _stream(board, opened), headers=headers, media_type="text/event-stream"
+            _stream(live_store, opened), headers=headers, media_type="text/event-stream"
         )
 
     return router
@@ -71,12 +71,12 @@ class Reader:
     """One reader of the board, who is told only what is new to it.
 
     Args:
-        board: the board.
+        live_store: the board.
         opened: numbers of the requests that it wants to see whole.
     """
 
-    def __init__(self, board: Board, opened: Sequence[int]) -> None:
-        self._board = board
+    def __init__(self, live_store: LiveStore, opened: Sequence[int]) -> None:
+        self._store = live_store
         self._version, self._known = -1, set[int]()
         self._totals: dict[str, Any] = {}
         self._steps = dict.fromkeys(opened, 0)
@@ -87,30 +87,30 @@ class Reader:
         It is never more than all there is, however late a reader comes.
         """
         news: dict[str, Any] = {}
-        if self._version != self._board.version:
-            cards = self._board.cards()
-            news["requests"] = [self._told(c) for c in cards if c.version > self._version]
-            numbers = {card.number for card in cards}
+        if self._version != self._store.version:
+            views = self._store.views()
+            news["requests"] = [self._told(c) for c in views if c.version > self._version]
+            numbers = {view.number for view in views}
             news["gone"] = sorted(self._known - numbers)
-            self._version, self._known = self._board.version, numbers
-        totals = self._board.totals()
+            self._version, self._known = self._store.version, numbers
+        totals = self._store.totals()
         if totals != self._totals:
             news["totals"] = self._totals = totals
-        return news and news | {"now": self._board.clock()}
+        return news and news | {"now": self._store.clock()}
 
-    def _told(self, card: Card) -> dict[str, Any]:
-        if card.number not in self._steps:
-            return card.told()
-        told = card.told_whole(self._steps[card.number])
-        self._steps[card.number] = len(card.search.steps)
-        return told
+    def _told(self, view: RequestView) -> dict[str, Any]:
+        if view.number not in self._steps:
+            return view.to_json()
+        document = view.to_full_json(self._steps[view.number])
+        self._steps[view.number] = len(view.search.steps)
+        return document
 
 
-async def _stream(board: Board, opened: Sequence[int]) -> AsyncIterator[str]:
+async def _stream(live_store: LiveStore, opened: Sequence[int]) -> AsyncIterator[str]:
     """Server-sent events: a snapshot, then updates, and comments while nothing changes."""
-    reader, quiet = Reader(board, opened), 0.0
+    reader, quiet = Reader(live_store, opened), 0.0
     yield _event("snapshot", reader.news())
-    while not board.closed:
+    while not live_store.closed:
         await asyncio.sleep(PERIOD)
         quiet += PERIOD
         if news := reader.news():

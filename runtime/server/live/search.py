@@ -10,8 +10,8 @@ from runtime.answers.selection import weights
 from runtime.request import Event
 
 # Of one request. Steps after these are counted, not kept.
-MOST_STEPS, MOST_SOLUTIONS, MOST_ANSWERS = 2048, 512, 24
-MOST_ANSWER_TEXT = 160
+MAX_STEPS, MAX_SOLUTIONS, MAX_ANSWERS = 2048, 512, 24
+MAX_ANSWER_TEXT = 160
 
 
 class Search:
@@ -42,7 +42,7 @@ class Search:
             name, beams, _, *settings = event.path
             lookahead = int(settings[0]) if name == "beam_search" else 0
             self.spent += int(beams) * (lookahead + 1)
-        if len(self.steps) == MOST_STEPS:
+        if len(self.steps) == MAX_STEPS:
             self._left_out += 1
             return
         parent = _place(event.parent)[1] if event.parent else None
@@ -53,7 +53,7 @@ class Search:
         self._count(event.answer, event.score)
         if not event.parent:
             self.spent += 1
-        elif len(self._ends) < MOST_SOLUTIONS:
+        elif len(self._ends) < MAX_SOLUTIONS:
             self._ends.append((*_place(event.parent), _number(event.score), event.tokens))
 
     def finish(self, ranked: Sequence[Sample], how: Selection) -> None:
@@ -66,7 +66,7 @@ class Search:
         mark = (_number(ranked[0].score), ranked[0].tokens)
         self._chosen = next((end[:2] for end in self._ends if end[2:] == mark), None)
 
-    def told(self, known: int) -> dict[str, Any]:
+    def to_json(self, known: int) -> dict[str, Any]:
         """As JSON.
 
         Args:
@@ -89,18 +89,18 @@ class Search:
             "steps_left_out": self._left_out,
             "ends": [end[:2] for end in self._ends],
             "chosen": self._chosen,
-            "answers": answers[:MOST_ANSWERS],
-            "answers_left_out": max(0, len(answers) - MOST_ANSWERS),
+            "answers": answers[:MAX_ANSWERS],
+            "answers_left_out": max(0, len(answers) - MAX_ANSWERS),
         }
 
     def _count(self, answer: str | None, score: float | None) -> None:
-        if self._solutions < MOST_SOLUTIONS:
+        if self._solutions < MAX_SOLUTIONS:
             self._solutions += 1
             self._scores.setdefault(self._key(answer), []).append(_number(score))
 
     def _key(self, answer: str | None) -> str | int | None:
         if answer is None or self._show_answers:
-            return answer and answer[:MOST_ANSWER_TEXT]
+            return answer and answer[:MAX_ANSWER_TEXT]
         return hash(answer)
 
 

@@ -14,14 +14,14 @@ from allocator.plan import Plan
 from runtime.request import Event
 from runtime.result import Receipt, Result
 from runtime.server.live.search import Search
-from runtime.server.usage import Ledger
+from runtime.server.usage import Usage
 
 LONG_TEXT, SHORT_TEXT = 4000, 160  # characters kept, and of those in a list
 OF_DECISION = ("predicted_pass_at_1", "low", "high", "bin", "bins", "drifted")
 
 
-class Card:
-    """One request on the board; `Board.begin` makes it.
+class RequestView:
+    """One request on the board; `LiveStore.begin` makes it.
 
     Attributes:
         number: tells it from all others, those before the server's start among them.
@@ -30,23 +30,23 @@ class Card:
     """
 
     def __init__(
-        self, board: "Board", request_id: str, model: str, budget: int, prompt: str
+        self, live_store: "LiveStore", request_id: str, model: str, budget: int, prompt: str
     ) -> None:
-        self.number, self.version = next(board.numbers), 0
-        self.search = Search(board.show_prompts)
-        self._board, self._budget = board, budget
+        self.number, self.version = next(live_store.numbers), 0
+        self.search = Search(live_store.show_prompts)
+        self._store, self._budget = live_store, budget
         self._id, self._model = request_id[:SHORT_TEXT], model[:SHORT_TEXT]
-        self._prompt = prompt[:LONG_TEXT] if board.show_prompts else None
-        self._status, self._began, self._seconds = "running", board.clock(), 0.0
+        self._prompt = prompt[:LONG_TEXT] if live_store.show_prompts else None
+        self._status, self._began, self._seconds = "running", live_store.clock(), 0.0
         self._decision: dict[str, Any] = {}
         self._plan: str | None = None
         self._answer: str | None = None
         self._error: str | None = None
         self._receipt: Receipt | None = None
-        board.changed(self)
+        live_store.changed(self)
 
-    def watch(self, event: Event) -> None:
-        """Write down what has happened, within microseconds. For `Request.watch`."""
+    def on_event(self, event: Event) -> None:
+        """Write down what has happened, within microseconds. For `Request.on_event`."""
         if self._status != "running":
             return
         if event.kind == "step":
@@ -55,7 +55,7 @@ class Card:
             self.search.solution(event)
         elif event.decision is not None:
             self._decided(event.decision)
-        self._board.changed(self)
+        self._store.changed(self)
 
     def finished(self, result: Result) -> None:
         """The request is answered. Of several ends the first holds; this goes for all three."""
@@ -64,7 +64,7 @@ class Card:
         self._receipt = result.receipt
         self._decided(result.receipt.model_dump(mode="json"))
         self.search.finish(result.ranked, result.receipt.plan.selection)
-        if self._board.show_prompts and result.answer is not None:
+        if self._store.show_prompts and result.answer is not None:
             self._answer = result.answer[:LONG_TEXT]
         self._end("done", result.receipt.seconds)
 
@@ -76,16 +76,16 @@ class Card:
         """
         if self._status != "running":
             return
-        shown = message if self._board.show_prompts else _unquoted(message)
+        shown = message if self._store.show_prompts else _unquoted(message)
         self._error = shown[:LONG_TEXT]
-        self._end("failed", self._board.clock() - self._began)
+        self._end("failed", self._store.clock() - self._began)
 
     def cancelled(self) -> None:
         """The client has gone away."""
         if self._status == "running":
-            self._end("cancelled", self._board.clock() - self._began)
+            self._end("cancelled", self._store.clock() - self._began)
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Its line in the list, as JSON."""
         return {key: self._decision.get(key) for key in OF_DECISION} | {
             "number": self.number,
@@ -101,13 +101,13 @@ class Card:
             "answer": self._answer and self._answer[:SHORT_TEXT],
         }
 
-    def told_whole(self, steps_known: int) -> dict[str, Any]:
+    def to_full_json(self, steps_known: int) -> dict[str, Any]:
         """All of it, as JSON.
 
         Args:
             steps_known: steps of its search that the reader has.
         """
-        return self.told() | {
+        return self.to_json() | {
             "whole": {
                 "prompt": self._prompt,
                 "answer": self._answer,
@@ -115,7 +115,7 @@ class Card:
                 "why": self._decision.get("why"),
                 "selection": self._decision.get("plan", {}).get("selection"),
                 "receipt": self._receipt and self._receipt.model_dump(mode="json"),
-                "search": self.search.told(steps_known),
+                "search": self.search.to_json(steps_known),
             }
         }
 
@@ -125,11 +125,11 @@ class Card:
 
     def _end(self, status: str, seconds: float) -> None:
         self._status, self._seconds = status, seconds
-        self._board.changed(self)
-        self._board.ended(self, status, self._budget, self._receipt)
+        self._store.changed(self)
+        self._store.ended(self, status, self._budget, self._receipt)
 
 
-class Board:
+class LiveStore:
     """Requests that run, the last that ended, and totals; its memory is bounded.
 
     Args:
@@ -149,11 +149,11 @@ class Board:
         self.version, self.closed = 0, False
         # Counted from the time, so that after a restart no number comes again.
         self.numbers = count(int(clock() * 1000))
-        self._running: dict[int, Card] = {}
-        self._ended: deque[Card] = deque(maxlen=keep)
-        self._ledger = Ledger(clock)
+        self._running: dict[int, RequestView] = {}
+        self._ended: deque[RequestView] = deque(maxlen=keep)
+        self._usage = Usage(clock)
 
-    def begin(self, request_id: str, model: str, budget: int, prompt: str) -> Card:
+    def begin(self, request_id: str, model: str, budget: int, prompt: str) -> RequestView:
         """A request is taken up.
 
         Args:
@@ -162,31 +162,31 @@ class Board:
             budget: generations it may cost.
             prompt: kept only where prompts are shown.
         """
-        card = Card(self, request_id, model, budget, prompt)
-        self._running[card.number] = card
-        return card
+        view = RequestView(self, request_id, model, budget, prompt)
+        self._running[view.number] = view
+        return view
 
     def close(self) -> None:
         """Send all readers away: the server stops."""
         self.closed = True
 
-    def changed(self, card: Card) -> None:
+    def changed(self, view: RequestView) -> None:
         """A card has changed."""
         self.version += 1
-        card.version = self.version
+        view.version = self.version
 
-    def ended(self, card: Card, status: str, budget: int, receipt: Receipt | None) -> None:
+    def ended(self, view: RequestView, status: str, budget: int, receipt: Receipt | None) -> None:
         """A card's request has ended."""
-        self._ended.append(self._running.pop(card.number))
-        self._ledger.add(status, budget, receipt)
+        self._ended.append(self._running.pop(view.number))
+        self._usage.add(status, budget, receipt)
 
-    def cards(self) -> list[Card]:
+    def views(self) -> list[RequestView]:
         """Those on the board, in the order of their beginning."""
-        return sorted([*self._ended, *self._running.values()], key=lambda card: card.number)
+        return sorted([*self._ended, *self._running.values()], key=lambda view: view.number)
 
     def totals(self) -> dict[str, Any]:
         """Totals as JSON, and how many requests run."""
-        return self._ledger.told() | {"running": len(self._running)}
+        return self._usage.to_json() | {"running": len(self._running)}
 
 
 def _unquoted(message: str) -> str:

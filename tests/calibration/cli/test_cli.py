@@ -78,7 +78,7 @@ def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifact", graded.name]
     assert {path.name for path in artifact.iterdir()} >= {
         *("settings.json", "table.json", "oracle_table.json", "summary.json", "samples.parquet"),
-        *("curves.json", "prices.json", "prospects.json", "latency.json", "reference.json"),
+        *("curves.json", "prices.json", "gain_model.json", "latency.json", "drift_baseline.json"),
         *("difficulty-0.safetensors", "difficulty-1.txt", "difficulty-2.txt"),
         *(f"difficulty-{pilots}.json" for pilots in (0, 1, 2)),
     }
@@ -87,8 +87,8 @@ def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None
     assert (
         list(loaded.difficulty) == [curves.pilots for curves in loaded.curves.curves] == [0, 1, 2]
     )
-    assert loaded.reference.pilots == 1
-    assert loaded.prices.ladder.costs[-1] >= 8
+    assert loaded.drift_baseline.pilots == 1
+    assert loaded.prices.schedule.costs[-1] >= 8
     for curves in loaded.curves.curves:
         for plan in curves.plans:
             assert (loaded.latency.seconds(plan) or 0) > 0, f"{plan} was not timed"
@@ -120,7 +120,7 @@ def test_a_prompt_longer_than_the_context(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "mend"),
+    ("content", "hint"),
     [
         ("", "it is empty; give one JSON object a line"),
         ("\n\n", "it is empty; give one JSON object a line"),
@@ -131,10 +131,10 @@ def test_a_prompt_longer_than_the_context(tmp_path: Path) -> None:
         ('{"prompt": ""}\n', "give it a 'prompt' field"),
     ],
 )
-def test_an_unusable_prompts_file(tmp_path: Path, content: str, mend: str) -> None:
+def test_an_unusable_prompts_file(tmp_path: Path, content: str, hint: str) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text(content)
-    assert mend in refused(*solve("--budget", "4", "--file", path))
+    assert hint in refused(*solve("--budget", "4", "--file", path))
 
 
 def test_no_prompts_file_and_no_prompts() -> None:
@@ -198,7 +198,7 @@ def test_a_plan_over_the_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "mend"),
+    ("options", "hint"),
     [
         (["--budgets", "1,x"], "give whole numbers, comma-separated"),
         (["--budgets", "0,4"], "budgets of at least 1"),
@@ -219,11 +219,11 @@ def test_a_plan_over_the_budget() -> None:
     ],
 )
 def test_calibration_refuses_bad_options(
-    graded: Path, tmp_path: Path, options: list[str], mend: str
+    graded: Path, tmp_path: Path, options: list[str], hint: str
 ) -> None:
     out = tmp_path / "artifact"
     message = refused("calibrate", graded, "--out", out, *MODELS, *TASK, *options)
-    assert mend in message
+    assert hint in message
     assert [p.name for p in tmp_path.iterdir()] == [graded.name]
 
 
@@ -277,7 +277,7 @@ def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "mend"),
+    ("options", "hint"),
     [
         (["--samples", "0"], "greater than or equal to 1"),
         (["--learning-rate", "0"], "greater than 0"),
@@ -286,11 +286,11 @@ def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
     ],
 )
 def test_training_refuses_bad_options(
-    graded: Path, tmp_path: Path, options: list[str], mend: str
+    graded: Path, tmp_path: Path, options: list[str], hint: str
 ) -> None:
     model = ["--model", str(BASE), "--engine", "transformers"]
     message = refused("train", "prm", graded, "--out", tmp_path / "o", *model, *TASK, *options)
-    assert mend in message
+    assert hint in message
     assert not (tmp_path / "o").exists()
 
 

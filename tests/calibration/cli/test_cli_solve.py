@@ -35,7 +35,7 @@ def test_a_total_is_never_exceeded_and_repeats_itself() -> None:
 
 def test_an_average_has_a_price() -> None:
     found = receipts("--average-budget", "2.5")
-    costs = Artifact.load(ARTIFACT).prices.ladder.costs
+    costs = Artifact.load(ARTIFACT).prices.schedule.costs
     assert all(receipt["price"] > 0 for receipt in found)
     assert {receipt["generations"] for receipt in found} <= set(costs)
     # Eight prompts in flight at once start at about one price.
@@ -82,10 +82,10 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
 
     up = Solver._up
 
-    async def fails_on_one(self: Solver, climb: Any) -> None:
-        if climb.run.prompt == PROMPTS[2]:
+    async def fails_on_one(self: Solver, adaptive_run: Any) -> None:
+        if adaptive_run.run.prompt == PROMPTS[2]:
             raise ModelError("engine", "it has died")
-        await up(self, climb)
+        await up(self, adaptive_run)
 
     monkeypatch.setattr(Solver, "_up", fails_on_one)
     status, out, message = invoke(*solve("--total-budget", "16", *PROMPTS))
@@ -96,7 +96,7 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("options", "mend"),
+    ("options", "hint"),
     [
         ([], "give one of: a budget for each prompt, an average, or a total"),
         (["--budget", "0"], "give one of: a budget for each prompt, an average, or a total"),
@@ -116,5 +116,5 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
         (["--budget", "4", "--out", "nowhere/out.jsonl"], "a file in a folder that exists"),
     ],
 )
-def test_what_cannot_be_spent_is_refused(options: list[str], mend: str) -> None:
-    assert mend in " ".join(refused(*solve(*options, *PROMPTS)).split())
+def test_what_cannot_be_spent_is_refused(options: list[str], hint: str) -> None:
+    assert hint in " ".join(refused(*solve(*options, *PROMPTS)).split())

@@ -169,7 +169,7 @@ def test_columns_stand_for_the_formats_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "mend"),
+    ("row", "hint"),
     [
         ({**GSM8K, "question": "again", "answer": "18"}, "does not end in '#### N'"),
         ({**GSM8K, "question": "again", "answer": "#### 18\nor 19"}, "does not end in '#### N'"),
@@ -181,11 +181,11 @@ def test_columns_stand_for_the_formats_own(tmp_path: Path) -> None:
         (GSM8K, "the prompt is there twice"),
     ],
 )
-def test_a_row_that_does_not_fit(tmp_path: Path, row: dict[str, object], mend: str) -> None:
+def test_a_row_that_does_not_fit(tmp_path: Path, row: dict[str, object], hint: str) -> None:
     source = lines(tmp_path / "d.jsonl", [GSM8K, row])
     message = refusal(source)
     assert message.startswith(f"{source}, line 2:")
-    assert mend in message
+    assert hint in message
 
 
 def test_a_solution_without_an_answer(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def not_graded_same(name: str, worked: str) -> dict[int, str]:
     found = {}
     for number, (solution, (_, gold)) in enumerate(zip(solutions, pairs, strict=True)):
         answer = answers.extract(solution)
-        if answer is None or not answers.same(gold, answer):
+        if answer is None or not answers.equivalent(gold, answer):
             found[number] = gold
     return found
 

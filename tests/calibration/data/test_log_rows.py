@@ -79,7 +79,7 @@ def test_what_is_neither_right_nor_wrong_is_refused_by_row(
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
 @pytest.mark.parametrize(
-    ("column", "value", "mend"),
+    ("column", "value", "hint"),
     [
         ("tokens", -1, "must not be negative"),
         ("tokens", NAN, "must be a finite number"),
@@ -102,7 +102,7 @@ def test_what_is_neither_right_nor_wrong_is_refused_by_row(
     ],
 )
 def test_a_cell_that_cannot_be_used_is_refused_by_row(
-    tmp_path: Path, suffix: str, column: str, value: object, mend: str
+    tmp_path: Path, suffix: str, column: str, value: object, hint: str
 ) -> None:
     rows = [dict(row) for row in ROWS]
     if isinstance(value, float) and isinstance(rows[0][column], str):  # a column of one type
@@ -113,7 +113,7 @@ def test_a_cell_that_cannot_be_used_is_refused_by_row(
         logged(path, rows)
     unit = "line" if suffix == "jsonl" else "row"
     assert str(caught.value).startswith(f"{path}, {unit} 7: ")
-    assert f"its {column!r} {mend}" in str(caught.value)
+    assert f"its {column!r} {hint}" in str(caught.value)
 
 
 def test_a_sample_of_no_tokens_and_one_without_an_answer_are_taken(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ GOOD = json.dumps({"prompt": "p", "answer": "1", "gold": "1"})
 
 
 @pytest.mark.parametrize(
-    ("content", "mend"),
+    ("content", "hint"),
     [
         ("[]", "it is empty"),
         ("[1]", "row 1: '1': give one JSON object a line, or one array of them"),
@@ -202,7 +202,7 @@ GOOD = json.dumps({"prompt": "p", "answer": "1", "gold": "1"})
     ids=["empty", "number", "cut", "digits", "deep line", "deep array"],
 )
 def test_json_that_cannot_be_read_is_refused_in_one_line(
-    tmp_path: Path, content: str, mend: str
+    tmp_path: Path, content: str, hint: str
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(content)
@@ -211,7 +211,7 @@ def test_json_that_cannot_be_read_is_refused_in_one_line(
         lambda: read_log(path),
     ]
     for read in reads:
-        with pytest.raises(InputError, match=mend) as caught:
+        with pytest.raises(InputError, match=hint) as caught:
             read()
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 500
@@ -302,7 +302,7 @@ def test_an_answer_line_is_read_alike_in_a_data_set_and_in_a_log(
     ((_, gold),) = read_graded_prompts(str(data), DataSettings())
     math = MathAnswers()
     assert gold == math.extract(worked)
-    assert math.same(gold, answer)
+    assert math.equivalent(gold, answer)
     texts = [worked, answer, gold, "77"]
     rows = [{"question": "q", "answer": text, "gold": worked} for text in texts]
     log = logged(tmp_path / "log.jsonl", rows, answers="math")

@@ -169,7 +169,7 @@ def test_as_many_samples_of_each_as_use_most_of_the_file(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "how", "mend"),
+    ("change", "how", "hint"),
     [
         ({"score": 1.5}, {}, "must lie in \\[0, 1\\]"),
         ({"score": None}, {}, "must be a finite number"),
@@ -180,11 +180,11 @@ def test_as_many_samples_of_each_as_use_most_of_the_file(tmp_path: Path) -> None
     ],
 )
 def test_an_unusable_log(
-    tmp_path: Path, change: dict[str, Any], how: dict[str, Any], mend: str
+    tmp_path: Path, change: dict[str, Any], how: dict[str, Any], hint: str
 ) -> None:
     rows = [row | {"model": "a"} for row in rows_of(4, 8)]
     rows[5] |= change
-    with pytest.raises(InputError, match=mend):
+    with pytest.raises(InputError, match=hint):
         read_log(write(tmp_path / "log.parquet", rows), **how)
 
 

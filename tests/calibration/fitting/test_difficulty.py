@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from allocator.bins import bin_of
 from allocator.errors import InputError
-from calibration.fitting.difficulty import LEAST_IN_BIN, edges_of, fit_difficulty
+from calibration.fitting.difficulty import MIN_IN_BIN, edges_of, fit_difficulty
 from predictors.difficulty import DifficultyModel
 from predictors.distribution import DifficultyDistribution
 from predictors.features import FEATURE_NAMES
@@ -104,7 +104,7 @@ def test_no_bin_is_too_small_unless_it_is_the_only_one(
     assert len(edges) < n_bins
     assert list(edges) == sorted(set(edges), reverse=True)
     held = np.bincount(bin_of(edges, entries), minlength=len(edges) + 1)
-    assert len(held) == 1 or held.min() >= LEAST_IN_BIN * replicates
+    assert len(held) == 1 or held.min() >= MIN_IN_BIN * replicates
 
 
 def test_small_bins_join_their_smaller_neighbour() -> None:

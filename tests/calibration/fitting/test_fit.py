@@ -8,7 +8,7 @@ from allocator.plan import CONSIDERED, Plan, plan_grid
 from allocator.table import Fingerprint
 from calibration.calibrate import calibrate_from_logs
 from calibration.data.sample_log import Log
-from calibration.fitting.fit import LEAST_IN_BIN, fit, searches_needed
+from calibration.fitting.fit import MIN_IN_BIN, fit, searches_needed
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
@@ -55,7 +55,7 @@ def test_bins_of_too_few_prompts_join_their_neighbour() -> None:
     made = fit(Replay(records, 8), plan_grid, [1, 8], pilots=[2], n_bins=5, fingerprint=FINGERPRINT)
     cells = made.oracle_table.rows[-1].cells
     assert 1 < len(cells) < 5
-    assert min(cell.prompts for cell in cells) >= LEAST_IN_BIN
+    assert min(cell.prompts for cell in cells) >= MIN_IN_BIN
     assert any("instead of 5" in warning for warning in made.warnings)
 
 
@@ -75,9 +75,9 @@ def test_each_budget_takes_the_pilots_that_serve_it() -> None:
     assert made.table.row(1).pilots == 0
     assert all(row.pilots < row.budget for row in made.table.rows)
     assert made.pilots in (1, 4)
-    assert made.reference.pilots == 1
-    ladder = made.prospects.prices.ladder
-    assert ladder.rungs[-1].samples == 8
+    assert made.drift_baseline.pilots == 1
+    schedule = made.gain_model.prices.schedule
+    assert schedule.stages[-1].samples == 8
     assert made.curves.after(4).costs.max() <= 8
 
 
@@ -115,5 +115,5 @@ def test_prompts_that_are_all_alike(tmp_path: Path) -> None:
     assert predictor is not None
     assert predictor.rank_correlation == 0
     # Nothing is gained by going on, at any price worth the name.
-    points = made.prospects.prices.points
+    points = made.gain_model.prices.points
     assert {point.generations for point in points if point.price > 0.001} == {1}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from allocator.curves import AccuracyCurves, BinCurves, Option
+from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
 from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import Plan
@@ -15,11 +15,11 @@ BEAM = Plan(strategy="beam_search", n=4, beam_width=2)
 LONG = Plan(strategy="revisions", n=4, length=4)
 
 
-def option(plan: Plan, accuracy: float, pilots: int = 0) -> Option:
-    return Option(plan=plan, generations=plan.cost(pilots), accuracy=accuracy, tokens=30)
+def option(plan: Plan, accuracy: float, pilots: int = 0) -> PlanEstimate:
+    return PlanEstimate(plan=plan, generations=plan.cost(pilots), accuracy=accuracy, tokens=30)
 
 
-def one_bin(*options: Option, pilots: int = 0) -> BinCurves:
+def one_bin(*options: PlanEstimate, pilots: int = 0) -> BinCurves:
     return BinCurves(pilots=pilots, edges=(), bins=(options,))
 
 
@@ -51,7 +51,7 @@ def test_curves_as_arrays() -> None:
     ],
 )
 def test_bins_that_do_not_fit_together(
-    edges: tuple[float, ...], bins: list[tuple[Option, ...]], words: str
+    edges: tuple[float, ...], bins: list[tuple[PlanEstimate, ...]], words: str
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         BinCurves(pilots=0, edges=edges, bins=tuple(bins))

@@ -73,7 +73,7 @@ def test_budgets_may_take_all_samples(
     assert budgets_of(summary.groups[0]) == asked
     assert [budgets_of(group) for group in summary.groups[1:]] == ([binned] * 2 if binned else [])
     # What prompts climb goes as far as the budgets do.
-    assert PriceList.load(out / "prices.json").ladder.rungs[-1].samples == max(2, *asked)
+    assert PriceList.load(out / "prices.json").schedule.stages[-1].samples == max(2, *asked)
     assert sorted(int(p.stem[11:]) for p in out.glob("difficulty-*.txt")) == pilots
     said = [w for w in summary.warnings if "measured difficulty" in w]
     if max(asked) <= samples // 2:
@@ -98,9 +98,9 @@ def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def without_prospects(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_gain_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """What prompts would climb takes seconds to fit, and is not looked at."""
-    monkeypatch.setattr("calibration.fitting.fit.fit_prospects", lambda _: None)
+    monkeypatch.setattr("calibration.fitting.fit.fit_gain_model", lambda _: None)
 
 
 def fitted(log: Log, budgets: list[int], pilots: list[int]) -> tuple[LoggedReplay, Calibration]:
@@ -114,7 +114,7 @@ def fitted(log: Log, budgets: list[int], pilots: list[int]) -> tuple[LoggedRepla
     return replay, fit(replay, grid, budgets, pilots, 3, fingerprint)
 
 
-@pytest.mark.usefixtures("without_prospects")
+@pytest.mark.usefixtures("without_gain_model")
 @pytest.mark.parametrize("scored", [True, False])
 def test_where_chance_alone_tells_questions_apart_bins_do_not_differ(scored: bool) -> None:
     # Were a bin measured on what a plan is judged by, the first would do far better than the last.
@@ -213,7 +213,7 @@ def test_majority_of_a_log_is_exact_with_ties_shared(scored: bool) -> None:
             assert correct[question] == pytest.approx(shares(named, "0", n))
 
 
-@pytest.mark.usefixtures("without_prospects")
+@pytest.mark.usefixtures("without_gain_model")
 def test_the_majority_that_reports_show_does_not_move_with_the_scores() -> None:
     log = made_log(40, 16)
     rng = np.random.default_rng(1)

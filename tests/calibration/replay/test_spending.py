@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from allocator.plan import Plan
-from allocator.schedule import ladder_of
+from allocator.schedule import schedule_of
 from calibration.fitting.difficulty import FittedDifficulty
-from calibration.replay.accuracy_tables import accuracy_curves, ladders_of, reference_of
+from calibration.replay.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Outcome, Replay
 from calibration.sampling.collect import PromptRecord, Run
@@ -84,25 +84,25 @@ def test_the_best_search_of_those_that_cost_little_is_on_ladders() -> None:
     plans = [ONE, TWO, *SEARCHES, Plan(strategy="revisions", n=4, length=4)]
     dvts = SEARCHES[1]
     assert ladders_of(rated, plans, 16) == [
-        ladder_of(16),
-        ladder_of(16, dvts, 1),
-        ladder_of(16, dvts, 2),
+        schedule_of(16),
+        schedule_of(16, dvts, 1),
+        schedule_of(16, dvts, 2),
     ]
     equal = cast(Any, Rated(beam_search_4=0.6, dvts_8=0.6, beam_search_16=0.9))
-    assert ladders_of(equal, plans, 16)[1] == ladder_of(16, SEARCHES[0], 1)  # the cheaper one
-    assert ladders_of(rated, plans, 1) == [ladder_of(1), ladder_of(1, dvts, 1)]
+    assert ladders_of(equal, plans, 16)[1] == schedule_of(16, SEARCHES[0], 1)  # the cheaper one
+    assert ladders_of(rated, plans, 1) == [schedule_of(1), schedule_of(1, dvts, 1)]
 
 
 def test_without_a_search_there_is_one_ladder() -> None:
-    assert ladders_of(cast(Any, Rated()), [ONE, TWO, SEARCHES[2]], 16) == [ladder_of(16)]
+    assert ladders_of(cast(Any, Rated()), [ONE, TWO, SEARCHES[2]], 16) == [schedule_of(16)]
 
 
 def test_reference_of_calibration_traffic() -> None:
     replay = Replay([record(True), record(False), record(False)], window=4, replicates=2)
     told = known(2, [0.9, 0.9, 0.1, 0.1, 0.1, 0.6], (0.5,))
-    reference = reference_of(replay, told)
-    assert (reference.prompts, reference.pilots) == (3, 2)
-    signals = reference.signals
+    drift_baseline = drift_baseline_of(replay, told)
+    assert (drift_baseline.prompts, drift_baseline.pilots) == (3, 2)
+    signals = drift_baseline.signals
     assert set(signals) == {"score", "agreement", "bin"}
     # Pilots of easy prompts agree, of hard ones none do; bins count from 1.
     assert signals["agreement"].edges == (0.5, 1.0)
@@ -115,7 +115,7 @@ def test_reference_of_calibration_traffic() -> None:
 def test_a_log_without_scores_has_no_scores_to_compare() -> None:
     replay = LoggedReplay(made_log(20, 16, scored=False))
     told = known(2, [0.9] * 20 * replay.replicates, ())
-    assert set(reference_of(replay, told).signals) == {"agreement", "bin"}
+    assert set(drift_baseline_of(replay, told).signals) == {"agreement", "bin"}
 
 
 def test_times_are_high_percentiles_over_a_few_prompts(

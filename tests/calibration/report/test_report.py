@@ -106,11 +106,11 @@ def test_hostile_names_are_only_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("out", "mend"), [(".", "a file in a folder that exists"), ("no/r.html", "folder that exists")]
+    ("out", "hint"), [(".", "a file in a folder that exists"), ("no/r.html", "folder that exists")]
 )
-def test_where_no_page_can_be_written(tmp_path: Path, out: str, mend: str) -> None:
+def test_where_no_page_can_be_written(tmp_path: Path, out: str, hint: str) -> None:
     folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
-    with pytest.raises(InputError, match=mend):
+    with pytest.raises(InputError, match=hint):
         write_report(folder, tmp_path / out)
 
 
@@ -121,7 +121,7 @@ def test_an_artifact_without_summary_or_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no summary.json; calibrate again"):
         write_report(tmp_path, tmp_path / "r.html")
     (tmp_path / ORACLE_TABLE).write_text("{")
-    with pytest.raises(InputError, match="not JSON"):
+    with pytest.raises(InputError, match="damaged; calibrate again"):
         Contents.load(tmp_path)
 
 

@@ -281,7 +281,7 @@ def test_a_budget_of_one_generation_can_be_calibrated(
     out = tmp_path / "out"
     asyncio.run(calibrated(tokenizer, out, Counted(tokenizer), monkeypatch, [1]))
     assert [row.budget for row in LookupTable.load(out / TABLE).rows] == [1]
-    assert Artifact.load(out).prices.ladder.costs == (1, 2)
+    assert Artifact.load(out).prices.schedule.costs == (1, 2)
 
 
 HOLD = """

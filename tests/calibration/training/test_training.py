@@ -14,7 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from allocator.errors import InputError
 from benchmarks.testbed.paths import BASE, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from calibration.training.attempts import sample_chains, turned
+from calibration.training.attempts import flip_rates, sample_chains
 from calibration.training.classifiers import orm_example, prm_example, train_verifier
 from calibration.training.fine_tune import fine_tune
 from calibration.training.journal import Journal
@@ -258,7 +258,7 @@ def test_turned_counts_neighbours() -> None:
     def chain(*labels: float) -> list[LabelledSolution]:
         return [LabelledSolution(0, [1], 0, [0], [label]) for label in labels]
 
-    wrong, right = turned([chain(1, 0, 0, 1), chain(1, 1)])
+    wrong, right = flip_rates([chain(1, 0, 0, 1), chain(1, 1)])
     assert wrong == 1 / 2
     assert right == 1 / 2
 

@@ -126,14 +126,14 @@ UNEQUAL = [
 
 @pytest.mark.parametrize(("answer", "other"), EQUAL)
 def test_equal_answers(answer: str, other: str) -> None:
-    assert MATH.same(answer, other)
-    assert MATH.same(other, answer)
+    assert MATH.equivalent(answer, other)
+    assert MATH.equivalent(other, answer)
 
 
 @pytest.mark.parametrize(("answer", "other"), UNEQUAL)
 def test_unequal_answers(answer: str, other: str) -> None:
-    assert not MATH.same(answer, other)
-    assert not MATH.same(other, answer)
+    assert not MATH.equivalent(answer, other)
+    assert not MATH.equivalent(other, answer)
 
 
 KINDS = sorted({answer for pair in [*EQUAL, *UNEQUAL] for answer in pair})
@@ -149,7 +149,7 @@ def test_classes_do_not_depend_on_the_order(answers: list[str], random: object) 
     random.shuffle(shuffled)  # type: ignore[attr-defined]
 
     def classes(drawn: list[str]) -> set[frozenset[str]]:
-        named = dict(zip(drawn, MATH.unify(drawn), strict=True))
+        named = dict(zip(drawn, MATH.canonicalize(drawn), strict=True))
         return {frozenset(a for a in drawn if named[a] == name) for name in named.values()}
 
     assert classes(answers) == classes(shuffled)
@@ -157,34 +157,34 @@ def test_classes_do_not_depend_on_the_order(answers: list[str], random: object) 
 
 @given(TEXTS, TEXTS, TEXTS)
 def test_equality_is_an_equivalence(a: str, b: str, c: str) -> None:
-    assert MATH.same(a, a)
-    assert MATH.same(a, b) == MATH.same(b, a)
-    if MATH.same(a, b) and MATH.same(b, c):
-        assert MATH.same(a, c)
+    assert MATH.equivalent(a, a)
+    assert MATH.equivalent(a, b) == MATH.equivalent(b, a)
+    if MATH.equivalent(a, b) and MATH.equivalent(b, c):
+        assert MATH.equivalent(a, c)
 
 
 @given(st.fractions(), st.integers(1, 9))
 def test_numbers_are_exact(value: object, factor: int) -> None:
     shown = f"{value.numerator}/{value.denominator}"  # type: ignore[attr-defined]
     assert number(shown) == value
-    assert MATH.same(shown, f"{value.numerator * factor}/{value.denominator * factor}")  # type: ignore[attr-defined]
+    assert MATH.equivalent(shown, f"{value.numerator * factor}/{value.denominator * factor}")  # type: ignore[attr-defined]
 
 
 def test_the_first_of_equal_answers_names_them() -> None:
     found = ["0.5", None, r"\frac{1}{2}", "2", "1/2"]
-    assert MATH.unify(found) == ["0.5", None, "0.5", "2", "0.5"]
+    assert MATH.canonicalize(found) == ["0.5", None, "0.5", "2", "0.5"]
 
 
 def test_no_comparison_can_hang() -> None:
     answers = answers_for("math", seconds=0.5)
     found = ["42", *ENDLESS, "42.0"]
     started = time.monotonic()
-    assert answers.unify(found) == ["42", *ENDLESS, "42"]
+    assert answers.canonicalize(found) == ["42", *ENDLESS, "42"]
     assert time.monotonic() - started < 30
     assert answers.undecided(found) == ENDLESS
     started = time.monotonic()  # remembered
-    assert not answers.same("42", ENDLESS[0])
-    assert answers.unify(found) == ["42", *ENDLESS, "42"]
+    assert not answers.equivalent("42", ENDLESS[0])
+    assert answers.canonicalize(found) == ["42", *ENDLESS, "42"]
     assert time.monotonic() - started < 0.1
 
 
@@ -192,7 +192,7 @@ def test_an_event_loop_goes_on_during_a_comparison() -> None:
     answers = answers_for("math", seconds=0.5)
 
     async def both() -> tuple[list[str | None], int]:
-        comparing = asyncio.ensure_future(answers.unified(["42", ENDLESS[0]]))
+        comparing = asyncio.ensure_future(answers.canonicalized(["42", ENDLESS[0]]))
         turns = 0
         while not comparing.done():
             await asyncio.sleep(0.01)
@@ -206,7 +206,7 @@ def test_an_event_loop_goes_on_during_a_comparison() -> None:
 
 def test_what_is_hard_to_compare_is_not_computed_where_nothing_differs() -> None:
     started = time.monotonic()
-    assert answers_for("math").unify([ENDLESS[0], None, ENDLESS[0]]) == [
+    assert answers_for("math").canonicalize([ENDLESS[0], None, ENDLESS[0]]) == [
         ENDLESS[0],
         None,
         ENDLESS[0],
@@ -282,7 +282,7 @@ def test_where_an_answer_stands(text: str, answer: str | None) -> None:
 def test_reading_takes_no_time_however_a_solution_looks(piece: str) -> None:
     started = time.monotonic()
     find_answer(piece * 2000)
-    MATH.same(piece * (1000 // len(piece)), "1")
+    MATH.equivalent(piece * (1000 // len(piece)), "1")
     assert time.monotonic() - started < 5
 
 
@@ -333,8 +333,8 @@ def test_real_answers_are_graded_as_they_were() -> None:
     differ = set()
     for row in rows:
         gold = golds[row["question"]]
-        if row["answer"] is not None and answers.same(gold, row["answer"]) != row["correct"]:
+        if row["answer"] is not None and answers.equivalent(gold, row["answer"]) != row["correct"]:
             differ.add((gold, row["answer"]))
     assert differ > BETTER
     assert len(differ) == len(BETTER) + 1  # and a chain of equations that ends in the right value
-    assert all(answers.same(*pair) for pair in differ)
+    assert all(answers.equivalent(*pair) for pair in differ)

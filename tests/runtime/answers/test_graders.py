@@ -43,7 +43,7 @@ def test_a_python_file_reads_and_compares_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "hint"),
     [
         ("def extract(text): return text", "define a function 'same'"),
         ("same = extract = 5", "define a function 'extract'"),
@@ -52,8 +52,8 @@ def test_a_python_file_reads_and_compares_answers(tmp_path: Path) -> None:
         ("raise SystemExit(3)", "SystemExit"),
     ],
 )
-def test_an_unusable_file(tmp_path: Path, text: str, mend: str) -> None:
-    with pytest.raises(InputError, match=mend) as caught:
+def test_an_unusable_file(tmp_path: Path, text: str, hint: str) -> None:
+    with pytest.raises(InputError, match=hint) as caught:
         answers_for(written(tmp_path, text))
     assert "grader.py" in str(caught.value)
 
@@ -94,10 +94,10 @@ def same(a, b):
     assert answers.extract("Paris") == "Paris"
     assert answers.extract("stuck") is None
     found = ["Paris", "x", "PARIS", "Rome"]
-    assert answers.unify(found) == ["Paris", "x", "Paris", "Rome"]
+    assert answers.canonicalize(found) == ["Paris", "x", "Paris", "Rome"]
     assert "x" in answers.undecided(found)
     started = time.monotonic()
-    assert answers.unify(found) == ["Paris", "x", "Paris", "Rome"]
+    assert answers.canonicalize(found) == ["Paris", "x", "Paris", "Rome"]
     assert time.monotonic() - started < 0.1  # remembered
 
 
@@ -106,7 +106,7 @@ def test_classes_do_not_depend_on_the_order(tmp_path: Path) -> None:
     text = "def extract(text): return text\ndef same(a, b): return int(b) - int(a) == 1"
     answers = answers_for(written(tmp_path, text))
     for found in (["1", "2", "3", "5"], ["3", "5", "1", "2"], ["3", "1", "5", "2"]):
-        named = answers.unify(found)
+        named = answers.canonicalize(found)
         classes = {frozenset(a for a, n in zip(found, named, strict=True) if n == m) for m in named}
         assert classes == {frozenset("123"), frozenset("5")}
 

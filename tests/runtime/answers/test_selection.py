@@ -91,7 +91,7 @@ def test_math_answers_compare_as_mathematics() -> None:
     assert half is not None
     assert answers.same(half, "0.5")
     assert not answers.same(half, "0.25")
-    assert answers.unify(["1/2", None, "0.5", "2"]) == ["1/2", None, "1/2", "2"]
+    assert answers.canonicalize(["1/2", None, "0.5", "2"]) == ["1/2", None, "1/2", "2"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from benchmarks.testbed.paths import ARTIFACT, BASE
 from runtime.artifact import Artifact, open_decoder
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.outputs import UnansweredError, answered
-from runtime.dropin.vllm_params import Wished, wished
+from runtime.dropin.vllm_params import SamplingOverrides, overrides
 from runtime.dropin.vllm_prompts import Prompt
 from runtime.engines.base import Completion
 from runtime.engines.transformers import TransformersEngine
@@ -305,11 +305,11 @@ def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     result = Result(
         prompt="", answer=None, solution="", score=None, receipt=output.receipt, ranked=(sample,)
     )
-    wish = wished(shown, decoder, 1)
+    wish = overrides(shown, decoder, 1)
     assert (wish.stop, wish.stop_tokens) == (("7=",), {user: "<user>"})
     found = answered("0", Prompt("", ids, None), wish, result, tokenizer).outputs[0]
     assert (found.text, found.stop_reason) == ("1<assistant>2", "<user>")
-    plain = answered("0", Prompt("", ids, None), Wished(), result, tokenizer).outputs[0]
+    plain = answered("0", Prompt("", ids, None), SamplingOverrides(), result, tokenizer).outputs[0]
     assert (plain.text, plain.stop_reason) == ("12", None)
 
 

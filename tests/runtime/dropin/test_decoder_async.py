@@ -53,7 +53,7 @@ def test_outputs_tell_of_the_work_and_then_the_answer(
 
     async def solved() -> Result:
         async with open_decoder(artifact.settings, artifact.folder, vllm_decoder.engine) as decoder:
-            request = Request(RAW[0], token_ids=ids, watch=events.append)
+            request = Request(RAW[0], token_ids=ids, on_event=events.append)
             return await Solver(decoder, artifact, seed=5).solve(request, 4)
 
     *before, last = run(collected(llm, RAW[0], None, "one"))

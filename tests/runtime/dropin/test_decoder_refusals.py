@@ -61,7 +61,7 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(
     with pytest.raises(InputError) as refused:
         llm.generate(PROMPT, SamplingParams(**field))
     assert refused.value.field == next(iter(field))
-    assert "leave it at" in refused.value.mend
+    assert "leave it at" in refused.value.hint
 
 
 def test_a_field_of_a_later_vllm_is_refused(llm: ComputeOptimalLLM) -> None:

@@ -28,7 +28,7 @@ def test_a_loop_is_answered_where_another_has_given_up_a_batch_that_is_still_at_
         request.cancel()
         await asyncio.to_thread(over.wait, SOON)
 
-    async def goes_on() -> None:
+    async def worth_continuing() -> None:
         request = asyncio.create_task(batcher.submit(2))
         await asyncio.sleep(0)  # it waits behind the other's
         go_on.set()
@@ -38,7 +38,7 @@ def test_a_loop_is_answered_where_another_has_given_up_a_batch_that_is_still_at_
     other = Thread(target=asyncio.run, args=(gives_up(),))
     other.start()
     began.wait(SOON)
-    Thread(target=lambda: asyncio.run(goes_on()), daemon=True).start()
+    Thread(target=lambda: asyncio.run(worth_continuing()), daemon=True).start()
     try:
         assert answers.get(timeout=SOON) == 4
     finally:

@@ -109,7 +109,7 @@ def test_all_that_a_server_may_fill_in_is_sent() -> None:
 
     filled = CompletionRequest(prompt="1")._DEFAULT_SAMPLING_PARAMS.keys()
     with faulty([]) as (url, _, bodies):
-        asyncio.run(ask([url]))
+        asyncio.run(request([url]))
     assert filled <= bodies[0].keys()
     assert not bodies[0].keys() - CompletionRequest.model_fields.keys()
     assert None not in [bodies[0][name] for name in filled]
@@ -122,7 +122,7 @@ def test_a_server_that_cuts_solutions_off_is_refused() -> None:
         faulty([], json.dumps(cut).encode()) as (url, _, _),
         pytest.raises(ModelError, match="stopped after 1 of 100 tokens; start it without"),
     ):
-        asyncio.run(ask([url]))
+        asyncio.run(request([url]))
 
 
 def test_requests_of_one_moment_go_together_and_sample_the_same(
@@ -233,7 +233,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai, "FIRST_WAIT", 0.01)
 
 
-async def ask(urls: list[str]) -> Completion:
+async def request(urls: list[str]) -> Completion:
     engine = OpenAIEngine(urls, BASE)
     try:
         return await complete(engine, 1)
@@ -245,28 +245,28 @@ async def ask(urls: list[str]) -> Completion:
 def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
     expected = [*script, 200]
     with faulty(script) as (url, answered, _):
-        assert asyncio.run(ask([url])).token_ids == (1,)
+        assert asyncio.run(request([url])).token_ids == (1,)
         assert answered == expected
 
 
 def test_the_tries_are_bounded_and_the_error_says_why() -> None:
     with faulty([429] * 100) as (url, answered, _):
         with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*status 429"):
-            asyncio.run(ask([url]))
+            asyncio.run(request([url]))
         assert len(answered) == openai.TRIES
 
 
 def test_a_refusal_is_not_repeated() -> None:
     with faulty([400]) as (url, answered, _):
         with pytest.raises(ModelError, match=r"refused the request \(400\)"):
-            asyncio.run(ask([url]))
+            asyncio.run(request([url]))
         assert answered == [400]
 
 
 def test_another_replica_takes_over() -> None:
     with faulty([500] * 100) as (broken, _, _), faulty([]) as (sound, answered, _):
-        assert asyncio.run(ask([broken, sound])).token_ids == (1,)
-        assert asyncio.run(ask([sound, broken])).token_ids == (1,)
+        assert asyncio.run(request([broken, sound])).token_ids == (1,)
+        assert asyncio.run(request([sound, broken])).token_ids == (1,)
         assert answered == [200, 200]
 
 
@@ -286,4 +286,4 @@ def test_a_server_that_serves_something_else_is_refused() -> None:
 def test_a_reply_that_is_not_vllms_is_a_clear_error(answer: bytes) -> None:
     unread = pytest.raises(ModelError, match="a reply without what vllm serve tells")
     with faulty([], answer) as (url, _, _), unread:
-        asyncio.run(ask([url]))
+        asyncio.run(request([url]))

@@ -95,8 +95,8 @@ def test_no_search_of_solutions_without_steps_is_sampled(
     with pytest.raises(InputError, match="more than one step; the median would be") as raised:
         run_calibration(tmp_path / "artifact", scoring=scoring)
     assert raised.value.field == "step_end"
-    assert r"with '\n' as step end. Without steps" in raised.value.mend
-    assert raised.value.mend.endswith("choose another --step-end, or --strategies best_of_n")
+    assert r"with '\n' as step end. Without steps" in raised.value.hint
+    assert raised.value.hint.endswith("choose another --step-end, or --strategies best_of_n")
     assert [(count, work.searches) for count, work in sampled] == [(prompts, ())]
     # What was sampled is kept, and nothing besides.
     kept = tmp_path / "artifact.samples"

@@ -75,7 +75,7 @@ def test_the_template_is_given_an_answers_reasoning(turns: Any, name: str, token
 
 @both
 @pytest.mark.parametrize(
-    ("message", "field", "mend"),
+    ("message", "field", "hint"),
     [
         (answer(tool_calls=[{"id": "1"}]), "[1].tool_calls", "not calls of tools"),
         (answer(content=None, tool_calls=[{}]), "[1].tool_calls", "not calls of tools"),
@@ -113,12 +113,12 @@ def test_the_template_is_given_an_answers_reasoning(turns: Any, name: str, token
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_its_path(
-    turns: Any, message: dict[str, Any], field: str, mend: str
+    turns: Any, message: dict[str, Any], field: str, hint: str
 ) -> None:
     with pytest.raises(InputError) as refused:
         turns([ASK, message])
     assert refused.value.field == f"messages{field}"
-    assert mend in refused.value.mend
+    assert hint in refused.value.hint
     assert str(refused.value).startswith(f"messages{field}: ")
 
 
@@ -170,7 +170,7 @@ def test_a_template_that_fails_in_any_way_is_named(
     broken.chat_template = template
     with pytest.raises(InputError, match=r"messages: \['user'\]: the chat template fails") as error:
         render_conversation(broken, [ASK])
-    assert said in error.value.mend
+    assert said in error.value.hint
     engine = CoinEngine(broken)
     for encode in (encode_prompt, ask_again):
         with pytest.raises(InputError, match=r"prompt: .*the chat template fails"):

@@ -146,7 +146,7 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "mend"),
+    ("fields", "field", "hint"),
     [
         ({"tools": [TOOL]}, "tools", "calibrated on free text; leave it out"),
         ({"response_format": {"type": "json_object"}}, "response_format", "free text"),
@@ -160,9 +160,9 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
     ],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_what_cannot_be_served_is_a_bad_request(api, client, fields, field, mend, stream):
+def test_what_cannot_be_served_is_a_bad_request(api, client, fields, field, hint, stream):
     begun = api.engine.begun
-    with pytest.raises(openai.BadRequestError, match=f"{field}: .*{mend}") as error:
+    with pytest.raises(openai.BadRequestError, match=f"{field}: .*{hint}") as error:
         chat(client, **fields, stream=stream)
     assert (error.value.param, error.value.type) == (field, "invalid_request_error")
     assert error.value.request_id

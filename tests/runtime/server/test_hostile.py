@@ -74,7 +74,7 @@ def still_answers(api):
 
 
 @pytest.mark.parametrize(
-    ("body", "mend"),
+    ("body", "hint"),
     [
         (b"", "send a JSON object"),
         (b"{", "not JSON at character 1"),
@@ -100,10 +100,10 @@ def still_answers(api):
         (GOOD.replace(b"base", b"base-ttc-" + b"9" * 5000), "it is not served"),
     ],
 )
-def test_a_body_that_is_none_is_refused(api, body, mend):
+def test_a_body_that_is_none_is_refused(api, body, hint):
     status, said = sent(api, post(body))
-    assert status == (404 if "served" in mend else 400)
-    assert mend in json.loads(said)["error"]["message"]
+    assert status == (404 if "served" in hint else 400)
+    assert hint in json.loads(said)["error"]["message"]
     assert len(said) < 1000
     assert still_answers(api)
 
@@ -119,7 +119,7 @@ def test_a_body_that_does_not_say_what_it_is_is_refused(api, kind):
 
 
 @pytest.mark.parametrize(
-    ("data", "field", "mend"),
+    ("data", "field", "hint"),
     [
         (post(GOOD, b"Content-Encoding: gzip"), "Content-Encoding", "uncompressed"),
         (post(GOOD, b"X-TTC-Budget: 1", b"X-TTC-Budget: 2"), "X-TTC-Budget", "give one"),
@@ -128,11 +128,11 @@ def test_a_body_that_does_not_say_what_it_is_is_refused(api, kind):
         (post(GOOD, path=b"/v1/completions?budget=1"), "budget", "put it into the body"),
     ],
 )
-def test_what_stands_where_nobody_looks_is_refused(api, data, field, mend):
+def test_what_stands_where_nobody_looks_is_refused(api, data, field, hint):
     status, said = sent(api, data)
     error = json.loads(said)["error"]
     assert (status, error["param"]) == (400, field)
-    assert mend in error["message"]
+    assert hint in error["message"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from allocator.plan import Plan
 from runtime.request import Event
 from runtime.result import Receipt, Result
 from runtime.server.live.page import Reader
-from runtime.server.live.search import MOST_SOLUTIONS, MOST_STEPS
-from runtime.server.live.store import Board, Card
+from runtime.server.live.search import MAX_SOLUTIONS, MAX_STEPS
+from runtime.server.live.store import LiveStore, RequestView
 from runtime.strategies import STRATEGIES
 from tests.conftest import make_sample
 from tests.support.fakes import coin_run
@@ -21,8 +21,8 @@ from tests.support.fakes import coin_run
 SECRET = "a secret of mine"
 
 
-def begun(board: Board, budget: int = 16) -> Card:
-    return board.begin("chatcmpl-1", "base", budget, SECRET)
+def begun(live_store: LiveStore, budget: int = 16) -> RequestView:
+    return live_store.begin("chatcmpl-1", "base", budget, SECRET)
 
 
 def result(generations: int = 6, **receipt: Any) -> Result:
@@ -41,92 +41,98 @@ def result(generations: int = 6, **receipt: Any) -> Result:
     )
 
 
-def whole(board: Board, card: Card) -> dict[str, Any]:
-    (told,) = (r for r in Reader(board, [card.number]).news()["requests"] if "whole" in r)
-    return dict(told)
+def whole(live_store: LiveStore, view: RequestView) -> dict[str, Any]:
+    (listed,) = (r for r in Reader(live_store, [view.number]).news()["requests"] if "whole" in r)
+    return dict(listed)
 
 
 def test_a_day_s_totals_end_at_midnight() -> None:
     now = datetime(2026, 3, 1, 23, 50).timestamp()
-    board = Board(show_prompts=False, clock=lambda: now)
+    live_store = LiveStore(show_prompts=False, clock=lambda: now)
     for generations in (6, 16):
-        begun(board).finished(result(generations))
-    begun(board).failed("engine: it is dead")
-    late = begun(board)
-    today = board.totals()["today"]
+        begun(live_store).finished(result(generations))
+    begun(live_store).failed("engine: it is dead")
+    late = begun(live_store)
+    today = live_store.totals()["today"]
     assert (today["requests"], today["failures"], today["mean_seconds"]) == (3, 1, 2.0)
     assert (today["generations"], today["budgeted"], today["saved"]) == (22, 32, 10)
     assert today["sampled_tokens"] == 180
 
     now += 660
-    assert board.totals()["today"]["requests"] == 0
+    assert live_store.totals()["today"]["requests"] == 0
     late.finished(result(1))
-    begun(board).cancelled()
-    told = board.totals()
-    assert (told["today"]["requests"], told["today"]["saved"], told["today"]["cancelled"]) == (
+    begun(live_store).cancelled()
+    listed = live_store.totals()
+    assert (
+        listed["today"]["requests"],
+        listed["today"]["saved"],
+        listed["today"]["cancelled"],
+    ) == (
         2,
         15,
         1,
     )
-    assert (told["since_start"]["requests"], told["since_start"]["saved"]) == (5, 25)
-    assert told["minutes"][-12:] == [[22, 32], *[[0, 0]] * 10, [1, 16]]
+    assert (listed["since_start"]["requests"], listed["since_start"]["saved"]) == (5, 25)
+    assert listed["minutes"][-12:] == [[22, 32], *[[0, 0]] * 10, [1, 16]]
 
 
 def test_nothing_grows_without_bounds() -> None:
-    board = Board(show_prompts=True, keep=3)
-    card = board.begin("i" * 10**6, "m" * 10**6, 16, "p" * 10**6)
-    for place in range(3 * MOST_STEPS):
-        card.watch(Event(kind="step", path=("beam_search", 8, 2, 0, 1, place), score=0.5))
-        card.watch(Event(kind="solution", path=("sample", place), answer=f"{place} " * 99, score=1))
-    told = whole(board, card)["whole"]
-    assert len(told["search"]["steps"]) == MOST_STEPS
-    assert told["search"]["steps_left_out"] == 2 * MOST_STEPS
-    answers = len(told["search"]["answers"]) + told["search"]["answers_left_out"]
-    assert answers == MOST_SOLUTIONS
-    assert len(json.dumps(told)) < 100_000
+    live_store = LiveStore(show_prompts=True, keep=3)
+    view = live_store.begin("i" * 10**6, "m" * 10**6, 16, "p" * 10**6)
+    for place in range(3 * MAX_STEPS):
+        view.on_event(Event(kind="step", path=("beam_search", 8, 2, 0, 1, place), score=0.5))
+        view.on_event(
+            Event(kind="solution", path=("sample", place), answer=f"{place} " * 99, score=1)
+        )
+    listed = whole(live_store, view)["whole"]
+    assert len(listed["search"]["steps"]) == MAX_STEPS
+    assert listed["search"]["steps_left_out"] == 2 * MAX_STEPS
+    answers = len(listed["search"]["answers"]) + listed["search"]["answers_left_out"]
+    assert answers == MAX_SOLUTIONS
+    assert len(json.dumps(listed)) < 100_000
 
-    ended = [begun(board) for _ in range(5)]
+    ended = [begun(live_store) for _ in range(5)]
     for other in ended:
         other.cancelled()
     # The one that runs stays, and the last that ended.
-    assert [c.number for c in board.cards()] == [card.number, *(c.number for c in ended[-3:])]
+    assert [c.number for c in live_store.views()] == [view.number, *(c.number for c in ended[-3:])]
 
 
 def test_hidden_prompts_and_answers_are_not_kept() -> None:
-    board = Board(show_prompts=False)
-    card, failing = begun(board), begun(board)
+    live_store = LiveStore(show_prompts=False)
+    view, failing = begun(live_store), begun(live_store)
     for answer in (SECRET, "7", SECRET, None):
-        card.watch(Event(kind="solution", path=("sample", 0), answer=answer, score=0.5))
-    running = whole(board, card)["whole"]["search"]["answers"]
+        view.on_event(Event(kind="solution", path=("sample", 0), answer=answer, score=0.5))
+    running = whole(live_store, view)["whole"]["search"]["answers"]
     assert [(a["answer"], len(a["scores"])) for a in running] == [
         ("answer 1", 2),
         ("answer 2", 1),
         (None, 1),
     ]
-    card.finished(result())
+    view.finished(result())
     failing.failed(f"prompt: {SECRET!r}: 99 tokens leave no room; shorten it")
-    for kept in (card, failing, card.search):
+    for kept in (view, failing, view.search):
         assert SECRET not in repr(vars(kept))
-    told = whole(board, failing)["whole"]["error"]
-    assert told == "prompt: ...: 99 tokens leave no room; shorten it"
+    listed = whole(live_store, failing)["whole"]["error"]
+    assert listed == "prompt: ...: 99 tokens leave no room; shorten it"
 
-    shown = Board(show_prompts=True)
-    card = begun(shown)
-    card.finished(result())
-    told = whole(shown, card)
-    assert told["prompt"] == told["answer"] == told["whole"]["search"]["answers"][0]["answer"]
-    assert told["whole"]["search"]["answers"][0]["weight"] == pytest.approx(1.1)
+    shown = LiveStore(show_prompts=True)
+    view = begun(shown)
+    view.finished(result())
+    listed = whole(shown, view)
+    assert listed["prompt"] == listed["answer"] == listed["whole"]["search"]["answers"][0]["answer"]
+    assert listed["whole"]["search"]["answers"][0]["weight"] == pytest.approx(1.1)
 
 
 def test_the_first_end_holds() -> None:
-    board = Board(show_prompts=True)
-    card = begun(board)
-    card.cancelled()
-    card.finished(result())
-    card.failed("too late")
-    card.watch(Event(kind="solution", path=("sample", 0)))
-    assert (whole(board, card)["status"], whole(board, card)["spent"]) == ("cancelled", 0)
-    assert board.totals()["today"]["requests"] == 1
+    live_store = LiveStore(show_prompts=True)
+    view = begun(live_store)
+    view.cancelled()
+    view.finished(result())
+    view.failed("too late")
+    view.on_event(Event(kind="solution", path=("sample", 0)))
+    assert (whole(live_store, view)["status"], whole(live_store, view)["spent"]) == ("cancelled", 0)
+    assert live_store.totals()["today"]["requests"] == 1
 
 
 @pytest.mark.parametrize(
@@ -137,15 +143,15 @@ def test_the_first_end_holds() -> None:
     ],
 )
 def test_a_search_can_be_followed_from_every_end(tokenizer: Any, plan: Plan) -> None:
-    board = Board(show_prompts=True)
-    card = begun(board)
+    live_store = LiveStore(show_prompts=True)
+    view = begun(live_store)
     run = coin_run(tokenizer)
-    run.watch = card.watch
+    run.on_event = view.on_event
     samples = asyncio.run(STRATEGIES[plan.strategy](run, plan, ()))
-    told = whole(board, card)
-    assert told["spent"] == run.cost.generations == plan.cost(0)
+    listed = whole(live_store, view)
+    assert listed["spent"] == run.cost.generations == plan.cost(0)
 
-    search = told["whole"]["search"]
+    search = listed["whole"]["search"]
     steps = {(round_, column): parent for round_, column, parent, _ in search["steps"]}
     assert len(steps) == len(search["steps"])
     assert {column for round_, column in steps if round_ == 0} == set(range(12))
@@ -158,37 +164,37 @@ def test_a_search_can_be_followed_from_every_end(tokenizer: Any, plan: Plan) -> 
     assert {tuple(end) for end in search["ends"]} <= set(steps)
 
     answered = result(plan=plan).model_copy(update={"ranked": (samples[5], *samples[:5])})
-    card.finished(answered)
-    search = whole(board, card)["whole"]["search"]
+    view.finished(answered)
+    search = whole(live_store, view)["whole"]["search"]
     ends = list(zip(map(tuple, search["ends"]), samples, strict=True))
     chosen = next(sample for end, sample in ends if end == tuple(search["chosen"]))
     assert (chosen.score, chosen.tokens) == (samples[5].score, samples[5].tokens)
 
 
 def test_a_lone_solution_is_told_without_a_score() -> None:
-    board = Board(show_prompts=True)
-    card = begun(board)
-    card.watch(Event(kind="solution", path=("sample", 0), answer="7", score=float("nan")))
-    card.finished(result().model_copy(update={"ranked": (make_sample("7", float("nan")),)}))
-    search = whole(board, card)["whole"]["search"]
+    live_store = LiveStore(show_prompts=True)
+    view = begun(live_store)
+    view.on_event(Event(kind="solution", path=("sample", 0), answer="7", score=float("nan")))
+    view.finished(result().model_copy(update={"ranked": (make_sample("7", float("nan")),)}))
+    search = whole(live_store, view)["whole"]["search"]
     assert search["answers"] == [{"answer": "7", "scores": [None], "weight": None}]
 
 
 def test_a_reader_is_told_what_is_new_alone() -> None:
-    board = Board(show_prompts=True, keep=1, clock=lambda: 0.0)
-    first, second = begun(board), begun(board)
-    reader = Reader(board, [second.number])
+    live_store = LiveStore(show_prompts=True, keep=1, clock=lambda: 0.0)
+    first, second = begun(live_store), begun(live_store)
+    reader = Reader(live_store, [second.number])
     assert [r["number"] for r in reader.news()["requests"]] == [first.number, second.number]
     assert reader.news() == {}
 
     for place in range(3):
         path = ("beam_search", 8, 2, 0, 0, place)
-        second.watch(Event(kind="step", path=path, score=0.25))
+        second.on_event(Event(kind="step", path=path, score=0.25))
         if place == 1:
             assert len(reader.news()["requests"][0]["whole"]["search"]["steps"]) == 2
-    (told,) = reader.news()["requests"]
-    assert told["whole"]["search"]["steps"] == [(0, 2, None, 0.25)]
-    assert told["spent"] == 8
+    (listed,) = reader.news()["requests"]
+    assert listed["whole"]["search"]["steps"] == [(0, 2, None, 0.25)]
+    assert listed["spent"] == 8
 
     second.cancelled()
     first.cancelled()
@@ -199,12 +205,12 @@ def test_a_reader_is_told_what_is_new_alone() -> None:
 
 
 def test_watching_takes_microseconds() -> None:
-    card = begun(Board(show_prompts=True))
+    view = begun(LiveStore(show_prompts=True))
     parent = ("beam_search", 16, 4, 0, 1, 3)
     step = Event(kind="step", path=("beam_search", 16, 4, 0, 2, 3), parent=parent, score=0.5)
     solution = Event(kind="solution", path=("sample", 3), answer="7", score=0.5)
     started = time.perf_counter()
     for _ in range(1000):
-        card.watch(step)
-        card.watch(solution)
+        view.on_event(step)
+        view.on_event(solution)
     assert (time.perf_counter() - started) / 2000 < 100e-6

@@ -49,8 +49,8 @@ def events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
 
 
 def test_events_begin_with_all_and_go_on_with_what_is_new(served: Served) -> None:
-    card = served.do(lambda: served.board.begin("chatcmpl-1", "coins", 8, "90*7"))
-    with httpx.stream("GET", f"{served.url}/live/events?open={card.number}") as answer:
+    view = served.do(lambda: served.live_store.begin("chatcmpl-1", "coins", 8, "90*7"))
+    with httpx.stream("GET", f"{served.url}/live/events?open={view.number}") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         found = events(answer.iter_lines())
         name, news = next(found)
@@ -59,7 +59,7 @@ def test_events_begin_with_all_and_go_on_with_what_is_new(served: Served) -> Non
         def busy() -> None:
             for place in range(500):
                 path = ("beam_search", 8, 2, 0, 0, place)
-                card.watch(Event(kind="step", path=path, score=0.5))
+                view.on_event(Event(kind="step", path=path, score=0.5))
 
         served.do(busy)
         name, news = next(found)
@@ -89,7 +89,7 @@ def test_a_reader_who_goes_away_leaves_nothing_behind(served: Served) -> None:
 
 def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:
     long = "\N{CAT}" * 160
-    cards = [served.do(lambda: served.board.begin("c", "m", 8, long)) for _ in range(300)]
+    views = [served.do(lambda: served.live_store.begin("c", "m", 8, long)) for _ in range(300)]
     step = Event(kind="step", path=("beam_search", 8, 2, 0, 0, 0), score=0.5)
     seen = []
     with socket.socket() as deaf:
@@ -98,10 +98,10 @@ def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:
         deaf.sendall(b"GET /live/events HTTP/1.1\r\nHost: x\r\n\r\n")
         # Once the connection is full, it looks at the board no more.
         while len(seen) < 4 or len(set(seen[-4:])) > 1:
-            served.do(lambda: [card.watch(step) for card in cards])
+            served.do(lambda: [view.on_event(step) for view in views])
             time.sleep(0.25)
             seen += [reader._version for reader in readers()]
             assert len(seen) < 60
-        assert seen[-1] < served.board.version
+        assert seen[-1] < served.live_store.version
         assert len(httpx.get(f"{served.url}/live/state").json()["requests"]) == 300
     assert served.stop() < 2

@@ -28,9 +28,9 @@ def solve(
     )
 
     async def one() -> Result:
-        card = served.board.begin("chatcmpl-1", "coins", 8, prompt)
-        result = await solver.solve(Request(prompt, watch=card.watch), 8)
-        card.finished(result)
+        view = served.live_store.begin("chatcmpl-1", "coins", 8, prompt)
+        result = await solver.solve(Request(prompt, on_event=view.on_event), 8)
+        view.finished(result)
         return result
 
     return served.run(one())  # type: ignore[no-any-return]
@@ -58,7 +58,7 @@ def test_requests_are_shown_as_they_run_and_as_they_end(
     page: Page, served: Served, tokenizer: Any, bent: Artifact
 ) -> None:
     expect(page.locator("#none")).to_be_visible()
-    card = served.do(lambda: served.board.begin("chatcmpl-9", "coins", 8, "12*3"))
+    view = served.do(lambda: served.live_store.begin("chatcmpl-9", "coins", 8, "12*3"))
     row = page.locator("li").first
     expect(row.locator(".status")).to_have_text("running")
     expect(row.locator(".spent")).to_have_text("0 of 8")
@@ -68,9 +68,9 @@ def test_requests_are_shown_as_they_run_and_as_they_end(
     expect(row.locator(".seconds")).not_to_have_text(seconds)
 
     solution = Event(kind="solution", path=("sample", 0), score=0.5, answer="2")
-    served.do(lambda: card.watch(solution))
+    served.do(lambda: view.on_event(solution))
     expect(row.locator(".spent")).to_have_text("1 of 8")
-    served.do(lambda: card.failed("verifier: it is dead"))
+    served.do(lambda: view.failed("verifier: it is dead"))
     expect(row.locator(".status")).to_have_text("failed")
 
     results = [solve(served, tokenizer, bent, prompt) for prompt in bent_prompts(12, seed=3)]
@@ -123,7 +123,7 @@ def test_an_open_search_stays_open_and_can_be_walked_through(
 
 
 def test_beams_are_drawn_as_they_grow(page: Page, served: Served) -> None:
-    card = served.do(lambda: served.board.begin("chatcmpl-9", "coins", 8, "12*3"))
+    view = served.do(lambda: served.live_store.begin("chatcmpl-9", "coins", 8, "12*3"))
     page.locator("summary").click()
     for round_ in range(3):
         for place in range(4):
@@ -131,7 +131,7 @@ def test_beams_are_drawn_as_they_grow(page: Page, served: Served) -> None:
             if round_:
                 parent = ("dvts", 4, 2, place // 2, round_ - 1, 0)  # type: ignore[assignment]
             step = Event(kind="step", path=path, parent=parent, score=place / 4)
-            served.do(lambda step=step: card.watch(step))
+            served.do(lambda step=step: view.on_event(step))
         expect(page.locator(".tree circle")).to_have_count(4 * (round_ + 1))
         expect(page.locator(".tree line")).to_have_count(4 * round_)
     label = page.locator(".tree circle").last.get_attribute("aria-label")
@@ -139,15 +139,15 @@ def test_beams_are_drawn_as_they_grow(page: Page, served: Served) -> None:
 
 
 def test_hostile_words_are_only_words(page: Page, served: Served) -> None:
-    card = served.do(lambda: served.board.begin(HOSTILE, HOSTILE, 8, HOSTILE))
+    view = served.do(lambda: served.live_store.begin(HOSTILE, HOSTILE, 8, HOSTILE))
     page.locator("summary").click()
     plan = Plan(strategy="best_of_n", n=2).model_dump()
     for event in (
         Event(kind="solution", path=("sample", 0), answer=HOSTILE, score=0.5),
         Event(kind="decision", decision={"plan": plan, "why": HOSTILE}),
     ):
-        served.do(lambda event=event: card.watch(event))
-    served.do(lambda: card.failed(HOSTILE))
+        served.do(lambda event=event: view.on_event(event))
+    served.do(lambda: view.failed(HOSTILE))
     for part in (".prompt", ".text", ".why", "p.error", ".votes b"):
         expect(page.locator(part)).to_contain_text(HOSTILE)
     assert page.locator("img").count() == 0
@@ -178,12 +178,12 @@ def test_it_comes_back_when_the_server_does(browser: Browser) -> None:
     served = Served()
     page = browser.new_page()
     page.goto(served.url)
-    served.do(lambda: served.board.begin("chatcmpl-1", "coins", 8, "before"))
+    served.do(lambda: served.live_store.begin("chatcmpl-1", "coins", 8, "before"))
     expect(page.locator(".prompt")).to_have_text("before")
     assert served.stop() < 2
     expect(page.locator("#link")).to_have_text("disconnected, trying again")
     served = Served(served.port)
-    served.do(lambda: served.board.begin("chatcmpl-2", "coins", 8, "after"))
+    served.do(lambda: served.live_store.begin("chatcmpl-2", "coins", 8, "after"))
     expect(page.locator("#link")).to_have_text("live", timeout=10_000)
     expect(page.locator(".prompt")).to_have_text(["after"])
     page.close()
@@ -201,8 +201,10 @@ def test_it_fits_and_can_be_read(
     )
     solve(served, tokenizer, bent, "60*1")
     solve(served, tokenizer, bent, "60*" + "1" * 20, "beam_search:8:2")
-    served.do(lambda: served.board.begin("c" * 90, "m" * 90, 8, "p" * 3000))
-    served.do(lambda: served.board.begin("c", "m", 8, "12*3").failed("verifier: " + "dead" * 90))
+    served.do(lambda: served.live_store.begin("c" * 90, "m" * 90, 8, "p" * 3000))
+    served.do(
+        lambda: served.live_store.begin("c", "m", 8, "12*3").failed("verifier: " + "dead" * 90)
+    )
     page.goto(served.url)
     expect(page.locator("li")).to_have_count(4)
     for number in range(4):

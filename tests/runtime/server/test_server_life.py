@@ -173,7 +173,7 @@ def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transforme
 
 
 def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0(tmp_path):
-    told = tmp_path / "stderr"
+    listed = tmp_path / "stderr"
     command = [sys.executable, "-m", "calibration.cli", "serve", "--artifact", str(ARTIFACT)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -181,11 +181,11 @@ def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0
     url = f"http://127.0.0.1:{port}"
     options = ["--engine", "transformers", "--port", str(port), "--drain-timeout", "1"]
     health = []
-    with told.open("w") as stderr:
+    with listed.open("w") as stderr:
         server = subprocess.Popen([*command, *options], stderr=stderr)
     try:
-        while f"serving: {url}" not in told.read_text():
-            assert server.poll() is None, told.read_text()
+        while f"serving: {url}" not in listed.read_text():
+            assert server.poll() is None, listed.read_text()
             with suppress(httpx.ConnectError):
                 health.append(httpx.get(f"{url}/health", timeout=30).status_code)
             time.sleep(0.05)
@@ -266,7 +266,7 @@ def test_shown_settings_are_a_settings_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "mend"),
+    ("options", "hint"),
     [
         (["--host", "0.0.0.0"], "host: '0.0.0.0': anybody could use it; set a key"),
         (["--api-key", ""], "a key is empty"),
@@ -279,8 +279,8 @@ def test_shown_settings_are_a_settings_file(tmp_path):
         (["--config", "nowhere.toml"], "there is no such file"),
     ],
 )
-def test_settings_at_odds_are_refused(options, mend):
-    assert mend in " ".join(refused("serve", "--artifact", ARTIFACT, *options).split())
+def test_settings_at_odds_are_refused(options, hint):
+    assert hint in " ".join(refused("serve", "--artifact", ARTIFACT, *options).split())
 
 
 def test_unknown_settings_in_a_file_are_refused_and_an_artifact_is_needed(tmp_path):

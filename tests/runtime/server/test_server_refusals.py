@@ -44,7 +44,7 @@ def test_what_changes_nothing_is_accepted(run, service, body):
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "mend"),
+    ("body", "field", "hint"),
     [
         (CHAT | {"tools": [{"type": "function"}]}, "tools", "calibrated on free text"),
         (CHAT | {"response_format": {"type": "json_object"}}, "response_format", "free text"),
@@ -99,14 +99,14 @@ def test_what_changes_nothing_is_accepted(run, service, body):
         ({}, "prompt", "missing"),
     ],
 )
-def test_what_cannot_be_served_is_refused_by_name(run, service, body, field, mend):
+def test_what_cannot_be_served_is_refused_by_name(run, service, body, field, hint):
     before = engine_of(service).begun
     response = run(asked(service, body))
     assert response.status_code == 400, response.text
     error = response.json()["error"]
     assert error["param"] == field
     assert error["message"].startswith(f"{field}: ")
-    assert mend in error["message"]
+    assert hint in error["message"]
     assert error["type"] == "invalid_request_error"
     assert engine_of(service).begun == before
 
@@ -163,14 +163,14 @@ def test_a_model_without_a_template_takes_lone_prompts(run, transformers_decoder
 
 
 @pytest.mark.parametrize(
-    ("content", "mend"),
+    ("content", "hint"),
     [
         ("{", "not JSON"),
         ("[]", "no JSON object"),
         (json.dumps({"model": "base", "prompt": "\ud800"}), "surrogate"),
     ],
 )
-def test_a_body_that_is_none_is_refused(run, service, content, mend):
+def test_a_body_that_is_none_is_refused(run, service, content, hint):
     async def post():
         async with client_of(service) as client:
             head = {"Content-Type": "application/json"}
@@ -178,7 +178,7 @@ def test_a_body_that_is_none_is_refused(run, service, content, mend):
 
     response = run(post())
     assert response.status_code == 400
-    assert mend in response.json()["error"]["message"]
+    assert hint in response.json()["error"]["message"]
 
 
 def test_a_dead_engine_is_told_with_the_time_to_ask_again(run, transformers_decoder):

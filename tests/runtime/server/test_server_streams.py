@@ -67,11 +67,11 @@ def test_progress_is_told_before_the_answer_if_wanted(run, service):
     kinds = [chunk["ttc"]["event"]["kind"] for chunk in chunks if "event" in chunk.get("ttc", {})]
     assert kinds.count("decision") == 1
     assert kinds[-1] == "solution"
-    told = [i for i, chunk in enumerate(chunks) if "event" in chunk.get("ttc", {})]
+    listed = [i for i, chunk in enumerate(chunks) if "event" in chunk.get("ttc", {})]
     answer = [i for i, c in enumerate(chunks) if c["choices"][0]["delta"].get("content")]
-    assert max(told) < min(answer)
+    assert max(listed) < min(answer)
     quiet = chunks_of(run(asked(service, body | {"ttc": {"budget": 16, "progress": False}})))
-    assert [c["choices"] for i, c in enumerate(chunks) if i not in told] == [
+    assert [c["choices"] for i, c in enumerate(chunks) if i not in listed] == [
         c["choices"] for c in quiet
     ]
 
@@ -148,6 +148,8 @@ def test_the_engine_stops_when_a_client_goes_away(run, service, streamed):
             begun = engine.begun
             await asyncio.sleep(0.2)
             assert (engine.begun, engine.running) == (begun, 0)
-            assert {card.told()["status"] for card in service.board.cards()} == {"cancelled"}
+            assert {view.to_json()["status"] for view in service.live_store.views()} == {
+                "cancelled"
+            }
 
     run(leave())

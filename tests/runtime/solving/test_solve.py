@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from allocator.curves import AccuracyCurves, BinCurves, Option
+from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
 from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import Plan
@@ -17,7 +17,7 @@ from runtime.answers import PatternAnswers
 from runtime.artifact import Artifact
 from runtime.request import Request
 from runtime.result import Result, Spend
-from runtime.solving.decide import Piloted, decide
+from runtime.solving.decide import PilotResult, decide
 from runtime.solving.solve import Solver
 from tests.support.artifacts import SECONDS_EACH, bent_decoder, bent_prompts, with_row
 
@@ -89,14 +89,14 @@ def test_the_receipt_is_what_was_sampled(bent: Artifact, tokenizer: Any) -> None
 def test_a_price_of_almost_nothing_climbs_to_the_top_and_a_huge_one_stops_at_once(
     bent: Artifact, tokenizer: Any
 ) -> None:
-    solving, costs = solver(bent, tokenizer), bent.prices.ladder.costs
+    solving, costs = solver(bent, tokenizer), bent.prices.schedule.costs
     cheap, dear = (
         [asyncio.run(solving.solve_at_price(prompt, price)) for prompt in PROMPTS]
         for price in (1e-15, 10.0)
     )
     assert {r.receipt.generations for r in cheap} == {costs[-1]}
     assert {r.receipt.generations for r in dear} == {costs[0]}
-    assert all("the top of the ladder" in r.receipt.why for r in cheap)
+    assert all("the top of the schedule" in r.receipt.why for r in cheap)
     assert all("would have gained" in r.receipt.why for r in dear)
     assert {r.receipt.price for r in dear} == {10.0}
 
@@ -156,17 +156,19 @@ def test_a_tiny_deadline_is_answered_by_one_solution(bent: Artifact, tokenizer: 
 
 
 def test_without_pilots_a_deadline_looks_at_all_bins(bent: Artifact) -> None:
-    def options(*accuracies: float) -> tuple[Option, ...]:
+    def options(*accuracies: float) -> tuple[PlanEstimate, ...]:
         pairs = zip((1, 8), accuracies, strict=True)
-        return tuple(Option(plan=best_of(n), generations=n, accuracy=a, tokens=n) for n, a in pairs)
+        return tuple(
+            PlanEstimate(plan=best_of(n), generations=n, accuracy=a, tokens=n) for n, a in pairs
+        )
 
     # Easy prompts need one solution, hard ones eight; the prompt may be either.
     curves = BinCurves(pilots=0, edges=(0.5,), bins=(options(1.0, 1.0), options(0.0, 0.9)))
     assert [option.accuracy for option in curves.overall] == pytest.approx([0.5, 0.95])
     artifact = replace(bent, curves=AccuracyCurves(curves=(curves,)))
     row = with_row(artifact, 0, (), [best_of(8)]).policy.row(8)
-    assert decide(artifact, row, Piloted([]), 8, 100.0).plan == best_of(8)
-    assert decide(artifact, row, Piloted([], 0.9, 0.8, 1.0), 8, 100.0).plan == best_of(1)
+    assert decide(artifact, row, PilotResult([]), 8, 100.0).plan == best_of(8)
+    assert decide(artifact, row, PilotResult([], 0.9, 0.8, 1.0), 8, 100.0).plan == best_of(1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from predictors.gain_model import Prospects
+from predictors.gain_model import GainModel
 from runtime.artifact import Artifact
 from runtime.result import Failure, Result, Spend
 from runtime.solving.solve import PROMPTS_IN_FLIGHT, Solver
@@ -49,7 +49,7 @@ def test_a_total_is_spent_and_never_exceeded(bent: Artifact, tokenizer: Any, tot
     solving = solver(bent, tokenizer)
     results = solved(solving, bent_prompts(40, seed=2), Spend(total=total))
     assert sum(generations(results)) == sampled(solving)
-    # A rung costs two generations at most: no more than one is left over.
+    # A stage costs two generations at most: no more than one is left over.
     assert total - 1 <= sampled(solving) <= total
     assert all(result.receipt.budget is None for result in results)
 
@@ -58,12 +58,12 @@ def test_a_total_beyond_the_top_of_the_ladder_takes_every_prompt_there(
     bent: Artifact, tokenizer: Any
 ) -> None:
     results = solved(solver(bent, tokenizer), bent_prompts(5, seed=2), Spend(total=10**6))
-    assert set(generations(results)) == {bent.prices.ladder.costs[-1]}
+    assert set(generations(results)) == {bent.prices.schedule.costs[-1]}
 
 
 def test_a_total_goes_where_more_solutions_help(bent: Artifact, tokenizer: Any) -> None:
-    # Gains that last: where all comes with the next solution, every prompt climbs a rung at once.
-    lasting = replace(bent, prospects=Prospects(weights=bent.prospects.weights, rho=0.5))
+    # Gains that last: where all comes with the next solution, every prompt climbs a stage at once.
+    lasting = replace(bent, gain_model=GainModel(weights=bent.gain_model.weights, rho=0.5))
     # Too few prompts for them to seem unlike calibration's, which they are.
     settled, open_ = bent_prompts(9, 3, 98, 99), bent_prompts(9, 4, 55, 75)
     spent = generations(solved(solver(lasting, tokenizer), [*settled, *open_], Spend(total=54)))
@@ -92,8 +92,8 @@ def test_an_average_holds_though_calibration_was_wrong_about_prices(
     bent: Artifact, tokenizer: Any
 ) -> None:
     # Gains are taken to be ten times what they are: at calibration's price far more is spent.
-    weights = (bent.prospects.weights[0] + np.log(10), *bent.prospects.weights[1:])
-    rash = replace(bent, prospects=Prospects(weights=weights, rho=bent.prospects.rho))
+    weights = (bent.gain_model.weights[0] + np.log(10), *bent.gain_model.weights[1:])
+    rash = replace(bent, gain_model=GainModel(weights=weights, rho=bent.gain_model.rho))
     solving = solver(rash, tokenizer)
     spent = generations(solved(solving, bent_prompts(900, seed=5), Spend(average=2)))
     assert np.mean(spent[:60]) > 2.5

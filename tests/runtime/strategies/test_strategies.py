@@ -18,7 +18,7 @@ from predictors.sample import Sample
 from runtime.answers.selection import select
 from runtime.prompt_run import Beam
 from runtime.reviser import Reviser, revision_context
-from runtime.solving.early_stop import fewest
+from runtime.solving.early_stop import min_to_settle
 from runtime.strategies import STRATEGIES, beam_search, best_of_n
 from runtime.verifiers.base import Context, Verdict
 from tests.conftest import make_sample
@@ -254,15 +254,19 @@ def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> 
 
 def test_no_more_are_sampled_than_it_takes_at_least() -> None:
     votes = [make_sample("7", 0.9), make_sample("7", 0.8), make_sample("8", 0.5)]
-    assert fewest(votes, 1, "majority") == 1  # 2 to 1, and one to come: 8 may draw level
-    assert fewest([*votes, make_sample("7", 0.1)], 1, "majority") == 0
-    assert fewest(votes, 1, "weighted") == 0  # 1.7 to 0.5
-    assert fewest(votes, 2, "weighted") == 1
-    assert fewest([], 16, "majority") == fewest([make_sample(None, 0.9)], 16, "majority") == 9
-    assert fewest([], 1, "majority") == 1
-    assert fewest(votes, 0, "best") == 0
-    assert fewest(votes, 3, "best") == 3  # a greater one may always come
-    assert fewest([*votes, make_sample("9", 1.0)], 3, "best") == 0
+    assert min_to_settle(votes, 1, "majority") == 1  # 2 to 1, and one to come: 8 may draw level
+    assert min_to_settle([*votes, make_sample("7", 0.1)], 1, "majority") == 0
+    assert min_to_settle(votes, 1, "weighted") == 0  # 1.7 to 0.5
+    assert min_to_settle(votes, 2, "weighted") == 1
+    assert (
+        min_to_settle([], 16, "majority")
+        == min_to_settle([make_sample(None, 0.9)], 16, "majority")
+        == 9
+    )
+    assert min_to_settle([], 1, "majority") == 1
+    assert min_to_settle(votes, 0, "best") == 0
+    assert min_to_settle(votes, 3, "best") == 3  # a greater one may always come
+    assert min_to_settle([*votes, make_sample("9", 1.0)], 3, "best") == 0
 
 
 @given(st.lists(st.sampled_from("789"), max_size=30), st.integers(1, 30))
@@ -272,7 +276,7 @@ def test_a_vote_fewer_could_not_settle_it(answers: list[str], remaining: int) ->
         second = counts[1][1] if len(counts) > 1 else 0
         return not left or (bool(counts) and counts[0][1] - second > left)
 
-    more = fewest([make_sample(a, 0.5) for a in answers], remaining, "majority")
+    more = min_to_settle([make_sample(a, 0.5) for a in answers], remaining, "majority")
     leader = Counter(answers).most_common(1)[0][0] if answers else "7"
     # Were all of them for the leader, that many settle it, and one fewer do not.
     assert stands([*answers, *[leader] * more], remaining - more)

@@ -25,15 +25,15 @@ def test_without_weights_the_score_is_the_verifiers(score: float, logprob: float
 def test_a_score_is_a_probability(
     score: float, logprob: float, weights: tuple[float, float, float]
 ) -> None:
-    intercept, verifier, surprise = weights
-    scoring = Scoring(intercept=intercept, verifier=verifier, surprise=surprise)
+    intercept, verifier, sqrt_nll = weights
+    scoring = Scoring(intercept=intercept, verifier=verifier, sqrt_nll=sqrt_nll)
     assert 0 <= scoring.score(score, logprob) <= 1
 
 
 def drawn(seed: int, prompts: int) -> list[PromptRecord]:
     """Solutions that are correct with odds made of score and log-probability by known weights."""
     rng = np.random.default_rng(seed)
-    truth = Scoring(intercept=2.0, verifier=0.5, surprise=-1.5)
+    truth = Scoring(intercept=2.0, verifier=0.5, sqrt_nll=-1.5)
     records = []
     for number in range(prompts):
         samples: list[Sample] = []
@@ -52,7 +52,7 @@ def test_the_fit_finds_the_weights() -> None:
     fitted = fit_scoring(drawn(0, 2000))
     assert fitted.intercept == pytest.approx(2.0, abs=0.2)
     assert fitted.verifier == pytest.approx(0.5, abs=0.1)
-    assert fitted.surprise == pytest.approx(-1.5, abs=0.15)
+    assert fitted.sqrt_nll == pytest.approx(-1.5, abs=0.15)
 
 
 def test_with_every_solution_right_the_verifier_stands() -> None:

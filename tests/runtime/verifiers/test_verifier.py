@@ -85,11 +85,11 @@ def test_a_growing_solution_costs_its_new_tokens_and_scores_the_same(
     length = len(context.token_ids)
     for step, verdict in zip(steps, verdicts, strict=True):
         length += len(step)
-        assert verdict.read_tokens + verdict.cached_tokens == length
+        assert verdict.processed_tokens + verdict.cached_tokens == length
         # What is run over: the new step, and at most one block that was not full before.
-        assert verdict.read_tokens <= max(len(step) + 32, len(context.token_ids) + 32)
+        assert verdict.processed_tokens <= max(len(step) + 32, len(context.token_ids) + 32)
     whole = sum(len(context.token_ids) + sum(map(len, steps[:k])) for k in range(1, len(steps) + 1))
-    assert sum(verdict.read_tokens for verdict in verdicts) < whole / 3
+    assert sum(verdict.processed_tokens for verdict in verdicts) < whole / 3
 
 
 def test_in_transformers_too_what_grows_costs_its_new_tokens_only(run: Any, tokenizer: Any) -> None:
@@ -113,15 +113,15 @@ def test_in_transformers_too_what_grows_costs_its_new_tokens_only(run: Any, toke
     # The last shares its first step with the first.
     for (context, steps), verdicts in zip(solutions[:3], found, strict=False):
         assert verdicts[-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
-        spent = [verdict.read_tokens for verdict in verdicts]
+        spent = [verdict.processed_tokens for verdict in verdicts]
         assert spent == [len(context.token_ids) + len(steps[0]), *map(len, steps[1:])]
     context, steps = solutions[3]
     assert found[3][-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
-    assert found[3][0].read_tokens == 0
+    assert found[3][0].processed_tokens == 0
 
 
 def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
-    memory = KVMemory(most_bytes=3 * 2 * 4)  # three texts of two tokens, one number each
+    memory = KVMemory(max_bytes=3 * 2 * 4)  # three texts of two tokens, one number each
 
     def states(value: float) -> torch.Tensor:
         return torch.full((1, 1, 2, 1), value, dtype=torch.float32)

@@ -9,18 +9,18 @@ import pytest
 from allocator.errors import ModelError
 from benchmarks.testbed.paths import SETTINGS
 from runtime.engines.base import Completion
-from runtime.engines.grouping import MOST, Ask, Grouping
+from runtime.engines.coalescer import MOST, CompletionRequest, RequestCoalescer
 
-Calls = Sequence[tuple[Ask, int]]
-Sent = list[tuple[Ask, int, int]]
+Calls = Sequence[tuple[CompletionRequest, int]]
+Sent = list[tuple[CompletionRequest, int, int]]
 
-A = Ask((1, 2), SETTINGS.sampling, 9, (), (), True)
+A = CompletionRequest((1, 2), SETTINGS.sampling, 9, (), (), True)
 B = replace(A, token_ids=(1, 3))
 GREEDY = replace(A, settings=SETTINGS.sampling.model_copy(update={"temperature": 0.0}))
 
 
-def completion(ask: Ask, seed: int) -> Completion:
-    return Completion((*ask.token_ids, seed), -1.0, True)
+def completion(request: CompletionRequest, seed: int) -> Completion:
+    return Completion((*request.token_ids, seed), -1.0, True)
 
 
 class Sender:
@@ -31,19 +31,19 @@ class Sender:
         self.ends: list[str] = []
         self._seconds = seconds
 
-    async def __call__(self, ask: Ask, seed: int, n: int) -> list[Completion]:
-        self.sent.append((ask, seed, n))
+    async def __call__(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
+        self.sent.append((request, seed, n))
         try:
             await asyncio.sleep(self._seconds)
         except asyncio.CancelledError:
             self.ends.append("given up")
             raise
         self.ends.append("answered")
-        return [completion(ask, seed + i) for i in range(n)]
+        return [completion(request, seed + i) for i in range(n)]
 
 
-async def completed(grouping: Grouping, calls: Calls) -> list[Completion]:
-    return await asyncio.gather(*(grouping.complete(ask, seed) for ask, seed in calls))
+async def completed(grouping: RequestCoalescer, calls: Calls) -> list[Completion]:
+    return await asyncio.gather(*(grouping.complete(request, seed) for request, seed in calls))
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,16 @@ async def completed(grouping: Grouping, calls: Calls) -> list[Completion]:
 )
 def test_seeds_that_follow_one_another_go_together(calls: Calls, expected: Sent) -> None:
     sender = Sender()
-    found = asyncio.run(completed(Grouping(sender), calls))
+    found = asyncio.run(completed(RequestCoalescer(sender), calls))
     assert sender.sent == expected
-    assert found == [completion(ask, seed) for ask, seed in calls]
+    assert found == [completion(request, seed) for request, seed in calls]
 
 
 def test_calls_of_another_moment_go_by_themselves() -> None:
     sender = Sender()
 
     async def one_after_the_other() -> None:
-        grouping = Grouping(sender)
+        grouping = RequestCoalescer(sender)
         await grouping.complete(A, 1)
         await grouping.complete(A, 2)
 
@@ -78,16 +78,16 @@ def test_calls_of_another_moment_go_by_themselves() -> None:
 
 
 def test_an_error_reaches_all_that_were_sent_together_and_no_other() -> None:
-    async def send(ask: Ask, seed: int, n: int) -> list[Completion]:
-        if ask == A:
+    async def send(request: CompletionRequest, seed: int, n: int) -> list[Completion]:
+        if request == A:
             raise ModelError("engine", "it is gone")
-        return [completion(ask, seed)] * n
+        return [completion(request, seed)] * n
 
-    async def all_of(grouping: Grouping) -> list[Completion | BaseException]:
-        calls = (grouping.complete(ask, seed) for ask, seed in [(A, 1), (B, 1), (A, 2)])
+    async def all_of(grouping: RequestCoalescer) -> list[Completion | BaseException]:
+        calls = (grouping.complete(request, seed) for request, seed in [(A, 1), (B, 1), (A, 2)])
         return await asyncio.gather(*calls, return_exceptions=True)
 
-    first, second, third = asyncio.run(all_of(Grouping(send)))
+    first, second, third = asyncio.run(all_of(RequestCoalescer(send)))
     assert isinstance(first, ModelError)
     assert isinstance(third, ModelError)
     assert second == completion(B, 1)
@@ -95,13 +95,13 @@ def test_an_error_reaches_all_that_were_sent_together_and_no_other() -> None:
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError], ids=["too few", "closed"])
 def test_nobody_is_left_waiting(error: type[BaseException]) -> None:
-    async def send(ask: Ask, seed: int, n: int) -> list[Completion]:
+    async def send(request: CompletionRequest, seed: int, n: int) -> list[Completion]:
         if error is asyncio.CancelledError:
             raise error
-        return [completion(ask, seed)]
+        return [completion(request, seed)]
 
     async def three() -> list[Completion | BaseException]:
-        grouping = Grouping(send)
+        grouping = RequestCoalescer(send)
         tasks = [asyncio.create_task(grouping.complete(A, seed)) for seed in range(3)]
         return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
 
@@ -113,7 +113,7 @@ def test_a_request_is_given_up_once_nobody_waits_for_it(gone: int) -> None:
     sender = Sender(0.2)
 
     async def some_go() -> list[Completion | BaseException]:
-        grouping = Grouping(sender)
+        grouping = RequestCoalescer(sender)
         tasks = [asyncio.create_task(grouping.complete(A, seed)) for seed in range(3)]
         await asyncio.sleep(0.05)
         for task in tasks[:gone]:
@@ -131,7 +131,7 @@ def test_what_is_cancelled_at_once_is_never_sent() -> None:
     sender = Sender()
 
     async def one_goes() -> None:
-        grouping = Grouping(sender)
+        grouping = RequestCoalescer(sender)
         gone = asyncio.ensure_future(grouping.complete(A, 1))
         stays = asyncio.ensure_future(grouping.complete(A, 2))
         asyncio.get_running_loop().call_soon(gone.cancel)

@@ -26,7 +26,7 @@ LIMIT = 1000
 
 
 @pytest.mark.parametrize(
-    ("authorization", "mend"),
+    ("authorization", "hint"),
     [
         (None, "no API key; send the header"),
         ("", "malformed"),
@@ -42,8 +42,8 @@ LIMIT = 1000
         ("Bearer sk-one, sk-two", "unknown API key"),
     ],
 )
-def test_a_key_that_is_none(authorization: str | None, mend: str) -> None:
-    with pytest.raises(ApiError, match=mend) as error:
+def test_a_key_that_is_none(authorization: str | None, hint: str) -> None:
+    with pytest.raises(ApiError, match=hint) as error:
         Keys(["sk-one", "sk-two", "schlüssel"]).owner(authorization)
     assert error.value.status == 401
     assert error.value.headers == {"WWW-Authenticate": "Bearer"}
@@ -270,7 +270,7 @@ def test_a_stream_passes_part_by_part(address: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "mend"),
+    ("raw", "hint"),
     [
         (b"", "not JSON at character 0"),
         (b"\xff{}", "not UTF-8 at byte 0"),
@@ -297,9 +297,9 @@ def test_a_stream_passes_part_by_part(address: tuple[str, int]) -> None:
         (b'{"a":' * 150_000, "over 64 levels"),
     ],
 )
-def test_a_body_that_is_none(raw: bytes, mend: str) -> None:
+def test_a_body_that_is_none(raw: bytes, hint: str) -> None:
     started = time.perf_counter()
-    with pytest.raises(ApiError, match=mend) as error:
+    with pytest.raises(ApiError, match=hint) as error:
         body_of(raw)
     assert time.perf_counter() - started < 5
     assert error.value.status == 400

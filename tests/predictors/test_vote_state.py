@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from predictors.vote_state import PROGRESS_NAMES, Progress
+from predictors.vote_state import VOTE_STATE_NAMES, VoteState
 from runtime.answers.selection import select
 from tests.conftest import make_sample
 
@@ -22,26 +22,26 @@ untied = st.lists(st.tuples(answers, st.floats(0, 1)), min_size=1)
 @example([("7", 0.5), ("8", 0.5), ("8", 0.5), ("7", 0.5)])  # 8 led, and 7 has come level with it
 @settings(max_examples=200)
 def test_the_leader_is_always_the_one_that_would_be_selected(draws: Draws) -> None:
-    progress = Progress(5)
+    votes = VoteState(5)
     samples = []
     for answer, score in draws:
-        progress.add(answer, score)
+        votes.add(answer, score)
         samples.append(make_sample(answer, score))
-        assert progress.leader == select(samples, "weighted").answer
+        assert votes.leader == select(samples, "weighted").answer
 
 
-def added(*draws: tuple[str | None, float]) -> Progress:
-    progress = Progress(5)
+def added(*draws: tuple[str | None, float]) -> VoteState:
+    votes = VoteState(5)
     for draw in draws:
-        progress.add(*draw)
-    return progress
+        votes.add(*draw)
+    return votes
 
 
 def test_features_worked_by_hand() -> None:
-    progress = added(("7", 0.5), ("8", 0.6), (None, 0.1), ("7", 0.4), ("9", 0.2), ("8", 0.1))
+    votes = added(("7", 0.5), ("8", 0.6), (None, 0.1), ("7", 0.4), ("9", 0.2), ("8", 0.1))
     # 7 has 0.9 in sum, 8 has 0.7 and the better best, 9 has 0.2.
-    assert progress.leader == "7"
-    assert dict(zip(PROGRESS_NAMES, progress.features(), strict=True)) == pytest.approx(
+    assert votes.leader == "7"
+    assert dict(zip(VOTE_STATE_NAMES, votes.features(), strict=True)) == pytest.approx(
         {
             "samples": 6,
             "leader_mass": 0.9,
@@ -57,9 +57,9 @@ def test_features_worked_by_hand() -> None:
 
 
 def test_without_any_answer_nothing_leads() -> None:
-    progress = added((None, 0.4), (None, 0.2))
-    assert progress.leader is None
-    assert progress.features().tolist() == [2, 0, 0, 0, 0, 0.3, 0, 1, 5]
+    votes = added((None, 0.4), (None, 0.2))
+    assert votes.leader is None
+    assert votes.features().tolist() == [2, 0, 0, 0, 0, 0.3, 0, 1, 5]
 
 
 def test_an_answer_of_no_weight_leads_where_there_is_no_other() -> None:

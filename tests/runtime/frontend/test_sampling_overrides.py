@@ -15,9 +15,9 @@ def test_without_wishes_all_is_as_calibrated():
 
 
 def test_wishes_take_the_place_of_calibrations_and_are_noted():
-    wished = {"temperature": 0.7, "top_k": 20, "min_p": 0.1, "max_tokens": 9}
-    settings, notes = sampling_for(CALIBRATED, 16, **NOTHING | wished)
-    assert settings == CALIBRATED.model_copy(update=wished)
+    overrides = {"temperature": 0.7, "top_k": 20, "min_p": 0.1, "max_tokens": 9}
+    settings, notes = sampling_for(CALIBRATED, 16, **NOTHING | overrides)
+    assert settings == CALIBRATED.model_copy(update=overrides)
     assert len(notes) == 3  # a shorter solution is not another way to sample
     assert "temperature is 0.7; the table was calibrated at temperature 1.0" in notes
 

@@ -6,39 +6,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allocator.plan import Plan
-from allocator.schedule import Ladder, Rung, ladder_of
+from allocator.schedule import Schedule, Stage, schedule_of
 from calibration.fitting.gain_model import (
     PRICES,
     all_gains,
-    fit_prospects,
+    fit_gain_model,
     held_out_gains,
     price_list,
     stopped_at,
 )
-from calibration.replay.adaptive_run import Climbs, climb
+from calibration.replay.adaptive_run import AdaptiveRuns, adaptive_run
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, Run
-from predictors.gain_model import Prospects
-from predictors.vote_state import PROGRESS_NAMES
+from predictors.gain_model import GainModel
+from predictors.vote_state import VOTE_STATE_NAMES
 from tests.calibration.data.test_logs import as_records, made_log
 from tests.conftest import make_sample
-from tests.support.climbing import made_climbs
+from tests.support.adaptive import made_climbs
 
 SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
-SAMPLES, MASS = PROGRESS_NAMES.index("samples"), PROGRESS_NAMES.index("leader_mass")
+SAMPLES, MASS = VOTE_STATE_NAMES.index("samples"), VOTE_STATE_NAMES.index("leader_mass")
 
 
 def test_a_climb_worked_by_hand() -> None:
-    ladder = ladder_of(3, SEARCH)  # 1 sample; that and the search; 2 and the search; 3
+    schedule = schedule_of(3, SEARCH)  # 1 sample; that and the search; 2 and the search; 3
     drawn = [("7", 0.5, 10), ("9", 0.4, 20), ("9", 0.3, 30)]
-    climbs = Climbs.empty(1, 1, 4)
-    climb(climbs, (0, 0), ladder, 5, "9", drawn, [("8", 0.6, 99), (None, 0.1, 99)], 70)
+    adaptive_runs = AdaptiveRuns.empty(1, 1, 4)
+    adaptive_run(
+        adaptive_runs, (0, 0), schedule, 5, "9", drawn, [("8", 0.6, 99), (None, 0.1, 99)], 70
+    )
     # 7 leads, then 8 of the search does, by 0.6 also before 0.4; at last 9, by 0.7.
-    assert climbs.correct[0, 0].tolist() == [0, 0, 0, 1]
-    assert climbs.tokens[0, 0].tolist() == [10, 80, 100, 130]
-    assert climbs.states[0, 0, :, SAMPLES].tolist() == [1, 3, 4, 5]
-    assert climbs.states[0, 0, :, MASS].tolist() == [0.5, 0.6, 0.6, 0.7]
+    assert adaptive_runs.correct[0, 0].tolist() == [0, 0, 0, 1]
+    assert adaptive_runs.tokens[0, 0].tolist() == [10, 80, 100, 130]
+    assert adaptive_runs.states[0, 0, :, SAMPLES].tolist() == [1, 3, 4, 5]
+    assert adaptive_runs.states[0, 0, :, MASS].tolist() == [0.5, 0.6, 0.6, 0.7]
 
 
 def record(answers: str, searched: str = "") -> PromptRecord:
@@ -54,7 +56,7 @@ def record(answers: str, searched: str = "") -> PromptRecord:
 
 def test_records_climb_in_every_rotation() -> None:
     replay = Replay([record("abbb"), record("aabc")], window=4, replicates=4)
-    found = replay.climbs(ladder_of(4))
+    found = replay.adaptive_runs(schedule_of(4))
     assert found.correct.shape == (2, 4, 4)
     assert found.correct[0].tolist() == [[1, 1, 0, 0], [0] * 4, [0] * 4, [0, 0, 0, 0]]
     assert found.correct[1, :, 0].tolist() == [1, 1, 0, 0]
@@ -64,8 +66,8 @@ def test_records_climb_in_every_rotation() -> None:
 
 def test_the_top_of_a_ladder_is_best_of_n() -> None:
     replay = Replay(as_records(made_log(20, 16)), 8)
-    found = replay.climbs(ladder_of(8))
-    for number, cost in enumerate(ladder_of(8).costs):
+    found = replay.adaptive_runs(schedule_of(8))
+    for number, cost in enumerate(schedule_of(8).costs):
         plain = replay.outcome(Plan(strategy="best_of_n", n=cost), 0)
         np.testing.assert_array_equal(found.correct[..., number], plain.correct)
         np.testing.assert_array_equal(found.tokens[..., number], plain.tokens)
@@ -73,15 +75,15 @@ def test_the_top_of_a_ladder_is_best_of_n() -> None:
 
 def test_a_search_joins_the_pool() -> None:
     replay = Replay([record("abcd", searched="ee")], window=4, replicates=4)
-    ladder = ladder_of(2, SEARCH)
-    assert replay.climbs(ladder).correct[0, 0].tolist() == [1, 0, 0]
-    assert replay.climbs(ladder).tokens[0, 0].tolist() == [3, 9, 12]
+    schedule = schedule_of(2, SEARCH)
+    assert replay.adaptive_runs(schedule).correct[0, 0].tolist() == [1, 0, 0]
+    assert replay.adaptive_runs(schedule).tokens[0, 0].tolist() == [3, 9, 12]
 
 
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_log_climbs_as_its_records_do(scored: bool) -> None:
-    log, ladder = made_log(25, 16, scored=scored), ladder_of(8)
-    logged = LoggedReplay(log).climbs(ladder)
+    log, schedule = made_log(25, 16, scored=scored), schedule_of(8)
+    logged = LoggedReplay(log).adaptive_runs(schedule)
     records = as_records(log)
     if not scored:  # every vote weighs one
         weighed = [[make_sample(s.answer, 1.0) for s in r.independent.samples] for r in records]
@@ -89,9 +91,9 @@ def test_a_log_climbs_as_its_records_do(scored: bool) -> None:
         records = [
             PromptRecord(r.prompt, r.gold, 0, run, {}) for r, run in zip(records, runs, strict=True)
         ]
-    replayed = Replay(records, 16).climbs(ladder)
+    replayed = Replay(records, 16).adaptive_runs(schedule)
     np.testing.assert_array_equal(logged.correct, replayed.correct)
-    of_answers = [i for i, name in enumerate(PROGRESS_NAMES) if name != "prompt_tokens"]
+    of_answers = [i for i, name in enumerate(VOTE_STATE_NAMES) if name != "prompt_tokens"]
     np.testing.assert_array_equal(logged.states[..., of_answers], replayed.states[..., of_answers])
     if scored:
         np.testing.assert_array_equal(logged.tokens, replayed.tokens)
@@ -100,8 +102,8 @@ def test_a_log_climbs_as_its_records_do(scored: bool) -> None:
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_log_climbs_to_what_its_plans_answer(scored: bool) -> None:
     replay = LoggedReplay(made_log(60, 16, scored=scored))
-    found = replay.climbs(ladder_of(8))
-    for number, cost in enumerate(ladder_of(8).costs):
+    found = replay.adaptive_runs(schedule_of(8))
+    for number, cost in enumerate(schedule_of(8).costs):
         plan = Plan(strategy="best_of_n", n=cost, selection=replay.selections[0])
         # One pilot, so that it is replayed and not in closed form.
         plain = replay.outcome(plan, 1).correct
@@ -110,101 +112,103 @@ def test_a_log_climbs_to_what_its_plans_answer(scored: bool) -> None:
 
 def test_of_large_logs_fewer_replicates_climb(monkeypatch: pytest.MonkeyPatch) -> None:
     replay = LoggedReplay(made_log(10, 16))
-    monkeypatch.setattr("calibration.replay.log_replay.MOST_CLIMBED", 3 * 10 * 16)
-    assert replay.climbs(ladder_of(4)).correct.shape == (10, 3, 4)
-    monkeypatch.setattr("calibration.replay.log_replay.MOST_CLIMBED", 1)
-    assert replay.climbs(ladder_of(4)).correct.shape == (10, 1, 4)
+    monkeypatch.setattr("calibration.replay.log_replay.MAX_CLIMBED", 3 * 10 * 16)
+    assert replay.adaptive_runs(schedule_of(4)).correct.shape == (10, 3, 4)
+    monkeypatch.setattr("calibration.replay.log_replay.MAX_CLIMBED", 1)
+    assert replay.adaptive_runs(schedule_of(4)).correct.shape == (10, 1, 4)
 
 
-THREE = Ladder(rungs=tuple(Rung(samples=n) for n in (1, 2, 4)))
+THREE = Schedule(stages=tuple(Stage(samples=n) for n in (1, 2, 4)))
 
 
 def of(first: tuple[float, float], second: float) -> np.ndarray:
-    """Gains of one climb: from the first rung to those above, and from the second to the third."""
+    """Gains of one climb: from the first stage to those above, and from the second to the third."""
     return np.array([[[[0, *first], [0, 0, second], [0, 0, 0]]]], dtype=float)
 
 
 @pytest.mark.parametrize(
-    ("gains", "price", "rung"),
+    ("gains", "price", "stage"),
     [
         (of((0.1, 0.1), 0.1), 0.2, 0),
         (of((0.3, 0.3), 0.1), 0.2, 1),
         (of((0.3, 0.3), 0.5), 0.2, 2),
-        (of((0.0, 0.7), 0.5), 0.2, 2),  # past a rung that gains nothing
+        (of((0.0, 0.7), 0.5), 0.2, 2),  # past a stage that gains nothing
         (of((0.1, 0.1), 0.5), 0.2, 0),  # never gets to where going on would pay
         (of((0.0, 0.0), 0.0), 0.0, 0),
     ],
 )
 def test_a_climb_ends_where_going_on_is_first_not_worth_it(
-    gains: np.ndarray, price: float, rung: int
+    gains: np.ndarray, price: float, stage: int
 ) -> None:
-    assert stopped_at(THREE, gains, price).tolist() == [[rung]]
+    assert stopped_at(THREE, gains, price).tolist() == [[stage]]
 
 
-LADDER = ladder_of(8)
+SCHEDULE = schedule_of(8)
 KINDS = ["settled", "open", "hopeless"] * 10
 
 
 @given(st.integers(0, 1000))
 def test_what_is_spent_falls_with_the_price(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    climbs = Climbs.empty(4, 3, len(LADDER.rungs))
-    climbs.correct[...] = rng.random(climbs.correct.shape) < 0.5
+    adaptive_runs = AdaptiveRuns.empty(4, 3, len(SCHEDULE.stages))
+    adaptive_runs.correct[...] = rng.random(adaptive_runs.correct.shape) < 0.5
     gains = np.triu(rng.random((4, 3, 6, 6)) ** 8, 1)
-    points = price_list(LADDER, climbs, gains).points
+    points = price_list(SCHEDULE, adaptive_runs, gains).points
     assert [point.price for point in points] == list(PRICES)
     spent = [point.generations for point in points]
     assert spent == sorted(spent, reverse=True)
 
 
 def test_figures_of_a_price_are_of_where_climbs_end() -> None:
-    climbs = Climbs.empty(2, 1, 3)
-    climbs.correct[0, 0], climbs.correct[1, 0] = (0, 0, 1), (1, 0, 0)
+    adaptive_runs = AdaptiveRuns.empty(2, 1, 3)
+    adaptive_runs.correct[0, 0], adaptive_runs.correct[1, 0] = (0, 0, 1), (1, 0, 0)
     gains = np.concatenate([of((0.9, 2.9), 2.0), of((0, 0), 0)])
-    points = price_list(THREE, climbs, gains).points
+    points = price_list(THREE, adaptive_runs, gains).points
     # One goes to the top and is right there; the other stays, as it should.
     assert {(p.generations, p.accuracy) for p in points} == {((4 + 1) / 2, 1.0)}
 
 
 def test_held_out_gains_never_see_the_prompt_itself() -> None:
     # What a prompt gains is a coin of its own, told by the length of the prompt to the last token.
-    climbs = made_climbs(LADDER, ["open"] * 40, 4)
+    adaptive_runs = made_climbs(SCHEDULE, ["open"] * 40, 4)
     lengths = 100.0 + 50 * np.arange(40)
-    climbs.states[..., PROGRESS_NAMES.index("prompt_tokens")] = lengths[:, None, None]
-    before = held_out_gains(LADDER, climbs)
+    adaptive_runs.states[..., VOTE_STATE_NAMES.index("prompt_tokens")] = lengths[:, None, None]
+    before = held_out_gains(SCHEDULE, adaptive_runs)
     for prompt in (0, 17):
-        changed = Climbs(climbs.states, climbs.correct.copy(), climbs.tokens)
+        changed = AdaptiveRuns(
+            adaptive_runs.states, adaptive_runs.correct.copy(), adaptive_runs.tokens
+        )
         changed.correct[prompt, :, 0], changed.correct[prompt, :, 1:] = 1.0, 0.0
-        after = held_out_gains(LADDER, changed)
+        after = held_out_gains(SCHEDULE, changed)
         moved = np.any(before != after, axis=(1, 2, 3))
         assert not moved[prompt]
         assert moved.sum() >= 30  # of the other folds
 
 
 def test_gains_of_each_rung_over_each() -> None:
-    climbs = made_climbs(LADDER, KINDS, 2)
-    flat = climbs.states.reshape(60, *climbs.states.shape[2:])
-    prospects = Prospects.fit(LADDER, flat, climbs.correct.reshape(60, -1))
-    found = all_gains(prospects, LADDER, climbs.states)
+    adaptive_runs = made_climbs(SCHEDULE, KINDS, 2)
+    flat = adaptive_runs.states.reshape(60, *adaptive_runs.states.shape[2:])
+    gain_model = GainModel.fit(SCHEDULE, flat, adaptive_runs.correct.reshape(60, -1))
+    found = all_gains(gain_model, SCHEDULE, adaptive_runs.states)
     assert found.shape == (30, 2, 6, 6)
     assert not np.any(np.tril(found))
     np.testing.assert_allclose(
-        found[4, 1, 2, 3:], prospects.gains(LADDER, 2, climbs.states[4:5, 1, 2])[0]
+        found[4, 1, 2, 3:], gain_model.gains(SCHEDULE, 2, adaptive_runs.states[4:5, 1, 2])[0]
     )
 
 
 def test_of_two_ladders_the_better_one_is_fitted() -> None:
-    climbs = made_climbs(LADDER, KINDS, 3)
-    worse = Climbs(climbs.states, climbs.correct * 0.5, climbs.tokens)
-    same = Ladder(rungs=LADDER.rungs)
-    chosen = fit_prospects([(same, worse), (LADDER, climbs)])
+    adaptive_runs = made_climbs(SCHEDULE, KINDS, 3)
+    worse = AdaptiveRuns(adaptive_runs.states, adaptive_runs.correct * 0.5, adaptive_runs.tokens)
+    same = Schedule(stages=SCHEDULE.stages)
+    chosen = fit_gain_model([(same, worse), (SCHEDULE, adaptive_runs)])
     assert max(point.accuracy for point in chosen.prices.points) > 0.55
-    assert chosen == fit_prospects([(LADDER, climbs), (same, worse)])
-    alone = fit_prospects([(LADDER, climbs)])
+    assert chosen == fit_gain_model([(SCHEDULE, adaptive_runs), (same, worse)])
+    alone = fit_gain_model([(SCHEDULE, adaptive_runs)])
     assert chosen == alone
-    # It spends on open prompts what it saves on the others: more for the same than a rung for all.
-    rungs = climbs.correct.mean(axis=(0, 1))
+    # It spends on open prompts what it saves on the others: more for the same than a stage for all.
+    stages = adaptive_runs.correct.mean(axis=(0, 1))
     three = alone.prices.price_for(3)
     nearest = min(alone.prices.points, key=lambda point: abs(np.log(point.price / three)))
     assert nearest.generations < 3.5
-    assert nearest.accuracy > rungs[LADDER.costs.index(3)] + 0.02
+    assert nearest.accuracy > stages[SCHEDULE.costs.index(3)] + 0.02

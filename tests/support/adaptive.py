@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from allocator.schedule import Ladder
-from calibration.replay.adaptive_run import Climbs, Draw, climb
+from allocator.schedule import Schedule
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
 
 # Chance of a right sample, number of wrong answers, and scores of right and wrong samples.
 KINDS = {
@@ -25,12 +25,14 @@ def drawn(rng: np.random.Generator, kind: str, count: int) -> list[Draw]:
     ]
 
 
-def made_climbs(ladder: Ladder, kinds: list[str], replicates: int, seed: int = 0) -> Climbs:
-    """A prompt a kind; of a ladder without a search."""
+def made_climbs(
+    schedule: Schedule, kinds: list[str], replicates: int, seed: int = 0
+) -> AdaptiveRuns:
+    """A prompt a kind; of a schedule without a search."""
     rng = np.random.default_rng(seed)
-    climbs = Climbs.empty(len(kinds), replicates, len(ladder.rungs))
+    adaptive_runs = AdaptiveRuns.empty(len(kinds), replicates, len(schedule.stages))
     for row, kind in enumerate(kinds):
         for replicate in range(replicates):
-            draws = drawn(rng, kind, ladder.rungs[-1].samples)
-            climb(climbs, (row, replicate), ladder, 7, "right", draws, [], 0)
-    return climbs
+            draws = drawn(rng, kind, schedule.stages[-1].samples)
+            adaptive_run(adaptive_runs, (row, replicate), schedule, 7, "right", draws, [], 0)
+    return adaptive_runs

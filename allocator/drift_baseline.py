@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.errors import InputError
-from allocator.files import Stored
+from allocator.files import JsonArtifact
 
 # A signal of so few values has a cell for each; any other has deciles.
 FEW = 10
@@ -56,7 +56,7 @@ class Histogram(_Schema):
         return f"from {self.edges[cell - 1]:.3g} to below {self.edges[cell]:.3g}"
 
 
-class Reference(Stored):
+class DriftBaseline(JsonArtifact):
     """What calibration traffic looked like.
 
     Attributes:
@@ -71,7 +71,7 @@ class Reference(Stored):
     signals: dict[str, Histogram] = Field(min_length=1)
 
     @classmethod
-    def of(cls, signals: Mapping[str, ArrayLike], prompts: int, pilots: int = 1) -> "Reference":
+    def of(cls, signals: Mapping[str, ArrayLike], prompts: int, pilots: int = 1) -> "DriftBaseline":
         """What these calibration prompts look like.
 
         Args:

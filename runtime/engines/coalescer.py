@@ -14,7 +14,7 @@ MOST = 8
 
 
 @dataclass(frozen=True)
-class Ask:
+class CompletionRequest:
     """What is asked of vLLM, all but the seed; see `runtime.engines.base.Engine.complete`."""
 
     token_ids: tuple[int, ...]
@@ -33,7 +33,7 @@ class _Call:
     future: asyncio.Future[Completion]
 
 
-class Grouping:
+class RequestCoalescer:
     """Sends calls of the same moment together whose seeds follow one another.
 
     vLLM samples choice i of a request as it samples a request of its own whose seed is i higher:
@@ -43,43 +43,45 @@ class Grouping:
         send: takes what is asked, the first seed and how many; completions in the seeds' order.
     """
 
-    def __init__(self, send: Callable[[Ask, int, int], Awaitable[Sequence[Completion]]]) -> None:
+    def __init__(
+        self, send: Callable[[CompletionRequest, int, int], Awaitable[Sequence[Completion]]]
+    ) -> None:
         self._send = send
-        self._waiting: dict[Ask, list[_Call]] = {}
+        self._waiting: dict[CompletionRequest, list[_Call]] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def complete(self, ask: Ask, seed: int) -> Completion:
+    async def complete(self, request: CompletionRequest, seed: int) -> Completion:
         """The completion of one call, when all that were sent together are done.
 
         An error reaches all of them; they are given up once all who wait have been cancelled.
 
         Args:
-            ask: all that is asked but the seed.
+            request: all that is asked but the seed.
             seed: the seed.
         """
-        if not ask.settings.temperature:  # vLLM takes no greedy request of several choices
-            (completion,) = await self._send(ask, seed, 1)
+        if not request.settings.temperature:  # vLLM takes no greedy request of several choices
+            (completion,) = await self._send(request, seed, 1)
             return completion
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
         call = _Call(seed, loop.create_future())
-        self._waiting.setdefault(ask, []).append(call)
+        self._waiting.setdefault(request, []).append(call)
         return await call.future
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for ask, calls in waiting.items():
+        for request, calls in waiting.items():
             for group in _groups([call for call in calls if not call.future.done()]):
-                task = asyncio.ensure_future(self._answer(ask, group))
+                task = asyncio.ensure_future(self._answer(request, group))
                 self._sending.add(task)  # a task that nobody holds may be collected
                 task.add_done_callback(self._sending.discard)
                 for call in group:
                     call.future.add_done_callback(partial(_give_up, task, group))
 
-    async def _answer(self, ask: Ask, group: Sequence[_Call]) -> None:
+    async def _answer(self, request: CompletionRequest, group: Sequence[_Call]) -> None:
         try:
-            completions = await self._send(ask, group[0].seed, len(group))
+            completions = await self._send(request, group[0].seed, len(group))
             answered = list(zip(group, completions, strict=True))
         except asyncio.CancelledError:  # as a client's that is closed
             for call in group:

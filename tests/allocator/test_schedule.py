@@ -1,0 +1,115 @@
+"""Schedules, and who climbs them, by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from allocator.schedule import Schedule, Stage, allocate_stage, schedule_of, worth_continuing
+
+SEARCH = Plan(strategy="beam_search", n=4, beam_width=2)
+OTHER = Plan(strategy="beam_search", n=8, beam_width=2)
+
+
+def test_a_rung_costs_its_samples_and_its_search() -> None:
+    assert Stage(samples=3).cost == 3
+    assert Stage(samples=3, search=SEARCH).cost == 7
+    ahead = Plan(strategy="beam_search", n=4, beam_width=2, lookahead=1)
+    assert Stage(samples=3, search=ahead).cost == 3 + 8
+    assert str(Stage(samples=3)) == "3 samples"
+    assert str(Stage(samples=3, search=SEARCH)) == "3 samples and beam search N=4 M=2"
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [Stage(samples=2), Stage(samples=2)],
+        [Stage(samples=4), Stage(samples=2)],
+        [Stage(samples=2), Stage(samples=1, search=SEARCH)],  # dearer, but a sample is dropped
+        [Stage(samples=1, search=SEARCH), Stage(samples=8)],  # the search is dropped
+        [Stage(samples=1, search=SEARCH), Stage(samples=1, search=OTHER)],
+    ],
+)
+def test_rungs_that_drop_something_are_refused(stages: list[Stage]) -> None:
+    with pytest.raises(ValidationError, match="let each stage add to the last"):
+        Schedule(stages=tuple(stages))
+
+
+def test_no_rungs_are_no_ladder() -> None:
+    with pytest.raises(ValidationError):
+        Schedule(stages=())
+
+
+def test_steps_of_about_a_half_more() -> None:
+    assert schedule_of(1).costs == (1,)
+    assert schedule_of(3).costs == (1, 2, 3)
+    assert schedule_of(16).costs == (1, 2, 3, 4, 6, 8, 12, 16)
+    assert schedule_of(20).costs == (1, 2, 3, 4, 6, 8, 12, 16)
+    assert all(stage.search is None for stage in schedule_of(16).stages)
+
+
+def test_the_search_comes_after_the_samples_asked_for() -> None:
+    first = schedule_of(4, SEARCH)
+    assert [(r.samples, r.search) for r in first.stages] == [
+        (1, None),
+        (1, SEARCH),
+        (2, SEARCH),
+        (3, SEARCH),
+        (4, SEARCH),
+    ]
+    assert first.costs == (1, 5, 6, 7, 8)
+    assert schedule_of(4, SEARCH, after=2).costs == (1, 2, 6, 7, 8)
+
+
+@given(st.integers(1, 200), st.sampled_from([None, SEARCH]), st.sampled_from([1, 2]))
+def test_every_ladder_reads_back(most: int, search: Plan | None, after: int) -> None:
+    schedule = schedule_of(max(most, after), search, after)
+    assert Schedule.model_validate_json(schedule.model_dump_json()) == schedule
+    assert 2 * schedule.stages[-1].samples > most
+
+
+def test_going_on_pays_if_any_rung_above_does() -> None:
+    costs = [1, 2, 4, 8]
+    # From the second stage: 2 generations more for 0.01, or 6 for 0.13.
+    gains = [0.01, 0.13]
+    assert worth_continuing(costs, 1, gains, 0.02)
+    assert not worth_continuing(costs, 1, gains, 0.13 / 6 + 1e-9)
+    assert worth_continuing(costs, 0, [[0, 0, 0], [0.1, 0.1, 0.1]], 0.05).tolist() == [False, True]
+    # Worth just its price is not more than it; and at the top there is nowhere to go.
+    assert not worth_continuing(costs, 2, [0.25], 0.0625)
+    assert worth_continuing(costs, 3, np.zeros((2, 0)), 0.0).tolist() == [False, False]
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.floats(0, 1), st.floats(0, 1))
+def test_a_greater_price_lets_nobody_go_on(gains: list[float], one: float, other: float) -> None:
+    low, high = sorted([one, other])
+    assert worth_continuing([1, 2, 4, 8], 0, gains, low) or not worth_continuing(
+        [1, 2, 4, 8], 0, gains, high
+    )
+
+
+def test_who_gains_most_climbs() -> None:
+    costs, stages = [1, 2, 4], np.array([0, 0, 1, 2])
+    gains = np.array([[9, 0.1, 0.2], [9, 0.3, 0.3], [9, 9, 0.5], [9, 9, 9]])
+    # By generation: 0.3 of the second's first, 0.25 of the third's, then 0.1 of the first's.
+    climbing = [allocate_stage(costs, stages, gains, left).tolist() for left in (0, 1, 2, 3, 4, 6)]
+    assert climbing == [
+        [False, False, False, False],
+        [False, True, False, False],
+        # The third costs 2: what is left after the second does not pay for it.
+        [True, True, False, False],
+        [False, True, True, False],
+        [True, True, True, False],
+        [True, True, True, False],
+    ]
+
+
+def test_nobody_climbs_for_nothing() -> None:
+    still = allocate_stage([1, 2, 4], np.array([0, 1]), np.zeros((2, 3)), 100)
+    assert still.tolist() == [False, False]
+    assert not len(allocate_stage([1, 2], np.array([], dtype=int), np.zeros((0, 2)), 5))
+    with pytest.raises(InputError, match="total_budget"):
+        allocate_stage([1, 2], np.array([0]), np.zeros((1, 2)), -1)
