@@ -21,8 +21,9 @@ from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.cli.console import progress
 from calibration.fitting.fit import searches_among
 from calibration.sampling.collect import collect
-from runtime.artifact import Artifact, load_settings, open_decoder
+from runtime.artifact import Artifact, load_settings
 from runtime.engines.hidden import PromptEncoder
+from runtime.models import open_models
 
 Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
@@ -88,16 +89,16 @@ async def resample(family: Family) -> None:
     plans = searches_of(family)
     if family.calibration_prompts:
         splits.append(("calibration", 2 * family.window))
-    async with open_decoder(settings, where.ARTIFACT, "transformers") as decoder:
+    async with open_models(settings, where.ARTIFACT, "transformers") as models:
         for split, samples in splits:
             prompts = prompts_of(family, split)
             engine = TreeEngine(where.BASE, samples, SAMPLING_SEED)
             with progress(f"{family.name}, {split}: solutions", len(prompts)) as done:
-                records = await draw(decoder, engine, prompts, done)
+                records = await draw(models, engine, prompts, done)
             write_pool(records, family.folder / f"{split}.parquet")
             engine.close()
             with progress(f"{family.name}, {split}: searches", len(prompts)) as done:
                 found = await collect(
-                    decoder, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
+                    models, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
                 )
             write_pool(found, family.folder / f"{split}-searches.parquet")

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
 from runtime.solving.concurrency import bounded
 
 
 async def draw(
-    decoder: Decoder,
+    models: Models,
     engine: TreeEngine,
     prompts: Sequence[tuple[str, str]],
     done: Callable[[PromptRecord], None] = lambda _: None,
@@ -20,12 +21,12 @@ async def draw(
     Equal answers must be equal strings already, as the testbed's are.
 
     Args:
-        decoder: models and settings; its own engine is not used.
+        models: the models; its own engine is not used.
         engine: draws the solutions.
         prompts: (prompt, gold answer) pairs.
         done: called with each record as it is complete.
     """
-    trees = replace(decoder, engine=engine)
+    trees = replace(models, engine=engine)
 
     async def one(item: tuple[str, str]) -> PromptRecord:
         prompt, gold = item

@@ -32,8 +32,8 @@ from calibration.report.provenance import provenance
 from calibration.sampling.collect import check_answers
 from calibration.sampling.lock import LOCK, exclusive
 from calibration.sampling.resume import SampleStore, made_with
-from runtime.artifact import open_decoder
 from runtime.engines.loading import engine_kind
+from runtime.models import open_models
 
 RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
 
@@ -80,7 +80,7 @@ def bench(
     schedule = ladder_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
-    models = partial(open_decoder, loaded.settings, artifact, engine)
+    models = partial(open_models, loaded.settings, artifact, engine)
     with exclusive(out / SAMPLES / LOCK, out):
         store = SampleStore(out / SAMPLES, identity)
         resumed = len(store.done)

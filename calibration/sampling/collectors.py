@@ -13,10 +13,10 @@ from allocator.plan import Plan
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
-from runtime.artifact import Settings, open_decoder
 from runtime.engines.base import encode_prompt
 from runtime.engines.loading import EngineName
-from runtime.prompt_run import Decoder
+from runtime.models import Models, open_models
+from runtime.settings import Settings
 from runtime.solving.concurrency import bounded
 from runtime.verifiers.scoring import Scoring
 
@@ -79,9 +79,9 @@ class Collector(Protocol):
 class LocalCollector:
     """Samples in this process."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
-        self.engine = type(decoder.engine).__name__
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self.engine = type(models.engine).__name__
 
     async def collect(
         self,
@@ -91,9 +91,9 @@ class LocalCollector:
         journals: Journals | None = None,
     ) -> None:
         """See `Collector`."""
-        decoder = replace(self._decoder, scoring=work.scoring)
+        models = replace(self._models, scoring=work.scoring)
         await collect(
-            decoder,
+            models,
             prompts,
             work.samples,
             lambda *_: work.searches,
@@ -105,16 +105,16 @@ class LocalCollector:
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
         """See `Collector`."""
-        return await time_plans(self._decoder, prompts, plans, seed=0)
+        return await time_plans(self._models, prompts, plans, seed=0)
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
         """See `Collector`."""
-        reader = self._decoder.hidden
+        reader = self._models.hidden
         if reader is None:
             return None
 
         async def state(prompt: str) -> NDArray[np.float32]:
-            return await reader.hidden_state(encode_prompt(self._decoder.engine, prompt))
+            return await reader.hidden_state(encode_prompt(self._models.engine, prompt))
 
         return np.array(await bounded(state, prompts, PROMPTS_IN_FLIGHT))
 
@@ -136,8 +136,8 @@ async def open_collector(
         InputError: unusable settings, or a cluster that cannot be reached.
     """
     if ray is None:
-        async with open_decoder(settings, Path(), engine) as decoder:
-            yield LocalCollector(decoder)
+        async with open_models(settings, Path(), engine) as models:
+            yield LocalCollector(models)
     else:
         from calibration.sampling.distributed import RayCollector
 

@@ -74,7 +74,7 @@ class ComputeOptimalModel:
             return open_solver(stack, artifact, seed, "transformers", "transformers")
 
         self._thread = SolverThread(opened)
-        engine: Any = self._thread.solver.decoder.engine
+        engine: Any = self._thread.solver.models.engine
         self.tokenizer: Any = engine.tokenizer
         self._ends: frozenset[int] = engine.end_ids
         own = engine.generation_config

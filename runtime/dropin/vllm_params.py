@@ -11,7 +11,7 @@ from runtime.dropin.vllm_prompts import Prompt
 from runtime.engines.base import SamplingSettings
 from runtime.engines.tokenizer import check_token_ids
 from runtime.frontend.sampling_overrides import sampling_for, unsigned
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from runtime.request import EventHandler, Request
 
 if TYPE_CHECKING:
@@ -137,13 +137,13 @@ def _check(params: Any) -> None:
 
 
 def overrides(
-    params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
+    params: Any, models: Models, budget: int, notes: Sequence[str] = ()
 ) -> SamplingOverrides:
     """Some SamplingParams as they are honoured.
 
     Args:
         params: SamplingParams that have been checked; None takes calibration's settings.
-        decoder: what samples, with calibration's settings.
+        models: what samples, with calibration's settings.
         budget: generations that the prompt may cost.
         notes: what the caller should know besides.
 
@@ -154,17 +154,15 @@ def overrides(
         return SamplingOverrides(notes=tuple(notes))
     greedy = params.temperature == 0  # the others then say nothing
     sampling, changed = sampling_for(
-        decoder.settings,
+        models.settings,
         budget,
         temperature=params.temperature,
         top_p=None if greedy else params.top_p,
         top_k=None if greedy else params.top_k,
         min_p=None if greedy else params.min_p,
-        max_tokens=decoder.engine.context_length
-        if params.max_tokens is None
-        else params.max_tokens,
+        max_tokens=models.engine.context_length if params.max_tokens is None else params.max_tokens,
     )
-    tokenizer = decoder.engine.tokenizer
+    tokenizer = models.engine.tokenizer
     special = {} if params.skip_special_tokens else _special_stops(params.stop, tokenizer)
     ends = check_token_ids(tokenizer, params.stop_token_ids, "stop_token_ids")
     return SamplingOverrides(

@@ -56,7 +56,7 @@ def prompt_requests(
         )
     solver.check(budget, body.ttc.deadline)
     sampling, notes = sampling_for(
-        solver.decoder.settings,
+        solver.models.settings,
         budget,
         temperature=body.temperature,
         top_p=body.top_p,
@@ -64,7 +64,7 @@ def prompt_requests(
         min_p=body.min_p,
         max_tokens=body.longest,
     )
-    engine = solver.decoder.engine
+    engine = solver.models.engine
     if isinstance(body, ChatRequest):
         variables = template_variables(body.chat_template_kwargs, engine.tokenizer)
         prompts = [_conversation(engine, turns_of(body.messages), variables)]

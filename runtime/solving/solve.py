@@ -18,7 +18,8 @@ from predictors.sample import Sample
 from runtime.answers.selection import ranked
 from runtime.artifact import Artifact
 from runtime.frontend.sampling_overrides import finite
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request
 from runtime.result import Failure, Receipt, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
@@ -37,7 +38,7 @@ class Solver:
     """Answers prompts, each with the compute its difficulty deserves (section 3).
 
     Args:
-        decoder: models and settings.
+        models: the models.
         artifact: what calibration found.
         seed: with the prompt, determines every sample.
         fixed: one plan for every prompt, in place of the policy's; takes no pilots.
@@ -48,9 +49,9 @@ class Solver:
     """
 
     def __init__(
-        self, decoder: Decoder, artifact: Artifact, seed: int = 0, fixed: Plan | None = None
+        self, models: Models, artifact: Artifact, seed: int = 0, fixed: Plan | None = None
     ) -> None:
-        self.decoder, self.artifact = decoder, artifact
+        self.models, self.artifact = models, artifact
         self.seed, self.fixed = seed, fixed
         self.monitor = DriftMonitor(artifact.drift_baseline)
         self.metrics = Metrics()
@@ -64,8 +65,8 @@ class Solver:
         request = prompt if isinstance(prompt, Request) else Request(prompt)
         return PromptRun(
             replace(
-                self.decoder,
-                settings=request.sampling or self.decoder.settings,
+                self.models,
+                settings=request.sampling or self.models.settings,
                 stops=request.stop,
                 stop_token_ids=request.stop_token_ids,
             ),
@@ -91,7 +92,7 @@ class Solver:
             return
         if not finite(deadline) or deadline <= 0:
             raise InputError("deadline", deadline, "give more than 0 seconds")
-        if self.decoder.early_stop:
+        if self.models.early_stop:
             raise InputError(
                 "deadline", deadline, "early stop takes longer than plans were timed; leave it out"
             )

@@ -14,7 +14,8 @@ import numpy as np
 from runtime.answers import PatternAnswers
 from runtime.engines.base import Completion, Engine, SamplingSettings
 from runtime.engines.steps import StepSplitter
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
 from runtime.verifiers.base import Context, Verdict, Verifier
 
 STEPS = 3
@@ -118,8 +119,8 @@ def coin_run(
     verifier: Verifier | None = None,
     **settings: Any,
 ) -> PromptRun:
-    """A prompt of the coin task; `settings` are the decoder's others."""
-    decoder = Decoder(
+    """A prompt of the coin task; `settings` are further fields of its models."""
+    models = Models(
         engine or CoinEngine(tokenizer),
         verifier or SumVerifier(tokenizer),
         PatternAnswers(r"#(\d+)"),
@@ -127,4 +128,4 @@ def coin_run(
         StepSplitter(tokenizer, "\n"),
         **settings,
     )
-    return PromptRun(decoder, "1", seed)
+    return PromptRun(models, "1", seed)

@@ -25,12 +25,12 @@ from calibration.sampling.lock import check_writable, exclusive
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from runtime.artifact import TABLE, Artifact
 from runtime.engines.base import Completion
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Verdict
 from runtime.verifiers.scoring import VERIFIER_ALONE
 from tests.calibration.cli.test_cli import MODELS, TASK, refused
-from tests.support.artifacts import RIGHT, BentCoins, bent_decoder, bent_prompts
+from tests.support.artifacts import RIGHT, BentCoins, bent_models, bent_prompts
 from tests.support.fakes import SOON, StepUp, SumVerifier
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
@@ -74,9 +74,9 @@ class CountedVerifier(SumVerifier):
         return await super().score(context, steps)
 
 
-def decoder_of(tokenizer: Any, answers: int = 10**9) -> tuple[Decoder, Counted, CountedVerifier]:
+def models_of(tokenizer: Any, answers: int = 10**9) -> tuple[Models, Counted, CountedVerifier]:
     engine, verifier = Counted(tokenizer, answers), CountedVerifier(tokenizer)
-    return bent_decoder(tokenizer, engine=engine, verifier=verifier), engine, verifier
+    return bent_models(tokenizer, engine=engine, verifier=verifier), engine, verifier
 
 
 def ended(work: Any, engine: Counted) -> None:
@@ -114,11 +114,11 @@ def without_seconds(records: list[PromptRecord]) -> list[list[Any]]:
 def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
     tokenizer: Any, tmp_path: Path, answers: int
 ) -> None:
-    whole, everything, verifier = decoder_of(tokenizer)
+    whole, everything, verifier = models_of(tokenizer)
     undisturbed = store_in(tmp_path / "whole")
     asyncio.run(undisturbed.fill(LocalCollector(whole), PAIRS, WORK))
 
-    slow, first, _ = decoder_of(tokenizer, answers)
+    slow, first, _ = models_of(tokenizer, answers)
     folder = tmp_path / "ended"
     ended(store_in(folder).fill(LocalCollector(slow), PAIRS, WORK), first)
     assert len(first.seeds) == answers
@@ -129,7 +129,7 @@ def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
         completions = [line for line in kept if len(json.loads(line)) == 6]
         assert len(completions) == answers
 
-    again, second, late = decoder_of(tokenizer)
+    again, second, late = models_of(tokenizer)
     asyncio.run(store.fill(LocalCollector(again), PAIRS, WORK))
     assert len(first.seeds) + len(second.seeds) == len(everything.seeds)
     assert sorted(first.seeds + second.seeds) == sorted(everything.seeds)
@@ -139,11 +139,11 @@ def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
 
 
 def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
-    slow, first, _ = decoder_of(tokenizer, 30)
+    slow, first, _ = models_of(tokenizer, 30)
     ended(store_in(tmp_path / "s").fill(LocalCollector(slow), PAIRS[:1], WORK), first)
     (path,) = (tmp_path / "s" / UNFINISHED).iterdir()
     path.write_bytes(path.read_bytes()[:-5])
-    again, _, _ = decoder_of(tokenizer)
+    again, _, _ = models_of(tokenizer)
     store = store_in(tmp_path / "s")
     asyncio.run(store.fill(LocalCollector(again), PAIRS[:1], WORK))
     plain = asyncio.run(
@@ -155,13 +155,13 @@ def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
 
 
 def test_what_other_models_or_settings_sampled_is_not_taken(tokenizer: Any, tmp_path: Path) -> None:
-    def calls(models: str, **changes: Any) -> int:
-        decoder, engine, _ = decoder_of(tokenizer)
+    def calls(identity: str, **changes: Any) -> int:
+        models, engine, _ = models_of(tokenizer)
         for name, value in changes.items():
-            settings = decoder.settings.model_copy(update={name: value})
-            decoder = bent_decoder(tokenizer, engine=engine, settings=settings)
-        journals = Journals(tmp_path, models)
-        asyncio.run(collect(decoder, PAIRS[:1], 4, lambda *_: (), 0, journals=journals))
+            settings = models.settings.model_copy(update={name: value})
+            models = bent_models(tokenizer, engine=engine, settings=settings)
+        journals = Journals(tmp_path, identity)
+        asyncio.run(collect(models, PAIRS[:1], 4, lambda *_: (), 0, journals=journals))
         return len(engine.seeds)
 
     assert calls("a") == 4
@@ -175,13 +175,13 @@ def test_a_reviser_is_journaled_beside_the_model_it_shares(tokenizer: Any, tmp_p
     plan = Plan(strategy="revisions", n=4, length=2)
 
     def sampled() -> tuple[list[PromptRecord], Counted, StepUp]:
-        decoder, engine, verifier = decoder_of(tokenizer)
+        models, engine, verifier = models_of(tokenizer)
         reviser = StepUp(tokenizer)
-        decoder = bent_decoder(
+        models = bent_models(
             tokenizer, engine=engine, verifier=verifier, reviser=Reviser(reviser, verifier)
         )
         journals = Journals(tmp_path, "bent")
-        found = asyncio.run(collect(decoder, PAIRS[:2], 2, lambda *_: [plan], 0, journals=journals))
+        found = asyncio.run(collect(models, PAIRS[:2], 2, lambda *_: [plan], 0, journals=journals))
         return found, engine, reviser
 
     first, engine, reviser = sampled()
@@ -200,16 +200,16 @@ def test_a_full_disk_is_told_in_one_line(
     if not full.exists():
         pytest.fail("no /dev/full here: write to some other full disk")
     monkeypatch.setattr(Journals, "_path", lambda *_: full)
-    decoder, _, _ = decoder_of(tokenizer)
+    models, _, _ = models_of(tokenizer)
     with pytest.raises(InputError, match=r"No space left on device.*nothing before it is lost"):
-        asyncio.run(store_in(tmp_path / "s").fill(LocalCollector(decoder), PAIRS, WORK))
+        asyncio.run(store_in(tmp_path / "s").fill(LocalCollector(models), PAIRS, WORK))
 
 
 def test_a_record_does_not_wait_for_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: Any
 ) -> None:
     monkeypatch.setattr("calibration.sampling.resume.FLUSH_SECONDS", 0.01)
-    decoder, _, _ = decoder_of(tokenizer)
+    models, _, _ = models_of(tokenizer)
     store = store_in(tmp_path / "s")
     store._flushed = float("inf")  # to the record itself it seems that one was just written
 
@@ -223,7 +223,7 @@ def test_a_record_does_not_wait_for_the_next_one(
             raise InputError("model", None, "it never comes to the second prompt")
 
     with pytest.raises(InputError, match="never comes"):
-        asyncio.run(asyncio.wait_for(store.fill(Slow(decoder), PAIRS, WORK), SOON))
+        asyncio.run(asyncio.wait_for(store.fill(Slow(models), PAIRS, WORK), SOON))
     assert len(store_in(tmp_path / "s").done) == 1
 
 
@@ -231,11 +231,11 @@ async def calibrated(
     tokenizer: Any, out: Path, engine: Counted, monkeypatch: Any, budgets: Sequence[int] = (1, 8)
 ) -> None:
     """A whole calibration on 20 prompts of bent coins."""
-    decoder = bent_decoder(tokenizer, engine=engine)
+    models = bent_models(tokenizer, engine=engine)
 
     @asynccontextmanager
     async def opened(*_: object) -> AsyncIterator[LocalCollector]:
-        collector = LocalCollector(decoder)
+        collector = LocalCollector(models)
 
         async def untimed(*_: object) -> dict[Plan, float]:
             return {}
