@@ -16,6 +16,8 @@ from typing import Any
 
 import matplotlib
 
+from benchmarks.testbed.paths import REQUEST_SETTINGS
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
@@ -66,7 +68,7 @@ class Recorder:
 async def searched(models: Models, plan: Plan) -> tuple[dict[Node, float], Counter[Node]]:
     """Scores of all nodes, and how often each was sampled."""
     recorder = Recorder(models.verifier)
-    run = PromptRun(replace(models, verifier=recorder), PROMPT, SEED)
+    run = PromptRun(replace(models, verifier=recorder), REQUEST_SETTINGS, PROMPT, SEED)
     await STRATEGIES[plan.strategy](run, plan, ())
     scores, counts = dict(recorder.seen), Counter(node for node, _ in recorder.seen)
     return scores, counts
@@ -74,7 +76,7 @@ async def searched(models: Models, plan: Plan) -> tuple[dict[Node, float], Count
 
 async def revised(models: Models, plan: Plan) -> list[Sample]:
     """The attempts of all chains, in order."""
-    run = PromptRun(models, PROMPT, SEED)
+    run = PromptRun(models, REQUEST_SETTINGS, PROMPT, SEED)
     return await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
 
 

@@ -39,6 +39,7 @@ from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
 from runtime.artifact import Artifact
 from runtime.models import Models
+from runtime.request import RequestSettings
 from runtime.verifiers.scoring import Scoring
 
 BASELINE = NAMES["weighted"]
@@ -134,6 +135,7 @@ async def sample(
     work: Work,
     store: SampleStore,
     open_models: Callable[[], AbstractAsyncContextManager[Models]],
+    settings: RequestSettings,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
 ) -> Replay:
     """Sample what the store does not hold yet; where it holds everything, no model is loaded.
@@ -144,6 +146,7 @@ async def sample(
         work: what to sample of each.
         store: keeps what was sampled.
         open_models: loads the models, for as long as its block lasts.
+        settings: how solutions are sampled.
         done: called with each prompt's record; with None for those that were there.
 
     Returns:
@@ -155,7 +158,7 @@ async def sample(
     states = None
     if store.missing(prompts) or reads_states(table):
         async with open_models() as models:
-            collector = LocalCollector(models)
+            collector = LocalCollector(models, settings)
             await store.fill(collector, prompts, work, done)
             if reads_states(table):
                 states = await collector.states([prompt for prompt, _ in prompts])

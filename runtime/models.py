@@ -10,7 +10,7 @@ from typing import Any
 from allocator.errors import InputError
 from runtime.answers import Answers, answers_for
 from runtime.answers.thought import THINK, Thought, thoughts_of
-from runtime.engines.base import Engine, HasHiddenState, SamplingSettings
+from runtime.engines.base import Engine, HasHiddenState
 from runtime.engines.hidden import open_hidden_states
 from runtime.engines.loading import EngineName, open_engine
 from runtime.engines.steps import StepSplitter
@@ -23,39 +23,31 @@ from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 
 @dataclass(frozen=True)
 class Models:
-    """What all prompts share: the models and how they are used.
+    """What all prompts share: the models, and how their solutions are read and scored.
 
     Attributes:
         engine: the language model.
         verifier: scores its solutions.
         answers: reads and compares answers.
-        settings: how solutions are sampled.
         splitter: finds the ends of steps.
         hidden: reads the language model's state after a prompt; None where difficulty is not told
             from the prompt alone.
         reviser: makes revisions; None where there is none.
         aggregation: how a solution's step scores become one.
         scoring: how that one and its log-probability become its score.
-        early_stop: stop best-of-n once what is left of it cannot change the answer.
         verifier_timeout: seconds that a verifier may take over one solution, queueing included.
-        stops: texts that end a solution, which is cut before them.
-        stop_token_ids: tokens that do so.
         thoughts: marks of the language model's thoughts, after which answers are read.
     """
 
     engine: Engine
     verifier: Verifier
     answers: Answers
-    settings: SamplingSettings
     splitter: StepSplitter
     hidden: HasHiddenState | None = None
     reviser: Reviser | None = None
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
-    early_stop: bool = False
     verifier_timeout: float = 600.0
-    stops: tuple[str, ...] = ()
-    stop_token_ids: tuple[int, ...] = ()
     thoughts: tuple[Thought, ...] = (THINK,)
 
 
@@ -145,7 +137,6 @@ def load_models(
         engine=opened,
         verifier=verifier,
         answers=answers_for(settings.answers, base, settings.answer_timeout, thoughts),
-        settings=settings.sampling,
         splitter=StepSplitter(opened.tokenizer, settings.sampling.step_end),
         hidden=stack.enter_context(open_hidden_states(opened, folders["model"])),
         reviser=reviser,

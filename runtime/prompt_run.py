@@ -18,7 +18,7 @@ from runtime.engines.base import (
 )
 from runtime.engines.tokenizer import decode, known_ids
 from runtime.models import Models
-from runtime.request import Event, EventHandler
+from runtime.request import Event, EventHandler, RequestSettings
 from runtime.reviser import Reviser, ask_again, revision_context
 from runtime.solving.concurrency import together
 from runtime.verifiers.base import Context, HasContext, Verifier, aggregate
@@ -63,6 +63,7 @@ class PromptRun:
 
     Args:
         models: the models.
+        settings: how the prompt's solutions are sampled.
         prompt: the prompt.
         seed: with the prompt it determines every sample, whatever runs beside it.
         token_ids: the prompt as the language model reads it; None lays it out by its chat template.
@@ -81,6 +82,7 @@ class PromptRun:
     """
 
     models: Models
+    settings: RequestSettings
     prompt: str
     seed: int
     token_ids: tuple[int, ...] | None = None
@@ -101,7 +103,7 @@ class PromptRun:
         room = self._room(self.models.engine, self.models.verifier, self.context)
         if reviser is not None:  # its verifier reads first attempts, too
             room = min(room, self._room(self.models.engine, reviser.verifier, self.context))
-        self.max_tokens = min(self.models.settings.max_tokens, room)
+        self.max_tokens = min(self.settings.sampling.max_tokens, room)
 
     @staticmethod
     def _room(engine: Engine, verifier: Verifier, context: Context) -> int:
@@ -165,12 +167,12 @@ class PromptRun:
             prefix,
             left,
             path,
-            stop=(self.models.settings.step_end,),
+            stop=(self.settings.sampling.step_end,),
             greedy=greedy,
         )
         steps = (*beam.steps, completion.token_ids)
         # A stop text may begin in one step and end in the next.
-        ended = completion.ended or (bool(self.models.stops) and self._holds_stop(steps))
+        ended = completion.ended or (bool(self.settings.stops) and self._holds_stop(steps))
         grown = Beam(
             steps=steps,
             step_scores=await self._score(self.models.verifier, self.context, steps)
@@ -232,7 +234,7 @@ class PromptRun:
         limit, verifier = reviser.engine.context_length, reviser.verifier
         if isinstance(verifier, HasContext) and verifier.shares_tokens:
             limit = min(limit, verifier.context_length or limit)
-        room = limit - self.models.settings.max_tokens
+        room = limit - self.settings.sampling.max_tokens
         context = Context(
             self.prompt,
             revision_context(
@@ -245,7 +247,7 @@ class PromptRun:
         left = self._room(reviser.engine, verifier, context)
         path = ("revision", chain or 0, len(attempts))
         completion = await self._complete(
-            reviser.engine, context, (), min(left, self.models.settings.max_tokens), path
+            reviser.engine, context, (), min(left, self.settings.sampling.max_tokens), path
         )
         attempt = await self._finished(completion, context, verifier, VERIFIER_ALONE, path)
         return replace(attempt, chain=chain)
@@ -291,18 +293,18 @@ class PromptRun:
         greedy: bool = False,
         logprob: bool = True,
     ) -> Completion:
-        settings = self.models.settings
+        settings = self.settings.sampling
         *name, number = path
         completion = await engine.complete(
             [*context.token_ids, *prefix],
             settings=settings.model_copy(update={"temperature": 0.0}) if greedy else settings,
             max_tokens=max_tokens,
             seed=draw_seed(self.seed, *self.context.token_ids, *name, number=int(number)),
-            stop=(*self.models.stops, *stop),
-            stop_token_ids=self.models.stop_token_ids,
+            stop=(*self.settings.stops, *stop),
+            stop_token_ids=self.settings.stop_token_ids,
             logprob=logprob,
         )
-        if completion.stopped_by in self.models.stops:
+        if completion.stopped_by in self.settings.stops:
             completion = replace(completion, ended=True)
         self.cost.sampled_tokens += len(completion.token_ids)
         self.cost.cached_tokens += completion.cached_tokens
@@ -345,7 +347,7 @@ class PromptRun:
 
     def _holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
         text = self._text(steps)
-        return any(stop in text for stop in self.models.stops)
+        return any(stop in text for stop in self.settings.stops)
 
     def _text(self, steps: Sequence[tuple[int, ...]]) -> str:
         tokens = [token for step in steps for token in step]
@@ -353,7 +355,7 @@ class PromptRun:
 
     def _shown(self, tokens: list[int]) -> list[int]:
         """A solution's tokens without the one that the caller had it stop at."""
-        return tokens[:-1] if tokens and tokens[-1] in self.models.stop_token_ids else tokens
+        return tokens[:-1] if tokens and tokens[-1] in self.settings.stop_token_ids else tokens
 
     async def _score(
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
@@ -387,7 +389,7 @@ class PromptRun:
     async def _as_sample(self, beam: Beam, score: float) -> Sample:
         tokens = [token for step in beam.steps for token in step]
         shown = self._shown(tokens)
-        text, concluded = self._reader.read(shown, self.models.stops, self._begun)
+        text, concluded = self._reader.read(shown, self.settings.stops, self._begun)
         return Sample(
             steps=beam.steps,
             text=text,

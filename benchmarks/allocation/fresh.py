@@ -24,6 +24,7 @@ from calibration.sampling.collect import collect
 from runtime.artifact import Artifact, load_settings
 from runtime.engines.hidden import PromptEncoder
 from runtime.models import open_models
+from runtime.request import RequestSettings
 
 Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
@@ -83,6 +84,7 @@ async def resample(family: Family) -> None:
     """Draw all of a family's samples anew, into its pools."""
     where = testbed if family is ARITHMETIC else rewriting
     settings = load_settings(where.ARTIFACT)
+    sampling = RequestSettings(settings.sampling)
     # The two models have a thread each: two threads each would wait for each other on two cores.
     torch.set_num_threads(1)
     splits: list[tuple[Split, int]] = [("test", SEEDS * family.window)]
@@ -94,11 +96,11 @@ async def resample(family: Family) -> None:
             prompts = prompts_of(family, split)
             engine = TreeEngine(where.BASE, samples, SAMPLING_SEED)
             with progress(f"{family.name}, {split}: solutions", len(prompts)) as done:
-                records = await draw(models, engine, prompts, done)
+                records = await draw(models, sampling, engine, prompts, done)
             write_pool(records, family.folder / f"{split}.parquet")
             engine.close()
             with progress(f"{family.name}, {split}: searches", len(prompts)) as done:
                 found = await collect(
-                    models, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
+                    models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
                 )
             write_pool(found, family.folder / f"{split}-searches.parquet")

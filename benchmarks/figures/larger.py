@@ -1,7 +1,6 @@
 """The larger model of figure 9 (section 7): its pretraining, its samples, and equal FLOPs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from benchmarks.testbed.paths import SETTINGS
 from calibration.cli.console import progress
 from calibration.sampling.collect import collect
 from runtime.models import open_models
+from runtime.request import RequestSettings
 
 SAMPLES, SEED = 16, 300
 GREEDY, WARM = FOLDER / "larger-greedy.parquet", FOLDER / "larger.parquet"
@@ -81,11 +81,12 @@ async def sample_larger(model: Path, pretraining: Pretraining) -> None:
     prompts = test_prompts()
     settings = SETTINGS.model_copy(update={"model": str(model)})
     async with open_models(settings, Path(), "transformers") as models:
-        cold = models.settings.model_copy(update={"temperature": 0.0})
-        for path, count, sampling in ((GREEDY, 1, cold), (WARM, SAMPLES, models.settings)):
+        warm = settings.sampling
+        cold = warm.model_copy(update={"temperature": 0.0})
+        for path, count, sampling in ((GREEDY, 1, cold), (WARM, SAMPLES, warm)):
             with progress(f"Larger model: {path.stem}", len(prompts)) as done:
                 records = await collect(
-                    replace(models, settings=sampling), prompts, count, lambda *_: (), SEED, done
+                    models, RequestSettings(sampling), prompts, count, lambda *_: (), SEED, done
                 )
             write_pool(records, path)
     pretraining.save(PRETRAINING)

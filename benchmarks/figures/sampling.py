@@ -25,12 +25,13 @@ from benchmarks.figures.pools import (
     solutions_of,
     test_prompts,
 )
-from benchmarks.testbed.paths import ARTIFACT, ORM, REVISER, REVISER_ORM, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, ORM, REQUEST_SETTINGS, REVISER, REVISER_ORM, SETTINGS
 from calibration.cli.console import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import load_settings
 from runtime.engines.base import encode_prompt
 from runtime.models import open_models
+from runtime.request import RequestSettings
 from runtime.settings import Settings
 from runtime.solving.concurrency import bounded, together
 from runtime.verifiers.base import Context
@@ -74,7 +75,9 @@ async def chains() -> None:
         with progress("Chains of revisions", len(KINDS) * len(prompts)) as done:
 
             async def of(kind: Plan, seed: int) -> list[PromptRecord]:
-                return await collect(models, prompts, 1, lambda *_: [kind], seed, done)
+                return await collect(
+                    models, REQUEST_SETTINGS, prompts, 1, lambda *_: [kind], seed, done
+                )
 
             # All kinds beside each other: long chains alone would leave the engine half empty.
             kinds = await together(of(kind, SEED + number) for number, kind in enumerate(KINDS))
@@ -113,7 +116,8 @@ async def _collected(
     prompts = test_prompts()
     async with open_models(settings, base, "transformers") as models:
         with progress(what, len(prompts)) as done:
-            return await collect(models, prompts, 1, lambda *_: plans, seed, done)
+            sampling = RequestSettings(settings.sampling)
+            return await collect(models, sampling, prompts, 1, lambda *_: plans, seed, done)
 
 
 def _searches(plans: Sequence[Plan]) -> list[Plan]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.testbed.paths import SETTINGS, TEST_PROMPTS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS, TEST_PROMPTS
 from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.cli.console import progress
 from calibration.replay.curves import interval, resamples
@@ -39,7 +39,7 @@ SAMPLES = 256
 
 async def measure(models: Models, problem: Problem) -> tuple[list[float], list[float], list[bool]]:
     """Scores, log-probabilities and correctness of all samples."""
-    run = PromptRun(models, problem.text, SAMPLING_SEED)
+    run = PromptRun(models, REQUEST_SETTINGS, problem.text, SAMPLING_SEED)
     samples = await run.samples(0, SAMPLES)
     correct = [s.answer == problem.answer for s in samples]
     return [s.score for s in samples], [s.logprob for s in samples], correct

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from runtime.engines.base import SamplingSettings
+from runtime.request import RequestSettings
 from runtime.settings import Settings
 
 ROOT = Path(__file__).parent
@@ -20,3 +21,4 @@ SETTINGS = Settings(
     answers=r"pattern:^#(\d+)$",
     sampling=SamplingSettings(temperature=1.0, max_tokens=160, step_end="\n"),
 )
+REQUEST_SETTINGS = RequestSettings(SETTINGS.sampling)

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from allocator.plan import Plan
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.throughput.workload import CountingEngine, CountingVerifier, NoVerifier, Work
 from runtime.answers.selection import select
 from runtime.engines.base import derive_seed, draw_seed, encode_prompt
@@ -37,7 +38,7 @@ def ours(models: Models, prompts: Prompts, plan: Plan, verifier: Verifier | None
 
         async def one(item: tuple[str, str]) -> bool:
             prompt, gold = item
-            prompt_run = PromptRun(counted, prompt, seed)
+            prompt_run = PromptRun(counted, REQUEST_SETTINGS, prompt, seed)
             samples = await STRATEGIES[plan.strategy](prompt_run, plan, ())
             return select(await prompt_run.canonicalize(samples)).answer == gold
 
@@ -53,7 +54,7 @@ def plain_vllm(llm: Any, models: Models, prompts: Prompts, plan: Plan) -> Conten
     """One call of vLLM's own ``LLM.generate`` with the same requests, seeds included."""
     from vllm import SamplingParams, TokensPrompt
 
-    settings = models.settings
+    settings = SETTINGS.sampling
 
     async def run(seed: int) -> Work:
         texts, params = [], []
@@ -87,7 +88,7 @@ def lockstep(
     last beam of the round has come, and the verifier reads every text from its start."""
     from vllm import SamplingParams, TokensPrompt
 
-    settings = models.settings
+    settings = SETTINGS.sampling
 
     async def run(seed: int) -> Work:
         work = Work()
@@ -167,7 +168,7 @@ def its_hub(
         from its_hub.core.lms.openai_lm import OpenAICompatibleLanguageModel
         from its_hub.core.lms.step_generation import StepGeneration
 
-    tokenizer, settings = models.engine.tokenizer, models.settings
+    tokenizer, settings = models.engine.tokenizer, SETTINGS.sampling
 
     def encode(prompt: str, solution: str) -> tuple[int, ...]:
         ids = encode_prompt(models.engine, prompt)

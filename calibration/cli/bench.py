@@ -34,6 +34,7 @@ from calibration.sampling.lock import LOCK, exclusive
 from calibration.sampling.resume import SampleStore, made_with
 from runtime.engines.loading import engine_kind
 from runtime.models import open_models
+from runtime.request import RequestSettings
 
 RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
 
@@ -85,7 +86,8 @@ def bench(
         store = SampleStore(out / SAMPLES, identity)
         resumed = len(store.done)
         with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
-            replay = asyncio.run(sample(table, graded, work, store, models, done))
+            sampling = RequestSettings(loaded.settings.sampling)
+            replay = asyncio.run(sample(table, graded, work, store, models, sampling, done))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
         found = measure(replay, loaded, table)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -99,8 +98,7 @@ def solve(
 
     async def run() -> list[Result | Failure]:
         async with open_models(loaded.settings, loaded.folder, engine) as models:
-            models = replace(models, early_stop=early_stop)
-            solver = Solver(models, loaded, seed, fixed)
+            solver = Solver(models, loaded, seed, fixed, early_stop)
             with progress("Answering prompts", len(texts)) as done:
                 found = await answer_each(solver, texts, rows, spend, done)
             drift = solver.monitor.report()

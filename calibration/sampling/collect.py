@@ -10,6 +10,7 @@ from calibration.sampling.journal import Journals
 from predictors.sample import Sample
 from runtime.models import Models
 from runtime.prompt_run import Cost, PromptRun
+from runtime.request import RequestSettings
 from runtime.solving.concurrency import bounded
 from runtime.strategies import STRATEGIES
 
@@ -76,6 +77,7 @@ class PromptRecord:
 
 async def collect(
     models: Models,
+    settings: RequestSettings,
     prompts: Sequence[tuple[str, str]],
     samples: int,
     searches: Callable[[str, int, Sequence[Sample]], Sequence[Plan]],
@@ -88,6 +90,7 @@ async def collect(
 
     Args:
         models: the models.
+        settings: how solutions are sampled.
         prompts: (prompt, gold answer) pairs.
         samples: independent solutions a prompt.
         searches: other plans to run on a prompt, given its text, its length in tokens and
@@ -101,7 +104,7 @@ async def collect(
         InputError: a prompt that is empty or does not fit a context, before anything is sampled;
             or a verifier that returns NaN.
     """
-    lengths = {p: len(PromptRun(models, p, seed).context.token_ids) for p, _ in prompts}
+    lengths = {p: len(PromptRun(models, settings, p, seed).context.token_ids) for p, _ in prompts}
 
     async def one(item: tuple[str, str]) -> PromptRecord:
         if journals is None:
@@ -111,7 +114,7 @@ async def collect(
 
     async def sampled(models: Models, prompt: str, gold: str) -> PromptRecord:
         async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:
-            run, started = PromptRun(models, prompt, seed), time.perf_counter()
+            run, started = PromptRun(models, settings, prompt, seed), time.perf_counter()
             drawn = await STRATEGIES[plan.strategy](run, plan, ())
             return drawn, run.cost, time.perf_counter() - started, seed
 

@@ -16,6 +16,7 @@ from calibration.sampling.timing import time_plans
 from runtime.engines.base import encode_prompt
 from runtime.engines.loading import EngineName
 from runtime.models import Models, open_models
+from runtime.request import RequestSettings
 from runtime.settings import Settings
 from runtime.solving.concurrency import bounded
 from runtime.verifiers.scoring import Scoring
@@ -77,10 +78,15 @@ class Collector(Protocol):
 
 
 class LocalCollector:
-    """Samples in this process."""
+    """Samples in this process.
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    Args:
+        models: the models.
+        settings: how solutions are sampled.
+    """
+
+    def __init__(self, models: Models, settings: RequestSettings) -> None:
+        self._models, self._settings = models, settings
         self.engine = type(models.engine).__name__
 
     async def collect(
@@ -94,6 +100,7 @@ class LocalCollector:
         models = replace(self._models, scoring=work.scoring)
         await collect(
             models,
+            self._settings,
             prompts,
             work.samples,
             lambda *_: work.searches,
@@ -105,7 +112,7 @@ class LocalCollector:
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
         """See `Collector`."""
-        return await time_plans(self._models, prompts, plans, seed=0)
+        return await time_plans(self._models, self._settings, prompts, plans, seed=0)
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
         """See `Collector`."""
@@ -137,7 +144,7 @@ async def open_collector(
     """
     if ray is None:
         async with open_models(settings, Path(), engine) as models:
-            yield LocalCollector(models)
+            yield LocalCollector(models, RequestSettings(settings.sampling))
     else:
         from calibration.sampling.distributed import RayCollector
 

@@ -26,6 +26,7 @@ from calibration.sampling.journal import Journals
 from calibration.sampling.store import records_of, rows_of, schema
 from runtime.engines.loading import EngineName
 from runtime.models import open_models
+from runtime.request import RequestSettings
 from runtime.settings import Settings
 
 # Prompts in a batch: enough to keep an engine busy, few enough to lose little with a worker.
@@ -40,7 +41,8 @@ class Worker:
         self._loop = asyncio.new_event_loop()
         self._stack = AsyncExitStack()
         opening = self._stack.enter_async_context(open_models(settings, Path(), engine))
-        self._collector = LocalCollector(self._loop.run_until_complete(opening))
+        models = self._loop.run_until_complete(opening)
+        self._collector = LocalCollector(models, RequestSettings(settings.sampling))
 
     def engine(self) -> str:
         """Name of the engine's class."""

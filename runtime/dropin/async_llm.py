@@ -123,14 +123,14 @@ class AsyncComputeOptimalLLM:
         from runtime.dropin.outputs import aborted, answered, underway
 
         refuse(**{name: value or None for name, value in others.items()})
-        models = self._solver.models
-        encoded = prompts_of(prompt, models.engine.tokenizer)
+        tokenizer = self._solver.models.engine.tokenizer
+        encoded = prompts_of(prompt, tokenizer)
         if len(encoded) != 1:
             raise InputError("prompt", prompt, "give one prompt")
         (params,) = params_for(sampling_params, 1)
         n = 1 if params is None else params.n
         _, share, notes = spend_for(self.budget, n, budget=budget)
-        wish = overrides(params, models, share, notes)
+        wish = overrides(params, self._solver, share, notes)
         tells = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         request = wish.of(encoded[0], events.put_nowait if tells else None)
@@ -143,7 +143,6 @@ class AsyncComputeOptimalLLM:
                 if task.cancelled():
                     yield aborted(request_id, encoded[0])
                 else:
-                    tokenizer = models.engine.tokenizer
                     yield answered(request_id, encoded[0], wish, task.result(), tokenizer)
             finally:
                 await _cancel(task)

@@ -240,13 +240,14 @@ class ComputeOptimalLLM:
         spend, share, raised = spend_for(
             self.budget, most, len(prompts), budget, total_budget, deadline
         )
-        models = self._thread.solver.models
-        all_overrides = [overrides(each, models, share, (*notes, *raised)) for each in params]
+        solver = self._thread.solver
+        all_overrides = [overrides(each, solver, share, (*notes, *raised)) for each in params]
         requests = [wish.of(prompt) for wish, prompt in zip(all_overrides, prompts, strict=True)]
         with progress(use_tqdm, len(prompts)) as done:
             results = self._thread.solve_all(requests, spend, done)
         request_ids = [next(self._request_ids) for _ in prompts]
-        return all_answered(request_ids, prompts, all_overrides, results, models.engine.tokenizer)
+        tokenizer = solver.models.engine.tokenizer
+        return all_answered(request_ids, prompts, all_overrides, results, tokenizer)
 
     def get_tokenizer(self) -> Any:
         """The language model's tokenizer."""

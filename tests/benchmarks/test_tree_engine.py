@@ -8,7 +8,7 @@ import pytest
 
 from allocator.errors import InputError
 from benchmarks.allocation.sampling import draw
-from benchmarks.testbed.paths import BASE, SETTINGS
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import Problem, distinct_problems
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.sampling.collect import PromptRecord
@@ -71,7 +71,7 @@ def sampled(run: Any, transformers_models: Models) -> dict[str, list[tuple[bool,
     """Right or not, log-probability and tokens of solutions by the transformers engine."""
 
     async def one(problem: Problem) -> list[tuple[bool, float, int]]:
-        prompt_run = PromptRun(transformers_models, problem.text, 17)
+        prompt_run = PromptRun(transformers_models, REQUEST_SETTINGS, problem.text, 17)
         solutions = await prompt_run.samples(0, SAMPLES // 2)
         return [(s.answer == problem.answer, s.logprob, s.tokens) for s in solutions]
 
@@ -103,7 +103,9 @@ def test_a_log_probability_is_that_of_the_transformers_engine(
     drawn: dict[str, tuple[list[Completion], np.ndarray]], run: Any, transformers_models: Models
 ) -> None:
     async def solutions() -> dict[tuple[int, ...], float]:
-        made = await PromptRun(transformers_models, PROBLEMS[0].text, 17).samples(0, 60)
+        made = await PromptRun(transformers_models, REQUEST_SETTINGS, PROBLEMS[0].text, 17).samples(
+            0, 60
+        )
         return {sample.token_ids: sample.logprob for sample in made}
 
     theirs = run(solutions())
@@ -182,11 +184,11 @@ def test_a_pools_records_hold_every_draw(
     drawn: dict[str, tuple[list[Completion], np.ndarray]], tokenizer: Any
 ) -> None:
     engine = TreeEngine(BASE, SAMPLES, seed=8)
-    models = bent_models(tokenizer, settings=SETTINGS.sampling)  # its verifier counts ones
+    models = bent_models(tokenizer)  # its verifier counts ones
     pairs = [(problem.text, problem.answer) for problem in PROBLEMS[:2]]
 
     async def records() -> list[PromptRecord]:
-        return await draw(models, engine, pairs)
+        return await draw(models, REQUEST_SETTINGS, engine, pairs)
 
     for record in asyncio.run(records()):
         distinct, places = drawn[record.prompt]

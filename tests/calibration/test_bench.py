@@ -41,6 +41,7 @@ from runtime.models import Models
 from tests.benchmarks.test_allocation import run_of
 from tests.calibration.cli.test_cli import copied_artifact, invoke, refused
 from tests.support.artifacts import RIGHT, bent_models, bent_prompts
+from tests.support.fakes import COIN_SETTINGS
 from tests.support.summaries import FINGERPRINT, bench_result
 
 ONE, PAIR = Plan(strategy="best_of_n", n=1), Plan(strategy="beam_search", n=2, beam_width=2)
@@ -242,7 +243,9 @@ def coins(
     def sampled(done: Callable[[object], None] = lambda _: None) -> tuple[Replay, CountedModels]:
         opened.append(models := CountedModels(bent_models(tokenizer)))
         store = SampleStore(tmp_path / "samples", made_with(FINGERPRINT, "coins", pairs, work))
-        return asyncio.run(sample(table, pairs, work, store, models.open, done)), models
+        return asyncio.run(
+            sample(table, pairs, work, store, models.open, COIN_SETTINGS, done)
+        ), models
 
     return sampled
 

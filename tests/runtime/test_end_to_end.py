@@ -14,7 +14,7 @@ from scipy.stats import ttest_rel
 
 from allocator.errors import ModelError
 from allocator.plan import Plan, parse_plan
-from benchmarks.testbed.paths import ARTIFACT, REVISER, REVISER_ORM, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS, REVISER, REVISER_ORM, SETTINGS
 from benchmarks.testbed.task import Problem, distinct_problems
 from predictors.features import pilot_features
 from predictors.sample import Sample
@@ -43,7 +43,7 @@ async def accuracies(models: Models, plan: Plan, seeds: range) -> np.ndarray:
     async def one(problem: Problem) -> float:
         right = []
         for seed in seeds:
-            run = PromptRun(models, problem.text, seed)
+            run = PromptRun(models, REQUEST_SETTINGS, problem.text, seed)
             samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
             right.append(select(samples).answer == problem.answer)
         return float(np.mean(right))
@@ -187,7 +187,7 @@ def test_a_language_model_can_be_its_own_reviser(run: Any, plan: str) -> None:
 
     async def revise() -> tuple[list[Sample], Cost]:
         async with open_models(settings, Path(), "transformers", "transformers") as models:
-            prompt_run = PromptRun(models, PROBLEMS[0].text, 1)
+            prompt_run = PromptRun(models, REQUEST_SETTINGS, PROBLEMS[0].text, 1)
             chosen = parse_plan(plan)
             return await STRATEGIES[chosen.strategy](prompt_run, chosen, ()), prompt_run.cost
 
@@ -207,7 +207,7 @@ def test_the_trained_reviser_corrects_some_wrong_attempts(run: Any) -> None:
         async with open_models(settings, Path(), "transformers", "transformers") as models:
 
             async def one(problem: Problem) -> list[Sample]:
-                prompt_run = PromptRun(models, problem.text, 1)
+                prompt_run = PromptRun(models, REQUEST_SETTINGS, problem.text, 1)
                 return await STRATEGIES[plan.strategy](prompt_run, plan, ())
 
             return await together(one(problem) for problem in REVISED)

@@ -8,7 +8,7 @@ import pytest
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from predictors.sample import Sample
 from runtime.answers.selection import ranked
@@ -33,9 +33,11 @@ def models(request: pytest.FixtureRequest) -> Models:
     return found
 
 
-def searched(run: Any, models: Models, plan: Plan, prompt: str, **overrides: Any) -> list[Sample]:
+def searched(run: Any, models: Models, plan: Plan, prompt: str, **changes: Any) -> list[Sample]:
+    settings = replace(REQUEST_SETTINGS, **changes)
+
     async def search() -> list[Sample]:
-        return await STRATEGIES[plan.strategy](PromptRun(models, prompt, 5, **overrides), plan, ())
+        return await STRATEGIES[plan.strategy](PromptRun(models, settings, prompt, 5), plan, ())
 
     found: list[Sample] = run(search())
     return found
@@ -45,8 +47,7 @@ def searched(run: Any, models: Models, plan: Plan, prompt: str, **overrides: Any
 def test_a_stop_text_ends_a_solution_which_is_cut_before_it(
     run: Any, models: Models, plan: Plan
 ) -> None:
-    stopping = replace(models, stops=("=",))
-    for sample in searched(run, stopping, plan, PROBLEMS[0]):
+    for sample in searched(run, models, plan, PROBLEMS[0], stops=("=",)):
         assert sample.ended
         assert "=" not in sample.text
         assert models.engine.tokenizer.decode(sample.token_ids).endswith("=")
@@ -58,16 +59,15 @@ def test_a_stop_text_may_begin_in_one_step_and_end_in_the_next(
 ) -> None:
     whole = searched(run, models, plan, "12+7*3")
     second = {sample.text.split("\n")[1][:1] for sample in whole}
-    stopping = replace(models, stops=tuple(f"\n{first}" for first in second))
-    for sample in searched(run, stopping, plan, "12+7*3"):
+    stops = tuple(f"\n{first}" for first in second)
+    for sample in searched(run, models, plan, "12+7*3", stops=stops):
         assert sample.ended
         assert "\n" not in sample.text
 
 
 def test_the_step_end_itself_may_be_a_stop_text(run: Any, models: Models) -> None:
-    stopping = replace(models, stops=("\n",))
     for plan in PLANS:
-        for sample in searched(run, stopping, plan, PROBLEMS[1]):
+        for sample in searched(run, models, plan, PROBLEMS[1], stops=("\n",)):
             assert sample.ended
             assert len(sample.steps) == 1
 
@@ -77,8 +77,8 @@ def test_a_stop_token_ends_a_solution_which_is_cut_before_it(
     run: Any, models: Models, plan: Plan
 ) -> None:
     (equals,) = models.engine.tokenizer.encode("=")
-    by_token = searched(run, replace(models, stop_token_ids=(equals,)), plan, PROBLEMS[0])
-    by_text = searched(run, replace(models, stops=("=",)), plan, PROBLEMS[0])
+    by_token = searched(run, models, plan, PROBLEMS[0], stop_token_ids=(equals,))
+    by_text = searched(run, models, plan, PROBLEMS[0], stops=("=",))
     assert [sample.text for sample in by_token] == [sample.text for sample in by_text]
     for sample in by_token:
         assert sample.ended
@@ -88,7 +88,7 @@ def test_a_stop_token_ends_a_solution_which_is_cut_before_it(
 def test_the_step_end_itself_may_be_a_stop_token(run: Any, models: Models) -> None:
     (newline,) = models.engine.tokenizer.encode("\n")
     for plan in PLANS:
-        for sample in searched(run, replace(models, stop_token_ids=(newline,)), plan, PROBLEMS[1]):
+        for sample in searched(run, models, plan, PROBLEMS[1], stop_token_ids=(newline,)):
             assert sample.ended
             assert len(sample.steps) == 1
             assert "\n" not in sample.text
@@ -97,7 +97,7 @@ def test_the_step_end_itself_may_be_a_stop_token(run: Any, models: Models) -> No
 def test_the_models_own_end_as_a_stop_token_changes_nothing(run: Any, models: Models) -> None:
     ends = (models.engine.tokenizer.eos_token_id,)
     for plan in PLANS:
-        assert searched(run, replace(models, stop_token_ids=ends), plan, PROBLEMS[2]) == searched(
+        assert searched(run, models, plan, PROBLEMS[2], stop_token_ids=ends) == searched(
             run, models, plan, PROBLEMS[2]
         )
 
@@ -107,9 +107,9 @@ def test_one_token_to_choose_from_is_greedy(
     run: Any, models: Models, alone: dict[str, Any]
 ) -> None:
     def sampled(**how: Any) -> list[tuple[int, ...]]:
-        settings = models.settings.model_copy(update=how)
+        sampling = SETTINGS.sampling.model_copy(update=how)
         hardest = max(PROBLEMS, key=len)
-        found = searched(run, replace(models, settings=settings), PLANS[0], hardest)
+        found = searched(run, models, PLANS[0], hardest, sampling=sampling)
         return [sample.token_ids for sample in found]
 
     greedy = sampled(temperature=0.0)

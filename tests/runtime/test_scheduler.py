@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import BASE
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
@@ -74,14 +74,14 @@ async def settle(models: Models) -> None:
 def test_costs_are_the_engines_own_counters_to_the_token(
     run: Any, counted: Models, plan: Plan, early_stop: bool
 ) -> None:
-    models = replace(counted, early_stop=early_stop)
+    settings = replace(REQUEST_SETTINGS, early_stop=early_stop)
     names = ("generation_tokens", "prefix_cache_hits")
 
     async def work() -> tuple[list[PromptRun], list[float]]:
         before = [counter(name) for name in names]
-        runs = [PromptRun(models, problem.text, 3) for problem in PROBLEMS]
+        runs = [PromptRun(counted, settings, problem.text, 3) for problem in PROBLEMS]
         await asyncio.gather(*(STRATEGIES[plan.strategy](r, plan, ()) for r in runs))
-        await settle(models)
+        await settle(counted)
         # The engine's statistics follow its outputs.
         await asyncio.sleep(0.5)
         after = [counter(name) for name in names]
@@ -99,7 +99,7 @@ def test_costs_are_the_engines_own_counters_to_the_token(
 
 def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: Models) -> None:
     async def cancelled() -> tuple[int, int]:
-        prompt_run = PromptRun(counted, PROBLEMS[0].text, 3)
+        prompt_run = PromptRun(counted, REQUEST_SETTINGS, PROBLEMS[0].text, 3)
         task = asyncio.create_task(prompt_run.samples(0, 200))
         await asyncio.sleep(0.2)
         during = unfinished(counted)
@@ -117,7 +117,7 @@ def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: M
 def test_a_reader_that_goes_away_ends_the_work(run: Any, counted: Models) -> None:
     async def leave() -> tuple[int, int]:
         async def one(text: str) -> int:
-            return len(await PromptRun(counted, text, 3).samples(0, 60))
+            return len(await PromptRun(counted, REQUEST_SETTINGS, text, 3).samples(0, 60))
 
         results = stream(one, [p.text for p in PROBLEMS], in_flight=4)
         _, first = await anext(results)
@@ -181,7 +181,7 @@ def test_a_verifier_that_hangs_is_given_up_and_nothing_goes_on(tokenizer: Any) -
 def test_a_killed_engine_is_a_clear_error(run: Any, counted: Models) -> None:
     # The last test with this engine.
     async def killed() -> None:
-        prompt_run = PromptRun(counted, PROBLEMS[0].text, 3)
+        prompt_run = PromptRun(counted, REQUEST_SETTINGS, PROBLEMS[0].text, 3)
         task = asyncio.create_task(prompt_run.samples(0, 100))
         await asyncio.sleep(0.2)
         newest = max(

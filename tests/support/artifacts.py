@@ -22,10 +22,10 @@ from calibration.replay.replay import Replay
 from calibration.sampling.collect import collect
 from runtime.answers import PatternAnswers
 from runtime.artifact import Artifact
-from runtime.engines.base import Completion, SamplingSettings
+from runtime.engines.base import Completion
 from runtime.engines.steps import StepSplitter
 from runtime.models import Models
-from tests.support.fakes import STEPS, SumVerifier
+from tests.support.fakes import COIN_SETTINGS, STEPS, SumVerifier
 
 BUDGETS, PILOTS, BINS = (1, 2, 4, 8), (1, 2), 3
 RIGHT = str(STEPS)
@@ -83,7 +83,6 @@ def bent_models(tokenizer: Any, **changes: Any) -> Models:
         BentCoins(tokenizer),
         SumVerifier(tokenizer),
         PatternAnswers(r"#(\d+)"),
-        SamplingSettings(step_end="\n", max_tokens=40),
         StepSplitter(tokenizer, "\n"),
     )
     return replace(models, **changes)
@@ -102,7 +101,9 @@ def calibrated(models: Models, prompts: Sequence[str]) -> Calibration:
     window = max(BUDGETS)
     searches = searches_needed(BUDGETS, PILOTS, strategies)
     graded = [(prompt, RIGHT) for prompt in prompts]
-    records = asyncio.run(collect(models, graded, 2 * window, lambda *_: searches, seed=4))
+    records = asyncio.run(
+        collect(models, COIN_SETTINGS, graded, 2 * window, lambda *_: searches, seed=4)
+    )
     fingerprint = Fingerprint(model="bent", verifier="sum", answers="", sampling={})
     grid = partial(plan_grid, strategies=strategies)
     return fit(Replay(records, window), grid, BUDGETS, PILOTS, BINS, fingerprint)
@@ -113,7 +114,7 @@ def artifact_of(made: Calibration) -> Artifact:
     plans = [plan for curves in made.curves.curves for plan in curves.plans]
     return Artifact(
         folder=ARTIFACT,
-        settings=SETTINGS,
+        settings=SETTINGS.model_copy(update={"sampling": COIN_SETTINGS.sampling}),
         policy=Policy(made.table),
         difficulty={paid: known.model for paid, known in made.difficulty.items()},
         curves=made.curves,

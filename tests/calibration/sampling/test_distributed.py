@@ -12,7 +12,7 @@ import ray
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import calibrate
 from calibration.sampling import distributed
@@ -70,7 +70,7 @@ def test_two_workers_one_killed_sample_what_one_process_samples(
     finally:
         collector.close()
     local: list[PromptRecord] = []
-    run(LocalCollector(transformers_models).collect(PROMPTS, WORK, local.append))
+    run(LocalCollector(transformers_models, REQUEST_SETTINGS).collect(PROMPTS, WORK, local.append))
     assert len(found) == len(PROMPTS)
     assert by_prompt(found) == by_prompt(local)
 
@@ -128,7 +128,7 @@ def test_a_worker_has_vllm_and_what_it_raises_is_raised_here(
     try:
         assert collector.engine == "VLLMEngine"
         asyncio.run(collector.collect(PROMPTS[:8], WORK, found.append))
-        run(LocalCollector(vllm_models).collect(PROMPTS[:8], WORK, local.append))
+        run(LocalCollector(vllm_models, REQUEST_SETTINGS).collect(PROMPTS[:8], WORK, local.append))
         assert by_prompt(found) == by_prompt(local)
         with pytest.raises(InputError, match="no room in the context"):
             asyncio.run(collector.collect([("1+" * 400 + "1", "1")], WORK))

@@ -26,12 +26,13 @@ from calibration.sampling.resume import UNFINISHED, SampleStore
 from runtime.artifact import TABLE, Artifact
 from runtime.engines.base import Completion
 from runtime.models import Models
+from runtime.request import RequestSettings
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Verdict
 from runtime.verifiers.scoring import VERIFIER_ALONE
 from tests.calibration.cli.test_cli import MODELS, TASK, refused
 from tests.support.artifacts import RIGHT, BentCoins, bent_models, bent_prompts
-from tests.support.fakes import SOON, StepUp, SumVerifier
+from tests.support.fakes import COIN_SETTINGS, SOON, StepUp, SumVerifier
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
 BEAMS = Plan(strategy="beam_search", n=4, beam_width=2)
@@ -116,11 +117,11 @@ def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
 ) -> None:
     whole, everything, verifier = models_of(tokenizer)
     undisturbed = store_in(tmp_path / "whole")
-    asyncio.run(undisturbed.fill(LocalCollector(whole), PAIRS, WORK))
+    asyncio.run(undisturbed.fill(LocalCollector(whole, COIN_SETTINGS), PAIRS, WORK))
 
     slow, first, _ = models_of(tokenizer, answers)
     folder = tmp_path / "ended"
-    ended(store_in(folder).fill(LocalCollector(slow), PAIRS, WORK), first)
+    ended(store_in(folder).fill(LocalCollector(slow, COIN_SETTINGS), PAIRS, WORK), first)
     assert len(first.seeds) == answers
     kept = [line for path in (folder / UNFINISHED).iterdir() for line in path.open()]
     assert sum(isinstance(json.loads(line)[1], list) for line in kept) == len(kept)
@@ -130,7 +131,7 @@ def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
         assert len(completions) == answers
 
     again, second, late = models_of(tokenizer)
-    asyncio.run(store.fill(LocalCollector(again), PAIRS, WORK))
+    asyncio.run(store.fill(LocalCollector(again, COIN_SETTINGS), PAIRS, WORK))
     assert len(first.seeds) + len(second.seeds) == len(everything.seeds)
     assert sorted(first.seeds + second.seeds) == sorted(everything.seeds)
     assert late.verdicts <= verifier.verdicts
@@ -140,14 +141,24 @@ def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
 
 def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
     slow, first, _ = models_of(tokenizer, 30)
-    ended(store_in(tmp_path / "s").fill(LocalCollector(slow), PAIRS[:1], WORK), first)
+    ended(
+        store_in(tmp_path / "s").fill(LocalCollector(slow, COIN_SETTINGS), PAIRS[:1], WORK), first
+    )
     (path,) = (tmp_path / "s" / UNFINISHED).iterdir()
     path.write_bytes(path.read_bytes()[:-5])
     again, _, _ = models_of(tokenizer)
     store = store_in(tmp_path / "s")
-    asyncio.run(store.fill(LocalCollector(again), PAIRS[:1], WORK))
+    asyncio.run(store.fill(LocalCollector(again, COIN_SETTINGS), PAIRS[:1], WORK))
     plain = asyncio.run(
-        collect(again, PAIRS[:1], WORK.samples, lambda *_: WORK.searches, WORK.seed, runs=2)
+        collect(
+            again,
+            COIN_SETTINGS,
+            PAIRS[:1],
+            WORK.samples,
+            lambda *_: WORK.searches,
+            WORK.seed,
+            runs=2,
+        )
     )
     assert [r.independent.samples[0].text for r in store.records()] == [
         r.independent.samples[0].text for r in plain
@@ -157,11 +168,9 @@ def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
 def test_what_other_models_or_settings_sampled_is_not_taken(tokenizer: Any, tmp_path: Path) -> None:
     def calls(identity: str, **changes: Any) -> int:
         models, engine, _ = models_of(tokenizer)
-        for name, value in changes.items():
-            settings = models.settings.model_copy(update={name: value})
-            models = bent_models(tokenizer, engine=engine, settings=settings)
+        settings = RequestSettings(COIN_SETTINGS.sampling.model_copy(update=changes))
         journals = Journals(tmp_path, identity)
-        asyncio.run(collect(models, PAIRS[:1], 4, lambda *_: (), 0, journals=journals))
+        asyncio.run(collect(models, settings, PAIRS[:1], 4, lambda *_: (), 0, journals=journals))
         return len(engine.seeds)
 
     assert calls("a") == 4
@@ -181,7 +190,9 @@ def test_a_reviser_is_journaled_beside_the_model_it_shares(tokenizer: Any, tmp_p
             tokenizer, engine=engine, verifier=verifier, reviser=Reviser(reviser, verifier)
         )
         journals = Journals(tmp_path, "bent")
-        found = asyncio.run(collect(models, PAIRS[:2], 2, lambda *_: [plan], 0, journals=journals))
+        found = asyncio.run(
+            collect(models, COIN_SETTINGS, PAIRS[:2], 2, lambda *_: [plan], 0, journals=journals)
+        )
         return found, engine, reviser
 
     first, engine, reviser = sampled()
@@ -202,7 +213,9 @@ def test_a_full_disk_is_told_in_one_line(
     monkeypatch.setattr(Journals, "_path", lambda *_: full)
     models, _, _ = models_of(tokenizer)
     with pytest.raises(InputError, match=r"No space left on device.*nothing before it is lost"):
-        asyncio.run(store_in(tmp_path / "s").fill(LocalCollector(models), PAIRS, WORK))
+        asyncio.run(
+            store_in(tmp_path / "s").fill(LocalCollector(models, COIN_SETTINGS), PAIRS, WORK)
+        )
 
 
 def test_a_record_does_not_wait_for_the_next_one(
@@ -223,7 +236,7 @@ def test_a_record_does_not_wait_for_the_next_one(
             raise InputError("model", None, "it never comes to the second prompt")
 
     with pytest.raises(InputError, match="never comes"):
-        asyncio.run(asyncio.wait_for(store.fill(Slow(models), PAIRS, WORK), SOON))
+        asyncio.run(asyncio.wait_for(store.fill(Slow(models, COIN_SETTINGS), PAIRS, WORK), SOON))
     assert len(store_in(tmp_path / "s").done) == 1
 
 
@@ -235,7 +248,7 @@ async def calibrated(
 
     @asynccontextmanager
     async def opened(*_: object) -> AsyncIterator[LocalCollector]:
-        collector = LocalCollector(models)
+        collector = LocalCollector(models, COIN_SETTINGS)
 
         async def untimed(*_: object) -> dict[Plan, float]:
             return {}

@@ -298,7 +298,7 @@ def test_special_tokens_are_shown_if_the_caller_asks(llm: ComputeOptimalLLM) -> 
 
 def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     """The testbed's model writes none, so a solution that has some is made here."""
-    tokenizer, models = llm.get_tokenizer(), llm._thread.solver.models
+    tokenizer, solver = llm.get_tokenizer(), llm._thread.solver
     (user,), ids = tokenizer.encode("<user>"), tuple(tokenizer.encode("1<assistant>2<user>"))
     shown = SamplingParams(stop=["<user>", "7="], skip_special_tokens=False)
     (output,) = llm.generate(RAW[0], use_tqdm=False, budget=1)
@@ -306,7 +306,7 @@ def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     result = Result(
         prompt="", answer=None, solution="", score=None, receipt=output.receipt, ranked=(sample,)
     )
-    wish = overrides(shown, models, 1)
+    wish = overrides(shown, solver, 1)
     assert (wish.stop, wish.stop_tokens) == (("7=",), {user: "<user>"})
     found = answered("0", Prompt("", ids, None), wish, result, tokenizer).outputs[0]
     assert (found.text, found.stop_reason) == ("1<assistant>2", "<user>")

@@ -13,7 +13,7 @@ import pytest
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import BASE, SETTINGS
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from runtime.engines import openai
 from runtime.engines.base import Completion, encode_prompt
 from runtime.engines.openai import OpenAIEngine
@@ -160,11 +160,10 @@ def test_strategies_run_against_a_server(
             engine,
             transformers_verifier,
             vllm_models.answers,
-            vllm_models.settings,
             vllm_models.splitter,
         )
         plan = Plan(strategy="beam_search", n=8, beam_width=2)
-        remote = PromptRun(models, "12+7*3", 4)
+        remote = PromptRun(models, REQUEST_SETTINGS, "12+7*3", 4)
         samples = await STRATEGIES[plan.strategy](remote, plan, ())
         engine.close()
         return remote.cost, samples, sizes

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from allocator.errors import InputError, ModelError
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from runtime import artifact
 from runtime.engines.loading import open_engine
@@ -59,7 +59,7 @@ def left_running(others: set[int], seconds: float = 10.0) -> dict[int, str]:
 
 
 async def texts(models: Models) -> list[str]:
-    runs = [PromptRun(models, prompt, 5) for prompt in PROMPTS]
+    runs = [PromptRun(models, REQUEST_SETTINGS, prompt, 5) for prompt in PROMPTS]
     drawn = await asyncio.gather(*(run.samples(0, 2) for run in runs))
     return [sample.text for samples in drawn for sample in samples]
 
@@ -83,7 +83,7 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> 
 
     async def ends(supervisor: Supervisor, prompt: str) -> str:
         try:
-            await PromptRun(supervisor.models, prompt, 6).samples(0, 64)
+            await PromptRun(supervisor.models, REQUEST_SETTINGS, prompt, 6).samples(0, 64)
         except ModelError as error:
             return "dead" if await supervisor.lost(error) else "alive"
         return "answered"
@@ -261,12 +261,13 @@ def test_what_a_closed_model_had_to_do_ends_with_an_error() -> None:
     async def closed() -> list[Any]:
         async with open_models(SETTINGS, Path(), "transformers") as models:
             assert all(part.alive for part in processes(models))
+            runs = [PromptRun(models, REQUEST_SETTINGS, prompt, 1) for prompt in PROMPTS[:3]]
             # Two batches: one is at work when it closes, the other waits.
-            first = asyncio.create_task(PromptRun(models, PROMPTS[0], 1).samples(0, 4))
+            first = asyncio.create_task(runs[0].samples(0, 4))
             await asyncio.sleep(0.05)
-            second = asyncio.create_task(PromptRun(models, PROMPTS[1], 1).samples(0, 4))
+            second = asyncio.create_task(runs[1].samples(0, 4))
             await asyncio.sleep(0)
-        late = PromptRun(models, PROMPTS[2], 1).samples(0, 1)
+        late = runs[2].samples(0, 1)
         return await asyncio.gather(first, second, late, return_exceptions=True)
 
     first, second, late = asyncio.run(asyncio.wait_for(closed(), 60))

@@ -22,7 +22,7 @@ from runtime.solving.early_stop import min_to_settle
 from runtime.strategies import STRATEGIES, beam_search, best_of_n
 from runtime.verifiers.base import Context, Verdict
 from tests.conftest import make_sample
-from tests.support.fakes import STEPS, CoinEngine, StepUp, SumVerifier, coin_run
+from tests.support.fakes import COIN_SETTINGS, STEPS, CoinEngine, StepUp, SumVerifier, coin_run
 
 # Sums of three fair coins, in eighths.
 EXPECTED = {"0": 1, "1": 3, "2": 3, "3": 1}
@@ -242,7 +242,7 @@ def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> 
     spent = []
     for seed in range(30):
         full = asyncio.run(best_of_n(coin_run(tokenizer, seed), plan, ()))
-        run = coin_run(tokenizer, seed, early_stop=True)
+        run = coin_run(tokenizer, seed, settings=replace(COIN_SETTINGS, early_stop=True))
         pilots = asyncio.run(run.samples(0, 3))
         stopped = asyncio.run(best_of_n(run, plan, pilots))
         # The coin task's two middle answers tie for the lead: an early lead is no safe one.

@@ -22,7 +22,7 @@ from transformers import (
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import PRM, SETTINGS
+from benchmarks.testbed.paths import PRM, REQUEST_SETTINGS, SETTINGS
 from calibration.sampling.collect import collect
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
@@ -31,6 +31,7 @@ from runtime.artifact import Artifact
 from runtime.engines.loading import context_length
 from runtime.models import Models, load_models
 from runtime.prompt_run import PromptRun
+from runtime.request import RequestSettings
 from runtime.result import Failure, Result, Spend
 from runtime.reviser import Reviser
 from runtime.solving.solve import Solver
@@ -42,7 +43,7 @@ from runtime.verifiers.scoring import VERIFIER_ALONE
 from tests.conftest import make_sample
 from tests.support.artifacts import bent_models
 from tests.support.checkpoints import make_verifier, solution
-from tests.support.fakes import StepUp, SumVerifier, coin_run
+from tests.support.fakes import COIN_SETTINGS, StepUp, SumVerifier, coin_run
 
 TOO_LONG = r"prompt and solution take \d+ tokens, and its context is {}; sample shorter"
 
@@ -115,7 +116,7 @@ def test_solutions_are_not_longer_than_the_verifier_reads(
     models = replace(transformers_models, verifier=verifier)
     prompts = [("12+7*3", "57"), ("3+10+11+12+13", "49")]
     searches = [Plan(strategy="beam_search", n=4, beam_width=2)]
-    records = run(collect(models, prompts, 8, lambda *_: searches, 0))
+    records = run(collect(models, REQUEST_SETTINGS, prompts, 8, lambda *_: searches, 0))
     verifier.close()
     for record, ended in zip(records, (True, False), strict=True):
         room = 40 - record.prompt_tokens
@@ -130,7 +131,7 @@ def test_a_prompt_that_leaves_no_room_is_refused(
     verifier = open_verifier(shorter(tmp_path / "prm", 40), tokenizer, engine="transformers")
     models = replace(transformers_models, verifier=verifier)
     with pytest.raises(InputError, match="no room in the verifier's context of 40; shorten it"):
-        PromptRun(models, "1" + "+1" * 20, 0)
+        PromptRun(models, REQUEST_SETTINGS, "1" + "+1" * 20, 0)
     verifier.close()
 
 
@@ -155,10 +156,10 @@ def test_what_a_revision_is_made_in_view_of_fits_its_verifier(tokenizer: Any) ->
     engine = StepUp(tokenizer)
     attempts: list[Sample] = [make_sample("1", 0.5, steps=[(5, 6, 7, 8)]) for _ in range(4)]
     models = coin_run(tokenizer).models
-    settings = models.settings.model_copy(update={"max_tokens": 20})
+    settings = RequestSettings(COIN_SETTINGS.sampling.model_copy(update={"max_tokens": 20}))
     for verifier in (SumVerifier(tokenizer), Short(tokenizer)):
         reviser = Reviser(engine, verifier)
-        run = PromptRun(replace(models, settings=settings, reviser=reviser), "1", 0)
+        run = PromptRun(replace(models, reviser=reviser), settings, "1", 0)
         asyncio.run(run.revise(attempts))
     whole, short = (len(tokenizer.encode(context)) for context in engine.contexts)
     assert whole > 20 >= short
@@ -190,7 +191,9 @@ def test_a_calibration_that_it_ends_says_what_is_kept(tokenizer: Any, tmp_path: 
     models = coin_run(tokenizer, verifier=Refuses(tokenizer)).models
     store = SampleStore(tmp_path / "samples", {})
     prompts = [(str(number), "3") for number in range(5)]
-    filling = store.fill(LocalCollector(models), prompts, Work(1, (), VERIFIER_ALONE, 0))
+    filling = store.fill(
+        LocalCollector(models, COIN_SETTINGS), prompts, Work(1, (), VERIFIER_ALONE, 0)
+    )
     with pytest.raises(ModelError, match=r"too many tokens; the samples of (\d) of 5") as raised:
         asyncio.run(filling)
     kept = SampleStore(tmp_path / "samples", {}).done
