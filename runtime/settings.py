@@ -14,7 +14,7 @@ from allocator.table import Fingerprint
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
-from runtime.engines.loading import model_fingerprint, resolve_model
+from runtime.engines.checkpoint import model_fingerprint, resolve_model
 from runtime.verifiers.base import Aggregation, FamilyName
 from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 

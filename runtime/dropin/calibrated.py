@@ -10,7 +10,8 @@ from typing import Any
 from allocator.errors import InputError
 from runtime.artifact import TABLE, Artifact
 from runtime.engines.base import Engine
-from runtime.engines.loading import EngineName, model_fingerprint, resolve_model
+from runtime.engines.checkpoint import model_fingerprint, resolve_model
+from runtime.engines.loading import EngineName
 from runtime.engines.vllm import Core, VLLMCompletions, VLLMEngine
 from runtime.engines.vllm_core import VLLMCore
 from runtime.engines.vllm_sync import VLLMSyncCore

@@ -28,7 +28,7 @@ from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from predictors.sample import Sample
 from runtime.artifact import Artifact
-from runtime.engines.loading import context_length
+from runtime.engines.checkpoint import context_length
 from runtime.models import Models, load_models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
