@@ -27,8 +27,9 @@ from calibration.cli.console import console
 from calibration.report.summarise import NAMES, PREDICTED
 from calibration.report.summary import Summary
 from calibration.report.targets import at_least, at_most, reported, show_targets, write_result
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
 from runtime.engines.loading import EngineName
+from runtime.models import open_models
 from runtime.result import Failure, Result, Spend
 from runtime.solving.solve import Solver
 
@@ -113,14 +114,14 @@ async def answer_by_both(
     plain = Plan(strategy="best_of_n", n=BUDGET)
     async with AsyncExitStack() as stack:
         with console.status("Starting the models"):
-            opening = open_decoder(artifact.settings, artifact.folder, engine)
-            decoder = await stack.enter_async_context(opening)
+            opening = open_models(artifact.settings, artifact.folder, engine)
+            models = await stack.enter_async_context(opening)
         with live(tallies):
-            policy = Solver(decoder, artifact, SEED)
+            policy = Solver(models, artifact, SEED)
             ours = await answer(policy, prompts, choice.spend, tallies[0])
-            fixed = Solver(decoder, artifact, SEED, plain)
+            fixed = Solver(models, artifact, SEED, plain)
             theirs = await answer(fixed, prompts, Spend(BUDGET), tallies[1])
-        return ours, theirs, type(decoder.engine).__name__
+        return ours, theirs, type(models.engine).__name__
 
 
 def run_demo(count: int, out: Path, engine: EngineName) -> None:

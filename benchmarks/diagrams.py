@@ -16,14 +16,16 @@ from typing import Any
 
 import matplotlib
 
+from benchmarks.testbed.paths import REQUEST_SETTINGS
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from allocator.plan import Plan, parse_plan
 from benchmarks.testbed.paths import REVISER, REVISER_ORM, SETTINGS
 from predictors.sample import Sample
-from runtime.artifact import open_decoder
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models, open_models
+from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
 
@@ -63,18 +65,18 @@ class Recorder:
         """The verifier is closed by whoever opened it."""
 
 
-async def searched(decoder: Decoder, plan: Plan) -> tuple[dict[Node, float], Counter[Node]]:
+async def searched(models: Models, plan: Plan) -> tuple[dict[Node, float], Counter[Node]]:
     """Scores of all nodes, and how often each was sampled."""
-    recorder = Recorder(decoder.verifier)
-    run = PromptRun(replace(decoder, verifier=recorder), PROMPT, SEED)
+    recorder = Recorder(models.verifier)
+    run = PromptRun(replace(models, verifier=recorder), REQUEST_SETTINGS, PROMPT, SEED)
     await STRATEGIES[plan.strategy](run, plan, ())
     scores, counts = dict(recorder.seen), Counter(node for node, _ in recorder.seen)
     return scores, counts
 
 
-async def revised(decoder: Decoder, plan: Plan) -> list[Sample]:
+async def revised(models: Models, plan: Plan) -> list[Sample]:
     """The attempts of all chains, in order."""
-    run = PromptRun(decoder, PROMPT, SEED)
+    run = PromptRun(models, REQUEST_SETTINGS, PROMPT, SEED)
     return await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
 
 
@@ -148,13 +150,13 @@ async def run() -> None:
     settings = SETTINGS.model_copy(
         update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
     )
-    async with open_decoder(settings, Path(), "transformers", "transformers") as decoder:
+    async with open_models(settings, Path(), "transformers", "transformers") as models:
         for axes, text in zip(grid.flat[:4], SEARCHES, strict=True):
             plan = parse_plan(text)
-            dots = draw(axes, *await searched(decoder, plan), str(plan))
+            dots = draw(axes, *await searched(models, plan), str(plan))
         for axes, text in zip(grid.flat[4:], REVISIONS, strict=True):
             plan = parse_plan(text)
-            draw_chains(axes, await revised(decoder, plan), str(plan))
+            draw_chains(axes, await revised(models, plan), str(plan))
     figure.colorbar(dots, ax=grid, label="verifier's score", shrink=0.5)
     figure.suptitle(f"One prompt, {PROMPT}, answered in six ways", fontsize=11)
     figure.savefig(OUT, dpi=130)

@@ -38,7 +38,8 @@ from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
 from runtime.artifact import Artifact
-from runtime.prompt_run import Decoder
+from runtime.models import Models
+from runtime.request import RequestSettings
 from runtime.verifiers.scoring import Scoring
 
 BASELINE = NAMES["weighted"]
@@ -133,7 +134,8 @@ async def sample(
     prompts: Sequence[tuple[str, str]],
     work: Work,
     store: SampleStore,
-    open_models: Callable[[], AbstractAsyncContextManager[Decoder]],
+    open_models: Callable[[], AbstractAsyncContextManager[Models]],
+    settings: RequestSettings,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
 ) -> Replay:
     """Sample what the store does not hold yet; where it holds everything, no model is loaded.
@@ -144,6 +146,7 @@ async def sample(
         work: what to sample of each.
         store: keeps what was sampled.
         open_models: loads the models, for as long as its block lasts.
+        settings: how solutions are sampled.
         done: called with each prompt's record; with None for those that were there.
 
     Returns:
@@ -154,8 +157,8 @@ async def sample(
     """
     states = None
     if store.missing(prompts) or reads_states(table):
-        async with open_models() as decoder:
-            collector = LocalCollector(decoder)
+        async with open_models() as models:
+            collector = LocalCollector(models, settings)
             await store.fill(collector, prompts, work, done)
             if reads_states(table):
                 states = await collector.states([prompt for prompt, _ in prompts])

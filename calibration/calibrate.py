@@ -37,9 +37,9 @@ from runtime.artifact import (
     PRICES,
     SETTINGS,
     TABLE,
-    Settings,
 )
 from runtime.engines.loading import EngineName
+from runtime.settings import Settings
 from runtime.verifiers.scoring import Scoring
 
 if TYPE_CHECKING:

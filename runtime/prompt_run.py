@@ -8,62 +8,21 @@ from math import isnan, nan
 from allocator.errors import InputError, ModelError
 from allocator.plan import Selection
 from predictors.sample import Sample
-from runtime.answers import Answers
-from runtime.answers.thought import THINK, Thought, solution_reader
+from runtime.answers.thought import solution_reader
 from runtime.engines.base import (
     Completion,
     Engine,
-    HasHiddenState,
-    SamplingSettings,
     check_room,
     draw_seed,
     encode_prompt,
 )
-from runtime.engines.steps import StepSplitter
 from runtime.engines.tokenizer import decode, known_ids
-from runtime.request import Event, EventHandler
+from runtime.models import Models
+from runtime.request import Event, EventHandler, RequestSettings
 from runtime.reviser import Reviser, ask_again, revision_context
 from runtime.solving.concurrency import together
-from runtime.verifiers.base import Aggregation, Context, HasContext, Verifier, aggregate
+from runtime.verifiers.base import Context, HasContext, Verifier, aggregate
 from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """What all prompts share: the models and how they are used.
-
-    Attributes:
-        engine: the language model.
-        verifier: scores its solutions.
-        answers: reads and compares answers.
-        settings: how solutions are sampled.
-        splitter: finds the ends of steps.
-        hidden: reads the language model's state after a prompt; None where difficulty is not told
-            from the prompt alone.
-        reviser: makes revisions; None where there is none.
-        aggregation: how a solution's step scores become one.
-        scoring: how that one and its log-probability become its score.
-        early_stop: stop best-of-n once what is left of it cannot change the answer.
-        verifier_timeout: seconds that a verifier may take over one solution, queueing included.
-        stops: texts that end a solution, which is cut before them.
-        stop_token_ids: tokens that do so.
-        thoughts: marks of the language model's thoughts, after which answers are read.
-    """
-
-    engine: Engine
-    verifier: Verifier
-    answers: Answers
-    settings: SamplingSettings
-    splitter: StepSplitter
-    hidden: HasHiddenState | None = None
-    reviser: Reviser | None = None
-    aggregation: Aggregation = "last"
-    scoring: Scoring = VERIFIER_ALONE
-    early_stop: bool = False
-    verifier_timeout: float = 600.0
-    stops: tuple[str, ...] = ()
-    stop_token_ids: tuple[int, ...] = ()
-    thoughts: tuple[Thought, ...] = (THINK,)
 
 
 @dataclass
@@ -103,7 +62,8 @@ class PromptRun:
     """Samples solutions of one prompt.
 
     Args:
-        decoder: models and settings.
+        models: the models.
+        settings: how the prompt's solutions are sampled.
         prompt: the prompt.
         seed: with the prompt it determines every sample, whatever runs beside it.
         token_ids: the prompt as the language model reads it; None lays it out by its chat template.
@@ -121,7 +81,8 @@ class PromptRun:
             or of a verifier.
     """
 
-    decoder: Decoder
+    models: Models
+    settings: RequestSettings
     prompt: str
     seed: int
     token_ids: tuple[int, ...] | None = None
@@ -131,18 +92,18 @@ class PromptRun:
 
     def __post_init__(self) -> None:
         if self.token_ids is None:
-            ids = encode_prompt(self.decoder.engine, self.prompt)
+            ids = encode_prompt(self.models.engine, self.prompt)
         else:
-            check_room(self.decoder.engine, self.token_ids, self.prompt)
+            check_room(self.models.engine, self.token_ids, self.prompt)
             ids = self.token_ids
         self.context = Context(self.prompt, ids)
-        self._reader = solution_reader(self.decoder.engine.tokenizer, self.decoder.thoughts)
+        self._reader = solution_reader(self.models.engine.tokenizer, self.models.thoughts)
         self._begun = self._reader.begun(ids)
-        reviser = self.decoder.reviser
-        room = self._room(self.decoder.engine, self.decoder.verifier, self.context)
+        reviser = self.models.reviser
+        room = self._room(self.models.engine, self.models.verifier, self.context)
         if reviser is not None:  # its verifier reads first attempts, too
-            room = min(room, self._room(self.decoder.engine, reviser.verifier, self.context))
-        self.max_tokens = min(self.decoder.settings.max_tokens, room)
+            room = min(room, self._room(self.models.engine, reviser.verifier, self.context))
+        self.max_tokens = min(self.settings.sampling.max_tokens, room)
 
     @staticmethod
     def _room(engine: Engine, verifier: Verifier, context: Context) -> int:
@@ -156,7 +117,7 @@ class PromptRun:
         path = ("sample", index)
         completion = await self._independent(path)
         return await self._finished(
-            completion, self.context, self.decoder.verifier, self.decoder.scoring, path
+            completion, self.context, self.models.verifier, self.models.scoring, path
         )
 
     async def vote(self, index: int) -> Sample:
@@ -164,7 +125,7 @@ class PromptRun:
         path = ("sample", index)
         completion = await self._independent(path, logprob=False)
         self.cost.generations += 1
-        steps = tuple(self.decoder.splitter.split(completion.token_ids))
+        steps = tuple(self.models.splitter.split(completion.token_ids))
         beam = Beam(steps, (), completion.logprob, completion.ended)
         sample = await self._as_sample(beam, nan)
         self._emit_solution(sample, path)
@@ -172,9 +133,9 @@ class PromptRun:
 
     async def judged(self, vote: Sample) -> Sample:
         """A vote with a score after all: the verifier's own, for a vote has no log-probability."""
-        verifier = self.decoder.verifier
+        verifier = self.models.verifier
         scores = vote.step_scores or await self._score(verifier, self.context, vote.steps)
-        return replace(vote, step_scores=scores, score=aggregate(scores, self.decoder.aggregation))
+        return replace(vote, step_scores=scores, score=aggregate(scores, self.models.aggregation))
 
     async def samples(self, first: int, last: int, how: Selection = "weighted") -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`.
@@ -201,20 +162,20 @@ class PromptRun:
         prefix = [token for step in beam.steps for token in step]
         left = self.max_tokens - len(prefix)
         completion = await self._complete(
-            self.decoder.engine,
+            self.models.engine,
             self.context,
             prefix,
             left,
             path,
-            stop=(self.decoder.settings.step_end,),
+            stop=(self.settings.sampling.step_end,),
             greedy=greedy,
         )
         steps = (*beam.steps, completion.token_ids)
         # A stop text may begin in one step and end in the next.
-        ended = completion.ended or (bool(self.decoder.stops) and self._holds_stop(steps))
+        ended = completion.ended or (bool(self.settings.stops) and self._holds_stop(steps))
         grown = Beam(
             steps=steps,
-            step_scores=await self._score(self.decoder.verifier, self.context, steps)
+            step_scores=await self._score(self.models.verifier, self.context, steps)
             if score
             else (),
             logprob=beam.logprob + completion.logprob,
@@ -242,7 +203,7 @@ class PromptRun:
                 break
             beam = await self.extend(beam, (*path, "lookahead", step), greedy=True, score=False)
         if beam is not start:
-            scores = await self._score(self.decoder.verifier, self.context, beam.steps)
+            scores = await self._score(self.models.verifier, self.context, beam.steps)
             beam = replace(beam, step_scores=scores)
         return self.score_of(beam)
 
@@ -262,9 +223,9 @@ class PromptRun:
         """A solution as the first attempt of a chain, scored by the reviser's verifier."""
         verifier = self._reviser().verifier
         scores = sample.step_scores
-        if verifier is not self.decoder.verifier:
+        if verifier is not self.models.verifier:
             scores = await self._score(verifier, self.context, sample.steps)
-        score = aggregate(scores, self.decoder.aggregation)
+        score = aggregate(scores, self.models.aggregation)
         return replace(sample, step_scores=scores, score=score, chain=chain)
 
     async def revise(self, attempts: Sequence[Sample]) -> Sample:
@@ -273,7 +234,7 @@ class PromptRun:
         limit, verifier = reviser.engine.context_length, reviser.verifier
         if isinstance(verifier, HasContext) and verifier.shares_tokens:
             limit = min(limit, verifier.context_length or limit)
-        room = limit - self.decoder.settings.max_tokens
+        room = limit - self.settings.sampling.max_tokens
         context = Context(
             self.prompt,
             revision_context(
@@ -286,7 +247,7 @@ class PromptRun:
         left = self._room(reviser.engine, verifier, context)
         path = ("revision", chain or 0, len(attempts))
         completion = await self._complete(
-            reviser.engine, context, (), min(left, self.decoder.settings.max_tokens), path
+            reviser.engine, context, (), min(left, self.settings.sampling.max_tokens), path
         )
         attempt = await self._finished(completion, context, verifier, VERIFIER_ALONE, path)
         return replace(attempt, chain=chain)
@@ -301,24 +262,24 @@ class PromptRun:
     async def canonicalize(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples with equal answers written equally, as selection and features expect."""
         answers = [sample.answer for sample in samples]
-        canonicalized = await self.decoder.answers.canonicalized(answers)
-        self.undecided.update(self.decoder.answers.undecided(answers))
+        canonicalized = await self.models.answers.canonicalized(answers)
+        self.undecided.update(self.models.answers.undecided(answers))
         return [s.with_answer(a) for s, a in zip(samples, canonicalized, strict=True)]
 
     def score_of(self, beam: Beam) -> float:
         """A beam's score so far."""
-        return self._combined(beam, self.decoder.scoring)
+        return self._combined(beam, self.models.scoring)
 
     def _reviser(self) -> Reviser:
-        if self.decoder.reviser is None:
+        if self.models.reviser is None:
             raise InputError(
                 "reviser", None, "the plan revises, and there is no reviser; name one in settings"
             )
-        return self.decoder.reviser
+        return self.models.reviser
 
     async def _independent(self, path: tuple[str | int, ...], logprob: bool = True) -> Completion:
         return await self._complete(
-            self.decoder.engine, self.context, (), self.max_tokens, path, logprob=logprob
+            self.models.engine, self.context, (), self.max_tokens, path, logprob=logprob
         )
 
     async def _complete(
@@ -332,18 +293,18 @@ class PromptRun:
         greedy: bool = False,
         logprob: bool = True,
     ) -> Completion:
-        settings = self.decoder.settings
+        settings = self.settings.sampling
         *name, number = path
         completion = await engine.complete(
             [*context.token_ids, *prefix],
             settings=settings.model_copy(update={"temperature": 0.0}) if greedy else settings,
             max_tokens=max_tokens,
             seed=draw_seed(self.seed, *self.context.token_ids, *name, number=int(number)),
-            stop=(*self.decoder.stops, *stop),
-            stop_token_ids=self.decoder.stop_token_ids,
+            stop=(*self.settings.stops, *stop),
+            stop_token_ids=self.settings.stop_token_ids,
             logprob=logprob,
         )
-        if completion.stopped_by in self.decoder.stops:
+        if completion.stopped_by in self.settings.stops:
             completion = replace(completion, ended=True)
         self.cost.sampled_tokens += len(completion.token_ids)
         self.cost.cached_tokens += completion.cached_tokens
@@ -359,7 +320,7 @@ class PromptRun:
     ) -> Sample:
         """A whole solution, counted and scored."""
         self.cost.generations += 1
-        steps = tuple(self.decoder.splitter.split(completion.token_ids))
+        steps = tuple(self.models.splitter.split(completion.token_ids))
         scores = await self._score(verifier, context, steps)
         beam = Beam(steps, scores, completion.logprob, completion.ended)
         sample = await self._as_sample(beam, self._combined(beam, scoring))
@@ -386,26 +347,26 @@ class PromptRun:
 
     def _holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
         text = self._text(steps)
-        return any(stop in text for stop in self.decoder.stops)
+        return any(stop in text for stop in self.settings.stops)
 
     def _text(self, steps: Sequence[tuple[int, ...]]) -> str:
         tokens = [token for step in steps for token in step]
-        return decode(self.decoder.engine.tokenizer, self._shown(tokens))
+        return decode(self.models.engine.tokenizer, self._shown(tokens))
 
     def _shown(self, tokens: list[int]) -> list[int]:
         """A solution's tokens without the one that the caller had it stop at."""
-        return tokens[:-1] if tokens and tokens[-1] in self.decoder.stop_token_ids else tokens
+        return tokens[:-1] if tokens and tokens[-1] in self.settings.stop_token_ids else tokens
 
     async def _score(
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
     ) -> tuple[float, ...]:
         try:
-            async with asyncio.timeout(self.decoder.verifier_timeout):
+            async with asyncio.timeout(self.models.verifier_timeout):
                 verdict = await verifier.score(context, steps)
         except TimeoutError:
             raise ModelError(
                 "verifier",
-                f"no score within {self.decoder.verifier_timeout:g} seconds; is it alive?",
+                f"no score within {self.models.verifier_timeout:g} seconds; is it alive?",
             ) from None
         scores = verdict.step_scores
         if len(scores) != len(steps):
@@ -422,17 +383,17 @@ class PromptRun:
         return scores
 
     def _combined(self, beam: Beam, scoring: Scoring) -> float:
-        verifier_score = aggregate(beam.step_scores, self.decoder.aggregation)
+        verifier_score = aggregate(beam.step_scores, self.models.aggregation)
         return scoring.score(verifier_score, beam.logprob)
 
     async def _as_sample(self, beam: Beam, score: float) -> Sample:
         tokens = [token for step in beam.steps for token in step]
         shown = self._shown(tokens)
-        text, concluded = self._reader.read(shown, self.decoder.stops, self._begun)
+        text, concluded = self._reader.read(shown, self.settings.stops, self._begun)
         return Sample(
             steps=beam.steps,
             text=text,
-            answer=None if concluded is None else await self.decoder.answers.read(concluded),
+            answer=None if concluded is None else await self.models.answers.read(concluded),
             step_scores=beam.step_scores,
             score=score,
             logprob=beam.logprob,

@@ -37,15 +37,30 @@ EventHandler = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
+class RequestSettings:
+    """How the solutions of one prompt are sampled.
+
+    Attributes:
+        sampling: temperature and the like, and the longest solution in tokens.
+        stops: texts that end a solution, which is cut before them.
+        stop_token_ids: tokens that do so.
+        early_stop: stop best-of-N once the solutions still to come cannot change the answer.
+    """
+
+    sampling: SamplingSettings
+    stops: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    early_stop: bool = False
+
+
+@dataclass(frozen=True)
 class Request:
-    """A prompt with wishes of its own.
+    """A prompt with settings of its own.
 
     Attributes:
         text: the prompt, as verifiers and revisers read it that lay it out in their own way.
         token_ids: what the language model continues; None lays the text out as calibration did.
-        sampling: how solutions are sampled; None takes calibration's.
-        stop: texts that end a solution, which is cut before them.
-        stop_token_ids: tokens that do so.
+        settings: how its solutions are sampled; None takes the solver's.
         seed: with the prompt, determines every sample; None takes the solver's.
         solutions: how many solutions there should be to choose from, as far as its budget goes.
         on_event: called with what happens.
@@ -53,9 +68,7 @@ class Request:
 
     text: str
     token_ids: tuple[int, ...] | None = None
-    sampling: SamplingSettings | None = None
-    stop: tuple[str, ...] = ()
-    stop_token_ids: tuple[int, ...] = ()
+    settings: RequestSettings | None = None
     seed: int | None = None
     solutions: int = 1
     on_event: EventHandler | None = None

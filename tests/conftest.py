@@ -18,12 +18,12 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.throughput.server import vllm_serve
 from predictors.sample import Sample
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
 from runtime.engines.transformers import TransformersEngine
-from runtime.prompt_run import Decoder
+from runtime.models import Models, open_models
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
-from tests.support.artifacts import artifact_of, bent_decoder, bent_prompts, calibrated
+from tests.support.artifacts import artifact_of, bent_models, bent_prompts, calibrated
 from tests.support.clients import Api, Apis
 from tests.support.live_server import Served
 
@@ -39,7 +39,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 settings.load_profile("ci")
 
 # Each takes half a minute to start: one process runs all files that use one of them.
-SHARED = {"vllm_decoder", "vllm_verifier", "server"}
+SHARED = {"vllm_models", "vllm_verifier", "server"}
 # Others that take minutes. make test begins with all these, not to end with one of them alone.
 LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli", "test_schema")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _needs(item: pytest.Item) -> set[str]:
     """Names of the fixtures that a test takes, those among them that its parameters name."""
     parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
-    engines = {f"{name}_{kind}" for name in parameters for kind in ("decoder", "verifier")}
+    engines = {f"{name}_{kind}" for name in parameters for kind in ("models", "verifier")}
     return {*getattr(item, "fixturenames", ()), *engines}
 
 
@@ -87,21 +87,21 @@ def run() -> Iterator[Run[Any]]:
         yield runner.run
 
 
-def _open(run: Run[Any], engine: str) -> Iterator[Decoder]:
+def _open(run: Run[Any], engine: str) -> Iterator[Models]:
     stack = AsyncExitStack()
-    opening = stack.enter_async_context(open_decoder(SETTINGS, Path(), engine))  # type: ignore[arg-type]
+    opening = stack.enter_async_context(open_models(SETTINGS, Path(), engine))  # type: ignore[arg-type]
     yield run(opening)
     run(stack.aclose())
 
 
 @pytest.fixture(scope="session")
-def vllm_decoder(run: Run[Any]) -> Iterator[Decoder]:
+def vllm_models(run: Run[Any]) -> Iterator[Models]:
     """The testbed through the real vLLM engine, started once."""
     yield from _open(run, "vllm")
 
 
 @pytest.fixture(scope="session")
-def transformers_decoder(run: Run[Any]) -> Iterator[Decoder]:
+def transformers_models(run: Run[Any]) -> Iterator[Models]:
     """The testbed through the real transformers engine."""
     yield from _open(run, "transformers")
 
@@ -174,7 +174,7 @@ def transformers_engine() -> Iterator[TransformersEngine]:
 @pytest.fixture(scope="session")
 def bent(tokenizer: Any) -> Artifact:
     """An artifact calibrated on bent coins."""
-    return artifact_of(calibrated(bent_decoder(tokenizer), bent_prompts(80, seed=1)))
+    return artifact_of(calibrated(bent_models(tokenizer), bent_prompts(80, seed=1)))
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,10 @@ from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.cli.console import progress
 from calibration.fitting.fit import searches_among
 from calibration.sampling.collect import collect
-from runtime.artifact import Artifact, load_settings, open_decoder
+from runtime.artifact import Artifact, load_settings
 from runtime.engines.hidden import PromptEncoder
+from runtime.models import open_models
+from runtime.request import RequestSettings
 
 Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
@@ -82,22 +84,23 @@ async def resample(family: Family) -> None:
     """Draw all of a family's samples anew, into its pools."""
     where = testbed if family is ARITHMETIC else rewriting
     settings = load_settings(where.ARTIFACT)
+    sampling = RequestSettings(settings.sampling)
     # The two models have a thread each: two threads each would wait for each other on two cores.
     torch.set_num_threads(1)
     splits: list[tuple[Split, int]] = [("test", SEEDS * family.window)]
     plans = searches_of(family)
     if family.calibration_prompts:
         splits.append(("calibration", 2 * family.window))
-    async with open_decoder(settings, where.ARTIFACT, "transformers") as decoder:
+    async with open_models(settings, where.ARTIFACT, "transformers") as models:
         for split, samples in splits:
             prompts = prompts_of(family, split)
             engine = TreeEngine(where.BASE, samples, SAMPLING_SEED)
             with progress(f"{family.name}, {split}: solutions", len(prompts)) as done:
-                records = await draw(decoder, engine, prompts, done)
+                records = await draw(models, sampling, engine, prompts, done)
             write_pool(records, family.folder / f"{split}.parquet")
             engine.close()
             with progress(f"{family.name}, {split}: searches", len(prompts)) as done:
                 found = await collect(
-                    decoder, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
+                    models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
                 )
             write_pool(found, family.folder / f"{split}-searches.parquet")

@@ -5,12 +5,15 @@ from dataclasses import replace
 
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
+from runtime.request import RequestSettings
 from runtime.solving.concurrency import bounded
 
 
 async def draw(
-    decoder: Decoder,
+    models: Models,
+    settings: RequestSettings,
     engine: TreeEngine,
     prompts: Sequence[tuple[str, str]],
     done: Callable[[PromptRecord], None] = lambda _: None,
@@ -20,16 +23,17 @@ async def draw(
     Equal answers must be equal strings already, as the testbed's are.
 
     Args:
-        decoder: models and settings; its own engine is not used.
+        models: the models; their own engine is not used.
+        settings: how solutions are sampled.
         engine: draws the solutions.
         prompts: (prompt, gold answer) pairs.
         done: called with each record as it is complete.
     """
-    trees = replace(decoder, engine=engine)
+    trees = replace(models, engine=engine)
 
     async def one(item: tuple[str, str]) -> PromptRecord:
         prompt, gold = item
-        run = PromptRun(trees, prompt, engine.seed)
+        run = PromptRun(trees, settings, prompt, engine.seed)
         places = await engine.places(run.context.token_ids, run.max_tokens)
         distinct = await run.samples(0, int(places.max()) + 1)
         samples = tuple(distinct[place] for place in places)

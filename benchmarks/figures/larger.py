@@ -1,7 +1,6 @@
 """The larger model of figure 9 (section 7): its pretraining, its samples, and equal FLOPs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from benchmarks.figures.pools import FOLDER, test_prompts
 from benchmarks.testbed.paths import SETTINGS
 from calibration.cli.console import progress
 from calibration.sampling.collect import collect
-from runtime.artifact import open_decoder
+from runtime.models import open_models
+from runtime.request import RequestSettings
 
 SAMPLES, SEED = 16, 300
 GREEDY, WARM = FOLDER / "larger-greedy.parquet", FOLDER / "larger.parquet"
@@ -80,12 +80,13 @@ async def sample_larger(model: Path, pretraining: Pretraining) -> None:
     torch.set_num_threads(1)
     prompts = test_prompts()
     settings = SETTINGS.model_copy(update={"model": str(model)})
-    async with open_decoder(settings, Path(), "transformers") as decoder:
-        cold = decoder.settings.model_copy(update={"temperature": 0.0})
-        for path, count, sampling in ((GREEDY, 1, cold), (WARM, SAMPLES, decoder.settings)):
+    async with open_models(settings, Path(), "transformers") as models:
+        warm = settings.sampling
+        cold = warm.model_copy(update={"temperature": 0.0})
+        for path, count, sampling in ((GREEDY, 1, cold), (WARM, SAMPLES, warm)):
             with progress(f"Larger model: {path.stem}", len(prompts)) as done:
                 records = await collect(
-                    replace(decoder, settings=sampling), prompts, count, lambda *_: (), SEED, done
+                    models, RequestSettings(sampling), prompts, count, lambda *_: (), SEED, done
                 )
             write_pool(records, path)
     pretraining.save(PRETRAINING)

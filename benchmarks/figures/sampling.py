@@ -25,11 +25,14 @@ from benchmarks.figures.pools import (
     solutions_of,
     test_prompts,
 )
-from benchmarks.testbed.paths import ARTIFACT, ORM, REVISER, REVISER_ORM, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, ORM, REQUEST_SETTINGS, REVISER, REVISER_ORM, SETTINGS
 from calibration.cli.console import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
-from runtime.artifact import Settings, load_settings, open_decoder
+from runtime.artifact import load_settings
 from runtime.engines.base import encode_prompt
+from runtime.models import open_models
+from runtime.request import RequestSettings
+from runtime.settings import Settings
 from runtime.solving.concurrency import bounded, together
 from runtime.verifiers.base import Context
 
@@ -68,11 +71,13 @@ async def chains() -> None:
         update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
     )
     prompts = test_prompts()
-    async with open_decoder(revising, Path(), "vllm", "transformers") as decoder:
+    async with open_models(revising, Path(), "vllm", "transformers") as models:
         with progress("Chains of revisions", len(KINDS) * len(prompts)) as done:
 
             async def of(kind: Plan, seed: int) -> list[PromptRecord]:
-                return await collect(decoder, prompts, 1, lambda *_: [kind], seed, done)
+                return await collect(
+                    models, REQUEST_SETTINGS, prompts, 1, lambda *_: [kind], seed, done
+                )
 
             # All kinds beside each other: long chains alone would leave the engine half empty.
             kinds = await together(of(kind, SEED + number) for number, kind in enumerate(KINDS))
@@ -87,13 +92,13 @@ async def by_orm() -> None:
     """The first independent solutions of each prompt, scored by the ORM."""
     records = first_solutions(solutions_of(PROMPTS), MOST)
     settings = SETTINGS.model_copy(update={"verifier": str(ORM)})
-    async with open_decoder(settings, Path(), "transformers") as decoder:
+    async with open_models(settings, Path(), "transformers") as models:
 
         async def one(record: PromptRecord) -> PromptRecord:
-            context = Context(record.prompt, tuple(encode_prompt(decoder.engine, record.prompt)))
+            context = Context(record.prompt, tuple(encode_prompt(models.engine, record.prompt)))
             distinct = list({s.token_ids: s for s in record.independent.samples}.values())
             verdicts = await together(
-                decoder.verifier.score(context, sample.steps) for sample in distinct
+                models.verifier.score(context, sample.steps) for sample in distinct
             )
             scores = {
                 sample.token_ids: verdict.step_scores[-1]
@@ -109,9 +114,10 @@ async def _collected(
     what: str, settings: Settings, base: Path, plans: Sequence[Plan], seed: int
 ) -> list[PromptRecord]:
     prompts = test_prompts()
-    async with open_decoder(settings, base, "transformers") as decoder:
+    async with open_models(settings, base, "transformers") as models:
         with progress(what, len(prompts)) as done:
-            return await collect(decoder, prompts, 1, lambda *_: plans, seed, done)
+            sampling = RequestSettings(settings.sampling)
+            return await collect(models, sampling, prompts, 1, lambda *_: plans, seed, done)
 
 
 def _searches(plans: Sequence[Plan]) -> list[Plan]:

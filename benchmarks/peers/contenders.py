@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from benchmarks.peers.environments import ITS_HUB, OPTILLM, Environment
 from benchmarks.peers.worker import FailedError, Reply, Worker
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
 from calibration.bench import beam_plan
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
+from runtime.models import open_models
 from runtime.result import Failure, Spend
 from runtime.solving.solve import Solver
 
@@ -94,9 +95,9 @@ def ours(url: str) -> Callable[..., Awaitable[Reply]]:
 
     async def run(method: str, prompts: Sequence[str], budget: int, seed: int) -> Reply:
         artifact = Artifact.load(ARTIFACT)
-        async with open_decoder(artifact.settings, artifact.folder, url, "transformers") as opened:
-            decoder = replace(opened, early_stop=method == STOPPING)
-            solver = Solver(decoder, artifact, seed, _plan(method, budget))
+        async with open_models(artifact.settings, artifact.folder, url, "transformers") as models:
+            plan, early_stop = _plan(method, budget), method == STOPPING
+            solver = Solver(models, artifact, seed, plan, early_stop)
             spend = Spend(total=budget * len(prompts)) if method == ACROSS else Spend(budget)
             started = time.perf_counter()
             results = await solver.solve_all(prompts, spend)

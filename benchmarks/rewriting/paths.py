@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from runtime.artifact import Settings
 from runtime.engines.base import SamplingSettings
+from runtime.settings import Settings
 
 ROOT = Path(__file__).parent
 BASE, PRM = ROOT / "models" / "base", ROOT / "models" / "prm"

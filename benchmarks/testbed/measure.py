@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.testbed.paths import SETTINGS, TEST_PROMPTS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS, TEST_PROMPTS
 from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.cli.console import progress
 from calibration.replay.curves import interval, resamples
@@ -28,8 +28,8 @@ from calibration.report.targets import (
     show_targets,
     write_result,
 )
-from runtime.artifact import open_decoder
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models, open_models
+from runtime.prompt_run import PromptRun
 from runtime.solving.concurrency import bounded
 
 TEST_SEED, SAMPLING_SEED = 3, 5
@@ -37,11 +37,9 @@ PROMPTS = 220
 SAMPLES = 256
 
 
-async def measure(
-    decoder: Decoder, problem: Problem
-) -> tuple[list[float], list[float], list[bool]]:
+async def measure(models: Models, problem: Problem) -> tuple[list[float], list[float], list[bool]]:
     """Scores, log-probabilities and correctness of all samples."""
-    run = PromptRun(decoder, problem.text, SAMPLING_SEED)
+    run = PromptRun(models, REQUEST_SETTINGS, problem.text, SAMPLING_SEED)
     samples = await run.samples(0, SAMPLES)
     correct = [s.answer == problem.answer for s in samples]
     return [s.score for s in samples], [s.logprob for s in samples], correct
@@ -67,9 +65,9 @@ def within(correct: NDArray[np.float64], values: NDArray[np.float64]) -> Interva
 async def run() -> list[Target]:
     problems = distinct_problems("test", PROMPTS, TEST_SEED)
     # On CPU the transformers engine samples this size faster than vLLM does.
-    async with open_decoder(SETTINGS, Path(), "transformers") as decoder:
+    async with open_models(SETTINGS, Path(), "transformers") as models:
         with progress("Measuring test prompts", PROMPTS) as done:
-            measured = await bounded(lambda p: measure(decoder, p), problems, 16, done)
+            measured = await bounded(lambda p: measure(models, p), problems, 16, done)
     scores, logprobs, correct = (
         np.array(part, dtype=float) for part in zip(*measured, strict=True)
     )

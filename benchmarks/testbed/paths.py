@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from runtime.artifact import Settings
 from runtime.engines.base import SamplingSettings
+from runtime.request import RequestSettings
+from runtime.settings import Settings
 
 ROOT = Path(__file__).parent
 BASE, PRM, ORM = ROOT / "models" / "base", ROOT / "models" / "prm", ROOT / "models" / "orm"
@@ -20,3 +21,4 @@ SETTINGS = Settings(
     answers=r"pattern:^#(\d+)$",
     sampling=SamplingSettings(temperature=1.0, max_tokens=160, step_end="\n"),
 )
+REQUEST_SETTINGS = RequestSettings(SETTINGS.sampling)

@@ -40,7 +40,8 @@ from calibration.report.targets import (
     show_targets,
     write_result,
 )
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
+from runtime.models import open_models
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend
 from runtime.verifiers.kv_memory import MAX_BYTES
@@ -60,7 +61,7 @@ async def run(turns: int) -> dict[str, list[Work]]:
     prompts = held_out_prompts()
     with ExitStack() as stack:
         url = stack.enter_context(vllm_serve(BASE))
-        async with open_decoder(SETTINGS, Path(), "vllm", "transformers") as decoder:
+        async with open_models(SETTINGS, Path(), "vllm", "transformers") as models:
             llm = LLM(
                 str(BASE),
                 dtype="float32",
@@ -70,9 +71,7 @@ async def run(turns: int) -> dict[str, list[Work]]:
                 enable_chunked_prefill=False,
                 enable_prefix_caching=True,
             )
-            family = FAMILIES[recognise(PRM)](
-                decoder.engine.tokenizer, decoder.engine.tokenizer, PRM
-            )
+            family = FAMILIES[recognise(PRM)](models.engine.tokenizer, models.engine.tokenizer, PRM)
 
             def backend(max_bytes: int) -> TransformersBackend:
                 made = TransformersBackend(PRM, family, max_bytes)
@@ -90,13 +89,13 @@ async def run(turns: int) -> dict[str, list[Work]]:
             with progress("Turns", turns + 1) as done:
                 for turn in range(turns + 1):
                     contenders: dict[str, Contender] = {
-                        PLAIN: plain_vllm(llm, decoder, prompts, SAMPLES),
-                        BEST_OF_N: ours(decoder, prompts, SAMPLES, None),
-                        SCORED: ours(decoder, prompts, SAMPLES, fresh()),
-                        BEAM: ours(decoder, prompts, BEAMS, fresh()),
-                        LOCKSTEP: lockstep(llm, decoder, prompts, BEAMS, whole),
-                        ITS_HUB: its_hub(decoder, prompts, BEAMS, whole, None),
-                        SERVED: its_hub(decoder, prompts, BEAMS, whole, url),
+                        PLAIN: plain_vllm(llm, models, prompts, SAMPLES),
+                        BEST_OF_N: ours(models, prompts, SAMPLES, None),
+                        SCORED: ours(models, prompts, SAMPLES, fresh()),
+                        BEAM: ours(models, prompts, BEAMS, fresh()),
+                        LOCKSTEP: lockstep(llm, models, prompts, BEAMS, whole),
+                        ITS_HUB: its_hub(models, prompts, BEAMS, whole, None),
+                        SERVED: its_hub(models, prompts, BEAMS, whole, url),
                     }
                     for name, contender in contenders.items():
                         work = await contender(turn)

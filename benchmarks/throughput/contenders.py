@@ -9,10 +9,12 @@ from itertools import count
 from typing import Any
 
 from allocator.plan import Plan
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.throughput.workload import CountingEngine, CountingVerifier, NoVerifier, Work
 from runtime.answers.selection import select
 from runtime.engines.base import derive_seed, draw_seed, encode_prompt
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
 from runtime.solving.concurrency import bounded
 from runtime.solving.solve import PROMPTS_IN_FLIGHT
 from runtime.strategies import STRATEGIES
@@ -23,20 +25,20 @@ Prompts = Sequence[tuple[str, str]]
 Contender = Callable[[int], Awaitable[Work]]
 
 
-def ours(decoder: Decoder, prompts: Prompts, plan: Plan, verifier: Verifier | None) -> Contender:
+def ours(models: Models, prompts: Prompts, plan: Plan, verifier: Verifier | None) -> Contender:
     """This library's scheduler; without a verifier, sampling alone."""
 
     async def run(seed: int) -> Work:
         work = Work()
         counted = replace(
-            decoder,
-            engine=CountingEngine(decoder.engine, work),
+            models,
+            engine=CountingEngine(models.engine, work),
             verifier=NoVerifier() if verifier is None else CountingVerifier(verifier, work),
         )
 
         async def one(item: tuple[str, str]) -> bool:
             prompt, gold = item
-            prompt_run = PromptRun(counted, prompt, seed)
+            prompt_run = PromptRun(counted, REQUEST_SETTINGS, prompt, seed)
             samples = await STRATEGIES[plan.strategy](prompt_run, plan, ())
             return select(await prompt_run.canonicalize(samples)).answer == gold
 
@@ -48,16 +50,16 @@ def ours(decoder: Decoder, prompts: Prompts, plan: Plan, verifier: Verifier | No
     return run
 
 
-def plain_vllm(llm: Any, decoder: Decoder, prompts: Prompts, plan: Plan) -> Contender:
+def plain_vllm(llm: Any, models: Models, prompts: Prompts, plan: Plan) -> Contender:
     """One call of vLLM's own ``LLM.generate`` with the same requests, seeds included."""
     from vllm import SamplingParams, TokensPrompt
 
-    settings = decoder.settings
+    settings = SETTINGS.sampling
 
     async def run(seed: int) -> Work:
         texts, params = [], []
         for prompt, _ in prompts:
-            ids = encode_prompt(decoder.engine, prompt)
+            ids = encode_prompt(models.engine, prompt)
             for index in range(plan.n):
                 texts.append(TokensPrompt(prompt_token_ids=list(ids)))
                 params.append(
@@ -79,18 +81,18 @@ def plain_vllm(llm: Any, decoder: Decoder, prompts: Prompts, plan: Plan) -> Cont
 
 
 def lockstep(
-    llm: Any, decoder: Decoder, prompts: Prompts, plan: Plan, verifier: TransformersBackend
+    llm: Any, models: Models, prompts: Prompts, plan: Plan, verifier: TransformersBackend
 ) -> Contender:
     """Beam search round by round: one call of ``LLM.generate`` and one of the verifier a round, for
     all beams of all prompts, as the strongest public design does it. Nothing is scored before the
     last beam of the round has come, and the verifier reads every text from its start."""
     from vllm import SamplingParams, TokensPrompt
 
-    settings = decoder.settings
+    settings = SETTINGS.sampling
 
     async def run(seed: int) -> Work:
         work = Work()
-        contexts = [encode_prompt(decoder.engine, prompt) for prompt, _ in prompts]
+        contexts = [encode_prompt(models.engine, prompt) for prompt, _ in prompts]
         finished: list[list[tuple[tuple[int, ...], float]]] = [[] for _ in prompts]
         living: list[list[tuple[int, ...]]] = [[()] * plan.n for _ in prompts]
         started = time.perf_counter()
@@ -144,8 +146,8 @@ def lockstep(
         for (_, gold), solutions in zip(prompts, finished, strict=True):
             mass: dict[str | None, float] = {}
             for ids, score in solutions:
-                text = decoder.engine.tokenizer.decode(ids, skip_special_tokens=True)
-                answer = decoder.answers.extract(text)
+                text = models.engine.tokenizer.decode(ids, skip_special_tokens=True)
+                answer = models.answers.extract(text)
                 mass[answer] = mass.get(answer, 0.0) + score
             work.correct.append(bool(mass) and max(mass, key=lambda a: mass[a]) == gold)
         work.seconds = time.perf_counter() - started
@@ -155,7 +157,7 @@ def lockstep(
 
 
 def its_hub(
-    decoder: Decoder, prompts: Prompts, plan: Plan, verifier: TransformersBackend, url: str | None
+    models: Models, prompts: Prompts, plan: Plan, verifier: TransformersBackend, url: str | None
 ) -> Contender:
     """its_hub's own beam search, all prompts at once: over the same engine, or over its own client
     and `vllm serve` where there is a URL. Its beam_width is the beams kept, the paper's N/M."""
@@ -166,15 +168,15 @@ def its_hub(
         from its_hub.core.lms.openai_lm import OpenAICompatibleLanguageModel
         from its_hub.core.lms.step_generation import StepGeneration
 
-    tokenizer, settings = decoder.engine.tokenizer, decoder.settings
+    tokenizer, settings = models.engine.tokenizer, SETTINGS.sampling
 
     def encode(prompt: str, solution: str) -> tuple[int, ...]:
-        ids = encode_prompt(decoder.engine, prompt)
+        ids = encode_prompt(models.engine, prompt)
         return ids + tuple(tokenizer.encode(solution, add_special_tokens=False))
 
     async def run(seed: int) -> Work:
         work = Work()
-        engine = CountingEngine(decoder.engine, work)
+        engine = CountingEngine(models.engine, work)
         # Continuations of one beam are asked for at once: only a count of their own tells them
         # apart, and with one seed they would all be the same.
         numbers = count()
@@ -239,7 +241,7 @@ def its_hub(
             found = await search.ainfer(model, item[0], plan.n, return_response_only=False)
             mass: dict[str | None, float] = {}
             for reply, score in zip(found.responses, found.scores, strict=True):
-                answer = decoder.answers.extract(reply["content"])
+                answer = models.answers.extract(reply["content"])
                 mass[answer] = mass.get(answer, 0.0) + score
             return max(mass, key=lambda a: mass[a]) == item[1]
 

@@ -32,8 +32,9 @@ from calibration.report.provenance import provenance
 from calibration.sampling.collect import check_answers
 from calibration.sampling.lock import LOCK, exclusive
 from calibration.sampling.resume import SampleStore, made_with
-from runtime.artifact import open_decoder
 from runtime.engines.loading import engine_kind
+from runtime.models import open_models
+from runtime.request import RequestSettings
 
 RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
 
@@ -80,12 +81,13 @@ def bench(
     schedule = ladder_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
-    models = partial(open_decoder, loaded.settings, artifact, engine)
+    models = partial(open_models, loaded.settings, artifact, engine)
     with exclusive(out / SAMPLES / LOCK, out):
         store = SampleStore(out / SAMPLES, identity)
         resumed = len(store.done)
         with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
-            replay = asyncio.run(sample(table, graded, work, store, models, done))
+            sampling = RequestSettings(loaded.settings.sampling)
+            replay = asyncio.run(sample(table, graded, work, store, models, sampling, done))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
         found = measure(replay, loaded, table)

@@ -29,8 +29,8 @@ from calibration.data.table_io import pairs
 from calibration.fitting.fit import Calibration
 from calibration.report.page import REPORT, write_report
 from runtime.answers.readers import DEADLINE
-from runtime.artifact import Settings
 from runtime.engines.base import SamplingSettings
+from runtime.settings import Settings
 from runtime.verifiers.base import Aggregation, FamilyName
 
 PILOTS = "0,1,2,4,8"

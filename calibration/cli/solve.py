@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -32,8 +31,9 @@ from calibration.data.datasets import DataSettings, located_prompts
 from calibration.sampling.lock import check_writable
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
 from runtime.engines.loading import engine_kind
+from runtime.models import open_models
 from runtime.result import Failure, Result, Spend
 from runtime.solving.decide import Decision
 from runtime.solving.solve import Solver
@@ -97,9 +97,8 @@ def solve(
     loaded = load_artifact(artifact, force)
 
     async def run() -> list[Result | Failure]:
-        async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
-            decoder = replace(decoder, early_stop=early_stop)
-            solver = Solver(decoder, loaded, seed, fixed)
+        async with open_models(loaded.settings, loaded.folder, engine) as models:
+            solver = Solver(models, loaded, seed, fixed, early_stop)
             with progress("Answering prompts", len(texts)) as done:
                 found = await answer_each(solver, texts, rows, spend, done)
             drift = solver.monitor.report()
@@ -142,8 +141,8 @@ def explain(
     loaded = load_artifact(artifact, force)
 
     async def run() -> None:
-        async with open_decoder(loaded.settings, loaded.folder, engine) as decoder:
-            solver = Solver(decoder, loaded, seed)
+        async with open_models(loaded.settings, loaded.folder, engine) as models:
+            solver = Solver(models, loaded, seed)
             started = solver.start(prompt)
             decision, pilots = await solver.decide(started, budget)
             console.print(f"{decision.plan}: {decision.why}.", style="bold", soft_wrap=True)

@@ -33,7 +33,8 @@ from calibration.training.settings import (
 )
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
-from runtime.engines.loading import EngineName, resolve_model
+from runtime.engines.checkpoint import resolve_model
+from runtime.engines.loading import EngineName
 
 train_app = typer.Typer(
     help="Train a verifier or a reviser on a language model's own samples. "

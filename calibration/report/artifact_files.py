@@ -7,15 +7,8 @@ from allocator.latency import Latency
 from allocator.price import PriceList
 from allocator.table import LookupTable
 from calibration.report.summary import SUMMARY, Summary
-from runtime.artifact import (
-    LATENCY,
-    ORACLE_TABLE,
-    PRICES,
-    SETTINGS,
-    TABLE,
-    Settings,
-    load_settings,
-)
+from runtime.artifact import LATENCY, ORACLE_TABLE, PRICES, SETTINGS, TABLE, load_settings
+from runtime.settings import Settings
 
 
 @dataclass(frozen=True)

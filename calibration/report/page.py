@@ -20,7 +20,7 @@ from calibration.report.figures import (
 from calibration.report.heatmap import heat_map
 from calibration.report.methods import is_oracle, policy_of
 from calibration.report.summary import Summary
-from runtime.artifact import MODELS, Settings
+from runtime.settings import MODELS, Settings
 
 if TYPE_CHECKING:
     from markupsafe import Markup

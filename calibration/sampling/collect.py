@@ -8,7 +8,9 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.sampling.journal import Journals
 from predictors.sample import Sample
-from runtime.prompt_run import Cost, Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import Cost, PromptRun
+from runtime.request import RequestSettings
 from runtime.solving.concurrency import bounded
 from runtime.strategies import STRATEGIES
 
@@ -74,7 +76,8 @@ class PromptRecord:
 
 
 async def collect(
-    decoder: Decoder,
+    models: Models,
+    settings: RequestSettings,
     prompts: Sequence[tuple[str, str]],
     samples: int,
     searches: Callable[[str, int, Sequence[Sample]], Sequence[Plan]],
@@ -86,7 +89,8 @@ async def collect(
     """Sample every prompt.
 
     Args:
-        decoder: models and settings.
+        models: the models.
+        settings: how solutions are sampled.
         prompts: (prompt, gold answer) pairs.
         samples: independent solutions a prompt.
         searches: other plans to run on a prompt, given its text, its length in tokens and
@@ -100,22 +104,22 @@ async def collect(
         InputError: a prompt that is empty or does not fit a context, before anything is sampled;
             or a verifier that returns NaN.
     """
-    lengths = {p: len(PromptRun(decoder, p, seed).context.token_ids) for p, _ in prompts}
+    lengths = {p: len(PromptRun(models, settings, p, seed).context.token_ids) for p, _ in prompts}
 
     async def one(item: tuple[str, str]) -> PromptRecord:
         if journals is None:
-            return await sampled(decoder, *item)
-        with journals.recording(decoder, item[0]) as recorded:
+            return await sampled(models, *item)
+        with journals.recording(models, item[0]) as recorded:
             return await sampled(recorded, *item)
 
-    async def sampled(decoder: Decoder, prompt: str, gold: str) -> PromptRecord:
+    async def sampled(models: Models, prompt: str, gold: str) -> PromptRecord:
         async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:
-            run, started = PromptRun(decoder, prompt, seed), time.perf_counter()
+            run, started = PromptRun(models, settings, prompt, seed), time.perf_counter()
             drawn = await STRATEGIES[plan.strategy](run, plan, ())
             return drawn, run.cost, time.perf_counter() - started, seed
 
         independent, cost, taken, _ = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
-        _, *first = await decoder.answers.canonicalized([gold, *(s.answer for s in independent)])
+        _, *first = await models.answers.canonicalized([gold, *(s.answer for s in independent)])
         independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
         plans = searches(prompt, lengths[prompt], independent)
         found = [
@@ -124,7 +128,7 @@ async def collect(
         ]
         # Answers are unified over all runs together, so that pilots can vote beside any beams.
         drawn = [sample for run_samples, *_ in found for sample in run_samples]
-        _, *canonicalized = await decoder.answers.canonicalized([gold, *(s.answer for s in drawn)])
+        _, *canonicalized = await models.answers.canonicalized([gold, *(s.answer for s in drawn)])
         names = iter(canonicalized)
         drawn_runs = []
         for run_samples, cost, seconds, seed_ in found:

@@ -13,10 +13,11 @@ from allocator.plan import Plan
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
-from runtime.artifact import Settings, open_decoder
 from runtime.engines.base import encode_prompt
 from runtime.engines.loading import EngineName
-from runtime.prompt_run import Decoder
+from runtime.models import Models, open_models
+from runtime.request import RequestSettings
+from runtime.settings import Settings
 from runtime.solving.concurrency import bounded
 from runtime.verifiers.scoring import Scoring
 
@@ -77,11 +78,16 @@ class Collector(Protocol):
 
 
 class LocalCollector:
-    """Samples in this process."""
+    """Samples in this process.
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
-        self.engine = type(decoder.engine).__name__
+    Args:
+        models: the models.
+        settings: how solutions are sampled.
+    """
+
+    def __init__(self, models: Models, settings: RequestSettings) -> None:
+        self._models, self._settings = models, settings
+        self.engine = type(models.engine).__name__
 
     async def collect(
         self,
@@ -91,9 +97,10 @@ class LocalCollector:
         journals: Journals | None = None,
     ) -> None:
         """See `Collector`."""
-        decoder = replace(self._decoder, scoring=work.scoring)
+        models = replace(self._models, scoring=work.scoring)
         await collect(
-            decoder,
+            models,
+            self._settings,
             prompts,
             work.samples,
             lambda *_: work.searches,
@@ -105,16 +112,16 @@ class LocalCollector:
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
         """See `Collector`."""
-        return await time_plans(self._decoder, prompts, plans, seed=0)
+        return await time_plans(self._models, self._settings, prompts, plans, seed=0)
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
         """See `Collector`."""
-        reader = self._decoder.hidden
+        reader = self._models.hidden
         if reader is None:
             return None
 
         async def state(prompt: str) -> NDArray[np.float32]:
-            return await reader.hidden_state(encode_prompt(self._decoder.engine, prompt))
+            return await reader.hidden_state(encode_prompt(self._models.engine, prompt))
 
         return np.array(await bounded(state, prompts, PROMPTS_IN_FLIGHT))
 
@@ -136,8 +143,8 @@ async def open_collector(
         InputError: unusable settings, or a cluster that cannot be reached.
     """
     if ray is None:
-        async with open_decoder(settings, Path(), engine) as decoder:
-            yield LocalCollector(decoder)
+        async with open_models(settings, Path(), engine) as models:
+            yield LocalCollector(models, RequestSettings(settings.sampling))
     else:
         from calibration.sampling.distributed import RayCollector
 

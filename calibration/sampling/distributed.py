@@ -24,8 +24,10 @@ from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.journal import Journals
 from calibration.sampling.store import records_of, rows_of, schema
-from runtime.artifact import Settings, open_decoder
 from runtime.engines.loading import EngineName
+from runtime.models import open_models
+from runtime.request import RequestSettings
+from runtime.settings import Settings
 
 # Prompts in a batch: enough to keep an engine busy, few enough to lose little with a worker.
 BATCH = PROMPTS_IN_FLIGHT
@@ -38,8 +40,9 @@ class Worker:
     def __init__(self, settings: Settings, engine: EngineName) -> None:
         self._loop = asyncio.new_event_loop()
         self._stack = AsyncExitStack()
-        opening = self._stack.enter_async_context(open_decoder(settings, Path(), engine))
-        self._collector = LocalCollector(self._loop.run_until_complete(opening))
+        opening = self._stack.enter_async_context(open_models(settings, Path(), engine))
+        models = self._loop.run_until_complete(opening)
+        self._collector = LocalCollector(models, RequestSettings(settings.sampling))
 
     def engine(self) -> str:
         """Name of the engine's class."""

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from allocator.errors import InputError
 from runtime.engines.base import Completion, Engine, SamplingSettings
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Context, HasContext, Verdict, Verifier
 
@@ -180,18 +180,18 @@ class Journals:
 
     Args:
         folder: where they lie; made with the first.
-        models: what tells the models from others: what others sampled is never taken for theirs.
+        identity: what tells the models from others: what others sampled is never taken for theirs.
     """
 
-    def __init__(self, folder: Path, models: str) -> None:
-        self._folder, self._models = folder, models
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._folder, self._identity = folder, identity
 
     @contextmanager
-    def recording(self, decoder: Decoder, prompt: str) -> Iterator[Decoder]:
-        """A prompt's decoder with all its models journaled, for as long as the block lasts."""
+    def recording(self, models: Models, prompt: str) -> Iterator[Models]:
+        """A prompt's models, all of them journaled, for as long as the block lasts."""
         journal = PromptJournal(self._path(prompt))
         try:
-            yield _journaled(decoder, journal, self._models)
+            yield _journaled(models, journal, self._identity)
         finally:
             journal.close()
 
@@ -206,21 +206,21 @@ class Journals:
         return self._folder / f"{hashlib.sha256(prompt.encode()).hexdigest()[:32]}.jsonl"
 
 
-def _journaled(decoder: Decoder, journal: PromptJournal, models: str) -> Decoder:
-    engine = JournaledEngine(decoder.engine, journal, f"{models} model")
-    verifier = JournaledVerifier(decoder.verifier, journal, f"{models} verifier")
-    reviser = decoder.reviser
+def _journaled(models: Models, journal: PromptJournal, identity: str) -> Models:
+    engine = JournaledEngine(models.engine, journal, f"{identity} model")
+    verifier = JournaledVerifier(models.verifier, journal, f"{identity} verifier")
+    reviser = models.reviser
     if reviser is not None:
         # Where the reviser shares a model it goes on sharing it.
         reviser = Reviser(
             engine
-            if reviser.engine is decoder.engine
-            else JournaledEngine(reviser.engine, journal, f"{models} reviser"),
+            if reviser.engine is models.engine
+            else JournaledEngine(reviser.engine, journal, f"{identity} reviser"),
             verifier
-            if reviser.verifier is decoder.verifier
-            else JournaledVerifier(reviser.verifier, journal, f"{models} reviser's verifier"),
+            if reviser.verifier is models.verifier
+            else JournaledVerifier(reviser.verifier, journal, f"{identity} reviser's verifier"),
         )
-    return replace(decoder, engine=engine, verifier=verifier, reviser=reviser)
+    return replace(models, engine=engine, verifier=verifier, reviser=reviser)
 
 
 def _key(*parts: object) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from allocator.plan import Plan
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
+from runtime.request import RequestSettings
 from runtime.strategies import STRATEGIES
 
 PROMPTS = 5
@@ -14,12 +16,17 @@ PERCENTILE = 90
 
 
 async def time_plans(
-    decoder: Decoder, prompts: Sequence[str], plans: Sequence[Plan], seed: int
+    models: Models,
+    settings: RequestSettings,
+    prompts: Sequence[str],
+    plans: Sequence[Plan],
+    seed: int,
 ) -> dict[Plan, float]:
     """Seconds of each plan from prompt to answer: a percentile over a few prompts, each alone.
 
     Args:
-        decoder: models and settings.
+        models: the models.
+        settings: how solutions are sampled.
         prompts: the first of them are timed.
         plans: what to time; how an answer is selected makes no difference.
         seed: seed of all sampling.
@@ -29,7 +36,7 @@ async def time_plans(
         taken = []
         for prompt in prompts[:PROMPTS]:
             started = time.perf_counter()
-            await STRATEGIES[plan.strategy](PromptRun(decoder, prompt, seed), plan, ())
+            await STRATEGIES[plan.strategy](PromptRun(models, settings, prompt, seed), plan, ())
             taken.append(time.perf_counter() - started)
         found[plan] = float(np.percentile(taken, PERCENTILE))
     return found

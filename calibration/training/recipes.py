@@ -36,7 +36,8 @@ from runtime.answers.grading import Grader
 from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import SolutionReader, thoughts_of
 from runtime.engines.base import SamplingSettings
-from runtime.engines.loading import EngineName, model_config, model_fingerprint, open_engine
+from runtime.engines.checkpoint import model_config, model_fingerprint
+from runtime.engines.loading import EngineName, open_engine
 from runtime.engines.tokenizer import decode
 from runtime.reviser import ask_again
 

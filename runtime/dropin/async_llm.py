@@ -123,14 +123,14 @@ class AsyncComputeOptimalLLM:
         from runtime.dropin.outputs import aborted, answered, underway
 
         refuse(**{name: value or None for name, value in others.items()})
-        decoder = self._solver.decoder
-        encoded = prompts_of(prompt, decoder.engine.tokenizer)
+        tokenizer = self._solver.models.engine.tokenizer
+        encoded = prompts_of(prompt, tokenizer)
         if len(encoded) != 1:
             raise InputError("prompt", prompt, "give one prompt")
         (params,) = params_for(sampling_params, 1)
         n = 1 if params is None else params.n
         _, share, notes = spend_for(self.budget, n, budget=budget)
-        wish = overrides(params, decoder, share, notes)
+        wish = overrides(params, self._solver, share, notes)
         tells = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         request = wish.of(encoded[0], events.put_nowait if tells else None)
@@ -143,7 +143,6 @@ class AsyncComputeOptimalLLM:
                 if task.cancelled():
                     yield aborted(request_id, encoded[0])
                 else:
-                    tokenizer = decoder.engine.tokenizer
                     yield answered(request_id, encoded[0], wish, task.result(), tokenizer)
             finally:
                 await _cancel(task)
@@ -171,7 +170,7 @@ class AsyncComputeOptimalLLM:
 
     def get_tokenizer(self) -> Any:
         """The language model's tokenizer."""
-        return self._solver.decoder.engine.tokenizer
+        return self._solver.models.engine.tokenizer
 
     def shutdown(self) -> None:
         """Release the models. Calling it twice is fine."""

@@ -115,7 +115,7 @@ class SolverThread:
             InputError: as `Solver.solve_all`, or it has been closed.
         """
         if not self._close.alive:
-            raise InputError("decoder", "closed", "open it anew")
+            raise InputError("models", "closed", "open it anew")
         return self._loop.run(self.solver.solve_all(requests, spend, done))
 
     def close(self) -> None:

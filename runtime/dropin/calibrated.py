@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
-from runtime.artifact import TABLE, Artifact, load_decoder
+from runtime.artifact import TABLE, Artifact
 from runtime.engines.base import Engine
-from runtime.engines.loading import EngineName, model_fingerprint, resolve_model
+from runtime.engines.checkpoint import model_fingerprint, resolve_model
+from runtime.engines.loading import EngineName
 from runtime.engines.vllm import Core, VLLMCompletions, VLLMEngine
 from runtime.engines.vllm_core import VLLMCore
 from runtime.engines.vllm_sync import VLLMSyncCore
 from runtime.frontend.fields import number_in
 from runtime.frontend.sampling_overrides import counted
+from runtime.models import load_models
 from runtime.result import Spend
 from runtime.solving.solve import Solver
 from runtime.verifiers.loading import VerifierEngine
@@ -83,7 +85,7 @@ def open_solver(
         engine_args: further arguments of vLLM's engine.
 
     Raises:
-        InputError: as `load_decoder` and `borrowed`, or a seed below 0.
+        InputError: as `load_models` and `borrowed`, or a seed below 0.
     """
     if not isinstance(seed, int) or seed < 0:
         raise InputError("seed", seed, "give a whole number of 0 or more")
@@ -91,7 +93,7 @@ def open_solver(
     if not isinstance(engine, str):
         opened = stack.enter_context(borrowed(engine, artifact))
     return Solver(
-        load_decoder(
+        load_models(
             stack, artifact.settings, artifact.folder, opened, verifier_engine, **engine_args
         ),
         artifact,

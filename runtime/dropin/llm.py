@@ -240,17 +240,18 @@ class ComputeOptimalLLM:
         spend, share, raised = spend_for(
             self.budget, most, len(prompts), budget, total_budget, deadline
         )
-        decoder = self._thread.solver.decoder
-        all_overrides = [overrides(each, decoder, share, (*notes, *raised)) for each in params]
+        solver = self._thread.solver
+        all_overrides = [overrides(each, solver, share, (*notes, *raised)) for each in params]
         requests = [wish.of(prompt) for wish, prompt in zip(all_overrides, prompts, strict=True)]
         with progress(use_tqdm, len(prompts)) as done:
             results = self._thread.solve_all(requests, spend, done)
         request_ids = [next(self._request_ids) for _ in prompts]
-        return all_answered(request_ids, prompts, all_overrides, results, decoder.engine.tokenizer)
+        tokenizer = solver.models.engine.tokenizer
+        return all_answered(request_ids, prompts, all_overrides, results, tokenizer)
 
     def get_tokenizer(self) -> Any:
         """The language model's tokenizer."""
-        return self._thread.solver.decoder.engine.tokenizer
+        return self._thread.solver.models.engine.tokenizer
 
     @property
     def llm_engine(self) -> Any:
@@ -259,7 +260,7 @@ class ComputeOptimalLLM:
         Raises:
             AttributeError: another engine runs the model.
         """
-        engine = self._thread.solver.decoder.engine
+        engine = self._thread.solver.models.engine
         if not isinstance(engine, VLLMCompletions):
             raise AttributeError(f"llm_engine: {type(engine).__name__} is no engine of vLLM's")
         return engine.vllm

@@ -18,7 +18,7 @@ from runtime.dropin.calibrated import default_budget, open_solver, spend_for
 from runtime.engines.base import SamplingSettings
 from runtime.engines.tokenizer import check_token_ids, decode
 from runtime.frontend.sampling_overrides import counted, sampling_for
-from runtime.request import Request
+from runtime.request import Request, RequestSettings
 from runtime.result import Failure, Receipt, Result
 from runtime.solving.solve import Solver
 
@@ -74,7 +74,7 @@ class ComputeOptimalModel:
             return open_solver(stack, artifact, seed, "transformers", "transformers")
 
         self._thread = SolverThread(opened)
-        engine: Any = self._thread.solver.decoder.engine
+        engine: Any = self._thread.solver.models.engine
         self.tokenizer: Any = engine.tokenizer
         self._ends: frozenset[int] = engine.end_ids
         own = engine.generation_config
@@ -151,7 +151,7 @@ class ComputeOptimalModel:
             Request(
                 text=decode(self.tokenizer, ids),
                 token_ids=tuple(ids),
-                sampling=sampling,
+                settings=RequestSettings(sampling),
                 solutions=count,
             )
             for ids in prompts

@@ -11,8 +11,8 @@ from runtime.dropin.vllm_prompts import Prompt
 from runtime.engines.base import SamplingSettings
 from runtime.engines.tokenizer import check_token_ids
 from runtime.frontend.sampling_overrides import sampling_for, unsigned
-from runtime.prompt_run import Decoder
-from runtime.request import EventHandler, Request
+from runtime.request import EventHandler, Request, RequestSettings
+from runtime.solving.solve import Solver
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -77,12 +77,13 @@ class SamplingOverrides:
 
     def of(self, prompt: Prompt, on_event: EventHandler | None = None) -> Request:
         """A prompt with these wishes."""
+        settings = None
+        if self.sampling is not None:
+            settings = RequestSettings(self.sampling, self.stop, tuple(self.stop_tokens))
         return Request(
             text=prompt.text,
             token_ids=prompt.token_ids,
-            sampling=self.sampling,
-            stop=self.stop,
-            stop_token_ids=tuple(self.stop_tokens),
+            settings=settings,
             seed=self.seed,
             solutions=self.n,
             on_event=on_event,
@@ -137,13 +138,13 @@ def _check(params: Any) -> None:
 
 
 def overrides(
-    params: Any, decoder: Decoder, budget: int, notes: Sequence[str] = ()
+    params: Any, solver: Solver, budget: int, notes: Sequence[str] = ()
 ) -> SamplingOverrides:
     """Some SamplingParams as they are honoured.
 
     Args:
         params: SamplingParams that have been checked; None takes calibration's settings.
-        decoder: what samples, with calibration's settings.
+        solver: what answers; it has calibration's settings.
         budget: generations that the prompt may cost.
         notes: what the caller should know besides.
 
@@ -152,19 +153,18 @@ def overrides(
     """
     if params is None:
         return SamplingOverrides(notes=tuple(notes))
+    engine = solver.models.engine
     greedy = params.temperature == 0  # the others then say nothing
     sampling, changed = sampling_for(
-        decoder.settings,
+        solver.settings.sampling,
         budget,
         temperature=params.temperature,
         top_p=None if greedy else params.top_p,
         top_k=None if greedy else params.top_k,
         min_p=None if greedy else params.min_p,
-        max_tokens=decoder.engine.context_length
-        if params.max_tokens is None
-        else params.max_tokens,
+        max_tokens=engine.context_length if params.max_tokens is None else params.max_tokens,
     )
-    tokenizer = decoder.engine.tokenizer
+    tokenizer = engine.tokenizer
     special = {} if params.skip_special_tokens else _special_stops(params.stop, tokenizer)
     ends = check_token_ids(tokenizer, params.stop_token_ids, "stop_token_ids")
     return SamplingOverrides(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from runtime.engines.base import Engine, HasHiddenState
 from runtime.engines.batching import MicroBatcher
-from runtime.engines.loading import model_dtype
+from runtime.engines.checkpoint import model_dtype
 
 MAX_BATCH = 32
 

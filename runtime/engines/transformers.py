@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from allocator.errors import InputError
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.batching import MicroBatcher
-from runtime.engines.loading import context_length, model_dtype
+from runtime.engines.checkpoint import context_length, model_dtype
 from runtime.engines.steps import StepSplitter
 
 # Sequences decoded at once: beyond this a step takes as much longer as it does more.

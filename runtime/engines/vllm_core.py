@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from allocator.errors import InputError, ModelError
-from runtime.engines.loading import model_dtype
+from runtime.engines.checkpoint import model_dtype
 from runtime.frontend.fields import DECIMAL
 
 

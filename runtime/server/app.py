@@ -192,7 +192,7 @@ def _model(service: Service, name: str) -> dict[str, Any]:
         "owned_by": "ttc",
         "root": service.models.name,
         "parent": None,
-        "max_model_len": service.ready().decoder.engine.context_length,
+        "max_model_len": service.ready().models.engine.context_length,
     }
 
 

@@ -15,7 +15,7 @@ from runtime.frontend.conversation import (
     turns_of,
 )
 from runtime.frontend.sampling_overrides import sampling_for, unsigned
-from runtime.request import Request
+from runtime.request import Request, RequestSettings
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.solving.solve import Solver
 
@@ -56,7 +56,7 @@ def prompt_requests(
         )
     solver.check(budget, body.ttc.deadline)
     sampling, notes = sampling_for(
-        solver.decoder.settings,
+        solver.settings.sampling,
         budget,
         temperature=body.temperature,
         top_p=body.top_p,
@@ -64,7 +64,7 @@ def prompt_requests(
         min_p=body.min_p,
         max_tokens=body.longest,
     )
-    engine = solver.decoder.engine
+    engine = solver.models.engine
     if isinstance(body, ChatRequest):
         variables = template_variables(body.chat_template_kwargs, engine.tokenizer)
         prompts = [_conversation(engine, turns_of(body.messages), variables)]
@@ -72,14 +72,13 @@ def prompt_requests(
     else:
         prompts = [_encoded(engine, prompt) for prompt in body.prompt]
     ends = check_token_ids(engine.tokenizer, body.stop_token_ids, "stop_token_ids")
+    settings = RequestSettings(sampling, tuple(body.stop), ends)
     prompt_requests = []
     for text, ids in prompts:
         request = Request(
             text=text,
             token_ids=ids,
-            sampling=sampling,
-            stop=tuple(body.stop),
-            stop_token_ids=ends,
+            settings=settings,
             seed=unsigned(body.seed),
             solutions=body.choices,
         )

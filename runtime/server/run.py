@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
+from runtime.models import open_models
 from runtime.server.app import create_app
 from runtime.server.listen import listening, uvicorn_of
 from runtime.server.logs import ServerLog
@@ -50,7 +51,7 @@ async def serve(
         server = uvicorn_of(app)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            models = partial(open_decoder, artifact.settings, artifact.folder, settings.engine)
+            models = partial(open_models, artifact.settings, artifact.folder, settings.engine)
             service.open(await stack.enter_async_context(Supervisor(models, log)))
             ready(_url(listener))
             log.turn("ready", url=_url(listener))

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from runtime.request import Event
 from runtime.result import Result
 from runtime.server.access_log import RequestRecord
@@ -32,11 +32,11 @@ LEAVING = BACK_SOON | {"Connection": "close"}
 PARTING = 5.0  # seconds in which requests that were given up end
 
 
-class Models(Protocol):
+class ModelSource(Protocol):
     """The models, which may be away for a while: `runtime.server.supervisor.Supervisor`."""
 
     @property
-    def decoder(self) -> Decoder:
+    def models(self) -> Models:
         """The models.
 
         Raises:
@@ -119,10 +119,10 @@ class Service:
         self.gate = Gate(settings.max_concurrent, settings.max_concurrent_per_key)
         self.live_store = LiveStore(settings.log_prompts)
         self.closing = asyncio.Event()
-        self._loaded: Models | None = None
+        self._loaded: ModelSource | None = None
         self._solver: Solver | None = None
 
-    def open(self, models: Models) -> None:
+    def open(self, models: ModelSource) -> None:
         """Take requests, to be answered with these models."""
         self._loaded = models
 
@@ -145,11 +145,11 @@ class Service:
         """
         if self._loaded is None:
             raise ApiError(503, "the models are loading; ask again soon", headers=BACK_SOON)
-        decoder = self._loaded.decoder
+        models = self._loaded.models
         if self._solver is None:
-            self._solver = Solver(decoder, self.artifact, self.settings.seed)
+            self._solver = Solver(models, self.artifact, self.settings.seed)
             self._solver.metrics = self.metrics
-        self._solver.decoder = decoder
+        self._solver.models = models
         return self._solver
 
     def call(

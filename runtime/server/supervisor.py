@@ -1,4 +1,4 @@
-"""Keeps a decoder open: where an engine's process has died, another is started in its place."""
+"""Keeps models open: where an engine's process has died, another is started in its place."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Self
 
 from allocator.errors import ModelError
 from runtime.engines.base import HasProcess
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from runtime.server.errors import ApiError
 from runtime.server.logs import ServerLog
 
@@ -16,37 +16,37 @@ PULSE = 1.0  # seconds between looks at the engine, where no request has told of
 RETRY_AFTER = "10"  # seconds: about what a small model takes to load
 
 
-def processes(decoder: Decoder) -> tuple[HasProcess, ...]:
-    """Those of a decoder's models that have a process of their own; one without cannot die."""
-    parts: list[object] = [decoder.engine, decoder.verifier]
-    if decoder.reviser is not None:
-        parts += [decoder.reviser.engine, decoder.reviser.verifier]
+def processes(models: Models) -> tuple[HasProcess, ...]:
+    """Those models that have a process of their own; one without cannot die."""
+    parts: list[object] = [models.engine, models.verifier]
+    if models.reviser is not None:
+        parts += [models.reviser.engine, models.reviser.verifier]
     return tuple(part for part in parts if isinstance(part, HasProcess))
 
 
 class Supervisor:
-    """A decoder for as long as the block lasts: the first, or one that followed it.
+    """Models for as long as the block lasts: the first, or those that followed.
 
-    Enter it inside the event loop that will use the decoder.
+    Enter it inside the event loop that will use the models.
 
     Args:
-        open: opens a decoder, as `runtime.artifact.open_decoder` does.
+        open: opens models, as `runtime.models.open_models` does.
         log: told what happens.
         first_wait: seconds between the first restart that fails and the second; each further wait
             is twice as long.
         longest_wait: up to this many.
 
     Attributes:
-        generation: decoders opened so far.
-        why: why there is none; empty while there is one.
+        generation: how often models were opened.
+        why: why there are none; empty while there are.
 
     Raises:
-        InputError: the first decoder cannot be opened.
+        InputError: the first models cannot be opened.
     """
 
     def __init__(
         self,
-        open: Callable[[], AbstractAsyncContextManager[Decoder]],
+        open: Callable[[], AbstractAsyncContextManager[Models]],
         log: ServerLog,
         first_wait: float = 1.0,
         longest_wait: float = 60.0,
@@ -55,27 +55,27 @@ class Supervisor:
         self._first_wait, self._longest_wait = first_wait, longest_wait
         self.generation = 0
         self.why = "it is starting"
-        self._decoder: Decoder | None = None
+        self._models: Models | None = None
         self._processes: tuple[HasProcess, ...] = ()
         self._opened = AsyncExitStack()
         self._told = asyncio.Event()
 
     @property
     def ready(self) -> bool:
-        """Whether there is a decoder, and all of its processes run."""
-        return self._decoder is not None and all(part.alive for part in self._processes)
+        """Whether models are open, and all of their processes run."""
+        return self._models is not None and all(part.alive for part in self._processes)
 
     @property
-    def decoder(self) -> Decoder:
-        """The decoder.
+    def models(self) -> Models:
+        """The models.
 
         Raises:
-            ApiError: status 503: there is none just now.
+            ApiError: status 503: there are none just now.
         """
-        if self._decoder is None or not self.ready:
+        if self._models is None or not self.ready:
             message = "the model is being started again; ask again soon"
             raise ApiError(503, message, headers={"Retry-After": RETRY_AFTER})
-        return self._decoder
+        return self._models
 
     async def lost(self, error: ModelError) -> bool:
         """Look after the engine, for a request has failed.
@@ -141,12 +141,12 @@ class Supervisor:
                 return
 
     async def _start(self) -> None:
-        self._decoder = decoder = await self._opened.enter_async_context(self._open())
-        self._processes = processes(decoder)
+        self._models = models = await self._opened.enter_async_context(self._open())
+        self._processes = processes(models)
         self.generation += 1
         self.why = ""
 
     async def _stop(self) -> None:
-        self._decoder, self._processes = None, ()
+        self._models, self._processes = None, ()
         opened, self._opened = self._opened, AsyncExitStack()
         await opened.aclose()

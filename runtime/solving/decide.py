@@ -109,8 +109,8 @@ async def _predict(
         features = pilot_features(tokens, pilots)
     else:
         features = prompt_features(run.prompt, tokens)
-        if run.decoder.hidden is not None:
-            state = await run.decoder.hidden.hidden_state(run.context.token_ids)
+        if run.models.hidden is not None:
+            state = await run.models.hidden.hidden_state(run.context.token_ids)
             features = np.append(features, state)
     predicted = float(model.predictor.predict(features[None])[0])
     low, high = model.distribution.interval(predicted, SURE)

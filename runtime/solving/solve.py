@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from math import isnan
 
@@ -18,8 +17,9 @@ from predictors.sample import Sample
 from runtime.answers.selection import ranked
 from runtime.artifact import Artifact
 from runtime.frontend.sampling_overrides import finite
-from runtime.prompt_run import Decoder, PromptRun
-from runtime.request import Event, Request
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
+from runtime.request import Event, Request, RequestSettings
 from runtime.result import Failure, Receipt, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
 from runtime.solving.concurrency import bounded, stream
@@ -37,21 +37,29 @@ class Solver:
     """Answers prompts, each with the compute its difficulty deserves (section 3).
 
     Args:
-        decoder: models and settings.
+        models: the models.
         artifact: what calibration found.
         seed: with the prompt, determines every sample.
         fixed: one plan for every prompt, in place of the policy's; takes no pilots.
+        early_stop: stop best-of-N once the solutions still to come cannot change the answer.
 
     Attributes:
+        settings: how a prompt's solutions are sampled that comes without settings of its own.
         monitor: compares the prompts' pilots with those of calibration.
         metrics: counts what was done.
     """
 
     def __init__(
-        self, decoder: Decoder, artifact: Artifact, seed: int = 0, fixed: Plan | None = None
+        self,
+        models: Models,
+        artifact: Artifact,
+        seed: int = 0,
+        fixed: Plan | None = None,
+        early_stop: bool = False,
     ) -> None:
-        self.decoder, self.artifact = decoder, artifact
+        self.models, self.artifact = models, artifact
         self.seed, self.fixed = seed, fixed
+        self.settings = RequestSettings(artifact.settings.sampling, early_stop=early_stop)
         self.monitor = DriftMonitor(artifact.drift_baseline)
         self.metrics = Metrics()
 
@@ -63,12 +71,8 @@ class Solver:
         """
         request = prompt if isinstance(prompt, Request) else Request(prompt)
         return PromptRun(
-            replace(
-                self.decoder,
-                settings=request.sampling or self.decoder.settings,
-                stops=request.stop,
-                stop_token_ids=request.stop_token_ids,
-            ),
+            self.models,
+            request.settings or self.settings,
             request.text,
             self.seed if request.seed is None else request.seed,
             request.token_ids,
@@ -91,7 +95,7 @@ class Solver:
             return
         if not finite(deadline) or deadline <= 0:
             raise InputError("deadline", deadline, "give more than 0 seconds")
-        if self.decoder.early_stop:
+        if self.settings.early_stop:
             raise InputError(
                 "deadline", deadline, "early stop takes longer than plans were timed; leave it out"
             )

@@ -53,7 +53,7 @@ async def grow(
 
     finished: list[Beam] = []
     living = [Beam()] * n
-    for round_ in range(run.decoder.settings.max_steps):
+    for round_ in range(run.settings.sampling.max_steps):
         candidates = await together(
             candidate(parent, round_, place) for place, parent in enumerate(living)
         )

@@ -24,7 +24,7 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
     samples = list(pilots)
     while (remaining := plan.n - len(samples)) > 0:
         more = remaining
-        if run.decoder.early_stop:
+        if run.settings.early_stop:
             more = min_to_settle(await run.canonicalize(samples), remaining, plan.selection)
         if not more:
             break

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from allocator.errors import InputError
-from runtime.engines.loading import model_config, model_dtype
+from runtime.engines.checkpoint import model_config, model_dtype
 from runtime.engines.tokenizer import decode, encode_text, known_ids
 from runtime.verifiers.base import Context, FamilyName
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from runtime.engines.batching import MicroBatcher
-from runtime.engines.loading import context_length
+from runtime.engines.checkpoint import context_length
 from runtime.verifiers.families import Family
 from runtime.verifiers.kv_memory import MAX_BYTES, KVMemory
 

@@ -8,13 +8,14 @@ import pytest
 
 from allocator.errors import InputError
 from benchmarks.allocation.sampling import draw
-from benchmarks.testbed.paths import BASE, SETTINGS
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import Problem, distinct_problems
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.sampling.collect import PromptRecord
 from runtime.engines.base import Completion, encode_prompt
-from runtime.prompt_run import Decoder, PromptRun
-from tests.support.artifacts import bent_decoder
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
+from tests.support.artifacts import bent_models
 
 SAMPLES = 400
 # Of two to four operations: neither all right nor all wrong.
@@ -66,11 +67,11 @@ def test_every_solution_is_counted_and_the_distinct_are(
 
 
 @pytest.fixture(scope="module")
-def sampled(run: Any, transformers_decoder: Decoder) -> dict[str, list[tuple[bool, float, int]]]:
+def sampled(run: Any, transformers_models: Models) -> dict[str, list[tuple[bool, float, int]]]:
     """Right or not, log-probability and tokens of solutions by the transformers engine."""
 
     async def one(problem: Problem) -> list[tuple[bool, float, int]]:
-        prompt_run = PromptRun(transformers_decoder, problem.text, 17)
+        prompt_run = PromptRun(transformers_models, REQUEST_SETTINGS, problem.text, 17)
         solutions = await prompt_run.samples(0, SAMPLES // 2)
         return [(s.answer == problem.answer, s.logprob, s.tokens) for s in solutions]
 
@@ -99,10 +100,12 @@ def test_solutions_are_as_often_right_as_likely_and_as_long_as_independent_ones(
 
 
 def test_a_log_probability_is_that_of_the_transformers_engine(
-    drawn: dict[str, tuple[list[Completion], np.ndarray]], run: Any, transformers_decoder: Decoder
+    drawn: dict[str, tuple[list[Completion], np.ndarray]], run: Any, transformers_models: Models
 ) -> None:
     async def solutions() -> dict[tuple[int, ...], float]:
-        made = await PromptRun(transformers_decoder, PROBLEMS[0].text, 17).samples(0, 60)
+        made = await PromptRun(transformers_models, REQUEST_SETTINGS, PROBLEMS[0].text, 17).samples(
+            0, 60
+        )
         return {sample.token_ids: sample.logprob for sample in made}
 
     theirs = run(solutions())
@@ -181,11 +184,11 @@ def test_a_pools_records_hold_every_draw(
     drawn: dict[str, tuple[list[Completion], np.ndarray]], tokenizer: Any
 ) -> None:
     engine = TreeEngine(BASE, SAMPLES, seed=8)
-    decoder = bent_decoder(tokenizer, settings=SETTINGS.sampling)  # its verifier counts ones
+    models = bent_models(tokenizer)  # its verifier counts ones
     pairs = [(problem.text, problem.answer) for problem in PROBLEMS[:2]]
 
     async def records() -> list[PromptRecord]:
-        return await draw(decoder, engine, pairs)
+        return await draw(models, REQUEST_SETTINGS, engine, pairs)
 
     for record in asyncio.run(records()):
         distinct, places = drawn[record.prompt]

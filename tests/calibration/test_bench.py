@@ -37,10 +37,11 @@ from calibration.sampling.collect import PromptRecord
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.store import sampled_prompts, write_records
 from runtime.artifact import Artifact
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from tests.benchmarks.test_allocation import run_of
 from tests.calibration.cli.test_cli import copied_artifact, invoke, refused
-from tests.support.artifacts import RIGHT, bent_decoder, bent_prompts
+from tests.support.artifacts import RIGHT, bent_models, bent_prompts
+from tests.support.fakes import COIN_SETTINGS
 from tests.support.summaries import FINGERPRINT, bench_result
 
 ONE, PAIR = Plan(strategy="best_of_n", n=1), Plan(strategy="beam_search", n=2, beam_width=2)
@@ -207,48 +208,50 @@ def test_all_that_the_curves_ask_for_is_sampled(bent: Artifact) -> None:
     assert set(work.searches) == {plan for plan in asked if plan.strategy != "best_of_n"}
 
 
-class Models:
+class CountedModels:
     """Bent coins that count how often they are opened and how much they sample."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
+    def __init__(self, models: Models) -> None:
+        self.models = models
         self.opened = 0
 
     @property
     def generations(self) -> int:
-        return int(self.decoder.engine.generations)  # type: ignore[attr-defined]
+        return int(self.models.engine.generations)  # type: ignore[attr-defined]
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Decoder]:
+    async def open(self) -> AsyncIterator[Models]:
         self.opened += 1
-        yield self.decoder
+        yield self.models
 
 
 @pytest.fixture
-def opened() -> list[Models]:
+def opened() -> list[CountedModels]:
     """The models of each sampling, the latest last."""
     return []
 
 
 @pytest.fixture
 def coins(
-    bent: Artifact, tokenizer: Any, tmp_path: Path, opened: list[Models]
-) -> Callable[..., tuple[Replay, Models]]:
+    bent: Artifact, tokenizer: Any, tmp_path: Path, opened: list[CountedModels]
+) -> Callable[..., tuple[Replay, CountedModels]]:
     """Samples ten prompts of bent coins into one folder, with models of their own each time."""
     table = rows_of(bent.policy.table, [1, 4])
     pairs = [(prompt, RIGHT) for prompt in bent_prompts(10, seed=7)]
     work = work_of([table], bent.settings.scoring, 5, ladder_within(bent.prices.schedule, 4))
 
-    def sampled(done: Callable[[object], None] = lambda _: None) -> tuple[Replay, Models]:
-        opened.append(models := Models(bent_decoder(tokenizer)))
+    def sampled(done: Callable[[object], None] = lambda _: None) -> tuple[Replay, CountedModels]:
+        opened.append(models := CountedModels(bent_models(tokenizer)))
         store = SampleStore(tmp_path / "samples", made_with(FINGERPRINT, "coins", pairs, work))
-        return asyncio.run(sample(table, pairs, work, store, models.open, done)), models
+        return asyncio.run(
+            sample(table, pairs, work, store, models.open, COIN_SETTINGS, done)
+        ), models
 
     return sampled
 
 
 def test_what_was_sampled_is_not_sampled_again(
-    coins: Callable[..., tuple[Replay, Models]], bent: Artifact, opened: list[Models]
+    coins: Callable[..., tuple[Replay, CountedModels]], bent: Artifact, opened: list[CountedModels]
 ) -> None:
     told: list[object] = []
 
@@ -274,7 +277,7 @@ def test_what_was_sampled_is_not_sampled_again(
 
 
 def test_fair_measurement_of_bent_coins(
-    coins: Callable[..., tuple[Replay, Models]], bent: Artifact
+    coins: Callable[..., tuple[Replay, CountedModels]], bent: Artifact
 ) -> None:
     replay, _ = coins()
     found = measure(replay, bent, rows_of(bent.policy.table, [1, 4]))
@@ -331,7 +334,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     def loaded(*_: object) -> None:
         pytest.fail("a model is loaded")
 
-    monkeypatch.setattr(bench_cli, "open_decoder", loaded)
+    monkeypatch.setattr(bench_cli, "open_models", loaded)
 
 
 @pytest.mark.usefixtures("no_models")
@@ -393,7 +396,7 @@ def test_on_the_testbed_from_the_command_line(
 
     # Again: the same figures, and no model is loaded. With another seed: refused, likewise.
     with monkeypatch.context() as patched:
-        patched.setattr(bench_cli, "open_decoder", lambda *_: pytest.fail("a model is loaded"))
+        patched.setattr(bench_cli, "open_models", lambda *_: pytest.fail("a model is loaded"))
         status, _, message = invoke(*command)
         assert status == 0, message
         again = BenchResult.load(out / "bench.json")

@@ -14,13 +14,14 @@ from scipy.stats import ttest_rel
 
 from allocator.errors import ModelError
 from allocator.plan import Plan, parse_plan
-from benchmarks.testbed.paths import ARTIFACT, REVISER, REVISER_ORM, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS, REVISER, REVISER_ORM, SETTINGS
 from benchmarks.testbed.task import Problem, distinct_problems
 from predictors.features import pilot_features
 from predictors.sample import Sample
 from runtime.answers.selection import select
-from runtime.artifact import Artifact, open_decoder
-from runtime.prompt_run import Cost, Decoder, PromptRun
+from runtime.artifact import Artifact
+from runtime.models import Models, open_models
+from runtime.prompt_run import Cost, PromptRun
 from runtime.result import Failure, Result, Spend
 from runtime.solving.concurrency import bounded, together
 from runtime.solving.solve import Solver
@@ -32,17 +33,17 @@ PROBLEMS = distinct_problems("test", 60, seed=21)
 REVISED = PROBLEMS[:30]
 
 
-def solver(decoder: Decoder, seed: int = 0, fixed: Plan | None = None) -> Solver:
-    return Solver(decoder, Artifact.load(ARTIFACT), seed, fixed)
+def solver(models: Models, seed: int = 0, fixed: Plan | None = None) -> Solver:
+    return Solver(models, Artifact.load(ARTIFACT), seed, fixed)
 
 
-async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
+async def accuracies(models: Models, plan: Plan, seeds: range) -> np.ndarray:
     """Share of seeds with which the plan answers right, a value a problem."""
 
     async def one(problem: Problem) -> float:
         right = []
         for seed in seeds:
-            run = PromptRun(decoder, problem.text, seed)
+            run = PromptRun(models, REQUEST_SETTINGS, problem.text, seed)
             samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
             right.append(select(samples).answer == problem.answer)
         return float(np.mean(right))
@@ -60,10 +61,10 @@ async def accuracies(decoder: Decoder, plan: Plan, seeds: range) -> np.ndarray:
     ids=str,
 )
 def test_a_plan_is_as_accurate_through_either_engine(
-    run: Any, vllm_decoder: Decoder, transformers_decoder: Decoder, plan: Plan
+    run: Any, vllm_models: Models, transformers_models: Models, plan: Plan
 ) -> None:
-    through_vllm = run(accuracies(vllm_decoder, plan, range(2)))
-    through_transformers = run(accuracies(transformers_decoder, plan, range(2)))
+    through_vllm = run(accuracies(vllm_models, plan, range(2)))
+    through_transformers = run(accuracies(transformers_models, plan, range(2)))
     difference = through_vllm - through_transformers
     # 60 problems x 2 seeds: a broken engine (wrong positions, wrong mask) is off by far more.
     assert abs(difference.mean()) < 0.1
@@ -71,18 +72,18 @@ def test_a_plan_is_as_accurate_through_either_engine(
     assert 0.2 < through_vllm.mean() < 1
 
 
-def test_more_compute_is_more_accurate(run: Any, transformers_decoder: Decoder) -> None:
-    single = run(accuracies(transformers_decoder, Plan(strategy="best_of_n", n=1), range(2)))
-    sixteen = run(accuracies(transformers_decoder, Plan(strategy="best_of_n", n=16), range(2)))
+def test_more_compute_is_more_accurate(run: Any, transformers_models: Models) -> None:
+    single = run(accuracies(transformers_models, Plan(strategy="best_of_n", n=1), range(2)))
+    sixteen = run(accuracies(transformers_models, Plan(strategy="best_of_n", n=16), range(2)))
     assert sixteen.mean() > single.mean() + 0.05
 
 
 def test_solving_with_vllm_keeps_within_the_budget_and_says_so(
-    run: Any, vllm_decoder: Decoder
+    run: Any, vllm_models: Models
 ) -> None:
     prompts = [problem.text for problem in PROBLEMS[:20]]
     budget = 16
-    results = run(solver(vllm_decoder).solve_all(prompts, Spend(budget)))
+    results = run(solver(vllm_models).solve_all(prompts, Spend(budget)))
     assert [result.prompt for result in results] == prompts
     policy = Artifact.load(ARTIFACT).policy
     for result in results:
@@ -99,11 +100,11 @@ def test_solving_with_vllm_keeps_within_the_budget_and_says_so(
 
 
 def test_the_same_seed_solves_the_same_whatever_runs_beside_it(
-    run: Any, transformers_decoder: Decoder
+    run: Any, transformers_models: Models
 ) -> None:
     prompts = [problem.text for problem in PROBLEMS[:6]]
-    together = run(solver(transformers_decoder, seed=5).solve_all(prompts, Spend(8)))
-    alone = run(solver(transformers_decoder, seed=5).solve(prompts[3], 8))
+    together = run(solver(transformers_models, seed=5).solve_all(prompts, Spend(8)))
+    alone = run(solver(transformers_models, seed=5).solve(prompts[3], 8))
     for result in (together[3], alone):
         result.receipt.seconds = 0
     assert together[3].answer == alone.answer
@@ -119,12 +120,12 @@ def test_the_same_seed_solves_the_same_whatever_runs_beside_it(
     assert read == again
 
 
-def test_the_prediction_tells_easy_from_hard(run: Any, transformers_decoder: Decoder) -> None:
+def test_the_prediction_tells_easy_from_hard(run: Any, transformers_models: Models) -> None:
     easy = [p.text for p in PROBLEMS if len(p.operations) <= 2]
     hard = [p.text for p in PROBLEMS if len(p.operations) >= 7]
 
     async def predictions(prompts: list[str]) -> list[float]:
-        solving, artifact = solver(transformers_decoder), Artifact.load(ARTIFACT)
+        solving, artifact = solver(transformers_models), Artifact.load(ARTIFACT)
         found = []
         for prompt in prompts:
             started = solving.start(prompt)
@@ -136,9 +137,9 @@ def test_the_prediction_tells_easy_from_hard(run: Any, transformers_decoder: Dec
     assert np.mean(run(predictions(easy))) > np.mean(run(predictions(hard))) + 0.2
 
 
-def test_a_fixed_plan_takes_the_policys_place(run: Any, transformers_decoder: Decoder) -> None:
+def test_a_fixed_plan_takes_the_policys_place(run: Any, transformers_models: Models) -> None:
     plan = Plan(strategy="beam_search", n=8, beam_width=2)
-    result = run(solver(transformers_decoder, fixed=plan).solve(PROBLEMS[0].text, 8))
+    result = run(solver(transformers_models, fixed=plan).solve(PROBLEMS[0].text, 8))
     assert result.receipt.plan == plan
     assert result.receipt.generations == 8
     assert result.receipt.bin is None
@@ -171,9 +172,9 @@ def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(tokenizer: A
                 raise ModelError("verifier", "it has failed")
             return await super().score(context, steps)
 
-    decoder = coin_run(tokenizer, verifier=FailsOnTwo(tokenizer)).decoder
+    models = coin_run(tokenizer, verifier=FailsOnTwo(tokenizer)).models
     plan = Plan(strategy="best_of_n", n=4)
-    results = asyncio.run(solver(decoder, fixed=plan).solve_all(["1", "2", "3"], Spend(4)))
+    results = asyncio.run(solver(models, fixed=plan).solve_all(["1", "2", "3"], Spend(4)))
     assert [result.prompt for result in results] == ["1", "2", "3"]
     assert isinstance(results[1], Failure)
     assert results[1].error == "verifier: it has failed"
@@ -185,8 +186,8 @@ def test_a_language_model_can_be_its_own_reviser(run: Any, plan: str) -> None:
     settings = SETTINGS.model_copy(update={"reviser": SETTINGS.model})
 
     async def revise() -> tuple[list[Sample], Cost]:
-        async with open_decoder(settings, Path(), "transformers", "transformers") as decoder:
-            prompt_run = PromptRun(decoder, PROBLEMS[0].text, 1)
+        async with open_models(settings, Path(), "transformers", "transformers") as models:
+            prompt_run = PromptRun(models, REQUEST_SETTINGS, PROBLEMS[0].text, 1)
             chosen = parse_plan(plan)
             return await STRATEGIES[chosen.strategy](prompt_run, chosen, ()), prompt_run.cost
 
@@ -203,10 +204,10 @@ def test_the_trained_reviser_corrects_some_wrong_attempts(run: Any) -> None:
     plan = parse_plan("revisions:8:4")
 
     async def revise() -> list[list[Sample]]:
-        async with open_decoder(settings, Path(), "transformers", "transformers") as decoder:
+        async with open_models(settings, Path(), "transformers", "transformers") as models:
 
             async def one(problem: Problem) -> list[Sample]:
-                prompt_run = PromptRun(decoder, problem.text, 1)
+                prompt_run = PromptRun(models, REQUEST_SETTINGS, problem.text, 1)
                 return await STRATEGIES[plan.strategy](prompt_run, plan, ())
 
             return await together(one(problem) for problem in REVISED)

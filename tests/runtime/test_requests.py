@@ -8,33 +8,36 @@ import pytest
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from predictors.sample import Sample
 from runtime.answers.selection import ranked
 from runtime.artifact import Artifact
 from runtime.engines.base import encode_prompt
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request
 from runtime.solving.solve import Solver
 from runtime.strategies import STRATEGIES
 from tests.conftest import make_sample
-from tests.support.artifacts import bent_decoder, bent_prompts, with_row
+from tests.support.artifacts import bent_models, bent_prompts, with_row
 
 PROBLEMS = [problem.text for problem in distinct_problems("test", 6, seed=21)]
 PLANS = [Plan(strategy="best_of_n", n=4), Plan(strategy="beam_search", n=4, beam_width=2)]
 
 
 @pytest.fixture(params=["transformers", "vllm"])
-def decoder(request: pytest.FixtureRequest) -> Decoder:
+def models(request: pytest.FixtureRequest) -> Models:
     """Every test that takes this runs through both engines."""
-    found: Decoder = request.getfixturevalue(f"{request.param}_decoder")
+    found: Models = request.getfixturevalue(f"{request.param}_models")
     return found
 
 
-def searched(run: Any, decoder: Decoder, plan: Plan, prompt: str, **overrides: Any) -> list[Sample]:
+def searched(run: Any, models: Models, plan: Plan, prompt: str, **changes: Any) -> list[Sample]:
+    settings = replace(REQUEST_SETTINGS, **changes)
+
     async def search() -> list[Sample]:
-        return await STRATEGIES[plan.strategy](PromptRun(decoder, prompt, 5, **overrides), plan, ())
+        return await STRATEGIES[plan.strategy](PromptRun(models, settings, prompt, 5), plan, ())
 
     found: list[Sample] = run(search())
     return found
@@ -42,73 +45,71 @@ def searched(run: Any, decoder: Decoder, plan: Plan, prompt: str, **overrides: A
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_a_stop_text_ends_a_solution_which_is_cut_before_it(
-    run: Any, decoder: Decoder, plan: Plan
+    run: Any, models: Models, plan: Plan
 ) -> None:
-    stopping = replace(decoder, stops=("=",))
-    for sample in searched(run, stopping, plan, PROBLEMS[0]):
+    for sample in searched(run, models, plan, PROBLEMS[0], stops=("=",)):
         assert sample.ended
         assert "=" not in sample.text
-        assert decoder.engine.tokenizer.decode(sample.token_ids).endswith("=")
+        assert models.engine.tokenizer.decode(sample.token_ids).endswith("=")
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_a_stop_text_may_begin_in_one_step_and_end_in_the_next(
-    run: Any, decoder: Decoder, plan: Plan
+    run: Any, models: Models, plan: Plan
 ) -> None:
-    whole = searched(run, decoder, plan, "12+7*3")
+    whole = searched(run, models, plan, "12+7*3")
     second = {sample.text.split("\n")[1][:1] for sample in whole}
-    stopping = replace(decoder, stops=tuple(f"\n{first}" for first in second))
-    for sample in searched(run, stopping, plan, "12+7*3"):
+    stops = tuple(f"\n{first}" for first in second)
+    for sample in searched(run, models, plan, "12+7*3", stops=stops):
         assert sample.ended
         assert "\n" not in sample.text
 
 
-def test_the_step_end_itself_may_be_a_stop_text(run: Any, decoder: Decoder) -> None:
-    stopping = replace(decoder, stops=("\n",))
+def test_the_step_end_itself_may_be_a_stop_text(run: Any, models: Models) -> None:
     for plan in PLANS:
-        for sample in searched(run, stopping, plan, PROBLEMS[1]):
+        for sample in searched(run, models, plan, PROBLEMS[1], stops=("\n",)):
             assert sample.ended
             assert len(sample.steps) == 1
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_a_stop_token_ends_a_solution_which_is_cut_before_it(
-    run: Any, decoder: Decoder, plan: Plan
+    run: Any, models: Models, plan: Plan
 ) -> None:
-    (equals,) = decoder.engine.tokenizer.encode("=")
-    by_token = searched(run, replace(decoder, stop_token_ids=(equals,)), plan, PROBLEMS[0])
-    by_text = searched(run, replace(decoder, stops=("=",)), plan, PROBLEMS[0])
+    (equals,) = models.engine.tokenizer.encode("=")
+    by_token = searched(run, models, plan, PROBLEMS[0], stop_token_ids=(equals,))
+    by_text = searched(run, models, plan, PROBLEMS[0], stops=("=",))
     assert [sample.text for sample in by_token] == [sample.text for sample in by_text]
     for sample in by_token:
         assert sample.ended
         assert sample.token_ids[-1] == equals
 
 
-def test_the_step_end_itself_may_be_a_stop_token(run: Any, decoder: Decoder) -> None:
-    (newline,) = decoder.engine.tokenizer.encode("\n")
+def test_the_step_end_itself_may_be_a_stop_token(run: Any, models: Models) -> None:
+    (newline,) = models.engine.tokenizer.encode("\n")
     for plan in PLANS:
-        for sample in searched(run, replace(decoder, stop_token_ids=(newline,)), plan, PROBLEMS[1]):
+        for sample in searched(run, models, plan, PROBLEMS[1], stop_token_ids=(newline,)):
             assert sample.ended
             assert len(sample.steps) == 1
             assert "\n" not in sample.text
 
 
-def test_the_models_own_end_as_a_stop_token_changes_nothing(run: Any, decoder: Decoder) -> None:
-    ends = (decoder.engine.tokenizer.eos_token_id,)
+def test_the_models_own_end_as_a_stop_token_changes_nothing(run: Any, models: Models) -> None:
+    ends = (models.engine.tokenizer.eos_token_id,)
     for plan in PLANS:
-        assert searched(run, replace(decoder, stop_token_ids=ends), plan, PROBLEMS[2]) == searched(
-            run, decoder, plan, PROBLEMS[2]
+        assert searched(run, models, plan, PROBLEMS[2], stop_token_ids=ends) == searched(
+            run, models, plan, PROBLEMS[2]
         )
 
 
 @pytest.mark.parametrize("alone", [{"top_k": 1}, {"min_p": 1.0}])
 def test_one_token_to_choose_from_is_greedy(
-    run: Any, decoder: Decoder, alone: dict[str, Any]
+    run: Any, models: Models, alone: dict[str, Any]
 ) -> None:
     def sampled(**how: Any) -> list[tuple[int, ...]]:
-        settings = decoder.settings.model_copy(update=how)
+        sampling = SETTINGS.sampling.model_copy(update=how)
         hardest = max(PROBLEMS, key=len)
-        found = searched(run, replace(decoder, settings=settings), PLANS[0], hardest)
+        found = searched(run, models, PLANS[0], hardest, sampling=sampling)
         return [sample.token_ids for sample in found]
 
     greedy = sampled(temperature=0.0)
@@ -116,8 +117,8 @@ def test_one_token_to_choose_from_is_greedy(
     assert sampled() != greedy
 
 
-def test_top_k_keeps_the_likeliest(run: Any, transformers_decoder: Decoder) -> None:
-    engine = transformers_decoder.engine
+def test_top_k_keeps_the_likeliest(run: Any, transformers_models: Models) -> None:
+    engine = transformers_models.engine
     ids = encode_prompt(engine, PROBLEMS[3])
 
     async def first_tokens(top_k: int) -> set[int]:
@@ -136,9 +137,9 @@ def test_top_k_keeps_the_likeliest(run: Any, transformers_decoder: Decoder) -> N
 
 
 def test_a_prompt_may_come_as_token_ids(bent: Artifact, tokenizer: Any) -> None:
-    decoder = bent_decoder(tokenizer)
-    solver, (prompt,) = Solver(decoder, bent), bent_prompts(1, seed=3)
-    ids = encode_prompt(decoder.engine, prompt)
+    models = bent_models(tokenizer)
+    solver, (prompt,) = Solver(models, bent), bent_prompts(1, seed=3)
+    ids = encode_prompt(models.engine, prompt)
     as_text = asyncio.run(solver.solve(prompt, 8))
     as_ids = asyncio.run(solver.solve(Request(prompt, token_ids=ids), 8))
     assert as_ids.solution == as_text.solution
@@ -149,8 +150,8 @@ def test_a_prompt_may_come_as_token_ids(bent: Artifact, tokenizer: Any) -> None:
 
 
 def test_a_request_has_its_own_seed(bent: Artifact, tokenizer: Any) -> None:
-    solver = Solver(bent_decoder(tokenizer), bent, seed=1)
-    other = Solver(bent_decoder(tokenizer), bent, seed=2)
+    solver = Solver(bent_models(tokenizer), bent, seed=1)
+    other = Solver(bent_models(tokenizer), bent, seed=2)
     prompts = bent_prompts(8, seed=5)
 
     def solutions(solving: Solver, seed: int | None) -> list[str]:
@@ -162,7 +163,7 @@ def test_a_request_has_its_own_seed(bent: Artifact, tokenizer: Any) -> None:
 
 def test_a_lone_solution_is_not_scored(bent: Artifact, tokenizer: Any) -> None:
     lone = with_row(bent, 0, (), [PLANS[0].model_copy(update={"n": 1})])
-    solver, (prompt,) = Solver(bent_decoder(tokenizer), lone), bent_prompts(1, seed=6)
+    solver, (prompt,) = Solver(bent_models(tokenizer), lone), bent_prompts(1, seed=6)
     result = asyncio.run(solver.solve(prompt, 8))
     assert (result.score, result.receipt.verifier_tokens) == (None, 0)
     assert result.receipt.generations == 1
@@ -176,7 +177,7 @@ def test_a_lone_solution_is_not_scored(bent: Artifact, tokenizer: Any) -> None:
 def test_more_solutions_are_drawn_only_as_far_as_the_budget_goes(
     bent: Artifact, tokenizer: Any
 ) -> None:
-    solver = Solver(bent_decoder(tokenizer), with_row(bent, 0, (), [PLANS[1]]))
+    solver = Solver(bent_models(tokenizer), with_row(bent, 0, (), [PLANS[1]]))
     result = asyncio.run(solver.solve(Request(bent_prompts(1, seed=9)[0], solutions=20), 8))
     assert len(result.ranked) == result.receipt.generations == 8
 
@@ -184,7 +185,7 @@ def test_more_solutions_are_drawn_only_as_far_as_the_budget_goes(
 def test_what_happens_is_told(bent: Artifact, tokenizer: Any) -> None:
     events: list[Event] = []
     searching = with_row(bent, 1, (0.5,), [PLANS[1]] * 2)
-    solver, (prompt,) = Solver(bent_decoder(tokenizer), searching), bent_prompts(1, seed=2)
+    solver, (prompt,) = Solver(bent_models(tokenizer), searching), bent_prompts(1, seed=2)
     result = asyncio.run(solver.solve(Request(prompt, on_event=events.append), 8))
     assert next(e.path for e in events if e.kind == "solution") == ("sample", 0)
     (decision,) = [event.decision for event in events if event.kind == "decision"]

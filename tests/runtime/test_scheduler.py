@@ -14,10 +14,11 @@ from prometheus_client import REGISTRY
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import BASE
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from runtime.engines.vllm import VLLMEngine
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
 from runtime.solving.concurrency import stream
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
@@ -27,14 +28,14 @@ PROBLEMS = distinct_problems("test", 12, seed=31)
 
 
 @pytest.fixture(scope="module")
-def counted(run: Any, vllm_decoder: Decoder) -> Iterator[Decoder]:
-    """A decoder on an engine that keeps statistics."""
+def counted(run: Any, vllm_models: Models) -> Iterator[Models]:
+    """Models with an engine that keeps statistics."""
 
     async def start() -> VLLMEngine:
         return VLLMEngine(BASE, disable_log_stats=False, gpu_memory_utilization=0.2)
 
     engine = run(start())
-    yield replace(vllm_decoder, engine=engine)
+    yield replace(vllm_models, engine=engine)
     engine.close()
 
 
@@ -46,16 +47,16 @@ def counter(name: str) -> float:
     return value or 0.0
 
 
-def unfinished(decoder: Decoder) -> int:
+def unfinished(models: Models) -> int:
     """Requests that the engine still works on."""
-    assert isinstance(decoder.engine, VLLMEngine)
-    return int(decoder.engine._core.engine.output_processor.get_num_unfinished_requests())
+    assert isinstance(models.engine, VLLMEngine)
+    return int(models.engine._core.engine.output_processor.get_num_unfinished_requests())
 
 
-async def settle(decoder: Decoder) -> None:
+async def settle(models: Models) -> None:
     """Give the engine time to note what has been aborted."""
     for _ in range(100):
-        if not unfinished(decoder):
+        if not unfinished(models):
             return
         await asyncio.sleep(0.05)
 
@@ -71,16 +72,16 @@ async def settle(decoder: Decoder) -> None:
     ],
 )
 def test_costs_are_the_engines_own_counters_to_the_token(
-    run: Any, counted: Decoder, plan: Plan, early_stop: bool
+    run: Any, counted: Models, plan: Plan, early_stop: bool
 ) -> None:
-    decoder = replace(counted, early_stop=early_stop)
+    settings = replace(REQUEST_SETTINGS, early_stop=early_stop)
     names = ("generation_tokens", "prefix_cache_hits")
 
     async def work() -> tuple[list[PromptRun], list[float]]:
         before = [counter(name) for name in names]
-        runs = [PromptRun(decoder, problem.text, 3) for problem in PROBLEMS]
+        runs = [PromptRun(counted, settings, problem.text, 3) for problem in PROBLEMS]
         await asyncio.gather(*(STRATEGIES[plan.strategy](r, plan, ()) for r in runs))
-        await settle(decoder)
+        await settle(counted)
         # The engine's statistics follow its outputs.
         await asyncio.sleep(0.5)
         after = [counter(name) for name in names]
@@ -96,9 +97,9 @@ def test_costs_are_the_engines_own_counters_to_the_token(
         assert generations == [plan.cost(0)] * len(runs)
 
 
-def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: Decoder) -> None:
+def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: Models) -> None:
     async def cancelled() -> tuple[int, int]:
-        prompt_run = PromptRun(counted, PROBLEMS[0].text, 3)
+        prompt_run = PromptRun(counted, REQUEST_SETTINGS, PROBLEMS[0].text, 3)
         task = asyncio.create_task(prompt_run.samples(0, 200))
         await asyncio.sleep(0.2)
         during = unfinished(counted)
@@ -113,10 +114,10 @@ def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: D
     assert after == 0
 
 
-def test_a_reader_that_goes_away_ends_the_work(run: Any, counted: Decoder) -> None:
+def test_a_reader_that_goes_away_ends_the_work(run: Any, counted: Models) -> None:
     async def leave() -> tuple[int, int]:
         async def one(text: str) -> int:
-            return len(await PromptRun(counted, text, 3).samples(0, 60))
+            return len(await PromptRun(counted, REQUEST_SETTINGS, text, 3).samples(0, 60))
 
         results = stream(one, [p.text for p in PROBLEMS], in_flight=4)
         _, first = await anext(results)
@@ -177,10 +178,10 @@ def test_a_verifier_that_hangs_is_given_up_and_nothing_goes_on(tokenizer: Any) -
         asyncio.run(run.samples(0, 3))
 
 
-def test_a_killed_engine_is_a_clear_error(run: Any, counted: Decoder) -> None:
+def test_a_killed_engine_is_a_clear_error(run: Any, counted: Models) -> None:
     # The last test with this engine.
     async def killed() -> None:
-        prompt_run = PromptRun(counted, PROBLEMS[0].text, 3)
+        prompt_run = PromptRun(counted, REQUEST_SETTINGS, PROBLEMS[0].text, 3)
         task = asyncio.create_task(prompt_run.samples(0, 100))
         await asyncio.sleep(0.2)
         newest = max(

@@ -17,13 +17,14 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.calibrate import calibrate
 from calibration.sampling.collect import PromptRecord
-from runtime.artifact import Artifact, Settings
+from runtime.artifact import Artifact
 from runtime.dropin.vllm_prompts import prompts_of
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.steps import StepSplitter
 from runtime.engines.tokenizer import decode, known_ids, token_texts, vocabulary_size
 from runtime.engines.vllm import VLLMCompletions
 from runtime.reviser import Reviser
+from runtime.settings import Settings
 from tests.conftest import make_sample
 from tests.support.fakes import StepUp, SumVerifier, coin_run
 from tests.support.tokenizers import MERGED, holed_tokenizer, python_tokenizer

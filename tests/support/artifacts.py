@@ -22,10 +22,10 @@ from calibration.replay.replay import Replay
 from calibration.sampling.collect import collect
 from runtime.answers import PatternAnswers
 from runtime.artifact import Artifact
-from runtime.engines.base import Completion, SamplingSettings
+from runtime.engines.base import Completion
 from runtime.engines.steps import StepSplitter
-from runtime.prompt_run import Decoder
-from tests.support.fakes import STEPS, SumVerifier
+from runtime.models import Models
+from tests.support.fakes import COIN_SETTINGS, STEPS, SumVerifier
 
 BUDGETS, PILOTS, BINS = (1, 2, 4, 8), (1, 2), 3
 RIGHT = str(STEPS)
@@ -77,16 +77,15 @@ class BentCoins:
         pass
 
 
-def bent_decoder(tokenizer: Any, **changes: Any) -> Decoder:
-    """Bent coins, and a verifier that likes ones; `changes` are the decoder's."""
-    decoder = Decoder(
+def bent_models(tokenizer: Any, **changes: Any) -> Models:
+    """Bent coins, and a verifier that likes ones; `changes` replace fields of theirs."""
+    models = Models(
         BentCoins(tokenizer),
         SumVerifier(tokenizer),
         PatternAnswers(r"#(\d+)"),
-        SamplingSettings(step_end="\n", max_tokens=40),
         StepSplitter(tokenizer, "\n"),
     )
-    return replace(decoder, **changes)
+    return replace(models, **changes)
 
 
 def bent_prompts(count: int, seed: int, least: int = 20, most: int = 99) -> list[str]:
@@ -96,13 +95,15 @@ def bent_prompts(count: int, seed: int, least: int = 20, most: int = 99) -> list
     return [f"{chance}*{100 * seed + number}" for number, chance in enumerate(chances)]
 
 
-def calibrated(decoder: Decoder, prompts: Sequence[str]) -> Calibration:
+def calibrated(models: Models, prompts: Sequence[str]) -> Calibration:
     """What calibration finds of prompts."""
     strategies = ("best_of_n",)
     window = max(BUDGETS)
     searches = searches_needed(BUDGETS, PILOTS, strategies)
     graded = [(prompt, RIGHT) for prompt in prompts]
-    records = asyncio.run(collect(decoder, graded, 2 * window, lambda *_: searches, seed=4))
+    records = asyncio.run(
+        collect(models, COIN_SETTINGS, graded, 2 * window, lambda *_: searches, seed=4)
+    )
     fingerprint = Fingerprint(model="bent", verifier="sum", answers="", sampling={})
     grid = partial(plan_grid, strategies=strategies)
     return fit(Replay(records, window), grid, BUDGETS, PILOTS, BINS, fingerprint)
@@ -113,7 +114,7 @@ def artifact_of(made: Calibration) -> Artifact:
     plans = [plan for curves in made.curves.curves for plan in curves.plans]
     return Artifact(
         folder=ARTIFACT,
-        settings=SETTINGS,
+        settings=SETTINGS.model_copy(update={"sampling": COIN_SETTINGS.sampling}),
         policy=Policy(made.table),
         difficulty={paid: known.model for paid, known in made.difficulty.items()},
         curves=made.curves,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.testbed.paths import ARTIFACT
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
+from runtime.models import open_models
 from runtime.server.app import create_app
 from runtime.server.listen import listening, uvicorn_of
 from runtime.server.logs import ServerLog
@@ -48,7 +49,7 @@ class Api:
 
 
 class Apis:
-    """Servers over one decoder of the testbed's."""
+    """Servers over the testbed's models, opened once."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -57,8 +58,8 @@ class Apis:
         self._opened = AsyncExitStack()
         # The artifact's own: scored otherwise, solutions would be unlike calibration's.
         artifact = Artifact.load(ARTIFACT)
-        opening = open_decoder(artifact.settings, artifact.folder, "transformers")
-        self.decoder = self.run(self._opened.enter_async_context(opening))
+        opening = open_models(artifact.settings, artifact.folder, "transformers")
+        self.models = self.run(self._opened.enter_async_context(opening))
 
     @contextmanager
     def listening(self, last: int | None = None, **settings: Any) -> Iterator[Api]:
@@ -68,7 +69,7 @@ class Apis:
             last: number of the last request that its engine answers.
             settings: the server's.
         """
-        service = service_of(self.decoder, last, port=0, **settings)
+        service = service_of(self.models, last, port=0, **settings)
         server = uvicorn_of(create_app(service.settings, service, ServerLog()))
         with listening(service.settings) as listener:
             serving = asyncio.run_coroutine_threadsafe(server.serve([listener]), self.loop)

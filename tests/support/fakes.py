@@ -14,10 +14,13 @@ import numpy as np
 from runtime.answers import PatternAnswers
 from runtime.engines.base import Completion, Engine, SamplingSettings
 from runtime.engines.steps import StepSplitter
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
+from runtime.request import RequestSettings
 from runtime.verifiers.base import Context, Verdict, Verifier
 
 STEPS = 3
+COIN_SETTINGS = RequestSettings(SamplingSettings(step_end="\n", max_tokens=40))
 SOON = 20.0  # seconds that what takes none may take in a test, before it is said to hang
 
 
@@ -116,15 +119,15 @@ def coin_run(
     seed: int = 0,
     engine: Engine | None = None,
     verifier: Verifier | None = None,
-    **settings: Any,
+    settings: RequestSettings = COIN_SETTINGS,
+    **fields: Any,
 ) -> PromptRun:
-    """A prompt of the coin task; `settings` are the decoder's others."""
-    decoder = Decoder(
+    """A prompt of the coin task; `fields` are further ones of its models."""
+    models = Models(
         engine or CoinEngine(tokenizer),
         verifier or SumVerifier(tokenizer),
         PatternAnswers(r"#(\d+)"),
-        SamplingSettings(step_end="\n", max_tokens=40),
         StepSplitter(tokenizer, "\n"),
-        **settings,
+        **fields,
     )
-    return PromptRun(decoder, "1", seed)
+    return PromptRun(models, settings, "1", seed)

@@ -14,7 +14,7 @@ from allocator.errors import ModelError
 from benchmarks.testbed.paths import ARTIFACT
 from benchmarks.testbed.task import distinct_problems
 from runtime.artifact import Artifact
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from runtime.server.app import create_app
 from runtime.server.logs import ServerLog
 from runtime.server.service import Service
@@ -55,22 +55,22 @@ class Watched:
 class Loaded:
     """Models that stay."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
+    def __init__(self, models: Models) -> None:
+        self.models = models
 
     async def lost(self, error: ModelError) -> bool:
         return False
 
 
-def service_of(decoder: Decoder, last: int | None = None, **settings: Any) -> Service:
+def service_of(models: Models, last: int | None = None, **settings: Any) -> Service:
     """A service that takes requests; its engine is `Watched`."""
     service = Service(ServeSettings(artifact=ARTIFACT, **settings), Artifact.load(ARTIFACT))
-    service.open(Loaded(replace(decoder, engine=Watched(decoder.engine, last))))
+    service.open(Loaded(replace(models, engine=Watched(models.engine, last))))
     return service
 
 
 def engine_of(service: Service) -> Any:
-    return service.ready().decoder.engine
+    return service.ready().models.engine
 
 
 def client_of(service: Service) -> httpx.AsyncClient:

@@ -15,7 +15,8 @@ from calibration.report.summary import (
     Reliability,
     Summary,
 )
-from runtime.artifact import ORACLE_TABLE, SETTINGS, TABLE, Settings
+from runtime.artifact import ORACLE_TABLE, SETTINGS, TABLE
+from runtime.settings import Settings
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 # Where each method starts and how much a doubling of the budget adds to it, by bin.

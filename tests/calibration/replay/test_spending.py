@@ -17,7 +17,7 @@ from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.timing import time_plans
 from tests.calibration.data.test_logs import made_log
 from tests.conftest import make_sample
-from tests.support.fakes import CoinEngine, coin_run
+from tests.support.fakes import COIN_SETTINGS, CoinEngine, coin_run
 
 ONE, TWO = Plan(strategy="best_of_n", n=1), Plan(strategy="best_of_n", n=2)
 BEAM = Plan(strategy="beam_search", n=2, beam_width=2)
@@ -122,7 +122,7 @@ def test_times_are_high_percentiles_over_a_few_prompts(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = CoinEngine(tokenizer)
-    decoder = coin_run(tokenizer, engine=engine).decoder
+    models = coin_run(tokenizer, engine=engine).models
     # Five prompts take 1, 2, 3, 4 and 5 seconds with the first plan, ten times that with the second
     taken = [*range(1, 6), *range(10, 60, 10)]
     clock = iter(np.ravel([(0, seconds) for seconds in taken]).tolist())
@@ -131,7 +131,7 @@ def test_times_are_high_percentiles_over_a_few_prompts(
     )
     prompts = ["1", "0", "1+1", "0+1", "1+0", "0+0", "1+1+1"]
     plans = [TWO, BEAM, TWO.model_copy(update={"selection": "majority"})]
-    found = asyncio.run(time_plans(decoder, prompts, plans, seed=0))
+    found = asyncio.run(time_plans(models, COIN_SETTINGS, prompts, plans, seed=0))
     # Nine tenths of the way from the first to the last of five: at 4.6 of 1 to 5.
     assert found == pytest.approx({TWO: 4.6, BEAM: 46})
     assert next(clock, None) is None

@@ -12,14 +12,14 @@ import ray
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import calibrate
 from calibration.sampling import distributed
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.collectors import LocalCollector, Work, open_collector
 from calibration.sampling.distributed import RayCollector
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from runtime.verifiers.scoring import VERIFIER_ALONE
 
 PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=41)]
@@ -46,7 +46,7 @@ def by_prompt(records: list[PromptRecord]) -> dict[str, Any]:
 
 
 def test_two_workers_one_killed_sample_what_one_process_samples(
-    cluster: None, run: Any, transformers_decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+    cluster: None, run: Any, transformers_models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distributed, "BATCH", 4)
     collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 2)
@@ -70,7 +70,7 @@ def test_two_workers_one_killed_sample_what_one_process_samples(
     finally:
         collector.close()
     local: list[PromptRecord] = []
-    run(LocalCollector(transformers_decoder).collect(PROMPTS, WORK, local.append))
+    run(LocalCollector(transformers_models, REQUEST_SETTINGS).collect(PROMPTS, WORK, local.append))
     assert len(found) == len(PROMPTS)
     assert by_prompt(found) == by_prompt(local)
 
@@ -120,7 +120,7 @@ def test_solutions_without_steps_are_noticed_on_the_cluster_too(
 
 
 def test_a_worker_has_vllm_and_what_it_raises_is_raised_here(
-    cluster: None, run: Any, vllm_decoder: Decoder
+    cluster: None, run: Any, vllm_models: Models
 ) -> None:
     found: list[PromptRecord] = []
     local: list[PromptRecord] = []
@@ -128,7 +128,7 @@ def test_a_worker_has_vllm_and_what_it_raises_is_raised_here(
     try:
         assert collector.engine == "VLLMEngine"
         asyncio.run(collector.collect(PROMPTS[:8], WORK, found.append))
-        run(LocalCollector(vllm_decoder).collect(PROMPTS[:8], WORK, local.append))
+        run(LocalCollector(vllm_models, REQUEST_SETTINGS).collect(PROMPTS[:8], WORK, local.append))
         assert by_prompt(found) == by_prompt(local)
         with pytest.raises(InputError, match="no room in the context"):
             asyncio.run(collector.collect([("1+" * 400 + "1", "1")], WORK))

@@ -25,13 +25,14 @@ from calibration.sampling.lock import check_writable, exclusive
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from runtime.artifact import TABLE, Artifact
 from runtime.engines.base import Completion
-from runtime.prompt_run import Decoder
+from runtime.models import Models
+from runtime.request import RequestSettings
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Verdict
 from runtime.verifiers.scoring import VERIFIER_ALONE
 from tests.calibration.cli.test_cli import MODELS, TASK, refused
-from tests.support.artifacts import RIGHT, BentCoins, bent_decoder, bent_prompts
-from tests.support.fakes import SOON, StepUp, SumVerifier
+from tests.support.artifacts import RIGHT, BentCoins, bent_models, bent_prompts
+from tests.support.fakes import COIN_SETTINGS, SOON, StepUp, SumVerifier
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
 BEAMS = Plan(strategy="beam_search", n=4, beam_width=2)
@@ -74,9 +75,9 @@ class CountedVerifier(SumVerifier):
         return await super().score(context, steps)
 
 
-def decoder_of(tokenizer: Any, answers: int = 10**9) -> tuple[Decoder, Counted, CountedVerifier]:
+def models_of(tokenizer: Any, answers: int = 10**9) -> tuple[Models, Counted, CountedVerifier]:
     engine, verifier = Counted(tokenizer, answers), CountedVerifier(tokenizer)
-    return bent_decoder(tokenizer, engine=engine, verifier=verifier), engine, verifier
+    return bent_models(tokenizer, engine=engine, verifier=verifier), engine, verifier
 
 
 def ended(work: Any, engine: Counted) -> None:
@@ -114,13 +115,13 @@ def without_seconds(records: list[PromptRecord]) -> list[list[Any]]:
 def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
     tokenizer: Any, tmp_path: Path, answers: int
 ) -> None:
-    whole, everything, verifier = decoder_of(tokenizer)
+    whole, everything, verifier = models_of(tokenizer)
     undisturbed = store_in(tmp_path / "whole")
-    asyncio.run(undisturbed.fill(LocalCollector(whole), PAIRS, WORK))
+    asyncio.run(undisturbed.fill(LocalCollector(whole, COIN_SETTINGS), PAIRS, WORK))
 
-    slow, first, _ = decoder_of(tokenizer, answers)
+    slow, first, _ = models_of(tokenizer, answers)
     folder = tmp_path / "ended"
-    ended(store_in(folder).fill(LocalCollector(slow), PAIRS, WORK), first)
+    ended(store_in(folder).fill(LocalCollector(slow, COIN_SETTINGS), PAIRS, WORK), first)
     assert len(first.seeds) == answers
     kept = [line for path in (folder / UNFINISHED).iterdir() for line in path.open()]
     assert sum(isinstance(json.loads(line)[1], list) for line in kept) == len(kept)
@@ -129,8 +130,8 @@ def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
         completions = [line for line in kept if len(json.loads(line)) == 6]
         assert len(completions) == answers
 
-    again, second, late = decoder_of(tokenizer)
-    asyncio.run(store.fill(LocalCollector(again), PAIRS, WORK))
+    again, second, late = models_of(tokenizer)
+    asyncio.run(store.fill(LocalCollector(again, COIN_SETTINGS), PAIRS, WORK))
     assert len(first.seeds) + len(second.seeds) == len(everything.seeds)
     assert sorted(first.seeds + second.seeds) == sorted(everything.seeds)
     assert late.verdicts <= verifier.verdicts
@@ -139,15 +140,25 @@ def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
 
 
 def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
-    slow, first, _ = decoder_of(tokenizer, 30)
-    ended(store_in(tmp_path / "s").fill(LocalCollector(slow), PAIRS[:1], WORK), first)
+    slow, first, _ = models_of(tokenizer, 30)
+    ended(
+        store_in(tmp_path / "s").fill(LocalCollector(slow, COIN_SETTINGS), PAIRS[:1], WORK), first
+    )
     (path,) = (tmp_path / "s" / UNFINISHED).iterdir()
     path.write_bytes(path.read_bytes()[:-5])
-    again, _, _ = decoder_of(tokenizer)
+    again, _, _ = models_of(tokenizer)
     store = store_in(tmp_path / "s")
-    asyncio.run(store.fill(LocalCollector(again), PAIRS[:1], WORK))
+    asyncio.run(store.fill(LocalCollector(again, COIN_SETTINGS), PAIRS[:1], WORK))
     plain = asyncio.run(
-        collect(again, PAIRS[:1], WORK.samples, lambda *_: WORK.searches, WORK.seed, runs=2)
+        collect(
+            again,
+            COIN_SETTINGS,
+            PAIRS[:1],
+            WORK.samples,
+            lambda *_: WORK.searches,
+            WORK.seed,
+            runs=2,
+        )
     )
     assert [r.independent.samples[0].text for r in store.records()] == [
         r.independent.samples[0].text for r in plain
@@ -155,13 +166,11 @@ def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
 
 
 def test_what_other_models_or_settings_sampled_is_not_taken(tokenizer: Any, tmp_path: Path) -> None:
-    def calls(models: str, **changes: Any) -> int:
-        decoder, engine, _ = decoder_of(tokenizer)
-        for name, value in changes.items():
-            settings = decoder.settings.model_copy(update={name: value})
-            decoder = bent_decoder(tokenizer, engine=engine, settings=settings)
-        journals = Journals(tmp_path, models)
-        asyncio.run(collect(decoder, PAIRS[:1], 4, lambda *_: (), 0, journals=journals))
+    def calls(identity: str, **changes: Any) -> int:
+        models, engine, _ = models_of(tokenizer)
+        settings = RequestSettings(COIN_SETTINGS.sampling.model_copy(update=changes))
+        journals = Journals(tmp_path, identity)
+        asyncio.run(collect(models, settings, PAIRS[:1], 4, lambda *_: (), 0, journals=journals))
         return len(engine.seeds)
 
     assert calls("a") == 4
@@ -175,13 +184,15 @@ def test_a_reviser_is_journaled_beside_the_model_it_shares(tokenizer: Any, tmp_p
     plan = Plan(strategy="revisions", n=4, length=2)
 
     def sampled() -> tuple[list[PromptRecord], Counted, StepUp]:
-        decoder, engine, verifier = decoder_of(tokenizer)
+        models, engine, verifier = models_of(tokenizer)
         reviser = StepUp(tokenizer)
-        decoder = bent_decoder(
+        models = bent_models(
             tokenizer, engine=engine, verifier=verifier, reviser=Reviser(reviser, verifier)
         )
         journals = Journals(tmp_path, "bent")
-        found = asyncio.run(collect(decoder, PAIRS[:2], 2, lambda *_: [plan], 0, journals=journals))
+        found = asyncio.run(
+            collect(models, COIN_SETTINGS, PAIRS[:2], 2, lambda *_: [plan], 0, journals=journals)
+        )
         return found, engine, reviser
 
     first, engine, reviser = sampled()
@@ -200,16 +211,18 @@ def test_a_full_disk_is_told_in_one_line(
     if not full.exists():
         pytest.fail("no /dev/full here: write to some other full disk")
     monkeypatch.setattr(Journals, "_path", lambda *_: full)
-    decoder, _, _ = decoder_of(tokenizer)
+    models, _, _ = models_of(tokenizer)
     with pytest.raises(InputError, match=r"No space left on device.*nothing before it is lost"):
-        asyncio.run(store_in(tmp_path / "s").fill(LocalCollector(decoder), PAIRS, WORK))
+        asyncio.run(
+            store_in(tmp_path / "s").fill(LocalCollector(models, COIN_SETTINGS), PAIRS, WORK)
+        )
 
 
 def test_a_record_does_not_wait_for_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: Any
 ) -> None:
     monkeypatch.setattr("calibration.sampling.resume.FLUSH_SECONDS", 0.01)
-    decoder, _, _ = decoder_of(tokenizer)
+    models, _, _ = models_of(tokenizer)
     store = store_in(tmp_path / "s")
     store._flushed = float("inf")  # to the record itself it seems that one was just written
 
@@ -223,7 +236,7 @@ def test_a_record_does_not_wait_for_the_next_one(
             raise InputError("model", None, "it never comes to the second prompt")
 
     with pytest.raises(InputError, match="never comes"):
-        asyncio.run(asyncio.wait_for(store.fill(Slow(decoder), PAIRS, WORK), SOON))
+        asyncio.run(asyncio.wait_for(store.fill(Slow(models, COIN_SETTINGS), PAIRS, WORK), SOON))
     assert len(store_in(tmp_path / "s").done) == 1
 
 
@@ -231,11 +244,11 @@ async def calibrated(
     tokenizer: Any, out: Path, engine: Counted, monkeypatch: Any, budgets: Sequence[int] = (1, 8)
 ) -> None:
     """A whole calibration on 20 prompts of bent coins."""
-    decoder = bent_decoder(tokenizer, engine=engine)
+    models = bent_models(tokenizer, engine=engine)
 
     @asynccontextmanager
     async def opened(*_: object) -> AsyncIterator[LocalCollector]:
-        collector = LocalCollector(decoder)
+        collector = LocalCollector(models, COIN_SETTINGS)
 
         async def untimed(*_: object) -> dict[Plan, float]:
             return {}

@@ -9,7 +9,8 @@ import pytest
 from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM
 from runtime.answers import answers_for
-from runtime.artifact import SETTINGS, TABLE, Artifact, Settings, load_settings
+from runtime.artifact import SETTINGS, TABLE, Artifact, load_settings
+from runtime.settings import Settings
 
 GRADER = """
 from __future__ import annotations

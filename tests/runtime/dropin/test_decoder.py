@@ -22,13 +22,14 @@ from vllm.sampling_params import RequestOutputKind
 
 from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import ARTIFACT, BASE
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.outputs import UnansweredError, answered
 from runtime.dropin.vllm_params import SamplingOverrides, overrides
 from runtime.dropin.vllm_prompts import Prompt
 from runtime.engines.base import Completion
 from runtime.engines.transformers import TransformersEngine
+from runtime.models import open_models
 from runtime.result import Result
 from runtime.solving.solve import Solver
 from tests.conftest import make_sample
@@ -74,8 +75,8 @@ def test_a_users_message_is_answered_as_the_solver_answers_the_prompt(
     artifact = Artifact.load(ARTIFACT)
 
     async def solved() -> list[Result]:
-        async with open_decoder(artifact.settings, artifact.folder, engine) as decoder:
-            solver = Solver(decoder, artifact, seed=5)
+        async with open_models(artifact.settings, artifact.folder, engine) as models:
+            solver = Solver(models, artifact, seed=5)
             return [await solver.solve(problem, 4) for problem in PROBLEMS]
 
     outputs, results = llm.chat(CHATS, use_tqdm=False), asyncio.run(solved())
@@ -297,7 +298,7 @@ def test_special_tokens_are_shown_if_the_caller_asks(llm: ComputeOptimalLLM) -> 
 
 def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     """The testbed's model writes none, so a solution that has some is made here."""
-    tokenizer, decoder = llm.get_tokenizer(), llm._thread.solver.decoder
+    tokenizer, solver = llm.get_tokenizer(), llm._thread.solver
     (user,), ids = tokenizer.encode("<user>"), tuple(tokenizer.encode("1<assistant>2<user>"))
     shown = SamplingParams(stop=["<user>", "7="], skip_special_tokens=False)
     (output,) = llm.generate(RAW[0], use_tqdm=False, budget=1)
@@ -305,7 +306,7 @@ def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     result = Result(
         prompt="", answer=None, solution="", score=None, receipt=output.receipt, ranked=(sample,)
     )
-    wish = overrides(shown, decoder, 1)
+    wish = overrides(shown, solver, 1)
     assert (wish.stop, wish.stop_tokens) == (("7=",), {user: "<user>"})
     found = answered("0", Prompt("", ids, None), wish, result, tokenizer).outputs[0]
     assert (found.text, found.stop_reason) == ("1<assistant>2", "<user>")

@@ -11,10 +11,10 @@ from vllm.sampling_params import RequestOutputKind
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT
-from runtime.artifact import Artifact, open_decoder
+from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
 from runtime.engines.vllm import VLLMEngine
-from runtime.prompt_run import Decoder
+from runtime.models import Models, open_models
 from runtime.request import Event, Request
 from runtime.result import Result
 from runtime.solving.solve import Solver
@@ -24,10 +24,10 @@ LONG = SamplingParams(max_tokens=150, seed=3)
 
 
 @pytest.fixture
-def theirs(vllm_decoder: Decoder) -> Any:
+def theirs(vllm_models: Models) -> Any:
     """The session's AsyncLLM."""
-    assert isinstance(vllm_decoder.engine, VLLMEngine)
-    return vllm_decoder.engine._core.engine
+    assert isinstance(vllm_models.engine, VLLMEngine)
+    return vllm_models.engine._core.engine
 
 
 @pytest.fixture
@@ -46,15 +46,15 @@ async def collected(llm: AsyncComputeOptimalLLM, *asked: Any, **options: Any) ->
 
 
 def test_outputs_tell_of_the_work_and_then_the_answer(
-    run: Any, llm: AsyncComputeOptimalLLM, vllm_decoder: Decoder
+    run: Any, llm: AsyncComputeOptimalLLM, vllm_models: Models
 ) -> None:
     artifact, events = Artifact.load(ARTIFACT), list[Event]()
     ids = tuple(llm.get_tokenizer().encode(RAW[0]))
 
     async def solved() -> Result:
-        async with open_decoder(artifact.settings, artifact.folder, vllm_decoder.engine) as decoder:
+        async with open_models(artifact.settings, artifact.folder, vllm_models.engine) as models:
             request = Request(RAW[0], token_ids=ids, on_event=events.append)
-            return await Solver(decoder, artifact, seed=5).solve(request, 4)
+            return await Solver(models, artifact, seed=5).solve(request, 4)
 
     *before, last = run(collected(llm, RAW[0], None, "one"))
     result = run(solved())

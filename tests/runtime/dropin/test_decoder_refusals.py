@@ -17,7 +17,7 @@ from runtime.engines.loading import open_engine
 from runtime.engines.transformers import TransformersEngine
 from runtime.engines.vllm import VLLMEngine
 from runtime.engines.vllm_core import memory_share
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from tests.runtime.frontend.test_conversation import FAULTS
 
 PROMPT = "<user>12+7*3<assistant>"
@@ -238,9 +238,9 @@ def test_arguments_of_vllms_engine_are_for_no_other() -> None:
         pass
 
 
-def test_engines_that_cannot_be_wrapped(vllm_decoder: Decoder) -> None:
-    assert isinstance(vllm_decoder.engine, VLLMEngine)
-    for engine in (vllm_decoder.engine, vllm_decoder.engine._core.engine):
+def test_engines_that_cannot_be_wrapped(vllm_models: Models) -> None:
+    assert isinstance(vllm_models.engine, VLLMEngine)
+    for engine in (vllm_models.engine, vllm_models.engine._core.engine):
         with pytest.raises(InputError, match="it has a loop; wrap it in AsyncComputeOptimalLLM"):
             ComputeOptimalLLM.wrap(engine, ARTIFACT)
     with pytest.raises(InputError, match=r"engine: 'int'"):

@@ -16,16 +16,16 @@ from benchmarks.testbed.paths import BASE, SETTINGS
 from runtime.engines.base import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.engines.steps import StepSplitter
 from runtime.engines.transformers import TransformersEngine
-from runtime.prompt_run import Decoder
+from runtime.models import Models
 from tests.support.fakes import SOON
 
 PROMPT = "12+7*3"
 
 
 @pytest.fixture(params=["vllm", "transformers"])
-def decoder(request: pytest.FixtureRequest) -> Decoder:
+def models(request: pytest.FixtureRequest) -> Models:
     """Every test here runs through both engines."""
-    found: Decoder = request.getfixturevalue(f"{request.param}_decoder")
+    found: Models = request.getfixturevalue(f"{request.param}_models")
     return found
 
 
@@ -41,10 +41,10 @@ async def complete(
     )
 
 
-def test_a_seed_samples_the_same_alone_and_in_company(run: Any, decoder: Decoder) -> None:
+def test_a_seed_samples_the_same_alone_and_in_company(run: Any, models: Models) -> None:
     async def both() -> tuple[Completion, list[Completion]]:
-        alone = await complete(decoder.engine, 7)
-        company = await asyncio.gather(*(complete(decoder.engine, s) for s in range(40)))
+        alone = await complete(models.engine, 7)
+        company = await asyncio.gather(*(complete(models.engine, s) for s in range(40)))
         return alone, list(company)
 
     alone, company = run(both())
@@ -52,20 +52,20 @@ def test_a_seed_samples_the_same_alone_and_in_company(run: Any, decoder: Decoder
     assert len({c.token_ids for c in company}) > 1
 
 
-def written(decoder: Decoder, completion: Completion) -> str:
-    return str(decoder.engine.tokenizer.decode(completion.token_ids, skip_special_tokens=True))
+def written(models: Models, completion: Completion) -> str:
+    return str(models.engine.tokenizer.decode(completion.token_ids, skip_special_tokens=True))
 
 
-def test_greedy_is_the_same_for_every_seed(run: Any, decoder: Decoder) -> None:
-    first, second = (run(complete(decoder.engine, seed, temperature=0.0)) for seed in (1, 2))
+def test_greedy_is_the_same_for_every_seed(run: Any, models: Models) -> None:
+    first, second = (run(complete(models.engine, seed, temperature=0.0)) for seed in (1, 2))
     assert first.token_ids == second.token_ids
     assert first.ended
-    assert written(decoder, first).splitlines()[0].startswith("12+7=")
+    assert written(models, first).splitlines()[0].startswith("12+7=")
 
 
-def test_a_step_ends_at_its_mark_and_can_be_continued(run: Any, decoder: Decoder) -> None:
+def test_a_step_ends_at_its_mark_and_can_be_continued(run: Any, models: Models) -> None:
     async def two_steps() -> tuple[Completion, Completion]:
-        engine = decoder.engine
+        engine = models.engine
         first = await complete(engine, 1, stop=("\n",), temperature=0.0)
         second = await engine.complete(
             [*encode_prompt(engine, PROMPT), *first.token_ids],
@@ -76,16 +76,16 @@ def test_a_step_ends_at_its_mark_and_can_be_continued(run: Any, decoder: Decoder
         return first, second
 
     first, second = run(two_steps())
-    whole = run(complete(decoder.engine, 1, temperature=0.0))
-    assert written(decoder, first).endswith("\n")
-    assert written(decoder, first).count("\n") == 1
+    whole = run(complete(models.engine, 1, temperature=0.0))
+    assert written(models, first).endswith("\n")
+    assert written(models, first).count("\n") == 1
     assert not first.ended
     assert first.token_ids + second.token_ids == whole.token_ids
     assert first.logprob + second.logprob == pytest.approx(whole.logprob, abs=1e-3)
 
 
-def test_the_token_limit_holds(run: Any, decoder: Decoder) -> None:
-    engine = decoder.engine
+def test_the_token_limit_holds(run: Any, models: Models) -> None:
+    engine = models.engine
     cut = run(
         engine.complete(
             encode_prompt(engine, PROMPT), settings=SETTINGS.sampling, max_tokens=3, seed=1
@@ -95,19 +95,19 @@ def test_the_token_limit_holds(run: Any, decoder: Decoder) -> None:
     assert not cut.ended
 
 
-def test_a_prompt_longer_than_the_context_is_refused(decoder: Decoder) -> None:
+def test_a_prompt_longer_than_the_context_is_refused(models: Models) -> None:
     with pytest.raises(InputError, match="no room in the context of 256; shorten it"):
-        encode_prompt(decoder.engine, "1" + "+1" * 200)
+        encode_prompt(models.engine, "1" + "+1" * 200)
     with pytest.raises(InputError, match="prompt is empty"):
-        encode_prompt(decoder.engine, " ")
+        encode_prompt(models.engine, " ")
 
 
 def test_both_engines_give_a_solution_the_same_probability(
-    run: Any, vllm_decoder: Decoder, transformers_decoder: Decoder
+    run: Any, vllm_models: Models, transformers_models: Models
 ) -> None:
     # Greedy solutions are equal unless two tokens tie, and then so are their probabilities.
     ours, theirs = (
-        run(complete(d.engine, 1, temperature=0.0)) for d in (vllm_decoder, transformers_decoder)
+        run(complete(d.engine, 1, temperature=0.0)) for d in (vllm_models, transformers_models)
     )
     assert ours.token_ids == theirs.token_ids
     assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-2)
@@ -197,10 +197,10 @@ def test_settings_out_of_range_are_refused() -> None:
         SamplingSettings(temperature=-1)
 
 
-def test_a_burst_of_seeded_requests_is_served(run: Any, vllm_decoder: Decoder) -> None:
+def test_a_burst_of_seeded_requests_is_served(run: Any, vllm_models: Models) -> None:
     # More prompt tokens at once than one step takes: with prefills split over steps, this ended
     # vLLM 0.32 on CPU (a seeded request's generator cannot be rewound there).
-    engine = vllm_decoder.engine
+    engine = vllm_models.engine
     prompt = encode_prompt(engine, "1" + "+1" * 90)
 
     async def burst() -> list[Completion]:

@@ -13,11 +13,12 @@ import pytest
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import BASE, SETTINGS
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from runtime.engines import openai
 from runtime.engines.base import Completion, encode_prompt
 from runtime.engines.openai import OpenAIEngine
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.conftest import ADVERSE
@@ -48,7 +49,7 @@ def counting(engine: OpenAIEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]
 
 
 def test_what_comes_back_is_what_the_engine_in_process_samples(
-    run: Any, server: str, vllm_decoder: Decoder
+    run: Any, server: str, vllm_models: Models
 ) -> None:
     async def both() -> list[tuple[Completion, Completion]]:
         engine = OpenAIEngine([server], BASE)
@@ -61,12 +62,12 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
             unweighed = await engine.complete(ids, **settings, logprob=False)
             assert unweighed.token_ids == remote.token_ids
             assert isnan(unweighed.logprob)
-            found.append((remote, await vllm_decoder.engine.complete(ids, **settings)))
+            found.append((remote, await vllm_models.engine.complete(ids, **settings)))
             stopping = settings | {"stop_token_ids": engine.tokenizer.encode("=")}
             remote = await engine.complete(ids, **stopping)
             assert remote.ended
             assert engine.tokenizer.decode(remote.token_ids).endswith("=")
-            found.append((remote, await vllm_decoder.engine.complete(ids, **stopping)))
+            found.append((remote, await vllm_models.engine.complete(ids, **stopping)))
         again = await engine.complete(encode_prompt(engine, LONG), **settings)
         assert again.cached_tokens >= 96
         first, second = await complete(engine, 7), await complete(engine, 7)
@@ -81,14 +82,14 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
 
 
 def test_what_is_sampled_is_not_what_the_servers_generation_config_asks_for(
-    run: Any, server: str, vllm_decoder: Decoder
+    run: Any, server: str, vllm_models: Models
 ) -> None:
     # See the fixture: a repetition penalty, a low temperature, few of the likeliest tokens.
     async def both() -> list[tuple[Completion, Completion]]:
         engine = OpenAIEngine([server], BASE)
         found = []
         for seed in range(8):
-            local = await vllm_decoder.engine.complete(
+            local = await vllm_models.engine.complete(
                 encode_prompt(engine, "12+7*3"),
                 settings=SETTINGS.sampling,
                 max_tokens=100,
@@ -148,22 +149,21 @@ def test_requests_of_one_moment_go_together_and_sample_the_same(
 def test_strategies_run_against_a_server(
     run: Any,
     server: str,
-    vllm_decoder: Decoder,
+    vllm_models: Models,
     transformers_verifier: ModelVerifier,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def search() -> tuple[Any, Any, list[int]]:
         engine = OpenAIEngine([server, server], BASE)
         sizes = counting(engine, monkeypatch)
-        decoder = Decoder(
+        models = Models(
             engine,
             transformers_verifier,
-            vllm_decoder.answers,
-            vllm_decoder.settings,
-            vllm_decoder.splitter,
+            vllm_models.answers,
+            vllm_models.splitter,
         )
         plan = Plan(strategy="beam_search", n=8, beam_width=2)
-        remote = PromptRun(decoder, "12+7*3", 4)
+        remote = PromptRun(models, REQUEST_SETTINGS, "12+7*3", 4)
         samples = await STRATEGIES[plan.strategy](remote, plan, ())
         engine.close()
         return remote.cost, samples, sizes

@@ -21,8 +21,8 @@ from calibration.training.fine_tune import TrainSettings
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelSettings
 from calibration.training.recipes import Source, prm_recipe
-from runtime.artifact import Settings
 from runtime.engines.base import SamplingSettings
+from runtime.settings import Settings
 from tests.conftest import make_sample
 
 PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=31)]

@@ -22,7 +22,7 @@ def test_the_harness_finds_what_the_solver_finds(apis, endpoint, budget):
         counted = api.service.metrics.registry.get_sample_value(
             "ttc_http_requests_total", {"endpoint": f"/v1/{endpoint}", "status": "200"}
         )
-        solver = Solver(apis.decoder, api.service.artifact)
+        solver = Solver(apis.models, api.service.artifact)
     results = apis.run(solver.solve_all([p.text for p in PROBLEMS], Spend(budget=budget)))
     assert found == [result.answer for result in results]
     right = [a == problem.answer for a, problem in zip(found, PROBLEMS, strict=True)]

@@ -11,7 +11,7 @@ from runtime.artifact import Artifact
 from runtime.request import Event, Request
 from runtime.result import Result
 from runtime.solving.solve import Solver
-from tests.support.artifacts import bent_decoder, bent_prompts
+from tests.support.artifacts import bent_models, bent_prompts
 from tests.support.live_server import Served
 from tests.support.pages import FAINT, OUTSIDE
 
@@ -24,7 +24,7 @@ def solve(
 ) -> Result:
     """A prompt answered with bent coins, under the board's eyes."""
     solver = Solver(
-        bent_decoder(tokenizer), artifact, fixed=None if plan is None else parse_plan(plan)
+        bent_models(tokenizer), artifact, fixed=None if plan is None else parse_plan(plan)
     )
 
     async def one() -> Result:

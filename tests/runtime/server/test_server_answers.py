@@ -11,12 +11,12 @@ from tests.support.serving import PROMPTS, asked, chat, client_of, engine_of, se
 
 
 @pytest.fixture(scope="module")
-def service(transformers_decoder):
-    return service_of(transformers_decoder, seed=5, max_budget=32)
+def service(transformers_models):
+    return service_of(transformers_models, seed=5, max_budget=32)
 
 
 def test_a_chat_is_answered_as_the_solver_answers(run, service):
-    solver = Solver(service.solver.decoder, service.artifact, seed=5)
+    solver = Solver(service.solver.models, service.artifact, seed=5)
     for prompt in PROMPTS[:4]:
         reply = run(asked(service, chat(prompt, ttc={"budget": 8}))).json()
         result = run(solver.solve(prompt, 8))
@@ -149,8 +149,8 @@ def test_parts_of_text_are_joined(run, service):
     assert one["choices"] == other["choices"]
 
 
-def test_the_chat_template_is_given_its_variables(run, transformers_decoder):
-    service = service_of(transformers_decoder, default_budget=1)
+def test_the_chat_template_is_given_its_variables(run, transformers_models):
+    service = service_of(transformers_models, default_budget=1)
     engine = engine_of(service)
     engine.tokenizer = copy.copy(engine.tokenizer)
     engine.tokenizer.chat_template += "{% if enable_thinking is false %}1+2=3\n{% endif %}"

@@ -32,7 +32,7 @@ from tests.support.serving import (
 )
 
 
-def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_decoder):
+def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_models):
     service = Service(ServeSettings(artifact=ARTIFACT), Artifact.load(ARTIFACT))
 
     async def health():
@@ -43,15 +43,15 @@ def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_decode
 
     assert run(health()) == 503
     assert "loading" in run(asked(service, chat("81+54"))).json()["error"]["message"]
-    service.open(Loaded(transformers_decoder))
+    service.open(Loaded(transformers_models))
     assert run(health()) == 200
     run(service.drain())
     assert run(health()) == 503
     assert "shutting down" in run(asked(service, chat("81+54"))).json()["error"]["message"]
 
 
-def test_what_is_open_without_a_key_and_answers_a_head(run, transformers_decoder):
-    service = service_of(transformers_decoder, api_keys=["sk-one"])
+def test_what_is_open_without_a_key_and_answers_a_head(run, transformers_models):
+    service = service_of(transformers_models, api_keys=["sk-one"])
 
     async def found(method, path, **headers):
         async with client_of(service) as client:
@@ -70,8 +70,8 @@ def test_what_is_open_without_a_key_and_answers_a_head(run, transformers_decoder
     assert run(found("HEAD", "/v1/models/other", Authorization="Bearer sk-one")).status_code == 404
 
 
-def test_a_wrong_method_is_told_the_right_ones(run, transformers_decoder):
-    service = service_of(transformers_decoder)
+def test_a_wrong_method_is_told_the_right_ones(run, transformers_models):
+    service = service_of(transformers_models)
 
     async def allowed(path):
         async with client_of(service) as client:
@@ -103,8 +103,8 @@ def preflight(origin):
         (("*",), "https://other.example", "*"),
     ],
 )
-def test_web_pages_of_named_origins_may_call(run, transformers_decoder, origins, origin, allowed):
-    service = service_of(transformers_decoder, api_keys=["sk-one"], cors_origins=origins)
+def test_web_pages_of_named_origins_may_call(run, transformers_models, origins, origin, allowed):
+    service = service_of(transformers_models, api_keys=["sk-one"], cors_origins=origins)
 
     async def sent():
         async with client_of(service) as client:
@@ -125,8 +125,8 @@ def test_web_pages_of_named_origins_may_call(run, transformers_decoder, origins,
         assert "x-stainless-os" in before.headers["access-control-allow-headers"]
 
 
-def test_requests_and_work_are_counted(run, transformers_decoder):
-    service = service_of(transformers_decoder)
+def test_requests_and_work_are_counted(run, transformers_models):
+    service = service_of(transformers_models)
     receipt = run(asked(service, chat("81+54"))).json()["ttc"]["receipt"]
     run(asked(service, chat("81+54", model="other")))
 
@@ -146,8 +146,8 @@ def test_requests_and_work_are_counted(run, transformers_decoder):
     assert found["ttc_generations_total",] == receipt["generations"]
 
 
-def test_a_request_that_takes_too_long_is_given_up(run, transformers_decoder):
-    service = service_of(transformers_decoder, request_timeout=0.3)
+def test_a_request_that_takes_too_long_is_given_up(run, transformers_models):
+    service = service_of(transformers_models, request_timeout=0.3)
     response = run(asked(service, LONG))
     assert response.status_code == 504
     assert "no answer within 0.3 seconds" in response.json()["error"]["message"]
@@ -157,9 +157,9 @@ def test_a_request_that_takes_too_long_is_given_up(run, transformers_decoder):
     assert engine_of(service).running == 0
 
 
-def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transformers_decoder):
+def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transformers_models):
     async def drained(body, seconds):
-        service = service_of(transformers_decoder, drain_timeout=seconds)
+        service = service_of(transformers_models, drain_timeout=seconds)
         answer = asyncio.create_task(asked(service, body))
         await asyncio.sleep(0.2)
         assert service.gate.in_flight

@@ -10,8 +10,8 @@ from tests.support.serving import PROMPTS, asked, chat, client_of, engine_of, se
 
 
 @pytest.fixture(scope="module")
-def service(transformers_decoder):
-    return service_of(transformers_decoder, max_budget=32)
+def service(transformers_models):
+    return service_of(transformers_models, max_budget=32)
 
 
 COMPLETION = {"prompt": "81+54", "ttc": {"budget": 1}, "max_tokens": 4}
@@ -137,8 +137,8 @@ def test_the_live_page_reads_ascii_digits_alone(run, service):
 
 
 @pytest.mark.parametrize("template", FAULTS)
-def test_a_chat_template_that_fails_is_the_answer_to_a_chat(run, transformers_decoder, template):
-    service = service_of(transformers_decoder)
+def test_a_chat_template_that_fails_is_the_answer_to_a_chat(run, transformers_models, template):
+    service = service_of(transformers_models)
     engine = engine_of(service)
     engine.tokenizer = copy.copy(engine.tokenizer)
     engine.tokenizer.chat_template = template
@@ -150,8 +150,8 @@ def test_a_chat_template_that_fails_is_the_answer_to_a_chat(run, transformers_de
     assert run(asked(service, COMPLETION)).status_code == 200
 
 
-def test_a_model_without_a_template_takes_lone_prompts(run, transformers_decoder):
-    service = service_of(transformers_decoder)
+def test_a_model_without_a_template_takes_lone_prompts(run, transformers_models):
+    service = service_of(transformers_models)
     engine = engine_of(service)
     engine.tokenizer = copy.copy(engine.tokenizer)
     engine.tokenizer.chat_template = None
@@ -181,8 +181,8 @@ def test_a_body_that_is_none_is_refused(run, service, content, hint):
     assert hint in response.json()["error"]["message"]
 
 
-def test_a_dead_engine_is_told_with_the_time_to_ask_again(run, transformers_decoder):
-    response = run(asked(service_of(transformers_decoder, last=2), chat(PROMPTS[0])))
+def test_a_dead_engine_is_told_with_the_time_to_ask_again(run, transformers_models):
+    response = run(asked(service_of(transformers_models, last=2), chat(PROMPTS[0])))
     assert response.status_code == 503
     assert response.json()["error"]["message"] == "engine: it has died"
     assert int(response.headers["Retry-After"]) > 0

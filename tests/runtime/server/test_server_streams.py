@@ -22,8 +22,8 @@ from tests.support.serving import (
 
 
 @pytest.fixture(scope="module")
-def service(transformers_decoder):
-    return service_of(transformers_decoder)
+def service(transformers_models):
+    return service_of(transformers_models)
 
 
 def openai_of(service):
@@ -103,15 +103,15 @@ def test_openais_client_reads_answers_and_streams(run, service):
     assert "base-ttc-16" in run(listed())
 
 
-def test_an_engine_that_dies_ends_the_stream_with_an_error(run, transformers_decoder):
+def test_an_engine_that_dies_ends_the_stream_with_an_error(run, transformers_models):
     body = chat(PROMPTS[0], stream=True)
-    chunks = chunks_of(run(asked(service_of(transformers_decoder, last=2), body)))
+    chunks = chunks_of(run(asked(service_of(transformers_models, last=2), body)))
     assert chunks[-1]["error"]["message"] == "engine: it has died"
     assert all("error" not in chunk for chunk in chunks[:-1])
     assert {c["choices"][0]["finish_reason"] for c in chunks[:-1]} == {None}
 
     async def read():
-        client = openai_of(service_of(transformers_decoder, last=2))
+        client = openai_of(service_of(transformers_models, last=2))
         async for _ in await client.chat.completions.create(**body):
             pass
 

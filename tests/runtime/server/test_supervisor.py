@@ -19,16 +19,16 @@ import psutil
 import pytest
 
 from allocator.errors import InputError, ModelError
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from runtime import artifact
-from runtime.artifact import open_decoder
 from runtime.engines.loading import open_engine
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.models import Models, open_models
+from runtime.prompt_run import PromptRun
 from runtime.server.errors import ApiError
 from runtime.server.logs import ServerLog
 from runtime.server.supervisor import Supervisor, processes
-from tests.support.artifacts import bent_decoder
+from tests.support.artifacts import bent_models
 
 PROMPTS = [problem.text for problem in distinct_problems("test", 12, seed=71)]
 DEATH = ModelError("engine", "it has died")
@@ -58,8 +58,8 @@ def left_running(others: set[int], seconds: float = 10.0) -> dict[int, str]:
     return left
 
 
-async def texts(decoder: Decoder) -> list[str]:
-    runs = [PromptRun(decoder, prompt, 5) for prompt in PROMPTS]
+async def texts(models: Models) -> list[str]:
+    runs = [PromptRun(models, REQUEST_SETTINGS, prompt, 5) for prompt in PROMPTS]
     drawn = await asyncio.gather(*(run.samples(0, 2) for run in runs))
     return [sample.text for samples in drawn for sample in samples]
 
@@ -70,7 +70,7 @@ async def until_ready(supervisor: Supervisor, seconds: float) -> int:
     async with asyncio.timeout(seconds):
         while not supervisor.ready:
             with pytest.raises(ApiError) as error:
-                _ = supervisor.decoder
+                _ = supervisor.models
             assert error.value.status == 503
             assert int(error.value.headers["Retry-After"]) > 0
             refused += 1
@@ -83,17 +83,17 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> 
 
     async def ends(supervisor: Supervisor, prompt: str) -> str:
         try:
-            await PromptRun(supervisor.decoder, prompt, 6).samples(0, 64)
+            await PromptRun(supervisor.models, REQUEST_SETTINGS, prompt, 6).samples(0, 64)
         except ModelError as error:
             return "dead" if await supervisor.lost(error) else "alive"
         return "answered"
 
     async def killed() -> None:
-        opening = Supervisor(lambda: open_decoder(SETTINGS, Path(), "vllm"), ServerLog(stream=log))
+        opening = Supervisor(lambda: open_models(SETTINGS, Path(), "vllm"), ServerLog(stream=log))
         async with opening as supervisor:
             assert (supervisor.ready, supervisor.generation, supervisor.why) == (True, 1, "")
-            before = await texts(supervisor.decoder)
-            first = weakref.ref(supervisor.decoder.verifier)
+            before = await texts(supervisor.models)
+            first = weakref.ref(supervisor.models.verifier)
             load = [asyncio.create_task(ends(supervisor, prompt)) for prompt in PROMPTS]
             await asyncio.sleep(0.3)
             new = {pid: command for pid, command in children().items() if pid not in others}
@@ -107,7 +107,7 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> 
             # The loop goes on while the models are loaded.
             assert await until_ready(supervisor, 180) > 10
             assert (supervisor.generation, supervisor.why) == (2, "")
-            assert await texts(supervisor.decoder) == before
+            assert await texts(supervisor.models) == before
             assert first() is None, "the first verifier is still in memory"
             # What is in flight when all is closed ends, too.
             late = [asyncio.create_task(ends(supervisor, prompt)) for prompt in PROMPTS]
@@ -123,7 +123,7 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> 
 
 
 class Mortal:
-    """A decoder's engine that dies when it is told to, and the opening of such decoders.
+    """An engine that dies on request, and the opening of models with it.
 
     Args:
         failures: how many times opening fails after the first.
@@ -136,18 +136,18 @@ class Mortal:
         self.newest: Any = None
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Decoder]:
+    async def open(self) -> AsyncIterator[Models]:
         if self.opened:
             await asyncio.sleep(self.seconds)
             if self.failures:
                 self.failures -= 1
                 raise InputError("model", "here", "there is no memory left")
-        decoder = bent_decoder(self.tokenizer)
-        self.newest = decoder.engine
+        models = bent_models(self.tokenizer)
+        self.newest = models.engine
         self.newest.alive = True
         self.opened += 1
         try:
-            yield decoder
+            yield models
         finally:
             self.closed += 1
 
@@ -222,10 +222,10 @@ def test_stopping_amid_a_restart_leaves_nothing_open(tokenizer: Any) -> None:
     assert mortal.opened == mortal.closed == 1
 
 
-def test_a_first_decoder_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> None:
+def test_first_models_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> None:
     async def start() -> None:
         settings = SETTINGS.model_copy(update={"verifier": str(tmp_path)})
-        async with Supervisor(lambda: open_decoder(settings, Path()), ServerLog()):
+        async with Supervisor(lambda: open_models(settings, Path()), ServerLog()):
             pass
 
     with pytest.raises(InputError, match=r"no config\.json"):
@@ -249,7 +249,7 @@ def test_opening_that_is_cancelled_closes_what_it_had_loaded(
     monkeypatch.setattr(artifact, "open_engine", watched)
 
     async def cancelled() -> None:
-        async with asyncio.timeout(0.01), open_decoder(SETTINGS, Path(), "transformers"):
+        async with asyncio.timeout(0.01), open_models(SETTINGS, Path(), "transformers"):
             happened.append("opened")
 
     with pytest.raises(TimeoutError):
@@ -259,14 +259,15 @@ def test_opening_that_is_cancelled_closes_what_it_had_loaded(
 
 def test_what_a_closed_model_had_to_do_ends_with_an_error() -> None:
     async def closed() -> list[Any]:
-        async with open_decoder(SETTINGS, Path(), "transformers") as decoder:
-            assert all(part.alive for part in processes(decoder))
+        async with open_models(SETTINGS, Path(), "transformers") as models:
+            assert all(part.alive for part in processes(models))
+            runs = [PromptRun(models, REQUEST_SETTINGS, prompt, 1) for prompt in PROMPTS[:3]]
             # Two batches: one is at work when it closes, the other waits.
-            first = asyncio.create_task(PromptRun(decoder, PROMPTS[0], 1).samples(0, 4))
+            first = asyncio.create_task(runs[0].samples(0, 4))
             await asyncio.sleep(0.05)
-            second = asyncio.create_task(PromptRun(decoder, PROMPTS[1], 1).samples(0, 4))
+            second = asyncio.create_task(runs[1].samples(0, 4))
             await asyncio.sleep(0)
-        late = PromptRun(decoder, PROMPTS[2], 1).samples(0, 1)
+        late = runs[2].samples(0, 1)
         return await asyncio.gather(first, second, late, return_exceptions=True)
 
     first, second, late = asyncio.run(asyncio.wait_for(closed(), 60))

@@ -12,7 +12,8 @@ from predictors.gain_model import COLUMNS, GainModel
 from runtime.prompt_run import PromptRun
 from runtime.solving.adaptive_run import AdaptiveRun
 from runtime.strategies import STRATEGIES
-from tests.support.artifacts import bent_decoder
+from tests.support.artifacts import bent_models
+from tests.support.fakes import COIN_SETTINGS
 
 SEARCH = Plan(strategy="beam_search", n=4, beam_width=2)
 SCHEDULE = schedule_of(4, SEARCH, after=2)
@@ -20,7 +21,9 @@ FLAT = GainModel(weights=(-3.0, *[0.0] * (len(COLUMNS) - 1)), rho=1.0)
 
 
 def climb_of(tokenizer: Any, prompt: str = "60*1", schedule: Schedule = SCHEDULE) -> AdaptiveRun:
-    return AdaptiveRun(PromptRun(bent_decoder(tokenizer), prompt, seed=3), schedule, FLAT)
+    return AdaptiveRun(
+        PromptRun(bent_models(tokenizer), COIN_SETTINGS, prompt, seed=3), schedule, FLAT
+    )
 
 
 def test_every_rung_costs_what_the_ladder_says(tokenizer: Any) -> None:
@@ -41,7 +44,7 @@ def test_the_pool_is_the_plans_own_solutions(tokenizer: Any) -> None:
     adaptive_run = climb_of(tokenizer)
     for _ in SCHEDULE.stages:
         asyncio.run(adaptive_run.up())
-    again = PromptRun(bent_decoder(tokenizer), "60*1", seed=3)
+    again = PromptRun(bent_models(tokenizer), COIN_SETTINGS, "60*1", seed=3)
     independent = asyncio.run(again.samples(0, 4))
     searched = asyncio.run(STRATEGIES["beam_search"](again, SEARCH, ()))
     expected = [*independent[:2], *searched, *independent[2:]]

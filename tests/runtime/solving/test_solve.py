@@ -19,7 +19,7 @@ from runtime.request import Request
 from runtime.result import Result, Spend
 from runtime.solving.decide import PilotResult, decide
 from runtime.solving.solve import Solver
-from tests.support.artifacts import SECONDS_EACH, bent_decoder, bent_prompts, with_row
+from tests.support.artifacts import SECONDS_EACH, bent_models, bent_prompts, with_row
 
 PROMPTS = bent_prompts(12, seed=7)
 
@@ -29,7 +29,7 @@ def best_of(n: int) -> Plan:
 
 
 def solver(artifact: Artifact, tokenizer: Any, **options: Any) -> Solver:
-    return Solver(bent_decoder(tokenizer), artifact, **options)
+    return Solver(bent_models(tokenizer), artifact, **options)
 
 
 def solved(
@@ -75,7 +75,7 @@ def test_fewer_pilots_answer_the_same(bent: Artifact, tokenizer: Any) -> None:
 def test_the_receipt_is_what_was_sampled(bent: Artifact, tokenizer: Any) -> None:
     solving = solver(bent, tokenizer)
     results = solved(solving, PROMPTS, 8)
-    assert solving.decoder.engine.generations == sum(r.receipt.generations for r in results)  # type: ignore[attr-defined]
+    assert solving.models.engine.generations == sum(r.receipt.generations for r in results)  # type: ignore[attr-defined]
     row = bent.policy.row(8)
     for result in results:
         receipt = result.receipt
@@ -203,7 +203,7 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
     for solving, budget, deadline, message in refused:
         with pytest.raises(InputError, match=message):
             solved(solving, PROMPTS[:1], budget, deadline=deadline)
-        assert solving.decoder.engine.generations == 0  # type: ignore[attr-defined]
+        assert solving.models.engine.generations == 0  # type: ignore[attr-defined]
 
 
 def test_solutions_beyond_those_of_a_majority_vote_too(bent: Artifact, tokenizer: Any) -> None:
@@ -236,8 +236,8 @@ def test_the_receipt_names_answers_that_could_not_be_compared(
         def undecided(self, found: Iterable[str | None]) -> list[str]:
             return [answer for answer in dict.fromkeys(found) if answer == "3"]
 
-    decoder = bent_decoder(tokenizer, answers=Undecided(r"#(\d+)"))
+    models = bent_models(tokenizer, answers=Undecided(r"#(\d+)"))
     (easy, hard) = ("99*1", "1*2")
-    results = solved(Solver(decoder, bent, fixed=best_of(4)), [easy, hard], 8)
+    results = solved(Solver(models, bent, fixed=best_of(4)), [easy, hard], 8)
     assert [result.receipt.undecided for result in results] == [("3",), ()]
     assert solved(solver(bent, tokenizer), [easy], 8)[0].receipt.undecided == ()

@@ -17,7 +17,7 @@ from runtime.artifact import Artifact
 from runtime.result import Failure, Result, Spend
 from runtime.solving.solve import PROMPTS_IN_FLIGHT, Solver
 from runtime.verifiers.base import Context, Verdict
-from tests.support.artifacts import BentCoins, bent_decoder, bent_prompts, with_row
+from tests.support.artifacts import BentCoins, bent_models, bent_prompts, with_row
 from tests.support.fakes import SumVerifier
 
 MODES = [Spend(budget=8), Spend(average=3), Spend(total=90)]
@@ -25,7 +25,7 @@ SAFE = Plan(strategy="best_of_n", n=8)
 
 
 def solver(artifact: Artifact, tokenizer: Any, **options: Any) -> Solver:
-    return Solver(bent_decoder(tokenizer), artifact, **options)
+    return Solver(bent_models(tokenizer), artifact, **options)
 
 
 def solved(solving: Solver, prompts: list[str], spend: Spend) -> list[Result]:
@@ -40,8 +40,8 @@ def generations(results: list[Result]) -> list[int]:
 
 def sampled(solving: Solver) -> int:
     """Whole solutions that the engine itself has counted."""
-    assert isinstance(solving.decoder.engine, BentCoins)
-    return solving.decoder.engine.generations
+    assert isinstance(solving.models.engine, BentCoins)
+    return solving.models.engine.generations
 
 
 @pytest.mark.parametrize("total", [40, 41, 57, 120, 200])
@@ -119,8 +119,8 @@ def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(
                 raise ModelError("verifier", "it has failed")
             return await super().score(context, steps)
 
-    decoder = bent_decoder(tokenizer, verifier=FailsAtLast(tokenizer))
-    solving = Solver(decoder, safe)
+    models = bent_models(tokenizer, verifier=FailsAtLast(tokenizer))
+    solving = Solver(models, safe)
     called: list[Result | Failure] = []
     results = asyncio.run(solving.solve_all(prompts, spend, called.append))
     failures = {number for number, result in enumerate(results) if isinstance(result, Failure)}

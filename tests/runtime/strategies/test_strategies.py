@@ -22,7 +22,7 @@ from runtime.solving.early_stop import min_to_settle
 from runtime.strategies import STRATEGIES, beam_search, best_of_n
 from runtime.verifiers.base import Context, Verdict
 from tests.conftest import make_sample
-from tests.support.fakes import STEPS, CoinEngine, StepUp, SumVerifier, coin_run
+from tests.support.fakes import COIN_SETTINGS, STEPS, CoinEngine, StepUp, SumVerifier, coin_run
 
 # Sums of three fair coins, in eighths.
 EXPECTED = {"0": 1, "1": 3, "2": 3, "3": 1}
@@ -45,8 +45,8 @@ def test_beam_search_of_width_1_is_independent_sampling(tokenizer: Any) -> None:
     assert chisquare([counts[a] for a in "0123"], expected).pvalue > 0.001
     run = coin_run(tokenizer)
     asyncio.run(beam_search(run, Plan(strategy="beam_search", n=n, beam_width=1), ()))
-    assert isinstance(run.decoder.engine, CoinEngine)
-    assert len(set(run.decoder.engine.seeds)) == len(run.decoder.engine.seeds)
+    assert isinstance(run.models.engine, CoinEngine)
+    assert len(set(run.models.engine.seeds)) == len(run.models.engine.seeds)
     independent = answer_counts(search(tokenizer, Plan(strategy="best_of_n", n=n)))
     assert chisquare([independent[a] for a in "0123"], expected).pvalue > 0.001
 
@@ -65,8 +65,8 @@ def test_beams_are_as_many_as_planned_and_costed(tokenizer: Any) -> None:
     assert len(samples) == 12
     assert run.cost.generations == 12
     # Four rounds of twelve requests: three lines of two tokens, then the answer's three.
-    assert isinstance(run.decoder.engine, CoinEngine)
-    assert len(run.decoder.engine.requests) == 12 * (STEPS + 1)
+    assert isinstance(run.models.engine, CoinEngine)
+    assert len(run.models.engine.requests) == 12 * (STEPS + 1)
     assert run.cost.sampled_tokens == 12 * (STEPS * 2 + 3)
     assert all(len(sample.steps) == len(sample.step_scores) == STEPS + 1 for sample in samples)
 
@@ -164,8 +164,8 @@ def test_dvts_subtrees_are_beam_searches_of_their_own(tokenizer: Any) -> None:
     trees = [samples[i : i + 4] for i in range(0, 24, 4)]
     assert all(len({sample.steps[0] for sample in tree}) == 1 for tree in trees)
     # One search over all 24 keeps ones; of six subtrees, each kept one with a 1 if it drew any.
-    assert isinstance(run.decoder.engine, CoinEngine)
-    assert len(set(run.decoder.engine.seeds)) == len(run.decoder.engine.seeds)
+    assert isinstance(run.models.engine, CoinEngine)
+    assert len(set(run.models.engine.seeds)) == len(run.models.engine.seeds)
 
 
 def revised(tokenizer: Any, plan: Plan, pilots: Sequence[Sample] = ()) -> tuple[Any, list[Sample]]:
@@ -208,7 +208,7 @@ def test_a_revision_sees_the_last_four_attempts(tokenizer: Any) -> None:
     expected = [f"{prompt}{first}{prompt}"]
     expected += [f"{prompt}{first}{prompt}" + f"{ones}{prompt}" * k for k in (1, 2, 3)]
     expected += [prompt + f"{ones}{prompt}" * 4] * 2
-    assert run.decoder.reviser.engine.contexts == expected
+    assert run.models.reviser.engine.contexts == expected
 
 
 def test_a_context_too_long_for_four_attempts_takes_fewer() -> None:
@@ -242,7 +242,7 @@ def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> 
     spent = []
     for seed in range(30):
         full = asyncio.run(best_of_n(coin_run(tokenizer, seed), plan, ()))
-        run = coin_run(tokenizer, seed, early_stop=True)
+        run = coin_run(tokenizer, seed, settings=replace(COIN_SETTINGS, early_stop=True))
         pilots = asyncio.run(run.samples(0, 3))
         stopped = asyncio.run(best_of_n(run, plan, pilots))
         # The coin task's two middle answers tie for the lead: an early lead is no safe one.

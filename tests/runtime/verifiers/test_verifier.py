@@ -200,4 +200,4 @@ def test_aggregation_decides_a_samples_score(tokenizer: Any, how: Any, best: lis
     samples = asyncio.run(run.samples(0, 30))
     first = max(samples, key=lambda sample: sample.score).steps[0]
     assert tokenizer.decode(first) == best[0]
-    assert isinstance(run.decoder.engine, CoinEngine)
+    assert isinstance(run.models.engine, CoinEngine)

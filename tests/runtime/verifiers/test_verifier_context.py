@@ -22,14 +22,16 @@ from transformers import (
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import PRM, SETTINGS
+from benchmarks.testbed.paths import PRM, REQUEST_SETTINGS, SETTINGS
 from calibration.sampling.collect import collect
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from predictors.sample import Sample
-from runtime.artifact import Artifact, load_decoder
-from runtime.engines.loading import context_length
-from runtime.prompt_run import Decoder, PromptRun
+from runtime.artifact import Artifact
+from runtime.engines.checkpoint import context_length
+from runtime.models import Models, load_models
+from runtime.prompt_run import PromptRun
+from runtime.request import RequestSettings
 from runtime.result import Failure, Result, Spend
 from runtime.reviser import Reviser
 from runtime.solving.solve import Solver
@@ -39,9 +41,9 @@ from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from runtime.verifiers.scoring import VERIFIER_ALONE
 from tests.conftest import make_sample
-from tests.support.artifacts import bent_decoder
+from tests.support.artifacts import bent_models
 from tests.support.checkpoints import make_verifier, solution
-from tests.support.fakes import StepUp, SumVerifier, coin_run
+from tests.support.fakes import COIN_SETTINGS, StepUp, SumVerifier, coin_run
 
 TOO_LONG = r"prompt and solution take \d+ tokens, and its context is {}; sample shorter"
 
@@ -87,9 +89,9 @@ def test_both_backends_read_up_to_their_last_token(
         run(verifier.score(*long_solution(tokenizer, 257)))
 
 
-def test_what_vllm_itself_refuses_is_a_models_error(run: Any, vllm_decoder: Decoder) -> None:
+def test_what_vllm_itself_refuses_is_a_models_error(run: Any, vllm_models: Models) -> None:
     async def beyond() -> None:
-        await vllm_decoder.engine.complete(
+        await vllm_models.engine.complete(
             [5] * 300, settings=SETTINGS.sampling, max_tokens=1, seed=1
         )
 
@@ -108,13 +110,13 @@ def shorter(folder: Path, positions: int) -> Path:
 
 
 def test_solutions_are_not_longer_than_the_verifier_reads(
-    run: Any, transformers_decoder: Decoder, tokenizer: Any, tmp_path: Path
+    run: Any, transformers_models: Models, tokenizer: Any, tmp_path: Path
 ) -> None:
     verifier = open_verifier(shorter(tmp_path / "prm", 40), tokenizer, engine="transformers")
-    decoder = replace(transformers_decoder, verifier=verifier)
+    models = replace(transformers_models, verifier=verifier)
     prompts = [("12+7*3", "57"), ("3+10+11+12+13", "49")]
     searches = [Plan(strategy="beam_search", n=4, beam_width=2)]
-    records = run(collect(decoder, prompts, 8, lambda *_: searches, 0))
+    records = run(collect(models, REQUEST_SETTINGS, prompts, 8, lambda *_: searches, 0))
     verifier.close()
     for record, ended in zip(records, (True, False), strict=True):
         room = 40 - record.prompt_tokens
@@ -124,12 +126,12 @@ def test_solutions_are_not_longer_than_the_verifier_reads(
 
 
 def test_a_prompt_that_leaves_no_room_is_refused(
-    transformers_decoder: Decoder, tokenizer: Any, tmp_path: Path
+    transformers_models: Models, tokenizer: Any, tmp_path: Path
 ) -> None:
     verifier = open_verifier(shorter(tmp_path / "prm", 40), tokenizer, engine="transformers")
-    decoder = replace(transformers_decoder, verifier=verifier)
+    models = replace(transformers_models, verifier=verifier)
     with pytest.raises(InputError, match="no room in the verifier's context of 40; shorten it"):
-        PromptRun(decoder, "1" + "+1" * 20, 0)
+        PromptRun(models, REQUEST_SETTINGS, "1" + "+1" * 20, 0)
     verifier.close()
 
 
@@ -138,7 +140,7 @@ def test_solutions_that_can_never_be_read_whole_are_refused_at_once(tmp_path: Pa
     with ExitStack() as stack:
         opened = stack.enter_context(ExitStack())
         with pytest.raises(InputError, match="max_tokens: 160: the context of the verifier prm is"):
-            load_decoder(opened, settings, Path(), "transformers", "transformers")
+            load_models(opened, settings, Path(), "transformers", "transformers")
 
 
 class Short(SumVerifier):
@@ -153,11 +155,11 @@ class Short(SumVerifier):
 def test_what_a_revision_is_made_in_view_of_fits_its_verifier(tokenizer: Any) -> None:
     engine = StepUp(tokenizer)
     attempts: list[Sample] = [make_sample("1", 0.5, steps=[(5, 6, 7, 8)]) for _ in range(4)]
-    decoder = coin_run(tokenizer).decoder
-    settings = decoder.settings.model_copy(update={"max_tokens": 20})
+    models = coin_run(tokenizer).models
+    settings = RequestSettings(COIN_SETTINGS.sampling.model_copy(update={"max_tokens": 20}))
     for verifier in (SumVerifier(tokenizer), Short(tokenizer)):
         reviser = Reviser(engine, verifier)
-        run = PromptRun(replace(decoder, settings=settings, reviser=reviser), "1", 0)
+        run = PromptRun(replace(models, reviser=reviser), settings, "1", 0)
         asyncio.run(run.revise(attempts))
     whole, short = (len(tokenizer.encode(context)) for context in engine.contexts)
     assert whole > 20 >= short
@@ -170,7 +172,7 @@ def test_a_solution_too_long_costs_its_prompt_alone(
     folder = make_verifier("rlhflow", tmp_path, tokenizer, positions=55)
     verifier = open_verifier(folder, tokenizer, "rlhflow", engine="transformers")
     assert verifier.context_length is None
-    solver = Solver(bent_decoder(tokenizer, verifier=verifier), bent)
+    solver = Solver(bent_models(tokenizer, verifier=verifier), bent)
     prompts = ["90*7", "90*" + "7" * 40, "80*7"]
     results = asyncio.run(solver.solve_all(prompts, Spend(budget=2)))
     verifier.close()
@@ -186,10 +188,12 @@ def test_a_calibration_that_it_ends_says_what_is_kept(tokenizer: Any, tmp_path: 
                 raise ModelError("verifier", "prompt and solution take too many tokens")
             return await super().score(context, steps)
 
-    decoder = coin_run(tokenizer, verifier=Refuses(tokenizer)).decoder
+    models = coin_run(tokenizer, verifier=Refuses(tokenizer)).models
     store = SampleStore(tmp_path / "samples", {})
     prompts = [(str(number), "3") for number in range(5)]
-    filling = store.fill(LocalCollector(decoder), prompts, Work(1, (), VERIFIER_ALONE, 0))
+    filling = store.fill(
+        LocalCollector(models, COIN_SETTINGS), prompts, Work(1, (), VERIFIER_ALONE, 0)
+    )
     with pytest.raises(ModelError, match=r"too many tokens; the samples of (\d) of 5") as raised:
         asyncio.run(filling)
     kept = SampleStore(tmp_path / "samples", {}).done

@@ -1,0 +1,112 @@
+"""What an artifact was calibrated with: models, answers and sampling."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from allocator import migrate
+from allocator.errors import InputError
+from allocator.files import JsonArtifact
+from allocator.table import Fingerprint
+from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
+from runtime.answers.readers import DEADLINE
+from runtime.engines.base import SamplingSettings
+from runtime.engines.checkpoint import model_fingerprint, resolve_model
+from runtime.verifiers.base import Aggregation, FamilyName
+from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
+
+MODELS = ("model", "verifier", "reviser", "reviser_verifier")
+
+
+class Settings(JsonArtifact):
+    """What an artifact was calibrated with.
+
+    Attributes:
+        model: hub name or folder of the language model. A relative folder counts from the
+            artifact's own, here and below.
+        verifier: the PRM, or an ORM.
+        verifier_family: the verifier's convention, see `runtime.verifiers.families`.
+        reviser: the model that revises; None where there is none.
+        reviser_verifier: the verifier of its attempts; None takes `verifier`.
+        answers: how answers are read, see `runtime.answers.answers_for`. A Python file is found as
+            a model's folder is.
+        answer_timeout: seconds that one answer may take to compare; then it equals itself alone.
+        thought: marks of the model's thoughts, see `runtime.answers.thought.thoughts_of`.
+        aggregation: how step scores become one.
+        scoring: how that one and the log-probability become a solution's score.
+        sampling: how solutions are sampled.
+    """
+
+    MIGRATIONS = migrate.SETTINGS
+
+    schema_version: Literal[1] = 1
+    model: str
+    verifier: str
+    verifier_family: FamilyName = "auto"
+    reviser: str | None = None
+    reviser_verifier: str | None = None
+    answers: str
+    answer_timeout: float = Field(default=DEADLINE, gt=0)
+    thought: str = "auto"
+    aggregation: Aggregation = "last"
+    scoring: Scoring = VERIFIER_ALONE
+    sampling: SamplingSettings
+
+    @classmethod
+    def _up_to_date(cls, document: migrate.Document) -> migrate.Document:
+        return super()._up_to_date({"schema_version": 0} | document)
+
+    def fingerprint(self, base: Path) -> Fingerprint:
+        """Hashes of the models and the settings; relative folders and files count from `base`."""
+        hashes = {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
+        return Fingerprint(
+            **hashes,
+            answers=answers_fingerprint(self.answers, base)
+            + ("" if self.thought == "auto" else f", thought {self.thought}"),
+            aggregation=self.aggregation,
+            scoring=self.scoring.model_dump(),
+            sampling=self.sampling.model_dump(),
+        )
+
+    def models(self) -> list[str]:
+        """Names of the fields that hold a model."""
+        return [which for which in MODELS if getattr(self, which) is not None]
+
+    def folder(self, base: Path, which: str) -> Path:
+        """The folder of one of the models.
+
+        Raises:
+            InputError: it is not to be found.
+        """
+        name = str(getattr(self, which))
+        beside = base / name
+        if beside.is_dir() or Path(name).is_dir():
+            return resolve_model(str(beside) if beside.is_dir() else name, which)
+        try:
+            return resolve_model(name, which)
+        except InputError as error:
+            places = " nor ".join(dict.fromkeys(str(p.resolve()) for p in (beside, Path(name))))
+            raise InputError(
+                which, name, f"there is no folder {places}; give its path ({error.hint})"
+            ) from None
+
+    def relative_to(self, base: Path) -> "Settings":
+        """The same with local model folders, and a grader's file, written as seen from `base`."""
+        return self._moved(lambda name: os.path.relpath(name, base))
+
+    def resolved(self) -> "Settings":
+        """The same with local model folders, and a grader's file, as absolute paths."""
+        return self._moved(os.path.abspath)
+
+    def _moved(self, written: Callable[[str], str]) -> "Settings":
+        local = {
+            which: written(name)
+            for which in self.models()
+            if Path(name := getattr(self, which)).is_dir()
+        }
+        if (grader := grader_file(self.answers, Path())) is not None:
+            local["answers"] = PREFIX + written(str(grader))
+        return self.model_copy(update=local)
