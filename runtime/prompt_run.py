@@ -18,7 +18,7 @@ from runtime.engines.base import (
 )
 from runtime.engines.tokenizer import decode, known_ids
 from runtime.models import Models
-from runtime.request import Event, EventHandler, RequestSettings
+from runtime.request import Event, EventHandler, RequestSettings, SearchStep
 from runtime.reviser import Reviser, ask_again, revision_context
 from runtime.solving.concurrency import together
 from runtime.verifiers.base import Context, HasContext, Verifier, aggregate
@@ -54,7 +54,7 @@ class Beam:
     logprob: float = 0.0
     ended: bool = False
     stopped: bool = False  # ended, or out of tokens
-    path: tuple[str | int, ...] = ()  # of its last step
+    step: SearchStep | None = None  # its last
 
 
 @dataclass
@@ -114,21 +114,21 @@ class PromptRun:
 
     async def sample(self, index: int) -> Sample:
         """The prompt's independent solution number `index`, scored."""
-        path = ("sample", index)
-        completion = await self._independent(path)
-        return await self._finished(
-            completion, self.context, self.models.verifier, self.models.scoring, path
+        completion = await self._independent(("sample", index))
+        solution = await self._finished(
+            completion, self.context, self.models.verifier, self.models.scoring
         )
+        self._emit_solution(solution, sample=index)
+        return solution
 
     async def vote(self, index: int) -> Sample:
         """The same, unscored: where solutions are counted, or there is one alone."""
-        path = ("sample", index)
-        completion = await self._independent(path, logprob=False)
+        completion = await self._independent(("sample", index), logprob=False)
         self.cost.generations += 1
         steps = tuple(self.models.splitter.split(completion.token_ids))
         beam = Beam(steps, (), completion.logprob, completion.ended)
         sample = await self._as_sample(beam, nan)
-        self._emit_solution(sample, path)
+        self._emit_solution(sample, sample=index)
         return sample
 
     async def judged(self, vote: Sample) -> Sample:
@@ -149,13 +149,19 @@ class PromptRun:
         return await together(draw(index) for index in range(first, last))
 
     async def extend(
-        self, beam: Beam, path: tuple[str | int, ...], greedy: bool = False, score: bool = True
+        self,
+        beam: Beam,
+        path: tuple[str | int, ...],
+        step: SearchStep | None = None,
+        greedy: bool = False,
+        score: bool = True,
     ) -> Beam:
         """The beam with one more step.
 
         Args:
             beam: the beam.
-            path: names the draw within the search.
+            path: seed path of the draw within the search.
+            step: where the step stands in its search, for events.
             greedy: take the likeliest tokens, as lookahead does.
             score: have the verifier score it.
         """
@@ -181,14 +187,14 @@ class PromptRun:
             logprob=beam.logprob + completion.logprob,
             ended=ended,
             stopped=ended or len(completion.token_ids) >= left,
-            path=path,
+            step=step,
         )
         if score:
             self._emit(
                 Event(
                     kind="step",
-                    path=path,
-                    parent=beam.path,
+                    step=step,
+                    parent_place=None if beam.step is None else beam.step.place,
                     score=grown.step_scores[-1],
                     tokens=len(prefix) + len(completion.token_ids),
                 )
@@ -249,14 +255,15 @@ class PromptRun:
         completion = await self._complete(
             reviser.engine, context, (), min(left, self.settings.sampling.max_tokens), path
         )
-        attempt = await self._finished(completion, context, verifier, VERIFIER_ALONE, path)
+        attempt = await self._finished(completion, context, verifier, VERIFIER_ALONE)
+        self._emit_solution(attempt, chain=chain or 0, attempt=len(attempts))
         return replace(attempt, chain=chain)
 
     async def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
         samples = [await self._as_sample(beam, self.score_of(beam)) for beam in beams]
-        for number, (beam, sample) in enumerate(zip(beams, samples, strict=True)):
-            self._emit_solution(sample, ("finished", number), beam.path)
+        for beam, sample in zip(beams, samples, strict=True):
+            self._emit_solution(sample, step=beam.step)
         return samples
 
     async def canonicalize(self, samples: Sequence[Sample]) -> list[Sample]:
@@ -316,28 +323,33 @@ class PromptRun:
         context: Context,
         verifier: Verifier,
         scoring: Scoring,
-        path: tuple[str | int, ...],
     ) -> Sample:
         """A whole solution, counted and scored."""
         self.cost.generations += 1
         steps = tuple(self.models.splitter.split(completion.token_ids))
         scores = await self._score(verifier, context, steps)
         beam = Beam(steps, scores, completion.logprob, completion.ended)
-        sample = await self._as_sample(beam, self._combined(beam, scoring))
-        self._emit_solution(sample, path)
-        return sample
+        return await self._as_sample(beam, self._combined(beam, scoring))
 
     def _emit_solution(
-        self, sample: Sample, path: tuple[str | int, ...], parent: tuple[str | int, ...] = ()
+        self,
+        solution: Sample,
+        *,
+        step: SearchStep | None = None,
+        sample: int | None = None,
+        chain: int | None = None,
+        attempt: int | None = None,
     ) -> None:
         self._emit(
             Event(
                 kind="solution",
-                path=path,
-                parent=parent,
-                score=None if isnan(sample.score) else sample.score,
-                tokens=sample.tokens,
-                answer=sample.answer,
+                step=step,
+                sample=sample,
+                chain=chain,
+                attempt=attempt,
+                score=None if isnan(solution.score) else solution.score,
+                tokens=solution.tokens,
+                answer=solution.answer,
             )
         )
 

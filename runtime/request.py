@@ -1,4 +1,4 @@
-"""A prompt as somebody asks it, and what is told of the work on it."""
+"""A prompt with its own sampling settings, and the events of the work on it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,24 +9,51 @@ from pydantic import BaseModel
 from runtime.engines.base import SamplingSettings
 
 
+@dataclass(frozen=True)
+class SearchStep:
+    """Where a step stands in its search.
+
+    Attributes:
+        search: the strategy that searches, such as ``beam_search``.
+        beams: beams of the whole search, over all subtrees.
+        lookahead: steps of rollout before a beam is ranked; every beam then costs
+            ``lookahead + 1`` generations.
+        round: number of the round, from 0.
+        place: number of the beam within its round, from 0. The subtrees of DVTS stand side by
+            side: tree t of width M has the places t * M to t * M + M - 1.
+    """
+
+    search: str
+    beams: int
+    lookahead: int
+    round: int
+    place: int
+
+
 class Event(BaseModel):
     """Something that happened to a prompt on its way to its answer.
 
     Attributes:
-        kind: ``decision``: its plan was chosen; ``step``: a search's beam has grown by one step and
-            was scored; ``solution``: a solution is complete.
-        path: names the draw, as in ``("beam_search", 16, 4, 0, round, place)``.
-        parent: path of the step that a step follows, or that a finished beam ends with; empty for
-            a beam's first step and for solutions that were not searched for.
-        score: the verifier's, of the beam or the solution; None where it was not asked.
+        kind: ``decision``: its plan was chosen; ``step``: a beam of a search has grown by one step
+            and was scored; ``solution``: a solution is complete.
+        step: of a step, where it stands; of a beam that is complete, its last step.
+        parent_place: of a step, the place of the step before it, in the round before; None in a
+            beam's first round.
+        sample: of an independent solution, its number, from 0.
+        chain: of a revision, the number of its chain, from 0.
+        attempt: of a revision, its number within the chain; the first attempt is number 0.
+        score: the verifier's, of the beam or the solution; None if it was not scored.
         tokens: sampled tokens of the beam or the solution.
-        answer: a solution's; None where it has none.
+        answer: a solution's; None if it has none.
         decision: the decision, as `runtime.solving.decide.Decision` has it.
     """
 
     kind: Literal["decision", "step", "solution"]
-    path: tuple[str | int, ...] = ()
-    parent: tuple[str | int, ...] = ()
+    step: SearchStep | None = None
+    parent_place: int | None = None
+    sample: int | None = None
+    chain: int | None = None
+    attempt: int | None = None
     score: float | None = None
     tokens: int = 0
     answer: str | None = None
@@ -55,15 +82,15 @@ class RequestSettings:
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt with settings of its own.
+    """A prompt with its own sampling settings.
 
     Attributes:
-        text: the prompt, as verifiers and revisers read it that lay it out in their own way.
-        token_ids: what the language model continues; None lays the text out as calibration did.
-        settings: how its solutions are sampled; None takes the solver's.
-        seed: with the prompt, determines every sample; None takes the solver's.
-        solutions: how many solutions there should be to choose from, as far as its budget goes.
-        on_event: called with what happens.
+        text: the prompt as text, for verifiers and revisers that have a prompt format of their own.
+        token_ids: what the language model continues; None formats the text as calibration did.
+        settings: how its solutions are sampled; None uses the solver's.
+        seed: with the prompt, determines every sample; None uses the solver's.
+        solutions: number of solutions to return, as far as the budget allows.
+        on_event: called with each event.
     """
 
     text: str

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from allocator.errors import InputError
 from runtime.artifact import Artifact
-from runtime.dropin.calibrated import default_budget, find_artifact, open_solver, spend_for
-from runtime.dropin.vllm_params import NOT_CALIBRATED, overrides, params_for, refuse
+from runtime.dropin.loading import find_artifact, open_solver
+from runtime.dropin.vllm_params import NOT_CALIBRATED, params_for, refuse, vllm_options
 from runtime.dropin.vllm_prompts import prompts_of
+from runtime.frontend.budget import default_budget, spend_for
 from runtime.request import Event
 from runtime.result import Result
 
@@ -123,17 +124,17 @@ class AsyncComputeOptimalLLM:
         from runtime.dropin.outputs import aborted, answered, underway
 
         refuse(**{name: value or None for name, value in others.items()})
-        tokenizer = self._solver.models.engine.tokenizer
-        encoded = prompts_of(prompt, tokenizer)
+        engine = self._solver.models.engine
+        encoded = prompts_of(prompt, engine.tokenizer)
         if len(encoded) != 1:
             raise InputError("prompt", prompt, "give one prompt")
         (params,) = params_for(sampling_params, 1)
         n = 1 if params is None else params.n
         _, share, notes = spend_for(self.budget, n, budget=budget)
-        wish = overrides(params, self._solver, share, notes)
-        tells = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
+        options = vllm_options(params, self.artifact.settings.sampling, engine, share, notes)
+        progress = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        request = wish.of(encoded[0], events.put_nowait if tells else None)
+        request = options.request.request(encoded[0], events.put_nowait if progress else None)
         task = asyncio.create_task(self._solver.solve(request, share, deadline))
         task.add_done_callback(lambda _: events.put_nowait(None))
         with self._abortable(request_id, task):
@@ -143,7 +144,8 @@ class AsyncComputeOptimalLLM:
                 if task.cancelled():
                     yield aborted(request_id, encoded[0])
                 else:
-                    yield answered(request_id, encoded[0], wish, task.result(), tokenizer)
+                    result, tokenizer = task.result(), engine.tokenizer
+                    yield answered(request_id, encoded[0], options, result, tokenizer)
             finally:
                 await _cancel(task)
 

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.artifact import Artifact
 from runtime.dropin.background import SolverThread
-from runtime.dropin.calibrated import (
-    check_loop,
-    default_budget,
-    find_artifact,
-    open_solver,
-    spend_for,
-)
+from runtime.dropin.loading import check_loop, find_artifact, open_solver
 from runtime.dropin.progress_bar import progress
-from runtime.dropin.vllm_params import NOT_CALIBRATED, overrides, params_for, params_of, refuse
-from runtime.dropin.vllm_prompts import Prompt, conversations_of, prompts_of, read_template
+from runtime.dropin.vllm_params import (
+    NOT_CALIBRATED,
+    params_for,
+    params_of,
+    refuse,
+    vllm_options,
+)
+from runtime.dropin.vllm_prompts import conversations_of, prompts_of, read_template
 from runtime.engines.vllm import VLLMCompletions
+from runtime.frontend.budget import default_budget, spend_for
 from runtime.frontend.conversation import template_notes, template_variables
+from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.solving.solve import Solver
 
 if TYPE_CHECKING:
@@ -223,7 +225,7 @@ class ComputeOptimalLLM:
 
     def _answer(
         self,
-        prompts: Sequence[Prompt],
+        prompts: Sequence[EncodedPrompt],
         sampling_params: Any,
         use_tqdm: bool | Callable[..., Any],
         budget: int | None,
@@ -240,14 +242,15 @@ class ComputeOptimalLLM:
         spend, share, raised = spend_for(
             self.budget, most, len(prompts), budget, total_budget, deadline
         )
-        solver = self._thread.solver
-        all_overrides = [overrides(each, solver, share, (*notes, *raised)) for each in params]
-        requests = [wish.of(prompt) for wish, prompt in zip(all_overrides, prompts, strict=True)]
+        engine, calibrated = self._thread.solver.models.engine, self.artifact.settings.sampling
+        options = [
+            vllm_options(each, calibrated, engine, share, (*notes, *raised)) for each in params
+        ]
+        requests = [o.request.request(prompt) for o, prompt in zip(options, prompts, strict=True)]
         with progress(use_tqdm, len(prompts)) as done:
             results = self._thread.solve_all(requests, spend, done)
         request_ids = [next(self._request_ids) for _ in prompts]
-        tokenizer = solver.models.engine.tokenizer
-        return all_answered(request_ids, prompts, all_overrides, results, tokenizer)
+        return all_answered(request_ids, prompts, options, results, engine.tokenizer)
 
     def get_tokenizer(self) -> Any:
         """The language model's tokenizer."""

@@ -8,9 +8,9 @@ from vllm import CompletionOutput, RequestOutput
 
 from allocator.errors import ModelError
 from predictors.sample import Sample
-from runtime.dropin.vllm_params import SamplingOverrides
-from runtime.dropin.vllm_prompts import Prompt
+from runtime.dropin.vllm_params import VLLMOptions
 from runtime.engines.tokenizer import decode
+from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.request import Event
 from runtime.result import Failure, Receipt, Result
 
@@ -48,8 +48,8 @@ class UnansweredError(ModelError):
 
 def all_answered(
     request_ids: Sequence[str],
-    prompts: Sequence[Prompt],
-    all_overrides: Sequence[SamplingOverrides],
+    prompts: Sequence[EncodedPrompt],
+    options: Sequence[VLLMOptions],
     results: Sequence[Result | Failure],
     tokenizer: Any,
 ) -> list[ComputeOptimalOutput]:
@@ -59,52 +59,49 @@ def all_answered(
         UnansweredError: a model failed on some of them.
     """
     outputs, failed = [], {}
-    asked = zip(request_ids, prompts, all_overrides, results, strict=True)
-    for request_id, prompt, overrides, result in asked:
+    requests = zip(request_ids, prompts, options, results, strict=True)
+    for request_id, prompt, own_options, result in requests:
         if isinstance(result, Failure):
             failed[request_id] = result.error
         else:
-            outputs.append(answered(request_id, prompt, overrides, result, tokenizer))
+            outputs.append(answered(request_id, prompt, own_options, result, tokenizer))
     if failed:
         raise UnansweredError(failed, outputs)
     return outputs
 
 
 def answered(
-    request_id: str, prompt: Prompt, overrides: SamplingOverrides, result: Result, tokenizer: Any
+    request_id: str, prompt: EncodedPrompt, options: VLLMOptions, result: Result, tokenizer: Any
 ) -> ComputeOptimalOutput:
     """The output of an answered prompt: its best solutions, one of each answer first.
 
     Args:
         request_id: names the request.
         prompt: the prompt.
-        overrides: what was wished of it.
+        options: its options.
         result: its result.
         tokenizer: the language model's.
     """
-    best = result.ranked[: overrides.n]
-    notes = overrides.notes
-    if len(best) < overrides.n:
-        notes = (
-            *notes,
-            f"{overrides.n} solutions were asked for; the search ended with {len(best)}",
-        )
+    solutions, notes = options.request.solutions, options.request.notes
+    best = result.ranked[:solutions]
+    if len(best) < solutions:
+        notes = (*notes, f"{solutions} solutions were requested; the search found {len(best)}")
     completions = [
-        _completion(index, sample, overrides, tokenizer) for index, sample in enumerate(best)
+        _completion(index, sample, options, tokenizer) for index, sample in enumerate(best)
     ]
     output = _output(request_id, prompt, completions, True, result.receipt.cached_tokens)
     output.receipt, output.notes = result.receipt, notes
     return output
 
 
-def underway(request_id: str, prompt: Prompt, event: Event) -> ComputeOptimalOutput:
+def underway(request_id: str, prompt: EncodedPrompt, event: Event) -> ComputeOptimalOutput:
     """An output that tells of the work on a prompt; its completion is empty still."""
     output = _output(request_id, prompt, [CompletionOutput(0, "", [], None, None)], False)
     output.event = event
     return output
 
 
-def aborted(request_id: str, prompt: Prompt) -> ComputeOptimalOutput:
+def aborted(request_id: str, prompt: EncodedPrompt) -> ComputeOptimalOutput:
     """The last output of a prompt whose work was aborted."""
     completion = CompletionOutput(0, "", [], None, None, finish_reason="abort")
     return _output(request_id, prompt, [completion], True)
@@ -112,7 +109,7 @@ def aborted(request_id: str, prompt: Prompt) -> ComputeOptimalOutput:
 
 def _output(
     request_id: str,
-    prompt: Prompt,
+    prompt: EncodedPrompt,
     completions: list[CompletionOutput],
     finished: bool,
     cached_tokens: int | None = None,
@@ -129,40 +126,42 @@ def _output(
 
 
 def _completion(
-    index: int, sample: Sample, overrides: SamplingOverrides, tokenizer: Any
+    index: int, sample: Sample, options: VLLMOptions, tokenizer: Any
 ) -> CompletionOutput:
     return CompletionOutput(
         index=index,
-        text=_with_special_tokens(sample, overrides, tokenizer)
-        if overrides.special_tokens
+        text=_with_special_tokens(sample, options, tokenizer)
+        if options.special_tokens
         else sample.text,
         token_ids=list(sample.token_ids),
         cumulative_logprob=None if isnan(sample.logprob) else sample.logprob,
         logprobs=None,
         finish_reason="stop" if sample.ended else "length",
-        stop_reason=_stop_reason(sample, overrides, tokenizer),
+        stop_reason=_stop_reason(sample, options, tokenizer),
     )
 
 
-def _stop_reason(sample: Sample, overrides: SamplingOverrides, tokenizer: Any) -> int | str | None:
+def _stop_reason(sample: Sample, options: VLLMOptions, tokenizer: Any) -> int | str | None:
     for last in sample.token_ids[-1:]:
-        if last in overrides.stop_tokens:
-            return overrides.stop_tokens[last]
+        if last in options.stop_reasons:
+            return options.stop_reasons[last]
     whole = decode(tokenizer, sample.token_ids)
-    cut = (stop for stop in overrides.stop if whole.startswith(stop, len(sample.text)))
+    cut = (
+        stop for stop in options.request.settings.stops if whole.startswith(stop, len(sample.text))
+    )
     return next(cut, None)
 
 
-def _with_special_tokens(sample: Sample, overrides: SamplingOverrides, tokenizer: Any) -> str:
+def _with_special_tokens(sample: Sample, options: VLLMOptions, tokenizer: Any) -> str:
     """A solution's text with its special tokens, but for the one that ended it."""
-    reason = _stop_reason(sample, overrides, tokenizer)
-    by_token = sample.ended and reason not in overrides.stop
+    reason = _stop_reason(sample, options, tokenizer)
+    by_token = sample.ended and reason not in options.request.settings.stops
     text = decode(
         tokenizer,
         sample.token_ids[: -1 if by_token else None],
         skip_special_tokens=False,
-        spaces_between_special_tokens=overrides.spaces_between_special_tokens,
+        spaces_between_special_tokens=options.spaces_between_special_tokens,
     )
-    for stop in overrides.stop:
+    for stop in options.request.settings.stops:
         text = text.partition(stop)[0]
     return text

@@ -14,11 +14,10 @@ import torch
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
 from runtime.dropin.background import SolverThread
-from runtime.dropin.calibrated import default_budget, open_solver, spend_for
-from runtime.engines.base import SamplingSettings
-from runtime.engines.tokenizer import check_token_ids, decode
-from runtime.frontend.sampling_overrides import counted, sampling_for
-from runtime.request import Request, RequestSettings
+from runtime.dropin.loading import open_solver
+from runtime.frontend.budget import default_budget, spend_for
+from runtime.frontend.prompt_request import request_options, token_prompt
+from runtime.frontend.sampling_overrides import SamplingOverrides, counted
 from runtime.result import Failure, Receipt, Result
 from runtime.solving.solve import Solver
 
@@ -130,14 +129,15 @@ class ComputeOptimalModel:
             InputError: what cannot be used or honoured, by its name.
             ModelError: a model failed on a prompt.
         """
-        asked = self._asked(generation_config, overrides)
+        honoured = self._honoured(generation_config, overrides)
         for name in ("num_return_sequences", "max_new_tokens"):
-            counted(name, asked.get(name, 1))
-        count = asked.get("num_return_sequences", 1)
-        prompts = self._prompts(input_ids, attention_mask)
-        for ids in prompts:
-            check_token_ids(self.tokenizer, ids, "input_ids")
-        spend, share, notes = spend_for(
+            counted(name, honoured.get(name, 1))
+        count = honoured.get("num_return_sequences", 1)
+        prompts = [
+            token_prompt(self.tokenizer, ids, "input_ids")
+            for ids in self._prompts(input_ids, attention_mask)
+        ]
+        spend, share, raised = spend_for(
             self.budget,
             count,
             len(prompts),
@@ -146,46 +146,48 @@ class ComputeOptimalModel:
             deadline,
             field="num_return_sequences",
         )
-        sampling, changed = _sampling(asked, self.artifact.settings.sampling, share)
-        requests = [
-            Request(
-                text=decode(self.tokenizer, ids),
-                token_ids=tuple(ids),
-                settings=RequestSettings(sampling),
-                solutions=count,
-            )
-            for ids in prompts
-        ]
+        sampling, unused = _sampling_overrides(honoured)
+        options = request_options(
+            self.artifact.settings.sampling,
+            self.tokenizer,
+            share,
+            sampling,
+            solutions=count,
+            solutions_field="num_return_sequences",
+            notes=raised,
+        )
+        notes = [*options.notes, *unused]
+        requests = [options.request(prompt) for prompt in prompts]
         results = [_answered(result) for result in self._thread.solve_all(requests, spend)]
         if any(len(result.ranked) < count for result in results):
-            changed.append(f"some searches ended with fewer than {count}; those rows are padding")
+            notes.append(f"some searches found fewer than {count}; those rows are padding")
         solutions = [
             result.ranked[place].token_ids if place < len(result.ranked) else ()
             for result in results
             for place in range(count)
         ]
-        pad = asked.get("pad_token_id", self._pad)
+        pad = honoured.get("pad_token_id", self._pad)
         sequences = _appended(input_ids.repeat_interleave(count, dim=0), solutions, pad)
-        if not asked.get("return_dict_in_generate"):
+        if not honoured.get("return_dict_in_generate"):
             return sequences
         receipts = tuple(result.receipt for result in results)
-        return ComputeOptimalGeneration(sequences, receipts, (*notes, *changed))
+        return ComputeOptimalGeneration(sequences, receipts, tuple(notes))
 
-    def _asked(self, config: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """What is asked for that can be honoured; all else is refused, unless it says nothing."""
+    def _honoured(self, config: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that are honoured. Others are refused, unless they change nothing."""
         given = {} if config is None else config.to_diff_dict()
-        asked = {}
+        honoured = {}
         for name, value in (given | dict(overrides)).items():
-            says_nothing = value is None or (isinstance(value, bool | int | float) and not value)
+            neutral = value is None or (isinstance(value, bool | int | float) and not value)
             if name in HONOURED:
                 if value is not None:
-                    asked[name] = value
+                    honoured[name] = value
             elif name == "eos_token_id" and value is not None:
                 if not self._named_ends <= set(_listed(value)) <= self._ends:
                     raise InputError(name, value, "the model's own end solutions; leave it out")
-            elif name not in OF_THE_MODEL and not says_nothing and value != NEUTRAL.get(name):
+            elif name not in OF_THE_MODEL and not neutral and value != NEUTRAL.get(name):
                 raise InputError(name, value, "it cannot be honoured here; leave it out")
-        return asked
+        return honoured
 
     def _prompts(self, input_ids: Any, mask: Any) -> list[list[int]]:
         """Token ids of each prompt, without its padding."""
@@ -212,21 +214,15 @@ class ComputeOptimalModel:
         self.close()
 
 
-def _sampling(
-    asked: Mapping[str, Any], calibrated: SamplingSettings, budget: int
-) -> tuple[SamplingSettings, list[str]]:
-    """How to sample, and what the caller should know about it."""
-    given = {name: asked.get(name) for name in ("temperature", "top_p", "top_k", "min_p")}
-    unused = []
-    if asked.get("do_sample") is False:
-        unused = [name for name, value in given.items() if value is not None]
-        given = dict.fromkeys(given) | {"temperature": 0.0}
-    settings, notes = sampling_for(
-        calibrated, budget, **given, max_tokens=asked.get("max_new_tokens")
-    )
-    if unused:
-        notes.append(f"{', '.join(unused)}: not used, for do_sample is False")
-    return settings, notes
+def _sampling_overrides(options: Mapping[str, Any]) -> tuple[SamplingOverrides, list[str]]:
+    """The sampling settings among some options, and a note on those that are not used."""
+    given = {name: options.get(name) for name in ("temperature", "top_p", "top_k", "min_p")}
+    notes = []
+    if options.get("do_sample") is False:
+        if unused := [name for name, value in given.items() if value is not None]:
+            notes = [f"{', '.join(unused)}: not used, because do_sample is False"]
+        given = {"temperature": 0.0}
+    return SamplingOverrides(**given, max_tokens=options.get("max_new_tokens")), notes
 
 
 def _answered(result: Result | Failure) -> Result:

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allocator.errors import InputError
-from runtime.dropin.vllm_prompts import Prompt
-from runtime.engines.base import SamplingSettings
-from runtime.engines.tokenizer import check_token_ids
-from runtime.frontend.sampling_overrides import sampling_for, unsigned
-from runtime.request import EventHandler, Request, RequestSettings
-from runtime.solving.solve import Solver
+from runtime.engines.base import Engine, SamplingSettings
+from runtime.frontend.prompt_request import RequestOptions, request_options
+from runtime.frontend.sampling_overrides import SamplingOverrides
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -52,42 +49,20 @@ _REASONS = dict.fromkeys(NOT_CALIBRATED, "the artifact has the model as it was c
 
 
 @dataclass(frozen=True)
-class SamplingOverrides:
-    """What a caller wishes of one prompt.
+class VLLMOptions:
+    """SamplingParams of one prompt, as they are honoured.
 
     Attributes:
-        sampling: how to sample; None takes calibration's.
-        n: solutions to return.
-        seed: the prompt's; None takes the solver's.
-        stop: texts that end a solution.
-        stop_tokens: tokens that do so, each with the reason that the output gives for the stop.
+        request: options of the solver's request.
+        stop_reasons: the output's stop reason of each stop token.
         special_tokens: whether the output's text shows special tokens.
         spaces_between_special_tokens: whether it may have spaces between them.
-        notes: what the caller should know.
     """
 
-    sampling: SamplingSettings | None = None
-    n: int = 1
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-    stop_tokens: Mapping[int, int | str] = field(default_factory=dict)
+    request: RequestOptions
+    stop_reasons: Mapping[int, int | str] = field(default_factory=dict)
     special_tokens: bool = False
     spaces_between_special_tokens: bool = True
-    notes: tuple[str, ...] = ()
-
-    def of(self, prompt: Prompt, on_event: EventHandler | None = None) -> Request:
-        """A prompt with these wishes."""
-        settings = None
-        if self.sampling is not None:
-            settings = RequestSettings(self.sampling, self.stop, tuple(self.stop_tokens))
-        return Request(
-            text=prompt.text,
-            token_ids=prompt.token_ids,
-            settings=settings,
-            seed=self.seed,
-            solutions=self.n,
-            on_event=on_event,
-        )
 
 
 def refuse(**arguments: Any) -> None:
@@ -137,50 +112,59 @@ def _check(params: Any) -> None:
             raise InputError(name, value, f"{why}; leave it at {default!r}")
 
 
-def overrides(
-    params: Any, solver: Solver, budget: int, notes: Sequence[str] = ()
-) -> SamplingOverrides:
-    """Some SamplingParams as they are honoured.
+def vllm_options(
+    params: Any,
+    calibrated: SamplingSettings,
+    engine: Engine,
+    budget: int,
+    notes: Sequence[str] = (),
+) -> VLLMOptions:
+    """SamplingParams as they are honoured.
 
     Args:
-        params: SamplingParams that have been checked; None takes calibration's settings.
-        solver: what answers; it has calibration's settings.
+        params: SamplingParams that `params_for` has checked; None uses the calibrated settings.
+        calibrated: sampling settings that the artifact was calibrated with.
+        engine: the language model's.
         budget: generations that the prompt may cost.
-        notes: what the caller should know besides.
+        notes: further notes for the caller.
 
     Raises:
-        InputError: a value out of its range.
+        InputError: a value out of its range, or more solutions than the budget.
     """
+    tokenizer = engine.tokenizer
     if params is None:
-        return SamplingOverrides(notes=tuple(notes))
-    engine = solver.models.engine
-    greedy = params.temperature == 0  # the others then say nothing
-    sampling, changed = sampling_for(
-        solver.settings.sampling,
-        budget,
+        return VLLMOptions(request_options(calibrated, tokenizer, budget, notes=notes))
+    greedy = params.temperature == 0  # vLLM then ignores the other three
+    overrides = SamplingOverrides(
         temperature=params.temperature,
         top_p=None if greedy else params.top_p,
         top_k=None if greedy else params.top_k,
         min_p=None if greedy else params.min_p,
         max_tokens=engine.context_length if params.max_tokens is None else params.max_tokens,
     )
-    tokenizer = engine.tokenizer
     special = {} if params.skip_special_tokens else _special_stops(params.stop, tokenizer)
-    ends = check_token_ids(tokenizer, params.stop_token_ids, "stop_token_ids")
-    return SamplingOverrides(
-        sampling=sampling,
-        n=params.n,
-        seed=unsigned(params.seed),
-        stop=tuple(stop for stop in params.stop if stop not in special.values()),
+    stop_reasons: dict[int, int | str] = {
+        token: reason
+        for token, reason in ({end: end for end in params.stop_token_ids} | special).items()
         # The model's own end of sequence needs no request, and vLLM gives no stop reason for it.
-        stop_tokens={
-            token: reason
-            for token, reason in ({end: end for end in ends} | special).items()
-            if token != tokenizer.eos_token_id
-        },
+        if token != tokenizer.eos_token_id
+    }
+    request = request_options(
+        calibrated,
+        tokenizer,
+        budget,
+        overrides,
+        solutions=params.n,
+        seed=params.seed,
+        stop=[stop for stop in params.stop if stop not in special.values()],
+        stop_token_ids=tuple(stop_reasons),
+        notes=notes,
+    )
+    return VLLMOptions(
+        request,
+        stop_reasons,
         special_tokens=not params.skip_special_tokens,
         spaces_between_special_tokens=params.spaces_between_special_tokens,
-        notes=(*notes, *changed),
     )
 
 

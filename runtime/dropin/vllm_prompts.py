@@ -1,38 +1,23 @@
 """Prompts as vLLM's `LLM` takes them: text, token ids or conversations, one or many."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from allocator.errors import InputError
-from runtime.engines.tokenizer import check_token_ids, decode, encode_text
-from runtime.frontend.conversation import (
-    conversation_text,
-    read_messages,
-    render_conversation,
-    turns_of,
+from runtime.frontend.conversation import read_messages, turns_of
+from runtime.frontend.prompt_request import (
+    EncodedPrompt,
+    are_token_ids,
+    conversation_prompt,
+    text_prompt,
+    token_prompt,
 )
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt, encoded.
-
-    Attributes:
-        text: what verifiers read that lay it out in their own way.
-        token_ids: what the language model continues.
-        shown: what its output calls the prompt; None where it was given as token ids.
-    """
-
-    text: str
-    token_ids: tuple[int, ...]
-    shown: str | None
-
-
-def prompts_of(given: Any, tokenizer: Any) -> list[Prompt]:
+def prompts_of(given: Any, tokenizer: Any) -> list[EncodedPrompt]:
     """Prompts of `LLM.generate`: texts go to the tokenizer as they are, through no chat template.
 
     A text that begins with the BOS token keeps that one alone; vLLM would add a second.
@@ -46,7 +31,7 @@ def prompts_of(given: Any, tokenizer: Any) -> list[Prompt]:
         InputError: something else, or a dictionary that holds more.
     """
     given = _listed(given)
-    one = not isinstance(given, list) or _are_ids(given)
+    one = not isinstance(given, list) or are_token_ids(given)
     return [_prompt(prompt, tokenizer) for prompt in ([given] if one else given)]
 
 
@@ -59,17 +44,11 @@ def _listed(given: Any) -> Any:
     return given
 
 
-def _are_ids(given: Any) -> bool:
-    if not isinstance(given, list) or not given:
-        return False
-    return all(isinstance(token, int) and not isinstance(token, bool) for token in given)
-
-
-def _prompt(given: Any, tokenizer: Any) -> Prompt:
+def _prompt(given: Any, tokenizer: Any) -> EncodedPrompt:
     given = _listed(given)
     if isinstance(given, str):
         given = {"prompt": given}
-    elif _are_ids(given):
+    elif are_token_ids(given):
         given = {"prompt_token_ids": given}
     if not isinstance(given, Mapping):
         raise InputError("prompts", given, "give a text, a list of token ids, or one in a dict")
@@ -82,12 +61,10 @@ def _prompt(given: Any, tokenizer: Any) -> Prompt:
     if ids is None:
         if text is None:
             raise InputError("prompts", dict(given), "give prompt or prompt_token_ids")
-        return Prompt(text, encode_text(tokenizer, text), text)
-    if not _are_ids(ids):
-        raise InputError("prompt_token_ids", ids, "give a list of whole numbers, not an empty one")
-    known = check_token_ids(tokenizer, ids, "prompt_token_ids")
-    read = text if text is not None else decode(tokenizer, known)
-    return Prompt(read, known, text)
+        return text_prompt(tokenizer, text)
+    if not are_token_ids(ids):
+        raise InputError("prompt_token_ids", ids, "must be a list of integers, at least one")
+    return token_prompt(tokenizer, ids, "prompt_token_ids", text)
 
 
 def _is_empty(value: Any) -> bool:
@@ -100,7 +77,7 @@ def conversations_of(
     chat_template: str | None = None,
     add_generation_prompt: bool = True,
     variables: Mapping[str, Any] | None = None,
-) -> list[Prompt]:
+) -> list[EncodedPrompt]:
     """Prompts of `LLM.chat`, through the chat template.
 
     Args:
@@ -122,7 +99,7 @@ def conversations_of(
     for number, messages in enumerate([given] if one else given):
         try:
             turns = turns_of(read_messages(_listed(messages)))
-            shown = render_conversation(
+            prompt = conversation_prompt(
                 tokenizer, turns, chat_template, add_generation_prompt, variables
             )
         except InputError as error:
@@ -130,9 +107,7 @@ def conversations_of(
                 raise
             field = error.field.replace("messages", f"messages[{number}]", 1)
             raise InputError(field, error.value, error.hint) from error
-        # The template has written the special tokens.
-        ids = tokenizer.encode(shown, add_special_tokens=False)
-        prompts.append(Prompt(conversation_text(turns), tuple(ids), shown))
+        prompts.append(prompt)
     return prompts
 
 

@@ -1,5 +1,6 @@
-"""What a caller wishes of sampling beside what calibration used: the same rules for all callers."""
+"""Sampling settings that a caller requests in place of the calibrated ones."""
 
+from dataclasses import asdict, dataclass
 from math import isfinite
 from numbers import Integral
 from typing import Any
@@ -8,59 +9,63 @@ from pydantic import ValidationError
 
 from allocator.errors import InputError
 from runtime.engines.base import LARGEST, SamplingSettings
+from runtime.frontend.fields import present
 
-# What the table depends on; it holds for solutions of any length.
+# What the table depends on. It holds for solutions of any length, so max_tokens is not here.
 CALIBRATED = ("temperature", "top_p", "top_k", "min_p")
 
 
-def sampling_for(
-    calibrated: SamplingSettings,
-    budget: int,
-    *,
-    temperature: float | None,
-    top_p: float | None,
-    top_k: int | None,
-    min_p: float | None,
-    max_tokens: int | None,
-) -> tuple[SamplingSettings, list[str]]:
-    """How to sample for a caller, and what the caller should know about it.
+@dataclass(frozen=True)
+class SamplingOverrides:
+    """Sampling settings that a caller requested; None keeps the calibrated value.
 
-    A temperature of 0 is greedy where one solution is sampled. Several would be equal and tell
-    nothing, so they are sampled at the calibrated temperature.
+    Attributes:
+        temperature: 0 is greedy.
+        top_p: probability mass to sample from.
+        top_k: tokens to sample from; 0 and -1 are off.
+        min_p: least probability, relative to the likeliest token's.
+        max_tokens: longest solution, in tokens.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    max_tokens: int | None = None
+
+
+def sampling_for(
+    calibrated: SamplingSettings, budget: int, overrides: SamplingOverrides
+) -> tuple[SamplingSettings, list[str]]:
+    """How to sample for a caller, and notes on it for the caller.
+
+    A temperature of 0 is greedy if one solution is sampled. Several greedy solutions would be
+    equal, so they are sampled at the calibrated temperature.
 
     Args:
-        calibrated: what the artifact was calibrated with.
+        calibrated: sampling settings that the artifact was calibrated with.
         budget: generations that the prompt may cost.
-        temperature: as wished; None, here and below, takes calibration's.
-        top_p: likewise.
-        top_k: likewise; 0 and -1 are off.
-        min_p: likewise.
-        max_tokens: longest solution, in tokens.
+        overrides: what the caller requested.
 
     Returns:
-        The settings, and a note on each that is not as wished or not as calibrated.
+        The settings, and a note on each that is not as requested or not as calibrated.
 
     Raises:
         InputError: a value out of its range.
     """
-    overrides = {
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": 0 if top_k == -1 else top_k,
-        "min_p": min_p,
-        "max_tokens": max_tokens,
-    }
+    given = present(asdict(overrides))
+    if given.get("top_k") == -1:
+        given["top_k"] = 0
     notes = []
-    if temperature == 0 and budget > 1 and calibrated.temperature > 0:
-        overrides["temperature"] = None
+    if given.get("temperature") == 0 and budget > 1 and calibrated.temperature > 0:
+        del given["temperature"]
         notes.append(
             f"at temperature 0 all {budget} solutions would be the same; they were sampled at the "
             f"calibrated temperature {calibrated.temperature}"
         )
-    given = {name: value for name, value in overrides.items() if value is not None}
     for name, value in given.items():
         if not finite(value):
-            raise InputError(name, value, "give a finite number")
+            raise InputError(name, value, "must be a finite number")
     try:
         settings = SamplingSettings.model_validate(calibrated.model_dump() | given)
     except ValidationError as error:
@@ -83,17 +88,12 @@ def finite(value: Any) -> bool:
 
 
 def counted(field: str, value: Any) -> int:
-    """A number of 1 or more.
+    """A positive integer.
 
     Raises:
-        InputError: it is none, or none that engines can hold.
+        InputError: not an integer, not positive, or more than 32 bits hold.
     """
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or not 1 <= int(value) <= LARGEST:
-        raise InputError(field, value, f"give a whole number from 1 to {LARGEST}")
+        raise InputError(field, value, f"must be an integer from 1 to {LARGEST}")
     return int(value)
-
-
-def unsigned(seed: int | None) -> int | None:
-    """A seed as the samplers take it: no sign, 64 bits."""
-    return None if seed is None else seed % 2**64

@@ -147,7 +147,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 EVENT = {
     "type": "object",
-    "description": "A chunk of the answer as JSON; at the end `[DONE]`.",
+    "description": "A chunk of the answer as JSON; at the end `[DONE]`. A chunk that reports "
+    "progress has `ttc.event`, of a `kind`: `decision`, with the `decision`; `step`, with `step` "
+    "(`search`, `beams`, `lookahead`, `round`, `place`) and `parent_place`; or `solution`, with "
+    "`sample`, or `chain` and `attempt`, or the `step` that a beam ended with. Steps and solutions "
+    "have `tokens` and, if scored, a `score`; solutions have an `answer`.",
     "properties": {"data": {"type": "string"}},
     "required": ["data"],
 }

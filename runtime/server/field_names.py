@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from runtime.frontend.prompt_request import are_token_ids
+
 MAX_STOPS, MAX_PROMPTS = 16, 1024
 
 FREE_TEXT = "the verifier that chooses among solutions was calibrated on free text"
@@ -12,20 +14,16 @@ WHOLE_OUTPUT = "it counts over a whole output, which a search samples in pieces"
 
 def _prompts(value: Any) -> Any:
     """A list of prompts from one or many, each a text or token ids."""
-    if isinstance(value, str) or (isinstance(value, list) and value and _are_ids(value)):
+    if isinstance(value, str) or are_token_ids(value):
         return [value]
     if isinstance(value, list) and value:
         if len(value) > MAX_PROMPTS:
             raise ValueError(f"there are {len(value)} prompts; give {MAX_PROMPTS} at most")
         if all(isinstance(prompt, str) for prompt in value):
             return value
-        if all(isinstance(prompt, list) and prompt and _are_ids(prompt) for prompt in value):
+        if all(map(are_token_ids, value)):
             return value
     raise ValueError("give a text, a list of token ids, or a list of either")
-
-
-def _are_ids(value: list[Any]) -> bool:
-    return all(isinstance(token, int) and not isinstance(token, bool) for token in value)
 
 
 def _stops(value: Any) -> Any:

@@ -1,21 +1,24 @@
-"""From a request's body to what the solver is asked: prompts, sampling, budget, deadline."""
+"""From a request's body to the solver's requests: prompts, sampling, budget, deadline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from allocator.errors import InputError
-from runtime.engines.base import Engine
-from runtime.engines.tokenizer import check_token_ids, decode, encode_text
 from runtime.frontend.conversation import (
     conversation_text,
-    render_conversation,
     template_notes,
     template_variables,
     turns_of,
 )
-from runtime.frontend.sampling_overrides import sampling_for, unsigned
-from runtime.request import Request, RequestSettings
+from runtime.frontend.prompt_request import (
+    EncodedPrompt,
+    conversation_prompt,
+    request_options,
+    text_prompt,
+    token_prompt,
+)
+from runtime.frontend.sampling_overrides import SamplingOverrides
+from runtime.request import Request
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.solving.solve import Solver
 
@@ -25,10 +28,10 @@ class PromptRequest:
     """One prompt of a request, checked.
 
     Attributes:
-        request: the prompt and its wishes.
-        budget: generations it may cost.
-        deadline: seconds in which to answer; None for as many as it takes.
-        notes: what the client should know about it.
+        request: the prompt and its settings.
+        budget: generations that it may cost.
+        deadline: seconds in which to answer; None for no limit.
+        notes: notes for the client.
     """
 
     request: Request
@@ -40,67 +43,60 @@ class PromptRequest:
 def prompt_requests(
     body: ChatRequest | CompletionRequest, solver: Solver, budget: int
 ) -> list[PromptRequest]:
-    """The prompts of a body, each checked before any is worked on.
+    """The prompts of a body, each checked before work on any begins.
 
     Args:
         body: the request's.
         solver: what will answer them.
-        budget: generations each may cost.
+        budget: generations that each may cost.
 
     Raises:
-        InputError: what the solver cannot do.
+        InputError: a value that the solver cannot use.
     """
-    if body.choices > budget:
-        raise InputError(
-            "n", body.choices, f"it is more than the budget of {budget}; raise that, or lower n"
-        )
     solver.check(budget, body.ttc.deadline)
-    sampling, notes = sampling_for(
+    tokenizer = solver.models.engine.tokenizer
+    options = request_options(
         solver.settings.sampling,
+        tokenizer,
         budget,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        top_k=body.top_k,
-        min_p=body.min_p,
-        max_tokens=body.longest,
+        SamplingOverrides(
+            temperature=body.temperature,
+            top_p=body.top_p,
+            top_k=body.top_k,
+            min_p=body.min_p,
+            max_tokens=body.longest,
+        ),
+        solutions=body.choices,
+        seed=body.seed,
+        stop=body.stop,
+        stop_token_ids=body.stop_token_ids,
     )
-    engine = solver.models.engine
+    notes = options.notes
     if isinstance(body, ChatRequest):
-        variables = template_variables(body.chat_template_kwargs, engine.tokenizer)
-        prompts = [_conversation(engine, turns_of(body.messages), variables)]
-        notes += template_notes(variables)
+        variables = template_variables(body.chat_template_kwargs, tokenizer)
+        prompts = [_conversation(tokenizer, turns_of(body.messages), variables)]
+        notes = (*notes, *template_notes(variables))
     else:
-        prompts = [_encoded(engine, prompt) for prompt in body.prompt]
-    ends = check_token_ids(engine.tokenizer, body.stop_token_ids, "stop_token_ids")
-    settings = RequestSettings(sampling, tuple(body.stop), ends)
-    prompt_requests = []
-    for text, ids in prompts:
-        request = Request(
-            text=text,
-            token_ids=ids,
-            settings=settings,
-            seed=unsigned(body.seed),
-            solutions=body.choices,
-        )
-        encoded = replace(request, token_ids=solver.start(request).context.token_ids)
-        prompt_requests.append(PromptRequest(encoded, budget, body.ttc.deadline, tuple(notes)))
-    return prompt_requests
+        prompts = [
+            text_prompt(tokenizer, prompt)
+            if isinstance(prompt, str)
+            else token_prompt(tokenizer, prompt, "prompt")
+            for prompt in body.prompt
+        ]
+    requests = [options.request(prompt) for prompt in prompts]
+    for request in requests:
+        solver.start(request)  # checks that the prompt fits
+    return [PromptRequest(request, budget, body.ttc.deadline, notes) for request in requests]
 
 
 def _conversation(
-    engine: Engine, turns: Sequence[Mapping[str, str]], variables: Mapping[str, Any]
-) -> tuple[str, tuple[int, ...] | None]:
-    """A conversation as text and as token ids; None for a lone prompt, asked as in calibration."""
-    text = conversation_text(turns)
-    if [turn["role"] for turn in turns] == ["user"] and not variables:
-        return text, None
-    written = render_conversation(engine.tokenizer, turns, variables=variables)
-    return text, tuple(engine.tokenizer.encode(written, add_special_tokens=False))
+    tokenizer: Any, turns: Sequence[Mapping[str, str]], variables: Mapping[str, Any]
+) -> EncodedPrompt:
+    """A conversation through the chat template.
 
-
-def _encoded(engine: Engine, prompt: str | list[int]) -> tuple[str, tuple[int, ...]]:
-    """A prompt as text and as token ids, whichever of them was given."""
-    if isinstance(prompt, str):
-        return prompt, encode_text(engine.tokenizer, prompt)
-    ids = check_token_ids(engine.tokenizer, prompt, "prompt")
-    return decode(engine.tokenizer, ids), ids
+    A model without a template reads a lone user's turn as plain text, as in calibration.
+    """
+    lone = [turn["role"] for turn in turns] == ["user"] and not variables
+    if lone and not tokenizer.chat_template:
+        return text_prompt(tokenizer, conversation_text(turns))
+    return conversation_prompt(tokenizer, turns, variables=variables)

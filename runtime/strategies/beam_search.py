@@ -7,10 +7,12 @@ which each candidate is scored at the end of a greedy rollout of k further steps
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.prompt_run import Beam, PromptRun
+from runtime.request import SearchStep
 from runtime.solving.concurrency import together
 
 
@@ -23,13 +25,14 @@ async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> l
         pilots: samples already at hand; they take no part in the search.
     """
     path = ("beam_search", plan.n, plan.beam_width, plan.lookahead)
-    beams = await grow(run, plan.n, plan.beam_width, plan.lookahead, path)
+    first = SearchStep("beam_search", plan.n, plan.lookahead, round=0, place=0)
+    beams = await grow(run, plan.n, plan.beam_width, path, first)
     run.cost.generations += plan.n * (plan.lookahead + 1)
     return [*pilots, *await run.finish(beams)]
 
 
 async def grow(
-    run: PromptRun, n: int, width: int, lookahead: int, path: tuple[str | int, ...]
+    run: PromptRun, n: int, width: int, path: tuple[str | int, ...], first: SearchStep
 ) -> list[Beam]:
     """N finished beams.
 
@@ -41,15 +44,19 @@ async def grow(
         run: the prompt.
         n: beams.
         width: continuations of each kept beam.
-        lookahead: steps of rollout before a candidate is ranked.
-        path: names the search among the prompt's draws.
+        path: seed path of the search among the prompt's draws.
+        first: where the search's first step stands, and the steps of rollout before a candidate is
+            ranked.
     """
 
-    async def candidate(parent: Beam, *place: int) -> tuple[Beam, float]:
-        beam = await run.extend(parent, (*path, *place))
-        if beam.stopped or not lookahead:
+    async def candidate(parent: Beam, round_: int, place: int) -> tuple[Beam, float]:
+        draw = (*path, round_, place)
+        beam = await run.extend(
+            parent, draw, replace(first, round=round_, place=first.place + place)
+        )
+        if beam.stopped or not first.lookahead:
             return beam, run.score_of(beam)
-        return beam, await run.lookahead(beam, lookahead, (*path, *place))
+        return beam, await run.lookahead(beam, first.lookahead, draw)
 
     finished: list[Beam] = []
     living = [Beam()] * n

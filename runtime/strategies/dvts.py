@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
+from runtime.request import SearchStep
 from runtime.solving.concurrency import together
 from runtime.strategies.beam_search import grow
 
@@ -23,7 +24,14 @@ async def dvts(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sam
     """
     width = plan.beam_width
     trees = await together(
-        grow(run, width, width, 0, ("dvts", plan.n, width, tree)) for tree in range(plan.n // width)
+        grow(
+            run,
+            width,
+            width,
+            ("dvts", plan.n, width, tree),
+            SearchStep("dvts", plan.n, lookahead=0, round=0, place=tree * width),
+        )
+        for tree in range(plan.n // width)
     )
     run.cost.generations += plan.n
     return [*pilots, *await run.finish([beam for tree in trees for beam in tree])]

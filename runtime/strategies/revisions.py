@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
+from runtime.request import SearchStep
 from runtime.solving.concurrency import together
 from runtime.strategies.beam_search import grow
 
@@ -41,7 +42,8 @@ async def beam_revisions(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -
         pilots: samples already at hand; they take no part in the search.
     """
     path = ("beam_revisions", plan.beams, plan.beam_width)
-    beams = await grow(run, plan.beams, plan.beam_width, 0, path)
+    start = SearchStep("beam_revisions", plan.beams, lookahead=0, round=0, place=0)
+    beams = await grow(run, plan.beams, plan.beam_width, path, start)
     run.cost.generations += plan.beams
 
     async def chain(index: int, beam: Sample) -> list[Sample]:

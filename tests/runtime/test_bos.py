@@ -8,7 +8,7 @@ import pytest
 from runtime.dropin.vllm_prompts import conversations_of, prompts_of
 from runtime.engines.base import encode_prompt
 from runtime.engines.tokenizer import encode_text
-from runtime.server.prompt_requests import _encoded
+from runtime.frontend.prompt_request import text_prompt
 from runtime.verifiers.base import Context
 from runtime.verifiers.families import FAMILIES
 from tests.support.fakes import CoinEngine
@@ -41,7 +41,7 @@ def test_a_rendered_template_keeps_one_wherever_it_is_given_as_text(bos: Any) ->
     assert one.token_ids == other.token_ids == expected
     assert one.text == one.shown == text
     engine = CoinEngine(bos)
-    assert _encoded(engine, text) == (text, expected)
+    assert text_prompt(bos, text).token_ids == expected
     # And where the template is applied here.
     assert encode_prompt(engine, "1+1") == expected
     (chat,) = conversations_of(TURNS, bos)

@@ -22,7 +22,7 @@ from predictors.features import FEATURE_NAMES
 from predictors.learned import DifficultyPredictor
 from predictors.prompt import PromptProbe
 from runtime.artifact import Artifact, load_settings
-from runtime.dropin.calibrated import find_artifact
+from runtime.dropin.loading import find_artifact
 from tests.calibration.cli.test_cli import MODELS, TASK, copied_artifact, invoke, refused, solve
 from tests.calibration.data.test_logs import made_log, rows_of, write
 

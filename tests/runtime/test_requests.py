@@ -182,20 +182,25 @@ def test_more_solutions_are_drawn_only_as_far_as_the_budget_goes(
     assert len(result.ranked) == result.receipt.generations == 8
 
 
-def test_what_happens_is_told(bent: Artifact, tokenizer: Any) -> None:
+def test_every_event_is_reported(bent: Artifact, tokenizer: Any) -> None:
     events: list[Event] = []
     searching = with_row(bent, 1, (0.5,), [PLANS[1]] * 2)
     solver, (prompt,) = Solver(bent_models(tokenizer), searching), bent_prompts(1, seed=2)
     result = asyncio.run(solver.solve(Request(prompt, on_event=events.append), 8))
-    assert next(e.path for e in events if e.kind == "solution") == ("sample", 0)
+    assert next(e.sample for e in events if e.kind == "solution") == 0
     (decision,) = [event.decision for event in events if event.kind == "decision"]
     assert decision is not None
     assert decision["plan"]["beam_width"] == 2
     assert decision["predicted_pass_at_1"] == result.receipt.predicted_pass_at_1
     steps = [event for event in events if event.kind == "step"]
-    assert {event.path[0] for event in steps} == {"beam_search"}
+    places = [event.step for event in steps if event.step is not None]
+    assert len(places) == len(steps)
+    assert {(step.search, step.beams, step.lookahead) for step in places} == {("beam_search", 4, 0)}
+    assert all((e.parent_place is None) == (e.step is None or e.step.round == 0) for e in steps)
     assert all(event.score is not None and 0 <= event.score <= 1 for event in steps)
-    assert len([e for e in events if e.path[:1] == ("finished",)]) == 4
+    ends = [event.step for event in events if event.kind == "solution" and event.sample is None]
+    assert len(ends) == 4
+    assert set(ends) <= set(places)
 
 
 def test_ranked_has_one_of_every_answer_first_and_loses_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from allocator.plan import Selection
 from predictors.sample import Sample
 from runtime.answers.selection import weights
-from runtime.request import Event
+from runtime.request import Event, SearchStep
 
 # Of one request. Steps after these are counted, not kept.
 MAX_STEPS, MAX_SOLUTIONS, MAX_ANSWERS = 2048, 512, 24
@@ -35,26 +35,23 @@ class Search:
         self._scores: dict[str | int | None, list[float | None]] = {}
         self._weights: dict[str | int | None, float] | None = None
 
-    def step(self, event: Event) -> None:
-        """A beam has grown by a step."""
-        round_, column = _place(event.path)
+    def step(self, step: SearchStep, parent_place: int | None, score: float | None) -> None:
+        """Add a step of a beam."""
         if not self.steps:
-            name, beams, _, *settings = event.path
-            lookahead = int(settings[0]) if name == "beam_search" else 0
-            self.spent += int(beams) * (lookahead + 1)
+            self.spent += step.beams * (step.lookahead + 1)
         if len(self.steps) == MAX_STEPS:
             self._left_out += 1
             return
-        parent = _place(event.parent)[1] if event.parent else None
-        self.steps.append((round_, column, parent, _number(event.score)))
+        self.steps.append((step.round, step.place, parent_place, _number(score)))
 
     def solution(self, event: Event) -> None:
-        """A solution is complete: an independent one, an attempt, or a beam as it was finished."""
+        """Add a complete solution: an independent one, a revision, or a finished beam."""
         self._count(event.answer, event.score)
-        if not event.parent:
+        if event.step is None:
             self.spent += 1
         elif len(self._ends) < MAX_SOLUTIONS:
-            self._ends.append((*_place(event.parent), _number(event.score), event.tokens))
+            end = (event.step.round, event.step.place, _number(event.score), event.tokens)
+            self._ends.append(end)
 
     def finish(self, ranked: Sequence[Sample], how: Selection) -> None:
         """All solutions as they were selected among, the chosen one first."""
@@ -102,13 +99,6 @@ class Search:
         if answer is None or self._show_answers:
             return answer and answer[:MAX_ANSWER_TEXT]
         return hash(answer)
-
-
-def _place(path: tuple[str | int, ...]) -> tuple[int, int]:
-    """A step's round and column; the subtrees of DVTS stand side by side."""
-    *search, round_, place = path
-    first = int(search[2]) * int(search[3]) if search[0] == "dvts" else 0
-    return int(round_), first + int(place)
 
 
 def _number(value: float | None) -> float | None:

@@ -49,8 +49,8 @@ class RequestView:
         """Write down what has happened, within microseconds. For `Request.on_event`."""
         if self._status != "running":
             return
-        if event.kind == "step":
-            self.search.step(event)
+        if event.kind == "step" and event.step is not None:
+            self.search.step(event.step, event.parent_place, event.score)
         elif event.kind == "solution":
             self.search.solution(event)
         elif event.decision is not None:

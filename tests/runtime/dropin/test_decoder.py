@@ -25,10 +25,10 @@ from benchmarks.testbed.paths import ARTIFACT, BASE
 from runtime.artifact import Artifact
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.outputs import UnansweredError, answered
-from runtime.dropin.vllm_params import SamplingOverrides, overrides
-from runtime.dropin.vllm_prompts import Prompt
+from runtime.dropin.vllm_params import vllm_options
 from runtime.engines.base import Completion
 from runtime.engines.transformers import TransformersEngine
+from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.models import open_models
 from runtime.result import Result
 from runtime.solving.solve import Solver
@@ -220,10 +220,10 @@ def test_more_outputs_than_the_default_budget_raise_it(llm: ComputeOptimalLLM) -
     (output,) = llm.generate(RAW[0], six, use_tqdm=False)
     assert len(output.outputs) == 6
     assert output.receipt.budget == 6
-    assert output.notes == ("the budget was 6, not 4: so many solutions were asked for",)
-    with pytest.raises(InputError, match="n: 6: there are only 5 in the budget"):
+    assert output.notes == ("the budget was 6, not 4, because 6 solutions were requested",)
+    with pytest.raises(InputError, match="n: 6: it is more than the budget of 5"):
         llm.generate(RAW[0], six, budget=5)
-    with pytest.raises(InputError, match="a shared total promises one solution each"):
+    with pytest.raises(InputError, match="a shared total allows one solution per prompt"):
         llm.generate(RAW[0], six, total_budget=60)
 
 
@@ -298,7 +298,7 @@ def test_special_tokens_are_shown_if_the_caller_asks(llm: ComputeOptimalLLM) -> 
 
 def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     """The testbed's model writes none, so a solution that has some is made here."""
-    tokenizer, solver = llm.get_tokenizer(), llm._thread.solver
+    tokenizer, engine = llm.get_tokenizer(), llm._thread.solver.models.engine
     (user,), ids = tokenizer.encode("<user>"), tuple(tokenizer.encode("1<assistant>2<user>"))
     shown = SamplingParams(stop=["<user>", "7="], skip_special_tokens=False)
     (output,) = llm.generate(RAW[0], use_tqdm=False, budget=1)
@@ -306,11 +306,13 @@ def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     result = Result(
         prompt="", answer=None, solution="", score=None, receipt=output.receipt, ranked=(sample,)
     )
-    wish = overrides(shown, solver, 1)
-    assert (wish.stop, wish.stop_tokens) == (("7=",), {user: "<user>"})
-    found = answered("0", Prompt("", ids, None), wish, result, tokenizer).outputs[0]
+    calibrated, prompt = llm.artifact.settings.sampling, EncodedPrompt("", ids)
+    options = vllm_options(shown, calibrated, engine, 1)
+    assert (options.request.stop, options.stop_reasons) == (("7=",), {user: "<user>"})
+    found = answered("0", prompt, options, result, tokenizer).outputs[0]
     assert (found.text, found.stop_reason) == ("1<assistant>2", "<user>")
-    plain = answered("0", Prompt("", ids, None), SamplingOverrides(), result, tokenizer).outputs[0]
+    without = vllm_options(None, calibrated, engine, 1)
+    plain = answered("0", prompt, without, result, tokenizer).outputs[0]
     assert (plain.text, plain.stop_reason) == ("12", None)
 
 

@@ -11,12 +11,13 @@ from vllm.sampling_params import StructuredOutputsParams
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, BASE, REVISER
-from runtime.dropin.calibrated import default_budget, find_artifact
 from runtime.dropin.llm import ComputeOptimalLLM
+from runtime.dropin.loading import find_artifact
 from runtime.engines.loading import open_engine
 from runtime.engines.transformers import TransformersEngine
 from runtime.engines.vllm import VLLMEngine
 from runtime.engines.vllm_core import memory_share
+from runtime.frontend.budget import default_budget
 from runtime.models import Models
 from tests.runtime.frontend.test_conversation import FAULTS
 

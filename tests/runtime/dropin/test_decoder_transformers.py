@@ -117,7 +117,7 @@ def test_settings_come_from_a_config_and_arguments_come_first(
         **inputs, do_sample=False, top_p=0.5, budget=1, return_dict_in_generate=True
     )
     assert isinstance(greedy, ComputeOptimalGeneration)
-    assert greedy.notes == ("top_p: not used, for do_sample is False",)
+    assert greedy.notes == ("top_p: not used, because do_sample is False",)
 
 
 def test_a_total_is_shared(model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]) -> None:

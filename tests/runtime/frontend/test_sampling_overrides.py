@@ -1,31 +1,30 @@
-"""What callers wish of sampling."""
+"""Sampling settings that callers request."""
 
 import pytest
 
 from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
-from runtime.frontend.sampling_overrides import sampling_for
+from runtime.frontend.sampling_overrides import SamplingOverrides, sampling_for
 
 CALIBRATED = SamplingSettings(temperature=1.0, top_p=0.95, max_tokens=160, step_end="\n")
-NOTHING = {"temperature": None, "top_p": None, "top_k": None, "min_p": None, "max_tokens": None}
 
 
-def test_without_wishes_all_is_as_calibrated():
-    assert sampling_for(CALIBRATED, 16, **NOTHING) == (CALIBRATED, [])
+def test_without_overrides_all_is_as_calibrated():
+    assert sampling_for(CALIBRATED, 16, SamplingOverrides()) == (CALIBRATED, [])
 
 
-def test_wishes_take_the_place_of_calibrations_and_are_noted():
+def test_overrides_replace_calibrated_settings_and_are_noted():
     overrides = {"temperature": 0.7, "top_k": 20, "min_p": 0.1, "max_tokens": 9}
-    settings, notes = sampling_for(CALIBRATED, 16, **NOTHING | overrides)
+    settings, notes = sampling_for(CALIBRATED, 16, SamplingOverrides(**overrides))
     assert settings == CALIBRATED.model_copy(update=overrides)
     assert len(notes) == 3  # a shorter solution is not another way to sample
     assert "temperature is 0.7; the table was calibrated at temperature 1.0" in notes
 
 
 def test_greedy_is_for_one_solution():
-    settings, notes = sampling_for(CALIBRATED, 1, **NOTHING | {"temperature": 0.0})
+    settings, notes = sampling_for(CALIBRATED, 1, SamplingOverrides(temperature=0.0))
     assert (settings.temperature, notes) == (0, [])
-    settings, notes = sampling_for(CALIBRATED, 4, **NOTHING | {"temperature": 0.0})
+    settings, notes = sampling_for(CALIBRATED, 4, SamplingOverrides(temperature=0.0))
     assert settings == CALIBRATED
     assert notes == [
         "at temperature 0 all 4 solutions would be the same; they were sampled at the "
@@ -34,7 +33,7 @@ def test_greedy_is_for_one_solution():
 
 
 def test_minus_one_is_no_top_k():
-    assert sampling_for(CALIBRATED, 4, **NOTHING | {"top_k": -1}) == (CALIBRATED, [])
+    assert sampling_for(CALIBRATED, 4, SamplingOverrides(top_k=-1)) == (CALIBRATED, [])
 
 
 @pytest.mark.parametrize(
@@ -43,4 +42,4 @@ def test_minus_one_is_no_top_k():
 )
 def test_what_is_out_of_range_is_refused(name, value):
     with pytest.raises(InputError, match=name):
-        sampling_for(CALIBRATED, 4, **NOTHING | {name: value})
+        sampling_for(CALIBRATED, 4, SamplingOverrides(**{name: value}))

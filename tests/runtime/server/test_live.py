@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from allocator.plan import Plan
-from runtime.request import Event
+from runtime.request import Event, SearchStep
 from runtime.result import Receipt, Result
 from runtime.server.live.page import Reader
 from runtime.server.live.search import MAX_SOLUTIONS, MAX_STEPS
@@ -80,10 +80,8 @@ def test_nothing_grows_without_bounds() -> None:
     live_store = LiveStore(show_prompts=True, keep=3)
     view = live_store.begin("i" * 10**6, "m" * 10**6, 16, "p" * 10**6)
     for place in range(3 * MAX_STEPS):
-        view.on_event(Event(kind="step", path=("beam_search", 8, 2, 0, 1, place), score=0.5))
-        view.on_event(
-            Event(kind="solution", path=("sample", place), answer=f"{place} " * 99, score=1)
-        )
+        view.on_event(Event(kind="step", step=SearchStep("beam_search", 8, 0, 1, place), score=0.5))
+        view.on_event(Event(kind="solution", sample=place, answer=f"{place} " * 99, score=1))
     listed = whole(live_store, view)["whole"]
     assert len(listed["search"]["steps"]) == MAX_STEPS
     assert listed["search"]["steps_left_out"] == 2 * MAX_STEPS
@@ -102,7 +100,7 @@ def test_hidden_prompts_and_answers_are_not_kept() -> None:
     live_store = LiveStore(show_prompts=False)
     view, failing = begun(live_store), begun(live_store)
     for answer in (SECRET, "7", SECRET, None):
-        view.on_event(Event(kind="solution", path=("sample", 0), answer=answer, score=0.5))
+        view.on_event(Event(kind="solution", sample=0, answer=answer, score=0.5))
     running = whole(live_store, view)["whole"]["search"]["answers"]
     assert [(a["answer"], len(a["scores"])) for a in running] == [
         ("answer 1", 2),
@@ -130,7 +128,7 @@ def test_the_first_end_holds() -> None:
     view.cancelled()
     view.finished(result())
     view.failed("too late")
-    view.on_event(Event(kind="solution", path=("sample", 0)))
+    view.on_event(Event(kind="solution", sample=0))
     assert (whole(live_store, view)["status"], whole(live_store, view)["spent"]) == ("cancelled", 0)
     assert live_store.totals()["today"]["requests"] == 1
 
@@ -174,7 +172,7 @@ def test_a_search_can_be_followed_from_every_end(tokenizer: Any, plan: Plan) -> 
 def test_a_lone_solution_is_told_without_a_score() -> None:
     live_store = LiveStore(show_prompts=True)
     view = begun(live_store)
-    view.on_event(Event(kind="solution", path=("sample", 0), answer="7", score=float("nan")))
+    view.on_event(Event(kind="solution", sample=0, answer="7", score=float("nan")))
     view.finished(result().model_copy(update={"ranked": (make_sample("7", float("nan")),)}))
     search = whole(live_store, view)["whole"]["search"]
     assert search["answers"] == [{"answer": "7", "scores": [None], "weight": None}]
@@ -188,8 +186,8 @@ def test_a_reader_is_told_what_is_new_alone() -> None:
     assert reader.news() == {}
 
     for place in range(3):
-        path = ("beam_search", 8, 2, 0, 0, place)
-        second.on_event(Event(kind="step", path=path, score=0.25))
+        step = SearchStep("beam_search", 8, 0, 0, place)
+        second.on_event(Event(kind="step", step=step, score=0.25))
         if place == 1:
             assert len(reader.news()["requests"][0]["whole"]["search"]["steps"]) == 2
     (listed,) = reader.news()["requests"]
@@ -206,9 +204,9 @@ def test_a_reader_is_told_what_is_new_alone() -> None:
 
 def test_watching_takes_microseconds() -> None:
     view = begun(LiveStore(show_prompts=True))
-    parent = ("beam_search", 16, 4, 0, 1, 3)
-    step = Event(kind="step", path=("beam_search", 16, 4, 0, 2, 3), parent=parent, score=0.5)
-    solution = Event(kind="solution", path=("sample", 3), answer="7", score=0.5)
+    grown = SearchStep("beam_search", 16, 0, 2, 3)
+    step = Event(kind="step", step=grown, parent_place=3, score=0.5)
+    solution = Event(kind="solution", sample=3, answer="7", score=0.5)
     started = time.perf_counter()
     for _ in range(1000):
         view.on_event(step)

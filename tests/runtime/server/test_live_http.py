@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from runtime.request import Event
+from runtime.request import Event, SearchStep
 from runtime.server.live.page import Reader
 from tests.support.live_server import Served
 
@@ -58,8 +58,8 @@ def test_events_begin_with_all_and_go_on_with_what_is_new(served: Served) -> Non
 
         def busy() -> None:
             for place in range(500):
-                path = ("beam_search", 8, 2, 0, 0, place)
-                view.on_event(Event(kind="step", path=path, score=0.5))
+                step = SearchStep("beam_search", 8, 0, 0, place)
+                view.on_event(Event(kind="step", step=step, score=0.5))
 
         served.do(busy)
         name, news = next(found)
@@ -90,7 +90,7 @@ def test_a_reader_who_goes_away_leaves_nothing_behind(served: Served) -> None:
 def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:
     long = "\N{CAT}" * 160
     views = [served.do(lambda: served.live_store.begin("c", "m", 8, long)) for _ in range(300)]
-    step = Event(kind="step", path=("beam_search", 8, 2, 0, 0, 0), score=0.5)
+    step = Event(kind="step", step=SearchStep("beam_search", 8, 0, 0, 0), score=0.5)
     seen = []
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from allocator.plan import Plan, parse_plan
 from runtime.artifact import Artifact
-from runtime.request import Event, Request
+from runtime.request import Event, Request, SearchStep
 from runtime.result import Result
 from runtime.solving.solve import Solver
 from tests.support.artifacts import bent_models, bent_prompts
@@ -67,7 +67,7 @@ def test_requests_are_shown_as_they_run_and_as_they_end(
     seconds = row.locator(".seconds").inner_text()
     expect(row.locator(".seconds")).not_to_have_text(seconds)
 
-    solution = Event(kind="solution", path=("sample", 0), score=0.5, answer="2")
+    solution = Event(kind="solution", sample=0, score=0.5, answer="2")
     served.do(lambda: view.on_event(solution))
     expect(row.locator(".spent")).to_have_text("1 of 8")
     served.do(lambda: view.failed("verifier: it is dead"))
@@ -127,10 +127,9 @@ def test_beams_are_drawn_as_they_grow(page: Page, served: Served) -> None:
     page.locator("summary").click()
     for round_ in range(3):
         for place in range(4):
-            path, parent = ("dvts", 4, 2, place // 2, round_, place % 2), ()
-            if round_:
-                parent = ("dvts", 4, 2, place // 2, round_ - 1, 0)  # type: ignore[assignment]
-            step = Event(kind="step", path=path, parent=parent, score=place / 4)
+            parent = place // 2 * 2 if round_ else None
+            grown = SearchStep("dvts", 4, 0, round_, place)
+            step = Event(kind="step", step=grown, parent_place=parent, score=place / 4)
             served.do(lambda step=step: view.on_event(step))
         expect(page.locator(".tree circle")).to_have_count(4 * (round_ + 1))
         expect(page.locator(".tree line")).to_have_count(4 * round_)
@@ -143,7 +142,7 @@ def test_hostile_words_are_only_words(page: Page, served: Served) -> None:
     page.locator("summary").click()
     plan = Plan(strategy="best_of_n", n=2).model_dump()
     for event in (
-        Event(kind="solution", path=("sample", 0), answer=HOSTILE, score=0.5),
+        Event(kind="solution", sample=0, answer=HOSTILE, score=0.5),
         Event(kind="decision", decision={"plan": plan, "why": HOSTILE}),
     ):
         served.do(lambda event=event: view.on_event(event))

@@ -23,8 +23,8 @@ from benchmarks.serving.accuracy import evaluated_by_harness
 from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from runtime.artifact import Artifact
-from runtime.dropin.calibrated import borrowed
 from runtime.dropin.llm import ComputeOptimalLLM
+from runtime.dropin.loading import borrowed
 from runtime.dropin.vllm_params import NOT_CALIBRATED, refuse
 
 

@@ -1,4 +1,4 @@
-"""A model with the artifact that was calibrated for it: found, checked, opened, and its budgets."""
+"""Find the artifact of a model, check that they belong together, and open a solver."""
 
 import importlib.util
 import os
@@ -15,15 +15,11 @@ from runtime.engines.loading import EngineName
 from runtime.engines.vllm import Core, VLLMCompletions, VLLMEngine
 from runtime.engines.vllm_core import VLLMCore
 from runtime.engines.vllm_sync import VLLMSyncCore
-from runtime.frontend.fields import number_in
-from runtime.frontend.sampling_overrides import counted
 from runtime.models import load_models
-from runtime.result import Spend
 from runtime.solving.solve import Solver
 from runtime.verifiers.loading import VerifierEngine
 
-ARTIFACT_VARIABLE, BUDGET_VARIABLE = "TTC_ARTIFACT", "TTC_BUDGET"
-DEFAULT_BUDGET = 16
+ARTIFACT_VARIABLE = "TTC_ARTIFACT"
 
 
 def find_artifact(model: str | Path, artifact: str | Path | None) -> Artifact:
@@ -150,57 +146,3 @@ def _core(engine: Any) -> Core:
         type(engine).__name__,
         "must be a vllm.LLM, an AsyncLLM or a runtime.engines.base.Engine",
     )
-
-
-def default_budget(budget: int | None) -> int:
-    """Generations a prompt may cost: as given, else the environment's TTC_BUDGET, else 16.
-
-    Raises:
-        InputError: not a whole number of 1 or more.
-    """
-    if budget is not None:
-        return counted("budget", budget)
-    return counted(BUDGET_VARIABLE, number_in(os.environ.get(BUDGET_VARIABLE, str(DEFAULT_BUDGET))))
-
-
-def spend_for(
-    default: int,
-    most: int,
-    prompts: int = 1,
-    budget: int | None = None,
-    total: int | None = None,
-    deadline: float | None = None,
-    field: str = "n",
-) -> tuple[Spend, int, list[str]]:
-    """What a call may spend.
-
-    Args:
-        default: generations a prompt may cost where a call does not say.
-        most: the most solutions that it wants of one prompt.
-        prompts: how many prompts it has.
-        budget: generations each prompt may cost.
-        total: generations that all prompts together may cost.
-        deadline: seconds each prompt may take.
-        field: what asked for so many solutions, for messages.
-
-    Returns:
-        What it may spend; generations a prompt may cost, on average and rounded up where the
-        prompts share a total; and a note where the default was too little.
-
-    Raises:
-        InputError: more solutions than the budget allows, or than a shared total can promise; or
-            as `Spend`.
-    """
-    if total is not None:
-        if most > 1:
-            why = "a shared total promises one solution each; give a budget"
-            raise InputError(field, most, why)
-        shared = Spend(budget=budget or 0, total=counted("total_budget", total), deadline=deadline)
-        return shared, -(-total // prompts), []
-    each, notes = counted("budget", default if budget is None else budget), []
-    if budget is None and most > default:
-        each = most
-        notes = [f"the budget was {most}, not {default}: so many solutions were asked for"]
-    if most > each:
-        raise InputError(field, most, f"there are only {each} in the budget; raise it")
-    return Spend(budget=each, deadline=deadline), each, notes

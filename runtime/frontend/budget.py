@@ -1,0 +1,63 @@
+"""What a call may spend: its budget, the environment's default, and a total for all prompts."""
+
+import os
+
+from allocator.errors import InputError
+from runtime.frontend.fields import number_in
+from runtime.frontend.sampling_overrides import counted
+from runtime.result import Spend
+
+BUDGET_VARIABLE = "TTC_BUDGET"
+DEFAULT_BUDGET = 16
+
+
+def default_budget(budget: int | None) -> int:
+    """Generations per prompt: as given, else the environment's TTC_BUDGET, else 16.
+
+    Raises:
+        InputError: not an integer of at least 1.
+    """
+    if budget is not None:
+        return counted("budget", budget)
+    return counted(BUDGET_VARIABLE, number_in(os.environ.get(BUDGET_VARIABLE, str(DEFAULT_BUDGET))))
+
+
+def spend_for(
+    default: int,
+    solutions: int,
+    prompts: int = 1,
+    budget: int | None = None,
+    total: int | None = None,
+    deadline: float | None = None,
+    field: str = "n",
+) -> tuple[Spend, int, list[str]]:
+    """What a call may spend.
+
+    Args:
+        default: generations per prompt if the call gives no budget. If it requests more solutions
+            than that, the budget is their number.
+        solutions: the largest number of solutions that it requests for one prompt.
+        prompts: number of its prompts.
+        budget: generations that each prompt may cost.
+        total: generations that all prompts together may cost.
+        deadline: seconds that each prompt may take.
+        field: the caller's name for the number of solutions, for error messages.
+
+    Returns:
+        What the call may spend; generations per prompt, with a shared total their mean, rounded
+        up; and a note if the default budget was raised.
+
+    Raises:
+        InputError: several solutions under a shared total, or as `Spend`.
+    """
+    if total is not None:
+        if solutions > 1:
+            hint = "a shared total allows one solution per prompt; give a budget"
+            raise InputError(field, solutions, hint)
+        shared = Spend(budget=budget or 0, total=counted("total_budget", total), deadline=deadline)
+        return shared, -(-total // prompts), []
+    each, notes = counted("budget", default if budget is None else budget), []
+    if budget is None and solutions > default:
+        each = solutions
+        notes = [f"the budget was {each}, not {default}, because {each} solutions were requested"]
+    return Spend(budget=each, deadline=deadline), each, notes
