@@ -10,6 +10,7 @@ from allocator.plan import Selection
 from predictors.sample import Sample
 from runtime.answers import Answers
 from runtime.answers.thought import THINK, Thought, solution_reader
+from runtime.concurrency import together
 from runtime.engines.base import (
     Completion,
     Engine,
@@ -23,7 +24,6 @@ from runtime.engines.steps import StepSplitter
 from runtime.engines.tokenizer import decode, known_ids
 from runtime.request import Event, EventHandler
 from runtime.reviser import Reviser, ask_again, revision_context
-from runtime.solving.concurrency import together
 from runtime.verifiers.base import Aggregation, Context, HasContext, Verifier, aggregate
 from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 

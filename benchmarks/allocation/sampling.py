@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run
+from runtime.concurrency import bounded
 from runtime.prompt_run import Decoder, PromptRun
-from runtime.solving.concurrency import bounded
 
 
 async def draw(

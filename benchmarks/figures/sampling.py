@@ -26,11 +26,11 @@ from benchmarks.figures.pools import (
     test_prompts,
 )
 from benchmarks.testbed.paths import ARTIFACT, ORM, REVISER, REVISER_ORM, SETTINGS
-from calibration.cli.console import progress
+from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import Settings, load_settings, open_decoder
+from runtime.concurrency import bounded, together
 from runtime.engines.base import encode_prompt
-from runtime.solving.concurrency import bounded, together
 from runtime.verifiers.base import Context
 
 SEED = 200

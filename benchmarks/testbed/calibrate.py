@@ -9,8 +9,9 @@ import asyncio
 
 from benchmarks.testbed.paths import ARTIFACT, CALIBRATION_PROMPTS, SETTINGS
 from calibration.calibrate import calibrate
-from calibration.cli.console import console, progress, render_table
+from calibration.cli.console import render_table
 from calibration.data.datasets import DataSettings, read_graded_prompts
+from calibration.progress import console, progress
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 PILOTS, BINS, SEED = (0, 1, 2, 4, 8), 5, 6

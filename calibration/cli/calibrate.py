@@ -12,7 +12,7 @@ from allocator.extras import missing
 from allocator.plan import CONSIDERED, MAX_BEAMS, Strategy
 from calibration.calibrate import RUNS, ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
-from calibration.cli.console import console, progress, render_table, reports_errors
+from calibration.cli.console import render_table, reports_errors
 from calibration.cli.options import (
     SOURCE_HELP,
     THOUGHT_HELP,
@@ -27,6 +27,7 @@ from calibration.cli.options import (
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.data.table_io import pairs
 from calibration.fitting.fit import Calibration
+from calibration.progress import console, progress
 from calibration.report.page import REPORT, write_report
 from runtime.answers.readers import DEADLINE
 from runtime.artifact import Settings

@@ -8,8 +8,8 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.sampling.journal import Journals
 from predictors.sample import Sample
+from runtime.concurrency import bounded
 from runtime.prompt_run import Cost, Decoder, PromptRun
-from runtime.solving.concurrency import bounded
 from runtime.strategies import STRATEGIES
 
 PROMPTS_IN_FLIGHT = 32

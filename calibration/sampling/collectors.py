@@ -14,10 +14,10 @@ from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collec
 from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
 from runtime.artifact import Settings, open_decoder
+from runtime.concurrency import bounded
 from runtime.engines.base import encode_prompt
 from runtime.engines.loading import EngineName
 from runtime.prompt_run import Decoder
-from runtime.solving.concurrency import bounded
 from runtime.verifiers.scoring import Scoring
 
 

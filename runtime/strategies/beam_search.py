@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from allocator.plan import Plan
 from predictors.sample import Sample
+from runtime.concurrency import together
 from runtime.prompt_run import Beam, PromptRun
-from runtime.solving.concurrency import together
 
 
 async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:

@@ -20,9 +20,9 @@ from predictors.features import pilot_features
 from predictors.sample import Sample
 from runtime.answers.selection import select
 from runtime.artifact import Artifact, open_decoder
+from runtime.concurrency import bounded, together
 from runtime.prompt_run import Cost, Decoder, PromptRun
 from runtime.result import Failure, Result, Spend
-from runtime.solving.concurrency import bounded, together
 from runtime.solving.solve import Solver
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict

@@ -16,9 +16,9 @@ from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import distinct_problems
+from runtime.concurrency import stream
 from runtime.engines.vllm import VLLMEngine
 from runtime.prompt_run import Decoder, PromptRun
-from runtime.solving.concurrency import stream
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
 from tests.support.fakes import CoinEngine, SumVerifier, coin_run

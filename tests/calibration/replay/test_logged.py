@@ -16,9 +16,9 @@ from allocator.table import Fingerprint, LookupTable
 from calibration.bench import baselines
 from calibration.calibrate import calibrate_from_logs
 from calibration.data.sample_log import Log
-from calibration.fitting.crossval import mean_interval
 from calibration.fitting.fit import Calibration, fit
 from calibration.replay.curves import majority_curve
+from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.report.summarise import NAMES, summarise
