@@ -12,6 +12,7 @@ from calibration.calibrate import calibrate
 from calibration.cli.console import render_table
 from calibration.data.datasets import DataSettings, read_graded_prompts
 from calibration.progress import console, progress
+from calibration.settings import CalibrationSettings
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 PILOTS, BINS, SEED = (0, 1, 2, 4, 8), 5, 6
@@ -25,10 +26,7 @@ def main() -> None:
                 prompts,
                 SETTINGS,
                 ARTIFACT,
-                budgets=BUDGETS,
-                pilots=PILOTS,
-                n_bins=BINS,
-                seed=SEED,
+                CalibrationSettings(budgets=BUDGETS, pilots=PILOTS, n_bins=BINS, seed=SEED),
                 # On CPU it samples this size faster than vLLM does; the models are the same.
                 engine="transformers",
                 done=done,
