@@ -24,19 +24,12 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from allocator.plan import Plan, Selection
-from calibration.cli.console import console, progress
+from benchmarks.targets import at_most, between, show_targets, write_result
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
-from calibration.fitting.crossval import mean_interval
+from calibration.progress import console, progress
+from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
-from calibration.report.targets import (
-    Interval,
-    Target,
-    at_most,
-    between,
-    reported,
-    show_targets,
-    write_result,
-)
+from calibration.report.targets import Interval, Target, reported
 
 QUESTIONS, SAMPLES = 7813, 128  # a million and 64 rows
 SELECTIONS: tuple[Selection, ...] = ("weighted", "majority", "best")

@@ -22,11 +22,12 @@ from allocator.plan import Plan
 from benchmarks.demo_figures import BUDGET, SEED, Prompt, measure
 from benchmarks.demo_view import Tally, closing, live
 from benchmarks.figure import draw
+from benchmarks.targets import at_least, at_most, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
-from calibration.cli.console import console
+from calibration.progress import console
 from calibration.report.summarise import NAMES, PREDICTED
 from calibration.report.summary import Summary
-from calibration.report.targets import at_least, at_most, reported, show_targets, write_result
+from calibration.report.targets import reported
 from runtime.artifact import Artifact
 from runtime.engines.loading import EngineName
 from runtime.models import open_models

@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from calibration.cli.console import console, new_table
+from calibration.cli.console import new_table
+from calibration.progress import console
 
 
 @dataclass

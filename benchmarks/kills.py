@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.targets import at_least, show_targets, write_result
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from calibration.cli.console import progress
-from calibration.report.targets import at_least, reported, show_targets, write_result
+from calibration.progress import progress
+from calibration.report.targets import reported
 from calibration.sampling.resume import UNFINISHED
 from runtime.artifact import TABLE
 

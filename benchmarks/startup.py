@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import ModelError
+from benchmarks.targets import at_most, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT
-from calibration.cli.console import console, progress
-from calibration.report.targets import Interval, Target, at_most, show_targets, write_result
+from calibration.progress import console, progress
+from calibration.report.targets import Interval, Target
 
 ROOT = Path(__file__).parent.parent
 REPEATS = 7

@@ -9,6 +9,7 @@ from allocator.errors import InputError, ModelError
 from allocator.plan import Selection
 from predictors.sample import Sample
 from runtime.answers.thought import solution_reader
+from runtime.concurrency import together
 from runtime.engines.base import (
     Completion,
     Engine,
@@ -20,7 +21,6 @@ from runtime.engines.tokenizer import decode, known_ids
 from runtime.models import Models
 from runtime.request import Event, EventHandler, RequestSettings, SearchStep
 from runtime.reviser import Reviser, ask_again, revision_context
-from runtime.solving.concurrency import together
 from runtime.verifiers.base import Context, HasContext, Verifier, aggregate
 from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 

@@ -41,18 +41,12 @@ from benchmarks.allocation.measure import (
 )
 from benchmarks.allocation.regressors import DRIFT_BASELINE
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
-from calibration.cli.console import console, new_table
+from benchmarks.targets import at_least, at_most, show_targets, write_result
+from calibration.cli.console import new_table
+from calibration.progress import console
 from calibration.replay.curves import as_json, differences, gain, gains, resamples
 from calibration.replay.policy_curves import predicted
-from calibration.report.targets import (
-    Interval,
-    Target,
-    at_least,
-    at_most,
-    reported,
-    show_targets,
-    write_result,
-)
+from calibration.report.targets import Interval, Target, reported
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)

@@ -18,8 +18,8 @@ from benchmarks.rewriting import task as rewriting_task
 from benchmarks.testbed import paths as testbed
 from benchmarks.testbed import task as testbed_task
 from benchmarks.testbed.tree_engine import TreeEngine
-from calibration.cli.console import progress
 from calibration.fitting.fit import searches_among
+from calibration.progress import progress
 from calibration.sampling.collect import collect
 from runtime.artifact import Artifact, load_settings
 from runtime.engines.hidden import PromptEncoder

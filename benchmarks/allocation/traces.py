@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from allocator.schedule import Schedule, Stage
 from benchmarks.allocation.rivals import adaptive_consistency
 from calibration.data.sample_log import CORRECT, Log, read_log
-from calibration.fitting.gain_model import all_gains, stopped_at
+from calibration.fitting.gain_model import all_gains
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
-from calibration.replay.budget_replay import ended
+from calibration.replay.budget_replay import ended, stopped_at
 from calibration.replay.curves import Curve, cost_at, interval, resamples
 from calibration.replay.estimators import majority_accuracy
 from calibration.report.targets import Interval

@@ -23,8 +23,8 @@ from benchmarks.figures.pools import Samples, read_samples
 from benchmarks.figures.revising import figure_6, figure_7, figure_8
 from benchmarks.figures.sampling import SEED, resample
 from benchmarks.figures.search import figure_3, figure_4
-from calibration.cli.console import console
-from calibration.report.targets import at_most, show_targets, write_result
+from benchmarks.targets import at_most, show_targets, write_result
+from calibration.progress import console
 
 FIGURES: dict[str, Callable[[Samples], Reproduced]] = {
     "F3": figure_3,

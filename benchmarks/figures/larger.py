@@ -12,7 +12,7 @@ from allocator.flops import Exchange
 from benchmarks.allocation.pool import read_pool, write_pool
 from benchmarks.figures.pools import FOLDER, test_prompts
 from benchmarks.testbed.paths import SETTINGS
-from calibration.cli.console import progress
+from calibration.progress import progress
 from calibration.sampling.collect import collect
 from runtime.models import open_models
 from runtime.request import RequestSettings

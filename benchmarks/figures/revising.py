@@ -16,8 +16,9 @@ from benchmarks.figures.optimal import (
 )
 from benchmarks.figures.pools import MOST, Samples, powers, ratios, revisions
 from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
+from benchmarks.targets import at_least
 from calibration.replay.curves import Curve, gain, interval, plan_curve, resamples
-from calibration.report.targets import at_least, reported
+from calibration.report.targets import reported
 from calibration.sampling.collect import PromptRecord
 
 PARALLEL, SEQUENTIAL = "parallel", "sequential"

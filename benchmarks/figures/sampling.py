@@ -26,14 +26,14 @@ from benchmarks.figures.pools import (
     test_prompts,
 )
 from benchmarks.testbed.paths import ARTIFACT, ORM, REQUEST_SETTINGS, REVISER, REVISER_ORM, SETTINGS
-from calibration.cli.console import progress
+from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import load_settings
+from runtime.concurrency import bounded, together
 from runtime.engines.base import encode_prompt
 from runtime.models import open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
-from runtime.solving.concurrency import bounded, together
 from runtime.verifiers.base import Context
 
 SEED = 200

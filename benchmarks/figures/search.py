@@ -21,9 +21,10 @@ from benchmarks.figures.optimal import (
     compute_optimal,
 )
 from benchmarks.figures.pools import AHEAD, FIXED, MOST, ROOT, Samples, powers
+from benchmarks.targets import at_least
 from calibration.replay.curves import Curve, gain, plan_curve, resamples
 from calibration.replay.policy_curves import policy_curve, predicted
-from calibration.report.targets import Interval, at_least, reported
+from calibration.report.targets import Interval, reported
 
 WEIGHTED, MAJORITY = "best-of-N weighted", "majority"
 WIDE, NARROW = "beam search, M = 4", "beam search, M = √N"

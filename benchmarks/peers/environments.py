@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.cli.console import console
+from calibration.progress import console
 
 INSTALL_SECONDS = 1200
 

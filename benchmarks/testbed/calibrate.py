@@ -9,8 +9,10 @@ import asyncio
 
 from benchmarks.testbed.paths import ARTIFACT, CALIBRATION_PROMPTS, SETTINGS
 from calibration.calibrate import calibrate
-from calibration.cli.console import console, progress, render_table
+from calibration.cli.console import render_table
 from calibration.data.datasets import DataSettings, read_graded_prompts
+from calibration.progress import console, progress
+from calibration.settings import CalibrationSettings
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 PILOTS, BINS, SEED = (0, 1, 2, 4, 8), 5, 6
@@ -24,10 +26,7 @@ def main() -> None:
                 prompts,
                 SETTINGS,
                 ARTIFACT,
-                budgets=BUDGETS,
-                pilots=PILOTS,
-                n_bins=BINS,
-                seed=SEED,
+                CalibrationSettings(budgets=BUDGETS, pilots=PILOTS, n_bins=BINS, seed=SEED),
                 # On CPU it samples this size faster than vLLM does; the models are the same.
                 engine="transformers",
                 done=done,

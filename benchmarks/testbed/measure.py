@@ -15,22 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.targets import at_least, between, show_targets, write_result
 from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS, TEST_PROMPTS
 from benchmarks.testbed.task import Problem, distinct_problems
-from calibration.cli.console import progress
+from calibration.progress import progress
 from calibration.replay.curves import interval, resamples
-from calibration.report.targets import (
-    Interval,
-    Target,
-    at_least,
-    between,
-    reported,
-    show_targets,
-    write_result,
-)
+from calibration.report.targets import Interval, Target, reported
+from runtime.concurrency import bounded
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
-from runtime.solving.concurrency import bounded
 
 TEST_SEED, SAMPLING_SEED = 3, 5
 PROMPTS = 220

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.targets import at_least, at_most, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
 from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
 from benchmarks.throughput.policy import policy_time
@@ -29,17 +30,10 @@ from benchmarks.throughput.workload import (
     Work,
     held_out_prompts,
 )
-from calibration.cli.console import console, new_table, progress
+from calibration.cli.console import new_table
+from calibration.progress import console, progress
 from calibration.replay.curves import bootstrapped
-from calibration.report.targets import (
-    Interval,
-    Target,
-    at_least,
-    at_most,
-    reported,
-    show_targets,
-    write_result,
-)
+from calibration.report.targets import Interval, Target, reported
 from runtime.artifact import Artifact
 from runtime.models import open_models
 from runtime.verifiers.families import FAMILIES, recognise

@@ -7,7 +7,8 @@ import typer
 
 from allocator.extras import require
 from calibration.cli.artifact_view import differences, inspected
-from calibration.cli.console import console, reports_errors, write_answer
+from calibration.cli.console import reports_errors, write_answer
+from calibration.progress import console
 from calibration.report.artifact_files import Contents
 from calibration.report.diff import diff_tables
 from calibration.report.page import REPORT, write_report

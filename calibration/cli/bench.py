@@ -13,7 +13,7 @@ from allocator.errors import InputError
 from allocator.extras import require
 from calibration.bench import ladder_within, measure, rows_of, sample, unseen, work_of
 from calibration.cli.bench_view import comparison, in_points
-from calibration.cli.console import console, progress, reports_errors, say, write_answer
+from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.options import (
     ArtifactOption,
     EngineOption,
@@ -26,6 +26,7 @@ from calibration.cli.options import (
     settings_options,
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
+from calibration.progress import console, progress
 from calibration.report.bench_page import write_page
 from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance

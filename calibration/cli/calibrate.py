@@ -1,23 +1,19 @@
 """``ttc calibrate``: from a data set and models, or from logged samples, to an artifact."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from allocator.errors import InputError
 from allocator.extras import missing
-from allocator.plan import CONSIDERED, MAX_BEAMS, Strategy
-from calibration.calibrate import RUNS, ScoringChoice, calibrate_from_logs
 from calibration.calibrate import calibrate as run_calibration
-from calibration.cli.console import console, progress, render_table, reports_errors
+from calibration.cli.calibrate_options import ModelOptions, TableOptions
+from calibration.cli.console import render_table, reports_errors
 from calibration.cli.options import (
     SOURCE_HELP,
-    THOUGHT_HELP,
-    TIMEOUT_HELP,
-    AnswersOption,
     EngineOption,
     SeedOption,
     given,
@@ -27,11 +23,9 @@ from calibration.cli.options import (
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.data.table_io import pairs
 from calibration.fitting.fit import Calibration
+from calibration.progress import console, progress
 from calibration.report.page import REPORT, write_report
-from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
-from runtime.settings import Settings
-from runtime.verifiers.base import Aggregation, FamilyName
 
 PILOTS = "0,1,2,4,8"
 
@@ -44,7 +38,9 @@ OF_LOGS_ALONE = {"where"}
 
 
 @reports_errors
-@settings_options(data=DataSettings, sampling=SamplingSettings)
+@settings_options(
+    models=ModelOptions, tables=TableOptions, data=DataSettings, sampling=SamplingSettings
+)
 def calibrate(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
@@ -56,36 +52,6 @@ def calibrate(
     where: Annotated[
         str, typer.Option(help="only the log's rows that hold these values: model=NAME")
     ] = "",
-    model: Annotated[str | None, typer.Option(help="language model: folder or hub name")] = None,
-    verifier: Annotated[str | None, typer.Option(help="PRM: folder or hub name")] = None,
-    answers: AnswersOption = "math",
-    answer_timeout: Annotated[float, typer.Option(help=TIMEOUT_HELP)] = DEADLINE,
-    thought: Annotated[str, typer.Option(help=THOUGHT_HELP)] = "auto",
-    budgets: Annotated[str, typer.Option(help="generations, comma-separated")] = "1,2,4,8,16,32,64",
-    pilots: Annotated[
-        str,
-        typer.Option(help="numbers of pilot samples to choose among; 0 reads the prompt alone"),
-    ] = PILOTS,
-    bins: Annotated[int, typer.Option(help="difficulty bins")] = 5,
-    strategies: Annotated[
-        str, typer.Option(help="strategies to choose among, comma-separated")
-    ] = ",".join(CONSIDERED),
-    max_beams: Annotated[int, typer.Option(help="beams of the largest search")] = MAX_BEAMS,
-    runs: Annotated[int, typer.Option(help="times each search is run of each prompt")] = RUNS,
-    reviser: Annotated[str | None, typer.Option(help="reviser: folder or hub name")] = None,
-    reviser_verifier: Annotated[
-        str | None, typer.Option(help="verifier of its attempts; else the PRM")
-    ] = None,
-    verifier_family: Annotated[
-        FamilyName, typer.Option(help="the verifier's convention; auto recognises most")
-    ] = "auto",
-    aggregation: Annotated[
-        Aggregation, typer.Option(help="how step scores become a solution's score")
-    ] = "last",
-    scoring: Annotated[
-        ScoringChoice,
-        typer.Option(help="scores of verifier and log-probability, or the verifier's alone"),
-    ] = "fitted",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     ray: Annotated[
@@ -95,71 +61,31 @@ def calibrate(
         int | None, typer.Option(min=1, help="engines there; else one a GPU, or one a node")
     ] = None,
     *,
+    models: ModelOptions,
+    tables: TableOptions,
     data: DataSettings,
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
-    named = given(context)
     if from_logs is not None:
-        _refuse(context, set(named) - OF_LOGS, "does not apply to --from-logs")
-        from calibration.data.sample_log import read_log
-
-        log = read_log(
-            from_logs,
-            pairs("columns", data.columns),
-            pairs("where", where),
-            answers if "answers" in named else None,
-            aggregation if "aggregation" in named else None,
-        )
-        wanted = numbers("budgets", budgets)
-        within = [budget for budget in wanted if budget <= log.answer.shape[1]]
-        taken = _pilots(pilots, within)
-        if "pilots" not in named:  # a log's prompts are not read
-            taken.remove(0)
-        with console.status("Fitting tables"):
-            made = calibrate_from_logs(log, out, budgets=wanted, pilots=taken, n_bins=bins)
-        _show(made, out)
+        _refuse(context, set(given(context)) - OF_LOGS, "does not apply to --from-logs")
+        _show(_from_logs(context, from_logs, where, out, models, tables, data), out)
         return
-    _refuse(context, OF_LOGS_ALONE & set(named), "goes with --from-logs")
-    needed = {"prompts": prompts, "model": model, "verifier": verifier}
-    for name, value in needed.items():
-        if value is None:
-            raise InputError(name, None, "give one, or calibrate --from-logs")
+    _refuse(context, OF_LOGS_ALONE & set(given(context)), "goes with --from-logs")
+    if prompts is None:
+        raise InputError("prompts", None, "give one, or calibrate --from-logs")
     if workers is not None and ray is None:
         raise InputError("workers", workers, "it goes with --ray; leave it out")
-    if reviser_verifier is not None and reviser is None:
-        raise InputError(
-            "reviser-verifier", reviser_verifier, "it goes with --reviser; leave it out"
-        )
-    source = cast(str, prompts)
-    graded = read_graded_prompts(source, data)
-    settings = Settings(
-        model=cast(str, model),
-        verifier=cast(str, verifier),
-        verifier_family=verifier_family,
-        reviser=reviser,
-        reviser_verifier=reviser_verifier,
-        answers=answers,
-        answer_timeout=answer_timeout,
-        thought=thought,
-        aggregation=aggregation,
-        sampling=sampling,
-    )
-    with rows_named(source, data), progress("Sampling prompts", len(graded)) as done:
+    settings = models.settings(sampling)
+    graded = read_graded_prompts(prompts, data)
+    with rows_named(prompts, data), progress("Sampling prompts", len(graded)) as done:
         calibration = asyncio.run(
             run_calibration(
                 graded,
                 settings,
                 out,
-                budgets=numbers("budgets", budgets),
-                pilots=_pilots(pilots, numbers("budgets", budgets)),
-                n_bins=bins,
-                seed=seed,
+                tables.settings(seed),
                 engine=engine,
-                strategies=cast("list[Strategy]", strategies.split(",")),
-                max_beams=max_beams,
-                runs=runs,
-                scoring=scoring,
                 ray=ray,
                 workers=workers,
                 done=done,
@@ -167,6 +93,34 @@ def calibrate(
         )
     _show(calibration, out)
     console.print(f"Next: ttc solve --artifact {out} --budget 16 'your prompt'")
+
+
+def _from_logs(
+    context: typer.Context,
+    source: str,
+    where: str,
+    out: Path,
+    models: ModelOptions,
+    tables: TableOptions,
+    data: DataSettings,
+) -> Calibration:
+    from calibration.data.sample_log import read_log
+    from calibration.from_logs import calibrate_from_logs
+
+    named = given(context)
+    log = read_log(
+        source,
+        pairs("columns", data.columns),
+        pairs("where", where),
+        models.answers if "answers" in named else None,
+        models.aggregation if "aggregation" in named else None,
+    )
+    budgets = numbers("budgets", tables.budgets)
+    pilots = tables.pilots_within([n for n in budgets if n <= log.answer.shape[1]])
+    if "pilots" not in named:  # a log's prompts are not read
+        pilots.remove(0)
+    with console.status("Fitting tables"):
+        return calibrate_from_logs(log, out, budgets=budgets, pilots=pilots, n_bins=tables.bins)
 
 
 def _refuse(context: typer.Context, names: Collection[str], why: str) -> None:
@@ -181,8 +135,8 @@ def _show(calibration: Calibration, out: Path) -> None:
         "Rank correlation of predicted with measured pass@1, on prompts that the predictor "
         "had not seen, by number of pilots: "
         + ", ".join(
-            f"{paid}: {known.rank_correlation:.2f}"
-            for paid, known in calibration.difficulty.items()
+            f"{pilots}: {fitted.rank_correlation:.2f}"
+            for pilots, fitted in calibration.difficulty.items()
         )
     )
     for warning in calibration.warnings:
@@ -192,11 +146,3 @@ def _show(calibration: Calibration, out: Path) -> None:
         return
     page, *_ = write_report(out, out / REPORT)
     console.print(f"Wrote {out}, and what was found as {page}.", soft_wrap=True, markup=False)
-
-
-def _pilots(text: str, budgets: Sequence[int]) -> list[int]:
-    """The numbers of pilots that leave something of the top budget; if asked for, all of them."""
-    asked = numbers("pilots", text)
-    if text != PILOTS:
-        return asked
-    return [paid for paid in asked if paid <= max(1, max(budgets, default=0) - 1)]

@@ -1,37 +1,23 @@
-"""What the commands share: output, progress bars, tables and the way errors are shown."""
+"""What the commands share: output, tables and the way errors are shown."""
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
-from rich.text import Text
 
 from allocator.errors import InputError, ModelError
+from calibration.progress import console
 
 if TYPE_CHECKING:
     from allocator.table import LookupTable
 
 READER_GONE = 141  # the exit status of a program that SIGPIPE ends, as a shell shows it
-
-# What a command was asked for goes to standard output; everything else to standard error.
-console = Console(stderr=True)
 
 
 class _Answer(Console):
@@ -59,31 +45,6 @@ def write_answer(*parts: RenderableType) -> None:
         # Python flushes standard output once more as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(READER_GONE) from None
-
-
-class RateColumn(ProgressColumn):
-    """Items a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f}/s")
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[object], None]]:
-    """A progress bar with rate and time left; yields what to call as each item is done."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        task = bars.add_task(what, total=total)
-        yield lambda _: bars.advance(task)
 
 
 def new_table(title: str, *heads: str) -> Table:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from allocator.errors import InputError
 from calibration.cli.console import say
@@ -89,7 +90,8 @@ def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]]
     """A decorator for typer commands: each group's fields become options of the command.
 
     The command is called with one settings object a group. A field that several groups have, such
-    as ``seed``, is one option that goes to all of them. In text, ``\\n`` stands for a newline.
+    as ``seed``, is one option that goes to all of them. Where the default holds a newline, the
+    option writes ``\\n`` for one.
 
     Args:
         groups: the command's keyword for each settings object, and its model.
@@ -100,7 +102,7 @@ def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]]
 
         @wraps(command)
         def wrapped(**options: Any) -> Any:
-            chosen = {name: _unescape(options.pop(name)) for name in fields}
+            chosen = {name: _unescape(options.pop(name), f) for name, f in fields.items()}
             settings = {key: _settings(model, chosen) for key, model in groups.items()}
             return command(**options, **settings)
 
@@ -139,5 +141,6 @@ def _escape(value: Any) -> Any:
     return value.replace("\n", r"\n") if isinstance(value, str) else value
 
 
-def _unescape(value: Any) -> Any:
-    return value.replace(r"\n", "\n") if isinstance(value, str) else value
+def _unescape(value: Any, field: FieldInfo) -> Any:
+    holds_newlines = isinstance(field.default, str) and "\n" in field.default
+    return value.replace(r"\n", "\n") if holds_newlines else value

@@ -16,7 +16,7 @@ from allocator.plan import parse_plan
 from allocator.policy import Policy
 from allocator.table import BudgetRow
 from calibration.cli.answering import answer_each
-from calibration.cli.console import console, new_table, progress, reports_errors, write_answer
+from calibration.cli.console import new_table, reports_errors, write_answer
 from calibration.cli.options import (
     SOURCE_HELP,
     ArtifactOption,
@@ -28,6 +28,7 @@ from calibration.cli.options import (
     settings_options,
 )
 from calibration.data.datasets import DataSettings, located_prompts
+from calibration.progress import console, progress
 from calibration.sampling.lock import check_writable
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor

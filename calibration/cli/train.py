@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel, Field
 
 from allocator.extras import require
-from calibration.cli.console import console, reports_errors
+from calibration.cli.console import reports_errors
 from calibration.cli.options import (
     ANSWERS_HELP,
     THOUGHT_HELP,
@@ -17,6 +17,7 @@ from calibration.cli.options import (
     settings_options,
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts
+from calibration.progress import console
 from calibration.training.recipes import (
     Source,
     orm_recipe,

@@ -1,10 +1,7 @@
-"""Choosing on one fold and reporting on the other; intervals over prompts (section 3.2)."""
+"""Plans are chosen on one fold of the prompts and reported on the other (section 3.2)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-BOOTSTRAP_DRAWS = 2000
-BATCH = 1_000_000  # resampled prompts held in memory at a time
 
 
 def most_accurate(correct: NDArray[np.float64], costs: ArrayLike) -> int:
@@ -58,40 +55,3 @@ def fold_of(prompts: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
     """The fold, 0 or 1, of each entry: prompts halved at random, all entries of one together."""
     units, unit = np.unique(prompts, return_inverse=True)
     return np.random.default_rng(seed).permutation(np.arange(len(units)) % 2)[unit]
-
-
-def mean_interval(
-    values: NDArray[np.float64], prompts: NDArray[np.int64], seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean with a 95% percentile bootstrap interval over prompts.
-
-    Where all values are 0 or all are 1, resampling shows no spread; Jeffreys' interval for as many
-    prompts stands in.
-
-    Args:
-        values: shape (entries,).
-        prompts: which prompt each entry belongs to, shape (entries,).
-        seed: seed of the resampling.
-
-    Returns:
-        Mean, low and high.
-    """
-    from scipy.stats import beta, bootstrap
-
-    _, unit = np.unique(prompts, return_inverse=True)
-    sums, counts = np.bincount(unit, values), np.bincount(unit)
-    if np.all(values == 0) or np.all(values == 1):
-        right = len(sums) * float(values[0])
-        low, high = beta.ppf([0.025, 0.975], right + 0.5, len(sums) - right + 0.5)
-        return float(values[0]), *((low, 1.0) if values[0] else (0.0, high))
-    found = bootstrap(
-        (sums, counts),
-        lambda s, c, axis: s.sum(axis) / c.sum(axis),
-        n_resamples=BOOTSTRAP_DRAWS,
-        batch=BATCH // len(sums) + 1,
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(values.mean()), float(found.low), float(found.high)

@@ -12,11 +12,12 @@ from allocator.curves import AccuracyCurves
 from allocator.drift_baseline import DriftBaseline
 from allocator.plan import MAX_BEAMS, Plan, Strategy, plan_grid
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
-from calibration.fitting.crossval import mean_interval, most_accurate
+from calibration.fitting.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
+from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
 from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
-from calibration.replay.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
+from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcomes
 
 

@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.price import PriceList, PricePoint
-from allocator.schedule import Schedule, worth_continuing
+from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns
+from calibration.replay.budget_replay import PRICES, stopped_at
 from predictors.gain_model import GainModel
 
 FOLDS = 5
-# From where nothing is worth a generation to where everything is.
-PRICES = tuple(float(price) for price in np.geomspace(1e-5, 0.5, 40))
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,6 @@ def all_gains(
         above = gain_model.gains(schedule, stage, flat)
         gains[:, :, stage, stage + 1 :] = above.reshape(*states.shape[:2], -1)
     return gains
-
-
-def stopped_at(schedule: Schedule, gains: NDArray[np.float64], price: float) -> NDArray[np.int64]:
-    """The stage on which each climb ends at a price, shape (prompts, replicates)."""
-    ends = np.full(gains.shape[:2], len(schedule.stages) - 1)
-    for stage in reversed(range(len(schedule.stages) - 1)):
-        on = worth_continuing(schedule.costs, stage, gains[:, :, stage, stage + 1 :], price)
-        ends = np.where(on, ends, stage)
-    return ends
 
 
 def price_list(

@@ -5,11 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.schedule import Schedule, allocate_stage
-from calibration.fitting.gain_model import PRICES, stopped_at
+from allocator.schedule import Schedule, allocate_stage, worth_continuing
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import Curve, averaged
 from calibration.replay.replay import Outcome
+
+# From where nothing is worth a generation to where everything is.
+PRICES = tuple(float(price) for price in np.geomspace(1e-5, 0.5, 40))
+
+
+def stopped_at(schedule: Schedule, gains: NDArray[np.float64], price: float) -> NDArray[np.int64]:
+    """The stage on which each climb ends at a price, shape (prompts, replicates)."""
+    ends = np.full(gains.shape[:2], len(schedule.stages) - 1)
+    for stage in reversed(range(len(schedule.stages) - 1)):
+        on = worth_continuing(schedule.costs, stage, gains[:, :, stage, stage + 1 :], price)
+        ends = np.where(on, ends, stage)
+    return ends
 
 
 def at_prices(

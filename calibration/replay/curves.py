@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.plan import Plan
-from calibration.fitting.crossval import BOOTSTRAP_DRAWS, mean_interval
+from calibration.replay.intervals import BOOTSTRAP_DRAWS, mean_interval
 from calibration.replay.replay import Outcome, Outcomes
 
 

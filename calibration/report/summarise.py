@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
-from calibration.fitting.crossval import mean_interval
 from calibration.fitting.fit import Calibration, FittedRow
 from calibration.replay.curves import Curve, averaged, gain, resamples
+from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
 from calibration.report.summary import Curve as CurveSummary
 from calibration.report.summary import (

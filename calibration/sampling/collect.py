@@ -8,10 +8,10 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.sampling.journal import Journals
 from predictors.sample import Sample
+from runtime.concurrency import bounded
 from runtime.models import Models
 from runtime.prompt_run import Cost, PromptRun
 from runtime.request import RequestSettings
-from runtime.solving.concurrency import bounded
 from runtime.strategies import STRATEGIES
 
 PROMPTS_IN_FLIGHT = 32

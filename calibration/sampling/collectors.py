@@ -13,12 +13,12 @@ from allocator.plan import Plan
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
+from runtime.concurrency import bounded
 from runtime.engines.base import encode_prompt
 from runtime.engines.loading import EngineName
 from runtime.models import Models, open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
-from runtime.solving.concurrency import bounded
 from runtime.verifiers.scoring import Scoring
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from safetensors import SafetensorError
 
 from allocator.errors import InputError
-from calibration.cli.console import console, progress
+from calibration.progress import console, progress
 from calibration.sampling.lock import exclusive
 from calibration.training.attempts import flip_rates, sample_chains
 from calibration.training.journal import Journal

@@ -10,12 +10,12 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from runtime.concurrency import together
 from runtime.request import Event
 from runtime.server.errors import ApiError
 from runtime.server.lifecycle import attended
 from runtime.server.replies import Chunks
 from runtime.server.service import Call, Service
-from runtime.solving.concurrency import together
 
 STEP_SECONDS = 0.1  # steps of a search are told this far apart; decisions and solutions all are
 DONE = b"data: [DONE]\n\n"

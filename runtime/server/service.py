@@ -11,6 +11,7 @@ from prometheus_client import Counter
 
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
+from runtime.concurrency import stream
 from runtime.models import Models
 from runtime.request import Event
 from runtime.result import Result
@@ -22,7 +23,6 @@ from runtime.server.model_names import ServedModels
 from runtime.server.prompt_requests import PromptRequest, prompt_requests
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.server.settings import ServeSettings
-from runtime.solving.concurrency import stream
 from runtime.solving.metrics import Metrics
 from runtime.solving.solve import PROMPTS_IN_FLIGHT, Solver
 

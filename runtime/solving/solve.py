@@ -16,13 +16,13 @@ from allocator.table import BudgetRow
 from predictors.sample import Sample
 from runtime.answers.selection import ranked
 from runtime.artifact import Artifact
+from runtime.concurrency import bounded, stream
 from runtime.frontend.sampling_overrides import finite
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request, RequestSettings
 from runtime.result import Failure, Receipt, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
-from runtime.solving.concurrency import bounded, stream
 from runtime.solving.decide import Decision, decide, fallback, observe, take_pilots
 from runtime.solving.metrics import Metrics
 from runtime.strategies import STRATEGIES

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from allocator.plan import Plan
 from predictors.sample import Sample
+from runtime.concurrency import together
 from runtime.prompt_run import Beam, PromptRun
 from runtime.request import SearchStep
-from runtime.solving.concurrency import together
 
 
 async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from allocator.plan import Plan, Selection
 from predictors.sample import Sample
 from runtime.answers.selection import weights
+from runtime.concurrency import together
 from runtime.prompt_run import PromptRun
-from runtime.solving.concurrency import together
-from runtime.solving.early_stop import min_to_settle
+from runtime.strategies.early_stop import min_to_settle
 
 
 async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:

@@ -15,9 +15,8 @@ from benchmarks.allocation.methods import AVERAGES, bound, shared_by_bin
 from benchmarks.allocation.rivals import CONFIDENCES, adaptive_consistency, concave_by
 from benchmarks.allocation.traces import exact_majority
 from calibration.data.sample_log import Log
-from calibration.fitting.gain_model import PRICES
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
-from calibration.replay.budget_replay import at_prices, ended, shared_out
+from calibration.replay.budget_replay import PRICES, at_prices, ended, shared_out
 from calibration.replay.policy_curves import exact_curve, policy_curve
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, Run

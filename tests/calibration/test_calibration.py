@@ -9,9 +9,10 @@ import pytest
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from calibration.fitting.crossval import cheapest_not_clearly_worse, mean_interval, most_accurate
+from calibration.fitting.crossval import cheapest_not_clearly_worse, most_accurate
 from calibration.fitting.plan_selection import NEGLIGIBLE, by_bin, greatest, smoothed
 from calibration.replay.curves import Curve, accuracy, gain, plan_curve, resamples
+from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.resume import SampleStore

@@ -16,10 +16,10 @@ from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS
 from benchmarks.testbed.task import distinct_problems
+from runtime.concurrency import stream
 from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
-from runtime.solving.concurrency import stream
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
 from tests.support.fakes import CoinEngine, SumVerifier, coin_run

@@ -17,6 +17,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.calibrate import calibrate
 from calibration.sampling.collect import PromptRecord
+from calibration.settings import CalibrationSettings
 from runtime.artifact import Artifact
 from runtime.dropin.vllm_prompts import prompts_of
 from runtime.engines.base import Completion, SamplingSettings
@@ -133,12 +134,8 @@ def test_a_calibration_survives_ids_above_the_vocabulary(
             [(f"{number}+1", str(number % 10)) for number in range(20)],
             padded,
             tmp_path / "artifact",
-            budgets=(1, 2, 4),
-            pilots=(1,),
-            n_bins=1,
-            seed=0,
+            CalibrationSettings(budgets=(1, 2, 4), pilots=(1,), n_bins=1, seed=0, runs=1),
             engine="transformers",
-            runs=1,
             done=records.append,
         )
     )

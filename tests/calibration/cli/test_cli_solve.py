@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.testbed.paths import ARTIFACT
 from benchmarks.testbed.task import distinct_problems
-from calibration.cli.console import console
+from calibration.progress import console
 from runtime.artifact import Artifact
 from runtime.solving.solve import Solver
 from tests.calibration.cli.test_cli import invoke, refused, solve

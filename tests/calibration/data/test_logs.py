@@ -13,8 +13,8 @@ import pytest
 from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.table import LookupTable
-from calibration.calibrate import calibrate_from_logs
 from calibration.data.sample_log import Log, read_log
+from calibration.from_logs import calibrate_from_logs
 from calibration.replay.estimators import majority_accuracy
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage, schedule_of
 from calibration.fitting.gain_model import (
-    PRICES,
     all_gains,
     fit_gain_model,
     held_out_gains,
     price_list,
-    stopped_at,
 )
 from calibration.replay.adaptive_run import AdaptiveRuns, adaptive_run
+from calibration.replay.budget_replay import PRICES, stopped_at
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, Run

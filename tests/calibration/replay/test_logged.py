@@ -14,11 +14,11 @@ from allocator.plan import Plan, plan_grid
 from allocator.price import PriceList
 from allocator.table import Fingerprint, LookupTable
 from calibration.bench import baselines
-from calibration.calibrate import calibrate_from_logs
 from calibration.data.sample_log import Log
-from calibration.fitting.crossval import mean_interval
 from calibration.fitting.fit import Calibration, fit
+from calibration.from_logs import calibrate_from_logs
 from calibration.replay.curves import majority_curve
+from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.report.summarise import NAMES, summarise
@@ -82,7 +82,7 @@ def test_budgets_may_take_all_samples(
         assert said == [
             f"at budgets above {samples // 2} there are no curves by bin, and the table over "
             f"measured difficulty has one plan for all prompts: {samples - samples // 2} of the "
-            f"{samples} samples a question measure difficulty there"
+            f"{samples} samples per question measure difficulty there"
         ]
 
 

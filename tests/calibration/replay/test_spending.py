@@ -9,8 +9,8 @@ import pytest
 
 from allocator.plan import Plan
 from allocator.schedule import schedule_of
+from calibration.fitting.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
 from calibration.fitting.difficulty import FittedDifficulty
-from calibration.replay.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Outcome, Replay
 from calibration.sampling.collect import PromptRecord, Run

@@ -19,6 +19,7 @@ from calibration.sampling import distributed
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.collectors import LocalCollector, Work, open_collector
 from calibration.sampling.distributed import RayCollector
+from calibration.settings import CalibrationSettings
 from runtime.models import Models
 from runtime.verifiers.scoring import VERIFIER_ALONE
 
@@ -82,11 +83,7 @@ def test_a_calibration_on_the_cluster_ends_in_the_same_table(cluster: None, tmp_
                 PROMPTS,
                 SETTINGS,
                 tmp_path / name,
-                budgets=[1, 4],
-                pilots=[1],
-                n_bins=2,
-                runs=1,
-                seed=0,
+                CalibrationSettings(budgets=[1, 4], pilots=[1], n_bins=2, runs=1, seed=0),
                 engine="transformers",
                 ray=address,
                 workers=1,
@@ -106,12 +103,8 @@ def test_solutions_without_steps_are_noticed_on_the_cluster_too(
         PROMPTS,
         SETTINGS.model_copy(update={"sampling": sampling}),
         tmp_path / "out",
-        budgets=[1, 4],
-        pilots=[1],
-        n_bins=2,
-        seed=0,
+        CalibrationSettings(budgets=[1, 4], pilots=[1], n_bins=2, seed=0, scoring="verifier"),
         engine="transformers",
-        scoring="verifier",
         ray="auto",
         workers=1,
     )

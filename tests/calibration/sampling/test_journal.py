@@ -23,6 +23,7 @@ from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.journal import Journals
 from calibration.sampling.lock import check_writable, exclusive
 from calibration.sampling.resume import UNFINISHED, SampleStore
+from calibration.settings import CalibrationSettings
 from runtime.artifact import TABLE, Artifact
 from runtime.engines.base import Completion
 from runtime.models import Models
@@ -261,11 +262,9 @@ async def calibrated(
         [(prompt, RIGHT) for prompt in bent_prompts(20, seed=6)],
         SETTINGS,
         out,
-        budgets=budgets,
-        pilots=[1],
-        n_bins=2,
-        seed=0,
-        strategies=["best_of_n"],
+        CalibrationSettings(
+            budgets=budgets, pilots=[1], n_bins=2, seed=0, strategies=["best_of_n"]
+        ),
     )
 
 

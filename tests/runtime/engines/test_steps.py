@@ -10,13 +10,14 @@ from allocator.errors import InputError
 from allocator.plan import Strategy
 from benchmarks.testbed.paths import BASE, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from calibration.calibrate import ScoringChoice, calibrate
+from calibration.calibrate import calibrate
 from calibration.fitting.fit import Calibration
 from calibration.report.summary import Summary
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import missing_steps, steps_of
+from calibration.settings import CalibrationSettings, ScoringChoice
 from calibration.training.fine_tune import TrainSettings
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelSettings
@@ -68,14 +69,16 @@ def run_calibration(
             PROMPTS,
             settings,
             out,
-            budgets=(1, 2, 4),
-            pilots=(1,),
-            n_bins=1,
-            seed=0,
+            CalibrationSettings(
+                budgets=(1, 2, 4),
+                pilots=(1,),
+                n_bins=1,
+                seed=0,
+                strategies=strategies,
+                scoring=scoring,
+                runs=1,
+            ),
             engine="transformers",
-            strategies=strategies,
-            scoring=scoring,
-            runs=1,
         )
     )
 
@@ -113,7 +116,7 @@ def test_best_of_n_needs_no_steps_and_says_so(tmp_path: Path) -> None:
     out = tmp_path / "artifact"
     made = run_calibration(out, strategies=("best_of_n",))
     (note,) = [text for text in made.warnings if "more than one step" in text]
-    assert note.endswith("the verifier reads the others at their end alone")
+    assert note.endswith("the verifier scores the others at their end alone")
     assert note in Summary.load(out).warnings
 
 

@@ -18,8 +18,8 @@ from predictors.sample import Sample
 from runtime.answers.selection import select
 from runtime.prompt_run import Beam
 from runtime.reviser import Reviser, revision_context
-from runtime.solving.early_stop import min_to_settle
 from runtime.strategies import STRATEGIES, beam_search, best_of_n
+from runtime.strategies.early_stop import min_to_settle
 from runtime.verifiers.base import Context, Verdict
 from tests.conftest import make_sample
 from tests.support.fakes import COIN_SETTINGS, STEPS, CoinEngine, StepUp, SumVerifier, coin_run

@@ -1,0 +1,97 @@
+"""The options of ``ttc calibrate``: models, and what is sampled and fitted."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from pydantic import BaseModel, Field
+
+from allocator.errors import InputError
+from allocator.plan import CONSIDERED, MAX_BEAMS, Strategy
+from calibration.cli.options import ANSWERS_HELP, THOUGHT_HELP, TIMEOUT_HELP, numbers
+from calibration.settings import RUNS, CalibrationSettings, ScoringChoice
+from runtime.answers.readers import DEADLINE
+from runtime.engines.base import SamplingSettings
+from runtime.settings import Settings
+from runtime.verifiers.base import Aggregation, FamilyName
+
+PILOTS = "0,1,2,4,8"
+
+
+class ModelOptions(BaseModel):
+    """The models, and how their answers and scores are read."""
+
+    model: str | None = Field(default=None, description="language model: folder or hub name")
+    verifier: str | None = Field(default=None, description="PRM: folder or hub name")
+    verifier_family: FamilyName = Field(
+        default="auto", description="the verifier's convention; auto recognises most"
+    )
+    reviser: str | None = Field(default=None, description="reviser: folder or hub name")
+    reviser_verifier: str | None = Field(
+        default=None, description="verifier of its attempts; else the PRM"
+    )
+    answers: str = Field(default="math", description=ANSWERS_HELP)
+    answer_timeout: float = Field(default=DEADLINE, description=TIMEOUT_HELP)
+    thought: str = Field(default="auto", description=THOUGHT_HELP)
+    aggregation: Aggregation = Field(
+        default="last", description="how step scores become a solution's score"
+    )
+
+    def settings(self, sampling: SamplingSettings) -> Settings:
+        """The artifact's settings.
+
+        Raises:
+            InputError: a model that is missing, or a reviser's verifier without a reviser.
+        """
+        for name in ("model", "verifier"):
+            if getattr(self, name) is None:
+                raise InputError(name, None, "give one, or calibrate --from-logs")
+        if self.reviser_verifier is not None and self.reviser is None:
+            raise InputError(
+                "reviser-verifier", self.reviser_verifier, "it goes with --reviser; leave it out"
+            )
+        return Settings(**self.model_dump(), sampling=sampling)
+
+
+class TableOptions(BaseModel):
+    """What is sampled of each prompt, and which tables are fitted."""
+
+    budgets: str = Field(default="1,2,4,8,16,32,64", description="generations, comma-separated")
+    pilots: str = Field(
+        default=PILOTS,
+        description="numbers of pilot samples to choose among; 0 reads the prompt alone",
+    )
+    bins: int = Field(default=5, description="difficulty bins")
+    strategies: str = Field(
+        default=",".join(CONSIDERED), description="strategies to choose among, comma-separated"
+    )
+    max_beams: int = Field(default=MAX_BEAMS, description="beams of the largest search")
+    runs: int = Field(default=RUNS, description="times each search is run of each prompt")
+    scoring: ScoringChoice = Field(
+        default="fitted",
+        description="scores of verifier and log-probability, or the verifier's alone",
+    )
+
+    def settings(self, seed: int) -> CalibrationSettings:
+        """The same with numbers in place of text.
+
+        Raises:
+            InputError: budgets or pilots that are not whole numbers.
+        """
+        budgets = numbers("budgets", self.budgets)
+        return CalibrationSettings(
+            budgets=budgets,
+            pilots=self.pilots_within(budgets),
+            n_bins=self.bins,
+            seed=seed,
+            strategies=cast("list[Strategy]", self.strategies.split(",")),
+            max_beams=self.max_beams,
+            runs=self.runs,
+            scoring=self.scoring,
+        )
+
+    def pilots_within(self, budgets: Sequence[int]) -> list[int]:
+        """Numbers of pilots: as requested, or those of the default below the top budget."""
+        pilots = numbers("pilots", self.pilots)
+        if self.pilots != PILOTS:
+            return pilots
+        return [count for count in pilots if count <= max(1, max(budgets, default=0) - 1)]

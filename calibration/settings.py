@@ -1,0 +1,94 @@
+"""What calibration samples of each prompt and which tables it fits; checked before any work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from allocator.errors import InputError
+from allocator.plan import CONSIDERED, MAX_BEAMS, Strategy
+from calibration.sampling.lock import check_writable
+
+ScoringChoice = Literal["fitted", "verifier"]
+
+MIN_PROMPTS = 20
+# Searches run per prompt: with a single run, search plans would be chosen by luck.
+RUNS = 4
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """What to sample and fit.
+
+    Attributes:
+        budgets: budgets of the table, in generations per prompt.
+        pilots: numbers of pilot samples to choose among; 0 reads the prompt alone.
+        n_bins: number of difficulty bins.
+        seed: seed of all sampling.
+        strategies: strategies to choose among.
+        max_beams: number of beams of the largest search.
+        runs: how many times each search is run per prompt.
+        scoring: ``fitted`` combines the verifier's scores with log-probabilities, see
+            `runtime.verifiers.scoring`; ``verifier`` leaves the verifier's scores as they are, as
+            in the paper.
+    """
+
+    budgets: Sequence[int]
+    pilots: Sequence[int]
+    n_bins: int
+    seed: int
+    strategies: Sequence[Strategy] = CONSIDERED
+    max_beams: int = MAX_BEAMS
+    runs: int = RUNS
+    scoring: ScoringChoice = "fitted"
+
+    def check_searches(self, has_reviser: bool) -> None:
+        """Check the strategies and how often searches are run.
+
+        Raises:
+            InputError: an unknown strategy, one that needs a reviser where there is none, or a
+                number below 1.
+        """
+        unknown = [name for name in self.strategies if name not in get_args(Strategy)]
+        if unknown:
+            raise InputError("strategies", unknown, f"choose from {', '.join(get_args(Strategy))}")
+        for name, value in (("most-beams", self.max_beams), ("runs", self.runs)):
+            if value < 1:
+                raise InputError(name, value, "give at least 1")
+        revising = [name for name in self.strategies if name in ("revisions", "beam_revisions")]
+        if revising and not has_reviser:
+            raise InputError("strategies", revising, "they need a reviser; name one with --reviser")
+
+
+def check_tables(
+    out: Path, budgets: Sequence[int], pilots: Sequence[int], n_bins: int, prompts: int
+) -> None:
+    """Check that tables can be fitted and written.
+
+    Args:
+        out: the artifact folder, which must not exist yet.
+        budgets: budgets of the table, in generations per prompt.
+        pilots: numbers of pilot samples to choose among.
+        n_bins: number of difficulty bins.
+        prompts: number of prompts.
+
+    Raises:
+        InputError: the first of them that is unusable.
+    """
+    if out.exists():
+        raise InputError("out", str(out), "it exists already; choose another folder, or remove it")
+    check_writable(out)
+    if not budgets or min(budgets) < 1:
+        raise InputError("budgets", list(budgets), "give one or more budgets of at least 1")
+    # A budget of 1 leaves no room for a pilot; one pilot still measures difficulty.
+    max_pilots = max(1, max(budgets) - 1)
+    if not any(pilots) or not 0 <= min(pilots) <= max(pilots) <= max_pilots:
+        raise InputError(
+            "pilots",
+            list(pilots),
+            f"choose from 1 to {max_pilots}, below the top budget, and 0 beside others",
+        )
+    if n_bins < 1:
+        raise InputError("bins", n_bins, "give at least 1")
+    if prompts < MIN_PROMPTS:
+        raise InputError("prompts", prompts, f"calibration needs at least {MIN_PROMPTS}")
