@@ -13,7 +13,6 @@ from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from allocator.price import PriceController
 from allocator.schedule import allocate_stage
-from allocator.table import BudgetRow
 from predictors.sample import Sample
 from runtime.answers.selection import ranked
 from runtime.artifact import Artifact
@@ -23,7 +22,7 @@ from runtime.request import Event, Request
 from runtime.result import Failure, Receipt, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
 from runtime.solving.concurrency import bounded, stream
-from runtime.solving.decide import Decision, decide, fallback, observe, take_pilots
+from runtime.solving.decide import Decision, deadline_of, decide, fallback, observe, take_pilots
 from runtime.solving.metrics import Metrics
 from runtime.strategies import STRATEGIES
 from runtime.strategies.best_of_n import score_ties
@@ -106,20 +105,6 @@ class Solver:
         if self.fixed is not None and not spend.budget:
             raise InputError("plan", str(self.fixed), "a plan goes with a budget for each prompt")
 
-    def row(self, budget: int, deadline: float | None = None) -> BudgetRow:
-        """The table's row: how many pilots to take, and the plan of every bin.
-
-        Pilots that would take more than half of the time are left out.
-        """
-        row = self.artifact.policy.row(budget)
-        if deadline is None or not row.pilots:
-            return row
-        first = Plan(strategy="best_of_n", n=row.pilots)
-        taken = self.artifact.latency.seconds(first)
-        if taken is not None and taken <= deadline / 2:
-            return row
-        return row.model_copy(update={"pilots": 0, "edges": (), "cells": row.cells[:1]})
-
     async def decide(
         self, run: PromptRun, budget: int, deadline: float | None = None
     ) -> tuple[Decision, list[Sample]]:
@@ -127,7 +112,7 @@ class Solver:
         if self.fixed is not None:
             return Decision(plan=self.fixed, why="it was asked for"), []
         started = time.perf_counter()
-        row = self.row(budget, deadline)
+        row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
         piloted = await take_pilots(run, self.artifact, row, self._seen(run))
         left = None if deadline is None else deadline - (time.perf_counter() - started)
         decision = decide(self.artifact, row, piloted, budget, left)

@@ -100,10 +100,10 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
     [
         ([], "give one of: a budget for each prompt, an average, or a total"),
         (["--budget", "0"], "give one of: a budget for each prompt, an average, or a total"),
-        (["--budget", "-4"], "give 1 or more"),
+        (["--budget", "-4"], "must be 1 or more"),
         (["--budget", "4", "--total-budget", "9"], "give one of"),
         (["--average-budget", "4", "--total-budget", "9"], "give one of"),
-        (["--average-budget", "0.5"], "average: 0.5: one generation is the least"),
+        (["--average-budget", "0.5"], "average: 0.5: must be 1 or more"),
         (["--total-budget", "7"], "total_budget: 7: 8 prompts cost 1 each at least"),
         (["--total-budget", "-7"], "total_budget: -7: 8 prompts cost 1 each at least"),
         (["--average-budget", "2", "--deadline", "1"], "deadline: 1.0: it goes with a budget"),

@@ -74,9 +74,9 @@ def test_a_minimal_artifact_made_from_logs(tmp_path: Path) -> None:
     assert "made from logs" in text
     first = steps(Contents.load(folder), minimal_summary())[0]
     assert first.head == "Use the table in your own program"
-    found: dict[str, list[Plan]] = {}
+    found: dict[str, tuple[Plan, ...]] = {}
     exec(first.command, found)
-    assert found["plans"] == [Plan(strategy="best_of_n", n=1)] * 2
+    assert found["plans"] == (Plan(strategy="best_of_n", n=1),) * 2
 
 
 def test_no_curves_at_all(tmp_path: Path) -> None:

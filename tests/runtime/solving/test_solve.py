@@ -192,8 +192,8 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
     untimed = solver(replace(bent, latency=Latency(timed=())), tokenizer)
     fixed.check(4)
     refused: list[tuple[Solver, int, float | None, str]] = [
-        (free, 0, None, "give 1 or more"),
-        (free, -3, None, "give 1 or more"),
+        (free, 0, None, "must be 1 or more"),
+        (free, -3, None, "must be 1 or more"),
         (free, 8, 0.0, "give more than 0 seconds"),
         (free, 8, -inf, "give more than 0 seconds"),
         (fixed, 3, None, "costs 4; allow that"),

@@ -226,7 +226,7 @@ def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
         (free, prompts, Spend(total=9), "total_budget: 9: 10 prompts cost 1 each at least"),
         (free, [*prompts, ""], Spend(budget=4), "prompt"),
         (free, [*prompts, "1" * 99], Spend(total=90), "shorten it"),
-        (free, prompts, Spend(average=0.5), "give 1 or more"),
+        (free, prompts, Spend(average=0.5), "must be 1 or more"),
         (fixed, prompts, Spend(average=2), "a plan goes with a budget"),
         (fixed, prompts, Spend(total=90), "a plan goes with a budget"),
     ]
