@@ -17,8 +17,8 @@ from allocator.schedule import Schedule
 from allocator.table import LookupTable
 from calibration.calibrate import SAMPLES
 from calibration.fitting.fit import searches_among
-from calibration.fitting.gain_model import all_gains
-from calibration.replay.budget_replay import shared_out
+from calibration.fitting.gain_model import gains_between_stages
+from calibration.replay.budget_replay import shared_budget_curve
 from calibration.replay.curves import (
     Curve,
     as_json,
@@ -99,7 +99,7 @@ def beam_plan(budget: int) -> Plan:
     return Plan(strategy="beam_search", n=budget - budget % width, beam_width=width)
 
 
-def ladder_within(schedule: Schedule, samples: int) -> Schedule:
+def schedule_within(schedule: Schedule, samples: int) -> Schedule:
     """The schedule's stages of no more than so many independent solutions."""
     return Schedule(stages=tuple(stage for stage in schedule.stages if stage.samples <= samples))
 
@@ -113,7 +113,7 @@ def work_of(
         tables: of the same budgets.
         scoring: how solutions are scored.
         seed: seed of all sampling.
-        schedule: what prompts climb in `across`, if that is to be drawn.
+        schedule: the schedule of `across`, if that is to be drawn.
     """
     budgets = [row.budget for row in tables[0].rows]
     plans = {beam_plan(budget) for budget in budgets}
@@ -195,11 +195,11 @@ def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
     leave to others; see `runtime.solving.solve.Solver.solve_all`.
     """
     averages = tuple(budgets)
-    schedule = ladder_within(artifact.prices.schedule, replay.window)
+    schedule = schedule_within(artifact.prices.schedule, replay.window)
     adaptive_runs = replay.adaptive_runs(schedule)
-    promised = all_gains(artifact.gain_model, schedule, adaptive_runs.states)
+    promised = gains_between_stages(artifact.gain_model, schedule, adaptive_runs.states)
     return replace(
-        shared_out(ACROSS, schedule, adaptive_runs, promised, averages), budgets=averages
+        shared_budget_curve(ACROSS, schedule, adaptive_runs, promised, averages), budgets=averages
     )
 
 

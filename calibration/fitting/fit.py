@@ -16,7 +16,7 @@ from calibration.fitting.crossval import mean_interval, most_accurate
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
 from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
-from calibration.replay.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
+from calibration.replay.accuracy_tables import accuracy_curves, drift_baseline_of, schedules_of
 from calibration.replay.replay import Outcomes
 
 
@@ -172,7 +172,7 @@ def fit(
         gain_model=fit_gain_model(
             [
                 (schedule, outcomes.adaptive_runs(schedule))
-                for schedule in ladders_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
+                for schedule in schedules_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
             ]
         ),
         drift_baseline=drift_baseline_of(outcomes, difficulty[fewest]),

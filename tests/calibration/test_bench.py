@@ -19,10 +19,10 @@ from calibration.bench import (
     ACROSS,
     BASELINE,
     beam_plan,
-    ladder_within,
     measure,
     rows_of,
     sample,
+    schedule_within,
     unseen,
     work_of,
 )
@@ -198,7 +198,7 @@ def test_rows_of_some_budgets() -> None:
 def test_all_that_the_curves_ask_for_is_sampled(bent: Artifact) -> None:
     artifact = Artifact.load(ARTIFACT)
     table = rows_of(artifact.policy.table, [1, 4])
-    schedule = ladder_within(artifact.prices.schedule, 4)
+    schedule = schedule_within(artifact.prices.schedule, 4)
     assert max(stage.samples for stage in schedule.stages) == 4
     work = work_of([table], artifact.settings.scoring, 3, schedule)
     assert (work.samples, work.seed, work.scoring) == (4, 3, artifact.settings.scoring)
@@ -237,7 +237,7 @@ def coins(
     """Samples ten prompts of bent coins into one folder, with models of their own each time."""
     table = rows_of(bent.policy.table, [1, 4])
     pairs = [(prompt, RIGHT) for prompt in bent_prompts(10, seed=7)]
-    work = work_of([table], bent.settings.scoring, 5, ladder_within(bent.prices.schedule, 4))
+    work = work_of([table], bent.settings.scoring, 5, schedule_within(bent.prices.schedule, 4))
 
     def sampled(done: Callable[[object], None] = lambda _: None) -> tuple[Replay, Models]:
         opened.append(models := Models(bent_decoder(tokenizer)))
