@@ -21,12 +21,12 @@ from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.budget_replay import shared_budget_curve
 from calibration.replay.curves import (
     Curve,
-    as_json,
     differences,
     gains,
     majority_curve,
     plan_curve,
     resamples,
+    summarized,
 )
 from calibration.replay.estimators import best_of_n_accuracy
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
@@ -228,7 +228,7 @@ def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
             "policy": PREDICTED,
             "easiest": max(right),
             "hardest": min(right),
-            "curves": [as_json(curve, draws) for curve in curves],
+            "curves": [summarized(curve, draws) for curve in curves],
             "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws),
             "differences": differences(plain, allocated, draws),
             "saving": saving(plain, allocated),

@@ -116,7 +116,7 @@ def bench(
         say("note", warning, "yellow")
     shown = found.model_dump()
     write_answer(
-        *comparison(shown["curves"], shown["gains"], found.budgets[-1]),
+        *comparison(found.curves, shown["gains"], found.budgets[-1]),
         Text(
             "Compute-optimal less best-of-N weighted at the same budget, in points: "
             f"{in_points(shown['differences'])}."

@@ -28,9 +28,10 @@ from calibration.bench import (
 )
 from calibration.calibrate import SAMPLES
 from calibration.cli import bench as bench_cli
+from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.replay import Replay
 from calibration.report.bench_page import page
-from calibration.report.bench_result import BenchResult, Findings, Method
+from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import PREDICTED
 from calibration.report.targets import Target
 from calibration.sampling.collect import PromptRecord
@@ -77,7 +78,7 @@ def known(bent: Artifact) -> Findings:
     return measure(Replay(KNOWN, 4), bent, TABLE)
 
 
-def by_name(found: Findings) -> dict[str, Method]:
+def by_name(found: Findings) -> dict[str, CurveSummary]:
     return {curve.name: curve for curve in found.curves}
 
 
