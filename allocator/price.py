@@ -80,7 +80,7 @@ class PriceController:
 
     def __init__(self, average: float, prices: PriceList, rate: float = RATE) -> None:
         if not 1 <= average < inf:
-            raise InputError("average", average, "one generation is the least; give 1 or more")
+            raise InputError("average", average, "must be 1 or more generations")
         self.average, self.rate = average, rate
         self.value = prices.price_for(average)
         # Beyond these nothing changes any more: without them the price would wander off, and take

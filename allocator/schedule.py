@@ -1,4 +1,11 @@
-"""A schedule: what a prompt's pool of solutions grows to, stage by stage, while that pays."""
+"""Schedules: the stages by which a prompt's pool of solutions grows, and when to continue.
+
+The rule of what a stage adds stands here once: serving and calibration's replay both follow it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,13 +14,41 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allocator.budget import allocate
 from allocator.plan import Plan
 
+Solution = TypeVar("Solution")
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What one stage adds to the pool.
+
+    Attributes:
+        first: number of the first independent solution.
+        last: number of the one after the last.
+        search: a search that is run after them; None where there is none.
+    """
+
+    first: int
+    last: int
+    search: Plan | None
+
+    def in_order(
+        self, independent: Sequence[Solution], searched: Sequence[Solution]
+    ) -> list[Solution]:
+        """The stage's solutions in the pool's order, by which ties between answers are decided.
+
+        Args:
+            independent: its independent solutions.
+            searched: its search's solutions; empty where there is none.
+        """
+        return [*independent, *searched]
+
 
 class Stage(BaseModel):
-    """What the pool holds: so many independent solutions, and those of a search.
+    """What the pool holds at a stage: independent solutions, and those of a search.
 
     Attributes:
         samples: independent solutions in all.
-        search: the search whose solutions are in the pool beside them; None where there is none.
+        search: the search whose solutions are in the pool too; None where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +66,7 @@ class Stage(BaseModel):
 
 
 class Schedule(BaseModel):
-    """Stages from the first sample up; each holds all that those below it hold.
+    """Stages of growing cost; each holds everything that the stages before it hold.
 
     Raises:
         pydantic.ValidationError: stages that do not ascend, or that drop what was sampled.
@@ -54,12 +89,24 @@ class Schedule(BaseModel):
         """Generations of each stage."""
         return tuple(stage.cost for stage in self.stages)
 
+    def added(self, stage: int) -> Addition:
+        """What a stage adds to what the stage before it holds.
+
+        Args:
+            stage: number of the stage, from 0 on.
+        """
+        after, before = self.stages[stage], self.stages[stage - 1] if stage else None
+        if before is None:
+            return Addition(0, after.samples, after.search)
+        search = after.search if before.search is None else None
+        return Addition(before.samples, after.samples, search)
+
 
 def schedule_of(most: int, search: Plan | None = None, after: int = 1) -> Schedule:
-    """Samples in steps of about a half more, with a search from the stage of `after` samples on.
+    """Stages of about half as many samples more each, with a search once there are `after` samples.
 
     Args:
-        most: independent solutions on the top stage.
+        most: independent solutions at the last stage.
         search: a search; None for independent solutions alone.
         after: independent solutions drawn before the search.
     """
@@ -74,16 +121,19 @@ def schedule_of(most: int, search: Plan | None = None, after: int = 1) -> Schedu
 def worth_continuing(
     costs: ArrayLike, stage: int, gains: ArrayLike, price: float
 ) -> NDArray[np.bool_]:
-    """Whether going further up is worth its price, for prompts that stand on one stage.
+    """Whether continuing is worth its price, for prompts that are all at one stage.
 
-    It is if there is a stage above whose gain is over the price of all generations up to it: an
-    answer that is settled gains nothing more, and a prompt that cannot be won does not either.
+    It is if some later stage gains more than the price of all generations up to it. A settled
+    answer gains nothing more, and neither does a prompt that cannot be answered right.
 
     Args:
         costs: generations of each stage, shape (stages,).
-        stage: number of the stage they stand on.
-        gains: accuracy that each stage above gains, shape (..., stages - stage - 1).
-        price: accuracy that a generation must gain.
+        stage: number of the stage that the prompts are at.
+        gains: accuracy gained by each later stage, shape (..., stages - stage - 1).
+        price: accuracy that one generation must gain.
+
+    Returns:
+        Shape (...).
     """
     cost = np.asarray(costs, dtype=float)
     surplus = np.asarray(gains, dtype=float) - price * (cost[stage + 1 :] - cost[stage])
@@ -93,17 +143,20 @@ def worth_continuing(
 def allocate_stage(
     costs: ArrayLike, stages: NDArray[np.int64], gains: NDArray[np.float64], left: float
 ) -> NDArray[np.bool_]:
-    """Which prompts of a batch climb one stage now, so that what is left gains most.
+    """Which prompts of a batch continue by one stage, for the greatest gain from what is left.
 
-    The rest of the budget is allocated over all prompts as if nothing more were to be learned;
-    whoever is given more climbs one stage, and then it is allocated anew, knowing more.
+    What is left is allocated over all prompts by their gains as known now. Each prompt that is
+    allocated more continues by one stage. The caller then calls this again with updated gains.
 
     Args:
         costs: generations of each stage, shape (stages,).
-        stages: the stage each prompt stands on, shape (prompts,).
+        stages: the stage each prompt is at, shape (prompts,).
         gains: accuracy that each stage gains over the prompt's own, shape (prompts, stages);
-            what stands at or below its own is not looked at.
-        left: generations left for all.
+            values at and before its own stage are ignored.
+        left: generations left for all prompts together.
+
+    Returns:
+        Shape (prompts,).
     """
     cost = np.asarray(costs, dtype=float)
     above = np.arange(len(cost)) > stages[:, None]

@@ -17,16 +17,16 @@ from allocator.schedule import Schedule
 from allocator.table import LookupTable
 from calibration.calibrate import SAMPLES
 from calibration.fitting.fit import searches_among
-from calibration.fitting.gain_model import all_gains
-from calibration.replay.budget_replay import shared_out
+from calibration.fitting.gain_model import gains_between_stages
+from calibration.replay.budget_replay import shared_budget_curve
 from calibration.replay.curves import (
     Curve,
-    as_json,
     differences,
     gains,
     majority_curve,
     plan_curve,
     resamples,
+    summarized,
 )
 from calibration.replay.estimators import best_of_n_accuracy
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
@@ -100,7 +100,7 @@ def beam_plan(budget: int) -> Plan:
     return Plan(strategy="beam_search", n=budget - budget % width, beam_width=width)
 
 
-def ladder_within(schedule: Schedule, samples: int) -> Schedule:
+def schedule_within(schedule: Schedule, samples: int) -> Schedule:
     """The schedule's stages of no more than so many independent solutions."""
     return Schedule(stages=tuple(stage for stage in schedule.stages if stage.samples <= samples))
 
@@ -114,7 +114,7 @@ def work_of(
         tables: of the same budgets.
         scoring: how solutions are scored.
         seed: seed of all sampling.
-        schedule: what prompts climb in `across`, if that is to be drawn.
+        schedule: the schedule of `across`, if that is to be drawn.
     """
     budgets = [row.budget for row in tables[0].rows]
     plans = {beam_plan(budget) for budget in budgets}
@@ -198,11 +198,11 @@ def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
     leave to others; see `runtime.solving.solve.Solver.solve_all`.
     """
     averages = tuple(budgets)
-    schedule = ladder_within(artifact.prices.schedule, replay.window)
+    schedule = schedule_within(artifact.prices.schedule, replay.window)
     adaptive_runs = replay.adaptive_runs(schedule)
-    promised = all_gains(artifact.gain_model, schedule, adaptive_runs.states)
+    promised = gains_between_stages(artifact.gain_model, schedule, adaptive_runs.states)
     return replace(
-        shared_out(ACROSS, schedule, adaptive_runs, promised, averages), budgets=averages
+        shared_budget_curve(ACROSS, schedule, adaptive_runs, promised, averages), budgets=averages
     )
 
 
@@ -231,7 +231,7 @@ def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
             "policy": PREDICTED,
             "easiest": max(right),
             "hardest": min(right),
-            "curves": [as_json(curve, draws) for curve in curves],
+            "curves": [summarized(curve, draws) for curve in curves],
             "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws),
             "differences": differences(plain, allocated, draws),
             "saving": saving(plain, allocated),

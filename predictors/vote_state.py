@@ -1,4 +1,6 @@
-"""How far a prompt's answer is settled: what its solutions so far say, kept up sample by sample."""
+"""The state of a prompt's vote: how far its solutions so far settle the answer."""
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +16,15 @@ VOTE_STATE_NAMES = (
     "unanswered_share",
     "prompt_tokens",
 )
-# What models compute depends, in its last digits, on what they compute beside it.
+# Scores differ in their last digits with what else is in the models' batch; rounding removes that.
 DECIMALS = 3
 
 
 class VoteState:
-    """The answers of one prompt so far.
+    """The answers of one prompt so far, updated solution by solution.
 
     Args:
-        prompt_tokens: length of the prompt.
+        prompt_tokens: length of the prompt in tokens.
 
     Attributes:
         leader: the answer that best-of-N weighted would choose now; None while there is none.
@@ -32,13 +34,24 @@ class VoteState:
         self.leader: str | None = None
         self._prompt_tokens = prompt_tokens
         self._mass: dict[str, float] = {}
-        # Of each answer the greatest score, and less the number of the sample that had it first.
+        # For each answer its greatest score, and minus the number of the solution that has it:
+        # of equal scores the earlier one ranks higher.
         self._best: dict[str, tuple[float, int]] = {}
         self._samples = self._unanswered = 0
         self._scores = 0.0
 
+    def extend(self, solutions: Iterable[tuple[str | None, float]]) -> None:
+        """Add the (answer, score) pairs of several solutions, in the pool's order."""
+        for answer, score in solutions:
+            self.add(answer, score)
+
     def add(self, answer: str | None, score: float) -> None:
-        """One more solution; equal answers must be equal strings."""
+        """Add one solution.
+
+        Args:
+            answer: its answer; equal answers must be equal strings. None where there is none.
+            score: its score, in [0, 1].
+        """
         self._samples += 1
         self._scores += score
         if answer is None:
@@ -47,19 +60,19 @@ class VoteState:
         self._mass[answer] = self._mass.get(answer, 0.0) + score
         drawn = (score, -self._samples)
         self._best[answer] = max(self._best.get(answer, drawn), drawn)
-        # Ranks only grow: no other answer can have come to lead.
+        # An answer's rank never falls: only this one can have overtaken the leader.
         if self.leader is None or self._rank(answer) > self._rank(self.leader):
             self.leader = answer
 
     def _rank(self, answer: str) -> tuple[float, float, int]:
-        """As `runtime.answers.selection.select` decides: ties go to the earlier sample."""
+        """The order of `runtime.answers.selection.select`: ties go to the earlier solution."""
         return self._mass[answer], *self._best[answer]
 
     def features(self) -> NDArray[np.float64]:
-        """Shape (len(PROGRESS_NAMES),).
+        """The state as features, shape (len(VOTE_STATE_NAMES),).
 
         Raises:
-            ZeroDivisionError: nothing was added yet.
+            ZeroDivisionError: no solution was added yet.
         """
         others = [answer for answer in self._mass if answer != self.leader]
         other = max(others, key=self._rank, default=None)

@@ -44,7 +44,7 @@ from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
 from benchmarks.targets import at_least, at_most, show_targets, write_result
 from calibration.cli.console import new_table
 from calibration.progress import console
-from calibration.replay.curves import as_json, differences, gain, gains, resamples
+from calibration.replay.curves import differences, gain, gains, resamples, summarized
 from calibration.replay.policy_curves import predicted
 from calibration.report.targets import Interval, Target, reported
 
@@ -104,8 +104,8 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         count: predicted_well(model, difficulty(count), test)
         for count, model in learned.difficulty.items()
     }
-    points = [as_json(curve, draws) for curve in curves]
-    draw_methods(points, out / "allocation.png", f"{test.prompts} held-out prompts, 5 seeds")
+    summaries = [summarized(curve, draws) for curve in curves]
+    draw_methods(summaries, out / "allocation.png", f"{test.prompts} held-out prompts, 5 seeds")
     draw_difficulty(prediction, out / "allocation-difficulty.png")
     near = {
         (name, budget): gain(curves[0], budget, by_name[name], draws, slack=NEARLY)
@@ -149,7 +149,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         "regressors": [row.model_dump() for row in regressors],
         "prompts": test.prompts,
         "seeds": test.replicates,
-        "curves": points,
+        "curves": [summary.model_dump() for summary in summaries],
         "gains": found,
         "differences": paired,
         "nearly": [
@@ -172,14 +172,20 @@ def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
     draws = resamples(test.prompts)
     found = gains(curves[0], curves[1:], at, draws)
     show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
-    points = [as_json(curve, draws) for curve in curves]
-    draw_methods(points, out / "allocation-rewriting.png", f"{test.prompts} prompts of rewriting")
+    summaries = [summarized(curve, draws) for curve in curves]
+    draw_methods(
+        summaries, out / "allocation-rewriting.png", f"{test.prompts} prompts of rewriting"
+    )
     targets = [
         reported(f"rewriting, {name}: gain at {budget}", of(found, name, budget))
         for name in (PREDICTED, ACROSS)
         for budget in at
     ]
-    return {"prompts": test.prompts, "curves": points, "gains": found}, targets
+    return {
+        "prompts": test.prompts,
+        "curves": [summary.model_dump() for summary in summaries],
+        "gains": found,
+    }, targets
 
 
 def traces(path: Path) -> tuple[dict[str, Any], list[Target]]:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from math import ceil, log2
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
 from benchmarks.figure import COLOURS, spending_axes
+from calibration.replay.curve_summary import CurveSummary
 from calibration.report.targets import Interval
 
 matplotlib.use("Agg")
@@ -24,24 +24,22 @@ SHOWN = {
 BANDED = ("best-of-N weighted", "across prompts, early stopping")
 
 
-def draw_methods(curves: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+def draw_methods(curves: Sequence[CurveSummary], path: Path, title: str) -> None:
     """Accuracy against the generations spent on average, two methods with 95% bands."""
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 5.6), layout="constrained")
-    found = {curve["name"]: curve["points"] for curve in curves}
+    found = {curve.name: curve.points for curve in curves}
     for name, colour in SHOWN.items():
-        points = sorted(found.get(name, []), key=lambda point: point["generations"])
+        points = sorted(found.get(name, []), key=lambda point: point.generations)
         if not points:
             continue
-        spent = [point["generations"] for point in points]
-        axes.plot(
-            spent, [p["accuracy"] for p in points], marker="o", ms=3.5, color=colour, label=name
-        )
+        spent = [point.generations for point in points]
+        axes.plot(spent, [p.accuracy for p in points], marker="o", ms=3.5, color=colour, label=name)
         if name in BANDED:
-            low, high = ([point[end] for point in points] for end in ("low", "high"))
+            low, high = [point.low for point in points], [point.high for point in points]
             axes.fill_between(spent, low, high, color=colour, alpha=0.15, lw=0)
-    most = max(point["generations"] for points in found.values() for point in points)
+    most = max(point.generations for points in found.values() for point in points)
     spending_axes(axes, title, ceil(log2(most)))
     figure.legend(frameon=False, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=150)

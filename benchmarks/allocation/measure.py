@@ -19,8 +19,8 @@ from benchmarks.allocation.predictors import Compared, PromptInputs, compare
 from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
 from benchmarks.testbed.measure import calibration_error
 from calibration.fitting.fit import Calibration, fit
-from calibration.fitting.gain_model import all_gains, fit_gain_model
-from calibration.replay.budget_replay import at_prices, shared_out
+from calibration.fitting.gain_model import fit_gain_model, gains_between_stages
+from calibration.replay.budget_replay import price_curve, shared_budget_curve
 from calibration.replay.curves import Curve, interval, plan_curve, resamples
 from calibration.replay.policy_curves import Difficulty, policy_curve
 from calibration.replay.replay import Replay
@@ -101,7 +101,7 @@ def methods(
     oracle = np.repeat(test.pass_at_1[:, None], test.replicates, axis=1)
     schedule = known.prices.schedule
     adaptive_runs = test.adaptive_runs(schedule)
-    gains = all_gains(known.gain_model, schedule, adaptive_runs.states)
+    gains = gains_between_stages(known.gain_model, schedule, adaptive_runs.states)
     curves = [
         plan_curve(BASELINE, test, plain),
         plan_curve("majority", test, [_by_votes(plan) for plan in plain]),
@@ -118,8 +118,8 @@ def methods(
     ]
     return [
         *curves,
-        at_prices("price, stopping early", schedule, adaptive_runs, gains),
-        shared_out(ACROSS, schedule, adaptive_runs, gains, AVERAGES),
+        price_curve("price, stopping early", schedule, adaptive_runs, gains),
+        shared_budget_curve(ACROSS, schedule, adaptive_runs, gains, AVERAGES),
     ]
 
 
@@ -141,14 +141,16 @@ def ingredients(
     schedule = schedule_of(family.window)
     adaptive_runs = test.adaptive_runs(schedule)
     gain_model = fit_gain_model([(schedule, known.adaptive_runs(schedule))]).gain_model
-    gains = all_gains(gain_model, schedule, adaptive_runs.states)
+    gains = gains_between_stages(gain_model, schedule, adaptive_runs.states)
     return [
         *by_bins,
         adaptive_consistency(
             "settled alone (Beta, weighted)", schedule, adaptive_runs, weighted=True
         ),
-        at_prices("price, samples only", schedule, adaptive_runs, gains),
-        shared_out("across prompts, samples only", schedule, adaptive_runs, gains, AVERAGES),
+        price_curve("price, samples only", schedule, adaptive_runs, gains),
+        shared_budget_curve(
+            "across prompts, samples only", schedule, adaptive_runs, gains, AVERAGES
+        ),
     ]
 
 

@@ -9,6 +9,7 @@ from allocator.bins import bin_of
 from allocator.budget import allocate
 from allocator.curves import BinCurves
 from allocator.plan import Plan
+from allocator.policy import Policy, settled
 from allocator.table import LookupTable
 from benchmarks.allocation.family import SeededReplay
 from calibration.replay.curves import Curve, averaged
@@ -53,7 +54,7 @@ def adaptive_pilots(
         difficulty: what they predict.
         least: pilots that every prompt has.
     """
-    outcomes, costs = [], []
+    policy, outcomes, costs = Policy(table), [], []
     for row in table.rows:
         shape = (replay.prompts, replay.replicates)
         correct, tokens, cost = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -61,21 +62,12 @@ def adaptive_pilots(
         counts = [c for c in models if min(least, row.pilots) <= c <= row.pilots]
         for count in counts if row.edges else [0]:
             values = difficulty(count) if row.edges else np.zeros(shape)
-            bins = bin_of(row.edges, values)
-            chosen = np.array([row.cells[b].plan for b in range(len(row.cells))], dtype=object)
             ends = left.copy()
             if row.edges and count < row.pilots:
                 bounds = models[count].distribution.interval(values, SURE)
-                hardest, easiest = (
-                    bin_of(row.edges, bounds[..., 0]),
-                    bin_of(row.edges, bounds[..., 1]),
-                )
-                same = [
-                    len({chosen[b] for b in range(low, high + 1)}) == 1
-                    for low, high in zip(easiest.ravel(), hardest.ravel(), strict=True)
-                ]
-                ends &= np.array(same).reshape(shape)
-            plans = chosen[bins]
+                ends &= settled(row, bounds[..., 0], bounds[..., 1])
+            chosen = policy.plans(row.budget, values.ravel(), row).plans
+            plans = np.array(chosen, dtype=object).reshape(shape)
             found = replay.mixed_outcome(plans.tolist(), count)
             paid = np.vectorize(lambda plan, count=count: float(plan.cost(count)))(plans)
             correct[ends], tokens[ends], cost[ends] = (

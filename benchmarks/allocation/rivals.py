@@ -12,7 +12,7 @@ from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.methods import AVERAGES, planned
 from calibration.fitting.plan_selection import smoothed_accuracies
 from calibration.replay.adaptive_run import AdaptiveRuns
-from calibration.replay.budget_replay import ended
+from calibration.replay.budget_replay import curve_of_stops
 from calibration.replay.curves import Curve
 from calibration.replay.replay import Replay
 from predictors.features import FEATURE_NAMES
@@ -44,7 +44,7 @@ def adaptive_consistency(
         stop = sure >= confidence
         stop[..., -1] = True
         ends.append(stop.argmax(axis=-1))
-    return ended(name, schedule, adaptive_runs, ends)
+    return curve_of_stops(name, schedule, adaptive_runs, ends)
 
 
 def concave_by(

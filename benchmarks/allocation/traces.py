@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from allocator.schedule import Schedule, Stage
 from benchmarks.allocation.rivals import adaptive_consistency
 from calibration.data.sample_log import CORRECT, Log, read_log
-from calibration.fitting.gain_model import all_gains
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
-from calibration.replay.budget_replay import ended, stopped_at
+from calibration.fitting.gain_model import gains_between_stages
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
+from calibration.replay.budget_replay import curve_of_stops, stopped_at
 from calibration.replay.curves import Curve, cost_at, interval, resamples
 from calibration.replay.estimators import majority_accuracy
 from calibration.report.targets import Interval
@@ -68,7 +68,7 @@ def measure_traces(path: Path, model: str) -> Traces:
         for name in names
     }
     adaptive_runs = {
-        (*key, weighted): climbs_of(log, weighted)
+        (*key, weighted): runs_of(log, weighted)
         for key, log in logs.items()
         for weighted in (False, True)
     }
@@ -80,12 +80,12 @@ def measure_traces(path: Path, model: str) -> Traces:
             correct = np.concatenate([c.correct.reshape(-1, c.correct.shape[2]) for c in train])
             fitted = GainModel.fit(SCHEDULE, states, correct)
             test = adaptive_runs[model, name, weighted]
-            gains = all_gains(fitted, SCHEDULE, test.states)
+            gains = gains_between_stages(fitted, SCHEDULE, test.states)
             ends = [stopped_at(SCHEDULE, gains, float(price)) for price in PRICES]
             found = [
-                ended(f"prospects, {title}", SCHEDULE, test, ends),
+                curve_of_stops(f"prospects, {title}", SCHEDULE, test, ends),
                 adaptive_consistency(f"adaptive consistency, {title}", SCHEDULE, test, weighted),
-                ended(f"uniform, {title}", SCHEDULE, test, _everywhere(test)),
+                curve_of_stops(f"uniform, {title}", SCHEDULE, test, _everywhere(test)),
             ]
             for curve in found:
                 curves.setdefault(curve.name, []).append(curve)
@@ -94,8 +94,8 @@ def measure_traces(path: Path, model: str) -> Traces:
     return Traces(float(uniform.mean()), uniform, joined)
 
 
-def climbs_of(log: Log, weighted: bool) -> AdaptiveRuns:
-    """Climbs of random orders of each question's samples, shape (questions, orders, stages)."""
+def runs_of(log: Log, weighted: bool) -> AdaptiveRuns:
+    """Adaptive runs of random orders of each question's samples, (questions, orders, stages)."""
     rng = np.random.default_rng(SEED)
     questions, samples = log.answer.shape
     adaptive_runs = AdaptiveRuns.empty(questions, ORDERS, len(SCHEDULE.stages))
@@ -112,7 +112,7 @@ def climbs_of(log: Log, weighted: bool) -> AdaptiveRuns:
                 )
                 for i in rng.permutation(samples)[:MOST]
             ]
-            adaptive_run(adaptive_runs, (question, order), SCHEDULE, 1, str(CORRECT), drawn, [], 0)
+            replay_run(adaptive_runs, (question, order), SCHEDULE, 1, str(CORRECT), drawn, [], 0)
     return adaptive_runs
 
 

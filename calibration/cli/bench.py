@@ -11,7 +11,7 @@ from rich.text import Text
 
 from allocator.errors import InputError
 from allocator.extras import require
-from calibration.bench import ladder_within, measure, rows_of, sample, unseen, work_of
+from calibration.bench import measure, rows_of, sample, schedule_within, unseen, work_of
 from calibration.cli.bench_view import comparison, in_points
 from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.options import (
@@ -79,7 +79,7 @@ def bench(
             raise InputError("prompts", prompts, f"choose from 1 to the {len(graded)} there are")
         graded = graded[:prompts]
     loaded = load_artifact(artifact, force)
-    schedule = ladder_within(loaded.prices.schedule, table.rows[-1].budget)
+    schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
     models = partial(open_models, loaded.settings, artifact, engine)
@@ -119,7 +119,7 @@ def bench(
         say("note", warning, "yellow")
     shown = found.model_dump()
     write_answer(
-        *comparison(shown["curves"], shown["gains"], found.budgets[-1]),
+        *comparison(found.curves, shown["gains"], found.budgets[-1]),
         Text(
             "Compute-optimal less best-of-N weighted at the same budget, in points: "
             f"{in_points(shown['differences'])}."

@@ -6,30 +6,31 @@ from typing import Any
 from rich.table import Table
 
 from calibration.cli.console import new_table
+from calibration.replay.curve_summary import CurveSummary
 
 
 def comparison(
-    curves: Sequence[dict[str, Any]], gains: Sequence[dict[str, Any]], budget: int
+    curves: Sequence[CurveSummary], gains: Sequence[dict[str, Any]], budget: int
 ) -> Iterator[Table]:
     """Every method at each budget, accuracy and what was really spent; then what it saves.
 
     Args:
-        curves: as `calibration.replay.curves.as_json` gives them.
+        curves: one per method, at the same budgets.
         gains: as `calibration.replay.curves.gains` gives them.
         budget: the one at which savings are shown.
     """
-    for row in range(len(curves[0]["points"])):
-        points = [(curve["name"], curve["points"][row]) for curve in curves]
+    for row in range(len(curves[0].points)):
+        points = [(curve.name, curve.points[row]) for curve in curves]
         shown = new_table(
-            f"Budget {points[0][1]['budget']}; generations and tokens are spent per prompt",
+            f"Budget {points[0][1].budget}; generations and tokens are spent per prompt",
             *("method", "accuracy [95%]", "generations", "tokens"),
         )
         for name, point in points:
             shown.add_row(
                 name,
-                f"{point['accuracy']:.1%} [{point['low']:.0%}, {point['high']:.0%}]",
-                f"{point['generations']:.1f}",
-                f"{point['tokens']:,.0f}",
+                f"{point.accuracy:.1%} [{point.low:.0%}, {point.high:.0%}]",
+                f"{point.generations:.1f}",
+                "" if point.tokens is None else f"{point.tokens:,.0f}",
             )
         yield shown
     saved = new_table(
@@ -37,7 +38,7 @@ def comparison(
         *("method", "generations", "tokens"),
     )
     told = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
-    for name in (curve["name"] for curve in curves):
+    for name in (curve.name for curve in curves):
         saved.add_row(name, *(_times(told.get((name, unit))) for unit in ("generations", "tokens")))
     yield saved
 

@@ -63,7 +63,7 @@ def drift_baseline_of(outcomes: Outcomes, known: FittedDifficulty) -> DriftBasel
     return DriftBaseline.of(told, outcomes.prompts, known.pilots)
 
 
-def ladders_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Schedule]:
+def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Schedule]:
     """Independent solutions alone, and with a search after the first or the second of them."""
     schedules = [schedule_of(most)]
     searches = [

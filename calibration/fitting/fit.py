@@ -12,7 +12,11 @@ from allocator.curves import AccuracyCurves
 from allocator.drift_baseline import DriftBaseline
 from allocator.plan import MAX_BEAMS, Plan, Strategy, plan_grid
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
-from calibration.fitting.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
+from calibration.fitting.accuracy_tables import (
+    accuracy_curves,
+    drift_baseline_of,
+    schedules_of,
+)
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
@@ -173,7 +177,7 @@ def fit(
         gain_model=fit_gain_model(
             [
                 (schedule, outcomes.adaptive_runs(schedule))
-                for schedule in ladders_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
+                for schedule in schedules_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
             ]
         ),
         drift_baseline=drift_baseline_of(outcomes, difficulty[fewest]),

@@ -39,7 +39,7 @@ def fit_gain_model(replayed: Sequence[tuple[Schedule, AdaptiveRuns]]) -> FittedG
     """
     found = []
     for schedule, adaptive_runs in replayed:
-        gains = held_out_gains(schedule, adaptive_runs)
+        gains = cross_validated_gains(schedule, adaptive_runs)
         prices = price_list(schedule, adaptive_runs, gains)
         found.append((_worth(prices), schedule, adaptive_runs, prices))
     _, schedule, adaptive_runs, prices = max(found, key=lambda entry: entry[0])
@@ -48,7 +48,7 @@ def fit_gain_model(replayed: Sequence[tuple[Schedule, AdaptiveRuns]]) -> FittedG
     return FittedGainModel(gain_model, prices)
 
 
-def held_out_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> NDArray[np.float64]:
+def cross_validated_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> NDArray[np.float64]:
     """Gain of each stage over each, by prospects that never saw the prompt.
 
     Returns:
@@ -63,14 +63,14 @@ def held_out_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> NDArray[n
         states = adaptive_runs.states[train].reshape(-1, *adaptive_runs.states.shape[2:])
         correct = adaptive_runs.correct[train].reshape(len(states), -1)
         fitted = GainModel.fit(schedule, states, correct)
-        gains[held_out] = all_gains(fitted, schedule, adaptive_runs.states[held_out])
+        gains[held_out] = gains_between_stages(fitted, schedule, adaptive_runs.states[held_out])
     return gains
 
 
-def all_gains(
+def gains_between_stages(
     gain_model: GainModel, schedule: Schedule, states: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Gain of each stage over each; see `held_out_gains`."""
+    """Gain of each stage over each; see `cross_validated_gains`."""
     count = len(schedule.stages)
     gains = np.zeros((*states.shape[:3], count))
     for stage in range(count - 1):

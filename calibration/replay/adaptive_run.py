@@ -1,6 +1,6 @@
-"""Climbs: how a prompt's answer comes about, stage by stage, replayed on what was sampled."""
+"""Adaptive runs replayed on stored samples: the vote's state at every stage of a schedule."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +16,12 @@ Draw = tuple[str | None, float, int]
 
 @dataclass(frozen=True)
 class AdaptiveRuns:
-    """Climbs of many prompts to the top of a schedule, several of each prompt.
+    """Adaptive runs of many prompts through all stages of a schedule, several per prompt.
 
     Attributes:
-        states: features on each stage, shape (prompts, replicates, stages, features).
+        states: the vote's features at each stage, shape (prompts, replicates, stages, features).
         correct: whether the leading answer is right, shape (prompts, replicates, stages).
-        tokens: tokens sampled by then, likewise.
+        tokens: tokens sampled up to the stage, likewise.
     """
 
     states: NDArray[np.float64]
@@ -30,50 +30,47 @@ class AdaptiveRuns:
 
     @classmethod
     def empty(cls, prompts: int, replicates: int, stages: int) -> "AdaptiveRuns":
-        """Arrays to be filled."""
+        """Arrays of zeros, to be filled by `replay_run`."""
         shape = (prompts, replicates, stages)
         return cls(np.zeros((*shape, len(VOTE_STATE_NAMES))), np.zeros(shape), np.zeros(shape))
 
 
 def draws_of(samples: Iterable[Sample]) -> list[Draw]:
-    """What of samples a climb looks at."""
+    """What an adaptive run reads of samples."""
     return [(sample.answer, sample.score, sample.tokens) for sample in samples]
 
 
-def adaptive_run(
+def replay_run(
     adaptive_runs: AdaptiveRuns,
     place: tuple[int, int],
     schedule: Schedule,
     prompt_tokens: int,
     gold: str,
-    drawn: list[Draw],
-    searched: list[Draw],
+    drawn: Sequence[Draw],
+    searched: Sequence[Draw],
     search_tokens: int,
 ) -> None:
-    """Climb one prompt once, and note it down.
+    """Replay one prompt through all stages, as `runtime.solving.adaptive_run` serves it.
 
     Args:
-        adaptive_runs: where it is noted.
-        place: prompt and replicate there.
+        adaptive_runs: where the result is stored.
+        place: index of the prompt and the replicate there.
         schedule: the schedule.
-        prompt_tokens: length of the prompt.
+        prompt_tokens: length of the prompt in tokens.
         gold: the right answer.
-        drawn: independent solutions, as many as the top stage holds.
-        searched: solutions of the schedule's search; none where it has none.
+        drawn: independent solutions, as many as the last stage holds.
+        searched: solutions of the schedule's search; empty where it has none.
         search_tokens: tokens that the search sampled.
     """
-    votes = VoteState(prompt_tokens)
-    count, tokens, begun = 0, 0, False
-    for number, stage in enumerate(schedule.stages):
-        if stage.search is not None and not begun:
-            begun = True
-            tokens += search_tokens
-            for answer, score, _ in searched:
-                votes.add(answer, score)
-        for answer, score, length in drawn[count : stage.samples]:
-            tokens += length
-            votes.add(answer, score)
-        count = stage.samples
+    votes, tokens = VoteState(prompt_tokens), 0
+    for number in range(len(schedule.stages)):
+        added = schedule.added(number)
+        independent = drawn[added.first : added.last]
+        found = () if added.search is None else searched
+        fresh = added.in_order(independent, found)
+        votes.extend((answer, score) for answer, score, _ in fresh)
+        tokens += sum(length for _, _, length in independent)
+        tokens += 0 if added.search is None else search_tokens
         adaptive_runs.states[*place, number] = votes.features()
         adaptive_runs.correct[*place, number] = votes.leader == gold
         adaptive_runs.tokens[*place, number] = tokens

@@ -23,15 +23,15 @@ def stopped_at(schedule: Schedule, gains: NDArray[np.float64], price: float) -> 
     return ends
 
 
-def at_prices(
+def price_curve(
     name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, gains: NDArray[np.float64]
 ) -> Curve:
     """Every prompt for itself at a price, one point a price; see `solve_at_price`."""
     ends = [stopped_at(schedule, gains, price) for price in PRICES]
-    return ended(name, schedule, adaptive_runs, ends)
+    return curve_of_stops(name, schedule, adaptive_runs, ends)
 
 
-def shared_out(
+def shared_budget_curve(
     name: str,
     schedule: Schedule,
     adaptive_runs: AdaptiveRuns,
@@ -55,7 +55,7 @@ def shared_out(
         for replicate in range(stops.shape[1]):
             stops[:, replicate] = _shared(schedule, gains[:, replicate], average * len(stops))
         ends.append(stops)
-    return ended(name, schedule, adaptive_runs, ends)
+    return curve_of_stops(name, schedule, adaptive_runs, ends)
 
 
 def _shared(schedule: Schedule, gains: NDArray[np.float64], total: float) -> NDArray[np.int64]:
@@ -69,7 +69,7 @@ def _shared(schedule: Schedule, gains: NDArray[np.float64], total: float) -> NDA
         stages[rising] += 1
 
 
-def ended(
+def curve_of_stops(
     name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, ends: Sequence[NDArray[np.int64]]
 ) -> Curve:
     """A curve of climbs that end on given stages."""

@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.plan import Plan
+from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.intervals import BOOTSTRAP_DRAWS, mean_interval
 from calibration.replay.replay import Outcome, Outcomes
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One method: arrays of shape (budgets, prompts), averaged over replicates.
+    """One method's outcomes per prompt: arrays of shape (budgets, prompts), means of replicates.
+
+    `summarized` averages it over prompts, with intervals.
 
     Attributes:
         name: the method.
@@ -95,22 +98,22 @@ def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, f
     return interval(values[draws].mean(axis=1))
 
 
-def as_json(curve: Curve, draws: NDArray[np.int64]) -> dict[str, Any]:
-    """A curve's points, each with its interval and its average cost."""
+def summarized(curve: Curve, draws: NDArray[np.int64]) -> CurveSummary:
+    """A curve as it is written to JSON: averages over prompts, accuracy with its interval."""
     points = []
     for row, budget in enumerate(curve.budgets):
         value, low, high = accuracy(curve, row, draws)
         points.append(
-            {
-                "budget": budget,
-                "accuracy": value,
-                "low": low,
-                "high": high,
-                "generations": float(curve.generations[row].mean()),
-                "tokens": float(curve.tokens[row].mean()),
-            }
+            CurvePoint(
+                budget=budget,
+                generations=float(curve.generations[row].mean()),
+                accuracy=value,
+                low=low,
+                high=high,
+                tokens=float(curve.tokens[row].mean()),
+            )
         )
-    return {"name": curve.name, "points": points}
+    return CurveSummary(name=curve.name, points=tuple(points))
 
 
 def gain(

@@ -9,13 +9,13 @@ from allocator.errors import InputError
 from allocator.plan import Plan, Selection
 from allocator.schedule import Schedule
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
 from calibration.replay.replay import REPLICATES, Outcome
 from predictors.features import FEATURE_NAMES, rounded
 
 # Draws that climbs are replayed on at most, over all replicates: some seconds.
-MAX_CLIMBED = 2_000_000
+MAX_REPLAYED = 2_000_000
 
 
 class LoggedReplay:
@@ -112,7 +112,7 @@ class LoggedReplay:
 
         Without scores every vote weighs the same.
         """
-        count = min(self.replicates, max(1, MAX_CLIMBED // (self.prompts * self.window)))
+        count = min(self.replicates, max(1, MAX_REPLAYED // (self.prompts * self.window)))
         adaptive_runs = AdaptiveRuns.empty(self.prompts, count, len(schedule.stages))
         top = schedule.stages[-1].samples
         tokens = self.log.tokens
@@ -130,9 +130,7 @@ class LoggedReplay:
                     (None if answer == UNANSWERED else str(answer), score, length)
                     for answer, score, length in zip(*drawn, strict=True)
                 ]
-                adaptive_run(
-                    adaptive_runs, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0
-                )
+                replay_run(adaptive_runs, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0)
         return adaptive_runs
 
     def _greatest_score(self, n: int) -> NDArray[np.float64]:

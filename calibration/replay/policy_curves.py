@@ -1,14 +1,13 @@
 """The curves that only records of whole solutions can give: exact ones, and a table's."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.bins import bin_of
-from allocator.plan import Plan
-from allocator.table import BudgetRow, LookupTable
+from allocator.policy import Policy
+from allocator.table import LookupTable
 from calibration.replay.curves import Curve, averaged
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import Run
@@ -27,12 +26,12 @@ def exact_curve(
     return Curve(name, tuple(budgets), correct, costs, costs * each)
 
 
-# Difficulty of every prompt and replicate by number of pilots, shape (prompts, replicates).
+# By number of pilots: predicted pass@1, shape (prompts, replicates).
 Difficulty = Callable[[int], NDArray[np.float64]]
 
 
 def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficulty:
-    """Difficulty as an artifact's models predict it from each replicate's pilots."""
+    """pass@1 as an artifact's models predict it from each replicate's pilots."""
 
     def after(pilots: int) -> NDArray[np.float64]:
         features = replay.features(pilots)
@@ -44,20 +43,15 @@ def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficul
     return cache(after)
 
 
-def plans_by_row(
-    replay: Replay, table: LookupTable, difficulty: Difficulty
-) -> Iterator[tuple[BudgetRow, list[list[Plan]]]]:
-    """Each row with its plan for every prompt and replicate."""
-    for row in table.rows:
-        values = difficulty(row.pilots) if row.edges else np.zeros((replay.prompts, 1))
-        bins = np.broadcast_to(bin_of(row.edges, values), (replay.prompts, replay.replicates))
-        yield row, [[row.cells[b].plan for b in of_prompt] for of_prompt in bins]
-
-
 def policy_curve(name: str, replay: Replay, table: LookupTable, difficulty: Difficulty) -> Curve:
-    """The table's plan for every prompt and replicate, by its difficulty."""
-    outcomes, costs = [], []
-    for row, plans in plans_by_row(replay, table, difficulty):
+    """The plan that the policy looks up for every prompt and replicate, one point per row."""
+    policy, outcomes, costs = Policy(table), [], []
+    shape = (replay.prompts, replay.replicates)
+    for row in table.rows:
+        pass_at_1 = difficulty(row.pilots) if row.edges else np.zeros((replay.prompts, 1))
+        values = np.broadcast_to(pass_at_1, shape).ravel()
+        found = np.array(policy.plans(row.budget, values, row).plans, dtype=object)
+        plans = found.reshape(shape).tolist()
         outcomes.append(replay.mixed_outcome(plans, row.pilots))
         costs.append(np.array([[p.cost(row.pilots) for p in of_prompt] for of_prompt in plans]))
     return averaged(name, [row.budget for row in table.rows], outcomes, costs)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.schedule import Schedule
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run, draws_of
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, draws_of, replay_run
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.features import pilot_features
 from predictors.oracle import oracle_pass_at_1
@@ -215,7 +215,7 @@ class Replay:
                     run = self.searched(record, replicate, top.search)
                     searched, tokens = draws_of(run.samples), run.sampled_tokens
                 drawn = draws_of(self.first(record, replicate, top.samples))
-                adaptive_run(
+                replay_run(
                     adaptive_runs,
                     (row, replicate),
                     schedule,

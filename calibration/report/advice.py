@@ -73,7 +73,7 @@ def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
             "from allocator.policy import Policy\n"
             "from allocator.table import LookupTable\n\n"
             f"table = LookupTable.load(Path({str(contents.folder / TABLE)!r}))\n"
-            f"bins, plans = Policy(table).plans({budget}, [0.9, 0.2])",
+            f"plans = Policy(table).plans({budget}, [0.9, 0.2]).plans",
         )
     else:
         yield Step(f"Answer prompts with budget {budget}", why, _solve(contents, budget))

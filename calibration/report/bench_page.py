@@ -7,7 +7,7 @@ from calibration.report import words
 from calibration.report.bench_result import BenchResult
 from calibration.report.figures import accuracy_figure
 from calibration.report.page import both, made_with, rendered
-from calibration.report.summary import Curve, Group, Point, Summary
+from calibration.report.summary import Group, Summary
 
 # Words that the page has no use for.
 UNUSED = ("oracle", "revisions")
@@ -45,14 +45,10 @@ def page(result: BenchResult) -> str:
 
 def as_summary(result: BenchResult) -> Summary:
     """The same figures as a calibration's summary has them."""
+    # A larger budget may take fewer pilots, and spend less: lines are drawn by what is spent.
     curves = [
-        Curve(
-            name=curve.name,
-            # A larger budget may take fewer pilots, and spend less: lines are drawn by what is.
-            points=tuple(
-                Point(**point.model_dump(exclude={"tokens"}))
-                for point in sorted(curve.points, key=lambda point: point.generations)
-            ),
+        curve.model_copy(
+            update={"points": tuple(sorted(curve.points, key=lambda point: point.generations))}
         )
         for curve in result.curves
     ]

@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
+from calibration.replay.curve_summary import CurveSummary
 from calibration.report.summary import Gain
 from calibration.report.targets import Target, reported
 from calibration.report.words import count
@@ -11,31 +12,6 @@ from calibration.report.words import count
 
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Spent(_Row):
-    """One budget of one method.
-
-    Attributes:
-        budget: generations a prompt may cost.
-        accuracy: share of prompts answered right; `low` and `high` bound it (95%, over prompts).
-        generations: spent on average, pilots included.
-        tokens: sampled on average likewise.
-    """
-
-    budget: int
-    accuracy: float
-    low: float
-    high: float
-    generations: float
-    tokens: float
-
-
-class Method(_Row):
-    """One method's points, by budget."""
-
-    name: str
-    points: tuple[Spent, ...]
 
 
 class Times(_Row):
@@ -88,7 +64,7 @@ class Findings(JsonArtifact):
     policy: str
     easiest: float
     hardest: float
-    curves: tuple[Method, ...]
+    curves: tuple[CurveSummary, ...]
     gains: tuple[Times, ...]
     differences: tuple[Difference, ...]
     saving: Gain | None

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration.report.summary import Curve, Group, Point
+from calibration.replay.curve_summary import CurvePoint, CurveSummary
+from calibration.report.summary import Group
 
 POLICY = "compute-optimal"
 
@@ -35,19 +36,19 @@ def is_oracle(name: str) -> bool:
     return name.startswith(POLICY) and "oracle" in name
 
 
-def policy_of(group: Group) -> Curve | None:
+def policy_of(group: Group) -> CurveSummary | None:
     """The curve of the artifact's own table."""
     return next(
         (c for c in group.curves if c.name.startswith(POLICY) and not is_oracle(c.name)), None
     )
 
 
-def named(group: Group, name: str) -> Curve | None:
+def named(group: Group, name: str) -> CurveSummary | None:
     """The curve of one method."""
     return next((curve for curve in group.curves if curve.name == name), None)
 
 
-def best(curve: Curve) -> Point:
+def best(curve: CurveSummary) -> CurvePoint:
     """The most accurate point, of equally accurate ones the cheapest."""
     return max(curve.points, key=lambda point: (point.accuracy, -point.generations))
 

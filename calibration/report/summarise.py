@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
 from calibration.fitting.fit import Calibration, FittedRow
+from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve, averaged, gain, resamples
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
-from calibration.report.summary import Curve as CurveSummary
 from calibration.report.summary import (
     Gain,
     Group,
-    Point,
     PredictorSummary,
     Reliability,
     Summary,
@@ -164,7 +163,7 @@ def _group(
         ):
             accuracy, low, high = mean_interval(outcome.correct[inside], prompts)
             points.append(
-                Point(
+                CurvePoint(
                     budget=budget,
                     generations=float(costs[inside].mean()),
                     accuracy=accuracy,

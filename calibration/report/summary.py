@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allocator.errors import InputError
 from allocator.files import atomic_write, first_error
+from calibration.replay.curve_summary import CurveSummary
 
 SUMMARY = "summary.json"
 SCHEMA_VERSION: Literal[1] = 1
@@ -17,29 +18,6 @@ SCHEMA_VERSION: Literal[1] = 1
 
 class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Point(_Schema):
-    """One budget of one method.
-
-    Attributes:
-        budget: generations a prompt may cost.
-        generations: what was spent on average, pilots included.
-        accuracy: share of prompts answered right, with its 95% interval over prompts.
-    """
-
-    budget: int
-    generations: float
-    accuracy: float
-    low: float
-    high: float
-
-
-class Curve(_Schema):
-    """Accuracy of one method, such as ``best-of-N weighted``, at ascending budgets."""
-
-    name: str
-    points: tuple[Point, ...]
 
 
 class Group(_Schema):
@@ -58,7 +36,7 @@ class Group(_Schema):
     prompts: int
     easiest: float
     hardest: float
-    curves: tuple[Curve, ...]
+    curves: tuple[CurveSummary, ...]
 
 
 class Reliability(_Schema):

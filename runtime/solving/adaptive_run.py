@@ -1,6 +1,6 @@
-"""Sequential decisions on one prompt: after every stage of a schedule, stop or go on.
+"""Adaptive runs: one prompt, sampled stage by stage, stopped when more would gain too little.
 
-A prompt ends when its answer is settled, and also when it cannot be won: in both cases more
+A run ends when its answer is settled, and also when the prompt is too hard: in both cases more
 solutions would gain too little.
 """
 
@@ -21,12 +21,13 @@ class AdaptiveRun:
     Args:
         run: the prompt.
         schedule: the schedule.
-        gain_model: what going on gains.
+        gain_model: predicts what later stages gain.
 
     Attributes:
-        stage: number of the stage it stands on; -1 before the first.
-        samples: its pool, equal answers written equally.
-        first: its independent solutions up to the first search.
+        stage: number of the stage it is at; -1 before the first.
+        samples: its pool of solutions; equal answers are equal strings.
+        first: the pool at the last stage without a search; empty if there is no such stage.
+        state: features of the pool's vote, shape (features,); see `predictors.vote_state`.
         gains: accuracy that each stage gains over its own, shape (stages,); 0 up to its own.
     """
 
@@ -35,39 +36,37 @@ class AdaptiveRun:
         self.stage = -1
         self.samples: list[Sample] = []
         self.first: list[Sample] = []
+        self.state: NDArray[np.float64] = np.empty(0)
         self.gains: NDArray[np.float64] = np.zeros(len(schedule.stages))
-        self._independent = 0
 
     @property
     def spent(self) -> int:
-        """Generations of the stage it stands on."""
+        """Generations of the stage it is at."""
         return 0 if self.stage < 0 else self.schedule.costs[self.stage]
 
-    async def up(self) -> None:
-        """Climb one stage, and look at what the next ones would gain."""
-        before, stage = (
-            self.schedule.stages[max(self.stage, 0)],
-            self.schedule.stages[self.stage + 1],
-        )
-        drawn = await self.run.samples(self._independent, stage.samples)
-        plain = stage.search is None
-        if stage.search is not None and (self.stage < 0 or before.search is None):
-            strategy = STRATEGIES[stage.search.strategy]
-            drawn += await strategy(self.run, stage.search, ())
-        self._independent = stage.samples
-        self.samples = await self.run.canonicalize([*self.samples, *drawn])
-        self.stage += 1
-        if plain:
+    async def advance(self) -> None:
+        """Sample the next stage, and predict what the stages after it would gain."""
+        number = self.stage + 1
+        added = self.schedule.added(number)
+        independent = await self.run.samples(added.first, added.last)
+        searched: list[Sample] = []
+        if added.search is not None:
+            strategy = STRATEGIES[added.search.strategy]
+            searched = await strategy(self.run, added.search, ())
+        pool = [*self.samples, *added.in_order(independent, searched)]
+        self.samples = await self.run.canonicalize(pool)
+        self.stage = number
+        if self.schedule.stages[number].search is None:
             self.first = self.samples
+        # From the start: new solutions may change how earlier answers are written.
         votes = VoteState(len(self.run.context.token_ids))
-        for sample in self.samples:
-            votes.add(sample.answer, sample.score)
-        state = votes.features()[None]
+        votes.extend((sample.answer, sample.score) for sample in self.samples)
+        self.state = votes.features()
         self.gains = np.zeros(len(self.schedule.stages))
-        self.gains[self.stage + 1 :] = self.gain_model.gains(self.schedule, self.stage, state)[0]
+        self.gains[number + 1 :] = self.gain_model.gains(self.schedule, number, self.state[None])[0]
 
     def worth(self, price: float) -> bool:
-        """Whether going on is worth its price."""
+        """Whether continuing is worth its price, in accuracy per generation."""
         if self.stage + 1 == len(self.schedule.stages):
             return False
         return bool(

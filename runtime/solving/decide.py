@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel
 
-from allocator.bins import bin_of
 from allocator.drift import DriftMonitor
 from allocator.plan import Plan
+from allocator.policy import Deadline, settled
 from allocator.table import BudgetRow
 from predictors.difficulty import DifficultyModel, traffic_signals
 from predictors.features import pilot_features
@@ -94,8 +94,7 @@ async def take_pilots(
             seen(drawn)
         predicted, low, high = await _predict(run, model, drawn)
         found = PilotResult(drawn, predicted, low, high)
-        easiest, hardest = bin_of(row.edges, [high, low])
-        if len({cell.plan for cell in row.cells[easiest : hardest + 1]}) == 1:
+        if settled(row, low, high):
             break
     return found
 
@@ -127,47 +126,47 @@ def decide(
     """The plan of a prompt whose pilots have been sampled.
 
     Args:
-        artifact: what calibration found.
-        row: the budget's.
+        artifact: what calibration measured.
+        row: the table's row for the budget.
         piloted: the prompt's pilots.
         budget: generations the prompt may cost.
-        seconds: time left for it; None is as long as it takes.
+        seconds: time left for it; None is no limit.
     """
-    known = {
-        "pilots": len(piloted.samples),
-        "predicted_pass_at_1": piloted.predicted,
-        "low": piloted.low,
-        "high": piloted.high,
-    }
-    number = 0 if piloted.predicted is None else int(bin_of(row.edges, piloted.predicted))
-    if piloted.predicted is not None:
-        known |= {"bin": number + 1, "bins": len(row.cells)}
-    cell = row.cells[number]
-    told = (
-        f"at a budget of {budget} one plan for every prompt did as well as pilots and bins"
-        if piloted.predicted is None
-        else f"{_counted(len(piloted.samples))} {piloted.predicted:.2f} "
-        f"[{piloted.low:.2f}, {piloted.high:.2f}]: bin {number + 1} of {len(row.cells)}"
-    )
+    taken, predicted = len(piloted.samples), piloted.predicted
+    deadline = deadline_of(artifact, seconds)
+    points = None if predicted is None else [predicted]
+    chosen = artifact.policy.plans(budget, points, row, taken, deadline)
+    (plan,), (cell,), number = chosen.plans, chosen.cells, int(chosen.bins[0]) + 1
+    if predicted is None:
+        why = f"at a budget of {budget} one plan for every prompt did as well as pilots and bins"
+    else:
+        why = (
+            f"{_counted(taken)} {predicted:.2f} [{piloted.low:.2f}, {piloted.high:.2f}]: "
+            f"bin {number} of {len(row.cells)}"
+        )
     if seconds is not None:
-        curves = artifact.curves.after(len(piloted.samples))
-        options = curves.overall
-        if piloted.predicted is not None:
-            options = curves.bins[int(bin_of(curves.edges, piloted.predicted))]
-        fits = artifact.latency.best_within(options, budget, seconds)
-        plan = Plan(strategy="best_of_n", n=max(1, len(piloted.samples)))
-        if fits is not None:
-            plan = fits.plan
-        why = f"{told}. With {seconds:.2f} s left no plan that fits was more accurate than {plan}"
-        return Decision.model_validate(known | {"plan": plan, "why": why})
-    if piloted.predicted is None:
-        return Decision.model_validate(known | {"plan": cell.plan, "why": told})
-    why = (
-        f"{told}. No plan was clearly better there than {cell.plan}; choosing so was right for "
-        f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of {cell.prompts} calibration "
-        "prompts"
+        why += f". With {seconds:.2f} s left no plan that fits was more accurate than {plan}"
+    elif predicted is not None:
+        why += (
+            f". No plan was clearly better there than {plan}; choosing so was right for "
+            f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of {cell.prompts} calibration "
+            "prompts"
+        )
+    return Decision(
+        pilots=taken,
+        predicted_pass_at_1=predicted,
+        low=piloted.low,
+        high=piloted.high,
+        bin=None if predicted is None else number,
+        bins=1 if predicted is None else len(row.cells),
+        plan=plan,
+        why=why,
     )
-    return Decision.model_validate(known | {"plan": cell.plan, "why": why})
+
+
+def deadline_of(artifact: Artifact, seconds: float | None) -> Deadline | None:
+    """A deadline as the policy reads it; None where there is none."""
+    return None if seconds is None else Deadline(seconds, artifact.latency, artifact.curves)
 
 
 def _counted(pilots: int) -> str:

@@ -1,52 +1,47 @@
-"""The policy at work: pilots, difficulty, bin, plan, search, answer, and the receipt for it all."""
+"""The solver: pilots, predicted pass@1, bin, plan, solutions, answer and receipt per prompt."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from math import isnan
-
-import numpy as np
 
 from allocator.drift import DriftMonitor
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from allocator.price import PriceController
-from allocator.schedule import allocate_stage
-from allocator.table import BudgetRow
 from predictors.sample import Sample
-from runtime.answers.selection import ranked
 from runtime.artifact import Artifact
-from runtime.concurrency import bounded, stream
-from runtime.frontend.sampling_overrides import finite
+from runtime.concurrency import stream
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request, RequestSettings
-from runtime.result import Failure, Receipt, Result, Spend
+from runtime.result import Failure, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
-from runtime.solving.decide import Decision, decide, fallback, observe, take_pilots
+from runtime.solving.decide import Decision, deadline_of, decide, fallback, observe, take_pilots
+from runtime.solving.limits import check_fixed, check_limits
 from runtime.solving.metrics import Metrics
+from runtime.solving.run_plan import result_of, run_plan
+from runtime.solving.shared_budget import share_budget
 from runtime.strategies import STRATEGIES
-from runtime.strategies.best_of_n import score_ties
 
-# Prompts worked on at once: enough to fill an engine of 256 sequences, few enough that a long
-# file of prompts does not lie in the engine's queue all at once.
+# Prompts in progress at the same time: enough to fill an engine of 256 sequences, few enough that
+# a long file of prompts is not in the engine's queue all at once.
 PROMPTS_IN_FLIGHT = 64
 
 
 class Solver:
-    """Answers prompts, each with the compute its difficulty deserves (section 3).
+    """Answers prompts, each with compute chosen by its predicted difficulty (section 3).
 
     Args:
         models: the models.
-        artifact: what calibration found.
+        artifact: what calibration measured.
         seed: with the prompt, determines every sample.
-        fixed: one plan for every prompt, in place of the policy's; takes no pilots.
+        fixed: one plan for every prompt, in place of the policy's; no pilots are taken.
         early_stop: stop best-of-N once the solutions still to come cannot change the answer.
 
     Attributes:
         settings: how a prompt's solutions are sampled that comes without settings of its own.
         monitor: compares the prompts' pilots with those of calibration.
-        metrics: counts what was done.
+        metrics: Prometheus metrics of the answered prompts.
     """
 
     def __init__(
@@ -80,58 +75,26 @@ class Solver:
         )
 
     def check(self, budget: int, deadline: float | None = None) -> None:
-        """That a budget and a deadline can be kept.
-
-        Raises:
-            InputError: a budget below the least calibrated one, or below a fixed plan's cost; a
-                deadline of nothing, or where plans were not timed.
-        """
-        self.artifact.policy.row(budget)
-        if self.fixed is not None and self.fixed.cost(0) > budget:
-            raise InputError(
-                "budget", budget, f"{self.fixed} costs {self.fixed.cost(0)}; allow that"
-            )
-        if deadline is None:
-            return
-        if not finite(deadline) or deadline <= 0:
-            raise InputError("deadline", deadline, "give more than 0 seconds")
-        if self.settings.early_stop:
-            raise InputError(
-                "deadline", deadline, "early stop takes longer than plans were timed; leave it out"
-            )
-        if self.fixed is not None:
-            raise InputError("deadline", deadline, "it chooses the plan; leave --plan out")
-        if not self.artifact.latency.timed:
-            raise InputError(
-                "deadline", deadline, "plans were not timed; calibrate again, without --ray"
-            )
-
-    def _check_unfixed(self, spend: Spend) -> None:
-        if self.fixed is not None and not spend.budget:
-            raise InputError("plan", str(self.fixed), "a plan goes with a budget for each prompt")
-
-    def row(self, budget: int, deadline: float | None = None) -> BudgetRow:
-        """The table's row: how many pilots to take, and the plan of every bin.
-
-        Pilots that would take more than half of the time are left out.
-        """
-        row = self.artifact.policy.row(budget)
-        if deadline is None or not row.pilots:
-            return row
-        first = Plan(strategy="best_of_n", n=row.pilots)
-        taken = self.artifact.latency.seconds(first)
-        if taken is not None and taken <= deadline / 2:
-            return row
-        return row.model_copy(update={"pilots": 0, "edges": (), "cells": row.cells[:1]})
+        """Check that a budget and a deadline can be kept; see `runtime.solving.limits`."""
+        check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
 
     async def decide(
         self, run: PromptRun, budget: int, deadline: float | None = None
     ) -> tuple[Decision, list[Sample]]:
-        """Pilots of a prompt, and what they lead to: difficulty, bin and plan."""
+        """Take a prompt's pilots, and choose its plan.
+
+        Args:
+            run: the prompt.
+            budget: generations it may cost.
+            deadline: seconds for the whole prompt; None is no limit.
+
+        Returns:
+            The decision, and the pilots.
+        """
         if self.fixed is not None:
             return Decision(plan=self.fixed, why="it was asked for"), []
         started = time.perf_counter()
-        row = self.row(budget, deadline)
+        row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
         piloted = await take_pilots(run, self.artifact, row, self._seen(run))
         left = None if deadline is None else deadline - (time.perf_counter() - started)
         decision = decide(self.artifact, row, piloted, budget, left)
@@ -145,14 +108,14 @@ class Solver:
         """Answer one prompt within a budget of generations.
 
         Args:
-            prompt: the prompt; as text alone it is asked as calibration asked.
+            prompt: the prompt; a string is formatted as calibration's prompts were.
             budget: generations it may cost.
             deadline: seconds in which to answer; the plan is then the most accurate one that
                 fits, as timed one prompt at a time on the machine that calibrated.
 
         Raises:
-            InputError: a budget below the least calibrated one, a deadline that cannot be kept, or
-                a prompt that does not fit.
+            InputError: a budget below the smallest calibrated one, a deadline that cannot be kept,
+                or a prompt that does not fit the context.
         """
         self.check(budget, deadline)
         started = time.perf_counter()
@@ -160,15 +123,19 @@ class Solver:
         decision, pilots = await self.decide(run, budget, deadline)
         if run.on_event is not None:
             run.on_event(Event(kind="decision", decision=decision.model_dump(mode="json")))
-        wanted = prompt.solutions if isinstance(prompt, Request) else 1
-        samples = await _searched(run, decision.plan, pilots, wanted, budget)
+        solutions = prompt.solutions if isinstance(prompt, Request) else 1
+        samples = await run_plan(run, decision.plan, pilots, solutions, budget)
         limits = {"budget": budget, "deadline": deadline}
         return await self._result(run, samples, decision, started, limits)
 
     async def solve_fallback(self, prompt: str | Request, budget: int) -> Result:
-        """Answer one prompt by best-of-N: what is left where calibration cannot be trusted.
+        """Answer one prompt by best-of-N, for traffic that has drifted from calibration.
 
-        Its first solutions are still compared with calibration's, so that trust comes back.
+        Its first solutions are still compared with calibration's, so that the alarm can end.
+
+        Args:
+            prompt: the prompt.
+            budget: generations it costs.
         """
         started = time.perf_counter()
         run = self.start(prompt)
@@ -179,30 +146,30 @@ class Solver:
         return await self._result(run, samples, decision, started, {"budget": budget})
 
     async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
-        """Answer one prompt, stopping when a generation more is not worth its price.
+        """Answer one prompt, stopping when another generation is not worth its price.
 
         Args:
             prompt: the prompt.
             price: accuracy that a generation must gain.
 
         Raises:
-            InputError: a price that is not positive, or a prompt that does not fit.
+            InputError: a price that is not positive, or a prompt that does not fit the context.
         """
         if not price > 0:
-            raise InputError("price", price, "give a positive price")
+            raise InputError("price", price, "must be positive")
         started = time.perf_counter()
         adaptive_run = self._adaptive_run(prompt)
-        await self._up(adaptive_run)
+        await self._advance(adaptive_run)
         while adaptive_run.worth(price):
-            await self._up(adaptive_run)
+            await self._advance(adaptive_run)
         return await self._adaptive_result(adaptive_run, started, {"price": price})
 
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         prices = self.artifact.prices
         return AdaptiveRun(self.start(prompt), prices.schedule, self.artifact.gain_model)
 
-    async def _up(self, adaptive_run: AdaptiveRun) -> None:
-        await adaptive_run.up()
+    async def _advance(self, adaptive_run: AdaptiveRun) -> None:
+        await adaptive_run.advance()
         if adaptive_run.stage == 0:
             self._seen(adaptive_run.run)(adaptive_run.first)
 
@@ -226,48 +193,33 @@ class Solver:
         started: float,
         limits: Mapping[str, float | None],
     ) -> Result:
-        best = ranked(await run.canonicalize(samples), decision.plan.selection)
-        receipt = Receipt.model_validate(
-            decision.model_dump()
-            | dict(limits)
-            | vars(run.cost)
-            | {"prompt_tokens": len(run.context.token_ids)}
-            | {"undecided": sorted(run.undecided)}
-            | {"seconds": round(time.perf_counter() - started, 3)}
-        )
+        result = await result_of(run, samples, decision, limits, started)
+        receipt, drift = result.receipt, self.monitor.report()
         self.metrics.answered(
             receipt.plan.strategy, receipt.generations, receipt.sampled_tokens, receipt.seconds
         )
-        drift = self.monitor.report()
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
-        return Result(
-            prompt=run.prompt,
-            answer=best[0].answer,
-            solution=best[0].text,
-            score=None if isnan(best[0].score) else best[0].score,
-            receipt=receipt,
-            ranked=tuple(best),
-        )
+        return result
 
     async def solve_stream(
         self, prompts: Iterable[str | Request], spend: Spend
     ) -> AsyncIterator[tuple[int, Result | Failure]]:
-        """Answer prompts as they are read; (prompt's number, result) in the order of completion.
+        """Answer prompts as they are read; yields (prompt's number, result) as they complete.
 
-        A bounded number is in flight, and the next prompt is read only when results have been: a
-        slow reader slows the work down. A reader that goes away (`aclose`) ends it, and the
-        engine's requests with it. A prompt on which a model fails yields a `Failure`; the others
-        go on.
+        At most `PROMPTS_IN_FLIGHT` are in progress. The next prompt is read only once completed
+        results have been consumed, so a slow consumer slows the work down. Closing the iterator
+        (`aclose`) cancels what is in progress. A prompt on which a model fails yields a
+        `Failure`; the others continue.
 
         Args:
             prompts: prompts; may be endless.
-            spend: what each may cost.
+            spend: what each prompt may cost.
 
         Raises:
             InputError: as `solve`.
         """
         price = None
-        self._check_unfixed(spend)
+        check_fixed(self.fixed, spend)
         if spend.total is not None:
             raise InputError("total_budget", spend.total, "a stream has no end; use solve_all")
         if spend.average is not None:
@@ -298,24 +250,27 @@ class Solver:
         spend: Spend,
         done: Callable[[Result | Failure], None] = lambda _: None,
     ) -> list[Result | Failure]:
-        """Answer many prompts at once, in the engine's own continuous batch.
+        """Answer many prompts concurrently, in the engine's continuous batch.
 
-        Every prompt is checked before the first is worked on.
+        All prompts are checked before sampling starts.
 
         Args:
-            prompts: prompts, answered in this order.
-            spend: what each may cost, or all together.
-            done: called with each result as it comes.
+            prompts: the prompts.
+            spend: what each prompt may cost, or all of them together.
+            done: called with each result as it completes.
+
+        Returns:
+            Results in the order of the prompts.
 
         Raises:
-            InputError: as `solve`; no prompts; or a total that is below one generation a prompt.
+            InputError: as `solve`; no prompts; or a total below one generation per prompt.
         """
         if not prompts:
             raise InputError("prompts", [], "give at least one prompt")
         for prompt in prompts:
             self.start(prompt)
         if spend.total is not None:
-            self._check_unfixed(spend)
+            check_fixed(self.fixed, spend)
             return await self._solve_within(prompts, spend.total, done)
         results: dict[int, Result | Failure] = {}
         async for number, result in self.solve_stream(prompts, spend):
@@ -326,56 +281,22 @@ class Solver:
     async def _solve_within(
         self, prompts: Sequence[str | Request], total: int, done: Callable[[Result | Failure], None]
     ) -> list[Result | Failure]:
-        """Share one total out over all prompts, anew after every stage."""
+        """Answer prompts within one total; see `runtime.solving.shared_budget`."""
         started = time.perf_counter()
-        adaptive_runs = [self._adaptive_run(prompt) for prompt in prompts]
-        results: dict[int, Result | Failure] = {}
-        costs = self.artifact.prices.schedule.costs
-        if total < costs[0] * len(prompts):
-            raise InputError(
-                "total_budget", total, f"{len(prompts)} prompts cost {costs[0]} each at least"
-            )
+        runs = [self._adaptive_run(prompt) for prompt in prompts]
 
-        async def up(number: int) -> None:
-            try:
-                await self._up(adaptive_runs[number])
-            except ModelError as error:
+        failed = await share_budget(
+            runs, total, self._advance, lambda: self.monitor.drifted, PROMPTS_IN_FLIGHT
+        )
+        results: list[Result | Failure] = []
+        for number, (prompt, adaptive_run) in enumerate(zip(prompts, runs, strict=True)):
+            if number in failed:
                 self.metrics.failed()
-                results[number] = Failure(prompt=_text(prompts[number]), error=str(error))
-
-        rising = list(range(len(prompts)))
-        while rising:
-            await bounded(up, rising, PROMPTS_IN_FLIGHT)
-            alive = np.array([n for n in range(len(prompts)) if n not in results], dtype=int)
-            if not len(alive):
-                break
-            # What was sampled before a model failed is spent, too.
-            spent = sum(adaptive_run.run.cost.generations for adaptive_run in adaptive_runs)
-            stages = np.array([adaptive_runs[n].stage for n in alive])
-            gains = np.array([adaptive_runs[n].gains for n in alive])
-            if self.monitor.drifted:  # what calibration promised may not hold: share evenly
-                gains = np.tile(np.log(costs), (len(alive), 1))
-            rising = alive[allocate_stage(costs, stages, gains, total - spent)].tolist()
-        for number, adaptive_run in enumerate(adaptive_runs):
-            if number not in results:
-                results[number] = await self._adaptive_result(adaptive_run, started, {})
-            done(results[number])
-        return [results[number] for number in range(len(prompts))]
-
-
-async def _searched(
-    run: PromptRun, plan: Plan, pilots: Sequence[Sample], wanted: int, budget: int
-) -> list[Sample]:
-    """What a plan finds, and independent solutions besides while there are fewer than wanted."""
-    if plan.strategy == "best_of_n" and plan.n == 1 and not pilots and wanted == 1:
-        return [await run.vote(0)]
-    samples = await STRATEGIES[plan.strategy](run, plan, pilots)
-    more = min(wanted - len(samples), budget - run.cost.generations)
-    if more <= 0:
-        return samples
-    first = max(plan.n, len(pilots))  # no plan has drawn independent solutions beyond these
-    samples += await run.samples(first, first + more, plan.selection)
-    return await score_ties(run, samples, plan.selection)
+                results.append(Failure(prompt=_text(prompt), error=str(failed[number])))
+            else:
+                results.append(await self._adaptive_result(adaptive_run, started, {}))
+            done(results[-1])
+        return results
 
 
 def _text(prompt: str | Request) -> str:

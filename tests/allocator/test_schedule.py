@@ -1,4 +1,4 @@
-"""Schedules, and who climbs them, by hand."""
+"""Schedules, what their stages add, and which prompts continue, by hand."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,20 @@ from pydantic import ValidationError
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from allocator.schedule import Schedule, Stage, allocate_stage, schedule_of, worth_continuing
+from allocator.schedule import (
+    Addition,
+    Schedule,
+    Stage,
+    allocate_stage,
+    schedule_of,
+    worth_continuing,
+)
 
 SEARCH = Plan(strategy="beam_search", n=4, beam_width=2)
 OTHER = Plan(strategy="beam_search", n=8, beam_width=2)
 
 
-def test_a_rung_costs_its_samples_and_its_search() -> None:
+def test_a_stage_costs_its_samples_and_its_search() -> None:
     assert Stage(samples=3).cost == 3
     assert Stage(samples=3, search=SEARCH).cost == 7
     ahead = Plan(strategy="beam_search", n=4, beam_width=2, lookahead=1)
@@ -33,12 +40,12 @@ def test_a_rung_costs_its_samples_and_its_search() -> None:
         [Stage(samples=1, search=SEARCH), Stage(samples=1, search=OTHER)],
     ],
 )
-def test_rungs_that_drop_something_are_refused(stages: list[Stage]) -> None:
+def test_stages_that_drop_something_are_refused(stages: list[Stage]) -> None:
     with pytest.raises(ValidationError, match="let each stage add to the last"):
         Schedule(stages=tuple(stages))
 
 
-def test_no_rungs_are_no_ladder() -> None:
+def test_a_schedule_needs_a_stage() -> None:
     with pytest.raises(ValidationError):
         Schedule(stages=())
 
@@ -65,13 +72,13 @@ def test_the_search_comes_after_the_samples_asked_for() -> None:
 
 
 @given(st.integers(1, 200), st.sampled_from([None, SEARCH]), st.sampled_from([1, 2]))
-def test_every_ladder_reads_back(most: int, search: Plan | None, after: int) -> None:
+def test_every_schedule_reads_back(most: int, search: Plan | None, after: int) -> None:
     schedule = schedule_of(max(most, after), search, after)
     assert Schedule.model_validate_json(schedule.model_dump_json()) == schedule
     assert 2 * schedule.stages[-1].samples > most
 
 
-def test_going_on_pays_if_any_rung_above_does() -> None:
+def test_continuing_pays_if_any_later_stage_does() -> None:
     costs = [1, 2, 4, 8]
     # From the second stage: 2 generations more for 0.01, or 6 for 0.13.
     gains = [0.01, 0.13]
@@ -91,12 +98,14 @@ def test_a_greater_price_lets_nobody_go_on(gains: list[float], one: float, other
     )
 
 
-def test_who_gains_most_climbs() -> None:
+def test_the_greatest_gains_continue() -> None:
     costs, stages = [1, 2, 4], np.array([0, 0, 1, 2])
     gains = np.array([[9, 0.1, 0.2], [9, 0.3, 0.3], [9, 9, 0.5], [9, 9, 9]])
     # By generation: 0.3 of the second's first, 0.25 of the third's, then 0.1 of the first's.
-    climbing = [allocate_stage(costs, stages, gains, left).tolist() for left in (0, 1, 2, 3, 4, 6)]
-    assert climbing == [
+    continuing = [
+        allocate_stage(costs, stages, gains, left).tolist() for left in (0, 1, 2, 3, 4, 6)
+    ]
+    assert continuing == [
         [False, False, False, False],
         [False, True, False, False],
         # The third costs 2: what is left after the second does not pay for it.
@@ -107,9 +116,23 @@ def test_who_gains_most_climbs() -> None:
     ]
 
 
-def test_nobody_climbs_for_nothing() -> None:
+def test_nothing_continues_without_a_gain() -> None:
     still = allocate_stage([1, 2, 4], np.array([0, 1]), np.zeros((2, 3)), 100)
     assert still.tolist() == [False, False]
     assert not len(allocate_stage([1, 2], np.array([], dtype=int), np.zeros((0, 2)), 5))
     with pytest.raises(InputError, match="total_budget"):
         allocate_stage([1, 2], np.array([0]), np.zeros((1, 2)), -1)
+
+
+def test_what_each_stage_adds() -> None:
+    search = Plan(strategy="beam_search", n=4, beam_width=2)
+    schedule = schedule_of(4, search, after=2)
+    added = [schedule.added(number) for number in range(len(schedule.stages))]
+    assert added == [
+        Addition(0, 1, None),
+        Addition(1, 2, None),
+        Addition(2, 2, search),
+        Addition(2, 3, None),
+        Addition(3, 4, None),
+    ]
+    assert added[2].in_order(["sample"], ["found"]) == ["sample", "found"]

@@ -13,7 +13,6 @@ from allocator import migrate
 from allocator.bins import DifficultyBins, bin_of
 from allocator.errors import InputError
 from allocator.plan import Plan
-from allocator.policy import Policy
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from runtime.verifiers.scoring import VERIFIER_ALONE
 
@@ -145,19 +144,3 @@ def test_a_damaged_table_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_plan_over_budget_cannot_stand_in_a_row() -> None:
     with pytest.raises(ValidationError, match="costs more than 4"):
         BudgetRow(budget=4, pilots=0, edges=(), cells=(cell(8),))
-
-
-def test_policy_takes_the_largest_row_within_budget() -> None:
-    policy = Policy(table())
-    assert policy.row(7).budget == 1
-    assert policy.row(100).budget == 8
-    with pytest.raises(InputError, match="budget: 0"):
-        policy.row(0)
-
-
-def test_policy_plans_many_prompts_at_once() -> None:
-    bins, plans = Policy(table()).plans(8, [0.9, 0.4, 0.0])
-    assert bins.tolist() == [0, 1, 2]
-    assert [plan.n for plan in plans] == [4, 8, 8]
-    with pytest.raises(InputError, match="pass_at_1"):
-        Policy(table()).plans(8, [float("nan")])

@@ -15,8 +15,13 @@ from benchmarks.allocation.methods import AVERAGES, bound, shared_by_bin
 from benchmarks.allocation.rivals import CONFIDENCES, adaptive_consistency, concave_by
 from benchmarks.allocation.traces import exact_majority
 from calibration.data.sample_log import Log
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
-from calibration.replay.budget_replay import PRICES, at_prices, ended, shared_out
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
+from calibration.replay.budget_replay import (
+    PRICES,
+    curve_of_stops,
+    price_curve,
+    shared_budget_curve,
+)
 from calibration.replay.policy_curves import exact_curve, policy_curve
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, Run
@@ -46,7 +51,7 @@ def record(prompt: str, graded: list[bool], *searched: bool) -> PromptRecord:
     return PromptRecord(prompt, "1", 7, run_of(graded, seed=9), searches)
 
 
-def climbs_of(*answers: str, scores: list[list[float]] | None = None) -> AdaptiveRuns:
+def runs_of(*answers: str, scores: list[list[float]] | None = None) -> AdaptiveRuns:
     """One prompt a string, a letter a solution's answer; `a` is right, `.` is none."""
     adaptive_runs = AdaptiveRuns.empty(len(answers), 1, len(SCHEDULE.stages))
     for row, letters in enumerate(answers):
@@ -55,14 +60,14 @@ def climbs_of(*answers: str, scores: list[list[float]] | None = None) -> Adaptiv
             (None if letter == "." else letter, weight, 10)
             for letter, weight in zip(letters, weights, strict=True)
         ]
-        adaptive_run(adaptive_runs, (row, 0), SCHEDULE, 5, "a", drawn, [], 0)
+        replay_run(adaptive_runs, (row, 0), SCHEDULE, 5, "a", drawn, [], 0)
     return adaptive_runs
 
 
-def test_a_curve_of_climbs_is_read_off_where_each_ends() -> None:
-    adaptive_runs = climbs_of("baaa", "bbbb")
+def test_a_curve_of_stops_is_read_off_where_each_run_ends() -> None:
+    adaptive_runs = runs_of("baaa", "bbbb")
     ends = [np.array([[0], [0]]), np.array([[2], [1]])]
-    curve = ended("x", SCHEDULE, adaptive_runs, ends)
+    curve = curve_of_stops("x", SCHEDULE, adaptive_runs, ends)
     np.testing.assert_array_equal(curve.correct, [[0, 0], [1, 0]])
     np.testing.assert_array_equal(curve.generations, [[1, 1], [3, 2]])
     np.testing.assert_array_equal(curve.tokens, [[10, 10], [30, 20]])
@@ -78,15 +83,15 @@ def some_gains(prompts: int, seeds: int = 2) -> NDArray[np.float64]:
     return gains
 
 
-def many_climbs(prompts: int, seeds: int = 2) -> AdaptiveRuns:
+def many_runs(prompts: int, seeds: int = 2) -> AdaptiveRuns:
     adaptive_runs = AdaptiveRuns.empty(prompts, seeds, len(SCHEDULE.stages))
     adaptive_runs.tokens[:] = 10 * np.array(SCHEDULE.costs)
     return adaptive_runs
 
 
-def test_a_shared_total_is_never_exceeded_and_nothing_climbs_without_a_gain() -> None:
-    adaptive_runs, gains = many_climbs(50), some_gains(50)
-    curve = shared_out("x", SCHEDULE, adaptive_runs, gains, AVERAGES)
+def test_a_shared_total_is_never_exceeded_and_nothing_continues_without_a_gain() -> None:
+    adaptive_runs, gains = many_runs(50), some_gains(50)
+    curve = shared_budget_curve("x", SCHEDULE, adaptive_runs, gains, AVERAGES)
     assert len(curve.generations) == len(AVERAGES)
     for average, spent in zip(AVERAGES, curve.generations, strict=True):
         assert spent.mean() <= average + 1e-9
@@ -98,8 +103,8 @@ def test_a_shared_total_is_never_exceeded_and_nothing_climbs_without_a_gain() ->
 
 
 def test_a_price_of_nothing_ends_where_there_is_nothing_to_gain() -> None:
-    adaptive_runs, gains = many_climbs(50), some_gains(50)
-    curve = at_prices("x", SCHEDULE, adaptive_runs, gains)
+    adaptive_runs, gains = many_runs(50), some_gains(50)
+    curve = price_curve("x", SCHEDULE, adaptive_runs, gains)
     assert len(curve.generations) == len(PRICES)
     assert np.all(np.diff(curve.generations.mean(axis=1)) <= 0)
     assert np.all(curve.generations[-1] == 1), "a price of a half: no gain is worth it"
@@ -108,7 +113,7 @@ def test_a_price_of_nothing_ends_where_there_is_nothing_to_gain() -> None:
 def test_adaptive_consistency_stops_when_the_leader_is_sure() -> None:
     # With k votes to none the leader's chance is 1 - 1/2^(k + 1): 3/4, 7/8, 15/16, 31/32.
     # With one to one it is a half, with two to one 11/16.
-    curve = adaptive_consistency("x", SCHEDULE, climbs_of("aaaa", "baaa", "...."), weighted=False)
+    curve = adaptive_consistency("x", SCHEDULE, runs_of("aaaa", "baaa", "...."), weighted=False)
     stops = dict(zip(CONFIDENCES, curve.generations.tolist(), strict=True))
     assert stops[0.55][:2] == stops[0.75][:2] == [1, 1]
     assert stops[0.8] == [2, 4, 4]
@@ -120,7 +125,7 @@ def test_adaptive_consistency_stops_when_the_leader_is_sure() -> None:
 
 def test_weighted_votes_count_as_their_scores() -> None:
     # 0.9 for a, 0.1 for b: scaled to one on average, 1.8 against 0.2.
-    adaptive_runs = climbs_of("abbb", scores=[[0.9, 0.1, 0.1, 0.1]])
+    adaptive_runs = runs_of("abbb", scores=[[0.9, 0.1, 0.1, 0.1]])
     weighted = adaptive_consistency("x", SCHEDULE, adaptive_runs, weighted=True)
     plain = adaptive_consistency("x", SCHEDULE, adaptive_runs, weighted=False)
     row = CONFIDENCES.index(0.8)

@@ -19,18 +19,19 @@ from calibration.bench import (
     ACROSS,
     BASELINE,
     beam_plan,
-    ladder_within,
     measure,
     rows_of,
     sample,
+    schedule_within,
     unseen,
     work_of,
 )
 from calibration.calibrate import SAMPLES
 from calibration.cli import bench as bench_cli
+from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.replay import Replay
 from calibration.report.bench_page import page
-from calibration.report.bench_result import BenchResult, Findings, Method
+from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import PREDICTED
 from calibration.report.targets import Target
 from calibration.sampling.collect import PromptRecord
@@ -78,7 +79,7 @@ def known(bent: Artifact) -> Findings:
     return measure(Replay(KNOWN, 4), bent, TABLE)
 
 
-def by_name(found: Findings) -> dict[str, Method]:
+def by_name(found: Findings) -> dict[str, CurveSummary]:
     return {curve.name: curve for curve in found.curves}
 
 
@@ -199,7 +200,7 @@ def test_rows_of_some_budgets() -> None:
 def test_all_that_the_curves_ask_for_is_sampled(bent: Artifact) -> None:
     artifact = Artifact.load(ARTIFACT)
     table = rows_of(artifact.policy.table, [1, 4])
-    schedule = ladder_within(artifact.prices.schedule, 4)
+    schedule = schedule_within(artifact.prices.schedule, 4)
     assert max(stage.samples for stage in schedule.stages) == 4
     work = work_of([table], artifact.settings.scoring, 3, schedule)
     assert (work.samples, work.seed, work.scoring) == (4, 3, artifact.settings.scoring)
@@ -238,7 +239,7 @@ def coins(
     """Samples ten prompts of bent coins into one folder, with models of their own each time."""
     table = rows_of(bent.policy.table, [1, 4])
     pairs = [(prompt, RIGHT) for prompt in bent_prompts(10, seed=7)]
-    work = work_of([table], bent.settings.scoring, 5, ladder_within(bent.prices.schedule, 4))
+    work = work_of([table], bent.settings.scoring, 5, schedule_within(bent.prices.schedule, 4))
 
     def sampled(done: Callable[[object], None] = lambda _: None) -> tuple[Replay, CountedModels]:
         opened.append(models := CountedModels(bent_models(tokenizer)))

@@ -1,4 +1,4 @@
-"""What more solutions gain, fitted on made climbs."""
+"""What more solutions gain, fitted on simulated adaptive runs."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from allocator.schedule import Schedule, Stage, schedule_of
 from calibration.replay.adaptive_run import AdaptiveRuns
 from predictors.gain_model import COLUMNS, GainModel
 from predictors.vote_state import VOTE_STATE_NAMES
-from tests.support.adaptive import made_climbs
+from tests.support.adaptive import made_runs
 
 SCHEDULE = schedule_of(16)
 KINDS = ["settled", "open", "hopeless"] * 20
@@ -24,11 +24,11 @@ def fitted(adaptive_runs: AdaptiveRuns, schedule: Schedule = SCHEDULE) -> GainMo
 
 @pytest.fixture(scope="module")
 def gain_model() -> GainModel:
-    return fitted(made_climbs(SCHEDULE, KINDS, 6))
+    return fitted(made_runs(SCHEDULE, KINDS, 6))
 
 
 def test_open_states_gain_and_settled_and_hopeless_ones_little(gain_model: GainModel) -> None:
-    fresh = made_climbs(SCHEDULE, KINDS, 6, seed=1)
+    fresh = made_runs(SCHEDULE, KINDS, 6, seed=1)
     for stage in (0, 1, 3):
         promised = gain_model.gains(SCHEDULE, stage, fresh.states[:, :, stage].reshape(360, -1))[
             :, -1
@@ -45,10 +45,10 @@ def test_open_states_gain_and_settled_and_hopeless_ones_little(gain_model: GainM
         assert open_[0] > 1.5 * max(settled[0], hopeless[0])
 
 
-def test_gains_are_never_negative_and_grow_with_the_rung_ever_more_slowly(
+def test_gains_are_never_negative_and_grow_ever_more_slowly_by_stage(
     gain_model: GainModel,
 ) -> None:
-    fresh = made_climbs(SCHEDULE, KINDS, 2, seed=2)
+    fresh = made_runs(SCHEDULE, KINDS, 2, seed=2)
     for stage in range(len(SCHEDULE.stages)):
         found = gain_model.gains(SCHEDULE, stage, fresh.states[:, :, stage].reshape(120, -1))
         assert found.shape == (120, len(SCHEDULE.stages) - stage - 1)
@@ -61,7 +61,7 @@ def test_gains_are_never_negative_and_grow_with_the_rung_ever_more_slowly(
 
 def test_columns_that_are_always_the_same_do_no_harm() -> None:
     # A log without scores: every vote weighs one.
-    adaptive_runs = made_climbs(SCHEDULE, KINDS, 6)
+    adaptive_runs = made_runs(SCHEDULE, KINDS, 6)
     names = list(VOTE_STATE_NAMES)
     adaptive_runs.states[..., names.index("score_mean")] = 1
     for best in ("leader_best_score", "other_best_score"):
@@ -78,7 +78,7 @@ def test_a_search_ahead_is_told_from_more_of_the_same() -> None:
     search = Plan(strategy="beam_search", n=2, beam_width=2)
     schedule = schedule_of(4, search, after=2)
     assert schedule.costs == (1, 2, 4, 5, 6)
-    adaptive_runs = made_climbs(schedule, ["open"] * 30, 4)
+    adaptive_runs = made_runs(schedule, ["open"] * 30, 4)
     adaptive_runs.correct[..., :2], adaptive_runs.correct[..., 2:] = 0.0, 1.0
     gain_model = fitted(adaptive_runs, schedule)
     before, after = (
@@ -97,13 +97,13 @@ def test_a_search_ahead_is_told_from_more_of_the_same() -> None:
 
 
 def test_where_nothing_is_gained_nothing_is_promised() -> None:
-    adaptive_runs = made_climbs(SCHEDULE, ["settled"] * 20, 3)
+    adaptive_runs = made_runs(SCHEDULE, ["settled"] * 20, 3)
     adaptive_runs.correct[...] = 1
     gain_model = fitted(adaptive_runs)
     assert gain_model.gains(SCHEDULE, 0, adaptive_runs.states[:, 0, 0]).max() < 0.01
 
 
-def test_one_rung_has_no_prospects() -> None:
+def test_one_stage_has_no_gains() -> None:
     schedule = Schedule(stages=(Stage(samples=1),))
     with pytest.raises(InputError, match="there is nothing to gain on one stage"):
         GainModel.fit(schedule, np.ones((4, 1, len(VOTE_STATE_NAMES))), np.ones((4, 1)))

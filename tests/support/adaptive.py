@@ -1,9 +1,9 @@
-"""Prompts of three kinds, climbed: settled at once, open, and not to be won."""
+"""Simulated adaptive runs of three kinds of prompts: settled at once, open, and too hard."""
 
 import numpy as np
 
 from allocator.schedule import Schedule
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, adaptive_run
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
 
 # Chance of a right sample, number of wrong answers, and scores of right and wrong samples.
 KINDS = {
@@ -25,14 +25,12 @@ def drawn(rng: np.random.Generator, kind: str, count: int) -> list[Draw]:
     ]
 
 
-def made_climbs(
-    schedule: Schedule, kinds: list[str], replicates: int, seed: int = 0
-) -> AdaptiveRuns:
-    """A prompt a kind; of a schedule without a search."""
+def made_runs(schedule: Schedule, kinds: list[str], replicates: int, seed: int = 0) -> AdaptiveRuns:
+    """One prompt per entry of `kinds`, on a schedule without a search."""
     rng = np.random.default_rng(seed)
     adaptive_runs = AdaptiveRuns.empty(len(kinds), replicates, len(schedule.stages))
     for row, kind in enumerate(kinds):
         for replicate in range(replicates):
             draws = drawn(rng, kind, schedule.stages[-1].samples)
-            adaptive_run(adaptive_runs, (row, replicate), schedule, 7, "right", draws, [], 0)
+            replay_run(adaptive_runs, (row, replicate), schedule, 7, "right", draws, [], 0)
     return adaptive_runs

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summary import (
-    Curve,
     Gain,
     Group,
-    Point,
     PredictorSummary,
     Reliability,
     Summary,
@@ -32,13 +31,13 @@ STARTS = {"all prompts": 0.56, "bin 1": 0.97, "bin 2": 0.86, "bin 3": 0.62, "bin
 STARTS |= {"bin 5": 0.04}
 
 
-def point(budget: int, accuracy: float, spent: float, prompts: int) -> Point:
+def point(budget: int, accuracy: float, spent: float, prompts: int) -> CurvePoint:
     side = 0.9 / prompts**0.5
     low, high = max(0.0, accuracy - side), min(1.0, accuracy + side)
-    return Point(budget=budget, generations=spent, accuracy=accuracy, low=low, high=high)
+    return CurvePoint(budget=budget, generations=spent, accuracy=accuracy, low=low, high=high)
 
 
-def curve(name: str, start: float, prompts: int) -> Curve:
+def curve(name: str, start: float, prompts: int) -> CurveSummary:
     spares = name.startswith("compute-optimal")
     points = [
         point(
@@ -49,7 +48,7 @@ def curve(name: str, start: float, prompts: int) -> Curve:
         )
         for budget in BUDGETS
     ]
-    return Curve(name=name, points=tuple(points))
+    return CurveSummary(name=name, points=tuple(points))
 
 
 def rich_summary(**changes: object) -> Summary:
@@ -113,7 +112,7 @@ def no_gain_summary() -> Summary:
 
 def minimal_summary(**changes: object) -> Summary:
     """One method at one budget, one bin, nothing predicted and nothing gained."""
-    curves = (Curve(name="majority", points=(point(1, 0.5, 1, 20),)),)
+    curves = (CurveSummary(name="majority", points=(point(1, 0.5, 1, 20),)),)
     everyone = Group(name="all prompts", prompts=20, easiest=1, hardest=0, curves=curves)
     summary = Summary(
         source="answers.jsonl",

@@ -80,14 +80,14 @@ def test_drift_is_told_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     from allocator.errors import ModelError
 
-    up = Solver._up
+    advance = Solver._advance
 
     async def fails_on_one(self: Solver, adaptive_run: Any) -> None:
         if adaptive_run.run.prompt == PROMPTS[2]:
             raise ModelError("engine", "it has died")
-        await up(self, adaptive_run)
+        await advance(self, adaptive_run)
 
-    monkeypatch.setattr(Solver, "_up", fails_on_one)
+    monkeypatch.setattr(Solver, "_advance", fails_on_one)
     status, out, message = invoke(*solve("--total-budget", "16", *PROMPTS))
     assert status == 1
     assert "1 of 8 prompts failed: engine: it has died" in " ".join(message.split())
@@ -100,14 +100,14 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
     [
         ([], "give one of: a budget for each prompt, an average, or a total"),
         (["--budget", "0"], "give one of: a budget for each prompt, an average, or a total"),
-        (["--budget", "-4"], "give 1 or more"),
+        (["--budget", "-4"], "must be 1 or more"),
         (["--budget", "4", "--total-budget", "9"], "give one of"),
         (["--average-budget", "4", "--total-budget", "9"], "give one of"),
-        (["--average-budget", "0.5"], "average: 0.5: one generation is the least"),
+        (["--average-budget", "0.5"], "average: 0.5: must be 1 or more"),
         (["--total-budget", "7"], "total_budget: 7: 8 prompts cost 1 each at least"),
         (["--total-budget", "-7"], "total_budget: -7: 8 prompts cost 1 each at least"),
         (["--average-budget", "2", "--deadline", "1"], "deadline: 1.0: it goes with a budget"),
-        (["--budget", "4", "--deadline", "0"], "give more than 0 seconds"),
+        (["--budget", "4", "--deadline", "0"], "must be a positive number"),
         (["--budget", "4", "--deadline", "1", "--early-stop"], "early stop takes longer than"),
         (["--budget", "4", "--deadline", "1", "--plan", "best_of_n:4"], "leave --plan out"),
         (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with --budget"),

@@ -73,8 +73,9 @@ def test_explain() -> None:
 
 
 def test_bench() -> None:
-    found = bench_result().model_dump()
-    text = rendered(*comparison(found["curves"], found["gains"], found["budgets"][-1]))
+    result = bench_result()
+    found = result.model_dump()
+    text = rendered(*comparison(result.curves, found["gains"], found["budgets"][-1]))
     assert_readable(text)
     for curve in found["curves"]:
         for point in curve["points"]:

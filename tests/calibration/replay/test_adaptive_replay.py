@@ -1,4 +1,4 @@
-"""Climbs replayed on records and logs, and what is decided from them."""
+"""Adaptive runs replayed on records and logs, and what is decided from them."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage, schedule_of
 from calibration.fitting.gain_model import (
-    all_gains,
+    cross_validated_gains,
     fit_gain_model,
-    held_out_gains,
+    gains_between_stages,
     price_list,
 )
-from calibration.replay.adaptive_run import AdaptiveRuns, adaptive_run
+from calibration.replay.adaptive_run import AdaptiveRuns, replay_run
 from calibration.replay.budget_replay import PRICES, stopped_at
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
@@ -22,17 +22,17 @@ from predictors.gain_model import GainModel
 from predictors.vote_state import VOTE_STATE_NAMES
 from tests.calibration.data.test_logs import as_records, made_log
 from tests.conftest import make_sample
-from tests.support.adaptive import made_climbs
+from tests.support.adaptive import made_runs
 
 SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
 SAMPLES, MASS = VOTE_STATE_NAMES.index("samples"), VOTE_STATE_NAMES.index("leader_mass")
 
 
-def test_a_climb_worked_by_hand() -> None:
+def test_an_adaptive_run_worked_by_hand() -> None:
     schedule = schedule_of(3, SEARCH)  # 1 sample; that and the search; 2 and the search; 3
     drawn = [("7", 0.5, 10), ("9", 0.4, 20), ("9", 0.3, 30)]
     adaptive_runs = AdaptiveRuns.empty(1, 1, 4)
-    adaptive_run(
+    replay_run(
         adaptive_runs, (0, 0), schedule, 5, "9", drawn, [("8", 0.6, 99), (None, 0.1, 99)], 70
     )
     # 7 leads, then 8 of the search does, by 0.6 also before 0.4; at last 9, by 0.7.
@@ -53,7 +53,7 @@ def record(answers: str, searched: str = "") -> PromptRecord:
     return PromptRecord("prompt", "a", 5, as_run(answers), searches)
 
 
-def test_records_climb_in_every_rotation() -> None:
+def test_records_are_replayed_in_every_rotation() -> None:
     replay = Replay([record("abbb"), record("aabc")], window=4, replicates=4)
     found = replay.adaptive_runs(schedule_of(4))
     assert found.correct.shape == (2, 4, 4)
@@ -63,7 +63,7 @@ def test_records_climb_in_every_rotation() -> None:
     assert found.tokens[0, 0].tolist() == [3, 6, 9, 12]
 
 
-def test_the_top_of_a_ladder_is_best_of_n() -> None:
+def test_the_last_stage_is_best_of_n() -> None:
     replay = Replay(as_records(made_log(20, 16)), 8)
     found = replay.adaptive_runs(schedule_of(8))
     for number, cost in enumerate(schedule_of(8).costs):
@@ -80,7 +80,7 @@ def test_a_search_joins_the_pool() -> None:
 
 
 @pytest.mark.parametrize("scored", [True, False])
-def test_a_log_climbs_as_its_records_do(scored: bool) -> None:
+def test_a_log_is_replayed_as_its_records_are(scored: bool) -> None:
     log, schedule = made_log(25, 16, scored=scored), schedule_of(8)
     logged = LoggedReplay(log).adaptive_runs(schedule)
     records = as_records(log)
@@ -99,7 +99,7 @@ def test_a_log_climbs_as_its_records_do(scored: bool) -> None:
 
 
 @pytest.mark.parametrize("scored", [True, False])
-def test_a_log_climbs_to_what_its_plans_answer(scored: bool) -> None:
+def test_every_stage_of_a_log_answers_as_best_of_n_does(scored: bool) -> None:
     replay = LoggedReplay(made_log(60, 16, scored=scored))
     found = replay.adaptive_runs(schedule_of(8))
     for number, cost in enumerate(schedule_of(8).costs):
@@ -109,11 +109,11 @@ def test_a_log_climbs_to_what_its_plans_answer(scored: bool) -> None:
         np.testing.assert_array_equal(found.correct[..., number], plain)
 
 
-def test_of_large_logs_fewer_replicates_climb(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_logs_have_fewer_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
     replay = LoggedReplay(made_log(10, 16))
-    monkeypatch.setattr("calibration.replay.log_replay.MAX_CLIMBED", 3 * 10 * 16)
+    monkeypatch.setattr("calibration.replay.log_replay.MAX_REPLAYED", 3 * 10 * 16)
     assert replay.adaptive_runs(schedule_of(4)).correct.shape == (10, 3, 4)
-    monkeypatch.setattr("calibration.replay.log_replay.MAX_CLIMBED", 1)
+    monkeypatch.setattr("calibration.replay.log_replay.MAX_REPLAYED", 1)
     assert replay.adaptive_runs(schedule_of(4)).correct.shape == (10, 1, 4)
 
 
@@ -121,7 +121,7 @@ THREE = Schedule(stages=tuple(Stage(samples=n) for n in (1, 2, 4)))
 
 
 def of(first: tuple[float, float], second: float) -> np.ndarray:
-    """Gains of one climb: from the first stage to those above, and from the second to the third."""
+    """Gains of one run: from the first stage to the later ones, from the second to the third."""
     return np.array([[[[0, *first], [0, 0, second], [0, 0, 0]]]], dtype=float)
 
 
@@ -136,7 +136,7 @@ def of(first: tuple[float, float], second: float) -> np.ndarray:
         (of((0.0, 0.0), 0.0), 0.0, 0),
     ],
 )
-def test_a_climb_ends_where_going_on_is_first_not_worth_it(
+def test_a_run_ends_where_continuing_is_first_not_worth_it(
     gains: np.ndarray, price: float, stage: int
 ) -> None:
     assert stopped_at(THREE, gains, price).tolist() == [[stage]]
@@ -158,7 +158,7 @@ def test_what_is_spent_falls_with_the_price(seed: int) -> None:
     assert spent == sorted(spent, reverse=True)
 
 
-def test_figures_of_a_price_are_of_where_climbs_end() -> None:
+def test_figures_of_a_price_are_of_where_runs_end() -> None:
     adaptive_runs = AdaptiveRuns.empty(2, 1, 3)
     adaptive_runs.correct[0, 0], adaptive_runs.correct[1, 0] = (0, 0, 1), (1, 0, 0)
     gains = np.concatenate([of((0.9, 2.9), 2.0), of((0, 0), 0)])
@@ -167,28 +167,28 @@ def test_figures_of_a_price_are_of_where_climbs_end() -> None:
     assert {(p.generations, p.accuracy) for p in points} == {((4 + 1) / 2, 1.0)}
 
 
-def test_held_out_gains_never_see_the_prompt_itself() -> None:
+def test_cross_validated_gains_never_see_the_prompt_itself() -> None:
     # What a prompt gains is a coin of its own, told by the length of the prompt to the last token.
-    adaptive_runs = made_climbs(SCHEDULE, ["open"] * 40, 4)
+    adaptive_runs = made_runs(SCHEDULE, ["open"] * 40, 4)
     lengths = 100.0 + 50 * np.arange(40)
     adaptive_runs.states[..., VOTE_STATE_NAMES.index("prompt_tokens")] = lengths[:, None, None]
-    before = held_out_gains(SCHEDULE, adaptive_runs)
+    before = cross_validated_gains(SCHEDULE, adaptive_runs)
     for prompt in (0, 17):
         changed = AdaptiveRuns(
             adaptive_runs.states, adaptive_runs.correct.copy(), adaptive_runs.tokens
         )
         changed.correct[prompt, :, 0], changed.correct[prompt, :, 1:] = 1.0, 0.0
-        after = held_out_gains(SCHEDULE, changed)
+        after = cross_validated_gains(SCHEDULE, changed)
         moved = np.any(before != after, axis=(1, 2, 3))
         assert not moved[prompt]
         assert moved.sum() >= 30  # of the other folds
 
 
-def test_gains_of_each_rung_over_each() -> None:
-    adaptive_runs = made_climbs(SCHEDULE, KINDS, 2)
+def test_gains_of_each_stage_over_each() -> None:
+    adaptive_runs = made_runs(SCHEDULE, KINDS, 2)
     flat = adaptive_runs.states.reshape(60, *adaptive_runs.states.shape[2:])
     gain_model = GainModel.fit(SCHEDULE, flat, adaptive_runs.correct.reshape(60, -1))
-    found = all_gains(gain_model, SCHEDULE, adaptive_runs.states)
+    found = gains_between_stages(gain_model, SCHEDULE, adaptive_runs.states)
     assert found.shape == (30, 2, 6, 6)
     assert not np.any(np.tril(found))
     np.testing.assert_allclose(
@@ -196,8 +196,8 @@ def test_gains_of_each_rung_over_each() -> None:
     )
 
 
-def test_of_two_ladders_the_better_one_is_fitted() -> None:
-    adaptive_runs = made_climbs(SCHEDULE, KINDS, 3)
+def test_the_better_of_two_schedules_is_fitted() -> None:
+    adaptive_runs = made_runs(SCHEDULE, KINDS, 3)
     worse = AdaptiveRuns(adaptive_runs.states, adaptive_runs.correct * 0.5, adaptive_runs.tokens)
     same = Schedule(stages=SCHEDULE.stages)
     chosen = fit_gain_model([(same, worse), (SCHEDULE, adaptive_runs)])

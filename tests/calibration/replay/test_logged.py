@@ -72,7 +72,7 @@ def test_budgets_may_take_all_samples(
     summary = Summary.load(out)
     assert budgets_of(summary.groups[0]) == asked
     assert [budgets_of(group) for group in summary.groups[1:]] == ([binned] * 2 if binned else [])
-    # What prompts climb goes as far as the budgets do.
+    # The schedule goes as far as the budgets do.
     assert PriceList.load(out / "prices.json").schedule.stages[-1].samples == max(2, *asked)
     assert sorted(int(p.stem[11:]) for p in out.glob("difficulty-*.txt")) == pilots
     said = [w for w in summary.warnings if "measured difficulty" in w]
@@ -99,7 +99,7 @@ def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> Non
 
 @pytest.fixture
 def without_gain_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What prompts would climb takes seconds to fit, and is not looked at."""
+    """Fitting schedules takes seconds, and no test here reads them."""
     monkeypatch.setattr("calibration.fitting.fit.fit_gain_model", lambda _: None)
 
 

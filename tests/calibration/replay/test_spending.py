@@ -9,7 +9,7 @@ import pytest
 
 from allocator.plan import Plan
 from allocator.schedule import schedule_of
-from calibration.fitting.accuracy_tables import accuracy_curves, drift_baseline_of, ladders_of
+from calibration.fitting.accuracy_tables import accuracy_curves, drift_baseline_of, schedules_of
 from calibration.fitting.difficulty import FittedDifficulty
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Outcome, Replay
@@ -79,22 +79,22 @@ SEARCHES = [
 ]
 
 
-def test_the_best_search_of_those_that_cost_little_is_on_ladders() -> None:
+def test_the_best_search_of_those_that_cost_little_is_in_schedules() -> None:
     rated = cast(Any, Rated(beam_search_4=0.5, dvts_8=0.6, beam_search_16=0.9))
     plans = [ONE, TWO, *SEARCHES, Plan(strategy="revisions", n=4, length=4)]
     dvts = SEARCHES[1]
-    assert ladders_of(rated, plans, 16) == [
+    assert schedules_of(rated, plans, 16) == [
         schedule_of(16),
         schedule_of(16, dvts, 1),
         schedule_of(16, dvts, 2),
     ]
     equal = cast(Any, Rated(beam_search_4=0.6, dvts_8=0.6, beam_search_16=0.9))
-    assert ladders_of(equal, plans, 16)[1] == schedule_of(16, SEARCHES[0], 1)  # the cheaper one
-    assert ladders_of(rated, plans, 1) == [schedule_of(1), schedule_of(1, dvts, 1)]
+    assert schedules_of(equal, plans, 16)[1] == schedule_of(16, SEARCHES[0], 1)  # the cheaper one
+    assert schedules_of(rated, plans, 1) == [schedule_of(1), schedule_of(1, dvts, 1)]
 
 
-def test_without_a_search_there_is_one_ladder() -> None:
-    assert ladders_of(cast(Any, Rated()), [ONE, TWO, SEARCHES[2]], 16) == [schedule_of(16)]
+def test_without_a_search_there_is_one_schedule() -> None:
+    assert schedules_of(cast(Any, Rated()), [ONE, TWO, SEARCHES[2]], 16) == [schedule_of(16)]
 
 
 def test_reference_of_calibration_traffic() -> None:

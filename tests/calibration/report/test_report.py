@@ -9,12 +9,12 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.table import BudgetRow
 from benchmarks.testbed.paths import SETTINGS
+from calibration.replay.curve_summary import CurveSummary
 from calibration.report.advice import steps
 from calibration.report.artifact_files import Contents
 from calibration.report.heatmap import heat_map
 from calibration.report.methods import styles
 from calibration.report.page import write_report
-from calibration.report.summary import Curve
 from runtime.artifact import ORACLE_TABLE, TABLE
 from tests.support.summaries import (
     METHODS,
@@ -74,9 +74,9 @@ def test_a_minimal_artifact_made_from_logs(tmp_path: Path) -> None:
     assert "made from logs" in text
     first = steps(Contents.load(folder), minimal_summary())[0]
     assert first.head == "Use the table in your own program"
-    found: dict[str, list[Plan]] = {}
+    found: dict[str, tuple[Plan, ...]] = {}
     exec(first.command, found)
-    assert found["plans"] == [Plan(strategy="best_of_n", n=1)] * 2
+    assert found["plans"] == (Plan(strategy="best_of_n", n=1),) * 2
 
 
 def test_no_curves_at_all(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_no_curves_at_all(tmp_path: Path) -> None:
 def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     summary = rich_summary(source=HOSTILE, warnings=(HOSTILE,))
     everyone = summary.groups[0]
-    curves = (Curve(name=HOSTILE, points=everyone.curves[0].points), *everyone.curves)
+    curves = (CurveSummary(name=HOSTILE, points=everyone.curves[0].points), *everyone.curves)
     group = everyone.model_copy(update={"curves": curves, "name": HOSTILE})
     table = rich_table()
     fingerprint = table.fingerprint.model_copy(update={"answers": HOSTILE})

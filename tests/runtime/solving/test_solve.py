@@ -86,7 +86,7 @@ def test_the_receipt_is_what_was_sampled(bent: Artifact, tokenizer: Any) -> None
         assert f"bin {receipt.bin} of 3" in receipt.why
 
 
-def test_a_price_of_almost_nothing_climbs_to_the_top_and_a_huge_one_stops_at_once(
+def test_a_tiny_price_continues_to_the_last_stage_and_a_huge_one_stops_at_once(
     bent: Artifact, tokenizer: Any
 ) -> None:
     solving, costs = solver(bent, tokenizer), bent.prices.schedule.costs
@@ -101,7 +101,7 @@ def test_a_price_of_almost_nothing_climbs_to_the_top_and_a_huge_one_stops_at_onc
     assert {r.receipt.price for r in dear} == {10.0}
 
 
-def test_at_one_price_unsettled_prompts_climb_higher_than_settled_ones(
+def test_at_one_price_unsettled_prompts_continue_longer_than_settled_ones(
     bent: Artifact, tokenizer: Any
 ) -> None:
     solving = solver(bent, tokenizer)
@@ -116,7 +116,7 @@ def test_at_one_price_unsettled_prompts_climb_higher_than_settled_ones(
 
 @pytest.mark.parametrize("price", [0.0, -1.0, nan])
 def test_a_price_that_is_none(bent: Artifact, tokenizer: Any, price: float) -> None:
-    with pytest.raises(InputError, match="give a positive price"):
+    with pytest.raises(InputError, match="must be positive"):
         asyncio.run(solver(bent, tokenizer).solve_at_price(PROMPTS[0], price))
 
 
@@ -192,10 +192,10 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
     untimed = solver(replace(bent, latency=Latency(timed=())), tokenizer)
     fixed.check(4)
     refused: list[tuple[Solver, int, float | None, str]] = [
-        (free, 0, None, "give 1 or more"),
-        (free, -3, None, "give 1 or more"),
-        (free, 8, 0.0, "give more than 0 seconds"),
-        (free, 8, -inf, "give more than 0 seconds"),
+        (free, 0, None, "must be 1 or more"),
+        (free, -3, None, "must be 1 or more"),
+        (free, 8, 0.0, "must be a positive number"),
+        (free, 8, -inf, "must be a positive number"),
         (fixed, 3, None, "costs 4; allow that"),
         (fixed, 8, 1.0, "leave --plan out"),
         (untimed, 8, 1.0, "plans were not timed; calibrate again"),

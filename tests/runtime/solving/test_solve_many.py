@@ -54,7 +54,7 @@ def test_a_total_is_spent_and_never_exceeded(bent: Artifact, tokenizer: Any, tot
     assert all(result.receipt.budget is None for result in results)
 
 
-def test_a_total_beyond_the_top_of_the_ladder_takes_every_prompt_there(
+def test_a_total_beyond_the_last_stage_takes_every_prompt_there(
     bent: Artifact, tokenizer: Any
 ) -> None:
     results = solved(solver(bent, tokenizer), bent_prompts(5, seed=2), Spend(total=10**6))
@@ -62,7 +62,7 @@ def test_a_total_beyond_the_top_of_the_ladder_takes_every_prompt_there(
 
 
 def test_a_total_goes_where_more_solutions_help(bent: Artifact, tokenizer: Any) -> None:
-    # Gains that last: where all comes with the next solution, every prompt climbs a stage at once.
+    # Gains that last over many stages: otherwise every prompt continues by one stage at once.
     lasting = replace(bent, gain_model=GainModel(weights=bent.gain_model.weights, rho=0.5))
     # Too few prompts for them to seem unlike calibration's, which they are.
     settled, open_ = bent_prompts(9, 3, 98, 99), bent_prompts(9, 4, 55, 75)
@@ -137,7 +137,7 @@ def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(
 def test_traffic_like_calibration_raises_no_alarm(
     bent: Artifact, tokenizer: Any, spend: Spend
 ) -> None:
-    # Whoever ends first, or alone climbs high, is no fair sample: all are compared at once.
+    # Prompts that end first, or that alone continue, are a biased sample: all are compared at once.
     prompts = bent_prompts(90 if spend.total else 400, seed=2)
     solving = solver(bent, tokenizer)
     results = solved(solving, prompts, spend)
@@ -226,7 +226,7 @@ def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
         (free, prompts, Spend(total=9), "total_budget: 9: 10 prompts cost 1 each at least"),
         (free, [*prompts, ""], Spend(budget=4), "prompt"),
         (free, [*prompts, "1" * 99], Spend(total=90), "shorten it"),
-        (free, prompts, Spend(average=0.5), "give 1 or more"),
+        (free, prompts, Spend(average=0.5), "must be 1 or more"),
         (fixed, prompts, Spend(average=2), "a plan goes with a budget"),
         (fixed, prompts, Spend(total=90), "a plan goes with a budget"),
     ]

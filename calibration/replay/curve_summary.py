@@ -1,0 +1,42 @@
+"""The one schema of accuracy curves in JSON: ``summary.json``, ``bench.json``, docs/*.json."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+
+class CurvePoint(BaseModel):
+    """One budget of one method.
+
+    Attributes:
+        budget: generations a prompt may cost.
+        generations: spent per prompt on average, pilots included.
+        accuracy: share of prompts answered right; `low` and `high` bound it (95%, over prompts).
+        tokens: sampled per prompt on average, pilots included; None, and left out of the JSON,
+            where they were not counted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budget: int
+    generations: float
+    accuracy: float
+    low: float
+    high: float
+    tokens: float | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_tokens(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        if self.tokens is None:
+            fields.pop("tokens", None)
+        return fields
+
+
+class CurveSummary(BaseModel):
+    """Accuracy of one method, such as ``best-of-N weighted``, one point per budget."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    points: tuple[CurvePoint, ...]

@@ -1,0 +1,56 @@
+"""What a caller may request: budgets and deadlines that can be kept, checked before any work."""
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from runtime.artifact import Artifact
+from runtime.frontend.sampling_overrides import finite
+from runtime.result import Spend
+
+
+def check_limits(
+    artifact: Artifact,
+    fixed: Plan | None,
+    early_stop: bool,
+    budget: int,
+    deadline: float | None = None,
+) -> None:
+    """Check that a budget and a deadline can be kept.
+
+    Args:
+        artifact: what calibration measured.
+        fixed: the plan that every prompt gets; None where the policy chooses.
+        early_stop: whether best-of-n ends once its answer is settled.
+        budget: generations per prompt.
+        deadline: seconds per prompt; None is no limit.
+
+    Raises:
+        InputError: a budget below the smallest calibrated one, or below a fixed plan's cost; a
+            deadline that is not positive, or that cannot be kept.
+    """
+    artifact.policy.row(budget)
+    if fixed is not None and fixed.cost(0) > budget:
+        raise InputError("budget", budget, f"{fixed} costs {fixed.cost(0)}; allow that")
+    if deadline is None:
+        return
+    if not finite(deadline) or deadline <= 0:
+        raise InputError("deadline", deadline, "must be a positive number of seconds")
+    if early_stop:
+        raise InputError(
+            "deadline", deadline, "early stop takes longer than plans were timed; leave it out"
+        )
+    if fixed is not None:
+        raise InputError("deadline", deadline, "it chooses the plan; leave --plan out")
+    if not artifact.latency.timed:
+        raise InputError(
+            "deadline", deadline, "plans were not timed; calibrate again, without --ray"
+        )
+
+
+def check_fixed(fixed: Plan | None, spend: Spend) -> None:
+    """Check that a fixed plan, if there is one, goes with a budget per prompt.
+
+    Raises:
+        InputError: an average or a total budget, which choose the plans themselves.
+    """
+    if fixed is not None and not spend.budget:
+        raise InputError("plan", str(fixed), "a plan goes with a budget for each prompt")

@@ -1,0 +1,73 @@
+"""Running a decided plan on one prompt, and the result with its receipt."""
+
+import time
+from collections.abc import Mapping, Sequence
+from math import isnan
+
+from allocator.plan import Plan
+from predictors.sample import Sample
+from runtime.answers.selection import ranked
+from runtime.prompt_run import PromptRun
+from runtime.result import Receipt, Result
+from runtime.solving.decide import Decision
+from runtime.strategies import STRATEGIES
+from runtime.strategies.best_of_n import score_ties
+
+
+async def run_plan(
+    run: PromptRun, plan: Plan, pilots: Sequence[Sample], solutions: int, budget: int
+) -> list[Sample]:
+    """The plan's solutions, pilots included.
+
+    Args:
+        run: the prompt.
+        plan: the plan.
+        pilots: the prompt's pilots.
+        solutions: solutions that the caller requested. Where the plan samples fewer, independent
+            solutions are added, within the budget.
+        budget: generations the prompt may cost.
+    """
+    if plan.strategy == "best_of_n" and plan.n == 1 and not pilots and solutions == 1:
+        return [await run.vote(0)]
+    samples = await STRATEGIES[plan.strategy](run, plan, pilots)
+    more = min(solutions - len(samples), budget - run.cost.generations)
+    if more <= 0:
+        return samples
+    first = max(plan.n, len(pilots))  # no plan has drawn independent solutions from here on
+    samples += await run.samples(first, first + more, plan.selection)
+    return await score_ties(run, samples, plan.selection)
+
+
+async def result_of(
+    run: PromptRun,
+    samples: Sequence[Sample],
+    decision: Decision,
+    limits: Mapping[str, float | None],
+    started: float,
+) -> Result:
+    """The selected answer, and the receipt.
+
+    Args:
+        run: the prompt.
+        samples: all its solutions.
+        decision: the plan that was run, and why.
+        limits: what the caller allowed, as the receipt names it: budget, deadline or price.
+        started: when work on it began, by `time.perf_counter`.
+    """
+    best = ranked(await run.canonicalize(samples), decision.plan.selection)
+    receipt = Receipt.model_validate(
+        decision.model_dump()
+        | dict(limits)
+        | vars(run.cost)
+        | {"prompt_tokens": len(run.context.token_ids)}
+        | {"undecided": sorted(run.undecided)}
+        | {"seconds": round(time.perf_counter() - started, 3)}
+    )
+    return Result(
+        prompt=run.prompt,
+        answer=best[0].answer,
+        solution=best[0].text,
+        score=None if isnan(best[0].score) else best[0].score,
+        receipt=receipt,
+        ranked=tuple(best),
+    )

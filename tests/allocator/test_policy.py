@@ -1,0 +1,109 @@
+"""The one lookup that solver, replay and benchmarks call."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
+from allocator.errors import InputError
+from allocator.latency import Latency
+from allocator.plan import Plan
+from allocator.policy import Deadline, Policy, settled
+from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+
+FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={"temperature": 1.0})
+
+
+def best_of(n: int) -> Plan:
+    return Plan(strategy="best_of_n", n=n)
+
+
+def cell(n: int) -> Cell:
+    return Cell(
+        plan=best_of(n), accuracy=0.5, low=0.4, high=0.6, generations=n, tokens=10, prompts=30
+    )
+
+
+def row_of(*plans: int, edges: tuple[float, ...], pilots: int = 4) -> BudgetRow:
+    cells = tuple(cell(n) for n in plans)
+    return BudgetRow(budget=8, pilots=pilots, edges=edges, cells=cells)
+
+
+def table() -> LookupTable:
+    first = BudgetRow(budget=1, pilots=0, edges=(), cells=(cell(1),))
+    rows = (first, row_of(4, 8, 8, edges=(0.6, 0.2)))
+    return LookupTable(fingerprint=FINGERPRINT, difficulty="predicted", rows=rows)
+
+
+def estimates(*accuracies: float) -> tuple[PlanEstimate, ...]:
+    pairs = zip((1, 4, 8), accuracies, strict=True)
+    return tuple(
+        PlanEstimate(plan=best_of(n), generations=n, accuracy=a, tokens=n) for n, a in pairs
+    )
+
+
+def deadline(seconds: float) -> Deadline:
+    """Best-of-n takes n seconds; with 4 pilots, prompts of pass@1 below 0.5 gain from samples."""
+    none = BinCurves(pilots=0, edges=(), bins=(estimates(0.5, 0.6, 0.7),))
+    four = BinCurves(
+        pilots=4, edges=(0.5,), bins=(estimates(1.0, 1.0, 1.0), estimates(0.0, 0.5, 0.9))
+    )
+    latency = Latency.of({best_of(n): float(n) for n in (1, 4, 8)})
+    return Deadline(seconds, latency, AccuracyCurves(curves=(none, four)))
+
+
+def test_policy_takes_the_largest_row_within_budget() -> None:
+    policy = Policy(table())
+    assert policy.row(7).budget == 1
+    assert policy.row(100).budget == 8
+    with pytest.raises(InputError, match="budget: 0"):
+        policy.row(0)
+
+
+def test_policy_plans_many_prompts_at_once() -> None:
+    chosen = Policy(table()).plans(8, [0.9, 0.4, 0.0])
+    assert chosen.bins.tolist() == [0, 1, 2]
+    assert [plan.n for plan in chosen.plans] == [4, 8, 8]
+    assert [cell.plan for cell in chosen.cells] == list(chosen.plans)
+    with pytest.raises(InputError, match="pass_at_1"):
+        Policy(table()).plans(8, [float("nan")])
+
+
+def test_a_deadline_has_the_most_accurate_plan_that_fits_it() -> None:
+    policy = Policy(table())
+
+    def chosen(seconds: float, values: list[float] | None, pilots: int) -> list[int]:
+        found = policy.plans(8, values, pilots=pilots, deadline=deadline(seconds))
+        return [plan.n for plan in found.plans]
+
+    # 4 pilots take 4 seconds: within 8 seconds they are taken.
+    assert chosen(8.0, [0.9, 0.5, 0.1], 4) == [1, 1, 8]
+    assert chosen(7.0, None, 0) == [4]
+    assert chosen(0.5, None, 0) == [1]
+    row = policy.row(8)
+    late = policy.plans(8, [0.1], row, pilots=4, deadline=deadline(0.5))
+    assert late.plans == (best_of(4),), "the pilots alone"
+
+
+def test_pilots_that_take_more_than_half_of_the_time_are_left_out() -> None:
+    policy = Policy(table())
+    assert policy.row(8, deadline(8.0)) == policy.row(8)
+    without = policy.row(8, deadline(7.9))
+    assert (without.pilots, without.edges, without.budget) == (0, (), 8)
+
+
+def test_bounds_are_settled_where_all_bins_between_them_have_one_plan() -> None:
+    grid = np.linspace(0, 1, 21)
+    for plans in product((4, 8), repeat=3):
+        row = row_of(*plans, edges=(0.6, 0.2))
+        for low, high in product(grid, grid):
+            if low > high:
+                continue
+            between = {
+                plan.n
+                for plan in Policy(table())
+                .plans(8, grid[(grid >= low) & (grid <= high)], row)
+                .plans
+            }
+            assert settled(row, low, high) == (len(between) == 1)
