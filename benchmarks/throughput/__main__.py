@@ -149,7 +149,7 @@ def targets_of(turns: Turns, policy: Interval) -> list[Target]:
         reported(
             "share of prompt tokens from the prefix cache", ratio(cached, [1.0] * len(cached))
         ),
-        at_most("policy's own time a prompt, ms", policy, 1.0),
+        at_most("policy's own time per prompt, ms", policy, 1.0),
     ]
 
 
