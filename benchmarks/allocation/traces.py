@@ -83,7 +83,7 @@ def measure_traces(path: Path, model: str) -> Traces:
             gains = all_gains(fitted, SCHEDULE, test.states)
             ends = [stopped_at(SCHEDULE, gains, float(price)) for price in PRICES]
             found = [
-                ended(f"prospects, {title}", SCHEDULE, test, ends),
+                ended(f"gain model, {title}", SCHEDULE, test, ends),
                 adaptive_consistency(f"adaptive consistency, {title}", SCHEDULE, test, weighted),
                 ended(f"uniform, {title}", SCHEDULE, test, _everywhere(test)),
             ]

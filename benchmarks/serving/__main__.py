@@ -78,7 +78,7 @@ def accuracy() -> tuple[dict[str, Any], list[Target]]:
         "same answers as ttc solve": same,
     }
     return data, [
-        between(f"{name} less ttc solve, accuracy", less_command(name), -0.005, 0.005)
+        between(f"{name} minus ttc solve, accuracy", less_command(name), -0.005, 0.005)
         for name in ("openai client", "lm-evaluation-harness")
     ]
 

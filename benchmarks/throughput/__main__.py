@@ -140,7 +140,7 @@ def targets_of(turns: Turns, policy: Interval) -> list[Target]:
             for name in (LOCKSTEP, ITS_HUB, SERVED)
         ),
         *(
-            reported(f"accuracy less that of {name}", accuracy_difference(beams, turns[name]))
+            reported(f"accuracy minus that of {name}", accuracy_difference(beams, turns[name]))
             for name in (LOCKSTEP, ITS_HUB, SERVED)
         ),
         at_most(
