@@ -77,6 +77,11 @@ def _location(package: str) -> Path | None:
     return next(map(Path, spec.submodule_search_locations or ()), None)
 
 
+def _is_same(found: Path, ours: Path) -> bool:
+    """Whether two paths name one file, through links too."""
+    return found == ours or (found.exists() and ours.exists() and found.samefile(ours))
+
+
 def _overwritten_by(folder: Path, package: str) -> Path | None:
     """The record of another distribution that installed its `package` over ours, or None.
 
@@ -107,7 +112,7 @@ def _check_packages(folder: Path) -> None:
     for package in _PACKAGES:
         ours = folder / package / "__init__.py"
         found = _location(package)
-        if found is None or not (found == ours or (found.exists() and found.samefile(ours))):
+        if found is None or not _is_same(found, ours):
             where = f"finds {found}" if found is not None else "finds no such package"
             raise ImportError(
                 f"ttc_allocator needs its own package {package!r}, {ours.parent}, but Python "

@@ -13,7 +13,7 @@ BATCH, REPEATS = 1000, 20
 
 
 def policy_time(artifact: Artifact) -> Interval:
-    """Milliseconds a prompt in batches of 1,000, with its 95% interval over repeats."""
+    """Milliseconds per prompt in batches of 1,000, with its 95% interval over repeats."""
     rng = np.random.default_rng(0)
     features = rng.random((BATCH, len(FEATURE_NAMES)))
     budget = artifact.policy.table.rows[-1].budget

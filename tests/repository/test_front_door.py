@@ -124,11 +124,13 @@ def test_a_module_that_was_imported_before_is_named(site: Path, shadow: Path) ->
     refused(imported(code, shadow, site), "runtime", theirs, site)
 
 
-def test_a_missing_package_is_named(site: Path) -> None:
+def test_a_missing_package_is_named(site: Path, shadow: Path) -> None:
     shutil.rmtree(site / "predictors")
     status, _, err = imported(IMPORTED, site)
     assert status == 1
     assert str(site / "predictors") in err.splitlines()[-1]
+    theirs = make(shadow, "predictors", "package")
+    refused(imported(IMPORTED, site, shadow), "predictors", theirs, site)
 
 
 def test_a_distribution_that_overwrote_a_package_is_named(site: Path) -> None:

@@ -1,6 +1,8 @@
 """The guides for newcomers: what docs/concepts.md and CONTRIBUTING.md name is there."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,12 @@ def test_functions_that_contributing_names_are_where_it_says() -> None:
     }.items():
         assert f"`{name}`" in GUIDES[1].read_text()
         assert re.search(rf"^(def |class )?{name}\b", (ROOT / file).read_text(), re.MULTILINE), name
+
+
+def test_the_snippet_of_the_concepts_runs(tmp_path: Path) -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", GUIDES[0].read_text(), re.DOTALL)
+    script = tmp_path / "snippet.py"
+    script.write_text(snippet)
+    done = subprocess.run([sys.executable, script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"\d+ \S", done.stdout)
