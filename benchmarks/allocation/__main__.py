@@ -139,7 +139,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     regressors = compared(known)
     targets += [
         reported(
-            f"{row.regressor} from {row.pilots} pilots ({row.inputs}), Spearman less LightGBM's",
+            f"{row.regressor} from {row.pilots} pilots ({row.inputs}), Spearman minus LightGBM's",
             (row.spearman_gain.value, row.spearman_gain.low, row.spearman_gain.high),
         )
         for row in regressors
@@ -207,7 +207,7 @@ def traces(path: Path) -> tuple[dict[str, Any], list[Target]]:
         console.print(shown)
         data[model] = {"wanted": measured.wanted, "needed": rows}
         name = f"{model}: mean samples for the accuracy of uniform majority at 64"
-        best = rows["prospects, votes by length"]["samples"]
+        best = rows["gain model, votes by length"]["samples"]
         targets.append(
             at_most(name, best, SAMPLES_NEEDED) if model == MODELS[0] else reported(name, best)
         )

@@ -18,7 +18,7 @@ from calibration.replay.replay import Outcome
 from predictors.difficulty import DifficultyModel
 from runtime.solving.decide import SURE
 
-# Average generations a prompt, at which one budget is shared out over all of them.
+# Average generations per prompt, at which one budget is shared out over all of them.
 AVERAGES = (
     *(1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3, 3.5, 4, 5, 6, 7, 8),
     *(10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64),

@@ -44,8 +44,8 @@ class Compared(BaseModel):
         rmse: root mean squared error against measured pass@1.
         calibration_error: mean distance of predicted from measured pass@1 over bins of predictions.
             Chance adds to it, in resampled prompts twice: its interval lies high.
-        spearman_gain: `spearman` less LightGBM's on the same inputs: above 0 it beats LightGBM.
-        rmse_gain: `rmse` less LightGBM's: below 0 it beats LightGBM.
+        spearman_gain: `spearman` minus LightGBM's on the same inputs: above 0 it beats LightGBM.
+        rmse_gain: `rmse` minus LightGBM's: below 0 it beats LightGBM.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

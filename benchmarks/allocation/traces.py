@@ -83,7 +83,7 @@ def measure_traces(path: Path, model: str) -> Traces:
             gains = gains_between_stages(fitted, SCHEDULE, test.states)
             ends = [stopped_at(SCHEDULE, gains, float(price)) for price in PRICES]
             found = [
-                curve_of_stops(f"prospects, {title}", SCHEDULE, test, ends),
+                curve_of_stops(f"gain model, {title}", SCHEDULE, test, ends),
                 adaptive_consistency(f"adaptive consistency, {title}", SCHEDULE, test, weighted),
                 curve_of_stops(f"uniform, {title}", SCHEDULE, test, _everywhere(test)),
             ]

@@ -43,7 +43,7 @@ def compute_optimal(
         name: of the curve.
         outcomes: how plans did on the test prompts.
         plans: to choose among; they take no pilots.
-        budgets: generations a prompt.
+        budgets: generations per prompt.
         bins: of each prompt, shape (prompts,).
     """
     shape = outcomes.prompts, outcomes.replicates

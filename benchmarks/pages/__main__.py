@@ -2,8 +2,8 @@
 
     python -m benchmarks.pages [demo allocation figures peers throughput serving startup testbed]
 
-Takes the named results, and their pictures, from out/ into docs/, then writes the pages from all
-that lie in docs/. A test holds the pages to them.
+Copies the named results and their pictures from out/ into docs/, then writes the pages from all
+results in docs/. A test checks that the pages agree with them.
 """
 
 import argparse
@@ -28,9 +28,9 @@ class Section:
 
     Attributes:
         title: on the results page.
-        full: what the results page says.
-        short: what the README says, between marks of the section's name; None for nothing.
-        pictures: that it draws, under out/.
+        full: writes the section of the results page.
+        short: writes the README's block between the marks of this name; None for no block.
+        pictures: files under out/ that the benchmark draws.
     """
 
     title: str
@@ -61,9 +61,9 @@ SECTIONS = {
 }
 HEAD = """# Results
 
-Measured on the testbed of this repository, each section by the command at its head, and written
-by `python -m benchmarks.pages` from what the commands wrote. Intervals are 95%. Seeds are fixed:
-figures of accuracy come out the same again, those of time as far as the machine allows."""
+Each section was measured on this repository's testbed by the command at its head.
+`python -m benchmarks.pages` wrote this page from the commands' output. Intervals are 95%. Seeds are
+fixed, so accuracies are reproducible; times depend on the machine."""
 
 
 def take(name: str) -> None:
@@ -79,12 +79,12 @@ def read(name: str) -> Data:
 
 
 def measured() -> dict[str, Section]:
-    """The sections of which there is a result in docs/."""
+    """The sections whose results are in docs/."""
     return {n: section for n, section in SECTIONS.items() if (DOCS / f"{n}.json").is_file()}
 
 
 def render_readme(text: str) -> str:
-    """The README with its figures as docs/ has them."""
+    """The README with its blocks written from the results in docs/."""
     for name, section in measured().items():
         if section.short is not None:
             block = section.short(read(name))
@@ -94,7 +94,7 @@ def render_readme(text: str) -> str:
 
 
 def render_results() -> str:
-    """The results page, from docs/."""
+    """The results page, written from the results in docs/."""
     parts = [f"## {section.title}\n\n{section.full(read(n))}" for n, section in measured().items()]
     return "\n\n".join([HEAD, *parts]) + "\n"
 

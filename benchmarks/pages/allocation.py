@@ -1,11 +1,11 @@
-"""What each way to allocate gains, how well difficulty is predicted, a second task, real traces."""
+"""Gains by allocation method, difficulty prediction, a second task, and real traces."""
 
 from collections.abc import Sequence
 
 from benchmarks.pages.tables import Data, gain, measured_by, table, targets
 
 COMMAND = "python -m benchmarks.allocation"
-# Those of the README: what the library offers, and what there is to be had.
+# The methods in the README: those that the library offers, and the upper bound.
 CHIEF = (
     "compute-optimal, predicted bins",
     "price, stopping early",
@@ -15,15 +15,15 @@ CHIEF = (
 
 
 def short(allocation: Data) -> str:
-    """The gains of the library's own ways to allocate."""
+    """The gains of the methods that the library offers."""
     first = allocation["arithmetic"]
     at = _budgets(first)
     return "\n\n".join(
         (
             f"{first['prompts']} held-out prompts of the testbed, {first['seeds']} seeds "
-            f"(`{COMMAND}`, {allocation['seconds'] / 60:.0f} minutes). How many times fewer "
-            "generations each method spends than best-of-N weighted with N = "
-            f"{', '.join(map(str, at))} does, at its accuracy, with 95% intervals over prompts:",
+            f"(`{COMMAND}`, {allocation['seconds'] / 60:.0f} minutes). The table shows how many "
+            "times fewer generations each method needs to reach the accuracy of best-of-N weighted "
+            f"with N = {', '.join(map(str, at))}, with 95% intervals over prompts:",
             _gains([r for r in first["gains"] if r["method"] in CHIEF], at, ("generations",)),
             "![Accuracy against generations](docs/allocation.png)",
         )
@@ -31,23 +31,24 @@ def short(allocation: Data) -> str:
 
 
 def full(allocation: Data) -> str:
-    """All of it."""
+    """Every table of the benchmark."""
     first, second = allocation["arithmetic"], allocation["rewriting"]
     names = ("spearman", "calibration error", "coverage", "width")
     parts = [
         measured_by(COMMAND, allocation),
         f"{first['prompts']} held-out prompts of the testbed, {first['seeds']} seeds. How many "
-        "times less each method spends than best-of-N weighted does, at its accuracy, every "
+        "times less each method spends to reach the accuracy of best-of-N weighted, with every "
         "generation counted:",
         _gains(first["gains"], _budgets(first), ("generations", "tokens")),
-        "Curves are flat where they end, so a hair of accuracy decides much there. Within half a "
-        "point of its accuracy, the same in generations:",
+        "The curves are almost flat at large budgets, so a tiny difference in accuracy changes "
+        "these factors a lot. The same in generations, for an accuracy within half a point of the "
+        "baseline's:",
         table(
             ("method", "N", "times"),
             ((row["method"], str(row["budget"]), gain(row)) for row in first["nearly"]),
         ),
         targets(allocation["targets"]),
-        "Compute-optimal less best-of-N weighted at the same budget, in points:",
+        "Accuracy of compute-optimal minus that of best-of-N weighted at equal budgets, in points:",
         table(
             [str(row["budget"]) for row in first["differences"]],
             [
@@ -57,7 +58,7 @@ def full(allocation: Data) -> str:
                 ]
             ],
         ),
-        "Difficulty, predicted for these prompts and measured on fresh samples:",
+        "Difficulty of these prompts, predicted and compared with fresh samples:",
         table(
             ("pilots", "Spearman", "calibration error", "coverage of 90% intervals", "their width"),
             (
@@ -65,11 +66,11 @@ def full(allocation: Data) -> str:
                 for pilots, figures in first["difficulty"].items()
             ),
         ),
-        "Regressors of difficulty on the same folds of 400 calibration prompts: Spearman, and by "
-        "how much it is above LightGBM's on the same inputs. From pilots LightGBM is kept, from "
-        "which the forest hardly differs; without them ridge.",
+        "Regressors of difficulty on the same folds of 400 calibration prompts: Spearman "
+        "correlation, and its difference from LightGBM's on the same inputs. The library uses "
+        "LightGBM with pilots (the random forest hardly differs), and ridge without.",
         _regressors(first["regressors"]),
-        f"A second task, strings rewritten, calibrated by `ttc calibrate` alone; "
+        f"A second task, rewriting strings, calibrated with `ttc calibrate` alone; "
         f"{second['prompts']} held-out prompts:",
         _gains(second["gains"], _budgets(second), ("generations", "tokens")),
     ]
@@ -84,7 +85,7 @@ def _budgets(task: Data) -> list[int]:
 
 def _regressors(rows: Sequence[Data]) -> str:
     return table(
-        ("pilots", "inputs", "regressor", "Spearman", "above LightGBM's"),
+        ("pilots", "inputs", "regressor", "Spearman", "difference from LightGBM"),
         (
             (
                 str(row["pilots"]),
@@ -103,9 +104,9 @@ def _regressors(rows: Sequence[Data]) -> str:
 def _traces(traces: Data) -> list[str]:
     models = list(traces.values())
     return [
-        "Real traces of Qwen3 on three contests, votes and lengths alone, fitted on two and tested "
-        "on the third: mean samples a question for the accuracy that uniform majority reaches with "
-        "64:",
+        "Real traces of Qwen3 on three contests, using votes and lengths only, fitted on two "
+        "contests and tested on the third. Mean samples per question needed to reach the accuracy "
+        "of uniform majority with 64:",
         table(
             ("", *traces),
             (

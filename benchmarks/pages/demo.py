@@ -1,4 +1,4 @@
-"""The demo: what the policy saves on held-out prompts, at one budget chosen by calibration."""
+"""The demo: what the policy saves on held-out prompts at a budget chosen by calibration."""
 
 from benchmarks.pages.tables import Data, gain, measured_by, table, targets
 
@@ -6,7 +6,7 @@ COMMAND = "make demo"
 
 
 def short(demo: Data) -> str:
-    """How both methods were chosen, what came out, and the picture."""
+    """The methods compared, their results, and the picture."""
     return "\n\n".join(
         (
             f"{demo['prompts']} held-out prompts of the testbed through `{demo['engine']}`, "
@@ -20,7 +20,7 @@ def short(demo: Data) -> str:
 
 
 def full(demo: Data) -> str:
-    """All of it."""
+    """Every table of the demo."""
     groups = [
         (
             f"{group['pass_at_1']:.0%}",
@@ -47,8 +47,8 @@ def full(demo: Data) -> str:
                     "true pass@1",
                     "prompts",
                     "policy's generations",
-                    "policy right",
-                    "baseline right",
+                    "policy correct",
+                    "baseline correct",
                 ),
                 groups,
             ),
@@ -62,9 +62,10 @@ def full(demo: Data) -> str:
 def _chosen(demo: Data) -> str:
     found = demo["calibration"]
     return (
-        "Calibration chose the policy's method and budget: the cheapest that was as accurate there "
-        f"as best-of-{demo['budget']} weighted ({found['baseline']:.1%}), {demo['method']} at "
-        f"{found['generations']:.1f} generations per prompt ({found['accuracy']:.1%})."
+        "The policy's method and budget were chosen on the calibration prompts, as the cheapest at "
+        f"least as accurate as best-of-{demo['budget']} weighted ({found['baseline']:.1%} there): "
+        f"{demo['method']} at {found['generations']:.1f} generations per prompt "
+        f"({found['accuracy']:.1%})."
     )
 
 
@@ -89,10 +90,10 @@ def _gained(demo: Data) -> str:
     return (
         f"The policy spent {gain(gains['generations'])} times fewer generations and "
         f"{gain(gains['tokens'])} times fewer tokens; its accuracy is {middle} [{low}, {high}] "
-        f"points from the baseline's. For the policy's accuracy, best-of-N weighted spends "
+        "points relative to the baseline. To reach the policy's accuracy, best-of-N weighted needs "
         f"{matched['value']:.1f} [{matched['low']:.1f}, {matched['high']:.1f}] generations per "
-        f"prompt ({demo['budget']} where it does not reach it); the policy spent "
-        f"{policy['generations']:.1f}, where {demo['calibration']['generations']:.1f} were "
-        "requested: over a few hundred prompts, many of them in flight at once, an average is held "
-        "roughly."
+        f"prompt (counted as {demo['budget']} if it does not reach it). The policy spent "
+        f"{policy['generations']:.1f} where {demo['calibration']['generations']:.1f} were "
+        "requested: over a few hundred prompts, many of them in flight at once, a requested "
+        "average is met only approximately."
     )

@@ -7,7 +7,7 @@ COMMAND = "python -m benchmarks.peers"
 
 
 def short(peers: Data) -> str:
-    """A row a contender: its accuracy and time at each budget."""
+    """One row per contender: its accuracy and time at each budget."""
     budgets = sorted({row["budget"] for row in peers["rows"]})
     found = {(row["library"], row["method"], row["budget"]): row for row in peers["rows"]}
     contenders = dict.fromkeys((row["library"], row["method"]) for row in peers["rows"])
@@ -23,17 +23,17 @@ def short(peers: Data) -> str:
 
 
 def full(peers: Data) -> str:
-    """What each contender did, how ours compare, and what could not be measured."""
+    """The results of each contender, the comparison with ours, and what was not measured."""
     packages = ", ".join(f"`{r}`" for all_of in peers["requirements"].values() for r in all_of)
     parts = [
         measured_by(COMMAND, peers),
-        f"{peers['prompts']} held-out prompts, all at once, {peers['turns']} turns of each; "
-        f"peers: {packages}. Generations and tokens are a prompt's; tokens are counted at the "
+        f"{peers['prompts']} held-out prompts, all at once, {peers['turns']} turns each; "
+        f"peers: {packages}. Generations and tokens are per prompt; tokens are counted at the "
         "server.",
         table(HEADS, cells_of(peers["rows"])),
         targets(peers["targets"]),
     ]
     if peers["not measured"]:
         reasons = (f"- {what}: {why}" for what, why in peers["not measured"].items())
-        parts.append("Not measured, and why:\n\n" + "\n".join(reasons))
+        parts.append("Not measured, and the reason:\n\n" + "\n".join(reasons))
     return "\n\n".join(parts)

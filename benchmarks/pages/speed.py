@@ -8,12 +8,12 @@ THROUGHPUT, SERVING = "python -m benchmarks.throughput", "python -m benchmarks.s
 
 
 def throughput_short(throughput: Data) -> str:
-    """The ratios that were to be met."""
+    """The figures that have a goal."""
     return targets(row for row in throughput["targets"] if row["target"] is not None)
 
 
 def throughput(data: Data) -> str:
-    """What each contender did, and all ratios."""
+    """The measurements of each contender, and every figure."""
     keys = ("seconds", "sampled_tokens", "cached_tokens", "verifier_tokens", "engine_calls")
     rows = []
     for name, turns in data["turns"].items():
@@ -34,20 +34,20 @@ def throughput(data: Data) -> str:
 
 
 def serving_short(serving: Data) -> str:
-    """The load, in a sentence."""
+    """The load test and the overhead, in two sentences."""
     load, overhead = serving["load"], serving["overhead"]
     rates = overhead["requests a second"]
     named = {row["name"]: row for row in serving["targets"]}
     return (
         f"{load['clients']} clients for {load['seconds']:.0f} seconds with budgets of "
         f"{', '.join(map(str, load['budgets']))}: {load['answered']:,} of {load['sent']:,} "
-        f"requests answered, half of them within "
-        f"{spread(named['seconds a request, median'])} seconds. At budget 1 {rates[0]:.0f} "
-        f"requests a second, where `vllm serve` answers {rates[1]:.0f}, in {overhead['turns']} "
-        "turns each."
+        f"requests were answered, with a median latency of "
+        f"{spread(named['seconds per request, median'])} seconds. At budget 1, `ttc serve` answers "
+        f"{rates[0]:.0f} requests per second and `vllm serve` {rates[1]:.0f} ({overhead['turns']} "
+        "turns each)."
     )
 
 
 def serving(data: Data) -> str:
-    """That, and every figure that was to be shown."""
+    """The same, and every figure."""
     return "\n\n".join((measured_by(SERVING, data), serving_short(data), targets(data["targets"])))

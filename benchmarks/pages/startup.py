@@ -6,14 +6,14 @@ COMMAND = "python -m benchmarks.startup"
 
 
 def full(startup: Data) -> str:
-    """The four times."""
+    """The four measured times."""
     return "\n\n".join(
         (
             measured_by(COMMAND, startup),
-            "The install is that of `make demo`, into an environment of its own, with uv's cache "
-            f"empty; the demo then answers {startup['prompts']} prompts by two methods there, with "
-            "vLLM's start. Both are timed once, the two commands "
-            f"{startup['repeats']} times: the median, and in brackets the least and the greatest.",
+            "The install is the one of `make demo`, into a new environment with an empty uv cache. "
+            f"The demo then answers {startup['prompts']} prompts there by two methods; its time "
+            "includes the start of vLLM. Both are timed once. The two commands are timed "
+            f"{startup['repeats']} times: the median is shown, in brackets minimum and maximum.",
             targets(startup["targets"]),
         )
     )

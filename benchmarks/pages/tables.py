@@ -1,4 +1,4 @@
-"""What the pages' sections share: tables, figures with intervals, and where they were measured."""
+"""Shared by all sections: tables, figures with intervals, and provenance."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def spread(row: Data, form: str = ".3g") -> str:
-    """A value and its interval, where it has one."""
+    """A value, with its interval if it has one."""
     value, low, high = (f"{row[key]:{form}}" for key in ("value", "low", "high"))
     return value if low == high else f"{value} [{low}, {high}]"
 
 
 def targets(rows: Iterable[Data]) -> str:
-    """A row a figure that an issue names: its value, what it was to be, and whether it is."""
+    """One row per figure: its value, its goal, and whether the goal is met."""
     return table(
         ("figure", "value [95%]", "goal", ""),
         ((row["name"], spread(row), _goal(row["target"]), VERDICTS[row["met"]]) for row in rows),
@@ -35,7 +35,7 @@ def _goal(target: Any) -> str:
 
 
 def measured_by(command: str, data: Data) -> str:
-    """The command that makes a section's figures, and where, with what and when it was run."""
+    """The command that measured a section, with date, machine and versions."""
     versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
     parts = [data["date"], data["machine"], f"Python {data['python']}", versions]
     if "seed" in data:
@@ -44,6 +44,6 @@ def measured_by(command: str, data: Data) -> str:
 
 
 def gain(row: Data) -> str:
-    """How many times less was spent."""
+    """A factor of saving, with its interval."""
     value = f"{row['value']:.1f}" if row["value"] > 0 else "not reached"
     return f"{value} [{row['low']:.1f}, {row['high']:.1f}]"

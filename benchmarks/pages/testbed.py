@@ -1,4 +1,4 @@
-"""What the testbed measured of itself."""
+"""Measurements of the testbed: its difficulty and its verifiers."""
 
 from benchmarks.pages.tables import Data, measured_by, spread, table
 
@@ -6,7 +6,7 @@ COMMAND = "python -m benchmarks.testbed.measure"
 
 
 def full(testbed: Data) -> str:
-    """A row a figure."""
+    """One row per figure."""
     rows = ((row["name"], spread(row, ".3f")) for row in testbed["targets"])
     heads = (f"measured on {testbed['prompts']} test prompts", "value [95%]")
     return "\n\n".join((measured_by(COMMAND, testbed), table(heads, rows)))

@@ -54,7 +54,7 @@ async def compare(
 
     Args:
         prompts: (prompt, right answer) pairs.
-        budgets: generations a prompt.
+        budgets: generations per prompt.
         turns: of each contender at each budget.
     """
     texts, golds = zip(*prompts, strict=True)
@@ -119,7 +119,7 @@ async def settled(url: str) -> int:
 
 def show(rows: Sequence[dict[str, Any]], prompts: int) -> None:
     """A row a contender and budget."""
-    table = new_table(f"{prompts} prompts; generations and tokens are a prompt's", *HEADS)
+    table = new_table(f"{prompts} prompts; generations and tokens are per prompt", *HEADS)
     for cells in cells_of(rows):
         table.add_row(*cells)
     console.print(table)

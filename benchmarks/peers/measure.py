@@ -98,7 +98,7 @@ def targets_of(turns: Turns) -> list[Target]:
             continue
         for method in (OPTIMAL, ACROSS):
             less = rights(own[method, budget]) - rights(done)
-            name = f"N = {budget}: accuracy of {method} less that of {peer}"
+            name = f"N = {budget}: accuracy of {method} minus that of {peer}"
             targets.append(at_least(name, share(less, len(done)), 0))
         pairs = zip(done, own[peer.like, budget], strict=True)
         times = np.array([theirs.seconds / ours.seconds for theirs, ours in pairs])

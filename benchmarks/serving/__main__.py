@@ -72,7 +72,7 @@ def accuracy() -> tuple[dict[str, Any], list[Target]]:
         "same answers as ttc solve": same,
     }
     return data, [
-        between(f"{name} less ttc solve, accuracy", less_command(name), -0.005, 0.005)
+        between(f"{name} minus ttc solve, accuracy", less_command(name), -0.005, 0.005)
         for name in ("openai client", "lm-evaluation-harness")
     ]
 
@@ -111,8 +111,8 @@ def under_load(seconds: float) -> tuple[dict[str, Any], list[Target]]:
         between("requests lost or failed", exactly(load.lost + load.errors.total()), 0, 0),
         between("answers duplicated", exactly(load.duplicated), 0, 0),
         between("answers crossed: unlike the prompt's own", exactly(load.unlike(alone)), 0, 0),
-        reported("seconds a request, median", exactly(float(p50))),
-        reported("seconds a request, 99th percentile", exactly(float(p99))),
+        reported("seconds per request, median", exactly(float(p50))),
+        reported("seconds per request, 99th percentile", exactly(float(p99))),
         reported("requests a second", exactly(load.answered / load.lasted)),
         at_most("growth of memory under load", exactly(growth), GROWTH),
     ]
@@ -146,7 +146,7 @@ def overhead() -> tuple[dict[str, Any], list[Target]]:
         "errors": [dict(load.errors) for both in turns for load in both],
     }
     return data, [
-        at_most("time a request over vllm serve's, budget 1", more, OVERHEAD),
+        at_most("time per request over vllm serve's, budget 1", more, OVERHEAD),
         reported("median latency over vllm serve's, budget 1", slower),
     ]
 

@@ -133,7 +133,7 @@ def targets_of(turns: Turns, policy: Interval) -> list[Target]:
             for name in (LOCKSTEP, ITS_HUB, SERVED)
         ),
         *(
-            reported(f"accuracy less that of {name}", accuracy_difference(beams, turns[name]))
+            reported(f"accuracy minus that of {name}", accuracy_difference(beams, turns[name]))
             for name in (LOCKSTEP, ITS_HUB, SERVED)
         ),
         at_most(
@@ -142,7 +142,7 @@ def targets_of(turns: Turns, policy: Interval) -> list[Target]:
         reported(
             "share of prompt tokens from the prefix cache", ratio(cached, [1.0] * len(cached))
         ),
-        at_most("policy's own time a prompt, ms", policy, 1.0),
+        at_most("policy's own time per prompt, ms", policy, 1.0),
     ]
 
 

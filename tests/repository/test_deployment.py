@@ -136,6 +136,7 @@ def test_what_the_image_copies_is_let_through_and_makes_the_whole_package(tmp_pa
     )  # fmt: skip
     (wheel,) = (tmp_path / "wheel").iterdir()
     packed = set(zipfile.ZipFile(wheel).namelist())
+    assert "ttc_allocator.py" in packed
     for name in ("allocator", "predictors", "runtime", "calibration"):
         modules = {str(path.relative_to(ROOT)) for path in (ROOT / name).rglob("*.py")}
         assert modules <= packed

@@ -15,7 +15,7 @@ from tests.support.paths import SCRIPTS
 USES = SCRIPTS / "uses_vllm.py"
 IMPORT = "from vllm import LLM, SamplingParams"
 CHANGED = """\
-from runtime.dropin.llm import ComputeOptimalLLM as LLM
+from ttc_allocator import LLM
 from vllm import SamplingParams"""
 
 

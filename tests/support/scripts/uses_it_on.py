@@ -16,20 +16,19 @@ import sys
 from threading import Timer
 
 import vllm
-from vllm import LLM, SamplingParams
+from vllm import SamplingParams
 from vllm.v1.engine.async_llm import AsyncEngineArgs
 
 from benchmarks.serving.accuracy import evaluated_by_harness
 from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from runtime.artifact import Artifact
-from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.loading import borrowed
 from runtime.dropin.vllm_params import NOT_CALIBRATED, refuse
+from ttc_allocator import LLM, Artifact
 
 
 def wrapped(llm, use):
-    with ComputeOptimalLLM.wrap(llm, ARTIFACT, budget=1) as ours:
+    with LLM.wrap(llm, ARTIFACT, budget=1) as ours:
         used = use(ours)
     with borrowed(llm, Artifact.load(ARTIFACT)) as engine:
         tokens = asyncio.run(cancels(engine, llm.llm_engine.output_processor.request_states))
@@ -106,7 +105,7 @@ def interrupted(llm):
 if __name__ == "__main__":
     script = sys.argv.pop(1)
     made = runpy.run_path(script, run_name="__main__")
-    if isinstance(made["llm"], LLM):
+    if isinstance(made["llm"], vllm.LLM):
         print(json.dumps(wrapped(made["llm"], made["use"])))
     else:
         print(json.dumps(evaluated(made["llm"])))

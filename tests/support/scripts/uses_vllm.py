@@ -1,4 +1,4 @@
-"""vLLM used as people use it; prints what it got, as JSON. See tests/test_dropin.py.
+"""vLLM used as people use it; prints what it got, as JSON. See tests/runtime/dropin/test_dropin.py.
 
 usage: uses_vllm.py MODEL
 """
