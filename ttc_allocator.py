@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from allocator.errors import InputError, ModelError
     from allocator.plan import Plan, parse_plan
     from runtime.artifact import Artifact
-    from runtime.artifact import open_decoder as open_models
     from runtime.dropin.async_llm import AsyncComputeOptimalLLM as AsyncLLM
     from runtime.dropin.llm import ComputeOptimalLLM as LLM
     from runtime.dropin.transformers import ComputeOptimalModel
+    from runtime.models import open_models as open_models
     from runtime.request import Request
     from runtime.result import Spend
     from runtime.solving.solve import Solver
@@ -53,7 +53,7 @@ _TARGETS = {
     "Solver": "runtime.solving.solve:Solver",
     "Spend": "runtime.result:Spend",
     "allocate": "allocator.budget:allocate",
-    "open_models": "runtime.artifact:open_decoder",
+    "open_models": "runtime.models:open_models",
     "parse_plan": "allocator.plan:parse_plan",
 }
 

@@ -56,7 +56,7 @@ SECTIONS = {
     "peers": Section("Other libraries on the same work", peers.full, peers.short),
     "throughput": Section("Speed of search", speed.throughput, speed.throughput_short),
     "serving": Section("The server", speed.serving, speed.serving_short),
-    "startup": Section("The first minutes", startup.full),
+    "startup": Section("The first minutes", startup.full, startup.short),
     "testbed": Section("The testbed", testbed.full),
 }
 HEAD = """# Results

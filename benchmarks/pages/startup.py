@@ -5,6 +5,15 @@ from benchmarks.pages.tables import Data, measured_by, targets
 COMMAND = "python -m benchmarks.startup"
 
 
+def short(startup: Data) -> str:
+    """The times, in one sentence."""
+    times = [
+        f"{target['name'].removeprefix('seconds of ')} {target['value']:.3g}"
+        for target in startup["targets"]
+    ]
+    return f"In seconds, on {startup['machine']}: {', '.join(times)} (`{COMMAND}`)."
+
+
 def full(startup: Data) -> str:
     """The four measured times."""
     return "\n\n".join(
