@@ -132,7 +132,7 @@ def engine_kind(name: EngineName) -> Literal["vllm", "transformers", "servers"]:
     """Which engine a name stands for on this machine; nothing is opened.
 
     Raises:
-        InputError: an unknown name, or vLLM asked for by name where it is not installed.
+        InputError: an unknown name, or vLLM by name without being installed.
     """
     if name.startswith(("http://", "https://")):
         return "servers"
