@@ -107,8 +107,8 @@ def context_length(config: Any) -> int | None:
 def model_fingerprint(folder: Path) -> str:
     """A short hash of a model's configuration, tokenizer, chat template and weights.
 
-    Weight files over 32 MiB are read at their head and tail only: enough to tell two models
-    apart, and quick for large ones.
+    Weight files over 32 MiB are read at their head and tail only: enough to distinguish two
+    models, and quick for large ones.
     """
     digest, edge = hashlib.sha256(), 16 * 2**20
     config = model_config(folder)
@@ -161,8 +161,8 @@ def open_engine(
         engine_args: further arguments of vLLM's engine; no other has any.
 
     Raises:
-        InputError: an unknown name, a server that does not answer, vLLM asked for by name where
-            it is not installed, or an argument that the engine does not have.
+        InputError: an unknown name, a server that does not answer, vLLM by name without being
+            installed, or an argument that the engine does not have.
     """
     kind = engine_kind(name)
     if engine_args and kind != "vllm":
