@@ -183,7 +183,7 @@ def test_keys_are_asked_for(apis):
             assert chat(client_of(api, api_key=key), extra_body=BUDGET).choices
         wrong = client_of(api, api_key="sk-three")
         for refused in (wrong.models.list, lambda: chat(wrong), lambda: chat(wrong, stream=True)):
-            with pytest.raises(openai.AuthenticationError, match="unknown API key; ask whoever"):
+            with pytest.raises(openai.AuthenticationError, match="unknown API key; ask the operator"):
                 refused()
 
 
