@@ -1,4 +1,4 @@
-"""Answers: where they stand in a solution, and which of them are equal."""
+"""Answers: extraction from solutions, and comparison."""
 
 from collections.abc import Sequence
 from pathlib import Path

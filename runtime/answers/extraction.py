@@ -7,7 +7,7 @@ import re
 
 from runtime.answers.notation import is_function, tidy
 
-MAX_CHARACTERS = 2000  # of a solution's end, where its answer stands
+MAX_CHARACTERS = 2000  # of a solution's end, in which an answer is looked for
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(?=[^\s{]))")
 _LINE = re.compile(r"^####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)

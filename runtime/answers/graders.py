@@ -114,7 +114,7 @@ def _pool(file: str, source: bytes) -> WorkerPool:
 
 @lru_cache(maxsize=8)
 def _load(file: str, source: bytes) -> None:
-    """Run the file, and see that it defines what it should. Runs in a worker process."""
+    """Run the file, and check that it defines both functions. Runs in a worker process."""
     module = _module(file, source)
     for name in ("extract", "same"):
         if not callable(getattr(module, name, None)):
@@ -127,10 +127,10 @@ def _load(file: str, source: bytes) -> None:
 def _module(file: str, source: bytes) -> ModuleType:
     module = ModuleType(f"ttc_grader_{hashlib.sha256(source).hexdigest()[:16]}")
     module.__file__ = file
-    # Dataclasses, among others, look their module up there.
+    # Dataclasses, among others, look up their module there.
     sys.modules[module.__name__] = module
     try:
-        # Not imported: that would write, and later believe, a cache beside the user's file.
+        # Not imported: that would write a bytecode cache beside the user's file, and later use it.
         exec(compile(source, file, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:  # a user's code may raise anything
         del sys.modules[module.__name__]
@@ -169,7 +169,7 @@ def _failed(file: str, name: str, text: str, what: str) -> ModelError:
 
 
 def grader_file(answers: str, base: Path) -> Path | None:
-    """The Python file that an answers setting names, None where it names none.
+    """The Python file of an answers setting; None if it has none.
 
     Args:
         answers: see `runtime.answers.answers_for`.
@@ -183,7 +183,7 @@ def grader_file(answers: str, base: Path) -> Path | None:
 
 
 def answers_fingerprint(answers: str, base: Path) -> str:
-    """What tells two answers settings apart: of a Python file its content, wherever it lies.
+    """An identity of an answers setting: for a Python file its content, not its path.
 
     Raises:
         InputError: the file cannot be read.

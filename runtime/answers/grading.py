@@ -1,4 +1,4 @@
-"""Solutions as token ids, told right from wrong."""
+"""Grade solutions given as token ids."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ class Grader:
     async def is_right(
         self, prompt_ids: Sequence[int], solution: Sequence[int], gold: str
     ) -> bool | None:
-        """Whether a solution is right; None where it has no answer.
+        """Whether a solution is right; None if it has no answer.
 
         Args:
             prompt_ids: what it continues.

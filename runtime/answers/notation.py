@@ -6,7 +6,7 @@ A percent, degree or currency sign and a unit are notation, too: ``10\%`` is 10,
 import re
 from fractions import Fraction
 
-# A longer number is no answer that anybody meant, and takes long to compute with.
+# A longer number is not a plausible answer, and takes long to compute with.
 MAX_DIGITS = 4000
 MAX_EXPONENT = 4000
 
@@ -15,7 +15,7 @@ FUNCTIONS = (
     "sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|exp|log|ln|sqrt|pi|inf|infinity|"
     "min|max|gcd|lcm|mod|det|deg"
 )
-# What stands behind a number and is not its unit.
+# Words after a number that are not its unit.
 _NOT_UNITS = re.compile(
     r"\b(?:or|and|to|than|more|less|least|most|not|base|mod|if|when|where|with|for|is|"
     r"dozen|hundred|thousand|million|billion|trillion)\b",
@@ -104,7 +104,7 @@ def latex(answer: str) -> str:
 
 
 def tidy(answer: str) -> str:
-    """An answer without what a sentence, Markdown or math mode has put around it."""
+    """An answer without the marks of a sentence, of Markdown or of math mode around it."""
     text = " ".join(answer.split())
     while True:
         before = text

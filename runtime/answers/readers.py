@@ -1,4 +1,4 @@
-"""Readers of answers: where a task's answers stand, and which of them are equal."""
+"""Readers of answers: extraction from solutions, and comparison."""
 
 import asyncio
 import re
@@ -36,7 +36,7 @@ class Answers(Protocol):
     """
 
     def extract(self, text: str) -> str | None:
-        """The final answer of a solution, None where there is none."""
+        """The final answer of a solution; None if it has none."""
         ...
 
     def equivalent(self, answer: str, other: str) -> bool:
@@ -44,11 +44,11 @@ class Answers(Protocol):
         ...
 
     def canonicalize(self, found: Sequence[str | None]) -> list[str | None]:
-        """Write equal answers equally: each becomes the first one that equals it."""
+        """Replace each answer by the first one that equals it."""
         ...
 
     def undecided(self, found: Iterable[str | None]) -> list[str]:
-        """Those that could not be compared before the deadline: each equals itself alone."""
+        """Answers that could not be compared before the deadline; each equals only itself."""
         ...
 
     async def read(self, text: str) -> str | None:
@@ -61,7 +61,7 @@ class Answers(Protocol):
 
 
 class Reader:
-    """What readers have in common; of its own each has `_find`, and `_keys` where text differs.
+    """Base of the readers; each defines `_find`, and `_keys` if equal answers may differ as text.
 
     Args:
         thoughts: marks of thoughts, after which solutions are read.
@@ -220,7 +220,7 @@ def _no_leaf(_: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _quick_key(answer: str) -> str | None:
-    """The key of an answer of numbers and words; None where sympy has to be asked."""
+    """The key of an answer of numbers and words; None if it needs sympy."""
     if len(answer) > MAX_CHARACTERS:
         return text_key(answer)
     try:
@@ -239,7 +239,7 @@ def _answer_key(answer: str) -> str:
 
 
 def _import_sympy() -> None:
-    """Prepare a worker process, which must not take all the memory that there is."""
+    """Prepare a worker process, and limit its memory."""
     import resource
 
     import runtime.answers.symbolic  # noqa: F401
@@ -252,5 +252,5 @@ _THREADS = ThreadPoolExecutor(8, thread_name_prefix="ttc-answers")
 
 
 async def aside(function: Callable[..., Value], *arguments: Any) -> Value:
-    """What a function returns that may take long, while the event loop goes on."""
+    """The result of a slow function, without blocking the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *arguments)

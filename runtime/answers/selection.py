@@ -59,7 +59,7 @@ def ranked(samples: Sequence[Sample], how: Selection = "weighted") -> list[Sampl
 
 
 def weights(samples: Sequence[Sample], how: Selection) -> dict[str | None, float]:
-    """What speaks for each answer as `select` compares them; answers that have no say are left out.
+    """The weight of each answer as `select` compares them; answers without a vote are left out.
 
     Args:
         samples: as for `select`.
@@ -81,12 +81,12 @@ def answer_mass(samples: Sequence[Sample], how: Selection) -> dict[str | None, f
 
 
 def _known(sample: Sample) -> float:
-    """A sample's score, below every other where it was not scored."""
+    """A sample's score; below all others if it was not scored."""
     return -1.0 if isnan(sample.score) else sample.score
 
 
 def _voters(samples: Sequence[Sample], how: Selection) -> list[Sample]:
-    """The samples that have a say: those with an answer, if any has one; of chains the chosen."""
+    """The samples that vote: those with an answer, if any has; of a chain its chosen attempt."""
     if how == "weighted":
         samples = _best_of_chains(samples)
     return [s for s in samples if s.answer is not None] or list(samples)

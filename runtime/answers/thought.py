@@ -1,7 +1,7 @@
-"""Thought is not an answer: solutions are read after the last end of thought.
+"""Answers are extracted from the text after the last end of a thought.
 
-A thought that has not ended leaves no answer. Models mark their thoughts in different ways; which
-marks are a model's own tells its vocabulary.
+A solution whose thought has not ended has no answer. Models mark thoughts in different ways; the
+vocabulary shows which marks a model uses.
 """
 
 from collections.abc import Sequence

@@ -58,7 +58,7 @@ class WorkerPool:
             except Exception:  # the function's own
                 self._idle.put(worker)
                 raise
-            except BaseException:  # an interrupt: whatever runs there, nobody waits for it
+            except BaseException:  # an interrupt: no caller waits for the worker any more
                 worker.kill()
                 raise
             self._idle.put(worker)

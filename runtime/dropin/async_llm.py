@@ -1,4 +1,4 @@
-"""A drop-in for vLLM's `AsyncLLM` that gives every prompt the compute it deserves."""
+"""A drop-in for vLLM's `AsyncLLM` that spends each prompt's budget by its difficulty."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 class AsyncComputeOptimalLLM:
     """vLLM's `AsyncLLM`, its `generate` and `abort`, under the policy of a calibrated artifact.
 
-    Make it inside the event loop that will use it.
+    Create it inside the event loop that will use it.
 
     Args:
-        model: an artifact's folder; or a model, its artifact being named by `artifact` or the
+        model: an artifact's folder; or a model, with its artifact given by `artifact` or the
             environment's TTC_ARTIFACT.
         artifact: folder of the model's artifact.
-        budget: generations a prompt may cost where a call does not say; None takes the
-            environment's TTC_BUDGET, else 16. Where more solutions are asked for it is as many.
-        seed: with the prompt, determines every sample where SamplingParams name none.
+        budget: generations per prompt of a call without a budget; None uses the environment's
+            TTC_BUDGET, else 16. A call that requests more solutions raises it to their number.
+        seed: with the prompt, determines every sample if SamplingParams have no seed.
         engine_args: further arguments of vLLM's engine.
 
     Raises:
-        InputError: no artifact for the model, or something that cannot be used, by its name.
+        InputError: no artifact for the model, or an argument that cannot be used, by its name.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class AsyncComputeOptimalLLM:
         budget: int | None = None,
         seed: int = 0,
     ) -> "AsyncComputeOptimalLLM":
-        """An engine that is open already; it stays open.
+        """Use an engine that is open already. It stays open.
 
         Args:
-            engine: an `AsyncLLM`, in its own event loop; a `vllm.LLM`, not to be used beside this;
+            engine: an `AsyncLLM`, in its own event loop; a `vllm.LLM`, not to be used directly;
                 or a `runtime.engines.base.Engine` of the artifact's model.
             artifact: the model's artifact, or its folder.
             budget: as the constructor's.
@@ -86,7 +86,7 @@ class AsyncComputeOptimalLLM:
         self, artifact: Artifact, budget: int | None, seed: int, engine: Any, **engine_args: Any
     ) -> None:
         self.artifact, self.budget = artifact, default_budget(budget)
-        with ExitStack() as stack:  # closes what was opened before an error
+        with ExitStack() as stack:  # on an error, closes what was opened before it
             self._solver = open_solver(stack, artifact, seed, engine, **engine_args)
             self._stack = stack.pop_all()
         self._work: dict[str, set[asyncio.Task[Result]]] = {}
@@ -103,20 +103,20 @@ class AsyncComputeOptimalLLM:
     ) -> "AsyncGenerator[ComputeOptimalOutput, None]":
         """Answer a prompt, as vLLM's `AsyncLLM.generate`.
 
-        Outputs that are not finished tell of the work by their `event`, their text being empty;
-        the finished one has the answer. Of kind FINAL_ONLY there is only that one. A caller who
-        stops iterating, or is cancelled, ends the work in the engine, too.
+        Outputs that are not finished have an `event` and no text; the finished one has the
+        answer. With output kind FINAL_ONLY there is only the finished one. If the caller stops
+        iterating or is cancelled, the work in the engine ends, too.
 
         Args:
             prompt: a text, token ids, or a dictionary with one of them.
-            sampling_params: None takes calibration's settings.
-            request_id: names the request, for `abort`.
-            budget: generations the prompt may cost.
-            deadline: seconds it may take.
+            sampling_params: None uses the calibrated settings.
+            request_id: id of the request, for `abort`.
+            budget: generations that the prompt may cost.
+            deadline: seconds that it may take.
             others: vLLM's other arguments, which are refused.
 
         Raises:
-            InputError: what cannot be used or honoured, by its name.
+            InputError: an argument that is not supported or cannot be used, by its name.
             ModelError: a model failed on the prompt.
         """
         from vllm.sampling_params import RequestOutputKind
@@ -127,7 +127,7 @@ class AsyncComputeOptimalLLM:
         engine = self._solver.models.engine
         encoded = prompts_of(prompt, engine.tokenizer)
         if len(encoded) != 1:
-            raise InputError("prompt", prompt, "give one prompt")
+            raise InputError("prompt", prompt, "must be one prompt")
         (params,) = params_for(sampling_params, 1)
         n = 1 if params is None else params.n
         _, share, notes = spend_for(self.budget, n, budget=budget)
@@ -161,10 +161,10 @@ class AsyncComputeOptimalLLM:
                 self._work.pop(request_id, None)
 
     async def abort(self, request_id: str | Iterable[str]) -> None:
-        """End the work on requests; their last outputs have the finish reason ``abort``.
+        """Abort requests; their last outputs have the finish reason ``abort``.
 
         Args:
-            request_id: one or many; those that have ended, or never were, are no matter.
+            request_id: one id or several; unknown ids and those of finished requests are ignored.
         """
         names = [request_id] if isinstance(request_id, str) else request_id
         for task in [task for name in names for task in self._work.get(name, ())]:
@@ -175,7 +175,7 @@ class AsyncComputeOptimalLLM:
         return self._solver.models.engine.tokenizer
 
     def shutdown(self) -> None:
-        """Release the models. Calling it twice is fine."""
+        """Release the models. It may be called twice."""
         self._stack.close()
 
     async def __aenter__(self) -> "AsyncComputeOptimalLLM":

@@ -1,4 +1,4 @@
-"""A solver for callers that do not await: its models live in an event loop in another thread."""
+"""A solver for synchronous callers: its models run in an event loop in another thread."""
 
 import asyncio
 import concurrent.futures
@@ -27,14 +27,14 @@ class _LoopThread:
             started.set_result(asyncio.get_running_loop())
             await self._end.wait()
 
-        # A daemon, for threads that are none are waited for before anything is closed at exit.
+        # A daemon: at exit the interpreter waits for other threads before it closes anything.
         self._thread = Thread(target=lambda: asyncio.run(serve()), name="ttc-loop", daemon=True)
         self._thread.start()
         self._loop = started.result()
 
     @property
     def here(self) -> bool:
-        """Whether the caller is in the loop's own thread, which cannot wait for itself."""
+        """Whether the caller runs in the loop's thread, which cannot wait for itself."""
         return current_thread() is self._thread
 
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:
@@ -53,7 +53,7 @@ class _LoopThread:
                 work.close()
                 outcome.set_exception(asyncio.CancelledError())
 
-        try:  # from here on, for work may be under way before this thread knows that it began it
+        try:  # before the call below, because work may begin before that call returns
             self._loop.call_soon_threadsafe(start)
             return outcome.result()
         except KeyboardInterrupt:
@@ -62,7 +62,7 @@ class _LoopThread:
             raise
 
     def close(self) -> None:
-        """End the loop, and what may still run in it."""
+        """End the loop and all tasks in it."""
         self._loop.call_soon_threadsafe(self._end.set)
         if not self.here:
             self._thread.join()
@@ -78,15 +78,15 @@ def _copy(task: asyncio.Task[Value], outcome: concurrent.futures.Future[Value]) 
 
 
 class SolverThread:
-    """A solver in an event loop of its own.
+    """A solver in its own event loop.
 
-    It closes itself when it is forgotten, and when the interpreter exits.
+    It is closed when it is garbage-collected, and when the interpreter exits.
 
     Args:
         opened: opens the solver, inside the loop; the stack closes what it opened.
 
     Attributes:
-        solver: the solver; to be awaited in its own loop only.
+        solver: the solver; await it only in its own loop.
     """
 
     def __init__(self, opened: Callable[[ExitStack], Solver]) -> None:
@@ -119,7 +119,7 @@ class SolverThread:
         return self._loop.run(self.solver.solve_all(requests, spend, done))
 
     def close(self) -> None:
-        """Release the models. Calling it twice is fine."""
+        """Release the models. It may be called twice."""
         self._close()
 
 
@@ -128,7 +128,7 @@ def _close(loop: _LoopThread, stack: ExitStack) -> None:
         stack.close()
 
     try:
-        if loop.here:  # garbage is collected in whatever thread finds it
+        if loop.here:  # garbage may be collected in any thread
             stack.close()
         else:
             loop.run(close())

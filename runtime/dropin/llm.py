@@ -1,4 +1,4 @@
-"""A drop-in for vLLM's `LLM` that gives every prompt the compute it deserves.
+"""A drop-in for vLLM's `LLM` that spends each prompt's budget by its difficulty.
 
 from vllm import LLM, SamplingParams                    # before
 from runtime.dropin.llm import ComputeOptimalLLM as LLM    # after, with TTC_ARTIFACT set
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 class ComputeOptimalLLM:
     """vLLM's `LLM`, its `generate` and `chat`, under the policy of a calibrated artifact.
 
-    The models live in a thread of their own; an interrupt (Ctrl-C) ends the call and leaves them
+    The models run in their own thread; an interrupt (Ctrl-C) ends the call, and they remain
     usable. Equal prompts with equal seeds have equal answers.
 
     Args:
-        model: an artifact's folder; or a model, its artifact being named by `artifact` or the
+        model: an artifact's folder; or a model, with its artifact given by `artifact` or the
             environment's TTC_ARTIFACT.
         artifact: folder of the model's artifact.
-        budget: generations a prompt may cost where a call does not say; None takes the
-            environment's TTC_BUDGET, else 16. Where more solutions are asked for it is as many.
-        seed: with the prompt, determines every sample where SamplingParams name none.
-        chat_template: in place of the model's, as a text or a file.
+        budget: generations per prompt of a call without a budget; None uses the environment's
+            TTC_BUDGET, else 16. A call that requests more solutions raises it to their number.
+        seed: with the prompt, determines every sample if SamplingParams have no seed.
+        chat_template: in place of the model's, as text or as a file.
         engine_args: further arguments of vLLM's engine, for example ``tensor_parallel_size``.
 
     Raises:
-        InputError: no artifact for the model, or something that cannot be used, by its name.
+        InputError: no artifact for the model, or an argument that cannot be used, by its name.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class ComputeOptimalLLM:
         seed: int = 0,
         chat_template: str | Path | None = None,
     ) -> "ComputeOptimalLLM":
-        """An engine that is open already; it stays open, and is not to be used beside this.
+        """Use an engine that is open already. It stays open; do not use it directly meanwhile.
 
         Args:
             engine: a `vllm.LLM`, or a `runtime.engines.base.Engine` of the artifact's model.
             artifact: the model's artifact, or its folder.
-            budget: as the constructor's, as are those below.
+            budget: as the constructor's, like the arguments below.
 
         Raises:
-            InputError: an engine of another model, or one that belongs to an event loop.
+            InputError: an engine of another model, or one that is bound to an event loop.
         """
         check_loop(engine)
         found = artifact if isinstance(artifact, Artifact) else Artifact.load(Path(artifact))
@@ -132,26 +132,26 @@ class ComputeOptimalLLM:
         total_budget: int | None = None,
         deadline: float | None = None,
     ) -> "list[ComputeOptimalOutput]":
-        """Answer prompts, as vLLM's `LLM.generate`: a text is encoded as it is, by no template.
+        """Answer prompts, as vLLM's `LLM.generate`: a text is encoded without a chat template.
 
-        A text that begins with the tokenizer's BOS token, as rendered chat templates do, keeps
-        that one alone; vLLM would add a second.
+        A text that begins with the tokenizer's BOS token, as rendered chat templates do, gets no
+        second one; vLLM would add one.
 
         Args:
             prompts: one or many, in any sequence, array or series; each a text, token ids, or a
                 dictionary with one of them.
-            sampling_params: one, or one a prompt; None takes calibration's settings. Of `n`
-                outputs the first is the answer, the others are the best other answers. What
-                cannot be honoured is refused by its name.
-            use_tqdm: whether to show progress, or what makes the bar.
-            lora_request: refused, as what follows; vLLM has them.
-            budget: generations each prompt may cost.
+            sampling_params: one for all, or one per prompt; None uses the calibrated settings. Of
+                `n` outputs the first is the answer, the others are the best other answers. Fields
+                that are not supported are refused by name.
+            use_tqdm: whether to show a progress bar, or a function that creates it.
+            lora_request: refused, like vLLM's other arguments down to `budget`.
+            budget: generations that each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
-            deadline: seconds each prompt may take.
+            deadline: seconds that each prompt may take.
 
         Raises:
-            InputError: what cannot be used or honoured, by its name.
-            UnansweredError: a model failed on some prompts; it holds the outputs of the others.
+            InputError: an argument that is not supported or cannot be used, by its name.
+            UnansweredError: a model failed on some prompts; it has the outputs of the others.
         """
         refuse(
             lora_request=lora_request,
@@ -186,13 +186,13 @@ class ComputeOptimalLLM:
 
         Args:
             messages: one conversation or many, each a list of messages with role and content; an
-                assistant's may be a client's own object, or what its `model_dump` gives.
-            sampling_params: as of `generate`, as are the arguments not named here.
+                assistant's message may be an object of a client library, or its `model_dump`.
+            sampling_params: as of `generate`, like the arguments that are not listed here.
             chat_template: in place of the model's.
-            chat_template_content_format: ``auto`` or ``string``: contents are told as text.
+            chat_template_content_format: ``auto`` or ``string``; contents are passed as text.
             add_generation_prompt: whether the model's turn is begun.
-            continue_final_message: refused: the verifier judges whole solutions.
-            tools: refused: a call of a tool is no answer that the verifier knows.
+            continue_final_message: refused: the verifier scores whole solutions.
+            tools: refused: the verifier cannot score tool calls.
             chat_template_kwargs: further variables of the template.
 
         Raises:
@@ -238,9 +238,9 @@ class ComputeOptimalLLM:
         params = params_for(sampling_params, len(prompts))
         if not prompts:
             return []
-        most = max(1 if each is None else each.n for each in params)
+        solutions = max(1 if each is None else each.n for each in params)
         spend, share, raised = spend_for(
-            self.budget, most, len(prompts), budget, total_budget, deadline
+            self.budget, solutions, len(prompts), budget, total_budget, deadline
         )
         engine, calibrated = self._thread.solver.models.engine, self.artifact.settings.sampling
         options = [
@@ -258,22 +258,22 @@ class ComputeOptimalLLM:
 
     @property
     def llm_engine(self) -> Any:
-        """vLLM's engine, as its `LLM` has it: tools read its `model_config`.
+        """vLLM's engine, as its `LLM` has it; other tools read its `model_config`.
 
         Raises:
-            AttributeError: another engine runs the model.
+            AttributeError: the model does not run in vLLM.
         """
         engine = self._thread.solver.models.engine
         if not isinstance(engine, VLLMCompletions):
-            raise AttributeError(f"llm_engine: {type(engine).__name__} is no engine of vLLM's")
+            raise AttributeError(f"llm_engine: {type(engine).__name__} is not an engine of vLLM")
         return engine.vllm
 
     def get_default_sampling_params(self) -> "SamplingParams":
-        """Calibration's settings, which solutions are sampled with where none are given."""
+        """The calibrated sampling settings, which a call without SamplingParams uses."""
         return params_of(self.artifact.settings.sampling)
 
     def close(self) -> None:
-        """Release the models. Calling it twice is fine; so is leaving it to the interpreter."""
+        """Release the models. It may be called twice; the interpreter's exit calls it, too."""
         self._thread.close()
 
     def __enter__(self) -> "ComputeOptimalLLM":

@@ -27,21 +27,23 @@ def find_artifact(model: str | Path, artifact: str | Path | None) -> Artifact:
 
     Args:
         model: an artifact's folder, or a model's name or folder.
-        artifact: folder of the model's artifact; None takes the environment's TTC_ARTIFACT.
+        artifact: folder of the model's artifact; None uses the environment's TTC_ARTIFACT.
 
     Raises:
         InputError: no artifact, one that cannot be used, or one of another model.
     """
     if (Path(model) / TABLE).is_file():
         if artifact is not None:
-            raise InputError("artifact", str(artifact), f"{model} is one itself; leave this out")
+            raise InputError(
+                "artifact", str(artifact), f"{model} is an artifact itself; leave this out"
+            )
         return Artifact.load(Path(model))
     folder = artifact if artifact is not None else os.environ.get(ARTIFACT_VARIABLE)
     if not folder:
         raise InputError(
             "artifact",
             folder,
-            f"name the one that ttc calibrate made for {model}, or set {ARTIFACT_VARIABLE}",
+            f"give the artifact that ttc calibrate made for {model}, or set {ARTIFACT_VARIABLE}",
         )
     found = Artifact.load(Path(folder))
     check_model(found, str(model))
@@ -49,10 +51,10 @@ def find_artifact(model: str | Path, artifact: str | Path | None) -> Artifact:
 
 
 def check_model(artifact: Artifact, model: str) -> None:
-    """That a model is the one an artifact was calibrated with.
+    """Check that a model is the one that an artifact was calibrated with.
 
     Raises:
-        InputError: it is another, or cannot be found.
+        InputError: another model, or one that cannot be found.
     """
     calibrated = artifact.settings.folder(artifact.folder, "model")
     folder = resolve_model(model)
@@ -73,18 +75,18 @@ def open_solver(
     """A solver with its models loaded. Call it inside the event loop that will use it.
 
     Args:
-        stack: closes what was opened here.
-        artifact: what calibration found.
+        stack: closes what is opened here.
+        artifact: the artifact.
         seed: with the prompt, determines every sample.
         engine: an engine's name, or an open engine; see `borrowed`.
-        verifier_engine: what runs the verifiers.
+        verifier_engine: the engine of the verifiers.
         engine_args: further arguments of vLLM's engine.
 
     Raises:
         InputError: as `load_models` and `borrowed`, or a seed below 0.
     """
     if not isinstance(seed, int) or seed < 0:
-        raise InputError("seed", seed, "give a whole number of 0 or more")
+        raise InputError("seed", seed, "must be an integer of at least 0")
     opened: EngineName | Engine = engine
     if not isinstance(engine, str):
         opened = stack.enter_context(borrowed(engine, artifact))
@@ -99,15 +101,15 @@ def open_solver(
 
 @contextmanager
 def borrowed(engine: Any, artifact: Artifact) -> Iterator[Engine]:
-    """Somebody's open engine as one of ours, for as long as the block lasts; it stays open.
+    """An open engine of the caller's as an `Engine`, for the length of the block; it stays open.
 
     Args:
         engine: a `vllm.LLM`; an `AsyncLLM`, in its own event loop; or any
-            `runtime.engines.base.Engine`, which must be of the artifact's model: it is not checked.
-        artifact: what calibration found.
+            `runtime.engines.base.Engine`, of which the model is not checked.
+        artifact: the artifact.
 
     Raises:
-        InputError: none of these, or of another model than the artifact's.
+        InputError: another type, or an engine of another model than the artifact's.
     """
     if hasattr(engine, "complete"):
         yield engine
@@ -121,14 +123,16 @@ def borrowed(engine: Any, artifact: Artifact) -> Iterator[Engine]:
 
 
 def check_loop(engine: Any) -> None:
-    """That an engine may be used from another event loop than the one it was opened in.
+    """Check that an engine may be used from another event loop than its own.
 
     Raises:
         InputError: vLLM's asynchronous engine, which may not.
     """
     if isinstance(engine, VLLMEngine) or type(engine).__name__ == "AsyncLLM":
         raise InputError(
-            "engine", type(engine).__name__, "it has a loop; wrap it in AsyncComputeOptimalLLM"
+            "engine",
+            type(engine).__name__,
+            "it is bound to its event loop; wrap it in AsyncComputeOptimalLLM",
         )
 
 

@@ -16,12 +16,12 @@ from runtime.result import Failure, Receipt, Result
 
 
 class ComputeOptimalOutput(RequestOutput):  # type: ignore[misc]
-    """vLLM's RequestOutput, and what is known besides.
+    """vLLM's RequestOutput with a receipt.
 
     Attributes:
         receipt: what was decided for the prompt and what it cost; None until it is answered.
-        notes: where the answer was not made as asked, or not as calibrated, in words.
-        event: what has just happened, of an output on the way to the answer; else None.
+        notes: differences from what was requested or calibrated.
+        event: the event that an unfinished output reports; None in a finished one.
     """
 
     receipt: Receipt | None = None
@@ -33,8 +33,8 @@ class UnansweredError(ModelError):
     """A model failed on some of the prompts.
 
     Args:
-        failed: what went wrong, by the prompt's request id.
-        outputs: those of the prompts that were answered.
+        failed: error messages, by the prompt's request id.
+        outputs: outputs of the other prompts.
     """
 
     def __init__(self, failed: Mapping[str, str], outputs: Sequence[ComputeOptimalOutput]) -> None:
@@ -53,7 +53,7 @@ def all_answered(
     results: Sequence[Result | Failure],
     tokenizer: Any,
 ) -> list[ComputeOptimalOutput]:
-    """The outputs of prompts; as for `answered`, one of each.
+    """The outputs of several prompts; arguments as of `answered`, one per prompt.
 
     Raises:
         UnansweredError: a model failed on some of them.
@@ -73,10 +73,10 @@ def all_answered(
 def answered(
     request_id: str, prompt: EncodedPrompt, options: VLLMOptions, result: Result, tokenizer: Any
 ) -> ComputeOptimalOutput:
-    """The output of an answered prompt: its best solutions, one of each answer first.
+    """The output of an answered prompt: its best solutions, one per answer first.
 
     Args:
-        request_id: names the request.
+        request_id: id of the request.
         prompt: the prompt.
         options: its options.
         result: its result.
@@ -95,14 +95,14 @@ def answered(
 
 
 def underway(request_id: str, prompt: EncodedPrompt, event: Event) -> ComputeOptimalOutput:
-    """An output that tells of the work on a prompt; its completion is empty still."""
+    """An unfinished output that reports an event; its completion is empty."""
     output = _output(request_id, prompt, [CompletionOutput(0, "", [], None, None)], False)
     output.event = event
     return output
 
 
 def aborted(request_id: str, prompt: EncodedPrompt) -> ComputeOptimalOutput:
-    """The last output of a prompt whose work was aborted."""
+    """The last output of an aborted prompt."""
     completion = CompletionOutput(0, "", [], None, None, finish_reason="abort")
     return _output(request_id, prompt, [completion], True)
 
@@ -153,7 +153,7 @@ def _stop_reason(sample: Sample, options: VLLMOptions, tokenizer: Any) -> int | 
 
 
 def _with_special_tokens(sample: Sample, options: VLLMOptions, tokenizer: Any) -> str:
-    """A solution's text with its special tokens, but for the one that ended it."""
+    """A solution's text with its special tokens, except the one that ended it."""
     reason = _stop_reason(sample, options, tokenizer)
     by_token = sample.ended and reason not in options.request.settings.stops
     text = decode(

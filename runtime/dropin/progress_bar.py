@@ -10,11 +10,11 @@ from tqdm.auto import tqdm
 def progress(
     use_tqdm: "bool | Callable[..., tqdm]", total: int
 ) -> Iterator[Callable[[object], None]]:
-    """What is to be called with each of `total` results.
+    """A function to call with each result.
 
     Args:
-        use_tqdm: whether to show a bar, or what makes it.
-        total: how many results there will be.
+        use_tqdm: whether to show a bar, or a function that creates it.
+        total: number of results.
     """
     if not use_tqdm:
         yield lambda _: None

@@ -1,6 +1,6 @@
-"""A model with the `generate` of Hugging Face transformers, under a calibrated artifact's policy.
+"""A model with the `generate` of Hugging Face transformers, under an artifact's policy.
 
-It needs no vLLM.
+It does not need vLLM.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,20 +32,20 @@ HONOURED = (
     "pad_token_id",
     "return_dict_in_generate",
 )
-# Values that change nothing, and what tells of a model's configuration only.
+# Values that change nothing, and fields that only describe the model.
 NEUTRAL = {"use_cache": True, "num_beams": 1, "repetition_penalty": 1.0, "length_penalty": 1.0}
 OF_THE_MODEL = ("bos_token_id", "transformers_version", "_from_model_config")
 
 
 @dataclass(frozen=True)
 class ComputeOptimalGeneration:
-    """What `ComputeOptimalModel.generate` returns where a dictionary is asked for.
+    """What `ComputeOptimalModel.generate` returns with return_dict_in_generate.
 
     Attributes:
         sequences: prompts and solutions, shape (prompts * num_return_sequences, tokens); a
             prompt's best solution comes first, then the best of its other answers.
         receipts: what was decided for each prompt, and what it cost.
-        notes: where solutions were not sampled as asked, or not as calibrated, in words.
+        notes: differences from what was requested or calibrated.
     """
 
     sequences: torch.Tensor
@@ -58,8 +58,8 @@ class ComputeOptimalModel:
 
     Args:
         artifact: the model's artifact.
-        budget: generations a prompt may cost where a call does not say; None takes the
-            environment's TTC_BUDGET, else 16. Where more sequences are asked for it is as many.
+        budget: generations per prompt of a call without a budget; None uses the environment's
+            TTC_BUDGET, else 16. A call that requests more sequences raises it to their number.
         seed: with the prompt, determines every sample.
 
     Raises:
@@ -112,21 +112,21 @@ class ComputeOptimalModel:
 
         Args:
             input_ids: prompts, shape (prompts, tokens), the shorter padded on the left.
-            attention_mask: 0 where `input_ids` is padding; None where there is none.
-            generation_config: a transformers GenerationConfig; `overrides` come before it.
-            budget: generations each prompt may cost.
+            attention_mask: 0 where `input_ids` is padding; None derives it from the pad token.
+            generation_config: a transformers GenerationConfig; `overrides` have precedence.
+            budget: generations that each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
-            deadline: seconds each prompt may take.
+            deadline: seconds that each prompt may take.
             overrides: max_new_tokens, do_sample, temperature, top_p, top_k, min_p,
-                num_return_sequences, pad_token_id and return_dict_in_generate, as transformers
-                has them; what is left out is as calibrated. Others are refused.
+                num_return_sequences, pad_token_id and return_dict_in_generate, as in
+                transformers; the calibrated values are the defaults. Others are refused.
 
         Returns:
             Prompts and solutions, shape (prompts * num_return_sequences, tokens), padded on the
             right; with return_dict_in_generate a `ComputeOptimalGeneration`.
 
         Raises:
-            InputError: what cannot be used or honoured, by its name.
+            InputError: an argument that is not supported or cannot be used, by its name.
             ModelError: a model failed on a prompt.
         """
         honoured = self._honoured(generation_config, overrides)
@@ -184,27 +184,33 @@ class ComputeOptimalModel:
                     honoured[name] = value
             elif name == "eos_token_id" and value is not None:
                 if not self._named_ends <= set(_listed(value)) <= self._ends:
-                    raise InputError(name, value, "the model's own end solutions; leave it out")
+                    raise InputError(
+                        name, value, "must be the model's own end tokens; leave it out"
+                    )
             elif name not in OF_THE_MODEL and not neutral and value != NEUTRAL.get(name):
-                raise InputError(name, value, "it cannot be honoured here; leave it out")
+                raise InputError(name, value, "it is not supported; leave it out")
         return honoured
 
     def _prompts(self, input_ids: Any, mask: Any) -> list[list[int]]:
         """Token ids of each prompt, without its padding."""
         if not isinstance(input_ids, torch.Tensor) or input_ids.dim() != 2 or not len(input_ids):
-            raise InputError("input_ids", input_ids, "give a tensor of shape (prompts, tokens)")
+            raise InputError("input_ids", input_ids, "must be a tensor of shape (prompts, tokens)")
         if mask is None:  # as transformers does
             mask = torch.ones_like(input_ids)
             if self._pad not in self._ends:
                 mask = input_ids.ne(self._pad)
         if mask.shape != input_ids.shape:
-            raise InputError("attention_mask", tuple(mask.shape), "give it the shape of input_ids")
+            raise InputError(
+                "attention_mask", tuple(mask.shape), "must have the shape of input_ids"
+            )
         if (mask.long().diff(dim=1) < 0).any():
-            raise InputError("attention_mask", mask.tolist(), "pad prompts on their left")
+            raise InputError(
+                "attention_mask", mask.tolist(), "prompts must be padded on their left"
+            )
         return [row[kept.bool()].tolist() for row, kept in zip(input_ids, mask, strict=True)]
 
     def close(self) -> None:
-        """Release the models. Calling it twice is fine; so is leaving it to the interpreter."""
+        """Release the models. It may be called twice; the interpreter's exit calls it, too."""
         self._thread.close()
 
     def __enter__(self) -> "ComputeOptimalModel":
@@ -232,7 +238,7 @@ def _answered(result: Result | Failure) -> Result:
 
 
 def _appended(prompts: torch.Tensor, solutions: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
-    """Prompts as they are, each with its solution, padded on the right."""
+    """Each prompt followed by its solution, padded on the right."""
     longest = max(map(len, solutions))
     padded = [[*solution, *[pad] * (longest - len(solution))] for solution in solutions]
     return torch.cat([prompts, torch.tensor(padded, device=prompts.device)], dim=1)

@@ -1,4 +1,4 @@
-"""vLLM's SamplingParams, read: what can be honoured, and a refusal of all that cannot."""
+"""vLLM's SamplingParams: the fields that are honoured, and refusal of all others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from runtime.frontend.sampling_overrides import SamplingOverrides
 if TYPE_CHECKING:
     from vllm import SamplingParams
 
-# The answer comes whole, so that outputs of all kinds are the same.
+# An answer is returned whole, so output_kind makes no difference to it.
 HONOURED = frozenset(
     (
         *("temperature", "top_p", "top_k", "min_p", "max_tokens", "n", "seed", "output_kind"),
@@ -22,15 +22,17 @@ HONOURED = frozenset(
     )
 )
 
-# Arguments of vLLM's engine that would make the model another than the one that was calibrated.
+# Arguments of vLLM's engine that would change the model that was calibrated.
 NOT_CALIBRATED = ("tokenizer", "revision", "tokenizer_revision", "skip_tokenizer_init")
 
 _NO_LOGPROBS = "only the log-probability of a whole solution is kept"
-_WHOLE_TEXT = "answers are read in the text, without stop texts"
-_OTHER_SAMPLING = "it changes what the model samples in a way that calibration knew nothing of"
-_REASONS = dict.fromkeys(NOT_CALIBRATED, "the artifact has the model as it was calibrated") | {
-    "continue_final_message": "the verifier judges whole solutions",
-    "tools": "the verifier knows answers, not calls of tools",
+_WHOLE_TEXT = "answers are extracted from the text without its stop text"
+_OTHER_SAMPLING = "it changes the samples, and the policy was calibrated without it"
+_REASONS = dict.fromkeys(
+    NOT_CALIBRATED, "the artifact determines the model that was calibrated"
+) | {
+    "continue_final_message": "the verifier scores whole solutions",
+    "tools": "the verifier cannot score tool calls",
     "logprobs": _NO_LOGPROBS,
     "prompt_logprobs": _NO_LOGPROBS,
     "logprob_token_ids": _NO_LOGPROBS,
@@ -66,30 +68,31 @@ class VLLMOptions:
 
 
 def refuse(**arguments: Any) -> None:
-    """Arguments that cannot be honoured.
+    """Refuse arguments that are not supported.
 
     Raises:
-        InputError: one that is not None, by its name.
+        InputError: an argument that is not None, by its name.
     """
     for name, value in arguments.items():
         if value is not None:
-            why = _REASONS.get(name, "it cannot be honoured here")
+            why = _REASONS.get(name, "it is not supported")
             raise InputError(name, value, f"{why}; leave it out")
 
 
 def params_for(given: Any, prompts: int) -> list[Any]:
-    """Checked SamplingParams, or None, for each of so many prompts.
+    """Checked SamplingParams, or None, for each prompt.
 
     Args:
-        given: SamplingParams for all, or one a prompt; None takes calibration's settings.
-        prompts: how many prompts there are.
+        given: SamplingParams for all prompts, or one per prompt; None uses the calibrated settings.
+        prompts: number of prompts.
 
     Raises:
-        InputError: as many as there are no prompts, or a field that cannot be honoured.
+        InputError: another number of SamplingParams than of prompts, or a field that is not
+            supported.
     """
     params = list(given) if isinstance(given, Sequence) else [given] * prompts
     if len(params) != prompts:
-        raise InputError("sampling_params", len(params), f"give one for all, or {prompts}")
+        raise InputError("sampling_params", len(params), f"give one for all prompts, or {prompts}")
     for each in params:
         if each is not None:
             _check(each)
@@ -97,18 +100,18 @@ def params_for(given: Any, prompts: int) -> list[Any]:
 
 
 def _check(params: Any) -> None:
-    """That all can be honoured: field by field, so that none of a later vLLM's is ignored."""
+    """Check every field, so that a field of a later vLLM is not ignored."""
     from vllm import SamplingParams
 
     if not isinstance(params, SamplingParams):
-        raise InputError("sampling_params", params, "give vllm.SamplingParams")
-    # Some fields follow from these.
+        raise InputError("sampling_params", params, "must be vllm.SamplingParams")
+    # vLLM derives some fields from these.
     usual = type(params)(stop=params.stop, stop_token_ids=params.stop_token_ids)
     for name in params.__struct_fields__:
         value, default = getattr(params, name), getattr(usual, name)
         differs = isinstance(value, np.ndarray) or value != default
         if differs and name not in HONOURED:
-            why = _REASONS.get(name, "it cannot be honoured here")
+            why = _REASONS.get(name, "it is not supported")
             raise InputError(name, value, f"{why}; leave it at {default!r}")
 
 
@@ -169,16 +172,16 @@ def vllm_options(
 
 
 def _special_stops(stops: Sequence[str], tokenizer: Any) -> dict[int, str]:
-    """The stop texts that are special tokens: they occur in texts that show special tokens.
+    """The stop texts that are special tokens, by token id.
 
     Raises:
-        InputError: a stop text that holds a special token and more.
+        InputError: a stop text that has a special token and further text.
     """
     added = tokenizer.added_tokens_decoder.items()
     special = {token.content: number for number, token in added if token.special}
     for stop in stops:
         if stop not in special and any(token in stop for token in special):
-            hint = "it holds a special token and more; give the special token alone"
+            hint = "it has a special token and further text; give the special token alone"
             raise InputError("stop", stop, hint)
     return {special[stop]: stop for stop in stops if stop in special}
 

@@ -18,9 +18,9 @@ from runtime.frontend.prompt_request import (
 
 
 def prompts_of(given: Any, tokenizer: Any) -> list[EncodedPrompt]:
-    """Prompts of `LLM.generate`: texts go to the tokenizer as they are, through no chat template.
+    """Prompts of `LLM.generate`: texts are encoded as they are, without a chat template.
 
-    A text that begins with the BOS token keeps that one alone; vLLM would add a second.
+    A text that begins with the BOS token gets no second one; vLLM would add one.
 
     Args:
         given: one or many, in any sequence, array or series; each a text, token ids, or a
@@ -28,7 +28,7 @@ def prompts_of(given: Any, tokenizer: Any) -> list[EncodedPrompt]:
         tokenizer: the language model's.
 
     Raises:
-        InputError: something else, or a dictionary that holds more.
+        InputError: another type, or a dictionary with further fields.
     """
     given = _listed(given)
     one = not isinstance(given, list) or are_token_ids(given)
@@ -38,7 +38,7 @@ def prompts_of(given: Any, tokenizer: Any) -> list[EncodedPrompt]:
 def _listed(given: Any) -> Any:
     """A sequence, array, series or tensor as a list; anything else as it is."""
     if hasattr(given, "tolist"):
-        given = given.tolist()  # and its numbers as Python's own
+        given = given.tolist()  # and its numbers as Python's
     if isinstance(given, Sequence) and not isinstance(given, str | bytes):
         return [part.tolist() if hasattr(part, "tolist") else part for part in given]
     return given
@@ -51,13 +51,15 @@ def _prompt(given: Any, tokenizer: Any) -> EncodedPrompt:
     elif are_token_ids(given):
         given = {"prompt_token_ids": given}
     if not isinstance(given, Mapping):
-        raise InputError("prompts", given, "give a text, a list of token ids, or one in a dict")
+        raise InputError(
+            "prompts", given, "must be a text, a list of token ids, or a dict with one of them"
+        )
     text, ids = given.get("prompt"), _listed(given.get("prompt_token_ids"))
     for name, value in given.items():
         if name not in ("prompt", "prompt_token_ids") and not _is_empty(value):
-            raise InputError(name, value, "only text and token ids can be read; leave it out")
+            raise InputError(name, value, "only text and token ids are supported; leave it out")
     if text is not None and not isinstance(text, str):
-        raise InputError("prompt", text, "give a text")
+        raise InputError("prompt", text, "must be a text")
     if ids is None:
         if text is None:
             raise InputError("prompts", dict(given), "give prompt or prompt_token_ids")
@@ -88,12 +90,12 @@ def conversations_of(
         variables: further variables of the template.
 
     Raises:
-        InputError: no messages, one that cannot be honoured, or a template that is missing or
+        InputError: no messages, one that is not supported, or a template that is missing or
             fails.
     """
     given = _listed(given)
     if not isinstance(given, list):
-        raise InputError("messages", given, "give a list of messages, or a list of such lists")
+        raise InputError("messages", given, "must be a list of messages, or a list of such lists")
     one = len(given) > 0 and all(isinstance(message, Mapping | BaseModel) for message in given)
     prompts = []
     for number, messages in enumerate([given] if one else given):
@@ -112,7 +114,7 @@ def conversations_of(
 
 
 def read_template(given: str | Path | None) -> str | None:
-    """A chat template given as a text or a file; None takes the model's.
+    """A chat template given as text or as a file; None uses the model's.
 
     Raises:
         InputError: neither a file nor a template.
@@ -124,4 +126,6 @@ def read_template(given: str | Path | None) -> str | None:
     try:
         return Path(given).read_text()
     except (OSError, ValueError) as error:
-        raise InputError("chat_template", str(given), f"no template in it ({error})") from None
+        raise InputError(
+            "chat_template", str(given), f"must be a template or a file with one ({error})"
+        ) from None

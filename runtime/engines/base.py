@@ -53,12 +53,12 @@ class Completion:
 
     Attributes:
         token_ids: sampled ids.
-        logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
-        ended: whether the model itself ended the solution (not a step's end, not the limit), or a
-            stop token did.
-        cached_tokens: tokens of the prefix that were not read again, for the engine had them. A
-            server asked for several together tells it of the last to end, and it is taken for all.
-        stopped_by: the text asked for that it stopped after; None if it was none of those.
+        logprob: summed natural log-probability of the sampled tokens; nan if it was not requested.
+        ended: whether the model's end of sequence or a stop token ended the solution (not a step's
+            end, not the limit).
+        cached_tokens: tokens of the prefix that the engine had in its cache. For several choices of
+            one request a server reports only that of the last to end, which is used for all.
+        stopped_by: the stop text that it stopped after; None if it stopped otherwise.
     """
 
     token_ids: tuple[int, ...]
@@ -69,7 +69,7 @@ class Completion:
 
 
 class Engine(Protocol):
-    """A language model. `complete` may be called by many coroutines at once; that is the point."""
+    """A language model. Many coroutines may call `complete` at once, and it batches them."""
 
     tokenizer: Any
     context_length: int
@@ -87,18 +87,18 @@ class Engine(Protocol):
     ) -> Completion:
         """Sample one continuation of `token_ids`.
 
-        A cancelled call leaves no request behind in the engine, once all are cancelled that it was
-        sent together with.
+        Cancelling a call aborts its request in the engine, once all calls that share the request
+        are cancelled.
 
         Args:
             token_ids: the prompt and what has been sampled so far.
             settings: temperature, top-p, top-k and min-p.
             max_tokens: the most tokens to sample.
-            seed: the same seed samples the same, whatever runs beside it.
+            seed: the same seed gives the same sample, whatever runs at the same time.
             stop: stop after the first of these texts, which stays part of the completion.
             stop_token_ids: tokens that end a solution as the model's own end of sequence does.
-            logprob: whether its log-probability is of use; else it may be nan, which is faster,
-                over a server by far.
+            logprob: whether its log-probability is needed. Otherwise it may be nan, which is
+                faster, especially over a server.
 
         Raises:
             ModelError: the engine has failed.
@@ -106,13 +106,13 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the model. Calling it twice is fine."""
+        """Release the model. It may be called twice."""
         ...
 
 
 @runtime_checkable
 class HasHiddenState(Protocol):
-    """What some engines can tell besides: the model's state, which its head reads."""
+    """An engine that gives the model's last hidden state."""
 
     async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """The last layer's state at the last token, after the final norm, shape (hidden,)."""
@@ -121,16 +121,16 @@ class HasHiddenState(Protocol):
 
 @runtime_checkable
 class HasProcess(Protocol):
-    """What engines and verifiers can tell besides that have a process of their own."""
+    """An engine or verifier that runs in its own process."""
 
     @property
     def alive(self) -> bool:
-        """Whether it runs; once it does not, it never will again."""
+        """Whether the process runs. It does not start again."""
         ...
 
 
 def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
-    """A prompt's token ids: through the model's chat template where it has one.
+    """A prompt's token ids, through the model's chat template if it has one.
 
     Raises:
         InputError: an empty prompt, one that leaves no room in the context, or a chat template that
@@ -150,7 +150,7 @@ def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
 
 
 def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
-    """That a prompt leaves room in the context for a solution.
+    """Check that a prompt leaves room in the context for a solution.
 
     Raises:
         InputError: it has no tokens, or leaves no room.
@@ -167,7 +167,7 @@ def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
 
 
 def shortened(prompt: str) -> str:
-    """A prompt as messages show it."""
+    """A prompt, shortened for error messages."""
     return prompt if len(prompt) <= 60 else prompt[:57] + "..."
 
 
@@ -182,7 +182,7 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def draw_seed(*path: int | str, number: int) -> int:
-    """The 63-bit seed of draw `number` of a path: draws that follow one another have seeds that do.
+    """The 63-bit seed of draw `number` of a path; consecutive draws have consecutive seeds.
 
     An engine may take such draws as one request; see `runtime.engines.coalescer`.
     """

@@ -1,4 +1,4 @@
-"""Requests from many coroutines, gathered into batches for a model that wants them together."""
+"""Requests from many coroutines, gathered into batches for one model."""
 
 import asyncio
 from collections.abc import Callable
@@ -51,7 +51,7 @@ class MicroBatcher(Generic[Item, Result]):
         if loop not in self._waiting:
             self._waiting[loop] = []
             worker = loop.create_task(self._drain())
-            self._workers.add(worker)  # a task that nobody holds may be collected
+            self._workers.add(worker)  # asyncio keeps only weak references to tasks
             worker.add_done_callback(self._workers.discard)
         self._waiting[loop].append((item, future))
         return await future
@@ -59,7 +59,7 @@ class MicroBatcher(Generic[Item, Result]):
     def deliver(self, item: Item, result: Result) -> None:
         """Give an item's result before its batch is through; for the batch function to call.
 
-        Items of a batch must be distinct objects. Who has given up is not told.
+        Items of a batch must be distinct objects. Cancelled requests get nothing.
         """
         future = self._at_work.get(id(item))
         if future is not None:
@@ -98,7 +98,7 @@ class MicroBatcher(Generic[Item, Result]):
             _settle(future, result)
 
     def close(self) -> None:
-        """Take no more: the batch at work runs to its end, requests that wait get ModelError."""
+        """Refuse further items: the running batch completes, waiting requests get ModelError."""
         self._closed = True
         self._thread.shutdown(wait=False)
 
@@ -109,4 +109,4 @@ def _settle(future: asyncio.Future[Result], result: Result) -> None:
 
 
 def _closed() -> ModelError:
-    return ModelError("model", "it was closed while it had work to do")
+    return ModelError("model", "it was closed during a request")

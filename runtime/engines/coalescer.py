@@ -1,4 +1,4 @@
-"""Calls of one moment that differ in their seeds alone, as fewer requests of several choices."""
+"""Combine simultaneous calls that differ only in their seeds into requests of several choices."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,12 +10,12 @@ from runtime.engines.base import Completion, SamplingSettings
 
 # Choices of a request at most: so many already save most of what requests cost, and what is
 # finished does not wait for many others.
-MOST = 8
+MAX_CHOICES = 8
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """What is asked of vLLM, all but the seed; see `runtime.engines.base.Engine.complete`."""
+    """A completion request without its seed; see `runtime.engines.base.Engine.complete`."""
 
     token_ids: tuple[int, ...]
     settings: SamplingSettings
@@ -27,14 +27,14 @@ class CompletionRequest:
 
 @dataclass(frozen=True)
 class _Call:
-    """One call, and who waits for it."""
+    """One call, with the future of its caller."""
 
     seed: int
     future: asyncio.Future[Completion]
 
 
 class RequestCoalescer:
-    """Sends calls of the same moment together whose seeds follow one another.
+    """Sends simultaneous calls with consecutive seeds as one request.
 
     vLLM samples choice i of a request as it samples a request of its own whose seed is i higher:
     what comes back is the same, and what a request costs is paid once.
@@ -51,7 +51,7 @@ class RequestCoalescer:
         self._sending: set[asyncio.Task[None]] = set()
 
     async def complete(self, request: CompletionRequest, seed: int) -> Completion:
-        """The completion of one call, when all that were sent together are done.
+        """The completion of one call, when all calls of its request are done.
 
         An error reaches all of them; they are given up once all who wait have been cancelled.
 
@@ -74,7 +74,7 @@ class RequestCoalescer:
         for request, calls in waiting.items():
             for group in _groups([call for call in calls if not call.future.done()]):
                 task = asyncio.ensure_future(self._answer(request, group))
-                self._sending.add(task)  # a task that nobody holds may be collected
+                self._sending.add(task)  # asyncio keeps only weak references to tasks
                 task.add_done_callback(self._sending.discard)
                 for call in group:
                     call.future.add_done_callback(partial(_give_up, task, group))
@@ -98,14 +98,14 @@ class RequestCoalescer:
 
 
 def _groups(calls: Sequence[_Call]) -> list[list[_Call]]:
-    """The calls by their seeds: those that follow one another together, `MOST` at most.
+    """The calls grouped by consecutive seeds, at most `MAX_CHOICES` per group.
 
     A prompt that is asked twice has every seed twice.
     """
     groups: list[list[_Call]] = []
     for call in sorted(calls, key=lambda call: call.seed):
         for group in groups:
-            if len(group) < MOST and group[-1].seed + 1 == call.seed:
+            if len(group) < MAX_CHOICES and group[-1].seed + 1 == call.seed:
                 group.append(call)
                 break
         else:

@@ -23,7 +23,7 @@ MAX_BATCH = 32
 
 
 class PromptEncoder:
-    """Reads prompts, and writes nothing; on a GPU where there is one.
+    """Computes hidden states of prompts, on a GPU if there is one.
 
     Args:
         model: the language model's folder.
@@ -74,7 +74,7 @@ class PromptEncoder:
 
 
 class LateEncoder:
-    """A prompt encoder that is loaded when it is first asked: few tables ever do.
+    """A prompt encoder that is loaded at its first use: few tables need it.
 
     Args:
         model: the language model's folder.
@@ -102,7 +102,7 @@ class LateEncoder:
 
 @contextmanager
 def open_hidden_states(engine: Engine, model: Path) -> Iterator[HasHiddenState]:
-    """What gives hidden states, for as long as the block lasts: the engine itself where it can.
+    """A source of hidden states for the length of the block: the engine itself, if it gives them.
 
     Args:
         engine: the engine that decodes.

@@ -17,7 +17,7 @@ def engine_kind(name: EngineName) -> Literal["vllm", "transformers", "servers"]:
     """Which engine a name stands for on this machine; nothing is opened.
 
     Raises:
-        InputError: an unknown name, or vLLM asked for by name where it is not installed.
+        InputError: an unknown name, or vLLM by name without being installed.
     """
     if name.startswith(("http://", "https://")):
         return "servers"
@@ -46,8 +46,8 @@ def open_engine(
         engine_args: further arguments of vLLM's engine; no other has any.
 
     Raises:
-        InputError: an unknown name, a server that does not answer, vLLM asked for by name where
-            it is not installed, or an argument that the engine does not have.
+        InputError: an unknown name, a server that does not answer, vLLM by name without being
+            installed, or an argument that the engine does not have.
     """
     kind = engine_kind(name)
     if engine_args and kind != "vllm":

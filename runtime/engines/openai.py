@@ -165,7 +165,7 @@ class OpenAIEngine:
 
 
 def _cards(url: str, headers: dict[str, str]) -> list[dict[str, Any]]:
-    """What a server says of the models it serves."""
+    """A server's list of models."""
     try:
         reply = httpx.get(f"{url}/v1/models", headers=headers, timeout=10)
         reply.raise_for_status()
@@ -193,7 +193,7 @@ def _completions(text: str, request: CompletionRequest, n: int) -> list[Completi
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             "engine",
-            f"a reply without what vllm serve tells ({type(error).__name__} {error}): {text[:300]}",
+            f"a reply without vllm serve's fields ({type(error).__name__} {error}): {text[:300]}",
         ) from error
 
 
@@ -219,7 +219,7 @@ def _completion(
 
 
 class _Busy(Exception):
-    """A server that may answer when asked again; `wait` is the seconds it asked for."""
+    """An error after which a retry may succeed; `wait` is the delay in seconds it requested."""
 
     def __init__(self, what: str, wait: float | None) -> None:
         super().__init__(what)

@@ -1,4 +1,4 @@
-"""What is read of a tokenizer: how many ids it has, their text, and text as token ids.
+"""Read a tokenizer: its number of ids, their texts, and texts as token ids.
 
 A model may sample ids that its tokenizer has no token for: embeddings are padded to round sizes,
 and some vocabularies have holes. Such an id has no text and ends no step.
@@ -16,14 +16,14 @@ CACHED = 8
 
 @lru_cache(CACHED)
 def vocabulary_size(tokenizer: Any) -> int:
-    """The largest id + 1. ``len(tokenizer)`` is less where the vocabulary has holes."""
+    """The largest id + 1. ``len(tokenizer)`` is less if the vocabulary has holes."""
     largest: int = max(tokenizer.get_vocab().values())
     return max(len(tokenizer), largest + 1)
 
 
 @lru_cache(CACHED)
 def token_texts(tokenizer: Any) -> tuple[str, ...]:
-    """The text of every id, each decoded alone; empty where there is no token."""
+    """The text of every id, each decoded alone; empty for an id without a token."""
     size = vocabulary_size(tokenizer)
     return tuple(decode(tokenizer, [i], skip_special_tokens=False) for i in range(size))
 
@@ -37,7 +37,7 @@ def decode(
         tokenizer: the model's.
         token_ids: the ids.
         skip_special_tokens: whether special tokens are left out.
-        how: more of the tokenizer's own choices, such as ``spaces_between_special_tokens``.
+        how: further options of the tokenizer, such as ``spaces_between_special_tokens``.
     """
 
     def text(ids: Sequence[int]) -> str:
@@ -51,7 +51,7 @@ def decode(
 
 
 def known_ids(tokenizer: Any, token_ids: Sequence[int]) -> tuple[int, ...]:
-    """Sampled token ids without those above the vocabulary, which stand for no text.
+    """Sampled token ids without those above the vocabulary, which have no text.
 
     For another model with the same vocabulary, whose embedding may be padded less.
     """
@@ -63,7 +63,7 @@ def check_token_ids(tokenizer: Any, token_ids: Iterable[int], field: str) -> tup
     """A caller's token ids, all of them within the vocabulary.
 
     Raises:
-        InputError: an id below 0, or above the tokenizer's largest.
+        InputError: a negative id, or one above the tokenizer's largest.
     """
     found, size = tuple(token_ids), vocabulary_size(tokenizer)
     for token in found:
@@ -73,7 +73,7 @@ def check_token_ids(tokenizer: Any, token_ids: Iterable[int], field: str) -> tup
 
 
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """The token ids of a text, with the tokenizer's special tokens, but one BOS where it has one.
+    """The token ids of a text, with the tokenizer's special tokens and at most one BOS token.
 
     A rendered chat template often begins with the BOS token's text, and a tokenizer such as
     Llama 3's or Gemma's adds another, which the model was not trained on.
@@ -82,6 +82,6 @@ def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
     bos = tokenizer.bos_token_id
     if bos is None or ids[:2] != (bos, bos):
         return ids
-    # Two that the text has itself are its own, where the tokenizer adds none.
+    # If the tokenizer adds none, the text itself begins with two, which are kept.
     doubled = (bos, *tokenizer.encode(text, add_special_tokens=False))
     return ids[1:] if ids[: len(doubled)] == doubled else ids

@@ -1,4 +1,4 @@
-"""Hugging Face transformers, batched: the embedded default where vLLM is not installed.
+"""Hugging Face transformers, batched: the default without vLLM.
 
 Requests of many coroutines are gathered and decoded together, left-padded, with one key-value
 cache. Rows that have ended are dropped from the batch as it shrinks. Each row draws its random
@@ -50,7 +50,7 @@ class _Row:
 
     @property
     def completion(self) -> Completion:
-        """What it has sampled."""
+        """The completion so far."""
         return Completion(
             token_ids=tuple(self.sampled),
             logprob=self.logprob,
@@ -61,7 +61,7 @@ class _Row:
 
 
 class TransformersEngine:
-    """A causal language model through transformers, on a GPU where there is one.
+    """A causal language model through transformers, on a GPU if there is one.
 
     Args:
         model: a Hugging Face model folder.
@@ -155,7 +155,7 @@ class TransformersEngine:
             keep = [i for i, row in enumerate(active) if not row.done]
             if len(keep) < len(active):
                 for row in active:
-                    if row.done:  # nobody waits for the longest of the batch
+                    if row.done:  # callers do not wait for the longest of the batch
                         self._batcher.deliver(row, row.completion)
                 chosen = self._tensor(keep)
                 cache.batch_select_indices(chosen)

@@ -11,7 +11,7 @@ from runtime.engines.vllm_core import VLLMCore, memory_share
 
 
 class Core(Protocol):
-    """A vLLM engine that answers one request after another, or many at once."""
+    """A vLLM engine that answers requests, many at once."""
 
     engine: Any
 
@@ -25,16 +25,16 @@ class Core(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether it can answer."""
+        """Whether it runs."""
         ...
 
     def close(self) -> None:
-        """Release the engine. Calling it twice is fine."""
+        """Release the engine. It may be called twice."""
         ...
 
 
 class VLLMCompletions:
-    """Completions by a vLLM engine, started here or by somebody else.
+    """Completions by a vLLM engine, started here or by the caller.
 
     Args:
         core: takes the requests.
@@ -114,7 +114,7 @@ class VLLMCompletions:
         return self._core.alive
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Release the engine."""
         self._core.close()
 
 

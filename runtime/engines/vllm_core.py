@@ -93,7 +93,7 @@ class VLLMCore:
         return core
 
     async def request(self, token_ids: Sequence[int], params: Any) -> Any:
-        """The final output of one request, which is aborted if a cancellation comes.
+        """The final output of one request; cancelling the call aborts the request.
 
         Raises:
             ModelError: the engine's process has died, or vLLM refused the request: for one, it is
@@ -145,7 +145,7 @@ class VLLMCore:
 
 
 def memory_share(variable: str, default: str) -> float:
-    """The share of a GPU's memory that an engine may take, as the environment says.
+    """The share of a GPU's memory that an engine may use, from the environment.
 
     Raises:
         InputError: no number above 0 and up to 1.
@@ -157,14 +157,14 @@ def memory_share(variable: str, default: str) -> float:
 
 
 def request_ids() -> Iterator[str]:
-    """Names of requests, like nobody else's on the same engine."""
+    """Request ids that are unique on an engine, also among other users' requests."""
     prefix = secrets.token_hex(4)
     return (f"{prefix}-{number}" for number in itertools.count())
 
 
 @contextmanager
 def block_sigint() -> Iterator[None]:
-    """Processes started in the block do not hear Ctrl-C, which ends vLLM's, but only SIGTERM.
+    """Processes started in the block ignore SIGINT (Ctrl-C), which ends vLLM's; SIGTERM ends them.
 
     A terminal sends it to them all, and it is for the one at the keyboard to say what stops.
     """

@@ -1,4 +1,4 @@
-"""vLLM's synchronous engine, a `vllm.LLM` of the caller's, driven by a thread of its own."""
+"""vLLM's synchronous engine, the caller's `vllm.LLM`, stepped by its own thread."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ PATIENCE = 10.0
 
 @dataclass
 class _Request:
-    """One request, from the thread that steps the engine back to the loop that waits for it."""
+    """One request, with the future and event loop of its caller."""
 
     name: str
     token_ids: list[int]
@@ -27,7 +27,7 @@ class _Request:
 
 
 class VLLMSyncCore:
-    """Requests to a `vllm.LLM`, whose engine is stepped while there are any.
+    """Requests to a `vllm.LLM`, whose engine is stepped while requests run.
 
     One thread adds, steps and aborts, for the engine is not made for several. Between requests it
     rests, and the caller may use the `LLM` as before; not beside them.
@@ -64,14 +64,14 @@ class VLLMSyncCore:
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Let go of the engine, which goes on living."""
+        """Stop the thread; the caller's engine stays open."""
         if self._thread.is_alive():
             self._orders.put(None)
             self._thread.join(PATIENCE)
 
     def _drive(self) -> None:
         while True:
-            # Orders are waited for only where there is nothing to decode.
+            # Wait for orders only while there is nothing to decode.
             while not self._running or not self._orders.empty():
                 order = self._orders.get()
                 if order is None:
@@ -81,7 +81,7 @@ class VLLMSyncCore:
                 order()
             try:
                 outputs = self.engine.step()
-            except Exception as error:  # whatever it is, all who wait are told
+            except Exception as error:  # any error is passed to all callers
                 for request in list(self._running.values()):
                     self._settle(request, ModelError("vllm.LLM", f"its engine failed: {error}"))
                 continue
@@ -102,16 +102,16 @@ class VLLMSyncCore:
     def _stop(self, request: _Request) -> None:
         if request.name in self._running:
             self.engine.abort_request([request.name])
-            self._settle(request, ModelError("vllm.LLM", "it was let go while it had work to do"))
+            self._settle(request, ModelError("vllm.LLM", "it was closed during a request"))
 
     def _settle(self, request: _Request, found: Any) -> None:
-        """Hand a request's output to its waiter, or its error."""
+        """Pass a request's output, or its error, to its caller."""
         del self._running[request.name]
-        request.loop.call_soon_threadsafe(_tell, request.future, found)
+        request.loop.call_soon_threadsafe(_set_outcome, request.future, found)
 
 
-def _tell(future: asyncio.Future[Any], found: Any) -> None:
-    if future.done():  # its waiter has gone
+def _set_outcome(future: asyncio.Future[Any], found: Any) -> None:
+    if future.done():  # its caller was cancelled
         return
     if isinstance(found, ModelError):
         future.set_exception(found)

@@ -14,7 +14,7 @@ from allocator.errors import InputError
 from runtime.frontend.fields import Strict, input_error, only, present
 
 TURNS = ("user", "assistant")
-NO_TOOLS = "the verifier knows answers, not calls of tools"
+NO_TOOLS = "the verifier cannot score tool calls"
 REASONING = ("reasoning", "reasoning_content")
 # Names that variables may not have, besides the parameters of `apply_chat_template`.
 RESERVED = ("messages", "conversations", "self")
@@ -47,12 +47,12 @@ class Message(Strict):
     reasoning: str | None = None
     reasoning_content: str | None = None  # the same under the name that chat templates read
     annotations: list[Any] | None = None  # citations for the text, which no template reads
-    refusal: Annotated[Any, only("", why="the conversation goes on from answers alone")] = None
-    audio: Annotated[Any, only({}, why="only text can be read")] = None
-    images: Annotated[Any, only([], why="only text can be read")] = None
+    refusal: Annotated[Any, only("", why="a refusal is not part of the conversation")] = None
+    audio: Annotated[Any, only({}, why="only text is supported")] = None
+    images: Annotated[Any, only([], why="only text is supported")] = None
     function_call: Annotated[Any, only({}, why=NO_TOOLS)] = None
     tool_calls: Annotated[Any, only([], why=NO_TOOLS)] = None
-    name: Annotated[str | None, only(why="chat templates know no names")] = None
+    name: Annotated[str | None, only(why="chat templates do not read names")] = None
     # LiteLLM's.
     provider_specific_fields: Annotated[Any, only({})] = None
     thinking_blocks: Annotated[Any, only([])] = None
@@ -71,7 +71,9 @@ class Message(Strict):
             raise InputError("content", None, "give a text, or parts of type 'text'")
         for name in ("annotations", *REASONING):
             if value := getattr(self, name):
-                raise InputError(name, value, "only an assistant's message has it; leave it out")
+                raise InputError(
+                    name, value, "only an assistant's message may have it; leave it out"
+                )
         return self
 
     @property
@@ -93,7 +95,7 @@ def turns_of(messages: Sequence[Message]) -> list[dict[str, str]]:
     """
     turns = [message.turn for message in messages]
     if not any(turn["content"].strip() for turn in turns):
-        raise InputError("messages", turns, "they are empty; give them some text")
+        raise InputError("messages", turns, "must not be empty; give some text")
     if turns[-1]["role"] == "assistant":
         hint = "an answer cannot be continued; end with the user's turn"
         raise InputError(f"messages[{len(turns) - 1}].role", "assistant", hint)
@@ -101,13 +103,13 @@ def turns_of(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def read_messages(given: Any) -> list[Message]:
-    """A conversation's messages, each a mapping or one of a client's own objects.
+    """A conversation's messages, each a mapping or an object of a client library.
 
     Raises:
-        InputError: no messages; or one that cannot be honoured, by its field's path.
+        InputError: no messages, or one that is not supported, by its field's path.
     """
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
-        raise InputError("messages", given, "give a list of messages, at least one")
+        raise InputError("messages", given, "must be a list of messages, at least one")
     return [_message(message, number) for number, message in enumerate(given)]
 
 
@@ -122,10 +124,10 @@ def _message(given: Any, number: int) -> Message:
 
 
 def conversation_text(turns: Sequence[Mapping[str, str]]) -> str:
-    """A lone turn of the user as it stands, as calibration had it; several each after its role.
+    """A conversation as plain text, with an empty line between messages.
 
-    What is told besides, such as a system message, comes as it stands. An empty line stands
-    between messages.
+    A single user turn is its content alone, as in calibration. If there are several turns, each
+    begins with its role. A system message is its content alone.
 
     Args:
         turns: each with a ``role`` and a ``content``.
@@ -173,7 +175,7 @@ def render_conversation(
                 **(variables or {}),
             )
         )
-    except Exception as error:  # a template is a program, which may fail in any way
+    except Exception as error:  # a template is a program: it may raise anything
         why = f"the chat template fails ({type(error).__name__}: {error})"
         raise InputError(field, [turn["role"] for turn in turns], why) from error
 
@@ -182,12 +184,12 @@ def template_variables(given: Any, tokenizer: Any) -> dict[str, Any]:
     """A request's `chat_template_kwargs`, those that are null left out.
 
     Raises:
-        InputError: they are no mapping, or one has the name of something that is not to be set.
+        InputError: not a mapping, or a name that is reserved.
     """
     if given is None:
         return {}
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise InputError("chat_template_kwargs", given, "give a mapping from names to values")
+        raise InputError("chat_template_kwargs", given, "must be a mapping from names to values")
     for name in (*inspect.signature(tokenizer.apply_chat_template).parameters, *RESERVED):
         if given.get(name) is not None:
             hint = "it is not a variable of the template; leave it out"

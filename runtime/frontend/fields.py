@@ -19,7 +19,7 @@ from allocator.errors import InputError
 
 NOT_HERE = "it is not supported here"
 NULL = {"type": "null"}
-# Numbers in texts. Python's own `int` and `float` accept 1_0, +5 and other scripts' digits, too.
+# Numbers in texts. Python's `int` and `float` also accept 1_0, +5 and digits of other scripts.
 WHOLE, DECIMAL = r"[0-9]{1,18}", r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?"
 
 
@@ -55,10 +55,7 @@ class Strict(BaseModel):
 
 @dataclass(frozen=True)
 class Only:
-    """A field that changes nothing at one of `values`, and is refused at any other, for a reason.
-
-    A field that is not there is always fine.
-    """
+    """A field that is accepted with one of `values`, or absent, and refused with any other."""
 
     values: tuple[Any, ...]
     why: str
@@ -66,22 +63,22 @@ class Only:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Its check, after that of its type."""
+        """The check, after that of its type."""
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """What the server's document says of it."""
+        """Its schema in the OpenAPI document."""
         objects = [_exactly(value) for value in self.values if isinstance(value, dict)]
         plain = {"enum": [*(v for v in self.values if not isinstance(v, dict)), None]}
         return {"anyOf": [plain, *objects]} if objects else plain
 
     def _check(self, value: Any) -> Any:
-        said = present(value) if isinstance(value, Mapping) else value
+        compared = present(value) if isinstance(value, Mapping) else value
         # In Python 0 equals False; in a request they are not the same.
         if value is None or any(
-            said == v and isinstance(said, bool) == isinstance(v, bool) for v in self.values
+            compared == v and isinstance(compared, bool) == isinstance(v, bool) for v in self.values
         ):
             return value
         given = [str(v).lower() if isinstance(v, bool) else repr(v) for v in self.values]
@@ -90,7 +87,7 @@ class Only:
 
 
 def only(*values: Any, why: str = NOT_HERE) -> Only:
-    """A field that may only stand at one of `values`."""
+    """A field that may only have one of `values`."""
     return Only(values, why)
 
 
@@ -125,7 +122,7 @@ def input_error(errors: Sequence[Any], *place: str | int) -> InputError:
     if kind == "missing":
         return InputError(field, None, "it is missing; give it")
     if kind == "extra_forbidden":
-        return InputError(field, first["input"], "no such field is known here; leave it out")
+        return InputError(field, first["input"], "no such field; leave it out")
     return InputError(field, first["input"], str(cause or first["msg"]))
 
 

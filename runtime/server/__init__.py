@@ -1,1 +1,1 @@
-"""An OpenAI-compatible server that gives every prompt the compute it deserves."""
+"""An OpenAI-compatible server that spends each prompt's budget by its difficulty."""

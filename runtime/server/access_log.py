@@ -1,4 +1,4 @@
-"""What is known of each HTTP request, whose it is and what came of it: counted, and logged."""
+"""One record per HTTP request: its owner and its outcome, counted in metrics and logged."""
 
 import time
 import uuid
@@ -10,11 +10,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.result import Result
-from runtime.server.errors import TYPES, ApiError
-from runtime.server.limits import ANYONE, Keys, as_response
+from runtime.server.auth import ANYONE, Keys
+from runtime.server.errors import TYPES, ApiError, as_response
 from runtime.server.logs import Finished, Outcome, ServerLog
 
-# The live page holds no secret; what it shows does.
+# Need no key. The live page itself has no secrets; the data that it loads may.
 OPEN_PATHS = ("/", "/health", "/ping", "/version")
 GONE = 499
 
@@ -24,12 +24,12 @@ class RequestRecord:
     """One HTTP request.
 
     Attributes:
-        id: names it in the log, in the answer's headers and to the API's clients.
-        owner: whose it is.
-        model: the name that was asked for; None where it asks none.
+        id: its id in the log, in the response's headers and in the API's answers.
+        owner: the owner of its key.
+        model: the model requested; None if it requests none.
         budget: generations that each of its prompts may cost.
-        prompts: what was asked.
-        results: what was found, by the prompt's number.
+        prompts: its prompts; empty until work on them begins.
+        results: results so far, by the prompt's number.
         error: why it failed.
     """
 
@@ -45,25 +45,25 @@ class RequestRecord:
         """How it ended.
 
         Args:
-            status: of HTTP; None where no answer was begun.
+            status: HTTP status; None if no response was begun.
         """
         ended = status if self.error is None else self.error.status
         if ended is None or ended == GONE:
             return "cancelled"
         if ended < 400:
             return "answered"
-        # What was never worked on was refused, however busy or unready the server was.
+        # Without work on it, it was refused, even if the server was busy or not ready.
         return "refused" if ended < 500 or (ended == 503 and not self.prompts) else "failed"
 
 
 class AccessLog:
-    """ASGI middleware: opens an account for every request, and closes it with a line in the log.
+    """ASGI middleware: checks the key, keeps a record of every request, and logs its end.
 
     Args:
-        app: what answers.
-        keys: who may ask; only the page, the health checks and the version are open to all.
-        requests: counter, with an endpoint and a status for labels.
-        log: the log. What only looks, and succeeds, is not written there.
+        app: the application behind it.
+        keys: keys of clients. `OPEN_PATHS` need none.
+        requests: counter with the labels endpoint and status.
+        log: the log. A GET or HEAD that succeeds is not logged.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys, requests: Counter, log: ServerLog) -> None:
@@ -78,11 +78,11 @@ class AccessLog:
         scope.setdefault("state", {})["record"] = record
         status: int | None = None
 
-        async def noting(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # Paths that are none of ours share one label: anybody can ask for any.
+                # Unknown paths share one label, so that clients cannot create labels.
                 endpoint = getattr(scope.get("route"), "path", "other")
                 self._requests.labels(endpoint, status).inc()
                 named = (b"x-request-id", record.id.encode())
@@ -90,14 +90,14 @@ class AccessLog:
             await send(message)
 
         try:
-            await self._known(scope, receive, noting, record)
+            await self._authorize(scope, receive, send_counted, record)
         finally:
-            looks = scope["method"] in ("GET", "HEAD") or scope["path"] in OPEN_PATHS
-            if not looks or status is None or status >= 400:
+            read_only = scope["method"] in ("GET", "HEAD") or scope["path"] in OPEN_PATHS
+            if not read_only or status is None or status >= 400:
                 seconds = time.perf_counter() - began
                 self._log.finished(_finished(record, scope, status, seconds))
 
-    async def _known(
+    async def _authorize(
         self, scope: Scope, receive: Receive, send: Send, record: RequestRecord
     ) -> None:
         if scope["path"] not in OPEN_PATHS:

@@ -1,4 +1,4 @@
-"""The HTTP side of the server: its endpoints, and how errors are told."""
+"""The server's HTTP application: endpoints, middleware and error handlers."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -18,6 +18,7 @@ from starlette.routing import Match
 from allocator.errors import InputError, ModelError
 from runtime.frontend.fields import number_in
 from runtime.server.access_log import AccessLog
+from runtime.server.auth import Keys
 from runtime.server.body import BodyLimit, body_of
 from runtime.server.document import (
     REFUSALS,
@@ -29,10 +30,9 @@ from runtime.server.document import (
     TextAnswer,
     Version,
 )
-from runtime.server.errors import ApiError, as_api_error, refusal
+from runtime.server.errors import ApiError, as_api_error, as_response, refusal
 from runtime.server.events import EventStream
-from runtime.server.lifecycle import admitted, attended
-from runtime.server.limits import Keys, as_response
+from runtime.server.lifecycle import admitted, run_while_connected
 from runtime.server.live.page import live_router
 from runtime.server.logs import ServerLog
 from runtime.server.protocol import ChatRequest, CompletionRequest
@@ -40,7 +40,7 @@ from runtime.server.replies import reply
 from runtime.server.service import Call, Service
 from runtime.server.settings import ServeSettings
 
-ABOUT = "OpenAI's API; each prompt gets the compute it deserves, as far as its budget goes."
+ABOUT = "OpenAI's API; a calibrated policy spends each prompt's budget by its difficulty."
 
 BUDGET = "X-TTC-Budget"
 BudgetHeader = Annotated[
@@ -52,37 +52,37 @@ BudgetHeader = Annotated[
 
 
 class _Body(Request):
-    """A request whose body is read as strictly as its fields are."""
+    """A request whose body is checked by `body_of`."""
 
     async def json(self) -> Any:
         return body_of(await self.body())
 
 
 class _Route(APIRoute):
-    """A route that reads bodies so."""
+    """A route that reads bodies with `body_of`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def read(request: Request) -> Response:
-            _check_understood(request)
+            _check_headers_and_query(request)
             return await handle(_Body(request.scope, request.receive))
 
         return read
 
 
-def _check_understood(request: Request) -> None:
-    """That a request asks for nothing in a place where nobody looks."""
+def _check_headers_and_query(request: Request) -> None:
+    """Refuse parameters in places that are not read: they would be ignored."""
     budgets = request.headers.getlist(BUDGET)
     if len(budgets) > 1:
-        raise InputError(BUDGET, ", ".join(budgets), "it stands there more than once; give one")
+        raise InputError(BUDGET, ", ".join(budgets), "header sent more than once; give one")
     if request.method != "POST":
         return
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
-        raise InputError("Content-Encoding", encoding, "send the body as it is, uncompressed")
+        raise InputError("Content-Encoding", encoding, "send the body uncompressed")
     for name, value in request.query_params.items():
-        raise InputError(name, value, "nothing is read from the URL; put it into the body")
+        raise InputError(name, value, "query parameters are not read; put it into the body")
 
 
 def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> FastAPI:
@@ -90,32 +90,45 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
 
     Args:
         settings: the server's.
-        service: does the work.
-        log: told of every request.
+        service: answers requests.
+        log: where every request is logged.
     """
     app = Documented(
         title="ttc serve", description=ABOUT, responses=REFUSALS, redirect_slashes=False
     )
     app.router.route_class = _Route
-    keys = Keys([key.get_secret_value() for key in settings.api_keys])
-    # The last one added stands before the others.
+    _add_middleware(app, settings, service, log)
+    # The access log has already checked the key.
+    app.include_router(live_router(service.live_store, lambda _: None))
+    _add_error_handlers(app)
+    _add_answers(app, settings, service)
+    _add_models(app, service)
+    _add_status(app, service)
+    return app
+
+
+def _add_middleware(
+    app: FastAPI, settings: ServeSettings, service: Service, log: ServerLog
+) -> None:
+    """Body limit, then access log, then CORS: the one added last sees a request first."""
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_timeout
     )
+    keys = Keys([key.get_secret_value() for key in settings.api_keys])
     app.add_middleware(AccessLog, keys=keys, requests=service.requests, log=log)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=["*"],  # those of OpenAI's clients are many
-            allow_credentials=False,  # a key is a header that the page sets, and no cookie
+            allow_headers=["*"],  # OpenAI's clients send many
+            allow_credentials=False,  # a key is a header that the page sets, not a cookie
             expose_headers=["X-Request-Id", "Retry-After"],
         )
-    app.include_router(
-        live_router(service.live_store, lambda _: None)
-    )  # its key has been looked at
-    _tell_errors(app)
+
+
+def _add_answers(app: FastAPI, settings: ServeSettings, service: Service) -> None:
+    """The endpoints that answer prompts."""
 
     async def answer(
         request: Request, body: ChatRequest | CompletionRequest, budget: int | None
@@ -125,8 +138,9 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
             await stack.enter_async_context(admitted(service, call))
             if body.stream:
                 return EventStream(service, call, stack.pop_all())
-            work = _all(service, call)
-            await attended(work, request.receive, service.closing, settings.request_timeout)
+            await run_while_connected(
+                _all(service, call), request.receive, service.closing, settings.request_timeout
+            )
         return JSONResponse(reply(call))
 
     @app.post("/v1/chat/completions", response_model=ChatAnswer, responses=STREAM)
@@ -141,18 +155,26 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
         """Continue texts or token ids."""
         return await answer(request, body, budget)
 
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    """The endpoints that list model names."""
+
     @app.head("/v1/models", include_in_schema=False)
     @app.get("/v1/models", response_model=ModelNames)
     async def models() -> dict[str, Any]:
-        """The names to ask for, and the longest context."""
+        """The model names to request, and the longest context."""
         return {"object": "list", "data": [_model(service, name) for name in service.models.names]}
 
     @app.head("/v1/models/{name:path}", include_in_schema=False)
     @app.get("/v1/models/{name:path}", response_model=ModelName)
     async def model(name: str) -> dict[str, Any]:
-        """One of them."""
+        """One model name."""
         service.models.budget(name, None, None)
         return _model(service, name)
+
+
+def _add_status(app: FastAPI, service: Service) -> None:
+    """Health checks, version and metrics."""
 
     @app.head("/ping", include_in_schema=False)
     @app.post("/ping", response_class=Response)
@@ -160,7 +182,7 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
     @app.head("/health", include_in_schema=False)
     @app.get("/health", response_class=Response)
     async def health() -> Response:
-        """Whether requests are taken."""
+        """Whether the server accepts requests."""
         service.ready()
         return Response()
 
@@ -172,11 +194,9 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """What was done, for Prometheus."""
+        """Metrics in Prometheus's text format."""
         found = generate_latest(service.metrics.registry)
         return Response(found, media_type=CONTENT_TYPE_LATEST)
-
-    return app
 
 
 async def _all(service: Service, call: Call) -> None:
@@ -196,30 +216,30 @@ def _model(service: Service, name: str) -> dict[str, Any]:
     }
 
 
-def _tell_errors(app: FastAPI) -> None:
-    """Every error in OpenAI's shape."""
+def _add_error_handlers(app: FastAPI) -> None:
+    """Every error as OpenAI's JSON."""
 
-    async def tell(_: Request, error: Exception) -> Response:
+    async def respond(_: Request, error: Exception) -> Response:
         return as_response(as_api_error(error))
 
     @app.exception_handler(RequestValidationError)
-    async def tell_invalid(request: Request, error: RequestValidationError) -> Response:
-        return await tell(request, refusal(error.errors()))
+    async def respond_invalid(request: Request, error: RequestValidationError) -> Response:
+        return await respond(request, refusal(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def tell_http(request: Request, error: HTTPException) -> Response:
-        if isinstance(error.__cause__, ApiError):  # FastAPI's, on what was wrong with the body
+    async def respond_http(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, ApiError):  # raised by FastAPI for a bad body
             return as_response(error.__cause__)
         where = f"{request.method} {request.url.path}: {error.detail}"
         headers = _allowed(request) if error.status_code == 405 else error.headers
-        return await tell(request, ApiError(error.status_code, where, headers=headers))
+        return await respond(request, ApiError(error.status_code, where, headers=headers))
 
     for kind in (ApiError, InputError, ModelError, Exception):
-        app.add_exception_handler(kind, tell)
+        app.add_exception_handler(kind, respond)
 
 
 def _allowed(request: Request) -> dict[str, str]:
-    """The methods of a path, of which each has a route of its own."""
+    """The methods of a path; each has its own route."""
     found = [
         method
         for route in request.app.routes

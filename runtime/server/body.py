@@ -1,4 +1,4 @@
-"""Request bodies: how large they may be, and what they may hold."""
+"""Request bodies: their size, the time they may take, and their JSON."""
 
 import asyncio
 import json
@@ -9,21 +9,20 @@ from typing import Any, NoReturn
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.server.errors import ApiError
-from runtime.server.limits import as_response
+from runtime.server.errors import ApiError, as_response
 
-DEEPEST = 64  # arrays and objects within each other; a request has about five
+DEEPEST = 64  # nested arrays and objects; a request has about five
 TOO_DEEP = f"it is nested over {DEEPEST} levels deep"
 LONGEST_INTEGER = 20  # characters: sign and digits of 64 bits
 
 
 class BodyLimit:
-    """ASGI middleware that refuses large request bodies, without reading what is too much.
+    """ASGI middleware that refuses large request bodies without reading past the limit.
 
     Args:
-        app: what it stands before.
+        app: the application behind it.
         max_bytes: the largest body.
-        seconds: in which a body has to be there.
+        seconds: time in which a body must arrive.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
@@ -49,15 +48,15 @@ class BodyLimit:
                 raise self._too_large()
             return message
 
-        async def watched(message: Message) -> None:
+        async def guarded(message: Message) -> None:
             nonlocal started
-            # Whatever is made of the error on its way, the client is told what was wrong.
+            # Handlers may turn the error into a response of their own; the client gets ours.
             if read <= self._max_bytes or started:
                 started = True
                 await send(message)
 
         try:
-            await self._app(scope, counted, watched)
+            await self._app(scope, counted, guarded)
         except ApiError:
             if read <= self._max_bytes or started:
                 raise
@@ -69,7 +68,7 @@ class BodyLimit:
             async with asyncio.timeout_at(until):
                 return await receive()
         except TimeoutError:
-            message = f"the body did not come within {self._seconds:g} seconds; send it at once"
+            message = f"the body did not arrive within {self._seconds:g} seconds; send it at once"
             raise ApiError(408, message, headers={"Connection": "close"}) from None
 
     def _of_length(self, scope: Scope) -> ApiError | None:
@@ -77,12 +76,12 @@ class BodyLimit:
         if not lengths:
             return None
         if any(name == b"transfer-encoding" for name, _ in scope["headers"]):
-            # A proxy may have believed the one, and this server the other.
+            # A proxy may have used the one, and this server the other.
             message = "Content-Length beside Transfer-Encoding; send one of them"
             return ApiError(400, message, headers={"Connection": "close"})
         if len(lengths) > 1 or not (length := lengths.pop()).isdigit():
             return ApiError(400, "malformed Content-Length; send the body's length in bytes")
-        # Over 18 digits it is too much in any case, and no number to compute with.
+        # Over 18 digits it is too large in any case, and int() would take long.
         if len(length) > 18 or int(length) > self._max_bytes:
             return self._too_large()
         return None
@@ -94,14 +93,14 @@ class BodyLimit:
 
 
 def body_of(raw: bytes) -> dict[str, Any]:
-    """A request body: one JSON object, in which everything can be stored and sent on.
+    """A request body: one JSON object of which all values can be stored and encoded.
 
     Args:
         raw: the body.
 
     Raises:
-        ApiError: status 400, where it is not UTF-8 or not JSON, nested over 64 levels, not an
-            object, names a field twice, or holds a number or a text that is none.
+        ApiError: status 400: it is not UTF-8, not JSON or not an object; it is nested over 64
+            levels; a field occurs twice; or it has a number or a text that is not valid.
     """
     try:
         body = json.loads(
@@ -118,7 +117,7 @@ def body_of(raw: bytes) -> dict[str, Any]:
     except RecursionError:
         raise _bad(TOO_DEEP) from None
     if not isinstance(body, dict):
-        raise _bad("it is no JSON object")
+        raise _bad("it is not a JSON object")
     _check_depth_and_texts(body)
     return body
 
@@ -141,7 +140,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise _bad(f"{_shown(text)} is no JSON number")
+    raise _bad(f"{_shown(text)} is not a JSON number")
 
 
 def _integer(text: str) -> int:
@@ -165,7 +164,7 @@ def _check_depth_and_texts(body: dict[str, Any]) -> None:
             raise _bad(TOO_DEEP)
         for value in level:
             if isinstance(value, str) and not _encodable(value):
-                raise _bad(f"{_shown(value)} holds half a surrogate pair")
+                raise _bad(f"{_shown(value)} has half a surrogate pair")
         if not nested:
             return
         level = [part for value in nested for part in value]

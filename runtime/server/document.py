@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of answers: clients that are made from it know every field."""
+"""Schemas of answers for the OpenAPI document, from which clients are generated."""
 
 from typing import Any, Literal
 
@@ -10,18 +10,18 @@ from runtime.server.access_log import GONE
 from runtime.server.errors import TYPES
 
 
-class _Told(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class CachedTokens(_Told):
-    """Tokens of prompts that the engine did not have to read again."""
+class CachedTokens(_Strict):
+    """Prompt tokens that the engine had in its cache."""
 
     cached_tokens: int
 
 
-class Usage(_Told):
-    """Tokens of a request, those of solutions that were not chosen among them."""
+class Usage(_Strict):
+    """Tokens of a request, including solutions that were not chosen."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -29,28 +29,28 @@ class Usage(_Told):
     prompt_tokens_details: CachedTokens
 
 
-class Found(_Told):
-    """Of a choice: its answer, None where it has none; its score, None where it was not asked."""
+class Found(_Strict):
+    """Of a choice: its answer, None if it has none; its score, None if it was not scored."""
 
     answer: str | None
     score: float | None
 
 
-class Spent(_Told):
-    """What was decided for a prompt and what it cost; notes on what is not as was wished."""
+class Spent(_Strict):
+    """What was decided for a prompt and what it cost; notes on what differs from the request."""
 
     receipt: Receipt
     notes: list[str]
 
 
-class SpentOnSeveral(_Told):
+class SpentOnSeveral(_Strict):
     """The same for several prompts, in their order."""
 
     receipts: list[Receipt]
     notes: list[str]
 
 
-class AnswerMessage(_Told):
+class AnswerMessage(_Strict):
     """The assistant's turn."""
 
     role: Literal["assistant"]
@@ -58,7 +58,7 @@ class AnswerMessage(_Told):
     refusal: None
 
 
-class _Choice(_Told):
+class _Choice(_Strict):
     index: int
     logprobs: None
     finish_reason: Literal["stop", "length"]
@@ -77,7 +77,7 @@ class TextChoice(_Choice):
     text: str
 
 
-class _Answer(_Told):
+class _Answer(_Strict):
     id: str
     created: int
     model: str
@@ -100,8 +100,8 @@ class TextAnswer(_Answer):
     ttc: Spent | SpentOnSeveral
 
 
-class ModelName(_Told):
-    """A name to ask for; `root` is the one without a budget."""
+class ModelName(_Strict):
+    """A model name; `root` is the name without a budget."""
 
     id: str
     object: Literal["model"]
@@ -112,21 +112,21 @@ class ModelName(_Told):
     max_model_len: int
 
 
-class ModelNames(_Told):
-    """All names to ask for."""
+class ModelNames(_Strict):
+    """All model names."""
 
     object: Literal["list"]
     data: list[ModelName]
 
 
-class Version(_Told):
+class Version(_Strict):
     """The server's version."""
 
     version: str
 
 
-class Error(_Told):
-    """What is wrong, and the mend; `param` is the field that is wrong, None where it is none."""
+class Error(_Strict):
+    """What is wrong, and a hint; `param` is the field that is wrong, None if no field is."""
 
     message: str
     type: str
@@ -134,7 +134,7 @@ class Error(_Told):
     code: None
 
 
-class Refusal(_Told):
+class Refusal(_Strict):
     """Why a request was not served."""
 
     error: Error
@@ -164,7 +164,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 
 
 class Documented(FastAPI):
-    """An application whose document tells of no status 422: what is not valid is refused by 400."""
+    """An application that documents no status 422: invalid requests are refused with 400."""
 
     def openapi(self) -> dict[str, Any]:
         """The document."""

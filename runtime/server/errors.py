@@ -1,7 +1,9 @@
-"""What a client is told when a request cannot be served, in OpenAI's words."""
+"""Errors of the server, and the JSON that OpenAI's clients read of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from starlette.responses import JSONResponse
 
 from allocator.errors import InputError, ModelError
 from runtime.frontend.fields import input_error
@@ -25,9 +27,9 @@ class ApiError(Exception):
 
     Args:
         status: HTTP status.
-        message: what is wrong, and the mend.
-        param: the field that is wrong; None where it is none.
-        headers: headers of the answer, such as Retry-After.
+        message: what is wrong, and what to do about it.
+        param: the field that is wrong; None if no field is.
+        headers: headers of the response, such as Retry-After.
     """
 
     def __init__(
@@ -50,18 +52,23 @@ class ApiError(Exception):
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """Bad input is the client's to mend; a model that failed may be back soon; the rest is ours."""
+    """An error as HTTP: bad input is 400, a failed model 503, anything else 500."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, InputError):
         return ApiError(400, str(error), error.field)
     if isinstance(error, ModelError):
         return ApiError(503, str(error), headers={"Retry-After": "5"})
-    return ApiError(500, "the server has failed on this request; its log says why")
+    return ApiError(500, "the server failed on this request; see its log")
+
+
+def as_response(error: ApiError) -> JSONResponse:
+    """The HTTP response to a request that cannot be served."""
+    return JSONResponse(error.body, error.status, error.headers)
 
 
 def refusal(errors: Sequence[Any]) -> ApiError:
-    """Pydantic's errors on a request, the first of them in our words: field, value, mend."""
+    """The first of pydantic's errors on a request: its field, its value and a hint."""
     first = errors[0]
     place = first["loc"][1:] if first["loc"][0] in ("body", "header", "query") else first["loc"]
     cause = first.get("ctx", {}).get("error")

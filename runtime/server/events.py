@@ -1,4 +1,4 @@
-"""An answer as server-sent events: what happens on the way to it, then the answer itself."""
+"""An answer as server-sent events: progress first, then the answer itself."""
 
 import asyncio
 import json
@@ -13,21 +13,21 @@ from starlette.types import Receive, Scope, Send
 from runtime.concurrency import together
 from runtime.request import Event
 from runtime.server.errors import ApiError
-from runtime.server.lifecycle import attended
+from runtime.server.lifecycle import run_while_connected
 from runtime.server.replies import Chunks
 from runtime.server.service import Call, Service
 
-STEP_SECONDS = 0.1  # steps of a search are told this far apart; decisions and solutions all are
+STEP_SECONDS = 0.1  # least time between two steps that are sent; other events are all sent
 DONE = b"data: [DONE]\n\n"
 
 
 class EventStream(Response):
-    """A streamed answer. The work on it begins when it is sent, and ends when the client goes.
+    """A streamed answer. The work begins with the response, and ends if the client disconnects.
 
     Args:
-        service: does the work.
-        call: what to answer.
-        admission: left when the work is over.
+        service: answers the request.
+        call: the request.
+        admission: closed when the work has ended.
     """
 
     media_type = "text/event-stream"
@@ -44,7 +44,8 @@ class EventStream(Response):
         try:
             async with self._admission:
                 await send({"type": "http.response.start", **head})
-                await attended(self._send(send), receive, closing, settings.request_timeout)
+                work = self._send(send)
+                await run_while_connected(work, receive, closing, settings.request_timeout)
         except ApiError as error:
             await send(_body(_event(error.body) + DONE))
         await send(_body(b"", more=False))

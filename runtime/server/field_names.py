@@ -1,4 +1,4 @@
-"""Fields of requests that have several spellings, and why others are refused."""
+"""Request fields that accept several forms, and reasons why others are refused."""
 
 from typing import Annotated, Any
 
@@ -39,7 +39,7 @@ _Text = Annotated[str, Field(min_length=1)]
 _Ids = Annotated[list[int], Field(min_length=1)]
 _Texts = Annotated[list[_Text], Field(max_length=MAX_STOPS)]
 
-# What may be sent, for the server's document.
+# The forms that are accepted, for the OpenAPI document.
 PROMPTS = BeforeValidator(
     _prompts,
     json_schema_input_type=_Text

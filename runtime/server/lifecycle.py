@@ -1,4 +1,4 @@
-"""Work that is worth doing only while somebody waits for it, and within a time."""
+"""A request from its admission to its end: completion, disconnection, shutdown or timeout."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -17,10 +17,10 @@ Found = TypeVar("Found")
 
 @asynccontextmanager
 async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
-    """A request being worked on, from its admission to the report on how it ended.
+    """Admit a request for the length of the block, and report how it ended.
 
     Raises:
-        ApiError: it has failed, whatever the reason; or too many are being worked on.
+        ApiError: it failed, for whatever reason; or too many requests are in flight.
     """
     async with service.gate.admit(call.record.owner):
         call.record.prompts = tuple(
@@ -44,7 +44,7 @@ async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
 
 
 def _settle(call: Call) -> None:
-    """Tell the live page of what was not answered how it ended."""
+    """Show on the live page how prompts without an answer ended."""
     error = call.record.error
     for view in call.views:
         if error is None or error.status == GONE:
@@ -53,19 +53,19 @@ def _settle(call: Call) -> None:
             view.failed(error.message)
 
 
-async def attended(
+async def run_while_connected(
     work: Coroutine[Any, Any, Found], receive: Receive, closing: asyncio.Event, seconds: float
 ) -> Found:
-    """The result of some work. The work is cancelled as soon as there is no use for it.
+    """The result of some work, which is cancelled if the client disconnects or time runs out.
 
     Args:
-        work: what to do.
-        receive: tells that the client is gone; the request's body has been read.
-        closing: set when the server ends.
+        work: the work.
+        receive: the request's ASGI channel, of which the body has been read.
+        closing: set when the server shuts down.
         seconds: time that the work may take.
 
     Raises:
-        ApiError: the client is gone, the server ends, or the time is up.
+        ApiError: the client has disconnected, the server shuts down, or the time is up.
     """
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnect(receive))
@@ -76,11 +76,11 @@ async def attended(
         if working in done:
             return working.result()
         if gone in done:
-            raise ApiError(GONE, "the client went away")
+            raise ApiError(GONE, "the client disconnected")
         if closed in done:
-            raise ApiError(503, "the server is shutting down; ask another", headers=LEAVING)
+            raise ApiError(503, "the server is shutting down; use another", headers=LEAVING)
         raise ApiError(
-            504, f"no answer within {seconds:g} seconds; ask for a smaller budget or a deadline"
+            504, f"no answer within {seconds:g} seconds; request a smaller budget or a deadline"
         )
     finally:
         for task in tasks:

@@ -1,4 +1,4 @@
-"""HTTP on a socket: uvicorn's, but for how it listens, how long it waits, and how it leaves."""
+"""Uvicorn on our own socket, with a limit on slow connections and our own shutdown."""
 
 import asyncio
 import socket
@@ -14,15 +14,15 @@ from allocator.errors import InputError
 from runtime.server.service import PARTING
 from runtime.server.settings import ServeSettings
 
-BACKLOG = 2048  # connections that wait to be taken up
-HEAD_SECONDS = 10.0  # in which the head of a request has to be there
-LAST_WORDS = 0.2  # seconds for the requests of connections that were taken up last
+BACKLOG = 2048  # connections that wait to be accepted
+HEAD_SECONDS = 10.0  # time in which the head of a request must arrive
+LAST_REQUESTS = 0.2  # seconds for requests of the connections that were accepted last
 
 
 class _Protocol(H11Protocol):
-    """Uvicorn's h11, of its two the one that bounds what it keeps of a request's head.
+    """Uvicorn's h11 protocol, which limits the size of a request's head (its other does not).
 
-    It waits for that for a time only: else whoever sends none would keep a connection for good.
+    A connection that sends no complete head within `HEAD_SECONDS` is closed.
     """
 
     def connection_made(self, transport: Any) -> None:
@@ -37,28 +37,28 @@ class _Protocol(H11Protocol):
         self.loop.call_later(HEAD_SECONDS, self._give_up, self.cycle)
 
     def _give_up(self, last: Any) -> None:
-        """Close, if there has been no request since `last`."""
+        """Close the connection if no request has come since `last`."""
         if self.cycle is last and (last is None or last.response_complete):
             self.transport.close()
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's, without its signal handlers: signals drain the service first."""
+    """Uvicorn without its signal handlers: `runtime.server.run` drains the service first."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take up no more connections; those just taken up are told before all are closed."""
+        """Stop accepting connections; answer those just accepted, then close all."""
         for server in self.servers:
             server.close()
-        await asyncio.sleep(LAST_WORDS)
+        await asyncio.sleep(LAST_REQUESTS)
         await super().shutdown(sockets)
 
 
 def uvicorn_of(app: FastAPI) -> uvicorn.Server:
-    """What serves the application over HTTP."""
+    """The HTTP server of the application."""
     config = uvicorn.Config(
         app,
         http=_Protocol,
@@ -72,25 +72,25 @@ def uvicorn_of(app: FastAPI) -> uvicorn.Server:
 
 @contextmanager
 def listening(settings: ServeSettings) -> Iterator[socket.socket]:
-    """What the server listens with, for as long as the block lasts.
+    """The listening socket, for the length of the block.
 
     Raises:
-        InputError: nobody can listen there.
+        InputError: the address or port cannot be used.
     """
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]
-        # With the protocol named asyncio sends at once what it has: else the kernel waits 40 ms
-        # for more, or for the client's word that it has received the head of an answer.
+        # With the protocol given, asyncio sets TCP_NODELAY: else the kernel delays small packets
+        # by 40 ms.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
         raise InputError(
-            "port", settings.port, f"cannot listen there on {settings.host}: {error}"
+            "port", settings.port, f"cannot listen on {settings.host}: {error}"
         ) from None
     with listener:
-        # Connections inherit it. Else the end of an answer waits 40 ms for the client's kernel.
+        # Connections inherit it. Else the end of an answer is delayed by 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener

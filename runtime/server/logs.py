@@ -1,4 +1,4 @@
-"""The server's log: one line of JSON for every finished request and every turn of its life."""
+"""The server's log: one line of JSON per finished request and per change of the server's state."""
 
 import json
 import logging
@@ -13,31 +13,31 @@ Turn = Literal[
 ]
 
 LOGGER = logging.getLogger("ttc.serve")
-BELOW = ("uvicorn.error", "asyncio")  # what the server stands on, which warns of bad connections
-LONGEST = 256  # characters of what a client names: a path, a model, its id of a request
+BELOW = ("uvicorn.error", "asyncio")  # libraries, whose warnings are logged too
+LONGEST = 256  # characters of a path, a model or a request id that a client sends
 BAD = ("engine_lost", "restart_failed", "failed")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A request that is over, however it ended.
+    """A finished request.
 
     Attributes:
-        request_id: names it in the answer's headers, too.
-        owner: whose it was, see `runtime.server.limits.Keys.owner`.
-        method: of HTTP.
-        path: of HTTP.
-        outcome: how it ended; ``cancelled`` where the client went away.
+        request_id: its id, also in the response's headers.
+        owner: owner of its key, see `runtime.server.auth.Keys.owner`.
+        method: HTTP method.
+        path: HTTP path.
+        outcome: how it ended; ``cancelled`` if the client disconnected.
         seconds: from its arrival to its end.
-        status: of HTTP; None where no answer was begun.
-        model: the name that was asked for.
-        budget: generations that it might cost.
+        status: HTTP status; None if no response was begun.
+        model: the model requested.
+        budget: generations that each prompt was allowed.
         generations: complete solutions sampled.
         sampled_tokens: tokens sampled.
         strategy: the plan's.
-        error: the type of what went wrong, as the client was told it.
-        prompt: as the client sent it; logged only where the log was opened to.
-        answer: as the client got it; likewise.
+        error: type of the error in the response.
+        prompt: the prompts; logged only with log_prompts.
+        answer: the solutions; logged only with log_prompts.
     """
 
     request_id: str
@@ -58,7 +58,7 @@ class Finished:
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON in ASCII: whatever a client sends, it starts no line."""
+    """A record as one line of JSON in ASCII, so that no client can forge a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -78,8 +78,8 @@ class ServerLog:
     """Writes the log.
 
     Args:
-        log_prompts: write prompts and answers, too.
-        stream: where it goes; None takes stderr.
+        log_prompts: also write prompts and answers.
+        stream: where to write; None uses stderr.
     """
 
     def __init__(self, log_prompts: bool = False, stream: TextIO | None = None) -> None:
@@ -93,7 +93,7 @@ class ServerLog:
             logger.propagate = False
 
     def finished(self, request: Finished) -> None:
-        """A request is over."""
+        """Log a finished request."""
         fields = asdict(request) | {"seconds": round(request.seconds, 3)}
         if not self._log_prompts:
             del fields["prompt"], fields["answer"]
@@ -103,11 +103,11 @@ class ServerLog:
         self._write("request", fields, bad=request.outcome in BAD)
 
     def turn(self, what: Turn, **fields: object) -> None:
-        """The server has started, is ready, has lost its engine, ...
+        """Log a change of the server's state.
 
         Args:
-            what: what has happened.
-            fields: what else is known of it.
+            what: the change.
+            fields: further fields of the line.
         """
         self._write(what, fields, bad=what in BAD)
 

@@ -1,4 +1,4 @@
-"""The names that clients may ask for, and the budget that a name, a header or a body asks for."""
+"""Model names of the server, and the budget that a name, a header or a body requests."""
 
 import re
 from collections.abc import Sequence
@@ -12,41 +12,44 @@ class ServedModels:
     """One model under its name, and under one more for each budget: ``NAME-ttc-16``.
 
     Args:
-        settings: the server's; they name the budgets that may be asked for.
-        folder: the model's, or its hub name: where the settings have no name, its last part.
-        budgets: the calibrated ones.
+        settings: the server's, with its default and maximum budget.
+        folder: the model's folder or hub name; its last part is the model's name if the settings
+            have none.
+        budgets: the calibrated budgets.
     """
 
     def __init__(self, settings: ServeSettings, folder: str, budgets: Sequence[int]) -> None:
         self.name = settings.served_model_name or folder.rstrip("/").rpartition("/")[2]
-        self.default, self.most = settings.default_budget, settings.max_budget
-        listed = [budget for budget in budgets if budget <= self.most]
+        self.default, self.max_budget = settings.default_budget, settings.max_budget
+        listed = [budget for budget in budgets if budget <= self.max_budget]
         self.names = (self.name, *(f"{self.name}-ttc-{budget}" for budget in listed))
 
     def budget(self, name: str, header: int | None, body: int | None) -> int:
-        """Generations that a request may cost: as its body says, else its header, else the name.
+        """Generations that each prompt may cost: by the body, else the header, else the name.
 
         Args:
-            name: the model asked for.
-            header: what ``X-TTC-Budget`` says.
-            body: what the field ``ttc.budget`` says.
+            name: the model requested.
+            header: value of ``X-TTC-Budget``.
+            body: value of the field ``ttc.budget``.
 
         Raises:
-            ApiError: another model.
+            ApiError: an unknown model.
             InputError: more than the server allows.
         """
         found = re.fullmatch(re.escape(self.name) + r"(?:-ttc-([1-9][0-9]{0,8}))?", name)
         if found is None:
             hint = f"it is not served; ask for {', '.join(self.names)}"
             raise ApiError(404, f"model: {shown(name)}: {hint}", "model")
-        asked = (
+        sources = (
             ("ttc.budget", body),
             ("X-TTC-Budget", header),
             ("model", found[1] and int(found[1])),
         )
         field, budget = next(
-            ((field, int(value)) for field, value in asked if value), ("", self.default)
+            ((field, int(value)) for field, value in sources if value), ("", self.default)
         )
-        if budget > self.most:
-            raise InputError(field, budget, f"this server allows {self.most} generations at most")
+        if budget > self.max_budget:
+            raise InputError(
+                field, budget, f"this server allows {self.max_budget} generations at most"
+            )
         return budget

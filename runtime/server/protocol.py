@@ -11,7 +11,7 @@ from runtime.frontend.conversation import Message, turns_of
 from runtime.frontend.fields import Strict, only
 from runtime.server.field_names import FREE_TEXT, MAX_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
-NO_LOGPROBS = "log-probabilities are not told in this version"
+NO_LOGPROBS = "log-probabilities are not available in this version"
 
 Tokens = Annotated[int, Field(ge=1, le=LARGEST)]
 
@@ -21,8 +21,8 @@ class Compute(Strict):
 
     Attributes:
         budget: generations that each prompt may cost.
-        deadline: seconds in which each prompt is to be answered.
-        progress: whether a stream tells of the work before the answer.
+        deadline: seconds in which each prompt must be answered.
+        progress: whether a stream reports progress before the answer.
     """
 
     budget: Annotated[int, Field(ge=1)] | None = None
@@ -39,7 +39,7 @@ class StreamOptions(Strict):
 
 
 class _Request(Strict):
-    """What requests of both kinds have."""
+    """Fields of both kinds of requests."""
 
     model: str
     max_tokens: Tokens | None = None
@@ -55,9 +55,9 @@ class _Request(Strict):
     stream_options: StreamOptions | None = None
     ttc: Compute = Compute()
 
-    # What changes nothing, whatever it says.
+    # Accepted with any value: it changes nothing.
     user: str | None = None
-    # What changes nothing as long as it says so.
+    # Accepted only with the value that changes nothing.
     frequency_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     presence_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     repetition_penalty: Annotated[float | None, only(1, why=WHOLE_OUTPUT)] = None
@@ -67,18 +67,18 @@ class _Request(Strict):
     ignore_eos: Annotated[bool | None, only(False)] = None
     include_stop_str_in_output: Annotated[bool | None, only(False)] = None
     skip_special_tokens: Annotated[bool | None, only(True)] = None
-    spaces_between_special_tokens: bool | None = None  # which are not shown
+    spaces_between_special_tokens: bool | None = None  # special tokens are not shown
     use_beam_search: Annotated[bool | None, only(False, why="the policy chooses the search")] = None
     prompt_logprobs: Annotated[int | None, only(why=NO_LOGPROBS)] = None
 
     @property
     def choices(self) -> int:
-        """How many choices are wanted of each prompt."""
+        """Number of choices per prompt."""
         return self.n or 1
 
     @property
     def longest(self) -> int | None:
-        """The longest solution, in tokens; None takes calibration's."""
+        """The longest solution, in tokens; None uses the calibrated limit."""
         return self.max_tokens
 
 
@@ -99,13 +99,13 @@ class ChatRequest(_Request):
     top_logprobs: Annotated[int | None, only(0, why=NO_LOGPROBS)] = None
     tools: Annotated[Any, only([], why=FREE_TEXT)] = None
     tool_choice: Annotated[Any, only("none", "auto", why=FREE_TEXT)] = None
-    parallel_tool_calls: bool | None = None  # of the tools that there are not
+    parallel_tool_calls: bool | None = None  # tools are refused
     add_generation_prompt: Annotated[bool | None, only(True)] = None
     continue_final_message: Annotated[bool | None, only(False)] = None
 
     @property
     def longest(self) -> int | None:
-        """The longest solution, in tokens; None takes calibration's."""
+        """The longest solution, in tokens; None uses the calibrated limit."""
         return self.max_tokens or self.max_completion_tokens
 
     @model_validator(mode="after")
@@ -114,7 +114,7 @@ class ChatRequest(_Request):
             raise InputError(
                 "max_completion_tokens",
                 self.max_completion_tokens,
-                f"max_tokens says {self.max_tokens}; give one of them",
+                f"max_tokens is {self.max_tokens}; give one of them",
             )
         turns_of(self.messages)
         return self

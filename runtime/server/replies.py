@@ -1,4 +1,4 @@
-"""Answers as OpenAI's clients read them, whole and in chunks; the field ``ttc`` is our own."""
+"""Answers in OpenAI's format, whole and in chunks; the field ``ttc`` is an addition."""
 
 from collections.abc import Iterator, Mapping
 from math import isnan
@@ -26,8 +26,12 @@ def reply(call: Call) -> dict[str, Any]:
         for index, sample in _chosen(call, number, result):
             message = {"role": "assistant", "content": sample.text, "refusal": None}
             said = {"message": message} if chat else {"text": sample.text}
-            choices.append(_choice(index, said, _reason(sample)) | {"ttc": _found(sample)})
-    shown = [_told(call, number, result) for number, result in sorted(call.results.items())]
+            choices.append(
+                _choice(index, said, _reason(sample)) | {"ttc": _answer_and_score(sample)}
+            )
+    shown = [
+        _receipt_and_notes(call, number, result) for number, result in sorted(call.results.items())
+    ]
     notes = dict.fromkeys(note for one in shown for note in one["notes"])
     several = {"receipts": [one["receipt"] for one in shown], "notes": list(notes)}
     return _head(call, streamed=False) | {
@@ -38,11 +42,11 @@ def reply(call: Call) -> dict[str, Any]:
 
 
 def usage(call: Call) -> dict[str, Any]:
-    """Tokens of a request: all that were sampled, those of solutions not chosen among them."""
+    """Tokens of a request: all that were sampled, including solutions that were not chosen."""
     receipts = [result.receipt for result in call.results.values()]
     prompt = sum(receipt.prompt_tokens for receipt in receipts)
     sampled = sum(receipt.sampled_tokens for receipt in receipts)
-    # The engine reads a prompt once for every generation; clients know of one time.
+    # The engine reads a prompt once per generation; clients expect it to count once.
     cached = sum(min(receipt.cached_tokens, receipt.prompt_tokens) for receipt in receipts)
     return {
         "prompt_tokens": prompt,
@@ -66,30 +70,30 @@ class Chunks:
         self._usage = options is not None and bool(options.include_usage)
 
     def opening(self) -> Iterator[dict[str, Any]]:
-        """Who speaks in each choice."""
+        """The role of each choice."""
         if self._chat:
             for index in range(len(self._call.prompt_requests) * self._call.body.choices):
                 yield self._chunk(index, {"delta": {"role": "assistant", "content": ""}})
 
     def progress(self, number: int, event: Event) -> dict[str, Any]:
-        """What happened to a prompt: a chunk that adds nothing to the answer."""
+        """An event of a prompt, as a chunk with no text."""
         shown = event.model_dump(mode="json", exclude_none=True)
         return self._chunk(number * self._call.body.choices, self._said("")) | {
             "ttc": {"event": shown}
         }
 
     def answer(self, number: int, result: Result) -> Iterator[dict[str, Any]]:
-        """A prompt's choices, line by line; the last chunk of each says how it ended."""
-        shown = _told(self._call, number, result)
+        """A prompt's choices, line by line; the last chunk of each has its finish reason."""
+        shown = _receipt_and_notes(self._call, number, result)
         for index, sample in _chosen(self._call, number, result):
             for piece in sample.text.splitlines(keepends=True):
                 yield self._chunk(index, self._said(piece))
             yield self._chunk(index, self._said(""), _reason(sample)) | {
-                "ttc": shown | _found(sample)
+                "ttc": shown | _answer_and_score(sample)
             }
 
     def closing(self) -> Iterator[dict[str, Any]]:
-        """What was used, if the client asked."""
+        """Usage, if the client requested it."""
         if self._usage:
             yield _head(self._call, streamed=True) | {"choices": [], "usage": usage(self._call)}
 
@@ -128,12 +132,12 @@ def _reason(sample: Sample) -> str:
     return "stop" if sample.ended else "length"
 
 
-def _found(sample: Sample) -> dict[str, Any]:
+def _answer_and_score(sample: Sample) -> dict[str, Any]:
     score = None if isnan(sample.score) else sample.score
     return {"answer": sample.answer, "score": score}
 
 
-def _told(call: Call, number: int, result: Result) -> dict[str, Any]:
+def _receipt_and_notes(call: Call, number: int, result: Result) -> dict[str, Any]:
     notes = list(call.prompt_requests[number].notes)
     if len(result.ranked) < call.body.choices:
         notes.append(f"the search found {len(result.ranked)} solutions; there are no more choices")

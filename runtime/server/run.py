@@ -1,4 +1,4 @@
-"""The server's life: it listens, loads the models, answers, drains, and leaves nothing behind."""
+"""Run the server: listen, load the models, answer, drain, stop."""
 
 import asyncio
 import signal
@@ -20,14 +20,14 @@ from runtime.server.supervisor import Supervisor
 async def serve(
     settings: ServeSettings, artifact: Artifact, ready: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second one does not wait for requests that are running.
+    """Serve until SIGTERM or SIGINT; a second signal cancels the requests in progress.
 
-    A signal that comes while the models are loading is heeded once they are.
+    A signal during the loading of the models takes effect once they are loaded.
 
     Args:
         settings: the server's.
         artifact: what calibration found.
-        ready: called with the server's URL when it takes requests.
+        ready: called with the server's URL when it accepts requests.
 
     Raises:
         InputError: a port that cannot be listened on, or models that cannot be loaded.

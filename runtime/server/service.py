@@ -1,4 +1,4 @@
-"""What the server is about: a solver, the requests it works on, and whether it takes any more."""
+"""The service behind the HTTP endpoints: solver, requests in progress, and shutdown."""
 
 import asyncio
 import time
@@ -27,9 +27,9 @@ from runtime.solving.metrics import Metrics
 from runtime.solving.solve import PROMPTS_IN_FLIGHT, Solver
 
 BACK_SOON = {"Retry-After": "5"}
-# A client that is told to go elsewhere starts no request that the end would cut off.
+# Closing the connection keeps the client from sending another request to a server that ends.
 LEAVING = BACK_SOON | {"Connection": "close"}
-PARTING = 5.0  # seconds in which requests that were given up end
+PARTING = 5.0  # seconds for requests to end after they were cancelled
 
 
 class ModelSource(Protocol):
@@ -51,15 +51,15 @@ class ModelSource(Protocol):
 
 @dataclass(eq=False)
 class Call:
-    """One request on its way.
+    """One API request in progress.
 
     Attributes:
-        body: what was asked.
+        body: the request's body.
         prompt_requests: its prompts.
-        record: what the log will tell of it.
-        id: names it to the client.
+        record: its record in the access log.
+        id: its id in answers.
         created: Unix time, in seconds.
-        event_handlers: called with a prompt's number and what happens to it.
+        event_handlers: called with a prompt's number and each of its events.
         views: its prompts on the live page.
     """
 
@@ -73,13 +73,13 @@ class Call:
 
     @property
     def results(self) -> dict[int, Result]:
-        """What was found, by the prompt's number."""
+        """Results so far, by the prompt's number."""
         return self.record.results
 
-    def tell(self, number: int, event: Event) -> None:
-        """Tell all watchers what happened to a prompt."""
-        for watcher in self.event_handlers:
-            watcher(number, event)
+    def emit(self, number: int, event: Event) -> None:
+        """Pass an event of a prompt to all event handlers."""
+        for handler in self.event_handlers:
+            handler(number, event)
 
 
 class Service:
@@ -90,13 +90,13 @@ class Service:
         artifact: what calibration found.
 
     Attributes:
-        models: the names it goes by.
-        metrics: counts what was done.
-        requests: counts HTTP requests, beside it.
+        models: the model names that it serves.
+        metrics: counts of answered prompts.
+        requests: counter of HTTP requests.
         created: Unix time of its start, in seconds.
-        gate: holds requests to what the settings allow.
-        live_store: what the live page shows.
-        closing: set when requests still running are to be given up.
+        gate: limits the requests in flight.
+        live_store: data of the live page.
+        closing: set when requests in progress are to be cancelled.
 
     Raises:
         InputError: a default budget below the least calibrated one.
@@ -133,7 +133,7 @@ class Service:
             ApiError: the models are away, or the server is shutting down.
         """
         if self.gate.closed:
-            raise ApiError(503, "the server is shutting down; ask another", headers=LEAVING)
+            raise ApiError(503, "the server is shutting down; use another", headers=LEAVING)
         return self.solver
 
     @property
@@ -144,7 +144,7 @@ class Service:
             ApiError: they are away.
         """
         if self._loaded is None:
-            raise ApiError(503, "the models are loading; ask again soon", headers=BACK_SOON)
+            raise ApiError(503, "the models are loading; retry soon", headers=BACK_SOON)
         models = self._loaded.models
         if self._solver is None:
             self._solver = Solver(models, self.artifact, self.settings.seed)
@@ -162,12 +162,12 @@ class Service:
 
         Args:
             body: the request's.
-            record: its account.
-            header: the budget that its header names.
+            record: its record in the access log.
+            header: the budget in its header.
 
         Raises:
-            ApiError: another model, or the server is not ready.
-            InputError: what cannot be done.
+            ApiError: an unknown model, or the server is not ready.
+            InputError: a value that cannot be used.
         """
         solver = self.ready()
         record.model = body.model
@@ -184,10 +184,10 @@ class Service:
 
         async def one(number: int) -> Result:
             prompt_request = call.prompt_requests[number]
-            watched = replace(prompt_request.request, on_event=partial(call.tell, number))
+            request = replace(prompt_request.request, on_event=partial(call.emit, number))
             try:
                 return await self.solver.solve(
-                    watched, prompt_request.budget, prompt_request.deadline
+                    request, prompt_request.budget, prompt_request.deadline
                 )
             except ModelError as error:
                 self.metrics.failed()
@@ -195,7 +195,7 @@ class Service:
                     await self._loaded.lost(error)
                 raise
             except InputError as error:
-                # The client's wishes have been checked: what is wrong now are the models.
+                # The request has been checked, so the fault lies with the models.
                 self.metrics.failed()
                 raise ModelError("models", str(error)) from error
 
@@ -207,7 +207,7 @@ class Service:
             yield number, result
 
     async def drain(self) -> None:
-        """Take no more requests; those running may take some time yet, then are given up."""
+        """Refuse new requests; let those in progress finish for some time, then cancel them."""
         self.gate.close()
         await self.gate.idle(self.settings.drain_timeout)
         self.closing.set()

@@ -1,4 +1,4 @@
-"""Everything that can be set of a server: by TOML file, environment or command line."""
+"""The server's settings: from command line, environment and TOML file."""
 
 import json
 import re
@@ -28,15 +28,15 @@ from allocator.errors import InputError
 from runtime.frontend.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-MASK = "**********"  # what stands for a key where settings are shown
+MASK = "**********"  # shown in place of a key
 
 
-NUMBERS = {int: WHOLE, float: DECIMAL}  # as the environment has them
+NUMBERS = {int: WHOLE, float: DECIMAL}  # numbers in environment variables
 ORIGIN = r"https?://[^/?#\s]+"
 
 
 def _split(texts: Any) -> Any:
-    """Texts as the environment has them: comma-separated."""
+    """Texts of an environment variable: comma-separated."""
     return texts.split(",") if isinstance(texts, str) else texts
 
 
@@ -60,12 +60,12 @@ class ServeSettings(BaseSettings):
         description="auto, vllm, transformers, or URLs of vllm servers, comma-separated",
     )
     served_model_name: str = Field(
-        default="", description="name clients ask for; empty takes the model folder's"
+        default="", description="model name for clients; empty uses the model folder's name"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes any")
     api_keys: Annotated[tuple[SecretStr, ...], *Texts] = Field(
-        default=(), description="key that clients may use; without any, loopback only"
+        default=(), description="key that clients may use; without keys, only loopback addresses"
     )
     cors_origins: Annotated[tuple[str, ...], *Texts] = Field(
         default=(),
@@ -73,24 +73,26 @@ class ServeSettings(BaseSettings):
         "or * for all",
     )
     default_budget: int = Field(
-        default=16, ge=1, description="generations of a request that names no budget"
+        default=16, ge=1, description="generations per prompt of a request without a budget"
     )
-    max_budget: int = Field(default=256, ge=1, description="most generations a request may ask for")
+    max_budget: int = Field(default=256, ge=1, description="largest budget that a request may have")
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest request body")
-    max_concurrent: int = Field(default=256, ge=1, description="requests worked on at once")
+    max_concurrent: int = Field(default=256, ge=1, description="requests in flight")
     max_concurrent_per_key: int = Field(
-        default=128, ge=1, description="of one key; more are refused with status 429"
+        default=128,
+        ge=1,
+        description="requests in flight per key; more are refused with status 429",
     )
     request_timeout: float = Field(
-        default=600.0, gt=0, description="seconds until a request is given up"
+        default=600.0, gt=0, description="seconds until a request is cancelled"
     )
     drain_timeout: float = Field(
-        default=30.0, gt=0, description="seconds that requests may still take after SIGTERM"
+        default=30.0, gt=0, description="seconds for requests to finish after SIGTERM"
     )
     log_prompts: bool = Field(
         default=False, description="write prompts and answers to the log and the live page"
     )
-    seed: int = Field(default=0, ge=0, description="seed of requests that name none")
+    seed: int = Field(default=0, ge=0, description="seed of requests without one")
     force: bool = Field(default=False, description="use an artifact made for another model")
 
     @field_validator("*", mode="before")
@@ -105,21 +107,29 @@ class ServeSettings(BaseSettings):
     def _check(self) -> "ServeSettings":
         if not self.api_keys and self.host not in LOOPBACK:
             raise InputError(
-                "host", self.host, "anybody could use it; set a key, or listen on 127.0.0.1"
+                "host",
+                self.host,
+                "without a key it must be a loopback address; set a key, or listen on 127.0.0.1",
             )
         if any(key.get_secret_value() in ("", MASK) for key in self.api_keys):
-            raise InputError("api_keys", MASK, "a key is empty, or masked; give the key itself")
+            raise InputError(
+                "api_keys", MASK, "a key must not be empty or masked; give the key itself"
+            )
         for origin in self.cors_origins:
             if origin != "*" and not re.fullmatch(ORIGIN, origin):
                 hint = "give an origin such as https://chat.example, without a path, or *"
                 raise InputError("cors_origins", origin, hint)
         if "*" in self.cors_origins and not self.api_keys:
             raise InputError(
-                "cors_origins", "*", "any web page could use it; set a key, or name the origins"
+                "cors_origins",
+                "*",
+                "any web page could use the server; set a key, or list the origins",
             )
         if self.default_budget > self.max_budget:
             raise InputError(
-                "default_budget", self.default_budget, f"max_budget is {self.max_budget}; lower it"
+                "default_budget",
+                self.default_budget,
+                f"must be at most max_budget, {self.max_budget}",
             )
         return self
 
@@ -140,12 +150,12 @@ def read_settings(given: Mapping[str, Any], config: Path | None = None) -> Serve
     """Settings from all their sources.
 
     Args:
-        given: the command line's.
-        config: the TOML file; None where there is none.
+        given: settings of the command line.
+        config: the TOML file; None for none.
 
     Raises:
-        InputError: a setting that is missing, unknown, out of range, or at odds with another; or
-            a file that is missing or damaged.
+        InputError: a setting that is missing, unknown, out of range or inconsistent with another;
+            or a file that is missing or is not TOML.
     """
     if config is not None and not config.is_file():
         raise InputError("config", str(config), "there is no such file; give a TOML file")
@@ -174,6 +184,6 @@ def read_settings(given: Mapping[str, Any], config: Path | None = None) -> Serve
 def as_toml(settings: ServeSettings) -> str:
     """Settings as a TOML file, with keys masked."""
     plain = settings.model_dump(mode="json") | {"api_keys": [MASK] * len(settings.api_keys)}
-    # A JSON string, number, truth value or list of strings is TOML's, too.
+    # A JSON string, number, boolean or list of strings is valid TOML.
     lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in plain.items())
     return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ from runtime.models import Models
 from runtime.server.errors import ApiError
 from runtime.server.logs import ServerLog
 
-PULSE = 1.0  # seconds between looks at the engine, where no request has told of its death
+PULSE = 1.0  # seconds between checks of the engine while no request reports its death
 RETRY_AFTER = "10"  # seconds: about what a small model takes to load
 
 
@@ -31,10 +31,10 @@ class Supervisor:
 
     Args:
         open: opens models, as `runtime.models.open_models` does.
-        log: told what happens.
+        log: where deaths and restarts are logged.
         first_wait: seconds between the first restart that fails and the second; each further wait
             is twice as long.
-        longest_wait: up to this many.
+        longest_wait: the longest wait, in seconds.
 
     Attributes:
         generation: how often models were opened.
@@ -58,7 +58,7 @@ class Supervisor:
         self._models: Models | None = None
         self._processes: tuple[HasProcess, ...] = ()
         self._opened = AsyncExitStack()
-        self._told = asyncio.Event()
+        self._reported = asyncio.Event()
 
     @property
     def ready(self) -> bool:
@@ -73,12 +73,12 @@ class Supervisor:
             ApiError: status 503: there are none just now.
         """
         if self._models is None or not self.ready:
-            message = "the model is being started again; ask again soon"
+            message = "the model is being restarted; retry soon"
             raise ApiError(503, message, headers={"Retry-After": RETRY_AFTER})
         return self._models
 
     async def lost(self, error: ModelError) -> bool:
-        """Look after the engine, for a request has failed.
+        """Report that a request has failed, and start the engine again if it is dead.
 
         Returns at once; another engine is started in the background, one for all who call.
 
@@ -91,7 +91,7 @@ class Supervisor:
         if self.ready:
             return False
         self.why = self.why or str(error)
-        self._told.set()
+        self._reported.set()
         return True
 
     async def __aenter__(self) -> Self:
@@ -111,12 +111,12 @@ class Supervisor:
         await self._stop()
 
     async def _keep(self) -> None:
-        """The only one to start engines: however many requests fail, one at a time."""
+        """Start engines one at a time, however many requests fail."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PULSE):
-                    await self._told.wait()
-            self._told.clear()
+                    await self._reported.wait()
+            self._reported.clear()
             if not self.ready:
                 await self._restart()
 
@@ -125,13 +125,13 @@ class Supervisor:
         self._log.turn("engine_lost", why=self.why, generation=self.generation)
         try:
             await self._stop()
-        except Exception as error:  # it is dead already, and will not end the server
+        except Exception as error:  # it is dead already; the server goes on
             self._log.turn("engine_lost", why=f"closing what is left of it: {error!r}")
         wait = self._first_wait
         while True:
             try:
                 await self._start()
-            except Exception as error:  # whatever it is, it may pass: memory, a disk, a network
+            except Exception as error:  # the cause may pass: memory, a disk, a network
                 self.why = f"{type(error).__name__}: {error}"
                 self._log.turn("restart_failed", why=self.why, again_in=wait)
                 await asyncio.sleep(wait)

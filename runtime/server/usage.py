@@ -1,4 +1,4 @@
-"""What requests that have ended came to: today, since the start, and in the last minutes."""
+"""Totals of finished requests: today, since the start, and in the last minutes."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,21 +8,21 @@ from typing import Any
 
 from runtime.result import Receipt
 
-MINUTES = 30  # of spending that are kept
+MINUTES = 30  # minutes of spending that are kept
 
 
 @dataclass
 class Totals:
-    """What requests that have ended came to.
+    """Totals of finished requests.
 
     Attributes:
-        requests: answered, failed and cancelled ones.
-        failures: requests that could not be answered.
-        cancelled: requests whose client went away.
-        generations: spent on answered requests, as all below.
+        requests: answered, failed and cancelled requests.
+        failures: failed requests.
+        cancelled: requests whose client disconnected.
+        generations: generations spent on answered requests; all below are of these, too.
         budgeted: generations that they were allowed.
-        sampled_tokens: tokens the language model sampled.
-        seconds: wall time in sum.
+        sampled_tokens: tokens that the language model sampled.
+        seconds: sum of their wall times.
     """
 
     requests: int = 0
@@ -34,7 +34,7 @@ class Totals:
     seconds: float = 0.0
 
     def add(self, status: str, budget: int, receipt: Receipt | None) -> None:
-        """Count a request that has ended."""
+        """Count a finished request."""
         self.requests += 1
         self.failures += status == "failed"
         self.cancelled += status == "cancelled"
@@ -65,7 +65,7 @@ class Usage:
         self._minutes: deque[list[int]] = deque(maxlen=MINUTES)
 
     def add(self, status: str, budget: int, receipt: Receipt | None) -> None:
-        """Count a request that has ended; one that was not answered has no receipt."""
+        """Count a finished request; without an answer it has no receipt."""
         for totals in (self._since_start, self._this_day()):
             totals.add(status, budget, receipt)
         if receipt is not None:

@@ -1,7 +1,7 @@
-"""The live page at ``/``: requests as they run, with their searches, and what was saved.
+"""The live page at ``/``: requests as they run, their searches, and the generations saved.
 
-A reader looks a few times a second for what has changed since it last looked. One who is slow, or
-gone, so has nothing queued and holds nothing up.
+A reader polls a few times a second for changes since its last poll. Nothing is queued for readers
+that are slow or have disconnected.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from runtime.server.live.store import LiveStore, RequestView
 __all__ = ["LiveStore", "RequestView", "live_router"]
 
 PAGE = Path(__file__).with_name("live.html")
-MAX_OPEN = 16  # requests that one reader sees whole
-PERIOD = 0.2  # seconds between two looks
-HEARTBEAT = 10.0  # seconds of silence that a reader can trust
+MAX_OPEN = 16  # requests that one reader sees in full
+PERIOD = 0.2  # seconds between two polls
+HEARTBEAT = 10.0  # longest time without a message, in seconds
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 Number = Annotated[int, Field(strict=True), BeforeValidator(number_in)]
@@ -36,29 +36,29 @@ def live_router(live_store: LiveStore, authorised: Callable[[str | None], None])
     """The live page's routes.
 
     Args:
-        live_store: what it shows.
-        authorised: called with a request's Authorization header; raises ApiError if that may not
-            see the board. The page itself holds nothing secret and is served to all.
+        live_store: the data shown.
+        authorised: called with a request's Authorization header; raises ApiError if its key is not
+            accepted. The page itself has no secrets and needs no key.
     """
     router = APIRouter(include_in_schema=False)
     page = PAGE.read_text(encoding="utf-8")
     page_headers = HEADERS | {"Content-Security-Policy": _policy(page)}
     page_headers["Referrer-Policy"] = "no-referrer"
 
-    async def known(authorization: Annotated[str | None, Header()] = None) -> None:
+    async def authorise(authorization: Annotated[str | None, Header()] = None) -> None:
         authorised(authorization)
 
     @router.get("/")
     async def live_page() -> HTMLResponse:
         return HTMLResponse(page, headers=page_headers)
 
-    @router.get("/live/state", dependencies=[Depends(known)])
+    @router.get("/live/state", dependencies=[Depends(authorise)])
     async def state(opened: Open = []) -> JSONResponse:  # noqa: B006 (FastAPI copies it)
         return JSONResponse(Reader(live_store, opened).news(), headers=HEADERS)
 
-    @router.get("/live/events", dependencies=[Depends(known)])
+    @router.get("/live/events", dependencies=[Depends(authorise)])
     async def events(opened: Open = []) -> StreamingResponse:  # noqa: B006
-        # Proxies that gather an answer before they pass it on would hold the stream back.
+        # Without this header, proxies buffer the stream.
         headers = HEADERS | {"X-Accel-Buffering": "no"}
         return StreamingResponse(
             _stream(live_store, opened), headers=headers, media_type="text/event-stream"
@@ -68,11 +68,11 @@ def live_router(live_store: LiveStore, authorised: Callable[[str | None], None])
 
 
 class Reader:
-    """One reader of the board, who is told only what is new to it.
+    """One reader of the live store, which is sent only changes.
 
     Args:
-        live_store: the board.
-        opened: numbers of the requests that it wants to see whole.
+        live_store: the store.
+        opened: numbers of the requests that are sent in full.
     """
 
     def __init__(self, live_store: LiveStore, opened: Sequence[int]) -> None:
@@ -82,14 +82,16 @@ class Reader:
         self._steps = dict.fromkeys(opened, 0)
 
     def news(self) -> dict[str, Any]:
-        """What has changed since the last call, as JSON: all there is at first, else often nothing.
+        """Changes since the last call, as JSON: everything at first, then often nothing.
 
-        It is never more than all there is, however late a reader comes.
+        It is never more than the whole store, however long ago the last call was.
         """
         news: dict[str, Any] = {}
         if self._version != self._store.version:
             views = self._store.views()
-            news["requests"] = [self._told(c) for c in views if c.version > self._version]
+            news["requests"] = [
+                self._to_json(view) for view in views if view.version > self._version
+            ]
             numbers = {view.number for view in views}
             news["gone"] = sorted(self._known - numbers)
             self._version, self._known = self._store.version, numbers
@@ -98,7 +100,7 @@ class Reader:
             news["totals"] = self._totals = totals
         return news and news | {"now": self._store.clock()}
 
-    def _told(self, view: RequestView) -> dict[str, Any]:
+    def _to_json(self, view: RequestView) -> dict[str, Any]:
         if view.number not in self._steps:
             return view.to_json()
         document = view.to_full_json(self._steps[view.number])
@@ -127,7 +129,7 @@ def _event(name: str, data: dict[str, Any]) -> str:
 
 
 def _policy(page: str) -> str:
-    """A policy under which the page runs its own style and script, and asks nobody but us."""
+    """A policy that allows only the page's own style and script, and requests to this server."""
     hashes = {
         part: b64encode(sha256(found.encode()).digest()).decode()
         for part, found in re.findall(r"<(style|script)>(.*?)</\1>", page, re.DOTALL)

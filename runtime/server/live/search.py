@@ -1,4 +1,4 @@
-"""What the live page draws of one request's search: beams by round, solutions by answer."""
+"""Data of one request's search for the live page: beams by round, solutions by answer."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -9,7 +9,7 @@ from predictors.sample import Sample
 from runtime.answers.selection import weights
 from runtime.request import Event, SearchStep
 
-# Of one request. Steps after these are counted, not kept.
+# Limits per request. Further steps are counted, not kept.
 MAX_STEPS, MAX_SOLUTIONS, MAX_ANSWERS = 2048, 512, 24
 MAX_ANSWER_TEXT = 160
 
@@ -18,11 +18,11 @@ class Search:
     """A request's steps and solutions, a bounded number of them.
 
     Args:
-        show_answers: keep the answers' texts. Otherwise they are told apart, and numbered.
+        show_answers: keep the answers' texts. Otherwise answers are numbered.
 
     Attributes:
         steps: (round, column, column of its parent in the round before, score) of each step.
-        spent: generations so far; a search with beams spends all of them at its first step.
+        spent: generations so far; a beam search counts all of its beams at its first step.
     """
 
     def __init__(self, show_answers: bool) -> None:
@@ -54,7 +54,7 @@ class Search:
             self._ends.append(end)
 
     def finish(self, ranked: Sequence[Sample], how: Selection) -> None:
-        """All solutions as they were selected among, the chosen one first."""
+        """Set the solutions that the answer was selected from, the chosen one first."""
         self._scores, self._solutions = {}, 0
         for sample in ranked:
             self._count(sample.answer, sample.score)
@@ -67,14 +67,13 @@ class Search:
         """As JSON.
 
         Args:
-            known: steps that the reader has.
+            known: number of steps that the reader already has.
         """
         answers = [
             {
                 "answer": f"answer {number}" if isinstance(key, int) else key,
                 "scores": scores,
-                # Until selection has weighed them, what it would come to.
-                # Unscored ones are votes.
+                # Before selection: the sum of scores. A solution without a score is a vote.
                 "weight": sum(1.0 if score is None else score for score in scores)
                 if self._weights is None
                 else _number(self._weights.get(key, 0.0)),
@@ -102,5 +101,5 @@ class Search:
 
 
 def _number(value: float | None) -> float | None:
-    """As JSON has it, which knows no NaN."""
+    """A number for JSON, which has no NaN."""
     return None if value is None or isnan(value) else round(value, 4)

@@ -1,6 +1,6 @@
-"""The board behind the live page: requests as they run, the last that ended, and totals.
+"""Data of the live page: requests in progress, the last finished ones, and totals.
 
-All of it belongs to one event loop. What happens is written down; nobody is woken by it.
+All of it belongs to one event loop. Events only change the data; readers poll for changes.
 """
 
 import re
@@ -21,12 +21,12 @@ OF_DECISION = ("predicted_pass_at_1", "low", "high", "bin", "bins", "drifted")
 
 
 class RequestView:
-    """One request on the board; `LiveStore.begin` makes it.
+    """One prompt of a request; `LiveStore.begin` creates it.
 
     Attributes:
-        number: tells it from all others, those before the server's start among them.
-        version: the board's at its last change.
-        search: what has been sampled.
+        number: unique, also across restarts of the server.
+        version: the store's version at its last change.
+        search: its search so far.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RequestView:
         live_store.changed(self)
 
     def on_event(self, event: Event) -> None:
-        """Write down what has happened, within microseconds. For `Request.on_event`."""
+        """Record an event, within microseconds. For `Request.on_event`."""
         if self._status != "running":
             return
         if event.kind == "step" and event.step is not None:
@@ -58,7 +58,7 @@ class RequestView:
         self._store.changed(self)
 
     def finished(self, result: Result) -> None:
-        """The request is answered. Of several ends the first holds; this goes for all three."""
+        """The request is answered. Of `finished`, `failed`, `cancelled` the first call counts."""
         if self._status != "running":
             return
         self._receipt = result.receipt
@@ -72,7 +72,7 @@ class RequestView:
         """The request cannot be answered.
 
         Args:
-            message: why. Where prompts are not shown, what it quotes is left out.
+            message: why. Quoted text is left out unless prompts are shown.
         """
         if self._status != "running":
             return
@@ -81,12 +81,12 @@ class RequestView:
         self._end("failed", self._store.clock() - self._began)
 
     def cancelled(self) -> None:
-        """The client has gone away."""
+        """The client has disconnected."""
         if self._status == "running":
             self._end("cancelled", self._store.clock() - self._began)
 
     def to_json(self) -> dict[str, Any]:
-        """Its line in the list, as JSON."""
+        """Its row in the list, as JSON."""
         return {key: self._decision.get(key) for key in OF_DECISION} | {
             "number": self.number,
             "id": self._id,
@@ -102,10 +102,10 @@ class RequestView:
         }
 
     def to_full_json(self, steps_known: int) -> dict[str, Any]:
-        """All of it, as JSON.
+        """The whole view, as JSON.
 
         Args:
-            steps_known: steps of its search that the reader has.
+            steps_known: number of its search's steps that the reader already has.
         """
         return self.to_json() | {
             "whole": {
@@ -130,16 +130,16 @@ class RequestView:
 
 
 class LiveStore:
-    """Requests that run, the last that ended, and totals; its memory is bounded.
+    """Requests in progress, the last finished ones, and totals; its memory is bounded.
 
     Args:
         show_prompts: keep prompts and answers.
-        keep: requests that have ended to keep.
+        keep: number of finished requests to keep.
         clock: seconds since 1970.
 
     Attributes:
         version: grows with every change.
-        closed: whether readers are to be sent away.
+        closed: whether readers must disconnect.
     """
 
     def __init__(
@@ -147,41 +147,41 @@ class LiveStore:
     ) -> None:
         self.show_prompts, self.clock = show_prompts, clock
         self.version, self.closed = 0, False
-        # Counted from the time, so that after a restart no number comes again.
+        # Counted from the time, so that numbers are not used again after a restart.
         self.numbers = count(int(clock() * 1000))
         self._running: dict[int, RequestView] = {}
         self._ended: deque[RequestView] = deque(maxlen=keep)
         self._usage = Usage(clock)
 
     def begin(self, request_id: str, model: str, budget: int, prompt: str) -> RequestView:
-        """A request is taken up.
+        """Add a request.
 
         Args:
-            request_id: by which its client knows it.
-            model: that it asked for.
-            budget: generations it may cost.
-            prompt: kept only where prompts are shown.
+            request_id: its id in answers.
+            model: the model requested.
+            budget: generations that it may cost.
+            prompt: kept only if prompts are shown.
         """
         view = RequestView(self, request_id, model, budget, prompt)
         self._running[view.number] = view
         return view
 
     def close(self) -> None:
-        """Send all readers away: the server stops."""
+        """Disconnect all readers: the server stops."""
         self.closed = True
 
     def changed(self, view: RequestView) -> None:
-        """A card has changed."""
+        """Record that a view has changed."""
         self.version += 1
         view.version = self.version
 
     def ended(self, view: RequestView, status: str, budget: int, receipt: Receipt | None) -> None:
-        """A card's request has ended."""
+        """Record that a view's request has ended."""
         self._ended.append(self._running.pop(view.number))
         self._usage.add(status, budget, receipt)
 
     def views(self) -> list[RequestView]:
-        """Those on the board, in the order of their beginning."""
+        """All views, in the order of their beginning."""
         return sorted([*self._ended, *self._running.values()], key=lambda view: view.number)
 
     def totals(self) -> dict[str, Any]:
@@ -190,5 +190,5 @@ class LiveStore:
 
 
 def _unquoted(message: str) -> str:
-    """Without what stands between the first and the last quote: errors quote the bad value."""
+    """A message without the text between its first and last quote, which is the bad value."""
     return re.sub(r"(['\"]).*\1", "...", message, flags=re.DOTALL)

@@ -197,7 +197,7 @@ def test_a_template_is_given_as_text_or_as_a_file(engine: Failing, tmp_path: Pat
         with ComputeOptimalLLM.wrap(engine, ARTIFACT, budget=1, chat_template=template) as llm:
             assert llm.chat(CHATS[0], use_tqdm=False)[0].prompt == RAW[0]
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match=r"chat_template: .*no template in it"):
+    with pytest.raises(InputError, match=r"chat_template: .*must be a template or a file"):
         ComputeOptimalLLM.wrap(engine, ARTIFACT, chat_template=tmp_path / "binary")
     with pytest.raises(InputError, match="chat_template: 'nowhere'"):
         ComputeOptimalLLM.wrap(engine, ARTIFACT, chat_template="nowhere")
@@ -233,7 +233,7 @@ def test_every_prompt_may_have_params_of_its_own(llm: ComputeOptimalLLM) -> None
     assert [len(output.outputs[0].token_ids) > 2 for output in outputs] == [False, True]
     assert outputs[0].outputs[0].finish_reason == "length"
     assert texts(outputs[1:]) == texts(llm.generate(RAW[1], seeded, use_tqdm=False))
-    with pytest.raises(InputError, match="sampling_params: 2: give one for all, or 3"):
+    with pytest.raises(InputError, match="sampling_params: 2: give one for all prompts, or 3"):
         llm.generate(RAW, [short, seeded])
 
 

@@ -189,7 +189,7 @@ def test_an_artifact_belongs_to_its_model(monkeypatch: pytest.MonkeyPatch) -> No
     assert find_artifact(ARTIFACT, None).folder == ARTIFACT
     with pytest.raises(InputError, match=r"model: .*was calibrated for"):
         find_artifact(REVISER, None)
-    with pytest.raises(InputError, match=r"is one itself; leave this out"):
+    with pytest.raises(InputError, match=r"is an artifact itself; leave this out"):
         find_artifact(ARTIFACT, ARTIFACT)
 
 
@@ -242,7 +242,9 @@ def test_arguments_of_vllms_engine_are_for_no_other() -> None:
 def test_engines_that_cannot_be_wrapped(vllm_models: Models) -> None:
     assert isinstance(vllm_models.engine, VLLMEngine)
     for engine in (vllm_models.engine, vllm_models.engine._core.engine):
-        with pytest.raises(InputError, match="it has a loop; wrap it in AsyncComputeOptimalLLM"):
+        with pytest.raises(
+            InputError, match="it is bound to its event loop; wrap it in AsyncComputeOptimalLLM"
+        ):
             ComputeOptimalLLM.wrap(engine, ARTIFACT)
     with pytest.raises(InputError, match=r"engine: 'int'"):
         ComputeOptimalLLM.wrap(7, ARTIFACT)

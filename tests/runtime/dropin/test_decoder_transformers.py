@@ -78,7 +78,7 @@ def test_padding_is_told_by_the_mask_or_by_the_pad_token(
     masked = model.generate(**inputs)
     assert torch.equal(masked, model.generate(inputs["input_ids"]))  # type: ignore[arg-type]
     right = {name: tensor.flip(1) for name, tensor in inputs.items()}
-    with pytest.raises(InputError, match="pad prompts on their left"):
+    with pytest.raises(InputError, match="prompts must be padded on their left"):
         model.generate(**right)
 
 

@@ -9,7 +9,7 @@ import pytest
 from allocator.errors import ModelError
 from benchmarks.testbed.paths import SETTINGS
 from runtime.engines.base import Completion
-from runtime.engines.coalescer import MOST, CompletionRequest, RequestCoalescer
+from runtime.engines.coalescer import MAX_CHOICES, CompletionRequest, RequestCoalescer
 
 Calls = Sequence[tuple[CompletionRequest, int]]
 Sent = list[tuple[CompletionRequest, int, int]]
@@ -54,7 +54,7 @@ async def completed(grouping: RequestCoalescer, calls: Calls) -> list[Completion
         ([(A, 1), (B, 2), (A, 2)], [(A, 1, 2), (B, 2, 1)]),
         ([(A, 1), (A, 3)], [(A, 1, 1), (A, 3, 1)]),
         ([(A, i) for i in range(3)] * 2, [(A, 0, 3)] * 2),
-        ([(A, i) for i in range(MOST + 1)], [(A, 0, MOST), (A, MOST, 1)]),
+        ([(A, i) for i in range(MAX_CHOICES + 1)], [(A, 0, MAX_CHOICES), (A, MAX_CHOICES, 1)]),
         ([(GREEDY, 1), (GREEDY, 2)], [(GREEDY, 1, 1), (GREEDY, 2, 1)]),
     ],
 )

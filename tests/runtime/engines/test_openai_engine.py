@@ -284,6 +284,6 @@ def test_a_server_that_serves_something_else_is_refused() -> None:
     "answer", [b"no", b"[]", b'{"choices": []}', b'{"choices": [{"text": "#4", "index": 0}]}']
 )
 def test_a_reply_that_is_not_vllms_is_a_clear_error(answer: bytes) -> None:
-    unread = pytest.raises(ModelError, match="a reply without what vllm serve tells")
+    unread = pytest.raises(ModelError, match="a reply without vllm serve's fields")
     with faulty([], answer) as (url, _, _), unread:
         asyncio.run(request([url]))

@@ -150,8 +150,8 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
     [
         ({"tools": [TOOL]}, "tools", "calibrated on free text; leave it out"),
         ({"response_format": {"type": "json_object"}}, "response_format", "free text"),
-        ({"logprobs": True, "top_logprobs": 2}, "logprobs", "not told in this version"),
-        ({"reasoning_effort": "low"}, "reasoning_effort", "no such field is known here"),
+        ({"logprobs": True, "top_logprobs": 2}, "logprobs", "not available in this version"),
+        ({"reasoning_effort": "low"}, "reasoning_effort", "no such field"),
         ({"temperature": 3}, "temperature", "less than or equal to 2"),
         ({"n": 32}, "n", "more than the budget of 8"),
         ({"extra_body": {"ttc": {"budget": 512}}}, "ttc.budget", "256 generations at most"),
@@ -183,7 +183,9 @@ def test_keys_are_asked_for(apis):
             assert chat(client_of(api, api_key=key), extra_body=BUDGET).choices
         wrong = client_of(api, api_key="sk-three")
         for refused in (wrong.models.list, lambda: chat(wrong), lambda: chat(wrong, stream=True)):
-            with pytest.raises(openai.AuthenticationError, match="unknown API key; ask whoever"):
+            with pytest.raises(
+                openai.AuthenticationError, match="unknown API key; ask the operator"
+            ):
                 refused()
 
 

@@ -80,15 +80,15 @@ def still_answers(api):
         (b"{", "not JSON at character 1"),
         (GOOD[:-1], "not JSON"),
         (GOOD + GOOD, "Extra data"),
-        (b"[]", "no JSON object"),
+        (b"[]", "not a JSON object"),
         (b"\xff" + GOOD, "not UTF-8 at byte 0"),
         (GOOD.decode().encode("utf-16"), "not UTF-8"),
         (b"\xef\xbb\xbf" + GOOD, "not JSON"),
         (b'{"a":' * 100_000, "nested over 64 levels"),
         (field(b"[" * 400_000 + b"]" * 400_000), "nested over 64 levels"),
         (field(b"[[]]"), "stop: "),
-        (field(b"NaN"), "'NaN' is no JSON number"),
-        (field(b"-Infinity"), "'-Infinity' is no JSON number"),
+        (field(b"NaN"), "'NaN' is not a JSON number"),
+        (field(b"-Infinity"), "'-Infinity' is not a JSON number"),
         (field(b"1e400"), "too large"),
         (field(b"9" * 900_000), "too large"),
         (field(b'null, "ttc": {"budget": ' + b"9" * 5000 + b"}").replace(BUDGET, b""), "too large"),
@@ -223,7 +223,7 @@ def test_bodies_that_never_end_hold_nobody_up_and_are_given_up(apis):
             send(connection, b" ")  # some of the rest, but not all of it
         ((status, said),) = answers(slow[0])
         assert status == 408
-        assert "did not come within 2 seconds" in json.loads(said)["error"]["message"]
+        assert "did not arrive within 2 seconds" in json.loads(said)["error"]["message"]
         assert 1.9 < time.perf_counter() - started < 4
         assert {answers(connection)[0][0] for connection in slow[1:]} == {408}
         assert still_answers(api)

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from allocator.errors import InputError
+from runtime.server.auth import ANYONE, Keys
 from runtime.server.body import BodyLimit, body_of
-from runtime.server.errors import ApiError
-from runtime.server.limits import ANYONE, Gate, Keys, as_response
+from runtime.server.errors import ApiError, as_response
+from runtime.server.limits import Gate
 
 LIMIT = 1000
 
@@ -62,7 +63,7 @@ def test_owners_are_told_apart_and_their_keys_are_not_told() -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "sk-one\n"])
 def test_keys_that_no_client_could_send_are_refused(key: str) -> None:
-    with pytest.raises(InputError, match="not empty") as error:
+    with pytest.raises(InputError, match="must not be empty") as error:
         Keys(["sk-good", key])
     assert "sk-good" not in str(error.value)
 
@@ -280,10 +281,10 @@ def test_a_stream_passes_part_by_part(address: tuple[str, int]) -> None:
         (b'{"a": 1} x', "Extra data"),
         (b'{"a": "\n"}', "control character"),
         (b"{'a': 1}", "not JSON"),
-        (b"[]", "no JSON object"),
-        (b"null", "no JSON object"),
-        (b'{"a": NaN}', "'NaN' is no JSON number"),
-        (b'{"a": -Infinity}', "'-Infinity' is no JSON number"),
+        (b"[]", "not a JSON object"),
+        (b"null", "not a JSON object"),
+        (b'{"a": NaN}', "'NaN' is not a JSON number"),
+        (b'{"a": -Infinity}', "'-Infinity' is not a JSON number"),
         (b'{"a": 1e999}', "too large"),
         (b'{"a": 123456789012345678901}', "too large"),
         (b'{"a": ' + b"9" * 900_000 + b"}", "too large"),

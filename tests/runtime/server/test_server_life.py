@@ -268,10 +268,16 @@ def test_shown_settings_are_a_settings_file(tmp_path):
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (["--host", "0.0.0.0"], "host: '0.0.0.0': anybody could use it; set a key"),
-        (["--api-key", ""], "a key is empty"),
-        (["--default-budget", "32", "--max-budget", "8"], "max_budget is 8"),
-        (["--cors-origin", "*"], "any web page could use it; set a key, or name the origins"),
+        (
+            ["--host", "0.0.0.0"],
+            "host: '0.0.0.0': without a key it must be a loopback address; set a key",
+        ),
+        (["--api-key", ""], "a key must not be empty"),
+        (["--default-budget", "32", "--max-budget", "8"], "must be at most max_budget, 8"),
+        (
+            ["--cors-origin", "*"],
+            "any web page could use the server; set a key, or list the origins",
+        ),
         (["--cors-origin", "chat.example"], "give an origin such as https://chat.example"),
         (["--cors-origin", "https://chat.example/"], "without a path"),
         (["--cors-origin", "null"], "give an origin such as https://chat.example"),
