@@ -1,4 +1,4 @@
-"""Choosing on one fold and reporting on the other; intervals over prompts (section 3.2)."""
+"""Two-fold cross-validation and bootstrap intervals over prompts (section 3.2)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,7 +8,7 @@ BATCH = 1_000_000  # resampled prompts held in memory at a time
 
 
 def most_accurate(correct: NDArray[np.float64], costs: ArrayLike) -> int:
-    """The most accurate plan, of equally accurate ones the cheapest: the paper's choice in a bin.
+    """The paper's choice in a bin: the most accurate plan, of equally accurate ones the cheapest.
 
     Args:
         correct: shape (plans, entries); an entry is one replicate of a prompt.
@@ -26,10 +26,10 @@ def cheapest_not_clearly_worse(
     prompts: NDArray[np.int64],
     accuracies: NDArray[np.float64] | None = None,
 ) -> int:
-    """The cheapest choice that is not clearly worse than the most accurate one.
+    """The cheapest plan that is not clearly worse than the most accurate one.
 
-    Clearly worse: its paired deficit to the most accurate is over one standard error of that
-    deficit (the one-standard-error rule), prompts being the independent units.
+    Clearly worse: its paired deficit to the most accurate plan exceeds one standard error of that
+    deficit (the one-standard-error rule), with prompts as the independent units.
 
     Args:
         correct: shape (plans, entries); an entry is one replicate of a prompt.
@@ -43,12 +43,12 @@ def cheapest_not_clearly_worse(
     means = correct.mean(axis=1) if accuracies is None else accuracies
     best = int(np.lexsort((np.asarray(costs), -means))[0])
     _, unit = np.unique(prompts, return_inverse=True)
-    # Of equally cheap plans the more accurate is looked at first.
+    # Of equally cheap plans the more accurate comes first.
     for plan in np.lexsort((-means, np.asarray(costs))):
         paired = correct[best] - correct[plan]
         sums = np.bincount(unit, paired - paired.mean())
         spread = np.sum(sums**2) * len(sums) / max(len(sums) - 1, 1)
-        # The tolerance: a deficit on a single prompt is one standard error to the last bit.
+        # The tolerance is for rounding: a deficit on a single prompt equals one standard error.
         if means[best] - means[plan] <= np.sqrt(spread) / len(paired) + 1e-12:
             return int(plan)
     return best
@@ -65,8 +65,8 @@ def mean_interval(
 ) -> tuple[float, float, float]:
     """Mean with a 95% percentile bootstrap interval over prompts.
 
-    Where all values are 0 or all are 1, resampling shows no spread; Jeffreys' interval for as many
-    prompts stands in.
+    Where all values are 0 or all are 1 the bootstrap has no spread; Jeffreys' interval for that
+    number of prompts is used instead.
 
     Args:
         values: shape (entries,).
