@@ -1,4 +1,4 @@
-"""The curves that only records of whole solutions can give: exact ones, and a table's."""
+"""Curves that need records of whole solutions: closed forms, and the policy's own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -18,7 +18,7 @@ from predictors.prompt import with_states
 def exact_curve(
     name: str, replay: Replay, budgets: Sequence[int], estimator: Callable[[Run, int], float]
 ) -> Curve:
-    """A curve in closed form: the estimator of each prompt's independent solutions at each n."""
+    """A curve in closed form: an estimator of each prompt's accuracy at each n."""
     runs = [record.independent for record in replay.records]
     correct = np.array([[estimator(run, n) for run in runs] for n in budgets])
     each = np.array([run.sampled_tokens / len(run.samples) for run in runs])
