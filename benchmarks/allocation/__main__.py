@@ -39,7 +39,7 @@ from benchmarks.allocation.measure import (
     predicted_well,
     rivals,
 )
-from benchmarks.allocation.regressors import DRIFT_BASELINE
+from benchmarks.allocation.regressors import REFERENCE
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
 from calibration.cli.console import console, new_table
 from calibration.replay.curves import differences, gain, gains, resamples, summarized
@@ -149,7 +149,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
             (row.spearman_gain.value, row.spearman_gain.low, row.spearman_gain.high),
         )
         for row in regressors
-        if row.regressor != DRIFT_BASELINE
+        if row.regressor != REFERENCE
     ]
     data = {
         "regressors": [row.model_dump() for row in regressors],
