@@ -94,11 +94,11 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"))
     made = calibrated(ARITHMETIC, known)
     learned = from_calibration(made)
-    difficulty = predicted(test, learned.difficulty)
+    pass_at_1 = predicted(test, learned.difficulty)
     curves = [
-        *methods(learned, test, ARITHMETIC.budgets, difficulty),
-        *ingredients(ARITHMETIC, learned, known, test, difficulty),
-        *rivals(ARITHMETIC, known, made, test, difficulty),
+        *methods(learned, test, ARITHMETIC.budgets, pass_at_1),
+        *ingredients(ARITHMETIC, learned, known, test, pass_at_1),
+        *rivals(ARITHMETIC, known, made, test, pass_at_1),
     ]
     draws = resamples(test.prompts)
     found = gains(curves[0], curves[1:], AT, draws)
@@ -107,7 +107,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
     below = sum(row["high"] < 0 for row in paired)
     prediction = {
-        count: predicted_well(model, difficulty(count), test)
+        count: predicted_well(model, pass_at_1(count), test)
         for count, model in learned.difficulty.items()
     }
     summaries = [summarized(curve, draws) for curve in curves]

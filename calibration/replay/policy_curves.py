@@ -27,10 +27,10 @@ def exact_curve(
 
 
 # By number of pilots: predicted pass@1, shape (prompts, replicates).
-Difficulty = Callable[[int], NDArray[np.float64]]
+PassAt1 = Callable[[int], NDArray[np.float64]]
 
 
-def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficulty:
+def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> PassAt1:
     """pass@1 as an artifact's models predict it from each replicate's pilots."""
 
     def after(pilots: int) -> NDArray[np.float64]:
@@ -43,13 +43,13 @@ def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficul
     return cache(after)
 
 
-def policy_curve(name: str, replay: Replay, table: LookupTable, difficulty: Difficulty) -> Curve:
+def policy_curve(name: str, replay: Replay, table: LookupTable, pass_at_1: PassAt1) -> Curve:
     """The plan that the policy looks up for every prompt and replicate, one point per row."""
     policy, outcomes, costs = Policy(table), [], []
     shape = (replay.prompts, replay.replicates)
     for row in table.rows:
-        pass_at_1 = difficulty(row.pilots) if row.edges else np.zeros((replay.prompts, 1))
-        values = np.broadcast_to(pass_at_1, shape).ravel()
+        known = pass_at_1(row.pilots) if row.edges else np.zeros((replay.prompts, 1))
+        values = np.broadcast_to(known, shape).ravel()
         found = np.array(policy.plans(row.budget, values, row).plans, dtype=object)
         plans = found.reshape(shape).tolist()
         outcomes.append(replay.mixed_outcome(plans, row.pilots))
