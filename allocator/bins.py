@@ -1,4 +1,4 @@
-"""Difficulty bins: quantiles of difficulty over the calibration prompts (section 3.2)."""
+"""Difficulty bins: quantiles of pass@1 over the calibration prompts (section 3.2)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,13 +7,12 @@ from allocator.errors import InputError
 
 
 class DifficultyBins:
-    """Cut difficulty into quantile bins; bin 0 is the easiest.
+    """Cut pass@1 into quantile bins; bin 0 is the easiest.
 
-    Difficulty is given as expected pass@1, so a *high* value is an easy prompt. The paper's
-    bins 1 to 5 are bins 0 to 4 here.
+    A *high* pass@1 is an easy prompt. The paper's bins 1 to 5 are bins 0 to 4 here.
 
     Args:
-        n_bins: how many quantiles; the paper uses 5. Ties can leave fewer.
+        n_bins: number of bins; the paper uses 5. Ties can leave fewer.
 
     Attributes:
         edges_: inner edges in descending pass@1, shape (bins - 1,).
@@ -30,21 +29,21 @@ class DifficultyBins:
         """
         values = np.asarray(pass_at_1, dtype=float)
         if values.size == 0:
-            raise InputError("pass_at_1", [], "give the difficulty of at least one prompt")
+            raise InputError("pass_at_1", [], "must hold at least one prompt")
         if not np.all((values >= 0) & (values <= 1)):
             bad = values[~((values >= 0) & (values <= 1))][0]
-            raise InputError("pass_at_1", float(bad), "pass@1 lies between 0 and 1")
+            raise InputError("pass_at_1", float(bad), "must be between 0 and 1")
         quantiles = np.quantile(values, np.arange(1, self.n_bins) / self.n_bins)
         self.edges_ = np.unique(quantiles)[::-1]
         return self
 
     def transform(self, pass_at_1: ArrayLike) -> NDArray[np.int64]:
-        """The bin of each prompt, shape of the input; a value on an edge is in the easier bin."""
+        """The bin of each prompt, in the input's shape; a value on an edge is in the easier bin."""
         return bin_of(self.edges_, pass_at_1)
 
 
 def bin_of(edges: ArrayLike, pass_at_1: ArrayLike) -> NDArray[np.int64]:
-    """Bin indices by descending inner edges; no edges means one bin for everything."""
+    """Bin indices, in the shape of `pass_at_1`, by descending inner edges; no edges is one bin."""
     ascending = np.asarray(edges, dtype=float)[::-1]
     above = np.searchsorted(ascending, np.asarray(pass_at_1, dtype=float), side="right")
     return np.asarray(len(ascending) - above, dtype=np.int64)

@@ -1,8 +1,8 @@
-"""One total budget across many prompts, so that as many as possible are answered right.
+"""Allocation of one total budget over many prompts, for the greatest expected accuracy.
 
-Each prompt has a curve: the accuracy to expect at each cost it may be given. On the concave hulls
-of the curves, spending wherever the next generation gains most is exact: no other way to share the
-same total gains more (the paper's section 3, with the budget shared over prompts too).
+Each prompt has a curve: its expected accuracy at each cost. On the concave hulls of the curves the
+greedy allocation, which always spends where the next generation gains most, is optimal (the paper's
+section 3, with one budget for all prompts).
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from allocator.errors import InputError
 
 @dataclass(frozen=True)
 class Allocation:
-    """How a total is shared.
+    """How a total is allocated.
 
     Attributes:
-        options: number of the option that each prompt gets, shape (prompts,).
-        spent: generations in all.
-        price: accuracy gained by the last generation that was spent (the Lagrange multiplier).
+        options: index of each prompt's option, shape (prompts,).
+        spent: generations in total.
+        price: accuracy per generation of the last segment taken (the Lagrange multiplier).
     """
 
     options: NDArray[np.int64]
@@ -30,13 +30,13 @@ class Allocation:
 
 @dataclass(frozen=True)
 class _Segments:
-    """Edges of the hulls, from the cheapest option of a prompt up; arrays of one length.
+    """Segments of the hulls, from each prompt's cheapest option up; arrays of one length.
 
     Attributes:
         row: the prompt.
-        option: the option it leads to.
-        cost: what it costs more.
-        slope: what it gains for each generation.
+        option: the option at the segment's end.
+        cost: generations that it adds.
+        slope: accuracy that it gains per generation.
     """
 
     row: NDArray[np.int64]
@@ -52,16 +52,16 @@ def allocate(
     floors: ArrayLike | None = None,
     ceilings: ArrayLike | None = None,
 ) -> Allocation:
-    """Choose an option for every prompt, for the most accuracy within a total.
+    """Choose an option for every prompt, for the greatest sum of accuracies within a total.
 
-    A hundred thousand prompts take well under a second.
+    Takes well under a second for a hundred thousand prompts.
 
     Args:
         costs: generations of each option, ascending, shape (options,).
-        accuracies: accuracy to expect of each prompt at each option, shape (prompts, options).
+        accuracies: expected accuracy of each prompt at each option, shape (prompts, options).
         total: generations that all prompts together may cost.
-        floors: the least each prompt is given, shape (prompts,) or one for all.
-        ceilings: the most each prompt is given, likewise.
+        floors: minimum cost of each prompt, shape (prompts,) or one for all.
+        ceilings: maximum cost of each prompt, likewise.
 
     Raises:
         InputError: shapes that do not fit, NaN, costs that do not ascend, a prompt without an
@@ -69,10 +69,10 @@ def allocate(
     """
     cost, gain = np.asarray(costs, dtype=float), np.asarray(accuracies, dtype=float)
     if cost.ndim != 1 or gain.ndim != 2 or gain.shape[1] != len(cost) or not len(cost):
-        raise InputError("accuracies", gain.shape, f"give one row of {len(cost)} for every prompt")
+        raise InputError("accuracies", gain.shape, f"must be {len(cost)} options per prompt")
     if np.any(np.isnan(gain)) or np.any(np.isnan(cost)) or np.any(np.diff(cost) < 0):
         raise InputError(
-            "costs", cost.tolist(), "give ascending costs and accuracies, none of them NaN"
+            "costs", cost.tolist(), "must ascend, and costs and accuracies must not be NaN"
         )
     low = _limits("floors", 0.0 if floors is None else floors, len(gain))
     high = _limits("ceilings", np.inf if ceilings is None else ceilings, len(gain))
@@ -88,30 +88,30 @@ def allocate(
     chosen = _cheapest(cost, gain, allowed)
     least = float(cost[chosen].sum())
     left = total - least
-    if not left >= -1e-9:  # NaN is no total either
+    if not left >= -1e-9:  # also refuses NaN
         raise InputError(
-            "total_budget", total, f"the cheapest options cost {least:g} in all; allow that"
+            "total_budget", total, f"must be at least {least:g}, the cost of the cheapest options"
         )
     segments = _hulls(cost, gain, allowed, chosen)
     taken = _greedy(segments, left)
-    # Later edges of a prompt lead further up: the last one taken is where it ends.
+    # Of the segments taken for a prompt, the last ends at the greatest option.
     np.maximum.at(chosen, segments.row[taken], segments.option[taken])
     price = float(segments.slope[taken].min()) if len(taken) else 0.0
     return Allocation(chosen, float(cost[chosen].sum()), price)
 
 
 def _limits(name: str, values: ArrayLike, prompts: int) -> NDArray[np.float64]:
-    """Floors or ceilings, one of each prompt."""
+    """Floors or ceilings, shape (prompts,)."""
     given = np.asarray(values, dtype=float)
     if given.shape not in ((), (prompts,)):
-        raise InputError(name, given.shape, f"give one for all, or one each of {prompts} prompts")
+        raise InputError(name, given.shape, f"must be one value or {prompts}, one per prompt")
     return np.broadcast_to(given, prompts)
 
 
 def _cheapest(
     cost: NDArray[np.float64], gain: NDArray[np.float64], allowed: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Each prompt's cheapest option, of equally cheap ones the most accurate."""
+    """Each prompt's cheapest option, of equally cheap ones the most accurate; (prompts,)."""
     least = np.where(allowed, cost, np.inf).min(axis=1)
     first = allowed & (cost == least[:, None])
     return np.asarray(np.where(first, gain, -np.inf).argmax(axis=1), dtype=np.int64)
@@ -123,7 +123,7 @@ def _hulls(
     allowed: NDArray[np.bool_],
     start: NDArray[np.int64],
 ) -> _Segments:
-    """The rising edges of every prompt's concave hull: from each corner the steepest way up."""
+    """The rising segments of every prompt's concave hull, found from corner to corner."""
     at, rows = start.copy(), np.arange(len(gain))
     last = np.full(len(gain), np.inf)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
@@ -133,8 +133,8 @@ def _hulls(
         with np.errstate(divide="ignore", invalid="ignore"):
             slopes = (gain[rows] - gain[rows, at[rows], None]) / more
         slopes[(more <= 0) | ~allowed[rows]] = -np.inf
-        to = slopes.argmax(axis=1)  # of equally steep ways the shortest: less is left over
-        # A hull is concave; rounding must not put an edge before the one that it stands on.
+        to = slopes.argmax(axis=1)  # of equal slopes the shortest: less is left over
+        # Slopes must not rise by rounding: a segment would be sorted before the one below it.
         steepest = np.minimum(slopes[np.arange(len(rows)), to], last[rows])
         rising = steepest > 0
         rows, to, steepest = rows[rising], to[rising], steepest[rising]
@@ -150,7 +150,7 @@ def _hulls(
 
 
 def _greedy(segments: _Segments, left: float) -> NDArray[np.int64]:
-    """The segments taken: steepest first while they fit, then those further down that still do."""
+    """The segments taken: by falling slope while they fit, then smaller ones that still fit."""
     order = np.argsort(-segments.slope, kind="stable")
     costs = segments.cost[order]
     count = int(np.searchsorted(np.cumsum(costs), left + 1e-9, side="right"))
@@ -164,7 +164,7 @@ def _greedy(segments: _Segments, left: float) -> NDArray[np.int64]:
             break
         row = int(segments.row[segment])
         if row in closed or segments.cost[segment] > left + 1e-9:
-            closed.add(row)  # what lies further up a hull needs what lies below it
+            closed.add(row)  # a segment needs the segments below it on the same hull
             continue
         extra.append(segment)
         left -= float(segments.cost[segment])

@@ -1,4 +1,4 @@
-"""What every plan does in every bin: accuracy against cost, from which budgets are shared out."""
+"""Accuracy and cost of every plan in every bin; budgets are allocated by them."""
 
 from typing import Annotated, Literal
 
@@ -22,7 +22,7 @@ class PlanEstimate(_Schema):
 
     Attributes:
         plan: the plan.
-        generations: what it costs, pilots included.
+        generations: its cost, pilots included.
         accuracy: share of the bin's calibration prompts answered right.
         tokens: average sampled tokens, pilots included.
     """
@@ -34,11 +34,11 @@ class PlanEstimate(_Schema):
 
 
 class BinCurves(_Schema):
-    """All bins that so many pilots tell apart.
+    """The bins of one number of pilots.
 
     Attributes:
-        pilots: pilot samples taken before the bin is known; 0 has one bin, or the bins of what
-            the prompt alone tells.
+        pilots: pilot samples taken before the bin is known; 0 has one bin, or the bins predicted
+            from the prompt alone.
         edges: inner bin edges in pass@1, descending; one fewer than the bins.
         bins: the same plans in every bin, cheapest first; easiest bin first.
     """
@@ -72,7 +72,7 @@ class BinCurves(_Schema):
 
     @property
     def overall(self) -> tuple[PlanEstimate, ...]:
-        """The plans over all bins, which hold about as many prompts each."""
+        """The plans averaged over all bins, which hold about equally many prompts."""
         return tuple(
             options[0].model_copy(
                 update={
@@ -85,19 +85,19 @@ class BinCurves(_Schema):
 
 
 class AccuracyCurves(JsonArtifact):
-    """The curves of an artifact, one set a number of pilots, ascending."""
+    """The curves of an artifact, one set per number of pilots, ascending."""
 
     schema_version: Literal[1] = 1
     curves: tuple[BinCurves, ...] = Field(min_length=1)
 
     def after(self, pilots: int) -> BinCurves:
-        """The curves for prompts that have had so many pilots.
+        """The curves of prompts with a number of pilots.
 
         Raises:
-            InputError: none were calibrated for it.
+            InputError: that number was not calibrated.
         """
         for curves in self.curves:
             if curves.pilots == pilots:
                 return curves
         known = [curves.pilots for curves in self.curves]
-        raise InputError("pilots", pilots, f"choose one of {known}, or calibrate with more")
+        raise InputError("pilots", pilots, f"must be one of {known}, or calibrate with more")

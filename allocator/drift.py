@@ -1,8 +1,8 @@
-"""Drift: does live traffic still look like the calibration prompts?
+"""Drift: whether live traffic still resembles the calibration prompts.
 
-A table's plans hold for prompts like those it was calibrated on. What pilots say of a prompt (their
-scores, whether they agree, the bin they predict) is compared with what they said of calibration's:
-a G-test of the last prompts' counts against the reference's, signal by signal.
+A table's plans are valid for prompts like those it was calibrated on. Three signals of the pilots
+(their mean score, their agreement, the predicted bin) are compared with those of calibration: per
+signal, a G-test of the last prompts' counts against the baseline's.
 """
 
 import math
@@ -15,22 +15,22 @@ from pydantic import BaseModel, ConfigDict
 from allocator.drift_baseline import DriftBaseline
 from allocator.errors import InputError
 
-# A signal's p-value at which the alarm is raised. Three signals are looked at after every prompt,
-# so it lies far below the 1% of 1,000-prompt streams like calibration that may raise one. In
-# simulations of 10,000 such streams 0.1% to 0.4% did (signals independent or not, values rare or
-# not, 60 to 10,000 calibration prompts).
+# The p-value of a signal at which the alarm is raised. Three signals are tested after every prompt,
+# so it is far below 1%, the share of 1,000-prompt streams like calibration that may raise an alarm.
+# In simulations of 10,000 such streams 0.1% to 0.4% did (signals independent or not, values rare
+# or not, 60 to 10,000 calibration prompts).
 ALARM = 2e-6
 # The p-value that every signal must exceed for the alarm to end. Traffic like calibration does so
-# 93% of the time: an alarm ends once the window has filled with it, and does not flicker before.
+# 93% of the time: an alarm ends once the window is full of it, and does not flicker before.
 CLEAR = 0.01
-# Fewer prompts say nothing: those that are answered first are the quickest, no fair sample.
-LEAST = 20
+# No test on fewer prompts: those answered first are the quickest ones, a biased sample.
+MIN_PROMPTS = 20
 
 WORDS = {"score": "pilot scores", "agreement": "pilots' agreement", "bin": "difficulty bins"}
 
 
 class SignalDrift(BaseModel):
-    """One signal's G-test: the window's, or that of its last quarter if that is more unlike.
+    """One signal's G-test: the window's, or its last quarter's if that has a smaller p-value.
 
     Attributes:
         name: the signal's.
@@ -38,7 +38,7 @@ class SignalDrift(BaseModel):
         statistic: G, chi-square distributed while traffic is like calibration.
         freedom: its degrees of freedom.
         p: probability of such a G, or a larger one, in traffic like calibration.
-        excess: in words, the values that are too common, or come nearest to it.
+        excess: in words, the values whose share exceeds calibration's the most.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +52,7 @@ class SignalDrift(BaseModel):
 
 
 class DriftReport(BaseModel):
-    """Whether live traffic looks like calibration.
+    """Whether live traffic resembles calibration.
 
     Attributes:
         drifted: the alarm is on.
@@ -70,13 +70,13 @@ class DriftReport(BaseModel):
 
 
 class DriftMonitor:
-    """Compares the last prompts with the reference, after every prompt, in constant time.
+    """Compares the last prompts with the baseline, after every prompt, in constant time.
 
-    The window as a whole notices a small shift, its last quarter a large one sooner.
+    The whole window detects a small shift, its last quarter a large one sooner.
 
     Args:
-        drift_baseline: what calibration looked like.
-        window: prompts compared. More notice smaller shifts, but later.
+        drift_baseline: distributions of calibration.
+        window: prompts compared. A longer window detects smaller shifts, but later.
         alarm: a signal's p-value at or below which the alarm is raised.
         clear: the p-value that every signal must exceed for it to end.
 
@@ -84,7 +84,7 @@ class DriftMonitor:
         drifted: the alarm is on.
 
     Raises:
-        InputError: a window whose quarter is below `LEAST`, or not 0 < alarm <= clear < 1.
+        InputError: a window whose quarter is below `MIN_PROMPTS`, or not 0 < alarm <= clear < 1.
     """
 
     def __init__(
@@ -94,41 +94,45 @@ class DriftMonitor:
         alarm: float = ALARM,
         clear: float = CLEAR,
     ) -> None:
-        if window // 4 < LEAST:
-            raise InputError("window", window, f"give at least {4 * LEAST}")
+        if window // 4 < MIN_PROMPTS:
+            raise InputError("window", window, f"must be at least {4 * MIN_PROMPTS}")
         if not 0 < alarm <= clear < 1:
-            raise InputError("alarm", alarm, f"choose it above 0, up to clear = {clear}")
+            raise InputError(
+                "alarm",
+                alarm,
+                f"must be above 0, up to clear = {clear} < 1",
+            )
         self.drift_baseline, self.alarm, self.clear = drift_baseline, alarm, clear
         self.drifted = False
         self._windows = (_Window(drift_baseline, window), _Window(drift_baseline, window // 4))
         self._report: DriftReport | None = None
 
     def observe(self, values: Mapping[str, float]) -> None:
-        """Take the next prompt in; the oldest leaves a full window.
+        """Add one prompt; the oldest prompt leaves a full window.
 
         Args:
-            values: each of the reference's signals of one prompt.
+            values: the prompt's value of each of the baseline's signals.
 
         Raises:
-            InputError: other signals than the reference's, or a value that is not finite.
+            InputError: other signals than the baseline's, or a value that is not finite.
         """
         signals = self.drift_baseline.signals
         if values.keys() != signals.keys():
-            raise InputError("signals", sorted(values), f"give {', '.join(signals)}")
+            raise InputError("signals", sorted(values), f"must be {', '.join(signals)}")
         for name, value in values.items():
             if not math.isfinite(value):
-                raise InputError(name, value, "values are finite numbers")
+                raise InputError(name, value, "must be finite")
         cells = [histogram.cell(values[name]) for name, histogram in signals.items()]
         self._report = None
         for window in self._windows:
             window.push(cells)
-        if self._windows[0].prompts >= LEAST:
+        if self._windows[0].prompts >= MIN_PROMPTS:
             tests = (window.test(i) for window in self._windows for i in range(len(cells)))
             least = min(p for _, _, p in tests)
             self.drifted = least <= (self.clear if self.drifted else self.alarm)
 
     def report(self) -> DriftReport:
-        """How the last prompts compare with the reference."""
+        """How the last prompts compare with the baseline."""
         if self._report is None:
             self._report = self._reported()
         return self._report
@@ -141,20 +145,20 @@ class DriftMonitor:
         if self.drifted:
             unlike = (drift for drift in signals if drift.p <= self.clear)
             why = "; ".join(f"{WORDS.get(d.name, d.name)}: {d.excess}" for d in unlike)
-        elif prompts < LEAST:
-            why = f"too few prompts to tell: {prompts} of {LEAST}"
+        elif prompts < MIN_PROMPTS:
+            why = f"too few prompts to tell: {prompts} of {MIN_PROMPTS}"
         return DriftReport(drifted=self.drifted, prompts=prompts, signals=signals, why=why)
 
 
 class _Window:
-    """The last prompts, at most `length`: how many are in each cell of each signal."""
+    """Counts of the last prompts, at most `length`, in each cell of each signal."""
 
     def __init__(self, drift_baseline: DriftBaseline, length: int) -> None:
         self._drift_baseline, self._length = drift_baseline, length
         self._recent: deque[list[int]] = deque()
         self._shares = [histogram.shares for histogram in drift_baseline.signals.values()]
         self._counts = [[0] * len(shares) for shares in self._shares]
-        # G's terms for every count that the window can hold: in each cell, and in all.
+        # The terms of G for every possible count: in each cell, and in total.
         known = drift_baseline.prompts
         self._terms = [
             [[_g_term(live, share * known) for live in range(length + 1)] for share in shares]
@@ -167,7 +171,7 @@ class _Window:
         return len(self._recent)
 
     def push(self, cells: list[int]) -> None:
-        """Take the next prompt in, a cell a signal; the oldest leaves a full window."""
+        """Add one prompt, one cell per signal; the oldest prompt leaves a full window."""
         if self.prompts == self._length:
             for counts, cell in zip(self._counts, self._recent.popleft(), strict=True):
                 counts[cell] -= 1
@@ -178,18 +182,18 @@ class _Window:
     def test(self, signal: int) -> tuple[float, int, float]:
         """G of a signal, its degrees of freedom and p-value.
 
-        The reference is itself a sample, so this is the two-sample test. G and not Pearson's
-        statistic, whose tail is far too heavy where a value is rare.
+        The baseline is itself a sample, so this is the two-sample test. Pearson's statistic has far
+        too heavy a tail where a value is rare.
         """
         counts, shares = self._counts[signal], self._shares[signal]
         terms = sum(map(getitem, self._terms[signal], counts))
         g = max(0.0, 2 * (terms - self._totals[self.prompts]))
-        # A cell that is empty on both sides does not count.
+        # Cells that are empty in both samples are not counted.
         freedom = sum(map(any, zip(counts, shares, strict=True))) - 1
         return g, freedom, chi2_tail(g, freedom)
 
     def drifts(self) -> list[SignalDrift]:
-        """The test of each signal, with words."""
+        """The test of each signal, with its description."""
         drifts = []
         for i, (name, histogram) in enumerate(self._drift_baseline.signals.items()):
             statistic, freedom, p = self.test(i)
@@ -210,9 +214,9 @@ class _Window:
         return drifts
 
 
-def _g_term(live: float, drift_baseline: float) -> float:
-    """x log x of two counts, less that of their sum."""
-    return _x_log_x(live) + _x_log_x(drift_baseline) - _x_log_x(live + drift_baseline)
+def _g_term(live: float, baseline: float) -> float:
+    """x log x of two counts, minus that of their sum."""
+    return _x_log_x(live) + _x_log_x(baseline) - _x_log_x(live + baseline)
 
 
 def _x_log_x(x: float) -> float:

@@ -1,4 +1,4 @@
-"""What calibration traffic looked like: live traffic is compared with it, see `allocator.drift`."""
+"""Distributions of calibration traffic, with which `allocator.drift` compares live traffic."""
 
 import math
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 
-# A signal of so few values has a cell for each; any other has deciles.
+# A signal with at most this many values has one cell per value; others have deciles.
 FEW = 10
 
 
@@ -40,15 +40,15 @@ class Histogram(_Schema):
                 f"shares: {len(self.shares)}: one more than the {len(self.edges)} edges"
             )
         if not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
-            raise ValueError(f"shares: {self.shares}: they add up to 1")
+            raise ValueError(f"shares: {self.shares}: must add up to 1")
         return self
 
     def cell(self, value: float) -> int:
-        """The number of the cell that a value is in."""
+        """The index of a value's cell."""
         return bisect_right(self.edges, value)
 
     def span(self, cell: int) -> str:
-        """The values that a cell holds, in words."""
+        """The range of a cell, in words."""
         if cell == 0:
             return f"below {self.edges[0]:.3g}"
         if cell == len(self.edges):
@@ -57,11 +57,11 @@ class Histogram(_Schema):
 
 
 class DriftBaseline(JsonArtifact):
-    """What calibration traffic looked like.
+    """Distributions of calibration traffic.
 
     Attributes:
-        prompts: independent prompts behind the shares: how far they can be trusted.
-        pilots: pilot samples of each that the signals were read from.
+        prompts: number of independent prompts, which determines the precision of the shares.
+        pilots: pilot samples per prompt that the signals were computed from.
         signals: each signal's distribution, by name.
     """
 
@@ -72,28 +72,30 @@ class DriftBaseline(JsonArtifact):
 
     @classmethod
     def of(cls, signals: Mapping[str, ArrayLike], prompts: int, pilots: int = 1) -> "DriftBaseline":
-        """What these calibration prompts look like.
+        """The distributions of some calibration prompts.
 
         Args:
-            signals: by name, a value a prompt and replicate, shape (entries,). Difficulty, and so
-                bins, as predicted for prompts that the predictor was not fitted on.
-            prompts: independent prompts among the entries.
-            pilots: pilot samples of each that the signals were read from.
+            signals: by name, one value per prompt and replicate, shape (entries,). Bins must be of
+                out-of-fold predictions.
+            prompts: number of independent prompts among the entries.
+            pilots: pilot samples per prompt that the signals were computed from.
 
         Raises:
             InputError: no signals, no values, a value that is not finite, or more prompts than
                 entries.
         """
         if not signals:
-            raise InputError("signals", {}, "give at least one")
+            raise InputError("signals", {}, "must hold at least one signal")
         histograms = {}
         for name, entries in signals.items():
             values = np.asarray(entries, dtype=float).ravel()
             if not 1 <= prompts <= values.size:
-                raise InputError("prompts", prompts, f"{name} has {values.size} entries")
+                raise InputError(
+                    "prompts", prompts, f"must be from 1 to {values.size}, the entries"
+                )
             if not np.all(np.isfinite(values)):
                 bad = values[~np.isfinite(values)][0]
-                raise InputError(name, float(bad), "values are finite numbers")
+                raise InputError(name, float(bad), "must be finite")
             edges = np.unique(values)
             if len(edges) > FEW:
                 edges = np.unique(np.quantile(values, np.arange(1, 10) / 10))

@@ -1,8 +1,8 @@
 """FLOPs of pretraining and of inference, and how much of one buys the other (section 7).
 
 A model of N parameters costs 6 N a token of pretraining and 2 N a token of inference. A model M
-times larger costs M times both. The small one may spend that much at inference instead, and how
-far it goes hangs on how many tokens are inferred for each pretrained on, R = D_inf / D_pre.
+times larger costs M times both. The small one may spend that much at inference instead; what it
+buys depends on the ratio of inference to pretraining tokens, R = D_inf / D_pre.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How long plans take: sequential ones wait longer than parallel ones of the same cost."""
+"""Measured seconds of plans: sequential plans take longer than parallel ones of equal cost."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from allocator.plan import Plan
 
 
 class Timed(BaseModel):
-    """A plan, and its seconds from the prompt to the answer."""
+    """A plan, and its seconds from prompt to answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,10 +21,10 @@ class Timed(BaseModel):
 
 
 class Latency(JsonArtifact):
-    """Seconds of every plan, one prompt at a time on the machine that calibrated.
+    """Seconds of every plan, measured one prompt at a time on the calibration machine.
 
     Attributes:
-        timed: each plan once: the 90th percentile over a few prompts.
+        timed: each plan once, with the 90th percentile over a few prompts.
     """
 
     schema_version: Literal[1] = 1
@@ -44,7 +44,13 @@ class Latency(JsonArtifact):
     ) -> PlanEstimate | None:
         """The most accurate option within a budget and a time, of equals the cheapest.
 
-        None if there is none; a plan that was not timed fits no deadline.
+        Args:
+            options: plans with their accuracies and costs.
+            generations: the budget.
+            seconds: the time.
+
+        Returns:
+            None if no option fits; a plan that was not timed fits no time.
         """
         within = [
             option
@@ -57,7 +63,7 @@ class Latency(JsonArtifact):
 
     @classmethod
     def load(cls, path: Path) -> "Latency":
-        """Read it back; without a file nothing was timed.
+        """Read it back; without a file no plan was timed.
 
         Raises:
             InputError: damaged.

@@ -22,7 +22,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 SEARCHES = tuple(name for name, takes in SETTINGS.items() if "beam_width" in takes)
 DEFAULTS = {"beam_width": 1, "lookahead": 0, "length": 1}
 
-# What a grid holds if nothing else is asked for: the paper's search against a PRM.
+# Strategies of a grid by default: the paper's search against a PRM.
 CONSIDERED: tuple[Strategy, ...] = ("best_of_n", "beam_search")
 
 # The paper's other beam width beside sqrt(N).
@@ -80,7 +80,7 @@ class Plan(BaseModel):
 
     @property
     def sampled(self) -> "Plan":
-        """The plan as far as sampling goes: plans that differ in selection alone share it."""
+        """The plan with the default selection: plans that differ only in selection sample alike."""
         return self.model_copy(update={"selection": "weighted"})
 
     def cost(self, pilots: int) -> int:
@@ -119,7 +119,7 @@ def parse_plan(text: str) -> Plan:
     4), ``beam_revisions:64:4:4`` (16 beams, M = 4, in chains of length 4).
 
     Raises:
-        InputError: an unknown strategy, numbers that are none, or a plan that cannot be.
+        InputError: an unknown strategy, settings that are not whole numbers, or an invalid plan.
     """
     strategy, *parts = text.split(":")
     if strategy not in get_args(Strategy):
@@ -155,14 +155,14 @@ def plan_grid(
       being first attempts.
     - Beam search over a quarter of such beams, M = sqrt(N), revised in chains of 4.
 
-    Smaller searches stay on offer at every budget, for more search against a PRM is not always
-    better. Lookahead takes no part: at equal cost it lost in the paper (section 5.3); `parse_plan`
-    offers it.
+    Smaller searches are in the grid at every budget, because more search against a PRM is not
+    always better. Lookahead is not: at equal cost it was worse in the paper (section 5.3). Plans
+    with lookahead can be named to `parse_plan`.
 
     Args:
         budget: generations, at least 1.
-        pilots: pilot samples already paid for out of the budget.
-        strategies: which of them to consider; best-of-n is always among them.
+        pilots: pilot samples already spent from the budget.
+        strategies: strategies to consider; best-of-n is always considered.
         max_beams: of the largest search against the verifier.
     """
     totals = {2**i for i in range(budget.bit_length())} | {budget}

@@ -1,4 +1,4 @@
-"""A price of compute: what accuracy a generation must gain to be worth spending."""
+"""The price of compute: the accuracy that a generation must gain to be spent."""
 
 from math import exp, inf, log
 from typing import Literal
@@ -11,18 +11,18 @@ from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
 
-# How fast the price follows traffic: after a prompt that cost twice the average it rises by this
-# share. Over T prompts the average then holds to about (change of log price) / (RATE x T).
+# How fast the price follows traffic: a prompt that cost twice the average raises it by this share.
+# Over T prompts the average cost then deviates by about (change of log price) / (RATE x T).
 RATE = 0.05
 
 
 class PricePoint(BaseModel):
-    """What calibration prompts cost, and how often they were answered right, at one price.
+    """Average cost and accuracy of the calibration prompts at one price.
 
     Attributes:
         price: accuracy a generation must gain.
-        generations: average spent a prompt.
-        accuracy: share answered right.
+        generations: spent per prompt on average.
+        accuracy: share of prompts answered right.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +33,7 @@ class PricePoint(BaseModel):
 
 
 class PriceList(JsonArtifact):
-    """A schedule, and what each price led to on it; points by ascending price."""
+    """A schedule, and the cost and accuracy of each price on it; points by ascending price."""
 
     MIGRATIONS = migrate.PRICES
 
@@ -49,30 +49,33 @@ class PriceList(JsonArtifact):
         return self
 
     def price_for(self, generations: float) -> float:
-        """The price at which calibration prompts cost so much on average, interpolated in logs.
+        """The price at which calibration prompts had an average cost, interpolated in logs.
 
-        Beyond the ends of the list it is that of the end.
+        Beyond the ends of the list it is the price at the end.
+
+        Args:
+            generations: average cost per prompt.
         """
         spent = np.log([point.generations for point in self.points])[::-1]
         prices = np.log([point.price for point in self.points])[::-1]
-        # Averages of finitely many prompts need not fall strictly.
+        # Averages over few prompts need not be monotone in the price.
         rising = np.maximum.accumulate(spent)
         return float(np.exp(np.interp(log(generations), rising, prices)))
 
 
 class PriceController:
-    """Follows a stream of prompts so that its average cost holds.
+    """Adjusts the price over a stream of prompts to hold an average cost.
 
     Stochastic gradient on the logarithm of the Lagrange multiplier: a prompt that costs more than
     the average raises the price of the next ones, one that costs less lowers it.
 
     Args:
-        average: generations a prompt to hold.
-        prices: what prices led to in calibration; the stream starts from there.
-        rate: how fast it follows.
+        average: generations per prompt to hold.
+        prices: cost and accuracy of prices in calibration; the first price is read from it.
+        rate: step size, see `RATE`.
 
     Attributes:
-        value: the price now.
+        value: the current price.
 
     Raises:
         InputError: an average below 1.
@@ -83,11 +86,11 @@ class PriceController:
             raise InputError("average", average, "must be 1 or more generations")
         self.average, self.rate = average, rate
         self.value = prices.price_for(average)
-        # Beyond these nothing changes any more: without them the price would wander off, and take
-        # as long to come back, where traffic cannot be made to cost that much.
-        self._least, self._most = prices.points[0].price / 10, prices.points[-1].price * 10
+        # Beyond these limits costs no longer change. Without limits the price would drift far away
+        # where traffic cannot cost the average, and take as long to return.
+        self._min, self._max = prices.points[0].price / 10, prices.points[-1].price * 10
 
     def spent(self, generations: float) -> None:
-        """Learn what a prompt has cost."""
+        """Update the price with the cost of one prompt, in generations."""
         moved = self.rate * (generations - self.average) / self.average
-        self.value = min(max(self.value * exp(moved), self._least), self._most)
+        self.value = min(max(self.value * exp(moved), self._min), self._max)

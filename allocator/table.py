@@ -17,17 +17,17 @@ class _Schema(BaseModel):
 
 
 class Fingerprint(_Schema):
-    """What a table was measured with; it holds for nothing else.
+    """What a table was measured with; the table is valid for nothing else.
 
     Attributes:
         model: hash of the language model's configuration and weights.
         verifier: the same of the verifier.
         reviser: the same of the reviser; None where there is none.
         reviser_verifier: the same of the reviser's own verifier.
-        answers: how answers are read off and compared.
-        aggregation: how step scores become one.
-        scoring: weights by which that one and the log-probability become a solution's score.
-        sampling: temperature, top-p, token limit and where a step ends.
+        answers: how answers are extracted and compared.
+        aggregation: how step scores are aggregated to one.
+        scoring: weights that combine it with the log-probability to a solution's score.
+        sampling: temperature, top-p, token limit and end of a step.
     """
 
     model: str
@@ -41,15 +41,15 @@ class Fingerprint(_Schema):
 
 
 class Cell(_Schema):
-    """What calibration chose for one bin at one budget, and how well it did.
+    """The plan chosen for one bin at one budget, and its cross-validated accuracy.
 
     Attributes:
         plan: the plan, chosen on all of the bin's prompts.
         accuracy: two-fold cross-validated accuracy of choosing this way; `low` and `high` bound
             it (95%, bootstrap over prompts).
-        generations: average generations a prompt in the same cross-validation, pilots included.
-        tokens: average sampled tokens likewise.
-        prompts: calibration prompts that fell in the bin at least once.
+        generations: average per prompt in the same cross-validation, pilots included.
+        tokens: average sampled tokens per prompt likewise.
+        prompts: calibration prompts that are in the bin in at least one replicate.
     """
 
     plan: Plan
@@ -62,14 +62,14 @@ class Cell(_Schema):
 
 
 class BudgetRow(_Schema):
-    """All bins at one budget. A row of one bin takes no pilots: every prompt is in it.
+    """All bins at one budget. A row of one bin takes no pilots.
 
     Attributes:
-        budget: generations a prompt may cost at most.
-        pilots: pilot samples taken before the bin is known; with 0 and several bins the prompt
-            alone tells it.
+        budget: maximum generations per prompt.
+        pilots: pilot samples taken before the bin is known; with 0 and several bins the bin is
+            predicted from the prompt alone.
         edges: inner bin edges in pass@1, descending; one fewer than the cells.
-        cells: one a bin, easiest first.
+        cells: one per bin, easiest first.
     """
 
     budget: int = Field(ge=1)
@@ -94,7 +94,7 @@ class BudgetRow(_Schema):
 
 
 class LookupTable(JsonArtifact):
-    """The whole table. One row a budget, in ascending order."""
+    """The whole table: one row per budget, in ascending order."""
 
     MIGRATIONS = migrate.TABLE
 
@@ -111,12 +111,12 @@ class LookupTable(JsonArtifact):
         return self
 
     def row(self, budget: int) -> BudgetRow:
-        """The row of the largest calibrated budget within `budget`.
+        """The row of the largest calibrated budget that is at most `budget`.
 
         Raises:
-            InputError: the budget is below every calibrated one.
+            InputError: the budget is below the smallest calibrated one.
         """
         within = [row for row in self.rows if row.budget <= budget]
         if not within:
-            raise InputError("budget", budget, f"give at least {self.rows[0].budget}")
+            raise InputError("budget", budget, f"must be at least {self.rows[0].budget}")
         return within[-1]

@@ -1,1 +1,1 @@
-"""Difficulty: from a few PRM-scored pilot samples to an expected pass@1."""
+"""Predictors: pass@1 from a prompt or its pilots, and the gain of more solutions."""

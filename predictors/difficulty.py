@@ -1,4 +1,4 @@
-"""What is known of difficulty after so many pilots: a prediction, and how far off it may be."""
+"""Difficulty models: predicted pass@1 from a number of pilots, with its distribution."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ from predictors.prompt import PromptProbe
 
 @dataclass(frozen=True)
 class DifficultyModel:
-    """Difficulty from one number of pilots.
+    """The difficulty model of one number of pilots.
 
     Attributes:
-        predictor: predicts pass@1 from pilot features; without pilots from the prompt's, and the
-            language model's own state after it.
-        distribution: of pass@1 at its predictions.
+        predictor: predicts pass@1 from pilot features; without pilots from the prompt's features
+            and the language model's state after it.
+        distribution: distribution of pass@1 given the prediction.
     """
 
     predictor: DifficultyPredictor | PromptProbe
@@ -37,7 +37,7 @@ class DifficultyModel:
         """Read one back.
 
         Raises:
-            InputError: missing, damaged, or fitted on other features than this library's.
+            InputError: missing, damaged, or fitted on features of another version.
         """
         path = folder / _file(pilots)
         return cls(
@@ -47,7 +47,7 @@ class DifficultyModel:
 
     @classmethod
     def load_all(cls, folder: Path) -> dict[int, "DifficultyModel"]:
-        """All that an artifact has, by number of pilots, ascending.
+        """All difficulty models of an artifact, by number of pilots, ascending.
 
         Raises:
             InputError: there are none, or as `load`.
@@ -58,22 +58,22 @@ class DifficultyModel:
             if path.stem.removeprefix("difficulty-").isdecimal()
         )
         if not counts:
-            raise InputError("artifact", str(folder), "it has no difficulty model; calibrate again")
+            raise InputError("artifact", str(folder), "has no difficulty model; calibrate again")
         return {count: cls.load(folder, count) for count in counts}
 
 
 def traffic_signals(
     features: NDArray[np.float64], predicted: ArrayLike, edges: tuple[float, ...]
 ) -> dict[str, NDArray[np.float64]]:
-    """What live prompts are compared with calibration's by, see `allocator.drift`.
+    """The signals by which drift is measured, see `allocator.drift`.
 
     Args:
         features: pilot features, shape (..., features).
         predicted: pass@1 predicted from them, shape (...).
-        edges: inner edges of the bins of such predictions.
+        edges: inner edges of the bins of the predictions.
 
     Returns:
-        Mean pilot score, agreement, and number of the bin (1 the easiest), shape (...) each.
+        Mean pilot score, agreement, and bin (1 the easiest), by name, shape (...) each.
     """
     return {
         "score": features[..., FEATURE_NAMES.index("score_mean")],

@@ -1,10 +1,9 @@
-"""Difficulty as a distribution: what pass@1 was measured where as much was predicted.
+"""The distribution of pass@1 given its prediction: how far off a prediction may be.
 
-A prediction is a point; what is decided from it should know how wrong it may be. The distribution
-at a prediction is that of measured pass@1 among the calibration prompts with the nearest
-predictions. Its levels are corrected by conformal prediction, as these prompts are few: an interval
-of 90% is to hold the pass@1 of 90% of prompts like those of calibration, good as the predictor may
-be or bad.
+The distribution at a prediction is that of measured pass@1 among the calibration prompts with the
+nearest predictions. Its levels are corrected by conformal prediction, because these prompts are
+few: a 90% interval covers the pass@1 of 90% of prompts like those of calibration, however good or
+bad the predictor is.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -16,13 +15,13 @@ from pydantic import Field, model_validator
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 
-# Levels that quantiles are kept at. The usual intervals, from 10% to 99%, end at one of them.
+# Levels at which quantiles are stored. The usual intervals, from 10% to 99%, end at one of them.
 LEVELS = np.array([0, 0.005, 0.01, 0.025, *np.arange(1, 20) / 20, 0.975, 0.99, 0.995, 1])
-KNOTS = 101  # predictions they are kept at, evenly spaced among the calibration prompts
+KNOTS = 101  # predictions at which they are stored, evenly spaced among calibration prompts
 # The nearest prompts are a fifth of all (from an eighth to a quarter, intervals are about as
-# narrow), but at least 40: what one prompt in 40 is below is the low end of a 95% interval.
+# narrow), but at least 40: 1 prompt in 40 is below the low end of a 95% interval.
 MIN_NEAREST, NEAREST_SHARE = 40, 0.2
-CORRECTED_AT = 4000  # pairs that levels are corrected on; of more, evenly spaced ones
+CORRECTED_AT = 4000  # pairs at most on which levels are corrected, evenly spaced
 DIGITS = 4
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -30,13 +29,13 @@ Quantiles = Annotated[tuple[Share, ...], Field(min_length=len(LEVELS), max_lengt
 
 
 class DifficultyDistribution(JsonArtifact):
-    """The distribution of pass@1 given a prediction. All its quantiles ascend with the prediction.
+    """The distribution of pass@1 given a prediction; all quantiles ascend with the prediction.
 
     Attributes:
-        prompts: calibration prompts it was made from.
+        prompts: calibration prompts it was fitted on.
         knots: predictions, ascending from 0 to 1.
-        table: quantiles of pass@1 at each knot, at `LEVELS`; in between, linear.
-        means: the mean at each knot: the prediction and the average error around it.
+        table: quantiles of pass@1 at each knot, at `LEVELS`; linear in between.
+        means: the mean at each knot: the prediction plus the average error around it.
     """
 
     INDENT: ClassVar[int | None] = None
@@ -57,40 +56,6 @@ class DifficultyDistribution(JsonArtifact):
             raise ValueError("table: quantiles must ascend with levels and knots")
         return self
 
-    @classmethod
-    def fit(
-        cls, predicted: ArrayLike, pass_at_1: ArrayLike, prompts: ArrayLike
-    ) -> "DifficultyDistribution":
-        """Fit on pairs of predicted and measured.
-
-        Args:
-            predicted: predictions in [0, 1] by predictors that never saw the prompt, shape (rows,).
-            pass_at_1: measured, in [0, 1], shape (rows,).
-            prompts: which prompt each row belongs to, shape (rows,). Prompts are the independent
-                units: each weighs one, however many rows it has.
-
-        Raises:
-            InputError: fewer than two prompts.
-        """
-        pairs = _Pairs(np.asarray(predicted), np.asarray(pass_at_1), np.asarray(prompts))
-        levels = pairs.corrected_levels()
-        ranks = np.linspace(0, pairs.prompts, KNOTS)
-        knots = np.interp(ranks, pairs.ranks, pairs.predicted).round(DIGITS)
-        knots = np.unique([0.0, *knots, 1.0])
-        table, means = [], []
-        for knot, inside in zip(knots, pairs.nearest(knots), strict=True):
-            weights, measured = pairs.weights[inside], pairs.measured[inside]
-            table.append(_quantiles(measured, weights, levels))
-            means.append(knot + np.average(measured - pairs.predicted[inside], weights=weights))
-        # Truly they ascend with the prediction: sorted along it, estimates can only come nearer.
-        quantiles = np.sort(table, axis=0).round(DIGITS)
-        return cls(
-            prompts=pairs.prompts,
-            knots=tuple(knots.tolist()),
-            table=tuple(tuple(row) for row in quantiles.tolist()),
-            means=tuple(np.sort(means).clip(0, 1).round(DIGITS).tolist()),
-        )
-
     def mean(self, predicted: ArrayLike) -> NDArray[np.float64]:
         """Expected pass@1, recalibrated; shaped as `predicted`, with which it ascends."""
         points = np.asarray(predicted, dtype=float)
@@ -104,18 +69,18 @@ class DifficultyDistribution(JsonArtifact):
         """
         wanted = np.asarray(levels, dtype=float)
         if np.any((wanted < 0) | (wanted > 1)):
-            raise InputError("levels", levels, "levels lie in [0, 1]")
+            raise InputError("levels", levels, "must be between 0 and 1")
         at_levels = _between(LEVELS, wanted.ravel(), np.array(self.table).T)
         shape = (*np.shape(predicted), *wanted.shape)
         points = np.asarray(predicted, dtype=float).ravel()
         return _between(np.array(self.knots), points, at_levels.T).reshape(shape)
 
     def interval(self, predicted: ArrayLike, level: float = 0.9) -> NDArray[np.float64]:
-        """Low and high, which pass@1 lies between, or at, for a share of `level` of prompts.
+        """The interval, ends included, that holds pass@1 for a share of `level` of prompts.
 
-        They are read at the knots on either side: many prompts have a pass@1 of just 0 or 1, which
-        quantiles in between would miss by a hair. An interval that the prompts are too few for is
-        all of [0, 1].
+        The low end is read at the knot below and the high end at the knot above: many prompts have
+        a pass@1 of exactly 0 or 1, which interpolated quantiles would narrowly miss. Where there
+        are too few prompts for the level, the interval is all of [0, 1].
 
         Returns:
             Shape (*shape of predicted, 2).
@@ -130,14 +95,56 @@ class DifficultyDistribution(JsonArtifact):
         return np.stack([low, self.quantiles(above, (1 + level) / 2)], axis=-1)
 
 
+class DistributionEstimator:
+    """Fits a `DifficultyDistribution`, in scikit-learn's manner.
+
+    Attributes:
+        distribution_: the fitted distribution.
+    """
+
+    def fit(
+        self, predicted: ArrayLike, pass_at_1: ArrayLike, prompts: ArrayLike
+    ) -> "DistributionEstimator":
+        """Fit on pairs of predicted and measured pass@1.
+
+        Args:
+            predicted: out-of-fold predictions in [0, 1], shape (rows,).
+            pass_at_1: measured, in [0, 1], shape (rows,).
+            prompts: which prompt each row belongs to, shape (rows,), as scikit-learn's groups.
+                Every prompt has the same total weight, however many rows it has.
+
+        Raises:
+            InputError: fewer than two prompts.
+        """
+        pairs = _Pairs(np.asarray(predicted), np.asarray(pass_at_1), np.asarray(prompts))
+        levels = pairs.corrected_levels()
+        ranks = np.linspace(0, pairs.prompts, KNOTS)
+        knots = np.interp(ranks, pairs.ranks, pairs.predicted).round(DIGITS)
+        knots = np.unique([0.0, *knots, 1.0])
+        table, means = [], []
+        for knot, inside in zip(knots, pairs.nearest(knots), strict=True):
+            weights, measured = pairs.weights[inside], pairs.measured[inside]
+            table.append(_quantiles(measured, weights, levels))
+            means.append(knot + np.average(measured - pairs.predicted[inside], weights=weights))
+        # True quantiles ascend with the prediction: sorting the estimates only reduces their error.
+        quantiles = np.sort(table, axis=0).round(DIGITS)
+        self.distribution_ = DifficultyDistribution(
+            prompts=pairs.prompts,
+            knots=tuple(knots.tolist()),
+            table=tuple(tuple(row) for row in quantiles.tolist()),
+            means=tuple(np.sort(means).clip(0, 1).round(DIGITS).tolist()),
+        )
+        return self
+
+
 class _Pairs:
     """Pairs of predicted and measured, by ascending prediction.
 
     Attributes:
         predicted, measured: shape (rows,).
         weights: one over the rows of the row's prompt.
-        ranks: weight below each row and half its own: its place among the prompts.
-        prompts: how many.
+        ranks: weight of the rows below, plus half the row's own: its rank among the prompts.
+        prompts: number of prompts.
     """
 
     def __init__(
@@ -150,13 +157,13 @@ class _Pairs:
         _, self._prompt = np.unique(prompts[order], return_inverse=True)
         rows = np.bincount(self._prompt)
         if len(rows) < 2:
-            raise InputError("prompts", len(rows), "a distribution needs at least two prompts")
+            raise InputError("prompts", len(rows), "must be at least two prompts")
         self.predicted, self.measured = predicted[order], measured[order]
         self.weights, self.prompts = 1 / rows[self._prompt], len(rows)
         self.ranks = np.cumsum(self.weights) - self.weights / 2
 
     def nearest(self, points: NDArray[np.float64]) -> list[slice]:
-        """Rows of the nearest prompts by rank, as many below as above, around each point."""
+        """Rows of the nearest prompts by rank around each point, as many below as above."""
         count = min(self.prompts, max(MIN_NEAREST, NEAREST_SHARE * self.prompts))
         middle = np.interp(points, self.predicted, self.ranks)
         first = np.clip(middle - count / 2, 0, self.prompts - count)
@@ -165,12 +172,12 @@ class _Pairs:
         return [slice(start, end) for start, end in zip(starts, ends, strict=True)]
 
     def corrected_levels(self) -> NDArray[np.float64]:
-        """Levels to read the nearest prompts' quantiles at, for `LEVELS` to hold of a new prompt.
+        """Levels of the nearest prompts' quantiles at which `LEVELS` hold for a new prompt.
 
-        A prompt's own level is the share of its nearest, itself left out, that were measured below
-        it. Of n prompts and a new one, each is as likely to have the r-th lowest of these levels:
-        that one holds at r / (n + 1). Where that is beyond all n prompts, nothing is excluded:
-        the level is 0 or 1 (`_quantiles`).
+        A prompt's own level is the share of its nearest prompts, itself excluded, with a lower
+        measured value. Among n prompts and a new one, each is equally likely to have the r-th
+        lowest level, which therefore corresponds to r / (n + 1). Where that is beyond all n
+        prompts nothing is excluded: the level is 0 or 1 (see `_quantiles`).
         """
         rows = np.linspace(0, len(self.predicted) - 1, min(len(self.predicted), CORRECTED_AT))
         chosen = rows.astype(int)
@@ -180,7 +187,7 @@ class _Pairs:
         ):
             others = self.weights[inside] * (self._prompt[inside] != self._prompt[row])
             measured, total = self.measured[inside], others.sum()
-            # Prompts of equal pass@1, 0 or 1 often, must count against an interval on neither side.
+            # Prompts with the same pass@1, often 0 or 1, count as outside on neither side.
             at_most[i] = others[measured <= self.measured[row]].sum() / total
             below[i] = others[measured < self.measured[row]].sum() / total
         weights = self.weights[chosen] * (self.prompts / self.weights[chosen].sum())
@@ -194,9 +201,9 @@ class _Pairs:
 def _quantiles(
     values: NDArray[np.float64], weights: NDArray[np.float64], levels: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The least value that a share of at least the level lies at or below; 0 and 1 at the ends.
+    """The smallest value with a share of at least the level at or below it.
 
-    At level 0 it is 0 and at level 1 it is 1: what is excluded by nothing holds all of [0, 1].
+    At level 0 it is 0 and at level 1 it is 1: nothing is excluded.
     """
     order = np.argsort(values)
     shares = np.cumsum(weights[order]) / weights.sum()
@@ -207,7 +214,7 @@ def _quantiles(
 def _between(
     grid: NDArray[np.float64], points: NDArray[np.float64], table: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Rows of `table`, shape (grid, columns), at points of the grid, linear in between."""
+    """Rows of `table`, shape (grid, columns), interpolated linearly at points of the grid."""
     left = np.clip(np.searchsorted(grid, points, side="right") - 1, 0, len(grid) - 2)
     share = np.clip((points - grid[left]) / (grid[left + 1] - grid[left]), 0, 1)[:, None]
     return np.asarray((1 - share) * table[left] + share * table[left + 1])

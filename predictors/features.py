@@ -1,8 +1,7 @@
 """Features of one prompt's pilot samples, from which difficulty is predicted (section 3.2).
 
-The paper averages the verifier's score over 2048 samples. Here a handful must do, so everything a
-scored sample tells is used: the scores of its steps, whether the pilots agree, how long they are
-and how probable the model found them.
+The paper averages the verifier's score over 2048 samples. With a few pilots more of each sample is
+used: the scores of its steps, whether the pilots agree, their lengths and their log-probabilities.
 """
 
 from collections import Counter, defaultdict
@@ -37,13 +36,13 @@ FEATURE_NAMES = (
 )
 
 
-# What models compute depends, in its last digits, on what they compute beside it. Rounded, features
-# are the same whenever the samples are: a predictor fitted on them is, too.
+# Scores differ in their last digits with what else is in the models' batch. Rounded features, and
+# predictors fitted on them, are the same whenever the samples are.
 DECIMALS = np.array([3 if name.startswith("token_logprob") else 2 for name in FEATURE_NAMES])
 
 
 def rounded(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Features, shape (..., features), to the digits that tell prompts apart."""
+    """Features rounded to `DECIMALS`, shape (..., features)."""
     scale = 10.0**DECIMALS
     return np.asarray(np.round(features * scale) / scale)
 
@@ -52,14 +51,14 @@ def pilot_features(prompt_tokens: int, pilots: Sequence[Sample]) -> NDArray[np.f
     """The feature vector of one prompt, shape (len(FEATURE_NAMES),).
 
     Args:
-        prompt_tokens: length of the prompt.
+        prompt_tokens: length of the prompt in tokens.
         pilots: scored samples of the prompt, at least one; equal answers must be equal strings.
 
     Raises:
         InputError: no pilots.
     """
     if not pilots:
-        raise InputError("pilots", 0, "features need at least one pilot sample")
+        raise InputError("pilots", 0, "must be at least one pilot sample")
     scores = np.array([p.score for p in pilots])
     lowest = np.array([min(p.step_scores) for p in pilots])
     drops = [

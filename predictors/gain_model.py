@@ -1,16 +1,17 @@
-"""What more solutions of a prompt would gain, learned from calibration.
+"""The gain model: the accuracy that more solutions of a prompt add, learned in calibration.
 
-Adaptive consistency stops when the leading answer is unlikely to be overtaken. That is half of the
-question: a prompt without any leader may be one that cannot be won. What counts is the gain: how
-much likelier the answer after more solutions is right than the one that leads now.
+Adaptive consistency stops when the leading answer is unlikely to be overtaken. That does not tell
+apart a prompt that needs more solutions from one that is too hard: neither has a clear leader.
+The gain does: the chance that the answer after more solutions is right, less the chance that the
+leading answer is right now.
 
-The gain of going on from k to n generations is taken to be
+The gain of continuing from k to n generations is modelled as
 
     exp(w . z) (1 - (k / n)^rho)
 
-in a state z: never negative, greater the further one goes, and less and less for each generation
-more. Few numbers are fitted, for a calibration set has few prompts: trees, which can bend anywhere,
-found gains in its noise, and were clearly worse on prompts that they had not seen.
+in a state z. It is never negative, it grows with n, and each further generation adds less. The
+model has few parameters because calibration sets have few prompts: boosted trees were clearly worse
+on held-out prompts.
 """
 
 from typing import Literal
@@ -24,10 +25,10 @@ from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
 from predictors.vote_state import VOTE_STATE_NAMES
 
-PENALTY = 1e-5  # on squared weights of standardised columns: enough that none runs away
-LEAST, MOST = -20.0, 1.0  # of the exponent: a gain is between nothing and everything
-NEAREST = 0.002  # scores nearer to 0 or 1 are taken to be this near
-DIGITS = 5  # what is beyond is noise
+PENALTY = 1e-5  # on squared weights of standardised columns: keeps them bounded
+MIN_EXPONENT, MAX_EXPONENT = -20.0, 1.0
+NEAREST = 0.002  # scores are clipped to this distance from 0 and 1 before log-odds
+DIGITS = 5  # of fitted parameters; further digits are noise
 COLUMNS = (
     "one",
     "log_overtaken",
@@ -45,48 +46,79 @@ COLUMNS = (
 
 
 class GainModel(JsonArtifact):
-    """The gain of more solutions on a schedule.
+    """The gain of more solutions on a schedule; `GainEstimator` fits it.
 
     Attributes:
-        weights: of `COLUMNS`.
-        rho: how fast gains come: the smaller, the longer they last.
+        weights: one for each of `COLUMNS`.
+        rho: how fast gains level off: the smaller, the more later generations gain.
     """
 
     schema_version: Literal[1] = 1
     weights: tuple[float, ...] = Field(min_length=len(COLUMNS), max_length=len(COLUMNS))
     rho: float = Field(gt=0)
 
-    @classmethod
-    def fit(
-        cls, schedule: Schedule, states: NDArray[np.float64], correct: NDArray[np.float64]
-    ) -> "GainModel":
-        """Fit on climbs to the top of a schedule, by least squares over all pairs of stages.
+    def gains(
+        self, schedule: Schedule, stage: int, states: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Predicted gain of each later stage.
 
         Args:
-            schedule: the schedule.
-            states: `predictors.vote_state` features on each stage, shape (runs, stages, features).
-            correct: whether the leading answer of each stage is right, shape (runs, stages).
+            schedule: the schedule it was fitted on.
+            stage: number of the stage that all prompts are at.
+            states: features of each prompt at that stage, shape (prompts, features).
+
+        Returns:
+            Shape (prompts, stages - stage - 1).
+        """
+        costs = schedule.costs
+        found = np.zeros((len(states), len(costs) - stage - 1))
+        for place, above in enumerate(range(stage + 1, len(costs))):
+            exponent = _columns(schedule, states, stage, above) @ np.array(self.weights)
+            reached = 1 - (costs[stage] / costs[above]) ** self.rho
+            found[:, place] = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
+        return found
+
+
+class GainEstimator:
+    """Fits a `GainModel` by least squares over all pairs of stages, in scikit-learn's manner.
+
+    Args:
+        schedule: the schedule of the runs that it is fitted on.
+
+    Attributes:
+        model_: the fitted gain model.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def fit(self, states: NDArray[np.float64], correct: NDArray[np.float64]) -> "GainEstimator":
+        """Fit on adaptive runs through all stages.
+
+        Args:
+            states: `predictors.vote_state` features at each stage, shape (runs, stages, features).
+            correct: whether the leading answer at each stage is right, shape (runs, stages).
 
         Raises:
             InputError: a schedule of one stage.
         """
         from scipy.optimize import minimize
 
-        costs = schedule.costs
+        schedule, costs = self.schedule, self.schedule.costs
         pairs = [(i, j) for i in range(len(costs)) for j in range(i + 1, len(costs))]
         if not pairs:
-            raise InputError("schedule", costs, "there is nothing to gain on one stage; give two")
+            raise InputError("schedule", costs, "must have two stages or more")
         columns = np.concatenate([_columns(schedule, states[:, i], i, j) for i, j in pairs])
         growth = np.repeat([np.log(costs[i] / costs[j]) for i, j in pairs], len(states))
         gained = np.concatenate([correct[:, j] - correct[:, i] for i, j in pairs])
-        # Standardised, all but the first; what is always the same weighs nothing.
+        # All columns but the constant are standardised; other constant columns get no weight.
         middle, spread = columns.mean(axis=0), columns.std(axis=0)
         middle[0], scale = 0.0, np.where(spread > 1e-9, spread, 1.0)
         scaled = (columns - middle) / scale
 
         def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights, rho = point[:-1], np.exp(point[-1])
-            height = np.exp(np.clip(scaled @ weights, LEAST, MOST))
+            height = np.exp(np.clip(scaled @ weights, MIN_EXPONENT, MAX_EXPONENT))
             reached = 1 - np.exp(rho * growth)
             error = height * reached - gained
             slope = 2 * error * height / len(error)
@@ -104,36 +136,19 @@ class GainModel(JsonArtifact):
         weights[0] -= weights @ middle
         weights = np.round(weights, DIGITS)
         rho = round(float(np.exp(found[-1])), DIGITS)
-        return cls(weights=tuple(weights.tolist()), rho=max(rho, 10.0**-DIGITS))
-
-    def gains(
-        self, schedule: Schedule, stage: int, states: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Gain of each stage above, shape (prompts, stages - stage - 1).
-
-        Args:
-            schedule: the schedule it was fitted on.
-            stage: number of the stage that all prompts stand on.
-            states: features of each prompt there, shape (prompts, features).
-        """
-        costs = schedule.costs
-        found = np.zeros((len(states), len(costs) - stage - 1))
-        for place, above in enumerate(range(stage + 1, len(costs))):
-            exponent = _columns(schedule, states, stage, above) @ np.array(self.weights)
-            reached = 1 - (costs[stage] / costs[above]) ** self.rho
-            found[:, place] = np.exp(np.clip(exponent, LEAST, MOST)) * reached
-        return found
+        self.model_ = GainModel(weights=tuple(weights.tolist()), rho=max(rho, 10.0**-DIGITS))
+        return self
 
 
 def _columns(
     schedule: Schedule, states: NDArray[np.float64], stage: int, above: int
 ) -> NDArray[np.float64]:
-    """What the gain depends on, shape (prompts, columns)."""
+    """The columns that the gain depends on, shape (prompts, columns)."""
     from scipy.special import betainc
 
     of = dict(zip(VOTE_STATE_NAMES, states.T, strict=True))
     mass, rival = of["leader_mass"], of["other_mass"]
-    # As if solutions weighed one on average: how sure votes are is a matter of their number.
+    # Scaled so that solutions weigh 1 on average: confidence then depends on their number.
     weight = np.where(of["score_mean"] > 0, 1 / np.maximum(of["score_mean"], 1e-6), 0.0)
     ahead = schedule.stages[above].search is not None and schedule.stages[stage].search is None
     best = _log_odds(of["leader_best_score"])

@@ -13,7 +13,7 @@ from predictors.features import FEATURE_NAMES
 
 
 class Regressor(Protocol):
-    """What scikit-learn calls one: `fit` returns itself, `predict` an expected pass@1 a row."""
+    """A scikit-learn regressor: `fit` returns itself, `predict` expected pass@1, shape (rows,)."""
 
     def fit(self, features: NDArray[Any], pass_at_1: NDArray[np.float64]) -> Any: ...
 
@@ -23,13 +23,13 @@ class Regressor(Protocol):
 class DifficultyPredictor:
     """Gradient-boosted regression of pass@1, in scikit-learn's manner.
 
-    Cross-entropy on the soft target keeps predictions in [0, 1] and calibrated at both ends,
-    where most prompts lie; squared error does not.
+    Cross-entropy on the soft target keeps predictions in [0, 1] and calibrated at both ends, where
+    most prompts are; squared error does not.
 
     Args:
-        names: what the features are called, in their order.
+        names: names of the features, in their order.
         rounds: boosting rounds.
-        leaves: leaves a tree. Few: a calibration set has hundreds of prompts, not thousands.
+        leaves: leaves per tree; few, because a calibration set has hundreds of prompts.
         seed: seed of the boosting.
 
     Attributes:
@@ -65,7 +65,7 @@ class DifficultyPredictor:
             "lambda_l2": 1.0,
             "seed": self.seed,
             "deterministic": True,
-            # On data as small as this, threads that wait for each other are what takes the time.
+            # On data this small, several threads spend most of the time waiting for each other.
             "num_threads": 1,
             "verbose": -1,
         }
@@ -74,24 +74,24 @@ class DifficultyPredictor:
         return self
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Expected pass@1, shape (rows,)."""
+        """Expected pass@1, shape (rows,), of features, shape (rows, features)."""
         return np.clip(np.asarray(self.booster_.predict(features)), 0.0, 1.0)
 
     def explain(self, features: NDArray[np.float64]) -> dict[str, float]:
-        """How much each feature of one prompt, shape (features,), moved its log-odds."""
+        """Contribution of each feature of one prompt, shape (features,), to its log-odds."""
         parts = np.asarray(self.booster_.predict(features[None], pred_contrib=True))[0, :-1]
         return dict(zip(self.names, parts.tolist(), strict=True))
 
     def save(self, path: Path) -> None:
         """Write as LightGBM's text format; the file appears whole or not at all."""
         text = self.booster_.model_to_string()
-        # Not by LightGBM's own writer, which has an error of its own for a full disk.
+        # LightGBM's own writer raises no OSError where the disk is full.
         with atomic_write(path) as scratch:
             scratch.write_text(text)
 
     @classmethod
     def load(cls, path: Path, names: Sequence[str] = FEATURE_NAMES) -> "DifficultyPredictor":
-        """Read a predictor back, which should have been fitted on the features of these names.
+        """Read a predictor back, which must have been fitted on features of these names.
 
         Raises:
             InputError: missing, damaged, or fitted on other features.
@@ -119,14 +119,17 @@ def out_of_fold_predictions(
     folds: int = 5,
     make: Callable[[], Regressor] = DifficultyPredictor,
 ) -> NDArray[np.float64]:
-    """Predictions for every row by a predictor that never saw the row's prompt.
+    """Predictions for every row by a predictor fitted on other prompts.
 
     Args:
         features: shape (rows, features).
         pass_at_1: shape (rows,).
         prompts: which prompt each row belongs to, shape (rows,).
         folds: folds of prompts; fewer where there are fewer prompts.
-        make: makes the predictor that is fitted on each.
+        make: makes an unfitted predictor.
+
+    Returns:
+        Shape (rows,).
     """
     from sklearn.model_selection import GroupKFold
 

@@ -1,4 +1,4 @@
-"""Oracle difficulty: pass@1 from many graded samples of the same prompt (section 3.2)."""
+"""Oracle difficulty: pass@1 measured on many graded samples of a prompt (section 3.2)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,7 +7,7 @@ from allocator.errors import InputError
 
 
 def oracle_pass_at_1(correct: ArrayLike) -> NDArray[np.float64]:
-    """Share of correct samples of each prompt.
+    """The share of correct samples of each prompt.
 
     Args:
         correct: booleans, shape (prompts, samples).
@@ -16,9 +16,9 @@ def oracle_pass_at_1(correct: ArrayLike) -> NDArray[np.float64]:
         pass@1, shape (prompts,).
 
     Raises:
-        InputError: not a table of at least one sample a prompt.
+        InputError: not a table with at least one sample per prompt.
     """
     graded = np.asarray(correct, dtype=float)
     if graded.ndim != 2 or graded.shape[1] == 0:
-        raise InputError("correct", graded.shape, "give one row of graded samples for every prompt")
+        raise InputError("correct", graded.shape, "must be one row of graded samples per prompt")
     return np.asarray(graded.mean(axis=1))

@@ -1,8 +1,8 @@
-"""Difficulty from a prompt alone, before anything is sampled.
+"""Predicted pass@1 from the prompt alone, before sampling.
 
-What there is to read: the text's surface, in terms that fit any language and model, and the
-language model's own state at the last token of the prompt, where all that it knows of the prompt
-before it answers has to pass. A linear probe reads the state.
+Inputs are surface features of the text that suit any language and model, and the language model's
+hidden state at the last token of the prompt, from which its answer starts. A linear probe reads
+them.
 """
 
 import re
@@ -30,21 +30,21 @@ PROMPT_FEATURE_NAMES = (
     "symbol_share",
     "character_entropy",
 )
-PENALTIES = np.logspace(-1, 5, 13)  # of the ridge, chosen by leave-one-out error
+PENALTIES = np.logspace(-1, 5, 13)  # of the ridge; chosen by leave-one-out error
 
 
 def prompt_features(text: str, tokens: int) -> NDArray[np.float64]:
     """The surface features of one prompt, shape (len(PROMPT_FEATURE_NAMES),).
 
     Args:
-        text: the prompt as it was asked.
-        tokens: its length as the model reads it, its chat template included.
+        text: the prompt.
+        tokens: its length in tokens, chat template included.
 
     Raises:
         InputError: an empty prompt.
     """
     if not text:
-        raise InputError("prompt", text, "the prompt is empty; give it some text")
+        raise InputError("prompt", text, "must not be empty")
     numbers = re.findall(r"\d+", text)
     shares = np.array(list(Counter(text).values())) / len(text)
     digits, letters = sum(map(str.isdigit, text)), sum(map(str.isalpha, text))
@@ -68,7 +68,7 @@ def prompt_features(text: str, tokens: int) -> NDArray[np.float64]:
 def with_states(
     features: NDArray[np.float64], states: NDArray[np.floating] | None
 ) -> NDArray[np.float64]:
-    """What a probe reads: prompt features, and the model's state after each prompt beside them.
+    """The probe's inputs: prompt features, joined with the model's state after each prompt.
 
     Args:
         features: shape (prompts, replicates, features).
@@ -83,17 +83,17 @@ def with_states(
 class PromptProbe:
     """Ridge regression of pass@1 on prompt features and hidden states, in scikit-learn's manner.
 
-    Columns are standardised and the penalty is chosen by leave-one-out error. It regresses pass@1
-    itself and not its log-odds, which ranks prompts as well and errs more. Without pilots it is a
-    better predictor than trees, see `benchmarks.allocation.predictors`.
+    Columns are standardised, and the penalty is chosen by leave-one-out error. The target is pass@1
+    itself: regressing its log-odds ranks prompts equally well but has a greater error. Without
+    pilots the probe is better than trees, see `benchmarks.allocation.predictors`.
 
     Attributes:
-        coef_: weight of each column as it comes, not standardised, shape (columns,).
-        intercept_: the prediction at a state of zeros.
+        coef_: weight of each column on its original scale, shape (columns,).
+        intercept_: the prediction where all columns are 0.
     """
 
     def fit(self, states: NDArray[np.floating], pass_at_1: NDArray[np.float64]) -> "PromptProbe":
-        """Fit on states, shape (prompts, columns), and pass@1 in [0, 1], shape (prompts,)."""
+        """Fit on states, shape (rows, columns), and pass@1 in [0, 1], shape (rows,)."""
         from sklearn.linear_model import RidgeCV
         from sklearn.preprocessing import StandardScaler
 
@@ -104,14 +104,17 @@ class PromptProbe:
         return self
 
     def predict(self, states: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Expected pass@1, shape (prompts,).
+        """Expected pass@1, shape (rows,).
+
+        Args:
+            states: shape (rows, columns).
 
         Raises:
-            InputError: states of another width than it was fitted on: another model's.
+            InputError: another number of columns than it was fitted on, as of another model.
         """
         if states.shape[-1] != len(self.coef_):
             raise InputError(
-                "states", states.shape, f"the probe reads {len(self.coef_)} columns; fit it again"
+                "states", states.shape, f"must have {len(self.coef_)} columns; fit the probe again"
             )
         return np.clip(states.astype(float) @ self.coef_ + self.intercept_, 0.0, 1.0)
 

@@ -1,4 +1,4 @@
-"""A sampled, scored solution: what search produces, selection chooses among and features read."""
+"""A sampled solution with its scores: the output of strategies, the input of selection."""
 
 from dataclasses import dataclass, replace
 
@@ -8,13 +8,14 @@ class Sample:
     """One complete solution.
 
     Attributes:
-        steps: sampled token ids, a tuple a step.
+        steps: sampled token ids, one tuple per step.
         text: the solution.
-        answer: the final answer, None where none could be read off.
+        answer: the final answer; None where none was found.
         step_scores: the verifier's prediction after each step, probabilities in [0, 1].
-        score: the whole solution's score, in [0, 1]: its step scores in one number; not a number
-            where no verifier was asked: it is the only one, or a vote that is only counted.
-        logprob: summed natural log-probability of the sampled tokens; nan where it was not asked.
+        score: the solution's score, in [0, 1]; NaN where it was not scored, because it is the
+            only solution or its vote is only counted.
+        logprob: summed natural log-probability of the sampled tokens; NaN where it was not
+            requested.
         ended: whether the model ended the solution itself.
         chain: number of the revision chain it is an attempt of; None outside of chains.
     """

@@ -1,4 +1,4 @@
-"""Many coroutines at once, a bounded number in flight."""
+"""Running many coroutines concurrently, with a bounded number in progress."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
@@ -11,11 +11,11 @@ Result = TypeVar("Result")
 async def stream(
     work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], in_flight: int
 ) -> AsyncIterator[tuple[int, Result]]:
-    """`work` on every item, at most `in_flight` at a time; (item's number, result) as they come.
+    """Call `work` on every item; yields (item's number, result) as they complete.
 
-    The next item is taken only when a place is free and the results so far have been read: a slow
-    reader slows the work down, and endless items are fine. The first error cancels everything
-    still running and is raised as it is; so does a reader that goes away (`aclose`).
+    At most `in_flight` calls are in progress. The next item is taken only when there is room and
+    the results so far have been consumed, so items may be endless. The first error cancels all
+    running calls and is raised unchanged; closing the iterator (`aclose`) cancels them too.
     """
     source = enumerate(items)
     running: dict[asyncio.Future[Result], int] = {}
@@ -39,13 +39,13 @@ async def bounded(
     in_flight: int,
     done: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
-    """Results of `work` on every item in the items' order, at most `in_flight` at a time.
+    """Results of `work` on every item, in the items' order.
 
     Args:
         work: a coroutine function of one item.
-        items: what to work on.
-        in_flight: how many at once.
-        done: called with each result as it comes.
+        items: the items.
+        in_flight: maximum number of calls in progress.
+        done: called with each result as it completes.
     """
     results: dict[int, Result] = {}
     async for number, result in stream(work, items, in_flight):
@@ -55,10 +55,10 @@ async def bounded(
 
 
 async def together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Results of coroutines run at once, in order.
+    """Results of coroutines that run concurrently, in their order.
 
-    Unlike asyncio.gather, the first error (or a cancellation) stops the others before it is
-    raised, so that nothing goes on sampling for an answer that will not come.
+    Unlike asyncio.gather, the first error (or a cancellation) cancels the others before it is
+    raised, so that no sampling continues for a result that is not used.
     """
     tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:

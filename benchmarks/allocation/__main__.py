@@ -39,7 +39,7 @@ from benchmarks.allocation.measure import (
     predicted_well,
     rivals,
 )
-from benchmarks.allocation.regressors import DRIFT_BASELINE
+from benchmarks.allocation.regressors import REFERENCE
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
 from benchmarks.targets import at_least, at_most, show_targets, write_result
 from calibration.cli.console import new_table
@@ -88,11 +88,11 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"))
     made = calibrated(ARITHMETIC, known)
     learned = from_calibration(made)
-    difficulty = predicted(test, learned.difficulty)
+    pass_at_1 = predicted(test, learned.difficulty)
     curves = [
-        *methods(learned, test, ARITHMETIC.budgets, difficulty),
-        *ingredients(ARITHMETIC, learned, known, test, difficulty),
-        *rivals(ARITHMETIC, known, made, test, difficulty),
+        *methods(learned, test, ARITHMETIC.budgets, pass_at_1),
+        *ingredients(ARITHMETIC, learned, known, test, pass_at_1),
+        *rivals(ARITHMETIC, known, made, test, pass_at_1),
     ]
     draws = resamples(test.prompts)
     found = gains(curves[0], curves[1:], AT, draws)
@@ -101,7 +101,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
     below = sum(row["high"] < 0 for row in paired)
     prediction = {
-        count: predicted_well(model, difficulty(count), test)
+        count: predicted_well(model, pass_at_1(count), test)
         for count, model in learned.difficulty.items()
     }
     summaries = [summarized(curve, draws) for curve in curves]
@@ -143,7 +143,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
             (row.spearman_gain.value, row.spearman_gain.low, row.spearman_gain.high),
         )
         for row in regressors
-        if row.regressor != DRIFT_BASELINE
+        if row.regressor != REFERENCE
     ]
     data = {
         "regressors": [row.model_dump() for row in regressors],

@@ -22,7 +22,7 @@ from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.gain_model import fit_gain_model, gains_between_stages
 from calibration.replay.budget_replay import price_curve, shared_budget_curve
 from calibration.replay.curves import Curve, interval, plan_curve, resamples
-from calibration.replay.policy_curves import Difficulty, policy_curve
+from calibration.replay.policy_curves import PassAt1, policy_curve
 from calibration.replay.replay import Replay
 from calibration.report.targets import Interval
 from predictors.difficulty import DifficultyModel
@@ -94,7 +94,7 @@ def calibrated(family: Family, replay: Replay) -> Calibration:
 
 
 def methods(
-    known: Known, test: SeededReplay, budgets: Sequence[int], difficulty: Difficulty
+    known: Known, test: SeededReplay, budgets: Sequence[int], pass_at_1: PassAt1
 ) -> list[Curve]:
     """What can be had from an artifact alone, on the test prompts; the baseline first."""
     plain = [Plan(strategy="best_of_n", n=n) for n in budgets]
@@ -105,14 +105,14 @@ def methods(
     curves = [
         plan_curve(BASELINE, test, plain),
         plan_curve("majority", test, [_by_votes(plan) for plan in plain]),
-        policy_curve(PREDICTED, test, known.table, difficulty),
+        policy_curve(PREDICTED, test, known.table, pass_at_1),
         policy_curve(ORACLE, test, known.oracle_table, lambda _: oracle),
         adaptive_pilots(
             "predicted bins, adaptive pilots",
             test,
             known.table,
             known.difficulty,
-            difficulty,
+            pass_at_1,
             known.compared,
         ),
     ]
@@ -124,7 +124,7 @@ def methods(
 
 
 def ingredients(
-    family: Family, made: Known, known: Replay, test: SeededReplay, difficulty: Difficulty
+    family: Family, made: Known, known: Replay, test: SeededReplay, pass_at_1: PassAt1
 ) -> list[Curve]:
     """Each ingredient alone: sharing out by bins, with nothing learned on the way; stopping when
     settled; stopping early and sharing out without searches.
@@ -134,7 +134,7 @@ def ingredients(
             f"across prompts by bins, {pilots} pilots",
             test,
             made.curves.after(pilots),
-            difficulty(pilots),
+            pass_at_1(pilots),
         )
         for pilots in (0, 1, 2)
     ]
@@ -155,7 +155,7 @@ def ingredients(
 
 
 def rivals(
-    family: Family, known: Replay, made: Calibration, test: SeededReplay, difficulty: Difficulty
+    family: Family, known: Replay, made: Calibration, test: SeededReplay, pass_at_1: PassAt1
 ) -> list[Curve]:
     """Published rivals on the same samples, and the bound of knowing every prompt."""
     from_prompts = made.difficulty[0].predicted.reshape(known.prompts, -1)
@@ -172,7 +172,7 @@ def rivals(
             known,
             test,
             from_prompts,
-            difficulty(0),
+            pass_at_1(0),
             0,
             family.window,
         ),

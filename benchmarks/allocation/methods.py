@@ -13,7 +13,7 @@ from allocator.policy import Policy, settled
 from allocator.table import LookupTable
 from benchmarks.allocation.family import SeededReplay
 from calibration.replay.curves import Curve, averaged
-from calibration.replay.policy_curves import Difficulty
+from calibration.replay.policy_curves import PassAt1
 from calibration.replay.replay import Outcome
 from predictors.difficulty import DifficultyModel
 from runtime.solving.decide import SURE
@@ -41,7 +41,7 @@ def adaptive_pilots(
     replay: SeededReplay,
     table: LookupTable,
     models: dict[int, DifficultyModel],
-    difficulty: Difficulty,
+    pass_at_1: PassAt1,
     least: int,
 ) -> Curve:
     """The table, its pilots ending as soon as more would not change the plan.
@@ -51,7 +51,7 @@ def adaptive_pilots(
         replay: the test prompts.
         table: the table.
         models: difficulty models.
-        difficulty: what they predict.
+        pass_at_1: predicted pass@1, by number of pilots.
         least: pilots that every prompt has.
     """
     policy, outcomes, costs = Policy(table), [], []
@@ -61,7 +61,7 @@ def adaptive_pilots(
         left = np.ones(shape, dtype=bool)
         counts = [c for c in models if min(least, row.pilots) <= c <= row.pilots]
         for count in counts if row.edges else [0]:
-            values = difficulty(count) if row.edges else np.zeros(shape)
+            values = pass_at_1(count) if row.edges else np.zeros(shape)
             ends = left.copy()
             if row.edges and count < row.pilots:
                 bounds = models[count].distribution.interval(values, SURE)
@@ -82,7 +82,7 @@ def adaptive_pilots(
 
 
 def shared_by_bin(
-    name: str, replay: SeededReplay, curves: BinCurves, difficulty: NDArray[np.float64]
+    name: str, replay: SeededReplay, curves: BinCurves, pass_at_1: NDArray[np.float64]
 ) -> Curve:
     """One budget over all prompts by the curves of their bins; nothing learned on the way."""
     accuracies = curves.accuracies
@@ -92,9 +92,9 @@ def shared_by_bin(
         total = average * replay.prompts
         if total < curves.costs[0] * replay.prompts:
             continue
-        chosen = np.empty(difficulty.shape, dtype=object)
+        chosen = np.empty(pass_at_1.shape, dtype=object)
         for seed in range(replay.replicates):
-            bins = bin_of(curves.edges, difficulty[:, seed])
+            bins = bin_of(curves.edges, pass_at_1[:, seed])
             chosen[:, seed] = plans[allocate(curves.costs, accuracies[bins], total).options]
         rows.append((round(average * replay.prompts), curves.pilots, chosen))
     return planned(name, replay, rows)

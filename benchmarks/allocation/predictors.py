@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.stats import rankdata
 
 from allocator.errors import InputError
-from benchmarks.allocation.regressors import DRIFT_BASELINE, OF_PILOTS, OF_PROMPTS, OF_STATES
+from benchmarks.allocation.regressors import OF_PILOTS, OF_PROMPTS, OF_STATES, REFERENCE
 from calibration.replay.curves import interval, resamples
 from calibration.replay.replay import Replay
 from predictors.learned import Regressor, out_of_fold_predictions
@@ -130,8 +130,8 @@ def _compared(
             spearman=_estimate(spearman),
             rmse=_estimate(rmse),
             calibration_error=_estimate(error),
-            spearman_gain=_estimate(spearman - found[DRIFT_BASELINE][0]),
-            rmse_gain=_estimate(rmse - found[DRIFT_BASELINE][1]),
+            spearman_gain=_estimate(spearman - found[REFERENCE][0]),
+            rmse_gain=_estimate(rmse - found[REFERENCE][1]),
         )
         for name, (spearman, rmse, error) in found.items()
     ]

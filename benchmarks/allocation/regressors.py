@@ -1,4 +1,4 @@
-"""What `benchmarks.allocation.predictors` compares the library's difficulty predictor with."""
+"""Regressors that `benchmarks.allocation.predictors` compares with the library's predictor."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,8 +16,8 @@ from predictors.features import FEATURE_NAMES
 from predictors.learned import DifficultyPredictor, Regressor, out_of_fold_predictions
 from predictors.prompt import PENALTIES, PROMPT_FEATURE_NAMES, PromptProbe
 
-DRIFT_BASELINE = "LightGBM"
-# What a learned predictor takes when a probe's prediction is among its features.
+REFERENCE = "LightGBM"
+# Features of a learned predictor that also reads a probe's prediction.
 PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
 
 
@@ -25,25 +25,25 @@ class MeanScore:
     """The paper's: the verifier's average score, calibrated by isotonic regression."""
 
     def fit(self, features: NDArray[np.float64], pass_at_1: NDArray[np.float64]) -> "MeanScore":
-        self._isotonic = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        self._isotonic.fit(self._score(features), pass_at_1)
+        self.isotonic_ = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+        self.isotonic_.fit(self._score(features), pass_at_1)
         return self
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self._isotonic.predict(self._score(features)))
+        return np.asarray(self.isotonic_.predict(self._score(features)))
 
     def _score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        # Where no scores were logged it knows nothing: all prompts are alike.
+        # Without logged scores all prompts get the same prediction.
         return np.nan_to_num(features[:, FEATURE_NAMES.index("score_mean")])
 
 
 def with_probe(
     features: NDArray[np.float64], states: NDArray[np.floating], pass_at_1: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], PromptProbe]:
-    """Features to fit a predictor on, a probe's out-of-fold predictions among them, and the probe.
+    """Features joined with a probe's out-of-fold predictions, and the probe.
 
-    A probe's predictions of the prompts that it was fitted on are better than those of new ones:
-    here each prompt's comes from a probe that never saw it.
+    In-sample predictions would be better than those of new prompts: each prompt's prediction comes
+    from a probe that was fitted on other prompts.
 
     Args:
         features: shape (prompts, features).
@@ -51,8 +51,8 @@ def with_probe(
         pass_at_1: shape (prompts,).
 
     Returns:
-        Features, shape (prompts, features + 1), and a probe of all prompts, whose prediction is
-        the last feature of new ones.
+        Features, shape (prompts, features + 1), and a probe fitted on all prompts, whose
+        prediction is the last feature of new prompts.
     """
     prompts = np.arange(len(pass_at_1))
     probed = out_of_fold_predictions(states, pass_at_1, prompts, make=PromptProbe)
@@ -60,20 +60,29 @@ def with_probe(
 
 
 class Probed:
-    """A regressor of surface features and a probe's prediction; inputs are features and states."""
+    """A regressor of surface features and a probe's prediction.
+
+    Args:
+        make: makes the unfitted regressor.
+
+    Attributes:
+        probe_: the fitted probe.
+        regressor_: the fitted regressor.
+    """
 
     def __init__(self, make: Callable[[], Regressor]) -> None:
-        self._make, self._width = make, len(PROMPT_FEATURE_NAMES)
+        self.make = make
 
     def fit(self, inputs: NDArray[np.float64], pass_at_1: NDArray[np.float64]) -> "Probed":
-        features, self._probe = with_probe(inputs[:, : self._width], inputs, pass_at_1)
-        self._fitted = self._make().fit(features, pass_at_1)
+        surface = inputs[:, : len(PROMPT_FEATURE_NAMES)]
+        features, self.probe_ = with_probe(surface, inputs, pass_at_1)
+        self.regressor_ = self.make().fit(features, pass_at_1)
         return self
 
     def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        probed = self._probe.predict(inputs)
-        features = np.column_stack([inputs[:, : self._width], probed])
-        return np.asarray(self._fitted.predict(features))
+        probed = self.probe_.predict(inputs)
+        features = np.column_stack([inputs[:, : len(PROMPT_FEATURE_NAMES)], probed])
+        return np.asarray(self.regressor_.predict(features))
 
 
 def _ridge() -> Regressor:
@@ -92,20 +101,20 @@ def _forest() -> Regressor:
 
 Makers = Mapping[str, Callable[[], Regressor]]
 
-# By what they read: pilots; the prompt's surface; its surface, then the model's state.
+# Grouped by input: pilots; surface features; surface features and the model's state.
 OF_PILOTS: Makers = {
-    DRIFT_BASELINE: DifficultyPredictor,
+    REFERENCE: DifficultyPredictor,
     "ridge": _ridge,
     "random forest": _forest,
     "mean score": MeanScore,
 }
 OF_PROMPTS: Makers = {
-    DRIFT_BASELINE: partial(DifficultyPredictor, PROMPT_FEATURE_NAMES),
+    REFERENCE: partial(DifficultyPredictor, PROMPT_FEATURE_NAMES),
     "ridge": _ridge,
     "random forest": _forest,
 }
 OF_STATES: Makers = {
-    DRIFT_BASELINE: partial(Probed, partial(DifficultyPredictor, PROBED_FEATURE_NAMES)),
+    REFERENCE: partial(Probed, partial(DifficultyPredictor, PROBED_FEATURE_NAMES)),
     "ridge": PromptProbe,
     "random forest": partial(Probed, _forest),
 }

@@ -22,7 +22,7 @@ from calibration.replay.budget_replay import curve_of_stops, stopped_at
 from calibration.replay.curves import Curve, cost_at, interval, resamples
 from calibration.replay.estimators import majority_accuracy
 from calibration.report.targets import Interval
-from predictors.gain_model import GainModel
+from predictors.gain_model import GainEstimator
 
 MODELS = ("Qwen3-1.7B", "Qwen3-0.6B")
 MOST, ORDERS, SEED = 64, 64, 0
@@ -78,7 +78,7 @@ def measure_traces(path: Path, model: str) -> Traces:
             train = [adaptive_runs[m, n, weighted] for m in MODELS for n in names if n != name]
             states = np.concatenate([c.states.reshape(-1, *c.states.shape[2:]) for c in train])
             correct = np.concatenate([c.correct.reshape(-1, c.correct.shape[2]) for c in train])
-            fitted = GainModel.fit(SCHEDULE, states, correct)
+            fitted = GainEstimator(SCHEDULE).fit(states, correct).model_
             test = adaptive_runs[model, name, weighted]
             gains = gains_between_stages(fitted, SCHEDULE, test.states)
             ends = [stopped_at(SCHEDULE, gains, float(price)) for price in PRICES]

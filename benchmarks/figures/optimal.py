@@ -18,13 +18,13 @@ ORACLE, PREDICTED = "compute-optimal, oracle bins", "compute-optimal, predicted 
 AT, TIMES = (16, 64), 4.0  # budgets at which gains are told; the paper's gain
 
 
-def bins_by(difficulty: NDArray[np.float64]) -> NDArray[np.int64]:
+def bins_by(pass_at_1: NDArray[np.float64]) -> NDArray[np.int64]:
     """The quantile bin of each prompt, 0 the easiest.
 
     Args:
-        difficulty: greater where a prompt is easier, in [0, 1], shape (prompts,).
+        pass_at_1: or another measure in [0, 1], greater for easier prompts, shape (prompts,).
     """
-    return bin_of(edges_of(difficulty, BINS, 1), difficulty)
+    return bin_of(edges_of(pass_at_1, BINS, 1), pass_at_1)
 
 
 def compute_optimal(

@@ -161,8 +161,8 @@ def figure_4(samples: Samples) -> Reproduced:
         curves = [plain, optimal, told]
         if guide == FITTED:
             learned = from_artifact(artifact_of(ARITHMETIC))
-            difficulty = predicted(replay, learned.difficulty)
-            curves.append(policy_curve(SERVED, replay, learned.table, difficulty))
+            pass_at_1 = predicted(replay, learned.difficulty)
+            curves.append(policy_curve(SERVED, replay, learned.table, pass_at_1))
         lines = [
             line_of(c, everyone, spent=True, banded=c.name in (WEIGHTED, ORACLE)) for c in curves
         ]

@@ -1,4 +1,4 @@
-"""What budgets are shared out by: every plan in every bin, schedules, past traffic."""
+"""Tables from replayed outcomes: accuracy curves, candidate schedules, the drift baseline."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,7 +15,7 @@ from calibration.fitting.plan_selection import smoothed_accuracies
 from calibration.replay.replay import Outcomes
 from predictors.difficulty import traffic_signals
 
-# The search on a schedule is the most accurate one that costs no more.
+# The search in a schedule is the most accurate one of at most this cost.
 SCHEDULE_SEARCH_COST = 8
 
 
@@ -25,9 +25,15 @@ def accuracy_curves(
     budget: int,
     difficulty: Mapping[int, FittedDifficulty],
 ) -> AccuracyCurves:
-    """What every plan does in every bin, after each number of pilots, none among them.
+    """Accuracy and cost of every plan in every bin, for each number of pilots, 0 included.
 
     Accuracies are smoothed over neighbouring bins, and fall with difficulty.
+
+    Args:
+        outcomes: outcomes of plans on the calibration prompts.
+        grid: the plans to consider, by budget and number of pilots already spent from it.
+        budget: the largest budget.
+        difficulty: the difficulty models, by number of pilots.
     """
     curves = []
     for paid in sorted({0, *difficulty}):
@@ -56,15 +62,23 @@ def accuracy_curves(
 
 
 def drift_baseline_of(outcomes: Outcomes, known: FittedDifficulty) -> DriftBaseline:
-    """What live traffic is compared with: pilot scores, agreement and bins of calibration."""
+    """Distributions of the calibration prompts' pilot scores, agreement and bins."""
     features = outcomes.features(known.pilots).reshape(len(known.predicted), -1)
     signals = traffic_signals(features, known.predicted, known.edges)
-    told = {name: values for name, values in signals.items() if np.all(np.isfinite(values))}
-    return DriftBaseline.of(told, outcomes.prompts, known.pilots)
+    known_signals = {
+        name: values for name, values in signals.items() if np.all(np.isfinite(values))
+    }
+    return DriftBaseline.of(known_signals, outcomes.prompts, known.pilots)
 
 
 def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Schedule]:
-    """Independent solutions alone, and with a search after the first or the second of them."""
+    """Candidate schedules: samples alone, and with a search after the first or second sample.
+
+    Args:
+        outcomes: outcomes of plans on the calibration prompts.
+        plans: plans without pilots, among which the search is chosen.
+        most: independent solutions at the last stage.
+    """
     schedules = [schedule_of(most)]
     searches = [
         plan

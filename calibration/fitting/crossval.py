@@ -1,11 +1,11 @@
-"""Plans are chosen on one fold of the prompts and reported on the other (section 3.2)."""
+"""Two-fold cross-validation over prompts (section 3.2)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
 def most_accurate(correct: NDArray[np.float64], costs: ArrayLike) -> int:
-    """The most accurate plan, of equally accurate ones the cheapest: the paper's choice in a bin.
+    """The paper's choice in a bin: the most accurate plan, of equally accurate ones the cheapest.
 
     Args:
         correct: shape (plans, entries); an entry is one replicate of a prompt.
@@ -23,10 +23,10 @@ def cheapest_not_clearly_worse(
     prompts: NDArray[np.int64],
     accuracies: NDArray[np.float64] | None = None,
 ) -> int:
-    """The cheapest choice that is not clearly worse than the most accurate one.
+    """The cheapest plan that is not clearly worse than the most accurate one.
 
-    Clearly worse: its paired deficit to the most accurate is over one standard error of that
-    deficit (the one-standard-error rule), prompts being the independent units.
+    Clearly worse: its paired deficit to the most accurate plan exceeds one standard error of that
+    deficit (the one-standard-error rule), with prompts as the independent units.
 
     Args:
         correct: shape (plans, entries); an entry is one replicate of a prompt.
@@ -40,12 +40,12 @@ def cheapest_not_clearly_worse(
     means = correct.mean(axis=1) if accuracies is None else accuracies
     best = int(np.lexsort((np.asarray(costs), -means))[0])
     _, unit = np.unique(prompts, return_inverse=True)
-    # Of equally cheap plans the more accurate is looked at first.
+    # Of equally cheap plans the more accurate comes first.
     for plan in np.lexsort((-means, np.asarray(costs))):
         paired = correct[best] - correct[plan]
         sums = np.bincount(unit, paired - paired.mean())
         spread = np.sum(sums**2) * len(sums) / max(len(sums) - 1, 1)
-        # The tolerance: a deficit on a single prompt is one standard error to the last bit.
+        # The tolerance is for rounding: a deficit on a single prompt equals one standard error.
         if means[best] - means[plan] <= np.sqrt(spread) / len(paired) + 1e-12:
             return int(plan)
     return best

@@ -1,4 +1,4 @@
-"""Fitting what each number of pilots tells about difficulty: predictor, distribution, bins."""
+"""Fitting the difficulty model of each number of pilots: predictor, distribution, bins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 from allocator.bins import DifficultyBins, bin_of
 from calibration.replay.replay import Outcomes
 from predictors.difficulty import DifficultyModel
-from predictors.distribution import DifficultyDistribution
+from predictors.distribution import DistributionEstimator
 from predictors.learned import DifficultyPredictor, out_of_fold_predictions
 from predictors.prompt import PromptProbe, with_states
 
-# A bin of fewer prompts says nothing about plans: it joins its smaller neighbour.
+# Plans cannot be compared on fewer prompts: such a bin is merged with its smaller neighbour.
 MIN_IN_BIN = 8
 
 
 @dataclass(frozen=True)
 class FittedDifficulty:
-    """What so many pilots tell.
+    """The difficulty model of one number of pilots.
 
     Attributes:
-        pilots: how many; 0 reads the prompt alone.
+        pilots: number of pilots; 0 reads the prompt alone.
         model: fitted on every prompt.
-        predicted: pass@1 of every prompt and replicate as predicted by predictors that never saw
-            the prompt, shape (entries,).
+        predicted: out-of-fold predictions of pass@1 for every prompt and replicate, shape
+            (entries,).
         edges: inner edges of the bins of these predictions.
         rank_correlation: Spearman's, of measured pass@1 with these predictions; 0 where either is
-            the same everywhere.
+            constant.
     """
 
     pilots: int
@@ -39,12 +39,12 @@ class FittedDifficulty:
 
 
 def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDifficulty:
-    """Fit on the calibration prompts.
+    """Fit the difficulty model of one number of pilots on the calibration prompts.
 
     Args:
-        outcomes: features and measured difficulty.
-        pilots: how many pilots to read; 0 reads the prompt, and the model's own state after it
-            where there is one.
+        outcomes: features and measured pass@1.
+        pilots: number of pilots to read; 0 reads the prompt, and the language model's state after
+            it where there is one.
         n_bins: bins to cut predictions into.
     """
     from scipy.stats import spearmanr
@@ -56,23 +56,28 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     flat = features.reshape(-1, features.shape[-1])
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
     predicted = out_of_fold_predictions(flat, target, prompts, make=make)
-    told = np.ptp(predicted) > 0 and np.ptp(target) > 0
+    varies = np.ptp(predicted) > 0 and np.ptp(target) > 0
+    fitted = DistributionEstimator().fit(predicted, target, prompts)
     return FittedDifficulty(
         pilots=pilots,
-        model=DifficultyModel(
-            make().fit(flat, target), DifficultyDistribution.fit(predicted, target, prompts)
-        ),
+        model=DifficultyModel(make().fit(flat, target), fitted.distribution_),
         predicted=predicted,
         edges=edges_of(predicted, n_bins, outcomes.replicates),
-        rank_correlation=float(spearmanr(predicted, target).statistic) if told else 0.0,
+        rank_correlation=float(spearmanr(predicted, target).statistic) if varies else 0.0,
     )
 
 
-def edges_of(difficulty: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:
-    """Inner edges of quantile bins, each of `MIN_IN_BIN` prompts or more if there are as many."""
-    edges = [float(edge) for edge in DifficultyBins(n_bins).fit(difficulty).edges_]
+def edges_of(pass_at_1: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:
+    """Inner edges of quantile bins of at least `MIN_IN_BIN` prompts each, if there are so many.
+
+    Args:
+        pass_at_1: predicted or measured, shape (entries,).
+        n_bins: bins requested.
+        replicates: entries per prompt.
+    """
+    edges = [float(edge) for edge in DifficultyBins(n_bins).fit(pass_at_1).edges_]
     while edges:
-        held = np.bincount(bin_of(edges, difficulty), minlength=len(edges) + 1)
+        held = np.bincount(bin_of(edges, pass_at_1), minlength=len(edges) + 1)
         smallest = int(np.argmin(held))
         if held[smallest] >= MIN_IN_BIN * replicates:
             break

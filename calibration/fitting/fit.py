@@ -27,7 +27,10 @@ from calibration.replay.replay import Outcomes
 
 @dataclass(frozen=True)
 class FittedRow:
-    """A row, with what it does for each entry when chosen on other prompts; shape (entries,)."""
+    """A row, and the held-out figures of each entry, arrays of shape (entries,).
+
+    An entry's plan is chosen on other prompts.
+    """
 
     row: BudgetRow
     correct: NDArray[np.float64]
@@ -37,22 +40,22 @@ class FittedRow:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibration makes.
+    """Everything that calibration fits.
 
     Attributes:
-        table: over predicted difficulty.
-        oracle_table: over oracle difficulty, which costs no pilots.
-        difficulty: what each number of pilots tells, ascending.
-        pilots: the number that the table's top budgets take; where they take none, the least
-            that there is.
-        rows: the predicted table's rows, with what they do held out.
+        table: by predicted pass@1.
+        oracle_table: by measured pass@1, which costs no pilots.
+        difficulty: the difficulty model of each number of pilots, ascending.
+        pilots: the number that the table's largest budgets take; where they take none, the
+            smallest number that there is.
+        rows: the predicted table's rows, with their held-out figures.
         oracle_rows: the same of the oracle table.
-        binnable_rows: the predicted table's at budgets up to `Outcomes.binned_budget`, judged by
-            each replicate's own samples: these may be binned by measured difficulty.
-        curves: what every plan does in every bin.
-        gain_model: what more solutions gain, and what prices lead to.
-        drift_baseline: what the calibration prompts' pilots looked like.
-        warnings: what whoever uses the tables should know.
+        binnable_rows: the predicted table's at budgets up to `Outcomes.binned_budget`, evaluated on
+            each replicate's own samples: these may be binned by measured pass@1.
+        curves: accuracy and cost of every plan in every bin.
+        gain_model: the gain model of adaptive runs, with the cost and accuracy of each price.
+        drift_baseline: distribution of the calibration prompts' pilots.
+        warnings: for users of the tables.
     """
 
     table: LookupTable
@@ -69,7 +72,7 @@ class Calibration:
 
 
 def top_samples(budgets: Sequence[int]) -> int:
-    """Samples of a prompt that budgets are judged by: the schedule has a second stage at least."""
+    """Samples per prompt needed to evaluate budgets; schedules need two stages, so at least 2."""
     return max(2, *budgets)
 
 
@@ -79,7 +82,7 @@ def searches_needed(
     strategies: Sequence[Strategy],
     max_beams: int = MAX_BEAMS,
 ) -> list[Plan]:
-    """Every search that fitting these budgets will ask for, each once."""
+    """Every search that fitting these budgets needs, each once."""
     return searches_among(
         plan
         for budget in budgets
@@ -90,7 +93,7 @@ def searches_needed(
 
 
 def searches_among(plans: Iterable[Plan]) -> list[Plan]:
-    """What has to be sampled for plans beside independent solutions, each once, smallest first."""
+    """The searches that plans need besides independent solutions, each once, smallest first."""
     searches = {plan.sampled for plan in plans if plan.strategy != "best_of_n"}
     return sorted(searches, key=lambda plan: (plan.n, str(plan)))
 
@@ -103,21 +106,21 @@ def fit(
     n_bins: int,
     fingerprint: Fingerprint,
 ) -> Calibration:
-    """Fit predictors, bins, tables, curves and prospects.
+    """Fit predictors, bins, tables, curves and gain models.
 
-    In each bin a plan is preferred over a cheaper one only if it is clearly better: a bin has many
-    plans and few prompts, and the most accurate of many is so by luck. At each budget a table over
-    predicted difficulty either has one plan for all, or takes some number of pilots and has a plan
-    a bin; and plans are chosen in each bin by itself, or smoothed over bins, or without asking for
-    evidence: whichever did best on prompts that its plans were not chosen on.
+    In each bin a plan is preferred over a cheaper one only if it is clearly better: with many plans
+    and few prompts per bin, the most accurate plan often is so by chance. At each budget the table
+    over predicted pass@1 either has one plan for all prompts, or a number of pilots and one plan
+    per bin. Plans are chosen by one of the rules of `plan_selection`. Both choices are made by
+    accuracy on prompts that the plans were not chosen on.
 
     The oracle table has one plan for all at budgets beyond `outcomes.binned_budget`.
 
     Args:
-        outcomes: how plans did on the calibration prompts.
-        grid: the plans considered at a budget of which so many pilots are paid.
+        outcomes: outcomes of plans on the calibration prompts.
+        grid: the plans to consider, by budget and number of pilots already spent from it.
         budgets: budgets of the table, in generations.
-        pilots: numbers of pilots to choose among; 0 is difficulty from the prompt alone.
+        pilots: numbers of pilots to choose among; with 0, pass@1 is predicted from the prompt.
         n_bins: difficulty bins.
         fingerprint: what was measured.
     """
@@ -134,12 +137,12 @@ def fit(
         budget: int,
         paid: int,
         edges: tuple[float, ...],
-        difficulty: NDArray[np.float64],
+        pass_at_1: NDArray[np.float64],
     ) -> FittedRow:
         plans = list(grid(budget, paid))
         rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
         return _best(
-            [_row(on, plans, budget, paid, edges, difficulty, prompts, rule) for rule in rules]
+            [_row(on, plans, budget, paid, edges, pass_at_1, prompts, rule) for rule in rules]
         )
 
     rows, oracle_rows, binnable_rows = [], [], []
@@ -152,16 +155,16 @@ def fit(
             if paid < budget and known.edges
         ]
         rows.append(_best(found))
-        # A prompt's bin must not depend on the very samples that a plan is judged by.
+        # A prompt's bin must not depend on the samples that its plan is evaluated on.
         if budget > outcomes.binned_budget:
             oracle_rows.append(one_bin)
             continue
         oracle_rows.append(row(paired, budget, 0, oracle_edges, measured))
         judged_apart = rows[-1].row.edges or paired is outcomes
         binnable_rows.append(rows[-1] if judged_apart else row(paired, budget, 0, (), measured))
-    # Traffic is compared by the fewest pilots, which every prompt comes to have. By more of them
-    # only those prompts would be compared that did not end before, the harder ones: traffic like
-    # calibration would seem to have drifted.
+    # Drift is measured on the smallest number of pilots, which every prompt takes. Only prompts
+    # whose pilots do not end early take more, and these are harder: comparing them would report
+    # drift where there is none.
     fewest = min(paid for paid in difficulty if paid)
     taken = [fitted.row.pilots for fitted in rows if fitted.row.pilots]
     merged = {f"predicted, {paid} pilots": known.edges for paid, known in difficulty.items()}
@@ -186,9 +189,9 @@ def fit(
 
 
 def _best(rows: Sequence[FittedRow]) -> FittedRow:
-    """The most accurate on prompts it was not chosen on, of equals the cheapest, then the first.
+    """The row of the greatest held-out accuracy, of equals the cheapest, then the first.
 
-    The row then reports the very figures that this one choice was made on.
+    The row's reported figures are the ones that it is chosen by.
     """
     return rows[most_accurate(np.array([r.correct for r in rows]), [r.costs.mean() for r in rows])]
 
@@ -204,7 +207,7 @@ def _table(
 def _merged(n_bins: int, made: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
     return tuple(
         f"{len(edges) + 1} bins of {name} difficulty instead of {n_bins}: others would have held "
-        f"fewer than {MIN_IN_BIN} prompts, or prompts of equal difficulty; add prompts for more"
+        f"fewer than {MIN_IN_BIN} prompts, or prompts of equal pass@1; add prompts for more"
         for name, edges in made.items()
         if len(edges) + 1 < n_bins
     )
@@ -216,7 +219,7 @@ def _row(
     budget: int,
     pilots: int,
     edges: tuple[float, ...],
-    difficulty: NDArray[np.float64],
+    pass_at_1: NDArray[np.float64],
     prompts: NDArray[np.int64],
     rule: Rule,
 ) -> FittedRow:
@@ -224,13 +227,13 @@ def _row(
     correct = np.array([outcome.correct.ravel() for outcome in found])
     tokens = np.array([outcome.tokens.ravel() for outcome in found])
     costs = np.array([float(plan.cost(pilots)) for plan in plans])
-    bins = bin_of(edges, difficulty)
+    bins = bin_of(edges, pass_at_1)
     held_out = held_out_figures(correct, costs, tokens, prompts, bins, len(edges) + 1, rule)
     chosen = rule(correct, costs, prompts, bins, len(edges) + 1)
     cells = []
     for b, choice in enumerate(chosen):
         inside = bins == b
-        # Sums of shares may leave [0, 1] in their last bit.
+        # Rounding may move sums of shares out of [0, 1] in the last bit.
         figures = mean_interval(held_out[0, inside], prompts[inside])
         accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
         cells.append(

@@ -1,4 +1,4 @@
-"""Fitting what more solutions gain, and what prices lead to (section 3, one prompt at a time)."""
+"""Fitting the gain model, and the cost and accuracy of each price (section 3, per prompt)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from allocator.price import PriceList, PricePoint
 from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.budget_replay import PRICES, stopped_at
-from predictors.gain_model import GainModel
+from predictors.gain_model import GainEstimator, GainModel
 
 FOLDS = 5
 
 
 @dataclass(frozen=True)
 class FittedGainModel:
-    """What a schedule promises.
+    """A schedule with its fitted gain model.
 
     Attributes:
         gain_model: fitted on every prompt.
-        prices: the schedule, and what each price led to on prompts that the prospects had not seen.
+        prices: the schedule, and each price's cost and accuracy on prompts held out of the fit.
     """
 
     gain_model: GainModel
@@ -29,30 +29,32 @@ class FittedGainModel:
 
 
 def fit_gain_model(replayed: Sequence[tuple[Schedule, AdaptiveRuns]]) -> FittedGainModel:
-    """Fit prospects on the schedule that does best on prompts they had not seen.
+    """Fit a gain model on the schedule that does best on held-out prompts.
 
-    Best: the greatest accuracy on average over what can be spent, from one generation a prompt to
-    eight, on a logarithmic scale.
+    Best: the greatest accuracy, averaged over spending from one generation per prompt to eight on a
+    logarithmic scale.
 
     Args:
-        replayed: schedules to choose among, each with its climbs of the same prompts.
+        replayed: schedules to choose among, each with adaptive runs of the same prompts.
     """
     found = []
     for schedule, adaptive_runs in replayed:
         gains = cross_validated_gains(schedule, adaptive_runs)
         prices = price_list(schedule, adaptive_runs, gains)
-        found.append((_worth(prices), schedule, adaptive_runs, prices))
+        found.append((_mean_accuracy(prices), schedule, adaptive_runs, prices))
     _, schedule, adaptive_runs, prices = max(found, key=lambda entry: entry[0])
     flat = adaptive_runs.states.reshape(-1, *adaptive_runs.states.shape[2:])
-    gain_model = GainModel.fit(schedule, flat, adaptive_runs.correct.reshape(len(flat), -1))
+    gain_model = (
+        GainEstimator(schedule).fit(flat, adaptive_runs.correct.reshape(len(flat), -1)).model_
+    )
     return FittedGainModel(gain_model, prices)
 
 
 def cross_validated_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> NDArray[np.float64]:
-    """Gain of each stage over each, by prospects that never saw the prompt.
+    """Predicted gain between stages, by gain models that were fitted on other prompts.
 
     Returns:
-        Shape (prompts, replicates, stages from, stages to); 0 at and below a stage itself.
+        Shape (prompts, replicates, from stage, to stage); 0 up to the stage itself.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -62,7 +64,7 @@ def cross_validated_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> ND
     for train, held_out in splits:
         states = adaptive_runs.states[train].reshape(-1, *adaptive_runs.states.shape[2:])
         correct = adaptive_runs.correct[train].reshape(len(states), -1)
-        fitted = GainModel.fit(schedule, states, correct)
+        fitted = GainEstimator(schedule).fit(states, correct).model_
         gains[held_out] = gains_between_stages(fitted, schedule, adaptive_runs.states[held_out])
     return gains
 
@@ -70,7 +72,11 @@ def cross_validated_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> ND
 def gains_between_stages(
     gain_model: GainModel, schedule: Schedule, states: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Gain of each stage over each; see `cross_validated_gains`."""
+    """Predicted gain between stages, of states of shape (prompts, replicates, stages, features).
+
+    Returns:
+        Shape (prompts, replicates, from stage, to stage); 0 up to the stage itself.
+    """
     count = len(schedule.stages)
     gains = np.zeros((*states.shape[:3], count))
     for stage in range(count - 1):
@@ -83,7 +89,7 @@ def gains_between_stages(
 def price_list(
     schedule: Schedule, adaptive_runs: AdaptiveRuns, gains: NDArray[np.float64]
 ) -> PriceList:
-    """What each price leads to."""
+    """The average cost and accuracy of each price."""
     costs = np.array(schedule.costs, dtype=float)
     points = []
     for price in PRICES:
@@ -99,7 +105,8 @@ def price_list(
     return PriceList(schedule=schedule, points=tuple(points))
 
 
-def _worth(prices: PriceList) -> float:
+def _mean_accuracy(prices: PriceList) -> float:
+    """Accuracy averaged over 1 to 8 generations per prompt on a logarithmic scale."""
     spent = np.log([point.generations for point in prices.points])[::-1]
     right = np.array([point.accuracy for point in prices.points])[::-1]
     wanted = np.linspace(0, np.log(8), 16)

@@ -1,6 +1,7 @@
-"""How the plan of each bin is chosen, and what choosing does on prompts that it did not see.
+"""Rules that choose the plan of each bin, and their accuracy on held-out prompts.
 
-Of the library's three rules held-out accuracy chooses one a row; the paper's own is a fourth.
+Each row of a table uses the one of three rules with the greatest held-out accuracy. The fourth is
+the paper's own, for comparison.
 """
 
 from collections.abc import Callable
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 
 from calibration.fitting.crossval import cheapest_not_clearly_worse, fold_of, most_accurate
 
-NEGLIGIBLE = 0.001  # accuracy that no generation is spent for
+NEGLIGIBLE = 0.001  # differences in accuracy that `greatest` ignores
 # Divisions into two folds, over which held-out figures are averaged.
 FOLD_SEEDS = range(5)
 
 # (correct (plans, entries), costs (plans,), prompts (entries,), bins (entries,), number of bins)
-# -> index of the plan of each bin; a bin without entries gets any.
+# -> index of the plan of each bin; arbitrary for a bin without entries.
 Rule = Callable[
     [NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], int], list[int]
 ]
@@ -28,7 +29,7 @@ def by_bin(
     bins: NDArray[np.int64],
     count: int,
 ) -> list[int]:
-    """Each bin by its own prompts alone."""
+    """Each bin's plan by the bin's own prompts alone."""
     return [
         cheapest_not_clearly_worse(correct[:, inside], costs, prompts[inside])
         if np.any(inside := bins == b)
@@ -44,7 +45,7 @@ def most_accurate_by_bin(
     bins: NDArray[np.int64],
     count: int,
 ) -> list[int]:
-    """The paper's way (section 3.2): the bin's most accurate plan, by however little."""
+    """The paper's rule (section 3.2): the bin's most accurate plan, by however small a margin."""
     return [
         most_accurate(correct[:, inside], costs) if np.any(inside := bins == b) else 0
         for b in range(count)
@@ -58,8 +59,10 @@ def smoothed(
     bins: NDArray[np.int64],
     count: int,
 ) -> list[int]:
-    """Accuracies smoothed over neighbouring bins, and monotone: no plan does better where prompts
-    are harder. Differences are tested on the neighbours' prompts too.
+    """Each bin's plan by accuracies that are smoothed over neighbouring bins and monotone.
+
+    Monotone: a plan's accuracy falls with difficulty. Differences are tested on the neighbouring
+    bins' prompts too.
     """
     monotone = smoothed_accuracies(correct, bins, count)
     chosen = []
@@ -80,10 +83,10 @@ def greatest(
     bins: NDArray[np.int64],
     count: int,
 ) -> list[int]:
-    """The cheapest plan whose smoothed accuracy is all but the bin's greatest, evidence or not.
+    """The cheapest plan with a smoothed accuracy within `NEGLIGIBLE` of the bin's greatest.
 
-    It spends more than the others do. Where a larger budget does gain a little in every bin, that
-    is what it takes to gain it.
+    Differences are not tested, so this rule spends more than the others. It does best where a
+    larger budget gains a little in every bin.
     """
     accuracy = smoothed_accuracies(correct, bins, count)
     order = np.lexsort((-accuracy.mean(axis=1), costs))
@@ -94,7 +97,7 @@ def greatest(
 def smoothed_accuracies(
     correct: NDArray[np.float64], bins: NDArray[np.int64], count: int
 ) -> NDArray[np.float64]:
-    """Accuracy of each plan in each bin, from its neighbours' prompts too, falling with difficulty.
+    """Accuracy of each plan in each bin, smoothed over neighbouring bins, falling with difficulty.
 
     Args:
         correct: shape (plans, entries).
@@ -129,9 +132,9 @@ def held_out_figures(
     count: int,
     rule: Rule,
 ) -> NDArray[np.float64]:
-    """What each entry gets from the plan its bin was given on the half of the prompts it is not in.
+    """Held-out figures of each entry: its bin's plan is chosen on the fold that it is not in.
 
-    The paper's two-fold cross-validation (section 3.2), averaged over several halvings.
+    The paper's two-fold cross-validation (section 3.2), averaged over several random splits.
 
     Args:
         correct: shape (plans, entries); an entry is one replicate of a prompt.
@@ -151,7 +154,7 @@ def held_out_figures(
         choices, folds = np.empty(len(prompts), dtype=np.int64), fold_of(prompts, seed)
         for fold in (0, 1):
             inside = folds == fold
-            # A single prompt has no other half: it is judged by itself.
+            # With a single prompt the other fold is empty: its own is used.
             on = ~inside if np.any(~inside) else inside
             chosen = np.array(rule(correct[:, on], costs, prompts[on], bins[on], count))
             choices[inside] = chosen[bins[inside]]

@@ -1,4 +1,4 @@
-"""One budget over many prompts, and prompts that end early, replayed on climbs (section 3)."""
+"""Curves of adaptive runs: at a price per generation, or within one total budget (section 3)."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,14 @@ def stopped_at(schedule: Schedule, gains: NDArray[np.float64], price: float) -> 
 def price_curve(
     name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, gains: NDArray[np.float64]
 ) -> Curve:
-    """Every prompt for itself at a price, one point a price; see `solve_at_price`."""
+    """Each run stopped by a price, one point per price; see `Solver.solve_at_price`.
+
+    Args:
+        name: of the curve.
+        schedule: the schedule.
+        adaptive_runs: the replayed runs.
+        gains: predicted gain between stages, shape (prompts, replicates, stages, stages).
+    """
     ends = [stopped_at(schedule, gains, price) for price in PRICES]
     return curve_of_stops(name, schedule, adaptive_runs, ends)
 
@@ -38,14 +45,14 @@ def shared_budget_curve(
     gains: NDArray[np.float64],
     averages: Sequence[float],
 ) -> Curve:
-    """One budget over all prompts of a replicate, shared out anew after every stage.
+    """One budget over all prompts of a replicate, allocated anew after every stage.
 
     Args:
         name: of the curve.
-        schedule: what prompts climb.
-        adaptive_runs: their climbs.
-        gains: of each stage over each, shape (prompts, replicates, stages, stages).
-        averages: budgets, in generations a prompt on average; one point each.
+        schedule: the schedule.
+        adaptive_runs: the replayed runs.
+        gains: predicted gain between stages, shape (prompts, replicates, stages, stages).
+        averages: budgets, in generations per prompt on average; one point each.
     """
     ends = []
     for average in averages:
@@ -53,26 +60,36 @@ def shared_budget_curve(
             (len(adaptive_runs.correct), adaptive_runs.correct.shape[1]), dtype=np.int64
         )
         for replicate in range(stops.shape[1]):
-            stops[:, replicate] = _shared(schedule, gains[:, replicate], average * len(stops))
+            stops[:, replicate] = _stops_within(schedule, gains[:, replicate], average * len(stops))
         ends.append(stops)
     return curve_of_stops(name, schedule, adaptive_runs, ends)
 
 
-def _shared(schedule: Schedule, gains: NDArray[np.float64], total: float) -> NDArray[np.int64]:
+def _stops_within(
+    schedule: Schedule, gains: NDArray[np.float64], total: float
+) -> NDArray[np.int64]:
+    """The last stage of each prompt within a total; gains of shape (prompts, stages, stages)."""
     costs, rows = np.array(schedule.costs, dtype=float), np.arange(len(gains))
     stages = np.zeros(len(gains), dtype=np.int64)
     while True:
         left = total - float(costs[stages].sum())
-        rising = allocate_stage(costs, stages, gains[rows, stages], left)
-        if not rising.any():
+        continuing = allocate_stage(costs, stages, gains[rows, stages], left)
+        if not continuing.any():
             return stages
-        stages[rising] += 1
+        stages[continuing] += 1
 
 
 def curve_of_stops(
     name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, ends: Sequence[NDArray[np.int64]]
 ) -> Curve:
-    """A curve of climbs that end on given stages."""
+    """The curve of runs that end at given stages.
+
+    Args:
+        name: of the curve.
+        schedule: the schedule.
+        adaptive_runs: the replayed runs.
+        ends: for each point the last stage of each run, shape (prompts, replicates).
+    """
     costs = np.array(schedule.costs, dtype=float)
     outcomes = [
         Outcome(

@@ -1,4 +1,4 @@
-"""Accuracy against budget, with intervals, and what one method gains over another."""
+"""Accuracy against budget, with intervals, and the gain of one method over another."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Curve:
 
 
 def plan_curve(name: str, replay: Outcomes, plans: Sequence[Plan]) -> Curve:
-    """The same plan for every prompt at each budget, no pilots."""
+    """The same plan for every prompt at each budget, without pilots."""
     outcomes = [replay.outcome(plan, 0) for plan in plans]
     costs = [
         np.full(outcome.correct.shape, plan.cost(0))
@@ -45,7 +45,7 @@ def plan_curve(name: str, replay: Outcomes, plans: Sequence[Plan]) -> Curve:
 
 
 def majority_curve(name: str, replay: Outcomes, budgets: Sequence[int]) -> Curve:
-    """Majority voting at each budget; no verifier has a say in it, nor in its ties."""
+    """Majority voting at each budget, without a verifier: answers that tie share the win."""
     outcomes = [replay.majority(n) for n in budgets]
     costs = [
         np.full(outcome.correct.shape, n) for n, outcome in zip(budgets, outcomes, strict=True)
@@ -59,7 +59,7 @@ def averaged(
     outcomes: Sequence[Outcome],
     costs: Sequence[NDArray[np.float64]],
 ) -> Curve:
-    """A curve of outcomes and costs of shape (prompts, replicates), one a budget."""
+    """A curve from one outcome and one cost array, (prompts, replicates), per budget."""
     return Curve(
         name,
         tuple(budgets),
@@ -70,29 +70,29 @@ def averaged(
 
 
 def resamples(prompts: int, seed: int = 0) -> NDArray[np.int64]:
-    """Bootstrap draws of prompts, shape (draws, prompts); the first is the prompts as they are."""
+    """Bootstrap draws of prompts, shape (draws + 1, prompts); the first is all prompts in order."""
     drawn = np.random.default_rng(seed).integers(prompts, size=(BOOTSTRAP_DRAWS, prompts))
     return np.vstack([np.arange(prompts), drawn])
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Value, low and high (95%) from a value and its bootstrap draws, the value first."""
+    """Value, low and high (95%), from the value followed by its bootstrap draws."""
     low, high = np.quantile(values[1:], [0.025, 0.975])
     return float(values[0]), float(low), float(high)
 
 
 def bootstrapped(values: NDArray[np.float64] | NDArray[np.int64]) -> tuple[float, float, float]:
-    """The mean of one value a prompt, or a turn, with its 95% bootstrap interval."""
+    """The mean of independent values, with its 95% bootstrap interval."""
     return interval(values[resamples(len(values))].mean(axis=1))
 
 
 def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, float, float]:
     """Accuracy at one budget with its 95% interval over prompts.
 
-    Where resampling shows no spread, all being right or all wrong, see `mean_interval`.
+    Where all are right or all are wrong, the interval is that of `mean_interval`.
     """
     values = curve.correct[row]
-    exact = values.round(9)  # closed forms are off in their last bits
+    exact = values.round(9)  # closed forms have rounding errors
     if np.all(exact == 0) or np.all(exact == 1):
         return mean_interval(exact, np.arange(len(exact)))
     return interval(values[draws].mean(axis=1))
@@ -124,12 +124,12 @@ def gain(
     unit: str = "generations",
     slack: float = 0.0,
 ) -> tuple[float, float, float]:
-    """The baseline's cost at a budget, over the method's average cost at the same accuracy.
+    """The baseline's cost at a budget, divided by the method's average cost at equal accuracy.
 
-    The method's accuracy is first made monotone in its cost (isotonic regression): the first point
-    to cross a noisy curve would flatter it. Between its points it is linear in the cost: a mix of
-    two budgets over the prompts has just that accuracy. 0 where the method never gets there. The
-    interval is over prompts, the calibrated table being given.
+    The method's accuracy is first made monotone in its cost (isotonic regression): the first
+    crossing of a noisy curve would be biased in the method's favour. Between points it is linear in
+    the cost, which is the accuracy of mixing two budgets over the prompts. The gain is 0 where the
+    method does not reach the accuracy. The interval is over prompts, for a given table.
 
     Args:
         baseline: for example best-of-N weighted.
@@ -137,7 +137,7 @@ def gain(
         method: the method compared with it.
         draws: bootstrap draws of prompts.
         unit: ``generations`` or ``tokens``.
-        slack: accuracy that the method may fall short by.
+        slack: accuracy by which the method may be lower.
 
     Returns:
         The gain and its 95% interval over prompts.
@@ -153,7 +153,7 @@ def _gains(
     unit: str,
     slack: float = 0.0,
 ) -> list[tuple[float, float, float]]:
-    """`gain` at each of the budgets: the curve of each draw is made monotone once for all."""
+    """`gain` at each of the budgets; each draw's curve is made monotone only once."""
     rows = [baseline.budgets.index(budget) for budget in budgets]
     wanted = [baseline.correct[row][draws].mean(axis=1) - slack for row in rows]
     spent = [getattr(baseline, unit)[row][draws].mean(axis=1) for row in rows]
@@ -167,7 +167,7 @@ def _gains(
 
 
 def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
-    """The least cost at which the monotone, piecewise linear curve gets to the wanted accuracy."""
+    """The smallest cost at which the monotone, piecewise linear curve reaches an accuracy."""
     return _cost_at(*_monotone(reached, costs), wanted)
 
 
@@ -195,9 +195,9 @@ def _cost_at(costs: NDArray[np.float64], fitted: NDArray[np.float64], wanted: fl
 def gains(
     baseline: Curve, methods: Iterable[Curve], at: Iterable[int], draws: NDArray[np.int64]
 ) -> list[dict[str, Any]]:
-    """How many times less each method spends than the baseline does at each of some budgets.
+    """The `gain` of each method at each of some of the baseline's budgets.
 
-    A row a method, budget and unit, with ``value``, ``low`` and ``high`` as `gain` has them.
+    One row per method, budget and unit, with ``value``, ``low`` and ``high`` of `gain`.
     """
     budgets = list(at)
     units = ("generations", "tokens")
@@ -221,9 +221,9 @@ def gains(
 
 
 def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> list[dict[str, float]]:
-    """The method's accuracy less the baseline's at each budget of both, prompts paired.
+    """The method's accuracy minus the baseline's at each budget, paired by prompt.
 
-    A row a budget, with ``value`` and its 95% interval over prompts, ``low`` and ``high``.
+    One row per budget, with ``value`` and its 95% interval over prompts, ``low`` and ``high``.
     """
     rows = []
     for row, budget in enumerate(baseline.budgets):

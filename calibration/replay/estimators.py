@@ -1,8 +1,8 @@
-"""Exact best-of-n for every n from one set of N >= n samples of each question.
+"""Accuracy of best-of-n for every n in closed form, from N >= n samples per question.
 
-Averaging over every subset of n samples, in closed form, uses all N samples at every n and is
-unbiased, where taking the first n is noisy. Weighted best-of-n has no closed form;
-`calibration.replay.log_replay.LoggedReplay` averages it over many subsets instead.
+The average over all subsets of n samples is unbiased and uses all N samples, so it has less
+variance than the first n samples. Weighted best-of-n has no closed form; `LoggedReplay` averages it
+over rotations instead.
 """
 
 import numpy as np
@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from allocator.errors import InputError
 
-# Questions whose polynomials are multiplied at once: enough to keep numpy busy, few enough for the
-# cache.
+# Questions whose polynomials are multiplied at the same time: fits the cache.
 BLOCK = 1024
 
 
@@ -26,14 +25,14 @@ def _log_choose(n: NDArray[np.float64] | float, k: float) -> NDArray[np.float64]
 
 def _check(n: int, samples: int) -> None:
     if not 1 <= n <= samples:
-        raise InputError("n", n, f"choose between 1 and the {samples} samples there are")
+        raise InputError("n", n, f"must be between 1 and the number of samples, {samples}")
 
 
 def best_of_n_accuracy(scores: ArrayLike, correct: ArrayLike, n: int) -> NDArray[np.float64]:
     """Expected accuracy of plain best-of-n: the greatest of n scores wins, averaged over subsets.
 
-    The sample ranked r-th from the bottom wins C(r - 1, n - 1) of the C(N, n) subsets. Equal scores
-    share their ranks' chances.
+    The sample with the r-th lowest score wins C(r - 1, n - 1) of the C(N, n) subsets. Equal scores
+    share the probabilities of their ranks.
 
     Args:
         scores: shape (..., samples).
@@ -66,15 +65,15 @@ def majority_accuracy(counts: ArrayLike, correct: ArrayLike, n: int) -> NDArray[
     """Expected accuracy of majority voting over n of the samples, averaged over subsets.
 
     The correct answer wins a subset in which it has k votes and every other answer fewer; where t
-    others have k as well, it wins with chance 1/(t + 1). Subsets are counted by multiplying, for
-    each k, the other answers' polynomials whose i-th coefficient is the number of ways to give
-    them i votes, cut off at k. So that no number overflows, ways are taken as chances of samples
-    drawn independently with n/N, given that n of them are drawn: that is the same.
+    others have k votes too, it wins with probability 1/(t + 1). Subsets are counted, for each k, by
+    multiplying the other answers' polynomials, truncated at k, whose i-th coefficient is the number
+    of ways to give an answer i votes. To avoid overflow, counts are replaced by equivalent
+    probabilities: each sample is drawn independently with probability n/N, given that n are drawn.
 
     Args:
         counts: samples of each wrong answer, shape (questions, answers); 0 where there are fewer.
-        correct: correct samples and samples without any answer, shape (questions, 2). The latter
-            have no vote.
+        correct: numbers of correct samples and of samples without an answer, which do not vote,
+            shape (questions, 2).
         n: subset size.
 
     Returns:
@@ -108,7 +107,7 @@ def _majority(
         some = np.flatnonzero(right >= k)
         if not len(some):
             continue
-        # Answers that cannot have more than k - 1 votes are free: together one binomial.
+        # Answers with fewer than k samples cannot tie; together they are one binomial.
         rivals = wrong[some] >= k
         free = silent[some] + np.where(rivals, 0, wrong[some]).sum(1)
         votes = np.arange(n - k + 1)
@@ -123,13 +122,13 @@ def _majority(
             )
             ways[held] = _times(ways[held], chances, k)
         own = binom.pmf(k, right[some], share[some])
-        # Of t tied others and the correct answer, each is as likely to win.
+        # The correct answer and t tied others win with equal probability.
         won[some] += own * (ways[:, n - k] / (np.arange(max_tied + 1) + 1)).sum(1)
     return np.asarray(won / binom.pmf(n, totals, share))
 
 
 def _times(ways: NDArray[np.float64], chances: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    """One more rival, of 0 to k votes; at k it is tied."""
+    """Multiply by one more rival of 0 to k votes; with k votes it ties."""
     product = np.zeros_like(ways)
     length = ways.shape[1]
     for votes in range(min(k, length)):

@@ -1,4 +1,4 @@
-"""How well best-of-n does on logged samples: what `Replay` is for collected records, vectorised."""
+"""Outcomes of best-of-n on logged samples: the vectorised counterpart of `Replay`."""
 
 from functools import cached_property
 
@@ -14,29 +14,29 @@ from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
 from calibration.replay.replay import REPLICATES, Outcome
 from predictors.features import FEATURE_NAMES, rounded
 
-# Draws that climbs are replayed on at most, over all replicates: some seconds.
+# Samples replayed by adaptive runs at most, over all replicates: takes a few seconds.
 MAX_REPLAYED = 2_000_000
 
 
 class LoggedReplay:
-    """Best-of-n on a log, by every selection that it has the scores for.
+    """Best-of-n on a log, by every selection that the log's scores allow.
 
-    Each replicate takes a question's samples in another rotation. Its plans are judged by the
-    first ones; the second half of the rotation measures its difficulty, so that a plan of up to
-    half of the samples may be binned by it. Without pilots, greatest score (and majority, where
-    there are no scores to decide ties) is exact over all subsets of all samples, unless outcomes
-    are to be binned; all else is an average over rotations.
+    Each replicate takes a question's samples in another rotation. Plans are evaluated on its first
+    samples; the second half of the rotation measures pass@1, by which plans of up to half of the
+    samples may be binned. Without pilots, the greatest score (and majority, where there are no
+    scores to break ties) is computed in closed form over all subsets of all samples, unless
+    outcomes are to be binned. All other outcomes are averages over rotations.
 
     Args:
         log: the samples.
         replicates: rotations of a question's samples.
-        exact: use closed forms where there are some.
+        exact: use closed forms where there are any.
 
     Attributes:
-        prompts: how many questions.
-        window: samples of each.
-        binned_budget: half of them.
-        selections: the selections there are scores for, the one that plans use first.
+        prompts: number of questions.
+        window: samples per question.
+        binned_budget: half of the window.
+        selections: the selections that the log allows; plans use the first.
     """
 
     def __init__(self, log: Log, replicates: int = REPLICATES, exact: bool = True) -> None:
@@ -45,21 +45,21 @@ class LoggedReplay:
         self.binned_budget = self.window // 2
         self.replicates = replicates
         self.exact = exact
-        self.states: NDArray[np.float32] | None = None  # there is no model
+        self.states: NDArray[np.float32] | None = None  # a log has no model
         self.selections: tuple[Selection, ...] = (
             ("majority",) if log.score is None else ("weighted", "majority", "best")
         )
         self._known: dict[tuple[Plan, int], Outcome] = {}
 
     def measured(self, pilots: int) -> NDArray[np.float64]:
-        """Measured pass@1 from the second half of each rotation, or what pilots leave of it.
+        """Measured pass@1 from the second half of each rotation, without the pilots.
 
         Raises:
-            InputError: the pilots leave nothing.
+            InputError: the pilots are all of the samples.
         """
         first = max(self.binned_budget, pilots)
         if first >= self.window:
-            raise InputError("pilots", pilots, f"choose fewer than the {self.window} samples")
+            raise InputError("pilots", pilots, f"must be less than the {self.window} samples")
         each = [self._place(replicate, self.window)[first:] for replicate in range(self.replicates)]
         return np.stack([self.log.correct[:, place].mean(1) for place in each], axis=1)
 
@@ -69,9 +69,9 @@ class LoggedReplay:
         return LoggedReplay(self.log, self.replicates, exact=False)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
-        """Pilot features, shape (questions, replicates, features); NaN where the log says nothing.
+        """Pilot features, shape (questions, replicates, features); NaN where the log lacks them.
 
-        They are those of `predictors.features.pilot_features`.
+        As `predictors.features.pilot_features`.
         """
         each = [self._features(replicate, pilots) for replicate in range(self.replicates)]
         return np.stack(each, axis=1)
@@ -80,10 +80,12 @@ class LoggedReplay:
         """The plan's accuracy and tokens; see `calibration.replay.replay.Replay.outcome`.
 
         Raises:
-            InputError: a plan that logs cannot tell anything about.
+            InputError: a plan that cannot be replayed on this log.
         """
         if plan.strategy != "best_of_n" or plan.selection not in self.selections:
-            raise InputError("plan", str(plan), "the log cannot tell what it would have done")
+            raise InputError(
+                "plan", str(plan), "must be best-of-n by a selection that the log has scores for"
+            )
         key = (plan, pilots)
         if key not in self._known:
             n = max(plan.n, pilots)
@@ -108,9 +110,9 @@ class LoggedReplay:
         return Outcome(correct, self._tokens(n, self.exact))
 
     def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
-        """See `calibration.replay.replay.Replay.adaptive_runs`; of large logs, fewer replicates.
+        """See `calibration.replay.replay.Replay.adaptive_runs`; large logs have fewer replicates.
 
-        Without scores every vote weighs the same.
+        Without scores every vote has weight 1.
         """
         count = min(self.replicates, max(1, MAX_REPLAYED // (self.prompts * self.window)))
         adaptive_runs = AdaptiveRuns.empty(self.prompts, count, len(schedule.stages))
@@ -144,7 +146,7 @@ class LoggedReplay:
         return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], 1), n)
 
     def _shared_votes(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The correct answer's share of a win by most votes of some samples, (prompts,)."""
+        """The correct answer's share of a majority win among some samples, shape (prompts,)."""
         answer = self.log.answer[:, place]
         votes = _sums(answer, np.ones(answer.shape))
         leading = (votes == votes.max(1, keepdims=True)) & (votes > 0)
@@ -154,7 +156,7 @@ class LoggedReplay:
         return np.repeat(correct[:, None], self.replicates, axis=1)
 
     def _rotated(self, plan: Plan, n: int, replicate: int) -> NDArray[np.float64]:
-        """Whether the first n of a rotation select the right answer."""
+        """Whether the right answer is selected from the first n of a rotation, shape (prompts,)."""
         place = self._place(replicate, n)
         answer, weights = self.log.answer[:, place], self._weights(place)
         if plan.selection == "best":

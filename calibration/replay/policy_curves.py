@@ -1,4 +1,4 @@
-"""The curves that only records of whole solutions can give: exact ones, and a table's."""
+"""Curves that need records of whole solutions: closed forms, and the policy's own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -18,7 +18,7 @@ from predictors.prompt import with_states
 def exact_curve(
     name: str, replay: Replay, budgets: Sequence[int], estimator: Callable[[Run, int], float]
 ) -> Curve:
-    """A curve in closed form: the estimator of each prompt's independent solutions at each n."""
+    """A curve in closed form: an estimator of each prompt's accuracy at each n."""
     runs = [record.independent for record in replay.records]
     correct = np.array([[estimator(run, n) for run in runs] for n in budgets])
     each = np.array([run.sampled_tokens / len(run.samples) for run in runs])
@@ -27,10 +27,10 @@ def exact_curve(
 
 
 # By number of pilots: predicted pass@1, shape (prompts, replicates).
-Difficulty = Callable[[int], NDArray[np.float64]]
+PassAt1 = Callable[[int], NDArray[np.float64]]
 
 
-def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficulty:
+def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> PassAt1:
     """pass@1 as an artifact's models predict it from each replicate's pilots."""
 
     def after(pilots: int) -> NDArray[np.float64]:
@@ -43,13 +43,13 @@ def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> Difficul
     return cache(after)
 
 
-def policy_curve(name: str, replay: Replay, table: LookupTable, difficulty: Difficulty) -> Curve:
+def policy_curve(name: str, replay: Replay, table: LookupTable, pass_at_1: PassAt1) -> Curve:
     """The plan that the policy looks up for every prompt and replicate, one point per row."""
     policy, outcomes, costs = Policy(table), [], []
     shape = (replay.prompts, replay.replicates)
     for row in table.rows:
-        pass_at_1 = difficulty(row.pilots) if row.edges else np.zeros((replay.prompts, 1))
-        values = np.broadcast_to(pass_at_1, shape).ravel()
+        known = pass_at_1(row.pilots) if row.edges else np.zeros((replay.prompts, 1))
+        values = np.broadcast_to(known, shape).ravel()
         found = np.array(policy.plans(row.budget, values, row).plans, dtype=object)
         plans = found.reshape(shape).tolist()
         outcomes.append(replay.mixed_outcome(plans, row.pilots))

@@ -1,8 +1,8 @@
-"""How well any plan does on collected records, pilots and all, without sampling anything anew.
+"""Outcomes of plans on collected records, pilots included, without sampling again.
 
 Every prompt is replayed several times: each replicate takes the prompt's independent solutions in
-another rotation, so that other ones are its pilots and the first n of its best-of-n. Replicates
-of a prompt are not independent, and no interval here takes them for it.
+another rotation, so that its pilots and the first n of its best-of-n differ. Replicates of a prompt
+are not independent; all intervals are over prompts.
 """
 
 from collections import Counter
@@ -29,22 +29,22 @@ REPLICATES = 16
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one plan, for every prompt and replicate: arrays of shape (prompts, replicates)."""
+    """Accuracy and tokens of one plan, arrays of shape (prompts, replicates)."""
 
     correct: NDArray[np.float64]
     tokens: NDArray[np.float64]
 
 
 class Outcomes(Protocol):
-    """What tables are fitted on: how plans did on prompts of known difficulty.
+    """What tables are fitted on: outcomes of plans on prompts with measured pass@1.
 
     Attributes:
-        prompts: how many prompts.
-        replicates: how often each is replayed.
+        prompts: number of prompts.
+        replicates: replays of each prompt.
         states: the language model's state after each prompt, shape (prompts, hidden); None where
-            it was not asked for.
-        binned_budget: the greatest budget at which plans may be binned by measured difficulty:
-            they are then judged by other samples than it was measured on.
+            it was not requested.
+        binned_budget: the largest budget at which plans may be binned by measured pass@1: up to it
+            plans are evaluated on other samples than pass@1 is measured on.
     """
 
     prompts: int
@@ -55,16 +55,20 @@ class Outcomes(Protocol):
     def measured(self, pilots: int) -> NDArray[np.float64]:
         """Measured pass@1 of every prompt and replicate, shape (prompts, replicates).
 
-        It is of samples that are neither among the replicate's first `binned_budget` nor its
-        pilots, so many of them.
+        It is measured on samples that are neither among the replicate's first `binned_budget` nor
+        among its pilots.
+
+        Args:
+            pilots: number of pilots.
         """
         ...
 
     @property
     def paired(self) -> "Outcomes":
-        """The same where every outcome is of its replicate's first samples: what may be binned.
+        """The same without closed forms: each outcome is of its replicate's first samples.
 
-        An outcome in closed form is of all samples, those that measured difficulty among them.
+        Such outcomes may be binned by measured pass@1. Closed forms use all samples, including
+        those that pass@1 is measured on.
         """
         ...
 
@@ -73,18 +77,19 @@ class Outcomes(Protocol):
         ...
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
-        """Whether the plan answers right, and the tokens it samples."""
+        """Whether the plan's answer is right, and its tokens, per prompt and replicate."""
         ...
 
     def majority(self, n: int) -> Outcome:
-        """Majority voting over n samples without any verifier: answers that tie share the win.
+        """Majority voting over n samples without a verifier: answers that tie share the win.
 
-        As a plan, majority has ties scored; see `runtime.strategies.best_of_n.score_ties`.
+        A plan with majority selection has the verifier score its ties instead; see
+        `runtime.strategies.best_of_n.score_ties`.
         """
         ...
 
     def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
-        """Climbs to the top of a schedule, several of each prompt."""
+        """Adaptive runs through all stages of a schedule, several per prompt."""
         ...
 
 
@@ -93,11 +98,11 @@ class Replay:
 
     Args:
         records: collected records.
-        window: how many of each prompt's independent solutions are replayed, the first ones. The
-            rest are for measuring difficulty: a prompt's bin must not depend on the very
-            solutions that a plan is judged by.
+        window: how many of each prompt's first independent solutions are replayed. The rest
+            measure pass@1: a prompt's bin must not depend on the solutions that a plan is
+            evaluated on.
         replicates: rotations of the window.
-        states: the language model's state after each prompt, if it was asked for.
+        states: the language model's state after each prompt, if it was requested.
 
     Raises:
         InputError: no records, or one with fewer solutions than the window.
@@ -114,7 +119,7 @@ class Replay:
             raise InputError("records", [], "collect at least one prompt")
         least = min(len(record.independent.samples) for record in records)
         if least < window:
-            raise InputError("window", window, f"a prompt has {least} solutions only")
+            raise InputError("window", window, f"must be at most {least}: a prompt has no more")
         self.records = records
         self.prompts = len(records)
         self.window = self.binned_budget = window
@@ -124,7 +129,7 @@ class Replay:
 
     @property
     def pass_at_1(self) -> NDArray[np.float64]:
-        """Oracle difficulty of every prompt from its solutions beyond the window, (prompts,).
+        """Measured pass@1 of every prompt from its solutions beyond the window, (prompts,).
 
         Raises:
             InputError: there are none.
@@ -163,12 +168,12 @@ class Replay:
         )
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
-        """Whether the plan answers right, and the tokens it samples, everywhere.
+        """Whether the plan's answer is right, and the tokens it samples, per prompt and replicate.
 
         Raises:
             InputError: a search that was not collected.
         """
-        if plan.strategy == "best_of_n":  # its first solutions are the pilots
+        if plan.strategy == "best_of_n":  # the pilots are its first solutions
             plan, pilots = plan.model_copy(update={"n": max(plan.n, pilots)}), 0
         key = (plan, pilots)
         if key not in self._known:
@@ -191,7 +196,7 @@ class Replay:
         return Outcome(correct, tokens)
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
-        """The same where every prompt and replicate has a plan of its own."""
+        """The same, with a plan for each prompt and replicate."""
         cells = [
             [self._one(record, r, plan, pilots) for r, plan in enumerate(of_record)]
             for record, of_record in zip(self.records, plans, strict=True)
@@ -200,7 +205,7 @@ class Replay:
         return Outcome(values[..., 0], values[..., 1])
 
     def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
-        """Climbs of every prompt and replicate, shape (prompts, replicates, stages).
+        """Adaptive runs of every prompt and replicate, arrays of (prompts, replicates, stages).
 
         Raises:
             InputError: a search that was not collected.
@@ -228,7 +233,7 @@ class Replay:
         return adaptive_runs
 
     def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
-        """What a plan's search produced; replicates take turns at those that were run again.
+        """A search's stored solutions; replicates rotate through its repeated runs.
 
         Raises:
             InputError: a search that was not collected.
@@ -245,7 +250,7 @@ class Replay:
             samples = self.first(record, replicate, max(plan.n, pilots))
             tokens = sum(sample.tokens for sample in samples)
         else:
-            # Pilots are the first attempts of revision chains; beside any other search they stand.
+            # Pilots are the first attempts of revision chains; other searches are added to them.
             within = plan.beams if plan.strategy == "revisions" else 0
             samples = self.first(record, replicate, pilots)[within:]
             run = self.searched(record, replicate, plan)

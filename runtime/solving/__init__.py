@@ -1,1 +1,1 @@
-"""The policy at work: pilots, decisions, adaptive runs, one solver for all callers."""
+"""The solver that all callers share: pilots, decisions, adaptive runs, results."""

@@ -1,4 +1,4 @@
-"""Pilots, and the plan they lead to: what is decided for one prompt before its plan is run."""
+"""Pilots and the decision: what happens for one prompt before its plan is run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from predictors.sample import Sample
 from runtime.artifact import Artifact
 from runtime.prompt_run import PromptRun
 
-# Pilots end early where difficulty, with this probability, is in bins of one and the same plan.
+# Pilots end early where pass@1 is, with this probability, in bins that all have the same plan.
 SURE = 0.9
 
 
@@ -26,15 +26,15 @@ class Decision(BaseModel):
 
     Attributes:
         pilots: pilot samples taken.
-        predicted_pass_at_1: predicted difficulty; None where it was not asked for.
-        low: pass@1 is at least this, and at most `high`, with a probability of 0.9.
+        predicted_pass_at_1: predicted pass@1; None where it was not predicted.
+        low: pass@1 is between this and `high` with a probability of 0.9.
         high: the upper bound.
-        bin: difficulty bin, 1 the easiest; None where difficulty was not asked for.
-        bins: how many bins there are.
+        bin: difficulty bin, 1 the easiest; None where pass@1 was not predicted.
+        bins: number of bins.
         plan: the plan to run.
         why: the reason, in a sentence.
-        drifted: whether traffic has come to look unlike calibration: a safe plan then takes the
-            place of the table's, and a total is shared evenly.
+        drifted: whether traffic has drifted from calibration: best-of-N then replaces the table's
+            plan, and a total is shared evenly.
     """
 
     pilots: int = 0
@@ -53,9 +53,9 @@ class PilotResult:
     """A prompt with its pilots.
 
     Attributes:
-        samples: the pilots, their equal answers written equally.
-        predicted: predicted pass@1; None where difficulty was not asked for.
-        low: with a probability of `SURE`, pass@1 is at least this, and at most `high`.
+        samples: the pilots; equal answers are equal strings.
+        predicted: predicted pass@1; None where it was not predicted.
+        low: pass@1 is between this and `high` with a probability of `SURE`.
         high: the upper bound.
     """
 
@@ -71,22 +71,21 @@ async def take_pilots(
     row: BudgetRow,
     seen: Callable[[Sequence[Sample]], None] = lambda _: None,
 ) -> PilotResult:
-    """As many pilots as a row of the table takes, or fewer if more would not change the plan.
+    """Take the pilots of a row of the table, or fewer where more would not change the plan.
 
     Args:
         run: the prompt.
-        artifact: what calibration found.
-        row: the budget's.
-        seen: called with the pilots by which traffic is compared with calibration's, before any
-            more are taken: prompts whose pilots end early would otherwise be seen first, and are
-            no fair sample.
+        artifact: what calibration measured.
+        row: the table's row for the budget.
+        seen: called with the pilots by which drift is measured, before more are taken. Called only
+            at the end, it would get prompts whose pilots end early first, a biased sample.
     """
     if not row.edges:
         return PilotResult([])
     drawn: list[Sample] = []
     found = PilotResult(drawn)
     for count, model in artifact.difficulty.items():
-        # Traffic is compared with calibration's by as many pilots: every prompt has those.
+        # Every prompt takes the pilots by which drift is measured.
         if count < min(artifact.drift_baseline.pilots, row.pilots) or count > row.pilots:
             continue
         drawn = await run.canonicalize([*drawn, *await run.samples(len(drawn), count)])
@@ -102,7 +101,7 @@ async def take_pilots(
 async def _predict(
     run: PromptRun, model: DifficultyModel, pilots: Sequence[Sample]
 ) -> tuple[float, float, float]:
-    """Predicted pass@1, and its interval."""
+    """Predicted pass@1, and its interval of probability `SURE`."""
     tokens = len(run.context.token_ids)
     if pilots:
         features = pilot_features(tokens, pilots)
@@ -176,7 +175,7 @@ def _counted(pilots: int) -> str:
 
 
 def fallback(decision: Decision, budget: int, why: str) -> Decision:
-    """The same prompt's decision where calibration cannot be trusted: best-of-N, all of it."""
+    """The decision for traffic that has drifted: best-of-N with the whole budget."""
     plan = Plan(strategy="best_of_n", n=budget)
     reason = f"traffic does not look like calibration ({why}): {plan} is safe"
     return decision.model_copy(update={"plan": plan, "why": reason, "drifted": True})
@@ -185,7 +184,7 @@ def fallback(decision: Decision, budget: int, why: str) -> Decision:
 def observe(
     monitor: DriftMonitor, artifact: Artifact, run: PromptRun, pilots: Sequence[Sample]
 ) -> None:
-    """Compare a prompt's pilots with calibration's; those of fewer pilots tell nothing."""
+    """Add a prompt's pilots to the drift monitor, unless they are fewer than the baseline's."""
     count = artifact.drift_baseline.pilots
     if len(pilots) < count:
         return

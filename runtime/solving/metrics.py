@@ -1,4 +1,4 @@
-"""What a running solver has done, as Prometheus metrics."""
+"""Prometheus metrics of a solver."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ class Metrics:
     """Counters, gauges and one histogram of one solver, all named ``ttc_...``.
 
     Attributes:
-        registry: this object's own; a server's exporter can serve it.
+        registry: the metrics' own registry, which a server can export.
     """
 
     def __init__(self) -> None:

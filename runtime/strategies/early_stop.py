@@ -1,4 +1,4 @@
-"""When what is left of a best-of-n cannot change its answer any more."""
+"""Early stop of best-of-n: when the remaining solutions cannot change its answer."""
 
 from collections.abc import Sequence
 from math import floor
@@ -7,21 +7,21 @@ from allocator.plan import Selection
 from predictors.sample import Sample
 from runtime.answers.selection import answer_mass
 
-# A score is a probability: no solution to come can weigh more.
+# A score is a probability: no further solution can have a greater weight.
 GREATEST_SCORE = 1.0
 
 
 def min_to_settle(samples: Sequence[Sample], remaining: int, how: Selection) -> int:
-    """How many more solutions it takes at least before the answer stands; 0 if it stands now.
+    """The minimum number of further solutions before the answer can be settled; 0 if it is.
 
-    It stands once the others still to come could not change it. Exact for majority: the leader's
-    lead exceeds all the votes to come. For weighted selection the bound is that every solution to
-    come weighs 1, the greatest score there is. The greatest single score only stands at 1.
+    An answer is settled when the remaining solutions cannot change it. Exact for majority: the
+    leader's lead exceeds the remaining votes. For weighted selection every remaining solution is
+    assumed to have the greatest possible score, 1. A single greatest score is settled only at 1.
 
     Args:
         samples: solutions so far, scored if the selection compares scores; equal answers must be
             equal strings.
-        remaining: solutions to come.
+        remaining: number of solutions not yet sampled.
         how: the selection that will be made.
     """
     answered = [sample for sample in samples if sample.answer is not None]

@@ -135,7 +135,7 @@ def test_floors_and_ceilings_bind() -> None:
     assert allocate(costs, gains, 100, ceilings=[5, 1]).options.tolist() == [2, 0]
     # The floor's share is spent first, whatever it gains.
     assert allocate(costs, gains, 5, floors=[0, 4]).options.tolist() == [0, 2]
-    with pytest.raises(InputError, match="cheapest options cost 5 in all"):
+    with pytest.raises(InputError, match="must be at least 5, the cost"):
         allocate(costs, gains, 4, floors=[0, 4])
 
 

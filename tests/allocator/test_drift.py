@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.stats import chi2, chi2_contingency
 
-from allocator.drift import ALARM, CLEAR, LEAST, DriftMonitor, chi2_tail
+from allocator.drift import ALARM, CLEAR, MIN_PROMPTS, DriftMonitor, chi2_tail
 from allocator.drift_baseline import DriftBaseline, Histogram
 from allocator.errors import InputError
 
@@ -112,7 +112,7 @@ def test_a_total_shift_is_noticed_within_30_prompts() -> None:
 def test_a_stream_unlike_from_its_first_prompt_is_noticed_at_once() -> None:
     for seed in range(20):
         unlike = world(seed)
-        assert delay(unlike.monitor(seen=0), unlike.hard(30)) == LEAST
+        assert delay(unlike.monitor(seen=0), unlike.hard(30)) == MIN_PROMPTS
 
 
 def test_half_of_the_prompts_hard_is_noticed_within_100() -> None:
@@ -157,7 +157,7 @@ def test_between_the_two_levels_the_alarm_stays_as_it_was() -> None:
 def test_the_report_says_what_is_unlike() -> None:
     monitor = world(0).monitor(seen=0)
     monitor.observe({"score": 0.5, "agreement": 1, "bin": 3})
-    assert monitor.report().why == f"too few prompts to tell: 1 of {LEAST}"
+    assert monitor.report().why == f"too few prompts to tell: 1 of {MIN_PROMPTS}"
     monitor = world(0).monitor()
     assert monitor.report().why == "like calibration"
     for _ in range(20):

@@ -104,7 +104,7 @@ def test_difficulty_is_measured_on_solutions_that_are_not_replayed() -> None:
     replay = Replay([record(0, [True] * 8 + [False] * 8, {})], window=8)
     assert replay.pass_at_1.tolist() == [0.0]
     assert replay.outcome(Plan(strategy="best_of_n", n=1), 0).correct.mean() == 1
-    with pytest.raises(InputError, match="8 solutions only"):
+    with pytest.raises(InputError, match="must be at most 8"):
         Replay([record(0, [True] * 8, {})], window=9)
 
 

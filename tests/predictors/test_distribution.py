@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allocator.errors import InputError
-from predictors.distribution import LEVELS, DifficultyDistribution
+from predictors.distribution import LEVELS, DifficultyDistribution, DistributionEstimator
 
 REPLICATES = 4
 
@@ -29,7 +29,7 @@ def pairs(prompts: int, seed: int, ends: float = 0.3) -> tuple[np.ndarray, np.nd
 
 @pytest.fixture(scope="module")
 def fitted() -> DifficultyDistribution:
-    return DifficultyDistribution.fit(*pairs(200, 0))
+    return DistributionEstimator().fit(*pairs(200, 0)).distribution_
 
 
 @pytest.mark.parametrize("ends", [0.0, 0.5])
@@ -37,7 +37,7 @@ def fitted() -> DifficultyDistribution:
 def test_intervals_hold_what_they_say_of_new_prompts(level: float, ends: float) -> None:
     covered, widths = [], []
     for seed in range(10):
-        distribution = DifficultyDistribution.fit(*pairs(100, seed, ends))
+        distribution = DistributionEstimator().fit(*pairs(100, seed, ends)).distribution_
         predicted, measured, _ = pairs(500, 100 + seed, ends)
         low, high = distribution.interval(predicted, level).T
         covered.append(np.mean((low <= measured) & (measured <= high)))
@@ -48,7 +48,7 @@ def test_intervals_hold_what_they_say_of_new_prompts(level: float, ends: float) 
 
 def test_few_prompts_exclude_nothing() -> None:
     # Of 9 prompts no one knows what happens in less than one of ten.
-    few = DifficultyDistribution.fit(*pairs(9, 0))
+    few = DistributionEstimator().fit(*pairs(9, 0)).distribution_
     assert few.interval([0.1, 0.5, 0.9], 0.95).tolist() == [[0, 1]] * 3
     assert few.interval(0.5, 0.5)[1] < 1
 
@@ -56,7 +56,7 @@ def test_few_prompts_exclude_nothing() -> None:
 def test_a_wrong_predictor_is_corrected() -> None:
     predicted, measured, prompts = pairs(400, 0)
     shrunk = 0.4 + 0.2 * predicted
-    distribution = DifficultyDistribution.fit(shrunk, measured, prompts)
+    distribution = DistributionEstimator().fit(shrunk, measured, prompts).distribution_
     fresh, truth, _ = pairs(400, 1)
     error = np.abs(distribution.mean(0.4 + 0.2 * fresh) - truth).mean()
     assert error < 0.7 * np.abs(0.4 + 0.2 * fresh - truth).mean()
@@ -81,8 +81,10 @@ def test_quantiles_ascend(
 def test_replicates_weigh_as_much_as_their_prompt() -> None:
     predicted, measured, prompts = pairs(60, 0)
     rows = np.repeat(np.arange(len(prompts)), np.where(prompts < 30, 5, 1))
-    once = DifficultyDistribution.fit(predicted, measured, prompts)
-    often = DifficultyDistribution.fit(predicted[rows], measured[rows], prompts[rows])
+    once = DistributionEstimator().fit(predicted, measured, prompts).distribution_
+    often = (
+        DistributionEstimator().fit(predicted[rows], measured[rows], prompts[rows]).distribution_
+    )
     at = np.linspace(0, 1, 50)
     assert np.abs(once.interval(at) - often.interval(at)).mean() < 0.01
     assert np.abs(once.mean(at) - often.mean(at)).max() < 0.01
@@ -118,8 +120,8 @@ def test_a_damaged_file_is_refused(
 
 def test_unusable_input_is_refused(fitted: DifficultyDistribution) -> None:
     with pytest.raises(InputError, match="two prompts"):
-        DifficultyDistribution.fit([0.5, 0.6], [1, 1], [3, 3])
-    with pytest.raises(InputError, match="levels lie in"):
+        DistributionEstimator().fit([0.5, 0.6], [1, 1], [3, 3])
+    with pytest.raises(InputError, match="must be between 0 and 1"):
         fitted.quantiles(0.5, [1.5])
-    with pytest.raises(InputError, match="levels lie in"):
+    with pytest.raises(InputError, match="must be between 0 and 1"):
         fitted.interval(0.5, 2.0)

@@ -9,7 +9,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage, schedule_of
 from calibration.replay.adaptive_run import AdaptiveRuns
-from predictors.gain_model import COLUMNS, GainModel
+from predictors.gain_model import COLUMNS, GainEstimator, GainModel
 from predictors.vote_state import VOTE_STATE_NAMES
 from tests.support.adaptive import made_runs
 
@@ -19,7 +19,9 @@ KINDS = ["settled", "open", "hopeless"] * 20
 
 def fitted(adaptive_runs: AdaptiveRuns, schedule: Schedule = SCHEDULE) -> GainModel:
     states = adaptive_runs.states.reshape(-1, *adaptive_runs.states.shape[2:])
-    return GainModel.fit(schedule, states, adaptive_runs.correct.reshape(len(states), -1))
+    return (
+        GainEstimator(schedule).fit(states, adaptive_runs.correct.reshape(len(states), -1)).model_
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,18 +107,18 @@ def test_where_nothing_is_gained_nothing_is_promised() -> None:
 
 def test_one_stage_has_no_gains() -> None:
     schedule = Schedule(stages=(Stage(samples=1),))
-    with pytest.raises(InputError, match="there is nothing to gain on one stage"):
-        GainModel.fit(schedule, np.ones((4, 1, len(VOTE_STATE_NAMES))), np.ones((4, 1)))
+    with pytest.raises(InputError, match="must have two stages"):
+        GainEstimator(schedule).fit(np.ones((4, 1, len(VOTE_STATE_NAMES))), np.ones((4, 1)))
 
 
-def test_prospects_survive_saving(gain_model: GainModel, tmp_path: Path) -> None:
+def test_a_gain_model_survives_saving(gain_model: GainModel, tmp_path: Path) -> None:
     path = tmp_path / "gain_model.json"
     gain_model.save(path)
     assert GainModel.load(path) == gain_model
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_damaged_prospects_are_refused(gain_model: GainModel, tmp_path: Path) -> None:
+def test_a_damaged_gain_model_is_refused(gain_model: GainModel, tmp_path: Path) -> None:
     path = tmp_path / "gain_model.json"
     with pytest.raises(InputError, match="no such file; make one"):
         GainModel.load(path)

@@ -49,7 +49,7 @@ def test_any_text_has_finite_features(text: str) -> None:
 
 
 def test_an_empty_prompt_has_none() -> None:
-    with pytest.raises(InputError, match="prompt is empty"):
+    with pytest.raises(InputError, match="must not be empty"):
         prompt_features("", 1)
 
 

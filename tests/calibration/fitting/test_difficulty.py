@@ -14,7 +14,7 @@ from allocator.bins import bin_of
 from allocator.errors import InputError
 from calibration.fitting.difficulty import MIN_IN_BIN, edges_of, fit_difficulty
 from predictors.difficulty import DifficultyModel
-from predictors.distribution import DifficultyDistribution
+from predictors.distribution import DistributionEstimator
 from predictors.features import FEATURE_NAMES
 from predictors.learned import DifficultyPredictor
 from predictors.prompt import PROMPT_FEATURE_NAMES, PromptProbe
@@ -119,7 +119,9 @@ def made(pilots: int) -> DifficultyModel:
     names = FEATURE_NAMES if pilots else PROMPT_FEATURE_NAMES
     features, measured = rng.normal(size=(80, len(names))), rng.random(80)
     predictor = (DifficultyPredictor() if pilots else PromptProbe()).fit(features, measured)
-    distribution = DifficultyDistribution.fit(rng.random(80), measured, np.arange(80))
+    distribution = (
+        DistributionEstimator().fit(rng.random(80), measured, np.arange(80)).distribution_
+    )
     return DifficultyModel(predictor, distribution)
 
 

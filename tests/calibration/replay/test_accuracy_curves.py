@@ -60,7 +60,7 @@ def test_bins_that_do_not_fit_together(
 def test_curves_after_so_many_pilots() -> None:
     assert CURVES.after(2) is TWO_BINS
     assert CURVES.after(0).plans == (ONE, BEAM)
-    with pytest.raises(InputError, match=r"pilots: 4: choose one of \[0, 2\]"):
+    with pytest.raises(InputError, match=r"pilots: 4: must be one of \[0, 2\]"):
         CURVES.after(4)
 
 

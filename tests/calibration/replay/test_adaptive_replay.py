@@ -18,7 +18,7 @@ from calibration.replay.budget_replay import PRICES, stopped_at
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, Run
-from predictors.gain_model import GainModel
+from predictors.gain_model import GainEstimator
 from predictors.vote_state import VOTE_STATE_NAMES
 from tests.calibration.data.test_logs import as_records, made_log
 from tests.conftest import make_sample
@@ -187,7 +187,7 @@ def test_cross_validated_gains_never_see_the_prompt_itself() -> None:
 def test_gains_of_each_stage_over_each() -> None:
     adaptive_runs = made_runs(SCHEDULE, KINDS, 2)
     flat = adaptive_runs.states.reshape(60, *adaptive_runs.states.shape[2:])
-    gain_model = GainModel.fit(SCHEDULE, flat, adaptive_runs.correct.reshape(60, -1))
+    gain_model = GainEstimator(SCHEDULE).fit(flat, adaptive_runs.correct.reshape(60, -1)).model_
     found = gains_between_stages(gain_model, SCHEDULE, adaptive_runs.states)
     assert found.shape == (30, 2, 6, 6)
     assert not np.any(np.tril(found))

@@ -39,5 +39,5 @@ def test_equal_scores_share_their_chances() -> None:
 
 @pytest.mark.parametrize("n", [0, 4])
 def test_a_subset_that_cannot_be_is_refused(n: int) -> None:
-    with pytest.raises(InputError, match="between 1 and the 3"):
+    with pytest.raises(InputError, match="between 1 and the number of samples, 3"):
         best_of_n_accuracy([0.1, 0.2, 0.3], [True, False, True], n)

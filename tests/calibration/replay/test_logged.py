@@ -151,7 +151,7 @@ def test_difficulty_is_measured_apart_from_what_is_judged_and_from_pilots() -> N
             changed[:, place[:first]] = 1 - (changed[:, place[:first]] == 0)
             same = LoggedReplay(replace(log, answer=changed)).measured(pilots)[:, replicate]
             np.testing.assert_array_equal(replay.measured(pilots)[:, replicate], same)
-    with pytest.raises(InputError, match="fewer than the 19"):
+    with pytest.raises(InputError, match="less than the 19"):
         replay.measured(19)
 
 
