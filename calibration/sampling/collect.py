@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.sampling.journal import Journals
 from predictors.sample import Sample
 from runtime.concurrency import bounded
-from runtime.prompt_run import Cost, Decoder, PromptRun
+from runtime.prompt_run import Decoder, PromptRun
 from runtime.strategies import STRATEGIES
 
 PROMPTS_IN_FLIGHT = 32
@@ -66,18 +66,17 @@ class PromptRecord:
         runs = [self.independent, *(run for turn in self.turns for run in turn.values())]
         return sum(run.sampled_tokens for run in runs)
 
-    @classmethod
-    def unsearched(cls, prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> "PromptRecord":
-        """A record of ungraded independent solutions alone: enough to read features from."""
-        tokens = sum(sample.tokens for sample in drawn)
-        return cls(prompt, "", prompt_tokens, Run(tuple(drawn), (), tokens), {})
+
+# The plans to run on a prompt beside independent solutions, given its text, its length in tokens
+# and those solutions.
+Searches = Callable[[str, int, Sequence[Sample]], Sequence[Plan]]
 
 
 async def collect(
     decoder: Decoder,
     prompts: Sequence[tuple[str, str]],
     samples: int,
-    searches: Callable[[str, int, Sequence[Sample]], Sequence[Plan]],
+    searches: Searches,
     seed: int,
     done: Callable[[PromptRecord], None] = lambda _: None,
     runs: int = 1,
@@ -103,43 +102,83 @@ async def collect(
     lengths = {p: len(PromptRun(decoder, p, seed).context.token_ids) for p, _ in prompts}
 
     async def one(item: tuple[str, str]) -> PromptRecord:
+        prompt, gold = item
+        target = _Target(prompt, gold, lengths[prompt])
         if journals is None:
-            return await sampled(decoder, *item)
-        with journals.recording(decoder, item[0]) as recorded:
-            return await sampled(recorded, *item)
-
-    async def sampled(decoder: Decoder, prompt: str, gold: str) -> PromptRecord:
-        async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:
-            run, started = PromptRun(decoder, prompt, seed), time.perf_counter()
-            drawn = await STRATEGIES[plan.strategy](run, plan, ())
-            return drawn, run.cost, time.perf_counter() - started, seed
-
-        independent, cost, taken, _ = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
-        _, *first = await decoder.answers.canonicalized([gold, *(s.answer for s in independent)])
-        independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
-        plans = searches(prompt, lengths[prompt], independent)
-        found = [
-            (independent, cost, taken, seed),
-            *[await run_plan(plan, seed + turn) for turn in range(runs) for plan in plans],
-        ]
-        # Answers are unified over all runs together, so that pilots can vote beside any beams.
-        drawn = [sample for run_samples, *_ in found for sample in run_samples]
-        _, *canonicalized = await decoder.answers.canonicalized([gold, *(s.answer for s in drawn)])
-        names = iter(canonicalized)
-        drawn_runs = []
-        for run_samples, cost, seconds, seed_ in found:
-            named = tuple(s.with_answer(next(names)) for s in run_samples)
-            correct = tuple(s.answer == gold for s in named)
-            drawn_runs.append(Run(named, correct, cost.sampled_tokens, seconds, seed_))
-        turns = [
-            dict(zip(plans, drawn_runs[1 + turn * len(plans) :], strict=False))
-            for turn in range(runs)
-        ]
-        return PromptRecord(
-            prompt, gold, lengths[prompt], drawn_runs[0], turns[0], tuple(turns[1:])
-        )
+            return await _collect_prompt(decoder, target, samples, searches, seed, runs)
+        with journals.recording(decoder, prompt) as recorded:
+            return await _collect_prompt(recorded, target, samples, searches, seed, runs)
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A prompt, its gold answer, and its length in tokens."""
+
+    prompt: str
+    gold: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What one plan sampled, not graded yet; fields as in `Run`."""
+
+    samples: Sequence[Sample]
+    sampled_tokens: int
+    seconds: float
+    seed: int
+
+
+async def _collect_prompt(
+    decoder: Decoder,
+    target: _Target,
+    samples: int,
+    searches: Searches,
+    seed: int,
+    runs: int,
+) -> PromptRecord:
+    async def run_plan(plan: Plan, seed: int) -> _Drawn:
+        run, started = PromptRun(decoder, target.prompt, seed), time.perf_counter()
+        drawn = await STRATEGIES[plan.strategy](run, plan, ())
+        return _Drawn(drawn, run.cost.sampled_tokens, time.perf_counter() - started, seed)
+
+    independent = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
+    (solutions,) = await _canonicalized(decoder, target.gold, [independent.samples])
+    plans = searches(target.prompt, target.tokens, solutions)
+    drawn = [
+        replace(independent, samples=solutions),
+        *[await run_plan(plan, seed + turn) for turn in range(runs) for plan in plans],
+    ]
+    # Answers are canonicalized over all runs together, so that pilots can vote beside any beams.
+    named = await _canonicalized(decoder, target.gold, [run.samples for run in drawn])
+    graded = [
+        Run(
+            tuple(found),
+            tuple(sample.answer == target.gold for sample in found),
+            run.sampled_tokens,
+            run.seconds,
+            run.seed,
+        )
+        for run, found in zip(drawn, named, strict=True)
+    ]
+    turns = [
+        dict(zip(plans, graded[1 + turn * len(plans) :], strict=False)) for turn in range(runs)
+    ]
+    return PromptRecord(
+        target.prompt, target.gold, target.tokens, graded[0], turns[0], tuple(turns[1:])
+    )
+
+
+async def _canonicalized(
+    decoder: Decoder, gold: str, runs: Sequence[Sequence[Sample]]
+) -> list[list[Sample]]:
+    """The samples of each run with equal answers as equal strings, the gold answer's first."""
+    answers = [sample.answer for samples in runs for sample in samples]
+    _, *canonicalized = await decoder.answers.canonicalized([gold, *answers])
+    names = iter(canonicalized)
+    return [[sample.with_answer(next(names)) for sample in samples] for samples in runs]
 
 
 def in_order(
