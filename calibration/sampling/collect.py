@@ -1,4 +1,4 @@
-"""Sampling a data set: independent solutions of every prompt, and every search of it."""
+"""Sampling a data set: independent solutions and searches of every prompt."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ PROMPTS_IN_FLIGHT = 32
 
 @dataclass(frozen=True)
 class Run:
-    """What one plan produced on one prompt: its final samples and what they cost.
+    """What one plan produced on one prompt: its final samples and their cost.
 
     Attributes:
         samples: what the answer is selected from.
         correct: whether each is right.
         sampled_tokens: tokens sampled in all.
-        seconds: wall time, while other prompts ran beside it.
-        seed: the run's; with the prompt and the plan it determines the samples.
+        seconds: wall time, while other prompts were sampled at the same time.
+        seed: seed of the run; with the prompt and the plan it determines the samples.
     """
 
     samples: tuple[Sample, ...]
@@ -41,11 +41,11 @@ class PromptRecord:
     Attributes:
         prompt: its text.
         gold: the right answer.
-        prompt_tokens: its length.
-        independent: independent solutions; their order is the order they were drawn in.
-        searches: what each searching or revising plan produced, pilots not among it.
-        again: the same plans run again, each time with another seed: what one search of a prompt
-            produces is luck, and plans are compared by it.
+        prompt_tokens: its length in tokens.
+        independent: independent solutions, in the order in which they were drawn.
+        searches: what each searching or revising plan produced, without pilots.
+        again: the same plans run again, each time with another seed: a single search says little
+            about its plan.
     """
 
     prompt: str
@@ -57,12 +57,12 @@ class PromptRecord:
 
     @property
     def turns(self) -> tuple[dict[Plan, Run], ...]:
-        """What the searches produced, one turn after the other."""
+        """What the searches produced, one dict per run."""
         return self.searches, *self.again
 
     @property
     def sampled_tokens(self) -> int:
-        """Tokens sampled of the prompt in all."""
+        """All tokens sampled for the prompt."""
         runs = [self.independent, *(run for turn in self.turns for run in turn.values())]
         return sum(run.sampled_tokens for run in runs)
 
@@ -87,13 +87,13 @@ async def collect(
     Args:
         decoder: models and settings.
         prompts: (prompt, gold answer) pairs.
-        samples: independent solutions a prompt.
+        samples: independent solutions per prompt.
         searches: other plans to run on a prompt, given its text, its length in tokens and
             its independent solutions.
         seed: seed of all sampling.
-        done: called with each record as it is complete.
-        runs: how often to run each of the other plans, with one seed after the other.
-        journals: keep what is sampled of prompts that are not finished; None keeps nothing.
+        done: called with each complete record.
+        runs: how many times to run each of the other plans, with consecutive seeds.
+        journals: keep the samples of unfinished prompts; None keeps nothing.
 
     Raises:
         InputError: a prompt that is empty or does not fit a context, before anything is sampled;
@@ -190,7 +190,7 @@ def in_order(
 
 
 def check_answers(records: Sequence[PromptRecord], answers: str) -> None:
-    """Refuse records of which nothing is right: the answers are read wrongly.
+    """Refuse records without a single right sample: the answers must be read wrongly.
 
     Args:
         records: graded records.

@@ -111,8 +111,8 @@ class _ChainSampler:
 def flip_rates(chains: Sequence[Sequence[LabelledSolution]]) -> tuple[float, float]:
     """How often a revision turns a correct attempt wrong, and a wrong one correct.
 
-    The paper measured 38% for the first (section 6.1); it is why the answer is selected from the
-    chain, not read off its end. NaN where no attempt was correct, or none wrong.
+    The paper measured 38% for the first (section 6.1); therefore the answer is selected from the
+    whole chain. NaN where no attempt was correct, or none was wrong.
     """
     pairs = [
         (before.labels[-1] > 0.5, after.labels[-1] > 0.5)

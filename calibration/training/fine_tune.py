@@ -17,9 +17,9 @@ Measure = Callable[[Any, Sequence["Example"], str], str]
 
 
 def half_precision(device: str) -> torch.autocast:
-    """Forward passes in the block are in bfloat16, where the device has instructions for it.
+    """Run forward passes in bfloat16, where the device has instructions for it.
 
-    A CPU that has none is fifty times slower with it than with float32.
+    On a CPU without them bfloat16 is fifty times slower than float32.
 
     Args:
         device: ``cuda`` or ``cpu``.
@@ -165,10 +165,10 @@ def _validate(
 
 
 def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:
-    """Shuffled batches of examples of about the same length, so that little is padding.
+    """Shuffled batches of examples of similar length, so that there is little padding.
 
-    Lengths are sorted within windows of a shuffle only: sorted as a whole, the examples of one
-    prompt, alike in length and target, would fill batches by themselves.
+    Examples are sorted by length within windows of a shuffle: sorted as a whole, the examples of
+    one prompt, alike in length and target, would share a batch.
     """
     rng = np.random.default_rng(seed)
     order, window = rng.permutation(len(examples)), 32 * size
@@ -184,8 +184,8 @@ def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Exam
 def padded(batch: Sequence[Example], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and targets of a batch, padded on the right; shape (batch, width) each.
 
-    Padding follows every token that bears loss, so causal attention needs no mask for it. Widths
-    are multiples of 8: few distinct shapes, so that a compiled model is reused.
+    Padding comes after all tokens with a loss, so causal attention needs no mask. Widths are
+    multiples of 8: with few distinct shapes a compiled model is reused.
     """
     width = -(-max(len(e.token_ids) for e in batch) // 8) * 8
     ids = torch.zeros(len(batch), width, dtype=torch.long)

@@ -1,8 +1,8 @@
-"""What can be set of ``ttc train``; reading it loads no torch."""
+"""The settings of ``ttc train``; importing them loads no torch."""
 
 from pydantic import BaseModel, Field
 
-VALIDATION_SHARE = 10  # one prompt in ten, as the paper
+VALIDATION_SHARE = 10  # one prompt in ten, as in the paper
 
 
 class SampleSettings(BaseModel):
@@ -41,7 +41,7 @@ class ChainSettings(BaseModel):
 
 
 class ReviserSettings(BaseModel):
-    """How the chains are made. The paper samples 64 solutions a prompt, at higher temperature."""
+    """How the chains are made. The paper samples 64 solutions per prompt, at higher temperature."""
 
     samples: int = Field(default=64, ge=2, description="solutions sampled of each prompt")
     chains: int = Field(default=16, ge=1, description="chains a prompt at most, each ends correct")
