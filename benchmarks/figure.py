@@ -58,7 +58,7 @@ def spending_axes(axes: Any, title: str, octaves: int) -> None:
     ticks = [2**i for i in range(octaves + 1)]
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.set_xlabel("average generations a prompt, pilots included")
+    axes.set_xlabel("average generations per prompt, pilots included")
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_ylabel("accuracy")
     axes.set_title(title, loc="left")

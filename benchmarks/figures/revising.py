@@ -197,7 +197,7 @@ def figure_8(samples: Samples) -> Reproduced:
     figure = Figure(
         "F8",
         "Compute-optimal revisions against parallel best-of-N",
-        [Panel("all prompts", "average generations a prompt", lines)],
+        [Panel("all prompts", "average generations per prompt", lines)],
         1,
     )
     return Reproduced(figure, findings, targets)

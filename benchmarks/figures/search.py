@@ -166,7 +166,7 @@ def figure_4(samples: Samples) -> Reproduced:
         lines = [
             line_of(c, everyone, spent=True, banded=c.name in (WEIGHTED, ORACLE)) for c in curves
         ]
-        panels.append(Panel(f"by {guide}", "average generations a prompt", lines))
+        panels.append(Panel(f"by {guide}", "average generations per prompt", lines))
         at, times = best_gain(plain, optimal, draws)
         findings += [
             Finding(

@@ -18,7 +18,7 @@ from calibration.report.words import count, percent, subtitle, title
 
 
 def inspected(contents: Contents) -> Iterator[RenderableType]:
-    """Result, table, what it was made with, predictor, warnings; what is there of it."""
+    """Result, table, settings, predictor and warnings, as far as the artifact holds them."""
     summary = contents.summary
     if summary is None:
         yield Text("It has no summary.json, so neither predictor nor gain can be told.")
@@ -41,7 +41,7 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
 
 
 def _bought(prices: PriceList) -> Table:
-    """Average budgets, each about twice the last, and the accuracy of calibration prompts."""
+    """Average budgets, each about twice the last, and accuracy on the calibration prompts."""
     shown = new_table("What --average-budget buys", "average budget", "accuracy", "price")
     last = 0.0
     for point in reversed(prices.points):
@@ -59,7 +59,7 @@ def _timed(latency: Latency) -> Table:
 
 
 def differences(diff: TableDiff) -> Iterator[RenderableType]:
-    """All that differs, the fingerprints first."""
+    """All differences, those of the fingerprints first."""
     if diff.empty:
         yield Text(f"No differences ({count(diff.compared, 'cell')} compared).")
         return

@@ -1,4 +1,4 @@
-"""``ttc bench``: what an artifact gains on a data set of one's own."""
+"""``ttc bench``: measure what an artifact gains on the user's data set."""
 
 import asyncio
 import time
@@ -112,7 +112,7 @@ def _check_out(out: Path) -> None:
 def _first_unseen(
     prompts: int | None, graded: list[tuple[str, str]], artifact: Path
 ) -> tuple[list[tuple[str, str]], int | None]:
-    """So many prompts as `calibration.bench.unseen` gives them; all where the number is None."""
+    """The first prompts of `calibration.bench.unseen`; all of them if the number is None."""
     graded, left_out = unseen(graded, artifact)
     if prompts is not None and not 1 <= prompts <= len(graded):
         raise InputError("prompts", prompts, f"choose from 1 to {len(graded)}")

@@ -11,12 +11,12 @@ from calibration.cli.console import new_table
 def comparison(
     curves: Sequence[dict[str, Any]], gains: Sequence[dict[str, Any]], budget: int
 ) -> Iterator[Table]:
-    """Every method at each budget, accuracy and what was really spent; then what it saves.
+    """Accuracy and actual cost of every method at each budget; then what each saves.
 
     Args:
-        curves: as `calibration.replay.curves.as_json` gives them.
-        gains: as `calibration.replay.curves.gains` gives them.
-        budget: the one at which savings are shown.
+        curves: results of `calibration.replay.curves.as_json`.
+        gains: results of `calibration.replay.curves.gains`.
+        budget: the budget at which savings are shown.
     """
     for row in range(len(curves[0]["points"])):
         points = [(curve["name"], curve["points"][row]) for curve in curves]
@@ -50,7 +50,7 @@ def _times(gain: dict[str, Any] | None) -> str:
 
 
 def in_points(differences: Sequence[dict[str, Any]]) -> str:
-    """Differences in accuracy in a line."""
+    """Differences in accuracy on one line."""
     return "; ".join(
         f"{row['budget']}: {100 * row['value']:+.1f} "
         f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"

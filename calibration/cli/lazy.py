@@ -1,4 +1,4 @@
-"""Commands that are imported when they are invoked: ``ttc --help`` lists them without that."""
+"""Commands that are imported when they are invoked; ``ttc --help`` imports none of them."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -9,13 +9,13 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class LazyCommand(TyperCommand):
-    """A command in its group's list. Invoked, it is replaced by the command itself.
+    """A command's entry in its group's list; when invoked it loads the command itself.
 
     Args:
-        name: what the user types.
-        target: where it is defined, as ``module:attribute``: a function, or a `typer.Typer` of
+        name: the command's name on the command line.
+        target: its definition, as ``module:attribute``: a function, or a `typer.Typer` of
             subcommands.
-        help: its line in the list.
+        help: its line in the list of commands.
     """
 
     def __init__(self, name: str, target: str, help: str) -> None:

@@ -1,4 +1,4 @@
-"""``ttc solve`` and ``ttc explain``: prompts answered, and why they get the plans they get."""
+"""``ttc solve`` and ``ttc explain``: answer prompts, and explain the choice of their plans."""
 
 import asyncio
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ from runtime.result import Failure, Result, Spend
 from runtime.solving.decide import Decision
 from runtime.solving.solve import Solver
 
-BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
+BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt")]
 
 
 @reports_errors
@@ -107,7 +107,7 @@ def solve(
 def _prompts(
     prompts: Sequence[str], file: str | None, data: DataSettings
 ) -> tuple[list[str], dict[int, str]]:
-    """All prompts, and where those of the file stand in it, by their number among all."""
+    """All prompts, and the location in the file of those from it, by their number among all."""
     texts, rows = list(prompts), {}
     for where, text in located_prompts(file, data) if file else ():
         rows[len(texts)] = where

@@ -1,4 +1,4 @@
-"""``ttc train``: a PRM, an ORM or a reviser out of a language model's own samples."""
+"""``ttc train``: train a PRM, an ORM or a reviser on a language model's own samples."""
 
 import asyncio
 from pathlib import Path
@@ -57,7 +57,7 @@ class ModelSettings(BaseModel):
     )
 
     def source(self, sampling: SamplingSettings) -> Source:
-        """What the recipes start from."""
+        """The source that recipes start from."""
         return Source(
             model=resolve_model(self.model),
             answers=self.answers,

@@ -1,4 +1,4 @@
-"""The rows of a log as columns, with the names that the user gave them; cells as they were read."""
+"""The rows of a log as columns, under the names that the user mapped; cells are not parsed yet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from allocator.errors import InputError
 from calibration.data.cells import as_text, is_blank
 from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
 
-# The columns read, and what they may be called beside their own name.
+# The columns to read, and their alternative names.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "question": ("question_id", "question", "prompt"),
     "answer": ("answer",),
@@ -18,7 +18,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "tokens": ("tokens",),
     "model": ("model",),
 }
-# What differs between the samples of one question.
+# The columns that differ between the samples of one question.
 OF_SAMPLES = ("answer", "correct", "score", "tokens")
 
 Value = TypeVar("Value")
@@ -29,10 +29,10 @@ class LogRows:
     """The samples of a log, in the order read.
 
     Attributes:
-        rows: where they come from.
-        names: the source's name of each of `COLUMNS` that it has.
-        numbers: the row that each sample stands in.
-        cells: each column's cells, one a sample.
+        rows: the source.
+        names: the source's name for each column of `COLUMNS` that it has.
+        numbers: the row number of each sample.
+        cells: each column's cells, one per sample.
     """
 
     rows: Rows
@@ -44,7 +44,7 @@ class LogRows:
         """A column's cells, parsed.
 
         Raises:
-            InputError: a cell that cannot be, by its row.
+            InputError: a cell that cannot be parsed; the message names its row.
         """
         found = []
         for number, cell in zip(self.numbers, self.cells[column], strict=True):
@@ -55,7 +55,7 @@ class LogRows:
         return found
 
     def refusal(self, number: int, column: str, cell: object, why: str) -> InputError:
-        """That a cell cannot be used, by its row."""
+        """An error about a cell that cannot be used, with its row."""
         shown = cell[:SHOWN_CHARACTERS] if isinstance(cell, str) else cell
         return InputError(self.rows.where(number), shown, f"its {self.names[column]!r} {why}")
 
@@ -63,12 +63,12 @@ class LogRows:
 def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, str]) -> LogRows:
     """Read the rows of a log; arguments as `calibration.data.sample_log.read_log`.
 
-    A row is one sample; or, where its answer is a list, all samples of a question, and its score,
-    tokens and correctness are lists as long.
+    A row is one sample, or, if its answer is a list, all samples of a question: then its score,
+    tokens and correctness are lists of the same length.
 
     Raises:
-        InputError: no such file or column, no rows, lists of unlike lengths, or samples of several
-            models.
+        InputError: no such file or column, no rows, lists of different lengths, or samples of
+            several models.
     """
     rows = open_rows(source, "from-logs")
     names = _names(rows, columns)
@@ -105,7 +105,7 @@ def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
             raise InputError("columns", ours, f"name one of {', '.join(COLUMNS)}")
         if theirs not in rows.columns:
             raise InputError("columns", theirs, f"{rows.source} has {there}")
-    # A column that stands for another is no longer itself.
+    # A column that is mapped to another name no longer has its own.
     free = [column for column in rows.columns if column not in columns.values()]
     names = {
         ours: name
@@ -129,7 +129,7 @@ def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
 
 
 def _written(cell: object) -> str:
-    """A cell as it is named in a filter."""
+    """A cell as text, as a filter compares it."""
     if is_blank(cell):
         return ""
     if isinstance(cell, bool):
