@@ -4,7 +4,7 @@
 
 In a search by steps a dot is a partial solution that was sampled, at the number of its steps; a
 larger one was sampled several times. In revisions a dot is an attempt, with its answer. The colour
-is the verifier's score; lines lead from what was continued, or revised, to what came of it.
+is the verifier's score; lines lead from what was continued or revised to the result.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ Node = tuple[Any, ...]
 
 
 class Recorder:
-    """A verifier that notes every text it is asked about, with its score."""
+    """A verifier that records every text it scores, with the score."""
 
     def __init__(self, verifier: Any) -> None:
         self._verifier = verifier
@@ -60,11 +60,11 @@ class Recorder:
         return verdict
 
     def close(self) -> None:
-        """The verifier is closed by whoever opened it."""
+        """Does nothing: the owner of the verifier closes it."""
 
 
 async def searched(decoder: Decoder, plan: Plan) -> tuple[dict[Node, float], Counter[Node]]:
-    """Scores of all nodes, and how often each was sampled."""
+    """Scores of all nodes, and the number of times each was sampled."""
     recorder = Recorder(decoder.verifier)
     run = PromptRun(replace(decoder, verifier=recorder), PROMPT, SEED)
     await STRATEGIES[plan.strategy](run, plan, ())
@@ -103,7 +103,7 @@ def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str
 
 
 def draw_chains(axes: Any, attempts: Sequence[Sample], title: str) -> None:
-    """Revision chains, one a row."""
+    """Draw revision chains, one per row."""
     chains: dict[int, list[Sample]] = {}
     for attempt in attempts:
         chains.setdefault(attempt.chain or 0, []).append(attempt)
@@ -134,7 +134,7 @@ def draw_chains(axes: Any, attempts: Sequence[Sample], title: str) -> None:
 
 
 def finish(axes: Any, title: str, along: str, ticks: Sequence[int]) -> None:
-    """What all panels have in common."""
+    """Set the parts that all panels share."""
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(along, fontsize=9)
     axes.set_yticks([])

@@ -1,4 +1,4 @@
-"""The families, and drawing their samples anew."""
+"""The task families, and sampling them again."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
 
 ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 1200, 500, test_seed=3)
-# Its base model's training was stopped with an eye on the test prompts of seed 3: not on these.
+# The test prompts of seed 3 influenced when training of the base model stopped; these did not.
 REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300, test_seed=33)
 
 
@@ -46,7 +46,7 @@ def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:
 
 
 def searches_of(family: Family) -> list[Plan]:
-    """What test prompts are searched with: the grid's, or what the artifact may choose."""
+    """Searches of the test prompts: the grid's, or those that the artifact may choose."""
     if family is ARITHMETIC:
         return searches_among(grid(family.window, 0))
     artifact = artifact_of(family)
@@ -79,10 +79,10 @@ def prompt_states(family: Family, split: Split) -> NDArray[np.float32]:
 
 
 async def resample(family: Family) -> None:
-    """Draw all of a family's samples anew, into its pools."""
+    """Sample all of a family's pools again."""
     where = testbed if family is ARITHMETIC else rewriting
     settings = load_settings(where.ARTIFACT)
-    # The two models have a thread each: two threads each would wait for each other on two cores.
+    # One thread per model: with two each, threads would wait for each other on two cores.
     torch.set_num_threads(1)
     splits: list[tuple[Split, int]] = [("test", SEEDS * family.window)]
     plans = searches_of(family)

@@ -1,4 +1,4 @@
-"""What each method of allocation does on the test prompts: accuracy, generations and tokens."""
+"""Methods of allocation on the test prompts: accuracy, generations and tokens."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from calibration.replay.replay import Outcome
 from predictors.difficulty import DifficultyModel
 from runtime.solving.decide import SURE
 
-# Average generations a prompt, at which one budget is shared out over all of them.
+# Average generations per prompt of budgets that all prompts share.
 AVERAGES = (
     *(1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3, 3.5, 4, 5, 6, 7, 8),
     *(10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64),
@@ -43,15 +43,15 @@ def adaptive_pilots(
     difficulty: Difficulty,
     least: int,
 ) -> Curve:
-    """The table, its pilots ending as soon as more would not change the plan.
+    """The table, with pilots that end as soon as more of them would not change the plan.
 
     Args:
-        name: of the curve.
+        name: name of the curve.
         replay: the test prompts.
         table: the table.
         models: difficulty models.
-        difficulty: what they predict.
-        least: pilots that every prompt has.
+        difficulty: their predictions.
+        least: number of pilots that every prompt has.
     """
     outcomes, costs = [], []
     for row in table.rows:
@@ -92,7 +92,7 @@ def adaptive_pilots(
 def shared_by_bin(
     name: str, replay: SeededReplay, curves: BinCurves, difficulty: NDArray[np.float64]
 ) -> Curve:
-    """One budget over all prompts by the curves of their bins; nothing learned on the way."""
+    """One budget shared by all prompts by the curves of their bins; samples update nothing."""
     accuracies = curves.accuracies
     plans = np.array(curves.plans, dtype=object)
     rows = []
@@ -109,9 +109,10 @@ def shared_by_bin(
 
 
 def bound(name: str, replay: SeededReplay, plans: Sequence[Plan]) -> Curve:
-    """What knowing every prompt would give: its accuracy with every plan, averaged over seeds.
+    """Upper bound: allocation that knows each prompt's accuracy with every plan, averaged over
+    seeds.
 
-    It is judged by the very figures it allocates by, so it lies above what can be reached.
+    It is evaluated on the figures it allocates by, so no method can reach it.
     """
     found = [replay.outcome(plan, 0) for plan in plans]
     correct = np.array([outcome.correct.mean(axis=1) for outcome in found]).T

@@ -1,4 +1,4 @@
-"""What `benchmarks.allocation.predictors` compares the library's difficulty predictor with."""
+"""Regressors that `benchmarks.allocation.predictors` compares with the library's predictor."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,12 +17,12 @@ from predictors.learned import DifficultyPredictor, Regressor, out_of_fold_predi
 from predictors.prompt import PENALTIES, PROMPT_FEATURE_NAMES, PromptProbe
 
 DRIFT_BASELINE = "LightGBM"
-# What a learned predictor takes when a probe's prediction is among its features.
+# A learned predictor with a probe's prediction among its features.
 PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
 
 
 class MeanScore:
-    """The paper's: the verifier's average score, calibrated by isotonic regression."""
+    """The paper's predictor: the verifier's average score, calibrated by isotonic regression."""
 
     def fit(self, features: NDArray[np.float64], pass_at_1: NDArray[np.float64]) -> "MeanScore":
         self._isotonic = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
@@ -33,7 +33,7 @@ class MeanScore:
         return np.asarray(self._isotonic.predict(self._score(features)))
 
     def _score(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        # Where no scores were logged it knows nothing: all prompts are alike.
+        # Without logged scores all prompts get the same prediction.
         return np.nan_to_num(features[:, FEATURE_NAMES.index("score_mean")])
 
 
@@ -42,8 +42,8 @@ def with_probe(
 ) -> tuple[NDArray[np.float64], PromptProbe]:
     """Features to fit a predictor on, a probe's out-of-fold predictions among them, and the probe.
 
-    A probe's predictions of the prompts that it was fitted on are better than those of new ones:
-    here each prompt's comes from a probe that never saw it.
+    A probe's predictions for the prompts it was fitted on are better than those for new ones, so
+    each prompt's prediction comes from a probe that never saw it.
 
     Args:
         features: shape (prompts, features).
@@ -77,7 +77,7 @@ class Probed:
 
 
 def _ridge() -> Regressor:
-    # Features that a log says nothing about are NaN, which LightGBM alone reads.
+    # Features that a log does not have are NaN, which LightGBM alone accepts.
     known = SimpleImputer(keep_empty_features=True)
     ridge: Regressor = make_pipeline(known, StandardScaler(), RidgeCV(PENALTIES))
     return ridge
@@ -92,7 +92,7 @@ def _forest() -> Regressor:
 
 Makers = Mapping[str, Callable[[], Regressor]]
 
-# By what they read: pilots; the prompt's surface; its surface, then the model's state.
+# By input: pilots; the prompt's surface; its surface and the model's state.
 OF_PILOTS: Makers = {
     DRIFT_BASELINE: DifficultyPredictor,
     "ridge": _ridge,

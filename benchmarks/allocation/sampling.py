@@ -15,7 +15,7 @@ async def draw(
     prompts: Sequence[tuple[str, str]],
     done: Callable[[PromptRecord], None] = lambda _: None,
 ) -> list[PromptRecord]:
-    """Independent solutions of every prompt, as many as the engine draws.
+    """Sample independent solutions of every prompt.
 
     Equal answers must be equal strings already, as the testbed's are.
 
@@ -23,7 +23,7 @@ async def draw(
         decoder: models and settings; its own engine is not used.
         engine: draws the solutions.
         prompts: (prompt, gold answer) pairs.
-        done: called with each record as it is complete.
+        done: called with each complete record.
     """
     trees = replace(decoder, engine=engine)
 

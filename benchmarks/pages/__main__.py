@@ -3,7 +3,7 @@
     python -m benchmarks.pages [demo allocation figures peers throughput serving startup testbed]
 
 Takes the named results, and their pictures, from out/ into docs/, then writes the pages from all
-that lie in docs/. A test holds the pages to them.
+results in docs/. A test compares the pages with them.
 """
 
 import argparse
@@ -28,9 +28,9 @@ class Section:
 
     Attributes:
         title: on the results page.
-        full: what the results page says.
-        short: what the README says, between marks of the section's name; None for nothing.
-        pictures: that it draws, under out/.
+        full: text of the results page.
+        short: text of the README, between marks with the section's name; None for none.
+        pictures: its pictures, under out/.
     """
 
     title: str

@@ -21,7 +21,7 @@ def spread(row: Data, form: str = ".3g") -> str:
 
 
 def targets(rows: Iterable[Data]) -> str:
-    """A row a figure that an issue names: its value, what it was to be, and whether it is."""
+    """One row per figure: its value, its target, and whether it is met."""
     return table(
         ("figure", "value [95%]", "goal", ""),
         ((row["name"], spread(row), _goal(row["target"]), VERDICTS[row["met"]]) for row in rows),
@@ -35,7 +35,7 @@ def _goal(target: Any) -> str:
 
 
 def measured_by(command: str, data: Data) -> str:
-    """The command that makes a section's figures, and where, with what and when it was run."""
+    """The command that makes a section's figures, and the machine, versions and date of the run."""
     versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
     parts = [data["date"], data["machine"], f"Python {data['python']}", versions]
     if "seed" in data:
@@ -44,6 +44,6 @@ def measured_by(command: str, data: Data) -> str:
 
 
 def gain(row: Data) -> str:
-    """How many times less was spent."""
+    """The factor by which cost is lower."""
     value = f"{row['value']:.1f}" if row["value"] > 0 else "not reached"
     return f"{value} [{row['low']:.1f}, {row['high']:.1f}]"

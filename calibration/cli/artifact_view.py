@@ -21,7 +21,7 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
     """Result, table, settings, predictor and warnings, as far as the artifact holds them."""
     summary = contents.summary
     if summary is None:
-        yield Text("It has no summary.json, so neither predictor nor gain can be told.")
+        yield Text("It has no summary.json, so predictor and gain are unknown.")
     else:
         yield Text(title(summary), style="bold")
         yield Text(subtitle(summary))

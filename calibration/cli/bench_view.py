@@ -36,9 +36,11 @@ def comparison(
         f"How many times fewer than best-of-{budget} weighted takes, at its accuracy [95%]",
         *("method", "generations", "tokens"),
     )
-    told = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
+    at_budget = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
     for name in (curve["name"] for curve in curves):
-        saved.add_row(name, *(_times(told.get((name, unit))) for unit in ("generations", "tokens")))
+        saved.add_row(
+            name, *(_times(at_budget.get((name, unit))) for unit in ("generations", "tokens"))
+        )
     yield saved
 
 

@@ -40,13 +40,13 @@ def title(summary: Summary) -> str:
         )
     curves = [curve for curve in everyone.curves if curve.points]
     pair = named(everyone, summary.baseline), policy_of(everyone)
-    told = [curve for curve in pair if curve in curves] or sorted(
+    shown = [curve for curve in pair if curve in curves] or sorted(
         curves, key=lambda curve: -best(curve).accuracy
     )[:1]
     said = [
         f"{curve.name.split(',')[0]} reaches {percent(best(curve).accuracy)} "
         f"with {count(best(curve).generations, 'generation')} per prompt"
-        for curve in told
+        for curve in shown
     ]
     if len(said) == 2:
         return f"No saving found: {'; '.join(said)}"
