@@ -23,7 +23,7 @@ COMMANDS = {
     "train": (
         "calibration.cli.train:train_app",
         "Train a verifier or a reviser on a language model's own samples. "
-        "A run that was interrupted goes on when it is started again.",
+        "An interrupted run resumes when it is started again.",
     ),
     "calibrate": (
         "calibration.cli.calibrate:calibrate",

@@ -38,7 +38,7 @@ from runtime.engines.loading import EngineName, resolve_model
 
 train_app = typer.Typer(
     help="Train a verifier or a reviser on a language model's own samples. "
-    "A run that was interrupted goes on when it is started again.",
+    "An interrupted run resumes when it is started again.",
     no_args_is_help=True,
 )
 
