@@ -30,10 +30,10 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         yield _bought(contents.prices)
     if contents.latency.timed:
         yield _timed(contents.latency)
-    made = new_table("The table holds for this, and for nothing else", "made with", "")
+    made_with_table = new_table("The table holds for this, and for nothing else", "made with", "")
     for name, value in made_with(contents.table.fingerprint, contents.settings):
-        made.add_row(escape(name), escape(value))
-    yield made
+        made_with_table.add_row(escape(name), escape(value))
+    yield made_with_table
     if contents.settings is None:
         yield Text("No settings: it was made from logs, so ttc solve cannot run it.")
     if summary is not None:

@@ -25,11 +25,11 @@ class LazyCommand(TyperCommand):
     def load(self) -> Any:
         """The command itself, as typer builds it."""
         module, _, attribute = self._target.partition(":")
-        found = getattr(import_module(module), attribute)
-        if not isinstance(found, typer.Typer):
-            function, found = found, typer.Typer(add_completion=False)
-            found.command(self.name)(function)
-        return typer.main.get_command(found)
+        loaded = getattr(import_module(module), attribute)
+        if not isinstance(loaded, typer.Typer):
+            function, loaded = loaded, typer.Typer(add_completion=False)
+            loaded.command(self.name)(function)
+        return typer.main.get_command(loaded)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any

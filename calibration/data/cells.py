@@ -39,14 +39,14 @@ def as_text(value: object) -> str:
 def as_truth(value: object) -> bool:
     """True or false, 1 or 0, or one of the usual words for them in either case."""
     if isinstance(value, str):
-        found = TRUTH.get(value.strip().lower())
+        truth = TRUTH.get(value.strip().lower())
     elif isinstance(value, int | float | Decimal) and value in (0, 1):
-        found = bool(value)
+        truth = bool(value)
     else:
-        found = None
-    if found is None:
+        truth = None
+    if truth is None:
         raise ValueError("must be true or false, 1 or 0, yes or no, right or wrong")
-    return found
+    return truth
 
 
 def as_number(value: object) -> float:

@@ -134,25 +134,25 @@ class _Row:
         """The right answer, read by the format's published convention."""
         if self._format == "gsm8k":
             whole = self.text("answer").rstrip()
-            found = answer_line(whole.rpartition("\n")[2])
+            extracted = answer_line(whole.rpartition("\n")[2])
             missing = "its answer does not end in '#### N'; name the columns of bare answers: "
             missing += "--columns prompt=...,answer=..."
         elif self._format == "math" and not self.has("answer"):
             whole = self.text("solution")
-            found, missing = last_boxed(whole), r"its solution has no \boxed{answer}"
+            extracted, missing = last_boxed(whole), r"its solution has no \boxed{answer}"
         else:
             return self.text("answer")
-        if found is None:
+        if extracted is None:
             raise InputError(self.where, whole[-SHOWN_CHARACTERS:], missing)
-        return found
+        return extracted
 
 
 def _rows(source: str, data: DataSettings, *, graded: bool) -> Iterator[_Row]:
     mapping, rows = data.mapping(), open_rows(source)
-    there = ", ".join(rows.columns)
+    existing = ", ".join(rows.columns)
     for column in mapping.values():
         if column not in rows.columns:
-            raise InputError("columns", data.columns, f"no {column!r} in {source}: {there}")
+            raise InputError("columns", data.columns, f"no {column!r} in {source}: {existing}")
     # A column that is mapped to another name no longer has its own.
     columns = {name: name for name in rows.columns if name not in mapping.values()} | mapping
     form: str = data.format
@@ -164,7 +164,7 @@ def _rows(source: str, data: DataSettings, *, graded: bool) -> Iterator[_Row]:
         )
     if (prompt := COLUMNS[form][0]) not in columns:
         hint = f"no {prompt!r} among its columns; say which one it is: --columns {prompt}=..."
-        raise InputError(source, there, hint)
+        raise InputError(source, existing, hint)
     wanted = COLUMNS[form] if graded else COLUMNS[form][:1]
     for number, row in rows.read([columns[name] for name in wanted if name in columns]):
         yield _Row(rows.where(number), row, form, columns)

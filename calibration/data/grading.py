@@ -30,19 +30,23 @@ def canonicalized(
     Returns:
         The texts and the gold answers, in the same order.
     """
-    found: dict[int, dict[str, None]] = {}
+    texts_of: dict[int, dict[str, None]] = {}
     for question, text, gold in zip(questions, texts, golds, strict=True):
-        of_question = found.setdefault(question, {gold: None})
+        unique_texts = texts_of.setdefault(question, {gold: None})
         if text is not None:
-            of_question[text] = None
-    read = {text: _read(answers, text) for of_question in found.values() for text in of_question}
+            unique_texts[text] = None
+    read = {
+        text: _read(answers, text) for unique_texts in texts_of.values() for text in unique_texts
+    }
     names: dict[int, dict[str, str | None]] = {
         question: dict(
             zip(
-                of_question, answers.canonicalize([read[text] for text in of_question]), strict=True
+                unique_texts,
+                answers.canonicalize([read[text] for text in unique_texts]),
+                strict=True,
             )
         )
-        for question, of_question in found.items()
+        for question, unique_texts in texts_of.items()
     }
     return (
         [

@@ -46,13 +46,13 @@ class LogRows:
         Raises:
             InputError: a cell that cannot be parsed; the message names its row.
         """
-        found = []
+        values = []
         for number, cell in zip(self.numbers, self.cells[column], strict=True):
             try:
-                found.append(parse(cell))
+                values.append(parse(cell))
             except ValueError as error:
                 raise self.refusal(number, column, cell, str(error)) from None
-        return found
+        return values
 
     def refusal(self, number: int, column: str, cell: object, why: str) -> InputError:
         """An error about a cell that cannot be used, with its row."""
@@ -76,7 +76,7 @@ def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, s
         if column not in rows.columns:
             raise InputError("where", column, f"{source} has {', '.join(rows.columns)}")
     absent = {column for ours, called in COLUMNS.items() if ours not in names for column in called}
-    found = LogRows(rows, names, [], {ours: [] for ours in names})
+    log_rows = LogRows(rows, names, [], {ours: [] for ours in names})
     seen: dict[str, set[str]] = {column: set() for column in where}
     for number, row in rows.read(list({*names.values(), *where})):
         if late := absent & row.keys():
@@ -87,24 +87,24 @@ def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, s
         for column, text in written.items():
             seen[column].add(text)
         if written == where:
-            for sample in _samples(found, number, row):
-                found.numbers.append(number)
-                for cells, cell in zip(found.cells.values(), sample, strict=True):
+            for sample in _samples(log_rows, number, row):
+                log_rows.numbers.append(number)
+                for cells, cell in zip(log_rows.cells.values(), sample, strict=True):
                     cells.append(cell)
-    if not found.numbers:
-        there = "; ".join(f"{c} is {' or '.join(sorted(s)[:8])}" for c, s in seen.items())
-        raise InputError("where", dict(where), f"no such row in {source}, where {there}")
-    _check_model(found)
-    return found
+    if not log_rows.numbers:
+        values_seen = "; ".join(f"{c} is {' or '.join(sorted(s)[:8])}" for c, s in seen.items())
+        raise InputError("where", dict(where), f"no such row in {source}, where {values_seen}")
+    _check_model(log_rows)
+    return log_rows
 
 
 def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
-    there = ", ".join(rows.columns)
+    existing = ", ".join(rows.columns)
     for ours, theirs in columns.items():
         if ours not in COLUMNS:
             raise InputError("columns", ours, f"name one of {', '.join(COLUMNS)}")
         if theirs not in rows.columns:
-            raise InputError("columns", theirs, f"{rows.source} has {there}")
+            raise InputError("columns", theirs, f"{rows.source} has {existing}")
     # A column that is mapped to another name no longer has its own.
     free = [column for column in rows.columns if column not in columns.values()]
     names = {
@@ -117,13 +117,13 @@ def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
             raise InputError(
                 "columns",
                 ours,
-                f"no such column in {rows.source}, which has {there}; map it: {ours}=NAME",
+                f"no such column in {rows.source}, which has {existing}; map it: {ours}=NAME",
             )
     if "correct" not in names and "gold" not in names:
         raise InputError(
             "columns",
             "correct",
-            f"neither it nor gold is in {rows.source}, which has {there}; map one",
+            f"neither it nor gold is in {rows.source}, which has {existing}; map one",
         )
     return names
 

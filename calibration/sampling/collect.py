@@ -185,8 +185,8 @@ def in_order(
     records: Sequence[PromptRecord], prompts: Sequence[tuple[str, str]]
 ) -> list[PromptRecord]:
     """The records in the order of the prompts."""
-    found = {record.prompt: record for record in records}
-    return [found[prompt] for prompt, _ in prompts]
+    by_prompt = {record.prompt: record for record in records}
+    return [by_prompt[prompt] for prompt, _ in prompts]
 
 
 def check_answers(records: Sequence[PromptRecord], answers: str) -> None:

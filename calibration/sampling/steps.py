@@ -33,7 +33,7 @@ def missing_steps(counts: Sequence[int], texts: Sequence[str], step_end: str) ->
     several = sum(count > 1 for count in counts)
     if several >= MIN_SHARE * len(counts):
         return None
-    found = f"{several} of {len(counts)} sampled solutions have more than one step"
+    finding = f"{several} of {len(counts)} sampled solutions have more than one step"
     others = {
         separator: median(_parts(text, separator) for text in texts)
         for separator in SEPARATORS
@@ -41,8 +41,8 @@ def missing_steps(counts: Sequence[int], texts: Sequence[str], step_end: str) ->
     }
     offers = [f"{steps:g} with {name!r}" for name, steps in others.items() if steps > 1]
     if not offers:
-        return f"{found}, and they would not with {' or '.join(map(repr, others))} as step end"
-    return f"{found}; the median would be {', '.join(offers)} as step end"
+        return f"{finding}, and they would not with {' or '.join(map(repr, others))} as step end"
+    return f"{finding}; the median would be {', '.join(offers)} as step end"
 
 
 def _parts(text: str, separator: str) -> int:

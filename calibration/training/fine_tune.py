@@ -172,13 +172,13 @@ def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Exam
     """
     rng = np.random.default_rng(seed)
     order, window = rng.permutation(len(examples)), 32 * size
-    found = []
+    cut = []
     for start in range(0, len(order), window):
         part = sorted(
             (examples[i] for i in order[start : start + window]), key=lambda e: len(e.token_ids)
         )
-        found += [part[i : i + size] for i in range(0, len(part), size)]
-    return [found[i] for i in rng.permutation(len(found))]
+        cut += [part[i : i + size] for i in range(0, len(part), size)]
+    return [cut[i] for i in rng.permutation(len(cut))]
 
 
 def padded(batch: Sequence[Example], device: str) -> tuple[torch.Tensor, torch.Tensor]:
