@@ -2,10 +2,10 @@
 
     python -m benchmarks.calibration
 
-A million synthetic samples go through ``ttc calibrate --from-logs`` in a process of its own, timed
-and weighed; every estimator is compared with the truth of the model that made the samples; and 95%
-intervals are counted that hold the truth, over many data sets. About three minutes on 2 cores.
-Writes out/calibration.json.
+``ttc calibrate --from-logs`` runs on a million synthetic samples in its own process, with time and
+peak memory measured; every estimator is compared with the true accuracy of the model that made the
+samples; and the coverage of 95% intervals is counted over many data sets. About three minutes on
+2 cores. Writes out/calibration.json.
 """
 
 import resource
@@ -34,11 +34,11 @@ from calibration.report.targets import Interval, Target, reported
 QUESTIONS, SAMPLES = 7813, 128  # a million and 64 rows
 SELECTIONS: tuple[Selection, ...] = ("weighted", "majority", "best")
 SIZES = (1, 4, 16, 64)
-FRESH = 24  # fresh samples sets of every question, to find the truth by
+FRESH = 24  # sets of fresh samples per question, which give the true accuracy
 REPEATS, REPEAT_QUESTIONS, REPEAT_SAMPLES, REPEAT_SIZE = 1000, 300, 32, 8
-POPULATION = 300_000  # questions, for the truth that intervals are to hold
+POPULATION = 300_000  # questions, for the true accuracy that intervals should contain
 
-# How often a question's wrong samples give each of its wrong answers, and no answer at all.
+# Shares of each wrong answer, and of no answer, among a question's wrong samples.
 WRONG = np.array([0.4, 0.2, 0.12, 0.1, 0.08, 0.05, 0.02])
 SILENT = 1 - WRONG.sum()
 
@@ -49,7 +49,7 @@ def difficulties(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def drawn(pass_at_1: NDArray[np.float64], samples: int, rng: np.random.Generator) -> Log:
-    """Samples of questions; the verifier's scores tell right from wrong with an AUC of 0.8."""
+    """Draw samples of questions; the verifier's scores have an AUC of 0.8."""
     shape = (len(pass_at_1), samples)
     right = rng.random(shape) < pass_at_1[:, None]
     wrong = rng.choice([*range(1, len(WRONG) + 1), UNANSWERED], size=shape, p=[*WRONG, SILENT])
@@ -59,12 +59,12 @@ def drawn(pass_at_1: NDArray[np.float64], samples: int, rng: np.random.Generator
 
 
 def unscored(log: Log) -> Log:
-    """The same without scores, for which majority has its closed form."""
+    """The same samples without scores, for which majority has a closed form."""
     return replace(log, score=None)
 
 
 def write(log: Log, path: Path) -> None:
-    """The log as a file of rows."""
+    """Write the log as a file of rows."""
     question = np.repeat(np.arange(len(log.answer)), log.answer.shape[1])
     names = np.array(["right", *(f"wrong{i}" for i in range(1, len(WRONG) + 1)), ""])
     columns = {
@@ -99,7 +99,7 @@ def timed(log: Log) -> tuple[float, float]:
 def estimates(
     log: Log, sizes: Sequence[int] = SIZES
 ) -> dict[tuple[Selection, int], NDArray[np.float64]]:
-    """Every estimator's accuracy of every question, at every size."""
+    """Every estimator's accuracy on every question at every size."""
     scored, plain = LoggedReplay(log), LoggedReplay(unscored(log))
     return {
         (selection, n): (plain if selection == "majority" else scored)
@@ -113,7 +113,7 @@ def estimates(
 def truths(
     pass_at_1: NDArray[np.float64], rng: np.random.Generator
 ) -> dict[tuple[Selection, int], NDArray[np.float64]]:
-    """The same from fresh samples: the first n of each set, judged once."""
+    """The true accuracies from fresh samples: the first n of each set, evaluated once."""
     sums: dict[tuple[Selection, int], NDArray[np.float64]] = {}
     with progress("Fresh samples", FRESH) as done:
         for _ in range(FRESH):
@@ -123,7 +123,7 @@ def truths(
                 for n in SIZES:
                     plan = Plan(strategy="best_of_n", n=n, selection=selection)
                     replay = plain if selection == "majority" else scored
-                    # With a pilot, samples are taken as they come: no closed form.
+                    # With a pilot, samples are taken in order: there is no closed form.
                     correct = replay.outcome(plan, 1).correct[:, 0]
                     sums[selection, n] = sums.get((selection, n), 0.0) + correct
             done(None)
@@ -131,7 +131,7 @@ def truths(
 
 
 def coverage(rng: np.random.Generator) -> dict[Selection, float]:
-    """Share of 95% intervals, over data sets, that hold the accuracy over all questions."""
+    """Share of 95% intervals, over data sets, that contain the accuracy over all questions."""
 
     def accuracies(pass_at_1: NDArray[np.float64]) -> dict[Selection, NDArray[np.float64]]:
         found = estimates(drawn(pass_at_1, REPEAT_SAMPLES, rng), (REPEAT_SIZE,))

@@ -1,11 +1,11 @@
-"""The demo: held-out prompts answered by the policy, then by best-of-N, and what each has spent.
+"""The demo: held-out prompts answered by the policy, then by best-of-N, and the cost of each.
 
     ttc demo
 
-Everything is sampled here and now, by the committed models. Which method the policy uses, and with
-what budget, is read from the committed calibration alone: the cheapest that was as accurate there
-as best-of-N weighted. The true difficulty of the test prompts (256 samples each, made by
-`benchmarks.testbed.measure`) is only shown beside the results.
+Everything is sampled live by the committed models. The policy's method and budget come from the
+committed calibration alone: the cheapest method that was as accurate there as best-of-N weighted.
+The true difficulty of the test prompts (256 samples each, made by `benchmarks.testbed.measure`) is
+only shown beside the results.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ BASELINE, PRICE = NAMES["weighted"], "price, stopping early"
 
 @dataclass(frozen=True)
 class Choice:
-    """A method at a budget, with what it spent and reached on the calibration prompts."""
+    """A method at a budget, with its cost and accuracy on the calibration prompts."""
 
     name: str
     spend: Spend
@@ -52,7 +52,7 @@ def choose(artifact: Artifact, summary: Summary) -> tuple[Choice, float]:
     """The cheapest method that was as accurate in calibration as best-of-N, and that accuracy.
 
     Raises:
-        InputError: none was.
+        InputError: no method was.
     """
     curves = {curve.name: curve.points for curve in summary.groups[0].curves}
     wanted = next(point.accuracy for point in curves[BASELINE] if point.budget == BUDGET)
@@ -74,7 +74,7 @@ def read_test_prompts(count: int) -> list[Prompt]:
     """The first test prompts.
 
     Raises:
-        InputError: more than there are, or fewer than 1.
+        InputError: fewer than 1, or more than there are.
     """
     rows = [json.loads(line) for line in TEST_PROMPTS.read_text().splitlines()]
     if not 1 <= count <= len(rows):

@@ -1,4 +1,4 @@
-"""The demo's figures: what both methods reached and spent, with intervals over prompts."""
+"""The demo's figures: accuracy and cost of both methods, with intervals over prompts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from runtime.result import Result
 
 SEED = 11
 BUDGET = 16  # of best-of-N: the library's default
-SMALLER = (1, 2, 3, 4, 6, 8, 12)  # budgets of best-of-N that are read off the same samples
-SUBSETS = 50  # of each prompt's samples, over which these are averaged
-DIFFICULTIES = 5  # groups of prompts that results are shown for
+SMALLER = (1, 2, 3, 4, 6, 8, 12)  # budgets of best-of-N that are computed from the same samples
+SUBSETS = 50  # random subsets per prompt, over which these are averaged
+DIFFICULTIES = 5  # number of groups of prompts that results are shown for
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class Prompt:
 def measure(
     prompts: Sequence[Prompt], policy: Sequence[Result], plain: Sequence[Result]
 ) -> dict[str, Any]:
-    """What both methods reached and spent, with 95% intervals over prompts, as JSON.
+    """Accuracy and cost of both methods, with 95% intervals over prompts, as JSON.
 
     Args:
         prompts: the prompts.
         policy: the policy's results, in this order.
-        plain: best-of-N's.
+        plain: results of best-of-N.
     """
     draws = resamples(len(prompts))
     ours, theirs = correct(prompts, policy), correct(prompts, plain)
     curve = smaller_budgets(prompts, plain, theirs)
     reached, wanted = curve[:, draws].mean(axis=2), ours[draws].mean(axis=1)
     costs = np.array([*SMALLER, BUDGET], dtype=float)
-    # Where best-of-N does not reach it at all, its whole budget stands for what it would take.
+    # Where best-of-N does not reach the accuracy, its whole budget counts as the cost.
     matched = [min(cost_at(reached[:, i], costs, wanted[i]), BUDGET) for i in range(len(draws))]
     gains = {}
     for unit, field in (("generations", "generations"), ("tokens", "sampled_tokens")):
@@ -93,7 +93,7 @@ def by_difficulty(
     ours: NDArray[np.float64],
     theirs: NDArray[np.float64],
 ) -> list[dict[str, float]]:
-    """What groups of prompts of like difficulty were given, the easiest first."""
+    """Compute spent on groups of prompts of similar difficulty, the easiest first."""
     order = np.argsort([-prompt.pass_at_1 for prompt in prompts], kind="stable")
     true = np.array([prompt.pass_at_1 for prompt in prompts])
     spent = np.array([result.receipt.generations for result in policy])

@@ -16,16 +16,16 @@ from calibration.progress import console
 
 @dataclass
 class Tally:
-    """What one method has done so far.
+    """The progress of one method.
 
     Attributes:
         name: the method.
-        prompts: how many it answers in all.
-        answered: how many it has answered.
-        right: how many of these are right.
-        generations: spent on them.
-        tokens: sampled for them.
-        seconds: that it took, once it has answered all.
+        prompts: number of prompts to answer.
+        answered: number of prompts answered.
+        right: number of right answers.
+        generations: generations spent.
+        tokens: tokens sampled.
+        seconds: time taken, once all are answered.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Tally:
         return self.seconds if self._started is None else time.perf_counter() - self._started
 
     def as_json(self) -> dict[str, Any]:
-        """What was done in the end."""
+        """The final counts."""
         return {
             "name": self.name,
             "accuracy": self.right / self.answered,
@@ -68,12 +68,12 @@ class Tally:
 
 
 def live(tallies: Sequence[Tally]) -> AbstractContextManager[object]:
-    """Shows the tallies as they grow, for as long as the block lasts."""
+    """Show the growing tallies while the block lasts."""
     return Live(get_renderable=lambda: board(tallies), console=console, refresh_per_second=8)
 
 
 def board(tallies: Sequence[Tally]) -> RenderableType:
-    """The policy's tally and the baseline's, and what is saved so far."""
+    """The policy's and the baseline's tally, and the saving so far."""
     policy, plain = tallies
     shown = new_table(
         f"{policy.prompts} held-out prompts, each answered by both",
@@ -97,11 +97,11 @@ def board(tallies: Sequence[Tally]) -> RenderableType:
 
 
 def closing(tallies: Sequence[Tally], found: dict[str, Any]) -> list[RenderableType]:
-    """What came out, with intervals, and what prompts of each difficulty were given.
+    """The results with intervals, and the compute spent by difficulty.
 
     Args:
         tallies: the policy's and the baseline's.
-        found: as `benchmarks.demo_figures.measure` gives it.
+        found: result of `benchmarks.demo_figures.measure`.
     """
     policy, plain = tallies
     groups = new_table(

@@ -4,7 +4,7 @@
 
 In a search by steps a dot is a partial solution that was sampled, at the number of its steps; a
 larger one was sampled several times. In revisions a dot is an attempt, with its answer. The colour
-is the verifier's score; lines lead from what was continued, or revised, to what came of it.
+is the verifier's score; lines lead from what was continued or revised to the result.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ Node = tuple[Any, ...]
 
 
 class Recorder:
-    """A verifier that notes every text it is asked about, with its score."""
+    """A verifier that records every text it scores, with the score."""
 
     def __init__(self, verifier: Any) -> None:
         self._verifier = verifier
@@ -62,7 +62,7 @@ class Recorder:
         return verdict
 
     def close(self) -> None:
-        """The verifier is closed by whoever opened it."""
+        """Does nothing: the owner of the verifier closes it."""
 
 
 async def searched(models: Models, plan: Plan) -> tuple[dict[Node, float], Counter[Node]]:
@@ -105,7 +105,7 @@ def draw(axes: Any, scores: dict[Node, float], counts: Counter[Node], title: str
 
 
 def draw_chains(axes: Any, attempts: Sequence[Sample], title: str) -> None:
-    """Revision chains, one a row."""
+    """Draw revision chains, one per row."""
     chains: dict[int, list[Sample]] = {}
     for attempt in attempts:
         chains.setdefault(attempt.chain or 0, []).append(attempt)
@@ -136,7 +136,7 @@ def draw_chains(axes: Any, attempts: Sequence[Sample], title: str) -> None:
 
 
 def finish(axes: Any, title: str, along: str, ticks: Sequence[int]) -> None:
-    """What all panels have in common."""
+    """Set the parts that all panels share."""
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(along, fontsize=9)
     axes.set_yticks([])

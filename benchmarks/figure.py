@@ -15,10 +15,10 @@ def draw(found: dict[str, Any], method: str, path: Path, title: str) -> None:
     """Draw best-of-N weighted at each budget and the policy at its own; save as PNG.
 
     Args:
-        found: as `benchmarks.demo_figures.measure` gives it.
+        found: result of `benchmarks.demo_figures.measure`.
         method: name of the policy's method.
-        path: the PNG.
-        title: what it is of.
+        path: path of the PNG.
+        title: title of the figure.
     """
     from matplotlib import pyplot as plt
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.kills
 
-A real calibration on the testbed is killed and started again, over and over; whenever one gets to
-its end, its table is compared byte for byte with that of a calibration that nobody disturbed, and
-the next begins. About five minutes on 2 cores. Writes out/kills.json.
+A real calibration on the testbed is killed and started again repeatedly. Whenever one ends, its
+table is compared byte for byte with that of an uninterrupted calibration, and the next begins.
+About five minutes on 2 cores. Writes out/kills.json.
 """
 
 import json
@@ -45,7 +45,7 @@ def command(prompts: Path, out: Path) -> list[str]:
 
 
 def run(prompts: Path, out: Path, limit: float | None) -> bool:
-    """Run until it ends, or is killed after so many seconds; whether it got to its end."""
+    """Run until it ends, or kill it after the given seconds; returns whether it ended."""
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command(prompts, out), stdout=quiet, stderr=quiet)
     try:
@@ -54,7 +54,7 @@ def run(prompts: Path, out: Path, limit: float | None) -> bool:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    # The folder appears whole; what comes after it is the report, which can be had again.
+    # The folder is written atomically; the report, which follows, can be written again.
     return out.exists()
 
 
@@ -75,7 +75,7 @@ def main() -> None:
         same: list[bool] = []
         while kills < KILLS or not same:
             out = Path(folder) / f"killed{len(same)}"
-            # After the last kill it is left to end.
+            # After the last kill it runs to its end.
             while not run(prompts, out, rng.uniform(0, seconds) if kills < KILLS else None):
                 kills += 1
                 samples = out.with_name(f"{out.name}.samples")

@@ -5,7 +5,7 @@
 The install is the one of `make demo`, with uv's cache empty, into an environment that is made for
 it and removed again; the demo then runs there, as for a new user: nothing that it imports has been
 compiled to bytecode before. The quick commands are timed several times after a first time that
-fills the file cache: their value is the median, low and high the least and the greatest.
+fills the file cache: their value is the median, low and high the minimum and the maximum.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def seconds(command: list[str | Path], **options: Any) -> float:
 
 
 def repeated(command: list[str | Path]) -> Interval:
-    """Median, least and greatest wall time of a quick command."""
+    """Median, minimum and maximum wall time of a quick command."""
     seconds(command)
     times = [seconds(command) for _ in range(REPEATS)]
     return statistics.median(times), min(times), max(times)

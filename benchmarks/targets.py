@@ -11,13 +11,13 @@ from calibration.report.targets import Interval, Target
 
 
 def at_least(name: str, interval: Interval, target: float) -> Target:
-    """A target met by a value that is as great."""
+    """A target met by a value at or above it."""
     value, low, high = interval
     return Target(name=name, value=value, low=low, high=high, target=target, met=value >= target)
 
 
 def at_most(name: str, interval: Interval, target: float) -> Target:
-    """A target met by a value that is as small."""
+    """A target met by a value at or below it."""
     value, low, high = interval
     return Target(name=name, value=value, low=low, high=high, target=target, met=value <= target)
 
@@ -36,7 +36,7 @@ def between(name: str, interval: Interval, low: float, high: float) -> Target:
 
 
 def show_targets(targets: Sequence[Target]) -> None:
-    """Print a line a target."""
+    """Print one line per target."""
     words = {True: "[green]met[/green]", False: "[red]NOT MET[/red]", None: "measured"}
     for t in targets:
         against = "" if t.target is None else f", target {t.target}"

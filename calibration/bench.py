@@ -1,7 +1,7 @@
-"""The third use of the library: what an artifact gains on prompts that it has not seen.
+"""The third use of the library: measure what an artifact gains on prompts it has not seen.
 
-The paper's comparison (sections 5.3 and 6.2) on anybody's model: compute-optimal allocation, and
-what it takes the place of, at every budget of the artifact's table, on the same samples.
+The paper's comparison (sections 5.3 and 6.2) on the user's model: compute-optimal allocation and
+its alternatives at every budget of the artifact's table, on the same samples.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -47,15 +47,15 @@ ACROSS = "across prompts, early stopping"
 
 
 def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
-    """The table's rows of some budgets; all of them where none is named.
+    """The table's rows at the given budgets; all rows if none is given.
 
     Raises:
-        InputError: a budget that the table has no row of.
+        InputError: a budget without a row in the table.
     """
-    there = [row.budget for row in table.rows]
+    calibrated = [row.budget for row in table.rows]
     for budget in budgets:
-        if budget not in there:
-            names = ", ".join(map(str, there))
+        if budget not in calibrated:
+            names = ", ".join(map(str, calibrated))
             raise InputError("budgets", budget, f"the artifact was calibrated for {names}")
     rows = tuple(row for row in table.rows if not budgets or row.budget in budgets)
     return table.model_copy(update={"rows": rows})
@@ -68,14 +68,14 @@ def unseen(
 
     Args:
         prompts: (prompt, right answer) pairs.
-        folder: the artifact's.
+        folder: the artifact folder.
 
     Returns:
-        They, and how many were left out; None if it cannot be told, the artifact having been
-        copied without its samples.
+        These prompts, and the number of prompts left out; None if it is unknown, because the
+        artifact was copied without its samples.
 
     Raises:
-        InputError: none is left.
+        InputError: no prompt is left.
     """
     path = folder / SAMPLES
     if not path.is_file():
@@ -86,14 +86,14 @@ def unseen(
         raise InputError(
             "prompts",
             len(prompts),
-            "the artifact was calibrated on every one of them, and would be measured on what it "
-            "has learned; give a data set, or a split, that it has not seen",
+            "the artifact was calibrated on every one of them; give a data set, or a split, that "
+            "it has not seen",
         )
     return left, len(prompts) - len(left)
 
 
 def beam_plan(budget: int) -> Plan:
-    """The beam search curve's plan: M = 4, or the whole budget where that is less."""
+    """The plan of the beam search curve: M = 4, or the whole budget if that is less."""
     if budget == 1:
         return Plan(strategy="best_of_n", n=1)
     width = min(FIXED_BEAM_WIDTH, budget)
@@ -108,10 +108,10 @@ def schedule_within(schedule: Schedule, samples: int) -> Schedule:
 def work_of(
     tables: Sequence[LookupTable], scoring: Scoring, seed: int, schedule: Schedule | None = None
 ) -> Work:
-    """What to sample of every prompt so that the curves of some tables can be drawn.
+    """What to sample of every prompt to measure the given tables.
 
     Args:
-        tables: of the same budgets.
+        tables: tables with the same budgets.
         scoring: how solutions are scored.
         seed: seed of all sampling.
         schedule: the schedule of `across`, if that is to be drawn.
@@ -125,7 +125,7 @@ def work_of(
 
 
 def reads_states(table: LookupTable) -> bool:
-    """Whether a row tells bins from the prompt alone, for which the model's state is read."""
+    """Whether a row predicts bins from the prompt alone, which reads the model's state."""
     return any(row.edges and not row.pilots for row in table.rows)
 
 
@@ -138,10 +138,10 @@ async def sample(
     settings: RequestSettings,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
 ) -> Replay:
-    """Sample what the store does not hold yet; where it holds everything, no model is loaded.
+    """Sample what the store does not hold yet; if it holds everything, no model is loaded.
 
     Args:
-        table: what is to be measured.
+        table: the table to measure.
         prompts: (prompt, right answer) pairs.
         work: what to sample of each.
         store: keeps what was sampled.
@@ -150,7 +150,7 @@ async def sample(
         done: called with each prompt's record; with None for those that were there.
 
     Returns:
-        The records, to be replayed.
+        A replay of the records.
 
     Raises:
         InputError, ModelError: as `calibration.sampling.collect.collect`.
@@ -169,8 +169,8 @@ async def sample(
 
 
 def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
-    """What allocation is compared with, the same plan for every prompt: majority, best-of-N by the
-    greatest score and weighted, beam search with M = 4.
+    """The baselines, each with one plan for all prompts: majority, best-of-N by the greatest score
+    and weighted, beam search with M = 4.
     """
     best_of_n = [Plan(strategy="best_of_n", n=n) for n in budgets]
     beams = plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in budgets])
@@ -178,7 +178,7 @@ def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
         majority_curve(NAMES["majority"], replay, budgets),
         exact_curve(NAMES["best"], replay, budgets, _greatest_score),
         plan_curve(BASELINE, replay, best_of_n),
-        # It has a multiple of M beams, and may cost less than a budget that is none.
+        # Its number of beams is a multiple of M, so it may cost less than the budget.
         replace(beams, budgets=tuple(budgets)),
     ]
 
@@ -194,8 +194,8 @@ def compute_optimal(replay: Replay, artifact: Artifact, table: LookupTable) -> C
 
 
 def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
-    """One budget for all prompts together, so many generations on average, which settled answers
-    leave to others; see `runtime.solving.solve.Solver.solve_all`.
+    """One budget shared by all prompts, given as an average: prompts whose answer is settled end
+    early; see `runtime.solving.solve.Solver.solve_all`.
     """
     averages = tuple(budgets)
     schedule = schedule_within(artifact.prices.schedule, replay.window)
@@ -207,15 +207,14 @@ def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
 
 
 def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
-    """Every method at every budget, and what compute-optimal gains.
+    """Measure every method at every budget, and the gain of compute-optimal.
 
-    Gains are counted at the greater half of the budgets: at the least of them there is nothing to
-    save.
+    Gains are measured at the upper half of the budgets: at the lowest there is nothing to save.
 
     Args:
-        replay: samples of the prompts, as `work_of` says.
-        artifact: what is measured.
-        table: its rows that are measured.
+        replay: samples of the prompts, as `work_of` specifies them.
+        artifact: the artifact to measure.
+        table: the rows of its table to measure.
     """
     budgets = [row.budget for row in table.rows]
     allocated = compute_optimal(replay, artifact, table)

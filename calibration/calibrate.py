@@ -183,12 +183,12 @@ async def _fitted_scoring(
     seed: int,
     stepwise: bool,
 ) -> Scoring:
-    """Weights of scores, from the first independent solutions of each prompt.
+    """The weights of scores, fitted on the first independent solutions of each prompt.
 
-    Their journals stay: sampling goes on with them.
+    The journals of these solutions are kept, and later sampling reuses them.
 
     Raises:
-        InputError: no answer is right; or, where searches need steps, the solutions have none.
+        InputError: no answer is right; or searches need steps and the solutions have none.
     """
     if (kept := store.scoring) is not None:
         return kept

@@ -3,9 +3,9 @@
     python -m benchmarks.allocation [--fresh] [--traces FILE]
 
 On 500 held-out prompts of the testbed and five seeds: compute-optimal per prompt, one budget across
-prompts with early stopping, each ingredient alone, published rivals, and the bound of knowing every
-prompt. Then a second task, calibrated by the public command alone, and real traces of Qwen3 where
-their file is at hand. Samples are read from the repository; ``--fresh`` draws them anew.
+prompts with early stopping, each ingredient alone, published rivals, and an upper bound that knows
+every prompt. Then a second task, calibrated by the public command alone, and real traces of Qwen3
+if their file is given. Samples are read from the repository; ``--fresh`` samples them again.
 """
 
 import argparse
@@ -57,7 +57,7 @@ PER_PROMPT, TOGETHER, SAMPLES_NEEDED = 4.0, 8.0, 15.0
 def of(
     found: list[dict[str, Any]], method: str, budget: int, unit: str = "generations"
 ) -> Interval:
-    """One gain."""
+    """The gain of one method at one budget."""
     row = next(r for r in found if (r["method"], r["budget"], r["unit"]) == (method, budget, unit))
     return row["value"], row["low"], row["high"]
 
@@ -83,7 +83,7 @@ def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> No
 
 
 def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
-    """The testbed's own task."""
+    """Measure the testbed's own task."""
     known = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"))
     test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"))
     made = calibrated(ARITHMETIC, known)
@@ -163,7 +163,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
 
 
 def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
-    """The second task, calibrated by ``ttc calibrate``; nothing of it was looked at before."""
+    """The second task, calibrated by ``ttc calibrate``; it was not used in development."""
     learned = from_artifact(artifact_of(REWRITING))
     test = REWRITING.test(prompt_states(REWRITING, "test"))
     budgets = [row.budget for row in learned.table.rows]
@@ -189,7 +189,7 @@ def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
 
 
 def traces(path: Path) -> tuple[dict[str, Any], list[Target]]:
-    """Real traces."""
+    """Measure real traces."""
     data, targets = {}, []
     for model in MODELS:
         measured: Traces = measure_traces(path, model)

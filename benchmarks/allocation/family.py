@@ -13,22 +13,22 @@ from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
 
-# Larger searches are not sampled: 16 beams and more were not worth more than smaller ones.
+# Larger searches are not sampled: 16 beams and more gained nothing over smaller ones.
 MAX_BEAMS = 8
-SEEDS = 5  # of the test prompts; calibration prompts' searches are run as often
+SEEDS = 5  # seeds of the test prompts, and runs of each search of calibration prompts
 
 
 @dataclass(frozen=True)
 class Family:
-    """Where a family's samples lie, and how many there are.
+    """The location and the number of a family's samples.
 
     Attributes:
         name: the task.
-        folder: the pools'.
+        folder: folder of the pools.
         window: independent solutions of each prompt and seed; the largest budget.
-        calibration_prompts: how many prompts tables are fitted on.
-        test_prompts: how many they are tested on.
-        test_seed: which of the test split's prompts these are.
+        calibration_prompts: number of prompts that tables are fitted on.
+        test_prompts: number of prompts that tables are tested on.
+        test_seed: seed that selects these prompts from the test split.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Family:
         return Replay(self._records("calibration"), self.window, states=states)
 
     def test(self, states: NDArray[np.float32] | None) -> "SeededReplay":
-        """The test prompts, a replicate a seed."""
+        """The test prompts, one replicate per seed."""
         return SeededReplay(self._records("test"), self.window, states)
 
     def _records(self, split: str) -> list[PromptRecord]:
@@ -60,17 +60,16 @@ class Family:
 
 
 def grid(budget: int, pilots: int) -> list[Plan]:
-    """The plans considered: those of the library, but for large searches."""
+    """The plans considered: the library's without large searches."""
     return plan_grid(budget, pilots, max_beams=MAX_BEAMS)
 
 
 class SeededReplay(Replay):
-    """Test records of which every replicate is a seed of its own: nothing is replayed twice.
+    """Test records in which every replicate is another seed: no sample is replayed twice.
 
     Args:
-        records: the independent solutions of all seeds, one seed's after another's; searches run
-            as often.
-        each: independent solutions of each seed.
+        records: the independent solutions of all seeds, seed by seed; as many runs of searches.
+        each: number of independent solutions per seed.
         states: the language model's state after each prompt.
     """
 
@@ -86,13 +85,13 @@ class SeededReplay(Replay):
 
     @property
     def pass_at_1(self) -> NDArray[np.float64]:
-        """From all solutions of all seeds, shape (prompts,)."""
+        """pass@1 from all solutions of all seeds, shape (prompts,)."""
         return oracle_pass_at_1([record.independent.correct for record in self.records])
 
     @property
     def fresh_pass_at_1(self) -> NDArray[np.float64]:
-        """Of each seed from the next seed's solutions, none of which it has seen; (prompts,
-        seeds).
+        """pass@1 for each seed from the next seed's solutions, which are independent of it; shape
+        (prompts, seeds).
         """
         correct = np.array([record.independent.correct for record in self.records], dtype=float)
         by_seed = correct.reshape(len(correct), self.replicates, self.each).mean(axis=2)

@@ -12,7 +12,7 @@ from calibration.report.targets import Interval
 
 matplotlib.use("Agg")
 
-# What is drawn, in this order; of the rest the table tells.
+# The methods to draw, in this order; the table lists the others.
 SHOWN = {
     "best-of-N weighted": COLOURS[2],
     "rival: adaptive consistency": COLOURS[0],
@@ -47,7 +47,7 @@ def draw_methods(curves: Sequence[CurveSummary], path: Path, title: str) -> None
 
 
 def draw_difficulty(prediction: Mapping[int, Mapping[str, Interval]], path: Path) -> None:
-    """How well difficulty is predicted, by number of pilots."""
+    """Draw the quality of predicted difficulty by number of pilots."""
     from matplotlib import pyplot as plt
 
     figures = ("spearman", "calibration error", "coverage", "width")

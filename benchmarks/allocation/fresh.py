@@ -1,4 +1,4 @@
-"""The families, and drawing their samples anew."""
+"""The task families, and sampling them again."""
 
 import asyncio
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
 
 ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 1200, 500, test_seed=3)
-# Its base model's training was stopped with an eye on the test prompts of seed 3: not on these.
+# The test prompts of seed 3 influenced when training of the base model stopped; these did not.
 REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300, test_seed=33)
 
 
@@ -48,7 +48,7 @@ def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:
 
 
 def searches_of(family: Family) -> list[Plan]:
-    """What test prompts are searched with: the grid's, or what the artifact may choose."""
+    """Searches of the test prompts: the grid's, or those that the artifact may choose."""
     if family is ARITHMETIC:
         return searches_among(grid(family.window, 0))
     artifact = artifact_of(family)
@@ -81,7 +81,7 @@ def prompt_states(family: Family, split: Split) -> NDArray[np.float32]:
 
 
 async def resample(family: Family) -> None:
-    """Draw all of a family's samples anew, into its pools."""
+    """Sample all of a family's pools again."""
     where = testbed if family is ARITHMETIC else rewriting
     settings = load_settings(where.ARTIFACT)
     sampling = RequestSettings(settings.sampling)

@@ -1,4 +1,4 @@
-"""One task family: what calibration found, and every method on its test prompts."""
+"""One task family: its calibration, and every method on its test prompts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,22 +34,22 @@ BASELINE = "best-of-N weighted"
 PREDICTED, ORACLE = "compute-optimal, predicted bins", "compute-optimal, oracle bins"
 ACROSS = "across prompts, early stopping"
 INTERVAL = 0.9
-# Regressors are compared on so many calibration prompts: as many as a user may have.
+# Regressors are compared on this number of calibration prompts, a realistic one for users.
 COMPARED, COMPARED_REPLICATES = 400, 4
 
 
 @dataclass(frozen=True)
 class Known:
-    """What calibration found, however it was run.
+    """The results of a calibration, run here or by the public command.
 
     Attributes:
         table: over predicted difficulty.
         oracle_table: over oracle difficulty.
         difficulty: models by number of pilots.
         curves: accuracy of every plan in every bin.
-        prices: the schedule, and what prices lead to.
-        gain_model: what more solutions gain on it.
-        compared: pilots that every piloted prompt has.
+        prices: the schedule, and the result of each price.
+        gain_model: predicts the gain of more solutions.
+        compared: number of pilots that every prompt with pilots has.
     """
 
     table: LookupTable
@@ -62,7 +62,7 @@ class Known:
 
 
 def from_calibration(made: Calibration) -> Known:
-    """What was just fitted."""
+    """The results of a calibration in this process."""
     return Known(
         made.table,
         made.oracle_table,
@@ -75,7 +75,7 @@ def from_calibration(made: Calibration) -> Known:
 
 
 def from_artifact(artifact: Artifact) -> Known:
-    """What ``ttc calibrate`` wrote."""
+    """The results in an artifact of ``ttc calibrate``."""
     return Known(
         artifact.policy.table,
         artifact.oracle_table(),
@@ -88,7 +88,7 @@ def from_artifact(artifact: Artifact) -> Known:
 
 
 def calibrated(family: Family, replay: Replay) -> Calibration:
-    """Everything fitted on the family's calibration prompts."""
+    """A calibration on the family's calibration prompts."""
     fingerprint = Fingerprint(model=family.name, verifier="", answers="", sampling={})
     return fit(replay, grid, family.budgets, PILOTS, BINS, fingerprint)
 
@@ -96,7 +96,7 @@ def calibrated(family: Family, replay: Replay) -> Calibration:
 def methods(
     known: Known, test: SeededReplay, budgets: Sequence[int], pass_at_1: PassAt1
 ) -> list[Curve]:
-    """What can be had from an artifact alone, on the test prompts; the baseline first."""
+    """Methods that need an artifact alone, on the test prompts; the baseline first."""
     plain = [Plan(strategy="best_of_n", n=n) for n in budgets]
     oracle = np.repeat(test.pass_at_1[:, None], test.replicates, axis=1)
     schedule = known.prices.schedule
@@ -126,8 +126,8 @@ def methods(
 def ingredients(
     family: Family, made: Known, known: Replay, test: SeededReplay, pass_at_1: PassAt1
 ) -> list[Curve]:
-    """Each ingredient alone: sharing out by bins, with nothing learned on the way; stopping when
-    settled; stopping early and sharing out without searches.
+    """Each ingredient alone: sharing a budget by bins, without updates from samples; stopping once
+    settled; early stopping and sharing without searches.
     """
     by_bins = [
         shared_by_bin(
@@ -157,7 +157,7 @@ def ingredients(
 def rivals(
     family: Family, known: Replay, made: Calibration, test: SeededReplay, pass_at_1: PassAt1
 ) -> list[Curve]:
-    """Published rivals on the same samples, and the bound of knowing every prompt."""
+    """Published rivals on the same samples, and the upper bound that knows every prompt."""
     from_prompts = made.difficulty[0].predicted.reshape(known.prompts, -1)
     schedule = schedule_of(family.window)
     return [
@@ -190,7 +190,7 @@ def rivals(
 
 
 def compared(known: Replay) -> list[Compared]:
-    """LightGBM and what might take its place as difficulty predictor, on the same folds."""
+    """LightGBM and alternatives to it as difficulty predictor, on the same folds."""
     few, states = known.records[:COMPARED], known.states
     replay = Replay(few, known.window, COMPARED_REPLICATES)
     prompt = None
@@ -204,24 +204,24 @@ def _by_votes(plan: Plan) -> Plan:
 
 
 def voted(test: SeededReplay) -> SeededReplay:
-    """The same test prompts, every solution weighing one."""
+    """The same test prompts with every score 1."""
     return SeededReplay(rescored(test.records, lambda _: 1.0), test.each)
 
 
 def predicted_well(
     model: DifficultyModel, values: NDArray[np.float64], test: SeededReplay
 ) -> dict[str, Interval]:
-    """How well difficulty is predicted on the test prompts, against fresh samples.
+    """Quality of predicted difficulty on the test prompts, against fresh samples.
 
     Args:
-        model: of one number of pilots.
+        model: model for one number of pilots.
         values: its predictions, shape (prompts, seeds).
         test: the test prompts.
     """
     fresh = test.fresh_pass_at_1
     bounds = model.distribution.interval(values, INTERVAL)
-    # What is measured from a finite number of samples is itself uncertain by their noise, which
-    # the intervals, fitted on measurements of the same kind, hold.
+    # pass@1 measured on finitely many samples is noisy; the intervals, fitted on measurements of
+    # the same kind, include that noise.
     inside = (bounds[..., 0] <= fresh) & (fresh <= bounds[..., 1])
     draws = resamples(test.prompts)[:501]
 

@@ -1,4 +1,4 @@
-"""What each method of allocation does on the test prompts: accuracy, generations and tokens."""
+"""Methods of allocation on the test prompts: accuracy, generations and tokens."""
 
 from collections.abc import Sequence
 
@@ -44,10 +44,10 @@ def adaptive_pilots(
     pass_at_1: PassAt1,
     least: int,
 ) -> Curve:
-    """The table, its pilots ending as soon as more would not change the plan.
+    """The table, with pilots that end as soon as more of them would not change the plan.
 
     Args:
-        name: of the curve.
+        name: name of the curve.
         replay: the test prompts.
         table: the table.
         models: difficulty models.
@@ -84,7 +84,7 @@ def adaptive_pilots(
 def shared_by_bin(
     name: str, replay: SeededReplay, curves: BinCurves, pass_at_1: NDArray[np.float64]
 ) -> Curve:
-    """One budget over all prompts by the curves of their bins; nothing learned on the way."""
+    """One budget shared by all prompts by the curves of their bins; samples update nothing."""
     accuracies = curves.accuracies
     plans = np.array(curves.plans, dtype=object)
     rows = []
@@ -101,9 +101,10 @@ def shared_by_bin(
 
 
 def bound(name: str, replay: SeededReplay, plans: Sequence[Plan]) -> Curve:
-    """What knowing every prompt would give: its accuracy with every plan, averaged over seeds.
+    """Upper bound: allocation that knows each prompt's accuracy with every plan, averaged over
+    seeds.
 
-    It is judged by the very figures it allocates by, so it lies above what can be reached.
+    It is evaluated on the figures it allocates by, so no method can reach it.
     """
     found = [replay.outcome(plan, 0) for plan in plans]
     correct = np.array([outcome.correct.mean(axis=1) for outcome in found]).T

@@ -1,8 +1,8 @@
 """A pool of samples on disk: hundreds of thousands of them in a few megabytes.
 
-Solutions of one prompt are often the same. Each distinct one has one row, as the sample store has
-it, with the places in its run at which it was drawn. Scores are kept in half precision, and texts
-are left out: nothing here reads them.
+Solutions of one prompt are often equal. Each distinct one has one row in the form of the sample
+store, with its positions in the run. Scores are kept in half precision, and texts are left out:
+the benchmarks do not read them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ POOL_SCHEMA = pa.schema(
 
 
 def write_pool(records: Sequence[PromptRecord], path: Path) -> None:
-    """Write records; the file appears whole or not at all."""
+    """Write records atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [row for record in records for row in _distinct(rows_of(record))]
     with atomic_write(path) as scratch:
@@ -44,13 +44,13 @@ def write_pool(records: Sequence[PromptRecord], path: Path) -> None:
 
 
 def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with the same solution of the same run in one, in the order of their first draws."""
+    """Rows with equal solutions of a run merged, in the order of their first draws."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     counted: dict[tuple[Any, ...], int] = {}
     for row in rows:
         run = (*(row[name] for name in PLAN), row["seed"])
         place = counted[run] = counted.get(run, -1) + 1
-        # In chains of revisions the score of a solution hangs on those before it.
+        # In chains of revisions the score of a solution depends on those before it.
         key = (*run, row["steps"], row["chain"], np.float16(row["score"]))
         if key not in found:
             halves: dict[str, Any] = {name: np.float16(row[name]) for name in HALVES}
@@ -64,7 +64,7 @@ def read_pool(path: Path) -> list[PromptRecord]:
     """Read records back; equal solutions of a prompt are one object.
 
     Raises:
-        InputError: no such file, or not one of these.
+        InputError: there is no such file, or it is no pool.
     """
     try:
         rows = pq.read_table(path, schema=POOL_SCHEMA).to_pylist()
@@ -84,7 +84,7 @@ def _drawn(record: PromptRecord, places: Iterator[list[int]]) -> PromptRecord:
 
 
 def _in_places(run: Run, places: Iterator[list[int]]) -> Run:
-    """The run with each solution wherever it was drawn."""
+    """The run with each solution at all its positions."""
     order = {place: i for i in range(len(run.samples)) for place in next(places)}
     chosen = [order[place] for place in range(len(order))]
     return replace(
@@ -100,8 +100,8 @@ def rescored(
     """The independent solutions alone, each with another score.
 
     Args:
-        records: of any pool.
-        score: of a solution; equal solutions of a prompt are scored once.
+        records: records of any pool.
+        score: scores a solution; equal solutions of a prompt are scored once.
     """
     found = []
     for record in records:

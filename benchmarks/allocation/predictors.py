@@ -1,4 +1,4 @@
-"""Which regressor tells difficulty best: the library's own and others on the same folds.
+"""Compare regressors of difficulty: the library's own and others on the same folds.
 
 Every prompt is predicted by regressors that never saw it, once in each of several divisions into
 folds, from the pilots of every replicate. Intervals are over prompts.
@@ -62,7 +62,7 @@ class Compared(BaseModel):
 
 @dataclass(frozen=True)
 class PromptInputs:
-    """What is known of the prompts of some outcomes before any sample.
+    """Features of prompts that are known before any sample.
 
     Attributes:
         features: `predictors.prompt.prompt_features`, shape (prompts, features).
@@ -82,13 +82,13 @@ def compare(
     """Compare regressors of difficulty at every number of pilots.
 
     Args:
-        outcomes: where pilot features and measured pass@1 come from.
-        pilots: numbers of pilots; 0 compares what reads the prompt alone.
-        prompt: what that reads.
-        shuffles: divisions into folds, over which predictions are judged.
+        outcomes: source of pilot features and measured pass@1.
+        pilots: numbers of pilots; 0 compares regressors that read the prompt alone.
+        prompt: inputs of those that read the prompt alone.
+        shuffles: number of divisions into folds.
 
     Raises:
-        InputError: 0 pilots, and no `prompt`.
+        InputError: 0 pilots without `prompt`.
     """
     rows = []
     for count in pilots:
@@ -116,7 +116,7 @@ def _compared(
     regressors: Mapping[str, Callable[[], Regressor]],
     shuffles: int,
 ) -> list[Compared]:
-    """A row a regressor; features have shape (prompts, replicates, features)."""
+    """One row per regressor; features have shape (prompts, replicates, features)."""
     draws = resamples(len(pass_at_1))
     found = {
         name: figures(held_out(features, pass_at_1, make, shuffles), pass_at_1, draws)
@@ -148,7 +148,7 @@ def held_out(
     rows, target = features.reshape(-1, width), np.repeat(pass_at_1, replicates)
     found = []
     for seed in range(shuffles):
-        # Folds go by the prompts' numbers: numbered otherwise, they are divided otherwise.
+        # Folds follow the prompts' numbers: renumbering them gives another division.
         numbers = np.random.default_rng(seed).permutation(count).repeat(replicates)
         predicted = out_of_fold_predictions(rows, target, numbers, make=make)
         found.append(predicted.reshape(count, replicates))

@@ -22,7 +22,7 @@ PROBED_FEATURE_NAMES = (*PROMPT_FEATURE_NAMES, "probe")
 
 
 class MeanScore:
-    """The paper's: the verifier's average score, calibrated by isotonic regression."""
+    """The paper's predictor: the verifier's average score, calibrated by isotonic regression."""
 
     def fit(self, features: NDArray[np.float64], pass_at_1: NDArray[np.float64]) -> "MeanScore":
         self.isotonic_ = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
@@ -86,7 +86,7 @@ class Probed:
 
 
 def _ridge() -> Regressor:
-    # Features that a log says nothing about are NaN, which LightGBM alone reads.
+    # Features that a log does not have are NaN, which LightGBM alone accepts.
     known = SimpleImputer(keep_empty_features=True)
     ridge: Regressor = make_pipeline(known, StandardScaler(), RidgeCV(PENALTIES))
     return ridge

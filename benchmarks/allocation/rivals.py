@@ -1,4 +1,4 @@
-"""Published rivals, as baselines: what each does on the same samples."""
+"""Published methods as baselines on the same samples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,14 @@ def adaptive_consistency(
 ) -> Curve:
     """Stop when the leading answer is unlikely to be overtaken (Aggarwal et al. 2023).
 
-    One point a confidence. The chance that more than half of the votes of the two leading answers
+    One point per confidence. The chance that more than half of the votes of the two leading answers
     are for the first, under a uniform prior.
 
     Args:
-        name: of the curve.
+        name: name of the curve.
         schedule: independent solutions alone.
-        adaptive_runs: of the test prompts; by votes where scores are all one.
-        weighted: votes weigh as much as their scores, scaled to one on average.
+        adaptive_runs: adaptive runs of the test prompts; with all scores 1 they vote.
+        weighted: weight votes by their scores, scaled to 1 on average.
     """
     of = {n: adaptive_runs.states[..., i] for i, n in enumerate(VOTE_STATE_NAMES)}
     scale = 1 / np.maximum(of["score_mean"], 1e-6) if weighted else 1.0
@@ -58,21 +58,21 @@ def concave_by(
 ) -> Curve:
     """Best-of-n shared out over prompts by a measure of their difficulty, high where easy.
 
-    Prompts are cut into bins by the measure, calibration says what best-of-n does in each, and one
-    budget is allocated on the concave curves. By the prompt alone this is the greedy allocation of
-    "Learning How Hard to Think" (Damani et al. 2024); by the uncertainty of a first sample it is
-    that of UAB (arXiv 2605.26849).
+    Prompts are cut into bins by the measure, calibration gives the accuracy of best-of-n in each,
+    and one budget is allocated on the concave curves. By the prompt alone this is the greedy
+    allocation of "Learning How Hard to Think" (Damani et al. 2024); by the uncertainty of a first
+    sample it is that of UAB (arXiv 2605.26849).
 
     Args:
-        name: of the curve.
+        name: name of the curve.
         calibration: calibration prompts.
         test: test prompts.
         measured: the measure on the calibration prompts, shape (prompts, replicates).
-        live: the same on the test prompts, shape (prompts, seeds).
-        pilots: samples that the measure costs; they count, and are the first of best-of-n's.
+        live: the measure on the test prompts, shape (prompts, seeds).
+        pilots: number of samples that the measure costs; they are the first of best-of-n's.
         most: the largest n.
     """
-    # Bins are cut in [0, 1]: ranks among the calibration prompts serve as well as the measure.
+    # Bins are cut in [0, 1], so the measure is replaced by its rank among calibration prompts.
     known = np.sort(measured.ravel())
     ranks = np.searchsorted(known, measured, side="right") / len(known)
     edges = DifficultyBins(BINS).fit(ranks).edges_
@@ -97,5 +97,5 @@ def concave_by(
 
 
 def first_uncertainty(replay: Replay) -> NDArray[np.float64]:
-    """How probable, a token, the model found its first sample; shape (prompts, replicates)."""
+    """Mean probability per token of the first sample; shape (prompts, replicates)."""
     return np.asarray(replay.features(1)[..., FEATURE_NAMES.index("token_logprob_mean")])

@@ -18,7 +18,7 @@ async def draw(
     prompts: Sequence[tuple[str, str]],
     done: Callable[[PromptRecord], None] = lambda _: None,
 ) -> list[PromptRecord]:
-    """Independent solutions of every prompt, as many as the engine draws.
+    """Sample independent solutions of every prompt.
 
     Equal answers must be equal strings already, as the testbed's are.
 
@@ -27,7 +27,7 @@ async def draw(
         settings: how solutions are sampled.
         engine: draws the solutions.
         prompts: (prompt, gold answer) pairs.
-        done: called with each record as it is complete.
+        done: called with each complete record.
     """
     trees = replace(models, engine=engine)
 

@@ -1,8 +1,8 @@
-"""Real traces: Qwen3 on three contests, 128 samples a question, votes and lengths alone.
+"""Real traces: Qwen3 on three contests, 128 samples per question, votes and lengths alone.
 
 Everything is fitted on two of the benchmarks, with both models' samples, and tested on the third.
-A vote weighs less the longer it is: long solutions are more often lost ones. How much less, and
-when to stop, is all that there is to learn.
+Longer solutions are more often wrong, so their votes weigh less. The weights and when to stop are
+the only things to learn.
 """
 
 from collections.abc import Sequence
@@ -25,18 +25,18 @@ from calibration.report.targets import Interval
 from predictors.gain_model import GainEstimator
 
 MODELS = ("Qwen3-1.7B", "Qwen3-0.6B")
-MOST, ORDERS, SEED = 64, 64, 0
+MAX_SAMPLES, ORDERS, SEED = 64, 64, 0
 PRICES = np.geomspace(2e-5, 0.2, 80)
 SCHEDULE = Schedule(
     stages=tuple(
-        Stage(samples=n) for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, MOST)
+        Stage(samples=n) for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, MAX_SAMPLES)
     )
 )
 
 
 @dataclass(frozen=True)
 class Traces:
-    """What came of one model; curves over all questions, each tested where it was not fitted.
+    """Results of one model; curves over all questions, each tested where it was not fitted.
 
     Attributes:
         wanted: accuracy of uniform majority with 64 samples, exactly.
@@ -59,7 +59,7 @@ def measure_traces(path: Path, model: str) -> Traces:
 
     Args:
         path: the file of traces.
-        model: whose samples are tested.
+        model: the model whose samples are tested.
     """
     names = benchmarks_of(path)
     logs = {
@@ -110,7 +110,7 @@ def runs_of(log: Log, weighted: bool) -> AdaptiveRuns:
                     float(weights[question, i]),
                     int(tokens[question, i]),
                 )
-                for i in rng.permutation(samples)[:MOST]
+                for i in rng.permutation(samples)[:MAX_SAMPLES]
             ]
             replay_run(adaptive_runs, (question, order), SCHEDULE, 1, str(CORRECT), drawn, [], 0)
     return adaptive_runs
@@ -122,7 +122,7 @@ def exact_majority(log: Log) -> NDArray[np.float64]:
     width = int(answer.max(initial=0)) + 1
     counts = np.array([np.bincount(row[row >= 0], minlength=width) for row in answer])
     silent = (answer < 0).sum(axis=1)
-    return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], axis=1), MOST)
+    return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], axis=1), MAX_SAMPLES)
 
 
 def _everywhere(adaptive_runs: AdaptiveRuns) -> list[NDArray[np.int64]]:
@@ -145,8 +145,8 @@ def _joined(parts: Sequence[Curve]) -> Curve:
 def needed(traces: Traces, name: str) -> tuple[Interval, Interval]:
     """Mean samples and tokens for the accuracy of uniform majority at 64, over questions.
 
-    The accuracy is that of the questions drawn: both sides have the same. Where a draw's is not
-    reached, it counts as all 64 samples.
+    The accuracy is that of the drawn questions, the same on both sides. A draw that does not reach
+    it counts as all 64 samples.
     """
     curve = traces.curves[name]
     draws = resamples(curve.correct.shape[1])

@@ -6,24 +6,24 @@ import numpy as np
 
 from benchmarks.figures.drawing import Figure, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
-from benchmarks.figures.pools import AHEAD, FIXED, MOST, Samples, powers
+from benchmarks.figures.pools import AHEAD, FIXED, MAX_N, Samples, powers
 from benchmarks.figures.search import LOOKS, WEIGHTED, WIDE, best_of, mean_over
 from calibration.replay.curves import plan_curve, resamples
 from calibration.report.targets import Interval
 
-LAST, LEAST, PRODUCT = "PRM, last step", "PRM, least step", "PRM, product of steps"
+LAST, LOWEST, PRODUCT = "PRM, last step", "PRM, least step", "PRM, product of steps"
 ORM_SCORE, VOTES = "ORM", "majority"
-SEVERAL = powers(MOST)[2:]
+SEVERAL = powers(MAX_N)[2:]
 
 
 def appendix(samples: Samples) -> Reproduced:
     """Best-of-N weighted by each aggregation and verifier; beam search by each lookahead."""
-    plain = [best_of(n) for n in powers(MOST)]
+    plain = [best_of(n) for n in powers(MAX_N)]
     votes = [plan.model_copy(update={"selection": "majority"}) for plan in plain]
     steps = samples.by_steps
     curves = {
         LAST: plan_curve(LAST, steps["last"], plain),
-        LEAST: plan_curve(LEAST, steps["min"], plain),
+        LOWEST: plan_curve(LOWEST, steps["min"], plain),
         PRODUCT: plan_curve(PRODUCT, steps["product"], plain),
         ORM_SCORE: plan_curve(ORM_SCORE, samples.by_orm, plain),
         VOTES: plan_curve(VOTES, steps["last"], votes),
@@ -45,10 +45,10 @@ def appendix(samples: Samples) -> Reproduced:
     findings = [
         *(
             Finding(
-                f"{LAST}, is above {other} at N = {SEVERAL[0]} to {MOST}",
+                f"{LAST}, is above {other} at N = {SEVERAL[0]} to {MAX_N}",
                 above(LAST, other, SEVERAL),
             )
-            for other in (LEAST, PRODUCT, ORM_SCORE)
+            for other in (LOWEST, PRODUCT, ORM_SCORE)
         ),
         *(
             Finding(
@@ -63,7 +63,7 @@ def appendix(samples: Samples) -> Reproduced:
         "appendix",
         "Aggregation of steps, PRM against ORM, lookahead",
         [
-            drawn("best-of-N weighted, by aggregation", [LAST, LEAST, PRODUCT]),
+            drawn("best-of-N weighted, by aggregation", [LAST, LOWEST, PRODUCT]),
             drawn("best-of-N weighted, by verifier", [LAST, ORM_SCORE, VOTES]),
             drawn("beam search, by lookahead", [WEIGHTED, WIDE, *LOOKS.values()]),
         ],

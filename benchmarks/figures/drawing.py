@@ -41,8 +41,8 @@ class Panel:
     """One set of axes.
 
     Attributes:
-        title: what it is of.
-        x_label: of the axis.
+        title: title of the panel.
+        x_label: label of the x axis.
         lines: in order.
     """
 
@@ -56,10 +56,10 @@ class Figure:
     """One figure of the paper.
 
     Attributes:
-        name: names its files.
+        name: base name of its files.
         title: what it shows.
         panels: in reading order.
-        columns: panels beside each other.
+        columns: number of panels per row.
     """
 
     name: str
@@ -75,7 +75,7 @@ def line_of(
 
     Args:
         curve: the method.
-        inside: which prompts, shape (prompts,).
+        inside: mask of the prompts, shape (prompts,).
         spent: draw it over the average generations spent, not over the budget.
         banded: see `Line`.
     """
@@ -93,14 +93,14 @@ def draw(figure: Figure, folder: Path) -> None:
 
     Args:
         figure: what to draw.
-        folder: made where there is none.
+        folder: target folder; created if there is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(figure, folder / f"{figure.name}.csv")
     rows = ceil(len(figure.panels) / figure.columns)
     width = 3.8 if figure.columns <= 3 else 2.5
     size = (max(7.0, width * figure.columns), 2.9 * rows + 1.0)
-    # The same data gives the same file.
+    # Fixed, so that the same data gives the same file.
     with plt.rc_context({"svg.hashsalt": figure.name, "font.size": 9}):
         drawn, grid = plt.subplots(
             rows, figure.columns, figsize=size, layout="constrained", squeeze=False
@@ -132,7 +132,7 @@ def draw(figure: Figure, folder: Path) -> None:
 
 
 def _legend_columns(names: Sequence[str], inches: float) -> int:
-    """As many as fit beside each other, all as wide as the longest name."""
+    """Number of columns that fit, each as wide as the longest name."""
     widest = 0.6 + 0.075 * max(len(name) for name in names)
     return int(min(len(names), max(1, inches // widest)))
 
@@ -157,7 +157,7 @@ def _draw_panel(axes: Any, panel: Panel, names: Sequence[str], crowded: bool) ->
             axes.fill_between(line.x, low, high, color=colour, alpha=0.15, lw=0)
     axes.set_xscale("log", base=2)
     most = max(x for line in panel.lines for x in line.x)
-    # Every second power where they would touch.
+    # Every second power if labels would touch.
     ticks = [2**i for i in range(0, ceil(np.log2(most)) + 1, 2 if crowded else 1)]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()

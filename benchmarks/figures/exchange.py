@@ -8,21 +8,21 @@ from benchmarks.figures.drawing import Figure, Line, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, larger_correct
 from benchmarks.figures.optimal import ORACLE, at_budget, compute_optimal, needed
-from benchmarks.figures.pools import MOST, Samples, powers, ratios
+from benchmarks.figures.pools import MAX_N, Samples, powers, ratios
 from benchmarks.figures.search import MAX_SOLUTIONS, candidates, guided, oracle_bins, parts_of
 from calibration.replay.curves import Curve, interval, resamples
 from calibration.report.targets import Target, reported
 
-# Stands for any ratio, however great.
+# Represents any ratio, however large.
 ANY_RATIO = 1000.0
 LARGER = "larger model, greedy"
 
 
 def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
-    """Compute-optimal curves of the base model, by what it spends on."""
-    revised = [plan for n in powers(MOST) for plan in ratios(n)]
+    """Compute-optimal curves of the base model, by kind of test-time compute."""
+    revised = [plan for n in powers(MAX_N) for plan in ratios(n)]
     curves = {
-        "revisions": compute_optimal(ORACLE, samples.revised, revised, powers(MOST), bins),
+        "revisions": compute_optimal(ORACLE, samples.revised, revised, powers(MAX_N), bins),
     }
     for guide, replay in guided(samples).items():
         curves[f"search by {guide}"] = compute_optimal(
@@ -120,11 +120,11 @@ def crossover(
 ) -> tuple[float, float, float]:
     """The ratio R of inferred to pretrained tokens up to which the base model is as accurate.
 
-    0 where it is never as accurate, `ANY_RATIO` where it is at any ratio as great.
+    0 where it is never as accurate, `ANY_RATIO` where it is at every ratio.
 
     Args:
-        pretraining: of both models.
-        curve: the base model's.
+        pretraining: pretraining of both models.
+        curve: curve of the base model.
         larger: accuracy of the larger model on each prompt, shape (prompts,).
         draws: bootstrap draws of prompts.
     """

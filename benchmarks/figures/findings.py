@@ -1,4 +1,4 @@
-"""Whether a finding of the paper holds here, told from an interval and not by hand."""
+"""Whether a finding of the paper holds here, decided by an interval and not by hand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ Verdict = Literal["holds", "does not hold", "cannot be told apart"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim, as a figure that has to lie above a bound, or below it.
+    """A claim, as a figure that must lie above or below a bound.
 
     Attributes:
         claim: what the paper found, as far as it is measured here.
         measured: the figure, and its 95% interval over prompts.
         unit: ``points`` of accuracy (the figure is a share), or how many ``times``.
         bound: what the figure is compared with.
-        below: whether it has to lie below the bound.
+        below: whether it must lie below the bound.
     """
 
     claim: str
@@ -60,13 +60,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Reproduced:
-    """A figure, and what it says.
+    """A figure with its findings.
 
     Attributes:
-        figure: to be drawn.
-        findings: the paper's, as they stand here.
-        targets: further figures that were asked for.
-        data: more of what was measured, for the JSON.
+        figure: the figure to draw.
+        findings: the paper's findings, measured here.
+        targets: further required figures.
+        data: further measurements for the JSON.
     """
 
     figure: Figure
@@ -97,13 +97,13 @@ def mean_above(
     inside: NDArray[np.bool_],
     draws: NDArray[np.int64],
 ) -> Interval:
-    """By how much values are above others, on average over some of the prompts.
+    """Mean difference of values and others over some of the prompts.
 
     Args:
         values: accuracy of each prompt, shape (prompts,).
-        others: the same of what it is compared with.
-        inside: which prompts are averaged over, shape (prompts,).
-        draws: bootstrap draws of all prompts, as `calibration.replay.curves.resamples` makes them.
+        others: accuracy of the comparison, shape (prompts,).
+        inside: mask of the prompts to average over, shape (prompts,).
+        draws: bootstrap draws of all prompts, from `calibration.replay.curves.resamples`.
     """
     paired = np.where(inside, values - others, 0.0)
     # A draw of the prompts may hold more or fewer of those inside.

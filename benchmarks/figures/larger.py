@@ -23,13 +23,13 @@ PRETRAINING = FOLDER / "larger.json"
 
 
 class Pretraining(JsonArtifact):
-    """What the two models were pretrained on.
+    """Pretraining of the two models.
 
     Attributes:
-        parameters: of the larger model, embeddings not counted.
-        tokens: that it was trained on.
-        base_parameters: of the model that samples more.
-        base_tokens: that it was trained on.
+        parameters: parameters of the larger model without embeddings.
+        tokens: number of tokens it was trained on.
+        base_parameters: parameters of the model that samples more.
+        base_tokens: number of tokens it was trained on.
     """
 
     parameters: int
@@ -96,7 +96,7 @@ def larger_correct(path: Path, prompts: Sequence[str]) -> NDArray[np.float64]:
     """Share of right solutions of each prompt in one of the larger model's pools, (prompts,).
 
     Raises:
-        InputError: no pool there.
+        InputError: there is no pool.
     """
     found = {record.prompt: np.mean(record.independent.correct) for record in read_pool(path)}
     return np.array([found[prompt] for prompt in prompts])

@@ -15,7 +15,7 @@ from calibration.report.targets import Interval
 
 BINS = 5
 ORACLE, PREDICTED = "compute-optimal, oracle bins", "compute-optimal, predicted bins"
-AT, TIMES = (16, 64), 4.0  # budgets at which gains are told; the paper's gain
+AT, TIMES = (16, 64), 4.0  # budgets at which gains are reported; the paper's gain
 
 
 def bins_by(pass_at_1: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -36,8 +36,8 @@ def compute_optimal(
 ) -> Curve:
     """In each bin, the plan of the budget that was most accurate on the other fold's prompts.
 
-    Cheaper plans are not among the candidates, as in the paper: the more there are, the more often
-    the best of them is so by luck.
+    Cheaper plans are no candidates, as in the paper: the more candidates, the more often the best
+    is so by luck.
 
     Args:
         name: of the curve.
@@ -87,7 +87,7 @@ def needed(
 ) -> NDArray[np.float64]:
     """Average generations for the average of the wanted accuracies, of each draw.
 
-    Infinite where the curve never gets there.
+    Infinite where the curve never reaches it.
 
     Args:
         curve: the method.

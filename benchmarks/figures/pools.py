@@ -1,4 +1,4 @@
-"""The samples that the figures are drawn from: what there is, and reading it back.
+"""The samples that the figures are drawn from, and reading them.
 
 Independent solutions are those of `benchmarks.allocation`; what is searched and revised beside them
 was sampled by `benchmarks.figures.sampling` on the first of the same test prompts. Search is guided
@@ -19,7 +19,7 @@ from runtime.verifiers.base import Aggregation, aggregate
 
 FOLDER = ARITHMETIC.folder
 PROMPTS = 150
-MOST = 64  # beams and attempts of one prompt
+MAX_N = 64  # beams and attempts of one prompt
 REPLICATES = 20
 
 SOLUTIONS, SEARCHES = FOLDER / "test.parquet", FOLDER / "test-searches.parquet"
@@ -38,7 +38,7 @@ def root(n: int) -> int:
 
 
 def beams(n: int, width: int, lookahead: int = 0) -> Plan:
-    """Beam search; of one beam, a lone solution."""
+    """Beam search; with one beam, a single solution."""
     if n == 1:
         return Plan(strategy="best_of_n", n=1)
     return Plan(strategy="beam_search", n=n, beam_width=min(width, n), lookahead=lookahead)
@@ -49,16 +49,16 @@ def revisions(n: int, length: int) -> Plan:
     return Plan(strategy="revisions", n=n, length=length)
 
 
-# The paper's settings (section 5.2), a plan a budget. A beam of lookahead k costs k + 1; budgets up
-# to 32, for it is slow to sample.
-FIXED = [beams(n, FIXED_BEAM_WIDTH) for n in powers(MOST)]
-ROOT = [beams(n, root(n)) for n in powers(MOST)]
+# The paper's settings (section 5.2), one plan per budget. A beam of lookahead k costs k + 1;
+# its budgets are at most 32, because it is slow to sample.
+FIXED = [beams(n, FIXED_BEAM_WIDTH) for n in powers(MAX_N)]
+ROOT = [beams(n, root(n)) for n in powers(MAX_N)]
 AHEAD = {
-    k: [beams(n, FIXED_BEAM_WIDTH, k) for n in powers(MOST // 2 // (k + 1)) if n > 1]
+    k: [beams(n, FIXED_BEAM_WIDTH, k) for n in powers(MAX_N // 2 // (k + 1)) if n > 1]
     for k in (1, 3)
 }
 # Of 64 chains one has 64 attempts, two have 32 or more, four 16 or more: all ratios of all budgets.
-KINDS = [revisions(MOST, MOST), *(revisions(MOST // 2, n) for n in reversed(powers(MOST // 2)))]
+KINDS = [revisions(MAX_N, MAX_N), *(revisions(MAX_N // 2, n) for n in reversed(powers(MAX_N // 2)))]
 
 
 def ratios(budget: int) -> list[Plan]:
@@ -91,16 +91,16 @@ class Samples:
 
 
 def read_samples() -> Samples:
-    """Read everything.
+    """Read all pools.
 
     Raises:
         InputError: a pool that is missing.
     """
-    # Each replicate has solutions of its own up to 64 of them; beyond, replicates overlap.
+    # Replicates of up to 64 solutions are disjoint; larger ones overlap.
     each = ARITHMETIC.window * 5 // REPLICATES
     solutions = solutions_of(PROMPTS)
     prompts = {record.prompt for record in solutions}
-    few = first_solutions(solutions, MOST)
+    few = first_solutions(solutions, MAX_N)
     return Samples(
         SeededReplay(beside(rescored(solutions, _by("last")), runs_of(read_pool(BY_PRM))), each),
         SeededReplay(
@@ -157,7 +157,7 @@ def runs_of(records: Iterable[PromptRecord]) -> dict[str, dict[Plan, list[Run]]]
 def beside(
     records: Sequence[PromptRecord], runs: Mapping[str, Mapping[Plan, Sequence[Run]]]
 ) -> list[PromptRecord]:
-    """The records with these runs as their searches, plans of fewer runs taking turns at them."""
+    """The records with these runs as their searches; plans with fewer runs repeat them."""
     found = []
     for record in records:
         plans = runs[record.prompt]
@@ -178,7 +178,7 @@ def chained(record: PromptRecord) -> dict[Plan, list[Run]]:
     """
     chains = _chains(record)
     found: dict[Plan, list[Run]] = {}
-    for budget in powers(MOST):
+    for budget in powers(MAX_N):
         for plan in ratios(budget):
             long = [chain[: plan.length] for chain in chains if len(chain) >= plan.length]
             groups = min(len(long) // plan.beams, REPLICATES)
@@ -190,7 +190,7 @@ def chained(record: PromptRecord) -> dict[Plan, list[Run]]:
 
 
 def _chains(record: PromptRecord) -> list[list[tuple[Sample, bool]]]:
-    """All chains of a prompt, each with a number of its own."""
+    """All chains of a prompt, each with its own number."""
     chains: list[list[tuple[Sample, bool]]] = []
     for kind in KINDS:
         run = record.searches[kind]
@@ -214,4 +214,4 @@ def _by(how: Aggregation) -> Callable[[Sample], float]:
 
 def _rotated(records: Sequence[PromptRecord]) -> SeededReplay:
     """A few solutions, replayed in many rotations."""
-    return SeededReplay(records, MOST // 16)
+    return SeededReplay(records, MAX_N // 16)

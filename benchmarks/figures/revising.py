@@ -14,7 +14,7 @@ from benchmarks.figures.optimal import (
     best_gain,
     compute_optimal,
 )
-from benchmarks.figures.pools import MOST, Samples, powers, ratios, revisions
+from benchmarks.figures.pools import MAX_N, Samples, powers, ratios, revisions
 from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
 from benchmarks.targets import at_least
 from calibration.replay.curves import Curve, gain, interval, plan_curve, resamples
@@ -24,16 +24,16 @@ from calibration.sampling.collect import PromptRecord
 PARALLEL, SEQUENTIAL = "parallel", "sequential"
 BY_ORM, BY_VOTE = "best-of-N weighted", "majority"
 LATE = 32  # attempts from here on are late ones
-PAIRED = 16  # chains of so many attempts tell how revisions turn right and wrong
-SEVERAL = powers(MOST)[2:]
+PAIRED = 16  # length of the chains on which flips of right and wrong are counted
+SEVERAL = powers(MAX_N)[2:]
 
 
 def along_chains(record: PromptRecord) -> NDArray[np.float64]:
     """Share of right ones among a prompt's attempts at each place of a chain, shape (64,)."""
-    found = np.empty(MOST)
-    for length in powers(MOST):
-        # The shortest chains that reach a place: there are most of them.
-        right = np.array(record.searches[revisions(MOST, length)].correct, dtype=float)
+    found = np.empty(MAX_N)
+    for length in powers(MAX_N):
+        # The shortest chains that reach a place are the most numerous.
+        right = np.array(record.searches[revisions(MAX_N, length)].correct, dtype=float)
         places = slice(length // 2, length)
         found[places] = right.reshape(-1, length).mean(axis=0)[places]
     return found
@@ -43,7 +43,7 @@ def flip_counts(record: PromptRecord) -> NDArray[np.float64]:
     """How often a right attempt is followed by a wrong one, and how many right ones are followed;
     then the same of wrong attempts that a right one follows; shape (4,).
     """
-    right = np.array(record.searches[revisions(MOST, PAIRED)].correct).reshape(-1, PAIRED)
+    right = np.array(record.searches[revisions(MAX_N, PAIRED)].correct).reshape(-1, PAIRED)
     before, after = right[:, :-1], right[:, 1:]
     counts = [(before & ~after).sum(), before.sum(), (~before & after).sum(), (~before).sum()]
     return np.array(counts, dtype=float)
@@ -56,7 +56,7 @@ def figure_6(samples: Samples) -> Reproduced:
     everyone = np.ones(replay.prompts, dtype=bool)
     along = np.array([along_chains(record) for record in replay.records])
     counts = np.array([flip_counts(record) for record in replay.records])[draws].sum(axis=1)
-    places = list(range(1, MOST + 1))
+    places = list(range(1, MAX_N + 1))
     chain = Line(
         "pass@1 of the attempt",
         places,
@@ -67,7 +67,7 @@ def figure_6(samples: Samples) -> Reproduced:
         f"{way}, {how}": plan_curve(
             f"{way}, {how}",
             replay,
-            [ratios(n)[end].model_copy(update={"selection": selection}) for n in powers(MOST)],
+            [ratios(n)[end].model_copy(update={"selection": selection}) for n in powers(MAX_N)],
         )
         for how, selection in ((BY_ORM, "weighted"), (BY_VOTE, "majority"))
         for way, end in ((PARALLEL, 0), (SEQUENTIAL, -1))
@@ -83,12 +83,12 @@ def figure_6(samples: Samples) -> Reproduced:
     )
     findings = [
         Finding(
-            f"pass@1 rises along a chain (attempts {LATE} to {MOST} above the first)",
+            f"pass@1 rises along a chain (attempts {LATE} to {MAX_N} above the first)",
             mean_above(along[:, LATE - 1 :].mean(axis=1), along[:, 0], everyone, draws),
         ),
         *(
             Finding(
-                f"sequential is above parallel from {SEVERAL[0]} to {MOST} generations, by {how}",
+                f"sequential is above parallel from {SEVERAL[0]} to {MAX_N} generations, by {how}",
                 mean_above(
                     mean_over(sums[f"{SEQUENTIAL}, {how}"], SEVERAL),
                     mean_over(sums[f"{PARALLEL}, {how}"], SEVERAL),
@@ -144,7 +144,7 @@ def figure_7(samples: Samples) -> Reproduced:
             found.append(curve.correct[0])
         return np.asarray(np.mean(found, axis=0))
 
-    over = f"{SEVERAL[0]} to {MOST} generations"
+    over = f"{SEVERAL[0]} to {MAX_N} generations"
     findings = [
         Finding(
             f"in the easiest bin all sequential is above all parallel, {over}",
@@ -164,14 +164,14 @@ def figure_8(samples: Samples) -> Reproduced:
     replay = samples.revised
     draws = resamples(replay.prompts)
     everyone = np.ones(replay.prompts, dtype=bool)
-    plans: list[Plan] = [plan for n in powers(MOST) for plan in ratios(n)]
+    plans: list[Plan] = [plan for n in powers(MAX_N) for plan in ratios(n)]
     parallel = plan_curve(
-        "parallel best-of-N weighted", replay, [ratios(n)[0] for n in powers(MOST)]
+        "parallel best-of-N weighted", replay, [ratios(n)[0] for n in powers(MAX_N)]
     )
     curves = [
         parallel,
-        compute_optimal(ORACLE, replay, plans, powers(MOST), oracle_bins(samples)),
-        compute_optimal(PREDICTED, replay, plans, powers(MOST), predicted_bins(samples)),
+        compute_optimal(ORACLE, replay, plans, powers(MAX_N), oracle_bins(samples)),
+        compute_optimal(PREDICTED, replay, plans, powers(MAX_N), predicted_bins(samples)),
     ]
     at, times = best_gain(parallel, curves[1], draws)
     findings = [

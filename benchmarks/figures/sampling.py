@@ -1,4 +1,4 @@
-"""Drawing the figures' own samples anew, into the pools."""
+"""Sampling the figures' own pools again."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from benchmarks.figures.pools import (
     CHAINS,
     FIXED,
     KINDS,
-    MOST,
+    MAX_N,
     PROMPTS,
     ROOT,
     SEARCHES,
@@ -40,8 +40,8 @@ SEED = 200
 
 
 def resample() -> None:
-    """All of them. The larger model's are drawn where it is made."""
-    # The two models have a thread each: two threads each would wait for each other on two cores.
+    """Sample all pools. The larger model's are sampled where it is trained."""
+    # One thread per model: with two each, threads would wait for each other on two cores.
     torch.set_num_threads(1)
     for part in (by_prm, by_score, chains, by_orm):
         asyncio.run(part())
@@ -62,7 +62,7 @@ async def by_score() -> None:
 
 
 async def chains() -> None:
-    """Chains of revisions, each kind with a seed of its own.
+    """Chains of revisions, each kind with its own seed.
 
     Attempt follows attempt on a growing context: vLLM reads it from its prefix cache, where
     transformers would read it anew each time.
@@ -79,7 +79,7 @@ async def chains() -> None:
                     models, REQUEST_SETTINGS, prompts, 1, lambda *_: [kind], seed, done
                 )
 
-            # All kinds beside each other: long chains alone would leave the engine half empty.
+            # All kinds at once: long chains alone would leave the engine half idle.
             kinds = await together(of(kind, SEED + number) for number, kind in enumerate(KINDS))
     joined = []
     for of_prompt in zip(*kinds, strict=True):
@@ -90,7 +90,7 @@ async def chains() -> None:
 
 async def by_orm() -> None:
     """The first independent solutions of each prompt, scored by the ORM."""
-    records = first_solutions(solutions_of(PROMPTS), MOST)
+    records = first_solutions(solutions_of(PROMPTS), MAX_N)
     settings = SETTINGS.model_copy(update={"verifier": str(ORM)})
     async with open_models(settings, Path(), "transformers") as models:
 

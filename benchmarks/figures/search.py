@@ -20,7 +20,7 @@ from benchmarks.figures.optimal import (
     bins_by,
     compute_optimal,
 )
-from benchmarks.figures.pools import AHEAD, FIXED, MOST, ROOT, Samples, powers
+from benchmarks.figures.pools import AHEAD, FIXED, MAX_N, ROOT, Samples, powers
 from benchmarks.targets import at_least
 from calibration.replay.curves import Curve, gain, plan_curve, resamples
 from calibration.replay.policy_curves import policy_curve, predicted
@@ -31,7 +31,7 @@ WIDE, NARROW = "beam search, M = 4", "beam search, M = √N"
 LOOKS = {k: f"lookahead k = {k}, M = 4" for k in AHEAD}
 SERVED = "the artifact's policy, pilots counted"
 MAX_SOLUTIONS = 256
-SMALL, SLIGHT = 4, 0.05  # a small budget; accuracy that is as good as nothing
+SMALL, SLIGHT = 4, 0.05  # a small budget; a negligible accuracy
 PRM_ALONE, FITTED = "the PRM alone", "the fitted score"
 
 
@@ -46,7 +46,7 @@ def oracle_bins(samples: Samples) -> NDArray[np.int64]:
 
 
 def predicted_bins(samples: Samples) -> NDArray[np.int64]:
-    """The bin by the PRM's mean score of them: no right answer needed, and not paid for."""
+    """The bin by the PRM's mean score of them, without right answers; its cost is not counted."""
     return bins_by(
         np.array(
             [np.mean([s.score for s in r.independent.samples]) for r in samples.by_prm.records]
@@ -55,7 +55,7 @@ def predicted_bins(samples: Samples) -> NDArray[np.int64]:
 
 
 def guided(samples: Samples) -> dict[str, SeededReplay]:
-    """By what guides the search."""
+    """Searches by the score that guides them."""
     return {PRM_ALONE: samples.by_prm, FITTED: samples.by_score}
 
 
@@ -118,8 +118,8 @@ def figure_3(samples: Samples) -> Reproduced:
                 wide_above(guide, [SMALL], everyone),
             ),
             Finding(
-                f"by {guide}, it is below at N = {MOST}",
-                wide_above(guide, [MOST], everyone),
+                f"by {guide}, it is below at N = {MAX_N}",
+                wide_above(guide, [MAX_N], everyone),
                 below=True,
             ),
         )
@@ -127,18 +127,18 @@ def figure_3(samples: Samples) -> Reproduced:
     plain = curves[PRM_ALONE][WEIGHTED]
     findings += [
         Finding(
-            f"by {PRM_ALONE}, it is below at N = {MOST} in the easy bins (1, 2)",
-            wide_above(PRM_ALONE, [MOST], bins <= 1),
+            f"by {PRM_ALONE}, it is below at N = {MAX_N} in the easy bins (1, 2)",
+            wide_above(PRM_ALONE, [MAX_N], bins <= 1),
             below=True,
         ),
         Finding(
-            f"by {PRM_ALONE}, it is above at N = {SMALL} to {MOST} in the medium bins (3, 4)",
-            wide_above(PRM_ALONE, powers(MOST)[2:], (bins == 2) | (bins == 3)),
+            f"by {PRM_ALONE}, it is above at N = {SMALL} to {MAX_N} in the medium bins (3, 4)",
+            wide_above(PRM_ALONE, powers(MAX_N)[2:], (bins == 2) | (bins == 3)),
         ),
         Finding(
-            f"in the hardest bin best-of-{MOST} weighted is less than five points above one "
+            f"in the hardest bin best-of-{MAX_N} weighted is less than five points above one "
             "solution",
-            mean_above(mean_over(plain, [MOST]), mean_over(plain, [1]), bins == bins.max(), draws),
+            mean_above(mean_over(plain, [MAX_N]), mean_over(plain, [1]), bins == bins.max(), draws),
             bound=SLIGHT,
             below=True,
         ),
@@ -157,8 +157,8 @@ def figure_4(samples: Samples) -> Reproduced:
         plans, budgets = candidates(samples, guide), powers(MAX_SOLUTIONS)
         plain = plan_curve(WEIGHTED, replay, [best_of(n) for n in budgets])
         optimal = compute_optimal(ORACLE, replay, plans, budgets, by_oracle)
-        told = compute_optimal(PREDICTED, replay, plans, budgets, by_prediction)
-        curves = [plain, optimal, told]
+        by_predictor = compute_optimal(PREDICTED, replay, plans, budgets, by_prediction)
+        curves = [plain, optimal, by_predictor]
         if guide == FITTED:
             learned = from_artifact(artifact_of(ARITHMETIC))
             pass_at_1 = predicted(replay, learned.difficulty)
@@ -178,10 +178,10 @@ def figure_4(samples: Samples) -> Reproduced:
             ),
             Finding(
                 f"by {guide}, predicted bins are less than a point below oracle bins from {SMALL} "
-                f"to {MOST} generations",
+                f"to {MAX_N} generations",
                 mean_above(
-                    mean_over(optimal, powers(MOST)[2:]),
-                    mean_over(told, powers(MOST)[2:]),
+                    mean_over(optimal, powers(MAX_N)[2:]),
+                    mean_over(by_predictor, powers(MAX_N)[2:]),
                     everyone,
                     draws,
                 ),

@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers [--budgets 4 16] [--turns 3]
 
-its_hub and optillm from PyPI, each in a virtual environment of its own under out/peers, against one
+its_hub and optillm from PyPI, each in its own virtual environment under out/peers, against one
 `vllm serve` with the testbed's model, and its PRM where they take one; this library over the same
 server. All contenders answer the same held-out prompts, all prompts at once, and take turns. Tokens
 are counted at the server. Writes out/peers.json. A peer that cannot be installed, or a method that
@@ -42,7 +42,7 @@ from runtime.engines.loading import open_engine
 
 FOLDER = Path("out/peers")
 PROMPT_SEED = 5
-WARM_UP = 8  # prompts of a first run that does not count
+WARM_UP = 8  # prompts of a warm-up run that is not counted
 
 Run = Callable[..., Awaitable[Reply]]
 

@@ -1,4 +1,4 @@
-"""Who runs: this library's ways to spend a budget, and the peers'."""
+"""The contenders: methods of this library and of its peers."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,7 +25,7 @@ class Contender:
     """A library's method.
 
     Attributes:
-        library: whose.
+        library: name of the library.
         method: its name there, in the field's words.
         like: this library's method of the same strategy.
     """
@@ -64,7 +64,7 @@ PEERS: Sequence[Environment] = (ITS_HUB, OPTILLM)
 
 
 def job_of(method: str, prompts: Sequence[str], budget: int) -> dict[str, Any]:
-    """What a peer is told beside where the services are."""
+    """A peer's job, without the addresses of the services."""
     sampling = SETTINGS.sampling
     return {
         "method": method,
@@ -84,7 +84,7 @@ def theirs(worker: Worker, services: dict[str, str]) -> Callable[..., Awaitable[
     """Runs a peer's method."""
 
     async def run(method: str, prompts: Sequence[str], budget: int, seed: int) -> Reply:
-        del seed  # they have none to be given
+        del seed  # these methods take no budget
         return await worker.ask(job_of(method, prompts, budget) | services)
 
     return run

@@ -1,4 +1,4 @@
-"""What each contender did, and how this library's compares."""
+"""Results of each contender, and how this library compares."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Turn:
     """One run of a contender over all prompts at a budget.
 
     Attributes:
-        correct: of each prompt.
+        correct: whether each prompt was answered right.
         generations: solutions that each prompt took.
-        tokens: that the server sampled meanwhile.
+        tokens: tokens that the server sampled during the run.
         seconds: wall time.
     """
 
@@ -36,7 +36,7 @@ Turns = Mapping[tuple[Contender, int], Sequence[Turn]]
 
 
 def rights(turns: Sequence[Turn]) -> NDArray[np.int64]:
-    """In how many of the turns each prompt was answered right, shape (prompts,).
+    """Number of turns in which each prompt was answered right, shape (prompts,).
 
     Counts, for differences of shares are 2e-18 where there is none.
     """
@@ -50,7 +50,7 @@ def share(counts: NDArray[np.int64], turns: int) -> Interval:
 
 
 def rows_of(turns: Turns) -> list[dict[str, Any]]:
-    """A row a contender and budget, as the table and the JSON have them."""
+    """One row per contender and budget, for the table and the JSON."""
     rows = []
     for (contender, budget), done in turns.items():
         value, low, high = share(rights(done), len(done))

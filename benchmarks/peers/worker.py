@@ -1,4 +1,4 @@
-"""A peer at work: a process of its own environment that is given jobs and replies to each."""
+"""A peer's worker: a process in the peer's environment that takes jobs and replies to each."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ LONGEST_LINE = 2**26
 
 @dataclass(frozen=True)
 class Reply:
-    """What a contender made of all prompts.
+    """A contender's results for all prompts.
 
     Attributes:
         seconds: wall time, imports and start not counted.
@@ -38,7 +38,7 @@ class Worker:
         process: started with pipes.
 
     Raises:
-        ValueError: it has none.
+        ValueError: the process has none.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -47,10 +47,10 @@ class Worker:
         self._process, self._jobs, self._replies = process, process.stdin, process.stdout
 
     async def ask(self, job: dict[str, Any]) -> Reply:
-        """What it makes of a job.
+        """Run a job and return the reply.
 
         Raises:
-            FailedError: it said why it could not, or ended, or took too long.
+            FailedError: the worker reported an error, ended, or took too long.
         """
         self._jobs.write((json.dumps(job) + "\n").encode())
         try:
@@ -71,8 +71,8 @@ async def started(python: Path, script: Path, log: Path) -> AsyncIterator[Worker
 
     Args:
         python: the interpreter of its environment.
-        script: what it runs.
-        log: file for what it says beside its replies.
+        script: the script to run.
+        log: file for its other output.
     """
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(

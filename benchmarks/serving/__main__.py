@@ -1,4 +1,4 @@
-"""The server: as right as the command, under load, beside `vllm serve`, and when things go wrong.
+"""The server: its accuracy against the command, under load, beside `vllm serve`, and with faults.
 
     python -m benchmarks.serving [--seconds 120] [--only accuracy|load|overhead|faults]
 
@@ -32,13 +32,13 @@ from calibration.report.targets import Interval, Target, reported
 SEED, PROBLEMS, BUDGET = 61, 300, 16
 MODEL, MAX_TOKENS = BASE.name, 160
 MIXED = (1, 4, 16)  # budgets under load
-TURNS, TURN_SECONDS = 6, 12.0  # of each server, beside each other
+TURNS, TURN_SECONDS = 6, 12.0  # turns of each server, which alternate, and seconds per turn
 OVERHEAD, GROWTH = 0.10, 0.05
 WARM = 30  # seconds until memory should be flat
 
 
 def exactly(value: float) -> Interval:
-    """A count: it has no interval."""
+    """A count, which has no interval."""
     return value, value, value
 
 
@@ -159,8 +159,8 @@ def faults() -> tuple[dict[str, Any], list[Target]]:
     shown = new_table("Faults under load", *heads)
     for fault in found:
         back = "" if fault.back is None else f"{fault.back:.1f} s"
-        told = "; ".join(f"{count} x {what[:60]}" for what, count in fault.errors.items())
-        counts = (fault.sent, fault.answered, told, fault.lost, back, fault.left)
+        errors = "; ".join(f"{count} x {what[:60]}" for what, count in fault.errors.items())
+        counts = (fault.sent, fault.answered, errors, fault.lost, back, fault.left)
         shown.add_row(fault.name, *map(str, counts))
     console.print(shown)
     return {"faults": [fault.model_dump() for fault in found]}, [
@@ -187,17 +187,17 @@ def main() -> None:
         "faults": faults,
     }
     path = options.out / "serving.json"
-    # A part alone takes its place among those that were measured before.
+    # A part alone replaces its earlier results.
     data: dict[str, Any] = {"seed": SEED}
     if options.only is not None and path.is_file():
         data = json.loads(path.read_text())
     for name, part in parts.items():
         if options.only in (None, name):
             started = time.perf_counter()
-            found, told = part()
-            show_targets(told)
+            figures, targets = part()
+            show_targets(targets)
             took = time.perf_counter() - started
-            data[name] = found | {"took": took, "targets": [t.model_dump() for t in told]}
+            data[name] = figures | {"took": took, "targets": [t.model_dump() for t in targets]}
     measured = [Target(**row) for name in parts if name in data for row in data[name]["targets"]]
     data.pop("targets", None)
     write_result(path, data, measured)

@@ -1,4 +1,4 @@
-"""Whether the server answers as rightly as `ttc solve` does, asked by clients people use."""
+"""Whether the server is as accurate as `ttc solve`, measured with common clients."""
 
 import asyncio
 import json

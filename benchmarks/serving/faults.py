@@ -1,4 +1,4 @@
-"""What goes wrong while requests are running: every one of them ends with an answer or an error."""
+"""Faults while requests are running: every request must end with an answer or an error."""
 
 import asyncio
 import os
@@ -26,17 +26,17 @@ EXIT_WITHIN = 60
 
 
 class Fault(BaseModel):
-    """What a fault did.
+    """The effects of a fault.
 
     Attributes:
         name: the fault.
         sent: requests sent while it happened.
         answered: those that got an answer.
-        errors: those that got an error, by what it said.
-        lost: those that got neither.
+        errors: those that got an error, by message.
+        lost: those that got neither answer nor error.
         unclear: those whose error was no status of HTTP with a message.
-        back: seconds from the fault to the next answer; None where there was none to come.
-        left: processes left running after the server was told to end.
+        back: seconds from the fault to the next answer; None if none was expected.
+        left: processes still running after the server's shutdown.
         status: the server's exit status.
     """
 

@@ -17,14 +17,14 @@ TIMEOUT = 120.0
 
 @dataclass
 class Load:
-    """What came of a load.
+    """Results of a load.
 
     Attributes:
         sent: requests sent.
         seconds: how long each answered request took.
-        texts: what each prompt was answered, as often as it was.
-        ids: how often each reply's id came.
-        errors: how often each kind of refusal or failure came.
+        texts: all answers to each prompt.
+        ids: number of occurrences of each reply's id.
+        errors: number of refusals and failures of each kind.
         lasted: seconds from the first request to the last answer.
     """
 
@@ -53,7 +53,7 @@ class Load:
     def unlike(self, other: "Load") -> int:
         """Answers unlike those that another load got to the same prompts, crossed ones among them.
 
-        A prompt is answered the same whatever runs beside it: its seed is fixed.
+        A prompt gets the same answer whatever else runs: its seed is fixed.
         """
         return sum(
             count
@@ -91,7 +91,8 @@ async def loaded(
         prompts: asked one after the other, again and again.
         budgets: likewise; None sends none.
         max_tokens: the longest solution.
-        seconds: until no more is asked; None asks every prompt with every budget once.
+        seconds: seconds until no more is requested; None requests every prompt with every budget
+            once.
         clients: at once; each waits for its answer before it asks again.
         watch: called about once a second.
     """
@@ -112,8 +113,8 @@ async def loaded(
             await asyncio.sleep(1)
 
     async with AsyncExitStack() as stack:
-        # A connection pool each: from a shared one some would wait seconds for their turn.
-        # Certificates, which are slow to load, loopback has none of.
+        # One connection pool per client: from a shared one some would wait for seconds.
+        # Loopback needs no certificates, which are slow to load.
         each = [
             await stack.enter_async_context(
                 httpx.AsyncClient(base_url=url, timeout=TIMEOUT, verify=False)
@@ -136,7 +137,7 @@ async def ask(
     max_tokens: int,
     load: Load,
 ) -> None:
-    """One request, and what came of it."""
+    """Send one request and record its result."""
     load.sent += 1
     begun = time.perf_counter()
     try:
@@ -149,8 +150,8 @@ async def ask(
     if reply.status_code != 200:
         load.errors[f"status {reply.status_code}: {reply.text[:200]}"] += 1
         return
-    told = reply.json()
+    completion = reply.json()
     load.seconds.append(time.perf_counter() - begun)
-    load.ids[told["id"]] += 1
-    text = told["choices"][0]["message"]["content"]
+    load.ids[completion["id"]] += 1
+    text = completion["choices"][0]["message"]["content"]
     load.texts.setdefault((prompt, budget or 0), Counter())[text] += 1

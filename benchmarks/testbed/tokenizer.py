@@ -1,4 +1,4 @@
-"""The tiny models' tokenizer: one token a character, in the ordinary Hugging Face format."""
+"""The tiny models' tokenizer: one token per character, in the ordinary Hugging Face format."""
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast

@@ -25,7 +25,7 @@ from calibration.training.state import TrainingState
 MODELS = Path(__file__).parent / "models"
 CONTEXT = 256
 TRAIN_SEED = 1
-STEPS, TOKENS = 1550, 4096  # of the testbed's base model; tokens a step
+STEPS, TOKENS = 1550, 4096  # of the testbed's base model; tokens per step
 KEPT_EVERY = 50
 IGNORED = -100
 
@@ -57,7 +57,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, problem: WorkedProblem) -> tuple[
 def batches(
     tokenizer: PreTrainedTokenizerFast, problems: Problems, tokens: int, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless (inputs, labels) of about `tokens` tokens each; the prompt bears no loss.
+    """Endless (inputs, labels) of about `tokens` tokens each; the prompt has no loss.
 
     A chunk of problems is sorted by length before it is cut, so that padding wastes little, and
     the cuts are shuffled.
@@ -96,7 +96,7 @@ def train(
 ) -> None:
     """Train with AdamW, 200 warm-up steps and a cosine to 5% of the peak rate.
 
-    An interrupted training goes on when it is started again; with other steps, by their cosine.
+    An interrupted training resumes when it is started again; other steps change the cosine.
 
     Args:
         problems: endless problems of a split under a seed.
@@ -105,7 +105,7 @@ def train(
         width: of the model, in multiples of 32.
         layers: of the model.
         steps: batches to train on.
-        tokens: tokens a batch.
+        tokens: tokens per batch.
         peak_rate: the highest learning rate.
     """
     torch.manual_seed(TRAIN_SEED)
@@ -129,12 +129,12 @@ def train(
     first = schedule.last_epoch
     print(f"from step {first}", flush=True)
     started, seen, running = time.time(), 0, 0.0
-    # Batches that were trained on are drawn again, and passed over.
+    # Batches from before the interruption are drawn again and skipped.
     source = islice(batches(tokenizer, problems, tokens, TRAIN_SEED), first, None)
     for step in range(first + 1, steps + 1):
         inputs, labels = (tensor.to(device) for tensor in next(source))
         with half_precision(device):
-            # Padding is on the right and bears no loss, so causal attention needs no mask for it.
+            # Padding is on the right and has no loss, so causal attention needs no mask for it.
             loss = forward(input_ids=inputs, labels=labels, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

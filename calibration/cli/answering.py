@@ -1,4 +1,4 @@
-"""Answering the prompts of a file: one that cannot be used does not keep the others waiting."""
+"""Answering the prompts of a file: a prompt that cannot be used does not stop the others."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,18 +14,18 @@ async def answer_each(
     spend: Spend,
     done: Callable[[Result | Failure], None] = lambda _: None,
 ) -> list[Result | Failure]:
-    """Answer prompts, those of a file each for itself.
+    """Answer prompts; an unusable prompt of a file becomes a failure.
 
     Args:
         solver: answers them.
         prompts: prompts, answered in this order.
-        rows: where those of a file stand, by their number among the prompts. One that the model
-            has no room for becomes a failure that names its row.
-        spend: what each may cost, or all together.
+        rows: location in the file of each prompt that comes from one, by its number among the
+            prompts. A prompt too long for the model becomes a failure that names its row.
+        spend: the budget, per prompt or for all together.
         done: called with each result.
 
     Raises:
-        InputError: as `runtime.solving.solve.Solver.solve_all`, for prompts that are of no file.
+        InputError: as `runtime.solving.solve.Solver.solve_all`, for prompts outside the file.
     """
     results: dict[int, Result | Failure] = {}
     for number, where in rows.items():

@@ -1,4 +1,4 @@
-"""The command line, ``ttc``. Each command stands in a module of its own."""
+"""The command line, ``ttc``. Each command has its own module."""
 
 from importlib import metadata
 from typing import Annotated
@@ -23,7 +23,7 @@ COMMANDS = {
     "train": (
         "calibration.cli.train:train_app",
         "Train a verifier or a reviser on a language model's own samples. "
-        "A run that was interrupted goes on when it is started again.",
+        "An interrupted run resumes when it is started again.",
     ),
     "calibrate": (
         "calibration.cli.calibrate:calibrate",
@@ -80,4 +80,4 @@ VersionOption = typer.Option(
 
 @app.callback()
 def main(version: Annotated[bool, VersionOption] = False) -> None:
-    """Options of ``ttc`` itself; what they do is done before."""
+    """Options of ``ttc`` itself; their callbacks run before this."""

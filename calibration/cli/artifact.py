@@ -1,4 +1,4 @@
-"""``ttc report``, ``ttc inspect`` and ``ttc diff``: artifacts to look at; no model is loaded."""
+"""``ttc report``, ``ttc inspect`` and ``ttc diff``: show artifacts; no model is loaded."""
 
 from pathlib import Path
 from typing import Annotated
@@ -48,7 +48,7 @@ def diff(
     difference excludes 0, by a z-test with standard errors from the two
     intervals, Holm-corrected over all cells compared. The two are taken
     to be independent estimates; if both were measured on the same
-    prompts, the test errs on the safe side. Bins are compared by rank, at
-    budgets of both; rows with unlike many bins are not compared.
+    prompts, the test is conservative. Bins are compared by rank, at
+    budgets of both; rows with different numbers of bins are not compared.
     """
     write_answer(*differences(diff_tables(Contents.load(a).table, Contents.load(b).table)))

@@ -18,10 +18,10 @@ from calibration.report.words import count, percent, subtitle, title
 
 
 def inspected(contents: Contents) -> Iterator[RenderableType]:
-    """Result, table, what it was made with, predictor, warnings; what is there of it."""
+    """Result, table, settings, predictor and warnings, as far as the artifact holds them."""
     summary = contents.summary
     if summary is None:
-        yield Text("It has no summary.json, so neither predictor nor gain can be told.")
+        yield Text("It has no summary.json, so predictor and gain are unknown.")
     else:
         yield Text(title(summary), style="bold")
         yield Text(subtitle(summary))
@@ -30,10 +30,10 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         yield _bought(contents.prices)
     if contents.latency.timed:
         yield _timed(contents.latency)
-    made = new_table("The table holds for this, and for nothing else", "made with", "")
+    made_with_table = new_table("The table holds for this, and for nothing else", "made with", "")
     for name, value in made_with(contents.table.fingerprint, contents.settings):
-        made.add_row(escape(name), escape(value))
-    yield made
+        made_with_table.add_row(escape(name), escape(value))
+    yield made_with_table
     if contents.settings is None:
         yield Text("No settings: it was made from logs, so ttc solve cannot run it.")
     if summary is not None:
@@ -41,7 +41,7 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
 
 
 def _bought(prices: PriceList) -> Table:
-    """Average budgets, each about twice the last, and the accuracy of calibration prompts."""
+    """Average budgets, each about twice the last, and accuracy on the calibration prompts."""
     shown = new_table("What --average-budget buys", "average budget", "accuracy", "price")
     last = 0.0
     for point in reversed(prices.points):
@@ -59,7 +59,7 @@ def _timed(latency: Latency) -> Table:
 
 
 def differences(diff: TableDiff) -> Iterator[RenderableType]:
-    """All that differs, the fingerprints first."""
+    """All differences, those of the fingerprints first."""
     if diff.empty:
         yield Text(f"No differences ({count(diff.compared, 'cell')} compared).")
         return

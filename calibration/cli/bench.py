@@ -1,4 +1,4 @@
-"""``ttc bench``: what an artifact gains on a data set of one's own."""
+"""``ttc bench``: measure what an artifact gains on the user's data set."""
 
 import asyncio
 import time
@@ -62,38 +62,30 @@ def bench(
 ) -> None:
     """Measure what allocation gains on graded prompts that the artifact has not seen.
 
-    Compute-optimal allocation beside majority, best-of-N and beam search, on
-    the same samples: accuracy, what was really spent, and how many times less
-    that is, with 95% intervals over prompts. Whatever was sampled is kept: the
-    same command goes on after an interruption.
+    It compares compute-optimal allocation with majority, best-of-N and beam search on the same
+    samples, with 95% intervals. Samples are kept: after an interruption the same command resumes.
     """
     started = time.time()
-    if out.exists() and not out.is_dir():
-        raise InputError("out", str(out), "it is a file; give a folder")
-    require("report", "out", str(out))
+    _check_out(out)
     kind = engine_kind(engine)
     table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
-    graded, left_out = unseen(read_graded_prompts(dataset, data), artifact)
-    if prompts is not None:
-        if not 1 <= prompts <= len(graded):
-            raise InputError("prompts", prompts, f"choose from 1 to the {len(graded)} there are")
-        graded = graded[:prompts]
+    graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), artifact)
     loaded = load_artifact(artifact, force)
     schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
-    models = partial(open_models, loaded.settings, artifact, engine)
     with exclusive(out / SAMPLES / LOCK, out):
         store = SampleStore(out / SAMPLES, identity)
         resumed = len(store.done)
+        models = partial(open_models, loaded.settings, artifact, engine)
         with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
             sampling = RequestSettings(loaded.settings.sampling)
             replay = asyncio.run(sample(table, graded, work, store, models, sampling, done))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
-        found = measure(replay, loaded, table)
+        findings = measure(replay, loaded, table)
     result = BenchResult(
-        **dict(found),
+        **dict(findings),
         **provenance(),
         source=dataset,
         artifact=str(artifact),
@@ -107,19 +99,43 @@ def bench(
         sampled_tokens=sum(record.sampled_tokens for record in replay.records),
         seconds=time.time() - started,
         seed=seed,
-        targets=found.as_targets(),
+        targets=findings.as_targets(),
     )
+    _write(result, out)
+    _show(result, out)
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError("out", str(out), "it is a file; give a folder")
+    require("report", "out", str(out))
+
+
+def _first_unseen(
+    prompts: int | None, graded: list[tuple[str, str]], artifact: Path
+) -> tuple[list[tuple[str, str]], int | None]:
+    """The first prompts of `calibration.bench.unseen`; all of them if the number is None."""
+    graded, left_out = unseen(graded, artifact)
+    if prompts is not None and not 1 <= prompts <= len(graded):
+        raise InputError("prompts", prompts, f"choose from 1 to {len(graded)}")
+    return graded[:prompts], left_out
+
+
+def _write(result: BenchResult, out: Path) -> None:
     try:
         result.save(out / RESULT)
         write_page(result, out / PAGE)
     except OSError as error:
         why = error.strerror or error
         raise InputError("out", str(out), f"cannot be written ({why}); samples are kept") from None
+
+
+def _show(result: BenchResult, out: Path) -> None:
     for warning in result.warnings:
         say("note", warning, "yellow")
-    shown = found.model_dump()
+    shown = result.model_dump()
     write_answer(
-        *comparison(found.curves, shown["gains"], found.budgets[-1]),
+        *comparison(result.curves, shown["gains"], result.budgets[-1]),
         Text(
             "Compute-optimal less best-of-N weighted at the same budget, in points: "
             f"{in_points(shown['differences'])}."

@@ -12,7 +12,7 @@ from calibration.replay.curve_summary import CurveSummary
 def comparison(
     curves: Sequence[CurveSummary], gains: Sequence[dict[str, Any]], budget: int
 ) -> Iterator[Table]:
-    """Every method at each budget, accuracy and what was really spent; then what it saves.
+    """Accuracy and actual cost of every method at each budget; then what each saves.
 
     Args:
         curves: one per method, at the same budgets.
@@ -51,7 +51,7 @@ def _times(gain: dict[str, Any] | None) -> str:
 
 
 def in_points(differences: Sequence[dict[str, Any]]) -> str:
-    """Differences in accuracy in a line."""
+    """Differences in accuracy on one line."""
     return "; ".join(
         f"{row['budget']}: {100 * row['value']:+.1f} "
         f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"

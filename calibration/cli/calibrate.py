@@ -58,7 +58,7 @@ def calibrate(
         str | None, typer.Option(help="sample on this Ray cluster: its address, or auto")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="engines there; else one a GPU, or one a node")
+        int | None, typer.Option(min=1, help="engines there; else one per GPU, or one per node")
     ] = None,
     *,
     models: ModelOptions,

@@ -65,7 +65,7 @@ class TableOptions(BaseModel):
         default=",".join(CONSIDERED), description="strategies to choose among, comma-separated"
     )
     max_beams: int = Field(default=MAX_BEAMS, description="beams of the largest search")
-    runs: int = Field(default=RUNS, description="times each search is run of each prompt")
+    runs: int = Field(default=RUNS, description="times each search is run per prompt")
     scoring: ScoringChoice = Field(
         default="fitted",
         description="scores of verifier and log-probability, or the verifier's alone",

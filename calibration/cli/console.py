@@ -17,7 +17,7 @@ from calibration.progress import console
 if TYPE_CHECKING:
     from allocator.table import LookupTable
 
-READER_GONE = 141  # the exit status of a program that SIGPIPE ends, as a shell shows it
+READER_GONE = 141  # exit status of a program that SIGPIPE ended, as shells report it
 
 
 class _Answer(Console):
@@ -26,11 +26,11 @@ class _Answer(Console):
 
 
 def write_answer(*parts: RenderableType) -> None:
-    """Write what a command was asked for to standard output: strings as they are, or rich's parts.
+    """Write a command's result to standard output: strings as they are, or rich's parts.
 
-    A line is left empty before every table but the first part.
+    An empty line precedes every table except at the beginning.
 
-    A reader that has read enough and gone, such as ``head``, ends the command without a word.
+    A closed pipe, as after ``head``, ends the command without a message.
     """
     try:
         for number, part in enumerate(parts):
@@ -42,7 +42,7 @@ def write_answer(*parts: RenderableType) -> None:
                 _Answer().print(part)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes standard output once more as it ends.
+        # Python flushes standard output again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(READER_GONE) from None
 
@@ -50,7 +50,7 @@ def write_answer(*parts: RenderableType) -> None:
 def new_table(title: str, *heads: str) -> Table:
     """An empty table that is readable in 80 columns, without colour and in a file.
 
-    What is too wide for its column goes on in the next line; nothing is cut off.
+    Text too wide for its column is wrapped; nothing is cut off.
     """
     table = Table(
         title=title,

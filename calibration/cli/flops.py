@@ -30,7 +30,7 @@ def flops(
         float | None, typer.Option(help="tokens both models are pretrained on")
     ] = None,
     inference_tokens: Annotated[
-        float | None, typer.Option(help="tokens ever inferred, one answer a prompt; gives R")
+        float | None, typer.Option(help="tokens ever inferred, one answer per prompt; gives R")
     ] = None,
     larger_accuracy: Annotated[
         str, typer.Option(help="the larger model's, easiest bin first: 0.99,0.9,0.7; or of all")
@@ -45,7 +45,7 @@ def flops(
     contents = Contents.load(artifact)
     small = _parameters(contents) if parameters is None else parameters
     if not small > 0:
-        raise InputError("parameters", small, "a model has some; give a positive number")
+        raise InputError("parameters", small, "must be positive")
     ratios = _ratios(ratio, pretraining_tokens, inference_tokens)
     accuracies = _accuracies(larger_accuracy)
     parts: list[RenderableType] = [
@@ -114,7 +114,7 @@ def _accuracies(text: str) -> list[float]:
 
 
 def _of_row(accuracies: list[float], row: BudgetRow) -> list[float | None]:
-    """One accuracy a cell: bins hold about as many prompts each, so their mean is that of all."""
+    """One accuracy per cell: bins hold about equally many prompts, so their mean is that of all."""
     if not accuracies:
         return [None] * len(row.cells)
     if len(row.cells) == 1:

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are invoked: ``ttc --help`` lists them without that."""
+"""Commands that are imported when they are invoked; ``ttc --help`` imports none of them."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -9,13 +9,13 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class LazyCommand(TyperCommand):
-    """A command in its group's list. Invoked, it is replaced by the command itself.
+    """A command's entry in its group's list; when invoked it loads the command itself.
 
     Args:
-        name: what the user types.
-        target: where it is defined, as ``module:attribute``: a function, or a `typer.Typer` of
+        name: the command's name on the command line.
+        target: its definition, as ``module:attribute``: a function, or a `typer.Typer` of
             subcommands.
-        help: its line in the list.
+        help: its line in the list of commands.
     """
 
     def __init__(self, name: str, target: str, help: str) -> None:
@@ -25,11 +25,11 @@ class LazyCommand(TyperCommand):
     def load(self) -> Any:
         """The command itself, as typer builds it."""
         module, _, attribute = self._target.partition(":")
-        found = getattr(import_module(module), attribute)
-        if not isinstance(found, typer.Typer):
-            function, found = found, typer.Typer(add_completion=False)
-            found.command(self.name)(function)
-        return typer.main.get_command(found)
+        loaded = getattr(import_module(module), attribute)
+        if not isinstance(loaded, typer.Typer):
+            function, loaded = loaded, typer.Typer(add_completion=False)
+            loaded.command(self.name)(function)
+        return typer.main.get_command(loaded)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any

@@ -1,4 +1,4 @@
-"""Options that commands share, and options from settings models: each stands once."""
+"""Options that several commands share, and options generated from settings models."""
 
 import inspect
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def numbers(field: str, text: str) -> list[int]:
     """Whole numbers, comma-separated.
 
     Raises:
-        InputError: something else.
+        InputError: the text is anything else.
     """
     try:
         return [int(part) for part in text.split(",")]
@@ -58,16 +58,16 @@ def numbers(field: str, text: str) -> list[int]:
 
 
 def given(context: typer.Context) -> list[str]:
-    """The options and arguments that the command line names, whatever their values."""
+    """Names of the options and arguments given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
 
 
 def load_table(folder: Path) -> "LookupTable":
-    """An artifact's table alone: what is asked of it is checked before the rest is loaded.
+    """An artifact's table alone, to check a request before the rest is loaded.
 
     Raises:
-        InputError: no artifact there, or a damaged one.
+        InputError: there is no artifact, or it is damaged.
     """
     from allocator.table import LookupTable
     from runtime.artifact import TABLE, load_settings
@@ -77,7 +77,7 @@ def load_table(folder: Path) -> "LookupTable":
 
 
 def load_artifact(folder: Path, force: bool) -> "Artifact":
-    """An artifact to run; a foreign one only if forced, with a warning for all that differs."""
+    """Load an artifact; a foreign one only if forced, with a warning for every difference."""
     from runtime.artifact import Artifact
 
     artifact = Artifact.load(folder, force)
@@ -89,7 +89,7 @@ def load_artifact(folder: Path, force: bool) -> "Artifact":
 def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:
     """A decorator for typer commands: each group's fields become options of the command.
 
-    The command is called with one settings object a group. A field that several groups have, such
+    The command is called with one settings object per group. A field that several groups have, such
     as ``seed``, is one option that goes to all of them. Where the default holds a newline, the
     option writes ``\\n`` for one.
 

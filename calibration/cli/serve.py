@@ -16,10 +16,10 @@ from runtime.server.settings import ServeSettings, as_toml, read_settings
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """A setting as an option. Left out it is not set: the environment or a file may have it."""
+    """A setting as an option; if it is not given, the environment or a file may set it."""
     kind: Any = field.annotation
     names = []
-    if name in ("api_keys", "cors_origins"):  # given once for each
+    if name in ("api_keys", "cors_origins"):  # may be given several times
         kind, names = list[str], [f"--{name[:-1].replace('_', '-')}"]
     shown = str(field.default) if not field.is_required() and field.default else False
     option = typer.Option(*names, help=field.description, show_default=shown)
@@ -32,7 +32,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for each setting, in the place of ``**given``."""
+    """The command with one option per setting in place of ``**given``."""
     own = list(inspect.signature(command).parameters.values())[:-1]
     added = [_option(name, field) for name, field in ServeSettings.model_fields.items()]
     signature = inspect.Signature(

@@ -1,4 +1,4 @@
-"""``ttc solve`` and ``ttc explain``: prompts answered, and why they get the plans they get."""
+"""``ttc solve`` and ``ttc explain``: answer prompts, and explain the choice of their plans."""
 
 import asyncio
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ from runtime.result import Failure, Result, Spend
 from runtime.solving.decide import Decision
 from runtime.solving.solve import Solver
 
-BudgetOption = Annotated[int, typer.Option(help="generations a prompt may cost")]
+BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt")]
 
 
 @reports_errors
@@ -76,18 +76,8 @@ def solve(
     data: DataSettings,
 ) -> None:
     """Answer prompts within a budget; JSON lines, each answer with its receipt."""
-    if metrics is not None and not metrics.parent.is_dir():
-        raise InputError("metrics", str(metrics), "give a file in a folder that exists")
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise InputError("out", str(out), "give a file in a folder that exists")
-    if out is not None:
-        check_writable(out)
-    texts, rows = list(prompts or []), {}
-    for where, text in located_prompts(file, data) if file else ():
-        rows[len(texts)] = where
-        texts.append(text)
-    if not texts:
-        raise InputError("prompts", texts, "give prompts on the command line, or --file")
+    _check_files(out, metrics)
+    texts, rows = _prompts(prompts or [], file, data)
     fixed = None if plan is None else parse_plan(plan)
     spend = Spend(budget, average_budget, total_budget, deadline)
     if fixed is not None and not budget:
@@ -101,20 +91,45 @@ def solve(
         async with open_models(loaded.settings, loaded.folder, engine) as models:
             solver = Solver(models, loaded, seed, fixed, early_stop)
             with progress("Answering prompts", len(texts)) as done:
-                found = await answer_each(solver, texts, rows, spend, done)
+                results = await answer_each(solver, texts, rows, spend, done)
             drift = solver.monitor.report()
             if drift.drifted:
                 console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
             if metrics is not None:
                 solver.metrics.write(metrics)
-            _write(found, out)  # before the engine is closed, which takes seconds
-            return found
+            _write(results, out)  # before the engine is closed, which takes seconds
+            return results
 
-    results = asyncio.run(run())
+    _refuse_failures(asyncio.run(run()))
+
+
+def _prompts(
+    prompts: Sequence[str], file: str | None, data: DataSettings
+) -> tuple[list[str], dict[int, str]]:
+    """All prompts, and the location in the file of those from it, by their number among all."""
+    texts, rows = list(prompts), {}
+    for where, text in located_prompts(file, data) if file else ():
+        rows[len(texts)] = where
+        texts.append(text)
+    if not texts:
+        raise InputError("prompts", texts, "give prompts on the command line, or --file")
+    return texts, rows
+
+
+def _check_files(out: Path | None, metrics: Path | None) -> None:
+    if metrics is not None and not metrics.parent.is_dir():
+        raise InputError("metrics", str(metrics), "give a file in a folder that exists")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise InputError("out", str(out), "give a file in a folder that exists")
+    if out is not None:
+        check_writable(out)
+
+
+def _refuse_failures(results: Sequence[Result | Failure]) -> None:
     failed = [result for result in results if isinstance(result, Failure)]
     if failed:
         raise ModelError(
-            "models", f"{len(failed)} of {len(texts)} prompts failed: {failed[0].error}"
+            "models", f"{len(failed)} of {len(results)} prompts failed: {failed[0].error}"
         )
 
 

@@ -1,4 +1,4 @@
-"""``ttc train``: a PRM, an ORM or a reviser out of a language model's own samples."""
+"""``ttc train``: train a PRM, an ORM or a reviser on a language model's own samples."""
 
 import asyncio
 from pathlib import Path
@@ -39,7 +39,7 @@ from runtime.engines.loading import EngineName
 
 train_app = typer.Typer(
     help="Train a verifier or a reviser on a language model's own samples. "
-    "A run that was interrupted goes on when it is started again.",
+    "An interrupted run resumes when it is started again.",
     no_args_is_help=True,
 )
 
@@ -58,7 +58,7 @@ class ModelSettings(BaseModel):
     )
 
     def source(self, sampling: SamplingSettings) -> Source:
-        """What the recipes start from."""
+        """The source that recipes start from."""
         return Source(
             model=resolve_model(self.model),
             answers=self.answers,

@@ -1,1 +1,1 @@
-"""Data sets and sample logs: what is read from the user's files."""
+"""Data sets and sample logs, read from the user's files."""

@@ -1,8 +1,8 @@
 """One cell of a data set or a log: text, a number, a truth value, or step scores.
 
-Values come from JSON, Parquet or pandas, which write the same thing differently: a whole number
-beside missing ones becomes a float, a missing text becomes NaN. Each function here raises
-`ValueError` with what must hold; whoever reads the rows adds which row it is.
+Values come from JSON, Parquet or pandas, which write the same value differently: a whole number
+beside missing ones becomes a float, a missing text becomes NaN. Each function raises `ValueError`
+with what must hold; the caller adds the row.
 """
 
 from decimal import Decimal
@@ -10,7 +10,7 @@ from math import isfinite
 
 from runtime.verifiers.base import Aggregation, aggregate
 
-# Floats hold every whole number up to here.
+# Floats represent every whole number up to this one.
 EXACT = 2**53
 
 TRUTH = {
@@ -39,14 +39,14 @@ def as_text(value: object) -> str:
 def as_truth(value: object) -> bool:
     """True or false, 1 or 0, or one of the usual words for them in either case."""
     if isinstance(value, str):
-        found = TRUTH.get(value.strip().lower())
+        truth = TRUTH.get(value.strip().lower())
     elif isinstance(value, int | float | Decimal) and value in (0, 1):
-        found = bool(value)
+        truth = bool(value)
     else:
-        found = None
-    if found is None:
+        truth = None
+    if truth is None:
         raise ValueError("must be true or false, 1 or 0, yes or no, right or wrong")
-    return found
+    return truth
 
 
 def as_number(value: object) -> float:
@@ -62,7 +62,7 @@ def as_number(value: object) -> float:
 
 
 def as_tokens(value: object) -> float:
-    """A number of sampled tokens. 0 is one: an empty reply, its end not counted."""
+    """A number of sampled tokens. 0 is valid: an empty reply, its end token not counted."""
     number = as_number(value)
     if number < 0:
         raise ValueError("must not be negative")

@@ -14,7 +14,8 @@ from runtime.engines.base import shortened
 
 Format = Literal["auto", "plain", "gsm8k", "math"]
 
-# Each format's columns, the prompt's first. `auto` takes the first format whose prompt is there.
+# Each format's columns, the prompt's first. `auto` takes the first format whose prompt column
+# exists.
 COLUMNS = {
     "plain": ("prompt", "answer"),
     "gsm8k": ("question", "answer"),
@@ -41,7 +42,7 @@ class DataSettings(BaseModel):
         """The data set's columns by the format's names for them.
 
         Raises:
-            InputError: not pairs of a format's column and another.
+            InputError: not pairs of a format's column and a column of the data set.
         """
         mapping = pairs("columns", self.columns)
         if any(name not in NAMES for name in mapping):
@@ -63,7 +64,7 @@ def read_prompts(source: str, data: DataSettings) -> list[str]:
 
 
 def located_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
-    """Where each prompt stands, for messages, and the prompt; arguments as `read_prompts`.
+    """Each prompt's location, for messages, and the prompt; arguments as `read_prompts`.
 
     Raises:
         InputError: as `read_prompts`.
@@ -73,10 +74,10 @@ def located_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
 
 @contextmanager
 def rows_named(source: str, data: DataSettings) -> Iterator[None]:
-    """An error about one of the prompts names its row.
+    """Add the row to an InputError about one of the prompts.
 
     Args:
-        source: where the prompts come from.
+        source: the source of the prompts.
         data: its format and columns.
     """
     try:
@@ -84,7 +85,7 @@ def rows_named(source: str, data: DataSettings) -> Iterator[None]:
     except InputError as error:
         if error.field != "prompt":
             raise
-        # Of prompts that begin alike, the longest has the least room.
+        # Of prompts with the same beginning, the longest exceeds the context.
         alike = [row for row in located_prompts(source, data) if shortened(row[1]) == error.value]
         where = max(alike, key=lambda row: len(row[1]))[0] if alike else error.field
         raise InputError(where, error.value, error.hint) from None
@@ -95,13 +96,13 @@ def read_graded_prompts(source: str, data: DataSettings) -> list[tuple[str, str]
 
     Raises:
         InputError: as `read_prompts`; or a row whose answer is missing, blank or NaN, or a prompt
-            twice.
+            that occurs twice.
     """
     pairs: dict[str, str] = {}
     for row in _rows(source, data, graded=True):
         prompt = row.text(row.prompt)
         if prompt in pairs:
-            raise InputError(row.where, prompt, "the prompt is there twice; list each once")
+            raise InputError(row.where, prompt, "the prompt occurs twice; list each once")
         pairs[prompt] = row.gold()
     return list(pairs.items())
 
@@ -130,29 +131,29 @@ class _Row:
             raise InputError(self.where, value, f"its {column!r} {error}") from None
 
     def gold(self) -> str:
-        """The right answer, by the format's published convention."""
+        """The right answer, read by the format's published convention."""
         if self._format == "gsm8k":
             whole = self.text("answer").rstrip()
-            found = answer_line(whole.rpartition("\n")[2])
+            extracted = answer_line(whole.rpartition("\n")[2])
             missing = "its answer does not end in '#### N'; name the columns of bare answers: "
             missing += "--columns prompt=...,answer=..."
         elif self._format == "math" and not self.has("answer"):
             whole = self.text("solution")
-            found, missing = last_boxed(whole), r"its solution has no \boxed{answer}"
+            extracted, missing = last_boxed(whole), r"its solution has no \boxed{answer}"
         else:
             return self.text("answer")
-        if found is None:
+        if extracted is None:
             raise InputError(self.where, whole[-SHOWN_CHARACTERS:], missing)
-        return found
+        return extracted
 
 
 def _rows(source: str, data: DataSettings, *, graded: bool) -> Iterator[_Row]:
     mapping, rows = data.mapping(), open_rows(source)
-    there = ", ".join(rows.columns)
+    existing = ", ".join(rows.columns)
     for column in mapping.values():
         if column not in rows.columns:
-            raise InputError("columns", data.columns, f"no {column!r} in {source}: {there}")
-    # A column that stands for another is no longer itself.
+            raise InputError("columns", data.columns, f"no {column!r} in {source}: {existing}")
+    # A column that is mapped to another name no longer has its own.
     columns = {name: name for name in rows.columns if name not in mapping.values()} | mapping
     form: str = data.format
     if form == "auto":
@@ -163,7 +164,7 @@ def _rows(source: str, data: DataSettings, *, graded: bool) -> Iterator[_Row]:
         )
     if (prompt := COLUMNS[form][0]) not in columns:
         hint = f"no {prompt!r} among its columns; say which one it is: --columns {prompt}=..."
-        raise InputError(source, there, hint)
+        raise InputError(source, existing, hint)
     wanted = COLUMNS[form] if graded else COLUMNS[form][:1]
     for number, row in rows.read([columns[name] for name in wanted if name in columns]):
         yield _Row(rows.where(number), row, form, columns)

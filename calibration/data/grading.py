@@ -1,9 +1,9 @@
-"""Logged answers read and compared by one of the library's readers: the same answer, written once.
+"""Logged answers, read and compared by an answer reader: equal answers become equal strings.
 
-A logged answer is a bare one as a rule, and a whole solution at times. Under ``math`` a text that
-has a box or a ``####`` line is read as a solution, and any other is taken as it is: of the bare
-answer ``x = 5, y = 6`` a reader of solutions would keep the last part. Under a pattern or a Python
-file a text is read where that finds something.
+A logged answer is usually a bare answer, sometimes a whole solution. Under ``math`` a text with a
+box or a ``####`` line is read as a solution, and any other is kept as it is: a reader of solutions
+would keep only the last part of the bare answer ``x = 5, y = 6``. Under a pattern or a Python file
+a text is replaced by the answer that is found in it, if any.
 """
 
 from collections.abc import Sequence
@@ -17,32 +17,36 @@ def canonicalized(
     texts: Sequence[str | None],
     golds: Sequence[str],
 ) -> tuple[list[str | None], list[str]]:
-    """Answers and gold answers, the same answer of one question always written the same way.
+    """Answers and gold answers; equal answers to a question become equal strings.
 
-    Each text of a question is read and compared once, however many samples have it.
+    Each distinct text of a question is read and compared once.
 
     Args:
-        answers: reads and compares.
+        answers: reads and compares answers.
         questions: the question of each sample.
-        texts: answers; None is none.
-        golds: gold answers; those of one question are equal.
+        texts: logged answers; None where there is none.
+        golds: gold answers; equal within a question.
 
     Returns:
-        The texts and the golds, as long as before.
+        The texts and the gold answers, in the same order.
     """
-    found: dict[int, dict[str, None]] = {}
+    texts_of: dict[int, dict[str, None]] = {}
     for question, text, gold in zip(questions, texts, golds, strict=True):
-        of_question = found.setdefault(question, {gold: None})
+        unique_texts = texts_of.setdefault(question, {gold: None})
         if text is not None:
-            of_question[text] = None
-    read = {text: _read(answers, text) for of_question in found.values() for text in of_question}
+            unique_texts[text] = None
+    read = {
+        text: _read(answers, text) for unique_texts in texts_of.values() for text in unique_texts
+    }
     names: dict[int, dict[str, str | None]] = {
         question: dict(
             zip(
-                of_question, answers.canonicalize([read[text] for text in of_question]), strict=True
+                unique_texts,
+                answers.canonicalize([read[text] for text in unique_texts]),
+                strict=True,
             )
         )
-        for question, of_question in found.items()
+        for question, unique_texts in texts_of.items()
     }
     return (
         [
@@ -54,7 +58,7 @@ def canonicalized(
 
 
 def _read(answers: Answers, text: str) -> str:
-    """The answer that a logged text is or holds."""
+    """The answer in a logged text."""
     if isinstance(answers, MathAnswers) and (last_boxed(text) or answer_line(text)) is None:
         return text
     return answers.extract(text) or text

@@ -1,4 +1,4 @@
-"""The rows of a log as columns, with the names that the user gave them; cells as they were read."""
+"""The rows of a log as columns, under the names that the user mapped; cells are not parsed yet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from allocator.errors import InputError
 from calibration.data.cells import as_text, is_blank
 from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
 
-# The columns read, and what they may be called beside their own name.
+# The columns to read, and their alternative names.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "question": ("question_id", "question", "prompt"),
     "answer": ("answer",),
@@ -18,7 +18,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "tokens": ("tokens",),
     "model": ("model",),
 }
-# What differs between the samples of one question.
+# The columns that differ between the samples of one question.
 OF_SAMPLES = ("answer", "correct", "score", "tokens")
 
 Value = TypeVar("Value")
@@ -29,10 +29,10 @@ class LogRows:
     """The samples of a log, in the order read.
 
     Attributes:
-        rows: where they come from.
-        names: the source's name of each of `COLUMNS` that it has.
-        numbers: the row that each sample stands in.
-        cells: each column's cells, one a sample.
+        rows: the source.
+        names: the source's name for each column of `COLUMNS` that it has.
+        numbers: the row number of each sample.
+        cells: each column's cells, one per sample.
     """
 
     rows: Rows
@@ -44,18 +44,18 @@ class LogRows:
         """A column's cells, parsed.
 
         Raises:
-            InputError: a cell that cannot be, by its row.
+            InputError: a cell that cannot be parsed; the message names its row.
         """
-        found = []
+        values = []
         for number, cell in zip(self.numbers, self.cells[column], strict=True):
             try:
-                found.append(parse(cell))
+                values.append(parse(cell))
             except ValueError as error:
                 raise self.refusal(number, column, cell, str(error)) from None
-        return found
+        return values
 
     def refusal(self, number: int, column: str, cell: object, why: str) -> InputError:
-        """That a cell cannot be used, by its row."""
+        """An error about a cell that cannot be used, with its row."""
         shown = cell[:SHOWN_CHARACTERS] if isinstance(cell, str) else cell
         return InputError(self.rows.where(number), shown, f"its {self.names[column]!r} {why}")
 
@@ -63,12 +63,12 @@ class LogRows:
 def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, str]) -> LogRows:
     """Read the rows of a log; arguments as `calibration.data.sample_log.read_log`.
 
-    A row is one sample; or, where its answer is a list, all samples of a question, and its score,
-    tokens and correctness are lists as long.
+    A row is one sample, or, if its answer is a list, all samples of a question: then its score,
+    tokens and correctness are lists of the same length.
 
     Raises:
-        InputError: no such file or column, no rows, lists of unlike lengths, or samples of several
-            models.
+        InputError: no such file or column, no rows, lists of different lengths, or samples of
+            several models.
     """
     rows = open_rows(source, "from-logs")
     names = _names(rows, columns)
@@ -76,7 +76,7 @@ def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, s
         if column not in rows.columns:
             raise InputError("where", column, f"{source} has {', '.join(rows.columns)}")
     absent = {column for ours, called in COLUMNS.items() if ours not in names for column in called}
-    found = LogRows(rows, names, [], {ours: [] for ours in names})
+    log_rows = LogRows(rows, names, [], {ours: [] for ours in names})
     seen: dict[str, set[str]] = {column: set() for column in where}
     for number, row in rows.read(list({*names.values(), *where})):
         if late := absent & row.keys():
@@ -87,25 +87,25 @@ def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, s
         for column, text in written.items():
             seen[column].add(text)
         if written == where:
-            for sample in _samples(found, number, row):
-                found.numbers.append(number)
-                for cells, cell in zip(found.cells.values(), sample, strict=True):
+            for sample in _samples(log_rows, number, row):
+                log_rows.numbers.append(number)
+                for cells, cell in zip(log_rows.cells.values(), sample, strict=True):
                     cells.append(cell)
-    if not found.numbers:
-        there = "; ".join(f"{c} is {' or '.join(sorted(s)[:8])}" for c, s in seen.items())
-        raise InputError("where", dict(where), f"no such row in {source}, where {there}")
-    _check_model(found)
-    return found
+    if not log_rows.numbers:
+        values_seen = "; ".join(f"{c} is {' or '.join(sorted(s)[:8])}" for c, s in seen.items())
+        raise InputError("where", dict(where), f"no such row in {source}, where {values_seen}")
+    _check_model(log_rows)
+    return log_rows
 
 
 def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
-    there = ", ".join(rows.columns)
+    existing = ", ".join(rows.columns)
     for ours, theirs in columns.items():
         if ours not in COLUMNS:
             raise InputError("columns", ours, f"name one of {', '.join(COLUMNS)}")
         if theirs not in rows.columns:
-            raise InputError("columns", theirs, f"{rows.source} has {there}")
-    # A column that stands for another is no longer itself.
+            raise InputError("columns", theirs, f"{rows.source} has {existing}")
+    # A column that is mapped to another name no longer has its own.
     free = [column for column in rows.columns if column not in columns.values()]
     names = {
         ours: name
@@ -117,19 +117,19 @@ def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
             raise InputError(
                 "columns",
                 ours,
-                f"no such column in {rows.source}, which has {there}; map it: {ours}=NAME",
+                f"no such column in {rows.source}, which has {existing}; map it: {ours}=NAME",
             )
     if "correct" not in names and "gold" not in names:
         raise InputError(
             "columns",
             "correct",
-            f"neither it nor gold is in {rows.source}, which has {there}; map one",
+            f"neither it nor gold is in {rows.source}, which has {existing}; map one",
         )
     return names
 
 
 def _written(cell: object) -> str:
-    """A cell as it is named in a filter."""
+    """A cell as text, as a filter compares it."""
     if is_blank(cell):
         return ""
     if isinstance(cell, bool):

@@ -1,6 +1,6 @@
-"""Logged samples: what a model answered already, read from a file, one row a sample.
+"""Logged samples: a model's existing answers, read from a file with one row per sample.
 
-No model is needed to calibrate on them. Rows are held as arrays, question by question.
+Calibrating on them needs no model. Rows are held as arrays, question by question.
 """
 
 import hashlib
@@ -27,16 +27,16 @@ LOGGED = "logged"
 
 @dataclass(frozen=True)
 class Log:
-    """Samples of many questions, as many of each; their order within a question is shuffled.
+    """The same number of samples of each of many questions, shuffled within a question.
 
     Attributes:
-        name: what the samples are, for people: the file, and which of its rows.
+        name: name of the log for people: the file, and which of its rows.
         digest: hash of the file and of what was read from it.
         answer: each sample's answer, shape (questions, samples): 0 the correct one, 1 and more
             the wrong ones of its question, -1 for none.
         score: shape (questions, samples); None where none were logged.
         tokens: sampled tokens, shape (questions, samples); None where none were logged.
-        left_out: questions of fewer samples than were taken of the others.
+        left_out: number of questions left out, which have fewer samples than the others.
         answers: how answers were compared, see `runtime.answers.graders.answers_fingerprint`.
     """
 
@@ -61,7 +61,7 @@ def read_log(
     answers: str | None = None,
     aggregation: Aggregation | None = None,
 ) -> Log:
-    """Read samples from whatever holds rows, see `calibration.data.table_io.open_rows`.
+    """Read samples from any source of rows, see `calibration.data.table_io.open_rows`.
 
     Each row has a question and an answer, and ``correct`` or a ``gold`` answer; a ``score`` in
     [0, 1], or the scores of its steps as a list, and a number of ``tokens`` where they were logged.
@@ -69,16 +69,16 @@ def read_log(
 
     Args:
         source: the file, or the data set.
-        columns: names of these columns in the source, where they are others.
+        columns: the source's names for these columns, where they differ.
         where: only rows in which these columns hold these values, compared as text.
         answers: how answers are read and compared with the ``gold`` ones and with each other, see
-            `runtime.answers.answers_for`; None compares letter by letter, or believes ``correct``.
+            `runtime.answers.answers_for`; None compares exact strings, or takes ``correct``.
         aggregation: how step scores become one; None takes the last.
 
     Raises:
-        InputError: no such source or column, no rows, a cell that cannot be used, by its row,
-            samples of several models, a setting that the log has no use for, or too few samples a
-            question.
+        InputError: no such source or column, no rows, a cell that cannot be used (the message
+            names its row), samples of several models, a setting that does not apply to the log, or
+            too few samples per question.
     """
     source, columns, where = str(source), columns or {}, where or {}
     reader = None if answers is None else answers_for(answers)
@@ -155,13 +155,13 @@ def _golds(rows: LogRows, questions: NDArray[np.int64]) -> list[str]:
 
 
 def _codes(values: Sequence[str | None]) -> NDArray[np.int64]:
-    """Equal texts as equal numbers, in the order they come; none as `UNANSWERED`."""
+    """Equal texts as equal numbers, in order of occurrence; None as `UNANSWERED`."""
     numbers: dict[str | None, int] = {None: UNANSWERED}
     return np.array([numbers.setdefault(value, len(numbers) - 1) for value in values])
 
 
 def _digest(rows: LogRows, chosen: object, compared: str, aggregation: str | None) -> str:
-    """A hash of what was read and how: of a file its bytes, of another data set its cells."""
+    """A hash of what was read and how: the bytes of a file, the cells of any other data set."""
     path = Path(rows.rows.source)
     content = path.read_bytes() if path.is_file() else repr(rows.cells).encode()
     how = repr(chosen)
@@ -173,12 +173,12 @@ def _digest(rows: LogRows, chosen: object, compared: str, aggregation: str | Non
 def _answers_of(
     question: NDArray[np.int64], text: NDArray[np.int64], correct: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Answers numbered from 1 within each question; all that are correct are the same one, 0."""
+    """Answers numbered from 1 within each question; all correct ones are number 0."""
     wrong = ~correct & (text != UNANSWERED)
     width = text.max(initial=0) + 1
     distinct, of = np.unique(question[wrong] * width + text[wrong], return_inverse=True)
     owner = distinct // width
-    # Distinct pairs are sorted by question: the first of each question gets 1.
+    # Distinct pairs are sorted by question: the first of each question is number 1.
     first = np.searchsorted(owner, owner, side="left")
     answer = np.where(correct, CORRECT, UNANSWERED)
     answer[wrong] = (np.arange(len(distinct)) - first + 1)[of]
@@ -186,11 +186,12 @@ def _answers_of(
 
 
 def _places(source: str, question: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Rows of each question, shape (questions, samples), shuffled; and the questions left out.
+    """Row numbers of each question, shape (questions, samples), shuffled; and how many questions
+    are left out.
 
-    As many samples are taken of every question as use most rows of the file.
+    The number of samples per question is the one that uses the most rows of the file.
     """
-    # A log may be sorted by score or answer: shuffled, any part of a question's rows is like any.
+    # A log may be sorted by score or answer: shuffled, all parts of a question's rows are alike.
     shuffled = np.random.default_rng(0).permutation(len(question))
     order = shuffled[np.argsort(question[shuffled], kind="stable")]
     counts = np.bincount(question)

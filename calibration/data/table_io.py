@@ -1,4 +1,4 @@
-"""Rows of a data set or a log, wherever it lies: JSON, Parquet, or a Hugging Face data set."""
+"""Rows of a data set or a log: from JSON, Parquet, or a Hugging Face data set."""
 
 import os
 import re
@@ -22,13 +22,13 @@ ONE_OBJECT = "give one JSON object a line, or one array of them"
 
 @dataclass(frozen=True)
 class Rows:
-    """A data set that can be read once or more.
+    """A data set that can be read several times.
 
     Attributes:
-        source: as the user named it.
+        source: the name that the user gave.
         columns: its columns; of JSON, those of the first row.
-        read: its rows, with the columns asked for and perhaps others.
-        unit: what a row is called: ``line`` of JSON lines, ``row`` elsewhere.
+        read: reads its rows, with the requested columns and possibly others.
+        unit: word for a row: ``line`` for JSON lines, ``row`` otherwise.
     """
 
     source: str
@@ -37,7 +37,7 @@ class Rows:
     unit: str = "row"
 
     def where(self, number: int) -> str:
-        """Where a row stands, for messages."""
+        """Location of a row, for messages."""
         return f"{self.source}, {self.unit} {number}"
 
 
@@ -45,7 +45,7 @@ def pairs(field: str, text: str) -> dict[str, str]:
     """The pairs of ``name=value,name=value``; none of an empty text.
 
     Raises:
-        InputError: not pairs, or a name twice.
+        InputError: not pairs, or a name that occurs twice.
     """
     found: dict[str, str] = {}
     for pair in text.split(",") if text else ():
@@ -63,7 +63,7 @@ def open_rows(source: str, field: str = "prompts") -> Rows:
         source: a file that ends in .jsonl or .json (JSON lines, or one JSON array of objects) or
             in .parquet; or NAME or NAME:CONFIG:SPLIT, where NAME is OWNER/NAME on the Hugging Face
             hub or the folder of a data set, and CONFIG and SPLIT may be empty.
-        field: what named the source, for messages.
+        field: the option that named the source, for messages.
 
     Raises:
         InputError: it cannot be found or read, or is empty.
@@ -177,7 +177,7 @@ def _hugging_face(source: str, field: str) -> Rows:
         found = _load(name, config, split, field)
     except InputError:
         raise
-    except Exception as error:  # its own, the hub's, Arrow's, the file system's
+    except Exception as error:  # raised by datasets, the hub, Arrow or the file system
         raise InputError(
             field, source, f"no such file, and no data set that loads: {error}"
         ) from None
@@ -191,15 +191,15 @@ def _hugging_face(source: str, field: str) -> Rows:
 
 
 def _load(name: str, config: str, split: str, field: str) -> Any:
-    """One split of a data set: of a folder that `save_to_disk` wrote, any other folder, or the hub.
+    """Load one split of a data set: from a folder of `save_to_disk`, any other folder, or the hub.
 
-    A split that is not named is the only one there is.
+    Without a named split there must be only one.
     """
     require("datasets", field, name)
     import datasets
 
     if not any((Path(name) / mark).is_file() for mark in ("state.json", "dataset_dict.json")):
-        # A split that is named may be a slice, such as train[:500].
+        # A named split may be a slice, such as train[:500].
         asked = split or _split(
             name, "", field, datasets.get_dataset_split_names(name, config or None)
         )

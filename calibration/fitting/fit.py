@@ -106,85 +106,116 @@ def fit(
     n_bins: int,
     fingerprint: Fingerprint,
 ) -> Calibration:
-    """Fit predictors, bins, tables, curves and gain models.
+    """Fit predictors, bins, tables, accuracy curves and the gain model.
 
-    In each bin a plan is preferred over a cheaper one only if it is clearly better: with many plans
-    and few prompts per bin, the most accurate plan often is so by chance. At each budget the table
-    over predicted pass@1 either has one plan for all prompts, or a number of pilots and one plan
-    per bin. Plans are chosen by one of the rules of `plan_selection`. Both choices are made by
-    accuracy on prompts that the plans were not chosen on.
+    In each bin a plan is preferred over a cheaper one only if it is clearly better: a bin has many
+    plans and few prompts, and the most accurate of many is often the luckiest. At each budget a
+    table over predicted difficulty has either one plan for all prompts, or a number of pilots and
+    one plan per bin. Plans are chosen in each bin by itself, smoothed over bins, or by accuracy
+    alone: whichever was most accurate on prompts that its plans were not chosen on.
 
-    The oracle table has one plan for all at budgets beyond `outcomes.binned_budget`.
+    The oracle table has one plan for all prompts at budgets beyond `outcomes.binned_budget`.
 
     Args:
-        outcomes: outcomes of plans on the calibration prompts.
-        grid: the plans to consider, by budget and number of pilots already spent from it.
-        budgets: budgets of the table, in generations.
-        pilots: numbers of pilots to choose among; with 0, pass@1 is predicted from the prompt.
-        n_bins: difficulty bins.
+        outcomes: replayed outcomes of plans on the calibration prompts.
+        grid: the plans considered, given a budget and the number of pilots paid from it.
+        budgets: budgets of the table, in generations per prompt.
+        pilots: numbers of pilots to choose among; 0 is difficulty from the prompt alone.
+        n_bins: number of difficulty bins.
         fingerprint: what was measured.
     """
-    count, replicates = outcomes.prompts, outcomes.replicates
-    prompts = np.repeat(np.arange(count), replicates)
     measured = outcomes.measured(0).ravel()
-    paired = outcomes.paired
     binned = any(budget <= outcomes.binned_budget for budget in budgets)
-    oracle_edges = edges_of(measured, n_bins, replicates) if binned else ()
-    difficulty = {paid: fit_difficulty(outcomes, paid, n_bins) for paid in sorted(set(pilots))}
-
-    def row(
-        on: Outcomes,
-        budget: int,
-        paid: int,
-        edges: tuple[float, ...],
-        pass_at_1: NDArray[np.float64],
-    ) -> FittedRow:
-        plans = list(grid(budget, paid))
-        rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
-        return _best(
-            [_row(on, plans, budget, paid, edges, pass_at_1, prompts, rule) for rule in rules]
-        )
-
-    rows, oracle_rows, binnable_rows = [], [], []
-    for budget in sorted(set(budgets)):
-        one_bin = row(outcomes, budget, 0, (), measured)
-        found = [one_bin]
-        found += [
-            row(outcomes, budget, paid, known.edges, known.predicted)
-            for paid, known in difficulty.items()
-            if paid < budget and known.edges
-        ]
-        rows.append(_best(found))
-        # A prompt's bin must not depend on the samples that its plan is evaluated on.
-        if budget > outcomes.binned_budget:
-            oracle_rows.append(one_bin)
-            continue
-        oracle_rows.append(row(paired, budget, 0, oracle_edges, measured))
-        judged_apart = rows[-1].row.edges or paired is outcomes
-        binnable_rows.append(rows[-1] if judged_apart else row(paired, budget, 0, (), measured))
-    # Drift is measured on the smallest number of pilots, which every prompt takes. Only prompts
-    # whose pilots do not end early take more, and these are harder: comparing them would report
-    # drift where there is none.
-    fewest = min(paid for paid in difficulty if paid)
-    taken = [fitted.row.pilots for fitted in rows if fitted.row.pilots]
-    merged = {f"predicted, {paid} pilots": known.edges for paid, known in difficulty.items()}
+    oracle_edges = edges_of(measured, n_bins, outcomes.replicates) if binned else ()
+    difficulty = {count: fit_difficulty(outcomes, count, n_bins) for count in sorted(set(pilots))}
+    rows = _fit_rows(outcomes, grid, budgets, difficulty, oracle_edges)
+    # Traffic is compared by the smallest number of pilots, which every prompt has. More pilots are
+    # drawn only for prompts that did not end before, the harder ones: traffic like calibration
+    # would seem to have drifted.
+    min_pilots = min(count for count in difficulty if count)
+    row_pilots = [fitted.row.pilots for fitted in rows.predicted if fitted.row.pilots]
+    edges = {f"predicted, {count} pilots": fitted.edges for count, fitted in difficulty.items()}
+    top_plans, samples = grid(max(budgets), 0), top_samples(budgets)
     return Calibration(
-        table=_table("predicted", rows, fingerprint),
-        oracle_table=_table("oracle", oracle_rows, fingerprint),
+        table=_table("predicted", rows.predicted, fingerprint),
+        oracle_table=_table("oracle", rows.oracle, fingerprint),
         difficulty=difficulty,
-        pilots=taken[-1] if taken else fewest,
-        rows=tuple(rows),
-        oracle_rows=tuple(oracle_rows),
-        binnable_rows=tuple(binnable_rows),
+        pilots=row_pilots[-1] if row_pilots else min_pilots,
+        rows=tuple(rows.predicted),
+        oracle_rows=tuple(rows.oracle),
+        binnable_rows=tuple(rows.binnable),
         curves=accuracy_curves(outcomes, grid, max(budgets), difficulty),
         gain_model=fit_gain_model(
             [
                 (schedule, outcomes.adaptive_runs(schedule))
-                for schedule in schedules_of(outcomes, grid(max(budgets), 0), top_samples(budgets))
+                for schedule in schedules_of(outcomes, top_plans, samples)
             ]
         ),
-        drift_baseline=drift_baseline_of(outcomes, difficulty[fewest]),
-        warnings=_merged(n_bins, merged | ({"oracle": oracle_edges} if binned else {})),
+        drift_baseline=drift_baseline_of(outcomes, difficulty[min_pilots]),
+        warnings=_merged_bins(n_bins, edges | ({"oracle": oracle_edges} if binned else {})),
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of the tables, one per budget; see `Calibration` for what each list holds."""
+
+    predicted: list[FittedRow]
+    oracle: list[FittedRow]
+    binnable: list[FittedRow]
+
+
+def _fit_rows(
+    outcomes: Outcomes,
+    grid: Callable[[int, int], Sequence[Plan]],
+    budgets: Sequence[int],
+    difficulty: Mapping[int, FittedDifficulty],
+    oracle_edges: tuple[float, ...],
+) -> _Rows:
+    measured, paired = outcomes.measured(0).ravel(), outcomes.paired
+
+    def row(
+        replayed: Outcomes,
+        budget: int,
+        pilots: int,
+        edges: tuple[float, ...],
+        pass_at_1: NDArray[np.float64],
+    ) -> FittedRow:
+        plans = list(grid(budget, pilots))
+        return _row_by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
+
+    rows = _Rows([], [], [])
+    for budget in sorted(set(budgets)):
+        one_bin = row(outcomes, budget, 0, (), measured)
+        binned = [
+            row(outcomes, budget, pilots, fitted.edges, fitted.predicted)
+            for pilots, fitted in difficulty.items()
+            if pilots < budget and fitted.edges
+        ]
+        chosen = _best([one_bin, *binned])
+        rows.predicted.append(chosen)
+        # A prompt's bin must not depend on the very samples that a plan is judged by.
+        if budget > outcomes.binned_budget:
+            rows.oracle.append(one_bin)
+            continue
+        rows.oracle.append(row(paired, budget, 0, oracle_edges, measured))
+        judged_apart = chosen.row.edges or paired is outcomes
+        rows.binnable.append(chosen if judged_apart else row(paired, budget, 0, (), measured))
+    return rows
+
+
+def _row_by_best_rule(
+    outcomes: Outcomes,
+    plans: Sequence[Plan],
+    budget: int,
+    pilots: int,
+    edges: tuple[float, ...],
+    pass_at_1: NDArray[np.float64],
+) -> FittedRow:
+    prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
+    rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
+    return _best(
+        [_row(outcomes, plans, budget, pilots, edges, pass_at_1, prompts, rule) for rule in rules]
     )
 
 
@@ -204,11 +235,11 @@ def _table(
     )
 
 
-def _merged(n_bins: int, made: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
+def _merged_bins(n_bins: int, edges_by_name: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
     return tuple(
         f"{len(edges) + 1} bins of {name} difficulty instead of {n_bins}: others would have held "
         f"fewer than {MIN_IN_BIN} prompts, or prompts of equal pass@1; add prompts for more"
-        for name, edges in made.items()
+        for name, edges in edges_by_name.items()
         if len(edges) + 1 < n_bins
     )
 

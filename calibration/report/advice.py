@@ -1,4 +1,4 @@
-"""What to do next, from what was found."""
+"""Recommended next steps, derived from a calibration's results."""
 
 import shlex
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from calibration.report.summary import Group, Summary
 from calibration.report.words import count, percent
 from runtime.artifact import TABLE
 
-# Wider than this, half the 95% interval of a bin's accuracy hides what the plans differ by.
+# If half the 95% interval of a bin's accuracy is wider, it hides differences between plans.
 WIDE = 0.1
 # Spearman's rank correlation below which the bins mix easy and hard prompts.
 WEAK = 0.7
-# Accuracy that a better predictor, or a bigger budget, is worth mentioning for.
+# Smallest gain in accuracy for which a better predictor or a bigger budget is recommended.
 NOTABLE = 0.01
 HOPELESS = 0.1
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do: what and why, and the command or code for it, if there is one."""
+    """A recommended step: what to do and why, and the command or code for it, if there is one."""
 
     head: str
     text: str
@@ -31,7 +31,7 @@ class Step:
 
 
 def steps(contents: Contents, summary: Summary) -> list[Step]:
-    """What to do next, the use of the artifact first."""
+    """Recommended steps, the use of the artifact first."""
     return [
         *_use(contents, summary),
         *_sharpen(contents, summary),
@@ -86,7 +86,7 @@ def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
 
 
 def saturated(table: LookupTable) -> int | None:
-    """The budget from which on all larger ones have its plans; None if the largest differs."""
+    """The smallest budget whose plans all larger budgets share; None if the largest differs."""
     last = table.rows[-1]
     same = list(
         takewhile(
@@ -121,7 +121,7 @@ def _predict_better(contents: Contents, summary: Summary) -> Iterator[Step]:
     if predictor is None:
         yield Step(
             "Give it something to predict difficulty from",
-            "No predictor was fitted, so difficulty cannot be told before a prompt is answered. "
+            "No predictor was fitted, so difficulty is not known before a prompt is answered. "
             "That takes a few scored solutions of each prompt.",
         )
     elif predictor.rank_correlation < WEAK:

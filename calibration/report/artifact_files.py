@@ -1,4 +1,4 @@
-"""What lies in an artifact folder, read back to be looked at; no model is touched."""
+"""The files of an artifact folder, read for display; no model is loaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,13 @@ class Contents:
     """An artifact's files.
 
     Attributes:
-        folder: where they lie.
+        folder: the artifact folder.
         table: over predicted difficulty.
         oracle_table: over oracle difficulty; None where there is none.
-        settings: what it was sampled with; None in an artifact made from logs.
-        summary: what was found; None where there is none.
-        prices: what an average budget buys; None where there is none.
-        latency: seconds of every plan; none of them where nothing was timed.
+        settings: settings it was sampled with; None in an artifact made from logs.
+        summary: the results; None where there is none.
+        prices: accuracy at each average budget; None where there is none.
+        latency: seconds of every plan; empty where nothing was timed.
     """
 
     folder: Path
@@ -35,21 +35,21 @@ class Contents:
 
     @classmethod
     def load(cls, folder: Path) -> "Contents":
-        """Read all that is there.
+        """Read all files of the artifact.
 
         Raises:
             InputError: there is no table, or a file is damaged.
         """
 
-        def there(name: str) -> bool:
+        def exists(name: str) -> bool:
             return (folder / name).is_file()
 
         return cls(
             folder,
             LookupTable.load(folder / TABLE),
-            LookupTable.load(folder / ORACLE_TABLE) if there(ORACLE_TABLE) else None,
-            load_settings(folder) if there(SETTINGS) else None,
-            Summary.load(folder) if there(SUMMARY) else None,
-            PriceList.load(folder / PRICES) if there(PRICES) else None,
+            LookupTable.load(folder / ORACLE_TABLE) if exists(ORACLE_TABLE) else None,
+            load_settings(folder) if exists(SETTINGS) else None,
+            Summary.load(folder) if exists(SUMMARY) else None,
+            PriceList.load(folder / PRICES) if exists(PRICES) else None,
             Latency.load(folder / LATENCY),
         )

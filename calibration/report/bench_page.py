@@ -1,4 +1,4 @@
-"""The page of ``ttc bench``: drawn from what ``bench.json`` holds; it needs nothing else."""
+"""The page of ``ttc bench``, drawn from ``bench.json`` alone."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from calibration.report.figures import accuracy_figure
 from calibration.report.page import both, made_with, rendered
 from calibration.report.summary import Group, Summary
 
-# Words that the page has no use for.
+# Words that the page does not use.
 UNUSED = ("oracle", "revisions")
 GLOSSARY = {
     **{word: meaning for word, meaning in words.GLOSSARY.items() if word not in UNUSED},
@@ -19,7 +19,7 @@ GLOSSARY = {
 
 
 def write_page(result: BenchResult, out: Path) -> None:
-    """Write the page; the file appears whole or not at all."""
+    """Write the page atomically."""
     with atomic_write(out) as scratch:
         scratch.write_text(page(result), encoding="utf-8")
 
@@ -27,7 +27,7 @@ def write_page(result: BenchResult, out: Path) -> None:
 def page(result: BenchResult) -> str:
     """The page, as HTML."""
     summary = as_summary(result)
-    says = "Accuracy against generations a prompt, one curve a method. " + words.title(summary)
+    says = "Accuracy against generations per prompt, one curve per method. " + words.title(summary)
     figure = accuracy_figure(summary.groups[0], result.baseline, result.saving, says)
     return rendered(
         "bench.html.jinja",
@@ -72,7 +72,7 @@ def as_summary(result: BenchResult) -> Summary:
 
 
 def measured_with(result: BenchResult) -> list[tuple[str, str]]:
-    """What was measured, where and with what, in words."""
+    """What was measured, where and with which versions, as text."""
     rows: list[tuple[str, object]] = [
         ("data set", result.source),
         ("artifact", result.artifact),

@@ -1,4 +1,4 @@
-"""What ``ttc bench`` found, in numbers: its ``bench.json``, which the page is drawn from."""
+"""The results of ``ttc bench`` in numbers: ``bench.json``, from which the page is drawn."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,14 +15,14 @@ class _Row(BaseModel):
 
 
 class Times(_Row):
-    """How many times less a method spends than the baseline at a budget, at its accuracy.
+    """Cost of the baseline at a budget over a method's cost at the same accuracy.
 
     Attributes:
         method: the method's name.
-        budget: the baseline's.
+        budget: budget of the baseline.
         unit: ``generations`` or ``tokens``.
-        value: the baseline's cost over the method's, 0 where the method never gets there; `low`
-            and `high` bound it (95%, over prompts).
+        value: the ratio, 0 where the method never reaches the accuracy; `low` and `high` bound it
+            (95%, over prompts).
     """
 
     method: str
@@ -46,16 +46,17 @@ class Findings(JsonArtifact):
     """What was measured.
 
     Attributes:
-        prompts: how many prompts it was measured on.
-        budgets: the table's that were measured, ascending.
+        prompts: number of prompts measured.
+        budgets: the measured budgets of the table, ascending.
         baseline: name of the method that others are compared with.
         policy: name of compute-optimal's curve.
-        easiest: the greatest share of right solutions that a prompt has.
-        hardest: the least.
-        curves: one a method.
-        gains: of every method at the greater budgets.
-        differences: one a budget.
-        saving: where compute-optimal reaches an accuracy of the baseline: the greatest such.
+        easiest: the highest share of right solutions of a prompt.
+        hardest: the lowest.
+        curves: one per method.
+        gains: gains of every method at the upper budgets.
+        differences: one per budget.
+        saving: saving at the highest accuracy of the baseline that compute-optimal reaches; None
+            if it reaches none.
     """
 
     prompts: int
@@ -70,7 +71,7 @@ class Findings(JsonArtifact):
     saving: Gain | None
 
     def as_targets(self) -> tuple[Target, ...]:
-        """Every figure, in the form in which benchmarks report theirs; none has to be met."""
+        """Every figure in the form in which benchmarks report theirs, without targets."""
         found = [
             reported(f"{c.name}: accuracy at {p.budget}", (p.accuracy, p.low, p.high))
             for c in self.curves
@@ -94,23 +95,23 @@ class BenchResult(Findings):
     """All of ``bench.json``.
 
     Attributes:
-        source: the data set, as it was named.
-        artifact: the artifact's folder, as it was named.
+        source: the data set as the user named it.
+        artifact: the artifact folder as the user named it.
         fingerprint: what the artifact's table was calibrated with.
-        foreign: what of it is no longer so; empty unless forced.
-        left_out: prompts that the artifact was calibrated on; None if it does not tell.
-        resumed: prompts that an earlier run had sampled.
+        foreign: the differences from that fingerprint; empty unless forced.
+        left_out: number of prompts that the artifact was calibrated on; None if unknown.
+        resumed: number of prompts that an earlier run had sampled.
         engine: which engine sampled.
         samples: independent solutions of each prompt.
-        searches: other plans that were run on each.
+        searches: other plans run on each prompt.
         sampled_tokens: tokens sampled in all.
-        seconds: what this run took.
-        seed: determines every sample.
+        seconds: duration of this run.
+        seed: seed of all sampling.
         date: of the measurement.
-        machine: its cores.
-        python: version.
-        versions: of packages.
-        targets: what was measured, figure by figure.
+        machine: its number of cores and processor.
+        python: version of Python.
+        versions: versions of packages.
+        targets: every measured figure.
     """
 
     source: str
@@ -133,7 +134,7 @@ class BenchResult(Findings):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What whoever reads the figures should know first."""
+        """Caveats that readers of the figures should know."""
         said = [f"The artifact was calibrated for something else: {why}." for why in self.foreign]
         if self.left_out is None:
             said.append(

@@ -8,13 +8,13 @@ from statistics import NormalDist
 from allocator.table import BudgetRow, Cell, LookupTable
 
 LEVEL = 0.05
-# How many standard errors a side of a 95% interval is long.
+# Half-width of a 95% interval in standard errors.
 QUANTILE = NormalDist().inv_cdf(1 - LEVEL / 2)
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something that is not a measurement and differs: where, what, and both values."""
+    """A difference that is not a measurement: its place, its name, and both values."""
 
     where: str
     what: str
@@ -27,12 +27,12 @@ class CellChange:
     """A bin at a budget whose plan or accuracy differs.
 
     Attributes:
-        budget: of both rows.
-        bin: 1 the easiest; the same place in both rows. None in rows of one plan for all prompts.
+        budget: budget of both rows.
+        bin: number of the bin, 1 the easiest. None in rows with one plan for all prompts.
         before: the first table's cell.
-        after: the second's.
-        low: of the difference in accuracy, after less before, with its 95% interval.
-        high: likewise.
+        after: the second table's cell.
+        low: lower bound of the 95% interval of the difference in accuracy, after less before.
+        high: its upper bound.
         significant: Holm's procedure over all cells compared keeps the chance of a single false
             "significant" among them below 5%. Only where the interval excludes 0.
     """
@@ -47,7 +47,7 @@ class CellChange:
 
     @property
     def difference(self) -> float:
-        """In accuracy, after less before."""
+        """Difference in accuracy, after less before."""
         return self.after.accuracy - self.before.accuracy
 
 
@@ -56,12 +56,12 @@ class TableDiff:
     """All differences.
 
     Attributes:
-        made_with: of the fingerprints, and of the kind of difficulty.
-        budgets: calibrated in one table only.
-        rows: pilots and bins, at budgets of both. Rows of unlike many bins are not compared cell
-            by cell: their bins hold other prompts.
-        cells: that differ, by budget and bin.
-        compared: how many cells were compared, like ones included.
+        made_with: differences of the fingerprints, and of the kind of difficulty.
+        budgets: budgets in one table only.
+        rows: differences of pilots and bins, at budgets of both. Rows with different numbers of
+            bins are not compared cell by cell: their bins hold different prompts.
+        cells: cells that differ, by budget and bin.
+        compared: number of cells compared, equal ones included.
     """
 
     made_with: tuple[Change, ...]
@@ -72,15 +72,15 @@ class TableDiff:
 
     @property
     def empty(self) -> bool:
-        """Whether the tables say the same."""
+        """Whether the tables are equal."""
         return not (self.made_with or self.budgets or self.rows or self.cells)
 
 
 def diff_tables(before: LookupTable, after: LookupTable) -> TableDiff:
     """Compare two tables, budget by budget and bin by bin.
 
-    Bins are compared by rank: the second easiest fifth with the second easiest fifth, wherever
-    each table cuts them. The estimates are taken to be independent; if both tables were calibrated
+    Bins are compared by rank: the second easiest fifth with the second easiest fifth, whatever
+    their edges. The estimates are taken to be independent; if both tables were calibrated
     on the same prompts, the true intervals of the differences are narrower than these.
     """
     rows = {row.budget: row for row in before.rows}, {row.budget: row for row in after.rows}
@@ -102,7 +102,7 @@ def diff_tables(before: LookupTable, after: LookupTable) -> TableDiff:
         ),
         rows=tuple(change for old, new in pairs for change in _row_changes(old, new)),
         cells=tuple(
-            # To the last bit: p-value and interval may be rounded to different sides of the edge.
+            # Both conditions: p-value and interval may round to different sides of the threshold.
             CellChange(budget, number, old, new, low, high, rejected and not low <= 0 <= high)
             for (budget, number, old, new), (low, high, _), rejected in zip(
                 cells, differences, significant, strict=True
@@ -114,11 +114,12 @@ def diff_tables(before: LookupTable, after: LookupTable) -> TableDiff:
 
 
 def difference(before: Cell, after: Cell) -> tuple[float, float, float]:
-    """The 95% interval of `after`'s accuracy less `before`'s, and the two-sided p-value of none.
+    """The 95% interval of `after`'s accuracy less `before`'s, and the two-sided p-value of no
+    difference.
 
-    The intervals are rarely symmetric: one at 100% has no room above. So each side of the
-    difference's interval is made of the sides that it depends on (Newcombe's square-and-add), and
-    the standard error of the z-test is that of the side that faces 0.
+    The intervals are rarely symmetric: one at 100% ends there. So each side of the difference's
+    interval combines the sides it depends on (Newcombe's square-and-add), and the standard error
+    of the z-test is that of the side towards 0.
 
     Returns:
         Low, high and p-value.
@@ -133,7 +134,7 @@ def difference(before: Cell, after: Cell) -> tuple[float, float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[bool]:
-    """Which hypotheses Holm's step-down procedure rejects, with a family-wise error below 5%."""
+    """Hypotheses that Holm's step-down procedure rejects, with a family-wise error below 5%."""
     rejected = [False] * len(p_values)
     for done, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         if p_values[index] >= LEVEL / (len(p_values) - done):
@@ -152,7 +153,7 @@ def _made_with(before: LookupTable, after: LookupTable) -> list[Change]:
 
 
 def _parts(table: LookupTable) -> dict[str, object]:
-    """What a table was made with, each setting on its own."""
+    """The settings of a table's fingerprint, one by one."""
     parts: dict[str, object] = {"difficulty": table.difficulty}
     for name, value in table.fingerprint.model_dump().items():
         nested = value.items() if isinstance(value, dict) else ()

@@ -1,4 +1,4 @@
-"""The report's figures as SVG: one drawing a width, whose colours the page can exchange."""
+"""The report's figures as SVG: one drawing per width, with colours that the page can replace."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ class Drawing:
 
     Attributes:
         name: for files and ids.
-        says: what it shows, in a sentence, for those who cannot see it.
+        says: what it shows, in a sentence, for screen readers.
         wide: SVG.
         narrow: SVG.
     """
@@ -60,7 +60,7 @@ def accuracy_figure(group: Group, baseline: str, gain: Gain | None, says: str) -
 
 
 def bins_figure(groups: Sequence[Group], baseline: str, says: str) -> Drawing:
-    """The same a bin, side by side on one scale."""
+    """The same per bin, side by side on one scale."""
 
     def draw(width: float) -> Any:
         columns = min(len(groups), 3 if width == WIDE else 1)
@@ -104,12 +104,12 @@ def reliability_figure(predictor: PredictorSummary, says: str) -> Drawing:
 
 
 def inline(svg: str, name: str, says: str) -> str:
-    """An SVG to stand in the page: its colours CSS variables, its ids its own.
+    """An SVG for embedding in the page: colours become CSS variables, ids get a prefix.
 
     Args:
         svg: as drawn.
-        name: a prefix for its ids, no other figure's.
-        says: its label, safe to stand in an attribute.
+        name: unique prefix for its ids.
+        says: its label, escaped for an attribute.
     """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -128,7 +128,7 @@ def inline(svg: str, name: str, says: str) -> str:
 def _curves(axes: Any, group: Group, baseline: str) -> None:
     drawn = styles([curve.name for curve in group.curves], baseline)
     spent = [p.generations for curve in group.curves for p in curve.points] or [1.0]
-    # The strong ones last, on top.
+    # Strong curves are drawn last, on top.
     for curve in sorted(group.curves, key=lambda curve: drawn[curve.name].strong):
         style, points = drawn[curve.name], curve.points
         x, y = [p.generations for p in points], [p.accuracy for p in points]
@@ -154,11 +154,11 @@ def _curves(axes: Any, group: Group, baseline: str) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.set_xlabel("generations a prompt")
+    axes.set_xlabel("generations per prompt")
 
 
 def _arrow(axes: Any, gain: Gain) -> None:
-    """What is saved: from the baseline's cost back to the policy's, at the same accuracy."""
+    """The saving: an arrow from the baseline's cost to the policy's, at the same accuracy."""
     axes.annotate(
         "",
         (gain.generations, gain.accuracy),
@@ -213,7 +213,7 @@ def _look() -> Iterator[None]:
     ink, muted, line = _LIGHT["ink"], _LIGHT["muted"], _LIGHT["line"]
     with matplotlib.rc_context(
         {
-            # Text stays text, in the page's own font; names are not formulas.
+            # Text stays text in the page's font; names are not parsed as formulas.
             "svg.fonttype": "none",
             "svg.hashsalt": "report",
             "text.parse_math": False,

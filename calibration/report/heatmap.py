@@ -1,4 +1,4 @@
-"""A lookup table laid out for the eye: like rows joined, rows without bins across all of them."""
+"""The layout of a lookup table: equal rows are joined, rows without bins span all columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Line:
     Attributes:
         budgets: ``8``, or ``8 to 64``.
         pilots: pilot samples.
-        cells: one a bin, or a single one for all prompts.
-        ranges: pass@1 of each cell's prompts, in words; empty where the head says it.
-        blank: columns that stay empty.
+        cells: one per bin, or a single one for all prompts.
+        ranges: pass@1 of each cell's prompts as text; empty if the table's head gives it.
+        blank: number of columns that stay empty.
     """
 
     budgets: str
@@ -58,6 +58,6 @@ def heat_map(table: LookupTable) -> HeatMap:
 
 
 def ranges_of(edges: Sequence[float]) -> tuple[str, ...]:
-    """The pass@1 of each bin in words, easiest first, from descending inner edges."""
+    """The pass@1 of each bin as text, easiest first, from descending inner edges."""
     ends = (1.0, *edges, 0.0)
     return tuple(interval(low, high) for high, low in pairwise(ends))

@@ -1,4 +1,4 @@
-"""The methods of a summary's curves: which is which, and how each is drawn."""
+"""The methods of a summary's curves: how each is found, and how it is drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Style:
 
 
 def is_oracle(name: str) -> bool:
-    """Whether a curve knows the true difficulty, which nobody does beforehand."""
+    """Whether a curve uses the true difficulty, which is unknown for new prompts."""
     return name.startswith(POLICY) and "oracle" in name
 
 
@@ -54,7 +54,7 @@ def best(curve: CurveSummary) -> CurvePoint:
 
 
 def styles(names: Sequence[str], baseline: str) -> dict[str, Style]:
-    """A style for every method: policy and baseline stand out, no two others look alike."""
+    """A style for every method: policy and baseline stand out, all others differ."""
     found, others = {}, 0
     for name in names:
         if name == baseline:

@@ -1,4 +1,4 @@
-"""``ttc report``: one page of HTML that needs nothing else, and its figures beside it."""
+"""``ttc report``: one self-contained page of HTML, and its figures beside it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     """Write an artifact's report.
 
     Args:
-        folder: the artifact's.
+        folder: the artifact folder.
         out: the HTML file; each figure is written beside it, named after it, as SVG.
 
     Returns:
@@ -63,7 +63,8 @@ def draw(summary: Summary) -> list[Drawing]:
     everyone, *bins = summary.groups
     drawings = []
     if any(curve.points for curve in everyone.curves):
-        says = "Accuracy against generations a prompt, one curve a method. " + words.title(summary)
+        axes = "Accuracy against generations per prompt, one curve per method."
+        says = f"{axes} {words.title(summary)}"
         drawings.append(accuracy_figure(everyone, summary.baseline, summary.gain, says))
     if any(curve.points for group in bins for curve in group.curves):
         says = f"The same curves in each of {len(bins)} bins, from the easiest to the hardest."
@@ -97,7 +98,7 @@ def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
 
 
 def rendered(template: str, **values: Any) -> str:
-    """A page of this package, with the words, the colours and the style that all of them share."""
+    """Render a template with the words, colours and style that all pages share."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -118,11 +119,11 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def made_with(fingerprint: Fingerprint, settings: Settings | None) -> list[tuple[str, str]]:
-    """Models with their fingerprints, and settings, in words; what is not there is left out.
+    """Models with their fingerprints, and settings, as text; absent ones are left out.
 
     Args:
-        fingerprint: what a table was made with.
-        settings: they name the models; None where nothing does.
+        fingerprint: a table's fingerprint.
+        settings: settings that name the models; None if there are none.
     """
     rows: list[tuple[str, object]] = []
     for name, value in fingerprint.model_dump(exclude_none=True).items():

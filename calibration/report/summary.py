@@ -1,6 +1,6 @@
-"""What a calibration found, in numbers ready to be shown: the artifact's ``summary.json``.
+"""A calibration's results in numbers, ready to be shown: the artifact's ``summary.json``.
 
-Whatever made the artifact writes it, sampling or logs; `ttc report` draws it and computes nothing.
+Calibration writes it, from samples or from logs; `ttc report` draws it without computing anything.
 """
 
 from pathlib import Path
@@ -25,11 +25,11 @@ class Group(_Schema):
 
     Attributes:
         name: ``all prompts``, or ``bin 1`` (the easiest) and so on.
-        prompts: how many. Of logs, a prompt is measured on other samples in every replicate, and
-            may be in several bins.
-        easiest: the greatest measured pass@1 among them.
-        hardest: the least.
-        curves: one a method, the same methods in every group.
+        prompts: number of prompts. In logs, a prompt is measured on different samples in every
+            replicate, and may be in several bins.
+        easiest: the highest measured pass@1 among them.
+        hardest: the lowest.
+        curves: one per method, the same methods in every group.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Group(_Schema):
 
 
 class Reliability(_Schema):
-    """Prompts of like predicted difficulty: mean predicted and measured pass@1, with interval."""
+    """Prompts of similar predicted difficulty: mean predicted and measured pass@1 with interval."""
 
     predicted: float
     measured: float
@@ -50,12 +50,12 @@ class Reliability(_Schema):
 
 
 class PredictorSummary(_Schema):
-    """How well difficulty is predicted, on prompts that the predictor had not seen.
+    """Quality of predicted difficulty, on prompts that the predictor had not seen.
 
     Attributes:
-        pilots: pilot samples that it reads.
+        pilots: number of pilot samples it reads.
         rank_correlation: Spearman's, of predicted with measured pass@1.
-        reliability: by ascending prediction.
+        reliability: groups of prompts by ascending prediction.
         confusion: share of prompts by oracle bin (rows) and predicted bin (columns), easiest
             first; rows sum to 1.
     """
@@ -67,13 +67,13 @@ class PredictorSummary(_Schema):
 
 
 class Gain(_Schema):
-    """What allocation saves: generations of the baseline over those of compute-optimal.
+    """The saving of allocation: generations of the baseline over those of compute-optimal.
 
     Attributes:
-        accuracy: reached by both.
-        generations: what compute-optimal spends for it, pilots included.
-        baseline: what the baseline, best-of-N weighted as a rule, spends for it.
-        times: the second over the first, with its 95% interval over prompts.
+        accuracy: accuracy that both reach.
+        generations: generations that compute-optimal spends for it, pilots included.
+        baseline: generations that the baseline, usually best-of-N weighted, spends for it.
+        times: `baseline` over `generations`, with its 95% interval over prompts.
     """
 
     accuracy: float
@@ -85,18 +85,18 @@ class Gain(_Schema):
 
 
 class Summary(_Schema):
-    """All of it.
+    """All results of a calibration.
 
     Attributes:
-        source: what was measured, for people: a file's name, a model's.
-        prompts: calibration prompts.
-        samples: independent solutions a prompt.
+        source: name of what was measured, for people: of a file or a model.
+        prompts: number of calibration prompts.
+        samples: independent solutions per prompt.
         sampled_tokens: tokens sampled for the whole calibration.
         baseline: name of the curve that compute-optimal is compared with.
         groups: all prompts first, then the oracle bins from the easiest on.
-        predictor: None where there was nothing to predict from.
-        gain: None where compute-optimal nowhere reaches an accuracy of the baseline.
-        warnings: what whoever uses the tables should know.
+        predictor: quality of the predictor; None where there was nothing to predict from.
+        gain: the saving; None where compute-optimal reaches no accuracy of the baseline.
+        warnings: caveats for users of the tables.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -111,7 +111,7 @@ class Summary(_Schema):
     warnings: tuple[str, ...] = ()
 
     def save(self, folder: Path) -> None:
-        """Write into an artifact folder; the file appears whole or not at all."""
+        """Write into an artifact folder, atomically."""
         with atomic_write(folder / SUMMARY) as scratch:
             scratch.write_text(self.model_dump_json(indent=1) + "\n")
 
@@ -120,7 +120,7 @@ class Summary(_Schema):
         """Read an artifact's summary back.
 
         Raises:
-            InputError: there is none, or it is damaged.
+            InputError: there is no summary, or it is damaged.
         """
         path = folder / SUMMARY
         try:

@@ -4,13 +4,13 @@ from pydantic import BaseModel
 
 
 class Target(BaseModel):
-    """One figure that an issue names.
+    """A measured figure, and the target it is compared with.
 
     Attributes:
         name: what is measured.
         value: the figure; `low` and `high` bound it (95%).
-        target: what meets it: a bound, or a range; None where it only has to be reported.
-        met: whether it is met.
+        target: a bound or a range; None if the figure is only reported.
+        met: whether the target is met; None without a target.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a summary says, in sentences: the title, what it rests on, and what a word means."""
+"""The sentences of a report: title, subtitle and glossary."""
 
 from calibration.report.methods import best, named, policy_of
 from calibration.report.summary import Summary
@@ -30,23 +30,23 @@ def title(summary: Summary) -> str:
     if gain is not None and gain.times > 1:
         return (
             f"Compute-optimal reaches {percent(gain.accuracy)} with "
-            f"{count(gain.generations, 'generation')} a prompt; best-of-N needs "
+            f"{count(gain.generations, 'generation')} per prompt; best-of-N needs "
             f"{number(gain.baseline)}"
         )
     if gain is not None:
         return (
             f"No saving: for {percent(gain.accuracy)} compute-optimal spends "
-            f"{count(gain.generations, 'generation')} a prompt, best-of-N {number(gain.baseline)}"
+            f"{count(gain.generations, 'generation')} per prompt, best-of-N {number(gain.baseline)}"
         )
     curves = [curve for curve in everyone.curves if curve.points]
     pair = named(everyone, summary.baseline), policy_of(everyone)
-    told = [curve for curve in pair if curve in curves] or sorted(
+    shown = [curve for curve in pair if curve in curves] or sorted(
         curves, key=lambda curve: -best(curve).accuracy
     )[:1]
     said = [
         f"{curve.name.split(',')[0]} reaches {percent(best(curve).accuracy)} "
-        f"with {count(best(curve).generations, 'generation')} a prompt"
-        for curve in told
+        f"with {count(best(curve).generations, 'generation')} per prompt"
+        for curve in shown
     ]
     if len(said) == 2:
         return f"No saving found: {'; '.join(said)}"
@@ -54,7 +54,7 @@ def title(summary: Summary) -> str:
 
 
 def subtitle(summary: Summary) -> str:
-    """How sure the title is."""
+    """How certain the title is."""
     gain = summary.gain
     if gain is None:
         return (
@@ -74,17 +74,17 @@ def subtitle(summary: Summary) -> str:
 
 
 def setting(value: object) -> str:
-    """A setting's value: not more digits than one reads, and newlines written out."""
+    """A setting's value: floats to four digits, newlines escaped."""
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("\n", r"\n")
 
 
-# In the order in which a reader meets them.
+# In the order in which the page uses them.
 GLOSSARY = {
     "generation": "One complete solution sampled from the language model. Cost is counted in "
-    "them: a budget of 16 is at most 16 generations for a prompt.",
+    "them: a budget of 16 allows at most 16 generations per prompt.",
     "accuracy": "Share of prompts whose chosen answer is right.",
-    "95% interval": "Where the true value plausibly lies: other prompts of the same kind would "
-    "have given other figures, and 95% of such intervals hold the true value.",
+    "95% interval": "Other prompts of the same kind would have given other figures; 95% of such "
+    "intervals contain the true value.",
     "verifier": "A second model that scores solutions. A process reward model (PRM) scores them "
     "after every step.",
     "best-of-N weighted": "Sample N solutions. Add up the scores of those with the same answer. "
@@ -99,9 +99,9 @@ GLOSSARY = {
     "bin": "Prompts of like difficulty, in groups of about the same size. Bin 1 holds the easiest.",
     "pilot": "One of a few solutions sampled first, to see how hard the prompt is. Pilots are paid "
     "for out of the budget and still count for the answer.",
-    "predicted": "Difficulty estimated from the pilots. This is what is used on new prompts.",
-    "oracle": "Difficulty measured with the right answers at hand. Nobody has it for a new "
-    "prompt: it shows what perfect prediction would be worth.",
+    "predicted": "Difficulty estimated from the pilots. This is used on new prompts.",
+    "oracle": "Difficulty measured with the right answers at hand. It is unknown for new "
+    "prompts: it shows what perfect prediction would gain.",
     "compute-optimal": "Give each prompt the plan that is worth its cost for its bin, instead of "
     "one plan for all.",
     "fingerprint": "A hash of a model's configuration and weights. The table holds for these "

@@ -1,1 +1,1 @@
-"""Sampling a data set: here or on a Ray cluster, kept on disk as it comes."""
+"""Sampling a data set, in this process or on a Ray cluster; samples are kept on disk."""

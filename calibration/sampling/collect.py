@@ -1,8 +1,8 @@
-"""Sampling a data set: independent solutions of every prompt, and every search of it."""
+"""Sampling a data set: independent solutions and searches of every prompt."""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from allocator.errors import InputError
 from allocator.plan import Plan
@@ -10,7 +10,7 @@ from calibration.sampling.journal import Journals
 from predictors.sample import Sample
 from runtime.concurrency import bounded
 from runtime.models import Models
-from runtime.prompt_run import Cost, PromptRun
+from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
 from runtime.strategies import STRATEGIES
 
@@ -19,14 +19,14 @@ PROMPTS_IN_FLIGHT = 32
 
 @dataclass(frozen=True)
 class Run:
-    """What one plan produced on one prompt: its final samples and what they cost.
+    """What one plan produced on one prompt: its final samples and their cost.
 
     Attributes:
         samples: what the answer is selected from.
         correct: whether each is right.
         sampled_tokens: tokens sampled in all.
-        seconds: wall time, while other prompts ran beside it.
-        seed: the run's; with the prompt and the plan it determines the samples.
+        seconds: wall time, while other prompts were sampled at the same time.
+        seed: seed of the run; with the prompt and the plan it determines the samples.
     """
 
     samples: tuple[Sample, ...]
@@ -43,11 +43,11 @@ class PromptRecord:
     Attributes:
         prompt: its text.
         gold: the right answer.
-        prompt_tokens: its length.
-        independent: independent solutions; their order is the order they were drawn in.
-        searches: what each searching or revising plan produced, pilots not among it.
-        again: the same plans run again, each time with another seed: what one search of a prompt
-            produces is luck, and plans are compared by it.
+        prompt_tokens: its length in tokens.
+        independent: independent solutions, in the order in which they were drawn.
+        searches: what each searching or revising plan produced, without pilots.
+        again: the same plans run again, each time with another seed: a single search says little
+            about its plan.
     """
 
     prompt: str
@@ -59,20 +59,19 @@ class PromptRecord:
 
     @property
     def turns(self) -> tuple[dict[Plan, Run], ...]:
-        """What the searches produced, one turn after the other."""
+        """What the searches produced, one dict per run."""
         return self.searches, *self.again
 
     @property
     def sampled_tokens(self) -> int:
-        """Tokens sampled of the prompt in all."""
+        """All tokens sampled for the prompt."""
         runs = [self.independent, *(run for turn in self.turns for run in turn.values())]
         return sum(run.sampled_tokens for run in runs)
 
-    @classmethod
-    def unsearched(cls, prompt: str, prompt_tokens: int, drawn: Sequence[Sample]) -> "PromptRecord":
-        """A record of ungraded independent solutions alone: enough to read features from."""
-        tokens = sum(sample.tokens for sample in drawn)
-        return cls(prompt, "", prompt_tokens, Run(tuple(drawn), (), tokens), {})
+
+# The plans to run on a prompt beside independent solutions, given its text, its length in tokens
+# and those solutions.
+Searches = Callable[[str, int, Sequence[Sample]], Sequence[Plan]]
 
 
 async def collect(
@@ -80,7 +79,7 @@ async def collect(
     settings: RequestSettings,
     prompts: Sequence[tuple[str, str]],
     samples: int,
-    searches: Callable[[str, int, Sequence[Sample]], Sequence[Plan]],
+    searches: Searches,
     seed: int,
     done: Callable[[PromptRecord], None] = lambda _: None,
     runs: int = 1,
@@ -92,13 +91,13 @@ async def collect(
         models: the models.
         settings: how solutions are sampled.
         prompts: (prompt, gold answer) pairs.
-        samples: independent solutions a prompt.
+        samples: independent solutions per prompt.
         searches: other plans to run on a prompt, given its text, its length in tokens and
             its independent solutions.
         seed: seed of all sampling.
-        done: called with each record as it is complete.
-        runs: how often to run each of the other plans, with one seed after the other.
-        journals: keep what is sampled of prompts that are not finished; None keeps nothing.
+        done: called with each complete record.
+        runs: how many times to run each of the other plans, with consecutive seeds.
+        journals: keep the samples of unfinished prompts; None keeps nothing.
 
     Raises:
         InputError: a prompt that is empty or does not fit a context, before anything is sampled;
@@ -107,55 +106,96 @@ async def collect(
     lengths = {p: len(PromptRun(models, settings, p, seed).context.token_ids) for p, _ in prompts}
 
     async def one(item: tuple[str, str]) -> PromptRecord:
+        prompt, gold = item
+        target = _Target(prompt, gold, lengths[prompt])
         if journals is None:
-            return await sampled(models, *item)
-        with journals.recording(models, item[0]) as recorded:
-            return await sampled(recorded, *item)
-
-    async def sampled(models: Models, prompt: str, gold: str) -> PromptRecord:
-        async def run_plan(plan: Plan, seed: int) -> tuple[list[Sample], Cost, float, int]:
-            run, started = PromptRun(models, settings, prompt, seed), time.perf_counter()
-            drawn = await STRATEGIES[plan.strategy](run, plan, ())
-            return drawn, run.cost, time.perf_counter() - started, seed
-
-        independent, cost, taken, _ = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
-        _, *first = await models.answers.canonicalized([gold, *(s.answer for s in independent)])
-        independent = [s.with_answer(a) for s, a in zip(independent, first, strict=True)]
-        plans = searches(prompt, lengths[prompt], independent)
-        found = [
-            (independent, cost, taken, seed),
-            *[await run_plan(plan, seed + turn) for turn in range(runs) for plan in plans],
-        ]
-        # Answers are unified over all runs together, so that pilots can vote beside any beams.
-        drawn = [sample for run_samples, *_ in found for sample in run_samples]
-        _, *canonicalized = await models.answers.canonicalized([gold, *(s.answer for s in drawn)])
-        names = iter(canonicalized)
-        drawn_runs = []
-        for run_samples, cost, seconds, seed_ in found:
-            named = tuple(s.with_answer(next(names)) for s in run_samples)
-            correct = tuple(s.answer == gold for s in named)
-            drawn_runs.append(Run(named, correct, cost.sampled_tokens, seconds, seed_))
-        turns = [
-            dict(zip(plans, drawn_runs[1 + turn * len(plans) :], strict=False))
-            for turn in range(runs)
-        ]
-        return PromptRecord(
-            prompt, gold, lengths[prompt], drawn_runs[0], turns[0], tuple(turns[1:])
-        )
+            return await _collect_prompt(models, settings, target, samples, searches, seed, runs)
+        with journals.recording(models, prompt) as recorded:
+            return await _collect_prompt(recorded, settings, target, samples, searches, seed, runs)
 
     return await bounded(one, prompts, PROMPTS_IN_FLIGHT, done)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A prompt, its gold answer, and its length in tokens."""
+
+    prompt: str
+    gold: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What one plan sampled, not graded yet; fields as in `Run`."""
+
+    samples: Sequence[Sample]
+    sampled_tokens: int
+    seconds: float
+    seed: int
+
+
+async def _collect_prompt(
+    models: Models,
+    settings: RequestSettings,
+    target: _Target,
+    samples: int,
+    searches: Searches,
+    seed: int,
+    runs: int,
+) -> PromptRecord:
+    async def run_plan(plan: Plan, seed: int) -> _Drawn:
+        run, started = PromptRun(models, settings, target.prompt, seed), time.perf_counter()
+        drawn = await STRATEGIES[plan.strategy](run, plan, ())
+        return _Drawn(drawn, run.cost.sampled_tokens, time.perf_counter() - started, seed)
+
+    independent = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
+    (solutions,) = await _canonicalized(models, target.gold, [independent.samples])
+    plans = searches(target.prompt, target.tokens, solutions)
+    drawn = [
+        replace(independent, samples=solutions),
+        *[await run_plan(plan, seed + turn) for turn in range(runs) for plan in plans],
+    ]
+    # Answers are canonicalized over all runs together, so that pilots can vote beside any beams.
+    named = await _canonicalized(models, target.gold, [run.samples for run in drawn])
+    graded = [
+        Run(
+            tuple(found),
+            tuple(sample.answer == target.gold for sample in found),
+            run.sampled_tokens,
+            run.seconds,
+            run.seed,
+        )
+        for run, found in zip(drawn, named, strict=True)
+    ]
+    turns = [
+        dict(zip(plans, graded[1 + turn * len(plans) :], strict=False)) for turn in range(runs)
+    ]
+    return PromptRecord(
+        target.prompt, target.gold, target.tokens, graded[0], turns[0], tuple(turns[1:])
+    )
+
+
+async def _canonicalized(
+    models: Models, gold: str, runs: Sequence[Sequence[Sample]]
+) -> list[list[Sample]]:
+    """The samples of each run with equal answers as equal strings, the gold answer's first."""
+    answers = [sample.answer for samples in runs for sample in samples]
+    _, *canonicalized = await models.answers.canonicalized([gold, *answers])
+    names = iter(canonicalized)
+    return [[sample.with_answer(next(names)) for sample in samples] for samples in runs]
 
 
 def in_order(
     records: Sequence[PromptRecord], prompts: Sequence[tuple[str, str]]
 ) -> list[PromptRecord]:
     """The records in the order of the prompts."""
-    found = {record.prompt: record for record in records}
-    return [found[prompt] for prompt, _ in prompts]
+    by_prompt = {record.prompt: record for record in records}
+    return [by_prompt[prompt] for prompt, _ in prompts]
 
 
 def check_answers(records: Sequence[PromptRecord], answers: str) -> None:
-    """Refuse records of which nothing is right: the answers are read wrongly.
+    """Refuse records without a single right sample: the answers must be read wrongly.
 
     Args:
         records: graded records.

@@ -1,4 +1,4 @@
-"""Who samples a data set: this process, or the workers of a Ray cluster."""
+"""Collectors sample a data set: in this process, or on the workers of a Ray cluster."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ class Work:
         searches: other plans to run.
         scoring: how solutions are scored.
         seed: seed of all sampling.
-        runs: how often to run each of the other plans.
+        runs: how many times to run each of the other plans.
     """
 
     samples: int
@@ -59,7 +59,7 @@ class Collector(Protocol):
             prompts: (prompt, right answer) pairs.
             work: what to sample of each.
             done: called with each record as it comes, in any order.
-            journals: keep what is sampled of prompts that are not finished; None keeps nothing.
+            journals: keep the samples of unfinished prompts; None keeps nothing.
 
         Raises:
             InputError, ModelError: as `calibration.sampling.collect.collect`.
@@ -67,12 +67,12 @@ class Collector(Protocol):
         ...
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
-        """How long plans take, one prompt at a time; nothing where that cannot be told."""
+        """Seconds each plan takes, one prompt at a time; empty where they are not measured."""
         ...
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
-        """The language model's state after each prompt, shape (prompts, hidden); None if there
-        is no telling.
+        """The language model's state after each prompt, shape (prompts, hidden); None if the
+        engine does not give it.
         """
         ...
 
@@ -135,8 +135,8 @@ async def open_collector(
     Args:
         settings: models, answers and sampling.
         engine: which engine samples.
-        ray: address of a Ray cluster, or ``auto``; None samples here.
-        workers: workers there, each with an engine of its own; see
+        ray: address of a Ray cluster, or ``auto``; None samples in this process.
+        workers: number of workers on the cluster, each with its own engine; see
             `calibration.sampling.distributed.RayCollector`.
 
     Raises:

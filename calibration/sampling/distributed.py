@@ -1,7 +1,7 @@
-"""Sampling on a Ray cluster: one actor an engine, prompts in batches, lost actors replaced.
+"""Sampling on a Ray cluster: one actor per engine, prompts in batches, lost actors replaced.
 
-A prompt's seed determines its samples, whichever worker draws them and however often one is lost,
-so the records are those that one process would have collected.
+A prompt's seed determines its samples, whichever worker draws them and however often one is lost:
+the records equal those that one process would have collected.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ from runtime.models import open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
 
-# Prompts in a batch: enough to keep an engine busy, few enough to lose little with a worker.
+# Prompts per batch: enough to keep an engine busy, few enough to lose little with a worker.
 BATCH = PROMPTS_IN_FLIGHT
 CONNECT_SECONDS = 5
 
 
 class Worker:
-    """One engine, in an actor of its own."""
+    """One engine, in its own actor."""
 
     def __init__(self, settings: Settings, engine: EngineName) -> None:
         self._loop = asyncio.new_event_loop()
@@ -67,7 +67,7 @@ class Worker:
 
 
 def _reachable(address: str) -> None:
-    """Ray itself tries for minutes.
+    """Check that the cluster's port is open: Ray itself would try for minutes.
 
     Raises:
         InputError: nothing listens at a HOST:PORT.
@@ -87,8 +87,8 @@ class RayCollector:
     Args:
         settings: models, answers and sampling; folders are absolute, and every node has them.
         engine: which engine samples.
-        address: the cluster's, or ``auto`` for the one this machine belongs to.
-        workers: how many; None takes one a GPU, or one a node where there are no GPUs.
+        address: address of the cluster, or ``auto`` for the one that this machine belongs to.
+        workers: number of workers; None takes one per GPU, or one per node without GPUs.
 
     Raises:
         InputError: Ray is not installed, or the cluster cannot be reached.
@@ -111,7 +111,7 @@ class RayCollector:
         gpus = int(ray.cluster_resources().get("GPU", 0))
         count = workers or gpus or len([node for node in ray.nodes() if node["Alive"]])
         remote: Any = ray.remote(Worker)
-        # A lost worker is started anew, anywhere, and its batch is given to it again.
+        # A lost worker is restarted on any node and gets its batch again.
         options = remote.options(
             max_restarts=-1, max_task_retries=-1, num_cpus=1, num_gpus=1 if gpus else 0
         )
@@ -125,7 +125,7 @@ class RayCollector:
         done: Callable[[PromptRecord], None] = lambda _: None,
         journals: Journals | None = None,
     ) -> None:
-        """See `.collectors.Collector`; whole batches are kept, nothing below them."""
+        """See `.collectors.Collector`; whole batches are kept, no part of one."""
         batches = [prompts[start : start + BATCH] for start in range(0, len(prompts), BATCH)]
         waiting: dict[Any, Any] = {}
         idle = list(self.workers)
@@ -140,7 +140,7 @@ class RayCollector:
                 done(record)
 
     async def seconds(self, prompts: Sequence[str], plans: Sequence[Plan]) -> dict[Plan, float]:
-        """Nothing: workers differ."""
+        """Empty: workers differ in speed."""
         return {}
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
@@ -159,7 +159,7 @@ class RayCollector:
             raise ModelError("Ray cluster", str(error)) from error
 
     def close(self) -> None:
-        """Release the workers; the cluster stays."""
+        """Release the workers; the cluster keeps running."""
         for worker in self.workers:
             self._ray.kill(worker)
         if self._joined:

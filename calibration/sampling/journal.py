@@ -1,9 +1,9 @@
-"""Completions and verdicts on disk as they come, a file a prompt: a slow model loses nothing.
+"""Completions and scores on disk as they come, one file per prompt: no work is lost.
 
 A prompt's record is stored when all of its samples and searches are complete, which may take
-hours. Until then its journal holds every completion of the language model and every verdict of the
-verifier under a hash of all that it depends on. Called again after an interruption, the same
-sampling asks for the same ones, and those that are here are not made again.
+hours. Until then its journal holds every completion of the language model and every score of the
+verifier under a hash of all that it depends on. After an interruption the same sampling requests
+the same ones, and those in the journal are not computed again.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ from runtime.verifiers.base import Context, HasContext, Verdict, Verifier
 
 
 class PromptJournal:
-    """One prompt's completions and verdicts as JSON lines, each written at once.
+    """One prompt's completions and scores as JSON lines, each written at once.
 
     A last line cut short by a crash is dropped.
 
     Args:
-        path: the file; made with the first value.
+        path: the file; created with the first value.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,14 +46,14 @@ class PromptJournal:
                 os.truncate(path, whole)
 
     def get(self, key: str) -> list[Any] | None:
-        """The value of a key that an earlier run has noted; None where it has not."""
+        """The value that an earlier run stored under a key; None where there is none."""
         return self._known.get(key)
 
     def add(self, key: str, value: Sequence[Any]) -> None:
-        """Note a value.
+        """Store a value.
 
         Raises:
-            InputError: the disk is full or gone; what was written before stays.
+            InputError: the disk is full or missing; what was written before is kept.
         """
         line = json.dumps([key, *value], separators=(",", ":")).encode() + b"\n"
         with self._told():
@@ -78,17 +78,17 @@ class PromptJournal:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            with suppress(OSError):  # what could not be written has been told
+            with suppress(OSError):  # `add` has reported what could not be written
                 self._file.close()
 
 
 class JournaledEngine:
-    """An engine whose completions are noted, and taken from the journal where they are there.
+    """An engine whose completions are journaled, and read from the journal if they are in it.
 
     Args:
-        engine: samples what is not there.
-        journal: of the prompt that it is asked about.
-        model: which model it is.
+        engine: samples what the journal does not hold.
+        journal: the journal of the prompt.
+        model: name of the model in the journal's keys.
     """
 
     def __init__(self, engine: Engine, journal: PromptJournal, model: str) -> None:
@@ -136,16 +136,16 @@ class JournaledEngine:
         return Completion(tuple(known[0]), *known[1:])
 
     def close(self) -> None:
-        """The engine stays open: whoever opened it closes it."""
+        """Does nothing: the owner of the engine closes it."""
 
 
 class JournaledVerifier:
-    """A verifier whose verdicts are noted, and taken from the journal where they are there.
+    """A verifier whose scores are journaled, and read from the journal if they are in it.
 
     Args:
-        verifier: scores what is not there.
-        journal: of the prompt that it is asked about.
-        model: which model it is.
+        verifier: scores what the journal does not hold.
+        journal: the journal of the prompt.
+        model: name of the model in the journal's keys.
     """
 
     def __init__(self, verifier: Verifier, journal: PromptJournal, model: str) -> None:
@@ -172,11 +172,11 @@ class JournaledVerifier:
         return Verdict(tuple(known[0]), *known[1:])
 
     def close(self) -> None:
-        """The verifier stays open: whoever opened it closes it."""
+        """Does nothing: the owner of the verifier closes it."""
 
 
 class Journals:
-    """The journals of the prompts that are not finished.
+    """The journals of unfinished prompts.
 
     Args:
         folder: where they lie; made with the first.
@@ -199,7 +199,7 @@ class Journals:
         """Remove the journals of prompts whose records are stored."""
         for prompt in prompts:
             self._path(prompt).unlink(missing_ok=True)
-        with suppress(OSError):  # others are left, or there never was one
+        with suppress(OSError):  # other journals are left, or there was no folder
             self._folder.rmdir()
 
     def _path(self, prompt: str) -> Path:
@@ -211,7 +211,7 @@ def _journaled(models: Models, journal: PromptJournal, identity: str) -> Models:
     verifier = JournaledVerifier(models.verifier, journal, f"{identity} verifier")
     reviser = models.reviser
     if reviser is not None:
-        # Where the reviser shares a model it goes on sharing it.
+        # A reviser that shares a model keeps sharing it.
         reviser = Reviser(
             engine
             if reviser.engine is models.engine

@@ -1,4 +1,4 @@
-"""One process at a time: a lock on a folder of results that ends with whoever holds it."""
+"""A lock on a folder of results, for one process at a time; it ends with its process."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ _held: set[IO[str]] = set()
 
 
 def _close_in_child() -> None:
-    """A forked child shares its parent's locks: it would hold them after the parent is killed."""
+    """Close inherited locks: a forked child would hold them after its parent is killed."""
     for file in _held:
         file.close()
     _held.clear()
@@ -27,11 +27,11 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 @contextmanager
 def exclusive(path: Path, out: Path) -> Iterator[None]:
-    """Hold a lock for as long as the block lasts. A killed process holds none.
+    """Hold a lock while the block lasts. A killed process releases it.
 
     Args:
-        path: the lock's file, which names the process; made, with its folder, and removed.
-        out: what is written meanwhile, for messages.
+        path: the lock's file, which names the process; created with its folder, and removed.
+        out: what is written while the lock is held, for messages.
 
     Raises:
         InputError: another process holds it, or the file cannot be written.
@@ -57,7 +57,7 @@ def exclusive(path: Path, out: Path) -> Iterator[None]:
         _held.discard(file)
         file.close()
         if made:
-            with suppress(OSError):  # something is kept there
+            with suppress(OSError):  # the folder holds other files
                 path.parent.rmdir()
 
 
@@ -69,7 +69,7 @@ def _opened(path: Path) -> IO[str]:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            # Whoever held it may have removed the file before it was locked here.
+            # Its former holder may have removed the file before this process locked it.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     return file
@@ -80,7 +80,7 @@ def _opened(path: Path) -> IO[str]:
 
 
 def check_writable(out: Path) -> None:
-    """That a file or a folder can be made at a path; nothing is left behind.
+    """Check that a file or a folder can be created at a path; nothing is left behind.
 
     Raises:
         InputError: it cannot.

@@ -1,4 +1,4 @@
-"""Records on disk as they are collected: what was killed goes on where it was."""
+"""Records on disk as they are collected: an interrupted collection resumes."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ FLUSH_SECONDS = 1.0
 def made_with(
     fingerprint: Fingerprint, engine: str, prompts: Sequence[tuple[str, str]], work: Work
 ) -> dict[str, Any]:
-    """What records depend on.
+    """Everything that records depend on.
 
     Args:
         fingerprint: models, answers and sampling.
@@ -46,18 +46,18 @@ def made_with(
 
 
 class SampleStore:
-    """Part files of records, each of which appears whole or not at all, and journals of the rest.
+    """Part files of records, each written atomically, and journals of unfinished prompts.
 
-    Records come back as they were written, whether or not the run that wrote them was the one that
-    reads them: a resumed calibration ends in the same table as one that was never stopped.
+    Records are read back from disk even by the run that wrote them: a resumed calibration ends in
+    the same table as an uninterrupted one.
 
     Args:
-        folder: where the parts lie; made where there is none.
-        made_with: what the records depend on; parts made with something else are refused.
+        folder: the folder of the parts; created if there is none.
+        made_with: what the records depend on; parts that depend on something else are refused.
 
     Attributes:
-        done: prompts whose records were here when the store was opened.
-        journals: what was sampled of prompts that are not finished.
+        done: prompts whose records were in the store when it was opened.
+        journals: samples of unfinished prompts.
 
     Raises:
         InputError: the folder holds records made with something else, or cannot be written.
@@ -70,16 +70,16 @@ class SampleStore:
         identity = json.dumps(made_with, sort_keys=True, default=str)
         path = folder / IDENTITY
         self._parts = sorted(folder.glob("part-*.parquet"))
-        there = path.read_text() if path.is_file() else None
-        # What never came to a sample is in nobody's way.
-        if self._parts and there not in (None, identity):
+        stored = path.read_text() if path.is_file() else None
+        # A folder without samples may be replaced.
+        if self._parts and stored not in (None, identity):
             raise InputError(
                 "samples",
                 str(folder),
                 "they were made with other prompts, models or settings; remove them, or "
                 "choose another --out",
             )
-        if there != identity:
+        if stored != identity:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / SCORING).unlink(missing_ok=True)
@@ -97,7 +97,7 @@ class SampleStore:
 
     @property
     def scoring(self) -> Scoring | None:
-        """The scoring that was fitted on the first samples; None before it was."""
+        """The scoring that was fitted on the first samples; None until then."""
         path = self.folder / SCORING
         return Scoring.model_validate_json(path.read_bytes()) if path.is_file() else None
 
@@ -113,13 +113,13 @@ class SampleStore:
         work: Work,
         done: Callable[[PromptRecord | None], None] = lambda _: None,
     ) -> None:
-        """Sample the prompts that are not here yet; what was sampled before an error stays.
+        """Sample the prompts that are not stored yet; samples from before an error are kept.
 
         Args:
             collector: samples them.
             prompts: (prompt, right answer) pairs.
             work: what to sample of each.
-            done: called with each prompt's record; with None for those that were here already.
+            done: called with each prompt's record; with None for those that were stored already.
 
         Raises:
             InputError, ModelError: as `calibration.sampling.collect.collect`, or the disk is full.
@@ -147,28 +147,28 @@ class SampleStore:
             self.flush()
 
     def missing(self, prompts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Those of the prompts that were not here when the store was opened."""
+        """The prompts that were not stored when the store was opened."""
         return [pair for pair in prompts if pair[0] not in self.done]
 
     def add(self, record: PromptRecord) -> None:
-        """Keep a record; while `fill` is at work it is on disk a second later at most.
+        """Store a record; while `fill` runs it is on disk within a second.
 
         Raises:
-            InputError: the disk is full or gone; what was written before stays.
+            InputError: the disk is full or missing; what was written before is kept.
         """
         self._waiting.append(record)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     async def _flush_regularly(self) -> None:
-        """Records must not wait for the next one, which a slow model may take hours for."""
+        """Write records regularly: with a slow model the next one may take hours."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            with suppress(InputError):  # the next record, or the end, tells it
+            with suppress(InputError):  # the next record, or the end, reports it
                 self.flush()
 
     def flush(self) -> None:
-        """Write what waits to be written."""
+        """Write the records that are not on disk yet."""
         if not self._waiting:
             return
         path = self.folder / f"part-{len(self._parts):06d}.parquet"

@@ -1,4 +1,4 @@
-"""Sampled records as Parquet, one row a sample."""
+"""Sampled records as Parquet, one row per sample."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,7 +15,7 @@ from predictors.sample import Sample
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What a plan is told by; how its answer is selected is not sampled.
+# The fields that identify a sampled plan; how its answer is selected does not matter.
 PLAN = ("strategy", "n", "beam_width", "lookahead", "length")
 
 
@@ -51,7 +51,7 @@ def schema() -> "pa.Schema":
 
 
 def write_records(records: Sequence[PromptRecord], path: Path) -> None:
-    """Write records; the file appears whole or not at all."""
+    """Write records atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -64,7 +64,7 @@ def read_records(path: Path) -> list[PromptRecord]:
     """Read records back, in the order written.
 
     Raises:
-        InputError: no such file, or not one of these.
+        InputError: there is no such file, or it holds no records.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -79,10 +79,10 @@ def read_records(path: Path) -> list[PromptRecord]:
 
 
 def sampled_prompts(path: Path) -> set[str]:
-    """The prompts that the records of a file are of.
+    """The prompts of the records in a file.
 
     Raises:
-        InputError: no such file, or not one of these.
+        InputError: there is no such file, or it holds no records.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -94,7 +94,7 @@ def sampled_prompts(path: Path) -> set[str]:
 
 
 def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
-    """Records from their rows, those of a record together, in order."""
+    """Records from rows; the rows of a record stand together, in order."""
     records = []
     for (prompt, gold), of_prompt in groupby(rows, key=lambda r: (r["prompt"], r["gold"])):
         turns: list[dict[Plan, Run]] = []
@@ -104,7 +104,7 @@ def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
             listed = list(of_run)
             width = listed[0]["prompt_tokens"]
             plan = Plan.model_validate(dict(zip(PLAN, settings, strict=False)))
-            # A plan that is there already was run again.
+            # A plan that occurs again was run again.
             turn = next((t for t in turns if plan not in t), None)
             if turn is None:
                 turns.append(turn := {})
@@ -122,7 +122,7 @@ def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
 
 
 def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
-    """A record as rows of `schema`, one a sample."""
+    """A record as rows of `schema`, one per sample."""
     independent = Plan(strategy="best_of_n", n=len(record.independent.samples))
     return [
         {

@@ -22,13 +22,13 @@ async def time_plans(
     plans: Sequence[Plan],
     seed: int,
 ) -> dict[Plan, float]:
-    """Seconds of each plan from prompt to answer: a percentile over a few prompts, each alone.
+    """Seconds of each plan from prompt to answer: a percentile over a few prompts, one at a time.
 
     Args:
         models: the models.
         settings: how solutions are sampled.
         prompts: the first of them are timed.
-        plans: what to time; how an answer is selected makes no difference.
+        plans: plans to time; the selection of answers makes no difference.
         seed: seed of all sampling.
     """
     found = {}

@@ -1,7 +1,7 @@
 """Revision chains sampled from a reviser, graded: what its verifier is trained on (app. J)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from calibration.training.journal import Journal
@@ -25,7 +25,7 @@ async def sample_chains(
     journal: Journal,
     done: Callable[[object], None] = lambda _: None,
 ) -> list[list[LabelledSolution]]:
-    """Chains of attempts at every prompt: the first by the language model, the rest by the reviser.
+    """Chains of attempts per prompt: the first by the language model, the rest by the reviser.
 
     Args:
         engine: the language model.
@@ -34,52 +34,25 @@ async def sample_chains(
         sampling: how to sample.
         prompts: (prompt, gold answer) pairs.
         settings: numbers of chains and attempts.
-        journal: keeps each prompt's chains; prompts that it has already are not sampled again.
+        journal: keeps each prompt's chains; prompts that it holds already are not sampled again.
         done: called as each prompt is done.
 
     Returns:
-        The chains: attempts in order, each with what it was made in view of before its `start`,
-        and 1 as its label where it is correct, 0 where it is wrong or has no answer.
+        The chains: attempts in order. The context of each attempt stands before its `start`; its
+        label is 1 where it is correct, 0 where it is wrong or has no answer.
 
     Raises:
         InputError: a prompt that is empty or does not fit the context, before anything is sampled.
     """
     for prompt, _ in prompts:
         encode_prompt(engine, prompt)
-    splitter = StepSplitter(engine.tokenizer, sampling.step_end)
+    sampler = _ChainSampler(engine, reviser, grader, sampling, settings)
 
     async def one(item: tuple[int, tuple[str, str]]) -> None:
         index, (prompt, gold) = item
-        prompt_ids, again = encode_prompt(engine, prompt), ask_again(reviser, prompt)
-
-        async def chain(number: int) -> list[LabelledSolution]:
-            attempts: list[tuple[int, ...]] = []
-            labelled = []
-            while len(attempts) < settings.length:
-                model = reviser if attempts else engine
-                room = model.context_length - sampling.max_tokens
-                context = revision_context(prompt_ids, again, attempts, room)
-                completion = await model.complete(
-                    context,
-                    settings=sampling,
-                    max_tokens=min(sampling.max_tokens, model.context_length - len(context)),
-                    seed=derive_seed(settings.seed, *prompt_ids, "chain", number, len(attempts)),
-                )
-                right = await grader.is_right(context, completion.token_ids, gold)
-                ends = [len(context) + e - 1 for e in step_ends(splitter, completion.token_ids, 0)]
-                labelled.append(
-                    LabelledSolution(
-                        index,
-                        [*context, *completion.token_ids],
-                        len(context),
-                        ends,
-                        [float(right is True)] * len(ends),
-                    )
-                )
-                attempts.append(known_ids(reviser.tokenizer, completion.token_ids))
-            return labelled
-
-        chains = await together(chain(number) for number in range(settings.chains))
+        chains = await together(
+            sampler.chain(index, prompt, gold, number) for number in range(settings.chains)
+        )
         journal.add(index, [[asdict(attempt) for attempt in attempts] for attempts in chains])
 
     await journal.fill(one, prompts, done)
@@ -90,11 +63,56 @@ async def sample_chains(
     ]
 
 
+@dataclass(frozen=True)
+class _ChainSampler:
+    """Samples and grades chains of attempts; the fields are `sample_chains`'s arguments."""
+
+    engine: Engine
+    reviser: Engine
+    grader: Grader
+    sampling: SamplingSettings
+    settings: ChainSettings
+
+    async def chain(
+        self, index: int, prompt: str, gold: str, number: int
+    ) -> list[LabelledSolution]:
+        """The prompt's chain with this number."""
+        prompt_ids = encode_prompt(self.engine, prompt)
+        again = ask_again(self.reviser, prompt)
+        splitter = StepSplitter(self.engine.tokenizer, self.sampling.step_end)
+        attempts: list[tuple[int, ...]] = []
+        labelled = []
+        while len(attempts) < self.settings.length:
+            model = self.reviser if attempts else self.engine
+            room = model.context_length - self.sampling.max_tokens
+            context = revision_context(prompt_ids, again, attempts, room)
+            seed = derive_seed(self.settings.seed, *prompt_ids, "chain", number, len(attempts))
+            completion = await model.complete(
+                context,
+                settings=self.sampling,
+                max_tokens=min(self.sampling.max_tokens, model.context_length - len(context)),
+                seed=seed,
+            )
+            right = await self.grader.is_right(context, completion.token_ids, gold)
+            ends = [len(context) + e - 1 for e in step_ends(splitter, completion.token_ids, 0)]
+            labelled.append(
+                LabelledSolution(
+                    index,
+                    [*context, *completion.token_ids],
+                    len(context),
+                    ends,
+                    [float(right is True)] * len(ends),
+                )
+            )
+            attempts.append(known_ids(self.reviser.tokenizer, completion.token_ids))
+        return labelled
+
+
 def flip_rates(chains: Sequence[Sequence[LabelledSolution]]) -> tuple[float, float]:
     """How often a revision turns a correct attempt wrong, and a wrong one correct.
 
-    The paper measured 38% for the first (section 6.1); it is why the answer is selected from the
-    chain, not read off its end. NaN where no attempt was correct, or none wrong.
+    The paper measured 38% for the first (section 6.1); therefore the answer is selected from the
+    whole chain. NaN where no attempt was correct, or none was wrong.
     """
     pairs = [
         (before.labels[-1] > 0.5, after.labels[-1] > 0.5)

@@ -48,13 +48,14 @@ def train_verifier(
         out: folder for the verifier, in ordinary Hugging Face format.
         solutions: labelled solutions; every tenth prompt is held out for early stopping.
         settings: the fine-tuning.
-        log: called with a line an epoch: losses, and how well the last score tells the right
-            from the wrong solutions of a prompt.
-        context: the longest text in tokens, where the base's own limit is too short for chains.
+        log: called with one line per epoch: losses, and how well the last score separates right
+            from wrong solutions of a prompt.
+        context: length of the longest text in tokens, where the base's own limit is too short
+            for chains.
 
     Raises:
-        InputError: too few prompts to hold any out, or extra layers for an architecture that is
-            not built of Llama-like layers.
+        InputError: too few prompts to hold any out, or extra layers for an architecture without
+            Llama-like layers.
     """
     from transformers import AutoTokenizer
 
@@ -77,9 +78,8 @@ def train_verifier(
 def add_layers(kind: Kind, base: Path, settings: TrainSettings, context: int | None = None) -> Any:
     """The language model as a classifier, `extra_layers` deeper.
 
-    The added layers do nothing at first: their outputs start at zero. A small model has formed
-    its own prediction of a token only in its last layer, too late for any layer to compare it
-    with the token that came; with layers on top it can.
+    The outputs of the added layers start at zero. A small model completes its prediction of the
+    next token only in its last layer; added layers can compare it with the actual token.
     """
     from transformers import (
         AutoConfig,
@@ -113,7 +113,7 @@ def add_layers(kind: Kind, base: Path, settings: TrainSettings, context: int | N
 
 
 def prm_example(solution: LabelledSolution) -> Example:
-    """Every token of a step bears the step's label; what stood before the rollout bears none."""
+    """Every token of a step has the step's label; tokens before the rollout have none."""
     targets = [float("nan")] * len(solution.token_ids)
     start = solution.start
     for end, label in zip(solution.positions, solution.labels, strict=True):
@@ -123,7 +123,7 @@ def prm_example(solution: LabelledSolution) -> Example:
 
 
 def orm_example(solution: LabelledSolution) -> Example:
-    """The last token bears the whole solution's label."""
+    """The last token has the label of the whole solution."""
     targets = [float("nan")] * (len(solution.token_ids) - 1)
     return Example(solution.prompt, solution.token_ids, [*targets, solution.labels[-1]])
 
@@ -140,8 +140,8 @@ def verifier_loss(network: Any, batch: Sequence[Example], device: str) -> torch.
 def within_prompts(network: Any, examples: Sequence[Example], device: str) -> str:
     """AUC of the last score against correctness, within prompts and over all of them.
 
-    Over all solutions, a verifier scores well that only knows hard prompts from easy ones; what a
-    search needs is the AUC within a prompt.
+    Over all solutions, a verifier that only separates hard prompts from easy ones has a high AUC;
+    a search needs a high AUC within prompts.
     """
     by_prompt: dict[int, tuple[list[float], list[bool]]] = {}
     for batch in batches(examples, 256, seed=0):

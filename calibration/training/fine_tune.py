@@ -17,9 +17,9 @@ Measure = Callable[[Any, Sequence["Example"], str], str]
 
 
 def half_precision(device: str) -> torch.autocast:
-    """Forward passes in the block are in bfloat16, where the device has instructions for it.
+    """Run forward passes in bfloat16, where the device has instructions for it.
 
-    A CPU that has none is fifty times slower with it than with float32.
+    On a CPU without them bfloat16 is fifty times slower than float32.
 
     Args:
         device: ``cuda`` or ``cpu``.
@@ -30,12 +30,12 @@ def half_precision(device: str) -> torch.autocast:
 
 @dataclass(frozen=True)
 class Example:
-    """A sequence and what is wanted of it.
+    """A sequence and its targets.
 
     Attributes:
         prompt: number of the prompt it belongs to; whole prompts are held out.
         token_ids: the tokens.
-        targets: what the loss compares with, one value a token; NaN bears no loss.
+        targets: one value per token, which the loss compares with; NaN adds no loss.
     """
 
     prompt: int
@@ -54,10 +54,10 @@ def fine_tune(
     measure: Measure | None = None,
     keep_last: bool = False,
 ) -> None:
-    """Train `model`, and keep in `out` the epoch with the least loss on held-out prompts.
+    """Train `model`, and keep in `out` the epoch with the lowest loss on held-out prompts.
 
-    Every epoch's end is kept in a folder beside `out` until training is through; called again
-    after an interruption, it goes on from there.
+    The state after every epoch is kept in a folder beside `out` until training ends: called again
+    after an interruption, it resumes from there.
 
     Args:
         model: a transformers model, which is saved.
@@ -66,27 +66,17 @@ def fine_tune(
         loss: mean loss of a batch, given network, batch and device.
         settings: the fine-tuning.
         out: folder for the best epoch's model.
-        log: called with a line an epoch.
-        measure: says how good the network is on the held-out examples, for the log.
+        log: called with one line per epoch.
+        measure: describes the network's quality on the held-out examples, for the log.
         keep_last: keep the last epoch in place of the best.
 
     Raises:
         InputError: too few prompts to hold any out.
     """
-    training = [e for e in examples if e.prompt % VALIDATION_SHARE]
-    held_out = [e for e in examples if e.prompt % VALIDATION_SHARE == 0]
-    if not training or not held_out:
-        raise InputError("examples", len(examples), "train on more prompts: one in ten is held out")
+    training, held_out = _split(examples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95)
-    )
-    steps = settings.max_epochs * -(-len(training) // settings.batch)
-    warm_up = max(1, steps // 30)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min((s + 1) / warm_up, max(0.0, 1 - s / steps))
-    )
+    optimizer, schedule = _optimizer(network, len(training), settings)
     state = TrainingState(out, network, optimizer, schedule)
     kept = state.load()
     epoch, stale = int(kept.get("epoch", 0)), int(kept.get("stale", 0))
@@ -96,28 +86,14 @@ def fine_tune(
         epoch += 1
         torch.manual_seed(settings.seed + epoch)
         network.train()
-        losses = []
-        for batch in batches(training, settings.batch, settings.seed + epoch):
-            value = loss(compiled, batch, device)
-            value.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(value.item())
-        network.eval()
-        with torch.no_grad():
-            parts = batches(held_out, settings.batch, seed=0)
-            validation = float(
-                np.average(
-                    [loss(network, part, device).item() for part in parts],
-                    weights=[len(part) for part in parts],
-                )
-            )
-            told = f", {measure(network, held_out, device)}" if measure else ""
+        losses = [
+            _step(loss(compiled, batch, device), network, optimizer, schedule)
+            for batch in batches(training, settings.batch, settings.seed + epoch)
+        ]
+        validation, quality = _validate(network, held_out, loss, settings.batch, device, measure)
         log(
             f"epoch {epoch}: training loss {np.mean(losses):.4f}, "
-            f"validation loss {validation:.4f}{told}"
+            f"validation loss {validation:.4f}{quality}"
         )
         stale += 1
         if validation < best:
@@ -128,28 +104,88 @@ def fine_tune(
     state.remove()
 
 
-def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:
-    """Shuffled batches of examples of about the same length, so that little is padding.
+def _split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    training = [e for e in examples if e.prompt % VALIDATION_SHARE]
+    held_out = [e for e in examples if e.prompt % VALIDATION_SHARE == 0]
+    if not training or not held_out:
+        raise InputError("examples", len(examples), "train on more prompts: one in ten is held out")
+    return training, held_out
 
-    Lengths are sorted within windows of a shuffle only: sorted as a whole, the examples of one
-    prompt, alike in length and target, would fill batches by themselves.
+
+def _optimizer(
+    network: Any, examples: int, settings: TrainSettings
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW; the learning rate rises over the first thirtieth of the steps, then falls to 0."""
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95)
+    )
+    steps = settings.max_epochs * -(-examples // settings.batch)
+    warm_up = max(1, steps // 30)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min((s + 1) / warm_up, max(0.0, 1 - s / steps))
+    )
+    return optimizer, schedule
+
+
+def _step(
+    loss: torch.Tensor,
+    network: Any,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+) -> float:
+    """Take one optimizer step, with gradients clipped to norm 1; returns the loss."""
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    schedule.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+def _validate(
+    network: Any,
+    held_out: Sequence[Example],
+    loss: Loss,
+    batch: int,
+    device: str,
+    measure: Measure | None,
+) -> tuple[float, str]:
+    """Mean loss on the held-out examples, and what `measure` says of them, for the log."""
+    network.eval()
+    with torch.no_grad():
+        parts = batches(held_out, batch, seed=0)
+        validation = float(
+            np.average(
+                [loss(network, part, device).item() for part in parts],
+                weights=[len(part) for part in parts],
+            )
+        )
+        quality = f", {measure(network, held_out, device)}" if measure else ""
+    return validation, quality
+
+
+def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:
+    """Shuffled batches of examples of similar length, so that there is little padding.
+
+    Examples are sorted by length within windows of a shuffle: sorted as a whole, the examples of
+    one prompt, alike in length and target, would share a batch.
     """
     rng = np.random.default_rng(seed)
     order, window = rng.permutation(len(examples)), 32 * size
-    found = []
+    cut = []
     for start in range(0, len(order), window):
         part = sorted(
             (examples[i] for i in order[start : start + window]), key=lambda e: len(e.token_ids)
         )
-        found += [part[i : i + size] for i in range(0, len(part), size)]
-    return [found[i] for i in rng.permutation(len(found))]
+        cut += [part[i : i + size] for i in range(0, len(part), size)]
+    return [cut[i] for i in rng.permutation(len(cut))]
 
 
 def padded(batch: Sequence[Example], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and targets of a batch, padded on the right; shape (batch, width) each.
 
-    Padding follows every token that bears loss, so causal attention needs no mask for it. Widths
-    are multiples of 8: few distinct shapes, so that a compiled model is reused.
+    Padding comes after all tokens with a loss, so causal attention needs no mask. Widths are
+    multiples of 8: with few distinct shapes a compiled model is reused.
     """
     width = -(-max(len(e.token_ids) for e in batch) // 8) * 8
     ids = torch.zeros(len(batch), width, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Finished work on disk, a line a prompt: a run that was stopped goes on where it was."""
+"""Finished work on disk, one line per prompt: an interrupted run resumes."""
 
 import json
 import os
@@ -17,17 +17,17 @@ PROMPTS_IN_FLIGHT = 256
 class Journal:
     """JSON lines: the settings of the work first, then each prompt's result as it is done.
 
-    A last line cut short by a crash is dropped, and its prompt is worked on again.
+    A last line cut short by a crash is dropped, and its prompt is processed again.
 
     Args:
-        path: the file; made, with its folder, where there is none.
-        settings: what the results depend on; results of other settings are refused.
+        path: the file; created with its folder if there is none.
+        settings: what the results depend on; results that depend on others are refused.
 
     Attributes:
-        results: what has been done, by the prompt's number.
+        results: results by the prompt's number.
 
     Raises:
-        InputError: the file holds work done with other settings, or no journal.
+        InputError: the file holds results of other settings, or is no journal.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -51,7 +51,7 @@ class Journal:
                         f"it was begun with {begun}, not {dict(settings)}; remove it, or choose "
                         "another file",
                     )
-                whole = 0  # nothing is lost
+                whole = 0  # no result is lost
             os.truncate(path, whole)
         self._file = path.open("a")
         if not whole:
@@ -71,7 +71,7 @@ class Journal:
             ) from None
 
     def add(self, prompt: int, result: Any) -> None:
-        """Note a prompt's result."""
+        """Store a prompt's result."""
         self.results[prompt] = result
         self._write({"prompt": prompt, "result": result})
 
@@ -81,7 +81,7 @@ class Journal:
         prompts: Sequence[Item],
         done: Callable[[object], None],
     ) -> None:
-        """Work on every prompt that has no result yet; `work` adds its own."""
+        """Call `work` on every prompt without a result; `work` adds the result itself."""
         todo = [item for item in enumerate(prompts) if item[0] not in self.results]
         for _ in range(len(prompts) - len(todo)):
             done(None)

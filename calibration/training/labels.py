@@ -1,11 +1,11 @@
 """Labels for a PRM without human labels (the paper's section "Verifiers", app. D).
 
 Solutions are sampled from the language model itself. From the end of every step, Monte Carlo
-rollouts are run to the end and graded; the share that ends correct is the step's soft label.
+rollouts are sampled and graded; the share that is correct is the step's soft label.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ async def label_prompts(
 
     Solutions without a readable answer are dropped. Steps that several solutions of a prompt
     share are rolled out once. A rollout is a solution too: it is labelled from where it started,
-    each of its steps by how it ended itself.
+    each of its steps by how the rollout ended.
 
     Args:
         engine: the language model.
@@ -64,7 +64,8 @@ async def label_prompts(
         sampling: how to sample.
         prompts: (prompt, gold answer) pairs.
         settings: numbers of solutions and rollouts.
-        journal: keeps each prompt's solutions; prompts that it has already are not sampled again.
+        journal: keeps each prompt's solutions; prompts that it holds already are not sampled
+            again.
         done: called as each prompt is done.
 
     Raises:
@@ -72,70 +73,109 @@ async def label_prompts(
             does not fit the context, before anything is sampled.
     """
     if settings.explored and not settings.rollouts:
-        raise InputError("explored", settings.explored, "only rollouts label them; ask for some")
+        raise InputError("explored", settings.explored, "only rollouts label them; request some")
     for prompt, _ in prompts:
         encode_prompt(engine, prompt)
     splitter = StepSplitter(engine.tokenizer, sampling.step_end)
-    exploring = sampling.model_copy(update={"temperature": settings.exploring_temperature})
 
-    async def continued(
-        prompt_ids: Tokens, prefix: Tokens, count: int, how: SamplingSettings = sampling
+    async def one(item: tuple[int, tuple[str, str]]) -> None:
+        index, (prompt, gold) = item
+        prompt_ids = encode_prompt(engine, prompt)
+        rollouts = _Rollouts(engine, grader, sampling, settings, splitter, prompt_ids, gold)
+        await rollouts.sample()
+        journal.add(index, [asdict(solution) for solution in rollouts.labelled(index)])
+
+    await journal.fill(one, prompts, done)
+    return [LabelledSolution(**s) for i in range(len(prompts)) for s in journal.results[i]]
+
+
+@dataclass
+class _Rollouts:
+    """Solutions of one prompt, and rollouts from the ends of their steps.
+
+    Attributes:
+        engine, grader, sampling, settings: as in `label_prompts`.
+        splitter: finds the steps of a solution.
+        prompt_ids: the prompt's tokens.
+        gold: the right answer.
+        outcomes: whether each solution that passed through a prefix ended correct, by prefix.
+        solutions: each solution's starting prefix, and the whole solution.
+    """
+
+    engine: Engine
+    grader: Grader
+    sampling: SamplingSettings
+    settings: LabelSettings
+    splitter: StepSplitter
+    prompt_ids: Tokens
+    gold: str
+    outcomes: dict[Tokens, list[bool]] = field(default_factory=dict)
+    solutions: list[tuple[Tokens, Tokens]] = field(default_factory=list)
+
+    async def sample(self) -> None:
+        """Sample the solutions, then rollouts from every step's end."""
+        settings = self.settings
+        exploring = self.sampling.model_copy(update={"temperature": settings.exploring_temperature})
+        for completion in await self._continue((), settings.samples, self.sampling, "rollout"):
+            await self._record((), completion)
+        for completion in await self._continue((), settings.explored, exploring, "explored"):
+            await self._record((), completion, explored=True)
+        prefixes = sorted(
+            {
+                whole[:end]
+                for _, whole in self.solutions
+                for end in step_ends(self.splitter, whole, 0)
+            }
+            - {whole for _, whole in self.solutions}
+        )
+        rollouts = await together(
+            self._continue(prefix, settings.rollouts, self.sampling, "rollout")
+            for prefix in prefixes
+        )
+        for prefix, completions in zip(prefixes, rollouts, strict=True):
+            for completion in completions:
+                await self._record(prefix, completion)
+
+    def labelled(self, index: int) -> list[LabelledSolution]:
+        """The solutions with the label of each of their steps.
+
+        Args:
+            index: number of the prompt.
+        """
+        labels = {prefix: float(np.mean(right)) for prefix, right in self.outcomes.items()}
+        return [
+            _labelled(index, self.prompt_ids, start, whole, self.splitter, labels)
+            for start, whole in self.solutions
+        ]
+
+    async def _continue(
+        self, prefix: Tokens, count: int, sampling: SamplingSettings, name: str
     ) -> list[Completion]:
-        room = min(sampling.max_tokens, engine.context_length - len(prompt_ids)) - len(prefix)
-        name = "rollout" if how is sampling else "explored"
+        """Completions of the prompt and a prefix of a solution; `name` is part of the seeds."""
+        ids, engine = self.prompt_ids, self.engine
+        room = min(sampling.max_tokens, engine.context_length - len(ids)) - len(prefix)
         return await together(
             engine.complete(
-                [*prompt_ids, *prefix],
-                settings=how,
+                [*ids, *prefix],
+                settings=sampling,
                 max_tokens=room,
-                seed=derive_seed(settings.seed, *prompt_ids, name, *prefix, i),
+                seed=derive_seed(self.settings.seed, *ids, name, *prefix, i),
             )
             for i in range(count)
             if room > 0
         )
 
-    async def one(item: tuple[int, tuple[str, str]]) -> None:
-        index, (prompt, gold) = item
-        prompt_ids = encode_prompt(engine, prompt)
-
-        outcomes: dict[Tokens, list[bool]] = {}
-        solutions: list[tuple[Tokens, Tokens]] = []  # where it started, and the whole of it
-
-        async def note(prefix: Tokens, completion: Completion, explored: bool = False) -> None:
-            whole = prefix + completion.token_ids
-            right = await grader.is_right(prompt_ids, whole, gold)
-            if right is not None:
-                solutions.append((prefix, whole))
-                # An explored solution says nothing of how solutions go on from its steps.
-                ends = [len(whole)] if explored else step_ends(splitter, whole, len(prefix))
-                for end in ends:
-                    outcomes.setdefault(whole[:end], []).append(right)
-            if prefix:
-                outcomes.setdefault(prefix, []).append(right is True)
-
-        for completion in await continued(prompt_ids, (), settings.samples):
-            await note((), completion)
-        for completion in await continued(prompt_ids, (), settings.explored, exploring):
-            await note((), completion, explored=True)
-        prefixes = sorted(
-            {whole[:end] for _, whole in solutions for end in step_ends(splitter, whole, 0)}
-            - {whole for _, whole in solutions}
-        )
-        ends = await together(continued(prompt_ids, p, settings.rollouts) for p in prefixes)
-        for prefix, completions in zip(prefixes, ends, strict=True):
-            for completion in completions:
-                await note(prefix, completion)
-        labels = {prefix: float(np.mean(right)) for prefix, right in outcomes.items()}
-        journal.add(
-            index,
-            [
-                asdict(_labelled(index, prompt_ids, start, whole, splitter, labels))
-                for start, whole in solutions
-            ],
-        )
-
-    await journal.fill(one, prompts, done)
-    return [LabelledSolution(**s) for i in range(len(prompts)) for s in journal.results[i]]
+    async def _record(self, prefix: Tokens, completion: Completion, explored: bool = False) -> None:
+        whole = prefix + completion.token_ids
+        right = await self.grader.is_right(self.prompt_ids, whole, self.gold)
+        if right is not None:
+            self.solutions.append((prefix, whole))
+            # An explored solution, sampled at another temperature, labels none of its steps.
+            ends = [len(whole)] if explored else step_ends(self.splitter, whole, len(prefix))
+            for end in ends:
+                self.outcomes.setdefault(whole[:end], []).append(right)
+        if prefix:
+            self.outcomes.setdefault(prefix, []).append(right is True)
 
 
 async def check_steps(

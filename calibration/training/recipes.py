@@ -1,7 +1,7 @@
 """The recipes of ``ttc train``, from a language model and a file of prompts to a trained model.
 
-Whatever is sampled is kept in a journal beside the trained model; a recipe that was interrupted,
-in sampling or in training, goes on where it was when it is called again.
+Samples are kept in a journal beside the trained model. A recipe that was interrupted, in sampling
+or in training, resumes when it is called again.
 """
 
 import errno
@@ -43,11 +43,11 @@ from runtime.reviser import ask_again
 
 Prompts = Sequence[tuple[str, str]]
 
-MEASURED_PROMPTS = 200  # of those held out, to measure what revisions do
+MEASURED_PROMPTS = 200  # held-out prompts on which revisions are measured
 
 
 class Source(BaseModel):
-    """What a recipe starts from.
+    """The language model that a recipe starts from, and how it is sampled and graded.
 
     Attributes:
         model: folder of the language model.
@@ -66,16 +66,16 @@ class Source(BaseModel):
     engine: EngineName = "auto"
 
     def grader(self, tokenizer: Any) -> Grader:
-        """What grades solutions of a model with this tokenizer."""
+        """A grader of solutions of a model with this tokenizer."""
         thoughts = thoughts_of(self.thought, tokenizer)
         answers = answers_for(self.answers, Path(), self.answer_timeout, thoughts)
         return Grader(answers, SolutionReader(tokenizer, thoughts))
 
     def journal(self, path: Path, prompts: Prompts, **settings: object) -> Journal:
-        """A journal of work that depends on this, the prompts and the settings.
+        """A journal of results that depend on this source, the prompts and the settings.
 
         Raises:
-            InputError: it was begun with others.
+            InputError: it was begun with other settings.
         """
         own = {
             "model": model_fingerprint(self.model),
@@ -124,13 +124,13 @@ async def orm_recipe(
 async def reviser_recipe(
     source: Source, prompts: Prompts, out: Path, chains: ReviserSettings, training: TrainSettings
 ) -> tuple[float, float]:
-    """Train a reviser (section 6.1), and measure what its revisions do on prompts held out.
+    """Train a reviser (section 6.1), and measure its revisions on held-out prompts.
 
     Args:
         source: the language model.
         prompts: (prompt, right answer) pairs.
         out: folder for the reviser.
-        chains: how the chains to learn from are made.
+        chains: how training chains are made.
         training: the fine-tuning.
 
     Returns:
@@ -169,7 +169,7 @@ async def reviser_orm_recipe(
         reviser: the reviser.
         prompts: (prompt, right answer) pairs.
         out: folder for the ORM.
-        chains: how many chains of the reviser's it is trained on.
+        chains: number and length of the reviser's chains to train on.
         training: the fine-tuning.
 
     Raises:
@@ -231,7 +231,7 @@ async def _chains(
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """No other process trains into the same folder meanwhile, and a full disk is told in words."""
+    """Lock the folder against other processes, and report a full disk as an InputError."""
     if out.is_file():
         raise InputError("out", str(out), "it is a file; give a folder")
     try:

@@ -26,9 +26,9 @@ def chains_of(
     decode: Callable[[Sequence[int]], str],
     settings: ReviserSettings,
 ) -> list[Example]:
-    """Training examples: a chain of incorrect solutions of a prompt, then a correct one to learn.
+    """Training examples: a chain of incorrect solutions of a prompt, then a correct one as target.
 
-    The number of incorrect ones is uniform over 0 to 4, as far as there are any; the last of them
+    The number of incorrect ones is uniform over 0 to 4, limited by how many there are; the last
     is the one closest to the correct solution by character edit distance, the others are random.
 
     Args:
@@ -74,17 +74,17 @@ def train_reviser(
 ) -> None:
     """Fine-tune `base` on chains and save the last epoch to `out`.
 
-    Training stops `patience` epochs after the validation loss was least, and keeps the last
-    epoch: the paper overfits a little on purpose, for the chains of training are not those that
-    the reviser will see (app. H).
+    Training stops `patience` epochs after the lowest validation loss, and keeps the last epoch:
+    the paper overfits slightly on purpose, because training chains differ from the chains that
+    the reviser sees in use (app. H).
 
     Args:
         base: the language model's folder.
         out: folder for the reviser.
-        examples: what `chains_of` gives.
+        examples: the result of `chains_of`.
         settings: the fine-tuning.
         context: the reviser's context in tokens, where it is longer than the base's.
-        log: called with a line an epoch.
+        log: called with one line per epoch.
 
     Raises:
         InputError: too few prompts to hold any out.

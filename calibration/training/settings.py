@@ -1,15 +1,15 @@
-"""What can be set of ``ttc train``; reading it loads no torch."""
+"""The settings of ``ttc train``; importing them loads no torch."""
 
 from pydantic import BaseModel, Field
 
-VALIDATION_SHARE = 10  # one prompt in ten, as the paper
+VALIDATION_SHARE = 10  # one prompt in ten, as in the paper
 
 
 class SampleSettings(BaseModel):
     """How many solutions are sampled."""
 
-    samples: int = Field(default=16, ge=1, description="solutions sampled of each prompt")
-    seed: int = Field(default=0, description="determines all that is drawn")
+    samples: int = Field(default=16, ge=1, description="solutions sampled per prompt")
+    seed: int = Field(default=0, description="seed of all sampling and shuffling")
 
 
 class LabelSettings(SampleSettings):
@@ -35,32 +35,34 @@ class LabelSettings(SampleSettings):
 class ChainSettings(BaseModel):
     """How many chains are sampled, and how long."""
 
-    chains: int = Field(default=4, ge=1, description="chains sampled of each prompt")
+    chains: int = Field(default=4, ge=1, description="chains sampled per prompt")
     length: int = Field(default=5, ge=2, description="attempts in a chain")
-    seed: int = Field(default=0, description="determines all that is drawn")
+    seed: int = Field(default=0, description="seed of all sampling and shuffling")
 
 
 class ReviserSettings(BaseModel):
-    """How the chains are made. The paper samples 64 solutions a prompt, at higher temperature."""
+    """How the chains are made. The paper samples 64 solutions per prompt, at higher temperature."""
 
-    samples: int = Field(default=64, ge=2, description="solutions sampled of each prompt")
-    chains: int = Field(default=16, ge=1, description="chains a prompt at most, each ends correct")
+    samples: int = Field(default=64, ge=2, description="solutions sampled per prompt")
+    chains: int = Field(
+        default=16, ge=1, description="chains per prompt at most, each ends correct"
+    )
     context: int = Field(
         default=8192, ge=16, description="the reviser's context in tokens; the base's if greater"
     )
-    seed: int = Field(default=0, description="determines all that is drawn")
+    seed: int = Field(default=0, description="seed of all sampling and shuffling")
 
 
 class TrainSettings(BaseModel):
     """The fine-tuning. The paper's values, but for the learning rate, suit any size of model."""
 
     learning_rate: float = Field(
-        default=3e-5, gt=0, description="AdamW's, after a warm-up falling in a line to nothing"
+        default=3e-5, gt=0, description="AdamW's; after a warm-up it falls linearly to 0"
     )
-    batch: int = Field(default=128, ge=1, description="sequences a batch")
+    batch: int = Field(default=128, ge=1, description="sequences per batch")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="attention dropout")
     max_epochs: int = Field(default=5, ge=1, description="epochs at most")
     patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
     extra_layers: int = Field(default=0, ge=0, description="layers to add on top, for small models")
     compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
-    seed: int = Field(default=0, description="determines all that is drawn")
+    seed: int = Field(default=0, description="seed of all sampling and shuffling")

@@ -13,13 +13,13 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each paramete
 
 
 class TrainingState:
-    """The latest point of a training that it can go on from, in a folder beside its model.
+    """The latest state from which training can resume, in a folder beside its model.
 
     Args:
-        out: the model's folder; the state lies beside it until training is through.
+        out: the model's folder; the state is beside it until training ends.
         model: the module that is trained.
         optimizer: an AdamW over it, with one group of parameters.
-        schedule: of the learning rate.
+        schedule: schedule of the learning rate.
     """
 
     def __init__(self, out: Path, model: Any, optimizer: Any, schedule: Any) -> None:
@@ -27,7 +27,7 @@ class TrainingState:
         self._model, self._optimizer, self._schedule = model, optimizer, schedule
 
     def load(self) -> dict[str, float]:
-        """Take the state in; the counters that were kept with it, empty where there is none."""
+        """Load the state and return its counters; empty where there is no state."""
         path = self._folder / "counters.json"
         if not path.is_file():
             return {}
@@ -44,14 +44,14 @@ class TrainingState:
         }
         self._optimizer.load_state_dict(state)
         with warnings.catch_warnings():
-            # The steps of the optimizer that came before these are in its state.
+            # The schedule's earlier steps are part of the optimizer's state.
             warnings.simplefilter("ignore", UserWarning)
             for _ in range(taken):
                 self._schedule.step()
         return dict(counters)
 
     def save(self, counters: Mapping[str, float]) -> None:
-        """Keep the state; the counters, written last and whole, make it count."""
+        """Save the state; the counters are written last and atomically, and make it valid."""
         from safetensors.torch import save_file
 
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -67,5 +67,5 @@ class TrainingState:
                 path.unlink()
 
     def remove(self) -> None:
-        """Training is through."""
+        """Remove the state: training has ended."""
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -189,7 +189,7 @@ def test_greedy_allocation_by_a_measure_of_difficulty() -> None:
 
 
 def test_exact_majority_is_that_of_every_subset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.allocation.traces.MOST", 3)
+    monkeypatch.setattr("benchmarks.allocation.traces.MAX_SAMPLES", 3)
     # 0 is right, -1 no answer; the wrong ones are numbered from 1.
     answer = np.array([[0, 0, 1, 1, -1, 2], [0, 1, 1, 2, 3, 0], [-1, -1, 1, -1, -1, -1]])
     found = exact_majority(Log("x", "x", answer, None, None, 0))

@@ -9,7 +9,7 @@ from benchmarks.allocation.family import SeededReplay
 from benchmarks.figures.findings import Reproduced
 from benchmarks.figures.pools import (
     KINDS,
-    MOST,
+    MAX_N,
     Samples,
     beside,
     chained,
@@ -48,8 +48,8 @@ def samples_of(slope: float) -> Samples:
     records = []
     for i in range(PROMPTS):
         ease = 0.3 + 0.4 * (1 - i / PROMPTS)
-        chances = np.clip(ease + slope * np.log2(np.arange(1, MOST + 1)), 0, 1)
-        solutions = record(f"p{i}", (rng.random(MOST) < ease).tolist())
+        chances = np.clip(ease + slope * np.log2(np.arange(1, MAX_N + 1)), 0, 1)
+        solutions = record(f"p{i}", (rng.random(MAX_N) < ease).tolist())
         runs = chained(chains_of(f"p{i}", chances, rng))
         records += beside([solutions], {f"p{i}": runs})
     replay = SeededReplay(records, 16)
@@ -62,10 +62,10 @@ def verdicts(made: Reproduced) -> list[str]:
 
 def test_ratios_are_cut_from_chains_without_sharing_an_attempt() -> None:
     rng = np.random.default_rng(1)
-    runs = chained(chains_of("p", np.full(MOST, 0.5), rng))
-    assert set(runs) == {plan for n in powers(MOST) for plan in ratios(n)}
+    runs = chained(chains_of("p", np.full(MAX_N, 0.5), rng))
+    assert set(runs) == {plan for n in powers(MAX_N) for plan in ratios(n)}
     for plan, found in runs.items():
-        assert len(found) == min(MOST // plan.n, 20)
+        assert len(found) == min(MAX_N // plan.n, 20)
         chains = [sample.chain for run in found for sample in run.samples]
         assert len(chains) == plan.n * len(found)
         counts = np.bincount(np.array(chains, dtype=int))
@@ -77,7 +77,7 @@ def test_ratios_are_cut_from_chains_without_sharing_an_attempt() -> None:
 
 def test_a_place_of_a_chain_is_averaged_over_all_chains_that_reach_it() -> None:
     rng = np.random.default_rng(2)
-    right = np.arange(MOST) % 3 == 0
+    right = np.arange(MAX_N) % 3 == 0
     chains = chains_of("p", right.astype(float), rng)
     (known,) = beside([record("p", [True])], {"p": chained(chains)})
     np.testing.assert_array_equal(along_chains(known), right)

@@ -344,8 +344,8 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--budgets", "1,5"], "budgets: 5: the artifact was calibrated for 1, 2, 4, 8, 16"),
         (["--budgets", "1,x"], "give whole numbers, comma-separated"),
-        (["--prompts", "0"], "choose from 1 to the 220 there are"),
-        (["--prompts", "221"], "choose from 1 to the 220 there are"),
+        (["--prompts", "0"], "choose from 1 to 220"),
+        (["--prompts", "221"], "choose from 1 to 220"),
         (["--engine", "tensorrt"], "choose auto, vllm or transformers"),
         (["--artifact", "nowhere"], "make one with ttc calibrate"),
         (["--columns", "prompt=question"], "no 'question' in"),

@@ -32,7 +32,7 @@ def test_inspect(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", rich_summary(warnings=(hostile,)), rich_table(), SETTINGS)
     status, out, message = invoke("inspect", folder)
     assert status == 0, message
-    assert out.startswith("Compute-optimal reaches 70.9% with 4.2 generations a prompt")
+    assert out.startswith("Compute-optimal reaches 70.9% with 4.2 generations per prompt")
     for word in ("beam search N=8 M=2", "b20e4c6bdfed5bb4", "rank correlation 0.86", hostile):
         assert word in out
 

@@ -178,7 +178,7 @@ def test_columns_stand_for_the_formats_own(tmp_path: Path) -> None:
             "'answer' must be text or a finite number",
         ),
         ({"question": "again"}, "give it a 'answer' field"),
-        (GSM8K, "the prompt is there twice"),
+        (GSM8K, "the prompt occurs twice"),
     ],
 )
 def test_a_row_that_does_not_fit(tmp_path: Path, row: dict[str, object], hint: str) -> None:

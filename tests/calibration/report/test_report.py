@@ -41,7 +41,7 @@ def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
     assert all(figure.read_text().rstrip().endswith("</svg>") for figure in figures)
     assert not list(folder.glob("*.partial"))
     text = page.read_text()
-    assert "<h1>Compute-optimal reaches 70.9% with 4.2 generations a prompt; best-of-N" in text
+    assert "<h1>Compute-optimal reaches 70.9% with 4.2 generations per prompt; best-of-N" in text
     for word in (*METHODS, "beam search N=8 M=2", "16 to 64", "95–100%", "no sample ever gave"):
         assert word in text
     for value in (BASELINE, "5,312,804 tokens", "0.86", "b20e4c6bdfed5bb4", SETTINGS.verifier):
@@ -69,7 +69,7 @@ def test_the_same_artifact_makes_the_same_page(tmp_path: Path) -> None:
 def test_a_minimal_artifact_made_from_logs(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
     text = write_report(folder, tmp_path / "r.html")[0].read_text()
-    assert "<h1>Majority reaches 50.0% with 1 generation a prompt</h1>" in text
+    assert "<h1>Majority reaches 50.0% with 1 generation per prompt</h1>" in text
     assert "No predictor was fitted" in text
     assert "made from logs" in text
     first = steps(Contents.load(folder), minimal_summary())[0]

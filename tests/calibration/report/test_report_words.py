@@ -36,25 +36,25 @@ def gain(times: float, low: float) -> Gain:
     [
         (
             rich_summary(gain=gain(4, 2)),
-            "Compute-optimal reaches 73.8% with 4 generations a prompt; best-of-N needs 16",
+            "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
             "That is 4.0 times fewer; the 95% interval of the saving is 2.0 to 9.0 times.",
         ),
         (
             rich_summary(gain=gain(4, 1)),
-            "Compute-optimal reaches 73.8% with 4 generations a prompt; best-of-N needs 16",
+            "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
             "That is 4.0 times fewer, but it is not certain: the 95% interval of the saving is 1.0 "
             "to 9.0 times, where 1 is no saving.",
         ),
         (
             rich_summary(gain=gain(0.5, 0)),
-            "No saving: for 73.8% compute-optimal spends 32 generations a prompt, best-of-N 16",
+            "No saving: for 73.8% compute-optimal spends 32 generations per prompt, best-of-N 16",
             "The baseline is the cheaper one here; the 95% interval of the saving is 0.0 to 5.5 "
             "times, where 1 is no saving.",
         ),
         (
             no_gain_summary(),
-            "No saving found: best-of-N weighted reaches 78.4% with 64 generations a prompt; "
-            "compute-optimal reaches 61.7% with 1.7 generations a prompt",
+            "No saving found: best-of-N weighted reaches 78.4% with 64 generations per prompt; "
+            "compute-optimal reaches 61.7% with 1.7 generations per prompt",
             "A saving is counted where both reach the same accuracy; none was found.",
         ),
     ],
