@@ -60,7 +60,7 @@ class Recorder:
         return verdict
 
     def close(self) -> None:
-        """The verifier is closed by whoever opened it."""
+        """Nothing: the caller that opened the verifier closes it."""
 
 
 async def searched(decoder: Decoder, plan: Plan) -> tuple[dict[Node, float], Counter[Node]]:

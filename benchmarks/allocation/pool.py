@@ -50,7 +50,7 @@ def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         run = (*(row[name] for name in PLAN), row["seed"])
         place = counted[run] = counted.get(run, -1) + 1
-        # In chains of revisions the score of a solution hangs on those before it.
+        # In a chain of revisions the score of a solution depends on those before it.
         key = (*run, row["steps"], row["chain"], np.float16(row["score"]))
         if key not in found:
             halves: dict[str, Any] = {name: np.float16(row[name]) for name in HALVES}
