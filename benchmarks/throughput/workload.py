@@ -59,7 +59,7 @@ class CountingEngine:
         return completion
 
     def close(self) -> None:
-        """The engine is closed by whoever opened it."""
+        """Nothing: the caller that opened the engine closes it."""
 
 
 class CountingVerifier:
@@ -75,7 +75,7 @@ class CountingVerifier:
         return verdict
 
     def close(self) -> None:
-        """The verifier is closed by whoever opened it."""
+        """Nothing: the caller that opened the verifier closes it."""
 
 
 class NoVerifier:

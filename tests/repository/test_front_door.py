@@ -157,7 +157,7 @@ def test_a_folder_of_the_user_s_beside_a_script_is_named(shadow: Path) -> None:
 def test_the_command_says_the_same(shadow: Path) -> None:
     theirs = make(shadow, "calibration", "package")
     environment = os.environ | {"PYTHONPATH": str(shadow)}
-    command = [Path(sys.executable).with_name("ttc"), "--help"]
+    command = [str(Path(sys.executable).with_name("ttc")), "--help"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     refused((done.returncode, done.stdout, done.stderr), "calibration", theirs, ROOT)
 
@@ -189,7 +189,7 @@ def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         ttc_allocator.nonsense  # noqa: B018
     with pytest.raises(ImportError, match="SamplingParams"):
-        from ttc_allocator import SamplingParams  # type: ignore[attr-defined]  # noqa: F401
+        from ttc_allocator import SamplingParams  # noqa: F401
 
 
 def test_the_drop_ins_are_there_under_the_names_that_they_replace() -> None:
