@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from predictors.sample import Sample
 from runtime.engines.base import SamplingSettings
 
 
@@ -34,6 +36,27 @@ class Event(BaseModel):
 
 
 EventHandler = Callable[[Event], None]
+
+
+def step_event(
+    path: tuple[str | int, ...], parent: tuple[str | int, ...], score: float, tokens: int
+) -> Event:
+    """A search's beam has grown by one step; see `Event`."""
+    return Event(kind="step", path=path, parent=parent, score=score, tokens=tokens)
+
+
+def solution_event(
+    sample: Sample, path: tuple[str | int, ...], parent: tuple[str | int, ...] = ()
+) -> Event:
+    """A solution is complete; see `Event`."""
+    return Event(
+        kind="solution",
+        path=path,
+        parent=parent,
+        score=None if isnan(sample.score) else sample.score,
+        tokens=sample.tokens,
+        answer=sample.answer,
+    )
 
 
 @dataclass(frozen=True)

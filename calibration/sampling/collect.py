@@ -9,9 +9,10 @@ from allocator.plan import Plan
 from calibration.sampling.journal import Journals
 from predictors.sample import Sample
 from runtime.models import Models
-from runtime.prompt_run import Cost, PromptRun
+from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
 from runtime.solving.concurrency import bounded
+from runtime.solving.model_calls import Cost
 from runtime.strategies import STRATEGIES
 
 PROMPTS_IN_FLIGHT = 32

@@ -19,7 +19,7 @@ from runtime.engines.base import SamplingSettings
 from runtime.engines.tokenizer import check_token_ids, decode
 from runtime.frontend.sampling_overrides import counted, sampling_for
 from runtime.request import Request, RequestSettings
-from runtime.result import Failure, Receipt, Result
+from runtime.result import Failure, Receipt, Result, Spend
 from runtime.solving.solve import Solver
 
 HONOURED = (
@@ -135,8 +135,6 @@ class ComputeOptimalModel:
             counted(name, asked.get(name, 1))
         count = asked.get("num_return_sequences", 1)
         prompts = self._prompts(input_ids, attention_mask)
-        for ids in prompts:
-            check_token_ids(self.tokenizer, ids, "input_ids")
         spend, share, notes = spend_for(
             self.budget,
             count,
@@ -147,6 +145,21 @@ class ComputeOptimalModel:
             field="num_return_sequences",
         )
         sampling, changed = _sampling(asked, self.artifact.settings.sampling, share)
+        results = self._solved(prompts, sampling, count, spend)
+        if any(len(result.ranked) < count for result in results):
+            changed.append(f"some searches ended with fewer than {count}; those rows are padding")
+        solutions = [solution for result in results for solution in _best(result, count)]
+        pad = asked.get("pad_token_id", self._pad)
+        sequences = _appended(input_ids.repeat_interleave(count, dim=0), solutions, pad)
+        if not asked.get("return_dict_in_generate"):
+            return sequences
+        receipts = tuple(result.receipt for result in results)
+        return ComputeOptimalGeneration(sequences, receipts, (*notes, *changed))
+
+    def _solved(
+        self, prompts: Sequence[list[int]], sampling: SamplingSettings, count: int, spend: Spend
+    ) -> list[Result]:
+        """The results of prompts, each with so many solutions as far as its budget goes."""
         requests = [
             Request(
                 text=decode(self.tokenizer, ids),
@@ -156,20 +169,7 @@ class ComputeOptimalModel:
             )
             for ids in prompts
         ]
-        results = [_answered(result) for result in self._thread.solve_all(requests, spend)]
-        if any(len(result.ranked) < count for result in results):
-            changed.append(f"some searches ended with fewer than {count}; those rows are padding")
-        solutions = [
-            result.ranked[place].token_ids if place < len(result.ranked) else ()
-            for result in results
-            for place in range(count)
-        ]
-        pad = asked.get("pad_token_id", self._pad)
-        sequences = _appended(input_ids.repeat_interleave(count, dim=0), solutions, pad)
-        if not asked.get("return_dict_in_generate"):
-            return sequences
-        receipts = tuple(result.receipt for result in results)
-        return ComputeOptimalGeneration(sequences, receipts, (*notes, *changed))
+        return [_answered(result) for result in self._thread.solve_all(requests, spend)]
 
     def _asked(self, config: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """What is asked for that can be honoured; all else is refused, unless it says nothing."""
@@ -188,7 +188,7 @@ class ComputeOptimalModel:
         return asked
 
     def _prompts(self, input_ids: Any, mask: Any) -> list[list[int]]:
-        """Token ids of each prompt, without its padding."""
+        """Token ids of each prompt, checked and without its padding."""
         if not isinstance(input_ids, torch.Tensor) or input_ids.dim() != 2 or not len(input_ids):
             raise InputError("input_ids", input_ids, "give a tensor of shape (prompts, tokens)")
         if mask is None:  # as transformers does
@@ -199,7 +199,10 @@ class ComputeOptimalModel:
             raise InputError("attention_mask", tuple(mask.shape), "give it the shape of input_ids")
         if (mask.long().diff(dim=1) < 0).any():
             raise InputError("attention_mask", mask.tolist(), "pad prompts on their left")
-        return [row[kept.bool()].tolist() for row, kept in zip(input_ids, mask, strict=True)]
+        prompts = [row[kept.bool()].tolist() for row, kept in zip(input_ids, mask, strict=True)]
+        for ids in prompts:
+            check_token_ids(self.tokenizer, ids, "input_ids")
+        return prompts
 
     def close(self) -> None:
         """Release the models. Calling it twice is fine; so is leaving it to the interpreter."""
@@ -233,6 +236,12 @@ def _answered(result: Result | Failure) -> Result:
     if isinstance(result, Failure):
         raise ModelError(f"the prompt {result.prompt!r}", result.error)
     return result
+
+
+def _best(result: Result, count: int) -> list[tuple[int, ...]]:
+    """Token ids of a result's best solutions; empty ones where there are fewer than `count`."""
+    found = [sample.token_ids for sample in result.ranked[:count]]
+    return found + [()] * (count - len(found))
 
 
 def _appended(prompts: torch.Tensor, solutions: Sequence[Sequence[int]], pad: int) -> torch.Tensor:

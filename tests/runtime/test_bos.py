@@ -80,4 +80,4 @@ def test_verifiers_read_one(tokenizer: Any, family: str, tmp_path: Path) -> None
     steps = [tuple(tokenizer.encode("1+1=2\n")), tuple(tokenizer.encode("#2<end>"))]
     layout = made.format_input(Context("1+1", (5,)), steps)
     assert layout.token_ids.count(0) == 1
-    assert len(layout.reads) == 2
+    assert len(layout.score_positions) == 2

@@ -21,9 +21,10 @@ from predictors.sample import Sample
 from runtime.answers.selection import select
 from runtime.artifact import Artifact
 from runtime.models import Models, open_models
-from runtime.prompt_run import Cost, PromptRun
+from runtime.prompt_run import PromptRun
 from runtime.result import Failure, Result, Spend
 from runtime.solving.concurrency import bounded, together
+from runtime.solving.model_calls import Cost
 from runtime.solving.solve import Solver
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
