@@ -1,12 +1,9 @@
 """The second use of the library: calibrate an artifact on a data set."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, get_args
 
 from allocator.errors import InputError
@@ -16,9 +13,9 @@ from allocator.table import Fingerprint
 from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.fitting.scoring import fit_scoring
+from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
-from calibration.report.summary import Summary
 from calibration.sampling.collect import PromptRecord, check_answers, in_order
 from calibration.sampling.collectors import Collector, Work, open_collector
 from calibration.sampling.lock import LOCK, check_writable, exclusive
@@ -27,17 +24,7 @@ from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import SAMPLES as STEP_SAMPLES
 from calibration.sampling.steps import missing_steps, steps_of
 from calibration.sampling.store import write_records
-from runtime.artifact import (
-    CURVES,
-    DRIFT_BASELINE,
-    GAIN_MODEL,
-    LATENCY,
-    OF_LOGS,
-    ORACLE_TABLE,
-    PRICES,
-    SETTINGS,
-    TABLE,
-)
+from runtime.artifact import OF_LOGS, SAMPLES
 from runtime.engines.loading import EngineName
 from runtime.settings import Settings
 from runtime.verifiers.scoring import Scoring
@@ -47,7 +34,6 @@ if TYPE_CHECKING:
 
 ScoringChoice = Literal["fitted", "verifier"]
 
-SAMPLES = "samples.parquet"
 MIN_PROMPTS = 20
 # Searches of each prompt: with one, plans that search would be chosen by its luck.
 RUNS = 4
@@ -155,10 +141,8 @@ async def calibrate(
             samples=2 * window,
             sampled_tokens=sum(record.sampled_tokens for record in records),
         )
-        with new_artifact(out, calibration, summary) as scratch:
-            Latency.of(seconds).save(scratch / LATENCY)
-            relative = settings.relative_to(out)
-            relative.save(scratch / SETTINGS)
+        parts = parts_of(calibration, settings.relative_to(out), Latency.of(seconds))
+        with new_artifact(out, parts, summary) as scratch:
             write_records(records, scratch / SAMPLES)
         store.remove()
     return calibration
@@ -253,49 +237,9 @@ def calibrate_from_logs(
         sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
         warnings=warnings,
     )
-    with new_artifact(out, calibration, summary, "the log is untouched"):
+    with new_artifact(out, parts_of(calibration), summary, "the log is untouched"):
         pass
     return calibration
-
-
-@contextmanager
-def new_artifact(
-    out: Path, calibration: Calibration, summary: Summary, kept: str = "samples are kept"
-) -> Iterator[Path]:
-    """A folder with all that tables need, for more to be put in; it takes its place at the end.
-
-    Args:
-        out: where.
-        calibration: what is written.
-        summary: likewise.
-        kept: what is not lost if it cannot be written, for the message.
-
-    Raises:
-        InputError: the disk is full, or the folder cannot be written to.
-    """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:
-            folder = Path(scratch) / out.name
-            folder.mkdir()
-            calibration.table.save(folder / TABLE)
-            calibration.oracle_table.save(folder / ORACLE_TABLE)
-            for paid, known in calibration.difficulty.items():
-                known.model.save(folder, paid)
-            calibration.curves.save(folder / CURVES)
-            calibration.gain_model.gain_model.save(folder / GAIN_MODEL)
-            calibration.gain_model.prices.save(folder / PRICES)
-            calibration.drift_baseline.save(folder / DRIFT_BASELINE)
-            summary.save(folder)
-            yield folder
-            os.replace(folder, out)
-    except OSError as error:
-        raise InputError(
-            "out",
-            str(out),
-            f"cannot be written ({error.strerror or error}); {kept}: make room and run the same "
-            "command again",
-        ) from None
 
 
 def _check_steps(records: Sequence[PromptRecord], settings: Settings) -> None:

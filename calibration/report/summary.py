@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from allocator.errors import InputError
 from allocator.files import atomic_write, first_error
+from runtime.artifact import SUMMARY
 
-SUMMARY = "summary.json"
 SCHEMA_VERSION: Literal[1] = 1
 
 
