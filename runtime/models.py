@@ -30,11 +30,11 @@ class Models:
         verifier: scores its solutions.
         answers: reads and compares answers.
         splitter: finds the ends of steps.
-        hidden: reads the language model's state after a prompt; None where difficulty is not told
-            from the prompt alone.
+        hidden: reads the language model's state after a prompt; None where difficulty is
+            not predicted from the prompt alone.
         reviser: makes revisions; None where there is none.
-        aggregation: how a solution's step scores become one.
-        scoring: how that one and its log-probability become its score.
+        aggregation: how a solution's step scores are combined into one.
+        scoring: how that score and the log-probability are combined.
         verifier_timeout: seconds that a verifier may take over one solution, queueing included.
         thoughts: marks of the language model's thoughts, after which answers are read.
     """

@@ -37,14 +37,14 @@ class Beam:
 
 @dataclass
 class PromptRun:
-    """Samples solutions of one prompt.
+    """One prompt as it is answered: samples and scores its solutions.
 
     Args:
         models: the models.
         settings: how the prompt's solutions are sampled.
         prompt: the prompt.
         seed: with the prompt it determines every sample, whatever runs beside it.
-        token_ids: the prompt as the language model reads it; None lays it out by its chat template.
+        token_ids: the prompt as the language model reads it; None applies the chat template.
         on_event: called with what happens.
         cost: counts what this prompt spends.
         undecided: answers that could not be compared before the deadline.
@@ -92,8 +92,11 @@ class PromptRun:
             completion, self.context, self.models.verifier, self.models.scoring, path
         )
 
-    async def vote(self, index: int) -> Sample:
-        """The same, unscored: where solutions are counted, or there is one alone."""
+    async def sample_unscored(self, index: int) -> Sample:
+        """The independent solution number `index`, without a score.
+
+        A majority counts solutions and needs no scores, nor does a plan of one solution.
+        """
         path = ("sample", index)
         completion = await self._independent(path, logprob=False)
         self.cost.generations += 1
@@ -103,11 +106,11 @@ class PromptRun:
         self._emit(solution_event(sample, path))
         return sample
 
-    async def judged(self, vote: Sample) -> Sample:
-        """A vote with a score after all: the verifier's own, for a vote has no log-probability."""
+    async def score(self, sample: Sample) -> Sample:
+        """An unscored sample, scored by the verifier alone: its log-probability is not known."""
         verifier = self.models.verifier
-        scores = vote.step_scores or await self._calls.score(verifier, self.context, vote.steps)
-        return replace(vote, step_scores=scores, score=aggregate(scores, self.models.aggregation))
+        scores = sample.step_scores or await self._calls.score(verifier, self.context, sample.steps)
+        return replace(sample, step_scores=scores, score=aggregate(scores, self.models.aggregation))
 
     async def samples(self, first: int, last: int, how: Selection = "weighted") -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`.
@@ -117,7 +120,7 @@ class PromptRun:
             last: number of the one after the last.
             how: the selection that will be made: those that a majority counts are not scored.
         """
-        draw = self.vote if how == "majority" else self.sample
+        draw = self.sample_unscored if how == "majority" else self.sample
         return await together(draw(index) for index in range(first, last))
 
     async def extend(

@@ -53,7 +53,7 @@ _REASONS = dict.fromkeys(NOT_CALIBRATED, "the artifact has the model as it was c
 
 @dataclass(frozen=True)
 class SamplingOverrides:
-    """What a caller wishes of one prompt.
+    """What a caller requests for one prompt.
 
     Attributes:
         sampling: how to sample; None takes calibration's.
@@ -76,7 +76,7 @@ class SamplingOverrides:
     notes: tuple[str, ...] = ()
 
     def of(self, prompt: Prompt, on_event: EventHandler | None = None) -> Request:
-        """A prompt with these wishes."""
+        """A prompt with these overrides."""
         settings = None
         if self.sampling is not None:
             settings = RequestSettings(self.sampling, self.stop, tuple(self.stop_tokens))

@@ -1,4 +1,4 @@
-"""What a caller wishes of sampling beside what calibration used: the same rules for all callers."""
+"""Sampling parameters that a caller requests, checked against calibration's: one rule for all."""
 
 from math import isfinite
 from numbers import Integral
@@ -31,14 +31,14 @@ def sampling_for(
     Args:
         calibrated: what the artifact was calibrated with.
         budget: generations that the prompt may cost.
-        temperature: as wished; None, here and below, takes calibration's.
+        temperature: as requested; None, here and below, takes calibration's.
         top_p: likewise.
         top_k: likewise; 0 and -1 are off.
         min_p: likewise.
         max_tokens: longest solution, in tokens.
 
     Returns:
-        The settings, and a note on each that is not as wished or not as calibrated.
+        The settings, and a note on each that is not as requested or not as calibrated.
 
     Raises:
         InputError: a value out of its range.

@@ -368,7 +368,7 @@ async def _searched(
 ) -> list[Sample]:
     """What a plan finds, and independent solutions besides while there are fewer than wanted."""
     if plan.strategy == "best_of_n" and plan.n == 1 and not pilots and wanted == 1:
-        return [await run.vote(0)]
+        return [await run.sample_unscored(0)]
     samples = await STRATEGIES[plan.strategy](run, plan, pilots)
     more = min(wanted - len(samples), budget - run.cost.generations)
     if more <= 0:
