@@ -15,7 +15,6 @@ from allocator.errors import InputError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.schedule import Schedule
 from allocator.table import LookupTable
-from calibration.calibrate import SAMPLES
 from calibration.fitting.fit import searches_among
 from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.budget_replay import shared_budget_curve
@@ -37,7 +36,7 @@ from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
-from runtime.artifact import Artifact
+from runtime.artifact import SAMPLES, Artifact
 from runtime.models import Models
 from runtime.request import RequestSettings
 from runtime.verifiers.scoring import Scoring

@@ -1,12 +1,9 @@
 """The second use of the library: calibrate an artifact on a data set."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +14,7 @@ from allocator.plan import SEARCHES, Plan, plan_grid
 from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.fitting.scoring import fit_scoring
+from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
@@ -29,21 +27,10 @@ from calibration.sampling.steps import SAMPLES as STEP_SAMPLES
 from calibration.sampling.steps import missing_steps, steps_of
 from calibration.sampling.store import write_records
 from calibration.settings import CalibrationSettings, check_tables
-from runtime.artifact import (
-    CURVES,
-    DRIFT_BASELINE,
-    GAIN_MODEL,
-    LATENCY,
-    ORACLE_TABLE,
-    PRICES,
-    SETTINGS,
-    TABLE,
-)
+from runtime.artifact import SAMPLES
 from runtime.engines.loading import EngineName
 from runtime.settings import Settings
 from runtime.verifiers.scoring import Scoring
-
-SAMPLES = "samples.parquet"
 
 
 async def calibrate(
@@ -87,10 +74,8 @@ async def calibrate(
         records = in_order(sampled.store.records(), prompts)
         check_answers(records, settings.answers)
         calibration, summary = _fit(records, sampled, options)
-        with new_artifact(out, calibration, summary) as scratch:
-            Latency.of(sampled.seconds).save(scratch / LATENCY)
-            relative = settings.relative_to(out)
-            relative.save(scratch / SETTINGS)
+        parts = parts_of(calibration, settings.relative_to(out), Latency.of(sampled.seconds))
+        with new_artifact(out, parts, summary) as scratch:
             write_records(records, scratch / SAMPLES)
         sampled.store.remove()
     return calibration
@@ -200,46 +185,6 @@ async def _fitted_scoring(
         _check_steps(first, settings)
     store.scoring = fitted = fit_scoring(in_order(first, prompts))
     return fitted
-
-
-@contextmanager
-def new_artifact(
-    out: Path, calibration: Calibration, summary: Summary, kept: str = "samples are kept"
-) -> Iterator[Path]:
-    """A folder with all that tables need, for more to be put in; it takes its place at the end.
-
-    Args:
-        out: where.
-        calibration: what is written.
-        summary: likewise.
-        kept: what is not lost if it cannot be written, for the message.
-
-    Raises:
-        InputError: the disk is full, or the folder cannot be written to.
-    """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:
-            folder = Path(scratch) / out.name
-            folder.mkdir()
-            calibration.table.save(folder / TABLE)
-            calibration.oracle_table.save(folder / ORACLE_TABLE)
-            for paid, known in calibration.difficulty.items():
-                known.model.save(folder, paid)
-            calibration.curves.save(folder / CURVES)
-            calibration.gain_model.gain_model.save(folder / GAIN_MODEL)
-            calibration.gain_model.prices.save(folder / PRICES)
-            calibration.drift_baseline.save(folder / DRIFT_BASELINE)
-            summary.save(folder)
-            yield folder
-            os.replace(folder, out)
-    except OSError as error:
-        raise InputError(
-            "out",
-            str(out),
-            f"cannot be written ({error.strerror or error}); {kept}: make room and run the same "
-            "command again",
-        ) from None
 
 
 def _check_steps(records: Sequence[PromptRecord], settings: Settings) -> None:

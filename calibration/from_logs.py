@@ -6,9 +6,9 @@ from pathlib import Path
 from allocator.errors import InputError
 from allocator.plan import Plan, plan_grid
 from allocator.table import Fingerprint
-from calibration.calibrate import new_artifact
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
+from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.report.summarise import summarise
 from calibration.settings import check_tables
@@ -62,7 +62,7 @@ def calibrate_from_logs(
         sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
         warnings=_warnings(log, replay, budgets, within),
     )
-    with new_artifact(out, calibration, summary, "the log is untouched"):
+    with new_artifact(out, parts_of(calibration), summary, "the log is untouched"):
         pass
     return calibration
 

@@ -1,4 +1,4 @@
-"""The artifact folder that calibration writes and everything else reads.
+"""The artifact folder: its files' names, its one writer and its readers.
 
 settings.json       models, answers and sampling it was made with
 table.json          the lookup table over predicted difficulty: what the policy uses
@@ -10,8 +10,11 @@ prices.json         the schedule that sequential decisions climb, and what price
 gain_model.json     what more solutions gain
 latency.json        seconds of every plan
 drift_baseline.json what calibration's pilots looked like
+summary.json        what was found, for people: see `calibration.report.summary`
+samples.parquet     what was sampled; nothing of it is read to run
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +33,55 @@ from runtime.settings import Settings
 SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
 CURVES, PRICES, GAIN_MODEL = "curves.json", "prices.json", "gain_model.json"
 LATENCY, DRIFT_BASELINE = "latency.json", "drift_baseline.json"
+SUMMARY, SAMPLES = "summary.json", "samples.parquet"
 
 # What files were called by older versions of this library.
 FORMER = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
 
 # What the fingerprint of a table made from logs calls its verifier.
 OF_LOGS = "log"
+
+
+@dataclass(frozen=True)
+class ArtifactParts:
+    """What calibration has found, to be written.
+
+    Attributes:
+        table: over predicted difficulty.
+        oracle_table: over oracle difficulty.
+        difficulty: difficulty models by number of pilots.
+        curves: accuracy of every plan in every bin.
+        prices: the schedule, and what prices lead to.
+        gain_model: what more solutions gain on it.
+        drift_baseline: what calibration's pilots looked like.
+        settings: what was sampled with, as seen from the folder; None where it was made from logs.
+        latency: seconds of every plan; None likewise.
+    """
+
+    table: LookupTable
+    oracle_table: LookupTable
+    difficulty: Mapping[int, DifficultyModel]
+    curves: AccuracyCurves
+    prices: PriceList
+    gain_model: GainModel
+    drift_baseline: DriftBaseline
+    settings: Settings | None = None
+    latency: Latency | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write all files into a folder that exists."""
+        self.table.save(folder / TABLE)
+        self.oracle_table.save(folder / ORACLE_TABLE)
+        for pilots, model in self.difficulty.items():
+            model.save(folder, pilots)
+        self.curves.save(folder / CURVES)
+        self.prices.save(folder / PRICES)
+        self.gain_model.save(folder / GAIN_MODEL)
+        self.drift_baseline.save(folder / DRIFT_BASELINE)
+        if self.settings is not None:
+            self.settings.save(folder / SETTINGS)
+        if self.latency is not None:
+            self.latency.save(folder / LATENCY)
 
 
 @dataclass(frozen=True)
@@ -78,7 +124,7 @@ class Artifact:
             InputError: missing or damaged, or the models have changed since calibration.
         """
         settings = load_settings(folder)
-        table = LookupTable.load(folder / TABLE)
+        table = read_table(folder)
         found = settings.fingerprint(folder)
         foreign = []
         for name in Fingerprint.model_fields:
@@ -101,9 +147,9 @@ class Artifact:
             policy=Policy(table),
             difficulty=DifficultyModel.load_all(folder),
             curves=AccuracyCurves.load(folder / CURVES),
-            prices=PriceList.load(folder / PRICES),
+            prices=read_prices(folder),
             gain_model=GainModel.load(_file(folder, GAIN_MODEL)),
-            latency=Latency.load(folder / LATENCY),
+            latency=read_latency(folder),
             drift_baseline=DriftBaseline.load(_file(folder, DRIFT_BASELINE)),
             foreign=tuple(foreign),
         )
@@ -114,7 +160,7 @@ class Artifact:
         Raises:
             InputError: missing or damaged, or measured with something else than the policy's.
         """
-        table = LookupTable.load(self.folder / ORACLE_TABLE)
+        table = read_oracle_table(self.folder)
         if table.fingerprint != self.policy.table.fingerprint:
             raise InputError(
                 "oracle table",
@@ -130,6 +176,47 @@ def _file(folder: Path, name: str) -> Path:
     return former if former.is_file() and not (folder / name).is_file() else folder / name
 
 
+def is_artifact(folder: Path) -> bool:
+    """Whether a folder holds an artifact's table; nothing is read."""
+    return (folder / TABLE).is_file()
+
+
+def read_table(folder: Path) -> LookupTable:
+    """An artifact's table over predicted difficulty.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return LookupTable.load(folder / TABLE)
+
+
+def read_oracle_table(folder: Path) -> LookupTable:
+    """An artifact's table over oracle difficulty.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return LookupTable.load(folder / ORACLE_TABLE)
+
+
+def read_prices(folder: Path) -> PriceList:
+    """An artifact's schedule, and what prices lead to.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return PriceList.load(folder / PRICES)
+
+
+def read_latency(folder: Path) -> Latency:
+    """Seconds of every plan; none of them in an artifact without the file.
+
+    Raises:
+        InputError: damaged.
+    """
+    return Latency.load(folder / LATENCY)
+
+
 def load_settings(folder: Path) -> Settings:
     """An artifact's settings.
 
@@ -138,8 +225,7 @@ def load_settings(folder: Path) -> Settings:
     """
     path = folder / SETTINGS
     if not path.is_file():
-        from_logs = (folder / TABLE).is_file()
-        if from_logs and LookupTable.load(folder / TABLE).fingerprint.verifier == OF_LOGS:
+        if is_artifact(folder) and read_table(folder).fingerprint.verifier == OF_LOGS:
             raise InputError(
                 "artifact",
                 str(folder),

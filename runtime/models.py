@@ -30,11 +30,11 @@ class Models:
         verifier: scores its solutions.
         answers: reads and compares answers.
         splitter: finds the ends of steps.
-        hidden: reads the language model's state after a prompt; None where difficulty is not told
-            from the prompt alone.
+        hidden: reads the language model's state after a prompt; None where difficulty is
+            not predicted from the prompt alone.
         reviser: makes revisions; None where there is none.
-        aggregation: how a solution's step scores become one.
-        scoring: how that one and its log-probability become its score.
+        aggregation: how a solution's step scores are combined into one.
+        scoring: how that score and the log-probability are combined.
         verifier_timeout: seconds that a verifier may take over one solution, queueing included.
         thoughts: marks of the language model's thoughts, after which answers are read.
     """
@@ -96,51 +96,89 @@ def load_models(
             solutions that may be longer than a verifier's context.
     """
     answers_for(settings.answers, base)  # refused before any model is loaded
-    folders = {which: settings.folder(base, which) for which in settings.models()}
-    # Among servers of several models, each has to be told from the others.
-    served = settings.model if "reviser" in folders else None
-    name = engine if isinstance(engine, str) else "auto"
-
-    def engine_at(folder: Path, served: str | None) -> Engine:
-        return stack.enter_context(open_engine(folder, name, served, **engine_args))
-
-    def verifier_at(folder: Path, family: FamilyName = "auto") -> Verifier:
-        made = open_verifier(folder, opened.tokenizer, family, verifier_engine)
-        stack.callback(made.close)
-        longest = settings.sampling.max_tokens
-        if made.context_length is not None and made.context_length < longest:
-            raise InputError(
-                "max_tokens",
-                longest,
-                f"the context of the verifier {folder.name} is {made.context_length} tokens, for "
-                "prompt and solution together; sample shorter solutions, or choose another one",
-            )
-        return made
-
-    opened = engine_at(folders["model"], served) if isinstance(engine, str) else engine
-    thoughts = thoughts_of(settings.thought, opened.tokenizer)
-    verifier = verifier_at(folders["verifier"], settings.verifier_family)
-    reviser = None
-    if "reviser" in folders:
-        same = folders["reviser"] == folders["model"]
-        reviser = Reviser(
-            opened if same else engine_at(folders["reviser"], settings.reviser),
-            verifier_at(folders["reviser_verifier"]) if "reviser_verifier" in folders else verifier,
-        )
-        if reviser.engine.tokenizer.get_vocab() != opened.tokenizer.get_vocab():
-            raise InputError(
-                "reviser",
-                settings.reviser,
-                "its vocabulary is not the language model's; choose one of the same family",
-            )
+    opener = _Opener(stack, settings, base, engine, verifier_engine, engine_args)
+    model = opener.engine("model") if isinstance(engine, str) else engine
+    thoughts = thoughts_of(settings.thought, model.tokenizer)
+    verifier = opener.verifier("verifier", model, settings.verifier_family)
     return Models(
-        engine=opened,
+        engine=model,
         verifier=verifier,
         answers=answers_for(settings.answers, base, settings.answer_timeout, thoughts),
-        splitter=StepSplitter(opened.tokenizer, settings.sampling.step_end),
-        hidden=stack.enter_context(open_hidden_states(opened, folders["model"])),
-        reviser=reviser,
+        splitter=StepSplitter(model.tokenizer, settings.sampling.step_end),
+        hidden=stack.enter_context(open_hidden_states(model, opener.folders["model"])),
+        reviser=opener.reviser(model, verifier),
         aggregation=settings.aggregation,
         scoring=settings.scoring,
         thoughts=thoughts,
     )
+
+
+class _Opener:
+    """Opens the models that settings name; the stack closes them.
+
+    Args:
+        stack, settings, base, engine, verifier_engine, engine_args: as `load_models` has them.
+
+    Attributes:
+        folders: the models' folders by the settings' names of them.
+    """
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        settings: Settings,
+        base: Path,
+        engine: EngineName | Engine,
+        verifier_engine: VerifierEngine,
+        engine_args: dict[str, Any],
+    ) -> None:
+        self._stack, self._settings = stack, settings
+        self._engine_name = engine if isinstance(engine, str) else "auto"
+        self._verifier_engine, self._engine_args = verifier_engine, engine_args
+        self.folders = {which: settings.folder(base, which) for which in settings.models()}
+
+    def engine(self, which: str) -> Engine:
+        """An engine that runs one of the models."""
+        # A server of several models has to be told which one is meant.
+        served = getattr(self._settings, which) if "reviser" in self.folders else None
+        opening = open_engine(self.folders[which], self._engine_name, served, **self._engine_args)
+        return self._stack.enter_context(opening)
+
+    def verifier(self, which: str, model: Engine, family: FamilyName = "auto") -> Verifier:
+        """One of the verifiers, for solutions of the language model.
+
+        Raises:
+            InputError: solutions may be longer than its context.
+        """
+        folder = self.folders[which]
+        verifier = open_verifier(folder, model.tokenizer, family, self._verifier_engine)
+        self._stack.callback(verifier.close)
+        longest = self._settings.sampling.max_tokens
+        if verifier.context_length is not None and verifier.context_length < longest:
+            raise InputError(
+                "max_tokens",
+                longest,
+                f"the context of the verifier {folder.name} is {verifier.context_length} tokens, "
+                "for prompt and solution together; sample shorter solutions, or choose another one",
+            )
+        return verifier
+
+    def reviser(self, model: Engine, verifier: Verifier) -> Reviser | None:
+        """The reviser, which may share the language model's engine and verifier.
+
+        Raises:
+            InputError: its vocabulary is not the language model's.
+        """
+        if "reviser" not in self.folders:
+            return None
+        shared = self.folders["reviser"] == self.folders["model"]
+        engine = model if shared else self.engine("reviser")
+        if "reviser_verifier" in self.folders:
+            verifier = self.verifier("reviser_verifier", model)
+        if engine.tokenizer.get_vocab() != model.tokenizer.get_vocab():
+            raise InputError(
+                "reviser",
+                self._settings.reviser,
+                "its vocabulary is not the language model's; choose one of the same family",
+            )
+        return Reviser(engine, verifier)

@@ -1,48 +1,33 @@
 """One prompt being worked on: sampling and scoring under its seed, with every token counted."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import isnan, nan
+from math import nan
 
-from allocator.errors import InputError, ModelError
+from allocator.errors import InputError
 from allocator.plan import Selection
 from predictors.sample import Sample
 from runtime.answers.thought import solution_reader
-from runtime.concurrency import together
 from runtime.engines.base import (
     Completion,
-    Engine,
     check_room,
-    draw_seed,
     encode_prompt,
 )
-from runtime.engines.tokenizer import decode, known_ids
+from runtime.engines.concurrency import together
+from runtime.engines.tokenizer import decode
+from runtime.model_calls import Cost, ModelCalls, room_after
 from runtime.models import Models
-from runtime.request import Event, EventHandler, RequestSettings, SearchStep
-from runtime.reviser import Reviser, ask_again, revision_context
-from runtime.verifiers.base import Context, HasContext, Verifier, aggregate
+from runtime.request import (
+    Event,
+    EventHandler,
+    RequestSettings,
+    SearchStep,
+    solution_event,
+    step_event,
+)
+from runtime.reviser import Reviser
+from runtime.verifiers.base import Context, Verifier, aggregate
 from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
-
-
-@dataclass
-class Cost:
-    """What has been spent.
-
-    Attributes:
-        generations: complete solutions.
-        sampled_tokens: tokens sampled.
-        cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
-            an estimate.
-        verifier_tokens: tokens that verifiers ran over.
-        verifier_cached_tokens: tokens of scored texts that they did not have to run over.
-    """
-
-    generations: int = 0
-    sampled_tokens: int = 0
-    cached_tokens: int = 0
-    verifier_tokens: int = 0
-    verifier_cached_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,14 +44,14 @@ class Beam:
 
 @dataclass
 class PromptRun:
-    """Samples solutions of one prompt.
+    """One prompt as it is answered: samples and scores its solutions.
 
     Args:
         models: the models.
         settings: how the prompt's solutions are sampled.
         prompt: the prompt.
         seed: with the prompt it determines every sample, whatever runs beside it.
-        token_ids: the prompt as the language model reads it; None lays it out by its chat template.
+        token_ids: the prompt as the language model reads it; None applies the chat template.
         on_event: called with what happens.
         cost: counts what this prompt spends.
         undecided: answers that could not be compared before the deadline.
@@ -97,20 +82,14 @@ class PromptRun:
             check_room(self.models.engine, self.token_ids, self.prompt)
             ids = self.token_ids
         self.context = Context(self.prompt, ids)
+        self._calls = ModelCalls(self.models, self.settings, self.seed, ids, self.cost)
         self._reader = solution_reader(self.models.engine.tokenizer, self.models.thoughts)
         self._begun = self._reader.begun(ids)
         reviser = self.models.reviser
-        room = self._room(self.models.engine, self.models.verifier, self.context)
+        room = room_after(self.models.engine, self.models.verifier, self.context)
         if reviser is not None:  # its verifier reads first attempts, too
-            room = min(room, self._room(self.models.engine, reviser.verifier, self.context))
+            room = min(room, room_after(self.models.engine, reviser.verifier, self.context))
         self.max_tokens = min(self.settings.sampling.max_tokens, room)
-
-    @staticmethod
-    def _room(engine: Engine, verifier: Verifier, context: Context) -> int:
-        """Tokens that may follow a context, for the engine to write and the verifier to read."""
-        room = engine.context_length - len(context.token_ids)
-        readable = verifier.room(context) if isinstance(verifier, HasContext) else None
-        return room if readable is None else min(room, readable)
 
     async def sample(self, index: int) -> Sample:
         """The prompt's independent solution number `index`, scored."""
@@ -118,24 +97,27 @@ class PromptRun:
         solution = await self._finished(
             completion, self.context, self.models.verifier, self.models.scoring
         )
-        self._emit_solution(solution, sample=index)
+        self._emit(solution_event(solution, number=index))
         return solution
 
-    async def vote(self, index: int) -> Sample:
-        """The same, unscored: where solutions are counted, or there is one alone."""
+    async def sample_unscored(self, index: int) -> Sample:
+        """The independent solution number `index`, without a score.
+
+        A majority counts solutions and needs no scores, nor does a plan of one solution.
+        """
         completion = await self._independent(("sample", index), logprob=False)
         self.cost.generations += 1
         steps = tuple(self.models.splitter.split(completion.token_ids))
         beam = Beam(steps, (), completion.logprob, completion.ended)
         sample = await self._as_sample(beam, nan)
-        self._emit_solution(sample, sample=index)
+        self._emit(solution_event(sample, number=index))
         return sample
 
-    async def judged(self, vote: Sample) -> Sample:
-        """A vote with a score after all: the verifier's own, for a vote has no log-probability."""
+    async def score(self, sample: Sample) -> Sample:
+        """An unscored sample, scored by the verifier alone: its log-probability is not known."""
         verifier = self.models.verifier
-        scores = vote.step_scores or await self._score(verifier, self.context, vote.steps)
-        return replace(vote, step_scores=scores, score=aggregate(scores, self.models.aggregation))
+        scores = sample.step_scores or await self._calls.score(verifier, self.context, sample.steps)
+        return replace(sample, step_scores=scores, score=aggregate(scores, self.models.aggregation))
 
     async def samples(self, first: int, last: int, how: Selection = "weighted") -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`.
@@ -145,7 +127,7 @@ class PromptRun:
             last: number of the one after the last.
             how: the selection that will be made: those that a majority counts are not scored.
         """
-        draw = self.vote if how == "majority" else self.sample
+        draw = self.sample_unscored if how == "majority" else self.sample
         return await together(draw(index) for index in range(first, last))
 
     async def extend(
@@ -167,7 +149,7 @@ class PromptRun:
         """
         prefix = [token for step in beam.steps for token in step]
         left = self.max_tokens - len(prefix)
-        completion = await self._complete(
+        completion = await self._calls.complete(
             self.models.engine,
             self.context,
             prefix,
@@ -181,7 +163,7 @@ class PromptRun:
         ended = completion.ended or (bool(self.settings.stops) and self._holds_stop(steps))
         grown = Beam(
             steps=steps,
-            step_scores=await self._score(self.models.verifier, self.context, steps)
+            step_scores=await self._calls.score(self.models.verifier, self.context, steps)
             if score
             else (),
             logprob=beam.logprob + completion.logprob,
@@ -190,15 +172,8 @@ class PromptRun:
             step=step,
         )
         if score:
-            self._emit(
-                Event(
-                    kind="step",
-                    step=step,
-                    parent_place=None if beam.step is None else beam.step.place,
-                    score=grown.step_scores[-1],
-                    tokens=len(prefix) + len(completion.token_ids),
-                )
-            )
+            tokens = len(prefix) + len(completion.token_ids)
+            self._emit(step_event(step, beam.step, grown.step_scores[-1], tokens))
         return grown
 
     async def lookahead(self, beam: Beam, steps: int, path: tuple[str | int, ...]) -> float:
@@ -209,7 +184,7 @@ class PromptRun:
                 break
             beam = await self.extend(beam, (*path, "lookahead", step), greedy=True, score=False)
         if beam is not start:
-            scores = await self._score(self.models.verifier, self.context, beam.steps)
+            scores = await self._calls.score(self.models.verifier, self.context, beam.steps)
             beam = replace(beam, step_scores=scores)
         return self.score_of(beam)
 
@@ -230,40 +205,29 @@ class PromptRun:
         verifier = self._reviser().verifier
         scores = sample.step_scores
         if verifier is not self.models.verifier:
-            scores = await self._score(verifier, self.context, sample.steps)
+            scores = await self._calls.score(verifier, self.context, sample.steps)
         score = aggregate(scores, self.models.aggregation)
         return replace(sample, step_scores=scores, score=score, chain=chain)
 
     async def revise(self, attempts: Sequence[Sample]) -> Sample:
         """The next attempt of a chain, conditioned on its last attempts (section 6.2)."""
         reviser, chain = self._reviser(), attempts[-1].chain
-        limit, verifier = reviser.engine.context_length, reviser.verifier
-        if isinstance(verifier, HasContext) and verifier.shares_tokens:
-            limit = min(limit, verifier.context_length or limit)
-        room = limit - self.settings.sampling.max_tokens
-        context = Context(
-            self.prompt,
-            revision_context(
-                self.context.token_ids,
-                ask_again(reviser.engine, self.prompt),
-                [known_ids(reviser.engine.tokenizer, a.token_ids) for a in attempts],
-                max(room, len(self.context.token_ids)),
-            ),
-        )
-        left = self._room(reviser.engine, verifier, context)
+        max_tokens = self.settings.sampling.max_tokens
+        context = reviser.context(self.context, [a.token_ids for a in attempts], max_tokens)
+        left = room_after(reviser.engine, reviser.verifier, context)
         path = ("revision", chain or 0, len(attempts))
-        completion = await self._complete(
-            reviser.engine, context, (), min(left, self.settings.sampling.max_tokens), path
+        completion = await self._calls.complete(
+            reviser.engine, context, (), min(left, max_tokens), path
         )
-        attempt = await self._finished(completion, context, verifier, VERIFIER_ALONE)
-        self._emit_solution(attempt, chain=chain or 0, attempt=len(attempts))
+        attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE)
+        self._emit(solution_event(attempt, chain=chain or 0, attempt=len(attempts)))
         return replace(attempt, chain=chain)
 
     async def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
         samples = [await self._as_sample(beam, self.score_of(beam)) for beam in beams]
         for beam, sample in zip(beams, samples, strict=True):
-            self._emit_solution(sample, step=beam.step)
+            self._emit(solution_event(sample, step=beam.step))
         return samples
 
     async def canonicalize(self, samples: Sequence[Sample]) -> list[Sample]:
@@ -285,37 +249,9 @@ class PromptRun:
         return self.models.reviser
 
     async def _independent(self, path: tuple[str | int, ...], logprob: bool = True) -> Completion:
-        return await self._complete(
+        return await self._calls.complete(
             self.models.engine, self.context, (), self.max_tokens, path, logprob=logprob
         )
-
-    async def _complete(
-        self,
-        engine: Engine,
-        context: Context,
-        prefix: Sequence[int],
-        max_tokens: int,
-        path: tuple[str | int, ...],
-        stop: tuple[str, ...] = (),
-        greedy: bool = False,
-        logprob: bool = True,
-    ) -> Completion:
-        settings = self.settings.sampling
-        *name, number = path
-        completion = await engine.complete(
-            [*context.token_ids, *prefix],
-            settings=settings.model_copy(update={"temperature": 0.0}) if greedy else settings,
-            max_tokens=max_tokens,
-            seed=draw_seed(self.seed, *self.context.token_ids, *name, number=int(number)),
-            stop=(*self.settings.stops, *stop),
-            stop_token_ids=self.settings.stop_token_ids,
-            logprob=logprob,
-        )
-        if completion.stopped_by in self.settings.stops:
-            completion = replace(completion, ended=True)
-        self.cost.sampled_tokens += len(completion.token_ids)
-        self.cost.cached_tokens += completion.cached_tokens
-        return completion
 
     async def _finished(
         self,
@@ -327,72 +263,22 @@ class PromptRun:
         """A whole solution, counted and scored."""
         self.cost.generations += 1
         steps = tuple(self.models.splitter.split(completion.token_ids))
-        scores = await self._score(verifier, context, steps)
+        scores = await self._calls.score(verifier, context, steps)
         beam = Beam(steps, scores, completion.logprob, completion.ended)
         return await self._as_sample(beam, self._combined(beam, scoring))
-
-    def _emit_solution(
-        self,
-        solution: Sample,
-        *,
-        step: SearchStep | None = None,
-        sample: int | None = None,
-        chain: int | None = None,
-        attempt: int | None = None,
-    ) -> None:
-        self._emit(
-            Event(
-                kind="solution",
-                step=step,
-                sample=sample,
-                chain=chain,
-                attempt=attempt,
-                score=None if isnan(solution.score) else solution.score,
-                tokens=solution.tokens,
-                answer=solution.answer,
-            )
-        )
 
     def _emit(self, event: Event) -> None:
         if self.on_event is not None:
             self.on_event(event)
 
     def _holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
-        text = self._text(steps)
-        return any(stop in text for stop in self.settings.stops)
-
-    def _text(self, steps: Sequence[tuple[int, ...]]) -> str:
         tokens = [token for step in steps for token in step]
-        return decode(self.models.engine.tokenizer, self._shown(tokens))
+        text = decode(self.models.engine.tokenizer, self._shown(tokens))
+        return any(stop in text for stop in self.settings.stops)
 
     def _shown(self, tokens: list[int]) -> list[int]:
         """A solution's tokens without the one that the caller had it stop at."""
         return tokens[:-1] if tokens and tokens[-1] in self.settings.stop_token_ids else tokens
-
-    async def _score(
-        self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
-    ) -> tuple[float, ...]:
-        try:
-            async with asyncio.timeout(self.models.verifier_timeout):
-                verdict = await verifier.score(context, steps)
-        except TimeoutError:
-            raise ModelError(
-                "verifier",
-                f"no score within {self.models.verifier_timeout:g} seconds; is it alive?",
-            ) from None
-        scores = verdict.step_scores
-        if len(scores) != len(steps):
-            raise ModelError("verifier", f"it gave {len(scores)} scores for {len(steps)} steps")
-        if not all(0 <= score <= 1 for score in scores):
-            bad = next(score for score in scores if not 0 <= score <= 1)
-            raise InputError(
-                "verifier score",
-                bad,
-                "scores lie in [0, 1]; check its weights, or load it in float32",
-            )
-        self.cost.verifier_tokens += verdict.processed_tokens
-        self.cost.verifier_cached_tokens += verdict.cached_tokens
-        return scores
 
     def _combined(self, beam: Beam, scoring: Scoring) -> float:
         verifier_score = aggregate(beam.step_scores, self.models.aggregation)

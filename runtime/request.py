@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from predictors.sample import Sample
 from runtime.engines.base import SamplingSettings
 
 
@@ -61,6 +63,42 @@ class Event(BaseModel):
 
 
 EventHandler = Callable[[Event], None]
+
+
+def step_event(
+    step: SearchStep | None, before: SearchStep | None, score: float, tokens: int
+) -> Event:
+    """A search's beam has grown by one step; see `Event`.
+
+    Args:
+        step: where the step stands in its search.
+        before: where the beam's last step before it stands; None in a beam's first round.
+        score: the verifier's, of the beam.
+        tokens: sampled tokens of the beam.
+    """
+    place = None if before is None else before.place
+    return Event(kind="step", step=step, parent_place=place, score=score, tokens=tokens)
+
+
+def solution_event(
+    solution: Sample,
+    *,
+    step: SearchStep | None = None,
+    number: int | None = None,
+    chain: int | None = None,
+    attempt: int | None = None,
+) -> Event:
+    """A solution is complete; see `Event` for its place, which is one of the four."""
+    return Event(
+        kind="solution",
+        step=step,
+        sample=number,
+        chain=chain,
+        attempt=attempt,
+        score=None if isnan(solution.score) else solution.score,
+        tokens=solution.tokens,
+        answer=solution.answer,
+    )
 
 
 @dataclass(frozen=True)

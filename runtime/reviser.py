@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.engines.base import Engine
+from runtime.engines.tokenizer import known_ids
 from runtime.frontend.conversation import render_conversation
-from runtime.verifiers.base import Verifier
+from runtime.verifiers.base import Context, HasContext, Verifier
 
 Tokens = tuple[int, ...]
 
@@ -25,6 +26,27 @@ class Reviser:
 
     engine: Engine
     verifier: Verifier
+
+    def context(self, prompt: Context, attempts: Sequence[Tokens], max_tokens: int) -> Context:
+        """What the next attempt of a chain continues: the prompt and the last attempts at it.
+
+        Args:
+            prompt: the prompt alone.
+            attempts: the chain so far, in order.
+            max_tokens: tokens that the next attempt may take.
+        """
+        limit = self.engine.context_length
+        if isinstance(self.verifier, HasContext) and self.verifier.shares_tokens:
+            limit = min(limit, self.verifier.context_length or limit)
+        return Context(
+            prompt.prompt,
+            revision_context(
+                prompt.token_ids,
+                ask_again(self.engine, prompt.prompt),
+                [known_ids(self.engine.tokenizer, attempt) for attempt in attempts],
+                max(limit - max_tokens, len(prompt.token_ids)),
+            ),
+        )
 
 
 def ask_again(engine: Engine, prompt: str) -> Tokens:

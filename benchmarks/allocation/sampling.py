@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run
-from runtime.concurrency import bounded
+from runtime.engines.concurrency import bounded
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings

@@ -29,8 +29,8 @@ from benchmarks.testbed.paths import ARTIFACT, ORM, REQUEST_SETTINGS, REVISER, R
 from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import load_settings
-from runtime.concurrency import bounded, together
 from runtime.engines.base import encode_prompt
+from runtime.engines.concurrency import bounded, together
 from runtime.models import open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings

@@ -21,7 +21,7 @@ from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.progress import progress
 from calibration.replay.curves import interval, resamples
 from calibration.report.targets import Interval, Target, reported
-from runtime.concurrency import bounded
+from runtime.engines.concurrency import bounded
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 

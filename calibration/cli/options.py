@@ -69,11 +69,10 @@ def load_table(folder: Path) -> "LookupTable":
     Raises:
         InputError: there is no artifact, or it is damaged.
     """
-    from allocator.table import LookupTable
-    from runtime.artifact import TABLE, load_settings
+    from runtime.artifact import load_settings, read_table
 
     load_settings(folder)
-    return LookupTable.load(folder / TABLE)
+    return read_table(folder)
 
 
 def load_artifact(folder: Path, force: bool) -> "Artifact":

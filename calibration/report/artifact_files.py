@@ -6,8 +6,18 @@ from pathlib import Path
 from allocator.latency import Latency
 from allocator.price import PriceList
 from allocator.table import LookupTable
-from calibration.report.summary import SUMMARY, Summary
-from runtime.artifact import LATENCY, ORACLE_TABLE, PRICES, SETTINGS, TABLE, load_settings
+from calibration.report.summary import Summary
+from runtime.artifact import (
+    ORACLE_TABLE,
+    PRICES,
+    SETTINGS,
+    SUMMARY,
+    load_settings,
+    read_latency,
+    read_oracle_table,
+    read_prices,
+    read_table,
+)
 from runtime.settings import Settings
 
 
@@ -46,10 +56,10 @@ class Contents:
 
         return cls(
             folder,
-            LookupTable.load(folder / TABLE),
-            LookupTable.load(folder / ORACLE_TABLE) if exists(ORACLE_TABLE) else None,
+            read_table(folder),
+            read_oracle_table(folder) if exists(ORACLE_TABLE) else None,
             load_settings(folder) if exists(SETTINGS) else None,
             Summary.load(folder) if exists(SUMMARY) else None,
-            PriceList.load(folder / PRICES) if exists(PRICES) else None,
-            Latency.load(folder / LATENCY),
+            read_prices(folder) if exists(PRICES) else None,
+            read_latency(folder),
         )

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from allocator.errors import InputError
 from allocator.files import atomic_write, first_error
 from calibration.replay.curve_summary import CurveSummary
+from runtime.artifact import SUMMARY
 
-SUMMARY = "summary.json"
 SCHEMA_VERSION: Literal[1] = 1
 
 

@@ -13,8 +13,8 @@ from allocator.plan import Plan
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
-from runtime.concurrency import bounded
 from runtime.engines.base import encode_prompt
+from runtime.engines.concurrency import bounded
 from runtime.engines.loading import EngineName
 from runtime.models import Models, open_models
 from runtime.request import RequestSettings

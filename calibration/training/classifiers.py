@@ -18,7 +18,7 @@ from calibration.training.fine_tune import (
 )
 from calibration.training.labels import LabelledSolution
 from calibration.training.settings import TrainSettings
-from runtime.verifiers.families import headed
+from runtime.verifiers.heads import headed
 
 Kind = Literal["prm", "orm"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
-from runtime.artifact import TABLE, Artifact
+from runtime.artifact import Artifact, is_artifact
 from runtime.engines.base import Engine
 from runtime.engines.checkpoint import model_fingerprint, resolve_model
 from runtime.engines.loading import EngineName
@@ -32,7 +32,7 @@ def find_artifact(model: str | Path, artifact: str | Path | None) -> Artifact:
     Raises:
         InputError: no artifact, one that cannot be used, or one of another model.
     """
-    if (Path(model) / TABLE).is_file():
+    if is_artifact(Path(model)):
         if artifact is not None:
             raise InputError(
                 "artifact", str(artifact), f"{model} is an artifact itself; leave this out"

@@ -192,7 +192,7 @@ class ComputeOptimalModel:
         return honoured
 
     def _prompts(self, input_ids: Any, mask: Any) -> list[list[int]]:
-        """Token ids of each prompt, without its padding."""
+        """Token ids of each prompt, checked and without its padding."""
         if not isinstance(input_ids, torch.Tensor) or input_ids.dim() != 2 or not len(input_ids):
             raise InputError("input_ids", input_ids, "must be a tensor of shape (prompts, tokens)")
         if mask is None:  # as transformers does
@@ -235,6 +235,12 @@ def _answered(result: Result | Failure) -> Result:
     if isinstance(result, Failure):
         raise ModelError(f"the prompt {result.prompt!r}", result.error)
     return result
+
+
+def _best(result: Result, count: int) -> list[tuple[int, ...]]:
+    """Token ids of a result's best solutions; empty ones where there are fewer than `count`."""
+    found = [sample.token_ids for sample in result.ranked[:count]]
+    return found + [()] * (count - len(found))
 
 
 def _appended(prompts: torch.Tensor, solutions: Sequence[Sequence[int]], pad: int) -> torch.Tensor:

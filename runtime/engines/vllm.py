@@ -121,7 +121,8 @@ class VLLMCompletions:
 class VLLMEngine(VLLMCompletions):
     """A vLLM engine of its own, in another process.
 
-    Open it inside a running event loop, and use it from that loop only.
+    Open it inside a running event loop, and use it from that loop only. What opening changes in
+    this process, and `close` changes back: see `runtime.engines.vllm_core.VLLMCore.start`.
 
     Args:
         model: a Hugging Face model folder.

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from multiprocessing import resource_tracker
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -41,6 +42,12 @@ class VLLMCore:
     def start(cls, field: str, model: Path, engine_args: dict[str, Any]) -> "VLLMCore":
         """An engine in a process of its own. Call it inside the event loop that will use it.
 
+        While it is open, this process's garbage collector skips what was loaded before
+        (`gc.freeze`), and on CPU torch has one thread here; `close` undoes both. Environment
+        variables are set and Ctrl-C is blocked only while the engine starts. What vLLM itself
+        changes stays changed: the handlers of its loggers, environment variables of its own, and
+        Python's resource tracker, a process that multiprocessing starts.
+
         Args:
             field: what the model is, for messages: ``model`` or ``verifier``.
             model: a Hugging Face model folder.
@@ -50,7 +57,11 @@ class VLLMCore:
             InputError: an argument that vLLM does not have, or vLLM cannot serve the model; the
                 message is vLLM's own.
         """
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        with environment_defaults(VLLM_LOGGING_LEVEL="ERROR", VLLM_CPU_KVCACHE_SPACE="1"):
+            return cls._start(field, model, engine_args)
+
+    @classmethod
+    def _start(cls, field: str, model: Path, engine_args: dict[str, Any]) -> "VLLMCore":
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
 
@@ -65,10 +76,6 @@ class VLLMCore:
             "dtype": model_dtype(model),
         }
         if current_platform.is_cpu():
-            # The engine has the cores. Torch threads of this process, where a verifier may run,
-            # would wait for each other at every operation.
-            torch.set_num_threads(1)
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for
             # short prompts share no prefix at the default size.
             # Whole prefills: one split over two steps makes the runner rewind a seeded request's
@@ -85,11 +92,7 @@ class VLLMCore:
                 core = cls(f"{field} {model}", AsyncLLM.from_engine_args(args), owned=True)
         except (ValueError, RuntimeError) as error:
             raise InputError(field, str(model), f"vLLM cannot serve it: {error}") from error
-        # What has been loaded stays: garbage collection need not look through it again and again.
-        # An engine that this one follows may go.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        _SHARING.enter(one_thread=current_platform.is_cpu())
         return core
 
     async def request(self, token_ids: Sequence[int], params: Any) -> Any:
@@ -138,10 +141,66 @@ class VLLMCore:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self._owned and self.engine is not None:
-            self.engine.output_processor.propagate_error(EngineDeadError())
-            self.engine.shutdown()
+            try:
+                self.engine.output_processor.propagate_error(EngineDeadError())
+                self.engine.shutdown()
+            finally:
+                _SHARING.leave()
         # At interpreter exit vLLM's own finaliser would shut down again and fail; let go of it now.
         self.engine = None
+
+
+class _Sharing:
+    """What this process does for the vLLM engines that it has started, while any is open."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._open = 0
+        self._threads: int | None = None  # of torch, before; None where they were left alone
+
+    def enter(self, one_thread: bool) -> None:
+        """An engine has started.
+
+        Args:
+            one_thread: the engine has the cores. Torch threads of this process, where a verifier
+                may run, would wait for each other at every operation.
+        """
+        with self._lock:
+            self._open += 1
+            if one_thread and self._threads is None:
+                self._threads = torch.get_num_threads()
+                torch.set_num_threads(1)
+            # What has been loaded stays: garbage collection need not look through it again and
+            # again. An engine that this one follows may go.
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+
+    def leave(self) -> None:
+        """An engine has been closed. After the last one all is as it was before the first."""
+        with self._lock:
+            self._open -= 1
+            if self._open:
+                return
+            if self._threads is not None:
+                torch.set_num_threads(self._threads)
+                self._threads = None
+            gc.unfreeze()
+
+
+_SHARING = _Sharing()
+
+
+@contextmanager
+def environment_defaults(**defaults: str) -> Iterator[None]:
+    """Environment variables that are set for as long as the block lasts, where they were not."""
+    added = {name: value for name, value in defaults.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def memory_share(variable: str, default: str) -> float:
@@ -164,9 +223,10 @@ def request_ids() -> Iterator[str]:
 
 @contextmanager
 def block_sigint() -> Iterator[None]:
-    """Processes started in the block ignore SIGINT (Ctrl-C), which ends vLLM's; SIGTERM ends them.
+    """Block SIGINT (Ctrl-C) in processes started in the block; this process gets its mask back.
 
-    A terminal sends it to them all, and it is for the one at the keyboard to say what stops.
+    A terminal sends SIGINT to all processes, and vLLM's would end by it while requests still run.
+    They end by SIGTERM.
     """
     resource_tracker.ensure_running()  # starting it later would undo the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runtime.concurrency import together
+from runtime.engines.concurrency import together
 from runtime.request import Event
 from runtime.server.errors import ApiError
 from runtime.server.lifecycle import run_while_connected

@@ -75,7 +75,10 @@ class JsonLines(logging.Formatter):
 
 
 class ServerLog:
-    """Writes the log.
+    """Writes the log, until it is closed.
+
+    The loggers of uvicorn and asyncio write there, too; `close` gives all loggers back as they
+    were.
 
     Args:
         log_prompts: also write prompts and answers.
@@ -86,11 +89,20 @@ class ServerLog:
         self._log_prompts = log_prompts
         handler = logging.StreamHandler(stream or sys.stderr)
         handler.setFormatter(JsonLines())
+        self._before = []
         for name in (LOGGER.name, *BELOW):
             logger = logging.getLogger(name)
+            self._before.append((logger, logger.handlers, logger.level, logger.propagate))
             logger.handlers = [handler]
             logger.setLevel(logging.INFO if logger is LOGGER else logging.WARNING)
             logger.propagate = False
+
+    def close(self) -> None:
+        """Give the loggers back."""
+        for logger, handlers, level, propagate in self._before:
+            logger.handlers = handlers
+            logger.setLevel(level)
+            logger.propagate = propagate
 
     def finished(self, request: Finished) -> None:
         """Log a finished request."""

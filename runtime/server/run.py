@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
 from functools import partial
 
 from runtime.artifact import Artifact
@@ -42,26 +42,40 @@ async def serve(
             service.closing.set()
         stop.set()
 
+    with closing(log), _on_signals(end):
+        async with AsyncExitStack() as stack:
+            listener = stack.enter_context(listening(settings))
+            log.turn("start", url=_url(listener), engine=settings.engine)
+            server = uvicorn_of(app)
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            try:
+                models = partial(open_models, artifact.settings, artifact.folder, settings.engine)
+                service.open(await stack.enter_async_context(Supervisor(models, log)))
+                ready(_url(listener))
+                log.turn("ready", url=_url(listener))
+                await stop.wait()
+                log.turn("draining", running=service.gate.in_flight.total())
+                await service.drain()
+            finally:
+                server.should_exit = True
+                await serving
+        log.turn("stopped")
+
+
+@contextmanager
+def _on_signals(handler: Callable[[], None]) -> Iterator[None]:
+    """Call a function on SIGTERM and SIGINT, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
-    async with AsyncExitStack() as stack:
-        listener = stack.enter_context(listening(settings))
-        log.turn("start", url=_url(listener), engine=settings.engine)
-        server = uvicorn_of(app)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            models = partial(open_models, artifact.settings, artifact.folder, settings.engine)
-            service.open(await stack.enter_async_context(Supervisor(models, log)))
-            ready(_url(listener))
-            log.turn("ready", url=_url(listener))
-            await stop.wait()
-            log.turn("draining", running=service.gate.in_flight.total())
-            await service.drain()
-        finally:
-            server.should_exit = True
-            await serving
-    log.turn("stopped")
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number, restored in before.items():
+            loop.remove_signal_handler(number)
+            if restored is not None:  # None: it was not installed by Python
+                signal.signal(number, restored)
 
 
 def _url(listener: socket.socket) -> str:

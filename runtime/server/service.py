@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
-from runtime.concurrency import stream
+from runtime.engines.concurrency import stream
 from runtime.models import Models
 from runtime.request import Event
 from runtime.result import Result

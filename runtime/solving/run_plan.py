@@ -28,7 +28,7 @@ async def run_plan(
         budget: generations the prompt may cost.
     """
     if plan.strategy == "best_of_n" and plan.n == 1 and not pilots and solutions == 1:
-        return [await run.vote(0)]
+        return [await run.sample_unscored(0)]
     samples = await STRATEGIES[plan.strategy](run, plan, pilots)
     more = min(solutions - len(samples), budget - run.cost.generations)
     if more <= 0:

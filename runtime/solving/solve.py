@@ -10,7 +10,7 @@ from allocator.plan import Plan
 from allocator.price import PriceController
 from predictors.sample import Sample
 from runtime.artifact import Artifact
-from runtime.concurrency import stream
+from runtime.engines.concurrency import stream
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request, RequestSettings

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from allocator.plan import Plan, Selection
 from predictors.sample import Sample
 from runtime.answers.selection import weights
-from runtime.concurrency import together
+from runtime.engines.concurrency import together
 from runtime.prompt_run import PromptRun
 from runtime.strategies.early_stop import min_to_settle
 
@@ -48,7 +48,7 @@ async def score_ties(run: PromptRun, samples: Sequence[Sample], how: Selection) 
     if len(leading) < 2:
         return list(samples)
 
-    async def judged(vote: Sample, answer: str | None) -> Sample:
-        return await run.judged(vote) if answer in leading else vote
+    async def scored(sample: Sample, answer: str | None) -> Sample:
+        return await run.score(sample) if answer in leading else sample
 
-    return await together(judged(s, n.answer) for s, n in zip(samples, named, strict=True))
+    return await together(scored(s, n.answer) for s, n in zip(samples, named, strict=True))

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from allocator.errors import InputError
-from runtime.engines.checkpoint import model_config, model_dtype
+from runtime.engines.checkpoint import model_config
 from runtime.engines.tokenizer import decode, encode_text, known_ids
 from runtime.verifiers.base import Context, FamilyName
+from runtime.verifiers.heads import HeadedModel, TokenLogits, headed, load_head, load_pretrained
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class _SharedTokens:
     def load(self, folder: Path) -> nn.Module:
         import transformers
 
-        model = _from_pretrained(getattr(transformers, self.auto_class), folder)
+        model = load_pretrained(getattr(transformers, self.auto_class), folder)
         if model.config.num_labels > 2:
             raise InputError(
                 "verifier",
@@ -161,10 +162,10 @@ class QwenPRM(_OwnText):
     def load(self, folder: Path) -> nn.Module:
         from transformers import Qwen2Model
 
-        backbone = _from_pretrained(Qwen2Model, folder)
+        backbone = load_pretrained(Qwen2Model, folder)
         width = backbone.config.hidden_size
         head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
-        _load_head(head, folder, "score.")
+        load_head(head, folder, "score.")
         return HeadedModel(backbone, head)
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
@@ -185,9 +186,9 @@ class SkyworkPRM(_OwnText):
     def load(self, folder: Path) -> nn.Module:
         from transformers import Qwen2Model
 
-        backbone = _from_pretrained(Qwen2Model, folder)
+        backbone = load_pretrained(Qwen2Model, folder)
         head = nn.Linear(backbone.config.hidden_size, 1)
-        _load_head(head, folder, "v_head.summary.")
+        load_head(head, folder, "v_head.summary.")
         return HeadedModel(backbone, head)
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
@@ -200,8 +201,8 @@ class _GoodOrBad(_OwnText):
     def load(self, folder: Path) -> nn.Module:
         from transformers import AutoModelForCausalLM
 
-        model = _from_pretrained(AutoModelForCausalLM, folder)
-        return _Columns(model, [self.token("+"), self.token("-")])
+        model = load_pretrained(AutoModelForCausalLM, folder)
+        return TokenLogits(model, [self.token("+"), self.token("-")])
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         return logits.softmax(-1)[..., 0]
@@ -280,73 +281,3 @@ def recognise(folder: Path, name: FamilyName = "auto") -> str:
         str(folder),
         f"unknown architecture {architecture!r}; known families: {', '.join(FAMILIES)}",
     )
-
-
-class HeadedModel(nn.Module):
-    """A backbone and a head that is read at every token: ids (batch, width) -> logits."""
-
-    def __init__(self, backbone: Any, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone, self.head, self.config = backbone, head, backbone.config
-
-    def forward(self, input_ids: torch.Tensor, **cache: Any) -> torch.Tensor:
-        hidden = self.backbone(input_ids=input_ids, **cache).last_hidden_state
-        logits: torch.Tensor = self.head(hidden)
-        return logits
-
-
-def headed(model: Any) -> HeadedModel:
-    """A token or sequence classifier of transformers, its head to be read at every token."""
-    head = model.score if hasattr(model, "score") else model.classifier
-    return HeadedModel(model.base_model, head)
-
-
-class _Columns(nn.Module):
-    """A language model of which only some tokens' logits are wanted."""
-
-    def __init__(self, model: Any, tokens: list[int]) -> None:
-        super().__init__()
-        self.model, self.tokens, self.config = model, tokens, model.config
-
-    def forward(self, input_ids: torch.Tensor, **cache: Any) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=input_ids, **cache).logits
-        return logits[..., self.tokens]
-
-
-def _from_pretrained(kind: Any, folder: Path) -> Any:
-    try:
-        model, loaded = kind.from_pretrained(
-            folder, dtype=model_dtype(folder), output_loading_info=True
-        )
-    except (ValueError, OSError) as error:
-        raise InputError(
-            "verifier", str(folder), f"transformers cannot load it: {error}"
-        ) from error
-    if loaded["missing_keys"]:
-        raise InputError(
-            "verifier",
-            str(folder),
-            f"it has no weights for {sorted(loaded['missing_keys'])}; give a trained verifier",
-        )
-    return model
-
-
-def _load_head(head: nn.Module, folder: Path, prefix: str) -> None:
-    """Fill a head from the folder's safetensors files."""
-    from safetensors import safe_open
-
-    found = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
-                if key.startswith(prefix):
-                    found[key.removeprefix(prefix)] = file.get_tensor(key)
-    wanted = head.state_dict()
-    if found.keys() != wanted.keys():
-        raise InputError(
-            "verifier",
-            str(folder),
-            f"its safetensors files hold no {prefix}* weights as the family has them",
-        )
-    head.load_state_dict(found)
-    head.to(next(iter(found.values())).dtype if torch.cuda.is_available() else torch.float32)

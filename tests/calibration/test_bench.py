@@ -26,7 +26,6 @@ from calibration.bench import (
     unseen,
     work_of,
 )
-from calibration.calibrate import SAMPLES
 from calibration.cli import bench as bench_cli
 from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.replay import Replay
@@ -37,7 +36,7 @@ from calibration.report.targets import Target
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.store import sampled_prompts, write_records
-from runtime.artifact import Artifact
+from runtime.artifact import SAMPLES, Artifact
 from runtime.models import Models
 from tests.benchmarks.test_allocation import run_of
 from tests.calibration.cli.test_cli import copied_artifact, invoke, refused

@@ -12,8 +12,8 @@ from allocator.plan import Plan, plan_grid
 from allocator.table import LookupTable
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM
 from benchmarks.testbed.paths import SETTINGS as TESTBED
-from calibration.calibrate import new_artifact
 from calibration.fitting.fit import fit
+from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.replay import Replay
 from runtime.artifact import LATENCY, SETTINGS, TABLE, Artifact, load_settings
 from tests.calibration.cli.test_cli import invoke
@@ -27,9 +27,10 @@ def made(tmp_path: Path) -> Path:
     grid = partial(plan_grid, strategies=("best_of_n",))
     replay = Replay(as_records(made_log(40, 16)), 8)
     fitted = fit(replay, grid, [1, 4, 8], [0, 2], 2, TESTBED.fingerprint(Path()))
-    with new_artifact(tmp_path / "made", fitted, rich_summary()) as folder:
-        Latency.of({Plan(strategy="best_of_n", n=1): 0.1}).save(folder / LATENCY)
-        (folder / SETTINGS).write_text(TESTBED.resolved().model_dump_json())
+    latency = Latency.of({Plan(strategy="best_of_n", n=1): 0.1})
+    parts = parts_of(fitted, TESTBED.resolved(), latency)
+    with new_artifact(tmp_path / "made", parts, rich_summary()):
+        pass
     return tmp_path / "made"
 
 

@@ -20,9 +20,10 @@ from predictors.features import pilot_features
 from predictors.sample import Sample
 from runtime.answers.selection import select
 from runtime.artifact import Artifact
-from runtime.concurrency import bounded, together
+from runtime.engines.concurrency import bounded, together
+from runtime.model_calls import Cost
 from runtime.models import Models, open_models
-from runtime.prompt_run import Cost, PromptRun
+from runtime.prompt_run import PromptRun
 from runtime.result import Failure, Result, Spend
 from runtime.solving.solve import Solver
 from runtime.strategies import STRATEGIES

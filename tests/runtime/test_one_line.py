@@ -15,7 +15,6 @@ from allocator.table import LookupTable
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, TEST_PROMPTS
 from calibration import calibrate as calibration
 from calibration import from_logs
-from calibration.calibrate import SAMPLES
 from calibration.cli import bench as bench_cli
 from calibration.from_logs import calibrate_from_logs
 from calibration.report.summary import Summary
@@ -23,7 +22,7 @@ from calibration.training import recipes
 from predictors.features import FEATURE_NAMES
 from predictors.learned import DifficultyPredictor
 from predictors.prompt import PromptProbe
-from runtime.artifact import Artifact, load_settings
+from runtime.artifact import SAMPLES, Artifact, load_settings
 from runtime.dropin.loading import find_artifact
 from tests.calibration.cli.test_cli import MODELS, TASK, copied_artifact, invoke, refused, solve
 from tests.calibration.data.test_logs import made_log, rows_of, write

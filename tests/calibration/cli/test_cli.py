@@ -14,13 +14,12 @@ from typer.testing import CliRunner
 from allocator.table import LookupTable
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from calibration.calibrate import SAMPLES
 from calibration.cli.app import app
 from calibration.replay.replay import Replay
 from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.store import read_records
+from runtime.artifact import SAMPLES, TABLE, Artifact, load_settings
 from runtime.artifact import SETTINGS as SETTINGS_FILE
-from runtime.artifact import TABLE, Artifact, load_settings
 
 MODELS = ["--model", str(BASE), "--verifier", str(PRM), "--engine", "transformers"]
 TASK = ["--answers", SETTINGS.answers, "--step-end", r"\n", "--max-tokens", "160"]

@@ -1,0 +1,129 @@
+"""One prompt's calls of the models: seeded, checked, and their tokens counted."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from allocator.errors import InputError, ModelError
+from runtime.engines.base import Completion, Engine, draw_seed
+from runtime.models import Models
+from runtime.request import RequestSettings
+from runtime.verifiers.base import Context, HasContext, Verifier
+
+
+@dataclass
+class Cost:
+    """What has been spent.
+
+    Attributes:
+        generations: complete solutions.
+        sampled_tokens: tokens sampled.
+        cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
+            an estimate.
+        verifier_tokens: tokens that verifiers ran over.
+        verifier_cached_tokens: tokens of scored texts that they did not have to run over.
+    """
+
+    generations: int = 0
+    sampled_tokens: int = 0
+    cached_tokens: int = 0
+    verifier_tokens: int = 0
+    verifier_cached_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class ModelCalls:
+    """The calls of the models that one prompt makes.
+
+    Attributes:
+        models: the models.
+        settings: how the prompt's solutions are sampled.
+        seed: the prompt's.
+        prompt_ids: the prompt, in the language model's tokens.
+        cost: counts what the calls spend.
+    """
+
+    models: Models
+    settings: RequestSettings
+    seed: int
+    prompt_ids: tuple[int, ...]
+    cost: Cost
+
+    async def complete(
+        self,
+        engine: Engine,
+        context: Context,
+        prefix: Sequence[int],
+        max_tokens: int,
+        path: tuple[str | int, ...],
+        stop: tuple[str, ...] = (),
+        greedy: bool = False,
+        logprob: bool = True,
+    ) -> Completion:
+        """Sample what follows a context.
+
+        Args:
+            engine: the language model or the reviser.
+            context: the prompt, with earlier attempts in its tokens where there are any.
+            prefix: tokens of the solution so far.
+            max_tokens: the most to sample.
+            path: names the draw. With the prompt and its seed it determines what is sampled; its
+                last part is a number.
+            stop: texts that end a step, besides those that end the solution.
+            greedy: take the likeliest tokens.
+            logprob: have the engine give the log-probability.
+        """
+        sampling = self.settings.sampling
+        *name, number = path
+        completion = await engine.complete(
+            [*context.token_ids, *prefix],
+            settings=sampling.model_copy(update={"temperature": 0.0}) if greedy else sampling,
+            max_tokens=max_tokens,
+            seed=draw_seed(self.seed, *self.prompt_ids, *name, number=int(number)),
+            stop=(*self.settings.stops, *stop),
+            stop_token_ids=self.settings.stop_token_ids,
+            logprob=logprob,
+        )
+        if completion.stopped_by in self.settings.stops:
+            completion = replace(completion, ended=True)
+        self.cost.sampled_tokens += len(completion.token_ids)
+        self.cost.cached_tokens += completion.cached_tokens
+        return completion
+
+    async def score(
+        self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
+    ) -> tuple[float, ...]:
+        """A verifier's score of every step.
+
+        Raises:
+            ModelError: the verifier took too long, or gave another number of scores.
+            InputError: a score outside [0, 1].
+        """
+        timeout = self.models.verifier_timeout
+        try:
+            async with asyncio.timeout(timeout):
+                verdict = await verifier.score(context, steps)
+        except TimeoutError:
+            raise ModelError(
+                "verifier", f"no score within {timeout:g} seconds; is it alive?"
+            ) from None
+        scores = verdict.step_scores
+        if len(scores) != len(steps):
+            raise ModelError("verifier", f"it gave {len(scores)} scores for {len(steps)} steps")
+        if not all(0 <= score <= 1 for score in scores):
+            bad = next(score for score in scores if not 0 <= score <= 1)
+            raise InputError(
+                "verifier score",
+                bad,
+                "scores lie in [0, 1]; check its weights, or load it in float32",
+            )
+        self.cost.verifier_tokens += verdict.processed_tokens
+        self.cost.verifier_cached_tokens += verdict.cached_tokens
+        return scores
+
+
+def room_after(engine: Engine, verifier: Verifier, context: Context) -> int:
+    """Tokens that may follow a context: the engine can write and the verifier can read them."""
+    room = engine.context_length - len(context.token_ids)
+    readable = verifier.room(context) if isinstance(verifier, HasContext) else None
+    return room if readable is None else min(room, readable)
