@@ -47,7 +47,7 @@ class Event(BaseModel):
         score: the verifier's, of the beam or the solution; None if it was not scored.
         tokens: sampled tokens of the beam or the solution.
         answer: a solution's; None if it has none.
-        decision: the decision, as `runtime.solving.decide.Decision` has it.
+        decision: the decision, as `runtime.result.Decision` has it.
     """
 
     kind: Literal["decision", "step", "solution"]

@@ -35,8 +35,7 @@ from predictors.learned import DifficultyPredictor
 from runtime.artifact import Artifact
 from runtime.engines.loading import engine_kind
 from runtime.models import open_models
-from runtime.result import Failure, Result, Spend
-from runtime.solving.decide import Decision
+from runtime.result import Decision, Failure, Result, Spend
 from runtime.solving.solve import Solver
 
 BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt")]

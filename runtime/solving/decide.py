@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel
 
 from allocator.drift import DriftMonitor
 from allocator.plan import Plan
@@ -16,36 +15,10 @@ from predictors.prompt import prompt_features
 from predictors.sample import Sample
 from runtime.artifact import Artifact
 from runtime.prompt_run import PromptRun
+from runtime.result import Decision
 
 # Pilots end early where pass@1 is, with this probability, in bins that all have the same plan.
 SURE = 0.9
-
-
-class Decision(BaseModel):
-    """The policy's choice for one prompt, before the plan is run.
-
-    Attributes:
-        pilots: pilot samples taken.
-        predicted_pass_at_1: predicted pass@1; None where it was not predicted.
-        low: pass@1 is between this and `high` with a probability of 0.9.
-        high: the upper bound.
-        bin: difficulty bin, 1 the easiest; None where pass@1 was not predicted.
-        bins: number of bins.
-        plan: the plan to run.
-        why: the reason, in a sentence.
-        drifted: whether traffic has drifted from calibration: best-of-N then replaces the table's
-            plan, and a total is shared evenly.
-    """
-
-    pilots: int = 0
-    predicted_pass_at_1: float | None = None
-    low: float | None = None
-    high: float | None = None
-    bin: int | None = None
-    bins: int = 1
-    plan: Plan
-    why: str
-    drifted: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.answers.selection import ranked
 from runtime.prompt_run import PromptRun
-from runtime.result import Receipt, Result
-from runtime.solving.decide import Decision
+from runtime.result import Decision, Receipt, Result
 from runtime.strategies import STRATEGIES
 from runtime.strategies.best_of_n import score_ties
 

@@ -14,9 +14,9 @@ from runtime.engines.concurrency import stream
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request, RequestSettings
-from runtime.result import Failure, Result, Spend
+from runtime.result import Decision, Failure, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
-from runtime.solving.decide import Decision, deadline_of, decide, fallback, observe, take_pilots
+from runtime.solving.decide import deadline_of, decide, fallback, observe, take_pilots
 from runtime.solving.limits import check_fixed, check_limits
 from runtime.solving.metrics import Metrics
 from runtime.solving.run_plan import result_of, run_plan
