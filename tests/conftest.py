@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
 from benchmarks.throughput.server import vllm_serve
-from predictors.sample import Sample
 from runtime.artifact import Artifact, open_decoder
 from runtime.engines.transformers import TransformersEngine
 from runtime.prompt_run import Decoder
@@ -25,6 +24,7 @@ from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.artifacts import artifact_of, bent_decoder, bent_prompts, calibrated
 from tests.support.clients import Api, Apis
+from tests.support.generation_config import ADVERSE
 from tests.support.live_server import Served
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
@@ -44,16 +44,6 @@ SHARED = {"vllm_decoder", "vllm_verifier", "server"}
 LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli", "test_schema")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# What models name in generation_config.json, and more strongly than any does.
-ADVERSE = {
-    "do_sample": True,
-    "temperature": 0.2,
-    "top_k": 3,
-    "top_p": 0.5,
-    "min_p": 0.3,
-    "repetition_penalty": 1.3,
-    "max_new_tokens": 7,
-}
 
 Result = TypeVar("Result")
 Run = Callable[[Coroutine[Any, Any, Result]], Result]
@@ -196,21 +186,3 @@ def served() -> Iterator[Served]:
     served = Served()
     yield served
     served.stop()
-
-
-def make_sample(
-    answer: str | None,
-    score: float,
-    steps: Sequence[Sequence[int]] = ((1, 2), (3,)),
-    logprob: float = -1.0,
-) -> Sample:
-    """A sample with a given answer and final score."""
-    return Sample(
-        steps=tuple(tuple(step) for step in steps),
-        text=f"#{answer}",
-        answer=answer,
-        step_scores=(*([0.5] * (len(steps) - 1)), score),
-        score=score,
-        logprob=logprob,
-        ended=True,
-    )

@@ -16,9 +16,8 @@ from calibration.report.summary import Summary
 from predictors.sample import Sample
 from runtime.artifact import Artifact
 from runtime.result import Receipt, Result
-from tests.calibration.cli.test_cli import invoke
-from tests.calibration.cli.test_tables import assert_readable, rendered
-from tests.conftest import make_sample
+from tests.support.cli import assert_readable, invoke, rendered
+from tests.support.samples import make_sample
 
 PROMPTS = [Prompt(f"prompt {i}", "1", 1 - i / 10) for i in range(10)]
 

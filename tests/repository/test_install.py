@@ -14,7 +14,7 @@ import install
 from allocator.errors import InputError
 from allocator.extras import MODULES, missing, require
 from benchmarks.testbed.paths import ARTIFACT, BASE, CALIBRATION_PROMPTS
-from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.cli import invoke, refused
 from tests.support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

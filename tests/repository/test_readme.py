@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.pages.__main__ import README, ROOT
-from tests.calibration.cli.test_cli import invoke
+from tests.support.cli import invoke
 from tests.support.clients import Api
 
 TEXT = README.read_text()

@@ -9,41 +9,16 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
 
 from allocator.table import LookupTable
-from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, BASE, PRM
 from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import SAMPLES
-from calibration.cli.app import app
 from calibration.replay.replay import Replay
 from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.store import read_records
-from runtime.artifact import SETTINGS as SETTINGS_FILE
 from runtime.artifact import TABLE, Artifact, load_settings
-
-MODELS = ["--model", str(BASE), "--verifier", str(PRM), "--engine", "transformers"]
-TASK = ["--answers", SETTINGS.answers, "--step-end", r"\n", "--max-tokens", "160"]
-
-
-def invoke(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def refused(*arguments: object) -> str:
-    """The message of a refusal, which has exit status 2 and prints no answer."""
-    status, out, message = invoke(*arguments)
-    assert status == 2, message
-    assert out == ""
-    assert "error:" in message
-    return message
-
-
-def solve(*arguments: object, artifact: Path = ARTIFACT) -> list[object]:
-    return ["solve", "--artifact", artifact, "--engine", "transformers", *arguments]
+from tests.support.cli import MODELS, TASK, copied_artifact, invoke, refused, solve
 
 
 @pytest.fixture
@@ -145,16 +120,6 @@ def test_no_prompts_file_and_no_prompts() -> None:
 def test_a_missing_artifact(tmp_path: Path) -> None:
     message = refused(*solve("--budget", "4", "1+1", artifact=tmp_path / "none"))
     assert "make one with ttc calibrate" in message
-
-
-def copied_artifact(tmp_path: Path, **changes: str) -> Path:
-    """The committed artifact with other settings."""
-    folder = tmp_path / "artifact"
-    shutil.copytree(ARTIFACT, folder, ignore=shutil.ignore_patterns(SAMPLES))
-    absolute = {"model": str(BASE), "verifier": str(PRM)} | changes
-    settings = load_settings(ARTIFACT).model_copy(update=absolute)
-    (folder / SETTINGS_FILE).write_text(settings.model_dump_json())
-    return folder
 
 
 def test_a_foreign_artifact(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from calibration.data.cells import as_score, as_text, as_truth
 from calibration.data.datasets import DataSettings, read_graded_prompts, read_prompts
 from calibration.data.sample_log import Log, read_log
 from runtime.answers import MathAnswers
-from tests.calibration.cli.test_cli import refused
-from tests.calibration.data.test_logs import write
+from tests.support.cli import refused
+from tests.support.logs import write
 
 NAN, INF = float("nan"), float("inf")
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"

@@ -29,8 +29,8 @@ from runtime.prompt_run import Decoder
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Verdict
 from runtime.verifiers.scoring import VERIFIER_ALONE
-from tests.calibration.cli.test_cli import MODELS, TASK, refused
 from tests.support.artifacts import RIGHT, BentCoins, bent_decoder, bent_prompts
+from tests.support.cli import MODELS, TASK, refused
 from tests.support.fakes import SOON, StepUp, SumVerifier
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from allocator.errors import InputError
 from runtime.answers import answers_for
 from runtime.answers.selection import ranked, select, weights
-from tests.conftest import make_sample
+from tests.support.samples import make_sample
 
 
 def test_weighted_sums_scores_by_answer() -> None:

@@ -31,11 +31,8 @@ from runtime.engines.base import Completion
 from runtime.engines.transformers import TransformersEngine
 from runtime.result import Result
 from runtime.solving.solve import Solver
-from tests.conftest import make_sample
-
-PROBLEMS = ["12+7*3", "4*5+6", "9*9-1+4*2"]
-RAW = [f"<user>{problem}<assistant>" for problem in PROBLEMS]
-CHATS = [[{"role": "user", "content": problem}] for problem in PROBLEMS]
+from tests.support.prompts import CHATS, PROBLEMS, RAW
+from tests.support.samples import make_sample
 
 
 class Failing(TransformersEngine):

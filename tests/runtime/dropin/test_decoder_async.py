@@ -18,7 +18,7 @@ from runtime.prompt_run import Decoder
 from runtime.request import Event, Request
 from runtime.result import Result
 from runtime.solving.solve import Solver
-from tests.runtime.dropin.test_decoder import RAW
+from tests.support.prompts import RAW
 
 LONG = SamplingParams(max_tokens=150, seed=3)
 

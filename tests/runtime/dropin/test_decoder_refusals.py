@@ -18,7 +18,7 @@ from runtime.engines.transformers import TransformersEngine
 from runtime.engines.vllm import VLLMEngine
 from runtime.engines.vllm_core import memory_share
 from runtime.prompt_run import Decoder
-from tests.runtime.frontend.test_conversation import FAULTS
+from tests.support.templates import FAULTS
 
 PROMPT = "<user>12+7*3<assistant>"
 CHAT = [{"role": "user", "content": "12+7*3"}]

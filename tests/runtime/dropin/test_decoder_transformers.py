@@ -15,7 +15,7 @@ from benchmarks.testbed.paths import ARTIFACT, BASE
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.transformers import ComputeOptimalGeneration, ComputeOptimalModel
 from runtime.engines.transformers import TransformersEngine
-from tests.runtime.dropin.test_decoder import RAW
+from tests.support.prompts import RAW
 
 WITHOUT_VLLM = """
 import sys

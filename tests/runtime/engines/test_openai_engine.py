@@ -20,7 +20,7 @@ from runtime.engines.openai import OpenAIEngine
 from runtime.prompt_run import Decoder, PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
-from tests.conftest import ADVERSE
+from tests.support.generation_config import ADVERSE
 
 LONG = "1" + "+1" * 60  # a prompt of several cache blocks
 

@@ -23,7 +23,7 @@ from calibration.training.labels import LabelSettings
 from calibration.training.recipes import Source, prm_recipe
 from runtime.artifact import Settings
 from runtime.engines.base import SamplingSettings
-from tests.conftest import make_sample
+from tests.support.samples import make_sample
 
 PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=31)]
 # The testbed ends its steps with one newline, not with the default's two.

@@ -18,7 +18,7 @@ from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings, read_settings
-from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.cli import invoke, refused
 from tests.support.serving import (
     LONG,
     Loaded,

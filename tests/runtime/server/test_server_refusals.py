@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tests.runtime.frontend.test_conversation import FAULTS
 from tests.support.serving import PROMPTS, asked, chat, client_of, engine_of, service_of
+from tests.support.templates import FAULTS
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from runtime.reviser import Reviser, revision_context
 from runtime.solving.early_stop import min_to_settle
 from runtime.strategies import STRATEGIES, beam_search, best_of_n
 from runtime.verifiers.base import Context, Verdict
-from tests.conftest import make_sample
 from tests.support.fakes import STEPS, CoinEngine, StepUp, SumVerifier, coin_run
+from tests.support.samples import make_sample
 
 # Sums of three fair coins, in eighths.
 EXPECTED = {"0": 1, "1": 3, "2": 3, "3": 1}

@@ -38,10 +38,10 @@ from runtime.verifiers.families import FAMILIES
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from runtime.verifiers.scoring import VERIFIER_ALONE
-from tests.conftest import make_sample
 from tests.support.artifacts import bent_decoder
 from tests.support.checkpoints import make_verifier, solution
 from tests.support.fakes import StepUp, SumVerifier, coin_run
+from tests.support.samples import make_sample
 
 TOO_LONG = r"prompt and solution take \d+ tokens, and its context is {}; sample shorter"
 
