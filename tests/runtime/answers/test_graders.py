@@ -36,8 +36,8 @@ def test_a_python_file_reads_and_compares_answers(tmp_path: Path) -> None:
     answers = answers_for(written(tmp_path, GRADER))
     assert answers.extract("It is Paris") == "Paris"
     assert answers.extract(" ") is None
-    assert answers.same("Paris", "PARIS")
-    assert not answers.same("Paris", "Rome")
+    assert answers.equivalent("Paris", "PARIS")
+    assert not answers.equivalent("Paris", "Rome")
     assert [path.name for path in tmp_path.iterdir()] == ["grader.py"]
     assert answers_for("python:grader.py", tmp_path).extract("Rome") == "Rome"
 
@@ -75,7 +75,7 @@ def test_what_goes_wrong_while_grading_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="extract of 'five' returned 5; return a str or None"):
         answers.extract("five")
     with pytest.raises(ModelError, match=r"same of 'x{60}\.\.\.' returned None; return True"):
-        answers.same("x" * 90, "y")
+        answers.equivalent("x" * 90, "y")
 
 
 def test_a_comparison_that_hangs_tells_answers_apart(tmp_path: Path) -> None:
