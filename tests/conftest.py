@@ -23,9 +23,9 @@ from runtime.prompt_run import Decoder
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.artifacts import artifact_of, bent_decoder, bent_prompts, calibrated
-from tests.support.clients import Api, Apis
 from tests.support.generation_config import ADVERSE
 from tests.support.live_server import Served
+from tests.support.serving import Api, Apis
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
 os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.pages.__main__ import README, ROOT
 from tests.support.cli import invoke
-from tests.support.clients import Api
+from tests.support.serving import Api
 
 TEXT = README.read_text()
 

@@ -225,4 +225,4 @@ def test_a_client_that_waits_no_longer_leaves_nothing_running(api, client):
     with pytest.raises(openai.APITimeoutError):
         client.completions.create(**fields, timeout=2)
     assert api.engine.begun > begun
-    assert api.has_nothing_left()
+    assert api.has_stopped()

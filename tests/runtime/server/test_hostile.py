@@ -187,7 +187,7 @@ def test_a_client_that_hangs_up_amid_its_body_leaves_nothing(api):
     for _ in range(20):
         with connected(api) as connection:
             connection.sendall(post(GOOD)[:-5])
-    assert api.has_nothing_left()
+    assert api.has_stopped()
     assert still_answers(api)
 
 

@@ -14,11 +14,12 @@ from tests.support.serving import (
     asked,
     chat,
     chunks_of,
+    connected,
     engine_of,
-    idle,
-    listening,
+    has_stopped,
     service_of,
 )
+from tests.support.waiting import eventually_in_loop
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_the_engine_stops_when_a_client_goes_away(run, service, streamed):
     engine = engine_of(service)
 
     async def leave():
-        async with listening(service) as client:
+        async with connected(service) as client:
             if streamed:
                 async with client.stream(
                     "POST", "/v1/completions", json=LONG | {"stream": True}
@@ -139,15 +140,11 @@ def test_the_engine_stops_when_a_client_goes_away(run, service, streamed):
                             break
             else:
                 post = asyncio.create_task(client.post("/v1/completions", json=LONG))
-                await asyncio.sleep(0.3)
+                await eventually_in_loop(lambda: engine.running)
                 post.cancel()
             assert service.gate.in_flight
             assert engine.running > 0
-            await idle(service)
-            assert engine.running == 0
-            begun = engine.begun
-            await asyncio.sleep(0.2)
-            assert (engine.begun, engine.running) == (begun, 0)
+            assert await has_stopped(service)
             assert {view.to_json()["status"] for view in service.live_store.views()} == {
                 "cancelled"
             }
