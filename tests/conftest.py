@@ -15,8 +15,8 @@ import torch
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks.serving.processes import vllm_serve
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
-from benchmarks.throughput.server import vllm_serve
 from runtime.artifact import Artifact, open_decoder
 from runtime.engines.transformers import TransformersEngine
 from runtime.prompt_run import Decoder
