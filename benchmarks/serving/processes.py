@@ -130,7 +130,7 @@ def _serving(
         )
     serving = Serving(process, f"http://127.0.0.1:{port}")
     try:
-        wait_until_ready(serving, name)
+        _wait_until_ready(serving, name)
         yield serving
     finally:
         process.terminate()
@@ -140,7 +140,7 @@ def _serving(
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_until_ready(serving: Serving, name: str) -> None:
+def _wait_until_ready(serving: Serving, name: str) -> None:
     """Wait until the server says that it is healthy.
 
     Raises:

@@ -22,8 +22,10 @@ from runtime.solving.concurrency import stream
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
 from tests.support.fakes import CoinEngine, SumVerifier, coin_run
+from tests.support.waiting import eventually_in_loop, turns
 
 PROBLEMS = distinct_problems("test", 12, seed=31)
+STILL = 50  # looks at the counters, of which 100 are taken a second
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +54,21 @@ def unfinished(decoder: Decoder) -> int:
     return int(decoder.engine._core.engine.output_processor.get_num_unfinished_requests())
 
 
-async def settle(decoder: Decoder) -> None:
-    """Give the engine time to note what has been aborted."""
-    for _ in range(100):
-        if not unfinished(decoder):
-            return
-        await asyncio.sleep(0.05)
+async def settled(decoder: Decoder) -> None:
+    """Wait until the engine has noted what was aborted."""
+    await eventually_in_loop(lambda: not unfinished(decoder))
+
+
+async def increases(before: dict[str, float]) -> list[float]:
+    """What has been added to counters once they rise no more: they follow the engine's outputs."""
+    found: list[dict[str, float]] = [before]
+
+    def unchanged() -> bool:
+        found.append({name: counter(name) for name in before})
+        return found[-1] != before and len(found) > STILL and found[-1] == found[-STILL]
+
+    await eventually_in_loop(unchanged)
+    return [found[-1][name] - before[name] for name in before]
 
 
 @pytest.mark.parametrize(
@@ -77,14 +88,11 @@ def test_costs_are_the_engines_own_counters_to_the_token(
     names = ("generation_tokens", "prefix_cache_hits")
 
     async def work() -> tuple[list[PromptRun], list[float]]:
-        before = [counter(name) for name in names]
+        before = {name: counter(name) for name in names}
         runs = [PromptRun(decoder, problem.text, 3) for problem in PROBLEMS]
         await asyncio.gather(*(STRATEGIES[plan.strategy](r, plan, ()) for r in runs))
-        await settle(decoder)
-        # The engine's statistics follow its outputs.
-        await asyncio.sleep(0.5)
-        after = [counter(name) for name in names]
-        return runs, [b - a for a, b in zip(before, after, strict=True)]
+        await settled(decoder)
+        return runs, await increases(before)
 
     runs, (sampled, cached) = run(work())
     assert sum(r.cost.sampled_tokens for r in runs) == sampled
@@ -100,12 +108,11 @@ def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: D
     async def cancelled() -> tuple[int, int]:
         prompt_run = PromptRun(counted, PROBLEMS[0].text, 3)
         task = asyncio.create_task(prompt_run.samples(0, 200))
-        await asyncio.sleep(0.2)
-        during = unfinished(counted)
+        during = await eventually_in_loop(lambda: unfinished(counted))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await settle(counted)
+        await settled(counted)
         return during, unfinished(counted)
 
     during, after = run(cancelled())
@@ -121,7 +128,7 @@ def test_a_reader_that_goes_away_ends_the_work(run: Any, counted: Decoder) -> No
         results = stream(one, [p.text for p in PROBLEMS], in_flight=4)
         _, first = await anext(results)
         await results.aclose()
-        await settle(counted)
+        await settled(counted)
         return first, unfinished(counted)
 
     assert run(leave()) == (60, 0)
@@ -137,7 +144,7 @@ def test_a_slow_reader_slows_the_work_down() -> None:
     async def read_two() -> list[int]:
         results = stream(one, iter(range(10**9)), in_flight=3)
         found = [(await anext(results))[1] for _ in range(2)]
-        await asyncio.sleep(0.05)
+        await turns()  # those in which more could be started
         await results.aclose()
         return found
 
@@ -168,7 +175,7 @@ def test_a_verifier_that_answers_garbage_is_named(
 def test_a_verifier_that_hangs_is_given_up_and_nothing_goes_on(tokenizer: Any) -> None:
     class Hangs(SumVerifier):
         async def score(self, context: Context, steps: Any) -> Verdict:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
             raise NotImplementedError
 
     engine = CoinEngine(tokenizer)
@@ -182,7 +189,7 @@ def test_a_killed_engine_is_a_clear_error(run: Any, counted: Decoder) -> None:
     async def killed() -> None:
         prompt_run = PromptRun(counted, PROBLEMS[0].text, 3)
         task = asyncio.create_task(prompt_run.samples(0, 100))
-        await asyncio.sleep(0.2)
+        await eventually_in_loop(lambda: unfinished(counted))
         newest = max(
             (p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()),
             key=lambda p: p.create_time(),

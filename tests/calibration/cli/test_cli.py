@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.store import read_records
 from runtime.artifact import TABLE, Artifact, load_settings
 from tests.support.cli import MODELS, TASK, copied_artifact, invoke, refused, solve
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -294,11 +294,10 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(3600):
-        # Long before the first prompt is complete.
-        if list(samples.glob(f"{UNFINISHED}/*.jsonl")) or process.poll() is not None:
-            break
-        time.sleep(0.05)
+    # Long before the first prompt is complete.
+    eventually(
+        lambda: list(samples.glob(f"{UNFINISHED}/*.jsonl")) or process.poll() is not None, 180
+    )
     process.kill()
     process.wait()
     # It may have been through already, on a quick machine; it was not, if its samples are there.

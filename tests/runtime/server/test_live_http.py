@@ -12,6 +12,7 @@ import httpx
 from runtime.request import Event
 from runtime.server.live.page import Reader
 from tests.support.live_server import Served
+from tests.support.waiting import eventually
 
 KEY = "Bearer right"
 
@@ -81,10 +82,7 @@ def test_a_reader_who_goes_away_leaves_nothing_behind(served: Served) -> None:
             lines = answer.iter_lines()  # it hangs up when this is dropped
             next(lines)
             assert readers() != []
-    deadline = time.perf_counter() + 5
-    while readers():
-        assert time.perf_counter() < deadline
-        time.sleep(0.05)
+    eventually(lambda: not readers())
 
 
 def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:

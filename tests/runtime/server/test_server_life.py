@@ -2,10 +2,8 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -14,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from allocator.errors import InputError
+from benchmarks.serving.processes import free_port
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.server.service import Service
@@ -30,6 +29,7 @@ from tests.support.serving import (
     idle,
     service_of,
 )
+from tests.support.waiting import eventually, eventually_in_loop
 
 
 def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_decoder):
@@ -161,7 +161,7 @@ def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transforme
     async def drained(body, seconds):
         service = service_of(transformers_decoder, drain_timeout=seconds)
         answer = asyncio.create_task(asked(service, body))
-        await asyncio.sleep(0.2)
+        await eventually_in_loop(lambda: engine_of(service).running)
         assert service.gate.in_flight
         await service.drain()
         await idle(service)
@@ -175,20 +175,21 @@ def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transforme
 def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0(tmp_path):
     listed = tmp_path / "stderr"
     command = [sys.executable, "-m", "calibration.cli", "serve", "--artifact", str(ARTIFACT)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     options = ["--engine", "transformers", "--port", str(port), "--drain-timeout", "1"]
     health = []
     with listed.open("w") as stderr:
         server = subprocess.Popen([*command, *options], stderr=stderr)
     try:
-        while f"serving: {url}" not in listed.read_text():
+
+        def serving() -> bool:
             assert server.poll() is None, listed.read_text()
             with suppress(httpx.ConnectError):
                 health.append(httpx.get(f"{url}/health", timeout=30).status_code)
-            time.sleep(0.05)
+            return f"serving: {url}" in listed.read_text()
+
+        eventually(serving, 240)
         assert health[0] == 503
         body = LONG | {"stream": True}
         with httpx.Client(base_url=url, timeout=60) as client:
@@ -197,8 +198,7 @@ def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0
                 lines = response.iter_lines()
                 next(lines)
                 server.send_signal(signal.SIGTERM)
-                time.sleep(0.1)
-                assert client.get("/health").status_code == 503
+                eventually(lambda: client.get("/health").status_code == 503)
                 *_, error, done = [line for line in lines if line]
         assert "the server is shutting down" in error
         assert done == "data: [DONE]"
