@@ -5,10 +5,10 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.artifacts import artifact_of, bent_decoder, bent_prompts, calibrated
 from tests.support.generation_config import ADVERSE
 from tests.support.live_server import Served
+from tests.support.running import Run
 from tests.support.serving import Api, Apis
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
@@ -45,13 +46,13 @@ LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-Result = TypeVar("Result")
-Run = Callable[[Coroutine[Any, Any, Result]], Result]
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs in one process; long files first; no two tests of one name, for one would run."""
+    """Set the marker `vllm`, what runs in one process, and long files first.
+
+    Raises:
+        UsageError: two tests have one name, of which one alone would run.
+    """
     names = Counter(item.nodeid for item in items)
     if twice := [name for name in names if names[name] > 1]:
         raise pytest.UsageError(f"several tests are called {twice}")
@@ -60,6 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in early)
     for item in items:
         name = item.path.stem
+        if SHARED & _needs(item):
+            item.add_marker("vllm")
         item.add_marker(pytest.mark.xdist_group("sharing" if name in sharing else name))
 
 
@@ -79,7 +82,7 @@ def run() -> Iterator[Run[Any]]:
 
 def _open(run: Run[Any], engine: str) -> Iterator[Decoder]:
     stack = AsyncExitStack()
-    opening = stack.enter_async_context(open_decoder(SETTINGS, Path(), engine))  # type: ignore[arg-type]
+    opening = stack.enter_async_context(open_decoder(SETTINGS, Path(), engine))
     yield run(opening)
     run(stack.aclose())
 

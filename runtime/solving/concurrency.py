@@ -1,7 +1,7 @@
 """Many coroutines at once, a bounded number in flight."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 async def stream(
     work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], in_flight: int
-) -> AsyncIterator[tuple[int, Result]]:
+) -> AsyncGenerator[tuple[int, Result], None]:
     """`work` on every item, at most `in_flight` at a time; (item's number, result) as they come.
 
     The next item is taken only when a place is free and the results so far have been read: a slow

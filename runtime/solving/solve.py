@@ -1,7 +1,7 @@
 """The policy at work: pilots, difficulty, bin, plan, search, answer, and the receipt for it all."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isnan
@@ -247,7 +247,7 @@ class Solver:
 
     async def solve_stream(
         self, prompts: Iterable[str | Request], spend: Spend
-    ) -> AsyncIterator[tuple[int, Result | Failure]]:
+    ) -> AsyncGenerator[tuple[int, Result | Failure], None]:
         """Answer prompts as they are read; (prompt's number, result) in the order of completion.
 
         A bounded number is in flight, and the next prompt is read only when results have been: a

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_the_policy_is_the_cheapest_that_calibration_found_as_accurate() -> None
     (plain,) = [p for p in curves[BASELINE] if p.budget == BUDGET]
     assert wanted == plain.accuracy
     assert choice.accuracy >= wanted
-    points = [*artifact.prices.points, *curves[PREDICTED]]
+    points: list[Any] = [*artifact.prices.points, *curves[PREDICTED]]
     assert choice.generations == min(p.generations for p in points if p.accuracy >= wanted)
     assert choice.name == PRICE
     assert choice.spend.average == choice.generations < BUDGET

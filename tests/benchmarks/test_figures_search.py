@@ -34,7 +34,7 @@ def samples_of(small: float, large: float) -> Samples:
     replay = SeededReplay(records, SOLUTIONS // 2)
     return Samples(
         replay, replay, replay, replay, dict.fromkeys(("last", "min", "product"), replay)
-    )  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize(

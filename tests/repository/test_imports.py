@@ -8,7 +8,7 @@ from tests.support.paths import ROOT
 
 def imported(path: Path) -> set[str]:
     """Names of the modules that a file imports, with those that `from` may import from them."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)

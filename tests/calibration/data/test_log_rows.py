@@ -61,7 +61,7 @@ def test_words_for_wrong(value: object) -> None:
 def test_what_is_neither_right_nor_wrong_is_refused_by_row(
     tmp_path: Path, suffix: str, value: object
 ) -> None:
-    kind = type(value) if value is not None else float
+    kind: Any = type(value) if value is not None else float
     rows = [{**row, "correct": kind(row["answer"] == "1")} for row in ROWS]
     if isinstance(value, str):
         rows = [{**row, "correct": "yes"} for row in ROWS]

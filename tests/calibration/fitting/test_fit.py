@@ -8,7 +8,8 @@ from allocator.plan import CONSIDERED, Plan, plan_grid
 from allocator.table import Fingerprint
 from calibration.calibrate import calibrate_from_logs
 from calibration.data.sample_log import Log
-from calibration.fitting.fit import MIN_IN_BIN, fit, searches_needed
+from calibration.fitting.difficulty import MIN_IN_BIN
+from calibration.fitting.fit import fit, searches_needed
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary

@@ -215,7 +215,9 @@ def test_a_record_does_not_wait_for_the_next_one(
     class Slow(LocalCollector):
         """Gives the first record at once, as a worker of a cluster may, and the others never."""
 
-        async def collect(self, prompts: Any, work: Work, done: Any, journals: Any = None) -> None:
+        async def collect(
+            self, prompts: Any, work: Work, done: Any = None, journals: Any = None
+        ) -> None:
             await super().collect(prompts[:1], work, done)
             await eventually_in_loop(lambda: list(store.folder.glob("part-*")))
             raise InputError("model", None, "it never comes to the second prompt")

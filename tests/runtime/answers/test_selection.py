@@ -44,7 +44,7 @@ def test_nothing_to_select_from_is_an_error() -> None:
     with pytest.raises(InputError, match="at least one sample"):
         select([])
     with pytest.raises(InputError, match="weighted, best, majority"):
-        select([make_sample("1", 0.5)], "median")  # type: ignore[arg-type]
+        select([make_sample("1", 0.5)], "median")
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.01, 1)), min_size=1, max_size=9))

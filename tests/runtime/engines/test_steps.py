@@ -17,10 +17,9 @@ from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import missing_steps, steps_of
-from calibration.training.fine_tune import TrainSettings
 from calibration.training.journal import Journal
-from calibration.training.labels import LabelSettings
 from calibration.training.recipes import Source, prm_recipe
+from calibration.training.settings import LabelSettings, TrainSettings
 from runtime.artifact import Settings
 from runtime.engines.base import SamplingSettings
 from tests.support.samples import make_sample

@@ -144,7 +144,8 @@ def test_parts_are_joined_and_a_developer_is_the_system(turns: Any) -> None:
 
 @both
 def test_a_conversation_without_text_is_refused(turns: Any) -> None:
-    for messages in ([], [ASK | {"content": " "}], [ASK | {"content": []}]):
+    nothing: list[Any] = [[], [ASK | {"content": " "}], [ASK | {"content": []}]]
+    for messages in nothing:
         with pytest.raises(InputError) as refused:
             turns(messages)
         assert refused.value.field == "messages"

@@ -89,7 +89,7 @@ def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:
     long = "\N{CAT}" * 160
     views = [served.do(lambda: served.live_store.begin("c", "m", 8, long)) for _ in range(300)]
     step = Event(kind="step", path=("beam_search", 8, 2, 0, 0, 0), score=0.5)
-    seen = []
+    seen: list[int] = []
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", served.port))

@@ -1,6 +1,7 @@
 """The live page in a real browser: it shows what runs, and asks for nothing else."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -131,7 +132,7 @@ def test_beams_are_drawn_as_they_grow(page: Page, served: Served) -> None:
             if round_:
                 parent = ("dvts", 4, 2, place // 2, round_ - 1, 0)  # type: ignore[assignment]
             step = Event(kind="step", path=path, parent=parent, score=place / 4)
-            served.do(lambda step=step: view.on_event(step))
+            served.do(partial(view.on_event, step))
         expect(page.locator(".tree circle")).to_have_count(4 * (round_ + 1))
         expect(page.locator(".tree line")).to_have_count(4 * round_)
     label = page.locator(".tree circle").last.get_attribute("aria-label")
@@ -146,7 +147,7 @@ def test_hostile_words_are_only_words(page: Page, served: Served) -> None:
         Event(kind="solution", path=("sample", 0), answer=HOSTILE, score=0.5),
         Event(kind="decision", decision={"plan": plan, "why": HOSTILE}),
     ):
-        served.do(lambda event=event: view.on_event(event))
+        served.do(partial(view.on_event, event))
     served.do(lambda: view.failed(HOSTILE))
     for part in (".prompt", ".text", ".why", "p.error", ".votes b"):
         expect(page.locator(part)).to_contain_text(HOSTILE)
@@ -197,7 +198,7 @@ def test_it_fits_and_can_be_read(
 ) -> None:
     page = browser.new_page(
         viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
+        color_scheme=scheme,
     )
     solve(served, tokenizer, bent, "60*1")
     solve(served, tokenizer, bent, "60*" + "1" * 20, "beam_search:8:2")

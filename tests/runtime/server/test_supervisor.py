@@ -91,6 +91,7 @@ async def until_ready(supervisor: Supervisor, seconds: float) -> int:
     return refused
 
 
+@pytest.mark.vllm
 def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> None:
     others, log = children(), io.StringIO()
 
@@ -272,7 +273,7 @@ def test_opening_that_is_cancelled_closes_what_it_had_loaded(
 
 
 def test_what_a_closed_model_had_to_do_ends_with_an_error() -> None:
-    async def closed() -> list[Any]:
+    async def closed() -> tuple[Any, ...]:
         async with open_decoder(SETTINGS, Path(), "transformers") as decoder:
             assert all(part.alive for part in processes(decoder))
             # Two batches: one is at work when it closes, the other waits.

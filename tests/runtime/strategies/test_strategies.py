@@ -19,7 +19,9 @@ from runtime.answers.selection import select
 from runtime.prompt_run import Beam
 from runtime.reviser import Reviser, revision_context
 from runtime.solving.early_stop import min_to_settle
-from runtime.strategies import STRATEGIES, beam_search, best_of_n
+from runtime.strategies import STRATEGIES
+from runtime.strategies.beam_search import beam_search
+from runtime.strategies.best_of_n import best_of_n
 from runtime.verifiers.base import Context, Verdict
 from tests.support.fakes import STEPS, CoinEngine, StepUp, SumVerifier, coin_run
 from tests.support.samples import make_sample

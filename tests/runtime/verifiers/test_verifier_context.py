@@ -58,7 +58,7 @@ def long_solution(tokenizer: Any, tokens: int) -> tuple[Context, list[tuple[int,
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_refuses_what_is_longer(family: str, tokenizer: Any, tmp_path: Path) -> None:
     folder = make_verifier(family, tmp_path, tokenizer, positions=200)
-    verifier = open_verifier(folder, tokenizer, family, engine="transformers")  # type: ignore[arg-type]
+    verifier = open_verifier(folder, tokenizer, family, engine="transformers")
     fitting, longer = solution(tokenizer), long_solution(tokenizer, 260)
 
     async def score() -> None:
