@@ -31,6 +31,7 @@ def graded(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None:
     artifact = tmp_path / "artifact"
     status, _, message = invoke(
@@ -226,6 +227,7 @@ def test_commands_that_read_data_map_its_columns(tmp_path: Path, command: list[o
     )
 
 
+@pytest.mark.slow
 def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
     out = tmp_path / "prm"
     numbers = ["--samples", "2", "--rollouts", "1", "--max-epochs", "1", "--batch", "8"]
@@ -272,6 +274,7 @@ def test_early_stop_answers_the_same(tmp_path: Path) -> None:
     assert stopped["receipt"]["generations"] <= whole["receipt"]["generations"] == 32
 
 
+@pytest.mark.slow
 def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
     graded: Path, tmp_path: Path
 ) -> None:

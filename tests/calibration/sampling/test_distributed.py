@@ -22,6 +22,8 @@ from calibration.sampling.distributed import RayCollector
 from runtime.prompt_run import Decoder
 from runtime.verifiers.scoring import VERIFIER_ALONE
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=41)]
 WORK = Work(4, (Plan(strategy="beam_search", n=4, beam_width=2),), VERIFIER_ALONE, seed=3)
 

@@ -16,6 +16,8 @@ from tests.support.artifacts import bent_decoder, bent_prompts
 from tests.support.live_server import Served
 from tests.support.pages import FAINT, OUTSIDE
 
+pytestmark = pytest.mark.slow
+
 KEY = "Bearer right"
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
 

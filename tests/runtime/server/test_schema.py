@@ -14,6 +14,8 @@ from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from tests.support.serving import Api, Apis
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ServeSettings(artifact=ARTIFACT)
 DOCUMENT = create_app(SETTINGS, Service(SETTINGS, Artifact.load(ARTIFACT)), ServerLog()).openapi()
 CONFIG = schemathesis.Config.from_dict(

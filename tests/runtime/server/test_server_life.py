@@ -189,6 +189,7 @@ def test_draining_lets_short_requests_end_and_gives_long_ones_up(
     assert run(drained(LONG, 0.2)) == 503
 
 
+@pytest.mark.slow
 def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0(
     tmp_path: Path,
 ) -> None:
