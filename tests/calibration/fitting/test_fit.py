@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from allocator.plan import CONSIDERED, Plan, plan_grid
 from allocator.table import Fingerprint
@@ -27,6 +28,7 @@ def test_pilots_need_no_searches_of_their_own() -> None:
     assert {plan.strategy for plan in revised} == {"revisions"}
 
 
+@pytest.mark.slow
 def test_fitting_gives_each_bin_what_it_needs() -> None:
     # Easy prompts are right at once; hard ones by beam search, which leads easy ones astray.
     searches = searches_needed([1, 8], [2], CONSIDERED)

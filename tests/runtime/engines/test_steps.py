@@ -79,6 +79,7 @@ def run_calibration(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scoring", "prompts"), [("fitted", 24), ("verifier", STEP_PROMPTS)])
 def test_no_search_of_solutions_without_steps_is_sampled(
     scoring: ScoringChoice, prompts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
