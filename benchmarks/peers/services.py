@@ -13,9 +13,9 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
+from benchmarks.serving.processes import free_port
 from benchmarks.testbed.paths import BASE, PRM
 from benchmarks.testbed.tokenizer import CHAT_TEMPLATE
-from benchmarks.throughput.server import free_port
 from runtime.engines.base import Engine, encode_prompt
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend

@@ -19,11 +19,10 @@ import numpy as np
 from benchmarks.serving.accuracy import by_client, by_command, by_harness
 from benchmarks.serving.faults import FAULTS
 from benchmarks.serving.load import CLIENTS, Load, loaded
-from benchmarks.serving.processes import ttc_serve
+from benchmarks.serving.processes import ttc_serve, vllm_serve
 from benchmarks.targets import at_most, between, show_targets, write_result
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import distinct_problems
-from benchmarks.throughput.server import vllm_serve
 from calibration.cli.console import new_table
 from calibration.progress import console
 from calibration.replay.curves import interval, resamples

@@ -14,9 +14,8 @@ import httpx
 from pydantic import BaseModel
 
 from benchmarks.serving.load import Load, body, loaded
-from benchmarks.serving.processes import Serving, ttc_serve
+from benchmarks.serving.processes import Serving, ttc_serve, vllm_serve
 from benchmarks.testbed.paths import BASE
-from benchmarks.throughput.server import vllm_serve
 
 CLIENTS, BUDGET, MAX_TOKENS = 16, 4, 160
 AFTER, LASTS = 3.0, 20.0  # seconds until the fault, and of the load

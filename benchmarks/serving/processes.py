@@ -1,21 +1,23 @@
-"""A real `ttc serve` on loopback, and what its processes use."""
+"""A real `ttc serve` or `vllm serve` on loopback, and what its processes use."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import torch
 
 from benchmarks.testbed.paths import ARTIFACT
-from benchmarks.throughput.server import READY_SECONDS, free_port
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+READY_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -81,39 +83,81 @@ def ttc_serve(
         sys.executable, "-m", "calibration.cli", "serve", "--artifact", str(ARTIFACT),
         "--engine", engine, "--port", str(port),
     ]  # fmt: skip
-    errors = subprocess.DEVNULL if log is None else log.open("wb")
-    process = subprocess.Popen(
-        command,
-        env=os.environ | dict(environment or {}),
-        stdout=subprocess.DEVNULL,
-        stderr=errors,
-        # Not a session of its own: Linux schedules those as groups, and vLLM's processes, which
-        # wait by yielding, would keep the clients off the cores for seconds.
-        process_group=0,
-    )
+    with _serving("ttc serve", command, port, environment or {}, log) as serving:
+        yield serving
+
+
+@contextmanager
+def vllm_serve(model: Path) -> Iterator[str]:
+    """The model behind `vllm serve` for as long as the block lasts; yields the server's URL.
+
+    Raises:
+        RuntimeError: the server ended, or was not ready in time.
+    """
+    port = free_port()
+    # What `vllm serve` starts; that command itself wants vLLM to be installed under its own name.
+    command = [
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),
+        "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
+        "--enable-prompt-tokens-details", "--enforce-eager", "--gpu-memory-utilization", "0.2",
+    ]  # fmt: skip
+    if not torch.cuda.is_available():
+        # As `runtime.engines.vllm_core` sets the engine in process.
+        command += ["--block-size", "32", "--no-enable-chunked-prefill"]
+    environment = {"VLLM_CPU_KVCACHE_SPACE": "1"}
+    with _serving("vllm serve", command, port, environment) as serving:
+        yield serving.url
+
+
+@contextmanager
+def _serving(
+    name: str,
+    command: Sequence[str],
+    port: int,
+    environment: Mapping[str, str],
+    log: Path | None = None,
+) -> Iterator[Serving]:
+    """A server's process, from when it is healthy until the block ends."""
+    with open(os.devnull if log is None else log, "wb") as errors:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | dict(environment),
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            # Not a session of its own: Linux schedules those as groups, and vLLM's processes,
+            # which wait by yielding, would keep the clients off the cores for seconds.
+            process_group=0,
+        )
     serving = Serving(process, f"http://127.0.0.1:{port}")
     try:
-        wait_until_ready(serving)
+        _wait_until_ready(serving, name)
         yield serving
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(60)
-        for pid in serving.running():
-            os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # an engine stays where its server was killed
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_until_ready(serving: Serving) -> None:
-    """Until it says that it is healthy.
+def _wait_until_ready(serving: Serving, name: str) -> None:
+    """Wait until the server says that it is healthy.
 
     Raises:
         RuntimeError: it ended, or was not ready in time.
     """
     for _ in range(READY_SECONDS):
         if serving.process.poll() is not None:
-            raise RuntimeError(f"ttc serve ended with status {serving.process.returncode}")
+            raise RuntimeError(f"{name} ended with status {serving.process.returncode}")
         with suppress(httpx.TransportError):
             if httpx.get(f"{serving.url}/health").status_code == 200:
                 return
         time.sleep(1)
-    raise RuntimeError(f"ttc serve was not ready in {READY_SECONDS} seconds")
+    raise RuntimeError(f"{name} was not ready in {READY_SECONDS} seconds")
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

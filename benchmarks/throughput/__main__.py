@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.serving.processes import vllm_serve
 from benchmarks.targets import at_least, at_most, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
 from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
 from benchmarks.throughput.policy import policy_time
-from benchmarks.throughput.server import vllm_serve
 from benchmarks.throughput.workload import (
     BEAMS,
     PROMPT_SEED,

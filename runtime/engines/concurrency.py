@@ -1,7 +1,7 @@
 """Running many coroutines concurrently, with a bounded number in progress."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 async def stream(
     work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], in_flight: int
-) -> AsyncIterator[tuple[int, Result]]:
+) -> AsyncGenerator[tuple[int, Result], None]:
     """Call `work` on every item; yields (item's number, result) as they complete.
 
     At most `in_flight` calls are in progress. The next item is taken only when there is room and

@@ -1,7 +1,7 @@
 """The solver: pilots, predicted pass@1, bin, plan, solutions, answer and receipt per prompt."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from allocator.drift import DriftMonitor
@@ -203,7 +203,7 @@ class Solver:
 
     async def solve_stream(
         self, prompts: Iterable[str | Request], spend: Spend
-    ) -> AsyncIterator[tuple[int, Result | Failure]]:
+    ) -> AsyncGenerator[tuple[int, Result | Failure], None]:
         """Answer prompts as they are read; yields (prompt's number, result) as they complete.
 
         At most `PROMPTS_IN_FLIGHT` are in progress. The next prompt is read only once completed

@@ -4,7 +4,8 @@ A new one is a function of this shape in a file of its own, its name and setting
 `allocator.plan`, and a line below.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from allocator.plan import Plan, Strategy
 from predictors.sample import Sample
@@ -14,7 +15,7 @@ from runtime.strategies.best_of_n import best_of_n
 from runtime.strategies.dvts import dvts
 from runtime.strategies.revisions import beam_revisions, revisions
 
-StrategyFunction = Callable[[PromptRun, Plan, Sequence[Sample]], Awaitable[list[Sample]]]
+StrategyFunction = Callable[[PromptRun, Plan, Sequence[Sample]], Coroutine[Any, Any, list[Sample]]]
 
 STRATEGIES: dict[Strategy, StrategyFunction] = {
     "best_of_n": best_of_n,

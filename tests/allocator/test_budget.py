@@ -34,7 +34,7 @@ def curves(draw: st.DrawFn, steps: tuple[int, ...], concave: bool) -> tuple[list
 def brute_force(costs: list[int], gains: np.ndarray, total: float) -> float:
     """The greatest sum of gains that a total allows."""
     return max(
-        sum(row[option] for row, option in zip(gains, chosen, strict=True))
+        sum(float(row[option]) for row, option in zip(gains, chosen, strict=True))
         for chosen in product(range(len(costs)), repeat=len(gains))
         if sum(costs[option] for option in chosen) <= total
     )

@@ -300,7 +300,7 @@ def test_signals_that_say_nothing_are_refused(
 )
 def test_a_monitor_that_cannot_work_is_refused(settings: dict[str, float]) -> None:
     with pytest.raises(InputError):
-        DriftMonitor(world(0).drift_baseline, **settings)  # type: ignore[arg-type]
+        DriftMonitor(world(0).drift_baseline, **settings)
 
 
 @pytest.mark.parametrize("values", [{}, {"score": 0.5}, {"bin": 1, "x": 1}, {"bin": float("nan")}])

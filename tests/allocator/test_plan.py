@@ -38,7 +38,7 @@ def test_every_plan_of_the_grid_fits_the_budget(budget: int, pilots: int) -> Non
 
 
 def searches(budget: int, pilots: int, strategy: str = "beam_search") -> set[tuple[int, int]]:
-    found = plan_grid(budget, pilots, ("best_of_n", strategy), 256)  # type: ignore[arg-type]
+    found = plan_grid(budget, pilots, ("best_of_n", strategy), 256)
     return {(plan.n, plan.beam_width) for plan in found if plan.strategy == strategy}
 
 

@@ -24,31 +24,13 @@ from calibration.replay.budget_replay import (
 )
 from calibration.replay.policy_curves import exact_curve, policy_curve
 from calibration.replay.replay import Replay
-from calibration.sampling.collect import PromptRecord, Run
-from tests.conftest import make_sample
+from tests.support.samples import SEARCH, record
 
-SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
 SCHEDULE = Schedule(stages=tuple(Stage(samples=n) for n in (1, 2, 3, 4)))
 
 
 def best_of(n: int) -> Plan:
     return Plan(strategy="best_of_n", n=n)
-
-
-def run_of(graded: list[bool], seed: int = 0) -> Run:
-    """Right solutions answer 1; wrong ones disagree, and score less. Three tokens each."""
-    samples = tuple(
-        make_sample("1", 0.75)
-        if right
-        else make_sample(f"wrong{i}", 0.25, steps=((1, 10 + i), (3,)))
-        for i, right in enumerate(graded)
-    )
-    return Run(samples, tuple(graded), 3 * len(samples), 0.5, seed)
-
-
-def record(prompt: str, graded: list[bool], *searched: bool) -> PromptRecord:
-    searches = {SEARCH: run_of(list(searched), seed=3)} if searched else {}
-    return PromptRecord(prompt, "1", 7, run_of(graded, seed=9), searches)
 
 
 def runs_of(*answers: str, scores: list[list[float]] | None = None) -> AdaptiveRuns:

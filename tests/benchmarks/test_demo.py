@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,8 @@ from calibration.report.summary import Summary
 from predictors.sample import Sample
 from runtime.artifact import Artifact
 from runtime.result import Receipt, Result
-from tests.calibration.cli.test_cli import invoke
-from tests.calibration.cli.test_tables import assert_readable, rendered
-from tests.conftest import make_sample
+from tests.support.cli import assert_readable, invoke, rendered
+from tests.support.samples import make_sample
 
 PROMPTS = [Prompt(f"prompt {i}", "1", 1 - i / 10) for i in range(10)]
 
@@ -55,7 +55,7 @@ def test_the_policy_is_the_cheapest_that_calibration_found_as_accurate() -> None
     (plain,) = [p for p in curves[BASELINE] if p.budget == BUDGET]
     assert wanted == plain.accuracy
     assert choice.accuracy >= wanted
-    points = [*artifact.prices.points, *curves[PREDICTED]]
+    points: list[Any] = [*artifact.prices.points, *curves[PREDICTED]]
     assert choice.generations == min(p.generations for p in points if p.accuracy >= wanted)
     assert choice.name == PRICE
     assert choice.spend.average == choice.generations < BUDGET

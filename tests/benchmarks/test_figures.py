@@ -117,7 +117,7 @@ def test_each_bin_is_given_its_own_best_plan() -> None:
         beams(4, 2): np.where(easy, 0.2, 0.4),
         beams(4, 4): np.where(easy, 0.5, 0.8),
     }
-    curve = compute_optimal("x", Known(plans), list(plans), [1, 4], bins)  # type: ignore[arg-type]
+    curve = compute_optimal("x", Known(plans), list(plans), [1, 4], bins)
     assert np.all(curve.generations == [[1], [4]]), "a cheaper plan is no candidate"
     np.testing.assert_allclose(curve.correct[1, easy].mean(), 0.9, atol=0.06)
     np.testing.assert_allclose(curve.correct[1, ~easy].mean(), 0.8, atol=0.06)
@@ -129,7 +129,7 @@ def test_choosing_the_luckiest_of_many_plans_gains_nothing() -> None:
     plans = {plan: np.full(100, 0.5) for plan in tried}
     assert len(plans) > 20
     outcomes = Known(plans, replicates=1)
-    curve = compute_optimal("x", outcomes, list(plans), [64], np.arange(100) % 5)  # type: ignore[arg-type]
+    curve = compute_optimal("x", outcomes, list(plans), [64], np.arange(100) % 5)
     lucky = max(outcomes.outcome(plan, 0).correct.mean() for plan in plans)
     assert lucky > 0.56
     assert abs(curve.correct.mean() - 0.5) < 0.06

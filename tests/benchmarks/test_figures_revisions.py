@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from benchmarks.allocation.family import SeededReplay
-from benchmarks.figures.findings import Reproduced
 from benchmarks.figures.pools import (
     KINDS,
     MAX_N,
@@ -20,17 +19,11 @@ from benchmarks.figures.pools import (
     runs_of,
 )
 from benchmarks.figures.revising import along_chains, figure_6, figure_7, figure_8, flip_counts
-from calibration.sampling.collect import PromptRecord, Run
-from tests.benchmarks.test_allocation import SEARCH, record, run_of
-from tests.conftest import make_sample
+from calibration.sampling.collect import PromptRecord
+from tests.support.findings import verdicts
+from tests.support.samples import SEARCH, chain_run, record, run_of
 
 PROMPTS = 30
-
-
-def chain_run(graded: list[bool]) -> Run:
-    """Right attempts answer 1, wrong ones 2: by their scores, they could be either."""
-    samples = tuple(make_sample("1" if right else "2", 0.5) for right in graded)
-    return Run(samples, tuple(graded), 3 * len(graded), 0.0, 7)
 
 
 def chains_of(prompt: str, chances: np.ndarray, rng: np.random.Generator) -> PromptRecord:
@@ -54,10 +47,6 @@ def samples_of(slope: float) -> Samples:
         records += beside([solutions], {f"p{i}": runs})
     replay = SeededReplay(records, 16)
     return Samples(replay, replay, replay, replay, {})
-
-
-def verdicts(made: Reproduced) -> list[str]:
-    return [finding.verdict for finding in made.findings]
 
 
 def test_ratios_are_cut_from_chains_without_sharing_an_attempt() -> None:

@@ -8,8 +8,8 @@ from benchmarks.allocation.family import SeededReplay
 from benchmarks.figures.appendix import appendix
 from benchmarks.figures.pools import AHEAD, FIXED, ROOT, Samples, beside
 from benchmarks.figures.search import figure_3
-from tests.benchmarks.test_allocation import record
-from tests.benchmarks.test_figures_revisions import chain_run, verdicts
+from tests.support.findings import verdicts
+from tests.support.samples import chain_run, record
 
 PROMPTS, SOLUTIONS = 30, 256
 
@@ -34,7 +34,7 @@ def samples_of(small: float, large: float) -> Samples:
     replay = SeededReplay(records, SOLUTIONS // 2)
     return Samples(
         replay, replay, replay, replay, dict.fromkeys(("last", "min", "product"), replay)
-    )  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool, write_pool
 from calibration.sampling.collect import PromptRecord, Run
-from tests.benchmarks.test_allocation import SEARCH, record, run_of
-from tests.conftest import make_sample
+from tests.support.samples import SEARCH, make_sample, record, run_of
 
 
 def test_a_pool_is_read_back_as_it_was_written(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     train_base.train(
         problems, CHARACTERS, out, width=32, layers=1, steps=STEPS, tokens=256, peak_rate=1e-3
     )
-    return load_file(out / "model.safetensors")
+    found: dict[str, torch.Tensor] = load_file(out / "model.safetensors")
+    return found
 
 
 def test_a_training_that_was_cut_off_ends_in_the_same_weights(

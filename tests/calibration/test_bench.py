@@ -38,10 +38,10 @@ from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.store import sampled_prompts, write_records
 from runtime.artifact import SAMPLES, Artifact
 from runtime.models import Models
-from tests.benchmarks.test_allocation import run_of
-from tests.calibration.cli.test_cli import copied_artifact, invoke, refused
 from tests.support.artifacts import RIGHT, bent_models, bent_prompts
+from tests.support.cli import copied_artifact, invoke, refused
 from tests.support.fakes import COIN_SETTINGS
+from tests.support.samples import run_of
 from tests.support.summaries import FINGERPRINT, bench_result
 
 ONE, PAIR = Plan(strategy="best_of_n", n=1), Plan(strategy="beam_search", n=2, beam_width=2)

@@ -14,25 +14,9 @@ from calibration.fitting.plan_selection import NEGLIGIBLE, by_bin, greatest, smo
 from calibration.replay.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Replay
-from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import read_records, write_records
-from tests.conftest import make_sample
-
-
-def record(number: int, correct: list[bool], searches: dict[Plan, list[bool]]) -> PromptRecord:
-    """A prompt whose right answer is 1; wrong samples disagree with each other, and score less."""
-
-    def as_run(graded: list[bool]) -> Run:
-        samples = tuple(
-            make_sample("1" if right else f"wrong{i}", 0.8 if right else 0.3)
-            for i, right in enumerate(graded)
-        )
-        return Run(samples, tuple(graded), sum(sample.tokens for sample in samples))
-
-    return PromptRecord(
-        f"prompt {number}", "1", 5, as_run(correct), {p: as_run(g) for p, g in searches.items()}
-    )
+from tests.support.samples import graded_record
 
 
 def test_the_cheapest_plan_that_is_not_clearly_worse() -> None:
@@ -80,7 +64,7 @@ def test_an_interval_of_equal_values_is_not_a_point() -> None:
 
 def test_records_survive_the_store(tmp_path: Path) -> None:
     plan = Plan(strategy="beam_search", n=4, beam_width=2)
-    records = [record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(3)]
+    records = [graded_record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(3)]
     write_records(records, tmp_path / "samples.parquet")
     read = read_records(tmp_path / "samples.parquet")
     assert [r.prompt for r in read] == [r.prompt for r in records]
@@ -95,21 +79,25 @@ def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
 
 
 def test_replicates_take_every_sample_as_a_pilot_once() -> None:
-    replay = Replay([record(0, [i % 3 == 0 for i in range(16)], {})], window=16, replicates=8)
+    replay = Replay(
+        [graded_record(0, [i % 3 == 0 for i in range(16)], {})], window=16, replicates=8
+    )
     pilots = [s for r in range(8) for s in replay.first(replay.records[0], r, 2)]
     assert pilots == list(replay.records[0].independent.samples)
 
 
 def test_difficulty_is_measured_on_solutions_that_are_not_replayed() -> None:
-    replay = Replay([record(0, [True] * 8 + [False] * 8, {})], window=8)
+    replay = Replay([graded_record(0, [True] * 8 + [False] * 8, {})], window=8)
     assert replay.pass_at_1.tolist() == [0.0]
     assert replay.outcome(Plan(strategy="best_of_n", n=1), 0).correct.mean() == 1
     with pytest.raises(InputError, match="must be at most 8"):
-        Replay([record(0, [True] * 8, {})], window=9)
+        Replay([graded_record(0, [True] * 8, {})], window=9)
 
 
 def test_outcomes_average_to_the_true_rate() -> None:
-    replay = Replay([record(0, [True, False, False, False] * 4, {})], window=16, replicates=16)
+    replay = Replay(
+        [graded_record(0, [True, False, False, False] * 4, {})], window=16, replicates=16
+    )
     outcome = replay.outcome(Plan(strategy="best_of_n", n=1), 0)
     assert outcome.correct.mean() == pytest.approx(0.25)
     assert outcome.tokens.mean() == 3
@@ -117,7 +105,7 @@ def test_outcomes_average_to_the_true_rate() -> None:
 
 def test_pilots_join_the_beams_and_are_paid_for() -> None:
     plan = Plan(strategy="beam_search", n=2, beam_width=2)
-    replay = Replay([record(0, [True] * 8, {plan: [False] * 2})], window=8)
+    replay = Replay([graded_record(0, [True] * 8, {plan: [False] * 2})], window=8)
     without, joined = replay.outcome(plan, 0), replay.outcome(plan, 4)
     assert without.correct.mean() == 0
     assert joined.correct.mean() == 1
@@ -126,7 +114,7 @@ def test_pilots_join_the_beams_and_are_paid_for() -> None:
 
 def test_a_search_that_was_not_collected_is_named() -> None:
     with pytest.raises(InputError, match="was not collected"):
-        Replay([record(0, [True] * 8, {})], 8).outcome(
+        Replay([graded_record(0, [True] * 8, {})], 8).outcome(
             Plan(strategy="beam_search", n=2, beam_width=2), 0
         )
 
@@ -156,7 +144,7 @@ def test_gain_is_the_ratio_of_costs_at_equal_accuracy() -> None:
 
 
 def test_curves_average_over_prompts() -> None:
-    replay = Replay([record(0, [True] * 8, {}), record(1, [False] * 8, {})], 8)
+    replay = Replay([graded_record(0, [True] * 8, {}), graded_record(1, [False] * 8, {})], 8)
     curve = plan_curve("pass@1", replay, [Plan(strategy="best_of_n", n=1)])
     value, low, high = accuracy(curve, 0, resamples(2))
     assert (value, low, high) == (0.5, 0.0, 1.0)
@@ -164,7 +152,7 @@ def test_curves_average_over_prompts() -> None:
 
 def test_a_store_goes_on_and_refuses_what_is_not_its_own(tmp_path: Path) -> None:
     plan = Plan(strategy="beam_search", n=4, beam_width=2)
-    records = [record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(5)]
+    records = [graded_record(i, [True, False] * 4, {plan: [True] * 4}) for i in range(5)]
     store = SampleStore(tmp_path / "s", {"seed": 1})
     for one in records[:3]:
         store.add(one)
@@ -191,7 +179,7 @@ def test_a_store_goes_on_and_refuses_what_is_not_its_own(tmp_path: Path) -> None
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    records = [record(i, [True, False] * 4, {}) for i in range(3)]
+    records = [graded_record(i, [True, False] * 4, {}) for i in range(3)]
     store = SampleStore(tmp_path / "s", {"seed": 1})
     store.add(records[0])
     store.flush()

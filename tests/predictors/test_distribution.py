@@ -113,7 +113,7 @@ def test_a_damaged_file_is_refused(
     with pytest.raises(InputError, match="ttc calibrate"):
         DifficultyDistribution.load(path)
     fitted.save(path)
-    path.write_text(damage(path.read_text()))  # type: ignore[operator]
+    path.write_text(damage(path.read_text()))
     with pytest.raises(InputError, match="calibrate again"):
         DifficultyDistribution.load(path)
 

@@ -10,7 +10,7 @@ from allocator.errors import InputError
 from predictors.features import FEATURE_NAMES, pilot_features
 from predictors.learned import DifficultyPredictor, out_of_fold_predictions
 from predictors.oracle import oracle_pass_at_1
-from tests.conftest import make_sample
+from tests.support.samples import make_sample
 
 
 def feature(name: str, values: np.ndarray) -> float:

@@ -68,7 +68,7 @@ def test_engine_and_encoder_give_the_same_state() -> None:
         prompts = [encode_prompt(engine, text) for text in PROMPTS]
         # In one batch, prompts of several lengths, while one of them is being answered.
         answered = engine.complete(prompts[0], settings=SETTINGS.sampling, max_tokens=8, seed=1)
-        found = await asyncio.gather(*map(engine.hidden_state, prompts), answered)
+        found: list[Any] = await asyncio.gather(*map(engine.hidden_state, prompts), answered)
         encoded = await asyncio.gather(*map(encoder.hidden_state, prompts))
         alone = await engine.complete(prompts[0], settings=SETTINGS.sampling, max_tokens=8, seed=1)
         assert found[-1].token_ids == alone.token_ids  # states disturb no decoding

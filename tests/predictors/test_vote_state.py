@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from predictors.vote_state import VOTE_STATE_NAMES, VoteState
 from runtime.answers.selection import select
-from tests.conftest import make_sample
+from tests.support.samples import make_sample
 
 Draws = list[tuple[str | None, float]]
 answers = st.sampled_from(["7", "8", "9", None])

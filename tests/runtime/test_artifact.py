@@ -16,8 +16,8 @@ from calibration.fitting.fit import fit
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.replay import Replay
 from runtime.artifact import LATENCY, SETTINGS, TABLE, Artifact, load_settings
-from tests.calibration.cli.test_cli import invoke
-from tests.calibration.data.test_logs import as_records, made_log
+from tests.support.cli import invoke
+from tests.support.logs import as_records, made_log
 from tests.support.summaries import rich_summary
 
 

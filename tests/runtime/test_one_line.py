@@ -24,8 +24,8 @@ from predictors.learned import DifficultyPredictor
 from predictors.prompt import PromptProbe
 from runtime.artifact import SAMPLES, Artifact, load_settings
 from runtime.dropin.loading import find_artifact
-from tests.calibration.cli.test_cli import MODELS, TASK, copied_artifact, invoke, refused, solve
-from tests.calibration.data.test_logs import made_log, rows_of, write
+from tests.support.cli import MODELS, TASK, copied_artifact, invoke, refused, solve
+from tests.support.logs import made_log, rows_of, write
 
 FULL = Path("/dev/full")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
-from tests.calibration.cli.test_cli import invoke
+from tests.support.cli import invoke
 from tests.support.paths import ROOT
 
 RECORDED = json.loads((ROOT / "tests" / "support" / "recorded_answers.json").read_text())

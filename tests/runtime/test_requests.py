@@ -19,8 +19,8 @@ from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request
 from runtime.solving.solve import Solver
 from runtime.strategies import STRATEGIES
-from tests.conftest import make_sample
 from tests.support.artifacts import bent_models, bent_prompts, with_row
+from tests.support.samples import make_sample
 
 PROBLEMS = [problem.text for problem in distinct_problems("test", 6, seed=21)]
 PLANS = [Plan(strategy="best_of_n", n=4), Plan(strategy="beam_search", n=4, beam_width=2)]

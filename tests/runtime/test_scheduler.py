@@ -23,8 +23,10 @@ from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
 from tests.support.fakes import CoinEngine, SumVerifier, coin_run
+from tests.support.waiting import eventually_in_loop, turns
 
 PROBLEMS = distinct_problems("test", 12, seed=31)
+STILL = 50  # looks at the counters, of which 100 are taken a second
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +55,21 @@ def unfinished(models: Models) -> int:
     return int(models.engine._core.engine.output_processor.get_num_unfinished_requests())
 
 
-async def settle(models: Models) -> None:
-    """Give the engine time to note what has been aborted."""
-    for _ in range(100):
-        if not unfinished(models):
-            return
-        await asyncio.sleep(0.05)
+async def settled(models: Models) -> None:
+    """Wait until the engine has noted what was aborted."""
+    await eventually_in_loop(lambda: not unfinished(models))
+
+
+async def increases(before: dict[str, float]) -> list[float]:
+    """What has been added to counters once they rise no more: they follow the engine's outputs."""
+    found: list[dict[str, float]] = [before]
+
+    def unchanged() -> bool:
+        found.append({name: counter(name) for name in before})
+        return found[-1] != before and len(found) > STILL and found[-1] == found[-STILL]
+
+    await eventually_in_loop(unchanged)
+    return [found[-1][name] - before[name] for name in before]
 
 
 @pytest.mark.parametrize(
@@ -78,14 +89,11 @@ def test_costs_are_the_engines_own_counters_to_the_token(
     names = ("generation_tokens", "prefix_cache_hits")
 
     async def work() -> tuple[list[PromptRun], list[float]]:
-        before = [counter(name) for name in names]
+        before = {name: counter(name) for name in names}
         runs = [PromptRun(counted, settings, problem.text, 3) for problem in PROBLEMS]
         await asyncio.gather(*(STRATEGIES[plan.strategy](r, plan, ()) for r in runs))
-        await settle(counted)
-        # The engine's statistics follow its outputs.
-        await asyncio.sleep(0.5)
-        after = [counter(name) for name in names]
-        return runs, [b - a for a, b in zip(before, after, strict=True)]
+        await settled(counted)
+        return runs, await increases(before)
 
     runs, (sampled, cached) = run(work())
     assert sum(r.cost.sampled_tokens for r in runs) == sampled
@@ -101,12 +109,11 @@ def test_a_cancelled_prompt_leaves_no_request_in_the_engine(run: Any, counted: M
     async def cancelled() -> tuple[int, int]:
         prompt_run = PromptRun(counted, REQUEST_SETTINGS, PROBLEMS[0].text, 3)
         task = asyncio.create_task(prompt_run.samples(0, 200))
-        await asyncio.sleep(0.2)
-        during = unfinished(counted)
+        during = await eventually_in_loop(lambda: unfinished(counted))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await settle(counted)
+        await settled(counted)
         return during, unfinished(counted)
 
     during, after = run(cancelled())
@@ -122,7 +129,7 @@ def test_a_reader_that_goes_away_ends_the_work(run: Any, counted: Models) -> Non
         results = stream(one, [p.text for p in PROBLEMS], in_flight=4)
         _, first = await anext(results)
         await results.aclose()
-        await settle(counted)
+        await settled(counted)
         return first, unfinished(counted)
 
     assert run(leave()) == (60, 0)
@@ -138,7 +145,7 @@ def test_a_slow_reader_slows_the_work_down() -> None:
     async def read_two() -> list[int]:
         results = stream(one, iter(range(10**9)), in_flight=3)
         found = [(await anext(results))[1] for _ in range(2)]
-        await asyncio.sleep(0.05)
+        await turns()  # those in which more could be started
         await results.aclose()
         return found
 
@@ -169,7 +176,7 @@ def test_a_verifier_that_answers_garbage_is_named(
 def test_a_verifier_that_hangs_is_given_up_and_nothing_goes_on(tokenizer: Any) -> None:
     class Hangs(SumVerifier):
         async def score(self, context: Context, steps: Any) -> Verdict:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
             raise NotImplementedError
 
     engine = CoinEngine(tokenizer)
@@ -183,7 +190,7 @@ def test_a_killed_engine_is_a_clear_error(run: Any, counted: Models) -> None:
     async def killed() -> None:
         prompt_run = PromptRun(counted, REQUEST_SETTINGS, PROBLEMS[0].text, 3)
         task = asyncio.create_task(prompt_run.samples(0, 100))
-        await asyncio.sleep(0.2)
+        await eventually_in_loop(lambda: unfinished(counted))
         newest = max(
             (p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()),
             key=lambda p: p.create_time(),

@@ -26,8 +26,8 @@ from runtime.engines.tokenizer import decode, known_ids, token_texts, vocabulary
 from runtime.engines.vllm import VLLMCompletions
 from runtime.reviser import Reviser
 from runtime.settings import Settings
-from tests.conftest import make_sample
 from tests.support.fakes import StepUp, SumVerifier, coin_run
+from tests.support.samples import make_sample
 from tests.support.tokenizers import MERGED, holed_tokenizer, python_tokenizer
 
 PADDED = 64  # ids of the padded model; its tokenizer has 21

@@ -1,26 +1,25 @@
-"""The live page behind a real uvicorn, for tests of it over HTTP and in a browser."""
+"""The live page alone, without a model, for tests of it over HTTP and in a browser."""
 
-import asyncio
 import socket
-import threading
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from runtime.server.errors import ApiError
 from runtime.server.live.page import LiveStore, live_router
+from tests.support.http_server import LoopThread, http_server
 
 
 class Served:
-    """The live page behind a real uvicorn in a thread of its own.
+    """A server of the live page.
 
     Args:
         port: to listen on; 0 takes any.
-        key: Authorization header to ask for.
+        key: the Authorization header that is required; None requires none.
     """
 
     def __init__(self, port: int = 0, key: str | None = None) -> None:
@@ -36,37 +35,23 @@ class Served:
             return JSONResponse(error.body, error.status)
 
         app.include_router(live_router(self.live_store, authorised))
-        self._socket = socket.create_server(("127.0.0.1", port))
-        self.port = self._socket.getsockname()[1]
+        self._thread = LoopThread()
+        self._open = ExitStack()
+        self._open.callback(self._thread.close)
+        listener = socket.create_server(("127.0.0.1", port))
+        self.port = self._open.enter_context(self._thread.entered(http_server(app, listener)))
         self.url = f"http://127.0.0.1:{self.port}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-
-    async def _serve(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        await self._server.serve([self._socket])
+        self._open.callback(lambda: self._thread.call(self.live_store.close))
 
     def do(self, work: Callable[[], Any]) -> Any:
-        """What `work` returns, called in the server's loop, as all that happens to a board is."""
-
-        async def called() -> Any:
-            return work()
-
-        return self.run(called())
+        """What `work` returns, called in the server's loop, in which the live store is used."""
+        return self._thread.call(work)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return self._thread.run(work)
 
     def stop(self) -> float:
-        """Stop it, unless it has been; seconds that took."""
+        """Stop it, unless it has been stopped; seconds that this took."""
         started = time.perf_counter()
-        if not self._thread.is_alive():
-            return 0
-        self.do(self.live_store.close)
-        self._server.should_exit = True
-        self._thread.join(20)
-        assert not self._thread.is_alive()
+        self._open.close()
         return time.perf_counter() - started

@@ -1,24 +1,26 @@
-"""A server of the testbed, with and without a socket, and an engine that tells what it does."""
+"""The testbed behind the server, with and without a socket, and an engine that counts requests."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-import uvicorn
 
 from allocator.errors import ModelError
 from benchmarks.testbed.paths import ARTIFACT
 from benchmarks.testbed.task import distinct_problems
 from runtime.artifact import Artifact
-from runtime.models import Models
+from runtime.models import Models, open_models
 from runtime.server.app import create_app
+from runtime.server.listen import listening
 from runtime.server.logs import ServerLog
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
+from tests.support.http_server import LoopThread, http_server
+from tests.support.waiting import eventually_in_loop
 
 PROMPTS = [problem.text for problem in distinct_problems("test", 60, seed=71)]
 # Half a minute's work, were it not given up.
@@ -64,7 +66,8 @@ class Loaded:
 
 def service_of(models: Models, last: int | None = None, **settings: Any) -> Service:
     """A service that takes requests; its engine is `Watched`."""
-    service = Service(ServeSettings(artifact=ARTIFACT, **settings), Artifact.load(ARTIFACT))
+    fields = {"artifact": ARTIFACT, "port": 0} | settings
+    service = Service(ServeSettings(**fields), Artifact.load(ARTIFACT))
     service.open(Loaded(replace(models, engine=Watched(models.engine, last))))
     return service
 
@@ -101,24 +104,94 @@ def chunks_of(response: httpx.Response) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def listening(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a real uvicorn on loopback, in the test's own event loop."""
-    config = uvicorn.Config(
-        create_app(service.settings, service, ServerLog()), port=0, lifespan="off", log_config=None
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+async def listening_on(service: Service) -> AsyncIterator[int]:
+    """The service behind a real socket, in the running event loop; yields the port."""
+    app = create_app(service.settings, service, ServerLog())
+    with listening(service.settings) as listener:
+        async with http_server(app, listener) as port:
+            yield port
+
+
+@asynccontextmanager
+async def connected(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the service behind a real socket, in the test's own event loop."""
+    async with (
+        listening_on(service) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+    ):
         yield client
-    server.should_exit = True
-    await serving
 
 
 async def idle(service: Service) -> None:
-    """Until no request is being worked on."""
-    async with asyncio.timeout(5):
-        while service.gate.in_flight:
-            await asyncio.sleep(0.01)
+    """Wait until no request is being worked on."""
+    await eventually_in_loop(lambda: not service.gate.in_flight)
+
+
+async def has_stopped(service: Service) -> bool:
+    """Whether no request is being worked on, and the engine samples nothing and begins nothing.
+
+    The pause is no wait for a condition: it is the time in which nothing may begin.
+    """
+    await idle(service)
+    engine = engine_of(service)
+    begun = engine.begun
+    await asyncio.sleep(0.2)
+    return (engine.begun, engine.running) == (begun, 0)
+
+
+@dataclass(frozen=True)
+class Api:
+    """A server that listens, for clients that block.
+
+    Attributes:
+        port: on loopback.
+        service: what it serves.
+        thread: runs its event loop.
+    """
+
+    port: int
+    service: Service
+    thread: LoopThread
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def engine(self) -> Any:
+        return engine_of(self.service)
+
+    def has_stopped(self) -> bool:
+        """Whether nothing is being worked on, and nothing begins."""
+        return self.thread.run(has_stopped(self.service))
+
+
+class Apis:
+    """Servers over one set of the testbed's models."""
+
+    def __init__(self) -> None:
+        self.thread = LoopThread()
+        self._open = ExitStack()
+        self._open.callback(self.thread.close)
+        # The artifact's own: scored otherwise, solutions would be unlike calibration's.
+        artifact = Artifact.load(ARTIFACT)
+        opening = open_models(artifact.settings, artifact.folder, "transformers")
+        self.models = self._open.enter_context(self.thread.entered(opening))
+
+    @contextmanager
+    def listening(self, last: int | None = None, **settings: Any) -> Iterator[Api]:
+        """A server for as long as the block lasts.
+
+        Args:
+            last: number of the last request that its engine answers.
+            settings: the server's.
+        """
+        service = service_of(self.models, last, **settings)
+        with self.thread.entered(listening_on(service)) as port:
+            yield Api(port, service, self.thread)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.thread.run(work)
+
+    def close(self) -> None:
+        self._open.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
 from runtime.artifact import load_settings
-from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.cli import invoke, refused
 from tests.support.summaries import (
     artifact,
     minimal_summary,

@@ -4,45 +4,20 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
 
 from allocator.table import LookupTable
-from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, BASE, PRM
 from benchmarks.testbed.task import distinct_problems
-from calibration.cli.app import app
 from calibration.replay.replay import Replay
 from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.store import read_records
 from runtime.artifact import SAMPLES, TABLE, Artifact, load_settings
-from runtime.artifact import SETTINGS as SETTINGS_FILE
-
-MODELS = ["--model", str(BASE), "--verifier", str(PRM), "--engine", "transformers"]
-TASK = ["--answers", SETTINGS.answers, "--step-end", r"\n", "--max-tokens", "160"]
-
-
-def invoke(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def refused(*arguments: object) -> str:
-    """The message of a refusal, which has exit status 2 and prints no answer."""
-    status, out, message = invoke(*arguments)
-    assert status == 2, message
-    assert out == ""
-    assert "error:" in message
-    return message
-
-
-def solve(*arguments: object, artifact: Path = ARTIFACT) -> list[object]:
-    return ["solve", "--artifact", artifact, "--engine", "transformers", *arguments]
+from tests.support.cli import MODELS, TASK, copied_artifact, invoke, refused, solve
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -55,6 +30,7 @@ def graded(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None:
     artifact = tmp_path / "artifact"
     status, _, message = invoke(
@@ -144,16 +120,6 @@ def test_no_prompts_file_and_no_prompts() -> None:
 def test_a_missing_artifact(tmp_path: Path) -> None:
     message = refused(*solve("--budget", "4", "1+1", artifact=tmp_path / "none"))
     assert "make one with ttc calibrate" in message
-
-
-def copied_artifact(tmp_path: Path, **changes: str) -> Path:
-    """The committed artifact with other settings."""
-    folder = tmp_path / "artifact"
-    shutil.copytree(ARTIFACT, folder, ignore=shutil.ignore_patterns(SAMPLES))
-    absolute = {"model": str(BASE), "verifier": str(PRM)} | changes
-    settings = load_settings(ARTIFACT).model_copy(update=absolute)
-    (folder / SETTINGS_FILE).write_text(settings.model_dump_json())
-    return folder
 
 
 def test_a_foreign_artifact(tmp_path: Path) -> None:
@@ -260,6 +226,7 @@ def test_commands_that_read_data_map_its_columns(tmp_path: Path, command: list[o
     )
 
 
+@pytest.mark.slow
 def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
     out = tmp_path / "prm"
     numbers = ["--samples", "2", "--rollouts", "1", "--max-epochs", "1", "--batch", "8"]
@@ -306,6 +273,7 @@ def test_early_stop_answers_the_same(tmp_path: Path) -> None:
     assert stopped["receipt"]["generations"] <= whole["receipt"]["generations"] == 32
 
 
+@pytest.mark.slow
 def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
     graded: Path, tmp_path: Path
 ) -> None:
@@ -328,11 +296,10 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(3600):
-        # Long before the first prompt is complete.
-        if list(samples.glob(f"{UNFINISHED}/*.jsonl")) or process.poll() is not None:
-            break
-        time.sleep(0.05)
+    # Long before the first prompt is complete.
+    eventually(
+        lambda: list(samples.glob(f"{UNFINISHED}/*.jsonl")) or process.poll() is not None, 180
+    )
     process.kill()
     process.wait()
     # It may have been through already, on a quick machine; it was not, if its samples are there.

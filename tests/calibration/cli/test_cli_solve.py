@@ -12,7 +12,7 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.progress import console
 from runtime.artifact import Artifact
 from runtime.solving.solve import Solver
-from tests.calibration.cli.test_cli import invoke, refused, solve
+from tests.support.cli import invoke, refused, solve
 
 PROMPTS = [problem.text for problem in distinct_problems("test", 8, seed=51)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
-from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.cli import invoke, refused
 from tests.support.summaries import artifact, rich_summary, rich_table
 
 

@@ -6,35 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from benchmarks.rewriting.paths import ARTIFACT as REWRITING
 from benchmarks.testbed.paths import ARTIFACT
 from calibration.cli.bench_view import comparison
 from calibration.cli.console import new_table, render_table, write_answer
 from runtime.artifact import Artifact
-from tests.calibration.cli.test_cli import invoke
-from tests.calibration.test_bench import bench_result
+from tests.support.cli import assert_readable, invoke, rendered
 from tests.support.paths import ROOT
+from tests.support.summaries import bench_result
 
 LARGER = ("--larger", "11.3e6", "--larger-accuracy", "1,1,0.9,0.7,0.4", "--pretraining-tokens", 1e9)
-
-
-def assert_readable(text: str) -> None:
-    """Nothing is cut off, no line is longer than 80, and nothing is coloured."""
-    assert text
-    assert "…" not in text
-    assert "\x1b" not in text
-    assert [line for line in text.splitlines() if len(line) > 80] == []
-
-
-def rendered(*parts: object) -> str:
-    """The parts as they are written to a file."""
-    console = Console(width=80, force_terminal=False)
-    with console.capture() as capture:
-        for part in parts:
-            console.print(part)
-    return capture.get()
 
 
 @pytest.mark.parametrize("artifact", [ARTIFACT, REWRITING], ids=["testbed", "rewriting"])

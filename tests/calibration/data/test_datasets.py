@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -16,7 +17,7 @@ from runtime.answers import MathAnswers
 from tests.support.paths import SHARED
 
 AUTO = DataSettings()
-ROWS = [{"prompt": "1+1", "answer": 2}, {"prompt": "7-3", "answer": "4"}]
+ROWS: list[dict[str, Any]] = [{"prompt": "1+1", "answer": 2}, {"prompt": "7-3", "answer": "4"}]
 PAIRS = [("1+1", "2"), ("7-3", "4")]
 GSM8K = {"question": "Ann has 1,000 eggs and lays 18.", "answer": "1000+18=<<1000+18>>\n#### 1,018"}
 MATH = {"problem": "Half?", "solution": r"Not $\boxed{2}$ but $\boxed{\frac{1}{\sqrt{4}}}$."}

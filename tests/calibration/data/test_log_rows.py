@@ -17,8 +17,8 @@ from calibration.data.cells import as_score, as_text, as_truth
 from calibration.data.datasets import DataSettings, read_graded_prompts, read_prompts
 from calibration.data.sample_log import Log, read_log
 from runtime.answers import MathAnswers
-from tests.calibration.cli.test_cli import refused
-from tests.calibration.data.test_logs import write
+from tests.support.cli import refused
+from tests.support.logs import write
 
 NAN, INF = float("nan"), float("inf")
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
@@ -61,7 +61,7 @@ def test_words_for_wrong(value: object) -> None:
 def test_what_is_neither_right_nor_wrong_is_refused_by_row(
     tmp_path: Path, suffix: str, value: object
 ) -> None:
-    kind = type(value) if value is not None else float
+    kind: Any = type(value) if value is not None else float
     rows = [{**row, "correct": kind(row["answer"] == "1")} for row in ROWS]
     if isinstance(value, str):
         rows = [{**row, "correct": "yes"} for row in ROWS]

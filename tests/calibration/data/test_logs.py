@@ -1,61 +1,25 @@
 """Calibration from logged samples: reading them, exact estimators, and tables without a model."""
 
-import json
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.table import LookupTable
-from calibration.data.sample_log import Log, read_log
+from calibration.data.sample_log import read_log
 from calibration.from_logs import calibrate_from_logs
 from calibration.replay.estimators import majority_accuracy
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.report.summary import Summary
-from calibration.sampling.collect import PromptRecord, Run
 from predictors.features import FEATURE_NAMES
-from predictors.sample import Sample
-from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.cli import invoke, refused
+from tests.support.logs import as_records, made_log, rows_of, write
 from tests.support.paths import SHARED
-
-
-def made_log(questions: int, samples: int, seed: int = 0, scored: bool = True) -> Log:
-    """Questions of every difficulty; the right answer is common where they are easy."""
-    rng = np.random.default_rng(seed)
-    pass_at_1 = rng.beta(1, 1, questions)
-    right = rng.random((questions, samples)) < pass_at_1[:, None]
-    wrong = rng.integers(-1, 5, (questions, samples))
-    answer = np.where(right, 0, np.where(wrong == 0, -1, wrong))
-    score = np.clip(rng.normal(0.3 + 0.3 * right, 0.15), 0, 1) if scored else None
-    return Log("made", "0", answer, score, rng.integers(20, 90, answer.shape).astype(float), 0)
-
-
-def as_records(log: Log) -> list[PromptRecord]:
-    """The same samples as records of solutions."""
-    records = []
-    for q, answers in enumerate(log.answer):
-        samples = tuple(
-            Sample(
-                steps=((7,) * int(log.tokens[q, i]),) if log.tokens is not None else ((7,),),
-                text="",
-                answer=None if a == -1 else str(a),
-                step_scores=(float(log.score[q, i]),) if log.score is not None else (0.0,),
-                score=float(log.score[q, i]) if log.score is not None else 0.0,
-                logprob=-1.0,
-                ended=True,
-            )
-            for i, a in enumerate(answers)
-        )
-        run = Run(samples, tuple(a == 0 for a in answers.tolist()), 0)
-        records.append(PromptRecord(f"prompt {q}", "0", 5, run, {}))
-    return records
 
 
 def test_majority_in_closed_form_equals_enumeration_of_every_subset() -> None:
@@ -111,29 +75,6 @@ def test_exact_outcomes_are_what_rotations_average_to() -> None:
         plan = Plan(strategy="best_of_n", n=4, selection=selection)
         exact, rotated = (replay.outcome(plan, pilots).correct.mean() for pilots in (0, 1))
         assert exact == pytest.approx(rotated, abs=0.004)
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def rows_of(questions: int, samples: int, seed: int = 0) -> list[dict[str, Any]]:
-    log = made_log(questions, samples, seed)
-    return [
-        {
-            "question": f"q{q}",
-            "answer": "" if a == -1 else str(a),
-            "gold": "0",
-            "score": float(log.score[q, i]),  # type: ignore[index]
-            "tokens": int(log.tokens[q, i]),  # type: ignore[index]
-        }
-        for q, answers in enumerate(log.answer)
-        for i, a in enumerate(answers)
-    ]
 
 
 @pytest.mark.parametrize("name", ["log.parquet", "log.jsonl"])

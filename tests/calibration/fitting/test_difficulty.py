@@ -79,14 +79,14 @@ def test_without_pilots_the_models_own_state_is_read() -> None:
     states[:, 3] = plain.pass_at_1
     without, read = (fit_difficulty(o, 0, 3) for o in (plain, told(noise=9.0, states=states)))
     assert read.rank_correlation > without.rank_correlation + 0.5
-    assert len(read.model.predictor.coef_) == len(PROMPT_FEATURE_NAMES) + 5  # type: ignore[union-attr]
+    assert len(read.model.predictor.coef_) == len(PROMPT_FEATURE_NAMES) + 5
 
 
 def test_where_all_prompts_are_alike_nothing_is_told() -> None:
     outcomes = Told(np.ones(40), noise=0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        known = fit_difficulty(outcomes, 2, 5)  # type: ignore[arg-type]
+        known = fit_difficulty(outcomes, 2, 5)
     assert known.rank_correlation == 0
     assert known.edges == ()
 

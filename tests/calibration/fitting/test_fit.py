@@ -3,16 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from allocator.plan import CONSIDERED, Plan, plan_grid
 from allocator.table import Fingerprint
 from calibration.data.sample_log import Log
-from calibration.fitting.fit import MIN_IN_BIN, fit, searches_needed
+from calibration.fitting.difficulty import MIN_IN_BIN
+from calibration.fitting.fit import fit, searches_needed
 from calibration.from_logs import calibrate_from_logs
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
-from tests.calibration.test_calibration import record
+from tests.support.samples import graded_record
 
 FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={})
 
@@ -26,6 +28,7 @@ def test_pilots_need_no_searches_of_their_own() -> None:
     assert {plan.strategy for plan in revised} == {"revisions"}
 
 
+@pytest.mark.slow
 def test_fitting_gives_each_bin_what_it_needs() -> None:
     # Easy prompts are right at once; hard ones by beam search, which leads easy ones astray.
     searches = searches_needed([1, 8], [2], CONSIDERED)
@@ -34,7 +37,7 @@ def test_fitting_gives_each_bin_what_it_needs() -> None:
     for i in range(80):
         hard = i % 2 == 1
         right = [bool(rng.random() < (0.03 if hard else 0.97)) for _ in range(16)]
-        records.append(record(i, right, {plan: [hard] * plan.n for plan in searches}))
+        records.append(graded_record(i, right, {plan: [hard] * plan.n for plan in searches}))
     made = fit(Replay(records, 8), plan_grid, [1, 8], pilots=[2], n_bins=2, fingerprint=FINGERPRINT)
     easy, hard_cell = made.table.row(8).cells
     assert made.table.row(8).pilots == 2
@@ -51,7 +54,7 @@ def test_bins_of_too_few_prompts_join_their_neighbour() -> None:
     records = []
     for i in range(22):
         right = [bool(rng.random() < i / 22) for _ in range(16)]
-        records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
+        records.append(graded_record(i, right, {plan: [True] * plan.n for plan in searches}))
     made = fit(Replay(records, 8), plan_grid, [1, 8], pilots=[2], n_bins=5, fingerprint=FINGERPRINT)
     cells = made.oracle_table.rows[-1].cells
     assert 1 < len(cells) < 5
@@ -65,7 +68,7 @@ def test_each_budget_takes_the_pilots_that_serve_it() -> None:
     records = []
     for i in range(60):
         right = [bool(rng.random() < (0.05 if i % 2 else 0.95)) for _ in range(16)]
-        records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
+        records.append(graded_record(i, right, {plan: [True] * plan.n for plan in searches}))
     made = fit(Replay(records, 8), plan_grid, [1, 4, 8], [4, 0, 1], 2, FINGERPRINT)
     assert list(made.difficulty) == [0, 1, 4]
     assert [curves.pilots for curves in made.curves.curves] == [0, 1, 4]
@@ -87,7 +90,7 @@ def test_a_budget_need_not_be_a_power_of_two() -> None:
     records = []
     for i in range(40):
         right = [bool(rng.random() < i / 40) for _ in range(24)]
-        records.append(record(i, right, {plan: [True] * plan.n for plan in searches}))
+        records.append(graded_record(i, right, {plan: [True] * plan.n for plan in searches}))
     replay = Replay(records, 12)
     made = fit(replay, plan_grid, [1, 8, 12], [2], 2, FINGERPRINT)
     assert max(plan.n for plan in made.curves.after(0).plans) == 12

@@ -20,9 +20,9 @@ from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.gain_model import GainEstimator
 from predictors.vote_state import VOTE_STATE_NAMES
-from tests.calibration.data.test_logs import as_records, made_log
-from tests.conftest import make_sample
 from tests.support.adaptive import made_runs
+from tests.support.logs import as_records, made_log
+from tests.support.samples import make_sample
 
 SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
 SAMPLES, MASS = VOTE_STATE_NAMES.index("samples"), VOTE_STATE_NAMES.index("leader_mass")

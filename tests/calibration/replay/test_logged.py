@@ -25,9 +25,9 @@ from calibration.report.summarise import NAMES, summarise
 from calibration.report.summary import Group, Summary
 from calibration.sampling.collect import PromptRecord, Run
 from runtime.answers.selection import select
-from tests.calibration.cli.test_cli import invoke
-from tests.calibration.data.test_logs import as_records, made_log, rows_of, write
-from tests.conftest import make_sample
+from tests.support.cli import invoke
+from tests.support.logs import as_records, made_log, rows_of, write
+from tests.support.samples import make_sample
 
 MAJORITY = NAMES["majority"]
 

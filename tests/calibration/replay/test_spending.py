@@ -15,9 +15,9 @@ from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Outcome, Replay
 from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.timing import time_plans
-from tests.calibration.data.test_logs import made_log
-from tests.conftest import make_sample
 from tests.support.fakes import COIN_SETTINGS, CoinEngine, coin_run
+from tests.support.logs import made_log
+from tests.support.samples import make_sample
 
 ONE, TWO = Plan(strategy="best_of_n", n=1), Plan(strategy="best_of_n", n=2)
 BEAM = Plan(strategy="beam_search", n=2, beam_width=2)

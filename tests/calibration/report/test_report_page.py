@@ -21,6 +21,8 @@ from tests.support.summaries import (
     rich_table,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -43,7 +45,7 @@ def test_a_report_fits_and_can_be_read(
 ) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
+        color_scheme=scheme,
     )
     page = context.new_page()
     said: list[str] = []
@@ -87,7 +89,7 @@ def test_a_figure_is_drawn_in_the_scheme_of_the_page(
 ) -> None:
     fills = []
     for scheme in ("light", "dark"):
-        page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+        page = browser.new_page(color_scheme=scheme)
         page.goto(pages["rich"].as_uri())
         text = page.locator("figure svg:visible text").first
         fills.append(text.evaluate("element => getComputedStyle(element).fill"))

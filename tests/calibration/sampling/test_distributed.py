@@ -23,6 +23,8 @@ from calibration.settings import CalibrationSettings
 from runtime.models import Models
 from runtime.verifiers.scoring import VERIFIER_ALONE
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=41)]
 WORK = Work(4, (Plan(strategy="beam_search", n=4, beam_width=2),), VERIFIER_ALONE, seed=3)
 

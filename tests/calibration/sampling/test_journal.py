@@ -31,9 +31,10 @@ from runtime.request import RequestSettings
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Verdict
 from runtime.verifiers.scoring import VERIFIER_ALONE
-from tests.calibration.cli.test_cli import MODELS, TASK, refused
 from tests.support.artifacts import RIGHT, BentCoins, bent_models, bent_prompts
+from tests.support.cli import MODELS, TASK, refused
 from tests.support.fakes import COIN_SETTINGS, SOON, StepUp, SumVerifier
+from tests.support.waiting import eventually_in_loop, turns
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
 BEAMS = Plan(strategy="beam_search", n=4, beam_width=2)
@@ -86,10 +87,8 @@ def ended(work: Any, engine: Counted) -> None:
 
     async def until() -> None:
         task = asyncio.ensure_future(work)
-        while len(engine.seeds) < engine.answers and not task.done():
-            await asyncio.sleep(0.001)
-        for _ in range(50):  # what was answered is scored
-            await asyncio.sleep(0)
+        await eventually_in_loop(lambda: len(engine.seeds) >= engine.answers or task.done())
+        await turns()  # those in which what was answered is scored
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -230,10 +229,11 @@ def test_a_record_does_not_wait_for_the_next_one(
     class Slow(LocalCollector):
         """Gives the first record at once, as a worker of a cluster may, and the others never."""
 
-        async def collect(self, prompts: Any, work: Work, done: Any, journals: Any = None) -> None:
+        async def collect(
+            self, prompts: Any, work: Work, done: Any = None, journals: Any = None
+        ) -> None:
             await super().collect(prompts[:1], work, done)
-            while not list(store.folder.glob("part-*")):
-                await asyncio.sleep(0.001)
+            await eventually_in_loop(lambda: list(store.folder.glob("part-*")))
             raise InputError("model", None, "it never comes to the second prompt")
 
     with pytest.raises(InputError, match="never comes"):

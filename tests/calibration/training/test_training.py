@@ -36,6 +36,8 @@ from runtime.verifiers.base import Context
 from runtime.verifiers.loading import open_verifier
 from tests.support.fakes import CoinEngine
 
+pytestmark = pytest.mark.slow
+
 COINS = SamplingSettings(step_end="\n", max_tokens=40)
 
 

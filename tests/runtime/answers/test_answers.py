@@ -15,6 +15,7 @@ from allocator.errors import InputError
 from runtime.answers import answers_for
 from runtime.answers.extraction import find_answer
 from runtime.answers.notation import number
+from tests.support.waiting import eventually
 
 MATH = answers_for("math")
 
@@ -224,10 +225,7 @@ def test_a_killed_process_leaves_no_worker_behind() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, timeout=120)
     worker = int(run.stdout)
-    until = time.monotonic() + 20
-    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not Path(f"/proc/{worker}").exists()
+    eventually(lambda: not Path(f"/proc/{worker}").exists())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from allocator.errors import InputError
 from runtime.answers import answers_for
 from runtime.answers.selection import ranked, select, weights
-from tests.conftest import make_sample
+from tests.support.samples import make_sample
 
 
 def test_weighted_sums_scores_by_answer() -> None:
@@ -44,7 +44,7 @@ def test_nothing_to_select_from_is_an_error() -> None:
     with pytest.raises(InputError, match="at least one sample"):
         select([])
     with pytest.raises(InputError, match="weighted, best, majority"):
-        select([make_sample("1", 0.5)], "median")  # type: ignore[arg-type]
+        select([make_sample("1", 0.5)], "median")
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.01, 1)), min_size=1, max_size=9))

@@ -32,11 +32,8 @@ from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.models import open_models
 from runtime.result import Result
 from runtime.solving.solve import Solver
-from tests.conftest import make_sample
-
-PROBLEMS = ["12+7*3", "4*5+6", "9*9-1+4*2"]
-RAW = [f"<user>{problem}<assistant>" for problem in PROBLEMS]
-CHATS = [[{"role": "user", "content": problem}] for problem in PROBLEMS]
+from tests.support.prompts import CHATS, PROBLEMS, RAW
+from tests.support.samples import make_sample
 
 
 class Failing(TransformersEngine):
@@ -308,7 +305,7 @@ def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     )
     calibrated, prompt = llm.artifact.settings.sampling, EncodedPrompt("", ids)
     options = vllm_options(shown, calibrated, engine, 1)
-    assert (options.request.stop, options.stop_reasons) == (("7=",), {user: "<user>"})
+    assert (options.request.settings.stops, options.stop_reasons) == (("7=",), {user: "<user>"})
     found = answered("0", prompt, options, result, tokenizer).outputs[0]
     assert (found.text, found.stop_reason) == ("1<assistant>2", "<user>")
     without = vllm_options(None, calibrated, engine, 1)

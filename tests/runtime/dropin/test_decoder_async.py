@@ -18,7 +18,8 @@ from runtime.models import Models, open_models
 from runtime.request import Event, Request
 from runtime.result import Result
 from runtime.solving.solve import Solver
-from tests.runtime.dropin.test_decoder import RAW
+from tests.support.prompts import RAW
+from tests.support.waiting import eventually_in_loop
 
 LONG = SamplingParams(max_tokens=150, seed=3)
 
@@ -87,8 +88,7 @@ def test_an_aborted_request_ends_and_leaves_nothing_behind(
             asyncio.create_task(collected(llm, RAW[0], LONG, name, budget=16))
             for name in ("one", "other")
         )
-        while not unfinished(theirs):
-            await asyncio.sleep(0)
+        await eventually_in_loop(lambda: unfinished(theirs))
         await llm.abort("one")
         await llm.abort(["one", "never"])
         return [await one, await other]
@@ -112,8 +112,7 @@ def test_who_stops_listening_ends_the_work(
 
     async def cancelled() -> int:
         task = asyncio.create_task(collected(llm, RAW[0], LONG, "one", budget=16))
-        while not unfinished(theirs):
-            await asyncio.sleep(0)
+        await eventually_in_loop(lambda: unfinished(theirs))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return unfinished(theirs)

@@ -19,7 +19,7 @@ from runtime.engines.vllm import VLLMEngine
 from runtime.engines.vllm_core import memory_share
 from runtime.frontend.budget import default_budget
 from runtime.models import Models
-from tests.runtime.frontend.test_conversation import FAULTS
+from tests.support.templates import FAULTS
 
 PROMPT = "<user>12+7*3<assistant>"
 CHAT = [{"role": "user", "content": "12+7*3"}]

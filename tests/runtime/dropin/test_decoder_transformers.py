@@ -15,7 +15,7 @@ from benchmarks.testbed.paths import ARTIFACT, BASE
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.transformers import ComputeOptimalGeneration, ComputeOptimalModel
 from runtime.engines.transformers import TransformersEngine
-from tests.runtime.dropin.test_decoder import RAW
+from tests.support.prompts import RAW
 
 WITHOUT_VLLM = """
 import sys
@@ -69,14 +69,14 @@ def test_greedy_is_as_transformers_generates(
     theirs = AutoModelForCausalLM.from_pretrained(BASE).generate(
         **inputs, do_sample=False, max_new_tokens=50
     )
-    assert torch.equal(ours, theirs)  # type: ignore[arg-type]
+    assert torch.equal(ours, theirs)
 
 
 def test_padding_is_told_by_the_mask_or_by_the_pad_token(
     model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]
 ) -> None:
     masked = model.generate(**inputs)
-    assert torch.equal(masked, model.generate(inputs["input_ids"]))  # type: ignore[arg-type]
+    assert torch.equal(masked, model.generate(inputs["input_ids"]))
     right = {name: tensor.flip(1) for name, tensor in inputs.items()}
     with pytest.raises(InputError, match="prompts must be padded on their left"):
         model.generate(**right)
@@ -110,9 +110,9 @@ def test_settings_come_from_a_config_and_arguments_come_first(
     assert found.sequences.shape[1] == width + 5
     assert found.notes == ("temperature is 0.7; the table was calibrated at temperature 1.0",)
     shorter = model.generate(**inputs, generation_config=config, max_new_tokens=3)
-    assert shorter.shape[1] == width + 3  # type: ignore[union-attr]
+    assert shorter.shape[1] == width + 3
     own = GenerationConfig.from_pretrained(BASE)
-    assert torch.equal(model.generate(**inputs, generation_config=own), model.generate(**inputs))  # type: ignore[arg-type]
+    assert torch.equal(model.generate(**inputs, generation_config=own), model.generate(**inputs))
     greedy = model.generate(
         **inputs, do_sample=False, top_p=0.5, budget=1, return_dict_in_generate=True
     )
@@ -166,7 +166,7 @@ def test_what_says_nothing_is_fine(
 ) -> None:
     neutral = {"num_beams": 1, "use_cache": True, "repetition_penalty": 1.0, "streamer": None}
     ends = {"eos_token_id": model.tokenizer.eos_token_id, "output_scores": False}
-    assert torch.equal(model.generate(**inputs, **neutral, **ends), model.generate(**inputs))  # type: ignore[arg-type]
+    assert torch.equal(model.generate(**inputs, **neutral, **ends), model.generate(**inputs))
 
 
 def test_it_needs_no_vllm_and_ends_with_the_interpreter() -> None:

@@ -12,6 +12,8 @@ import pytest
 from benchmarks.testbed.paths import ARTIFACT, BASE
 from tests.support.paths import SCRIPTS
 
+pytestmark = pytest.mark.vllm
+
 USES = SCRIPTS / "uses_vllm.py"
 IMPORT = "from vllm import LLM, SamplingParams"
 CHANGED = """\

@@ -70,7 +70,7 @@ def test_requests_of_a_moment_are_one_batch_and_a_cancelled_one_is_in_none() -> 
 
 
 def test_what_waits_when_it_is_closed_is_told_so() -> None:
-    batcher = MicroBatcher(lambda items: items, 8)
+    batcher: MicroBatcher[int, int] = MicroBatcher(lambda items: items, 8)
 
     async def run() -> None:
         request = asyncio.create_task(batcher.submit(1))

@@ -10,6 +10,7 @@ from allocator.errors import ModelError
 from benchmarks.testbed.paths import SETTINGS
 from runtime.engines.base import Completion
 from runtime.engines.coalescer import MAX_CHOICES, CompletionRequest, RequestCoalescer
+from tests.support.waiting import eventually_in_loop, turns
 
 Calls = Sequence[tuple[CompletionRequest, int]]
 Sent = list[tuple[CompletionRequest, int, int]]
@@ -26,15 +27,17 @@ def completion(request: CompletionRequest, seed: int) -> Completion:
 class Sender:
     """What is sent, and by and by answered."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, holds: bool = False) -> None:
         self.sent: Sent = []
         self.ends: list[str] = []
-        self._seconds = seconds
+        self.go_on = asyncio.Event()
+        if not holds:
+            self.go_on.set()
 
     async def __call__(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
         self.sent.append((request, seed, n))
         try:
-            await asyncio.sleep(self._seconds)
+            await self.go_on.wait()
         except asyncio.CancelledError:
             self.ends.append("given up")
             raise
@@ -110,16 +113,18 @@ def test_nobody_is_left_waiting(error: type[BaseException]) -> None:
 
 @pytest.mark.parametrize("gone", [1, 3])
 def test_a_request_is_given_up_once_nobody_waits_for_it(gone: int) -> None:
-    sender = Sender(0.2)
+    sender = Sender(holds=True)
 
     async def some_go() -> list[Completion | BaseException]:
         grouping = RequestCoalescer(sender)
         tasks = [asyncio.create_task(grouping.complete(A, seed)) for seed in range(3)]
-        await asyncio.sleep(0.05)
+        await eventually_in_loop(lambda: sender.sent)
         for task in tasks[:gone]:
             task.cancel()
+        await turns()
+        sender.go_on.set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.05)
+        await eventually_in_loop(lambda: sender.ends)
         return found
 
     found = asyncio.run(some_go())

@@ -21,7 +21,7 @@ from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
-from tests.conftest import ADVERSE
+from tests.support.generation_config import ADVERSE
 
 LONG = "1" + "+1" * 60  # a prompt of several cache blocks
 

@@ -18,13 +18,12 @@ from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import missing_steps, steps_of
 from calibration.settings import CalibrationSettings, ScoringChoice
-from calibration.training.fine_tune import TrainSettings
 from calibration.training.journal import Journal
-from calibration.training.labels import LabelSettings
 from calibration.training.recipes import Source, prm_recipe
+from calibration.training.settings import LabelSettings, TrainSettings
 from runtime.engines.base import SamplingSettings
 from runtime.settings import Settings
-from tests.conftest import make_sample
+from tests.support.samples import make_sample
 
 PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=31)]
 # The testbed ends its steps with one newline, not with the default's two.
@@ -83,6 +82,7 @@ def run_calibration(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scoring", "prompts"), [("fitted", 24), ("verifier", STEP_PROMPTS)])
 def test_no_search_of_solutions_without_steps_is_sampled(
     scoring: ScoringChoice, prompts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

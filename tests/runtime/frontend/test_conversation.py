@@ -19,6 +19,7 @@ from runtime.frontend.fields import input_error
 from runtime.reviser import ask_again
 from runtime.server.protocol import ChatRequest
 from tests.support.fakes import CoinEngine
+from tests.support.templates import FAULTS
 
 ASK = {"role": "user", "content": "1+2"}
 AGAIN = {"role": "user", "content": "4+5"}
@@ -143,23 +144,11 @@ def test_parts_are_joined_and_a_developer_is_the_system(turns: Any) -> None:
 
 @both
 def test_a_conversation_without_text_is_refused(turns: Any) -> None:
-    for messages in ([], [ASK | {"content": " "}], [ASK | {"content": []}]):
+    nothing: list[Any] = [[], [ASK | {"content": " "}], [ASK | {"content": []}]]
+    for messages in nothing:
         with pytest.raises(InputError) as refused:
             turns(messages)
         assert refused.value.field == "messages"
-
-
-FAULTS = {
-    "{{ raise_exception('roles must alternate') }}": "TemplateError: roles must alternate",
-    "{{ messages[0].nothing.at_all }}": "UndefinedError",
-    "{% for m in messages %}": "TemplateSyntaxError",
-    "{{ ''.__class__.__mro__ }}": "SecurityError",
-    "{{ 1 + messages[0].content }}": "TypeError",
-    "{{ 1 // 0 }}": "ZeroDivisionError",
-    "{{ 10 ** 5000 }}": "ValueError",
-    "{{ [].index(1) }}": "ValueError",
-    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}": "RecursionError",
-}
 
 
 @pytest.mark.parametrize(("template", "said"), FAULTS.items())

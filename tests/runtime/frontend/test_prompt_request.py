@@ -15,6 +15,7 @@ from runtime.frontend.prompt_request import (
     token_prompt,
 )
 from runtime.frontend.sampling_overrides import SamplingOverrides
+from runtime.request import RequestSettings
 
 CALIBRATED = SamplingSettings(temperature=1.0, top_p=0.95, max_tokens=160, step_end="\n")
 TURNS = [{"role": "user", "content": "12+7"}]
@@ -36,14 +37,14 @@ def test_options_and_prompt_make_a_request(tokenizer: Any) -> None:
     assert "temperature is 0.5" in options.notes[1]
     request = options.request(token_prompt(tokenizer, [5, 6], "prompt"))
     assert (request.token_ids, request.solutions, request.seed) == ((5, 6), 3, 2**64 - 1)
-    assert (request.stop, request.stop_token_ids) == (("x",), (4,))
-    assert request.sampling == CALIBRATED.model_copy(update={"temperature": 0.5})
+    sampling = CALIBRATED.model_copy(update={"temperature": 0.5})
+    assert request.settings == RequestSettings(sampling, ("x",), (4,))
 
 
 def test_without_options_a_request_is_as_calibrated(tokenizer: Any) -> None:
     options = request_options(CALIBRATED, tokenizer, 8)
-    assert (options.sampling, options.solutions, options.seed) == (CALIBRATED, 1, None)
-    assert (options.stop, options.stop_token_ids, options.notes) == ((), (), ())
+    assert (options.settings, options.notes) == (RequestSettings(CALIBRATED), ())
+    assert (options.solutions, options.seed) == (1, None)
 
 
 def test_errors_name_the_callers_field(tokenizer: Any) -> None:

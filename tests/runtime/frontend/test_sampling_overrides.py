@@ -1,5 +1,7 @@
 """Sampling settings that callers request."""
 
+from typing import Any
+
 import pytest
 
 from allocator.errors import InputError
@@ -9,11 +11,11 @@ from runtime.frontend.sampling_overrides import SamplingOverrides, sampling_for
 CALIBRATED = SamplingSettings(temperature=1.0, top_p=0.95, max_tokens=160, step_end="\n")
 
 
-def test_without_overrides_all_is_as_calibrated():
+def test_without_overrides_all_is_as_calibrated() -> None:
     assert sampling_for(CALIBRATED, 16, SamplingOverrides()) == (CALIBRATED, [])
 
 
-def test_overrides_replace_calibrated_settings_and_are_noted():
+def test_overrides_replace_calibrated_settings_and_are_noted() -> None:
     overrides = {"temperature": 0.7, "top_k": 20, "min_p": 0.1, "max_tokens": 9}
     settings, notes = sampling_for(CALIBRATED, 16, SamplingOverrides(**overrides))
     assert settings == CALIBRATED.model_copy(update=overrides)
@@ -21,7 +23,7 @@ def test_overrides_replace_calibrated_settings_and_are_noted():
     assert "temperature is 0.7; the table was calibrated at temperature 1.0" in notes
 
 
-def test_greedy_is_for_one_solution():
+def test_greedy_is_for_one_solution() -> None:
     settings, notes = sampling_for(CALIBRATED, 1, SamplingOverrides(temperature=0.0))
     assert (settings.temperature, notes) == (0, [])
     settings, notes = sampling_for(CALIBRATED, 4, SamplingOverrides(temperature=0.0))
@@ -32,7 +34,7 @@ def test_greedy_is_for_one_solution():
     ]
 
 
-def test_minus_one_is_no_top_k():
+def test_minus_one_is_no_top_k() -> None:
     assert sampling_for(CALIBRATED, 4, SamplingOverrides(top_k=-1)) == (CALIBRATED, [])
 
 
@@ -40,6 +42,6 @@ def test_minus_one_is_no_top_k():
     ("name", "value"),
     [("temperature", -1), ("temperature", float("nan")), ("top_p", 0), ("max_tokens", 0)],
 )
-def test_what_is_out_of_range_is_refused(name, value):
+def test_what_is_out_of_range_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=name):
         sampling_for(CALIBRATED, 4, SamplingOverrides(**{name: value}))

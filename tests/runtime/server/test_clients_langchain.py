@@ -1,6 +1,7 @@
 """LangChain's models against the real server."""
 
 import asyncio
+from typing import Any
 
 import openai
 import pytest
@@ -9,53 +10,53 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI, OpenAI
 
-from tests.support.serving import PROMPTS
+from tests.support.serving import PROMPTS, Api
 
 
-def model_of(api, cls=ChatOpenAI, **options):
+def model_of(api: Api, cls: Any = ChatOpenAI, **options: Any) -> Any:
     defaults = {"model": "base", "max_retries": 0, "extra_body": {"ttc": {"budget": 2}}}
     return cls(base_url=f"{api.url}/v1", api_key="none", **defaults | options)
 
 
 @pytest.fixture(params=[ChatOpenAI, OpenAI])
-def model(request, api):
+def model(request: pytest.FixtureRequest, api: Api) -> Any:
     return model_of(api, request.param)
 
 
 SUM = {"title": "sum", "type": "object", "properties": {"sum": {"type": "integer"}}}
 
 
-def text(said):
+def text(said: Any) -> Any:
     return said if isinstance(said, str) else said.content
 
 
-def test_every_way_to_ask_gets_the_same_answer(model):
+def test_every_way_to_ask_gets_the_same_answer(model: Any) -> None:
     said = text(model.invoke(PROMPTS[0]))
     pieces = [text(chunk) for chunk in model.stream(PROMPTS[0])]
     assert said == "".join(pieces)
     assert sum(map(bool, pieces)) == len(said.splitlines()) > 1
 
-    async def asked():
+    async def asked() -> Any:
         whole = await model.ainvoke(PROMPTS[0])
         return text(whole), "".join([text(chunk) async for chunk in model.astream(PROMPTS[0])])
 
     assert asyncio.run(asked()) == (said, said)
 
 
-def test_a_chat_goes_on_with_what_was_answered(api):
+def test_a_chat_goes_on_with_what_was_answered(api: Api) -> None:
     model = model_of(api)
     reply = model.invoke(PROMPTS[0])
     again = model.invoke([HumanMessage(PROMPTS[0]), reply, HumanMessage(PROMPTS[1])])
     assert again.usage_metadata["input_tokens"] > reply.usage_metadata["input_tokens"]
 
 
-def test_a_batch_is_answered_in_order(model):
+def test_a_batch_is_answered_in_order(model: Any) -> None:
     several = [text(said) for said in model.batch(PROMPTS[:4])]
     assert several == [text(model.invoke(prompt)) for prompt in PROMPTS[:4]]
     assert len(set(several)) == 4
 
 
-def test_texts_that_go_in_one_request_keep_their_order(api):
+def test_texts_that_go_in_one_request_keep_their_order(api: Api) -> None:
     model = model_of(api, OpenAI, n=2, best_of=2)
     generations = model.generate(PROMPTS[:3]).generations
     alone = [model.generate([prompt]).generations[0] for prompt in PROMPTS[:3]]
@@ -67,7 +68,7 @@ def test_texts_that_go_in_one_request_keep_their_order(api):
 @pytest.mark.parametrize(
     ("options", "most"), [({}, 2), ({"extra_body": None, "model": "base-ttc-1"}, 1)]
 )
-def test_the_budget_is_kept_and_the_tokens_are_told(api, options, most):
+def test_the_budget_is_kept_and_the_tokens_are_told(api: Api, options: Any, most: int) -> None:
     begun = api.engine.begun
     said = model_of(api, **options, max_tokens=30, seed=1).invoke(PROMPTS[0])
     used = said.usage_metadata
@@ -76,7 +77,7 @@ def test_the_budget_is_kept_and_the_tokens_are_told(api, options, most):
     assert (api.engine.begun == begun + 1) == (most == 1)
 
 
-def test_a_conversation_and_a_chain(api):
+def test_a_conversation_and_a_chain(api: Api) -> None:
     model = model_of(api)
     before = [SystemMessage("Add."), HumanMessage("1+2"), AIMessage("1+2=3\n#3")]
     alone = model.invoke([*before[:1], HumanMessage(PROMPTS[0])])
@@ -86,7 +87,7 @@ def test_a_conversation_and_a_chain(api):
     assert chain.invoke({"problem": PROMPTS[0]}) == model.invoke(PROMPTS[0]).content
 
 
-def test_what_cannot_be_served_is_refused_by_name(api):
+def test_what_cannot_be_served_is_refused_by_name(api: Api) -> None:
     model = model_of(api)
     with pytest.raises(openai.BadRequestError, match=r"response_format: .*free text"):
         model.with_structured_output(SUM).invoke(PROMPTS[0])

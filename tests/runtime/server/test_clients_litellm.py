@@ -1,11 +1,12 @@
 """LiteLLM against the real server, as one of the OpenAI-compatible ones it knows."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from litellm import acompletion, completion, text_completion
 
-from tests.support.serving import PROMPTS
+from tests.support.serving import PROMPTS, Api
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly:UserWarning")  # LiteLLM's own
 
@@ -13,22 +14,22 @@ MESSAGES = [{"role": "user", "content": PROMPTS[0]}]
 TWO = {"extra_body": {"ttc": {"budget": 2}}}
 
 
-def asking(api, **options):
+def asking(api: Api, **options: Any) -> Any:
     defaults = {"model": "openai/base", "api_key": "none", "num_retries": 0}
     return {"api_base": f"{api.url}/v1"} | defaults | options
 
 
-def said(chunks):
+def said(chunks: Any) -> Any:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
 
 
-def test_every_way_to_chat_gets_the_same_answer(api):
+def test_every_way_to_chat_gets_the_same_answer(api: Api) -> None:
     asked = asking(api, messages=MESSAGES, **TWO)
     whole = completion(**asked).choices[0].message.content
     assert len(whole.splitlines()) > 1
     assert said(completion(**asked, stream=True)) == whole
 
-    async def both():
+    async def both() -> Any:
         answer = await acompletion(**asked)
         stream = await acompletion(**asked, stream=True)
         return answer.choices[0].message.content, said([chunk async for chunk in stream])
@@ -36,7 +37,7 @@ def test_every_way_to_chat_gets_the_same_answer(api):
     assert asyncio.run(both()) == (whole, whole)
 
 
-def test_a_chat_goes_on_with_what_was_answered(api):
+def test_a_chat_goes_on_with_what_was_answered(api: Api) -> None:
     reply = completion(**asking(api, messages=MESSAGES, **TWO))
     for message in (reply.choices[0].message, reply.choices[0].message.model_dump()):
         messages = [*MESSAGES, message, *MESSAGES]
@@ -44,7 +45,7 @@ def test_a_chat_goes_on_with_what_was_answered(api):
         assert again.usage.prompt_tokens > reply.usage.prompt_tokens
 
 
-def test_a_text_is_continued(api):
+def test_a_text_is_continued(api: Api) -> None:
     asked = asking(api, model="text-completion-openai/base", prompt=PROMPTS[1], **TWO)
     whole = text_completion(**asked).choices[0].text
     streamed = text_completion(**asked, stream=True)
@@ -52,13 +53,13 @@ def test_a_text_is_continued(api):
 
 
 @pytest.mark.parametrize(("options", "most"), [(TWO, 2), ({"model": "openai/base-ttc-1"}, 1)])
-def test_the_budget_is_kept_and_the_receipt_is_there(api, options, most):
+def test_the_budget_is_kept_and_the_receipt_is_there(api: Api, options: Any, most: int) -> None:
     answer = completion(**asking(api, messages=MESSAGES, **options))
     assert answer.ttc["receipt"]["budget"] == most
     assert 0 < answer.ttc["receipt"]["generations"] <= most
     assert answer.usage.completion_tokens == answer.ttc["receipt"]["sampled_tokens"] > 0
 
 
-def test_what_is_refused_says_so(api):
+def test_what_is_refused_says_so(api: Api) -> None:
     with pytest.raises(Exception, match="it is not served"):
         completion(**asking(api, model="openai/other", messages=MESSAGES))

@@ -1,31 +1,33 @@
 """The `openai` package against the real server: what people write for OpenAI, word for word."""
 
 import asyncio
+from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
 
-from tests.support.serving import LONG, PROMPTS
+from tests.support.serving import LONG, PROMPTS, Api, Apis
 
 MESSAGES = [{"role": "user", "content": PROMPTS[0]}]
 BUDGET = {"ttc": {"budget": 2}}
 
 
-def client_of(api, cls=openai.OpenAI, **options):
+def client_of(api: Api, cls: Any = openai.OpenAI, **options: Any) -> Any:
     return cls(base_url=f"{api.url}/v1", **{"api_key": "none", "max_retries": 0} | options)
 
 
 @pytest.fixture(scope="module")
-def client(api):
+def client(api: Api) -> Iterator[Any]:
     with client_of(api) as client:
         yield client
 
 
-def chat(client, **fields):
+def chat(client: Any, **fields: Any) -> Any:
     return client.chat.completions.create(**{"model": "base", "messages": MESSAGES} | fields)
 
 
-def test_a_chat_goes_on_with_what_was_answered(client):
+def test_a_chat_goes_on_with_what_was_answered(client: Any) -> None:
     messages = list(MESSAGES)
     sizes = []
     for kind in ("dumped", "as it is", "dumped without nulls"):
@@ -40,7 +42,7 @@ def test_a_chat_goes_on_with_what_was_answered(client):
     assert again.usage.prompt_tokens > sizes[-1]
 
 
-def test_a_chat_template_is_given_what_the_client_sets(client):
+def test_a_chat_template_is_given_what_the_client_sets(client: Any) -> None:
     fields = {"chat_template_kwargs": {"enable_thinking": False}}
     answer = chat(client, extra_body=BUDGET | fields)
     assert answer.choices[0].message.content
@@ -50,7 +52,7 @@ def test_a_chat_template_is_given_what_the_client_sets(client):
     assert error.value.param == "chat_template_kwargs.chat_template"
 
 
-def test_a_stream_of_a_chat_says_what_the_whole_answer_says(client):
+def test_a_stream_of_a_chat_says_what_the_whole_answer_says(client: Any) -> None:
     whole = chat(client, extra_body=BUDGET)
     said = ""
     for chunk in chat(client, extra_body=BUDGET, stream=True):
@@ -61,15 +63,15 @@ def test_a_stream_of_a_chat_says_what_the_whole_answer_says(client):
     assert chunk.ttc["receipt"]["budget"] == 2
 
 
-def test_a_stream_of_a_completion_says_what_the_whole_answer_says(client):
+def test_a_stream_of_a_completion_says_what_the_whole_answer_says(client: Any) -> None:
     fields = {"model": "base", "prompt": PROMPTS[1], "extra_body": BUDGET}
     whole = client.completions.create(**fields)
     stream = client.completions.create(**fields, stream=True)
     assert "".join(chunk.choices[0].text for chunk in stream) == whole.choices[0].text != ""
 
 
-def test_the_async_client_asks_many_at_once_and_streams(api, client):
-    async def asked():
+def test_the_async_client_asks_many_at_once_and_streams(api: Api, client: Any) -> None:
+    async def asked() -> Any:
         async with client_of(api, openai.AsyncOpenAI) as other:
             *whole, stream = await asyncio.gather(
                 *(chat(other, extra_body=BUDGET, messages=[{"role": "user", "content": text}])
@@ -84,7 +86,7 @@ def test_the_async_client_asks_many_at_once_and_streams(api, client):
     assert len(set(whole)) == 6
 
 
-def test_the_helper_for_streams_puts_an_answer_together(client):
+def test_the_helper_for_streams_puts_an_answer_together(client: Any) -> None:
     with client.chat.completions.stream(model="base", messages=MESSAGES) as stream:
         for _ in stream:
             pass
@@ -92,7 +94,7 @@ def test_the_helper_for_streams_puts_an_answer_together(client):
     assert whole.choices[0].message.content == chat(client).choices[0].message.content
 
 
-def test_models_are_listed_and_found(client):
+def test_models_are_listed_and_found(client: Any) -> None:
     listed = [model.id for model in client.models.list()]
     assert listed[:2] == ["base", "base-ttc-1"]
     assert client.models.retrieve("base-ttc-16").id in listed
@@ -109,11 +111,11 @@ def test_models_are_listed_and_found(client):
         ({"extra_body": {"ttc": {"budget": 2}}}, 2),
     ],
 )
-def test_a_budget_is_named_by_model_header_or_body(client, fields, budget):
+def test_a_budget_is_named_by_model_header_or_body(client: Any, fields: Any, budget: Any) -> None:
     assert chat(client, **fields).ttc["receipt"]["budget"] == budget
 
 
-def test_choices_stop_seed_and_length_are_heeded(client):
+def test_choices_stop_seed_and_length_are_heeded(client: Any) -> None:
     one, other = chat(client, n=2, stop="\n", seed=3).choices
     assert (one.index, other.index) == (0, 1)
     assert "\n" not in one.message.content + other.message.content
@@ -126,7 +128,7 @@ def test_choices_stop_seed_and_length_are_heeded(client):
         assert short.usage.completion_tokens == 3
 
 
-def test_usage_comes_whole_and_at_the_end_of_a_stream(client):
+def test_usage_comes_whole_and_at_the_end_of_a_stream(client: Any) -> None:
     whole = chat(client).usage
     *chunks, last = chat(client, stream=True, stream_options={"include_usage": True})
     assert {chunk.usage for chunk in chunks} == {None}
@@ -136,7 +138,7 @@ def test_usage_comes_whole_and_at_the_end_of_a_stream(client):
     assert whole.prompt_tokens_details.cached_tokens <= whole.prompt_tokens
 
 
-def test_a_raw_response_names_the_request(client):
+def test_a_raw_response_names_the_request(client: Any) -> None:
     raw = client.chat.completions.with_raw_response.create(model="base", messages=MESSAGES)
     assert raw.parse().id == f"chatcmpl-{raw.headers['x-request-id']}"
     assert raw.request_id == raw.headers["x-request-id"]
@@ -160,7 +162,9 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
     ],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_what_cannot_be_served_is_a_bad_request(api, client, fields, field, hint, stream):
+def test_what_cannot_be_served_is_a_bad_request(
+    api: Api, client: Any, fields: Any, field: str, hint: str, stream: bool
+) -> None:
     begun = api.engine.begun
     with pytest.raises(openai.BadRequestError, match=f"{field}: .*{hint}") as error:
         chat(client, **fields, stream=stream)
@@ -169,7 +173,7 @@ def test_what_cannot_be_served_is_a_bad_request(api, client, fields, field, hint
     assert api.engine.begun == begun
 
 
-def test_what_is_not_there_is_not_found(client):
+def test_what_is_not_there_is_not_found(client: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="ask for base, base-ttc-1") as error:
         chat(client, model="gpt-4o")
     assert error.value.param == "model"
@@ -177,7 +181,7 @@ def test_what_is_not_there_is_not_found(client):
         client.responses.create(model="base", input="81+54")
 
 
-def test_keys_are_asked_for(apis):
+def test_keys_are_asked_for(apis: Apis) -> None:
     with apis.listening(api_keys=["sk-one", "sk-two"]) as api:
         for key in ("sk-one", "sk-two"):
             assert chat(client_of(api, api_key=key), extra_body=BUDGET).choices
@@ -189,7 +193,7 @@ def test_keys_are_asked_for(apis):
                 refused()
 
 
-def test_limits_are_told_and_waited_out(apis):
+def test_limits_are_told_and_waited_out(apis: Apis) -> None:
     fields = {"stream": True, "extra_body": {"ttc": {"budget": 64}}, "n": 64}
     with (
         apis.listening(max_concurrent_per_key=1) as api,
@@ -207,7 +211,7 @@ def test_limits_are_told_and_waited_out(apis):
         assert chat(client_of(api, max_retries=3)).choices
 
 
-def test_a_full_server_and_a_dead_engine_are_the_servers_errors(apis):
+def test_a_full_server_and_a_dead_engine_are_the_servers_errors(apis: Apis) -> None:
     with apis.listening(max_concurrent=1) as api, client_of(api) as client:
         with chat(client, stream=True, n=64, model="base-ttc-64") as stream:
             next(iter(stream))
@@ -221,10 +225,10 @@ def test_a_full_server_and_a_dead_engine_are_the_servers_errors(apis):
             list(chat(client_of(api), stream=True))
 
 
-def test_a_client_that_waits_no_longer_leaves_nothing_running(api, client):
+def test_a_client_that_waits_no_longer_leaves_nothing_running(api: Api, client: Any) -> None:
     fields = {"model": "base", "prompt": LONG["prompt"], "extra_body": {"ttc": LONG["ttc"]}}
     begun = api.engine.begun
     with pytest.raises(openai.APITimeoutError):
         client.completions.create(**fields, timeout=2)
     assert api.engine.begun > begun
-    assert api.has_nothing_left()
+    assert api.has_stopped()

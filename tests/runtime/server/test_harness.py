@@ -1,11 +1,14 @@
 """lm-evaluation-harness against the real server: it measures what the solver reaches."""
 
+from typing import Any
+
 import pytest
 
 from benchmarks.serving.accuracy import by_harness
 from benchmarks.testbed.task import distinct_problems
 from runtime.result import Spend
 from runtime.solving.solve import Solver
+from tests.support.serving import Apis
 
 PROBLEMS = list(distinct_problems("test", 40, seed=61))
 
@@ -16,7 +19,7 @@ PROBLEMS = list(distinct_problems("test", 40, seed=61))
     # at a budget of 8 there are none.
     [("chat/completions", 16), ("completions", 8)],
 )
-def test_the_harness_finds_what_the_solver_finds(apis, endpoint, budget):
+def test_the_harness_finds_what_the_solver_finds(apis: Apis, endpoint: str, budget: Any) -> None:
     with apis.listening() as api:
         found, accuracy = by_harness(api.url, "base", PROBLEMS, budget, endpoint)
         counted = api.service.metrics.registry.get_sample_value(

@@ -5,12 +5,13 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import httpx
 import pytest
 
 from runtime.server import listen
-from tests.support.serving import PROMPTS
+from tests.support.serving import PROMPTS, Api, Apis
 
 BUDGET = b', "ttc": {"budget": 1}'
 GOOD = json.dumps({"model": "base", "prompt": PROMPTS[0]}).encode()[:-1] + BUDGET + b"}"
@@ -19,7 +20,13 @@ CHUNKED = b"Transfer-Encoding: chunked"
 MEGABYTE = 2**20
 
 
-def post(body, *headers, kind=JSON, length=True, path=b"/v1/completions"):
+def post(
+    body: bytes,
+    *headers: bytes,
+    kind: Any = JSON,
+    length: Any = True,
+    path: bytes = b"/v1/completions",
+) -> bytes:
     """The bytes of a request."""
     lines = [b"POST " + path + b" HTTP/1.1", b"Host: x", *([kind] if kind else []), *headers]
     if length:
@@ -27,18 +34,18 @@ def post(body, *headers, kind=JSON, length=True, path=b"/v1/completions"):
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def chunks(*parts):
+def chunks(*parts: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))
 
 
-def field(value):
+def field(value: Any) -> Any:
     """A good body with something else in it."""
     return GOOD[:-1] + b', "stop": ' + value + b"}"
 
 
-def answers(connection, count=1):
+def answers(connection: socket.socket, count: int = 1) -> Any:
     """Statuses and bodies of so many answers; a server that hangs up may leave a body out."""
-    found = []
+    found: list[tuple[int, bytes]] = []
     with connection.makefile("rb") as stream:
         while len(found) < count and (line := stream.readline()):
             length = None
@@ -52,11 +59,11 @@ def answers(connection, count=1):
     return found
 
 
-def connected(api):
+def connected(api: Api) -> Any:
     return socket.create_connection(("127.0.0.1", api.port), timeout=10)
 
 
-def sent(api, data):
+def sent(api: Api, data: bytes) -> Any:
     """Status and body of the answer to some bytes, however few of them the server wants."""
     with connected(api) as connection:
         threading.Thread(target=send, args=(connection, data), daemon=True).start()
@@ -64,13 +71,13 @@ def sent(api, data):
     return status, body
 
 
-def send(connection, data):
+def send(connection: socket.socket, data: bytes) -> None:
     with suppress(OSError):
         connection.sendall(data)
 
 
-def still_answers(api):
-    return sent(api, post(GOOD))[0] == 200
+def still_answers(api: Api) -> bool:
+    return bool(sent(api, post(GOOD))[0] == 200)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +107,7 @@ def still_answers(api):
         (GOOD.replace(b"base", b"base-ttc-" + b"9" * 5000), "it is not served"),
     ],
 )
-def test_a_body_that_is_none_is_refused(api, body, hint):
+def test_a_body_that_is_none_is_refused(api: Api, body: Any, hint: str) -> None:
     status, said = sent(api, post(body))
     assert status == (404 if "served" in hint else 400)
     assert hint in json.loads(said)["error"]["message"]
@@ -112,7 +119,7 @@ def test_a_body_that_is_none_is_refused(api, body, hint):
     "kind",
     [None, b"Content-Type: text/plain", b"Content-Type: application/x-www-form-urlencoded"],
 )
-def test_a_body_that_does_not_say_what_it_is_is_refused(api, kind):
+def test_a_body_that_does_not_say_what_it_is_is_refused(api: Api, kind: Any) -> None:
     status, said = sent(api, post(GOOD, kind=kind))
     assert status == 400
     assert "as Content-Type: application/json" in json.loads(said)["error"]["message"]
@@ -128,7 +135,9 @@ def test_a_body_that_does_not_say_what_it_is_is_refused(api, kind):
         (post(GOOD, path=b"/v1/completions?budget=1"), "budget", "put it into the body"),
     ],
 )
-def test_what_stands_where_nobody_looks_is_refused(api, data, field, hint):
+def test_what_stands_where_nobody_looks_is_refused(
+    api: Api, data: bytes, field: str, hint: str
+) -> None:
     status, said = sent(api, data)
     error = json.loads(said)["error"]
     assert (status, error["param"]) == (400, field)
@@ -144,7 +153,7 @@ def test_what_stands_where_nobody_looks_is_refused(api, data, field, hint):
         post(b"%x\r\n" % 2**40 + b"x" * 2 * MEGABYTE, CHUNKED, length=False),
     ],
 )
-def test_a_large_body_is_refused_however_it_is_sent(api, data):
+def test_a_large_body_is_refused_however_it_is_sent(api: Api, data: bytes) -> None:
     status, said = sent(api, data)
     assert status == 413
     assert "larger than 1000000 bytes; send less" in json.loads(said)["error"]["message"]
@@ -167,12 +176,12 @@ def test_a_large_body_is_refused_however_it_is_sent(api, data):
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # TLS
     ],
 )  # fmt: skip
-def test_what_is_no_http_is_refused(api, data):
+def test_what_is_no_http_is_refused(api: Api, data: bytes) -> None:
     assert sent(api, data)[0] == 400
     assert still_answers(api)
 
 
-def test_requests_in_one_go_are_answered_in_order(api):
+def test_requests_in_one_go_are_answered_in_order(api: Api) -> None:
     bodies = [GOOD, b"{", GOOD.replace(b"base", b"other"), field(b'["#"]'), GOOD]
     with connected(api) as connection:
         connection.sendall(b"".join(map(post, bodies)))
@@ -183,15 +192,17 @@ def test_requests_in_one_go_are_answered_in_order(api):
     assert stopped == first.partition("#")[0]
 
 
-def test_a_client_that_hangs_up_amid_its_body_leaves_nothing(api):
+def test_a_client_that_hangs_up_amid_its_body_leaves_nothing(api: Api) -> None:
     for _ in range(20):
         with connected(api) as connection:
             connection.sendall(post(GOOD)[:-5])
-    assert api.has_nothing_left()
+    assert api.has_stopped()
     assert still_answers(api)
 
 
-def test_who_sends_no_head_is_hung_up_on_and_who_does_is_not(api, monkeypatch):
+def test_who_sends_no_head_is_hung_up_on_and_who_does_is_not(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(listen, "HEAD_SECONDS", 0.3)
     for said in (
         b"",
@@ -210,7 +221,7 @@ def test_who_sends_no_head_is_hung_up_on_and_who_does_is_not(api, monkeypatch):
             time.sleep(0.2)
 
 
-def test_bodies_that_never_end_hold_nobody_up_and_are_given_up(apis):
+def test_bodies_that_never_end_hold_nobody_up_and_are_given_up(apis: Apis) -> None:
     with apis.listening(request_timeout=2, max_concurrent=2) as api, ExitStack() as stack:
         slow = [stack.enter_context(connected(api)) for _ in range(50)]
         started = time.perf_counter()
@@ -229,7 +240,7 @@ def test_bodies_that_never_end_hold_nobody_up_and_are_given_up(apis):
         assert still_answers(api)
 
 
-def test_an_answer_does_not_wait_for_the_clients_kernel(api):
+def test_an_answer_does_not_wait_for_the_clients_kernel(api: Api) -> None:
     with httpx.Client(base_url=api.url) as client:
         client.get("/v1/models")
         started = time.perf_counter()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -11,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -22,6 +20,7 @@ from runtime.server.auth import ANYONE, Keys
 from runtime.server.body import BodyLimit, body_of
 from runtime.server.errors import ApiError, as_response
 from runtime.server.limits import Gate
+from tests.support.http_server import LoopThread, http_server
 
 LIMIT = 1000
 
@@ -99,7 +98,7 @@ def test_a_place_is_free_again_however_a_request_ends() -> None:
                 _ = 1 / 0
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01), gate.admit("a"):
-                await asyncio.sleep(10)
+                await asyncio.Event().wait()
         async with gate.admit("a"):
             pass
 
@@ -169,17 +168,10 @@ def make_app() -> Any:
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
     """A real server on loopback behind the limit; its host and port."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(make_app(), log_level="critical", lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield listening.getsockname()
-        server.should_exit = True
-        thread.join()
+    thread = LoopThread()
+    with thread.entered(http_server(make_app())) as port:
+        yield "127.0.0.1", port
+    thread.close()
 
 
 def asked(address: tuple[str, int], head: str, body: bytes = b"") -> tuple[bytes, int]:

@@ -15,8 +15,8 @@ from runtime.server.live.page import Reader
 from runtime.server.live.search import MAX_SOLUTIONS, MAX_STEPS
 from runtime.server.live.store import LiveStore, RequestView
 from runtime.strategies import STRATEGIES
-from tests.conftest import make_sample
 from tests.support.fakes import coin_run
+from tests.support.samples import make_sample
 
 SECRET = "a secret of mine"
 

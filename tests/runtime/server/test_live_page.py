@@ -1,6 +1,7 @@
 """The live page in a real browser: it shows what runs, and asks for nothing else."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from runtime.solving.solve import Solver
 from tests.support.artifacts import bent_models, bent_prompts
 from tests.support.live_server import Served
 from tests.support.pages import FAINT, OUTSIDE
+
+pytestmark = pytest.mark.slow
 
 KEY = "Bearer right"
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
@@ -130,7 +133,7 @@ def test_beams_are_drawn_as_they_grow(page: Page, served: Served) -> None:
             parent = place // 2 * 2 if round_ else None
             grown = SearchStep("dvts", 4, 0, round_, place)
             step = Event(kind="step", step=grown, parent_place=parent, score=place / 4)
-            served.do(lambda step=step: view.on_event(step))
+            served.do(partial(view.on_event, step))
         expect(page.locator(".tree circle")).to_have_count(4 * (round_ + 1))
         expect(page.locator(".tree line")).to_have_count(4 * round_)
     label = page.locator(".tree circle").last.get_attribute("aria-label")
@@ -145,7 +148,7 @@ def test_hostile_words_are_only_words(page: Page, served: Served) -> None:
         Event(kind="solution", sample=0, answer=HOSTILE, score=0.5),
         Event(kind="decision", decision={"plan": plan, "why": HOSTILE}),
     ):
-        served.do(lambda event=event: view.on_event(event))
+        served.do(partial(view.on_event, event))
     served.do(lambda: view.failed(HOSTILE))
     for part in (".prompt", ".text", ".why", "p.error", ".votes b"):
         expect(page.locator(part)).to_contain_text(HOSTILE)
@@ -196,7 +199,7 @@ def test_it_fits_and_can_be_read(
 ) -> None:
     page = browser.new_page(
         viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
+        color_scheme=scheme,
     )
     solve(served, tokenizer, bent, "60*1")
     solve(served, tokenizer, bent, "60*" + "1" * 20, "beam_search:8:2")

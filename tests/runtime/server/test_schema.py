@@ -1,5 +1,8 @@
 """schemathesis against the real server: what its OpenAPI document allows, and what it forbids."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import schemathesis
 
@@ -9,6 +12,9 @@ from runtime.server.app import create_app
 from runtime.server.logs import ServerLog
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
+from tests.support.serving import Api, Apis
+
+pytestmark = pytest.mark.slow
 
 SETTINGS = ServeSettings(artifact=ARTIFACT)
 DOCUMENT = create_app(SETTINGS, Service(SETTINGS, Artifact.load(ARTIFACT)), ServerLog()).openapi()
@@ -21,7 +27,7 @@ CONFIG = schemathesis.Config.from_dict(
 )
 
 
-def answerable(document):
+def answerable(document: Any) -> Any:
     """The document, with what this server's settings allow: else hardly any body were answered."""
     schemas = document["components"]["schemas"]
     for name in ("ChatRequest", "CompletionRequest"):
@@ -33,14 +39,14 @@ schema = schemathesis.openapi.from_dict(answerable(DOCUMENT), config=CONFIG)
 
 
 @pytest.fixture(scope="module")
-def limited(apis):
+def limited(apis: Apis) -> Iterator[Any]:
     """A server on which no example takes long."""
     with apis.listening(default_budget=1, max_budget=2, max_concurrent=4) as api:
         yield api
         assert answers_of(api) > 50
 
 
-def answers_of(api):
+def answers_of(api: Api) -> Any:
     """Examples that were answered, of either kind."""
     counted = api.service.metrics.registry.get_sample_value
     paths = ("/v1/chat/completions", "/v1/completions")
@@ -49,5 +55,5 @@ def answers_of(api):
 
 
 @schema.parametrize()
-def test_every_answer_is_as_the_document_says(case, limited):
+def test_every_answer_is_as_the_document_says(case: Any, limited: Any) -> None:
     case.call_and_validate(base_url=limited.url)

@@ -1,21 +1,25 @@
 """The server's answers: what is asked of the solver, and what of its work clients are told."""
 
 import copy
+from typing import Any
 
 import pytest
 
 from runtime.engines.base import encode_prompt
 from runtime.frontend.conversation import conversation_text
+from runtime.models import Models
+from runtime.server.service import Service
 from runtime.solving.solve import Solver
+from tests.support.running import Run
 from tests.support.serving import PROMPTS, asked, chat, client_of, engine_of, service_of
 
 
 @pytest.fixture(scope="module")
-def service(transformers_models):
+def service(transformers_models: Models) -> Any:
     return service_of(transformers_models, seed=5, max_budget=32)
 
 
-def test_a_chat_is_answered_as_the_solver_answers(run, service):
+def test_a_chat_is_answered_as_the_solver_answers(run: Run[Any], service: Service) -> None:
     solver = Solver(service.solver.models, service.artifact, seed=5)
     for prompt in PROMPTS[:4]:
         reply = run(asked(service, chat(prompt, ttc={"budget": 8}))).json()
@@ -31,7 +35,7 @@ def test_a_chat_is_answered_as_the_solver_answers(run, service):
         assert reply["ttc"]["notes"] == []
 
 
-def test_completions_take_texts_and_token_ids_as_they_are(run, service):
+def test_completions_take_texts_and_token_ids_as_they_are(run: Run[Any], service: Service) -> None:
     engine = engine_of(service)
     text = PROMPTS[1]
     laid_out = list(encode_prompt(engine, text))
@@ -50,7 +54,7 @@ def test_completions_take_texts_and_token_ids_as_they_are(run, service):
     )
 
 
-def test_choices_are_the_best_and_numbered_through(run, service):
+def test_choices_are_the_best_and_numbered_through(run: Run[Any], service: Service) -> None:
     body = {"prompt": PROMPTS[:2], "n": 3, "ttc": {"budget": 4}}
     reply = run(asked(service, body)).json()
     assert [choice["index"] for choice in reply["choices"]] == list(range(6))
@@ -58,7 +62,7 @@ def test_choices_are_the_best_and_numbered_through(run, service):
     assert [c["text"] for c in alone["choices"]] == [c["text"] for c in reply["choices"][::3]]
 
 
-def test_a_solution_that_is_cut_short_says_so(run, service):
+def test_a_solution_that_is_cut_short_says_so(run: Run[Any], service: Service) -> None:
     reply = run(asked(service, {"prompt": PROMPTS[0], "max_tokens": 3})).json()
     assert reply["choices"][0]["finish_reason"] == "length"
     reply = run(asked(service, chat(PROMPTS[0], stop=["\n"]))).json()
@@ -66,17 +70,17 @@ def test_a_solution_that_is_cut_short_says_so(run, service):
     assert "\n" not in reply["choices"][0]["message"]["content"]
 
 
-def test_seeds_make_answers(run, service):
+def test_seeds_make_answers(run: Run[Any], service: Service) -> None:
     body = {"prompt": PROMPTS[3], "ttc": {"budget": 1}, "max_tokens": 60}
 
-    def said(**fields):
+    def said(**fields: Any) -> Any:
         return run(asked(service, body | fields)).json()["choices"][0]["text"]
 
     assert said() == said(seed=5)
     assert len({said(seed=seed) for seed in (-1, 0, 1, 2, 3)}) > 1
 
 
-def test_greedy_is_for_one_solution_and_else_noted(run, service):
+def test_greedy_is_for_one_solution_and_else_noted(run: Run[Any], service: Service) -> None:
     one = run(asked(service, chat(PROMPTS[0], temperature=0, ttc={"budget": 1}))).json()
     other = run(asked(service, chat(PROMPTS[0], temperature=0, ttc={"budget": 1}, seed=9))).json()
     assert one["choices"][0]["message"] == other["choices"][0]["message"]
@@ -100,15 +104,17 @@ def test_greedy_is_for_one_solution_and_else_noted(run, service):
         ("base-ttc-2", {"X-TTC-Budget": "4"}, 1, 1),
     ],
 )
-def test_the_body_wins_over_the_header_over_the_name(run, service, model, headers, body, budget):
+def test_the_body_wins_over_the_header_over_the_name(
+    run: Run[Any], service: Service, model: Any, headers: dict[str, str], body: Any, budget: Any
+) -> None:
     fields = {"model": model} | ({"ttc": {"budget": body}} if body else {})
     reply = run(asked(service, chat("81+54", **fields), **headers)).json()
     assert reply["ttc"]["receipt"]["budget"] == budget
     assert reply["model"] == model
 
 
-def test_models_are_listed_once_a_budget(run, service):
-    async def get(path):
+def test_models_are_listed_once_a_budget(run: Run[Any], service: Service) -> None:
+    async def get(path: str) -> Any:
         async with client_of(service) as client:
             return (await client.get(path)).json()
 
@@ -122,13 +128,13 @@ def test_models_are_listed_once_a_budget(run, service):
     assert run(get("/v1/models/other"))["error"]["param"] == "model"
 
 
-def test_a_deadline_reaches_the_solver(run, service):
+def test_a_deadline_reaches_the_solver(run: Run[Any], service: Service) -> None:
     reply = run(asked(service, chat(PROMPTS[0], ttc={"budget": 16, "deadline": 0.000001}))).json()
     assert reply["ttc"]["receipt"]["deadline"] == 0.000001
     assert reply["ttc"]["receipt"]["generations"] == 1
 
 
-def test_a_conversation_keeps_its_turns(run, service):
+def test_a_conversation_keeps_its_turns(run: Run[Any], service: Service) -> None:
     reply = run(asked(service, chat("1+2", "1+2=3\n#3", "81+54"))).json()
     template = "<user>1+2<assistant>1+2=3\n#3<end><user>81+54<assistant>"
     ids = engine_of(service).tokenizer.encode(template)
@@ -142,14 +148,16 @@ def test_a_conversation_keeps_its_turns(run, service):
     )
 
 
-def test_parts_of_text_are_joined(run, service):
+def test_parts_of_text_are_joined(run: Run[Any], service: Service) -> None:
     parts = [{"type": "text", "text": "81"}, {"type": "text", "text": "+54"}]
     one = run(asked(service, {"messages": [{"role": "user", "content": parts}]})).json()
     other = run(asked(service, chat("81\n+54"))).json()
     assert one["choices"] == other["choices"]
 
 
-def test_the_chat_template_is_given_its_variables(run, transformers_models):
+def test_the_chat_template_is_given_its_variables(
+    run: Run[Any], transformers_models: Models
+) -> None:
     service = service_of(transformers_models, default_budget=1)
     engine = engine_of(service)
     engine.tokenizer = copy.copy(engine.tokenizer)
@@ -167,7 +175,9 @@ def test_the_chat_template_is_given_its_variables(run, transformers_models):
     assert null["choices"] == plain["choices"]
 
 
-def test_a_stop_token_ends_a_solution_which_is_cut_before_it(run, service):
+def test_a_stop_token_ends_a_solution_which_is_cut_before_it(
+    run: Run[Any], service: Service
+) -> None:
     (stop,) = engine_of(service).tokenizer.encode("=")
     greedy = {"temperature": 0, "ttc": {"budget": 1}, "max_tokens": 60}
     reply = run(asked(service, chat("81+54", stop_token_ids=[stop], **greedy))).json()

@@ -2,25 +2,29 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from allocator.errors import InputError
+from benchmarks.serving.processes import free_port
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
+from runtime.models import Models
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings, read_settings
-from tests.calibration.cli.test_cli import invoke, refused
+from tests.support.cli import invoke, refused
+from tests.support.running import Run
 from tests.support.serving import (
     LONG,
+    PROMPTS,
     Loaded,
     asked,
     chat,
@@ -30,12 +34,15 @@ from tests.support.serving import (
     idle,
     service_of,
 )
+from tests.support.waiting import eventually, eventually_in_loop
 
 
-def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_models):
+def test_a_server_is_healthy_once_its_models_are_loaded(
+    run: Run[Any], transformers_models: Models
+) -> None:
     service = Service(ServeSettings(artifact=ARTIFACT), Artifact.load(ARTIFACT))
 
-    async def health():
+    async def health() -> Any:
         async with client_of(service) as client:
             asked = [("GET", "/health"), ("HEAD", "/health"), ("GET", "/ping"), ("POST", "/ping")]
             (status,) = {(await client.request(*request)).status_code for request in asked}
@@ -50,10 +57,12 @@ def test_a_server_is_healthy_once_its_models_are_loaded(run, transformers_models
     assert "shutting down" in run(asked(service, chat("81+54"))).json()["error"]["message"]
 
 
-def test_what_is_open_without_a_key_and_answers_a_head(run, transformers_models):
+def test_what_is_open_without_a_key_and_answers_a_head(
+    run: Run[Any], transformers_models: Models
+) -> None:
     service = service_of(transformers_models, api_keys=["sk-one"])
 
-    async def found(method, path, **headers):
+    async def found(method: str, path: str, **headers: str) -> Any:
         async with client_of(service) as client:
             return await client.request(method, path, headers=headers)
 
@@ -70,10 +79,10 @@ def test_what_is_open_without_a_key_and_answers_a_head(run, transformers_models)
     assert run(found("HEAD", "/v1/models/other", Authorization="Bearer sk-one")).status_code == 404
 
 
-def test_a_wrong_method_is_told_the_right_ones(run, transformers_models):
+def test_a_wrong_method_is_told_the_right_ones(run: Run[Any], transformers_models: Models) -> None:
     service = service_of(transformers_models)
 
-    async def allowed(path):
+    async def allowed(path: str) -> Any:
         async with client_of(service) as client:
             response = await client.delete(path)
             assert response.status_code == 405
@@ -85,7 +94,7 @@ def test_a_wrong_method_is_told_the_right_ones(run, transformers_models):
     assert run(allowed("/")) == "GET"
 
 
-def preflight(origin):
+def preflight(origin: str) -> Any:
     asked = "authorization,content-type,x-stainless-os"
     return {
         "Origin": origin,
@@ -103,10 +112,12 @@ def preflight(origin):
         (("*",), "https://other.example", "*"),
     ],
 )
-def test_web_pages_of_named_origins_may_call(run, transformers_models, origins, origin, allowed):
+def test_web_pages_of_named_origins_may_call(
+    run: Run[Any], transformers_models: Models, origins: Any, origin: str, allowed: bool
+) -> None:
     service = service_of(transformers_models, api_keys=["sk-one"], cors_origins=origins)
 
-    async def sent():
+    async def sent() -> Any:
         async with client_of(service) as client:
             path = "/v1/chat/completions"
             before = await client.options(path, headers=preflight(origin))
@@ -125,12 +136,12 @@ def test_web_pages_of_named_origins_may_call(run, transformers_models, origins, 
         assert "x-stainless-os" in before.headers["access-control-allow-headers"]
 
 
-def test_requests_and_work_are_counted(run, transformers_models):
+def test_requests_and_work_are_counted(run: Run[Any], transformers_models: Models) -> None:
     service = service_of(transformers_models)
     receipt = run(asked(service, chat("81+54"))).json()["ttc"]["receipt"]
     run(asked(service, chat("81+54", model="other")))
 
-    async def scrape():
+    async def scrape() -> Any:
         async with client_of(service) as client:
             await client.get("/nowhere")
             return (await client.get("/metrics")).text
@@ -146,7 +157,9 @@ def test_requests_and_work_are_counted(run, transformers_models):
     assert found["ttc_generations_total",] == receipt["generations"]
 
 
-def test_a_request_that_takes_too_long_is_given_up(run, transformers_models):
+def test_a_request_that_takes_too_long_is_given_up(
+    run: Run[Any], transformers_models: Models
+) -> None:
     service = service_of(transformers_models, request_timeout=0.3)
     response = run(asked(service, LONG))
     assert response.status_code == 504
@@ -157,38 +170,44 @@ def test_a_request_that_takes_too_long_is_given_up(run, transformers_models):
     assert engine_of(service).running == 0
 
 
-def test_draining_lets_short_requests_end_and_gives_long_ones_up(run, transformers_models):
-    async def drained(body, seconds):
+def test_draining_lets_short_requests_end_and_gives_long_ones_up(
+    run: Run[Any], transformers_models: Models
+) -> None:
+    async def drained(body: Any, seconds: Any) -> Any:
         service = service_of(transformers_models, drain_timeout=seconds)
         answer = asyncio.create_task(asked(service, body))
-        await asyncio.sleep(0.2)
+        await eventually_in_loop(lambda: engine_of(service).running)
         assert service.gate.in_flight
         await service.drain()
         await idle(service)
         return (await answer).status_code
 
-    short = LONG | {"prompt": LONG["prompt"][:8], "ttc": {"budget": 8}}
+    short = LONG | {"prompt": PROMPTS[:8], "ttc": {"budget": 8}}
     assert run(drained(short, 30)) == 200
     assert run(drained(LONG, 0.2)) == 503
 
 
-def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0(tmp_path):
+@pytest.mark.slow
+def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0(
+    tmp_path: Path,
+) -> None:
     listed = tmp_path / "stderr"
     command = [sys.executable, "-m", "calibration.cli", "serve", "--artifact", str(ARTIFACT)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     options = ["--engine", "transformers", "--port", str(port), "--drain-timeout", "1"]
     health = []
     with listed.open("w") as stderr:
         server = subprocess.Popen([*command, *options], stderr=stderr)
     try:
-        while f"serving: {url}" not in listed.read_text():
+
+        def serving() -> bool:
             assert server.poll() is None, listed.read_text()
             with suppress(httpx.ConnectError):
                 health.append(httpx.get(f"{url}/health", timeout=30).status_code)
-            time.sleep(0.05)
+            return f"serving: {url}" in listed.read_text()
+
+        eventually(serving, 240)
         assert health[0] == 503
         body = LONG | {"stream": True}
         with httpx.Client(base_url=url, timeout=60) as client:
@@ -197,8 +216,7 @@ def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0
                 lines = response.iter_lines()
                 next(lines)
                 server.send_signal(signal.SIGTERM)
-                time.sleep(0.1)
-                assert client.get("/health").status_code == 503
+                eventually(lambda: client.get("/health").status_code == 503)
                 *_, error, done = [line for line in lines if line]
         assert "the server is shutting down" in error
         assert done == "data: [DONE]"
@@ -209,13 +227,15 @@ def test_a_server_refuses_while_loading_serves_and_ends_on_sigterm_with_status_0
         httpx.get(f"{url}/health")
 
 
-def shown(*arguments):
+def shown(*arguments: object) -> Any:
     status, out, message = invoke("serve", "--show-config", *arguments)
     assert status == 0, message
     return out
 
 
-def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path, monkeypatch):
+def test_the_command_line_wins_over_the_environment_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "serve.toml"
     path.write_text(f'artifact = "{ARTIFACT}"\nport = 1\nseed = 1\nmax_budget = 64\n')
     monkeypatch.setenv("TTC_PORT", "2")
@@ -234,7 +254,9 @@ def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path, monk
 
 
 @pytest.mark.parametrize("number", ["1_0", "+5", " 16 ", "１６", "1e1", "5.0", "0x10"])
-def test_a_number_in_the_environment_is_in_ascii_digits(monkeypatch, number):
+def test_a_number_in_the_environment_is_in_ascii_digits(
+    monkeypatch: pytest.MonkeyPatch, number: Any
+) -> None:
     monkeypatch.setenv("TTC_MAX_BUDGET", number)
     with pytest.raises(InputError, match=r"max_budget: .*give a number, such as 16"):
         read_settings({"artifact": ARTIFACT})
@@ -244,7 +266,9 @@ def test_a_number_in_the_environment_is_in_ascii_digits(monkeypatch, number):
     ("seconds", "read"),
     [("2.5", 2.5), ("1e2", 100), (".5", 0.5), ("1_0.5", 0), ("inf", 0), ("nan", 0), ("１.5", 0)],
 )
-def test_seconds_in_the_environment_are_a_number(monkeypatch, seconds, read):
+def test_seconds_in_the_environment_are_a_number(
+    monkeypatch: pytest.MonkeyPatch, seconds: Any, read: Any
+) -> None:
     monkeypatch.setenv("TTC_REQUEST_TIMEOUT", seconds)
     if read:
         assert read_settings({"artifact": ARTIFACT}).request_timeout == read
@@ -253,7 +277,7 @@ def test_seconds_in_the_environment_are_a_number(monkeypatch, seconds, read):
             read_settings({"artifact": ARTIFACT})
 
 
-def test_shown_settings_are_a_settings_file(tmp_path):
+def test_shown_settings_are_a_settings_file(tmp_path: Path) -> None:
     options = ("--artifact", ARTIFACT, "--served-model-name", 'a "b" \\ ü', "--force")
     path = tmp_path / "serve.toml"
     path.write_text(shown(*options))
@@ -285,11 +309,11 @@ def test_shown_settings_are_a_settings_file(tmp_path):
         (["--config", "nowhere.toml"], "there is no such file"),
     ],
 )
-def test_settings_at_odds_are_refused(options, hint):
+def test_settings_at_odds_are_refused(options: Any, hint: str) -> None:
     assert hint in " ".join(refused("serve", "--artifact", ARTIFACT, *options).split())
 
 
-def test_unknown_settings_in_a_file_are_refused_and_an_artifact_is_needed(tmp_path):
+def test_unknown_settings_in_a_file_are_refused_and_an_artifact_is_needed(tmp_path: Path) -> None:
     path = tmp_path / "serve.toml"
     path.write_text("ports = 1\n")
     assert "ports: 1" in refused("serve", "--artifact", ARTIFACT, "--config", path)

@@ -2,15 +2,19 @@
 
 import copy
 import json
+from typing import Any
 
 import pytest
 
-from tests.runtime.frontend.test_conversation import FAULTS
+from runtime.models import Models
+from runtime.server.service import Service
+from tests.support.running import Run
 from tests.support.serving import PROMPTS, asked, chat, client_of, engine_of, service_of
+from tests.support.templates import FAULTS
 
 
 @pytest.fixture(scope="module")
-def service(transformers_models):
+def service(transformers_models: Models) -> Any:
     return service_of(transformers_models, max_budget=32)
 
 
@@ -38,7 +42,7 @@ CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
         COMPLETION | {"skip_special_tokens": True, "spaces_between_special_tokens": False},
     ],
 )
-def test_what_changes_nothing_is_accepted(run, service, body):
+def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body: Any) -> None:
     response = run(asked(service, body))
     assert response.status_code == 200, response.text
 
@@ -99,7 +103,9 @@ def test_what_changes_nothing_is_accepted(run, service, body):
         ({}, "prompt", "missing"),
     ],
 )
-def test_what_cannot_be_served_is_refused_by_name(run, service, body, field, hint):
+def test_what_cannot_be_served_is_refused_by_name(
+    run: Run[Any], service: Service, body: Any, field: str, hint: str
+) -> None:
     before = engine_of(service).begun
     response = run(asked(service, body))
     assert response.status_code == 400, response.text
@@ -112,7 +118,9 @@ def test_what_cannot_be_served_is_refused_by_name(run, service, body, field, hin
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "base-ttc-1_0", "base-ttc-１", "base-ttc-1１"])
-def test_an_unknown_model_is_told_the_known_ones(run, service, model):
+def test_an_unknown_model_is_told_the_known_ones(
+    run: Run[Any], service: Service, model: Any
+) -> None:
     response = run(asked(service, COMPLETION | {"model": model}))
     assert response.status_code == 404
     assert "ask for base, base-ttc-1, base-ttc-2" in response.json()["error"]["message"]
@@ -121,15 +129,17 @@ def test_an_unknown_model_is_told_the_known_ones(run, service, model):
 @pytest.mark.parametrize(
     "budget", ["much", "1_0", " 16 ", "+5", "-1", "１６".encode(), "1e1", "5.0", "0", "", "0x10"]
 )
-def test_a_budget_in_a_header_is_a_number_in_ascii_digits(run, service, budget):
+def test_a_budget_in_a_header_is_a_number_in_ascii_digits(
+    run: Run[Any], service: Service, budget: Any
+) -> None:
     response = run(asked(service, {"prompt": "81+54"}, **{"X-TTC-Budget": budget}))
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "X-TTC-Budget"
     assert run(asked(service, COMPLETION, **{"X-TTC-Budget": "016"})).status_code == 200
 
 
-def test_the_live_page_reads_ascii_digits_alone(run, service):
-    async def opened(number):
+def test_the_live_page_reads_ascii_digits_alone(run: Run[Any], service: Service) -> None:
+    async def opened(number: Any) -> Any:
         async with client_of(service) as client:
             return (await client.get("/live/state", params={"open": number})).status_code
 
@@ -137,7 +147,9 @@ def test_the_live_page_reads_ascii_digits_alone(run, service):
 
 
 @pytest.mark.parametrize("template", FAULTS)
-def test_a_chat_template_that_fails_is_the_answer_to_a_chat(run, transformers_models, template):
+def test_a_chat_template_that_fails_is_the_answer_to_a_chat(
+    run: Run[Any], transformers_models: Models, template: str
+) -> None:
     service = service_of(transformers_models)
     engine = engine_of(service)
     engine.tokenizer = copy.copy(engine.tokenizer)
@@ -150,7 +162,9 @@ def test_a_chat_template_that_fails_is_the_answer_to_a_chat(run, transformers_mo
     assert run(asked(service, COMPLETION)).status_code == 200
 
 
-def test_a_model_without_a_template_takes_lone_prompts(run, transformers_models):
+def test_a_model_without_a_template_takes_lone_prompts(
+    run: Run[Any], transformers_models: Models
+) -> None:
     service = service_of(transformers_models)
     engine = engine_of(service)
     engine.tokenizer = copy.copy(engine.tokenizer)
@@ -170,8 +184,10 @@ def test_a_model_without_a_template_takes_lone_prompts(run, transformers_models)
         (json.dumps({"model": "base", "prompt": "\ud800"}), "surrogate"),
     ],
 )
-def test_a_body_that_is_none_is_refused(run, service, content, hint):
-    async def post():
+def test_a_body_that_is_none_is_refused(
+    run: Run[Any], service: Service, content: Any, hint: str
+) -> None:
+    async def post() -> Any:
         async with client_of(service) as client:
             head = {"Content-Type": "application/json"}
             return await client.post("/v1/completions", content=content, headers=head)
@@ -181,7 +197,9 @@ def test_a_body_that_is_none_is_refused(run, service, content, hint):
     assert hint in response.json()["error"]["message"]
 
 
-def test_a_dead_engine_is_told_with_the_time_to_ask_again(run, transformers_models):
+def test_a_dead_engine_is_told_with_the_time_to_ask_again(
+    run: Run[Any], transformers_models: Models
+) -> None:
     response = run(asked(service_of(transformers_models, last=2), chat(PROMPTS[0])))
     assert response.status_code == 503
     assert response.json()["error"]["message"] == "engine: it has died"

@@ -1,39 +1,44 @@
 """Streamed answers, and clients that go away."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
 from openai import APIError, AsyncOpenAI
 
+from runtime.models import Models
 from runtime.server.app import create_app
 from runtime.server.logs import ServerLog
+from runtime.server.service import Service
+from tests.support.running import Run
 from tests.support.serving import (
     LONG,
     PROMPTS,
     asked,
     chat,
     chunks_of,
+    connected,
     engine_of,
-    idle,
-    listening,
+    has_stopped,
     service_of,
 )
+from tests.support.waiting import eventually_in_loop
 
 
 @pytest.fixture(scope="module")
-def service(transformers_models):
+def service(transformers_models: Models) -> Any:
     return service_of(transformers_models)
 
 
-def openai_of(service):
+def openai_of(service: Service) -> Any:
     transport = httpx.ASGITransport(create_app(service.settings, service, ServerLog()))
     client = httpx.AsyncClient(transport=transport)
     return AsyncOpenAI(base_url="http://server/v1", api_key="none", http_client=client)
 
 
 @pytest.mark.parametrize("body", [chat(PROMPTS[0]), {"prompt": PROMPTS[:3]}], ids=["chat", "text"])
-def test_a_stream_says_what_a_whole_answer_says(run, service, body):
+def test_a_stream_says_what_a_whole_answer_says(run: Run[Any], service: Service, body: Any) -> None:
     body = body | {"n": 2, "ttc": {"budget": 4}}
     whole = run(asked(service, body)).json()
     options = {"stream": True, "stream_options": {"include_usage": True}}
@@ -61,7 +66,7 @@ def test_a_stream_says_what_a_whole_answer_says(run, service, body):
     )
 
 
-def test_progress_is_told_before_the_answer_if_wanted(run, service):
+def test_progress_is_told_before_the_answer_if_wanted(run: Run[Any], service: Service) -> None:
     body = chat(PROMPTS[1], stream=True)
     chunks = chunks_of(run(asked(service, body | {"ttc": {"budget": 16}})))
     kinds = [chunk["ttc"]["event"]["kind"] for chunk in chunks if "event" in chunk.get("ttc", {})]
@@ -76,19 +81,19 @@ def test_progress_is_told_before_the_answer_if_wanted(run, service):
     ]
 
 
-def test_openais_client_reads_answers_and_streams(run, service):
+def test_openais_client_reads_answers_and_streams(run: Run[Any], service: Service) -> None:
     client = openai_of(service)
     messages = chat(PROMPTS[2])["messages"]
     extra = {"ttc": {"budget": 4}}
 
-    async def streamed():
+    async def streamed() -> Any:
         stream = await client.chat.completions.create(
             model="base", messages=messages, stream=True, extra_body=extra
         )
         chunks = [chunk async for chunk in stream]
         return "".join(c.choices[0].delta.content or "" for c in chunks), chunks[-1]
 
-    async def listed():
+    async def listed() -> Any:
         return [model.id async for model in client.models.list()]
 
     whole = run(client.chat.completions.create(model="base", messages=messages, extra_body=extra))
@@ -103,14 +108,16 @@ def test_openais_client_reads_answers_and_streams(run, service):
     assert "base-ttc-16" in run(listed())
 
 
-def test_an_engine_that_dies_ends_the_stream_with_an_error(run, transformers_models):
+def test_an_engine_that_dies_ends_the_stream_with_an_error(
+    run: Run[Any], transformers_models: Models
+) -> None:
     body = chat(PROMPTS[0], stream=True)
     chunks = chunks_of(run(asked(service_of(transformers_models, last=2), body)))
     assert chunks[-1]["error"]["message"] == "engine: it has died"
     assert all("error" not in chunk for chunk in chunks[:-1])
     assert {c["choices"][0]["finish_reason"] for c in chunks[:-1]} == {None}
 
-    async def read():
+    async def read() -> None:
         client = openai_of(service_of(transformers_models, last=2))
         async for _ in await client.chat.completions.create(**body):
             pass
@@ -119,17 +126,21 @@ def test_an_engine_that_dies_ends_the_stream_with_an_error(run, transformers_mod
         run(read())
 
 
-def test_a_stream_that_cannot_be_is_refused_before_it_begins(run, service):
+def test_a_stream_that_cannot_be_is_refused_before_it_begins(
+    run: Run[Any], service: Service
+) -> None:
     response = run(asked(service, chat("1" * 300, stream=True)))
     assert response.status_code == 400
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
-def test_the_engine_stops_when_a_client_goes_away(run, service, streamed):
+def test_the_engine_stops_when_a_client_goes_away(
+    run: Run[Any], service: Service, streamed: bool
+) -> None:
     engine = engine_of(service)
 
-    async def leave():
-        async with listening(service) as client:
+    async def leave() -> None:
+        async with connected(service) as client:
             if streamed:
                 async with client.stream(
                     "POST", "/v1/completions", json=LONG | {"stream": True}
@@ -139,15 +150,11 @@ def test_the_engine_stops_when_a_client_goes_away(run, service, streamed):
                             break
             else:
                 post = asyncio.create_task(client.post("/v1/completions", json=LONG))
-                await asyncio.sleep(0.3)
+                await eventually_in_loop(lambda: engine.running)
                 post.cancel()
             assert service.gate.in_flight
             assert engine.running > 0
-            await idle(service)
-            assert engine.running == 0
-            begun = engine.begun
-            await asyncio.sleep(0.2)
-            assert (engine.begun, engine.running) == (begun, 0)
+            assert await has_stopped(service)
             assert {view.to_json()["status"] for view in service.live_store.views()} == {
                 "cancelled"
             }

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import signal
-import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -23,12 +22,14 @@ from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from runtime import artifact
 from runtime.engines.loading import open_engine
+from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 from runtime.server.errors import ApiError
 from runtime.server.logs import ServerLog
 from runtime.server.supervisor import Supervisor, processes
 from tests.support.artifacts import bent_models
+from tests.support.waiting import eventually, eventually_in_loop, turns
 
 PROMPTS = [problem.text for problem in distinct_problems("test", 12, seed=71)]
 DEATH = ModelError("engine", "it has died")
@@ -50,12 +51,19 @@ def children() -> dict[int, str]:
 
 def left_running(others: set[int], seconds: float = 10.0) -> dict[int, str]:
     """What else is running still: a process that is ending may take a moment."""
-    until = time.monotonic() + seconds
-    while left := {pid: command for pid, command in children().items() if pid not in others}:
-        if time.monotonic() > until:
-            break
-        time.sleep(0.1)
-    return left
+
+    def left() -> dict[int, str]:
+        return {pid: command for pid, command in children().items() if pid not in others}
+
+    with suppress(TimeoutError):
+        eventually(lambda: not left(), seconds)
+    return left()
+
+
+def unfinished(decoder: Models) -> int:
+    """Requests that the engine still works on."""
+    assert isinstance(decoder.engine, VLLMEngine)
+    return int(decoder.engine._core.engine.output_processor.get_num_unfinished_requests())
 
 
 async def texts(models: Models) -> list[str]:
@@ -65,19 +73,25 @@ async def texts(models: Models) -> list[str]:
 
 
 async def until_ready(supervisor: Supervisor, seconds: float) -> int:
-    """Wait for it; how often a request would have been refused, ten times a second."""
+    """Wait for it; how many requests that were made meanwhile, one a look, were refused."""
     refused = 0
-    async with asyncio.timeout(seconds):
-        while not supervisor.ready:
-            with pytest.raises(ApiError) as error:
-                _ = supervisor.models
-            assert error.value.status == 503
-            assert int(error.value.headers["Retry-After"]) > 0
-            refused += 1
-            await asyncio.sleep(0.1)
+
+    def ready() -> bool:
+        nonlocal refused
+        if supervisor.ready:
+            return True
+        with pytest.raises(ApiError) as error:
+            _ = supervisor.models
+        assert error.value.status == 503
+        assert int(error.value.headers["Retry-After"]) > 0
+        refused += 1
+        return False
+
+    await eventually_in_loop(ready, seconds)
     return refused
 
 
+@pytest.mark.vllm
 def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> None:
     others, log = children(), io.StringIO()
 
@@ -95,7 +109,7 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> 
             before = await texts(supervisor.models)
             first = weakref.ref(supervisor.models.verifier)
             load = [asyncio.create_task(ends(supervisor, prompt)) for prompt in PROMPTS]
-            await asyncio.sleep(0.3)
+            await eventually_in_loop(lambda: unfinished(supervisor.models))
             new = {pid: command for pid, command in children().items() if pid not in others}
             (core,) = [pid for pid, command in new.items() if "EngineCore" in command]
             os.kill(core, signal.SIGKILL)
@@ -105,13 +119,13 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> 
             assert not supervisor.ready
             assert "has died" in supervisor.why
             # The loop goes on while the models are loaded.
-            assert await until_ready(supervisor, 180) > 10
+            assert await until_ready(supervisor, 180) > 100
             assert (supervisor.generation, supervisor.why) == (2, "")
             assert await texts(supervisor.models) == before
             assert first() is None, "the first verifier is still in memory"
             # What is in flight when all is closed ends, too.
             late = [asyncio.create_task(ends(supervisor, prompt)) for prompt in PROMPTS]
-            await asyncio.sleep(0.3)
+            await eventually_in_loop(lambda: unfinished(supervisor.models))
         ended = await asyncio.wait_for(asyncio.gather(*late), 60)
         assert "dead" in ended
         assert set(ended) <= {"dead", "answered"}
@@ -133,11 +147,13 @@ class Mortal:
     def __init__(self, tokenizer: Any, failures: int = 0, seconds: float = 0.0) -> None:
         self.tokenizer, self.failures, self.seconds = tokenizer, failures, seconds
         self.opened = self.closed = 0
+        self.reopening = False
         self.newest: Any = None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Models]:
         if self.opened:
+            self.reopening = True
             await asyncio.sleep(self.seconds)
             if self.failures:
                 self.failures -= 1
@@ -161,13 +177,13 @@ def test_many_who_tell_of_one_death_share_one_restart(tokenizer: Any) -> None:
         mortal = Mortal(tokenizer, seconds=0.1)
         async with supervised(mortal, io.StringIO()) as supervisor:
             assert not await supervisor.lost(DEATH), "a living engine was given up"
-            await asyncio.sleep(0.05)
+            await turns()  # those in which another could be opened
             assert mortal.opened == 1
             mortal.newest.alive = False
             assert all(await asyncio.gather(*(supervisor.lost(DEATH) for _ in range(20))))
             await until_ready(supervisor, 5)
             assert not await supervisor.lost(DEATH), "a late one started another"
-            await asyncio.sleep(0.05)
+            await turns()
             assert (mortal.opened, mortal.closed, supervisor.generation) == (2, 1, 2)
         assert mortal.closed == 2
 
@@ -194,8 +210,7 @@ def test_restarts_that_fail_are_tried_again_ever_more_slowly(tokenizer: Any) -> 
         async with supervised(mortal, log, **waits) as supervisor:
             mortal.newest.alive = False
             await supervisor.lost(DEATH)
-            while mortal.failures > 2:
-                await asyncio.sleep(0.01)
+            await eventually_in_loop(lambda: mortal.failures <= 2)
             assert not supervisor.ready
             assert "there is no memory left" in supervisor.why
             await until_ready(supervisor, 5)
@@ -214,7 +229,7 @@ def test_stopping_amid_a_restart_leaves_nothing_open(tokenizer: Any) -> None:
         async with supervised(mortal, io.StringIO()) as supervisor:
             mortal.newest.alive = False
             await supervisor.lost(DEATH)
-            await asyncio.sleep(0.05)
+            await eventually_in_loop(lambda: mortal.reopening)
         assert not supervisor.ready
         return mortal
 
@@ -258,16 +273,20 @@ def test_opening_that_is_cancelled_closes_what_it_had_loaded(
 
 
 def test_what_a_closed_model_had_to_do_ends_with_an_error() -> None:
-    async def closed() -> list[Any]:
+    async def closed() -> tuple[Any, ...]:
         async with open_models(SETTINGS, Path(), "transformers") as models:
             assert all(part.alive for part in processes(models))
-            runs = [PromptRun(models, REQUEST_SETTINGS, prompt, 1) for prompt in PROMPTS[:3]]
             # Two batches: one is at work when it closes, the other waits.
-            first = asyncio.create_task(runs[0].samples(0, 4))
-            await asyncio.sleep(0.05)
-            second = asyncio.create_task(runs[1].samples(0, 4))
+            first = asyncio.create_task(
+                PromptRun(models, REQUEST_SETTINGS, PROMPTS[0], 1).samples(0, 4)
+            )
+            engine: Any = models.engine
+            await eventually_in_loop(lambda: engine._batcher._at_work)
+            second = asyncio.create_task(
+                PromptRun(models, REQUEST_SETTINGS, PROMPTS[1], 1).samples(0, 4)
+            )
             await asyncio.sleep(0)
-        late = runs[2].samples(0, 1)
+        late = PromptRun(models, REQUEST_SETTINGS, PROMPTS[2], 1).samples(0, 1)
         return await asyncio.gather(first, second, late, return_exceptions=True)
 
     first, second, late = asyncio.run(asyncio.wait_for(closed(), 60))

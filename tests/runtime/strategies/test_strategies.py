@@ -18,11 +18,14 @@ from predictors.sample import Sample
 from runtime.answers.selection import select
 from runtime.prompt_run import Beam
 from runtime.reviser import Reviser, revision_context
-from runtime.strategies import STRATEGIES, beam_search, best_of_n
+from runtime.strategies import STRATEGIES
+from runtime.strategies.beam_search import beam_search
+from runtime.strategies.best_of_n import best_of_n
 from runtime.strategies.early_stop import min_to_settle
 from runtime.verifiers.base import Context, Verdict
-from tests.conftest import make_sample
 from tests.support.fakes import COIN_SETTINGS, STEPS, CoinEngine, StepUp, SumVerifier, coin_run
+from tests.support.samples import make_sample
+from tests.support.waiting import turns
 
 # Sums of three fair coins, in eighths.
 EXPECTED = {"0": 1, "1": 3, "2": 3, "3": 1}
@@ -112,7 +115,7 @@ def test_an_error_stops_everything_that_runs_beside_it(tokenizer: Any) -> None:
         with pytest.raises(RuntimeError, match="has failed"):
             await beam_search(coin_run(tokenizer, engine=engine), plan, ())
         at_once = len(engine.requests)
-        await asyncio.sleep(0.05)
+        await turns()  # those in which another could be sent
         return len(engine.requests) - at_once
 
     assert asyncio.run(search_and_wait()) == 0

@@ -9,7 +9,7 @@ from calibration.fitting.scoring import fit_scoring
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
-from tests.conftest import make_sample
+from tests.support.samples import make_sample
 
 
 @given(score=st.floats(1e-5, 1 - 1e-5), logprob=st.floats(-1e4, 0))

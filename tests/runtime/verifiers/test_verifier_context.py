@@ -40,10 +40,10 @@ from runtime.verifiers.families import FAMILIES
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from runtime.verifiers.scoring import VERIFIER_ALONE
-from tests.conftest import make_sample
 from tests.support.artifacts import bent_models
 from tests.support.checkpoints import make_verifier, solution
 from tests.support.fakes import COIN_SETTINGS, StepUp, SumVerifier, coin_run
+from tests.support.samples import make_sample
 
 TOO_LONG = r"prompt and solution take \d+ tokens, and its context is {}; sample shorter"
 
@@ -60,7 +60,7 @@ def long_solution(tokenizer: Any, tokens: int) -> tuple[Context, list[tuple[int,
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_refuses_what_is_longer(family: str, tokenizer: Any, tmp_path: Path) -> None:
     folder = make_verifier(family, tmp_path, tokenizer, positions=200)
-    verifier = open_verifier(folder, tokenizer, family, engine="transformers")  # type: ignore[arg-type]
+    verifier = open_verifier(folder, tokenizer, family, engine="transformers")
     fitting, longer = solution(tokenizer), long_solution(tokenizer, 260)
 
     async def score() -> None:

@@ -14,6 +14,7 @@ import runpy
 import signal
 import sys
 from threading import Timer
+from typing import Any
 
 import vllm
 from vllm import SamplingParams
@@ -27,7 +28,7 @@ from runtime.dropin.vllm_params import NOT_CALIBRATED, refuse
 from ttc_allocator import LLM, Artifact
 
 
-def wrapped(llm, use):
+def wrapped(llm: Any, use: Any) -> Any:
     with LLM.wrap(llm, ARTIFACT, budget=1) as ours:
         used = use(ours)
     with borrowed(llm, Artifact.load(ARTIFACT)) as engine:
@@ -37,10 +38,10 @@ def wrapped(llm, use):
     return {"used": used, "tokens": tokens, "left": left, "afterwards": text}
 
 
-async def cancels(engine, states):
+async def cancels(engine: Any, states: Any) -> Any:
     """Tokens of a request alone, beside one that is cancelled at work, and after it."""
 
-    async def complete(seed):
+    async def complete(seed: int) -> Any:
         ids = engine.tokenizer.encode("<user>" + "9*" * 20 + "9<assistant>")
         found = await engine.complete(ids, settings=SETTINGS.sampling, max_tokens=150, seed=seed)
         return len(found.token_ids)
@@ -56,26 +57,26 @@ async def cancels(engine, states):
     return tokens
 
 
-def tokens_of(state):
+def tokens_of(state: Any) -> Any:
     return state.detokenizer.num_output_tokens()
 
 
-def version_of(package, version=importlib.metadata.version):
+def version_of(package: str, version: Any = importlib.metadata.version) -> Any:
     """A package's version. The harness asks for vLLM's, whose build for CPUs has another name."""
     return vllm.__version__ if package == "vllm" else version(package)
 
 
-def evaluated(llm):
+def evaluated(llm: Any) -> Any:
     """What the harness's own model of vLLM finds with ours in place of vLLM's `LLM`.
 
     The engine that is open is used again; that it could be opened with what the harness gives its
     `LLM` is checked by vLLM's own reading of it.
     """
 
-    importlib.metadata.version = version_of
+    importlib.metadata.version = version_of  # type: ignore[assignment]
     from lm_eval.models import vllm_causallms
 
-    def opened(**arguments):
+    def opened(**arguments: object) -> Any:
         refuse(**{name: arguments.pop(name) for name in NOT_CALIBRATED if name in arguments})
         AsyncEngineArgs(**arguments).create_engine_config()
         return llm
@@ -91,7 +92,7 @@ def evaluated(llm):
     return {"answers": answers, "accuracy": accuracy, "right": right, "alone": alone}
 
 
-def interrupted(llm):
+def interrupted(llm: Any) -> Any:
     prompts = [f"<user>{n}+7*3-4+{n}<assistant>" for n in range(1000)]
     Timer(0.3, os.killpg, (0, signal.SIGINT)).start()
     try:

@@ -5,13 +5,14 @@ usage: uses_vllm.py MODEL
 
 import json
 import sys
+from typing import Any
 
 from vllm import LLM, SamplingParams
 
 PROMPTS = ["<user>12+7*3<assistant>", "<user>4*5+6<assistant>", "<user>9*9-1<assistant>"]
 
 
-def use(llm):
+def use(llm: Any) -> Any:
     params = SamplingParams(temperature=0.8, top_p=0.95, max_tokens=120, seed=7)
     pairs = SamplingParams(n=2, max_tokens=120, seed=8)
     greedy = SamplingParams(temperature=0, max_tokens=120)
@@ -36,7 +37,7 @@ def use(llm):
     return {name: [tell(output) for output in outputs] for name, outputs in found.items()}
 
 
-def tell(output):
+def tell(output: Any) -> Any:
     return {
         "kinds": [kind.__name__ for kind in type(output).__mro__],
         "request_id": output.request_id,
