@@ -6,7 +6,7 @@ oracle_table.json   the same over oracle difficulty: the paper's bound, for benc
 difficulty-N.*      difficulty from N pilots: predictor (LightGBM's text format), distribution
                     (JSON), and for 0 pilots a probe of the model's own state (safetensors)
 curves.json         accuracy of every plan in every bin
-prices.json         the schedule that sequential decisions climb, and what prices lead to
+prices.json         the schedule of adaptive runs, and their cost and accuracy at each price
 gain_model.json     what more solutions gain
 latency.json        seconds of every plan
 drift_baseline.json what calibration's pilots looked like

@@ -139,7 +139,7 @@ class _Opener:
 
     def engine(self, which: str) -> Engine:
         """An engine that runs one of the models."""
-        # A server of several models has to be told which one is meant.
+        # A server of several models needs the name of the one that is meant.
         served = getattr(self._settings, which) if "reviser" in self.folders else None
         opening = open_engine(self.folders[which], self._engine_name, served, **self._engine_args)
         return self._stack.enter_context(opening)

@@ -42,7 +42,7 @@ class _Drawn:
 
 
 class TreeEngine(TransformersEngine):
-    """Draws all solutions of a prompt when the first is asked for; hands out the distinct ones.
+    """Draws all solutions of a prompt when the first is requested; returns the distinct ones.
 
     Whole solutions only, at temperature 1: what calibration asks for.
 

@@ -101,8 +101,7 @@ def bench(
         seed=seed,
         targets=findings.as_targets(),
     )
-    _write(result, out)
-    _show(result, out)
+    _publish(result, out)
 
 
 def _check_out(out: Path) -> None:
@@ -130,7 +129,8 @@ def _write(result: BenchResult, out: Path) -> None:
         raise InputError("out", str(out), f"cannot be written ({why}); samples are kept") from None
 
 
-def _show(result: BenchResult, out: Path) -> None:
+def _publish(result: BenchResult, out: Path) -> None:
+    _write(result, out)
     for warning in result.warnings:
         say("note", warning, "yellow")
     shown = result.model_dump()

@@ -37,9 +37,11 @@ def comparison(
         f"How many times fewer than best-of-{budget} weighted takes, at its accuracy [95%]",
         *("method", "generations", "tokens"),
     )
-    told = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
+    by_method = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
     for name in (curve.name for curve in curves):
-        saved.add_row(name, *(_times(told.get((name, unit))) for unit in ("generations", "tokens")))
+        saved.add_row(
+            name, *(_times(by_method.get((name, unit))) for unit in ("generations", "tokens"))
+        )
     yield saved
 
 

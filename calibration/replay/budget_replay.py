@@ -15,7 +15,7 @@ PRICES = tuple(float(price) for price in np.geomspace(1e-5, 0.5, 40))
 
 
 def stopped_at(schedule: Schedule, gains: NDArray[np.float64], price: float) -> NDArray[np.int64]:
-    """The stage on which each climb ends at a price, shape (prompts, replicates)."""
+    """The stage at which each adaptive run ends at a price, shape (prompts, replicates)."""
     ends = np.full(gains.shape[:2], len(schedule.stages) - 1)
     for stage in reversed(range(len(schedule.stages) - 1)):
         on = worth_continuing(schedule.costs, stage, gains[:, :, stage, stage + 1 :], price)

@@ -180,7 +180,7 @@ class Journals:
 
     Args:
         folder: where they lie; made with the first.
-        identity: what tells the models from others: what others sampled is never taken for theirs.
+        identity: identifies the models: samples of other models are never reused.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:

@@ -30,7 +30,7 @@ async def sample_chains(
     Args:
         engine: the language model.
         reviser: the reviser.
-        grader: tells right solutions from wrong ones.
+        grader: decides which solutions are correct.
         sampling: how to sample.
         prompts: (prompt, gold answer) pairs.
         settings: numbers of chains and attempts.

@@ -60,7 +60,7 @@ async def label_prompts(
 
     Args:
         engine: the language model.
-        grader: tells right solutions from wrong ones.
+        grader: decides which solutions are correct.
         sampling: how to sample.
         prompts: (prompt, gold answer) pairs.
         settings: numbers of solutions and rollouts.

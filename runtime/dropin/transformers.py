@@ -5,7 +5,7 @@ It does not need vLLM.
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from runtime.artifact import Artifact
 from runtime.dropin.background import SolverThread
 from runtime.dropin.loading import open_solver
 from runtime.frontend.budget import default_budget, spend_for
-from runtime.frontend.prompt_request import request_options, token_prompt
+from runtime.frontend.prompt_request import RequestOptions, request_options, token_prompt
 from runtime.frontend.sampling_overrides import SamplingOverrides, counted
 from runtime.result import Failure, Receipt, Result
 from runtime.solving.solve import Solver
@@ -146,21 +146,9 @@ class ComputeOptimalModel:
             deadline,
             field="num_return_sequences",
         )
-        sampling, unused = _sampling_overrides(honoured)
-        options = request_options(
-            self.artifact.settings.sampling,
-            self.tokenizer,
-            share,
-            sampling,
-            solutions=count,
-            solutions_field="num_return_sequences",
-            notes=raised,
-        )
-        notes = [*options.notes, *unused]
+        options = self._options(honoured, share, raised)
         requests = [options.request(prompt) for prompt in prompts]
         results = [_answered(result) for result in self._thread.solve_all(requests, spend)]
-        if any(len(result.ranked) < count for result in results):
-            notes.append(f"some searches found fewer than {count}; those rows are padding")
         solutions = [
             result.ranked[place].token_ids if place < len(result.ranked) else ()
             for result in results
@@ -170,8 +158,25 @@ class ComputeOptimalModel:
         sequences = _appended(input_ids.repeat_interleave(count, dim=0), solutions, pad)
         if not honoured.get("return_dict_in_generate"):
             return sequences
-        receipts = tuple(result.receipt for result in results)
-        return ComputeOptimalGeneration(sequences, receipts, tuple(notes))
+        notes = options.notes
+        if any(len(result.ranked) < count for result in results):
+            notes += (f"some searches found fewer than {count}; those rows are padding",)
+        return ComputeOptimalGeneration(sequences, tuple(r.receipt for r in results), notes)
+
+    def _options(
+        self, honoured: Mapping[str, Any], budget: int, notes: Sequence[str]
+    ) -> RequestOptions:
+        sampling, unused = _sampling_overrides(honoured)
+        options = request_options(
+            self.artifact.settings.sampling,
+            self.tokenizer,
+            budget,
+            sampling,
+            solutions=honoured.get("num_return_sequences", 1),
+            solutions_field="num_return_sequences",
+            notes=notes,
+        )
+        return replace(options, notes=(*options.notes, *unused))
 
     def _honoured(self, config: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """The options that are honoured. Others are refused, unless they change nothing."""

@@ -81,18 +81,15 @@ class Solver:
     async def decide(
         self, run: PromptRun, budget: int, deadline: float | None = None
     ) -> tuple[Decision, list[Sample]]:
-        """Take a prompt's pilots, and choose its plan.
+        """Take a prompt's pilots, and choose its plan; both are returned.
 
         Args:
             run: the prompt.
             budget: generations it may cost.
             deadline: seconds for the whole prompt; None is no limit.
-
-        Returns:
-            The decision, and the pilots.
         """
         if self.fixed is not None:
-            return Decision(plan=self.fixed, why="it was asked for"), []
+            return Decision(plan=self.fixed, why="it was requested"), []
         started = time.perf_counter()
         row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
         piloted = await take_pilots(run, self.artifact, row, self._seen(run))

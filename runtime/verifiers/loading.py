@@ -29,7 +29,7 @@ def open_verifier(
             family; on CPU two engines would fight for the cores.
 
     Raises:
-        InputError: an unknown family, a model that cannot be loaded, or vLLM asked for by name
+        InputError: an unknown family, a model that cannot be loaded, or vLLM requested by name
             where it is missing or does not serve the family.
     """
     import torch

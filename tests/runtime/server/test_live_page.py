@@ -104,7 +104,7 @@ def test_an_open_search_stays_open_and_can_be_walked_through(
     expect(row.locator(".tree circle")).to_have_count(8 * 4)
     expect(row.locator(".tree circle.ended")).to_have_count(8)
     expect(row.locator(".tree line.chosen")).to_have_count(3)
-    expect(row.locator(".why")).to_contain_text("it was asked for")
+    expect(row.locator(".why")).to_contain_text("it was requested")
     expect(row.locator(".votes b").first).to_have_text(str(result.answer))
     expect(row.locator(".receipt")).to_contain_text("generations")
 
