@@ -46,7 +46,8 @@ def bench(
     dataset: PromptsArgument,
     artifact: ArtifactOption,
     prompts: Annotated[
-        int | None, typer.Option(help="number of prompts, the first that it was not calibrated on; else all")
+        int | None,
+        typer.Option(help="number of prompts, the first that it was not calibrated on; else all"),
     ] = None,
     budgets: Annotated[
         str, typer.Option(help="of the artifact's table, comma-separated; else all of them")

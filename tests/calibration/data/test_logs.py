@@ -39,7 +39,7 @@ def test_majority_in_closed_form_equals_enumeration_of_every_subset() -> None:
 
 @pytest.mark.parametrize("n", [0, 4])
 def test_majority_over_a_subset_that_cannot_be_is_refused(n: int) -> None:
-    with pytest.raises(InputError, match="between 1 and the 3"):
+    with pytest.raises(InputError, match="must be between 1 and the number of samples, 3"):
         majority_accuracy([[1]], [[1, 1]], n)
 
 
@@ -49,7 +49,7 @@ def test_a_log_is_replayed_as_records_are(selection: Any, scored: bool) -> None:
     log = made_log(20, 16, scored=scored)
     logged, replay = LoggedReplay(log), Replay(as_records(log), 16)
     if selection not in logged.selections:
-        with pytest.raises(InputError, match="cannot tell"):
+        with pytest.raises(InputError, match="must be best-of-n by a selection"):
             logged.outcome(Plan(strategy="best_of_n", n=4, selection=selection), 2)
         return
     for n in (2, 4, 16):

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
+import runtime.models
 from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from runtime import artifact
 from runtime.engines.loading import open_engine
 from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models, open_models
@@ -261,7 +261,7 @@ def test_opening_that_is_cancelled_closes_what_it_had_loaded(
             finally:
                 happened.append("closed")
 
-    monkeypatch.setattr(artifact, "open_engine", watched)
+    monkeypatch.setattr(runtime.models, "open_engine", watched)
 
     async def cancelled() -> None:
         async with asyncio.timeout(0.01), open_models(SETTINGS, Path(), "transformers"):
