@@ -90,6 +90,7 @@ def mixture(world: World, count: int = 400) -> list[Prompt]:
     return [one if is_hard else other for is_hard, one, other in pairs]
 
 
+@pytest.mark.slow
 def test_at_most_1_percent_of_like_streams_raise_an_alarm() -> None:
     alarms = 0
     for seed in range(100):

@@ -52,6 +52,7 @@ def rows() -> dict[tuple[int, str, str], Compared]:
     return named(compare(made, (0, 1, 8), PromptInputs(surface, states), shuffles=2))
 
 
+@pytest.mark.slow
 def test_a_row_for_each(rows: dict[tuple[int, str, str], Compared]) -> None:
     of_pilots = {"LightGBM", "ridge", "random forest", "mean score"}
     assert {r for p, i, r in rows if (p, i) == (8, "pilots")} == of_pilots

@@ -115,6 +115,7 @@ def test_what_is_shown_is_readable_and_counts_the_saving() -> None:
     assert "8.0 [8.0, 8.0] times fewer generations" in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_the_demo_answers_prompts_and_writes_what_the_pages_are_made_of(tmp_path: Path) -> None:
     status, _, message = invoke(
         "demo", "--prompts", 6, "--out", tmp_path, "--engine", "transformers"

@@ -189,6 +189,7 @@ def test_the_crossover_is_where_the_curve_reaches_the_larger_model() -> None:
     assert crossover(larger, curve, np.full(30, 0.2), draws) == (ANY_RATIO,) * 3
 
 
+@pytest.mark.slow
 def test_a_figure_is_three_files_and_the_same_each_time(tmp_path: Path) -> None:
     curve = curve_of([0.25, 0.5, 0.75, 1.0], [0.5] * 4, [1.0] * 4)
     line = line_of(curve, np.array([True, True, False, False]), banded=True)

@@ -75,6 +75,7 @@ def test_a_place_of_a_chain_is_averaged_over_all_chains_that_reach_it() -> None:
     assert (lost, followed, won, wrong) == (20, 20, 20, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("slope", "first"),
     [(0.08, "holds"), (0.0, "cannot be told apart"), (-0.06, "does not hold")],
@@ -88,6 +89,7 @@ def test_attempts_that_get_better_are_told_from_those_that_do_not(slope: float, 
     assert easiest != {"holds": "does not hold", "does not hold": "holds"}.get(first)
 
 
+@pytest.mark.slow
 def test_parallel_is_matched_with_less_where_attempts_get_better() -> None:
     assert verdicts(figure_8(samples_of(0.1))) == ["holds"]
     assert verdicts(figure_8(samples_of(-0.1))) != ["holds"]

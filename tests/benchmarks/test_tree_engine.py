@@ -50,6 +50,7 @@ def everything(
     return dict(zip((problem.text for problem in problems), found, strict=True))
 
 
+@pytest.mark.slow
 def test_every_solution_is_counted_and_the_distinct_are(
     drawn: dict[str, tuple[list[Completion], np.ndarray]],
 ) -> None:
@@ -78,6 +79,7 @@ def sampled(run: Any, transformers_models: Models) -> dict[str, list[tuple[bool,
     return {problem.text: run(one(problem)) for problem in PROBLEMS}
 
 
+@pytest.mark.slow
 def test_solutions_are_as_often_right_as_likely_and_as_long_as_independent_ones(
     drawn: dict[str, tuple[list[Completion], np.ndarray]],
     sampled: dict[str, list[tuple[bool, float, int]]],

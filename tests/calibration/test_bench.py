@@ -124,6 +124,7 @@ def test_gains_are_counted_at_the_baselines_own_accuracy(known: Findings) -> Non
     assert 0 <= second.low < 0.2 < second.high
 
 
+@pytest.mark.slow
 def test_an_accuracy_that_is_never_reached_gains_nothing(bent: Artifact) -> None:
     wrong = [record(n, right=n < 6, by_pair=n < 3) for n in range(10)]
     found = measure(Replay(wrong, 4), bent, table_of(row(2, PAIR), row(4, PAIR)))
@@ -250,6 +251,7 @@ def coins(
     return sampled
 
 
+@pytest.mark.slow
 def test_what_was_sampled_is_not_sampled_again(
     coins: Callable[..., tuple[Replay, CountedModels]], bent: Artifact, opened: list[CountedModels]
 ) -> None:
@@ -367,6 +369,7 @@ def test_an_output_that_is_a_file_and_an_empty_data_set(tmp_path: Path) -> None:
     assert "it is empty" in refused(*command)
 
 
+@pytest.mark.slow
 def test_on_the_testbed_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_replicates_of_a_prompt_are_no_extra_evidence() -> None:
     assert cheapest_not_clearly_worse(np.array([cheap, dear]), [1, 2], np.arange(400)) == 1
 
 
+@pytest.mark.slow
 def test_bootstrap_intervals_cover() -> None:
     covered = 0
     for seed in range(200):

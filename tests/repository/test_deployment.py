@@ -118,6 +118,7 @@ def test_the_images_settings_are_the_servers(clean: pytest.MonkeyPatch) -> None:
     assert f"http://127.0.0.1:{settings.port}/health" in health
 
 
+@pytest.mark.slow
 def test_what_the_image_copies_is_let_through_and_makes_the_whole_package(tmp_path: Path) -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert lines[1] == "*"

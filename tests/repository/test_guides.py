@@ -78,6 +78,7 @@ def test_functions_that_contributing_names_are_where_it_says() -> None:
         assert re.search(rf"^(def |class )?{name}\b", (ROOT / file).read_text(), re.MULTILINE), name
 
 
+@pytest.mark.slow
 def test_the_snippet_of_the_concepts_runs(tmp_path: Path) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", GUIDES[0].read_text(), re.DOTALL)
     script = tmp_path / "snippet.py"

@@ -34,6 +34,7 @@ def made(tmp_path: Path) -> Path:
     return tmp_path / "made"
 
 
+@pytest.mark.slow
 def test_all_that_was_calibrated_is_read_back(made: Path) -> None:
     assert {path.name for path in made.iterdir()} == {
         *("settings.json", "summary.json", "table.json", "oracle_table.json"),
@@ -51,6 +52,7 @@ def test_all_that_was_calibrated_is_read_back(made: Path) -> None:
     assert artifact.foreign == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["curves.json", "prices.json", "gain_model.json", "drift_baseline.json", "difficulty-2.txt"],
@@ -61,6 +63,7 @@ def test_an_artifact_that_lacks_a_part_is_refused(made: Path, name: str) -> None
         Artifact.load(made)
 
 
+@pytest.mark.slow
 def test_an_artifact_need_not_have_been_timed(made: Path) -> None:
     (made / LATENCY).unlink()
     assert Artifact.load(made).latency.timed == ()

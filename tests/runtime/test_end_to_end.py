@@ -73,6 +73,7 @@ def test_a_plan_is_as_accurate_through_either_engine(
     assert 0.2 < through_vllm.mean() < 1
 
 
+@pytest.mark.slow
 def test_more_compute_is_more_accurate(run: Any, transformers_models: Models) -> None:
     single = run(accuracies(transformers_models, Plan(strategy="best_of_n", n=1), range(2)))
     sixteen = run(accuracies(transformers_models, Plan(strategy="best_of_n", n=16), range(2)))
@@ -100,6 +101,7 @@ def test_solving_with_vllm_keeps_within_the_budget_and_says_so(
     assert right > 0.4
 
 
+@pytest.mark.slow
 def test_the_same_seed_solves_the_same_whatever_runs_beside_it(
     run: Any, transformers_models: Models
 ) -> None:
@@ -121,6 +123,7 @@ def test_the_same_seed_solves_the_same_whatever_runs_beside_it(
     assert read == again
 
 
+@pytest.mark.slow
 def test_the_prediction_tells_easy_from_hard(run: Any, transformers_models: Models) -> None:
     easy = [p.text for p in PROBLEMS if len(p.operations) <= 2]
     hard = [p.text for p in PROBLEMS if len(p.operations) >= 7]
@@ -146,6 +149,7 @@ def test_a_fixed_plan_takes_the_policys_place(run: Any, transformers_models: Mod
     assert result.receipt.bin is None
 
 
+@pytest.mark.slow
 def test_ttc_solve_through_vllm_in_a_process_of_its_own(tmp_path: Path) -> None:
     prompts, out = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
     rows = [{"prompt": problem.text} for problem in PROBLEMS[:5]]
@@ -198,6 +202,7 @@ def test_a_language_model_can_be_its_own_reviser(run: Any, plan: str) -> None:
     assert cost.verifier_tokens > 0
 
 
+@pytest.mark.slow
 def test_the_trained_reviser_corrects_some_wrong_attempts(run: Any) -> None:
     settings = SETTINGS.model_copy(
         update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}

@@ -54,6 +54,7 @@ async def scheduled(
     return list(zip(found, spent, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 7])
 @pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
 @pytest.mark.parametrize("plan", PLANS, ids=str)
@@ -74,6 +75,7 @@ def test_searches_that_run_out_of_rounds_are_equal(tokenizer: Any, max_steps: in
     assert asyncio.run(scheduled(models, RequestSettings(sampling), COINS, plan, 0)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_on_the_testbed_both_are_equal(run: Any, transformers_models: Any, plan: Plan) -> None:
     found = run(scheduled(transformers_models, REQUEST_SETTINGS, PROBLEMS, plan, 5))

@@ -61,6 +61,7 @@ def test_predictors_are_written_by_writers_that_tell_a_full_disk(tmp_path: Path,
     assert path.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_full_disk_says_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save = DifficultyPredictor.save
 

@@ -16,6 +16,7 @@ from tests.support.paths import ROOT
 RECORDED = json.loads((ROOT / "tests" / "support" / "recorded_answers.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", sorted(RECORDED))
 def test_the_answers_are_those_of_before(options: str, tmp_path: Path) -> None:
     recorded = RECORDED[options]

@@ -102,6 +102,7 @@ def test_the_models_own_end_as_a_stop_token_changes_nothing(run: Any, models: Mo
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [{"top_k": 1}, {"min_p": 1.0}])
 def test_one_token_to_choose_from_is_greedy(
     run: Any, models: Models, alone: dict[str, Any]
@@ -136,6 +137,7 @@ def test_top_k_keeps_the_likeliest(run: Any, transformers_models: Models) -> Non
     assert three < run(first_tokens(6))
 
 
+@pytest.mark.slow
 def test_a_prompt_may_come_as_token_ids(bent: Artifact, tokenizer: Any) -> None:
     models = bent_models(tokenizer)
     solver, (prompt,) = Solver(models, bent), bent_prompts(1, seed=3)

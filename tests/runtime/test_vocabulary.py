@@ -125,6 +125,7 @@ def padded(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Settings
     )
 
 
+@pytest.mark.slow
 def test_a_calibration_survives_ids_above_the_vocabulary(
     padded: Settings, tokenizer: Any, tmp_path: Path
 ) -> None:

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
 from runtime.artifact import load_settings
 from tests.support.cli import invoke, refused
@@ -15,6 +17,7 @@ from tests.support.summaries import (
 )
 
 
+@pytest.mark.slow
 def test_report(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
     status, out, message = invoke("report", folder)

@@ -162,6 +162,7 @@ def test_a_plan_over_the_budget() -> None:
     assert "costs 16; allow that" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
@@ -242,6 +243,7 @@ def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
@@ -260,6 +262,7 @@ def test_training_refuses_bad_options(
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_early_stop_answers_the_same(tmp_path: Path) -> None:
     plan = ["--budget", "32", "--plan", "best_of_n:32:majority"]
     prompt = distinct_problems("test", 1, 33)[0].text

@@ -25,6 +25,7 @@ def receipts(*arguments: object) -> list[dict[str, Any]]:
     return [answer["receipt"] for answer in answers]
 
 
+@pytest.mark.slow
 def test_a_total_is_never_exceeded_and_repeats_itself() -> None:
     found = receipts("--total-budget", "24", "--seed", "3")
     assert 8 <= sum(receipt["generations"] for receipt in found) <= 24
@@ -33,6 +34,7 @@ def test_a_total_is_never_exceeded_and_repeats_itself() -> None:
     assert [r["generations"] for r in again] == [r["generations"] for r in found]
 
 
+@pytest.mark.slow
 def test_an_average_has_a_price() -> None:
     found = receipts("--average-budget", "2.5")
     costs = Artifact.load(ARTIFACT).prices.schedule.costs
@@ -43,6 +45,7 @@ def test_an_average_has_a_price() -> None:
     assert max(r["price"] for r in found) < min(r["price"] for r in dear)
 
 
+@pytest.mark.slow
 def test_a_deadline_takes_a_plan_that_was_quick_enough() -> None:
     latency = Artifact.load(ARTIFACT).latency
     seconds = sorted(timed.seconds for timed in latency.timed)[len(latency.timed) // 2]
@@ -55,6 +58,7 @@ def test_a_deadline_takes_a_plan_that_was_quick_enough() -> None:
     assert {receipt["generations"] for receipt in tiny} == {1}
 
 
+@pytest.mark.slow
 def test_metrics_are_written(tmp_path: Path) -> None:
     path = tmp_path / "ttc.prom"
     found = receipts("--average-budget", "2", "--metrics", path)
@@ -66,6 +70,7 @@ def test_metrics_are_written(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["ttc.prom"]
 
 
+@pytest.mark.slow
 def test_drift_is_told_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     # The longest chains alone: far harder than calibration's.
     hard = [p.text for p in distinct_problems("test", 400, seed=52) if len(p.operations) == 8][:40]
@@ -77,6 +82,7 @@ def test_drift_is_told_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(out.splitlines()) == len(hard)
 
 
+@pytest.mark.slow
 def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     from allocator.errors import ModelError
 
@@ -95,6 +101,7 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
     assert ["error" in line for line in lines] == [i == 2 for i in range(8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "hint"),
     [

@@ -51,6 +51,7 @@ LIGHT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", LIGHT.values(), ids=LIGHT)
 def test_a_command_that_needs_no_model_imports_nothing_heavy(arguments: list[object]) -> None:
     status, out, err = run(*arguments)
@@ -99,6 +100,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "named"), BAD.values(), ids=BAD)
 def test_bad_usage_is_refused_before_anything_heavy_is_imported(
     arguments: list[object], named: str
@@ -110,6 +112,7 @@ def test_bad_usage_is_refused_before_anything_heavy_is_imported(
     assert imported == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["allocator", "runtime.artifact", "runtime.solving.solve"])
 def test_the_library_imports_nothing_heavy_before_a_model_is_opened(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
@@ -150,6 +153,7 @@ def test_every_package_export_of_allocator_is_there() -> None:
         allocator.nonsense  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [LIGHT["inspect"], LIGHT["show-config"]], ids=str)
 def test_a_reader_that_is_gone_ends_the_command_quietly(arguments: list[object]) -> None:
     reader, writer = os.pipe()

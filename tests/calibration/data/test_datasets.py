@@ -213,6 +213,7 @@ def test_every_reference_solution_of_gsm8k_is_graded_correct() -> None:
     assert not_graded_same("gsm8k_test.jsonl", "answer") == {}
 
 
+@pytest.mark.slow
 @real_data
 def test_every_reference_solution_of_math_is_graded_correct_but_for_broken_answers() -> None:
     found = not_graded_same("math_test.jsonl", "solution")

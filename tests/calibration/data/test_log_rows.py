@@ -324,7 +324,7 @@ def test_a_pattern_and_a_file_compare_answers_too(tmp_path: Path) -> None:
 
 
 COMMANDS: Any = typer.main.get_command(app)
-OPTIONS = COMMANDS.get_command(typer.Context(COMMANDS), "calibrate").params
+OPTIONS = COMMANDS.get_command(typer.Context(COMMANDS), "calibrate").load().params
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ def test_a_log_that_is_none(tmp_path: Path) -> None:
         read_log(write(tmp_path / "few.jsonl", rows_of(4, 3)))
 
 
+@pytest.mark.slow
 def test_tables_and_summary_from_a_log(tmp_path: Path) -> None:
     out = tmp_path / "artifact"
     made = calibrate_from_logs(made_log(120, 32), out, budgets=[1, 4, 16, 64], pilots=[2], n_bins=3)
@@ -160,6 +161,7 @@ def test_tables_and_summary_from_a_log(tmp_path: Path) -> None:
     assert summary.predictor.confusion[0][0] > 0.5
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     path, out = write(tmp_path / "log.parquet", rows_of(40, 16)), tmp_path / "artifact"
     status, shown, message = invoke("calibrate", "--from-logs", path, "--out", out)
@@ -191,6 +193,7 @@ def test_with_logs_nothing_is_sampled(tmp_path: Path) -> None:
         assert "leave it out" in refused(*logged, *option)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["Qwen3-0.6B", "Qwen3-1.7B"])
 def test_real_traces(tmp_path: Path, model: str) -> None:
     path = SHARED / "qwen3_samples.parquet"

@@ -48,6 +48,7 @@ def test_fitting_gives_each_bin_what_it_needs() -> None:
     assert made.oracle_table.difficulty == "oracle"
 
 
+@pytest.mark.slow
 def test_bins_of_too_few_prompts_join_their_neighbour() -> None:
     searches = searches_needed([1, 8], [2], CONSIDERED)
     rng = np.random.default_rng(0)
@@ -62,6 +63,7 @@ def test_bins_of_too_few_prompts_join_their_neighbour() -> None:
     assert any("instead of 5" in warning for warning in made.warnings)
 
 
+@pytest.mark.slow
 def test_each_budget_takes_the_pilots_that_serve_it() -> None:
     searches = searches_needed([1, 8], [0, 1, 4], CONSIDERED)
     rng = np.random.default_rng(0)
@@ -84,6 +86,7 @@ def test_each_budget_takes_the_pilots_that_serve_it() -> None:
     assert made.curves.after(4).costs.max() <= 8
 
 
+@pytest.mark.slow
 def test_a_budget_need_not_be_a_power_of_two() -> None:
     searches = searches_needed([1, 12], [2], CONSIDERED)
     rng = np.random.default_rng(0)

@@ -45,6 +45,7 @@ def budgets_of(group: Group) -> list[int]:
     return [point.budget for point in group.curves[0].points]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("samples", "scored", "budgets", "pilots", "binned"),
     [
@@ -86,6 +87,7 @@ def test_budgets_may_take_all_samples(
         ]
 
 
+@pytest.mark.slow
 def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> None:
     calibrate_from_logs(made_log(20, 19), tmp_path / "a", budgets=[4, 19, 20], pilots=[1], n_bins=2)
     table = LookupTable.load(tmp_path / "a" / "table.json")
@@ -114,6 +116,7 @@ def fitted(log: Log, budgets: list[int], pilots: list[int]) -> tuple[LoggedRepla
     return replay, fit(replay, grid, budgets, pilots, 3, fingerprint)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_gain_model")
 @pytest.mark.parametrize("scored", [True, False])
 def test_where_chance_alone_tells_questions_apart_bins_do_not_differ(scored: bool) -> None:
@@ -213,6 +216,7 @@ def test_majority_of_a_log_is_exact_with_ties_shared(scored: bool) -> None:
             assert correct[question] == pytest.approx(shares(named, "0", n))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_gain_model")
 def test_the_majority_that_reports_show_does_not_move_with_the_scores() -> None:
     log = made_log(40, 16)

@@ -59,6 +59,7 @@ def test_a_table_does_not_differ_from_itself(one: LookupTable) -> None:
     assert found.compared == sum(len(row.cells) for row in one.rows)
 
 
+@pytest.mark.slow
 @given(tables(), tables())
 def test_the_other_way_round_everything_is_turned_round(a: LookupTable, b: LookupTable) -> None:
     there, back = diff_tables(a, b), diff_tables(b, a)
@@ -77,6 +78,7 @@ def test_the_other_way_round_everything_is_turned_round(a: LookupTable, b: Looku
         )
 
 
+@pytest.mark.slow
 @given(tables(), tables())
 def test_only_where_the_interval_excludes_0_is_it_significant(
     a: LookupTable, b: LookupTable

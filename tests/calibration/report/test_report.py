@@ -30,6 +30,7 @@ BASELINE = "best-of-N weighted"
 HOSTILE = "<script>alert(1)</script> & $x_1$ \"quoted\" 'too'"
 
 
+@pytest.mark.slow
 def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
     page, *figures = write_report(folder, folder / "report.html")
@@ -49,6 +50,7 @@ def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
     assert f"ttc solve --artifact {folder} --budget 8" in text
 
 
+@pytest.mark.slow
 def test_nothing_is_taken_from_elsewhere(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
     text = write_report(folder, tmp_path / "r.html")[0].read_text()
@@ -60,6 +62,7 @@ def test_nothing_is_taken_from_elsewhere(tmp_path: Path) -> None:
     assert set(re.findall(r'aria-labelledby="([^"]+)"', text)) <= set(ids)
 
 
+@pytest.mark.slow
 def test_the_same_artifact_makes_the_same_page(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
     first = [path.read_bytes() for path in write_report(folder, tmp_path / "r.html")]
@@ -86,6 +89,7 @@ def test_no_curves_at_all(tmp_path: Path) -> None:
     assert "No method was measured" in page.read_text()
 
 
+@pytest.mark.slow
 def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     summary = rich_summary(source=HOSTILE, warnings=(HOSTILE,))
     everyone = summary.groups[0]

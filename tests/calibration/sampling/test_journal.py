@@ -268,6 +268,7 @@ async def calibrated(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [30, 160, 300])
 def test_samples_that_scores_are_fitted_on_are_kept_too(
     tokenizer: Any, tmp_path: Path, answers: int, monkeypatch: pytest.MonkeyPatch
@@ -287,6 +288,7 @@ def test_samples_that_scores_are_fitted_on_are_kept_too(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
 
 
+@pytest.mark.slow
 def test_a_budget_of_one_generation_can_be_calibrated(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,7 @@ UNEQUAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "other"), EQUAL)
 def test_equal_answers(answer: str, other: str) -> None:
     assert MATH.equivalent(answer, other)
@@ -176,6 +177,7 @@ def test_the_first_of_equal_answers_names_them() -> None:
     assert MATH.canonicalize(found) == ["0.5", None, "0.5", "2", "0.5"]
 
 
+@pytest.mark.slow
 def test_no_comparison_can_hang() -> None:
     answers = answers_for("math", seconds=0.5)
     found = ["42", *ENDLESS, "42.0"]
@@ -189,6 +191,7 @@ def test_no_comparison_can_hang() -> None:
     assert time.monotonic() - started < 0.1
 
 
+@pytest.mark.slow
 def test_an_event_loop_goes_on_during_a_comparison() -> None:
     answers = answers_for("math", seconds=0.5)
 
@@ -215,6 +218,7 @@ def test_what_is_hard_to_compare_is_not_computed_where_nothing_differs() -> None
     assert time.monotonic() - started < 0.1
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_worker_behind() -> None:
     script = (
         "import os, signal\n"
@@ -274,6 +278,7 @@ def test_where_an_answer_stands(text: str, answer: str | None) -> None:
     assert MATH.extract(text) == answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["1", "1+", "(", "$", "1,", "- ", " ", "answer is ", r"\(", "#### "]
 )
@@ -320,6 +325,7 @@ real_data = pytest.mark.skipif(not LLAMA.is_file(), reason="the real data is not
 BETTER = {("11\\sqrt{2}", "11√2"), ("(5,\\infty)", "(5, ∞)")}
 
 
+@pytest.mark.slow
 @real_data
 def test_real_answers_are_graded_as_they_were() -> None:
     import pyarrow.parquet as pq

@@ -43,6 +43,7 @@ def test_a_python_file_reads_and_compares_answers(tmp_path: Path) -> None:
     assert answers_for("python:grader.py", tmp_path).extract("Rome") == "Rome"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
@@ -79,6 +80,7 @@ def test_what_goes_wrong_while_grading_is_named(tmp_path: Path) -> None:
         answers.equivalent("x" * 90, "y")
 
 
+@pytest.mark.slow
 def test_a_comparison_that_hangs_tells_answers_apart(tmp_path: Path) -> None:
     text = """
 import time

@@ -114,6 +114,7 @@ def test_where_a_mathematical_answer_stands(text: str, answer: str | None) -> No
     assert answers_for("math").extract(text) == answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "other", "same"),
     [

@@ -15,6 +15,7 @@ from runtime.solving.solve import Solver
 from tests.support.fakes import SOON
 
 
+@pytest.mark.slow
 def test_one_that_is_collected_as_garbage_in_its_own_thread_closes_itself() -> None:
     closed = threading.Event()
     loops, threads = [], []

@@ -66,6 +66,7 @@ def texts(outputs: list[Any]) -> list[str]:
     return [output.outputs[0].text for output in outputs]
 
 
+@pytest.mark.slow
 def test_a_users_message_is_answered_as_the_solver_answers_the_prompt(
     llm: ComputeOptimalLLM, engine: Failing
 ) -> None:
@@ -97,6 +98,7 @@ def test_outputs_are_vllms_with_a_receipt(llm: ComputeOptimalLLM) -> None:
     assert output.outputs[0].cumulative_logprob < 0
 
 
+@pytest.mark.slow
 def test_prompts_of_all_kinds_are_read(llm: ComputeOptimalLLM) -> None:
     ids = llm.get_tokenizer().encode(RAW[0])
     (text,) = llm.generate(RAW[0], use_tqdm=False)
@@ -111,6 +113,7 @@ def test_prompts_of_all_kinds_are_read(llm: ComputeOptimalLLM) -> None:
     assert llm.generate([], use_tqdm=False) == []
 
 
+@pytest.mark.slow
 def test_prompts_come_in_arrays_series_and_other_sequences(llm: ComputeOptimalLLM) -> None:
     ids = llm.get_tokenizer().encode(RAW[0])
     expected = texts(llm.generate(RAW, use_tqdm=False, budget=1))
@@ -168,6 +171,7 @@ def test_a_chat_goes_on_with_a_clients_answer(llm: ComputeOptimalLLM) -> None:
             assert texts([output]) == texts(expected)
 
 
+@pytest.mark.slow
 def test_conversations_go_through_the_template(llm: ComputeOptimalLLM) -> None:
     told = [
         {"role": "system", "content": "1"},
@@ -234,6 +238,7 @@ def test_every_prompt_may_have_params_of_its_own(llm: ComputeOptimalLLM) -> None
         llm.generate(RAW, [short, seeded])
 
 
+@pytest.mark.slow
 def test_seeds_decide(llm: ComputeOptimalLLM) -> None:
     def sampled(seed: int | None) -> list[str]:
         params = SamplingParams(max_tokens=100, seed=seed)
@@ -313,6 +318,7 @@ def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     assert (plain.text, plain.stop_reason) == ("12", None)
 
 
+@pytest.mark.slow
 def test_without_params_solutions_are_sampled_as_calibrated(llm: ComputeOptimalLLM) -> None:
     default = llm.get_default_sampling_params()
     assert (default.temperature, default.max_tokens) == (1.0, 160)
@@ -322,6 +328,7 @@ def test_without_params_solutions_are_sampled_as_calibrated(llm: ComputeOptimalL
     assert texts(endless) == texts(left), "none is as long as that"
 
 
+@pytest.mark.slow
 def test_kinds_of_output_are_one(llm: ComputeOptimalLLM) -> None:
     found = [
         texts(llm.generate(RAW, SamplingParams(max_tokens=50, output_kind=kind), use_tqdm=False))
@@ -330,6 +337,7 @@ def test_kinds_of_output_are_one(llm: ComputeOptimalLLM) -> None:
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.slow
 def test_calls_have_budgets_totals_and_deadlines(llm: ComputeOptimalLLM) -> None:
     def receipts(**limits: Any) -> list[Any]:
         return [output.receipt for output in llm.generate(RAW, use_tqdm=False, **limits)]
@@ -367,6 +375,7 @@ def test_where_a_model_fails_the_other_outputs_are_kept(
     assert list(failed.value.failed.values()) == ["engine: it broke"]
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_call_and_nothing_else(
     llm: ComputeOptimalLLM, engine: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,6 +399,7 @@ def test_an_interrupt_ends_the_call_and_nothing_else(
     assert asked == ended + alone
 
 
+@pytest.mark.slow
 def test_it_is_called_from_several_threads_and_from_a_running_loop(llm: ComputeOptimalLLM) -> None:
     alone = texts(llm.generate(RAW, use_tqdm=False))
 

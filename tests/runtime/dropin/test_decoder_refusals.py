@@ -216,6 +216,7 @@ def test_an_engines_share_of_memory_is_a_number(monkeypatch: pytest.MonkeyPatch)
             memory_share("TTC_SHARE", "0.7")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "field"),
     [

@@ -44,6 +44,7 @@ def inputs(tokenizer: Any) -> dict[str, torch.Tensor]:
     return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
 
+@pytest.mark.slow
 def test_it_generates_what_the_llm_does(
     model: ComputeOptimalModel, inputs: dict[str, torch.Tensor], tokenizer: Any
 ) -> None:
@@ -72,6 +73,7 @@ def test_greedy_is_as_transformers_generates(
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_padding_is_told_by_the_mask_or_by_the_pad_token(
     model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]
 ) -> None:
@@ -82,6 +84,7 @@ def test_padding_is_told_by_the_mask_or_by_the_pad_token(
         model.generate(**right)
 
 
+@pytest.mark.slow
 def test_several_sequences_are_a_prompts_best_with_its_receipt(
     model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]
 ) -> None:
@@ -100,6 +103,7 @@ def test_several_sequences_are_a_prompts_best_with_its_receipt(
     assert torch.equal(found.sequences[::2, :longest], first[:, :longest])
 
 
+@pytest.mark.slow
 def test_settings_come_from_a_config_and_arguments_come_first(
     model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]
 ) -> None:
@@ -169,6 +173,7 @@ def test_what_says_nothing_is_fine(
     assert torch.equal(model.generate(**inputs, **neutral, **ends), model.generate(**inputs))
 
 
+@pytest.mark.slow
 def test_it_needs_no_vllm_and_ends_with_the_interpreter() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_VLLM, str(ARTIFACT)],

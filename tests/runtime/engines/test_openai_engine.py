@@ -105,6 +105,7 @@ def test_what_is_sampled_is_not_what_the_servers_generation_config_asks_for(
     assert max(len(remote.token_ids) for remote, _ in found) > ADVERSE["max_new_tokens"]
 
 
+@pytest.mark.slow
 def test_all_that_a_server_may_fill_in_is_sent() -> None:
     from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
@@ -116,6 +117,7 @@ def test_all_that_a_server_may_fill_in_is_sent() -> None:
     assert None not in [bodies[0][name] for name in filled]
 
 
+@pytest.mark.slow
 def test_a_server_that_cuts_solutions_off_is_refused() -> None:
     cut = json.loads(reply("#4"))
     cut["choices"][0]["finish_reason"] = "length"
@@ -241,6 +243,7 @@ async def request(urls: list[str]) -> Completion:
         engine.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [[429], [500, 503], [0], [429, 0, 502, 500]])
 def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
     expected = [*script, 200]
@@ -249,6 +252,7 @@ def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
         assert answered == expected
 
 
+@pytest.mark.slow
 def test_the_tries_are_bounded_and_the_error_says_why() -> None:
     with faulty([429] * 100) as (url, answered, _):
         with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*status 429"):
@@ -256,6 +260,7 @@ def test_the_tries_are_bounded_and_the_error_says_why() -> None:
         assert len(answered) == openai.TRIES
 
 
+@pytest.mark.slow
 def test_a_refusal_is_not_repeated() -> None:
     with faulty([400]) as (url, answered, _):
         with pytest.raises(ModelError, match=r"refused the request \(400\)"):
@@ -263,6 +268,7 @@ def test_a_refusal_is_not_repeated() -> None:
         assert answered == [400]
 
 
+@pytest.mark.slow
 def test_another_replica_takes_over() -> None:
     with faulty([500] * 100) as (broken, _, _), faulty([]) as (sound, answered, _):
         assert asyncio.run(request([broken, sound])).token_ids == (1,)
@@ -275,11 +281,13 @@ def test_no_server_is_a_clear_error() -> None:
         OpenAIEngine(["http://127.0.0.1:9"], BASE)
 
 
+@pytest.mark.slow
 def test_a_server_that_serves_something_else_is_refused() -> None:
     with faulty([]) as (url, _, _), pytest.raises(InputError, match="where another is wanted"):
         OpenAIEngine([url], BASE, served="another")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer", [b"no", b"[]", b'{"choices": []}', b'{"choices": [{"text": "#4", "index": 0}]}']
 )

@@ -91,6 +91,7 @@ def test_environment_variables_are_set_for_the_block_alone(monkeypatch: pytest.M
     assert "TTC_NEW" not in os.environ
 
 
+@pytest.mark.slow
 def test_engines_of_vllm_share_what_the_last_of_them_gives_back() -> None:
     sharing = vllm_core._Sharing()
     before = torch.get_num_threads()

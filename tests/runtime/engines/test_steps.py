@@ -112,6 +112,7 @@ def test_no_search_of_solutions_without_steps_is_sampled(
     assert made.table.rows
 
 
+@pytest.mark.slow
 def test_best_of_n_needs_no_steps_and_says_so(tmp_path: Path) -> None:
     out = tmp_path / "artifact"
     made = run_calibration(out, strategies=("best_of_n",))
@@ -120,6 +121,7 @@ def test_best_of_n_needs_no_steps_and_says_so(tmp_path: Path) -> None:
     assert note in Summary.load(out).warnings
 
 
+@pytest.mark.slow
 def test_a_prm_is_not_trained_of_solutions_without_steps(tmp_path: Path) -> None:
     out = tmp_path / "prm"
     source = Source(

@@ -123,6 +123,7 @@ def test_what_cannot_be_honoured_is_refused_by_its_path(
     assert str(refused.value).startswith(f"messages{field}: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["content", "audio", "tool_calls", "novelty"])
 def test_values_that_python_cannot_write_are_refused_too(field: str) -> None:
     deep: list[Any] = []

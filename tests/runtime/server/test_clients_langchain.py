@@ -30,6 +30,7 @@ def text(said: Any) -> Any:
     return said if isinstance(said, str) else said.content
 
 
+@pytest.mark.slow
 def test_every_way_to_ask_gets_the_same_answer(model: Any) -> None:
     said = text(model.invoke(PROMPTS[0]))
     pieces = [text(chunk) for chunk in model.stream(PROMPTS[0])]
@@ -50,12 +51,14 @@ def test_a_chat_goes_on_with_what_was_answered(api: Api) -> None:
     assert again.usage_metadata["input_tokens"] > reply.usage_metadata["input_tokens"]
 
 
+@pytest.mark.slow
 def test_a_batch_is_answered_in_order(model: Any) -> None:
     several = [text(said) for said in model.batch(PROMPTS[:4])]
     assert several == [text(model.invoke(prompt)) for prompt in PROMPTS[:4]]
     assert len(set(several)) == 4
 
 
+@pytest.mark.slow
 def test_texts_that_go_in_one_request_keep_their_order(api: Api) -> None:
     model = model_of(api, OpenAI, n=2, best_of=2)
     generations = model.generate(PROMPTS[:3]).generations

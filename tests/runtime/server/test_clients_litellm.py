@@ -23,6 +23,7 @@ def said(chunks: Any) -> Any:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
 
 
+@pytest.mark.slow
 def test_every_way_to_chat_gets_the_same_answer(api: Api) -> None:
     asked = asking(api, messages=MESSAGES, **TWO)
     whole = completion(**asked).choices[0].message.content
@@ -45,6 +46,7 @@ def test_a_chat_goes_on_with_what_was_answered(api: Api) -> None:
         assert again.usage.prompt_tokens > reply.usage.prompt_tokens
 
 
+@pytest.mark.slow
 def test_a_text_is_continued(api: Api) -> None:
     asked = asking(api, model="text-completion-openai/base", prompt=PROMPTS[1], **TWO)
     whole = text_completion(**asked).choices[0].text

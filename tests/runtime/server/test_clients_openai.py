@@ -27,6 +27,7 @@ def chat(client: Any, **fields: Any) -> Any:
     return client.chat.completions.create(**{"model": "base", "messages": MESSAGES} | fields)
 
 
+@pytest.mark.slow
 def test_a_chat_goes_on_with_what_was_answered(client: Any) -> None:
     messages = list(MESSAGES)
     sizes = []
@@ -63,6 +64,7 @@ def test_a_stream_of_a_chat_says_what_the_whole_answer_says(client: Any) -> None
     assert chunk.ttc["receipt"]["budget"] == 2
 
 
+@pytest.mark.slow
 def test_a_stream_of_a_completion_says_what_the_whole_answer_says(client: Any) -> None:
     fields = {"model": "base", "prompt": PROMPTS[1], "extra_body": BUDGET}
     whole = client.completions.create(**fields)
@@ -70,6 +72,7 @@ def test_a_stream_of_a_completion_says_what_the_whole_answer_says(client: Any) -
     assert "".join(chunk.choices[0].text for chunk in stream) == whole.choices[0].text != ""
 
 
+@pytest.mark.slow
 def test_the_async_client_asks_many_at_once_and_streams(api: Api, client: Any) -> None:
     async def asked() -> Any:
         async with client_of(api, openai.AsyncOpenAI) as other:
@@ -181,6 +184,7 @@ def test_what_is_not_there_is_not_found(client: Any) -> None:
         client.responses.create(model="base", input="81+54")
 
 
+@pytest.mark.slow
 def test_keys_are_asked_for(apis: Apis) -> None:
     with apis.listening(api_keys=["sk-one", "sk-two"]) as api:
         for key in ("sk-one", "sk-two"):
@@ -193,6 +197,7 @@ def test_keys_are_asked_for(apis: Apis) -> None:
                 refused()
 
 
+@pytest.mark.slow
 def test_limits_are_told_and_waited_out(apis: Apis) -> None:
     fields = {"stream": True, "extra_body": {"ttc": {"budget": 64}}, "n": 64}
     with (
@@ -211,6 +216,7 @@ def test_limits_are_told_and_waited_out(apis: Apis) -> None:
         assert chat(client_of(api, max_retries=3)).choices
 
 
+@pytest.mark.slow
 def test_a_full_server_and_a_dead_engine_are_the_servers_errors(apis: Apis) -> None:
     with apis.listening(max_concurrent=1) as api, client_of(api) as client:
         with chat(client, stream=True, n=64, model="base-ttc-64") as stream:
@@ -225,6 +231,7 @@ def test_a_full_server_and_a_dead_engine_are_the_servers_errors(apis: Apis) -> N
             list(chat(client_of(api), stream=True))
 
 
+@pytest.mark.slow
 def test_a_client_that_waits_no_longer_leaves_nothing_running(api: Api, client: Any) -> None:
     fields = {"model": "base", "prompt": LONG["prompt"], "extra_body": {"ttc": LONG["ttc"]}}
     begun = api.engine.begun

@@ -13,6 +13,7 @@ from tests.support.serving import Apis
 PROBLEMS = list(distinct_problems("test", 40, seed=61))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("endpoint", "budget"),
     # To completions the harness sends the longest prompts first, which pilots would call drift;

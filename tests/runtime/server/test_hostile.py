@@ -80,6 +80,7 @@ def still_answers(api: Api) -> bool:
     return bool(sent(api, post(GOOD))[0] == 200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "hint"),
     [
@@ -160,6 +161,7 @@ def test_a_large_body_is_refused_however_it_is_sent(api: Api, data: bytes) -> No
     assert still_answers(api)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [
@@ -200,6 +202,7 @@ def test_a_client_that_hangs_up_amid_its_body_leaves_nothing(api: Api) -> None:
     assert still_answers(api)
 
 
+@pytest.mark.slow
 def test_who_sends_no_head_is_hung_up_on_and_who_does_is_not(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +224,7 @@ def test_who_sends_no_head_is_hung_up_on_and_who_does_is_not(
             time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_bodies_that_never_end_hold_nobody_up_and_are_given_up(apis: Apis) -> None:
     with apis.listening(request_timeout=2, max_concurrent=2) as api, ExitStack() as stack:
         slow = [stack.enter_context(connected(api)) for _ in range(50)]

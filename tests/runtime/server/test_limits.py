@@ -333,6 +333,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.binary()
     | st.lists(pieces).map(lambda parts: "".join(parts).encode("utf-8", "surrogatepass"))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import pytest
 
 from runtime.request import Event, SearchStep
 from runtime.server.live.page import Reader
@@ -31,6 +32,7 @@ def test_the_page_runs_nothing_but_its_own(served: Served) -> None:
     assert len(page.text.splitlines()) < 400
 
 
+@pytest.mark.slow
 def test_the_board_is_for_those_with_a_key() -> None:
     served = Served(key=KEY)
     try:
@@ -49,6 +51,7 @@ def events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
             yield line.removeprefix("event: "), json.loads(next(lines).removeprefix("data: "))
 
 
+@pytest.mark.slow
 def test_events_begin_with_all_and_go_on_with_what_is_new(served: Served) -> None:
     view = served.do(lambda: served.live_store.begin("chatcmpl-1", "coins", 8, "90*7"))
     with httpx.stream("GET", f"{served.url}/live/events?open={view.number}") as answer:
@@ -76,6 +79,7 @@ def readers() -> list[Reader]:
     return [thing for thing in gc.get_objects() if type(thing) is Reader]
 
 
+@pytest.mark.slow
 def test_a_reader_who_goes_away_leaves_nothing_behind(served: Served) -> None:
     for _ in range(3):
         with httpx.stream("GET", f"{served.url}/live/events") as answer:
@@ -85,6 +89,7 @@ def test_a_reader_who_goes_away_leaves_nothing_behind(served: Served) -> None:
     eventually(lambda: not readers())
 
 
+@pytest.mark.slow
 def test_a_reader_who_does_not_read_has_nothing_queued(served: Served) -> None:
     long = "\N{CAT}" * 160
     views = [served.do(lambda: served.live_store.begin("c", "m", 8, long)) for _ in range(300)]

@@ -19,6 +19,7 @@ def service(transformers_models: Models) -> Any:
     return service_of(transformers_models, seed=5, max_budget=32)
 
 
+@pytest.mark.slow
 def test_a_chat_is_answered_as_the_solver_answers(run: Run[Any], service: Service) -> None:
     solver = Solver(service.solver.models, service.artifact, seed=5)
     for prompt in PROMPTS[:4]:
@@ -35,6 +36,7 @@ def test_a_chat_is_answered_as_the_solver_answers(run: Run[Any], service: Servic
         assert reply["ttc"]["notes"] == []
 
 
+@pytest.mark.slow
 def test_completions_take_texts_and_token_ids_as_they_are(run: Run[Any], service: Service) -> None:
     engine = engine_of(service)
     text = PROMPTS[1]
@@ -54,6 +56,7 @@ def test_completions_take_texts_and_token_ids_as_they_are(run: Run[Any], service
     )
 
 
+@pytest.mark.slow
 def test_choices_are_the_best_and_numbered_through(run: Run[Any], service: Service) -> None:
     body = {"prompt": PROMPTS[:2], "n": 3, "ttc": {"budget": 4}}
     reply = run(asked(service, body)).json()
@@ -70,6 +73,7 @@ def test_a_solution_that_is_cut_short_says_so(run: Run[Any], service: Service) -
     assert "\n" not in reply["choices"][0]["message"]["content"]
 
 
+@pytest.mark.slow
 def test_seeds_make_answers(run: Run[Any], service: Service) -> None:
     body = {"prompt": PROMPTS[3], "ttc": {"budget": 1}, "max_tokens": 60}
 
@@ -80,6 +84,7 @@ def test_seeds_make_answers(run: Run[Any], service: Service) -> None:
     assert len({said(seed=seed) for seed in (-1, 0, 1, 2, 3)}) > 1
 
 
+@pytest.mark.slow
 def test_greedy_is_for_one_solution_and_else_noted(run: Run[Any], service: Service) -> None:
     one = run(asked(service, chat(PROMPTS[0], temperature=0, ttc={"budget": 1}))).json()
     other = run(asked(service, chat(PROMPTS[0], temperature=0, ttc={"budget": 1}, seed=9))).json()
@@ -95,6 +100,7 @@ def test_greedy_is_for_one_solution_and_else_noted(run: Run[Any], service: Servi
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "headers", "body", "budget"),
     [

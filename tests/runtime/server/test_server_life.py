@@ -57,6 +57,7 @@ def test_a_server_is_healthy_once_its_models_are_loaded(
     assert "shutting down" in run(asked(service, chat("81+54"))).json()["error"]["message"]
 
 
+@pytest.mark.slow
 def test_what_is_open_without_a_key_and_answers_a_head(
     run: Run[Any], transformers_models: Models
 ) -> None:
@@ -157,6 +158,7 @@ def test_requests_and_work_are_counted(run: Run[Any], transformers_models: Model
     assert found["ttc_generations_total",] == receipt["generations"]
 
 
+@pytest.mark.slow
 def test_a_request_that_takes_too_long_is_given_up(
     run: Run[Any], transformers_models: Models
 ) -> None:
@@ -170,6 +172,7 @@ def test_a_request_that_takes_too_long_is_given_up(
     assert engine_of(service).running == 0
 
 
+@pytest.mark.slow
 def test_draining_lets_short_requests_end_and_gives_long_ones_up(
     run: Run[Any], transformers_models: Models
 ) -> None:

@@ -47,6 +47,7 @@ def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body:
     assert response.status_code == 200, response.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "field", "hint"),
     [
@@ -126,6 +127,7 @@ def test_an_unknown_model_is_told_the_known_ones(
     assert "ask for base, base-ttc-1, base-ttc-2" in response.json()["error"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "budget", ["much", "1_0", " 16 ", "+5", "-1", "１６".encode(), "1e1", "5.0", "0", "", "0x10"]
 )
@@ -146,6 +148,7 @@ def test_the_live_page_reads_ascii_digits_alone(run: Run[Any], service: Service)
     assert [run(opened(number)) for number in ("1", "1_0", "+1", "１")] == [200, 400, 400, 400]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", FAULTS)
 def test_a_chat_template_that_fails_is_the_answer_to_a_chat(
     run: Run[Any], transformers_models: Models, template: str

@@ -37,6 +37,7 @@ def openai_of(service: Service) -> Any:
     return AsyncOpenAI(base_url="http://server/v1", api_key="none", http_client=client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [chat(PROMPTS[0]), {"prompt": PROMPTS[:3]}], ids=["chat", "text"])
 def test_a_stream_says_what_a_whole_answer_says(run: Run[Any], service: Service, body: Any) -> None:
     body = body | {"n": 2, "ttc": {"budget": 4}}
@@ -66,6 +67,7 @@ def test_a_stream_says_what_a_whole_answer_says(run: Run[Any], service: Service,
     )
 
 
+@pytest.mark.slow
 def test_progress_is_told_before_the_answer_if_wanted(run: Run[Any], service: Service) -> None:
     body = chat(PROMPTS[1], stream=True)
     chunks = chunks_of(run(asked(service, body | {"ttc": {"budget": 16}})))
@@ -81,6 +83,7 @@ def test_progress_is_told_before_the_answer_if_wanted(run: Run[Any], service: Se
     ]
 
 
+@pytest.mark.slow
 def test_openais_client_reads_answers_and_streams(run: Run[Any], service: Service) -> None:
     client = openai_of(service)
     messages = chat(PROMPTS[2])["messages"]
@@ -133,6 +136,7 @@ def test_a_stream_that_cannot_be_is_refused_before_it_begins(
     assert response.status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
 def test_the_engine_stops_when_a_client_goes_away(
     run: Run[Any], service: Service, streamed: bool

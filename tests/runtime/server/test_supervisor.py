@@ -190,6 +190,7 @@ def test_many_who_tell_of_one_death_share_one_restart(tokenizer: Any) -> None:
     asyncio.run(lost())
 
 
+@pytest.mark.slow
 def test_a_death_that_no_request_tells_of_is_noticed(tokenizer: Any) -> None:
     async def idle() -> None:
         mortal = Mortal(tokenizer)

@@ -44,6 +44,7 @@ def sampled(solving: Solver) -> int:
     return solving.models.engine.generations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("total", [40, 41, 57, 120, 200])
 def test_a_total_is_spent_and_never_exceeded(bent: Artifact, tokenizer: Any, total: int) -> None:
     solving = solver(bent, tokenizer)
@@ -81,6 +82,7 @@ def test_the_same_seed_shares_a_total_in_the_same_way(bent: Artifact, tokenizer:
     assert answers(5) != answers(6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", [1.5, 3, 5])
 def test_an_average_holds_over_a_stream(bent: Artifact, tokenizer: Any, average: float) -> None:
     results = solved(solver(bent, tokenizer), bent_prompts(500, seed=5), Spend(average=average))
@@ -88,6 +90,7 @@ def test_an_average_holds_over_a_stream(bent: Artifact, tokenizer: Any, average:
     assert np.std(generations(results)) > 0.5, "not every prompt alike"
 
 
+@pytest.mark.slow
 def test_an_average_holds_though_calibration_was_wrong_about_prices(
     bent: Artifact, tokenizer: Any
 ) -> None:
@@ -133,6 +136,7 @@ def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(
     assert series(solving, tmp_path)["ttc_failures_total"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spend", MODES, ids=str)
 def test_traffic_like_calibration_raises_no_alarm(
     bent: Artifact, tokenizer: Any, spend: Spend
@@ -145,6 +149,7 @@ def test_traffic_like_calibration_raises_no_alarm(
     assert solving.monitor.report().prompts >= 90
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spend", "n"), [(Spend(budget=8), 8), (Spend(average=3.5), 3)], ids=str)
 def test_unlike_traffic_is_answered_safely_until_it_is_like_calibration_again(
     bent: Artifact, tokenizer: Any, spend: Spend, n: int, tmp_path: Path

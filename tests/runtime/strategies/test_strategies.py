@@ -39,6 +39,7 @@ def answer_counts(samples: list[Sample]) -> Counter[str]:
     return Counter(str(sample.answer) for sample in samples)
 
 
+@pytest.mark.slow
 def test_beam_search_of_width_1_is_independent_sampling(tokenizer: Any) -> None:
     n = 800
     samples = search(tokenizer, Plan(strategy="beam_search", n=n, beam_width=1))
@@ -239,6 +240,7 @@ def test_a_plan_that_revises_needs_a_reviser(tokenizer: Any) -> None:
         search(tokenizer, Plan(strategy="revisions", n=4, length=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["majority", "weighted"])
 def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> None:
     plan = Plan(strategy="best_of_n", n=40, selection=how)
