@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/installed-$(ENGINE)
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: install browser demo figures test check testbed rewriting clean
+.PHONY: install browser demo figures test quick check testbed rewriting clean
 
 $(INSTALLED)-%: pyproject.toml install.py
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; pass PYTHON=')"
@@ -45,6 +45,10 @@ browser:
 
 test: $(INSTALLED)-dev browser
 	$(RUN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+# A developer's answer in under a minute: without what is slow, or starts vLLM.
+quick: $(INSTALLED)-dev
+	$(RUN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not vllm"
 
 check: $(INSTALLED)-dev
 	$(RUN)/ruff check .

@@ -82,6 +82,7 @@ def test_never_above_the_total_and_more_never_gains_less(
     assert sums[-1] == gains.max(axis=1).sum()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 @settings(max_examples=60)
 def test_straight_curves_stay_within_the_total(seed: int) -> None:
@@ -177,6 +178,7 @@ def test_no_prompts_at_all() -> None:
     assert (len(found.options), found.spent, found.price) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_prompts() -> None:
     rng = np.random.default_rng(0)
     costs = 2.0 ** np.arange(10)

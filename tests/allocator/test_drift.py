@@ -116,6 +116,7 @@ def test_a_stream_unlike_from_its_first_prompt_is_noticed_at_once() -> None:
         assert delay(unlike.monitor(seen=0), unlike.hard(30)) == MIN_PROMPTS
 
 
+@pytest.mark.slow
 def test_half_of_the_prompts_hard_is_noticed_within_100() -> None:
     worlds = [world(seed) for seed in range(60)]
     delays = [delay(w.monitor(), mixture(w)) for w in worlds]
@@ -123,6 +124,7 @@ def test_half_of_the_prompts_hard_is_noticed_within_100() -> None:
     assert np.quantile(delays, 0.95) <= 100
 
 
+@pytest.mark.slow
 def test_the_alarm_ends_when_traffic_is_like_calibration_again() -> None:
     ends = []
     for seed in range(40):

@@ -99,6 +99,7 @@ def cost_at(price: float, scale: float) -> int:
     return int(costs[-1])
 
 
+@pytest.mark.slow
 def test_the_average_holds_on_a_stream_and_after_it_has_changed() -> None:
     rng = np.random.default_rng(0)
     easy, hard = rng.exponential(0.1, 3000), rng.exponential(0.4, 3000)

@@ -65,6 +65,7 @@ def test_a_row_for_each(rows: dict[tuple[int, str, str], Compared]) -> None:
             assert (row.spearman_gain.low, row.rmse_gain.high) == (0, 0)
 
 
+@pytest.mark.slow
 def test_who_knows_more_does_better(rows: dict[tuple[int, str, str], Compared]) -> None:
     for regressor in ("LightGBM", "ridge", "random forest", "mean score"):
         few, many = rows[1, "pilots", regressor], rows[8, "pilots", regressor]
@@ -105,6 +106,7 @@ def test_no_prompt_is_predicted_by_what_saw_it() -> None:
     assert not np.allclose(found[:, :4], found[:, 4:])  # divided otherwise
 
 
+@pytest.mark.slow
 def test_features_that_a_log_lacks() -> None:
     rows = named(compare(Made(known=False), (2,), shuffles=1))
     assert all(np.isfinite(row.rmse.value) for row in rows.values())

@@ -37,6 +37,7 @@ def samples_of(small: float, large: float) -> Samples:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("small", "large", "above_at_4", "below_at_64"),
     [(1.0, 0.3, "holds", "holds"), (0.1, 1.0, "does not hold", "cannot be told apart")],

@@ -78,6 +78,7 @@ def test_the_served_copy_has_room_and_hears_no_system_message(tmp_path: Path) ->
     assert asked == ["<user>1+1<assistant>"] * 3
 
 
+@pytest.mark.slow
 def test_the_verifier_service_reads_as_our_own_verifier() -> None:
     solution = "12+7=19\n#19"
 

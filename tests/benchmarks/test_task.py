@@ -1,5 +1,6 @@
 """The testbed's task."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def test_answers_lie_below_the_modulus(start: int, operations: list[tuple[str, i
     assert len(problem.steps) == len(operations) + 1
 
 
+@pytest.mark.slow
 def test_splits_never_overlap_whatever_the_seed() -> None:
     drawn = {
         split: {p.text for seed in (0, 1) for p in distinct_problems(split, 100, seed)}

@@ -101,6 +101,7 @@ def test_solutions_are_as_often_right_as_likely_and_as_long_as_independent_ones(
         assert ours[:, 0].mean() > 0
 
 
+@pytest.mark.slow
 def test_a_log_probability_is_that_of_the_transformers_engine(
     drawn: dict[str, tuple[list[Completion], np.ndarray]], run: Any, transformers_models: Models
 ) -> None:

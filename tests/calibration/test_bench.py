@@ -82,6 +82,7 @@ def by_name(found: Findings) -> dict[str, CurveSummary]:
     return {curve.name: curve for curve in found.curves}
 
 
+@pytest.mark.slow
 def test_what_is_known_of_the_samples_is_what_is_measured(known: Findings) -> None:
     curves = by_name(known)
     assert list(curves) == [
@@ -134,12 +135,14 @@ def test_an_accuracy_that_is_never_reached_gains_nothing(bent: Artifact) -> None
     assert "not reached" in page(result_of(found))
 
 
+@pytest.mark.slow
 def test_prompts_that_are_all_right_are_no_certainty(bent: Artifact) -> None:
     found = measure(Replay(KNOWN[:6], 4), bent, TABLE)
     for curve in found.curves:
         assert all((p.accuracy, p.high) == (1, 1) and 0.5 < p.low < 1 for p in curve.points)
 
 
+@pytest.mark.slow
 def test_budgets_that_are_no_multiple_of_four_beams(bent: Artifact) -> None:
     assert [beam_plan(b).n for b in (1, 2, 3, 6, 7, 8)] == [1, 2, 3, 4, 4, 8]
     three = Plan(strategy="beam_search", n=3, beam_width=3)
@@ -278,6 +281,7 @@ def test_what_was_sampled_is_not_sampled_again(
     assert measure(again, bent, table) == measure(replay, bent, table)
 
 
+@pytest.mark.slow
 def test_fair_measurement_of_bent_coins(
     coins: Callable[..., tuple[Replay, CountedModels]], bent: Artifact
 ) -> None:
@@ -290,6 +294,7 @@ def test_fair_measurement_of_bent_coins(
     assert all(p.generations <= p.budget for c in found.curves for p in c.points)
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_numbers() -> None:
     result = bench_result()
     text = page(result)
@@ -359,6 +364,7 @@ def test_bad_input_is_refused_before_a_model_is_loaded(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_models")
 def test_an_output_that_is_a_file_and_an_empty_data_set(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"

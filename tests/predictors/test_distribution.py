@@ -32,6 +32,7 @@ def fitted() -> DifficultyDistribution:
     return DistributionEstimator().fit(*pairs(200, 0)).distribution_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [0.0, 0.5])
 @pytest.mark.parametrize("level", [0.8, 0.9, 0.95])
 def test_intervals_hold_what_they_say_of_new_prompts(level: float, ends: float) -> None:

@@ -18,6 +18,7 @@ tied = st.lists(st.tuples(answers, st.sampled_from([0.0, 0.25, 0.5])), min_size=
 untied = st.lists(st.tuples(answers, st.floats(0, 1)), min_size=1)
 
 
+@pytest.mark.slow
 @given(st.one_of(tied, untied))
 @example([("7", 0.5), ("8", 0.5), ("8", 0.5), ("7", 0.5)])  # 8 led, and 7 has come level with it
 @settings(max_examples=200)

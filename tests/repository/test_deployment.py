@@ -184,6 +184,7 @@ def test_every_service_has_what_it_needs() -> None:
     assert len(gpus) == len(set(gpus)) == len(whole["services"])
 
 
+@pytest.mark.slow
 def test_the_replicas_options_are_vllms() -> None:
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser

@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import ROOT
 
 
@@ -18,6 +20,7 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 def test_tests_import_from_each_other_only_what_is_in_support() -> None:
     found = {
         (str(path.relative_to(ROOT)), name)

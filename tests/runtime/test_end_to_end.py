@@ -186,6 +186,7 @@ def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(tokenizer: A
     assert all(isinstance(results[i], Result) for i in (0, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", ["revisions:8:4", "beam_revisions:8:2:4"])
 def test_a_language_model_can_be_its_own_reviser(run: Any, plan: str) -> None:
     settings = SETTINGS.model_copy(update={"reviser": SETTINGS.model})

@@ -101,6 +101,7 @@ def never(*_: object, **__: object) -> Any:
     pytest.fail("work was begun before the refusal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -137,6 +138,7 @@ def test_an_out_that_cannot_be_written_is_refused_before_any_work(
     assert "cannot be written" in message or "a folder that exists" in message
 
 
+@pytest.mark.slow
 def test_an_artifact_made_from_logs_runs_no_model(of_logs: Path) -> None:
     expected = "it was made from logs, and names no model to run"
     for command in (

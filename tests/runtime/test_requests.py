@@ -53,6 +53,7 @@ def test_a_stop_text_ends_a_solution_which_is_cut_before_it(
         assert models.engine.tokenizer.decode(sample.token_ids).endswith("=")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_a_stop_text_may_begin_in_one_step_and_end_in_the_next(
     run: Any, models: Models, plan: Plan
@@ -94,6 +95,7 @@ def test_the_step_end_itself_may_be_a_stop_token(run: Any, models: Models) -> No
             assert "\n" not in sample.text
 
 
+@pytest.mark.slow
 def test_the_models_own_end_as_a_stop_token_changes_nothing(run: Any, models: Models) -> None:
     ends = (models.engine.tokenizer.eos_token_id,)
     for plan in PLANS:
@@ -151,6 +153,7 @@ def test_a_prompt_may_come_as_token_ids(bent: Artifact, tokenizer: Any) -> None:
             solver.start(Request(prompt, token_ids=bad))
 
 
+@pytest.mark.slow
 def test_a_request_has_its_own_seed(bent: Artifact, tokenizer: Any) -> None:
     solver = Solver(bent_models(tokenizer), bent, seed=1)
     other = Solver(bent_models(tokenizer), bent, seed=2)

@@ -45,6 +45,7 @@ def test_flops() -> None:
     assert out.count("cannot be told apart") == 6
 
 
+@pytest.mark.slow
 def test_explain() -> None:
     options = ("--artifact", ARTIFACT, "--engine", "transformers", "--budget", 16)
     status, _, message = invoke("explain", *options, "347+58*7-91")
@@ -74,6 +75,7 @@ def test_a_cell_wider_than_the_table_goes_on_in_the_next_line() -> None:
     assert (text.count("x"), text.count("y")) == (150, 20)
 
 
+@pytest.mark.slow
 def test_a_locale_without_box_characters_gets_ascii() -> None:
     command = [sys.executable, "-m", "calibration.cli", "inspect", str(ARTIFACT)]
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1"}

@@ -309,6 +309,7 @@ def test_an_answer_line_is_read_alike_in_a_data_set_and_in_a_log(
     assert answers_of(log) == [[0, 0, 0, 1]]
 
 
+@pytest.mark.slow
 def test_a_pattern_and_a_file_compare_answers_too(tmp_path: Path) -> None:
     rows = [
         {"question": "q", "answer": a, "gold": "#7"} for a in ("so #7", "7", "#8", "8", "#9", "")
@@ -327,6 +328,7 @@ COMMANDS: Any = typer.main.get_command(app)
 OPTIONS = COMMANDS.get_command(typer.Context(COMMANDS), "calibrate").load().params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option", [o for o in OPTIONS if o.name not in {*OF_LOGS, "help"}], ids=lambda o: o.name
 )

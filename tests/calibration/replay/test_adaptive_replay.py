@@ -146,6 +146,7 @@ SCHEDULE = schedule_of(8)
 KINDS = ["settled", "open", "hopeless"] * 10
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000))
 def test_what_is_spent_falls_with_the_price(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -196,6 +197,7 @@ def test_gains_of_each_stage_over_each() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_better_of_two_schedules_is_fitted() -> None:
     adaptive_runs = made_runs(SCHEDULE, KINDS, 3)
     worse = AdaptiveRuns(adaptive_runs.states, adaptive_runs.correct * 0.5, adaptive_runs.tokens)

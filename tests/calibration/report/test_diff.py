@@ -52,6 +52,7 @@ def row(budget: int, *cells: Cell, edges: tuple[float, ...] = (), pilots: int = 
     return BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=cells)
 
 
+@pytest.mark.slow
 @given(tables())
 def test_a_table_does_not_differ_from_itself(one: LookupTable) -> None:
     found = diff_tables(one, one)

@@ -69,6 +69,7 @@ def test_the_same_artifact_makes_the_same_page(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in write_report(folder, tmp_path / "r.html")] == first
 
 
+@pytest.mark.slow
 def test_a_minimal_artifact_made_from_logs(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
     text = write_report(folder, tmp_path / "r.html")[0].read_text()

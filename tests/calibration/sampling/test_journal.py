@@ -111,6 +111,7 @@ def without_seconds(records: list[PromptRecord]) -> list[list[Any]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [1, 20, 150])
 def test_a_sampling_that_is_ended_goes_on_with_all_that_was_answered(
     tokenizer: Any, tmp_path: Path, answers: int

@@ -132,6 +132,7 @@ def test_equal_answers(answer: str, other: str) -> None:
     assert MATH.equivalent(other, answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "other"), UNEQUAL)
 def test_unequal_answers(answer: str, other: str) -> None:
     assert not MATH.equivalent(answer, other)
@@ -145,6 +146,7 @@ TEXTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(TEXTS, max_size=8), st.randoms())
 def test_classes_do_not_depend_on_the_order(answers: list[str], random: object) -> None:
     shuffled = list(answers)

@@ -33,6 +33,7 @@ def written(folder: Path, text: str) -> str:
     return f"python:{folder / 'grader.py'}"
 
 
+@pytest.mark.slow
 def test_a_python_file_reads_and_compares_answers(tmp_path: Path) -> None:
     answers = answers_for(written(tmp_path, GRADER))
     assert answers.extract("It is Paris") == "Paris"
@@ -66,6 +67,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
             answers_for(name)
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_while_grading_is_named(tmp_path: Path) -> None:
     name = written(
         tmp_path,
@@ -104,6 +106,7 @@ def same(a, b):
     assert time.monotonic() - started < 0.1  # remembered
 
 
+@pytest.mark.slow
 def test_classes_do_not_depend_on_the_order(tmp_path: Path) -> None:
     # Neither symmetric nor transitive: 1 is 2, and 2 is 3.
     text = "def extract(text): return text\ndef same(a, b): return int(b) - int(a) == 1"
@@ -131,6 +134,7 @@ def test_a_fingerprint_changes_with_the_files_content_alone(tmp_path: Path) -> N
     assert fingerprint("math") == "math"
 
 
+@pytest.mark.slow
 def test_an_artifact_finds_its_grader_and_refuses_a_changed_one(tmp_path: Path) -> None:
     folder = tmp_path / "artifact"
     shutil.copytree(ARTIFACT, folder)

@@ -192,6 +192,7 @@ def test_conversations_go_through_the_template(llm: ComputeOptimalLLM) -> None:
     assert bare.prompt == f"<user>{PROBLEMS[0]}"
 
 
+@pytest.mark.slow
 def test_a_template_is_given_as_text_or_as_a_file(engine: Failing, tmp_path: Path) -> None:
     (tmp_path / "template").write_text("<user>{{ messages[0].content }}<assistant>")
     for template in (tmp_path / "template", (tmp_path / "template").read_text()):
@@ -204,6 +205,7 @@ def test_a_template_is_given_as_text_or_as_a_file(engine: Failing, tmp_path: Pat
         ComputeOptimalLLM.wrap(engine, ARTIFACT, chat_template="nowhere")
 
 
+@pytest.mark.slow
 def test_n_is_the_best_answer_and_the_best_others(llm: ComputeOptimalLLM) -> None:
     outputs = llm.generate(RAW, SamplingParams(n=3, max_tokens=100, seed=2), use_tqdm=False)
     answers = []
@@ -286,6 +288,7 @@ def test_a_solution_is_cut_before_a_stop_token(llm: ComputeOptimalLLM) -> None:
     assert ended.token_ids == whole.token_ids
 
 
+@pytest.mark.slow
 def test_special_tokens_are_shown_if_the_caller_asks(llm: ComputeOptimalLLM) -> None:
     shown = {"skip_special_tokens": False, "spaces_between_special_tokens": False}
 
@@ -411,6 +414,7 @@ def test_it_is_called_from_several_threads_and_from_a_running_loop(llm: ComputeO
     assert [texts(outputs) for outputs in asyncio.run(at_once())] == [alone] * 4
 
 
+@pytest.mark.slow
 def test_after_it_is_closed_it_says_so(engine: Failing) -> None:
     llm = ComputeOptimalLLM.wrap(engine, ARTIFACT, budget=1)
     llm.generate(RAW, use_tqdm=False)

@@ -63,6 +63,7 @@ def test_it_generates_what_the_llm_does(
         assert row == ids + [tokenizer.pad_token_id] * (len(row) - len(ids))
 
 
+@pytest.mark.slow
 def test_greedy_is_as_transformers_generates(
     model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]
 ) -> None:
@@ -165,6 +166,7 @@ def test_what_cannot_be_honoured_is_refused(
     assert refused.value.field == field
 
 
+@pytest.mark.slow
 def test_what_says_nothing_is_fine(
     model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]
 ) -> None:

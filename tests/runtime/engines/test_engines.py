@@ -143,6 +143,7 @@ def test_a_short_completion_does_not_wait_for_the_longest_of_its_batch(
     assert asyncio.run(both()) > 1
 
 
+@pytest.mark.slow
 def test_top_p_keeps_to_the_nucleus(transformers_engine: TransformersEngine) -> None:
     async def several(top_p: float) -> set[tuple[int, ...]]:
         found = await asyncio.gather(
@@ -154,6 +155,7 @@ def test_top_p_keeps_to_the_nucleus(transformers_engine: TransformersEngine) -> 
     assert len(asyncio.run(several(1.0))) > 1
 
 
+@pytest.mark.slow
 def test_a_solution_ends_where_tokenizer_or_generation_config_says_as_in_vllm(
     tmp_path: Path,
 ) -> None:

@@ -44,6 +44,7 @@ def test_every_way_to_ask_gets_the_same_answer(model: Any) -> None:
     assert asyncio.run(asked()) == (said, said)
 
 
+@pytest.mark.slow
 def test_a_chat_goes_on_with_what_was_answered(api: Api) -> None:
     model = model_of(api)
     reply = model.invoke(PROMPTS[0])
@@ -80,6 +81,7 @@ def test_the_budget_is_kept_and_the_tokens_are_told(api: Api, options: Any, most
     assert (api.engine.begun == begun + 1) == (most == 1)
 
 
+@pytest.mark.slow
 def test_a_conversation_and_a_chain(api: Api) -> None:
     model = model_of(api)
     before = [SystemMessage("Add."), HumanMessage("1+2"), AIMessage("1+2=3\n#3")]

@@ -38,6 +38,7 @@ def test_every_way_to_chat_gets_the_same_answer(api: Api) -> None:
     assert asyncio.run(both()) == (whole, whole)
 
 
+@pytest.mark.slow
 def test_a_chat_goes_on_with_what_was_answered(api: Api) -> None:
     reply = completion(**asking(api, messages=MESSAGES, **TWO))
     for message in (reply.choices[0].message, reply.choices[0].message.model_dump()):

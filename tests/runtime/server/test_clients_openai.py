@@ -43,6 +43,7 @@ def test_a_chat_goes_on_with_what_was_answered(client: Any) -> None:
     assert again.usage.prompt_tokens > sizes[-1]
 
 
+@pytest.mark.slow
 def test_a_chat_template_is_given_what_the_client_sets(client: Any) -> None:
     fields = {"chat_template_kwargs": {"enable_thinking": False}}
     answer = chat(client, extra_body=BUDGET | fields)
@@ -89,6 +90,7 @@ def test_the_async_client_asks_many_at_once_and_streams(api: Api, client: Any) -
     assert len(set(whole)) == 6
 
 
+@pytest.mark.slow
 def test_the_helper_for_streams_puts_an_answer_together(client: Any) -> None:
     with client.chat.completions.stream(model="base", messages=MESSAGES) as stream:
         for _ in stream:
@@ -105,6 +107,7 @@ def test_models_are_listed_and_found(client: Any) -> None:
         client.models.retrieve("gpt-4o")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "budget"),
     [
@@ -118,6 +121,7 @@ def test_a_budget_is_named_by_model_header_or_body(client: Any, fields: Any, bud
     assert chat(client, **fields).ttc["receipt"]["budget"] == budget
 
 
+@pytest.mark.slow
 def test_choices_stop_seed_and_length_are_heeded(client: Any) -> None:
     one, other = chat(client, n=2, stop="\n", seed=3).choices
     assert (one.index, other.index) == (0, 1)

@@ -145,6 +145,7 @@ def test_what_stands_where_nobody_looks_is_refused(
     assert hint in error["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [
@@ -183,6 +184,7 @@ def test_what_is_no_http_is_refused(api: Api, data: bytes) -> None:
     assert still_answers(api)
 
 
+@pytest.mark.slow
 def test_requests_in_one_go_are_answered_in_order(api: Api) -> None:
     bodies = [GOOD, b"{", GOOD.replace(b"base", b"other"), field(b'["#"]'), GOOD]
     with connected(api) as connection:
@@ -194,6 +196,7 @@ def test_requests_in_one_go_are_answered_in_order(api: Api) -> None:
     assert stopped == first.partition("#")[0]
 
 
+@pytest.mark.slow
 def test_a_client_that_hangs_up_amid_its_body_leaves_nothing(api: Api) -> None:
     for _ in range(20):
         with connected(api) as connection:

@@ -188,6 +188,7 @@ def asked(address: tuple[str, int], head: str, body: bytes = b"") -> tuple[bytes
         return said, sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["raw", "parsed", "swallowed", "stream"])
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_large_body_is_refused_in_openais_words(
@@ -254,6 +255,7 @@ def test_lengths_as_headers_may_have_them(headers: list[bytes], status: int) -> 
     assert asyncio.run(through())[0] == status
 
 
+@pytest.mark.slow
 def test_a_stream_passes_part_by_part(address: tuple[str, int]) -> None:
     url = f"http://{address[0]}:{address[1]}/stream"
     with httpx.stream("POST", url, content=b"x") as reply:
@@ -311,6 +313,7 @@ def test_a_body_as_it_was_sent(body: dict[str, Any]) -> None:
     assert body_of(json.dumps(body, ensure_ascii=False).encode()) == body
 
 
+@pytest.mark.slow
 def test_a_large_body_is_read_quickly() -> None:
     for raw in (
         b'{"a": 0.' + b"1" * 990_000 + b"}",

@@ -18,6 +18,7 @@ from tests.support.waiting import eventually
 KEY = "Bearer right"
 
 
+@pytest.mark.slow
 def test_the_page_runs_nothing_but_its_own(served: Served) -> None:
     page = httpx.get(served.url)
     policy = dict(

@@ -154,6 +154,7 @@ def test_a_conversation_keeps_its_turns(run: Run[Any], service: Service) -> None
     )
 
 
+@pytest.mark.slow
 def test_parts_of_text_are_joined(run: Run[Any], service: Service) -> None:
     parts = [{"type": "text", "text": "81"}, {"type": "text", "text": "+54"}]
     one = run(asked(service, {"messages": [{"role": "user", "content": parts}]})).json()

@@ -37,6 +37,7 @@ from tests.support.serving import (
 from tests.support.waiting import eventually, eventually_in_loop
 
 
+@pytest.mark.slow
 def test_a_server_is_healthy_once_its_models_are_loaded(
     run: Run[Any], transformers_models: Models
 ) -> None:
@@ -104,6 +105,7 @@ def preflight(origin: str) -> Any:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("origins", "origin", "allowed"),
     [
@@ -137,6 +139,7 @@ def test_web_pages_of_named_origins_may_call(
         assert "x-stainless-os" in before.headers["access-control-allow-headers"]
 
 
+@pytest.mark.slow
 def test_requests_and_work_are_counted(run: Run[Any], transformers_models: Models) -> None:
     service = service_of(transformers_models)
     receipt = run(asked(service, chat("81+54"))).json()["ttc"]["receipt"]

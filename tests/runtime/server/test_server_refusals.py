@@ -22,6 +22,7 @@ COMPLETION = {"prompt": "81+54", "ttc": {"budget": 1}, "max_tokens": 4}
 CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

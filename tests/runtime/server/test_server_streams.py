@@ -111,6 +111,7 @@ def test_openais_client_reads_answers_and_streams(run: Run[Any], service: Servic
     assert "base-ttc-16" in run(listed())
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_ends_the_stream_with_an_error(
     run: Run[Any], transformers_models: Models
 ) -> None:
@@ -129,6 +130,7 @@ def test_an_engine_that_dies_ends_the_stream_with_an_error(
         run(read())
 
 
+@pytest.mark.slow
 def test_a_stream_that_cannot_be_is_refused_before_it_begins(
     run: Run[Any], service: Service
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_death_that_no_request_tells_of_is_noticed(tokenizer: Any) -> None:
     asyncio.run(idle())
 
 
+@pytest.mark.slow
 def test_restarts_that_fail_are_tried_again_ever_more_slowly(tokenizer: Any) -> None:
     log = io.StringIO()
 

@@ -41,6 +41,7 @@ def solved(
     return asyncio.run(all_of_them())
 
 
+@pytest.mark.slow
 def test_pilots_end_as_soon_as_more_would_not_change_the_plan(
     bent: Artifact, tokenizer: Any
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_total_goes_where_more_solutions_help(bent: Artifact, tokenizer: Any) 
     assert np.mean(spent[:9]) + 1 < np.mean(spent[9:])
 
 
+@pytest.mark.slow
 def test_the_same_seed_shares_a_total_in_the_same_way(bent: Artifact, tokenizer: Any) -> None:
     def answers(seed: int) -> list[tuple[str, int]]:
         results = solved(
@@ -103,6 +104,7 @@ def test_an_average_holds_though_calibration_was_wrong_about_prices(
     assert np.mean(spent[-400:]) == pytest.approx(2, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spend", MODES, ids=str)
 def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(
     bent: Artifact, tokenizer: Any, spend: Spend, tmp_path: Path
@@ -171,6 +173,7 @@ def test_unlike_traffic_is_answered_safely_until_it_is_like_calibration_again(
     assert series(solving, tmp_path)["ttc_drift"] == 0
 
 
+@pytest.mark.slow
 def test_a_total_is_shared_evenly_over_unlike_traffic(bent: Artifact, tokenizer: Any) -> None:
     solving = solver(bent, tokenizer)
     prompts = bent_prompts(150, 9, 1, 5)

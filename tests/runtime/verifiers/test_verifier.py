@@ -138,6 +138,7 @@ def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
     assert memory.longest((1, 1, 9), 1) is None
 
 
+@pytest.mark.slow
 def test_scores_hold_though_they_are_forgotten_at_once(
     run: Any, tokenizer: Any, verifier: ModelVerifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

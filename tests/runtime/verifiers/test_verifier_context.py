@@ -57,6 +57,7 @@ def long_solution(tokenizer: Any, tokens: int) -> tuple[Context, list[tuple[int,
     return context, [*steps, step[:missing]] if missing else steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_refuses_what_is_longer(family: str, tokenizer: Any, tmp_path: Path) -> None:
     folder = make_verifier(family, tmp_path, tokenizer, positions=200)
@@ -109,6 +110,7 @@ def shorter(folder: Path, positions: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_solutions_are_not_longer_than_the_verifier_reads(
     run: Any, transformers_models: Models, tokenizer: Any, tmp_path: Path
 ) -> None:
