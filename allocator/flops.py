@@ -22,16 +22,6 @@ def pretraining_flops(parameters: float, tokens: float) -> float:
     return 6 * parameters * tokens
 
 
-def inference_flops(parameters: float, tokens: float) -> float:
-    """FLOPs of inference, 2 N D.
-
-    Args:
-        parameters: of the model, N.
-        tokens: sampled, D.
-    """
-    return 2 * parameters * tokens
-
-
 @dataclass(frozen=True)
 class Exchange:
     """A small model that samples more, against a larger one that samples once.
@@ -57,16 +47,3 @@ class Exchange:
     def budget(self) -> float:
         """Generations for each of the larger model's at equal FLOPs: M + 3 (M - 1) / R."""
         return self.scale + 3 * (self.scale - 1) / self.ratio
-
-    def scale_for(self, budget: float) -> float:
-        """How many times larger a model could have been pretrained instead: `budget`'s inverse.
-
-        Args:
-            budget: generations of the small model for each of the larger one's.
-
-        Raises:
-            InputError: below one generation.
-        """
-        if not budget >= 1:
-            raise InputError("budget", budget, "an answer takes at least one generation")
-        return (budget + 3 / self.ratio) / (1 + 3 / self.ratio)

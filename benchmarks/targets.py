@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calibration.progress import console
+from calibration.replay.curves import interval, resamples
 from calibration.report.provenance import provenance
 from calibration.report.targets import Interval, Target
 
@@ -50,3 +54,8 @@ def write_result(path: Path, data: dict[str, Any], targets: Sequence[Target]) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [target.model_dump() for target in targets]
     path.write_text(json.dumps({**data, **provenance(), "targets": rows}, indent=1) + "\n")
+
+
+def bootstrapped(values: NDArray[np.float64] | NDArray[np.int64]) -> tuple[float, float, float]:
+    """The mean of independent values, with its 95% bootstrap interval."""
+    return interval(values[resamples(len(values))].mean(axis=1))

@@ -13,14 +13,20 @@ from allocator.price import PriceList
 from allocator.schedule import schedule_of
 from allocator.table import Fingerprint, LookupTable
 from benchmarks.allocation.family import Family, SeededReplay, grid
-from benchmarks.allocation.methods import AVERAGES, adaptive_pilots, bound, shared_by_bin
+from benchmarks.allocation.methods import (
+    AVERAGES,
+    adaptive_pilots,
+    bound,
+    price_curve,
+    shared_by_bin,
+)
 from benchmarks.allocation.pool import rescored
 from benchmarks.allocation.predictors import Compared, PromptInputs, compare
 from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
 from benchmarks.testbed.measure import calibration_error
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.gain_model import fit_gain_model, gains_between_stages
-from calibration.replay.budget_replay import price_curve, shared_budget_curve
+from calibration.replay.budget_replay import shared_budget_curve
 from calibration.replay.curves import Curve, interval, plan_curve, resamples
 from calibration.replay.policy_curves import PassAt1, policy_curve
 from calibration.replay.replay import Replay

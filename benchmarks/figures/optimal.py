@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.plan import Plan
+from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import edges_of
-from calibration.fitting.plan_selection import held_out_figures, most_accurate_by_bin
+from calibration.fitting.plan_selection import held_out_figures
 from calibration.replay.curves import Curve, averaged, cost_at, gain
 from calibration.replay.replay import Outcome, Outcomes
 from calibration.report.targets import Interval
@@ -104,3 +105,17 @@ def needed(
             for drawn in draws
         ]
     )
+
+
+def most_accurate_by_bin(
+    correct: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    count: int,
+) -> list[int]:
+    """The paper's rule (section 3.2): the bin's most accurate plan, by however small a margin."""
+    return [
+        most_accurate(correct[:, inside], costs) if np.any(inside := bins == b) else 0
+        for b in range(count)
+    ]

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.contenders import ACROSS, OPTIMAL, OURS, Contender
-from benchmarks.targets import at_least
-from calibration.replay.curves import bootstrapped
+from benchmarks.targets import at_least, bootstrapped
 from calibration.report.targets import Interval, Target
 
 HEADS = ("", "N", "accuracy [95%]", "generations", "tokens", "seconds")

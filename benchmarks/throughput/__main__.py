@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.serving.processes import vllm_serve
-from benchmarks.targets import at_least, at_most, show_targets, write_result
+from benchmarks.targets import at_least, at_most, bootstrapped, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
 from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
 from benchmarks.throughput.policy import policy_time
@@ -32,7 +32,6 @@ from benchmarks.throughput.workload import (
 )
 from calibration.cli.console import new_table
 from calibration.progress import console, progress
-from calibration.replay.curves import bootstrapped
 from calibration.report.targets import Interval, Target, reported
 from runtime.artifact import Artifact
 from runtime.models import open_models

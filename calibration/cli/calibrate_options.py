@@ -64,7 +64,7 @@ class TableOptions(BaseModel):
     strategies: str = Field(
         default=",".join(CONSIDERED), description="strategies to choose among, comma-separated"
     )
-    max_beams: int = Field(default=MAX_BEAMS, description="beams of the largest search")
+    most_beams: int = Field(default=MAX_BEAMS, description="beams of the largest search")
     runs: int = Field(default=RUNS, description="times each search is run per prompt")
     scoring: ScoringChoice = Field(
         default="fitted",
@@ -84,7 +84,7 @@ class TableOptions(BaseModel):
             n_bins=self.bins,
             seed=seed,
             strategies=cast("list[Strategy]", self.strategies.split(",")),
-            max_beams=self.max_beams,
+            max_beams=self.most_beams,
             runs=self.runs,
             scoring=self.scoring,
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.fitting.crossval import cheapest_not_clearly_worse, fold_of, most_accurate
+from calibration.fitting.crossval import cheapest_not_clearly_worse, fold_of
 
 NEGLIGIBLE = 0.001  # differences in accuracy that `greatest` ignores
 # Divisions into two folds, over which held-out figures are averaged.
@@ -34,20 +34,6 @@ def by_bin(
         cheapest_not_clearly_worse(correct[:, inside], costs, prompts[inside])
         if np.any(inside := bins == b)
         else 0
-        for b in range(count)
-    ]
-
-
-def most_accurate_by_bin(
-    correct: NDArray[np.float64],
-    costs: NDArray[np.float64],
-    prompts: NDArray[np.int64],
-    bins: NDArray[np.int64],
-    count: int,
-) -> list[int]:
-    """The paper's rule (section 3.2): the bin's most accurate plan, by however small a margin."""
-    return [
-        most_accurate(correct[:, inside], costs) if np.any(inside := bins == b) else 0
         for b in range(count)
     ]
 

@@ -23,21 +23,6 @@ def stopped_at(schedule: Schedule, gains: NDArray[np.float64], price: float) -> 
     return ends
 
 
-def price_curve(
-    name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, gains: NDArray[np.float64]
-) -> Curve:
-    """Each run stopped by a price, one point per price; see `Solver.solve_at_price`.
-
-    Args:
-        name: of the curve.
-        schedule: the schedule.
-        adaptive_runs: the replayed runs.
-        gains: predicted gain between stages, shape (prompts, replicates, stages, stages).
-    """
-    ends = [stopped_at(schedule, gains, price) for price in PRICES]
-    return curve_of_stops(name, schedule, adaptive_runs, ends)
-
-
 def shared_budget_curve(
     name: str,
     schedule: Schedule,

@@ -81,11 +81,6 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(values[0]), float(low), float(high)
 
 
-def bootstrapped(values: NDArray[np.float64] | NDArray[np.int64]) -> tuple[float, float, float]:
-    """The mean of independent values, with its 95% bootstrap interval."""
-    return interval(values[resamples(len(values))].mean(axis=1))
-
-
 def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, float, float]:
     """Accuracy at one budget with its 95% interval over prompts.
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allocator.errors import InputError
-from allocator.flops import STUDIED, Exchange, inference_flops, pretraining_flops
+from allocator.flops import STUDIED, Exchange, pretraining_flops
 
 scales, ratios = st.floats(1.01, 100), st.floats(0.01, 100)
 
@@ -16,16 +16,10 @@ def test_at_the_budget_both_models_cost_the_same(
 ) -> None:
     inferred = ratio * pretrained
     larger = pretraining_flops(scale * parameters, pretrained)
-    larger += inference_flops(scale * parameters, inferred)
+    larger += 2 * scale * parameters * inferred  # inference, 2 N D
     small = pretraining_flops(parameters, pretrained)
-    small += inference_flops(parameters, inferred * Exchange(scale, ratio).budget)
+    small += 2 * parameters * inferred * Exchange(scale, ratio).budget
     assert small == pytest.approx(larger)
-
-
-@given(scales, ratios)
-def test_the_scale_for_a_budget_is_its_inverse(scale: float, ratio: float) -> None:
-    exchange = Exchange(scale, ratio)
-    assert exchange.scale_for(exchange.budget) == pytest.approx(scale)
 
 
 def test_the_papers_ratios() -> None:
@@ -40,8 +34,3 @@ def test_what_is_no_exchange_is_refused(scale: float, ratio: float, field: str) 
     with pytest.raises(InputError) as refused:
         Exchange(scale, ratio)
     assert refused.value.field == field
-
-
-def test_no_answer_takes_less_than_one_generation() -> None:
-    with pytest.raises(InputError, match="budget"):
-        Exchange(14, 1).scale_for(0.5)
