@@ -173,6 +173,7 @@ def test_a_plan_over_the_budget() -> None:
         (["--pilots", "-1,1"], "choose from 1 to"),
         (["--pilots", "0,1,x"], "give whole numbers, comma-separated"),
         (["--bins", "0"], "give at least 1"),
+        (["--most-beams", "0"], "most-beams: 0"),
         (["--temperature", "-1"], "temperature"),
         (["--answers", "latex"], "must be math, choices, choices:NUMBER, pattern: and"),
         (["--answers", "python:none.py"], "cannot be read: No such file"),
