@@ -10,16 +10,17 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from allocator.errors import InputError
+from allocator.files import JsonArtifact
 
 # Scores closer to 0 or 1 than this count as this close.
 NEAREST = 1e-6
 MAX_LOG_ODDS = 700.0  # beyond, exp overflows
 
 
-class Scoring(BaseModel):
+class Scoring(JsonArtifact):
     """Weights of a logistic model of correctness. By default none: every solution scores 0.5.
 
     Attributes:
@@ -32,10 +33,8 @@ class Scoring(BaseModel):
         unfinished: added where the solution was cut off before its end.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     intercept: float = 0.0
-    scores: dict[str, float] = {}
+    scores: dict[str, float] = Field(default_factory=dict)
     logits: tuple[str, ...] = ()
     sqrt_nll: float = 0.0
     log_tokens: float = 0.0
@@ -97,6 +96,10 @@ def log_tokens(tokens: ArrayLike) -> NDArray[np.float64]:
 def alone(name: str, logits: bool = False) -> Scoring:
     """The scoring that is one score as it stands."""
     return Scoring(scores={name: 1.0}, logits=(name,) if logits else ())
+
+
+# A verifier's score at the last step, as it stands.
+VERIFIER_ALONE = alone("last")
 
 
 def _given(name: str, values: ArrayLike | None) -> ArrayLike:

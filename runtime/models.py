@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
-from predictors.scoring import Scoring, alone
+from predictors.scoring import VERIFIER_ALONE, Scoring
 from runtime.answers import Answers, answers_for
 from runtime.answers.thought import THINK, Thought, thoughts_of
 from runtime.engines.base import Engine, HasHiddenState
@@ -46,7 +46,7 @@ class Models:
     hidden: HasHiddenState | None = None
     reviser: Reviser | None = None
     aggregation: Aggregation = "last"
-    scoring: Scoring = alone("last")
+    scoring: Scoring = VERIFIER_ALONE
     verifier_timeout: float = 600.0
     thoughts: tuple[Thought, ...] = (THINK,)
 

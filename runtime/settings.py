@@ -11,7 +11,7 @@ from allocator import migrate
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
-from predictors.scoring import Scoring, alone
+from predictors.scoring import VERIFIER_ALONE, Scoring, alone
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
@@ -52,7 +52,7 @@ class Settings(JsonArtifact):
     answer_timeout: float = Field(default=DEADLINE, gt=0)
     thought: str = "auto"
     aggregation: Aggregation = "last"
-    scoring: Scoring = alone("last")
+    scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
 
     @model_validator(mode="before")

@@ -106,11 +106,11 @@ def fitted_scoring(
 ) -> Scoring:
     """The scoring of solutions that have an answer; all arrays of shape (solutions,).
 
-    Where no question has both correct and incorrect solutions there is nothing to learn, and the
-    first score stands alone.
+    Where no question has both correct and incorrect solutions there is nothing to learn: the first
+    score stands alone, or all solutions score the same.
 
     Args:
-        scores: each score, by name; at least one.
+        scores: each score, by name.
         correct: whether each solution is correct.
         questions: the question of each solution.
         logits: names of the scores that are log-odds; the others lie in [0, 1].
@@ -129,8 +129,9 @@ def fitted_scoring(
     try:
         model = WithinQuestions().fit(np.stack([*columns.values()], axis=1), correct, questions)
     except ValueError:
-        first = next(iter(scores))
-        return alone(first, first in logits)
+        for first in scores:
+            return alone(first, first in logits)
+        return Scoring()
     # Rounded, so that the same samples give the same weights: a resumed calibration then finds the
     # samples that it stored under these weights.
     weights = dict(zip(columns, np.round(model.coef_, DECIMALS).tolist(), strict=True))
