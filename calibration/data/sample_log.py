@@ -38,6 +38,7 @@ class Log:
         tokens: sampled tokens, shape (questions, samples); None where none were logged.
         left_out: number of questions left out, which have fewer samples than the others.
         answers: how answers were compared, see `runtime.answers.graders.answers_fingerprint`.
+        notes: what else was left out, for people.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Log:
     tokens: NDArray[np.float64] | None
     left_out: int
     answers: str = LOGGED
+    notes: tuple[str, ...] = ()
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -60,20 +62,24 @@ def read_log(
     where: Mapping[str, str] | None = None,
     answers: str | None = None,
     aggregation: Aggregation | None = None,
+    gold: str | None = None,
 ) -> Log:
     """Read samples from any source of rows, see `calibration.data.table_io.open_rows`.
 
     Each row has a question and an answer, and ``correct`` or a ``gold`` answer; a ``score`` in
     [0, 1], or the scores of its steps as a list, and a number of ``tokens`` where they were logged.
-    A row may also hold all samples of a question, each of these being a list.
+    A row may also hold all samples of a question, each of these being a list. If no columns are
+    named, files of other programs are read as they are, see `calibration.data.log_formats`.
 
     Args:
         source: the file, or the data set.
         columns: the source's names for these columns, where they differ.
         where: only rows in which these columns hold these values, compared as text.
         answers: how answers are read and compared with the ``gold`` ones and with each other, see
-            `runtime.answers.answers_for`; None compares exact strings, or takes ``correct``.
+            `runtime.answers.answers_for`; None compares exact strings, or takes ``correct``, and
+            reads ``math`` where the log holds whole solutions, as other programs' files do.
         aggregation: how step scores become one; None takes the last.
+        gold: the file of gold answers to OpenAI batch output.
 
     Raises:
         InputError: no such source or column, no rows, a cell that cannot be used (the message
@@ -82,7 +88,9 @@ def read_log(
     """
     source, columns, where = str(source), columns or {}, where or {}
     reader = None if answers is None else answers_for(answers)
-    rows = read_log_rows(source, columns, where)
+    rows = read_log_rows(source, columns, where, gold)
+    if rows.solutions and reader is None:
+        answers, reader = "math", answers_for("math")
     _check_settings(rows, answers, aggregation)
     questions = _codes(rows.parsed("question", _needed))
     texts = rows.parsed("answer", _answer)
@@ -97,7 +105,7 @@ def read_log(
     else:
         golds = _golds(rows, questions)
         if reader is not None:
-            texts, golds = canonicalized(reader, questions.tolist(), texts, golds)
+            texts, golds = canonicalized(reader, questions.tolist(), texts, golds, rows.solutions)
         correct = [text == gold for text, gold in zip(texts, golds, strict=True)]
     answer = _answers_of(questions, _codes(texts), np.array(correct))
     place, left_out = _places(source, questions)
@@ -113,6 +121,7 @@ def read_log(
         tokens=placed.get("tokens"),
         left_out=left_out,
         answers=compared,
+        notes=tuple(rows.notes),
     )
 
 
@@ -163,7 +172,9 @@ def _codes(values: Sequence[str | None]) -> NDArray[np.int64]:
 def _digest(rows: LogRows, chosen: object, compared: str, aggregation: str | None) -> str:
     """A hash of what was read and how: the bytes of a file, the cells of any other data set."""
     path = Path(rows.rows.source)
-    content = path.read_bytes() if path.is_file() else repr(rows.cells).encode()
+    # Whole solutions may be graded by a second file, whose answers are among the cells.
+    whole = path.is_file() and not rows.solutions
+    content = path.read_bytes() if whole else repr(rows.cells).encode()
     how = repr(chosen)
     if (compared, aggregation) != (LOGGED, None):
         how += repr((compared, aggregation))
