@@ -117,6 +117,8 @@ def _from_logs(
         models.aggregation if "aggregation" in named else None,
         gold,
     )
+    for note in log.notes:
+        console.print(f"Note: {note}", markup=False)
     budgets = numbers("budgets", tables.budgets)
     pilots = tables.pilots_within([n for n in budgets if n <= log.answer.shape[1]])
     if "pilots" not in named:  # a log's prompts are not read

@@ -53,9 +53,10 @@ class OpenAIBatch(LogFormat):
         body, choices = self._body(number, response.get("body"))
         texts = [self._text(number, choice) for choice in choices]
         reasons = [choice.get("finish_reason") for choice in choices]
-        usage = body.get("usage") or {}
-        # The usage of several choices is their sum.
-        tokens = usage.get("completion_tokens") if len(texts) == 1 else None
+        tokens = None
+        match body.get("usage"):  # that of several choices is their sum
+            case {"completion_tokens": known} if len(texts) == 1:
+                tokens = known
         self._several += len(texts) > 1
         question, answer = self._question(number, row["custom_id"])
         return {
@@ -70,7 +71,7 @@ class OpenAIBatch(LogFormat):
         """See `LogFormat.settle`."""
         if self._failed and not self._read:
             raise InputError("from-logs", self.rows.source, f"all {self._failed} requests failed")
-        notes = [f"{self._failed} failed requests are left out"] if self._failed else []
+        notes = [f"failed requests, left out: {self._failed}"] if self._failed else []
         for column in ("tokens", "finished"):
             if None in cells.get(column, []):
                 del cells[column]
