@@ -1,6 +1,7 @@
 """Files of other programs as logs: recognised, graded response by response, refused by row."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from allocator.errors import InputError
 from calibration.data.log_formats import recognise
+from calibration.data.log_rows import COLUMNS
 from calibration.data.sample_log import read_log
 from calibration.data.table_io import open_rows
 from tests.support.cli import invoke, refused
@@ -19,7 +21,7 @@ from tests.support.log_files import (
     search_and_learn_row,
 )
 from tests.support.logs import rows_of, write
-from tests.support.paths import SHARED
+from tests.support.paths import ROOT, SHARED
 
 WRONG = ["It is 7.", "It must be 8, so 8."]
 NONE = "I cannot say."
@@ -308,6 +310,18 @@ def test_gold_answers_go_with_a_batch_alone(tmp_path: Path) -> None:
         assert "leave it out" in message
     sampled = ["calibrate", "p.jsonl", "--out", tmp_path / "a", "--gold", "g.jsonl"]
     assert "goes with --from-logs" in refused(*sampled)
+
+
+def test_help_and_guide_name_every_format_and_column() -> None:
+    _, shown, _ = invoke("calibrate", "--help")
+    words = re.sub(r"[\s│]+", "", shown)
+    guide = (ROOT / "docs/logs.md").read_text()
+    for name in ("lm-evaluation-harness", "search-and-learn", "OpenAI batches"):
+        assert name.replace(" ", "") in words
+        assert f"### {name}" in guide
+    for columns in COLUMNS.values():
+        for column in columns:
+            assert f"`{column}`" in guide
 
 
 @pytest.mark.slow
