@@ -91,6 +91,7 @@ def _warnings(
             f"difficulty has one plan for all prompts: {replay.window - half} of the "
             f"{replay.window} samples per question measure difficulty there"
         )
+    warnings += log.notes
     if log.left_out:
         warnings.append(f"{log.left_out} questions are left out: they have fewer samples")
     return warnings

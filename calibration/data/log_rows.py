@@ -1,11 +1,12 @@
 """The rows of a log as columns, under the names that the user mapped; cells are not parsed yet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from allocator.errors import InputError
 from calibration.data.cells import as_text, is_blank
+from calibration.data.log_formats import recognise
 from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
 
 # The columns to read, and their alternative names.
@@ -37,12 +38,16 @@ class LogRows:
             is a column of its own, called ``score:`` and its name in the source.
         numbers: the row number of each sample.
         cells: each column's cells, one per sample.
+        solutions: whether answers are whole solutions, as in the files of other programs.
+        notes: what was left out, for people.
     """
 
     rows: Rows
     names: Mapping[str, str]
     numbers: list[int]
     cells: dict[str, list[object]]
+    solutions: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def parsed(self, column: str, parse: Callable[[object], Value]) -> list[Value]:
         """A column's cells, parsed.
@@ -93,8 +98,20 @@ def log_columns(text: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _as_names(columns: Mapping[str, str]) -> dict[str, str]:
+    """Names as `LogRows` has them, of columns that have one name each."""
+    return {
+        f"{SCORE}:{theirs}" if ours == SCORE else ours: theirs
+        for ours, theirs in columns.items()
+        if ours in COLUMNS
+    }
+
+
 def read_log_rows(
-    source: str, columns: Mapping[str, Sequence[str]], where: Mapping[str, str]
+    source: str,
+    columns: Mapping[str, Sequence[str]],
+    where: Mapping[str, str],
+    gold: str | None = None,
 ) -> LogRows:
     """Read the rows of a log; arguments as `calibration.data.sample_log.read_log`.
 
@@ -106,15 +123,22 @@ def read_log_rows(
             several models.
     """
     rows = open_rows(source, "from-logs")
-    names = _names(rows, columns)
+    form = recognise(rows, columns, gold)
+    if form is None:
+        names = _names(rows, columns)
+        kinds = set(map(_kind, names))
+        absent = {name for kind, called in COLUMNS.items() if kind not in kinds for name in called}
+        read = {*names.values(), *where}
+    else:
+        names = _as_names(form.names)
+        absent, read = set(), set(rows.columns)
     for column in where:
         if column not in rows.columns:
             raise InputError("where", column, f"{source} has {', '.join(rows.columns)}")
-    kinds = set(map(_kind, names))
-    absent = {column for kind, called in COLUMNS.items() if kind not in kinds for column in called}
-    log_rows = LogRows(rows, names, [], {ours: [] for ours in names})
+    cells_of: dict[str, list[object]] = {ours: [] for ours in names}
+    log_rows = LogRows(rows, names, [], cells_of, solutions=form is not None)
     seen: dict[str, set[str]] = {column: set() for column in where}
-    for number, row in rows.read(list({*names.values(), *where})):
+    for number, row in rows.read(list(read)):
         if late := absent & row.keys():
             raise InputError(
                 rows.where(number), late.pop(), "the first row has no such column; give it to all"
@@ -122,11 +146,18 @@ def read_log_rows(
         written = {column: _written(row.get(column)) for column in where}
         for column, text in written.items():
             seen[column].add(text)
-        if written == where:
-            for sample in _samples(log_rows, number, row):
+        if written != where:
+            continue
+        readable = row if form is None else form.cells(number, row)
+        if readable is not None:
+            for sample in _samples(log_rows, number, readable):
                 log_rows.numbers.append(number)
-                for cells, cell in zip(log_rows.cells.values(), sample, strict=True):
+                for cells, cell in zip(cells_of.values(), sample, strict=True):
                     cells.append(cell)
+    if form is not None:
+        log_rows.notes.extend(form.settle(cells_of))
+        for unknown in names.keys() - cells_of.keys():
+            del names[unknown]
     if not log_rows.numbers:
         values_seen = "; ".join(f"{c} is {' or '.join(sorted(s)[:8])}" for c, s in seen.items())
         raise InputError("where", dict(where), f"no such row in {source}, where {values_seen}")

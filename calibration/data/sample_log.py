@@ -49,6 +49,7 @@ class Log:
             where it was not logged.
         finished: whether the model ended each sample itself, likewise.
         answers: how answers were compared, see `runtime.answers.graders.answers_fingerprint`.
+        notes: what else was left out, for people.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Log:
     logprob: NDArray[np.float64] | None = None
     finished: NDArray[np.bool_] | None = None
     answers: str = LOGGED
+    notes: tuple[str, ...] = ()
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -105,21 +107,25 @@ def read_log(
     where: Mapping[str, str] | None = None,
     answers: str | None = None,
     aggregation: Aggregation | None = None,
+    gold: str | None = None,
 ) -> Log:
     """Read samples from any source of rows, see `calibration.data.table_io.open_rows`.
 
     Each row has a question and an answer, and ``correct`` or a ``gold`` answer. Where they were
     logged it has a ``score`` (a probability or log-odds), or the scores of its steps as a list, a
     number of ``tokens``, a ``logprob``, and ``finished``. Several columns may be scores. A row may
-    also hold all samples of a question, each of these being a list.
+    also hold all samples of a question, each of these being a list. If no columns are named, files
+    of other programs are read as they are, see `calibration.data.log_formats`.
 
     Args:
         source: the file, or the data set.
         columns: the source's names for these columns, where they differ; of scores any number.
         where: only rows in which these columns hold these values, compared as text.
         answers: how answers are read and compared with the ``gold`` ones and with each other, see
-            `runtime.answers.answers_for`; None compares exact strings, or takes ``correct``.
+            `runtime.answers.answers_for`; None compares exact strings, or takes ``correct``, and
+            reads ``math`` where the log holds whole solutions, as other programs' files do.
         aggregation: how step scores become one; None takes every way as a score of its own.
+        gold: the file of gold answers to OpenAI batch output.
 
     Raises:
         InputError: no such source or column, no rows, a cell that cannot be used (the message
@@ -132,7 +138,9 @@ def read_log(
         for ours, theirs in (columns or {}).items()
     }
     reader = None if answers is None else answers_for(answers)
-    rows = read_log_rows(source, chosen, where)
+    rows = read_log_rows(source, chosen, where, gold)
+    if rows.solutions and reader is None:
+        answers, reader = "math", answers_for("math")
     _check_answers(rows, answers)
     names = rows.parsed("question", _needed)
     questions = _codes(names)
@@ -153,7 +161,7 @@ def read_log(
     else:
         golds = _golds(rows, questions)
         if reader is not None:
-            texts, golds = canonicalized(reader, questions.tolist(), texts, golds)
+            texts, golds = canonicalized(reader, questions.tolist(), texts, golds, rows.solutions)
         correct = [text == gold for text, gold in zip(texts, golds, strict=True)]
     answer = _answers_of(questions, _codes(texts), np.array(correct))
     place, counts = _places(source, questions)
@@ -174,6 +182,7 @@ def read_log(
         logprob=placed.get("logprob"),
         finished=placed.get("finished"),
         answers=compared,
+        notes=tuple(rows.notes),
     )
 
 
@@ -217,7 +226,9 @@ def _codes(values: Sequence[str | None]) -> NDArray[np.int64]:
 def _digest(rows: LogRows, chosen: object, compared: str, aggregation: str | None) -> str:
     """A hash of what was read and how: the bytes of a file, the cells of any other data set."""
     path = Path(rows.rows.source)
-    content = path.read_bytes() if path.is_file() else repr(rows.cells).encode()
+    # Whole solutions may be graded by a second file, whose answers are among the cells.
+    whole = path.is_file() and not rows.solutions
+    content = path.read_bytes() if whole else repr(rows.cells).encode()
     how = repr(chosen)
     if (compared, aggregation) != (LOGGED, None):
         how += repr((compared, aggregation))
