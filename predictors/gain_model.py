@@ -70,13 +70,14 @@ class GainModel(JsonArtifact):
         Returns:
             Shape (prompts, stages - stage - 1).
         """
-        costs = schedule.costs
-        found = np.zeros((len(states), len(costs) - stage - 1))
-        for place, above in enumerate(range(stage + 1, len(costs))):
-            exponent = _columns(schedule, states, stage, above) @ np.array(self.weights)
-            reached = 1 - (costs[stage] / costs[above]) ** self.rho
-            found[:, place] = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
-        return found
+        costs = np.array(schedule.costs, dtype=float)
+        reached = 1 - (costs[stage] / costs[stage + 1 :]) ** self.rho
+        # All other columns are the same for every later stage.
+        ahead = [_search_ahead(schedule, stage, n) for n in range(stage + 1, len(costs))]
+        same = _columns(states, search_ahead=False) @ np.array(self.weights)
+        exponent = same[:, None] + self.weights[-1] * np.array(ahead, dtype=float)
+        gained = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
+        return np.asarray(gained)
 
 
 class GainEstimator:
@@ -108,7 +109,9 @@ class GainEstimator:
         pairs = [(i, j) for i in range(len(costs)) for j in range(i + 1, len(costs))]
         if not pairs:
             raise InputError("schedule", costs, "must have two stages or more")
-        columns = np.concatenate([_columns(schedule, states[:, i], i, j) for i, j in pairs])
+        columns = np.concatenate(
+            [_columns(states[:, i], _search_ahead(schedule, i, j)) for i, j in pairs]
+        )
         growth = np.repeat([np.log(costs[i] / costs[j]) for i, j in pairs], len(states))
         gained = np.concatenate([correct[:, j] - correct[:, i] for i, j in pairs])
         # All columns but the constant are standardised; other constant columns get no weight.
@@ -140,9 +143,12 @@ class GainEstimator:
         return self
 
 
-def _columns(
-    schedule: Schedule, states: NDArray[np.float64], stage: int, above: int
-) -> NDArray[np.float64]:
+def _search_ahead(schedule: Schedule, stage: int, above: int) -> bool:
+    """Whether a search is run on the way from a stage to a later one."""
+    return schedule.stages[above].search is not None and schedule.stages[stage].search is None
+
+
+def _columns(states: NDArray[np.float64], search_ahead: bool) -> NDArray[np.float64]:
     """The columns that the gain depends on, shape (prompts, columns)."""
     from scipy.special import betainc
 
@@ -150,7 +156,6 @@ def _columns(
     mass, rival = of["leader_mass"], of["other_mass"]
     # Scaled so that solutions weigh 1 on average: confidence then depends on their number.
     weight = np.where(of["score_mean"] > 0, 1 / np.maximum(of["score_mean"], 1e-6), 0.0)
-    ahead = schedule.stages[above].search is not None and schedule.stages[stage].search is None
     best = _log_odds(of["leader_best_score"])
     return np.column_stack(
         [
@@ -165,7 +170,7 @@ def _columns(
             of["distinct_share"],
             of["unanswered_share"],
             np.log(np.maximum(of["prompt_tokens"], 1)),
-            np.full(len(states), float(ahead)),
+            np.full(len(states), float(search_ahead)),
         ]
     )
 
