@@ -10,15 +10,18 @@ from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
 from calibration.fitting.fit import Calibration, FittedRow
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
-from calibration.replay.curves import Curve, averaged, gain, resamples
+from calibration.replay.budget_replay import averages_between
+from calibration.replay.curves import Curve, averaged, gain, resamples, summarized
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
+from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.summary import (
     Gain,
     Group,
     PredictorSummary,
     Reliability,
     Summary,
+    TokenGain,
 )
 
 NAMES: dict[Selection, str] = {
@@ -26,7 +29,7 @@ NAMES: dict[Selection, str] = {
     "majority": "majority",
     "best": "best-of-N, greatest score",
 }
-PREDICTED, ORACLE = "compute-optimal, predicted bins", "compute-optimal, oracle bins"
+ORACLE = "compute-optimal, oracle bins"
 RELIABILITY_POINTS = 10
 
 
@@ -55,11 +58,15 @@ def summarise(
     """
     baseline = NAMES[selections[0]]
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies)
-    curves = [method.curve for method in methods]
+    plain, *_, by_bins = (method.curve for method in methods)
+    early = calibration.gain_model.held_out_curves(averages_between(by_bins.budgets))
     measured = outcomes.measured(0)
     edges = calibration.oracle_table.rows[0].edges
     bins = bin_of(edges, measured)
-    groups = [_group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))]
+    everyone = _group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))
+    draws = resamples(outcomes.prompts)
+    stopping = [summarized(curve, draws) for curve in early]
+    groups = [everyone.model_copy(update={"curves": (*everyone.curves, *stopping)})]
     if edges:
         # Only outcomes on other samples than difficulty was measured on may be grouped by it.
         rows = calibration.binnable_rows
@@ -67,6 +74,8 @@ def summarise(
         groups += [
             _group(f"bin {b + 1}", binnable, measured, bins == b) for b in range(len(edges) + 1)
         ]
+    found = [saving(plain, curve, way) for way, curve in zip(WAYS, (by_bins, *early), strict=True)]
+    ways = tuple(gain for gain in found if gain is not None)
     return Summary(
         source=source,
         prompts=outcomes.prompts,
@@ -75,7 +84,8 @@ def summarise(
         baseline=baseline,
         groups=tuple(groups),
         predictor=_predictor(outcomes, calibration, edges),
-        gain=saving(next(c for c in curves if c.name == baseline), curves[-1]),
+        ways=ways,
+        gain=greatest(ways),
         warnings=(*calibration.warnings, *warnings),
     )
 
@@ -162,6 +172,7 @@ def _group(
             method.budgets, method.outcomes, method.costs, strict=True
         ):
             accuracy, low, high = mean_interval(outcome.correct[inside], prompts)
+            tokens = outcome.tokens[inside]
             points.append(
                 CurvePoint(
                     budget=budget,
@@ -169,6 +180,7 @@ def _group(
                     accuracy=accuracy,
                     low=low,
                     high=high,
+                    tokens=float(tokens.mean()) if tokens.any() else None,
                 )
             )
         curves.append(CurveSummary(name=method.name, points=tuple(points)))
@@ -218,24 +230,47 @@ def _predictor(
     )
 
 
-def saving(best_of_n: Curve, allocated: Curve) -> Gain | None:
-    """The saving at the highest accuracy of best-of-N that compute-optimal reaches; None if it
-    reaches none.
+def saving(best_of_n: Curve, allocated: Curve, way: Way) -> Gain | None:
+    """The saving of a way at the highest accuracy of best-of-N that it reaches; None if it reaches
+    none.
 
-    Accuracies of the baseline's budgets are considered.
+    Accuracies of the baseline's budgets are considered. The saving in tokens is at the same
+    accuracy; it is None where they were not counted.
     """
     draws = resamples(best_of_n.correct.shape[1])
     means = best_of_n.correct.mean(1)
-    for row in np.argsort(-means, kind="stable"):
-        times, low, high = gain(best_of_n, best_of_n.budgets[int(row)], allocated, draws)
+    for row in map(int, np.argsort(-means, kind="stable")):
+        budget = best_of_n.budgets[row]
+        times, low, high = gain(best_of_n, budget, allocated, draws)
         if times > 0:
-            spent = float(best_of_n.generations[int(row)].mean())
+            spent = float(best_of_n.generations[row].mean())
             return Gain(
+                way=way,
                 accuracy=float(means[row]),
                 generations=spent / times,
                 baseline=spent,
                 times=times,
                 low=low,
                 high=high,
+                tokens=_token_saving(best_of_n, budget, allocated, draws),
             )
     return None
+
+
+def _token_saving(
+    best_of_n: Curve, budget: float, allocated: Curve, draws: NDArray[np.int64]
+) -> TokenGain | None:
+    if not best_of_n.tokens.any():
+        return None
+    times, low, high = gain(best_of_n, budget, allocated, draws, "tokens")
+    if not times:  # ordered by its tokens, the curve may end below the accuracy
+        return None
+    spent = float(best_of_n.tokens[best_of_n.budgets.index(budget)].mean())
+    return TokenGain(tokens=spent / times, baseline=spent, times=times, low=low, high=high)
+
+
+def greatest(gains: Sequence[Gain]) -> Gain | None:
+    """The greatest saving in generations, to the one decimal that is shown; of equal ones the
+    first. None if there is none.
+    """
+    return max(gains, key=lambda gain: round(gain.times, 1), default=None)
