@@ -62,7 +62,7 @@ def choose(artifact: Artifact, summary: Summary) -> tuple[Choice, float]:
         for point in artifact.prices.points
     ]
     by_bin = [
-        Choice(PREDICTED, Spend(point.budget), point.generations, point.accuracy)
+        Choice(PREDICTED, Spend(int(point.budget)), point.generations, point.accuracy)
         for point in curves[PREDICTED]
     ]
     reaching = [choice for choice in (*by_price, *by_bin) if choice.accuracy >= wanted]

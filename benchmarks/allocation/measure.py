@@ -153,9 +153,7 @@ def ingredients(
             "settled alone (Beta, weighted)", schedule, adaptive_runs, weighted=True
         ),
         price_curve("price, samples only", schedule, adaptive_runs, gains),
-        shared_budget_curve(
-            "one total, samples only", schedule, adaptive_runs, gains, AVERAGES
-        ),
+        shared_budget_curve("one total, samples only", schedule, adaptive_runs, gains, AVERAGES),
     ]
 
 

@@ -219,7 +219,8 @@ def gains(
 def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> list[dict[str, float]]:
     """The method's accuracy minus the baseline's at each of its budgets, paired by prompt.
 
-    The method's curve may have other budgets too. One row per budget, with ``value`` and its 95% interval over prompts, ``low`` and ``high``.
+    The method's curve may have other budgets too. One row per budget, with ``value`` and its 95%
+    interval over prompts, ``low`` and ``high``.
     """
     rows = []
     for row, budget in enumerate(baseline.budgets):

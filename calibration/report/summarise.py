@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
 from calibration.fitting.fit import Calibration, FittedRow
-from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.budget_replay import averages_between
+from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve, averaged, gain, resamples, summarized
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
