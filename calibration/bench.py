@@ -32,7 +32,8 @@ from calibration.replay.policy_curves import exact_curve, policy_curve, predicte
 from calibration.replay.replay import Replay
 from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
-from calibration.report.summarise import NAMES, saving
+from calibration.report.savings import greatest, savings
+from calibration.report.summarise import NAMES
 from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
@@ -243,6 +244,6 @@ def measure(
             "curves": [summarized(curve, draws) for curve in curves],
             "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws),
             "differences": differences(plain, chosen, draws),
-            "saving": saving(plain, chosen, way or "bins"),
+            "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )

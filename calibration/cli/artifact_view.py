@@ -10,6 +10,7 @@ from rich.text import Text
 from allocator.latency import Latency
 from allocator.price import PricePoint
 from calibration.cli.console import new_table, render_table
+from calibration.replay.ways import WAYS
 from calibration.report.artifact_files import Contents
 from calibration.report.diff import TableDiff
 from calibration.report.page import made_with
@@ -43,14 +44,19 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
 
 
 def _ways(summary: Summary) -> Table:
+    first = summary.ways[0]
     shown = new_table(
-        f"Fewer generations and tokens than {summary.baseline}, by way to spend [95%]",
-        *("way", "accuracy", "generations", "fewer", "fewer tokens"),
+        f"How many times fewer than {summary.baseline}, which takes {number(first.baseline)} "
+        f"generations for {percent(first.accuracy)} [95%]",
+        *("way", "spent", "generations", "tokens"),
     )
-    for gain in summary.ways:
+    gains = {gain.way: gain for gain in summary.ways}
+    for way in WAYS:
+        if (gain := gains.get(way)) is None:
+            shown.add_row(spent(way), "", "not reached", "")
+            continue
         tokens = "not counted" if gain.tokens is None else times(gain.tokens)
-        cost = f"{number(gain.generations)}, not {number(gain.baseline)}"
-        shown.add_row(spent(gain.way), percent(gain.accuracy), cost, times(gain), tokens)
+        shown.add_row(spent(way), number(gain.generations), times(gain), tokens)
     return shown
 
 

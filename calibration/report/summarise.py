@@ -11,17 +11,16 @@ from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
 from calibration.fitting.fit import Calibration, FittedRow
 from calibration.replay.budget_replay import averages_between
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
-from calibration.replay.curves import Curve, averaged, gain, resamples, summarized
+from calibration.replay.curves import Curve, averaged, resamples, summarized
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
-from calibration.replay.ways import PREDICTED, WAYS, Way
+from calibration.replay.ways import PREDICTED, WAYS
+from calibration.report.savings import greatest, savings
 from calibration.report.summary import (
-    Gain,
     Group,
     PredictorSummary,
     Reliability,
     Summary,
-    TokenGain,
 )
 
 NAMES: dict[Selection, str] = {
@@ -74,8 +73,7 @@ def summarise(
         groups += [
             _group(f"bin {b + 1}", binnable, measured, bins == b) for b in range(len(edges) + 1)
         ]
-    found = [saving(plain, curve, way) for way, curve in zip(WAYS, (by_bins, *early), strict=True)]
-    ways = tuple(gain for gain in found if gain is not None)
+    ways = savings(plain, dict(zip(WAYS, (by_bins, *early), strict=True)))
     return Summary(
         source=source,
         prompts=outcomes.prompts,
@@ -228,49 +226,3 @@ def _predictor(
         reliability=tuple(reliability),
         confusion=tuple(tuple(map(float, row)) for row in confusion),
     )
-
-
-def saving(best_of_n: Curve, allocated: Curve, way: Way) -> Gain | None:
-    """The saving of a way at the highest accuracy of best-of-N that it reaches; None if it reaches
-    none.
-
-    Accuracies of the baseline's budgets are considered. The saving in tokens is at the same
-    accuracy; it is None where they were not counted.
-    """
-    draws = resamples(best_of_n.correct.shape[1])
-    means = best_of_n.correct.mean(1)
-    for row in map(int, np.argsort(-means, kind="stable")):
-        budget = best_of_n.budgets[row]
-        times, low, high = gain(best_of_n, budget, allocated, draws)
-        if times > 0:
-            spent = float(best_of_n.generations[row].mean())
-            return Gain(
-                way=way,
-                accuracy=float(means[row]),
-                generations=spent / times,
-                baseline=spent,
-                times=times,
-                low=low,
-                high=high,
-                tokens=_token_saving(best_of_n, budget, allocated, draws),
-            )
-    return None
-
-
-def _token_saving(
-    best_of_n: Curve, budget: float, allocated: Curve, draws: NDArray[np.int64]
-) -> TokenGain | None:
-    if not best_of_n.tokens.any():
-        return None
-    times, low, high = gain(best_of_n, budget, allocated, draws, "tokens")
-    if not times:  # ordered by its tokens, the curve may end below the accuracy
-        return None
-    spent = float(best_of_n.tokens[best_of_n.budgets.index(budget)].mean())
-    return TokenGain(tokens=spent / times, baseline=spent, times=times, low=low, high=high)
-
-
-def greatest(gains: Sequence[Gain]) -> Gain | None:
-    """The greatest saving in generations, to the one decimal that is shown; of equal ones the
-    first. None if there is none.
-    """
-    return max(gains, key=lambda gain: round(gain.times, 1), default=None)

@@ -123,9 +123,9 @@ class Summary(JsonArtifact):
         baseline: name of the curve that the ways are compared with.
         groups: all prompts first, then the oracle bins from the easiest on.
         predictor: quality of the predictor; None where there was nothing to predict from.
-        ways: the saving of each way that reaches an accuracy of the baseline, the simplest way
-            first; empty if an older version wrote the summary.
-        gain: the greatest saving of these; None where no way reaches an accuracy of the baseline.
+        ways: the savings at the highest accuracy of the baseline that any way reaches, of the ways
+            that reach it, the simplest first; empty if an older version wrote the summary.
+        gain: the greatest of these; None where no way reaches an accuracy of the baseline.
             It is the best of three on the same prompts, which its interval does not include.
         warnings: caveats for users of the tables.
     """

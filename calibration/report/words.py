@@ -101,12 +101,12 @@ def subtitle(summary: Summary) -> str:
             "The baseline is the cheaper one here; the 95% interval of the saving is "
             f"{gain.low:.1f} to {gain.high:.1f} times, where 1 is no saving."
         )
-    fewer = f"That is {times(gain)} fewer generations"
+    fewer = f"That is {times(gain)} times fewer generations"
     tokens = gain.tokens
     if tokens is not None and tokens.times > 1:
-        fewer += f" and {times(tokens)} fewer tokens"
+        fewer += f" and {times(tokens)} times fewer tokens"
     elif tokens is not None:
-        fewer += f" but no fewer tokens ({times(tokens)})"
+        fewer += f" but no fewer tokens ({times(tokens)} times)"
     certain = f"{fewer}, with 95% intervals over prompts."
     if gain.low <= 1:
         return f"{certain} The saving is not certain: its interval includes 1, no saving."
@@ -114,8 +114,8 @@ def subtitle(summary: Summary) -> str:
 
 
 def times(saved: Gain | TokenGain) -> str:
-    """``4.0 [2.1, 6.4] times``, with the 95% interval."""
-    return f"{saved.times:.1f} [{saved.low:.1f}, {saved.high:.1f}] times"
+    """``4.0 [2.1, 6.4]``, with the 95% interval."""
+    return f"{saved.times:.1f} [{saved.low:.1f}, {saved.high:.1f}]"
 
 
 def chosen(summary: Summary) -> str:
