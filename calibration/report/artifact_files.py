@@ -45,12 +45,15 @@ class Contents:
 
     @property
     def price_rows(self) -> list[PricePoint]:
-        """Prices to show: average budgets, each about twice the last; empty where there is none."""
+        """Prices to show: average budgets, each about twice the last, and the largest; empty where
+        there is none.
+        """
         rows: list[PricePoint] = []
-        for point in reversed(self.prices.points if self.prices else ()):
+        points = self.prices.points if self.prices else ()
+        for point in reversed(points):
             if not rows or point.generations >= 2 * rows[-1].generations:
                 rows.append(point)
-        return rows
+        return [*rows, *(point for point in points[:1] if point not in rows)]
 
     @classmethod
     def load(cls, folder: Path) -> "Contents":

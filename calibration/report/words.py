@@ -38,7 +38,7 @@ class Spending:
 SPENDING: dict[Way, Spending] = {
     "bins": Spending("Compute-optimal", "by difficulty bins"),
     "price": Spending("Stopping early by price", "by price"),
-    "total": Spending("Stopping early within one total", "one total over all prompts"),
+    "total": Spending("Stopping early within one total", "as one total over all prompts"),
 }
 
 
@@ -124,8 +124,8 @@ def chosen(summary: Summary) -> str:
         return ""
     way = spent(summary.gain.way)
     if summary.cheapest is None:
-        return f"It is spent {way}; the other ways were not compared: calibrate again for that."
-    return f"It is spent {way}, the cheapest of the ways that this artifact has."
+        return f"They are spent {way}. Other ways were not compared; calibrate again for that."
+    return f"They are spent {way}, the cheapest of this artifact's ways."
 
 
 def setting(value: object) -> str:

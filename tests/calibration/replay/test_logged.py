@@ -41,7 +41,7 @@ def alike(questions: int, samples: int, seed: int = 0, scored: bool = True) -> L
     return Log("alike", "0", answer, score, np.ones(right.shape), 0)
 
 
-def budgets_of(group: Group) -> list[int]:
+def budgets_of(group: Group) -> list[float]:
     return [point.budget for point in group.curves[0].points]
 
 
