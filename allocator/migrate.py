@@ -66,6 +66,12 @@ def _schedule_of_stages(prices: Document) -> Document:
     return prices | {"schedule": _renamed(prices["schedule"], "rungs", "stages")}
 
 
+def _one_way_alone(summary: Document) -> Document:
+    """1 -> 2: a saving names its way to spend; until then it was by difficulty bins."""
+    gain = summary.get("gain")
+    return summary | {"gain": gain and gain | {"way": "bins"}}
+
+
 # From each older version to the next one.
 TABLE: Migrations = {
     0: _scores_of_the_verifier_alone,
@@ -74,6 +80,7 @@ TABLE: Migrations = {
 }
 SETTINGS: Migrations = {0: _settings_with_sqrt_nll, 1: _scores_by_name}
 PRICES: Migrations = {1: _schedule_of_stages}
+SUMMARY: Migrations = {1: _one_way_alone}
 
 
 def up_to_date(document: Document, version: int, migrations: Migrations) -> Document:

@@ -17,7 +17,7 @@ from allocator.schedule import Schedule
 from allocator.table import LookupTable
 from calibration.fitting.fit import searches_among
 from calibration.fitting.gain_model import gains_between_stages
-from calibration.replay.budget_replay import shared_budget_curve
+from calibration.replay.budget_replay import averages_between, early_stopping_curves
 from calibration.replay.curves import (
     Curve,
     differences,
@@ -30,8 +30,10 @@ from calibration.replay.curves import (
 from calibration.replay.estimators import best_of_n_accuracy
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
 from calibration.replay.replay import Replay
+from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
-from calibration.report.summarise import NAMES, PREDICTED, saving
+from calibration.report.savings import greatest, savings
+from calibration.report.summarise import NAMES
 from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
@@ -42,7 +44,6 @@ from runtime.models import Models
 from runtime.request import RequestSettings
 
 BASELINE = NAMES["weighted"]
-ACROSS = "across prompts, early stopping"
 
 
 def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
@@ -113,7 +114,7 @@ def work_of(
         tables: tables with the same budgets.
         scoring: how solutions are scored.
         seed: seed of all sampling.
-        schedule: the schedule of `across`, if that is to be drawn.
+        schedule: the schedule of `stopping_early`, if that is to be measured.
     """
     budgets = [row.budget for row in tables[0].rows]
     plans = {beam_plan(budget) for budget in budgets}
@@ -192,21 +193,26 @@ def compute_optimal(replay: Replay, artifact: Artifact, table: LookupTable) -> C
     return policy_curve(PREDICTED, replay, table, predicted(replay, artifact.difficulty))
 
 
-def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
-    """One budget shared by all prompts, given as an average: prompts whose answer is settled end
-    early; see `runtime.solving.solve.Solver.solve_all`.
+def stopping_early(
+    replay: Replay, artifact: Artifact, budgets: Iterable[int]
+) -> tuple[Curve, Curve]:
+    """The curves by price and within one total, with points between the budgets too.
+
+    By price, each prompt stops at the price at which calibration spent the budget on average; see
+    `runtime.solving.solve.Solver.solve_at_price`. What is spent here may differ. Within one total,
+    all prompts share it; see `runtime.solving.solve.Solver.solve_all`.
     """
-    averages = tuple(budgets)
     schedule = schedule_within(artifact.prices.schedule, replay.window)
     adaptive_runs = replay.adaptive_runs(schedule)
     promised = gains_between_stages(artifact.gain_model, schedule, adaptive_runs.states)
-    return replace(
-        shared_budget_curve(ACROSS, schedule, adaptive_runs, promised, averages), budgets=averages
-    )
+    averages = averages_between(budgets)
+    return early_stopping_curves(schedule, artifact.prices, adaptive_runs, promised, averages)
 
 
-def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
-    """Measure every method at every budget, and the gain of compute-optimal.
+def measure(
+    replay: Replay, artifact: Artifact, table: LookupTable, way: Way | None = None
+) -> Findings:
+    """Measure every method at every budget, and the gain of one way to spend.
 
     Gains are measured at the upper half of the budgets: at the lowest there is nothing to save.
 
@@ -214,11 +220,16 @@ def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
         replay: samples of the prompts, as `work_of` specifies them.
         artifact: the artifact to measure.
         table: the rows of its table to measure.
+        way: the way that the artifact's calibration found cheapest, see
+            `calibration.report.summary.cheapest_way`; choosing it by these prompts would favour
+            it. None if that is unknown: the gain is then that of the bins.
     """
     budgets = [row.budget for row in table.rows]
-    allocated = compute_optimal(replay, artifact, table)
-    curves = [*baselines(replay, budgets), allocated, across(replay, artifact, budgets)]
+    by_bins = compute_optimal(replay, artifact, table)
+    by_way = dict(zip(WAYS, (by_bins, *stopping_early(replay, artifact, budgets)), strict=True))
+    curves = [*baselines(replay, budgets), *by_way.values()]
     plain = next(curve for curve in curves if curve.name == BASELINE)
+    chosen = by_way[way or "bins"]
     draws = resamples(replay.prompts)
     right = [np.mean(record.independent.correct) for record in replay.records]
     return Findings.model_validate(
@@ -226,12 +237,13 @@ def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
             "prompts": replay.prompts,
             "budgets": budgets,
             "baseline": BASELINE,
-            "policy": PREDICTED,
+            "policy": chosen.name,
+            "way": way,
             "easiest": max(right),
             "hardest": min(right),
             "curves": [summarized(curve, draws) for curve in curves],
             "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws),
-            "differences": differences(plain, allocated, draws),
-            "saving": saving(plain, allocated),
+            "differences": differences(plain, chosen, draws),
+            "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )

@@ -27,9 +27,11 @@ from calibration.cli.options import (
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
-from calibration.report.bench_page import write_page
+from calibration.report.bench_page import as_summary, chosen, write_page
 from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
+from calibration.report.summary import cheapest_way
+from calibration.report.words import subtitle, title
 from calibration.sampling.collect import check_answers
 from calibration.sampling.lock import LOCK, exclusive
 from calibration.sampling.resume import SampleStore, made_with
@@ -63,15 +65,17 @@ def bench(
 ) -> None:
     """Measure what allocation gains on graded prompts that the artifact has not seen.
 
-    It compares compute-optimal allocation with majority, best-of-N and beam search on the same
-    samples, with 95% intervals. Samples are kept: after an interruption the same command resumes.
+    It compares the artifact's three ways to spend (by bins, by price, one total) with majority,
+    best-of-N and beam search on the same samples, with 95% intervals. It leads with the way that
+    calibration found the cheapest. Samples are kept: after an interruption the same command
+    resumes.
     """
     started = time.time()
     _check_out(out)
     kind = engine_kind(engine)
     table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
     graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), artifact)
-    loaded = load_artifact(artifact, force)
+    loaded, way = load_artifact(artifact, force), cheapest_way(artifact)
     schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
@@ -84,7 +88,7 @@ def bench(
             replay = asyncio.run(sample(table, graded, work, store, models, sampling, done))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
-        findings = measure(replay, loaded, table)
+        findings = measure(replay, loaded, table, way)
     result = BenchResult(
         **dict(findings),
         **provenance(),
@@ -134,11 +138,13 @@ def _publish(result: BenchResult, out: Path) -> None:
     _write(result, out)
     for warning in result.warnings:
         say("note", warning, "yellow")
-    shown = result.model_dump()
+    shown, summary = result.model_dump(), as_summary(result)
     write_answer(
-        *comparison(result.curves, shown["gains"], result.budgets[-1]),
+        Text(title(summary), style="bold"),
+        Text(f"{subtitle(summary)} {chosen(result)}"),
+        *comparison(result.curves, shown["gains"], result.budgets),
         Text(
-            "Compute-optimal less best-of-N weighted at the same budget, in points: "
+            f"{result.policy} less {result.baseline} at the same budget, in points: "
             f"{in_points(shown['differences'])}."
         ),
     )

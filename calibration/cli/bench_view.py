@@ -10,22 +10,24 @@ from calibration.replay.curve_summary import CurveSummary
 
 
 def comparison(
-    curves: Sequence[CurveSummary], gains: Sequence[dict[str, Any]], budget: int
+    curves: Sequence[CurveSummary], gains: Sequence[dict[str, Any]], budgets: Sequence[int]
 ) -> Iterator[Table]:
     """Accuracy and actual cost of every method at each budget; then what each saves.
 
     Args:
-        curves: one per method, at the same budgets.
+        curves: one per method, each with points at the budgets; points at others are not shown.
         gains: as `calibration.replay.curves.gains` gives them.
-        budget: the one at which savings are shown.
+        budgets: to show, ascending; savings are shown at the last.
     """
-    for row in range(len(curves[0].points)):
-        points = [(curve.name, curve.points[row]) for curve in curves]
+    for budget in budgets:
+        points = [(curve.name, curve.at(budget)) for curve in curves]
         shown = new_table(
-            f"Budget {points[0][1].budget}; generations and tokens are spent per prompt",
+            f"Budget {budget}; generations and tokens are spent per prompt",
             *("method", "accuracy [95%]", "generations", "tokens"),
         )
         for name, point in points:
+            if point is None:
+                continue
             shown.add_row(
                 name,
                 f"{point.accuracy:.1%} [{point.low:.0%}, {point.high:.0%}]",
@@ -33,6 +35,7 @@ def comparison(
                 "" if point.tokens is None else f"{point.tokens:,.0f}",
             )
         yield shown
+    budget = budgets[-1]
     saved = new_table(
         f"How many times fewer than best-of-{budget} weighted takes, at its accuracy [95%]",
         *("method", "generations", "tokens"),

@@ -11,11 +11,7 @@ from calibration.report.summary import Group, Summary
 
 # Words that the page does not use.
 UNUSED = ("oracle", "revisions")
-GLOSSARY = {
-    **{word: meaning for word, meaning in words.GLOSSARY.items() if word not in UNUSED},
-    "across prompts": "One budget for all prompts together. Prompts whose answer is settled, or "
-    "that cannot be won, end early, and what they leave goes to those that gain by it.",
-}
+GLOSSARY = {word: meaning for word, meaning in words.GLOSSARY.items() if word not in UNUSED}
 
 
 def write_page(result: BenchResult, out: Path) -> None:
@@ -28,11 +24,13 @@ def page(result: BenchResult) -> str:
     """The page, as HTML."""
     summary = as_summary(result)
     says = "Accuracy against generations per prompt, one curve per method. " + words.title(summary)
-    figure = accuracy_figure(summary.groups[0], result.baseline, result.saving, says)
+    everyone = summary.groups[0]
+    figure = accuracy_figure(everyone, result.baseline, result.policy, result.saving, says)
     return rendered(
         "bench.html.jinja",
         title=words.title(summary),
         subtitle=words.subtitle(summary),
+        chosen=chosen(result),
         result=result,
         figure=both(figure),
         gained=list(dict.fromkeys(row.budget for row in result.gains)),
@@ -40,6 +38,19 @@ def page(result: BenchResult) -> str:
         measured_with=measured_with(result),
         made_with=made_with(result.fingerprint, None),
         glossary=GLOSSARY,
+    )
+
+
+def chosen(result: BenchResult) -> str:
+    """Which way to spend the gain is of, and who chose it, in a sentence."""
+    if result.way is None:
+        return (
+            f"They are spent {words.spent('bins')}: the artifact's calibration does not say which "
+            "way is the cheapest."
+        )
+    return (
+        f"They are spent {words.spent(result.way)}, the way that the artifact's calibration found "
+        "the cheapest; it was not chosen on these prompts."
     )
 
 

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
 from calibration.replay.curve_summary import CurveSummary
+from calibration.replay.ways import Way
 from calibration.report.summary import Gain
 from calibration.report.targets import Target, reported
 from calibration.report.words import count
@@ -34,7 +35,7 @@ class Times(_Row):
 
 
 class Difference(_Row):
-    """Compute-optimal's accuracy less the baseline's at a budget, with its 95% interval."""
+    """The policy's accuracy less the baseline's at a budget, with its 95% interval."""
 
     budget: int
     value: float
@@ -49,20 +50,23 @@ class Findings(JsonArtifact):
         prompts: number of prompts measured.
         budgets: the measured budgets of the table, ascending.
         baseline: name of the method that others are compared with.
-        policy: name of compute-optimal's curve.
+        policy: name of the curve of the way to spend that is measured.
+        way: that way, if calibration found it the cheapest; None if that is unknown, and the way is
+            by bins.
         easiest: the highest share of right solutions of a prompt.
         hardest: the lowest.
         curves: one per method.
         gains: gains of every method at the upper budgets.
         differences: one per budget.
-        saving: saving at the highest accuracy of the baseline that compute-optimal reaches; None
-            if it reaches none.
+        saving: saving at the highest accuracy of the baseline that the policy reaches; None if it
+            reaches none.
     """
 
     prompts: int
     budgets: tuple[int, ...]
     baseline: str
     policy: str
+    way: Way | None
     easiest: float
     hardest: float
     curves: tuple[CurveSummary, ...]
@@ -76,6 +80,7 @@ class Findings(JsonArtifact):
             reported(f"{c.name}: accuracy at {p.budget}", (p.accuracy, p.low, p.high))
             for c in self.curves
             for p in c.points
+            if p.budget in self.budgets
         ]
         found += [
             reported(f"{r.method}: gain at {r.budget}, in {r.unit}", (r.value, r.low, r.high))

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
 from calibration.fitting.fit import Calibration, FittedRow
+from calibration.replay.budget_replay import averages_between
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
-from calibration.replay.curves import Curve, averaged, gain, resamples
+from calibration.replay.curves import Curve, averaged, resamples, summarized
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
+from calibration.replay.ways import PREDICTED, WAYS
+from calibration.report.savings import greatest, savings
 from calibration.report.summary import (
-    Gain,
     Group,
     PredictorSummary,
     Reliability,
@@ -26,7 +28,7 @@ NAMES: dict[Selection, str] = {
     "majority": "majority",
     "best": "best-of-N, greatest score",
 }
-PREDICTED, ORACLE = "compute-optimal, predicted bins", "compute-optimal, oracle bins"
+ORACLE = "compute-optimal, oracle bins"
 RELIABILITY_POINTS = 10
 
 
@@ -55,11 +57,15 @@ def summarise(
     """
     baseline = NAMES[selections[0]]
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies)
-    curves = [method.curve for method in methods]
+    plain, *_, by_bins = (method.curve for method in methods)
+    early = calibration.gain_model.held_out_curves(averages_between(by_bins.budgets))
     measured = outcomes.measured(0)
     edges = calibration.oracle_table.rows[0].edges
     bins = bin_of(edges, measured)
-    groups = [_group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))]
+    everyone = _group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))
+    draws = resamples(outcomes.prompts)
+    stopping = [summarized(curve, draws) for curve in early]
+    groups = [everyone.model_copy(update={"curves": (*everyone.curves, *stopping)})]
     if edges:
         # Only outcomes on other samples than difficulty was measured on may be grouped by it.
         rows = calibration.binnable_rows
@@ -67,6 +73,7 @@ def summarise(
         groups += [
             _group(f"bin {b + 1}", binnable, measured, bins == b) for b in range(len(edges) + 1)
         ]
+    ways = savings(plain, dict(zip(WAYS, (by_bins, *early), strict=True)))
     return Summary(
         source=source,
         prompts=outcomes.prompts,
@@ -75,7 +82,8 @@ def summarise(
         baseline=baseline,
         groups=tuple(groups),
         predictor=_predictor(outcomes, calibration, edges),
-        gain=saving(next(c for c in curves if c.name == baseline), curves[-1]),
+        ways=ways,
+        gain=greatest(ways),
         warnings=(*calibration.warnings, *warnings),
     )
 
@@ -162,6 +170,7 @@ def _group(
             method.budgets, method.outcomes, method.costs, strict=True
         ):
             accuracy, low, high = mean_interval(outcome.correct[inside], prompts)
+            tokens = outcome.tokens[inside]
             points.append(
                 CurvePoint(
                     budget=budget,
@@ -169,6 +178,7 @@ def _group(
                     accuracy=accuracy,
                     low=low,
                     high=high,
+                    tokens=float(tokens.mean()) if tokens.any() else None,
                 )
             )
         curves.append(CurveSummary(name=method.name, points=tuple(points)))
@@ -216,26 +226,3 @@ def _predictor(
         reliability=tuple(reliability),
         confusion=tuple(tuple(map(float, row)) for row in confusion),
     )
-
-
-def saving(best_of_n: Curve, allocated: Curve) -> Gain | None:
-    """The saving at the highest accuracy of best-of-N that compute-optimal reaches; None if it
-    reaches none.
-
-    Accuracies of the baseline's budgets are considered.
-    """
-    draws = resamples(best_of_n.correct.shape[1])
-    means = best_of_n.correct.mean(1)
-    for row in np.argsort(-means, kind="stable"):
-        times, low, high = gain(best_of_n, best_of_n.budgets[int(row)], allocated, draws)
-        if times > 0:
-            spent = float(best_of_n.generations[int(row)].mean())
-            return Gain(
-                accuracy=float(means[row]),
-                generations=spent / times,
-                baseline=spent,
-                times=times,
-                low=low,
-                high=high,
-            )
-    return None

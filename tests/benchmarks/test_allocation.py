@@ -11,7 +11,7 @@ from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from benchmarks.allocation.family import SeededReplay
-from benchmarks.allocation.methods import AVERAGES, bound, price_curve, shared_by_bin
+from benchmarks.allocation.methods import AVERAGES, bound, shared_by_bin
 from benchmarks.allocation.rivals import CONFIDENCES, adaptive_consistency, concave_by
 from benchmarks.allocation.traces import exact_majority
 from calibration.data.log_scores import LoggedScores
@@ -20,6 +20,7 @@ from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
 from calibration.replay.budget_replay import (
     PRICES,
     curve_of_stops,
+    price_curve,
     shared_budget_curve,
 )
 from calibration.replay.policy_curves import exact_curve, policy_curve

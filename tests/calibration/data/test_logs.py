@@ -14,6 +14,7 @@ from calibration.data.sample_log import read_log
 from calibration.from_logs import calibrate_from_logs
 from calibration.replay.estimators import majority_accuracy
 from calibration.replay.replay import Replay
+from calibration.replay.ways import PRICE, TOTAL, WAYS
 from calibration.report.summary import Summary
 from predictors.features import FEATURE_NAMES
 from tests.support.cli import invoke, refused
@@ -151,6 +152,20 @@ def test_tables_and_summary_from_a_log(tmp_path: Path) -> None:
     curves = {curve.name: curve for curve in summary.groups[0].curves}
     weighted = curves["best-of-N weighted"].points
     assert weighted[-1].accuracy > weighted[0].accuracy
+    # The three ways, on held-out prompts, with points between the budgets; tokens are counted.
+    assert set(WAYS.values()) < set(curves)
+    assert [p.budget for p in curves[PRICE].points][:5] == [1, 1.19, 1.41, 1.68, 2]
+    assert summary.groups[0].budgets == [1, 4, 16]
+    each = 16 * weighted[0].tokens
+    assert weighted[-1].tokens == pytest.approx(each)
+    assert summary.gain is not None
+    assert summary.cheapest == summary.gain.way
+    assert summary.gain in summary.ways
+    assert max(gain.times for gain in summary.ways) < summary.gain.times + 0.1
+    assert all(gain.accuracy == summary.gain.accuracy for gain in summary.ways)
+    assert all(gain.tokens is not None for gain in summary.ways)
+    # Ways that stop early use samples that measure difficulty: no curves of them by bin.
+    assert not {PRICE, TOTAL} & {curve.name for curve in summary.groups[1].curves}
     assert [group.name for group in summary.groups] == ["all prompts", "bin 1", "bin 2", "bin 3"]
     # Measured on one half of its samples or another, a prompt may be in several bins.
     assert 120 <= sum(group.prompts for group in summary.groups[1:]) <= 3 * 120

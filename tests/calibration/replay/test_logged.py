@@ -1,6 +1,7 @@
 """All logged samples are used, and no prompt's bin depends on the samples that judge a plan."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,12 +13,15 @@ import pytest
 from allocator.errors import InputError
 from allocator.plan import Plan, plan_grid
 from allocator.price import PriceList
+from allocator.schedule import Schedule
 from allocator.table import Fingerprint, LookupTable
 from calibration.bench import baselines
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
+from calibration.fitting.gain_model import FittedGainModel, price_list
 from calibration.from_logs import calibrate_from_logs
+from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import majority_curve
 from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
@@ -25,6 +29,7 @@ from calibration.replay.replay import Replay
 from calibration.report.summarise import NAMES, summarise
 from calibration.report.summary import Group, Summary
 from calibration.sampling.collect import PromptRecord, Run
+from predictors.gain_model import COLUMNS, GainModel
 from runtime.answers.selection import select
 from tests.support.cli import invoke
 from tests.support.logs import as_records, made_log, replay_of, rows_of, write
@@ -42,7 +47,7 @@ def alike(questions: int, samples: int, seed: int = 0, scored: bool = True) -> L
     return Log("alike", "0", answer, scores, np.ones(right.shape), 0)
 
 
-def budgets_of(group: Group) -> list[int]:
+def budgets_of(group: Group) -> list[float]:
     return [point.budget for point in group.curves[0].points]
 
 
@@ -102,8 +107,15 @@ def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> Non
 
 @pytest.fixture
 def without_gain_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fitting schedules takes seconds, and no test here reads them."""
-    monkeypatch.setattr("calibration.fitting.fit.fit_gain_model", lambda _: None)
+    """Fitting schedules takes seconds, and no test here reads them: nothing gains anything."""
+
+    def unfitted(replayed: Sequence[tuple[Schedule, AdaptiveRuns]]) -> FittedGainModel:
+        schedule, runs = replayed[0]
+        gains = np.zeros((*runs.correct.shape, len(schedule.stages)))
+        nothing = GainModel(weights=(0.0,) * len(COLUMNS), rho=1.0)
+        return FittedGainModel(nothing, price_list(schedule, runs, gains), runs, gains)
+
+    monkeypatch.setattr("calibration.fitting.fit.fit_gain_model", unfitted)
 
 
 def fitted(log: Log, budgets: list[int], pilots: list[int]) -> tuple[LoggedReplay, Calibration]:
