@@ -23,7 +23,6 @@ from pydantic import Field
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
-from predictors.vote_state import VOTE_STATE_NAMES
 
 PENALTY = 1e-5  # on squared weights of standardised columns: keeps them bounded
 MIN_EXPONENT, MAX_EXPONENT = -20.0, 1.0
@@ -43,6 +42,8 @@ COLUMNS = (
     "log_prompt_tokens",
     "search_ahead",
 )
+# The scores among the features of `predictors.vote_state`: of leader, of the next answer, the mean.
+BEST_TO_MEAN = slice(3, 6)
 
 
 class GainModel(JsonArtifact):
@@ -73,9 +74,10 @@ class GainModel(JsonArtifact):
         costs = np.array(schedule.costs, dtype=float)
         reached = 1 - (costs[stage] / costs[stage + 1 :]) ** self.rho
         # All other columns are the same for every later stage.
-        ahead = [_search_ahead(schedule, stage, n) for n in range(stage + 1, len(costs))]
+        searches = [later.search is not None for later in schedule.stages[stage:]]
+        ahead = np.array(searches[1:], dtype=float) * (not searches[0])
         same = _columns(states, search_ahead=False) @ np.array(self.weights)
-        exponent = same[:, None] + self.weights[-1] * np.array(ahead, dtype=float)
+        exponent = same[:, None] + self.weights[-1] * ahead
         gained = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
         return np.asarray(gained)
 
@@ -152,29 +154,23 @@ def _columns(states: NDArray[np.float64], search_ahead: bool) -> NDArray[np.floa
     """The columns that the gain depends on, shape (prompts, columns)."""
     from scipy.special import betainc
 
-    of = dict(zip(VOTE_STATE_NAMES, states.T, strict=True))
-    mass, rival = of["leader_mass"], of["other_mass"]
+    samples, mass, rival, _, _, mean, distinct, unanswered, prompt_tokens = states.T
     # Scaled so that solutions weigh 1 on average: confidence then depends on their number.
-    weight = np.where(of["score_mean"] > 0, 1 / np.maximum(of["score_mean"], 1e-6), 0.0)
-    best = _log_odds(of["leader_best_score"])
-    return np.column_stack(
-        [
-            np.ones(len(states)),
-            np.log(np.maximum(betainc(mass + 1, rival + 1, 0.5), 1e-6)),
-            np.log(np.maximum(betainc(mass * weight + 1, rival * weight + 1, 0.5), 1e-6)),
-            np.log(of["samples"]),
-            best,
-            best**2,
-            _log_odds(of["other_best_score"]),
-            _log_odds(of["score_mean"]),
-            of["distinct_share"],
-            of["unanswered_share"],
-            np.log(np.maximum(of["prompt_tokens"], 1)),
-            np.full(len(states), float(search_ahead)),
-        ]
-    )
+    weight = np.where(mean > 0, 1 / np.maximum(mean, 1e-6), 0.0)
+    weights = np.array([np.ones(len(states)), weight])
+    overtaken = betainc(mass * weights + 1, rival * weights + 1, 0.5)
+    best, other_best, mean_odds = _log_odds(states[:, BEST_TO_MEAN]).T
+    columns = np.empty((len(states), len(COLUMNS)))
+    columns[:, 0] = 1.0
+    columns[:, 1:3] = np.log(np.maximum(overtaken, 1e-6)).T
+    columns[:, 3] = np.log(samples)
+    columns[:, 4], columns[:, 5], columns[:, 6] = best, best**2, other_best
+    columns[:, 7], columns[:, 8], columns[:, 9] = mean_odds, distinct, unanswered
+    columns[:, 10] = np.log(np.maximum(prompt_tokens, 1))
+    columns[:, 11] = search_ahead
+    return columns
 
 
 def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    bounded = np.clip(scores, NEAREST, 1 - NEAREST)
+    bounded = np.minimum(np.maximum(scores, NEAREST), 1 - NEAREST)
     return np.asarray(np.log(bounded / (1 - bounded)))

@@ -201,7 +201,7 @@ def _policy_files(folder: Path) -> dict[str, Any]:
         "difficulty": DifficultyModel.load_all(folder),
         "curves": AccuracyCurves.load(folder / CURVES),
         "prices": read_prices(folder),
-        "gain_model": GainModel.load(_file(folder, GAIN_MODEL)),
+        "gain_model": read_gain_model(folder),
         "latency": read_latency(folder),
         "drift_baseline": DriftBaseline.load(_file(folder, DRIFT_BASELINE)),
     }
@@ -243,6 +243,15 @@ def read_prices(folder: Path) -> PriceList:
         InputError: missing or damaged.
     """
     return PriceList.load(folder / PRICES)
+
+
+def read_gain_model(folder: Path) -> GainModel:
+    """What more solutions gain on an artifact's schedule.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return GainModel.load(_file(folder, GAIN_MODEL))
 
 
 def read_latency(folder: Path) -> Latency:
