@@ -16,11 +16,13 @@ class _Row(BaseModel):
 
 
 class Times(_Row):
-    """Cost of the baseline at a budget over a method's cost at the same accuracy.
+    """Cost of the baseline at a budget over a method's cost at the same accuracy, or near it.
 
     Attributes:
         method: the method's name.
         budget: budget of the baseline.
+        share: 1 at the baseline's accuracy; less at this share of the way to it from the smallest
+            budget's accuracy.
         unit: ``generations`` or ``tokens``.
         value: the ratio, 0 where the method never reaches the accuracy; `low` and `high` bound it
             (95%, over prompts).
@@ -28,6 +30,7 @@ class Times(_Row):
 
     method: str
     budget: int
+    share: float = 1.0
     unit: str
     value: float
     low: float
