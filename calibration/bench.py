@@ -38,10 +38,10 @@ from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
+from predictors.scoring import Scoring
 from runtime.artifact import SAMPLES, Artifact
 from runtime.models import Models
 from runtime.request import RequestSettings
-from runtime.verifiers.scoring import Scoring
 
 BASELINE = NAMES["weighted"]
 

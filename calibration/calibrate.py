@@ -27,10 +27,10 @@ from calibration.sampling.steps import SAMPLES as STEP_SAMPLES
 from calibration.sampling.steps import missing_steps, steps_of
 from calibration.sampling.store import write_records
 from calibration.settings import CalibrationSettings, check_tables
+from predictors.scoring import Scoring
 from runtime.artifact import SAMPLES
 from runtime.engines.loading import EngineName
 from runtime.settings import Settings
-from runtime.verifiers.scoring import Scoring
 
 
 async def calibrate(

@@ -6,13 +6,15 @@ from pathlib import Path
 from allocator.errors import InputError
 from allocator.plan import Plan, plan_grid
 from allocator.table import Fingerprint
+from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
+from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.report.summarise import summarise
 from calibration.settings import check_tables
-from runtime.artifact import OF_LOGS
+from runtime.artifact import OF_LOGS, QUESTIONS
 
 
 def calibrate_from_logs(
@@ -20,8 +22,9 @@ def calibrate_from_logs(
 ) -> Calibration:
     """Fit tables and predictor on logged samples, and write the whole artifact folder.
 
-    The tables hold best-of-n alone, by weighted selection if there are scores and by majority
-    otherwise. The artifact has no settings: there is no model to decode with.
+    The tables hold best-of-n alone, weighted by a score that is fitted on everything logged of a
+    sample, or by majority where only answers were. Every question is evaluated by a score that was
+    fitted on other questions. The artifact has no settings: there is no model to decode with.
 
     Args:
         log: the samples.
@@ -35,7 +38,8 @@ def calibrate_from_logs(
     Raises:
         InputError: unusable input; nothing is left behind.
     """
-    replay = LoggedReplay(log)
+    scoring = fit_log_scoring(log)
+    replay = LoggedReplay(log, held_out_log_scores(log))
     within = [budget for budget in budgets if budget <= replay.window]
     if 0 in pilots:
         raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
@@ -49,7 +53,11 @@ def calibrate_from_logs(
         return [plan.model_copy(update={"selection": selection}) for plan in plans]
 
     fingerprint = Fingerprint(
-        model=f"log {log.digest}", verifier=OF_LOGS, answers=log.answers, sampling={}
+        model=f"log {log.digest}",
+        verifier=OF_LOGS,
+        answers=log.answers,
+        scoring={} if scoring is None else scoring.model_dump(mode="json"),
+        sampling={},
     )
     calibration = fit(replay, grid, within, pilots, n_bins, fingerprint)
     summary = summarise(
@@ -58,12 +66,13 @@ def calibrate_from_logs(
         source=log.name,
         selections=replay.selections,
         strategies=("best_of_n",),
-        samples=log.answer.shape[1],
+        samples=replay.window,
         sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
         warnings=_warnings(log, replay, budgets, within),
     )
-    with new_artifact(out, parts_of(calibration), summary, "the log is untouched"):
-        pass
+    parts = parts_of(calibration, scoring=scoring)
+    with new_artifact(out, parts, summary, "the log is untouched") as folder:
+        CalibratedOn.of(log.questions).save(folder / QUESTIONS)
     return calibration
 
 
@@ -82,6 +91,7 @@ def _warnings(
             f"difficulty has one plan for all prompts: {replay.window - half} of the "
             f"{replay.window} samples per question measure difficulty there"
         )
+    warnings += log.notes
     if log.left_out:
         warnings.append(f"{log.left_out} questions are left out: they have fewer samples")
     return warnings

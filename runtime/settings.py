@@ -3,20 +3,20 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from allocator import migrate
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
+from predictors.scoring import VERIFIER_ALONE, Scoring, alone
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_fingerprint, resolve_model
 from runtime.verifiers.base import Aggregation, FamilyName
-from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 
 MODELS = ("model", "verifier", "reviser", "reviser_verifier")
 
@@ -35,14 +35,14 @@ class Settings(JsonArtifact):
             a model's folder is.
         answer_timeout: seconds that one answer may take to compare; then it equals itself alone.
         thought: marks of the model's thoughts, see `runtime.answers.thought.thoughts_of`.
-        aggregation: how step scores become one.
-        scoring: how that one and the log-probability become a solution's score.
+        aggregation: how step scores become one, where one is needed.
+        scoring: how a solution's score is made; without it the score is that aggregation.
         sampling: how solutions are sampled.
     """
 
     MIGRATIONS = migrate.SETTINGS
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model: str
     verifier: str
     verifier_family: FamilyName = "auto"
@@ -54,6 +54,14 @@ class Settings(JsonArtifact):
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _verifier_alone(cls, document: Any) -> Any:
+        """Without a fitted scoring a solution's score is the verifier's."""
+        if isinstance(document, dict) and "scoring" not in document:
+            return document | {"scoring": alone(document.get("aggregation", "last"))}
+        return document
 
     @classmethod
     def _up_to_date(cls, document: migrate.Document) -> migrate.Document:
@@ -67,7 +75,7 @@ class Settings(JsonArtifact):
             answers=answers_fingerprint(self.answers, base)
             + ("" if self.thought == "auto" else f", thought {self.thought}"),
             aggregation=self.aggregation,
-            scoring=self.scoring.model_dump(),
+            scoring=self.scoring.model_dump(mode="json"),
             sampling=self.sampling.model_dump(),
         )
 

@@ -13,6 +13,8 @@ from calibration.calibrate import calibrate as run_calibration
 from calibration.cli.calibrate_options import ModelOptions, TableOptions
 from calibration.cli.console import render_table, reports_errors
 from calibration.cli.options import (
+    GOLD_HELP,
+    LOGS_HELP,
     SOURCE_HELP,
     EngineOption,
     SeedOption,
@@ -31,10 +33,10 @@ PILOTS = "0,1,2,4,8"
 
 # Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
 OF_LOGS = {
-    *("out", "from_logs", "where", "columns", "answers", "aggregation"),
+    *("out", "from_logs", "where", "gold", "columns", "answers", "aggregation"),
     *("budgets", "pilots", "bins"),
 }
-OF_LOGS_ALONE = {"where"}
+OF_LOGS_ALONE = {"where", "gold"}
 
 
 @reports_errors
@@ -45,13 +47,11 @@ def calibrate(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
     prompts: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
-    from_logs: Annotated[
-        str | None,
-        typer.Option(help="no model: samples that exist already; a source as PROMPTS may be"),
-    ] = None,
+    from_logs: Annotated[str | None, typer.Option(help=LOGS_HELP)] = None,
     where: Annotated[
         str, typer.Option(help="only the log's rows that hold these values: model=NAME")
     ] = "",
+    gold: Annotated[str | None, typer.Option(help=GOLD_HELP)] = None,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     ray: Annotated[
@@ -69,7 +69,7 @@ def calibrate(
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
     if from_logs is not None:
         _refuse(context, set(given(context)) - OF_LOGS, "does not apply to --from-logs")
-        _show(_from_logs(context, from_logs, where, out, models, tables, data), out)
+        _show(_from_logs(context, from_logs, where, gold, out, models, tables, data), out)
         return
     _refuse(context, OF_LOGS_ALONE & set(given(context)), "goes with --from-logs")
     if prompts is None:
@@ -99,6 +99,7 @@ def _from_logs(
     context: typer.Context,
     source: str,
     where: str,
+    gold: str | None,
     out: Path,
     models: ModelOptions,
     tables: TableOptions,
@@ -114,7 +115,10 @@ def _from_logs(
         pairs("where", where),
         models.answers if "answers" in named else None,
         models.aggregation if "aggregation" in named else None,
+        gold,
     )
+    for note in log.notes:
+        console.print(f"Note: {note}", markup=False)
     budgets = numbers("budgets", tables.budgets)
     pilots = tables.pilots_within([n for n in budgets if n <= log.answer.shape[1]])
     if "pilots" not in named:  # a log's prompts are not read

@@ -68,7 +68,7 @@ class TableOptions(BaseModel):
     runs: int = Field(default=RUNS, description="times each search is run per prompt")
     scoring: ScoringChoice = Field(
         default="fitted",
-        description="scores of verifier and log-probability, or the verifier's alone",
+        description="scores fitted on all that is known of a solution, or the verifier's alone",
     )
 
     def settings(self, seed: int) -> CalibrationSettings:

@@ -1,6 +1,7 @@
 """Outcomes of best-of-n on logged samples: the vectorised counterpart of `Replay`."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ MAX_REPLAYED = 2_000_000
 
 
 class LoggedReplay:
-    """Best-of-n on a log, by every selection that the log's scores allow.
+    """Best-of-n on a log, by every selection that its scores allow.
 
     Each replicate takes a question's samples in another rotation. Plans are evaluated on its first
     samples; the second half of the rotation measures pass@1, by which plans of up to half of the
@@ -29,25 +30,34 @@ class LoggedReplay:
 
     Args:
         log: the samples.
+        score: the score that votes are weighted by, shape (questions, samples); None where votes
+            are only counted.
         replicates: rotations of a question's samples.
         exact: use closed forms where there are any.
 
     Attributes:
         prompts: number of questions.
-        window: samples per question.
+        window: samples of the question that has the fewest.
         binned_budget: half of the window.
         selections: the selections that the log allows; plans use the first.
     """
 
-    def __init__(self, log: Log, replicates: int = REPLICATES, exact: bool = True) -> None:
+    def __init__(
+        self,
+        log: Log,
+        score: NDArray[np.float64] | None,
+        replicates: int = REPLICATES,
+        exact: bool = True,
+    ) -> None:
         self.log = log
-        self.prompts, self.window = log.answer.shape
+        self.score = score
+        self.prompts, self.window = len(log.answer), int(log.sizes.min())
         self.binned_budget = self.window // 2
         self.replicates = replicates
         self.exact = exact
         self.states: NDArray[np.float32] | None = None  # a log has no model
         self.selections: tuple[Selection, ...] = (
-            ("majority",) if log.score is None else ("weighted", "majority", "best")
+            ("majority",) if score is None else ("weighted", "majority", "best")
         )
         self._known: dict[tuple[Plan, int], Outcome] = {}
 
@@ -60,13 +70,13 @@ class LoggedReplay:
         first = max(self.binned_budget, pilots)
         if first >= self.window:
             raise InputError("pilots", pilots, f"must be less than the {self.window} samples")
-        each = [self._place(replicate, self.window)[first:] for replicate in range(self.replicates)]
-        return np.stack([self.log.correct[:, place].mean(1) for place in each], axis=1)
+        rest = [self._place(r, self.window)[:, first:] for r in range(self.replicates)]
+        return np.stack([_at(self.log.correct, place).mean(1) for place in rest], axis=1)
 
     @cached_property
     def paired(self) -> "LoggedReplay":
         """The same without closed forms."""
-        return LoggedReplay(self.log, self.replicates, exact=False)
+        return LoggedReplay(self.log, self.score, self.replicates, exact=False)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (questions, replicates, features); NaN where the log lacks them.
@@ -92,7 +102,7 @@ class LoggedReplay:
             exact = self.exact and pilots == 0
             if exact and plan.selection == "best":
                 correct = self._everywhere(self._greatest_score(n))
-            elif exact and plan.selection == "majority" and self.log.score is None:
+            elif exact and plan.selection == "majority" and self.score is None:
                 correct = self._everywhere(self._most_votes(n))
             else:
                 rotations = range(self.replicates)
@@ -120,13 +130,13 @@ class LoggedReplay:
         tokens = self.log.tokens
         for replicate in range(count):
             place = self._place(replicate, top)
-            answers = self.log.answer[:, place].tolist()
+            answers = _at(self.log.answer, place).tolist()
             scores = [[1.0] * top] * self.prompts
-            if self.log.score is not None:
+            if self.score is not None:
                 scores = self._weights(place).tolist()
             lengths = [[0] * top] * self.prompts
             if tokens is not None:
-                lengths = tokens[:, place].astype(int).tolist()
+                lengths = _at(tokens, place).astype(int).tolist()
             for row, drawn in enumerate(zip(answers, scores, lengths, strict=True)):
                 draws: list[Draw] = [
                     (None if answer == UNANSWERED else str(answer), score, length)
@@ -136,18 +146,24 @@ class LoggedReplay:
         return adaptive_runs
 
     def _greatest_score(self, n: int) -> NDArray[np.float64]:
-        answer = self.log.answer
-        scores = np.where(answer == UNANSWERED, -1.0, self._weights(slice(None)))
-        return best_of_n_accuracy(scores, answer == CORRECT, n)
+        answer, sizes = self.log.answer, self.log.sizes
+        everywhere = np.broadcast_to(np.arange(answer.shape[1]), answer.shape)
+        scores = np.where(answer == UNANSWERED, -1.0, self._weights(everywhere))
+        found = np.empty(self.prompts)
+        for size in np.unique(sizes).tolist():
+            of_size = sizes == size
+            correct = answer[of_size, :size] == CORRECT
+            found[of_size] = best_of_n_accuracy(scores[of_size, :size], correct, n)
+        return found
 
     def _most_votes(self, n: int) -> NDArray[np.float64]:
         counts = _sums(self.log.answer, np.ones(self.log.answer.shape))
-        silent = (self.log.answer == UNANSWERED).sum(1)
+        silent = ((self.log.answer == UNANSWERED) & self.log.sampled).sum(1)
         return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], 1), n)
 
     def _shared_votes(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
         """The correct answer's share of a majority win among some samples, shape (prompts,)."""
-        answer = self.log.answer[:, place]
+        answer = _at(self.log.answer, place)
         votes = _sums(answer, np.ones(answer.shape))
         leading = (votes == votes.max(1, keepdims=True)) & (votes > 0)
         return np.asarray(leading[:, CORRECT] / np.maximum(1, leading.sum(1)))
@@ -158,7 +174,7 @@ class LoggedReplay:
     def _rotated(self, plan: Plan, n: int, replicate: int) -> NDArray[np.float64]:
         """Whether the right answer is selected from the first n of a rotation, shape (prompts,)."""
         place = self._place(replicate, n)
-        answer, weights = self.log.answer[:, place], self._weights(place)
+        answer, weights = _at(self.log.answer, place), self._weights(place)
         if plan.selection == "best":
             mass = weights
         else:
@@ -176,24 +192,24 @@ class LoggedReplay:
         if self.log.tokens is None:
             return np.zeros((self.prompts, self.replicates))
         if exact:
-            mean = self.log.tokens.mean(1)
+            mean = self.log.tokens.sum(1) / self.log.sizes
             return np.repeat(mean[:, None] * n, self.replicates, axis=1)
-        sums = [self.log.tokens[:, self._place(r, n)].sum(1) for r in range(self.replicates)]
+        sums = [_at(self.log.tokens, self._place(r, n)).sum(1) for r in range(self.replicates)]
         return np.stack(sums, axis=1)
 
     def _place(self, replicate: int, count: int) -> NDArray[np.int64]:
-        shift = replicate * self.window // self.replicates
-        return np.asarray((np.arange(count) + shift) % self.window)
+        """Which samples of each question a replicate takes first, shape (questions, count)."""
+        sizes = self.log.sizes[:, None]
+        shift = replicate * sizes // self.replicates
+        return np.asarray((np.arange(count) + shift) % sizes)
 
-    def _weights(self, place: NDArray[np.int64] | slice) -> NDArray[np.float64]:
-        """Scores of some samples; 0 where none were logged."""
-        if self.log.score is None:
-            return np.zeros(self.log.answer[:, place].shape)
-        return self.log.score[:, place]
+    def _weights(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Scores of some samples; 0 where there are none."""
+        return np.zeros(place.shape) if self.score is None else _at(self.score, place)
 
     def _features(self, replicate: int, pilots: int) -> NDArray[np.float64]:
         place = self._place(replicate, pilots)
-        answer = self.log.answer[:, place]
+        answer = _at(self.log.answer, place)
         shares = _sums(answer, np.ones(answer.shape)) / pilots
         logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
         found = {
@@ -201,8 +217,8 @@ class LoggedReplay:
             "answer_entropy": -(shares * logs).sum(1),
             "unanswered_share": (answer == UNANSWERED).mean(1),
         }
-        if self.log.score is not None:
-            score = self.log.score[:, place]
+        if self.score is not None:
+            score = _at(self.score, place)
             found |= {
                 "score_mean": score.mean(1),
                 "score_std": score.std(1),
@@ -212,10 +228,15 @@ class LoggedReplay:
                 / np.maximum(score.sum(1), 1e-9),
             }
         if self.log.tokens is not None:
-            tokens = self.log.tokens[:, place]
+            tokens = _at(self.log.tokens, place)
             found |= {"tokens_mean": tokens.mean(1), "tokens_std": tokens.std(1)}
         unknown = np.full(self.prompts, np.nan)
         return rounded(np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1))
+
+
+def _at(values: NDArray[Any], place: NDArray[np.int64]) -> NDArray[Any]:
+    """Each question's values at its own places, shape (questions, places)."""
+    return np.take_along_axis(values, place, axis=1)
 
 
 def _sums(answer: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,13 +13,12 @@ from allocator.table import LookupTable
 from calibration.data.sample_log import read_log
 from calibration.from_logs import calibrate_from_logs
 from calibration.replay.estimators import majority_accuracy
-from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.replay.ways import PRICE, TOTAL, WAYS
 from calibration.report.summary import Summary
 from predictors.features import FEATURE_NAMES
 from tests.support.cli import invoke, refused
-from tests.support.logs import as_records, made_log, rows_of, write
+from tests.support.logs import as_records, made_log, replay_of, rows_of, write
 from tests.support.paths import SHARED
 
 
@@ -48,7 +47,7 @@ def test_majority_over_a_subset_that_cannot_be_is_refused(n: int) -> None:
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_log_is_replayed_as_records_are(selection: Any, scored: bool) -> None:
     log = made_log(20, 16, scored=scored)
-    logged, replay = LoggedReplay(log), Replay(as_records(log), 16)
+    logged, replay = replay_of(log), Replay(as_records(log), 16)
     if selection not in logged.selections:
         with pytest.raises(InputError, match="must be best-of-n by a selection"):
             logged.outcome(Plan(strategy="best_of_n", n=4, selection=selection), 2)
@@ -64,7 +63,7 @@ def test_a_log_is_replayed_as_records_are(selection: Any, scored: bool) -> None:
 
 def test_features_of_a_log_are_those_of_its_samples() -> None:
     log = made_log(20, 16)
-    ours, theirs = LoggedReplay(log).features(4), Replay(as_records(log), 16).features(4)
+    ours, theirs = replay_of(log).features(4), Replay(as_records(log), 16).features(4)
     known = ~np.isnan(ours[0, 0])
     assert {n for n, k in zip(FEATURE_NAMES, known, strict=True) if k} >= {"agreement", "score_max"}
     np.testing.assert_allclose(ours[..., known], theirs[..., known], atol=1e-12)
@@ -72,7 +71,7 @@ def test_features_of_a_log_are_those_of_its_samples() -> None:
 
 def test_exact_outcomes_are_what_rotations_average_to() -> None:
     for selection, scored in (("majority", False), ("best", True)):
-        replay = LoggedReplay(made_log(3000, 32, seed=1, scored=scored))
+        replay = replay_of(made_log(3000, 32, seed=1, scored=scored))
         plan = Plan(strategy="best_of_n", n=4, selection=selection)
         exact, rotated = (replay.outcome(plan, pilots).correct.mean() for pilots in (0, 1))
         assert exact == pytest.approx(rotated, abs=0.004)

@@ -15,14 +15,13 @@ from calibration.fitting.gain_model import (
 )
 from calibration.replay.adaptive_run import AdaptiveRuns, replay_run
 from calibration.replay.budget_replay import PRICES, averages_between, stopped_at
-from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
 from calibration.replay.ways import PRICE, TOTAL
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.gain_model import GainEstimator
 from predictors.vote_state import VOTE_STATE_NAMES
 from tests.support.adaptive import made_runs
-from tests.support.logs import as_records, made_log
+from tests.support.logs import as_records, made_log, replay_of
 from tests.support.samples import make_sample
 
 SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
@@ -83,7 +82,7 @@ def test_a_search_joins_the_pool() -> None:
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_log_is_replayed_as_its_records_are(scored: bool) -> None:
     log, schedule = made_log(25, 16, scored=scored), schedule_of(8)
-    logged = LoggedReplay(log).adaptive_runs(schedule)
+    logged = replay_of(log).adaptive_runs(schedule)
     records = as_records(log)
     if not scored:  # every vote weighs one
         weighed = [[make_sample(s.answer, 1.0) for s in r.independent.samples] for r in records]
@@ -101,7 +100,7 @@ def test_a_log_is_replayed_as_its_records_are(scored: bool) -> None:
 
 @pytest.mark.parametrize("scored", [True, False])
 def test_every_stage_of_a_log_answers_as_best_of_n_does(scored: bool) -> None:
-    replay = LoggedReplay(made_log(60, 16, scored=scored))
+    replay = replay_of(made_log(60, 16, scored=scored))
     found = replay.adaptive_runs(schedule_of(8))
     for number, cost in enumerate(schedule_of(8).costs):
         plan = Plan(strategy="best_of_n", n=cost, selection=replay.selections[0])
@@ -111,7 +110,7 @@ def test_every_stage_of_a_log_answers_as_best_of_n_does(scored: bool) -> None:
 
 
 def test_large_logs_have_fewer_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    replay = LoggedReplay(made_log(10, 16))
+    replay = replay_of(made_log(10, 16))
     monkeypatch.setattr("calibration.replay.log_replay.MAX_REPLAYED", 3 * 10 * 16)
     assert replay.adaptive_runs(schedule_of(4)).correct.shape == (10, 3, 4)
     monkeypatch.setattr("calibration.replay.log_replay.MAX_REPLAYED", 1)
