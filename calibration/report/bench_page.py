@@ -45,12 +45,12 @@ def chosen(result: BenchResult) -> str:
     """Which way to spend the gain is of, and who chose it, in a sentence."""
     if result.way is None:
         return (
-            f"They are spent {words.spent('bins')}: the artifact's calibration does not say which "
-            "way is the cheapest."
+            f"Generations are spent {words.spent('bins')}: the artifact's calibration does not say "
+            "which way is the cheapest."
         )
     return (
-        f"They are spent {words.spent(result.way)}, the way that the artifact's calibration found "
-        "the cheapest; it was not chosen on these prompts."
+        f"Generations are spent {words.spent(result.way)}, the way that the artifact's calibration "
+        "found the cheapest; it was not chosen on these prompts."
     )
 
 
