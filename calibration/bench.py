@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
@@ -29,7 +30,7 @@ from calibration.replay.curves import (
 )
 from calibration.replay.estimators import best_of_n_accuracy
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
-from calibration.replay.replay import Replay
+from calibration.replay.replay import Outcomes, Replay
 from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.savings import greatest, savings
@@ -39,11 +40,14 @@ from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
 from predictors.scoring import Scoring
-from runtime.artifact import SAMPLES, Artifact
+from runtime.artifact import SAMPLES, FittedPolicy
 from runtime.models import Models
 from runtime.request import RequestSettings
 
 BASELINE = NAMES["weighted"]
+# Gains are measured at the baseline's accuracy, and at this share of the way to it from the
+# smallest budget's.
+SHARES = (1.0, 0.95)
 
 
 def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
@@ -188,13 +192,13 @@ def _greatest_score(run: Run, n: int) -> float:
     return float(best_of_n_accuracy([sample.score for sample in run.samples], run.correct, n))
 
 
-def compute_optimal(replay: Replay, artifact: Artifact, table: LookupTable) -> Curve:
+def compute_optimal(replay: Outcomes, artifact: FittedPolicy, table: LookupTable) -> Curve:
     """The table's plan for each prompt's predicted bin, pilots counted (section 3.2)."""
     return policy_curve(PREDICTED, replay, table, predicted(replay, artifact.difficulty))
 
 
 def stopping_early(
-    replay: Replay, artifact: Artifact, budgets: Iterable[int]
+    replay: Outcomes, artifact: FittedPolicy, budgets: Iterable[int]
 ) -> tuple[Curve, Curve]:
     """The curves by price and within one total, with points between the budgets too.
 
@@ -210,7 +214,7 @@ def stopping_early(
 
 
 def measure(
-    replay: Replay, artifact: Artifact, table: LookupTable, way: Way | None = None
+    replay: Replay, artifact: FittedPolicy, table: LookupTable, way: Way | None = None
 ) -> Findings:
     """Measure every method at every budget, and the gain of one way to spend.
 
@@ -226,24 +230,57 @@ def measure(
     """
     budgets = [row.budget for row in table.rows]
     by_bins = compute_optimal(replay, artifact, table)
-    by_way = dict(zip(WAYS, (by_bins, *stopping_early(replay, artifact, budgets)), strict=True))
-    curves = [*baselines(replay, budgets), *by_way.values()]
-    plain = next(curve for curve in curves if curve.name == BASELINE)
-    chosen = by_way[way or "bins"]
-    draws = resamples(replay.prompts)
-    right = [np.mean(record.independent.correct) for record in replay.records]
+    early = stopping_early(replay, artifact, budgets)
+    right = np.array([np.mean(record.independent.correct) for record in replay.records])
+    curves = [*baselines(replay, budgets), by_bins, *early]
+    return findings_of(curves, BASELINE, budgets, right, way)
+
+
+def findings_of(
+    curves: Sequence[Curve],
+    baseline: str,
+    budgets: Sequence[int],
+    right: NDArray[np.float64],
+    way: Way | None,
+) -> Findings:
+    """What curves of the same prompts show: accuracies, gains and the saving of one way.
+
+    Args:
+        curves: every method, the ways to spend among them.
+        baseline: name of the curve that others are compared with.
+        budgets: the measured budgets of the table, ascending.
+        right: each prompt's share of right solutions, shape (prompts,).
+        way: as `measure` has it.
+    """
+    by_name = {curve.name: curve for curve in curves}
+    plain, chosen = by_name[baseline], by_name[WAYS[way or "bins"]]
+    draws = resamples(len(right))
+    upper = budgets[len(budgets) // 2 :]
     return Findings.model_validate(
         {
-            "prompts": replay.prompts,
+            "prompts": len(right),
             "budgets": budgets,
-            "baseline": BASELINE,
+            "baseline": baseline,
             "policy": chosen.name,
             "way": way,
-            "easiest": max(right),
-            "hardest": min(right),
+            "easiest": right.max(),
+            "hardest": right.min(),
             "curves": [summarized(curve, draws) for curve in curves],
-            "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws),
+            "gains": [
+                row | {"share": share}
+                for share in SHARES
+                for row in gains(part_way(plain, share), curves, upper, draws)
+            ],
             "differences": differences(plain, chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )
+
+
+def part_way(baseline: Curve, share: float) -> Curve:
+    """The baseline with less accuracy: part of the way from its smallest budget's.
+
+    Where the baseline levels off, its last tenths of a point decide what reaching all of it costs.
+    """
+    least = baseline.correct[int(np.argmin(baseline.budgets))]
+    return replace(baseline, correct=least + share * (baseline.correct - least))

@@ -1,10 +1,13 @@
 """Calibrate an artifact on samples that exist already: logs, without a model."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from allocator.errors import InputError
+from allocator.latency import Latency
 from allocator.plan import Plan, plan_grid
+from allocator.policy import Policy
 from allocator.table import Fingerprint
 from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
@@ -13,8 +16,58 @@ from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.report.summarise import summarise
+from calibration.report.summary import Summary
 from calibration.settings import check_tables
-from runtime.artifact import OF_LOGS, QUESTIONS
+from predictors.scoring import Scoring
+from runtime.artifact import OF_LOGS, QUESTIONS, FittedPolicy
+
+
+@dataclass(frozen=True)
+class FittedLog:
+    """What was fitted on a log.
+
+    Attributes:
+        log: the samples.
+        scoring: how samples are scored; None where nothing but answers was logged.
+        replay: the samples with their scores, each by a fit on other questions.
+        calibration: the tables and models.
+    """
+
+    log: Log
+    scoring: Scoring | None
+    replay: LoggedReplay
+    calibration: Calibration
+
+    @property
+    def policy(self) -> FittedPolicy:
+        """What was fitted, as an artifact would give it back."""
+        made = self.calibration
+        return FittedPolicy(
+            folder=Path(),
+            policy=Policy(made.table),
+            difficulty={pilots: known.model for pilots, known in made.difficulty.items()},
+            curves=made.curves,
+            prices=made.gain_model.prices,
+            gain_model=made.gain_model.gain_model,
+            latency=Latency.of({}),
+            drift_baseline=made.drift_baseline,
+            scoring=self.scoring,
+        )
+
+    def summary(self, warnings: Sequence[str] = ()) -> Summary:
+        """The results, for people."""
+        tokens = self.log.tokens
+        return summarise(
+            self.replay,
+            self.calibration,
+            source=self.log.name,
+            selections=self.replay.selections,
+            strategies=("best_of_n",),
+            samples=self.replay.window,
+            sampled_tokens=0 if tokens is None else int(tokens.sum()),
+            warnings=warnings,
+            logged=LoggedReplay(self.log, self.log.scores.first),
+        )
 
 
 def calibrate_from_logs(
@@ -22,13 +75,35 @@ def calibrate_from_logs(
 ) -> Calibration:
     """Fit tables and predictor on logged samples, and write the whole artifact folder.
 
-    The tables hold best-of-n alone, weighted by a score that is fitted on everything logged of a
-    sample, or by majority where only answers were. Every question is evaluated by a score that was
-    fitted on other questions. The artifact has no settings: there is no model to decode with.
+    The artifact has no settings: there is no model to decode with.
 
     Args:
         log: the samples.
         out: the artifact folder, which must not exist yet.
+        budgets, pilots, n_bins: as `fit_log` has them.
+
+    Raises:
+        InputError: unusable input; nothing is left behind.
+    """
+    within = [budget for budget in budgets if budget <= log.sizes.min()]
+    check_tables(out, within, pilots, n_bins, len(log.answer))
+    fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins)
+    summary = fitted.summary(_warnings(log, fitted.replay, budgets, within))
+    parts = parts_of(fitted.calibration, scoring=fitted.scoring)
+    with new_artifact(out, parts, summary, "the log is untouched") as folder:
+        CalibratedOn.of(log.questions).save(folder / QUESTIONS)
+    return fitted.calibration
+
+
+def fit_log(log: Log, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int) -> FittedLog:
+    """Fit score, tables and predictor on logged samples.
+
+    The tables hold best-of-n alone, weighted by a score that is fitted on everything logged of a
+    sample, or by majority where only answers were. Every question is evaluated by a score that was
+    fitted on other questions.
+
+    Args:
+        log: the samples.
         budgets: budgets of the table, in generations per prompt; those beyond the samples per
             question are left out.
         pilots: numbers of pilot samples to choose among; at least 1, because the prompts of a log
@@ -36,16 +111,14 @@ def calibrate_from_logs(
         n_bins: number of difficulty bins.
 
     Raises:
-        InputError: unusable input; nothing is left behind.
+        InputError: no sample is correct, or there is a 0 among the pilots.
     """
-    scoring = fit_log_scoring(log)
-    replay = LoggedReplay(log, held_out_log_scores(log))
-    within = [budget for budget in budgets if budget <= replay.window]
     if 0 in pilots:
         raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
-    check_tables(out, within, pilots, n_bins, replay.prompts)
     if not log.correct.any():
         raise InputError("correct", 0, "no sample of any question is correct; check the columns")
+    scoring = fit_log_scoring(log)
+    replay = LoggedReplay(log, held_out_log_scores(log))
     selection = replay.selections[0]
 
     def grid(budget: int, paid: int) -> list[Plan]:
@@ -59,21 +132,9 @@ def calibrate_from_logs(
         scoring={} if scoring is None else scoring.model_dump(mode="json"),
         sampling={},
     )
-    calibration = fit(replay, grid, within, pilots, n_bins, fingerprint)
-    summary = summarise(
-        replay,
-        calibration,
-        source=log.name,
-        selections=replay.selections,
-        strategies=("best_of_n",),
-        samples=replay.window,
-        sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
-        warnings=_warnings(log, replay, budgets, within),
-    )
-    parts = parts_of(calibration, scoring=scoring)
-    with new_artifact(out, parts, summary, "the log is untouched") as folder:
-        CalibratedOn.of(log.questions).save(folder / QUESTIONS)
-    return calibration
+    within = [budget for budget in budgets if budget <= replay.window]
+    calibration = fit(replay, grid, within, pilots, n_bins, fingerprint, replay.window)
+    return FittedLog(log, scoring, replay, calibration)
 
 
 def _warnings(

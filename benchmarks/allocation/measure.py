@@ -21,10 +21,11 @@ from benchmarks.allocation.methods import (
 )
 from benchmarks.allocation.pool import rescored
 from benchmarks.allocation.predictors import Compared, PromptInputs, compare
-from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
+from benchmarks.allocation.rivals import concave_by, first_uncertainty
 from benchmarks.testbed.measure import calibration_error
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.gain_model import fit_gain_model, gains_between_stages
+from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.budget_replay import price_curve, shared_budget_curve
 from calibration.replay.curves import Curve, interval, plan_curve, resamples
 from calibration.replay.policy_curves import PassAt1, policy_curve

@@ -12,14 +12,17 @@ from rich.text import Text
 from allocator.errors import InputError
 from allocator.extras import require
 from calibration.bench import measure, rows_of, sample, schedule_within, unseen, work_of
+from calibration.cli.bench_logs import bench_log
 from calibration.cli.bench_view import comparison, in_points
 from calibration.cli.console import reports_errors, say, write_answer
+from calibration.cli.log_options import LogOptions, refuse_options
 from calibration.cli.options import (
-    ArtifactOption,
+    ANSWERS_HELP,
+    SOURCE_HELP,
     EngineOption,
     ForceOption,
-    PromptsArgument,
     SeedOption,
+    given,
     load_artifact,
     load_table,
     numbers,
@@ -38,15 +41,23 @@ from calibration.sampling.resume import SampleStore, made_with
 from runtime.engines.loading import engine_kind
 from runtime.models import open_models
 from runtime.request import RequestSettings
+from runtime.verifiers.base import Aggregation
 
 RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
 
+# Options that apply to logs, and which of these apply to data sets too.
+OF_BOTH = {"artifact", "budgets", "out", "seed", "columns"}
+OF_LOGS = OF_BOTH | {
+    *("from_logs", "where", "gold", "answers", "aggregation", "split", "splits"),
+}
+
 
 @reports_errors
-@settings_options(data=DataSettings)
+@settings_options(log=LogOptions, data=DataSettings)
 def bench(
-    dataset: PromptsArgument,
-    artifact: ArtifactOption,
+    context: typer.Context,
+    dataset: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
+    artifact: Annotated[Path | None, typer.Option(help="calibrated artifact folder")] = None,
     prompts: Annotated[
         int | None,
         typer.Option(help="number of prompts, the first that it was not calibrated on; else all"),
@@ -60,7 +71,17 @@ def bench(
     force: ForceOption = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
+    split: Annotated[
+        float | None,
+        typer.Option(help="of a log: calibrate on this share of the questions, test on the rest"),
+    ] = None,
+    splits: Annotated[int, typer.Option(help="times the questions are shuffled for --split")] = 5,
+    answers: Annotated[str, typer.Option(help=f"of a log: {ANSWERS_HELP}")] = "math",
+    aggregation: Annotated[
+        Aggregation, typer.Option(help="of a log: the only aggregation of step scores; else all")
+    ] = "last",
     *,
+    log: LogOptions,
     data: DataSettings,
 ) -> None:
     """Measure what allocation gains on graded prompts that the artifact has not seen.
@@ -69,9 +90,33 @@ def bench(
     best-of-N and beam search on the same samples, with 95% intervals. It leads with the way that
     calibration found the cheapest. Samples are kept: after an interruption the same command
     resumes.
+
+    With --from-logs no model is needed: methods are replayed on logged samples of questions that
+    the artifact has not seen, or, with --split, that each calibration has not.
     """
     started = time.time()
     _check_out(out)
+    if log.from_logs is not None:
+        refuse_options(context, set(context.params) - OF_LOGS, "does not apply to --from-logs")
+        named = given(context)
+        result = bench_log(
+            log,
+            data.columns,
+            answers if "answers" in named else None,
+            aggregation if "aggregation" in named else None,
+            artifact,
+            split,
+            splits,
+            budgets,
+            seed,
+        )
+        _publish(result, out)
+        return
+    refuse_options(context, OF_LOGS - OF_BOTH, "goes with --from-logs")
+    if dataset is None:
+        raise InputError("prompts", None, "give a data set, or measure --from-logs")
+    if artifact is None:
+        raise InputError("artifact", None, "give the folder of a calibrated artifact")
     kind = engine_kind(engine)
     table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
     graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), artifact)
@@ -127,11 +172,14 @@ def _first_unseen(
 
 def _write(result: BenchResult, out: Path) -> None:
     try:
+        out.mkdir(parents=True, exist_ok=True)
         result.save(out / RESULT)
         write_page(result, out / PAGE)
     except OSError as error:
         why = error.strerror or error
-        raise InputError("out", str(out), f"cannot be written ({why}); samples are kept") from None
+        raise InputError(
+            "out", str(out), f"cannot be written ({why}); what was sampled is kept"
+        ) from None
 
 
 def _publish(result: BenchResult, out: Path) -> None:
@@ -142,7 +190,7 @@ def _publish(result: BenchResult, out: Path) -> None:
     write_answer(
         Text(title(summary), style="bold"),
         Text(f"{subtitle(summary)} {chosen(result)}"),
-        *comparison(result.curves, shown["gains"], result.budgets),
+        *comparison(result.curves, shown["gains"], result.budgets, result.baseline),
         Text(
             f"{result.policy} less {result.baseline} at the same budget, in points: "
             f"{in_points(shown['differences'])}."

@@ -10,14 +10,18 @@ from calibration.replay.curve_summary import CurveSummary
 
 
 def comparison(
-    curves: Sequence[CurveSummary], gains: Sequence[dict[str, Any]], budgets: Sequence[int]
+    curves: Sequence[CurveSummary],
+    gains: Sequence[dict[str, Any]],
+    budgets: Sequence[int],
+    baseline: str,
 ) -> Iterator[Table]:
     """Accuracy and actual cost of every method at each budget; then what each saves.
 
     Args:
         curves: one per method, each with points at the budgets; points at others are not shown.
-        gains: as `calibration.replay.curves.gains` gives them.
+        gains: rows as `calibration.report.bench_result.Times` has them.
         budgets: to show, ascending; savings are shown at the last.
+        baseline: the method that savings are over.
     """
     for budget in budgets:
         points = [(curve.name, curve.at(budget)) for curve in curves]
@@ -36,16 +40,21 @@ def comparison(
             )
         yield shown
     budget = budgets[-1]
-    saved = new_table(
-        f"How many times fewer than best-of-{budget} weighted takes, at its accuracy [95%]",
-        *("method", "generations", "tokens"),
-    )
-    by_method = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
-    for name in (curve.name for curve in curves):
-        saved.add_row(
-            name, *(_times(by_method.get((name, unit))) for unit in ("generations", "tokens"))
+    for share in dict.fromkeys(row["share"] for row in gains):
+        accuracy = "its accuracy" if share == 1 else f"{share:.0%} of the way there from one sample"
+        saved = new_table(
+            f"How many times fewer than {baseline} with N = {budget}, at {accuracy} [95%]",
+            *("method", "generations", "tokens"),
         )
-    yield saved
+        at = {
+            (row["method"], row["unit"]): row
+            for row in gains
+            if row["budget"] == budget and row["share"] == share
+        }
+        for name in (curve.name for curve in curves):
+            times = (_times(at.get((name, unit))) for unit in ("generations", "tokens"))
+            saved.add_row(name, *times)
+        yield saved
 
 
 def _times(gain: dict[str, Any] | None) -> str:

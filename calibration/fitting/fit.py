@@ -105,6 +105,7 @@ def fit(
     pilots: Sequence[int],
     n_bins: int,
     fingerprint: Fingerprint,
+    samples: int | None = None,
 ) -> Calibration:
     """Fit predictors, bins, tables, accuracy curves and the gain model.
 
@@ -123,6 +124,7 @@ def fit(
         pilots: numbers of pilots to choose among; 0 is difficulty from the prompt alone.
         n_bins: number of difficulty bins.
         fingerprint: what was measured.
+        samples: independent solutions that an adaptive run may take; None is the largest budget.
     """
     measured = outcomes.measured(0).ravel()
     binned = any(budget <= outcomes.binned_budget for budget in budgets)
@@ -135,7 +137,7 @@ def fit(
     min_pilots = min(count for count in difficulty if count)
     row_pilots = [fitted.row.pilots for fitted in rows.predicted if fitted.row.pilots]
     edges = {f"predicted, {count} pilots": fitted.edges for count, fitted in difficulty.items()}
-    top_plans, samples = grid(max(budgets), 0), top_samples(budgets)
+    top_plans, most = grid(max(budgets), 0), samples or top_samples(budgets)
     return Calibration(
         table=_table("predicted", rows.predicted, fingerprint),
         oracle_table=_table("oracle", rows.oracle, fingerprint),
@@ -148,7 +150,7 @@ def fit(
         gain_model=fit_gain_model(
             [
                 (schedule, outcomes.adaptive_runs(schedule))
-                for schedule in schedules_of(outcomes, top_plans, samples)
+                for schedule in schedules_of(outcomes, top_plans, most)
             ]
         ),
         drift_baseline=drift_baseline_of(outcomes, difficulty[min_pilots]),

@@ -1,5 +1,6 @@
 """Outcomes of best-of-n on logged samples: the vectorised counterpart of `Replay`."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -109,6 +110,15 @@ class LoggedReplay:
                 correct = np.stack([self._rotated(plan, n, r) for r in rotations], axis=1)
             self._known[key] = Outcome(correct, self._tokens(n, exact))
         return self._known[key]
+
+    def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
+        """See `calibration.replay.replay.Outcomes.mixed_outcome`."""
+        chosen = np.array(plans, dtype=object)
+        correct, tokens = np.zeros(chosen.shape), np.zeros(chosen.shape)
+        for plan in set(chosen.ravel().tolist()):
+            found, here = self.paired.outcome(plan, pilots), chosen == plan
+            correct[here], tokens[here] = found.correct[here], found.tokens[here]
+        return Outcome(correct, tokens)
 
     def majority(self, n: int) -> Outcome:
         """See `calibration.replay.replay.Outcomes.majority`."""

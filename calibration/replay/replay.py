@@ -40,6 +40,7 @@ class Outcomes(Protocol):
 
     Attributes:
         prompts: number of prompts.
+        window: independent solutions of each prompt that are replayed.
         replicates: replays of each prompt.
         states: the language model's state after each prompt, shape (prompts, hidden); None where
             it was not requested.
@@ -48,6 +49,7 @@ class Outcomes(Protocol):
     """
 
     prompts: int
+    window: int
     replicates: int
     states: NDArray[np.float32] | None
     binned_budget: int
@@ -78,6 +80,15 @@ class Outcomes(Protocol):
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
         """Whether the plan's answer is right, and its tokens, per prompt and replicate."""
+        ...
+
+    def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
+        """The outcome where every prompt and replicate has a plan of its own.
+
+        Args:
+            plans: the plans, (prompts, replicates).
+            pilots: pilots that each has had.
+        """
         ...
 
     def majority(self, n: int) -> Outcome:
@@ -196,7 +207,7 @@ class Replay:
         return Outcome(correct, tokens)
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
-        """The same, with a plan for each prompt and replicate."""
+        """See `Outcomes.mixed_outcome`."""
         cells = [
             [self._one(record, r, plan, pilots) for r, plan in enumerate(of_record)]
             for record, of_record in zip(self.records, plans, strict=True)

@@ -34,7 +34,8 @@ def page(result: BenchResult) -> str:
         result=result,
         figure=both(figure),
         gained=list(dict.fromkeys(row.budget for row in result.gains)),
-        times={(row.method, row.budget, row.unit): row for row in result.gains},
+        shares=list(dict.fromkeys(row.share for row in result.gains)),
+        times={(row.method, row.budget, row.unit, row.share): row for row in result.gains},
         measured_with=measured_with(result),
         made_with=made_with(result.fingerprint, None),
         glossary=GLOSSARY,
@@ -45,12 +46,12 @@ def chosen(result: BenchResult) -> str:
     """Which way to spend the gain is of, and who chose it, in a sentence."""
     if result.way is None:
         return (
-            f"They are spent {words.spent('bins')}: the artifact's calibration does not say which "
-            "way is the cheapest."
+            f"Generations are spent {words.spent('bins')}: the artifact's calibration does not say "
+            "which way is the cheapest."
         )
     return (
-        f"They are spent {words.spent(result.way)}, the way that the artifact's calibration found "
-        "the cheapest; it was not chosen on these prompts."
+        f"Generations are spent {words.spent(result.way)}, the way that the artifact's calibration "
+        "found the cheapest; it was not chosen on these prompts."
     )
 
 

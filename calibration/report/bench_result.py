@@ -16,11 +16,13 @@ class _Row(BaseModel):
 
 
 class Times(_Row):
-    """Cost of the baseline at a budget over a method's cost at the same accuracy.
+    """Cost of the baseline at a budget over a method's cost at the same accuracy, or near it.
 
     Attributes:
         method: the method's name.
         budget: budget of the baseline.
+        share: 1 at the baseline's accuracy; less at this share of the way to it from the smallest
+            budget's accuracy.
         unit: ``generations`` or ``tokens``.
         value: the ratio, 0 where the method never reaches the accuracy; `low` and `high` bound it
             (95%, over prompts).
@@ -28,6 +30,7 @@ class Times(_Row):
 
     method: str
     budget: int
+    share: float = 1.0
     unit: str
     value: float
     low: float
@@ -85,6 +88,7 @@ class Findings(JsonArtifact):
         found += [
             reported(f"{r.method}: gain at {r.budget}, in {r.unit}", (r.value, r.low, r.high))
             for r in self.gains
+            if r.share == 1
         ]
         found += [
             reported(
@@ -105,6 +109,7 @@ class BenchResult(Findings):
         fingerprint: what the artifact's table was calibrated with.
         foreign: the differences from that fingerprint; empty unless forced.
         left_out: number of prompts that the artifact was calibrated on; None if unknown.
+        notes: what else readers should know.
         resumed: number of prompts that an earlier run had sampled.
         engine: which engine sampled.
         samples: independent solutions of each prompt.
@@ -124,6 +129,7 @@ class BenchResult(Findings):
     fingerprint: Fingerprint
     foreign: tuple[str, ...]
     left_out: int | None
+    notes: tuple[str, ...] = ()
     resumed: int
     engine: str
     samples: int
@@ -141,6 +147,7 @@ class BenchResult(Findings):
     def warnings(self) -> tuple[str, ...]:
         """Caveats that readers of the figures should know."""
         said = [f"The artifact was calibrated for something else: {why}." for why in self.foreign]
+        said += self.notes
         if self.left_out is None:
             said.append(
                 "The artifact does not hold the samples it was calibrated on, so prompts it has "

@@ -79,7 +79,8 @@ prices = PriceList.load(Path({str(folder / PRICES)!r}))
 gain_model = GainModel.load(Path({str(folder / GAIN_MODEL)!r}))
 price, costs = prices.price_for({average}), prices.schedule.costs
 
-# Answer and score of each solution so far; without scores, each has score 1.
+# Answer and score of each solution so far: the score of scoring.json, see predictors.scoring; 1 if
+# the artifact has no such file.
 solutions = [("42", 0.9)]
 votes = VoteState(prompt_tokens=0)
 votes.extend(solutions)

@@ -13,6 +13,7 @@ from calibration.replay.budget_replay import averages_between
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve, averaged, resamples, summarized
 from calibration.replay.intervals import mean_interval
+from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Outcome, Outcomes
 from calibration.replay.ways import PREDICTED, WAYS
 from calibration.report.savings import greatest, savings
@@ -29,6 +30,7 @@ NAMES: dict[Selection, str] = {
     "best": "best-of-N, greatest score",
 }
 ORACLE = "compute-optimal, oracle bins"
+FITTED = "best-of-N weighted, fitted score"
 RELIABILITY_POINTS = 10
 
 
@@ -42,6 +44,7 @@ def summarise(
     samples: int,
     sampled_tokens: int,
     warnings: Sequence[str] = (),
+    logged: LoggedReplay | None = None,
 ) -> Summary:
     """Everything that the report shows.
 
@@ -54,9 +57,10 @@ def summarise(
         samples: independent solutions per prompt.
         sampled_tokens: number of all sampled tokens.
         warnings: warnings beside the calibration's own.
+        logged: of samples from a log, the same without the fitted score: votes are weighted by the
+            first logged score, or counted. The baseline is of these.
     """
-    baseline = NAMES[selections[0]]
-    methods = _methods(outcomes, calibration, calibration.rows, selections, strategies)
+    methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
     plain, *_, by_bins = (method.curve for method in methods)
     early = calibration.gain_model.held_out_curves(averages_between(by_bins.budgets))
     measured = outcomes.measured(0)
@@ -69,7 +73,8 @@ def summarise(
     if edges:
         # Only outcomes on other samples than difficulty was measured on may be grouped by it.
         rows = calibration.binnable_rows
-        binnable = _methods(outcomes.paired, calibration, rows, selections, strategies)
+        paired = None if logged is None else logged.paired
+        binnable = _methods(outcomes.paired, calibration, rows, selections, strategies, paired)
         groups += [
             _group(f"bin {b + 1}", binnable, measured, bins == b) for b in range(len(edges) + 1)
         ]
@@ -79,7 +84,7 @@ def summarise(
         prompts=outcomes.prompts,
         samples=samples,
         sampled_tokens=sampled_tokens,
-        baseline=baseline,
+        baseline=plain.name,
         groups=tuple(groups),
         predictor=_predictor(outcomes, calibration, edges),
         ways=ways,
@@ -108,8 +113,12 @@ def _methods(
     rows: Sequence[FittedRow],
     selections: Sequence[Selection],
     strategies: Sequence[Strategy],
+    logged: LoggedReplay | None,
 ) -> list[_Method]:
-    """All methods at the budgets of the given rows of the predicted table, which comes last."""
+    """All methods at the budgets of the given rows of the predicted table, which comes last.
+
+    The baseline comes first.
+    """
     shape = outcomes.prompts, outcomes.replicates
     budgets = [fitted.row.budget for fitted in rows]
 
@@ -127,15 +136,23 @@ def _methods(
             [row.costs.reshape(shape) for row in within],
         )
 
-    methods = []
-    for selection in selections:
+    def best_of_n(replayed: Outcomes, selection: Selection, name: str) -> _Method:
         plans = [Plan(strategy="best_of_n", n=n, selection=selection) for n in budgets]
         # In a plan the verifier breaks majority's ties; the majority method has no verifier.
         found = [
-            outcomes.majority(plan.n) if selection == "majority" else outcomes.outcome(plan, 0)
+            replayed.majority(plan.n) if selection == "majority" else replayed.outcome(plan, 0)
             for plan in plans
         ]
-        methods.append(fixed(NAMES[selection], plans, found))
+        return fixed(name, plans, found)
+
+    methods, names = [], NAMES
+    if logged is not None and "weighted" in selections:
+        names = NAMES | {"weighted": FITTED}
+        if "weighted" in logged.selections:
+            methods.append(best_of_n(logged, "weighted", NAMES["weighted"]))
+        else:  # nothing but answers and lengths: without a fit, votes are counted
+            selections = sorted(selections, key=lambda selection: selection != "majority")
+    methods += [best_of_n(outcomes, selection, names[selection]) for selection in selections]
     if "beam_search" in strategies:
         # Of the sampled plans without pilots, those that cost a budget exactly.
         sampled = calibration.curves.after(0).plans

@@ -124,8 +124,10 @@ def chosen(summary: Summary) -> str:
         return ""
     way = spent(summary.gain.way)
     if summary.cheapest is None:
-        return f"They are spent {way}. Other ways were not compared; calibrate again for that."
-    return f"They are spent {way}, the cheapest of this artifact's ways."
+        return (
+            f"Generations are spent {way}. Other ways were not compared; calibrate again for that."
+        )
+    return f"Generations are spent {way}, the cheapest of this artifact's ways."
 
 
 def setting(value: object) -> str:

@@ -12,10 +12,11 @@ from allocator.schedule import Schedule, Stage
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.methods import AVERAGES, bound, shared_by_bin
-from benchmarks.allocation.rivals import CONFIDENCES, adaptive_consistency, concave_by
+from benchmarks.allocation.rivals import concave_by
 from benchmarks.allocation.traces import exact_majority
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
+from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
 from calibration.replay.budget_replay import (
     PRICES,

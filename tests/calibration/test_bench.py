@@ -189,7 +189,7 @@ def test_the_way_is_that_of_calibration_whatever_is_measured(bent: Artifact) -> 
     # By bins two more of ten are right at a budget of four; by price none.
     assert [line.value for line in found.differences] == pytest.approx([0, 0])
     text = page(result_of(found))
-    assert "They are spent by price (--average-budget), the way that the artifact" in text
+    assert "Generations are spent by price (--average-budget), the way that the artifact" in text
     unknown = page(result_of(measure(Replay(KNOWN, 4), bent, TABLE)))
     assert "does not say which way is the cheapest" in unknown
 

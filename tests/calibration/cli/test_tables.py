@@ -58,7 +58,7 @@ def test_explain() -> None:
 def test_bench() -> None:
     result = bench_result()
     found = result.model_dump()
-    text = rendered(*comparison(result.curves, found["gains"], found["budgets"]))
+    text = rendered(*comparison(result.curves, found["gains"], found["budgets"], result.baseline))
     assert_readable(text)
     for curve in found["curves"]:
         for point in curve["points"]:

@@ -60,7 +60,7 @@ def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
     for value in (BASELINE, "5,312,804 tokens", "0.86", "b20e4c6bdfed5bb4", SETTINGS.verifier):
         assert value in text
     assert f"ttc solve --artifact {folder} --budget 8" in text
-    assert "They are spent by difficulty bins (--budget), the cheapest of this" in text
+    assert "Generations are spent by difficulty bins (--budget), the cheapest of this" in text
     # What each way saves; one of them does not reach the accuracy.
     for words in ("3.8 [2.1, 6.4]", "3.6 [2.1, 6.4]", "3.4 [2.1, 6.4]", "not reached"):
         assert words in text

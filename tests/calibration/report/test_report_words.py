@@ -106,16 +106,16 @@ def test_titles(summary: Summary, first: str, second: str) -> None:
 
 def test_the_page_says_which_way_it_is() -> None:
     assert chosen(rich_summary()) == (
-        "They are spent by difficulty bins (--budget), the cheapest of this artifact's ways."
+        "Generations are spent by difficulty bins (--budget), the cheapest of this artifact's ways."
     )
     assert chosen(rich_summary(gain=gain(4, 2, "total"))) == (
-        "They are spent as one total over all prompts (--total-budget), the cheapest of this "
-        "artifact's ways."
+        "Generations are spent as one total over all prompts (--total-budget), the cheapest of "
+        "this artifact's ways."
     )
     # As an older version wrote it.
     assert chosen(rich_summary(ways=())) == (
-        "They are spent by difficulty bins (--budget). Other ways were not compared; calibrate "
-        "again for that."
+        "Generations are spent by difficulty bins (--budget). Other ways were not compared; "
+        "calibrate again for that."
     )
     assert chosen(no_gain_summary()) == ""
 
