@@ -9,6 +9,7 @@ from allocator.latency import Latency
 from allocator.plan import Plan, plan_grid
 from allocator.policy import Policy
 from allocator.table import Fingerprint
+from calibration.data.logged_figures import LoggedFigures
 from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
@@ -19,7 +20,7 @@ from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
 from calibration.settings import check_tables
 from predictors.scoring import Scoring
-from runtime.artifact import OF_LOGS, QUESTIONS, FittedPolicy
+from runtime.artifact import LOGGED_FIGURES, OF_LOGS, QUESTIONS, FittedPolicy
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def calibrate_from_logs(
     parts = parts_of(fitted.calibration, scoring=fitted.scoring)
     with new_artifact(out, parts, summary, "the log is untouched") as folder:
         CalibratedOn.of(log.questions).save(folder / QUESTIONS)
+        LoggedFigures.of(log).save(folder / LOGGED_FIGURES)
     return fitted.calibration
 
 

@@ -98,6 +98,8 @@ def alone(name: str, logits: bool = False) -> Scoring:
     return Scoring(scores={name: 1.0}, logits=(name,) if logits else ())
 
 
+# Every solution scores 1: votes are counted.
+COUNTED = Scoring(intercept=40.0)
 # A verifier's score at the last step, as it stands.
 VERIFIER_ALONE = alone("last")
 

@@ -12,6 +12,7 @@ latency.json        seconds of every plan
 drift_baseline.json what calibration's pilots looked like
 scoring.json        how a logged sample is scored, where there are no settings to say it
 questions.json      hashes of the logged questions that it was calibrated on
+logged.json         pass@1 and length of the logged samples, for ttc attach to compare with
 summary.json        what was found, for people: see `calibration.report.summary`
 samples.parquet     what was sampled; nothing of it is read to run
 """
@@ -38,7 +39,7 @@ SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.jso
 CURVES, PRICES, GAIN_MODEL = "curves.json", "prices.json", "gain_model.json"
 LATENCY, DRIFT_BASELINE = "latency.json", "drift_baseline.json"
 SUMMARY, SAMPLES = "summary.json", "samples.parquet"
-SCORING, QUESTIONS = "scoring.json", "questions.json"
+SCORING, QUESTIONS, LOGGED_FIGURES = "scoring.json", "questions.json", "logged.json"
 
 # What files were called by older versions of this library.
 FORMER = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
@@ -287,8 +288,8 @@ def load_settings(folder: Path) -> Settings:
             raise InputError(
                 "artifact",
                 str(folder),
-                f"it was made from logs, and names no model to run (it has no {SETTINGS}); run "
-                "ttc calibrate with --model and --verifier for one that does",
+                f"it was made from logs, and names no model to run (it has no {SETTINGS}); give it "
+                "some with ttc attach",
             )
         raise InputError(
             "artifact", str(folder), f"it has no {SETTINGS}; make one with ttc calibrate"

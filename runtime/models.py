@@ -18,6 +18,7 @@ from runtime.engines.steps import StepSplitter
 from runtime.reviser import Reviser
 from runtime.settings import Settings
 from runtime.verifiers.base import Aggregation, FamilyName, Verifier
+from runtime.verifiers.constant import NoVerifier
 from runtime.verifiers.loading import VerifierEngine, open_verifier
 
 
@@ -99,7 +100,9 @@ def load_models(
     opener = _Opener(stack, settings, base, engine, verifier_engine, engine_args)
     model = opener.engine("model") if isinstance(engine, str) else engine
     thoughts = thoughts_of(settings.thought, model.tokenizer)
-    verifier = opener.verifier("verifier", model, settings.verifier_family)
+    verifier: Verifier = NoVerifier()
+    if settings.verifier is not None:
+        verifier = opener.verifier("verifier", model, settings.verifier_family)
     return Models(
         engine=model,
         verifier=verifier,

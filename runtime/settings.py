@@ -18,6 +18,9 @@ from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_fingerprint, resolve_model
 from runtime.verifiers.base import Aggregation, FamilyName
 
+# What the fingerprint calls the verifier where there is none.
+NO_VERIFIER = "none"
+
 MODELS = ("model", "verifier", "reviser", "reviser_verifier")
 
 
@@ -27,7 +30,7 @@ class Settings(JsonArtifact):
     Attributes:
         model: hub name or folder of the language model. A relative folder counts from the
             artifact's own, here and below.
-        verifier: the PRM, or an ORM.
+        verifier: the PRM, or an ORM; None where solutions are scored without one.
         verifier_family: the verifier's convention, see `runtime.verifiers.families`.
         reviser: the model that revises; None where there is none.
         reviser_verifier: the verifier of its attempts; None takes `verifier`.
@@ -44,7 +47,7 @@ class Settings(JsonArtifact):
 
     schema_version: Literal[2] = 2
     model: str
-    verifier: str
+    verifier: str | None
     verifier_family: FamilyName = "auto"
     reviser: str | None = None
     reviser_verifier: str | None = None
@@ -69,7 +72,8 @@ class Settings(JsonArtifact):
 
     def fingerprint(self, base: Path) -> Fingerprint:
         """Hashes of the models and the settings; relative folders and files count from `base`."""
-        hashes = {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
+        hashes = {"verifier": NO_VERIFIER}
+        hashes |= {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
         return Fingerprint(
             **hashes,
             answers=answers_fingerprint(self.answers, base)

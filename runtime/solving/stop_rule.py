@@ -11,12 +11,10 @@ from pathlib import Path
 from allocator.errors import InputError
 from allocator.price import PriceController, PriceList
 from predictors.gain_model import COLUMNS, GainModel
-from predictors.scoring import Scoring
+from predictors.scoring import COUNTED, Scoring
 from predictors.stage_gains import StageGains
 from predictors.vote_state import VoteState
 from runtime.artifact import read_gain_model, read_prices, read_scoring
-
-UNSCORED = 1.0  # the weight of a vote where an artifact has no scoring: votes are counted
 
 
 class StopRule:
@@ -72,7 +70,8 @@ class StopRule:
             raise InputError("price", given, "give one of the two")
         if price is not None and not (isfinite(price) and price > 0):
             raise InputError("price", price, "must be positive")
-        self.schedule, self.gain_model, self.scoring = prices.schedule, gain_model, scoring
+        self.schedule, self.gain_model = prices.schedule, gain_model
+        self.scoring = COUNTED if scoring is None else scoring
         self._controller: PriceController | None = None
         if average_budget is not None:
             self._controller = PriceController(average_budget, prices)
@@ -179,14 +178,16 @@ class PromptVotes:
         """
         if self.samples == self._wanted:
             raise InputError("samples", self.samples + 1, "more() requested no more; call it first")
-        score = UNSCORED
-        if (scoring := self._rule.scoring) is not None:
-            given = scores or {}
-            for name in scoring.scores.keys() & given.keys():
-                value = given[name]
-                if not isfinite(value) or not (name in scoring.logits or 0 <= value <= 1):
-                    raise InputError(name, value, "must be a probability, as it was in calibration")
-            score = float(scoring.score(given, logprob, tokens, finished))
+        scoring, given = self._rule.scoring, scores or {}
+        for name in scoring.scores.keys() & given.keys():
+            value = given[name]
+            if not isfinite(value) or not (name in scoring.logits or 0 <= value <= 1):
+                raise InputError(
+                    name,
+                    value,
+                    "must be a probability, or log-odds if it was logged so",
+                )
+        score = float(scoring.score(given, logprob, tokens, finished))
         if not isfinite(score):
             raise InputError("logprob", logprob, "must be a finite number")
         self._votes.add(answer, score)
