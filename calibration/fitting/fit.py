@@ -22,6 +22,7 @@ from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_o
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
 from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
 from calibration.replay.intervals import mean_interval
+from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcomes
 
 
@@ -117,7 +118,8 @@ def fit(
     The oracle table has one plan for all prompts at budgets beyond `outcomes.binned_budget`.
 
     Args:
-        outcomes: replayed outcomes of plans on the calibration prompts.
+        outcomes: replayed outcomes of plans on the calibration prompts. Fitting takes as many jobs
+            as they do.
         grid: the plans considered, given a budget and the number of pilots paid from it.
         budgets: budgets of the table, in generations per prompt.
         pilots: numbers of pilots to choose among; 0 is difficulty from the prompt alone.
@@ -127,7 +129,10 @@ def fit(
     measured = outcomes.measured(0).ravel()
     binned = any(budget <= outcomes.binned_budget for budget in budgets)
     oracle_edges = edges_of(measured, n_bins, outcomes.replicates) if binned else ()
-    difficulty = {count: fit_difficulty(outcomes, count, n_bins) for count in sorted(set(pilots))}
+    counts = sorted(set(pilots))
+    outcomes.prepare(_outcomes_needed(grid, budgets, counts), counts)
+    fitted = in_threads(lambda n: fit_difficulty(outcomes, n, n_bins), counts, outcomes.n_jobs)
+    difficulty = dict(zip(counts, fitted, strict=True))
     rows = _fit_rows(outcomes, grid, budgets, difficulty, oracle_edges)
     # Traffic is compared by the smallest number of pilots, which every prompt has. More pilots are
     # drawn only for prompts that did not end before, the harder ones: traffic like calibration
@@ -149,11 +154,26 @@ def fit(
             [
                 (schedule, outcomes.adaptive_runs(schedule))
                 for schedule in schedules_of(outcomes, top_plans, samples)
-            ]
+            ],
+            outcomes.n_jobs,
         ),
         drift_baseline=drift_baseline_of(outcomes, difficulty[min_pilots]),
         warnings=_merged_bins(n_bins, edges | ({"oracle": oracle_edges} if binned else {})),
     )
+
+
+def _outcomes_needed(
+    grid: Callable[[int, int], Sequence[Plan]], budgets: Sequence[int], pilots: Sequence[int]
+) -> list[tuple[Plan, int]]:
+    """Each plan with its number of pilots, once, in a fixed order."""
+    needed = [
+        (plan, paid)
+        for paid in sorted({0, *pilots})
+        for budget in sorted(set(budgets))
+        if paid < budget or budget == max(budgets)
+        for plan in grid(budget, paid)
+    ]
+    return list(dict.fromkeys(needed))
 
 
 @dataclass(frozen=True)
@@ -212,11 +232,22 @@ def _row_by_best_rule(
     edges: tuple[float, ...],
     pass_at_1: NDArray[np.float64],
 ) -> FittedRow:
-    prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
     rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
-    return _best(
-        [_row(outcomes, plans, budget, pilots, edges, pass_at_1, prompts, rule) for rule in rules]
+    found = [outcomes.outcome(plan, pilots) for plan in plans]
+    replayed = _Replayed(
+        correct=np.array([outcome.correct.ravel() for outcome in found]),
+        tokens=np.array([outcome.tokens.ravel() for outcome in found]),
+        costs=np.array([float(plan.cost(pilots)) for plan in plans]),
+        prompts=np.repeat(np.arange(outcomes.prompts), outcomes.replicates),
+        bins=bin_of(edges, pass_at_1),
+        count=len(edges) + 1,
     )
+    held_out = [replayed.held_out(rule) for rule in rules]
+    best = most_accurate(np.array([h[0] for h in held_out]), [h[1].mean() for h in held_out])
+    # Intervals take the most time: only the chosen rule's are computed.
+    cells = replayed.cells(plans, rules[best], held_out[best])
+    row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=cells)
+    return FittedRow(row, *held_out[best])
 
 
 def _best(rows: Sequence[FittedRow]) -> FittedRow:
@@ -244,39 +275,42 @@ def _merged_bins(n_bins: int, edges_by_name: Mapping[str, tuple[float, ...]]) ->
     )
 
 
-def _row(
-    outcomes: Outcomes,
-    plans: Sequence[Plan],
-    budget: int,
-    pilots: int,
-    edges: tuple[float, ...],
-    pass_at_1: NDArray[np.float64],
-    prompts: NDArray[np.int64],
-    rule: Rule,
-) -> FittedRow:
-    found = [outcomes.outcome(plan, pilots) for plan in plans]
-    correct = np.array([outcome.correct.ravel() for outcome in found])
-    tokens = np.array([outcome.tokens.ravel() for outcome in found])
-    costs = np.array([float(plan.cost(pilots)) for plan in plans])
-    bins = bin_of(edges, pass_at_1)
-    held_out = held_out_figures(correct, costs, tokens, prompts, bins, len(edges) + 1, rule)
-    chosen = rule(correct, costs, prompts, bins, len(edges) + 1)
-    cells = []
-    for b, choice in enumerate(chosen):
-        inside = bins == b
-        # Rounding may move sums of shares out of [0, 1] in the last bit.
-        figures = mean_interval(held_out[0, inside], prompts[inside])
-        accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
-        cells.append(
-            Cell(
-                plan=plans[choice],
-                accuracy=accuracy,
-                low=low,
-                high=high,
-                generations=float(held_out[1, inside].mean()),
-                tokens=float(held_out[2, inside].mean()),
-                prompts=len(np.unique(prompts[inside])),
-            )
+@dataclass(frozen=True)
+class _Replayed:
+    """Outcomes of the plans of one row, by entry; see `held_out_figures`."""
+
+    correct: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+    costs: NDArray[np.float64]
+    prompts: NDArray[np.int64]
+    bins: NDArray[np.int64]
+    count: int
+
+    def held_out(self, rule: Rule) -> NDArray[np.float64]:
+        return held_out_figures(
+            self.correct, self.costs, self.tokens, self.prompts, self.bins, self.count, rule
         )
-    row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=tuple(cells))
-    return FittedRow(row, *held_out)
+
+    def cells(
+        self, plans: Sequence[Plan], rule: Rule, held_out: NDArray[np.float64]
+    ) -> tuple[Cell, ...]:
+        """The plan that the rule chooses in each bin, with its held-out figures."""
+        chosen = rule(self.correct, self.costs, self.prompts, self.bins, self.count)
+        cells = []
+        for b, choice in enumerate(chosen):
+            inside = self.bins == b
+            # Rounding may move sums of shares out of [0, 1] in the last bit.
+            figures = mean_interval(held_out[0, inside], self.prompts[inside])
+            accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
+            cells.append(
+                Cell(
+                    plan=plans[choice],
+                    accuracy=accuracy,
+                    low=low,
+                    high=high,
+                    generations=float(held_out[1, inside].mean()),
+                    tokens=float(held_out[2, inside].mean()),
+                    prompts=len(np.unique(self.prompts[inside])),
+                )
+            )
+        return tuple(cells)

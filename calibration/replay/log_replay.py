@@ -1,5 +1,7 @@
 """Outcomes of best-of-n on logged samples: the vectorised counterpart of `Replay`."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -9,13 +11,15 @@ from allocator.errors import InputError
 from allocator.plan import Plan, Selection
 from allocator.schedule import Schedule
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, joined, replay_run
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
+from calibration.replay.parallel import in_processes, in_threads, jobs_of
 from calibration.replay.replay import REPLICATES, Outcome
 from predictors.features import FEATURE_NAMES, rounded
 
 # Samples replayed by adaptive runs at most, over all replicates: takes a few seconds.
 MAX_REPLAYED = 2_000_000
+PART = 500  # questions that adaptive runs replay at a time, on one core
 
 
 class LoggedReplay:
@@ -31,6 +35,10 @@ class LoggedReplay:
         log: the samples.
         replicates: rotations of a question's samples.
         exact: use closed forms where there are any.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Raises:
+        InputError: `n_jobs` is 0.
 
     Attributes:
         prompts: number of questions.
@@ -39,7 +47,15 @@ class LoggedReplay:
         selections: the selections that the log allows; plans use the first.
     """
 
-    def __init__(self, log: Log, replicates: int = REPLICATES, exact: bool = True) -> None:
+    def __init__(
+        self,
+        log: Log,
+        replicates: int = REPLICATES,
+        exact: bool = True,
+        n_jobs: int | None = -1,
+    ) -> None:
+        jobs_of(n_jobs)
+        self.n_jobs = n_jobs
         self.log = log
         self.prompts, self.window = log.answer.shape
         self.binned_budget = self.window // 2
@@ -50,6 +66,7 @@ class LoggedReplay:
             ("majority",) if log.score is None else ("weighted", "majority", "best")
         )
         self._known: dict[tuple[Plan, int], Outcome] = {}
+        self._known_features: dict[int, NDArray[np.float64]] = {}
 
     def measured(self, pilots: int) -> NDArray[np.float64]:
         """Measured pass@1 from the second half of each rotation, without the pilots.
@@ -66,15 +83,26 @@ class LoggedReplay:
     @cached_property
     def paired(self) -> "LoggedReplay":
         """The same without closed forms."""
-        return LoggedReplay(self.log, self.replicates, exact=False)
+        return LoggedReplay(self.log, self.replicates, exact=False, n_jobs=self.n_jobs)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (questions, replicates, features); NaN where the log lacks them.
 
         As `predictors.features.pilot_features`.
         """
-        each = [self._features(replicate, pilots) for replicate in range(self.replicates)]
-        return np.stack(each, axis=1)
+        if pilots not in self._known_features:
+            each = [self._features(replicate, pilots) for replicate in range(self.replicates)]
+            self._known_features[pilots] = np.stack(each, axis=1)
+        return self._known_features[pilots]
+
+    def prepare(self, plans: Sequence[tuple[Plan, int]], pilots: Sequence[int]) -> None:
+        """See `calibration.replay.replay.Outcomes.prepare`.
+
+        Raises:
+            InputError: a plan that cannot be replayed on this log.
+        """
+        in_threads(lambda entry: self.outcome(*entry), plans, self.n_jobs)
+        in_threads(self.features, pilots, self.n_jobs)
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
         """The plan's accuracy and tokens; see `calibration.replay.replay.Replay.outcome`.
@@ -115,25 +143,14 @@ class LoggedReplay:
         Without scores every vote has weight 1.
         """
         count = min(self.replicates, max(1, MAX_REPLAYED // (self.prompts * self.window)))
-        adaptive_runs = AdaptiveRuns.empty(self.prompts, count, len(schedule.stages))
         top = schedule.stages[-1].samples
-        tokens = self.log.tokens
-        for replicate in range(count):
-            place = self._place(replicate, top)
-            answers = self.log.answer[:, place].tolist()
-            scores = [[1.0] * top] * self.prompts
-            if self.log.score is not None:
-                scores = self._weights(place).tolist()
-            lengths = [[0] * top] * self.prompts
-            if tokens is not None:
-                lengths = tokens[:, place].astype(int).tolist()
-            for row, drawn in enumerate(zip(answers, scores, lengths, strict=True)):
-                draws: list[Draw] = [
-                    (None if answer == UNANSWERED else str(answer), score, length)
-                    for answer, score, length in zip(*drawn, strict=True)
-                ]
-                replay_run(adaptive_runs, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0)
-        return adaptive_runs
+        places = [self._place(replicate, top) for replicate in range(count)]
+        parts = [
+            (schedule, places, _part(self.log, slice(start, start + PART)))
+            for start in range(0, self.prompts, PART)
+        ]
+        solutions = self.prompts * count * top
+        return joined(in_processes(_adapted, parts, self.n_jobs, solutions))
 
     def _greatest_score(self, n: int) -> NDArray[np.float64]:
         answer = self.log.answer
@@ -216,6 +233,35 @@ class LoggedReplay:
             found |= {"tokens_mean": tokens.mean(1), "tokens_std": tokens.std(1)}
         unknown = np.full(self.prompts, np.nan)
         return rounded(np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1))
+
+
+def _part(log: Log, rows: slice) -> Log:
+    """Some of the questions."""
+    return replace(
+        log,
+        answer=log.answer[rows],
+        score=None if log.score is None else log.score[rows],
+        tokens=None if log.tokens is None else log.tokens[rows],
+    )
+
+
+def _adapted(given: tuple[Schedule, Sequence[NDArray[np.int64]], Log]) -> AdaptiveRuns:
+    """Adaptive runs of some questions, by a rotation of their samples for each replicate."""
+    schedule, places, log = given
+    found = AdaptiveRuns.empty(len(log.answer), len(places), len(schedule.stages))
+    ones, zeros = np.ones(log.answer.shape), np.zeros(log.answer.shape)
+    scores = ones if log.score is None else log.score
+    tokens = zeros if log.tokens is None else log.tokens
+    for replicate, place in enumerate(places):
+        answers = log.answer[:, place].tolist()
+        each = answers, scores[:, place].tolist(), tokens[:, place].astype(int).tolist()
+        for row, drawn in enumerate(zip(*each, strict=True)):
+            draws: list[Draw] = [
+                (None if answer == UNANSWERED else str(answer), score, length)
+                for answer, score, length in zip(*drawn, strict=True)
+            ]
+            replay_run(found, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0)
+    return found
 
 
 def _sums(answer: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
