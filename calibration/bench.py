@@ -136,6 +136,7 @@ async def sample(
     open_models: Callable[[], AbstractAsyncContextManager[Models]],
     settings: RequestSettings,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
+    n_jobs: int | None = -1,
 ) -> Replay:
     """Sample what the store does not hold yet; if it holds everything, no model is loaded.
 
@@ -147,6 +148,7 @@ async def sample(
         open_models: loads the models, for as long as its block lasts.
         settings: how solutions are sampled.
         done: called with each prompt's record; with None for those that were there.
+        n_jobs: cores of the replay, and of `measure`; see `calibration.replay.parallel`.
 
     Returns:
         A replay of the records.
@@ -164,7 +166,8 @@ async def sample(
     else:
         for _ in prompts:
             done(None)
-    return Replay(in_order(store.records(), prompts), work.samples, states=states)
+    records = in_order(store.records(), prompts)
+    return Replay(records, work.samples, states=states, n_jobs=n_jobs)
 
 
 def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
@@ -211,11 +214,14 @@ def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
     Gains are measured at the upper half of the budgets: at the lowest there is nothing to save.
 
     Args:
-        replay: samples of the prompts, as `work_of` specifies them.
+        replay: samples of the prompts, as `work_of` specifies them; measured on its `n_jobs`.
         artifact: the artifact to measure.
         table: the rows of its table to measure.
     """
     budgets = [row.budget for row in table.rows]
+    searches = [(beam_plan(budget), 0) for budget in budgets]
+    best_of_n = [(Plan(strategy="best_of_n", n=n), 0) for n in budgets]
+    replay.prepare([*searches, *best_of_n], [row.pilots for row in table.rows if row.edges])
     allocated = compute_optimal(replay, artifact, table)
     curves = [*baselines(replay, budgets), allocated, across(replay, artifact, budgets)]
     plain = next(curve for curve in curves if curve.name == BASELINE)
@@ -230,7 +236,7 @@ def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
             "easiest": max(right),
             "hardest": min(right),
             "curves": [summarized(curve, draws) for curve in curves],
-            "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws),
+            "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws, replay.n_jobs),
             "differences": differences(plain, allocated, draws),
             "saving": saving(plain, allocated),
         }

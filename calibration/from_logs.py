@@ -16,7 +16,13 @@ from runtime.artifact import OF_LOGS
 
 
 def calibrate_from_logs(
-    log: Log, out: Path, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int
+    log: Log,
+    out: Path,
+    *,
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    n_bins: int,
+    n_jobs: int | None = -1,
 ) -> Calibration:
     """Fit tables and predictor on logged samples, and write the whole artifact folder.
 
@@ -31,11 +37,12 @@ def calibrate_from_logs(
         pilots: numbers of pilot samples to choose among; at least 1, because the prompts of a log
             are not read.
         n_bins: number of difficulty bins.
+        n_jobs: see `calibration.replay.parallel`.
 
     Raises:
         InputError: unusable input; nothing is left behind.
     """
-    replay = LoggedReplay(log)
+    replay = LoggedReplay(log, n_jobs=n_jobs)
     within = [budget for budget in budgets if budget <= replay.window]
     if 0 in pilots:
         raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")

@@ -18,6 +18,7 @@ from calibration.cli.options import (
     ArtifactOption,
     EngineOption,
     ForceOption,
+    JobsOption,
     PromptsArgument,
     SeedOption,
     load_artifact,
@@ -27,6 +28,7 @@ from calibration.cli.options import (
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
+from calibration.replay.parallel import jobs_of
 from calibration.report.bench_page import write_page
 from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
@@ -58,6 +60,7 @@ def bench(
     force: ForceOption = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
+    n_jobs: JobsOption = -1,
     *,
     data: DataSettings,
 ) -> None:
@@ -67,6 +70,7 @@ def bench(
     samples, with 95% intervals. Samples are kept: after an interruption the same command resumes.
     """
     started = time.time()
+    jobs_of(n_jobs)
     _check_out(out)
     kind = engine_kind(engine)
     table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
@@ -81,7 +85,7 @@ def bench(
         models = partial(open_models, loaded.settings, artifact, engine)
         with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
             sampling = RequestSettings(loaded.settings.sampling)
-            replay = asyncio.run(sample(table, graded, work, store, models, sampling, done))
+            replay = asyncio.run(sample(table, graded, work, store, models, sampling, done, n_jobs))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
         findings = measure(replay, loaded, table)

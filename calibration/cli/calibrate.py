@@ -15,6 +15,7 @@ from calibration.cli.console import render_table, reports_errors
 from calibration.cli.options import (
     SOURCE_HELP,
     EngineOption,
+    JobsOption,
     SeedOption,
     given,
     numbers,
@@ -24,6 +25,7 @@ from calibration.data.datasets import DataSettings, read_graded_prompts, rows_na
 from calibration.data.table_io import pairs
 from calibration.fitting.fit import Calibration
 from calibration.progress import console, progress
+from calibration.replay.parallel import jobs_of
 from calibration.report.page import REPORT, write_report
 from runtime.engines.base import SamplingSettings
 
@@ -32,7 +34,7 @@ PILOTS = "0,1,2,4,8"
 # Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
 OF_LOGS = {
     *("out", "from_logs", "where", "columns", "answers", "aggregation"),
-    *("budgets", "pilots", "bins"),
+    *("budgets", "pilots", "bins", "n_jobs"),
 }
 OF_LOGS_ALONE = {"where"}
 
@@ -60,6 +62,7 @@ def calibrate(
     workers: Annotated[
         int | None, typer.Option(min=1, help="engines there; else one per GPU, or one per node")
     ] = None,
+    n_jobs: JobsOption = -1,
     *,
     models: ModelOptions,
     tables: TableOptions,
@@ -67,9 +70,10 @@ def calibrate(
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
+    jobs_of(n_jobs)
     if from_logs is not None:
         _refuse(context, set(given(context)) - OF_LOGS, "does not apply to --from-logs")
-        _show(_from_logs(context, from_logs, where, out, models, tables, data), out)
+        _show(_from_logs(context, from_logs, where, out, models, tables, data, n_jobs), out)
         return
     _refuse(context, OF_LOGS_ALONE & set(given(context)), "goes with --from-logs")
     if prompts is None:
@@ -88,6 +92,7 @@ def calibrate(
                 engine=engine,
                 ray=ray,
                 workers=workers,
+                n_jobs=n_jobs,
                 done=done,
             )
         )
@@ -103,6 +108,7 @@ def _from_logs(
     models: ModelOptions,
     tables: TableOptions,
     data: DataSettings,
+    n_jobs: int,
 ) -> Calibration:
     from calibration.data.sample_log import read_log
     from calibration.from_logs import calibrate_from_logs
@@ -120,7 +126,9 @@ def _from_logs(
     if "pilots" not in named:  # a log's prompts are not read
         pilots.remove(0)
     with console.status("Fitting tables"):
-        return calibrate_from_logs(log, out, budgets=budgets, pilots=pilots, n_bins=tables.bins)
+        return calibrate_from_logs(
+            log, out, budgets=budgets, pilots=pilots, n_bins=tables.bins, n_jobs=n_jobs
+        )
 
 
 def _refuse(context: typer.Context, names: Collection[str], why: str) -> None:

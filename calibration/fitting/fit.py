@@ -7,36 +7,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.bins import bin_of
 from allocator.curves import AccuracyCurves
 from allocator.drift_baseline import DriftBaseline
 from allocator.plan import MAX_BEAMS, Plan, Strategy, plan_grid
-from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from allocator.table import Fingerprint, LookupTable
 from calibration.fitting.accuracy_tables import (
     accuracy_curves,
     drift_baseline_of,
     schedules_of,
 )
-from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
-from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
-from calibration.replay.intervals import mean_interval
+from calibration.fitting.rows import FittedRow, best, row_by_best_rule
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcomes
-
-
-@dataclass(frozen=True)
-class FittedRow:
-    """A row, and the held-out figures of each entry, arrays of shape (entries,).
-
-    An entry's plan is chosen on other prompts.
-    """
-
-    row: BudgetRow
-    correct: NDArray[np.float64]
-    costs: NDArray[np.float64]
-    tokens: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -202,7 +186,7 @@ def _fit_rows(
         pass_at_1: NDArray[np.float64],
     ) -> FittedRow:
         plans = list(grid(budget, pilots))
-        return _row_by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
+        return row_by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
 
     rows = _Rows([], [], [])
     for budget in sorted(set(budgets)):
@@ -212,7 +196,7 @@ def _fit_rows(
             for pilots, fitted in difficulty.items()
             if pilots < budget and fitted.edges
         ]
-        chosen = _best([one_bin, *binned])
+        chosen = best([one_bin, *binned])
         rows.predicted.append(chosen)
         # A prompt's bin must not depend on the very samples that a plan is judged by.
         if budget > outcomes.binned_budget:
@@ -222,40 +206,6 @@ def _fit_rows(
         judged_apart = chosen.row.edges or paired is outcomes
         rows.binnable.append(chosen if judged_apart else row(paired, budget, 0, (), measured))
     return rows
-
-
-def _row_by_best_rule(
-    outcomes: Outcomes,
-    plans: Sequence[Plan],
-    budget: int,
-    pilots: int,
-    edges: tuple[float, ...],
-    pass_at_1: NDArray[np.float64],
-) -> FittedRow:
-    rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
-    found = [outcomes.outcome(plan, pilots) for plan in plans]
-    replayed = _Replayed(
-        correct=np.array([outcome.correct.ravel() for outcome in found]),
-        tokens=np.array([outcome.tokens.ravel() for outcome in found]),
-        costs=np.array([float(plan.cost(pilots)) for plan in plans]),
-        prompts=np.repeat(np.arange(outcomes.prompts), outcomes.replicates),
-        bins=bin_of(edges, pass_at_1),
-        count=len(edges) + 1,
-    )
-    held_out = [replayed.held_out(rule) for rule in rules]
-    best = most_accurate(np.array([h[0] for h in held_out]), [h[1].mean() for h in held_out])
-    # Intervals take the most time: only the chosen rule's are computed.
-    cells = replayed.cells(plans, rules[best], held_out[best])
-    row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=cells)
-    return FittedRow(row, *held_out[best])
-
-
-def _best(rows: Sequence[FittedRow]) -> FittedRow:
-    """The row of the greatest held-out accuracy, of equals the cheapest, then the first.
-
-    The row's reported figures are the ones that it is chosen by.
-    """
-    return rows[most_accurate(np.array([r.correct for r in rows]), [r.costs.mean() for r in rows])]
 
 
 def _table(
@@ -273,44 +223,3 @@ def _merged_bins(n_bins: int, edges_by_name: Mapping[str, tuple[float, ...]]) ->
         for name, edges in edges_by_name.items()
         if len(edges) + 1 < n_bins
     )
-
-
-@dataclass(frozen=True)
-class _Replayed:
-    """Outcomes of the plans of one row, by entry; see `held_out_figures`."""
-
-    correct: NDArray[np.float64]
-    tokens: NDArray[np.float64]
-    costs: NDArray[np.float64]
-    prompts: NDArray[np.int64]
-    bins: NDArray[np.int64]
-    count: int
-
-    def held_out(self, rule: Rule) -> NDArray[np.float64]:
-        return held_out_figures(
-            self.correct, self.costs, self.tokens, self.prompts, self.bins, self.count, rule
-        )
-
-    def cells(
-        self, plans: Sequence[Plan], rule: Rule, held_out: NDArray[np.float64]
-    ) -> tuple[Cell, ...]:
-        """The plan that the rule chooses in each bin, with its held-out figures."""
-        chosen = rule(self.correct, self.costs, self.prompts, self.bins, self.count)
-        cells = []
-        for b, choice in enumerate(chosen):
-            inside = self.bins == b
-            # Rounding may move sums of shares out of [0, 1] in the last bit.
-            figures = mean_interval(held_out[0, inside], self.prompts[inside])
-            accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
-            cells.append(
-                Cell(
-                    plan=plans[choice],
-                    accuracy=accuracy,
-                    low=low,
-                    high=high,
-                    generations=float(held_out[1, inside].mean()),
-                    tokens=float(held_out[2, inside].mean()),
-                    prompts=len(np.unique(self.prompts[inside])),
-                )
-            )
-        return tuple(cells)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
-from calibration.fitting.fit import Calibration, FittedRow
+from calibration.fitting.fit import Calibration
+from calibration.fitting.rows import FittedRow
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve, averaged, gain, resamples
 from calibration.replay.intervals import mean_interval
