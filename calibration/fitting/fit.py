@@ -188,8 +188,7 @@ def _fit_rows(
         plans = list(grid(budget, pilots))
         return row_by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
 
-    rows = _Rows([], [], [])
-    for budget in sorted(set(budgets)):
+    def at(budget: int) -> tuple[FittedRow, FittedRow, FittedRow | None]:
         one_bin = row(outcomes, budget, 0, (), measured)
         binned = [
             row(outcomes, budget, pilots, fitted.edges, fitted.predicted)
@@ -197,15 +196,16 @@ def _fit_rows(
             if pilots < budget and fitted.edges
         ]
         chosen = best([one_bin, *binned])
-        rows.predicted.append(chosen)
         # A prompt's bin must not depend on the very samples that a plan is judged by.
         if budget > outcomes.binned_budget:
-            rows.oracle.append(one_bin)
-            continue
-        rows.oracle.append(row(paired, budget, 0, oracle_edges, measured))
+            return chosen, one_bin, None
+        oracle = row(paired, budget, 0, oracle_edges, measured)
         judged_apart = chosen.row.edges or paired is outcomes
-        rows.binnable.append(chosen if judged_apart else row(paired, budget, 0, (), measured))
-    return rows
+        return chosen, oracle, chosen if judged_apart else row(paired, budget, 0, (), measured)
+
+    found = in_threads(at, sorted(set(budgets)), outcomes.n_jobs)
+    predicted, oracle, binnable = (list(rows) for rows in zip(*found, strict=True))
+    return _Rows(predicted, oracle, [fitted for fitted in binnable if fitted is not None])
 
 
 def _table(

@@ -13,6 +13,7 @@ from calibration.fitting.rows import FittedRow
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve, averaged, gain, resamples
 from calibration.replay.intervals import mean_interval
+from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcome, Outcomes
 from calibration.report.summary import (
     Gain,
@@ -65,9 +66,11 @@ def summarise(
         # Only outcomes on other samples than difficulty was measured on may be grouped by it.
         rows = calibration.binnable_rows
         binnable = _methods(outcomes.paired, calibration, rows, selections, strategies)
-        groups += [
-            _group(f"bin {b + 1}", binnable, measured, bins == b) for b in range(len(edges) + 1)
-        ]
+        groups += in_threads(
+            lambda b: _group(f"bin {b + 1}", binnable, measured, bins == b),
+            range(len(edges) + 1),
+            outcomes.n_jobs,
+        )
     return Summary(
         source=source,
         prompts=outcomes.prompts,

@@ -102,7 +102,7 @@ def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> Non
 @pytest.fixture
 def without_gain_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fitting schedules takes seconds, and no test here reads them."""
-    monkeypatch.setattr("calibration.fitting.fit.fit_gain_model", lambda _: None)
+    monkeypatch.setattr("calibration.fitting.fit.fit_gain_model", lambda *_: None)
 
 
 def fitted(log: Log, budgets: list[int], pilots: list[int]) -> tuple[LoggedReplay, Calibration]:
