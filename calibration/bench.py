@@ -141,6 +141,7 @@ async def sample(
     open_models: Callable[[], AbstractAsyncContextManager[Models]],
     settings: RequestSettings,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
+    n_jobs: int | None = -1,
 ) -> Replay:
     """Sample what the store does not hold yet; if it holds everything, no model is loaded.
 
@@ -152,6 +153,7 @@ async def sample(
         open_models: loads the models, for as long as its block lasts.
         settings: how solutions are sampled.
         done: called with each prompt's record; with None for those that were there.
+        n_jobs: cores of the replay, and of `measure`; see `calibration.replay.parallel`.
 
     Returns:
         A replay of the records.
@@ -169,7 +171,8 @@ async def sample(
     else:
         for _ in prompts:
             done(None)
-    return Replay(in_order(store.records(), prompts), work.samples, states=states)
+    records = in_order(store.records(), prompts)
+    return Replay(records, work.samples, states=states, n_jobs=n_jobs)
 
 
 def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
@@ -221,7 +224,7 @@ def measure(
     Gains are measured at the upper half of the budgets: at the lowest there is nothing to save.
 
     Args:
-        replay: samples of the prompts, as `work_of` specifies them.
+        replay: samples of the prompts, as `work_of` specifies them; measured on its `n_jobs`.
         artifact: the artifact to measure.
         table: the rows of its table to measure.
         way: the way that the artifact's calibration found cheapest, see
@@ -229,11 +232,14 @@ def measure(
             it. None if that is unknown: the gain is then that of the bins.
     """
     budgets = [row.budget for row in table.rows]
+    searches = [(beam_plan(budget), 0) for budget in budgets]
+    best_of_n = [(Plan(strategy="best_of_n", n=n), 0) for n in budgets]
+    replay.prepare([*searches, *best_of_n], [row.pilots for row in table.rows if row.edges])
     by_bins = compute_optimal(replay, artifact, table)
     early = stopping_early(replay, artifact, budgets)
     right = np.array([np.mean(record.independent.correct) for record in replay.records])
     curves = [*baselines(replay, budgets), by_bins, *early]
-    return findings_of(curves, BASELINE, budgets, right, way)
+    return findings_of(curves, BASELINE, budgets, right, way, replay.n_jobs)
 
 
 def findings_of(
@@ -242,6 +248,7 @@ def findings_of(
     budgets: Sequence[int],
     right: NDArray[np.float64],
     way: Way | None,
+    n_jobs: int | None,
 ) -> Findings:
     """What curves of the same prompts show: accuracies, gains and the saving of one way.
 
@@ -251,6 +258,7 @@ def findings_of(
         budgets: the measured budgets of the table, ascending.
         right: each prompt's share of right solutions, shape (prompts,).
         way: as `measure` has it.
+        n_jobs: see `calibration.replay.parallel`.
     """
     by_name = {curve.name: curve for curve in curves}
     plain, chosen = by_name[baseline], by_name[WAYS[way or "bins"]]
@@ -269,7 +277,7 @@ def findings_of(
             "gains": [
                 row | {"share": share}
                 for share in SHARES
-                for row in gains(part_way(plain, share), curves, upper, draws)
+                for row in gains(part_way(plain, share), curves, upper, draws, n_jobs)
             ],
             "differences": differences(plain, chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen})),
