@@ -16,6 +16,7 @@ from allocator.errors import InputError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.schedule import Schedule
 from allocator.table import LookupTable
+from calibration.data.questions import CalibratedOn
 from calibration.fitting.fit import searches_among
 from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.budget_replay import averages_between, early_stopping_curves
@@ -40,7 +41,7 @@ from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
 from predictors.scoring import Scoring
-from runtime.artifact import SAMPLES, FittedPolicy
+from runtime.artifact import QUESTIONS, SAMPLES, FittedPolicy
 from runtime.models import Models
 from runtime.request import RequestSettings
 
@@ -76,16 +77,20 @@ def unseen(
 
     Returns:
         These prompts, and the number of prompts left out; None if it is unknown, because the
-        artifact was copied without its samples.
+        artifact was copied without its samples. Of one made from logs it is known if the log has
+        the prompts themselves, not names of them.
 
     Raises:
         InputError: no prompt is left.
     """
-    path = folder / SAMPLES
-    if not path.is_file():
+    samples, questions = folder / SAMPLES, folder / QUESTIONS
+    if samples.is_file():
+        seen: Callable[[str], bool] = sampled_prompts(samples).__contains__
+    elif questions.is_file():
+        seen = CalibratedOn.load(questions).holds
+    else:
         return list(prompts), None
-    seen = sampled_prompts(path)
-    left = [pair for pair in prompts if pair[0] not in seen]
+    left = [pair for pair in prompts if not seen(pair[0])]
     if not left:
         raise InputError(
             "prompts",
@@ -141,6 +146,7 @@ async def sample(
     open_models: Callable[[], AbstractAsyncContextManager[Models]],
     settings: RequestSettings,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
+    n_jobs: int | None = -1,
 ) -> Replay:
     """Sample what the store does not hold yet; if it holds everything, no model is loaded.
 
@@ -152,6 +158,7 @@ async def sample(
         open_models: loads the models, for as long as its block lasts.
         settings: how solutions are sampled.
         done: called with each prompt's record; with None for those that were there.
+        n_jobs: cores of the replay, and of `measure`; see `calibration.replay.parallel`.
 
     Returns:
         A replay of the records.
@@ -169,7 +176,8 @@ async def sample(
     else:
         for _ in prompts:
             done(None)
-    return Replay(in_order(store.records(), prompts), work.samples, states=states)
+    records = in_order(store.records(), prompts)
+    return Replay(records, work.samples, states=states, n_jobs=n_jobs)
 
 
 def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
@@ -221,7 +229,7 @@ def measure(
     Gains are measured at the upper half of the budgets: at the lowest there is nothing to save.
 
     Args:
-        replay: samples of the prompts, as `work_of` specifies them.
+        replay: samples of the prompts, as `work_of` specifies them; measured on its `n_jobs`.
         artifact: the artifact to measure.
         table: the rows of its table to measure.
         way: the way that the artifact's calibration found cheapest, see
@@ -229,11 +237,14 @@ def measure(
             it. None if that is unknown: the gain is then that of the bins.
     """
     budgets = [row.budget for row in table.rows]
+    searches = [(beam_plan(budget), 0) for budget in budgets]
+    best_of_n = [(Plan(strategy="best_of_n", n=n), 0) for n in budgets]
+    replay.prepare([*searches, *best_of_n], [row.pilots for row in table.rows if row.edges])
     by_bins = compute_optimal(replay, artifact, table)
     early = stopping_early(replay, artifact, budgets)
     right = np.array([np.mean(record.independent.correct) for record in replay.records])
     curves = [*baselines(replay, budgets), by_bins, *early]
-    return findings_of(curves, BASELINE, budgets, right, way)
+    return findings_of(curves, BASELINE, budgets, right, way, replay.n_jobs)
 
 
 def findings_of(
@@ -242,6 +253,7 @@ def findings_of(
     budgets: Sequence[int],
     right: NDArray[np.float64],
     way: Way | None,
+    n_jobs: int | None,
 ) -> Findings:
     """What curves of the same prompts show: accuracies, gains and the saving of one way.
 
@@ -251,6 +263,7 @@ def findings_of(
         budgets: the measured budgets of the table, ascending.
         right: each prompt's share of right solutions, shape (prompts,).
         way: as `measure` has it.
+        n_jobs: see `calibration.replay.parallel`.
     """
     by_name = {curve.name: curve for curve in curves}
     plain, chosen = by_name[baseline], by_name[WAYS[way or "bins"]]
@@ -269,7 +282,7 @@ def findings_of(
             "gains": [
                 row | {"share": share}
                 for share in SHARES
-                for row in gains(part_way(plain, share), curves, upper, draws)
+                for row in gains(part_way(plain, share), curves, upper, draws, n_jobs)
             ],
             "differences": differences(plain, chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen})),

@@ -76,7 +76,11 @@ def unseen_questions(log: Log, folder: Path) -> tuple[Log, int | None]:
 
 
 def measure_log(
-    log: Log, policy: FittedPolicy, table: LookupTable, way: Way | None = None
+    log: Log,
+    policy: FittedPolicy,
+    table: LookupTable,
+    way: Way | None = None,
+    n_jobs: int | None = -1,
 ) -> LogFindings:
     """Measure every method on the questions of a log.
 
@@ -85,14 +89,15 @@ def measure_log(
         policy: the policy of an artifact.
         table: the rows of its table to measure; those beyond the samples per question are left out.
         way: see `calibration.bench.measure`.
+        n_jobs: see `calibration.replay.parallel`.
 
     Raises:
         InputError: fewer samples per question than the smallest budget, or the log lacks a score
             that the policy weighs.
     """
     table = _within(table, log)
-    curves = log_curves(log, policy, table)
-    return _found(log, np.arange(len(log.answer)), curves, table, way)
+    curves = log_curves(log, policy, table, n_jobs)
+    return _found(log, np.arange(len(log.answer)), curves, table, way, n_jobs)
 
 
 def measure_splits(
@@ -102,6 +107,7 @@ def measure_splits(
     budgets: Sequence[int],
     pilots: Sequence[int],
     n_bins: int,
+    n_jobs: int | None = -1,
     done: Callable[[object], None] = lambda _: None,
 ) -> LogFindings:
     """Calibrate on a part of a log and measure on the rest, repeatedly.
@@ -113,7 +119,7 @@ def measure_splits(
         log: the samples.
         share: share of the questions that each calibration gets, see `splits`.
         seeds: one shuffle of the questions each.
-        budgets, pilots, n_bins: see `calibration.from_logs.fit_log`.
+        budgets, pilots, n_bins, n_jobs: see `calibration.from_logs.fit_log`.
         done: called after each part was measured.
 
     Raises:
@@ -124,15 +130,17 @@ def measure_splits(
     check_share(share, count)
     parts, ways, tables = [], [], []
     for train, test in splits(count, share, seeds):
-        fitted = fit_log(log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins)
+        fitted = fit_log(
+            log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
+        )
         table = _within(fitted.calibration.table, log)
-        parts.append((test, log_curves(log.of(test), fitted.policy, table)))
+        parts.append((test, log_curves(log.of(test), fitted.policy, table, n_jobs)))
         ways.append(fitted.summary().cheapest)
         tables.append(table)
         done(None)
     tested, curves = pooled(parts, count)
     most = max(WAYS, key=lambda way: ways.count(way))
-    return _found(log, tested, curves, tables[0], most)
+    return _found(log, tested, curves, tables[0], most, n_jobs)
 
 
 def check_share(share: float, questions: int) -> None:
@@ -176,11 +184,14 @@ def splits(
             yield np.setdiff1d(shuffled, test), np.sort(test)
 
 
-def log_curves(log: Log, policy: FittedPolicy, table: LookupTable) -> list[Curve]:
+def log_curves(
+    log: Log, policy: FittedPolicy, table: LookupTable, n_jobs: int | None
+) -> list[Curve]:
     """Every method on a log: baselines without and with the fitted score, and the three ways."""
     budgets = sorted({1, *(row.budget for row in table.rows)})
     plans = [Plan(strategy="best_of_n", n=n) for n in budgets]
-    counted, logged = LoggedReplay(log, None), LoggedReplay(log, log.scores.first)
+    counted = LoggedReplay(log, None, n_jobs=n_jobs)
+    logged = LoggedReplay(log, log.scores.first, n_jobs=n_jobs)
     curves = [majority_curve(NAMES["majority"], counted, budgets)]
     if log.scores.values:
         curves.append(plan_curve(BASELINE, logged, plans))
@@ -188,7 +199,7 @@ def log_curves(log: Log, policy: FittedPolicy, table: LookupTable) -> list[Curve
     stopped = adaptive_consistency(CONSISTENCY, every, counted.adaptive_runs(every))
     fitted = counted
     if policy.scoring is not None:
-        fitted = LoggedReplay(log, log_scores(policy.scoring, log))
+        fitted = LoggedReplay(log, log_scores(policy.scoring, log), n_jobs=n_jobs)
         curves.append(plan_curve(FITTED, fitted, plans))
     top = min(fitted.window, policy.prices.schedule.costs[-1])
     return [
@@ -248,9 +259,10 @@ def _found(
     curves: Sequence[Curve],
     table: LookupTable,
     way: Way | None,
+    n_jobs: int | None,
 ) -> LogFindings:
     right = (log.correct.sum(1) / log.sizes)[tested]
     budgets = [row.budget for row in table.rows]
     baseline = BASELINE if log.scores.values else NAMES["majority"]
-    findings = findings_of(curves, baseline, budgets, right, way)
+    findings = findings_of(curves, baseline, budgets, right, way, n_jobs)
     return LogFindings(findings, table, int(log.sizes.min()))

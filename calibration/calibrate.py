@@ -15,6 +15,7 @@ from calibration.fitting.fit import Calibration, fit, searches_needed, top_sampl
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.fitting.scoring import fit_scoring
 from calibration.new_artifact import new_artifact, parts_of
+from calibration.replay.parallel import jobs_of
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
@@ -42,6 +43,7 @@ async def calibrate(
     engine: EngineName = "auto",
     ray: str | None = None,
     workers: int | None = None,
+    n_jobs: int | None = -1,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
 ) -> Calibration:
     """Sample the prompts, fit tables and predictor, and write the whole artifact folder.
@@ -58,12 +60,14 @@ async def calibrate(
         engine: which engine samples.
         ray: address of a Ray cluster that samples, or ``auto``; None samples in this process.
         workers: number of engines on the cluster; None takes one per GPU, or one per node.
+        n_jobs: cores that fit the tables; see `calibration.replay.parallel`.
         done: called with each prompt's record; with None for those that an earlier run sampled.
 
     Raises:
         InputError: unusable input; nothing is left behind except samples, if there are any. Also
             solutions without steps where searches are considered, see `calibration.sampling.steps`.
     """
+    jobs_of(n_jobs)
     check_tables(out, options.budgets, options.pilots, options.n_bins, len(prompts))
     options.check_searches(has_reviser=settings.reviser is not None)
     folder = out.with_name(f"{out.name}.samples")
@@ -73,7 +77,7 @@ async def calibrate(
         settings = sampled.settings
         records = in_order(sampled.store.records(), prompts)
         check_answers(records, settings.answers)
-        calibration, summary = _fit(records, sampled, options)
+        calibration, summary = _fit(records, sampled, options, n_jobs)
         parts = parts_of(calibration, settings.relative_to(out), Latency.of(sampled.seconds))
         with new_artifact(out, parts, summary) as scratch:
             write_records(records, scratch / SAMPLES)
@@ -137,11 +141,14 @@ async def _sample(
 
 
 def _fit(
-    records: Sequence[PromptRecord], sampled: _Sampled, options: CalibrationSettings
+    records: Sequence[PromptRecord],
+    sampled: _Sampled,
+    options: CalibrationSettings,
+    n_jobs: int | None,
 ) -> tuple[Calibration, Summary]:
     settings = sampled.settings
     window = top_samples(options.budgets)
-    replay = Replay(records, window, states=sampled.states)
+    replay = Replay(records, window, states=sampled.states, n_jobs=n_jobs)
     grid = partial(plan_grid, strategies=options.strategies, max_beams=options.max_beams)
     fingerprint = settings.fingerprint(Path())
     calibration = fit(replay, grid, options.budgets, options.pilots, options.n_bins, fingerprint)

@@ -67,12 +67,18 @@ class FittedLog:
             samples=self.replay.window,
             sampled_tokens=0 if tokens is None else int(tokens.sum()),
             warnings=warnings,
-            logged=LoggedReplay(self.log, self.log.scores.first),
+            logged=LoggedReplay(self.log, self.log.scores.first, n_jobs=self.replay.n_jobs),
         )
 
 
 def calibrate_from_logs(
-    log: Log, out: Path, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int
+    log: Log,
+    out: Path,
+    *,
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    n_bins: int,
+    n_jobs: int | None = -1,
 ) -> Calibration:
     """Fit tables and predictor on logged samples, and write the whole artifact folder.
 
@@ -81,14 +87,14 @@ def calibrate_from_logs(
     Args:
         log: the samples.
         out: the artifact folder, which must not exist yet.
-        budgets, pilots, n_bins: as `fit_log` has them.
+        budgets, pilots, n_bins, n_jobs: as `fit_log` has them.
 
     Raises:
         InputError: unusable input; nothing is left behind.
     """
     within = [budget for budget in budgets if budget <= log.sizes.min()]
     check_tables(out, within, pilots, n_bins, len(log.answer))
-    fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins)
+    fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs)
     summary = fitted.summary(_warnings(log, fitted.replay, budgets, within))
     parts = parts_of(fitted.calibration, scoring=fitted.scoring)
     with new_artifact(out, parts, summary, "the log is untouched") as folder:
@@ -97,7 +103,14 @@ def calibrate_from_logs(
     return fitted.calibration
 
 
-def fit_log(log: Log, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: int) -> FittedLog:
+def fit_log(
+    log: Log,
+    *,
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    n_bins: int,
+    n_jobs: int | None = -1,
+) -> FittedLog:
     """Fit score, tables and predictor on logged samples.
 
     The tables hold best-of-n alone, weighted by a score that is fitted on everything logged of a
@@ -111,6 +124,7 @@ def fit_log(log: Log, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: 
         pilots: numbers of pilot samples to choose among; at least 1, because the prompts of a log
             are not read.
         n_bins: number of difficulty bins.
+        n_jobs: see `calibration.replay.parallel`.
 
     Raises:
         InputError: no sample is correct, or there is a 0 among the pilots.
@@ -120,7 +134,7 @@ def fit_log(log: Log, *, budgets: Sequence[int], pilots: Sequence[int], n_bins: 
     if not log.correct.any():
         raise InputError("correct", 0, "no sample of any question is correct; check the columns")
     scoring = fit_log_scoring(log)
-    replay = LoggedReplay(log, held_out_log_scores(log))
+    replay = LoggedReplay(log, held_out_log_scores(log), n_jobs=n_jobs)
     selection = replay.selections[0]
 
     def grid(budget: int, paid: int) -> list[Plan]:

@@ -14,6 +14,7 @@ model has few parameters because calibration sets have few prompts: boosted tree
 on held-out prompts.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -74,8 +75,7 @@ class GainModel(JsonArtifact):
         costs = np.array(schedule.costs, dtype=float)
         reached = 1 - (costs[stage] / costs[stage + 1 :]) ** self.rho
         # All other columns are the same for every later stage.
-        searches = [later.search is not None for later in schedule.stages[stage:]]
-        ahead = np.array(searches[1:], dtype=float) * (not searches[0])
+        ahead = np.array([_ahead(schedule, stage, j) for j in range(stage + 1, len(costs))])
         same = _columns(states, search_ahead=False) @ np.array(self.weights)
         exponent = same[:, None] + self.weights[-1] * ahead
         gained = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
@@ -107,32 +107,30 @@ class GainEstimator:
         """
         from scipy.optimize import minimize
 
-        schedule, costs = self.schedule, self.schedule.costs
-        pairs = [(i, j) for i in range(len(costs)) for j in range(i + 1, len(costs))]
-        if not pairs:
-            raise InputError("schedule", costs, "must have two stages or more")
-        columns = np.concatenate(
-            [_columns(states[:, i], _search_ahead(schedule, i, j)) for i, j in pairs]
-        )
-        growth = np.repeat([np.log(costs[i] / costs[j]) for i, j in pairs], len(states))
-        gained = np.concatenate([correct[:, j] - correct[:, i] for i, j in pairs])
+        if len(self.schedule.costs) < 2:
+            raise InputError("schedule", self.schedule.costs, "must have two stages or more")
+        blocks = _blocks(self.schedule, states, correct)
         # All columns but the constant are standardised; other constant columns get no weight.
-        middle, spread = columns.mean(axis=0), columns.std(axis=0)
-        middle[0], scale = 0.0, np.where(spread > 1e-9, spread, 1.0)
-        scaled = (columns - middle) / scale
+        total = sum(block.gained.size for block in blocks)
+        middle = sum(block.pairs * block.columns.sum(axis=0) for block in blocks) / total
+        squares = sum(b.pairs * ((b.columns - middle) ** 2).sum(axis=0) for b in blocks) / total
+        middle[0], scale = 0.0, np.where(squares > 1e-18, np.sqrt(squares), 1.0)
+        scaled = [(block.columns - middle) / scale for block in blocks]
 
         def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights, rho = point[:-1], np.exp(point[-1])
-            height = np.exp(np.clip(scaled @ weights, MIN_EXPONENT, MAX_EXPONENT))
-            reached = 1 - np.exp(rho * growth)
-            error = height * reached - gained
-            slope = 2 * error * height / len(error)
-            toward = (slope * reached) @ scaled
+            found, toward, by_rho = 0.0, np.zeros(len(weights)), 0.0
+            for block, columns in zip(blocks, scaled, strict=True):
+                height = np.exp(np.clip(columns @ weights, MIN_EXPONENT, MAX_EXPONENT))
+                decay = np.exp(rho * block.growth)
+                error = np.outer(1 - decay, height) - block.gained
+                found += float(np.vdot(error, error)) / total
+                slope = 2 * error @ height / total
+                toward += (2 * height * ((1 - decay) @ error) / total) @ columns
+                by_rho += float(slope @ (-decay * block.growth)) * rho
             toward[1:] += 2 * PENALTY * weights[1:]
-            by_rho = float(slope @ (-np.exp(rho * growth) * growth)) * rho
-            squares = float(error @ error) / len(error)
             penalty = PENALTY * float(weights[1:] @ weights[1:])
-            return squares + penalty, np.append(toward, by_rho)
+            return found + penalty, np.append(toward, by_rho)
 
         start = np.zeros(len(COLUMNS) + 1)
         start[0], start[-1] = -3.0, np.log(0.5)
@@ -145,8 +143,42 @@ class GainEstimator:
         return self
 
 
-def _search_ahead(schedule: Schedule, stage: int, above: int) -> bool:
-    """Whether a search is run on the way from a stage to a later one."""
+@dataclass(frozen=True)
+class _Block:
+    """Pairs of stages of equal columns: from one stage, with or without the search ahead.
+
+    Attributes:
+        columns: shape (runs, columns).
+        growth: logarithm of the stage's cost over the later one's, shape (pairs,).
+        gained: accuracy at the later stage less that at the stage, shape (pairs, runs).
+    """
+
+    columns: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    gained: NDArray[np.float64]
+
+    @property
+    def pairs(self) -> int:
+        return len(self.growth)
+
+
+def _blocks(
+    schedule: Schedule, states: NDArray[np.float64], correct: NDArray[np.float64]
+) -> list[_Block]:
+    costs, blocks = schedule.costs, []
+    for stage in range(len(costs) - 1):
+        for ahead in (False, True):
+            above = [j for j in range(stage + 1, len(costs)) if _ahead(schedule, stage, j) == ahead]
+            if above:
+                columns = _columns(states[:, stage], search_ahead=ahead)
+                growth = np.log(costs[stage] / np.array([costs[j] for j in above]))
+                gained = (correct[:, above] - correct[:, [stage]]).T
+                blocks.append(_Block(columns, growth, np.ascontiguousarray(gained)))
+    return blocks
+
+
+def _ahead(schedule: Schedule, stage: int, above: int) -> bool:
+    """Whether the search lies between two stages."""
     return schedule.stages[above].search is not None and schedule.stages[stage].search is None
 
 

@@ -75,7 +75,9 @@ class DifficultyPredictor:
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Expected pass@1, shape (rows,), of features, shape (rows, features)."""
-        return np.clip(np.asarray(self.booster_.predict(features)), 0.0, 1.0)
+        # One thread, as in `fit`: LightGBM keeps their number for the whole process, where other
+        # predictors may be in the middle of a fit.
+        return np.clip(np.asarray(self.booster_.predict(features, num_threads=1)), 0.0, 1.0)
 
     def explain(self, features: NDArray[np.float64]) -> dict[str, float]:
         """Contribution of each feature of one prompt, shape (features,), to its log-odds."""

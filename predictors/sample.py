@@ -1,6 +1,7 @@
 """A sampled solution with its scores: the output of strategies, the input of selection."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Sample:
     def token_ids(self) -> tuple[int, ...]:
         return tuple(token for step in self.steps for token in step)
 
-    @property
+    @cached_property  # calibration reads it many times
     def tokens(self) -> int:
         return sum(len(step) for step in self.steps)
 

@@ -21,6 +21,7 @@ from calibration.cli.options import (
     SOURCE_HELP,
     EngineOption,
     ForceOption,
+    JobsOption,
     SeedOption,
     given,
     load_artifact,
@@ -30,6 +31,7 @@ from calibration.cli.options import (
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
+from calibration.replay.parallel import jobs_of
 from calibration.report.bench_page import as_summary, chosen, write_page
 from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
@@ -46,7 +48,7 @@ from runtime.verifiers.base import Aggregation
 RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
 
 # Options that apply to logs, and which of these apply to data sets too.
-OF_BOTH = {"artifact", "budgets", "out", "seed", "columns"}
+OF_BOTH = {"artifact", "budgets", "out", "seed", "columns", "n_jobs"}
 OF_LOGS = OF_BOTH | {
     *("from_logs", "where", "gold", "answers", "aggregation", "split", "splits"),
 }
@@ -80,6 +82,7 @@ def bench(
     aggregation: Annotated[
         Aggregation, typer.Option(help="of a log: the only aggregation of step scores; else all")
     ] = "last",
+    n_jobs: JobsOption = -1,
     *,
     log: LogOptions,
     data: DataSettings,
@@ -95,6 +98,7 @@ def bench(
     the artifact has not seen, or, with --split, that each calibration has not.
     """
     started = time.time()
+    jobs_of(n_jobs)
     _check_out(out)
     if log.from_logs is not None:
         refuse_options(context, set(context.params) - OF_LOGS, "does not apply to --from-logs")
@@ -109,6 +113,7 @@ def bench(
             splits,
             budgets,
             seed,
+            n_jobs,
         )
         _publish(result, out)
         return
@@ -130,7 +135,7 @@ def bench(
         models = partial(open_models, loaded.settings, artifact, engine)
         with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
             sampling = RequestSettings(loaded.settings.sampling)
-            replay = asyncio.run(sample(table, graded, work, store, models, sampling, done))
+            replay = asyncio.run(sample(table, graded, work, store, models, sampling, done, n_jobs))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
         findings = measure(replay, loaded, table, way)

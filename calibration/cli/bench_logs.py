@@ -35,6 +35,7 @@ def bench_log(
     splits: int,
     budgets: str,
     seed: int,
+    n_jobs: int,
 ) -> BenchResult:
     """The result of an artifact on a log, or of calibrations on parts of the log.
 
@@ -46,6 +47,7 @@ def bench_log(
         splits: number of shuffles of the questions, with `split`.
         budgets: budgets to measure, comma-separated; empty for all.
         seed: of the first shuffle.
+        n_jobs: see `calibration.replay.parallel`.
 
     Raises:
         InputError: not one of artifact and split, or unusable input.
@@ -68,11 +70,11 @@ def bench_log(
     if policy is not None and table is not None:
         log, left_out = unseen_questions(log, policy.folder)
         with console.status("Measuring"):
-            found = measure_log(log, policy, table, cheapest_way(policy.folder))
+            found = measure_log(log, policy, table, cheapest_way(policy.folder), n_jobs)
         measured, seeds = str(policy.folder), []
     else:
         seeds = [seed + number for number in range(splits)]
-        found = _split(log, float(split or 0), seeds, some)
+        found = _split(log, float(split or 0), seeds, some, n_jobs)
         measured = f"calibrations on {split:.0%} of the log, {splits} shuffles"
     return BenchResult(
         **dict(found.findings),
@@ -94,7 +96,9 @@ def bench_log(
     )
 
 
-def _split(log: Log, share: float, seeds: list[int], budgets: list[int]) -> LogFindings:
+def _split(
+    log: Log, share: float, seeds: list[int], budgets: list[int], n_jobs: int
+) -> LogFindings:
     window = int(log.sizes.min())
     within = [budget for budget in budgets or BUDGETS if budget <= window]
     if not within:
@@ -103,7 +107,7 @@ def _split(log: Log, share: float, seeds: list[int], budgets: list[int]) -> LogF
     check_share(share, len(log.answer))
     parts = max(1, round(1 / (1 - share) - 1e-9)) * len(seeds)
     with progress("Calibrating and measuring", parts) as done:
-        return measure_splits(log, share, seeds, within, pilots, BINS, done)
+        return measure_splits(log, share, seeds, within, pilots, BINS, n_jobs, done)
 
 
 def _notes(log: Log) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from calibration.cli.log_options import OF_LOGS_ALONE, LogOptions, refuse_option
 from calibration.cli.options import (
     SOURCE_HELP,
     EngineOption,
+    JobsOption,
     SeedOption,
     given,
     numbers,
@@ -23,6 +24,7 @@ from calibration.cli.options import (
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.fitting.fit import Calibration
 from calibration.progress import console, progress
+from calibration.replay.parallel import jobs_of
 from calibration.report.page import REPORT, write_report
 from runtime.engines.base import SamplingSettings
 
@@ -31,7 +33,7 @@ PILOTS = "0,1,2,4,8"
 # Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
 OF_LOGS = {
     *("out", "from_logs", "where", "gold", "columns", "answers", "aggregation"),
-    *("budgets", "pilots", "bins"),
+    *("budgets", "pilots", "bins", "n_jobs"),
 }
 
 
@@ -55,6 +57,7 @@ def calibrate(
     workers: Annotated[
         int | None, typer.Option(min=1, help="engines there; else one per GPU, or one per node")
     ] = None,
+    n_jobs: JobsOption = -1,
     *,
     log: LogOptions,
     models: ModelOptions,
@@ -63,10 +66,11 @@ def calibrate(
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
+    jobs_of(n_jobs)
     if log.from_logs is not None:
         others = set(context.params) - OF_LOGS
         refuse_options(context, others, "does not apply to --from-logs")
-        _show(_from_logs(context, log, out, models, tables, data), out)
+        _show(_from_logs(context, log, out, models, tables, data, n_jobs), out)
         return
     refuse_options(context, OF_LOGS_ALONE, "goes with --from-logs")
     if prompts is None:
@@ -85,6 +89,7 @@ def calibrate(
                 engine=engine,
                 ray=ray,
                 workers=workers,
+                n_jobs=n_jobs,
                 done=done,
             )
         )
@@ -99,6 +104,7 @@ def _from_logs(
     models: ModelOptions,
     tables: TableOptions,
     data: DataSettings,
+    n_jobs: int,
 ) -> Calibration:
     from calibration.from_logs import calibrate_from_logs
 
@@ -113,7 +119,9 @@ def _from_logs(
     if "pilots" not in named:  # a log's prompts are not read
         pilots.remove(0)
     with console.status("Fitting tables"):
-        return calibrate_from_logs(log, out, budgets=budgets, pilots=pilots, n_bins=tables.bins)
+        return calibrate_from_logs(
+            log, out, budgets=budgets, pilots=pilots, n_bins=tables.bins, n_jobs=n_jobs
+        )
 
 
 def _show(calibration: Calibration, out: Path) -> None:

@@ -40,6 +40,9 @@ GOLD_HELP = "gold answers to OpenAI batch output: a file of custom_id and answer
 AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
 ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
+JobsOption = Annotated[
+    int, typer.Option("--n-jobs", help="cores for replay and fits; -1 is all; changes no figure")
+]
 PromptsArgument = Annotated[str, typer.Argument(help=SOURCE_HELP)]
 EngineOption = Annotated[
     EngineName,

@@ -7,35 +7,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.bins import bin_of
 from allocator.curves import AccuracyCurves
 from allocator.drift_baseline import DriftBaseline
 from allocator.plan import MAX_BEAMS, Plan, Strategy, plan_grid
-from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from allocator.table import Fingerprint, LookupTable
 from calibration.fitting.accuracy_tables import (
     accuracy_curves,
     drift_baseline_of,
     schedules_of,
 )
-from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
-from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
-from calibration.replay.intervals import mean_interval
+from calibration.fitting.rows import FittedRow, best, row_by_best_rule
+from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcomes
-
-
-@dataclass(frozen=True)
-class FittedRow:
-    """A row, and the held-out figures of each entry, arrays of shape (entries,).
-
-    An entry's plan is chosen on other prompts.
-    """
-
-    row: BudgetRow
-    correct: NDArray[np.float64]
-    costs: NDArray[np.float64]
-    tokens: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -118,7 +103,8 @@ def fit(
     The oracle table has one plan for all prompts at budgets beyond `outcomes.binned_budget`.
 
     Args:
-        outcomes: replayed outcomes of plans on the calibration prompts.
+        outcomes: replayed outcomes of plans on the calibration prompts. Fitting takes as many jobs
+            as they do.
         grid: the plans considered, given a budget and the number of pilots paid from it.
         budgets: budgets of the table, in generations per prompt.
         pilots: numbers of pilots to choose among; 0 is difficulty from the prompt alone.
@@ -129,7 +115,10 @@ def fit(
     measured = outcomes.measured(0).ravel()
     binned = any(budget <= outcomes.binned_budget for budget in budgets)
     oracle_edges = edges_of(measured, n_bins, outcomes.replicates) if binned else ()
-    difficulty = {count: fit_difficulty(outcomes, count, n_bins) for count in sorted(set(pilots))}
+    counts = sorted(set(pilots))
+    outcomes.prepare(_outcomes_needed(grid, budgets, counts), counts)
+    fitted = in_threads(lambda n: fit_difficulty(outcomes, n, n_bins), counts, outcomes.n_jobs)
+    difficulty = dict(zip(counts, fitted, strict=True))
     rows = _fit_rows(outcomes, grid, budgets, difficulty, oracle_edges)
     # Traffic is compared by the smallest number of pilots, which every prompt has. More pilots are
     # drawn only for prompts that did not end before, the harder ones: traffic like calibration
@@ -151,11 +140,26 @@ def fit(
             [
                 (schedule, outcomes.adaptive_runs(schedule))
                 for schedule in schedules_of(outcomes, top_plans, most)
-            ]
+            ],
+            outcomes.n_jobs,
         ),
         drift_baseline=drift_baseline_of(outcomes, difficulty[min_pilots]),
         warnings=_merged_bins(n_bins, edges | ({"oracle": oracle_edges} if binned else {})),
     )
+
+
+def _outcomes_needed(
+    grid: Callable[[int, int], Sequence[Plan]], budgets: Sequence[int], pilots: Sequence[int]
+) -> list[tuple[Plan, int]]:
+    """Each plan with its number of pilots, once, in a fixed order."""
+    needed = [
+        (plan, paid)
+        for paid in sorted({0, *pilots})
+        for budget in sorted(set(budgets))
+        if paid < budget or budget == max(budgets)
+        for plan in grid(budget, paid)
+    ]
+    return list(dict.fromkeys(needed))
 
 
 @dataclass(frozen=True)
@@ -184,49 +188,26 @@ def _fit_rows(
         pass_at_1: NDArray[np.float64],
     ) -> FittedRow:
         plans = list(grid(budget, pilots))
-        return _row_by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
+        return row_by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
 
-    rows = _Rows([], [], [])
-    for budget in sorted(set(budgets)):
+    def at(budget: int) -> tuple[FittedRow, FittedRow, FittedRow | None]:
         one_bin = row(outcomes, budget, 0, (), measured)
         binned = [
             row(outcomes, budget, pilots, fitted.edges, fitted.predicted)
             for pilots, fitted in difficulty.items()
             if pilots < budget and fitted.edges
         ]
-        chosen = _best([one_bin, *binned])
-        rows.predicted.append(chosen)
+        chosen = best([one_bin, *binned])
         # A prompt's bin must not depend on the very samples that a plan is judged by.
         if budget > outcomes.binned_budget:
-            rows.oracle.append(one_bin)
-            continue
-        rows.oracle.append(row(paired, budget, 0, oracle_edges, measured))
+            return chosen, one_bin, None
+        oracle = row(paired, budget, 0, oracle_edges, measured)
         judged_apart = chosen.row.edges or paired is outcomes
-        rows.binnable.append(chosen if judged_apart else row(paired, budget, 0, (), measured))
-    return rows
+        return chosen, oracle, chosen if judged_apart else row(paired, budget, 0, (), measured)
 
-
-def _row_by_best_rule(
-    outcomes: Outcomes,
-    plans: Sequence[Plan],
-    budget: int,
-    pilots: int,
-    edges: tuple[float, ...],
-    pass_at_1: NDArray[np.float64],
-) -> FittedRow:
-    prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
-    rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
-    return _best(
-        [_row(outcomes, plans, budget, pilots, edges, pass_at_1, prompts, rule) for rule in rules]
-    )
-
-
-def _best(rows: Sequence[FittedRow]) -> FittedRow:
-    """The row of the greatest held-out accuracy, of equals the cheapest, then the first.
-
-    The row's reported figures are the ones that it is chosen by.
-    """
-    return rows[most_accurate(np.array([r.correct for r in rows]), [r.costs.mean() for r in rows])]
+    found = in_threads(at, sorted(set(budgets)), outcomes.n_jobs)
+    predicted, oracle, binnable = (list(rows) for rows in zip(*found, strict=True))
+    return _Rows(predicted, oracle, [fitted for fitted in binnable if fitted is not None])
 
 
 def _table(
@@ -244,41 +225,3 @@ def _merged_bins(n_bins: int, edges_by_name: Mapping[str, tuple[float, ...]]) ->
         for name, edges in edges_by_name.items()
         if len(edges) + 1 < n_bins
     )
-
-
-def _row(
-    outcomes: Outcomes,
-    plans: Sequence[Plan],
-    budget: int,
-    pilots: int,
-    edges: tuple[float, ...],
-    pass_at_1: NDArray[np.float64],
-    prompts: NDArray[np.int64],
-    rule: Rule,
-) -> FittedRow:
-    found = [outcomes.outcome(plan, pilots) for plan in plans]
-    correct = np.array([outcome.correct.ravel() for outcome in found])
-    tokens = np.array([outcome.tokens.ravel() for outcome in found])
-    costs = np.array([float(plan.cost(pilots)) for plan in plans])
-    bins = bin_of(edges, pass_at_1)
-    held_out = held_out_figures(correct, costs, tokens, prompts, bins, len(edges) + 1, rule)
-    chosen = rule(correct, costs, prompts, bins, len(edges) + 1)
-    cells = []
-    for b, choice in enumerate(chosen):
-        inside = bins == b
-        # Rounding may move sums of shares out of [0, 1] in the last bit.
-        figures = mean_interval(held_out[0, inside], prompts[inside])
-        accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
-        cells.append(
-            Cell(
-                plan=plans[choice],
-                accuracy=accuracy,
-                low=low,
-                high=high,
-                generations=float(held_out[1, inside].mean()),
-                tokens=float(held_out[2, inside].mean()),
-                prompts=len(np.unique(prompts[inside])),
-            )
-        )
-    row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=tuple(cells))
-    return FittedRow(row, *held_out)

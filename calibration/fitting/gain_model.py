@@ -11,6 +11,7 @@ from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.budget_replay import PRICES, early_stopping_curves, stopped_at
 from calibration.replay.curves import Curve
+from calibration.replay.parallel import in_threads
 from predictors.gain_model import GainEstimator, GainModel
 
 FOLDS = 5
@@ -43,7 +44,9 @@ class FittedGainModel:
         )
 
 
-def fit_gain_model(replayed: Sequence[tuple[Schedule, AdaptiveRuns]]) -> FittedGainModel:
+def fit_gain_model(
+    replayed: Sequence[tuple[Schedule, AdaptiveRuns]], n_jobs: int | None = -1
+) -> FittedGainModel:
     """Fit a gain model on the schedule that does best on held-out prompts.
 
     Best: the greatest accuracy, averaged over spending from one generation per prompt to eight on a
@@ -51,21 +54,31 @@ def fit_gain_model(replayed: Sequence[tuple[Schedule, AdaptiveRuns]]) -> FittedG
 
     Args:
         replayed: schedules to choose among, each with adaptive runs of the same prompts.
+        n_jobs: see `calibration.replay.parallel`.
     """
     found = []
     for schedule, adaptive_runs in replayed:
-        gains = cross_validated_gains(schedule, adaptive_runs)
+        gains = cross_validated_gains(schedule, adaptive_runs, n_jobs)
         prices = price_list(schedule, adaptive_runs, gains)
         found.append((_mean_accuracy(prices), schedule, adaptive_runs, gains, prices))
     _, schedule, adaptive_runs, gains, prices = max(found, key=lambda entry: entry[0])
-    flat = adaptive_runs.states.reshape(-1, *adaptive_runs.states.shape[2:])
-    gain_model = (
-        GainEstimator(schedule).fit(flat, adaptive_runs.correct.reshape(len(flat), -1)).model_
-    )
+    everyone = np.arange(len(adaptive_runs.states))
+    (gain_model,) = in_threads(lambda rows: _fitted(schedule, adaptive_runs, rows), [everyone], 1)
     return FittedGainModel(gain_model, prices, adaptive_runs, gains)
 
 
-def cross_validated_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> NDArray[np.float64]:
+def _fitted(
+    schedule: Schedule, adaptive_runs: AdaptiveRuns, prompts: NDArray[np.int64]
+) -> GainModel:
+    """A gain model fitted on some prompts."""
+    states = adaptive_runs.states[prompts].reshape(-1, *adaptive_runs.states.shape[2:])
+    correct = adaptive_runs.correct[prompts].reshape(len(states), -1)
+    return GainEstimator(schedule).fit(states, correct).model_
+
+
+def cross_validated_gains(
+    schedule: Schedule, adaptive_runs: AdaptiveRuns, n_jobs: int | None = -1
+) -> NDArray[np.float64]:
     """Predicted gain between stages, by gain models that were fitted on other prompts.
 
     Returns:
@@ -73,14 +86,13 @@ def cross_validated_gains(schedule: Schedule, adaptive_runs: AdaptiveRuns) -> ND
     """
     from sklearn.model_selection import GroupKFold
 
-    prompts = len(adaptive_runs.states)
+    everyone = np.arange(len(adaptive_runs.states))
     gains = np.zeros((*adaptive_runs.correct.shape, len(schedule.stages)))
-    splits = GroupKFold(min(FOLDS, prompts)).split(np.arange(prompts), groups=np.arange(prompts))
-    for train, held_out in splits:
-        states = adaptive_runs.states[train].reshape(-1, *adaptive_runs.states.shape[2:])
-        correct = adaptive_runs.correct[train].reshape(len(states), -1)
-        fitted = GainEstimator(schedule).fit(states, correct).model_
-        gains[held_out] = gains_between_stages(fitted, schedule, adaptive_runs.states[held_out])
+    splits = list(GroupKFold(min(FOLDS, len(everyone))).split(everyone, groups=everyone))
+    train = [prompts for prompts, _ in splits]
+    models = in_threads(lambda rows: _fitted(schedule, adaptive_runs, rows), train, n_jobs)
+    for (_, held_out), model in zip(splits, models, strict=True):
+        gains[held_out] = gains_between_stages(model, schedule, adaptive_runs.states[held_out])
     return gains
 
 

@@ -35,6 +35,15 @@ class AdaptiveRuns:
         return cls(np.zeros((*shape, len(VOTE_STATE_NAMES))), np.zeros(shape), np.zeros(shape))
 
 
+def joined(parts: Sequence[AdaptiveRuns]) -> AdaptiveRuns:
+    """The adaptive runs of several parts of the prompts, in order."""
+    return AdaptiveRuns(
+        np.concatenate([part.states for part in parts]),
+        np.concatenate([part.correct for part in parts]),
+        np.concatenate([part.tokens for part in parts]),
+    )
+
+
 def draws_of(samples: Iterable[Sample]) -> list[Draw]:
     """What an adaptive run reads of samples."""
     return [(sample.answer, sample.score, sample.tokens) for sample in samples]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from allocator.plan import Plan
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.intervals import BOOTSTRAP_DRAWS, mean_interval
+from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcome, Outcomes
 
 
@@ -119,6 +120,7 @@ def gain(
     draws: NDArray[np.int64],
     unit: str = "generations",
     slack: float = 0.0,
+    n_jobs: int | None = -1,
 ) -> tuple[float, float, float]:
     """The baseline's cost at a budget, divided by the method's average cost at equal accuracy.
 
@@ -134,11 +136,12 @@ def gain(
         draws: bootstrap draws of prompts.
         unit: ``generations`` or ``tokens``.
         slack: accuracy by which the method may be lower.
+        n_jobs: see `calibration.replay.parallel`.
 
     Returns:
         The gain and its 95% interval over prompts.
     """
-    return _gains(baseline, [budget], method, draws, unit, slack)[0]
+    return _gains(baseline, [budget], method, draws, unit, slack, n_jobs)[0]
 
 
 def _gains(
@@ -148,58 +151,98 @@ def _gains(
     draws: NDArray[np.int64],
     unit: str,
     slack: float = 0.0,
+    n_jobs: int | None = -1,
 ) -> list[tuple[float, float, float]]:
     """`gain` at each of the budgets; each draw's curve is made monotone only once."""
     rows = [baseline.budgets.index(budget) for budget in budgets]
-    wanted = [baseline.correct[row][draws].mean(axis=1) - slack for row in rows]
-    spent = [getattr(baseline, unit)[row][draws].mean(axis=1) for row in rows]
-    reached = np.array([line[draws].mean(axis=1) for line in method.correct])
-    costs = np.array([line[draws].mean(axis=1) for line in getattr(method, unit)])
-    risen = [_monotone(reached[:, i], costs[:, i]) for i in range(len(draws))]
-    return [
-        interval(of_row / np.array([_cost_at(*risen[i], asked[i]) for i in range(len(draws))]))
-        for asked, of_row in zip(wanted, spent, strict=True)
-    ]
+
+    def ratios(block: NDArray[np.int64]) -> NDArray[np.float64]:
+        reached, costs, wanted, spent = (
+            np.array([line[block].mean(axis=1) for line in lines])
+            for lines in (
+                method.correct,
+                getattr(method, unit),
+                baseline.correct[rows],
+                getattr(baseline, unit)[rows],
+            )
+        )
+        return spent / _costs_at(*_monotone(reached, costs), wanted - slack)
+
+    blocks = [draws[start : start + BLOCK] for start in range(0, len(draws), BLOCK)]
+    values = np.concatenate(in_threads(ratios, blocks, n_jobs), axis=1)
+    return [interval(of_row) for of_row in values]
+
+
+BLOCK = 250  # bootstrap draws at a time
 
 
 def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
     """The smallest cost at which the monotone, piecewise linear curve reaches an accuracy."""
-    return _cost_at(*_monotone(reached, costs), wanted)
+    found = _costs_at(*_monotone(reached[:, None], costs[:, None]), np.array([[wanted]]))
+    return float(found[0, 0])
 
 
 def _monotone(
     reached: NDArray[np.float64], costs: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Costs in ascending order, and the monotone accuracies fitted to them."""
-    from scipy.optimize import isotonic_regression
+    """Costs in ascending order, and the monotone accuracies fitted to them; (points, draws) each.
 
-    order = np.argsort(costs, kind="stable")
-    return costs[order], isotonic_regression(reached[order]).x
+    Isotonic regression of all draws at once, in closed form: at each point the greatest, over where
+    a run of points may begin, of the least mean, over where it may end.
+    """
+    order = np.argsort(costs, axis=0, kind="stable")
+    costs, reached = (np.take_along_axis(values, order, axis=0) for values in (costs, reached))
+    fitted = np.full(reached.shape, -np.inf)
+    for first in range(len(reached)):
+        sizes = np.arange(1, len(reached) - first + 1)[:, None]
+        means = np.cumsum(reached[first:], axis=0) / sizes
+        least = np.minimum.accumulate(means[::-1], axis=0)[::-1]
+        fitted[first:] = np.maximum(fitted[first:], least)
+    return costs, fitted
 
 
-def _cost_at(costs: NDArray[np.float64], fitted: NDArray[np.float64], wanted: float) -> float:
-    above = np.flatnonzero(fitted >= wanted - 1e-12)
-    if not len(above):
-        return float("inf")
-    i = int(above[0])
-    if i == 0:
-        return float(costs[0])
-    share = (wanted - fitted[i - 1]) / (fitted[i] - fitted[i - 1])
-    return float(costs[i - 1] + share * (costs[i] - costs[i - 1]))
+def _costs_at(
+    costs: NDArray[np.float64], fitted: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The smallest costs at which the curves of `_monotone` reach accuracies.
+
+    Args:
+        costs: shape (points, draws).
+        fitted: shape (points, draws).
+        wanted: shape (accuracies, draws).
+
+    Returns:
+        Shape (accuracies, draws); infinite where an accuracy is not reached.
+    """
+    draws = np.arange(costs.shape[1])
+    above = (fitted >= wanted[:, None] - 1e-12).sum(axis=1)
+    i = np.minimum(len(costs) - above, len(costs) - 1)
+    below = np.maximum(i - 1, 0)
+    rise = np.where(i > 0, fitted[i, draws] - fitted[below, draws], 1.0)
+    share = np.where(i > 0, (wanted - fitted[below, draws]) / np.where(rise > 0, rise, 1.0), 0.0)
+    found = costs[below, draws] + share * (costs[i, draws] - costs[below, draws])
+    return np.where(above > 0, found, np.inf)
 
 
 def gains(
-    baseline: Curve, methods: Iterable[Curve], at: Iterable[int], draws: NDArray[np.int64]
+    baseline: Curve,
+    methods: Iterable[Curve],
+    at: Iterable[int],
+    draws: NDArray[np.int64],
+    n_jobs: int | None = -1,
 ) -> list[dict[str, Any]]:
     """The `gain` of each method at each of some of the baseline's budgets.
 
-    One row per method, budget and unit, with ``value``, ``low`` and ``high`` of `gain`.
+    One row per method, budget and unit, with ``value``, ``low`` and ``high`` of `gain`. `n_jobs` is
+    that of `calibration.replay.parallel`.
     """
     budgets = list(at)
     units = ("generations", "tokens")
     found = []
     for method in methods:
-        each = {unit: _gains(baseline, budgets, method, draws, unit) for unit in units}
+        each = {
+            unit: _gains(baseline, budgets, method, draws, unit, n_jobs=n_jobs) for unit in units
+        }
         for row, budget in enumerate(budgets):
             for unit in units:
                 value, low, high = each[unit][row]

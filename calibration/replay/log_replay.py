@@ -11,13 +11,15 @@ from allocator.errors import InputError
 from allocator.plan import Plan, Selection
 from allocator.schedule import Schedule
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, joined, replay_run
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
+from calibration.replay.parallel import in_processes, in_threads, jobs_of
 from calibration.replay.replay import REPLICATES, Outcome
 from predictors.features import FEATURE_NAMES, rounded
 
 # Samples replayed by adaptive runs at most, over all replicates: takes a few seconds.
 MAX_REPLAYED = 2_000_000
+PART = 500  # questions that adaptive runs replay at a time, on one core
 
 
 class LoggedReplay:
@@ -35,6 +37,10 @@ class LoggedReplay:
             are only counted.
         replicates: rotations of a question's samples.
         exact: use closed forms where there are any.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Raises:
+        InputError: `n_jobs` is 0.
 
     Attributes:
         prompts: number of questions.
@@ -49,7 +55,10 @@ class LoggedReplay:
         score: NDArray[np.float64] | None,
         replicates: int = REPLICATES,
         exact: bool = True,
+        n_jobs: int | None = -1,
     ) -> None:
+        jobs_of(n_jobs)
+        self.n_jobs = n_jobs
         self.log = log
         self.score = score
         self.prompts, self.window = len(log.answer), int(log.sizes.min())
@@ -61,6 +70,7 @@ class LoggedReplay:
             ("majority",) if score is None else ("weighted", "majority", "best")
         )
         self._known: dict[tuple[Plan, int], Outcome] = {}
+        self._known_features: dict[int, NDArray[np.float64]] = {}
 
     def measured(self, pilots: int) -> NDArray[np.float64]:
         """Measured pass@1 from the second half of each rotation, without the pilots.
@@ -77,15 +87,26 @@ class LoggedReplay:
     @cached_property
     def paired(self) -> "LoggedReplay":
         """The same without closed forms."""
-        return LoggedReplay(self.log, self.score, self.replicates, exact=False)
+        return LoggedReplay(self.log, self.score, self.replicates, False, self.n_jobs)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (questions, replicates, features); NaN where the log lacks them.
 
         As `predictors.features.pilot_features`.
         """
-        each = [self._features(replicate, pilots) for replicate in range(self.replicates)]
-        return np.stack(each, axis=1)
+        if pilots not in self._known_features:
+            each = [self._features(replicate, pilots) for replicate in range(self.replicates)]
+            self._known_features[pilots] = np.stack(each, axis=1)
+        return self._known_features[pilots]
+
+    def prepare(self, plans: Sequence[tuple[Plan, int]], pilots: Sequence[int]) -> None:
+        """See `calibration.replay.replay.Outcomes.prepare`.
+
+        Raises:
+            InputError: a plan that cannot be replayed on this log.
+        """
+        in_threads(lambda entry: self.outcome(*entry), plans, self.n_jobs)
+        in_threads(self.features, pilots, self.n_jobs)
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
         """The plan's accuracy and tokens; see `calibration.replay.replay.Replay.outcome`.
@@ -135,25 +156,21 @@ class LoggedReplay:
         Without scores every vote has weight 1.
         """
         count = min(self.replicates, max(1, MAX_REPLAYED // (self.prompts * self.window)))
-        adaptive_runs = AdaptiveRuns.empty(self.prompts, count, len(schedule.stages))
         top = schedule.stages[-1].samples
-        tokens = self.log.tokens
-        for replicate in range(count):
-            place = self._place(replicate, top)
-            answers = _at(self.log.answer, place).tolist()
-            scores = [[1.0] * top] * self.prompts
-            if self.score is not None:
-                scores = self._weights(place).tolist()
-            lengths = [[0] * top] * self.prompts
-            if tokens is not None:
-                lengths = _at(tokens, place).astype(int).tolist()
-            for row, drawn in enumerate(zip(answers, scores, lengths, strict=True)):
-                draws: list[Draw] = [
-                    (None if answer == UNANSWERED else str(answer), score, length)
-                    for answer, score, length in zip(*drawn, strict=True)
-                ]
-                replay_run(adaptive_runs, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0)
-        return adaptive_runs
+        ones, zeros = np.ones(self.log.answer.shape), np.zeros(self.log.answer.shape)
+        columns = (
+            self.log.answer,
+            ones if self.score is None else self.score,
+            zeros if self.log.tokens is None else self.log.tokens,
+        )
+        places = [self._place(replicate, top) for replicate in range(count)]
+        parts = []
+        for start in range(0, self.prompts, PART):
+            rows = slice(start, start + PART)
+            drawn = [tuple(_at(c[rows], place[rows]) for c in columns) for place in places]
+            parts.append((schedule, drawn))
+        solutions = self.prompts * count * top
+        return joined(in_processes(_adapted, parts, self.n_jobs, solutions))
 
     def _greatest_score(self, n: int) -> NDArray[np.float64]:
         answer, sizes = self.log.answer, self.log.sizes
@@ -247,6 +264,26 @@ class LoggedReplay:
 def _at(values: NDArray[Any], place: NDArray[np.int64]) -> NDArray[Any]:
     """Each question's values at its own places, shape (questions, places)."""
     return np.take_along_axis(values, place, axis=1)
+
+
+def _adapted(given: tuple[Schedule, Sequence[tuple[NDArray[Any], ...]]]) -> AdaptiveRuns:
+    """Adaptive runs of some questions.
+
+    Args:
+        given: the schedule, and for each replicate the answers, scores and tokens in the order
+            drawn, of shape (questions, samples).
+    """
+    schedule, drawn = given
+    found = AdaptiveRuns.empty(len(drawn[0][0]), len(drawn), len(schedule.stages))
+    for replicate, (answers, scores, tokens) in enumerate(drawn):
+        each = answers.tolist(), scores.tolist(), tokens.astype(int).tolist()
+        for row, of_question in enumerate(zip(*each, strict=True)):
+            draws: list[Draw] = [
+                (None if answer == UNANSWERED else str(answer), score, length)
+                for answer, score, length in zip(*of_question, strict=True)
+            ]
+            replay_run(found, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0)
+    return found
 
 
 def _sums(answer: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

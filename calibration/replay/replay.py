@@ -6,9 +6,10 @@ are not independent; all intervals are over prompts.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,17 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.schedule import Schedule
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, draws_of, replay_run
-from calibration.sampling.collect import PromptRecord, Run
-from predictors.features import pilot_features
+from calibration.replay.adaptive_run import AdaptiveRuns, joined
+from calibration.replay.parallel import in_processes, jobs_of
+from calibration.replay.replay_part import ReplayPart, adapted, mixed, prepared, rotated
+from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
-from predictors.prompt import prompt_features
 from predictors.sample import Sample
-from runtime.answers.selection import select
 
 REPLICATES = 16
+PART = 25  # prompts that are replayed at a time, on one core
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Outcomes(Protocol):
         replicates: replays of each prompt.
         states: the language model's state after each prompt, shape (prompts, hidden); None where
             it was not requested.
+        n_jobs: on how many cores outcomes are computed, and what is fitted on them; see
+            `calibration.replay.parallel`.
         binned_budget: the largest budget at which plans may be binned by measured pass@1: up to it
             plans are evaluated on other samples than pass@1 is measured on.
     """
@@ -52,7 +57,17 @@ class Outcomes(Protocol):
     window: int
     replicates: int
     states: NDArray[np.float32] | None
+    n_jobs: int | None
     binned_budget: int
+
+    def prepare(self, plans: Sequence[tuple[Plan, int]], pilots: Sequence[int]) -> None:
+        """Compute outcomes and features before they are used, on several cores.
+
+        Args:
+            plans: arguments of `outcome`.
+            pilots: arguments of `features`.
+        """
+        ...
 
     def measured(self, pilots: int) -> NDArray[np.float64]:
         """Measured pass@1 of every prompt and replicate, shape (prompts, replicates).
@@ -114,9 +129,10 @@ class Replay:
             evaluated on.
         replicates: rotations of the window.
         states: the language model's state after each prompt, if it was requested.
+        n_jobs: see `calibration.replay.parallel`.
 
     Raises:
-        InputError: no records, or one with fewer solutions than the window.
+        InputError: no records, one with fewer solutions than the window, or `n_jobs` is 0.
     """
 
     def __init__(
@@ -125,7 +141,9 @@ class Replay:
         window: int,
         replicates: int = REPLICATES,
         states: NDArray[np.float32] | None = None,
+        n_jobs: int | None = -1,
     ) -> None:
+        jobs_of(n_jobs)
         if not records:
             raise InputError("records", [], "collect at least one prompt")
         least = min(len(record.independent.samples) for record in records)
@@ -136,7 +154,10 @@ class Replay:
         self.window = self.binned_budget = window
         self.replicates = replicates
         self.states = states
+        self.n_jobs = n_jobs
         self._known: dict[tuple[Plan, int], Outcome] = {}
+        self._votes: dict[int, Outcome] = {}
+        self._features: dict[int, NDArray[np.float64]] = {}
 
     @property
     def pass_at_1(self) -> NDArray[np.float64]:
@@ -160,23 +181,12 @@ class Replay:
 
     def first(self, record: PromptRecord, replicate: int, count: int) -> list[Sample]:
         """The first of a record's independent solutions, in the order a replicate takes them."""
-        shift = replicate * self.window // self.replicates
-        return [record.independent.samples[(i + shift) % self.window] for i in range(count)]
+        return rotated(record, replicate, count, self.window, self.replicates)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (prompts, replicates, features); without pilots the prompt's."""
-        if pilots == 0:
-            each = [prompt_features(record.prompt, record.prompt_tokens) for record in self.records]
-            return np.repeat(np.array(each)[:, None], self.replicates, axis=1)
-        return np.array(
-            [
-                [
-                    pilot_features(record.prompt_tokens, self.first(record, r, pilots))
-                    for r in range(self.replicates)
-                ]
-                for record in self.records
-            ]
-        )
+        self.prepare([], [pilots])
+        return self._features[pilots]
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
         """Whether the plan's answer is right, and the tokens it samples, per prompt and replicate.
@@ -184,16 +194,53 @@ class Replay:
         Raises:
             InputError: a search that was not collected.
         """
-        if plan.strategy == "best_of_n":  # the pilots are its first solutions
-            plan, pilots = plan.model_copy(update={"n": max(plan.n, pilots)}), 0
-        key = (plan, pilots)
-        if key not in self._known:
-            everywhere = [[plan] * self.replicates] * len(self.records)
-            self._known[key] = self.mixed_outcome(everywhere, pilots)
-        return self._known[key]
+        self.prepare([(plan, pilots)], [])
+        return self._known[_effective(plan, pilots)]
+
+    def prepare(self, plans: Sequence[tuple[Plan, int]], pilots: Sequence[int]) -> None:
+        """See `Outcomes.prepare`.
+
+        Raises:
+            InputError: a search that was not collected.
+        """
+        wanted = dict.fromkeys(_effective(*entry) for entry in plans)
+        keys = [key for key in wanted if key not in self._known]
+        counts = [count for count in pilots if count not in self._features]
+        if not keys and not counts:
+            return
+        each = sum(max(plan.n, paid) for plan, paid in keys) + sum(counts)
+        found = self._in_parts(prepared, each, [(keys, counts)] * len(self._parts))
+        for place, key in enumerate(keys):
+            values = np.concatenate([outcomes[place] for outcomes, _ in found])
+            self._known[key] = Outcome(values[..., 0], values[..., 1])
+        for place, count in enumerate(counts):
+            self._features[count] = np.concatenate([features[place] for _, features in found])
+
+    def _in_parts(
+        self, function: Callable[[tuple[Any, ...]], Result], each: int, given: Sequence[Any]
+    ) -> list[Result]:
+        """The function of each part's records, and of what is given for the part.
+
+        Args:
+            function: called with a tuple: the part, and the values for it.
+            each: solutions replayed per prompt and replicate, by which processes are worth it.
+            given: for each part a tuple of values.
+        """
+        parts = [(part, *values) for part, values in zip(self._parts, given, strict=True)]
+        return in_processes(function, parts, self.n_jobs, each * self.prompts * self.replicates)
+
+    @cached_property
+    def _parts(self) -> list["ReplayPart"]:
+        """The records in parts of `PART`."""
+        return [
+            ReplayPart(self.records[start : start + PART], self.window, self.replicates)
+            for start in range(0, self.prompts, PART)
+        ]
 
     def majority(self, n: int) -> Outcome:
         """See `Outcomes.majority`."""
+        if n in self._votes:
+            return self._votes[n]
         shape = self.prompts, self.replicates
         correct, tokens = np.empty(shape), np.empty(shape)
         for row, record in enumerate(self.records):
@@ -204,15 +251,14 @@ class Replay:
                 leading = [answer for answer, count in votes.items() if count == most]
                 correct[row, replicate] = (record.gold in leading) / max(1, len(leading))
                 tokens[row, replicate] = sum(sample.tokens for sample in samples)
-        return Outcome(correct, tokens)
+        self._votes[n] = Outcome(correct, tokens)
+        return self._votes[n]
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
         """See `Outcomes.mixed_outcome`."""
-        cells = [
-            [self._one(record, r, plan, pilots) for r, plan in enumerate(of_record)]
-            for record, of_record in zip(self.records, plans, strict=True)
-        ]
-        values = np.array(cells, dtype=float)
+        each = max(max(plan.n, pilots) for of_record in plans for plan in set(of_record))
+        rows = [(plans[start : start + PART], pilots) for start in range(0, self.prompts, PART)]
+        values = np.concatenate(self._in_parts(mixed, each, rows))
         return Outcome(values[..., 0], values[..., 1])
 
     def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
@@ -221,50 +267,12 @@ class Replay:
         Raises:
             InputError: a search that was not collected.
         """
-        adaptive_runs = AdaptiveRuns.empty(self.prompts, self.replicates, len(schedule.stages))
-        top = schedule.stages[-1]
-        for row, record in enumerate(self.records):
-            for replicate in range(self.replicates):
-                searched: list[Draw] = []
-                tokens = 0
-                if top.search is not None:
-                    run = self.searched(record, replicate, top.search)
-                    searched, tokens = draws_of(run.samples), run.sampled_tokens
-                drawn = draws_of(self.first(record, replicate, top.samples))
-                replay_run(
-                    adaptive_runs,
-                    (row, replicate),
-                    schedule,
-                    record.prompt_tokens,
-                    record.gold,
-                    drawn,
-                    searched,
-                    tokens,
-                )
-        return adaptive_runs
+        given = [(schedule,)] * len(self._parts)
+        return joined(self._in_parts(adapted, schedule.stages[-1].samples, given))
 
-    def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
-        """A search's stored solutions; replicates rotate through its repeated runs.
 
-        Raises:
-            InputError: a search that was not collected.
-        """
-        found = record.turns[replicate % len(record.turns)].get(plan.sampled)
-        if found is None:
-            raise InputError("plan", str(plan), "it was not collected; collect it first")
-        return found
-
-    def _one(
-        self, record: PromptRecord, replicate: int, plan: Plan, pilots: int
-    ) -> tuple[float, float]:
-        if plan.strategy == "best_of_n":
-            samples = self.first(record, replicate, max(plan.n, pilots))
-            tokens = sum(sample.tokens for sample in samples)
-        else:
-            # Pilots are the first attempts of revision chains; other searches are added to them.
-            within = plan.beams if plan.strategy == "revisions" else 0
-            samples = self.first(record, replicate, pilots)[within:]
-            run = self.searched(record, replicate, plan)
-            tokens = sum(sample.tokens for sample in samples) + run.sampled_tokens
-            samples += run.samples
-        return float(select(samples, plan.selection).answer == record.gold), tokens
+def _effective(plan: Plan, pilots: int) -> tuple[Plan, int]:
+    """The plan and pilots that have the same outcome: of best-of-n, pilots are the first."""
+    if plan.strategy == "best_of_n":
+        return plan.model_copy(update={"n": max(plan.n, pilots)}), 0
+    return plan, pilots

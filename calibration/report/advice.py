@@ -103,7 +103,7 @@ def _spend(
     budget = int(enough[0]) if enough else budget
     requested = snippets.amount(way, budget if way == "bins" else generations)
     if contents.settings is None:
-        yield _without_models(contents, way, budget, snippets.amount("price", generations))
+        yield from _without_models(contents, way, budget, snippets.amount("price", generations))
     else:
         head = {
             "bins": f"Answer prompts with budget {requested}",
@@ -129,21 +129,27 @@ def _spend(
         )
 
 
-def _without_models(contents: Contents, way: Way, budget: int, average: float) -> Step:
+def _without_models(contents: Contents, way: Way, budget: int, average: float) -> Iterator[Step]:
     why = "The artifact was made from logs, so it names no models for ttc solve to load. "
     if way == "bins":
-        return Step(
+        yield Step(
             "Use the table in your own program",
             f"{why}Give the table a budget and each prompt's predicted pass@1; it gives back the "
             "plans.",
             snippets.table_program(contents.folder, budget),
         )
-    return Step(
-        f"Stop early in your own program, by the price of {average} generations per prompt",
-        f"{why}Sample each prompt in the stages of the schedule. After each, compare what the next "
-        "solutions are expected to gain with the price at which calibration spent "
-        f"{average} generations per prompt on average.",
-        snippets.price_program(contents.folder, average),
+    else:
+        yield Step(
+            f"Stop early in your own program, at {average} generations per prompt on average",
+            f"{why}The stop rule decides from each prompt's answers and scores so far: stop, or "
+            "sample more. It loads no model.",
+            snippets.stop_program(contents.folder, average),
+        )
+    yield Step(
+        "Attach models to solve and serve with it",
+        "Once the models of the log are at hand, ttc attach writes an artifact that names them. "
+        "It compares a few of their samples with the log first.",
+        snippets.attach_command(contents.folder),
     )
 
 

@@ -5,7 +5,7 @@ from math import ceil
 from pathlib import Path
 
 from calibration.replay.ways import OPTIONS, Way
-from runtime.artifact import GAIN_MODEL, PRICES, TABLE
+from runtime.artifact import TABLE, read_scoring
 
 # Prompts of a command that shares one total.
 TOGETHER = ("first prompt", "second prompt", "third prompt")
@@ -65,28 +65,30 @@ table = LookupTable.load(Path({str(folder / TABLE)!r}))
 plans = Policy(table).plans({budget}, [0.9, 0.2]).plans"""
 
 
-def price_program(folder: Path, average: float) -> str:
+def stop_program(folder: Path, average: float) -> str:
     """A program that decides by price whether to sample more of a prompt, without models."""
+    scoring = read_scoring(folder)
+    names = {} if scoring is None else dict.fromkeys(scoring.scores, 0.9)
+    given = [repr(names)] if names else []
+    if scoring is not None:
+        given += ["logprob=-20.0"] if scoring.sqrt_nll else []
+        given += ["tokens=200"] if scoring.log_tokens else []
+        given += ["finished=True"] if scoring.unfinished else []
     return f"""\
-from pathlib import Path
+from ttc_allocator import StopRule
 
-from allocator.price import PriceList
-from allocator.schedule import worth_continuing
-from predictors.gain_model import GainModel
-from predictors.vote_state import VoteState
+rule = StopRule.load({str(folder)!r}, average_budget={average})
+votes = rule.start()  # one prompt
+while (more := votes.more()) > 0:
+    for _ in range(more):  # sample the prompt once more, and add its answer
+        votes.add({", ".join(['"42"', *given])})
+print(votes.answer)"""
 
-prices = PriceList.load(Path({str(folder / PRICES)!r}))
-gain_model = GainModel.load(Path({str(folder / GAIN_MODEL)!r}))
-price, costs = prices.price_for({average}), prices.schedule.costs
 
-# Answer and score of each solution so far: the score of scoring.json, see predictors.scoring; 1 if
-# the artifact has no such file.
-solutions = [("42", 0.9)]
-votes = VoteState(prompt_tokens=0)
-votes.extend(solutions)
-stage = costs.index(len(solutions))
-gains = gain_model.gains(prices.schedule, stage, votes.features()[None])[0]
-more = 0
-if worth_continuing(costs, stage, gains, price):
-    more = costs[stage + 1] - costs[stage]
-print(f"sample {{more}} more" if more else f"the answer is {{votes.leader}}")"""
+def attach_command(folder: Path) -> str:
+    """``ttc attach`` with the models to be named."""
+    scoring = read_scoring(folder)
+    needs = scoring is not None and any(scoring.scores.values())
+    verifier = " --verifier VERIFIER" if needs else ""
+    artifact, out = shlex.quote(str(folder)), shlex.quote(f"{folder}-served")
+    return f"ttc attach {artifact} --out {out} --model MODEL{verifier} --check PROMPTS.jsonl"

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
-from calibration.fitting.fit import Calibration, FittedRow
+from calibration.fitting.fit import Calibration
+from calibration.fitting.rows import FittedRow
 from calibration.replay.budget_replay import averages_between
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve, averaged, resamples, summarized
 from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcome, Outcomes
 from calibration.replay.ways import PREDICTED, WAYS
 from calibration.report.savings import greatest, savings
@@ -75,9 +77,11 @@ def summarise(
         rows = calibration.binnable_rows
         paired = None if logged is None else logged.paired
         binnable = _methods(outcomes.paired, calibration, rows, selections, strategies, paired)
-        groups += [
-            _group(f"bin {b + 1}", binnable, measured, bins == b) for b in range(len(edges) + 1)
-        ]
+        groups += in_threads(
+            lambda b: _group(f"bin {b + 1}", binnable, measured, bins == b),
+            range(len(edges) + 1),
+            outcomes.n_jobs,
+        )
     ways = savings(plain, dict(zip(WAYS, (by_bins, *early), strict=True)))
     return Summary(
         source=source,

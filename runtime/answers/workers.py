@@ -98,7 +98,7 @@ class _Worker:
     def __init__(self, prepare: Callable[[], object] | None) -> None:
         from joblib.externals.loky import ProcessPoolExecutor
 
-        self._executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),))
+        self._executor = ProcessPoolExecutor(1, initializer=begin_worker, initargs=(os.getpid(),))
         try:
             self._executor.submit(prepare or os.getpid).result(START_SECONDS)
         except TimeoutError:
@@ -121,7 +121,7 @@ class _Worker:
         self._executor.shutdown(wait=False, kill_workers=True)
 
 
-def _begin(parent: int) -> None:
+def begin_worker(parent: int) -> None:
     """In a new process: Ctrl-C is the parent's to hear, and it ends when the parent has."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -26,6 +26,7 @@ from calibration.bench import (
     work_of,
 )
 from calibration.cli import bench as bench_cli
+from calibration.data.questions import CalibratedOn
 from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.replay import Replay
 from calibration.replay.ways import PREDICTED, PRICE, TOTAL
@@ -35,7 +36,7 @@ from calibration.report.targets import Target
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.store import sampled_prompts, write_records
-from runtime.artifact import SAMPLES, Artifact
+from runtime.artifact import QUESTIONS, SAMPLES, Artifact
 from runtime.models import Models
 from tests.support.artifacts import RIGHT, bent_models, bent_prompts
 from tests.support.cli import copied_artifact, invoke, refused
@@ -202,6 +203,8 @@ def result_of(found: Findings) -> BenchResult:
 def test_prompts_it_was_calibrated_on_are_left_out(tmp_path: Path) -> None:
     pairs = [(r.prompt, r.gold) for r in KNOWN]
     assert unseen(pairs, tmp_path) == (pairs, None), "an artifact without samples cannot tell"
+    CalibratedOn.of(prompt for prompt, _ in pairs[:2]).save(tmp_path / QUESTIONS)
+    assert unseen(pairs, tmp_path) == (pairs[2:], 2)
     write_records(KNOWN[:7], tmp_path / SAMPLES)
     assert unseen(pairs, tmp_path) == (pairs[7:], 3 + 4)
     with pytest.raises(InputError, match=r"prompts: 7: .*calibrated on every one.*has not seen"):

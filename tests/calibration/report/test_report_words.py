@@ -15,6 +15,7 @@ from calibration.report.artifact_files import Contents
 from calibration.report.summary import Gain, Summary, TokenGain
 from calibration.report.words import chosen, count, interval, percent, subtitle, title
 from predictors.gain_model import COLUMNS, GainModel
+from predictors.scoring import Scoring
 from runtime.result import Spend
 from runtime.settings import Settings
 from tests.support.summaries import (
@@ -178,9 +179,28 @@ def test_without_models_the_price_is_used_in_a_program_of_ones_own(
     weights = (-3.0, *(0.0 for _ in COLUMNS[1:]))
     GainModel(weights=weights, rho=1.0).save(tmp_path / "a" / "gain_model.json")
     exec(step.command, {})
-    assert capsys.readouterr().out == "sample 1 more\n"
-    exec(step.command.replace("price_for(4.0)", "price_for(1)"), {})
-    assert capsys.readouterr().out == "the answer is 42\n"
+    assert capsys.readouterr().out == "42\n"
+    Scoring(scores={"score": 1.0}, log_tokens=-0.1).save(tmp_path / "a" / "scoring.json")
+    step = used(tmp_path / "a", summary, settings=None)
+    assert "votes.add(\"42\", {'score': 0.9}, tokens=200)" in step.command
+    exec(step.command, {})
+    assert capsys.readouterr().out == "42\n"
+
+
+@pytest.mark.parametrize(
+    ("scoring", "verifier"),
+    [(Scoring(scores={"score": 1.0}), True), (Scoring(log_tokens=1.0), False), (None, False)],
+)
+def test_without_models_attaching_them_is_advised(
+    tmp_path: Path, scoring: Scoring | None, verifier: bool
+) -> None:
+    folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
+    if scoring is not None:
+        scoring.save(folder / "scoring.json")
+    _, step, *_ = steps(Contents.load(folder), minimal_summary())
+    assert step.head == "Attach models to solve and serve with it"
+    assert step.command.startswith(f"ttc attach {folder} --out {folder}-served --model MODEL")
+    assert ("--verifier VERIFIER" in step.command) == verifier
 
 
 def test_a_way_that_comes_close_for_less_is_advised(tmp_path: Path) -> None:

@@ -1,0 +1,163 @@
+"""The replay of some prompts, in whichever process: what takes the time of `Replay`.
+
+Functions take one tuple, as `calibration.replay.parallel` calls them. Each prompt is replayed by
+itself, so results do not depend on how prompts are divided into parts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from allocator.schedule import Schedule
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, draws_of, replay_run
+from calibration.sampling.collect import PromptRecord, Run
+from predictors.features import pilot_features
+from predictors.prompt import prompt_features
+from predictors.sample import Sample
+from runtime.answers.selection import select
+
+
+class ReplayPart:
+    """Some of the records of a `Replay`.
+
+    Args:
+        records: some of its records.
+        window: as of `Replay`.
+        replicates: likewise.
+    """
+
+    def __init__(self, records: Sequence[PromptRecord], window: int, replicates: int) -> None:
+        self.records = records
+        self.window = window
+        self.replicates = replicates
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: without token ids, texts, and solutions beyond the window."""
+        light = [_light(record, self.window) for record in self.records]
+        return self.__dict__ | {"records": light}
+
+    def first(self, record: PromptRecord, replicate: int, count: int) -> list[Sample]:
+        """The first of a record's independent solutions, in the order a replicate takes them."""
+        return rotated(record, replicate, count, self.window, self.replicates)
+
+    def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
+        """A search's stored solutions; replicates rotate through its repeated runs.
+
+        Raises:
+            InputError: a search that was not collected.
+        """
+        found = record.turns[replicate % len(record.turns)].get(plan.sampled)
+        if found is None:
+            raise InputError("plan", str(plan), "it was not collected; collect it first")
+        return found
+
+    def one(
+        self, record: PromptRecord, replicate: int, plan: Plan, pilots: int
+    ) -> tuple[float, float]:
+        """Whether one plan's answer is right, and its tokens."""
+        if plan.strategy == "best_of_n":
+            samples = self.first(record, replicate, max(plan.n, pilots))
+            tokens = sum(sample.tokens for sample in samples)
+        else:
+            # Pilots are the first attempts of revision chains; other searches are added to them.
+            within = plan.beams if plan.strategy == "revisions" else 0
+            samples = self.first(record, replicate, pilots)[within:]
+            run = self.searched(record, replicate, plan)
+            tokens = sum(sample.tokens for sample in samples) + run.sampled_tokens
+            samples += run.samples
+        return float(select(samples, plan.selection).answer == record.gold), tokens
+
+    def features(self, pilots: int) -> NDArray[np.float64]:
+        """See `calibration.replay.replay.Outcomes.features`."""
+        if pilots == 0:
+            each = [prompt_features(record.prompt, record.prompt_tokens) for record in self.records]
+            return np.repeat(np.array(each)[:, None], self.replicates, axis=1)
+        return np.array(
+            [
+                [
+                    pilot_features(record.prompt_tokens, self.first(record, r, pilots))
+                    for r in range(self.replicates)
+                ]
+                for record in self.records
+            ]
+        )
+
+
+def rotated(
+    record: PromptRecord, replicate: int, count: int, window: int, replicates: int
+) -> list[Sample]:
+    """The first of the window's solutions in a replicate's rotation."""
+    samples, shift = record.independent.samples, replicate * window // replicates
+    return [samples[(i + shift) % window] for i in range(count)]
+
+
+def mixed(given: tuple[ReplayPart, Sequence[Sequence[Plan]], int]) -> NDArray[np.float64]:
+    """Accuracy and tokens, shape (prompts, replicates, 2), of a plan for each of them."""
+    part, plans, pilots = given
+    cells = [
+        [part.one(record, r, plan, pilots) for r, plan in enumerate(of_record)]
+        for record, of_record in zip(part.records, plans, strict=True)
+    ]
+    return np.array(cells, dtype=float)
+
+
+def prepared(
+    given: tuple[ReplayPart, Sequence[tuple[Plan, int]], Sequence[int]],
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """`mixed` for each plan and number of pilots, and features for each number of pilots."""
+    part, plans, pilots = given
+    shape = len(part.records), part.replicates
+    outcomes = [mixed((part, [[plan] * shape[1]] * shape[0], paid)) for plan, paid in plans]
+    return outcomes, [part.features(count) for count in pilots]
+
+
+def adapted(given: tuple[ReplayPart, Schedule]) -> AdaptiveRuns:
+    """Adaptive runs of every prompt and replicate."""
+    part, schedule = given
+    adaptive_runs = AdaptiveRuns.empty(len(part.records), part.replicates, len(schedule.stages))
+    top = schedule.stages[-1]
+    for row, record in enumerate(part.records):
+        for replicate in range(part.replicates):
+            searched: list[Draw] = []
+            tokens = 0
+            if top.search is not None:
+                run = part.searched(record, replicate, top.search)
+                searched, tokens = draws_of(run.samples), run.sampled_tokens
+            drawn = draws_of(part.first(record, replicate, top.samples))
+            replay_run(
+                adaptive_runs,
+                (row, replicate),
+                schedule,
+                record.prompt_tokens,
+                record.gold,
+                drawn,
+                searched,
+                tokens,
+            )
+    return adaptive_runs
+
+
+def _light(record: PromptRecord, window: int) -> PromptRecord:
+    found: dict[int, Sample] = {}
+
+    def light(run: Run, count: int | None = None) -> Run:
+        samples = run.samples[:count]
+        for sample in samples:
+            if id(sample) not in found:
+                # Of its steps only the number and the lengths are read.
+                lengths = cast("Any", tuple(range(len(step)) for step in sample.steps))
+                found[id(sample)] = replace(sample, steps=lengths, text="")
+        return replace(run, samples=tuple(found[id(s)] for s in samples), correct=())
+
+    turns = [{plan: light(run) for plan, run in turn.items()} for turn in record.turns]
+    return replace(
+        record,
+        independent=light(record.independent, window),
+        searches=turns[0],
+        again=tuple(turns[1:]),
+    )
