@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from allocator.errors import ModelError
 from allocator.plan import Plan
-from allocator.schedule import schedule_of
+from allocator.schedule import Schedule, schedule_of
 from benchmarks.figure import COLOURS, spending_axes
 from benchmarks.targets import at_least, show_targets, write_result
 from calibration.bench import SHARES, part_way
@@ -39,7 +39,8 @@ from calibration.fitting.gain_model import gains_between_stages
 from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores, log_scores
 from calibration.progress import console, progress
 from calibration.replay.adaptive_consistency import adaptive_consistency
-from calibration.replay.budget_replay import price_curve
+from calibration.replay.adaptive_run import AdaptiveRuns
+from calibration.replay.budget_replay import PRICES, curve_of_stops, price_curve
 from calibration.replay.curves import Curve, gains, plan_curve, resamples
 from calibration.replay.log_replay import LoggedReplay
 from calibration.report.targets import Interval, Target, reported
@@ -112,8 +113,18 @@ def ingredients(train: Log, test: Log) -> list[Curve]:
             plan_curve(f"{name}; the same number for all", replay, plans),
             adaptive_consistency(confident, schedule, runs, weighted=True),
             price_curve(f"{name}; until more gains too little", schedule, runs, promised),
+            known_curves(f"{name}; each question's curve known (bound)", schedule, runs),
         ]
     return found
+
+
+def known_curves(name: str, schedule: Schedule, runs: AdaptiveRuns) -> Curve:
+    """Each question at its own best number of samples, as if its accuracy at each were known."""
+    costs, accuracy = np.array(schedule.costs, dtype=float), runs.correct.mean(axis=1)
+    shape = runs.correct.shape[:2]
+    best = [(accuracy - price * costs).argmax(axis=1) for price in PRICES]
+    ends = [np.broadcast_to(stages[:, None], shape) for stages in best]
+    return curve_of_stops(name, schedule, runs, ends)
 
 
 def ablation(log: Log) -> list[dict[str, Any]]:
