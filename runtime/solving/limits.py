@@ -47,7 +47,7 @@ def check_limits(
         raise InputError(
             "deadline",
             deadline,
-            "plans were not timed; run ttc calibrate with --model, without --ray",
+            "plans were not timed; calibrate again, with --model and without --ray",
         )
 
 

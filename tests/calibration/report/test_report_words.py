@@ -181,7 +181,7 @@ def test_without_models_the_price_is_used_in_a_program_of_ones_own(
     exec(step.command, {})
     assert capsys.readouterr().out == "42\n"
     Scoring(scores={"score": 1.0}, log_tokens=-0.1).save(tmp_path / "a" / "scoring.json")
-    step = used(tmp_path / "a", summary, settings=None)
+    step = steps(Contents.load(tmp_path / "a"), summary)[0]
     assert "votes.add(\"42\", {'score': 0.9}, tokens=200)" in step.command
     exec(step.command, {})
     assert capsys.readouterr().out == "42\n"
