@@ -9,11 +9,7 @@ from allocator.plan import Selection
 from predictors.sample import Sample
 from predictors.scoring import Scoring, alone
 from runtime.answers.thought import solution_reader
-from runtime.engines.base import (
-    Completion,
-    check_room,
-    encode_prompt,
-)
+from runtime.engines.base import Completion, check_room, encode_prompt
 from runtime.engines.concurrency import together
 from runtime.engines.tokenizer import decode
 from runtime.model_calls import Cost, ModelCalls, room_after
