@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
 from calibration.attaching.attach import LogArtifact
@@ -25,13 +26,27 @@ from calibration.data.table_io import pairs
 from calibration.progress import console, progress
 from runtime.answers.graders import PREFIX
 from runtime.engines.base import SamplingSettings
+from runtime.engines.loading import EngineName
 from runtime.settings import Settings
 
 UNCHECKED = "nothing was checked: whether these models sample as the log's did is not known"
 
 
+class CheckOptions(BaseModel):
+    """What is sampled to compare the models with the log."""
+
+    check: str | None = Field(
+        default=None,
+        description=f"graded prompts to compare the models with the log on: {SOURCE_HELP}",
+    )
+    check_prompts: int = Field(default=32, ge=2, description="prompts to sample of them")
+    check_samples: int = Field(default=4, ge=1, description="samples of each prompt")
+
+
 @reports_errors
-@settings_options(models=SolvingOptions, data=DataSettings, sampling=SamplingSettings)
+@settings_options(
+    models=SolvingOptions, checks=CheckOptions, data=DataSettings, sampling=SamplingSettings
+)
 def attach(
     context: typer.Context,
     artifact: Annotated[Path, typer.Argument(help="artifact folder made from logs")],
@@ -43,12 +58,6 @@ def attach(
             "last, min, product or mean. Names that end so need not be given"
         ),
     ] = "",
-    check: Annotated[
-        str | None,
-        typer.Option(help=f"graded prompts to compare the models with the log on: {SOURCE_HELP}"),
-    ] = None,
-    check_prompts: Annotated[int, typer.Option(min=2, help="prompts to sample of them")] = 32,
-    check_samples: Annotated[int, typer.Option(min=1, help="samples of each prompt")] = 4,
     force: Annotated[
         bool, typer.Option("--force", help="attach models that are unlike the log")
     ] = False,
@@ -56,6 +65,7 @@ def attach(
     engine: EngineOption = "auto",
     *,
     models: SolvingOptions,
+    checks: CheckOptions,
     data: DataSettings,
     sampling: SamplingSettings,
 ) -> None:
@@ -77,26 +87,14 @@ def attach(
     translated = verifier_scoring(made.scoring, pairs("scores", scores))
     settings = Settings(**models.model_dump(), scoring=translated.scoring, sampling=sampling)
     made.check(settings, out)
-    for note in translated.notes:
+    read = [] if "answers" in given(context) else [f"answers are read by {settings.answers!r}"]
+    for note in (*read, *translated.notes):
         say("note", note, "cyan")
-    warning = UNCHECKED
-    if check is None:
+    if checks.check is None:
         say("note", f"{UNCHECKED}; give graded prompts with --check", "cyan")
+        warning = UNCHECKED
     else:
-        graded = _some(read_graded_prompts(check, data), check_prompts, seed)
-        with rows_named(check, data), progress("Checking the models", len(graded)) as done:
-            found = asyncio.run(
-                check_models(
-                    made.policy,
-                    made.figures(),
-                    settings,
-                    graded,
-                    check_samples,
-                    engine=engine,
-                    seed=seed,
-                    done=done,
-                )
-            )
+        found = _check(made, settings, checks.check, checks, data, engine, seed)
         warning = _verdict(found, force)
     made.attach(settings, out, [warning] if warning else [])
     console.print(f"Wrote {out}.", soft_wrap=True, markup=False)
@@ -105,6 +103,33 @@ def attach(
         soft_wrap=True,
         markup=False,
     )
+
+
+def _check(
+    made: LogArtifact,
+    settings: Settings,
+    source: str,
+    checks: CheckOptions,
+    data: DataSettings,
+    engine: EngineName,
+    seed: int,
+) -> Check:
+    """Sample some prompts of a source, and compare the samples with the log."""
+    figures = made.figures()
+    graded = _some(read_graded_prompts(source, data), checks.check_prompts, seed)
+    with rows_named(source, data), progress("Checking the models", len(graded)) as done:
+        return asyncio.run(
+            check_models(
+                made.policy,
+                figures,
+                settings,
+                graded,
+                checks.check_samples,
+                engine=engine,
+                seed=seed,
+                done=done,
+            )
+        )
 
 
 def _some(graded: list[tuple[str, str]], count: int, seed: int) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from allocator.errors import InputError
 from benchmarks.allocation.pool import read_pool
@@ -22,12 +23,16 @@ from runtime.artifact import (
     read_scoring,
     read_table,
 )
+from runtime.dropin.transformers import ComputeOptimalModel
 from runtime.engines.base import encode_prompt
 from runtime.models import open_models
+from runtime.server.service import Service
+from runtime.server.settings import ServeSettings
 from runtime.solving.stop_rule import StopRule
 from runtime.verifiers.base import Context, aggregated
 from tests.support.cli import TASK, invoke, refused
 from tests.support.logs import write
+from tests.support.serving import Loaded, asked, chat
 
 pytestmark = pytest.mark.slow
 
@@ -256,19 +261,49 @@ def test_answers_must_be_compared_as_the_logs_were(scored: Path, tmp_path: Path)
     models = ["--model", BASE, "--verifier", PRM, "--step-end", r"\n"]
     status, _, message = invoke("attach", graded, "--out", tmp_path / "out", *models)
     assert status == 0, message
+    assert "answers are read by 'choices:4'" in message
     assert Artifact.load(tmp_path / "out").settings.answers == "choices:4"
 
 
-def test_a_log_of_answers_alone_needs_no_verifier(counted: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def unscored(counted: Path) -> Path:
+    """The artifact of answers alone, with the model of the log."""
+    out = counted.parent / "attached"
     check = ["--check", CALIBRATION_PROMPTS, "--check-prompts", "24"]
     status, _, message = invoke("attach", counted, "--out", out, *ATTACHED, *check)
     assert status == 0, message
+    return out
+
+
+@pytest.mark.parametrize("needs_verifier", [True, False])
+def test_the_attached_artifact_is_served_and_dropped_in(
+    needs_verifier: bool, attached: tuple[Path, str], unscored: Path, run: Any, tokenizer: Any
+) -> None:
+    out = attached[0] if needs_verifier else unscored
     artifact = Artifact.load(out)
+
+    async def reply() -> Any:
+        async with open_models(artifact.settings, out, "transformers") as models:
+            service = Service(ServeSettings(artifact=out, port=0), artifact)
+            service.open(Loaded(models))
+            return await asked(service, chat("12+7", ttc={"budget": 4}))
+
+    response = run(reply())
+    assert response.status_code == 200, response.text
+    assert response.json()["choices"][0]["message"]["content"].endswith("#19")
+    with ComputeOptimalModel.from_pretrained(out, budget=4) as model:
+        ids = torch.tensor([tokenizer.encode("<user>12+7<assistant>")])
+        sequences = model.generate(ids, max_new_tokens=160)
+        assert isinstance(sequences, torch.Tensor)
+        assert "#19" in tokenizer.decode(sequences[0])
+
+
+def test_a_log_of_answers_alone_needs_no_verifier(unscored: Path) -> None:
+    artifact = Artifact.load(unscored)
     assert artifact.settings.verifier is None
     # One answer says nothing of difficulty: its bins would be those of the folds.
     assert set(artifact.drift_baseline.signals) == {"agreement"}
-    solve = ["solve", "--artifact", out, "--engine", "transformers"]
+    solve = ["solve", "--artifact", unscored, "--engine", "transformers"]
     for spend in (["--average-budget", "2"], ["--budget", "4"]):
         status, answers, message = invoke(*solve, *spend, "12+7")
         assert status == 0, message
