@@ -92,6 +92,7 @@ def calibrate_from_logs(
     Raises:
         InputError: unusable input; nothing is left behind.
     """
+    _check_pilots(pilots)
     within = [budget for budget in budgets if budget <= log.sizes.min()]
     check_tables(out, within, pilots, n_bins, len(log.answer))
     fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs)
@@ -129,8 +130,7 @@ def fit_log(
     Raises:
         InputError: no sample is correct, or there is a 0 among the pilots.
     """
-    if 0 in pilots:
-        raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
+    _check_pilots(pilots)
     if not log.correct.any():
         raise InputError("correct", 0, "no sample of any question is correct; check the columns")
     scoring = fit_log_scoring(log)
@@ -151,6 +151,11 @@ def fit_log(
     within = [budget for budget in budgets if budget <= replay.window]
     calibration = fit(replay, grid, within, pilots, n_bins, fingerprint, replay.window)
     return FittedLog(log, scoring, replay, calibration)
+
+
+def _check_pilots(pilots: Sequence[int]) -> None:
+    if 0 in pilots:
+        raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
 
 
 def _warnings(

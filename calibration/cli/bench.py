@@ -31,7 +31,7 @@ from calibration.cli.options import (
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
-from calibration.replay.parallel import jobs_of
+from calibration.replay.parallel import check_jobs
 from calibration.report.bench_page import as_summary, chosen, write_page
 from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
@@ -98,7 +98,7 @@ def bench(
     the artifact has not seen, or, with --split, that each calibration has not.
     """
     started = time.time()
-    jobs_of(n_jobs)
+    check_jobs(n_jobs)
     _check_out(out)
     if log.from_logs is not None:
         refuse_options(context, set(context.params) - OF_LOGS, "does not apply to --from-logs")

@@ -24,7 +24,7 @@ from calibration.cli.options import (
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.fitting.fit import Calibration
 from calibration.progress import console, progress
-from calibration.replay.parallel import jobs_of
+from calibration.replay.parallel import check_jobs
 from calibration.report.page import REPORT, write_report
 from runtime.engines.base import SamplingSettings
 
@@ -66,7 +66,7 @@ def calibrate(
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
-    jobs_of(n_jobs)
+    check_jobs(n_jobs)
     if log.from_logs is not None:
         others = set(context.params) - OF_LOGS
         refuse_options(context, others, "does not apply to --from-logs")

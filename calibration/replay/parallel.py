@@ -31,13 +31,22 @@ def jobs_of(n_jobs: int | None) -> int:
     Raises:
         InputError: 0, or not a whole number.
     """
+    check_jobs(n_jobs)
+    from joblib import effective_n_jobs
+
+    return int(effective_n_jobs(n_jobs))
+
+
+def check_jobs(n_jobs: int | None) -> None:
+    """Check a number of jobs, without loading joblib.
+
+    Raises:
+        InputError: 0, or not a whole number.
+    """
     if n_jobs is not None and (
         isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or not n_jobs
     ):
         raise InputError("n_jobs", n_jobs, "must be a whole number but 0; -1 uses all cores")
-    from joblib import effective_n_jobs
-
-    return int(effective_n_jobs(n_jobs))
 
 
 def in_threads(

@@ -89,7 +89,7 @@ def measured_with(result: BenchResult) -> list[tuple[str, str]]:
         ("data set", result.source),
         ("artifact", result.artifact),
         ("engine", result.engine),
-        ("searches sampled", ", ".join(result.searches)),
+        ("searches sampled", ", ".join(result.searches) or "none"),
         ("seed", result.seed),
         ("date", result.date),
         ("machine", result.machine),

@@ -188,7 +188,7 @@ def test_the_command(tmp_path: Path) -> None:
     # Of pilots that are not asked for, those that the greatest budget leaves room for.
     assert (out / "difficulty-8.json").is_file()
     assert "from 1 to 15" in refused(*again, tmp_path / "b", "--pilots", "4,16")
-    assert "NAME=VALUE" in refused(*again, tmp_path / "b", "--columns", "answer")
+    assert "NAME=COLUMN" in refused(*again, tmp_path / "b", "--columns", "answer")
     # There is no model in it to decode with.
     assert "made from logs" in refused("solve", "--artifact", out, "--budget", 4, "1+1")
 
