@@ -159,8 +159,8 @@ def _cause(logged: Data) -> str:
         "which questions more samples would solve. Tried on the same splits without a clear gain: "
         "votes weighted by a model of whole answers (number, sum, mean and greatest score), "
         "boosted trees for the score, all numbers of samples as stages, other penalties and "
-        "fewer columns of the gain model, and fitting the stopping rule to accuracy less price directly (better "
-        "by 5% here, worse on Qwen3). At 95% of the way the curves are steeper, and the saving "
+        "fewer columns of the gain model, and fitting the stopping rule to accuracy less price "
+        "directly (better by 5% here, worse on Qwen3). At 95% of the way the curves are steeper, and the saving "
         "larger and more certain."
     )
 
