@@ -152,16 +152,16 @@ def _cause(logged: Data) -> str:
     )
     fitted = at["best-of-N weighted, fitted score"]
     return (
-        f"The target of 3 is not reached. The fitted score adds "
-        f"{100 * (fitted - at[first['baseline']]):.1f} points at N = {top}, which alone saves "
-        f"{uniform:.1f} times; the rest is stopping. If each question's own curve were known, the "
-        f"same votes would save {bound:.1f} times: what is missing is knowing from a few samples "
-        "which questions more samples would solve. Tried on the same splits without a clear gain: "
+        f"The target of 3 is not reached. With the same number for all, the fitted score adds "
+        f"{100 * (fitted - at[first['baseline']]):.1f} points at N = {top}, and needs "
+        f"{uniform:.1f} times fewer samples at its accuracy; the rest is stopping. If each "
+        f"question's own curve were known, the same votes would need {bound:.1f} times fewer: what is missing is knowing from a few samples "
+        "which questions more samples would solve.\n\nTried on the same splits without a clear gain: "
         "votes weighted by a model of whole answers (number, sum, mean and greatest score), "
         "boosted trees for the score, all numbers of samples as stages, other penalties and "
         "fewer columns of the gain model, and fitting the stopping rule to accuracy less price "
-        "directly (better by 5% here, worse on Qwen3). At 95% of the way the curves are steeper, and the saving "
-        "larger and more certain."
+        "directly (better by 5% here, worse on Qwen3). At 95% of the way the curves are steeper, "
+        "and the saving larger and more certain."
     )
 
 
