@@ -18,7 +18,7 @@ from calibration.fitting.accuracy_tables import (
 )
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
-from calibration.fitting.rows import FittedRow, best, row_by_best_rule
+from calibration.fitting.rows import Candidate, FittedRow, best, by_best_rule
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcomes
 
@@ -180,30 +180,31 @@ def _fit_rows(
 ) -> _Rows:
     measured, paired = outcomes.measured(0).ravel(), outcomes.paired
 
-    def row(
+    def candidate(
         replayed: Outcomes,
         budget: int,
         pilots: int,
         edges: tuple[float, ...],
         pass_at_1: NDArray[np.float64],
-    ) -> FittedRow:
+    ) -> Candidate:
         plans = list(grid(budget, pilots))
-        return row_by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
+        return by_best_rule(replayed, plans, budget, pilots, edges, pass_at_1)
 
     def at(budget: int) -> tuple[FittedRow, FittedRow, FittedRow | None]:
-        one_bin = row(outcomes, budget, 0, (), measured)
+        one_bin = candidate(outcomes, budget, 0, (), measured)
         binned = [
-            row(outcomes, budget, pilots, fitted.edges, fitted.predicted)
+            candidate(outcomes, budget, pilots, fitted.edges, fitted.predicted)
             for pilots, fitted in difficulty.items()
             if pilots < budget and fitted.edges
         ]
-        chosen = best([one_bin, *binned])
+        chosen = best([one_bin, *binned]).fitted()
         # A prompt's bin must not depend on the very samples that a plan is judged by.
         if budget > outcomes.binned_budget:
-            return chosen, one_bin, None
-        oracle = row(paired, budget, 0, oracle_edges, measured)
-        judged_apart = chosen.row.edges or paired is outcomes
-        return chosen, oracle, chosen if judged_apart else row(paired, budget, 0, (), measured)
+            return chosen, one_bin.fitted(), None
+        oracle = candidate(paired, budget, 0, oracle_edges, measured).fitted()
+        if chosen.row.edges or paired is outcomes:
+            return chosen, oracle, chosen
+        return chosen, oracle, candidate(paired, budget, 0, (), measured).fitted()
 
     found = in_threads(at, sorted(set(budgets)), outcomes.n_jobs)
     predicted, oracle, binnable = (list(rows) for rows in zip(*found, strict=True))

@@ -28,23 +28,78 @@ class FittedRow:
     tokens: NDArray[np.float64]
 
 
-def best(rows: Sequence[FittedRow]) -> FittedRow:
-    """The row of the greatest held-out accuracy, of equals the cheapest, then the first.
+@dataclass(frozen=True)
+class _Replayed:
+    """The plans of one row, and their outcomes by entry; see `held_out_figures`."""
+
+    budget: int
+    pilots: int
+    edges: tuple[float, ...]
+    plans: Sequence[Plan]
+    correct: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+    costs: NDArray[np.float64]
+    prompts: NDArray[np.int64]
+    bins: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row that may become the table's: one rule's choice of plans.
+
+    Attributes:
+        replayed: the plans that the rule chooses among.
+        rule: the rule.
+        held_out: accuracy, generations and tokens of each entry, whose plan is chosen on other
+            prompts, shape (3, entries).
+    """
+
+    replayed: _Replayed
+    rule: Rule
+    held_out: NDArray[np.float64]
+
+    def fitted(self) -> FittedRow:
+        """The row, with the intervals of its cells. They take time: only the best has them."""
+        of, count = self.replayed, len(self.replayed.edges) + 1
+        cells = []
+        for b, choice in enumerate(self.rule(of.correct, of.costs, of.prompts, of.bins, count)):
+            inside = of.bins == b
+            # Rounding may move sums of shares out of [0, 1] in the last bit.
+            figures = mean_interval(self.held_out[0, inside], of.prompts[inside])
+            accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
+            cells.append(
+                Cell(
+                    plan=of.plans[choice],
+                    accuracy=accuracy,
+                    low=low,
+                    high=high,
+                    generations=float(self.held_out[1, inside].mean()),
+                    tokens=float(self.held_out[2, inside].mean()),
+                    prompts=len(np.unique(of.prompts[inside])),
+                )
+            )
+        row = BudgetRow(budget=of.budget, pilots=of.pilots, edges=of.edges, cells=tuple(cells))
+        return FittedRow(row, *self.held_out)
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate:
+    """The one of the greatest held-out accuracy, of equals the cheapest, then the first.
 
     The row's reported figures are the ones that it is chosen by.
     """
-    return rows[most_accurate(np.array([r.correct for r in rows]), [r.costs.mean() for r in rows])]
+    accuracy, costs, _ = np.stack([candidate.held_out for candidate in candidates], axis=1)
+    return candidates[most_accurate(accuracy, [entries.mean() for entries in costs])]
 
 
-def row_by_best_rule(
+def by_best_rule(
     outcomes: Outcomes,
     plans: Sequence[Plan],
     budget: int,
     pilots: int,
     edges: tuple[float, ...],
     pass_at_1: NDArray[np.float64],
-) -> FittedRow:
-    """The row whose rule has the greatest held-out accuracy; see `best`.
+) -> Candidate:
+    """The candidate by the rule that does best.
 
     Args:
         outcomes: outcomes of plans on the calibration prompts.
@@ -54,60 +109,24 @@ def row_by_best_rule(
         edges: inner edges of the bins.
         pass_at_1: by which entries are binned, shape (entries,).
     """
-    rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
     found = [outcomes.outcome(plan, pilots) for plan in plans]
-    replayed = _Replayed(
+    of = _Replayed(
+        budget=budget,
+        pilots=pilots,
+        edges=edges,
+        plans=plans,
         correct=np.array([outcome.correct.ravel() for outcome in found]),
         tokens=np.array([outcome.tokens.ravel() for outcome in found]),
         costs=np.array([float(plan.cost(pilots)) for plan in plans]),
         prompts=np.repeat(np.arange(outcomes.prompts), outcomes.replicates),
         bins=bin_of(edges, pass_at_1),
-        count=len(edges) + 1,
     )
-    held_out = [replayed.held_out(rule) for rule in rules]
-    best = most_accurate(np.array([h[0] for h in held_out]), [h[1].mean() for h in held_out])
-    # Intervals take the most time: only the chosen rule's are computed.
-    cells = replayed.cells(plans, rules[best], held_out[best])
-    row = BudgetRow(budget=budget, pilots=pilots, edges=edges, cells=cells)
-    return FittedRow(row, *held_out[best])
 
-
-@dataclass(frozen=True)
-class _Replayed:
-    """Outcomes of the plans of one row, by entry; see `held_out_figures`."""
-
-    correct: NDArray[np.float64]
-    tokens: NDArray[np.float64]
-    costs: NDArray[np.float64]
-    prompts: NDArray[np.int64]
-    bins: NDArray[np.int64]
-    count: int
-
-    def held_out(self, rule: Rule) -> NDArray[np.float64]:
-        return held_out_figures(
-            self.correct, self.costs, self.tokens, self.prompts, self.bins, self.count, rule
+    def candidate(rule: Rule) -> Candidate:
+        figures = held_out_figures(
+            of.correct, of.costs, of.tokens, of.prompts, of.bins, len(edges) + 1, rule
         )
+        return Candidate(of, rule, figures)
 
-    def cells(
-        self, plans: Sequence[Plan], rule: Rule, held_out: NDArray[np.float64]
-    ) -> tuple[Cell, ...]:
-        """The plan that the rule chooses in each bin, with its held-out figures."""
-        chosen = rule(self.correct, self.costs, self.prompts, self.bins, self.count)
-        cells = []
-        for b, choice in enumerate(chosen):
-            inside = self.bins == b
-            # Rounding may move sums of shares out of [0, 1] in the last bit.
-            figures = mean_interval(held_out[0, inside], self.prompts[inside])
-            accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
-            cells.append(
-                Cell(
-                    plan=plans[choice],
-                    accuracy=accuracy,
-                    low=low,
-                    high=high,
-                    generations=float(held_out[1, inside].mean()),
-                    tokens=float(held_out[2, inside].mean()),
-                    prompts=len(np.unique(self.prompts[inside])),
-                )
-            )
-        return tuple(cells)
+    rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
+    return best([candidate(rule) for rule in rules])

@@ -23,7 +23,7 @@ def mean_interval(
     Returns:
         Mean, low and high.
     """
-    from scipy.stats import beta, bootstrap
+    from scipy.stats import beta
 
     _, unit = np.unique(prompts, return_inverse=True)
     sums, counts = np.bincount(unit, values), np.bincount(unit)
@@ -31,14 +31,12 @@ def mean_interval(
         right = len(sums) * float(values[0])
         low, high = beta.ppf([0.025, 0.975], right + 0.5, len(sums) - right + 0.5)
         return float(values[0]), *((low, 1.0) if values[0] else (0.0, high))
-    found = bootstrap(
-        (sums, counts),
-        lambda s, c, axis: s.sum(axis) / c.sum(axis),
-        n_resamples=BOOTSTRAP_DRAWS,
-        batch=BATCH // len(sums) + 1,
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(values.mean()), float(found.low), float(found.high)
+    rng, means = np.random.default_rng(seed), []
+    equal = counts.min() == counts.max()
+    for start in range(0, BOOTSTRAP_DRAWS, rows := BATCH // len(sums) + 1):
+        size = min(rows, BOOTSTRAP_DRAWS - start), len(sums)
+        drawn = rng.integers(len(sums), size=size)
+        total = np.full(size[0], counts[0] * len(sums)) if equal else counts[drawn].sum(axis=1)
+        means.append(sums[drawn].sum(axis=1) / total)
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
