@@ -16,6 +16,7 @@ from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.parallel import in_threads
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
 from calibration.settings import check_tables
@@ -133,8 +134,8 @@ def fit_log(
     _check_pilots(pilots)
     if not log.correct.any():
         raise InputError("correct", 0, "no sample of any question is correct; check the columns")
-    scoring = fit_log_scoring(log)
-    replay = LoggedReplay(log, held_out_log_scores(log), n_jobs=n_jobs)
+    (scoring,) = in_threads(fit_log_scoring, [log], 1)
+    replay = LoggedReplay(log, held_out_log_scores(log, n_jobs), n_jobs=n_jobs)
     selection = replay.selections[0]
 
     def grid(budget: int, paid: int) -> list[Plan]:

@@ -19,6 +19,7 @@ from calibration.progress import console, progress
 from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
 from calibration.report.summary import cheapest_way
+from calibration.report.words import count
 from runtime.artifact import FittedPolicy
 from runtime.verifiers.base import Aggregation
 
@@ -75,7 +76,7 @@ def bench_log(
     else:
         seeds = [seed + number for number in range(splits)]
         found = _split(log, float(split or 0), seeds, some, n_jobs)
-        measured = f"calibrations on {split:.0%} of the log, {splits} shuffles"
+        measured = f"calibrations on {split:.0%} of the log, {count(splits, 'shuffle')}"
     return BenchResult(
         **dict(found.findings),
         **provenance(),

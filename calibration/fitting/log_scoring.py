@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from calibration.data.sample_log import UNANSWERED, Log
 from calibration.fitting.scoring import FOLDS, fitted_scoring
+from calibration.replay.parallel import in_threads
 from predictors.scoring import Scoring
 
 
@@ -37,23 +38,27 @@ def log_scores(scoring: Scoring, log: Log) -> NDArray[np.float64]:
     return np.broadcast_to(found, log.answer.shape)
 
 
-def held_out_log_scores(log: Log) -> NDArray[np.float64] | None:
+def held_out_log_scores(log: Log, n_jobs: int | None = -1) -> NDArray[np.float64] | None:
     """The score of every sample by a scoring that was fitted on other questions.
 
     Tables fitted on these scores do not profit from weights that were fitted on their questions.
+
+    Args:
+        log: the log.
+        n_jobs: see `calibration.replay.parallel`.
 
     Returns:
         Shape (questions, samples); None where nothing but answers was logged.
     """
     from sklearn.model_selection import GroupKFold
 
-    if fit_log_scoring(log) is None:
-        return None
     count = len(log.answer)
     found = np.zeros(log.answer.shape)
-    splits = GroupKFold(min(FOLDS, count)).split(np.arange(count), groups=np.arange(count))
-    for train, held_out in splits:
-        scoring = fit_log_scoring(log.of(train))
-        if scoring is not None:
-            found[held_out] = log_scores(scoring, log.of(held_out))
+    questions = np.arange(count)
+    splits = list(GroupKFold(min(FOLDS, count)).split(questions, groups=questions))
+    fitted = in_threads(fit_log_scoring, [log.of(train) for train, _ in splits], n_jobs)
+    for scoring, (_, held_out) in zip(fitted, splits, strict=True):
+        if scoring is None:
+            return None
+        found[held_out] = log_scores(scoring, log.of(held_out))
     return found
