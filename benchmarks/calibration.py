@@ -4,8 +4,9 @@
 
 ``ttc calibrate --from-logs`` runs on a million synthetic samples in its own process, with time and
 peak memory measured; every estimator is compared with the true accuracy of the model that made the
-samples; and the coverage of 95% intervals is counted over many data sets. About three minutes on
-2 cores. Writes out/calibration.json.
+samples; the coverage of 95% intervals is counted over many data sets; and calibration is timed on
+one core and on all, from the log and from the testbed's samples. About six minutes on 2 cores.
+Writes out/calibration.json.
 """
 
 import resource
@@ -15,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +25,16 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from allocator.plan import Plan, Selection
+from benchmarks.allocation.fresh import ARITHMETIC
+from benchmarks.allocation.measure import calibrated
 from benchmarks.targets import at_most, between, show_targets, write_result
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
 from calibration.progress import console, progress
 from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
-from calibration.replay.replay import REPLICATES
+from calibration.replay.parallel import jobs_of
+from calibration.replay.replay import REPLICATES, Replay
 from calibration.report.targets import Interval, Target, reported
 
 QUESTIONS, SAMPLES = 7813, 128  # a million and 64 rows
@@ -37,6 +42,7 @@ SELECTIONS: tuple[Selection, ...] = ("weighted", "majority", "best")
 SIZES = (1, 4, 16, 64)
 FRESH = 24  # sets of fresh samples per question, which give the true accuracy
 REPEATS, REPEAT_QUESTIONS, REPEAT_SAMPLES, REPEAT_SIZE = 1000, 300, 32, 8
+FITTED = 64  # the testbed's largest budget
 POPULATION = 300_000  # questions, for the true accuracy that intervals should contain
 
 # Shares of each wrong answer, and of no answer, among a question's wrong samples.
@@ -79,7 +85,7 @@ def write(log: Log, path: Path) -> None:
     pq.write_table(pa.table(columns), path)
 
 
-def timed(log: Log) -> tuple[float, float]:
+def timed(log: Log, n_jobs: int = -1) -> tuple[float, float]:
     """Seconds and peak gigabytes of the command on the log."""
     with TemporaryDirectory() as folder:
         path, out = Path(folder) / "log.parquet", Path(folder) / "artifact"
@@ -91,11 +97,27 @@ def timed(log: Log) -> tuple[float, float]:
             "calibrate",
             "--from-logs",
             str(path),
+            "--n-jobs",
+            str(n_jobs),
         ]
         started = time.perf_counter()
         subprocess.run([*command, "--out", str(out)], check=True, capture_output=True)
         seconds = time.perf_counter() - started
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+
+
+def seconds_by_jobs(log: Log, on_all: float) -> dict[str, dict[str, float]]:
+    """Seconds of calibration on one core and on all: of the command on the log, which takes
+    `on_all` on all, and of `fit` on the testbed's 1,200 prompts.
+    """
+    records = ARITHMETIC.calibration(None).records
+    fits = {}
+    for n_jobs in (1, -1):
+        replay = Replay(records, FITTED, n_jobs=n_jobs)
+        started = time.perf_counter()
+        calibrated(replace(ARITHMETIC, window=FITTED), replay)
+        fits[str(n_jobs)] = time.perf_counter() - started
+    return {"log": {"1": timed(log, 1)[0], "-1": on_all}, "testbed": fits}
 
 
 def estimates(
@@ -179,7 +201,14 @@ def main() -> None:
         for selection, share in coverage(rng).items()
     ]
     show_targets(targets)
-    data = {"samples": log.answer.size, "questions": QUESTIONS, "repeats": REPEATS, "seed": 0}
+    data: dict[str, Any] = {
+        "samples": log.answer.size,
+        "questions": QUESTIONS,
+        "repeats": REPEATS,
+        "seed": 0,
+    }
+    with console.status("Calibrating on one core and on all"):
+        data |= {"cores": jobs_of(-1), "seconds_by_jobs": seconds_by_jobs(log, seconds)}
     write_result(Path("out/calibration.json"), data, targets)
 
 

@@ -54,7 +54,7 @@ def test_steps_of_about_a_half_more() -> None:
     assert schedule_of(1).costs == (1,)
     assert schedule_of(3).costs == (1, 2, 3)
     assert schedule_of(16).costs == (1, 2, 3, 4, 6, 8, 12, 16)
-    assert schedule_of(20).costs == (1, 2, 3, 4, 6, 8, 12, 16)
+    assert schedule_of(20).costs == (1, 2, 3, 4, 6, 8, 12, 16, 20)
     assert all(stage.search is None for stage in schedule_of(16).stages)
 
 

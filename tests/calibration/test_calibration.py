@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import bootstrap
 
 from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.fitting.crossval import cheapest_not_clearly_worse, most_accurate
 from calibration.fitting.plan_selection import NEGLIGIBLE, by_bin, greatest, smoothed
 from calibration.replay.curves import Curve, accuracy, gain, plan_curve, resamples
-from calibration.replay.intervals import mean_interval
+from calibration.replay.intervals import BOOTSTRAP_DRAWS, mean_interval
 from calibration.replay.replay import Replay
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import read_records, write_records
@@ -54,6 +55,26 @@ def test_bootstrap_intervals_cover() -> None:
         _, low, high = mean_interval(values, np.arange(120), seed)
         covered += low <= 0.3 <= high
     assert covered / 200 > 0.88
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.4])
+def test_intervals_are_percentile_bootstrap_intervals_over_prompts(kept: float) -> None:
+    # scipy's bootstrap draws the same prompts; all have three values, or not equally many.
+    rng = np.random.default_rng(0)
+    some = rng.random(600) < kept
+    prompts, values = np.repeat(np.arange(200), 3)[some], rng.random(600)[some]
+    _, unit = np.unique(prompts, return_inverse=True)
+    expected = bootstrap(
+        (np.bincount(unit, values), np.bincount(unit)),
+        lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis),
+        n_resamples=BOOTSTRAP_DRAWS,
+        paired=True,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    mean, low, high = mean_interval(values, prompts, 3)
+    assert mean == pytest.approx(values.mean())
+    assert (low, high) == pytest.approx((expected.low, expected.high))
 
 
 def test_an_interval_of_equal_values_is_not_a_point() -> None:

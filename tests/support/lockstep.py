@@ -11,7 +11,7 @@ from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.engines.base import Completion, SamplingSettings, draw_seed, encode_prompt
 from runtime.models import Models
-from runtime.verifiers.base import Context, Verdict, aggregate
+from runtime.verifiers.base import Context, Verdict, aggregated
 
 Path = tuple[str | int, ...]
 
@@ -105,8 +105,10 @@ class LockstepPrompt:
         return Draft(draft.steps, scores, draft.logprob, draft.ended, draft.stopped)
 
     def score_of(self, draft: Draft) -> float:
-        score = aggregate(draft.scores, self.models.aggregation)
-        return float(self.models.scoring.score(score, draft.logprob))
+        tokens = sum(len(step) for step in draft.steps)
+        cut_off = draft.stopped and not draft.ended
+        scores = aggregated(draft.scores)
+        return float(self.models.scoring.score(scores, draft.logprob, tokens, not cut_off))
 
     async def rank(self, draft: Draft, lookahead: int, path: Path) -> float:
         """The score by which a candidate is ranked: at the end of its rollout, if it has one."""

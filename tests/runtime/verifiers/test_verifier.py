@@ -14,8 +14,9 @@ from transformers import AutoModelForTokenClassification
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import PRM
+from predictors.scoring import alone
 from runtime.verifiers import model_verifier
-from runtime.verifiers.base import Context, Verdict, aggregate
+from runtime.verifiers.base import Context, Verdict, aggregate, aggregated
 from runtime.verifiers.kv_memory import KVMemory
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
@@ -187,6 +188,8 @@ def test_aggregation() -> None:
     assert aggregate(scores, "last") == 0.8
     assert aggregate(scores, "min") == 0.2
     assert aggregate(scores, "product") == pytest.approx(0.08)
+    assert aggregate(scores, "mean") == pytest.approx(0.5)
+    assert list(aggregated(scores)) == ["last", "min", "product", "mean"]
 
 
 @pytest.mark.parametrize(("how", "best"), [("last", ["0\n", "1\n"]), ("min", ["1\n", "1\n"])])
@@ -197,7 +200,7 @@ def test_aggregation_decides_a_samples_score(tokenizer: Any, how: Any, best: lis
             zero = tokenizer.decode(steps[0]) == "0\n"
             return Verdict((0.1 if zero else 0.6, *[0.9 if zero else 0.7] * (len(steps) - 1)), 0, 0)
 
-    run = coin_run(tokenizer, verifier=Given(tokenizer), aggregation=how)
+    run = coin_run(tokenizer, verifier=Given(tokenizer), scoring=alone(how))
     samples = asyncio.run(run.samples(0, 30))
     first = max(samples, key=lambda sample: sample.score).steps[0]
     assert tokenizer.decode(first) == best[0]
