@@ -46,6 +46,8 @@ from runtime.models import Models
 from runtime.request import RequestSettings
 
 BASELINE = NAMES["weighted"]
+# Columns in which data sets and logs have the texts of prompts.
+OF_PROMPTS = ("prompt", "question", "problem")
 # Gains are measured at the baseline's accuracy, and at this share of the way to it from the
 # smallest budget's.
 SHARES = (1.0, 0.95)
@@ -77,20 +79,17 @@ def unseen(
 
     Returns:
         These prompts, and the number of prompts left out; None if it is unknown, because the
-        artifact was copied without its samples. Of one made from logs it is known if the log has
-        the prompts themselves, not names of them.
+        artifact was copied without its samples, or made from a log without the prompts' texts.
 
     Raises:
         InputError: no prompt is left.
     """
-    samples, questions = folder / SAMPLES, folder / QUESTIONS
-    if samples.is_file():
-        seen: Callable[[str], bool] = sampled_prompts(samples).__contains__
-    elif questions.is_file():
-        seen = CalibratedOn.load(questions).holds
-    else:
+    known = calibrated_on(folder)
+    texts = [prompt for prompt, _ in prompts]
+    seen = None if known is None else known.seen(dict.fromkeys(OF_PROMPTS, texts))
+    if seen is None:
         return list(prompts), None
-    left = [pair for pair in prompts if not seen(pair[0])]
+    left = [pair for pair, was_seen in zip(prompts, seen, strict=True) if not was_seen]
     if not left:
         raise InputError(
             "prompts",
@@ -99,6 +98,15 @@ def unseen(
             "it has not seen",
         )
     return left, len(prompts) - len(left)
+
+
+def calibrated_on(folder: Path) -> CalibratedOn | None:
+    """What an artifact was calibrated on; None if it does not say."""
+    if (folder / SAMPLES).is_file():
+        prompts = sorted(sampled_prompts(folder / SAMPLES))
+        return CalibratedOn.of(dict.fromkeys(OF_PROMPTS, prompts))
+    path = folder / QUESTIONS
+    return CalibratedOn.load(path) if path.is_file() else None
 
 
 def beam_plan(budget: int) -> Plan:
@@ -254,6 +262,7 @@ def findings_of(
     right: NDArray[np.float64],
     way: Way | None,
     n_jobs: int | None,
+    policy: str | None = None,
 ) -> Findings:
     """What curves of the same prompts show: accuracies, gains and the saving of one way.
 
@@ -264,9 +273,10 @@ def findings_of(
         right: each prompt's share of right solutions, shape (prompts,).
         way: as `measure` has it.
         n_jobs: see `calibration.replay.parallel`.
+        policy: name of the curve whose saving it is; None is that of the way.
     """
     by_name = {curve.name: curve for curve in curves}
-    plain, chosen = by_name[baseline], by_name[WAYS[way or "bins"]]
+    plain, chosen = by_name[baseline], by_name[policy or WAYS[way or "bins"]]
     draws = resamples(len(right))
     upper = budgets[len(budgets) // 2 :]
     return Findings.model_validate(

@@ -11,8 +11,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage
 from allocator.table import LookupTable
-from calibration.bench import BASELINE, compute_optimal, findings_of, stopping_early
-from calibration.data.questions import CalibratedOn
+from calibration.bench import BASELINE, calibrated_on, compute_optimal, findings_of, stopping_early
 from calibration.data.sample_log import Log
 from calibration.fitting.log_scoring import log_scores
 from calibration.from_logs import fit_log
@@ -22,11 +21,13 @@ from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.ways import WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
-from calibration.sampling.store import sampled_prompts
 from calibration.settings import MIN_PROMPTS
-from runtime.artifact import QUESTIONS, SAMPLES, FittedPolicy
+from runtime.artifact import FittedPolicy
 
 CONSISTENCY = "adaptive consistency, majority"
+WEIGHTED_CONSISTENCY = "adaptive consistency, fitted score"
+CHOSEN = "each calibration's cheapest way"
+WHOLE = 0.05  # a share such as 0.67 means two of three parts
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,13 @@ class LogFindings:
         findings: the figures.
         table: the rows measured; of several tables the first.
         window: samples of the question that has the fewest.
+        note: what readers should know of how it was measured; None for nothing.
     """
 
     findings: Findings
     table: LookupTable
     window: int
+    note: str | None = None
 
 
 def unseen_questions(log: Log, folder: Path) -> tuple[Log, int | None]:
@@ -53,26 +56,23 @@ def unseen_questions(log: Log, folder: Path) -> tuple[Log, int | None]:
 
     Returns:
         These questions, and the number left out; None if it is unknown, because the artifact does
-        not say what it was calibrated on.
+        not say what it was calibrated on, or knows questions by other columns than the log.
 
     Raises:
         InputError: none is left.
     """
-    if (folder / QUESTIONS).is_file():
-        seen = CalibratedOn.load(folder / QUESTIONS)
-    elif (folder / SAMPLES).is_file():
-        seen = CalibratedOn.of(sampled_prompts(folder / SAMPLES))
-    else:
+    known = calibrated_on(folder)
+    seen = None if known is None else known.seen(log.names)
+    if seen is None:
         return log, None
-    kept = np.array([not seen.holds(question) for question in log.questions])
-    if not kept.any():
+    if seen.all():
         raise InputError(
             "from-logs",
             log.name,
             "the artifact was calibrated on every one of its questions; test on others, or "
             "calibrate on a part of them: --split 0.5",
         )
-    return log.of(np.flatnonzero(kept)), int((~kept).sum())
+    return log.of(np.flatnonzero(~seen)), int(seen.sum())
 
 
 def measure_log(
@@ -112,8 +112,7 @@ def measure_splits(
 ) -> LogFindings:
     """Calibrate on a part of a log and measure on the rest, repeatedly.
 
-    The way to spend that is measured is the one that most calibrations found the cheapest on their
-    own part.
+    Each part of the questions is spent on in the way that its own calibration found the cheapest.
 
     Args:
         log: the samples.
@@ -134,13 +133,28 @@ def measure_splits(
             log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
         )
         table = _within(fitted.calibration.table, log)
-        parts.append((test, log_curves(log.of(test), fitted.policy, table, n_jobs)))
-        ways.append(fitted.summary().cheapest)
+        curves = log_curves(log.of(test), fitted.policy, table, n_jobs)
+        way = fitted.summary().cheapest or "bins"
+        parts.append((test, [*curves, as_chosen(curves, way)]))
+        ways.append(way)
         tables.append(table)
         done(None)
     tested, curves = pooled(parts, count)
     most = max(WAYS, key=lambda way: ways.count(way))
-    return _found(log, tested, curves, tables[0], most, n_jobs)
+    if ways.count(most) == len(ways):
+        return _found(log, tested, curves[:-1], tables[0], most, n_jobs)
+    found = _found(log, tested, curves, tables[0], most, n_jobs, CHOSEN)
+    times = ", ".join(f"{way} {ways.count(way)}" for way in WAYS if way in ways)
+    return replace(found, note=f"The cheapest way by each calibration: {times}.")
+
+
+def as_chosen(curves: Sequence[Curve], way: Way) -> Curve:
+    """The curve of a way, at the average budgets that the ways that stop early have."""
+    by_name = {curve.name: curve for curve in curves}
+    own, budgets = by_name[WAYS[way]], by_name[WAYS["price"]].budgets
+    # A table has rows for some budgets only: the largest within the budget counts.
+    rows = np.maximum(0, np.searchsorted(own.budgets, budgets, side="right") - 1)
+    return Curve(CHOSEN, budgets, own.correct[rows], own.generations[rows], own.tokens[rows])
 
 
 def check_share(share: float, questions: int) -> None:
@@ -166,8 +180,8 @@ def splits(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Questions to calibrate on and questions to test on, by their indices.
 
-    Each seed shuffles the questions and cuts them into parts of about `1 - share` of them. Each
-    part is tested once: of 0.5 both halves, of 0.8 all five fifths. Of less than 0.5 one part is.
+    Each seed shuffles the questions. If parts of `1 - share` of them make up the whole, each part
+    is tested: of 0.5 both halves, of 0.8 all five fifths. Of other shares one part is.
 
     Args:
         count: number of questions.
@@ -176,12 +190,16 @@ def splits(
     """
     for seed in seeds:
         shuffled = np.random.default_rng(seed).permutation(count)
-        parts = round(1 / (1 - share) - 1e-9)
+        parts = parts_of(share)
         tested = np.array_split(shuffled, parts)
-        if parts < 2:
-            tested = [shuffled[: round(count * (1 - share))]]
-        for test in tested:
+        for test in tested if parts > 1 else [shuffled[: round(count * (1 - share))]]:
             yield np.setdiff1d(shuffled, test), np.sort(test)
+
+
+def parts_of(share: float) -> int:
+    """How many parts of the questions each shuffle tests, if calibration gets a share of them."""
+    parts = 1 / (1 - share)
+    return round(parts) if abs(parts - round(parts)) < WHOLE else 1
 
 
 def log_curves(
@@ -196,15 +214,17 @@ def log_curves(
     if log.scores.values:
         curves.append(plan_curve(BASELINE, logged, plans))
     every = Schedule(stages=tuple(Stage(samples=n) for n in range(1, counted.window + 1)))
-    stopped = adaptive_consistency(CONSISTENCY, every, counted.adaptive_runs(every))
+    stopped = [adaptive_consistency(CONSISTENCY, every, counted.adaptive_runs(every))]
     fitted = counted
     if policy.scoring is not None:
         fitted = LoggedReplay(log, log_scores(policy.scoring, log), n_jobs=n_jobs)
         curves.append(plan_curve(FITTED, fitted, plans))
+        runs = fitted.adaptive_runs(every)
+        stopped.append(adaptive_consistency(WEIGHTED_CONSISTENCY, every, runs, weighted=True))
     top = min(fitted.window, policy.prices.schedule.costs[-1])
     return [
         *curves,
-        replace(stopped, budgets=CONFIDENCES),  # it has no budgets
+        *(replace(curve, budgets=CONFIDENCES) for curve in stopped),  # they have no budgets
         compute_optimal(fitted, policy, table),
         *stopping_early(fitted, policy, [*budgets, top]),
     ]
@@ -260,9 +280,10 @@ def _found(
     table: LookupTable,
     way: Way | None,
     n_jobs: int | None,
+    policy: str | None = None,
 ) -> LogFindings:
     right = (log.correct.sum(1) / log.sizes)[tested]
     budgets = [row.budget for row in table.rows]
     baseline = BASELINE if log.scores.values else NAMES["majority"]
-    findings = findings_of(curves, baseline, budgets, right, way, n_jobs)
+    findings = findings_of(curves, baseline, budgets, right, way, n_jobs, policy)
     return LogFindings(findings, table, int(log.sizes.min()))

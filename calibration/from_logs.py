@@ -100,7 +100,7 @@ def calibrate_from_logs(
     summary = fitted.summary(_warnings(log, fitted.replay, budgets, within))
     parts = parts_of(fitted.calibration, scoring=fitted.scoring)
     with new_artifact(out, parts, summary, "the log is untouched") as folder:
-        CalibratedOn.of(log.questions).save(folder / QUESTIONS)
+        CalibratedOn.of(log.names).save(folder / QUESTIONS)
         LoggedFigures.of(log).save(folder / LOGGED_FIGURES)
     return fitted.calibration
 

@@ -45,7 +45,7 @@ class Scoring(JsonArtifact):
         scores: Mapping[str, ArrayLike],
         logprob: ArrayLike | None = None,
         tokens: ArrayLike | None = None,
-        finished: ArrayLike = True,
+        finished: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """The score of solutions, or of as much of them as there is, in [0, 1].
 
@@ -70,7 +70,7 @@ class Scoring(JsonArtifact):
         if self.log_tokens:
             odds = odds + self.log_tokens * log_tokens(_given("tokens", tokens))
         if self.unfinished:
-            odds = odds + self.unfinished * ~np.asarray(finished, dtype=bool)
+            odds = odds + self.unfinished * ~np.asarray(_given("finished", finished), dtype=bool)
         return np.asarray(1 / (1 + np.exp(-np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS))))
 
 

@@ -15,7 +15,7 @@ TRIED = (
     "as stages, other penalties and fewer columns of the gain model, and fitting the stopping rule "
     "to accuracy less price directly (better by 5% here, worse on Qwen3)."
 )
-SAME = 8  # samples per question, at which accuracies are compared
+SAME = 8  # budget, in samples per question, at which accuracies are compared
 SOURCES = (
     "The samples are public: Llama's are runs of mert-cemri/search-and-learn (Apache-2.0), Qwen3's "
     "are the test environment of zhengkid/AutoTTS. [docs/logs.md](docs/logs.md) says which columns "
@@ -32,8 +32,8 @@ def short(logged: Data) -> str:
             f"(`{COMMAND}`). The questions are halved five times; each half is tested by a "
             "calibration on the other. The table shows how many times fewer samples and tokens the "
             "library needs for the baseline's accuracy, and for 95% of the way to it from one "
-            f"sample's; and by how many points it is more accurate at {SAME} samples per question. "
-            "Intervals are 95%, over questions.",
+            "sample's; and by how many points it is more accurate at a budget of "
+            f"{SAME} samples per question, on average. Intervals are 95%, over questions.",
             _savings(logged),
             f"There are only {first['prompts']} and {logged['logs']['Qwen3-1.7B']['prompts']} "
             "questions, so the intervals of the factors are wide. One that begins at 0 includes "
@@ -90,7 +90,7 @@ def _savings(logged: Data) -> str:
         method = f"{found['policy']}: {top / own['value']:.1f} samples"
         rows.append((LOGS[name], baseline, method, *cells, _more(found)))
     heads = ("samples of", "baseline", "method", "fewer samples", "fewer tokens")
-    return table((*heads, "fewer samples, at 95%", f"points more at {SAME}"), rows)
+    return table((*heads, "fewer samples, at 95%", f"points more, budget {SAME}"), rows)
 
 
 def _more(found: Data) -> str:

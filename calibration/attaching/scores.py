@@ -1,25 +1,15 @@
 """Logged scores as what a verifier gives: each is one aggregation of its step scores."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
 from allocator.errors import InputError
+from calibration.data.log_scores import aggregation_of
 from predictors.scoring import COUNTED, Scoring
 from runtime.verifiers.base import Aggregation
 
 AGGREGATIONS = ", ".join(get_args(Aggregation))
-# Aggregations that columns of other programs have in their names' endings.
-ENDINGS: Mapping[str, Aggregation] = {
-    "last": "last",
-    "final": "last",
-    "min": "min",
-    "prod": "product",
-    "product": "product",
-    "mean": "mean",
-    "avg": "mean",
-}
 # The log-odds of a probability's last or least value are the last or least log-odds.
 OF_LOG_ODDS = ("last", "min")
 
@@ -89,16 +79,14 @@ def verifier_scoring(logged: Scoring | None, named: Mapping[str, str]) -> Verifi
 
 def _by_name(name: str, notes: list[str]) -> Aggregation:
     """The aggregation that a name says; a guess is added to the notes."""
-    _, dot, exact = name.rpartition(".")
-    if dot and exact in get_args(Aggregation):
-        return cast("Aggregation", exact)
-    ending = re.split(r"[^a-z]+", name.lower())[-1]
-    if ending not in ENDINGS or ending == name.lower():
+    found = aggregation_of(name)
+    if found is None:
         raise InputError(
             "scores",
             name,
             f"say which aggregation of step scores it is: --scores {name}=last, or another of "
             f"{AGGREGATIONS}",
         )
-    notes.append(f"{name} is taken for the {ENDINGS[ending]} of the verifier's step scores")
-    return ENDINGS[ending]
+    if not name.endswith(f".{found}"):
+        notes.append(f"{name} is taken for the {found} of the verifier's step scores")
+    return found

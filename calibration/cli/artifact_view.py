@@ -38,7 +38,7 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         made_with_table.add_row(escape(name), escape(value))
     yield made_with_table
     if contents.settings is None:
-        yield Text("No settings: it was made from logs, so ttc solve cannot run it.")
+        yield Text("No settings: it was made from logs. ttc attach gives it models to run.")
     if summary is not None:
         yield from _summarised(summary)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from allocator.errors import InputError
 from allocator.extras import require
 from calibration.bench import measure, rows_of, sample, schedule_within, unseen, work_of
-from calibration.cli.bench_logs import bench_log
+from calibration.cli.bench_logs import SPLITS, bench_log
 from calibration.cli.bench_view import comparison, in_points
 from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.log_options import LogOptions, refuse_options
@@ -50,7 +50,7 @@ RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
 # Options that apply to logs, and which of these apply to data sets too.
 OF_BOTH = {"artifact", "budgets", "out", "seed", "columns", "n_jobs"}
 OF_LOGS = OF_BOTH | {
-    *("from_logs", "where", "gold", "answers", "aggregation", "split", "splits"),
+    *("from_logs", "where", "gold", "logits", "answers", "aggregation", "split", "splits"),
 }
 
 
@@ -77,11 +77,14 @@ def bench(
         float | None,
         typer.Option(help="of a log: calibrate on this share of the questions, test on the rest"),
     ] = None,
-    splits: Annotated[int, typer.Option(help="times the questions are shuffled for --split")] = 5,
+    splits: Annotated[
+        int, typer.Option(help="times the questions are shuffled for --split")
+    ] = SPLITS,
     answers: Annotated[str, typer.Option(help=f"of a log: {ANSWERS_HELP}")] = "math",
     aggregation: Annotated[
-        Aggregation, typer.Option(help="of a log: the only aggregation of step scores; else all")
-    ] = "last",
+        Aggregation | None,
+        typer.Option(help="of a log: the only aggregation of step scores; else all"),
+    ] = None,
     n_jobs: JobsOption = -1,
     *,
     log: LogOptions,
@@ -107,7 +110,7 @@ def bench(
             log,
             data.columns,
             answers if "answers" in named else None,
-            aggregation if "aggregation" in named else None,
+            aggregation,
             artifact,
             split,
             splits,

@@ -10,6 +10,7 @@ from calibration.bench_logs import (
     check_share,
     measure_log,
     measure_splits,
+    parts_of,
     unseen_questions,
 )
 from calibration.cli.log_options import LogOptions
@@ -23,6 +24,7 @@ from calibration.report.words import count
 from runtime.artifact import FittedPolicy
 from runtime.verifiers.base import Aggregation
 
+SPLITS = 5
 BUDGETS, PILOTS, BINS = (1, 2, 4, 8, 16, 32, 64), (1, 2, 4, 8), 5
 
 
@@ -61,6 +63,8 @@ def bench_log(
             "give --artifact to measure one, or --split 0.5 to calibrate on a part of the log and "
             "measure on the rest; one of the two",
         )
+    if split is None and splits != SPLITS:
+        raise InputError("splits", splits, "it goes with --split; leave it out")
     if splits < 1:
         raise InputError("splits", splits, "must be 1 or more")
     some = numbers("budgets", budgets) if budgets else []
@@ -85,7 +89,7 @@ def bench_log(
         fingerprint=found.table.fingerprint,
         foreign=(),
         left_out=left_out,
-        notes=_notes(log),
+        notes=(*_notes(log), *([found.note] if found.note else [])),
         resumed=0,
         engine="none: samples are from the log",
         samples=found.window,
@@ -106,7 +110,7 @@ def _split(
         raise InputError("budgets", budgets, f"the log has {window} samples a question")
     pilots = [count for count in PILOTS if count <= max(1, max(within) - 1)]
     check_share(share, len(log.answer))
-    parts = max(1, round(1 / (1 - share) - 1e-9)) * len(seeds)
+    parts = parts_of(share) * len(seeds)
     with progress("Calibrating and measuring", parts) as done:
         return measure_splits(log, share, seeds, within, pilots, BINS, n_jobs, done)
 

@@ -59,7 +59,7 @@ def comparison(
 
 def _times(gain: dict[str, Any] | None) -> str:
     if gain is None:
-        return ""
+        return "not counted"
     value = f"{gain['value']:.1f} x" if gain["value"] > 0 else "not reached"
     return f"{value} [{gain['low']:.1f}, {gain['high']:.1f}]"
 

@@ -32,7 +32,7 @@ PILOTS = "0,1,2,4,8"
 
 # Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
 OF_LOGS = {
-    *("out", "from_logs", "where", "gold", "columns", "answers", "aggregation"),
+    *("out", "from_logs", "where", "gold", "logits", "columns", "answers", "aggregation"),
     *("budgets", "pilots", "bins", "n_jobs"),
 }
 

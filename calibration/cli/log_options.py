@@ -25,6 +25,11 @@ class LogOptions(BaseModel):
         default="", description="only the log's rows that hold these values: model=NAME"
     )
     gold: str | None = Field(default=None, description=GOLD_HELP)
+    logits: str = Field(
+        default="",
+        description="columns of scores that are log-odds, comma-separated; else those most of "
+        "whose values lie outside [0, 1]",
+    )
 
     def read(self, columns: str, answers: str | None, aggregation: Aggregation | None) -> "Log":
         """The log; what was left out of it is printed.
@@ -45,6 +50,7 @@ class LogOptions(BaseModel):
             answers,
             aggregation,
             self.gold,
+            [name.strip() for name in self.logits.split(",")] if self.logits else [],
         )
         for note in log.notes:
             console.print(f"Note: {note}", markup=False)
@@ -52,7 +58,7 @@ class LogOptions(BaseModel):
 
 
 # Options that go with --from-logs alone.
-OF_LOGS_ALONE = {"where", "gold"}
+OF_LOGS_ALONE = {"where", "gold", "logits"}
 
 
 def refuse_options(context: typer.Context, names: Collection[str], why: str) -> None:

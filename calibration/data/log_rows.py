@@ -21,7 +21,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "finished": ("finished",),
     "model": ("model",),
 }
-SCORE = "score"
+SCORE, ALIAS = "score", "alias"
 # The columns that differ between the samples of one question.
 OF_SAMPLES = ("answer", "correct", "score", "logprob", "tokens", "finished")
 
@@ -35,7 +35,8 @@ class LogRows:
     Attributes:
         rows: the source.
         names: the source's name for each column of `COLUMNS` that it has. Each of several scores
-            is a column of its own, called ``score:`` and its name in the source.
+            is a column of its own, called ``score:`` and its name in the source. Other columns that
+            name a question, such as its text beside its number, are called ``alias:`` likewise.
         numbers: the row number of each sample.
         cells: each column's cells, one per sample.
         solutions: whether answers are whole solutions, as in the files of other programs.
@@ -68,6 +69,11 @@ class LogRows:
         """The columns that hold scores, as `names` has them."""
         return [ours for ours in self.names if _kind(ours) == SCORE]
 
+    @property
+    def aliases(self) -> list[str]:
+        """The other columns that name a question, as `names` has them."""
+        return [ours for ours in self.names if _kind(ours) == ALIAS]
+
     def refusal(self, number: int, column: str, cell: object, why: str) -> InputError:
         """An error about a cell that cannot be used, with its row."""
         shown = cell[:SHOWN_CHARACTERS] if isinstance(cell, str) else cell
@@ -87,7 +93,7 @@ def log_columns(text: str) -> dict[str, tuple[str, ...]]:
     """
     found: dict[str, tuple[str, ...]] = {}
     name = ""
-    for part in text.split(",") if text else ():
+    for part in map(str.strip, text.split(",") if text else ()):
         before, equals, column = part.rpartition("=")
         if equals and before in found:
             raise InputError("columns", text, f"give {before!r} once, with all of its columns")
@@ -175,6 +181,8 @@ def _names(rows: Rows, columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
         own = [column for column in called if column in rows.columns and column not in mapped]
         several = columns.get(ours, own[:1])
         names |= {f"{SCORE}:{theirs}" if ours == SCORE else ours: theirs for theirs in several}
+        if ours == "question":
+            names |= {f"{ALIAS}:{other}": other for other in own if other not in several}
     for ours in ("question", "answer"):
         if ours not in names:
             raise InputError(

@@ -1,6 +1,7 @@
 """The scores of a log: any number of columns, each of whole solutions or of their steps."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,27 @@ from runtime.verifiers.base import Aggregation, aggregate, aggregated
 # A column with at least this share of values outside [0, 1] holds log-odds. With fewer it is
 # taken for one of probabilities with errors in it.
 LOGITS_SHARE = 0.5
+
+
+# Aggregations that columns of other programs have in their names' endings.
+ENDINGS: Mapping[str, Aggregation] = {
+    "last": "last",
+    "final": "last",
+    "min": "min",
+    "prod": "product",
+    "product": "product",
+    "mean": "mean",
+    "avg": "mean",
+}
+
+
+def aggregation_of(name: str) -> Aggregation | None:
+    """The aggregation of step scores that a score's name says; None if it says none.
+
+    ``column.min`` is the name of one that was computed here, ``score_min`` is another program's.
+    """
+    ending = re.split(r"[^a-z]+", name.lower())[-1]
+    return None if ending == name.lower() else ENDINGS.get(ending)
 
 
 @dataclass(frozen=True)
@@ -41,26 +63,32 @@ class LoggedScores:
         return LoggedScores({n: change(v) for n, v in self.values.items()}, self.logits)
 
 
-def read_scores(rows: LogRows, aggregation: Aggregation | None) -> LoggedScores:
+def read_scores(
+    rows: LogRows, aggregation: Aggregation | None, logits: Sequence[str] = ()
+) -> LoggedScores:
     """All scores of a log, one value per row.
 
     Args:
         rows: the log.
         aggregation: the only aggregation of step scores to take; None takes all.
+        logits: the source's names of columns that hold log-odds, however they look.
 
     Raises:
         InputError: a cell that is no score, or an aggregation where no cell holds step scores.
     """
     values: dict[str, NDArray[np.float64]] = {}
-    logits: list[str] = []
+    known, names = set(logits), [rows.names[column] for column in rows.scores]
+    if unknown := known - set(names):
+        raise InputError("logits", min(unknown), f"the columns of scores are {', '.join(names)}")
+    log_odds: list[str] = []
     of_steps = False
     for column in rows.scores:
         name = rows.names[column]
         cells = rows.parsed(column, as_scores)
-        as_odds = _are_logits(rows, column, cells)
+        as_odds = name in known or _are_logits(rows, column, cells)
         if not any(isinstance(cell, list) for cell in rows.cells[column]):
             values[name] = np.array([score for (score,) in cells])
-            logits += [name] if as_odds else []
+            log_odds += [name] if as_odds else []
             continue
         of_steps = True
         if as_odds:
@@ -76,7 +104,7 @@ def read_scores(rows: LogRows, aggregation: Aggregation | None) -> LoggedScores:
             aggregation,
             f"{rows.rows.source} has no lists of step scores; leave it out",
         )
-    return LoggedScores(values, tuple(logits))
+    return LoggedScores(values, tuple(log_odds))
 
 
 def _are_logits(rows: LogRows, column: str, cells: list[list[float]]) -> bool:
@@ -93,8 +121,8 @@ def _are_logits(rows: LogRows, column: str, cells: list[list[float]]) -> bool:
             rows.numbers[row],
             column,
             rows.cells[column][row],
-            f"must lie in [0, 1], as {1 - share:.0%} of its column do; or log-odds must be in all "
-            "of the column",
+            f"must lie in [0, 1], as {1 - share:.0%} of its column do; if these are log-odds, name "
+            f"the column: --logits {rows.names[column]}",
         )
     return share > 0
 

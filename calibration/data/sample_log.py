@@ -5,7 +5,7 @@ Calibrating on them needs no model. Rows are held as arrays, question by questio
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Log:
         tokens: sampled tokens, shape (questions, samples); None where they were not logged.
         left_out: number of questions left out, which have far fewer samples than the others.
         questions: what the log calls each question; empty in a log that was not read from a file.
+        aliases: what else it calls them, one tuple per such column, by the column's name.
+        question_column: the log's column of `questions`.
         counts: number of samples of each question, shape (questions,); None where all have as many
             as arrays are wide.
         logprob: summed natural log-probability of each sample, shape (questions, samples); None
@@ -59,6 +61,8 @@ class Log:
     tokens: NDArray[np.float64] | None
     left_out: int
     questions: tuple[str, ...] = ()
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    question_column: str = "question"
     counts: NDArray[np.int64] | None = None
     logprob: NDArray[np.float64] | None = None
     finished: NDArray[np.bool_] | None = None
@@ -69,6 +73,11 @@ class Log:
     def correct(self) -> NDArray[np.bool_]:
         """Whether each sample is correct, shape (questions, samples)."""
         return np.asarray(self.answer == CORRECT)
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """All names of each question, by the log's columns."""
+        return {self.question_column: self.questions, **self.aliases}
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -92,9 +101,8 @@ class Log:
             answer=self.answer[questions],
             scores=self.scores.map(lambda values: values[questions]),
             tokens=chosen(self.tokens),
-            questions=tuple(self.questions[number] for number in questions.tolist())
-            if self.questions
-            else (),
+            questions=_chosen(self.questions, questions),
+            aliases={name: _chosen(each, questions) for name, each in self.aliases.items()},
             counts=chosen(self.counts),
             logprob=chosen(self.logprob),
             finished=chosen(self.finished),
@@ -108,6 +116,7 @@ def read_log(
     answers: str | None = None,
     aggregation: Aggregation | None = None,
     gold: str | None = None,
+    logits: Sequence[str] = (),
 ) -> Log:
     """Read samples from any source of rows, see `calibration.data.table_io.open_rows`.
 
@@ -126,6 +135,8 @@ def read_log(
             reads ``math`` where the log holds whole solutions, as other programs' files do.
         aggregation: how step scores become one; None takes every way as a score of its own.
         gold: the file of gold answers to OpenAI batch output.
+        logits: columns of scores that are log-odds; None names those most of whose values lie
+            outside [0, 1].
 
     Raises:
         InputError: no such source or column, no rows, a cell that cannot be used (the message
@@ -145,7 +156,7 @@ def read_log(
     names = rows.parsed("question", _needed)
     questions = _codes(names)
     texts = rows.parsed("answer", _answer)
-    scores = read_scores(rows, aggregation)
+    scores = read_scores(rows, aggregation, logits)
     parsers: dict[str, Callable[[object], float]] = {
         "tokens": as_tokens,
         "logprob": as_logprob,
@@ -172,18 +183,31 @@ def read_log(
     compared = LOGGED if answers is None else answers_fingerprint(answers, Path())
     return Log(
         name=f"{name}, {filtered}" if filtered else name,
-        digest=_digest(rows, (chosen, where), compared, aggregation),
+        digest=_digest(rows, (chosen, where, *logits), compared, aggregation),
         answer=np.where(sampled, answer[place], UNANSWERED),
         scores=scores.map(lambda values: np.where(sampled, values[place], 0.0)),
         tokens=placed.get("tokens"),
         left_out=len(np.unique(questions)) - len(place),
-        questions=tuple(names[row] for row in place[:, 0].tolist()),
+        questions=_chosen(names, place[:, 0]),
+        aliases={
+            rows.names[column]: _chosen(rows.parsed(column, _name), place[:, 0])
+            for column in rows.aliases
+        },
+        question_column=rows.names["question"],
         counts=counts,
         logprob=placed.get("logprob"),
         finished=placed.get("finished"),
         answers=compared,
         notes=tuple(rows.notes),
     )
+
+
+def _chosen(names: Sequence[str], numbers: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(names[number] for number in numbers.tolist()) if names else ()
+
+
+def _name(cell: object) -> str:
+    return "" if is_blank(cell) else str(cell)
 
 
 def _check_answers(rows: LogRows, answers: str | None) -> None:

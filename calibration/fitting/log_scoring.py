@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from allocator.errors import InputError
 from calibration.data.sample_log import UNANSWERED, Log
 from calibration.fitting.scoring import FOLDS, fitted_scoring
 from calibration.replay.parallel import in_threads
@@ -32,9 +33,23 @@ def fit_log_scoring(log: Log) -> Scoring | None:
 
 
 def log_scores(scoring: Scoring, log: Log) -> NDArray[np.float64]:
-    """The score of every sample of a log, shape (questions, samples)."""
-    finished = True if log.finished is None else log.finished
-    found = scoring.score(log.scores.values, log.logprob, log.tokens, finished)
+    """The score of every sample of a log, shape (questions, samples).
+
+    Raises:
+        InputError: the log lacks something that has a weight, or has a score on another scale.
+    """
+    for name, weight in scoring.scores.items():
+        if weight and name in log.scores.values:
+            fitted, here = name in scoring.logits, name in log.scores.logits
+            if fitted != here:
+                scales = {True: "log-odds", False: "probabilities"}
+                raise InputError(
+                    "scores",
+                    name,
+                    f"it holds {scales[here]} in {log.name}, and held {scales[fitted]} in the log "
+                    "that was calibrated on; rescale it, or see --logits",
+                )
+    found = scoring.score(log.scores.values, log.logprob, log.tokens, log.finished)
     return np.broadcast_to(found, log.answer.shape)
 
 

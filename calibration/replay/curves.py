@@ -233,13 +233,14 @@ def gains(
 ) -> list[dict[str, Any]]:
     """The `gain` of each method at each of some of the baseline's budgets.
 
-    One row per method, budget and unit, with ``value``, ``low`` and ``high`` of `gain`. `n_jobs` is
-    that of `calibration.replay.parallel`.
+    One row per method, budget and unit, with ``value``, ``low`` and ``high`` of `gain`; in tokens
+    only where they were counted. `n_jobs` is that of `calibration.replay.parallel`.
     """
     budgets = list(at)
-    units = ("generations", "tokens")
     found = []
     for method in methods:
+        counted = baseline.tokens.any() and method.tokens.any()
+        units = ("generations", "tokens") if counted else ("generations",)
         each = {
             unit: _gains(baseline, budgets, method, draws, unit, n_jobs=n_jobs) for unit in units
         }

@@ -150,8 +150,8 @@ class BenchResult(Findings):
         said += self.notes
         if self.left_out is None:
             said.append(
-                "The artifact does not hold the samples it was calibrated on, so prompts it has "
-                "seen could not be left out."
+                "The artifact does not say which of these prompts it was calibrated on, so prompts "
+                "it has seen could not be left out."
             )
         elif self.left_out:
             prompts = count(self.left_out, "prompt")

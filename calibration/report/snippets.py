@@ -4,6 +4,7 @@ import shlex
 from math import ceil
 from pathlib import Path
 
+from calibration.data.log_scores import aggregation_of
 from calibration.replay.ways import OPTIONS, Way
 from runtime.artifact import TABLE, read_scoring
 
@@ -88,7 +89,9 @@ print(votes.answer)"""
 def attach_command(folder: Path) -> str:
     """``ttc attach`` with the models to be named."""
     scoring = read_scoring(folder)
-    needs = scoring is not None and any(scoring.scores.values())
-    verifier = " --verifier VERIFIER" if needs else ""
+    weighted = [] if scoring is None else [name for name, w in scoring.scores.items() if w]
+    unknown = [f"{name}=last" for name in weighted if aggregation_of(name) is None]
+    verifier = " --verifier VERIFIER" if weighted else ""
+    verifier += f" --scores {shlex.quote(','.join(unknown))}" if unknown else ""
     artifact, out = shlex.quote(str(folder)), shlex.quote(f"{folder}-served")
     return f"ttc attach {artifact} --out {out} --model MODEL{verifier} --check PROMPTS.jsonl"

@@ -152,7 +152,7 @@ class PromptVotes:
     @property
     def why(self) -> str:
         """Why no more samples are drawn, in a sentence."""
-        return "it goes on" if self.reached is None or not self.ended else self.reached.why
+        return "not ended yet" if self.reached is None or not self.ended else self.reached.why
 
     def add(
         self,
@@ -161,7 +161,7 @@ class PromptVotes:
         *,
         logprob: float | None = None,
         tokens: int | None = None,
-        finished: bool = True,
+        finished: bool | None = None,
     ) -> None:
         """Add one of the samples that `more` requested.
 
@@ -189,7 +189,8 @@ class PromptVotes:
                 )
         score = float(scoring.score(given, logprob, tokens, finished))
         if not isfinite(score):
-            raise InputError("logprob", logprob, "must be a finite number")
+            given_numbers = {"logprob": logprob, "tokens": tokens}
+            raise InputError("sample", given_numbers, "logprob and tokens must be finite numbers")
         self._votes.add(answer, score)
         self.samples += 1
 

@@ -11,7 +11,10 @@ import pytest
 from allocator.errors import InputError
 from calibration.bench import BASELINE, part_way
 from calibration.bench_logs import (
+    CHOSEN,
     CONSISTENCY,
+    WEIGHTED_CONSISTENCY,
+    as_chosen,
     log_curves,
     measure_log,
     measure_splits,
@@ -62,7 +65,7 @@ def test_every_method_is_measured_and_the_fitted_score_is_the_better_one(
     found = measure_log(test, fitted.policy, fitted.policy.policy.table, "price", n_jobs=1)
     curves = by_name(found.findings)
     assert list(curves) == [
-        *(NAMES["majority"], BASELINE, FITTED, CONSISTENCY),
+        *(NAMES["majority"], BASELINE, FITTED, CONSISTENCY, WEIGHTED_CONSISTENCY),
         *(PREDICTED, PRICE, TOTAL),
     ]
     assert (found.findings.baseline, found.findings.policy) == (BASELINE, PRICE)
@@ -95,7 +98,8 @@ def test_curves_by_hand(fitted: FittedLog) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "parts", "tested"), [(0.5, 2, 50), (0.8, 5, 20), (0.3, 1, 70), (0.67, 3, 33)]
+    ("share", "parts", "tested"),
+    [(0.5, 2, 50), (0.8, 5, 20), (0.3, 1, 70), (0.67, 3, 33), (0.6, 1, 40), (0.4, 1, 60)],
 )
 def test_splits_test_each_question_on_others(share: float, parts: int, tested: int) -> None:
     found = list(splits(100, share, [0, 1]))
@@ -124,6 +128,22 @@ def test_a_question_counts_by_its_mean_over_the_parts_that_tested_it() -> None:
     assert found.correct.tolist() == [[1.0, 0.5, 0.5]]
     assert found.generations.tolist() == [[10.0, 5.0, 5.0]]
     assert found.tokens.tolist() == [[100.0, 50.0, 50.0]]
+
+
+def test_each_calibrations_way_has_points_at_the_same_average_budgets() -> None:
+    def curve(name: str, budgets: tuple[float, ...]) -> Curve:
+        rows = np.array(budgets)[:, None]
+        return Curve(name, budgets, rows / 100, rows, 10 * rows)
+
+    averages = (1.0, 1.5, 2.0, 3.0, 4.0)
+    curves = [curve(PREDICTED, (1, 2, 4)), curve(PRICE, averages), curve(TOTAL, averages)]
+    by_bins = as_chosen(curves, "bins")
+    # Between two budgets of the table the smaller one is spent.
+    assert by_bins.generations.ravel().tolist() == [1, 1, 2, 2, 4]
+    assert by_bins.tokens.ravel().tolist() == [10, 10, 20, 20, 40]
+    by_price = as_chosen(curves, "price")
+    assert (by_price.name, by_price.budgets) == (CHOSEN, averages)
+    assert by_price.generations.ravel().tolist() == list(averages)
 
 
 def test_part_of_the_way_from_one_sample() -> None:
@@ -200,6 +220,8 @@ def test_the_command_with_a_split(tmp_path: Path) -> None:
         ([], "give --artifact"),
         (["--split", "0.5", "--artifact", "none"], "one of the two"),
         (["--split", "0.5", "--splits", "0"], "must be 1 or more"),
+        (["--artifact", "none", "--splits", "3"], "goes with --split"),
+        (["--split", "0.5", "--logits", "other"], "the columns of scores are last, product"),
         (["--split", "1.5"], "between 0 and 1"),
         (["--split", "0.9"], "leaves 4 on one side"),
         (["--split", "0.5", "--budgets", "64"], "6 samples a question"),
@@ -232,6 +254,28 @@ def test_a_score_that_the_artifact_weighs_and_the_log_lacks(
 
 
 @pytest.mark.slow
+def test_a_score_on_another_scale_is_refused(fitted: FittedLog) -> None:
+    log = telling(30, 8, seed=2)
+    as_odds = replace(log, scores=LoggedScores(dict(log.scores.values), ("product",)))
+    with pytest.raises(InputError, match="'product': it holds log-odds in made, and held prob"):
+        measure_log(as_odds, fitted.policy, fitted.policy.policy.table)
+
+
+@pytest.mark.slow
+def test_a_log_without_tokens_is_measured_in_samples_alone(tmp_path: Path) -> None:
+    every = [{k: v for k, v in row.items() if k != "tokens"} for row in rows(telling(44, 4))]
+    out = tmp_path / "bench"
+    path = write(tmp_path / "log.jsonl", every)
+    status, shown, message = invoke(
+        *("bench", "--from-logs", path, *SCORES, "--split", 0.5, "--splits", 1, "--out", out)
+    )
+    assert status == 0, message
+    assert "not counted" in shown
+    assert "not counted" in (out / "bench.html").read_text()
+    assert {row.unit for row in BenchResult.load(out / "bench.json").gains} == {"generations"}
+
+
+@pytest.mark.slow
 def test_an_artifact_from_logs_is_read_back_as_it_was_fitted(tmp_path: Path) -> None:
     log = telling(40, 8)
     calibrate_from_logs(log, tmp_path / "a", budgets=[1, 4], pilots=[1], n_bins=2, n_jobs=1)
@@ -245,6 +289,13 @@ def test_an_artifact_from_logs_is_read_back_as_it_was_fitted(tmp_path: Path) -> 
     both = [unseen_questions(each, tmp_path / "a") for each in (fresh, renamed)]
     # The first 40 questions have the names of those that were calibrated on.
     assert [(len(left.answer), out) for left, out in both] == [(10, 40), (50, 0)]
+    # Known by another column, they cannot be told from new ones.
+    by_number = replace(fresh, question_column="number")
+    assert unseen_questions(by_number, tmp_path / "a") == (by_number, None)
+    # One column in common is enough.
+    by_both = replace(by_number, aliases={"question": fresh.questions})
+    left, out = unseen_questions(by_both, tmp_path / "a")
+    assert (len(left.answer), left.aliases["question"][0], out) == (10, "question 40", 40)
 
 
 def test_questions_may_have_different_numbers_of_samples(tmp_path: Path) -> None:

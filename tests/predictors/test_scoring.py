@@ -67,3 +67,5 @@ def test_what_has_a_weight_must_be_given() -> None:
         Scoring(sqrt_nll=1.0).score({})
     with pytest.raises(InputError, match="tokens"):
         Scoring(log_tokens=1.0).score({})
+    with pytest.raises(InputError, match="finished"):
+        Scoring(unfinished=1.0).score({})
