@@ -304,10 +304,14 @@ import os, sys, time
 from pathlib import Path
 from calibration.sampling.lock import exclusive
 folder = Path(sys.argv[1])
+ready, begun = os.pipe()
 with exclusive(folder / "lock", folder):
     child = os.fork()  # as an engine's process, which may outlive its parent
     if child:
+        os.read(ready, 1)  # the child has begun: a lock that it inherits is closed
         print(child, flush=True)
+    else:
+        os.write(begun, b".")
     time.sleep(600)
 """
 
