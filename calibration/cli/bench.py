@@ -28,7 +28,7 @@ from calibration.cli.options import (
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
-from calibration.replay.parallel import jobs_of
+from calibration.replay.parallel import check_n_jobs
 from calibration.report.bench_page import write_page
 from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
@@ -70,7 +70,7 @@ def bench(
     samples, with 95% intervals. Samples are kept: after an interruption the same command resumes.
     """
     started = time.time()
-    jobs_of(n_jobs)
+    check_n_jobs(n_jobs)
     _check_out(out)
     kind = engine_kind(engine)
     table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])

@@ -25,7 +25,7 @@ from calibration.data.datasets import DataSettings, read_graded_prompts, rows_na
 from calibration.data.table_io import pairs
 from calibration.fitting.fit import Calibration
 from calibration.progress import console, progress
-from calibration.replay.parallel import jobs_of
+from calibration.replay.parallel import check_n_jobs
 from calibration.report.page import REPORT, write_report
 from runtime.engines.base import SamplingSettings
 
@@ -70,7 +70,7 @@ def calibrate(
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
-    jobs_of(n_jobs)
+    check_n_jobs(n_jobs)
     if from_logs is not None:
         _refuse(context, set(given(context)) - OF_LOGS, "does not apply to --from-logs")
         _show(_from_logs(context, from_logs, where, out, models, tables, data, n_jobs), out)

@@ -13,7 +13,7 @@ from allocator.schedule import Schedule
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, joined, replay_run
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
-from calibration.replay.parallel import in_processes, in_threads, jobs_of
+from calibration.replay.parallel import check_n_jobs, in_processes, in_threads
 from calibration.replay.replay import REPLICATES, Outcome
 from predictors.features import FEATURE_NAMES, rounded
 
@@ -54,7 +54,7 @@ class LoggedReplay:
         exact: bool = True,
         n_jobs: int | None = -1,
     ) -> None:
-        jobs_of(n_jobs)
+        check_n_jobs(n_jobs)
         self.n_jobs = n_jobs
         self.log = log
         self.prompts, self.window = log.answer.shape

@@ -21,12 +21,8 @@ MIN_SOLUTIONS = 2_000_000
 IDLE_SECONDS = 30
 
 
-def jobs_of(n_jobs: int | None) -> int:
-    """How many jobs run at a time.
-
-    Args:
-        n_jobs: 1 or None runs everything in this process, -1 uses all cores, -2 all but one. None
-            is what `joblib.parallel_config` sets, inside of such a block.
+def check_n_jobs(n_jobs: int | None) -> None:
+    """Check a number of jobs before any work; joblib is not imported for it.
 
     Raises:
         InputError: 0, or not a whole number.
@@ -35,6 +31,19 @@ def jobs_of(n_jobs: int | None) -> int:
         isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or not n_jobs
     ):
         raise InputError("n_jobs", n_jobs, "must be a whole number but 0; -1 uses all cores")
+
+
+def jobs_of(n_jobs: int | None) -> int:
+    """How many jobs run at a time.
+
+    Args:
+        n_jobs: 1 or None runs everything in this process, -1 uses all cores, -2 all but one. None
+            is what `joblib.parallel_config` sets, inside of such a block.
+
+    Raises:
+        InputError: as `check_n_jobs`.
+    """
+    check_n_jobs(n_jobs)
     from joblib import effective_n_jobs
 
     return int(effective_n_jobs(n_jobs))

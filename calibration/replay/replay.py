@@ -18,7 +18,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns, joined
-from calibration.replay.parallel import in_processes, jobs_of
+from calibration.replay.parallel import check_n_jobs, in_processes
 from calibration.replay.replay_part import ReplayPart, adapted, mixed, prepared, rotated
 from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
@@ -132,7 +132,7 @@ class Replay:
         states: NDArray[np.float32] | None = None,
         n_jobs: int | None = -1,
     ) -> None:
-        jobs_of(n_jobs)
+        check_n_jobs(n_jobs)
         if not records:
             raise InputError("records", [], "collect at least one prompt")
         least = min(len(record.independent.samples) for record in records)
