@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runtime.request import Request
     from runtime.result import Spend
     from runtime.solving.solve import Solver
+    from runtime.solving.stop_rule import StopRule
 
 __all__ = [
     "LLM",
@@ -35,6 +36,7 @@ __all__ = [
     "Request",
     "Solver",
     "Spend",
+    "StopRule",
     "allocate",
     "open_models",
     "parse_plan",
@@ -52,6 +54,7 @@ _TARGETS = {
     "Request": "runtime.request:Request",
     "Solver": "runtime.solving.solve:Solver",
     "Spend": "runtime.result:Spend",
+    "StopRule": "runtime.solving.stop_rule:StopRule",
     "allocate": "allocator.budget:allocate",
     "open_models": "runtime.models:open_models",
     "parse_plan": "allocator.plan:parse_plan",

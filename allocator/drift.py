@@ -7,7 +7,7 @@ signal, a G-test of the last prompts' counts against the baseline's.
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import getitem
 
 from pydantic import BaseModel, ConfigDict
@@ -116,13 +116,7 @@ class DriftMonitor:
         Raises:
             InputError: other signals than the baseline's, or a value that is not finite.
         """
-        signals = self.drift_baseline.signals
-        if values.keys() != signals.keys():
-            raise InputError("signals", sorted(values), f"must be {', '.join(signals)}")
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise InputError(name, value, "must be finite")
-        cells = [histogram.cell(values[name]) for name, histogram in signals.items()]
+        cells = _cells(self.drift_baseline, values)
         self._report = None
         for window in self._windows:
             window.push(cells)
@@ -148,6 +142,35 @@ class DriftMonitor:
         elif prompts < MIN_PROMPTS:
             why = f"too few prompts to tell: {prompts} of {MIN_PROMPTS}"
         return DriftReport(drifted=self.drifted, prompts=prompts, signals=signals, why=why)
+
+
+def compared(
+    drift_baseline: DriftBaseline, prompts: Sequence[Mapping[str, float]]
+) -> list[SignalDrift]:
+    """The test of each signal over some prompts, all at once.
+
+    Args:
+        drift_baseline: distributions of calibration.
+        prompts: each prompt's value of each of the baseline's signals; at least one prompt.
+
+    Raises:
+        InputError: as `DriftMonitor.observe`.
+    """
+    window = _Window(drift_baseline, len(prompts))
+    for values in prompts:
+        window.push(_cells(drift_baseline, values))
+    return window.drifts()
+
+
+def _cells(drift_baseline: DriftBaseline, values: Mapping[str, float]) -> list[int]:
+    """The cell of each signal's value."""
+    signals = drift_baseline.signals
+    if values.keys() != signals.keys():
+        raise InputError("signals", sorted(values), f"must be {', '.join(signals)}")
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise InputError(name, value, "must be finite")
+    return [histogram.cell(values[name]) for name, histogram in signals.items()]
 
 
 class _Window:

@@ -39,16 +39,48 @@ def _settings_with_sqrt_nll(settings: Document) -> Document:
     return settings | {"scoring": _renamed(settings["scoring"], "surprise", "sqrt_nll")}
 
 
+def _scores_by_name(owner: Document) -> Document:
+    """Several scores may have a weight: that of the verifier's gets the name of its aggregation."""
+    scoring = owner.get("scoring")
+    if not scoring:
+        return owner
+    named = {
+        "intercept": scoring["intercept"],
+        "scores": {owner.get("aggregation", "last"): scoring["verifier"]},
+        "logits": [],
+        "sqrt_nll": scoring["sqrt_nll"],
+        "log_tokens": 0.0,
+        "unfinished": 0.0,
+    }
+    return owner | {"scoring": named}
+
+
+def _fingerprint_with_scores_by_name(table: Document) -> Document:
+    """2 -> 3: as `_scores_by_name`."""
+    return table | {"fingerprint": _scores_by_name(table["fingerprint"])}
+
+
 def _schedule_of_stages(prices: Document) -> Document:
     """1 -> 2: a ladder of rungs is called a schedule of stages."""
     prices = _renamed(prices, "ladder", "schedule")
     return prices | {"schedule": _renamed(prices["schedule"], "rungs", "stages")}
 
 
+def _one_way_alone(summary: Document) -> Document:
+    """1 -> 2: a saving names its way to spend; until then it was by difficulty bins."""
+    gain = summary.get("gain")
+    return summary | {"gain": gain and gain | {"way": "bins"}}
+
+
 # From each older version to the next one.
-TABLE: Migrations = {0: _scores_of_the_verifier_alone, 1: _fingerprint_with_sqrt_nll}
-SETTINGS: Migrations = {0: _settings_with_sqrt_nll}
+TABLE: Migrations = {
+    0: _scores_of_the_verifier_alone,
+    1: _fingerprint_with_sqrt_nll,
+    2: _fingerprint_with_scores_by_name,
+}
+SETTINGS: Migrations = {0: _settings_with_sqrt_nll, 1: _scores_by_name}
 PRICES: Migrations = {1: _schedule_of_stages}
+SUMMARY: Migrations = {1: _one_way_alone}
 
 
 def up_to_date(document: Document, version: int, migrations: Migrations) -> Document:

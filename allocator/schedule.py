@@ -111,7 +111,7 @@ def schedule_of(most: int, search: Plan | None = None, after: int = 1) -> Schedu
         after: independent solutions drawn before the search.
     """
     doubled = [2**i for i in range(most.bit_length())]
-    counts = sorted({*doubled, *(3 * n for n in doubled if 3 * n <= most)})
+    counts = sorted({*doubled, *(3 * n for n in doubled if 3 * n <= most), most})
     stages = [Stage(samples=n) for n in counts if search is None or n <= after]
     if search is not None:
         stages += [Stage(samples=n, search=search) for n in counts if n >= after]

@@ -26,7 +26,7 @@ class Fingerprint(_Schema):
         reviser_verifier: the same of the reviser's own verifier.
         answers: how answers are extracted and compared.
         aggregation: how step scores are aggregated to one.
-        scoring: weights that combine it with the log-probability to a solution's score.
+        scoring: how a solution's score is made, see `predictors.scoring.Scoring`.
         sampling: temperature, top-p, token limit and end of a step.
     """
 
@@ -36,7 +36,7 @@ class Fingerprint(_Schema):
     reviser_verifier: str | None = None
     answers: str
     aggregation: str = "last"
-    scoring: dict[str, float] = Field(default_factory=dict)
+    scoring: dict[str, float | dict[str, float] | list[str]] = Field(default_factory=dict)
     sampling: dict[str, float | int | str]
 
 
@@ -98,7 +98,7 @@ class LookupTable(JsonArtifact):
 
     MIGRATIONS = migrate.TABLE
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     fingerprint: Fingerprint
     difficulty: Literal["predicted", "oracle"]
     rows: tuple[BudgetRow, ...] = Field(min_length=1)

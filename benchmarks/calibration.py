@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,12 +27,13 @@ from allocator.plan import Plan, Selection
 from benchmarks.allocation.fresh import ARITHMETIC
 from benchmarks.allocation.measure import calibrated
 from benchmarks.targets import at_most, between, show_targets, write_result
+from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
 from calibration.progress import console, progress
 from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import jobs_of
-from calibration.replay.replay import Replay
+from calibration.replay.replay import REPLICATES, Replay
 from calibration.report.targets import Interval, Target, reported
 
 QUESTIONS, SAMPLES = 7813, 128  # a million and 64 rows
@@ -61,12 +61,13 @@ def drawn(pass_at_1: NDArray[np.float64], samples: int, rng: np.random.Generator
     wrong = rng.choice([*range(1, len(WRONG) + 1), UNANSWERED], size=shape, p=[*WRONG, SILENT])
     answer = np.where(right, CORRECT, wrong)
     score = np.where(right, rng.beta(4, 2.5, shape), rng.beta(2.5, 4, shape))
-    return Log("synthetic", "", answer, score, rng.lognormal(5, 0.4, shape), 0)
+    scores = LoggedScores({"score": score})
+    return Log("synthetic", "", answer, scores, rng.lognormal(5, 0.4, shape), 0)
 
 
-def unscored(log: Log) -> Log:
-    """The same samples without scores, for which majority has a closed form."""
-    return replace(log, score=None)
+def replays(log: Log, replicates: int = REPLICATES) -> tuple[LoggedReplay, LoggedReplay]:
+    """Replays by the score, and by counted votes, for which majority has a closed form."""
+    return LoggedReplay(log, log.scores.first, replicates), LoggedReplay(log, None, replicates)
 
 
 def write(log: Log, path: Path) -> None:
@@ -77,7 +78,7 @@ def write(log: Log, path: Path) -> None:
         "question": pa.array(question).cast(pa.string()),
         "answer": names[log.answer.ravel()],
         "correct": log.correct.ravel(),
-        "score": log.score.ravel() if log.score is not None else None,
+        "score": log.scores.values["score"].ravel(),
         "tokens": log.tokens.ravel().astype(int) if log.tokens is not None else None,
     }
     pq.write_table(pa.table(columns), path)
@@ -122,7 +123,7 @@ def estimates(
     log: Log, sizes: Sequence[int] = SIZES
 ) -> dict[tuple[Selection, int], NDArray[np.float64]]:
     """Every estimator's accuracy on every question at every size."""
-    scored, plain = LoggedReplay(log), LoggedReplay(unscored(log))
+    scored, plain = replays(log)
     return {
         (selection, n): (plain if selection == "majority" else scored)
         .outcome(Plan(strategy="best_of_n", n=n, selection=selection), 0)
@@ -140,7 +141,7 @@ def truths(
     with progress("Fresh samples", FRESH) as done:
         for _ in range(FRESH):
             log = drawn(pass_at_1, 2 * max(SIZES), rng)
-            scored, plain = LoggedReplay(log, 1), LoggedReplay(unscored(log), 1)
+            scored, plain = replays(log, 1)
             for selection in SELECTIONS:
                 for n in SIZES:
                     plan = Plan(strategy="best_of_n", n=n, selection=selection)

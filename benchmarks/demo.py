@@ -25,7 +25,8 @@ from benchmarks.figure import draw
 from benchmarks.targets import at_least, at_most, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
 from calibration.progress import console
-from calibration.report.summarise import NAMES, PREDICTED
+from calibration.replay.ways import PREDICTED, PRICE
+from calibration.report.summarise import NAMES
 from calibration.report.summary import Summary
 from calibration.report.targets import reported
 from runtime.artifact import Artifact
@@ -35,7 +36,7 @@ from runtime.result import Failure, Result, Spend
 from runtime.solving.solve import Solver
 
 GAIN_TARGET, SECONDS_TARGET = 2.0, 180
-BASELINE, PRICE = NAMES["weighted"], "price, stopping early"
+BASELINE = NAMES["weighted"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def choose(artifact: Artifact, summary: Summary) -> tuple[Choice, float]:
         for point in artifact.prices.points
     ]
     by_bin = [
-        Choice(PREDICTED, Spend(point.budget), point.generations, point.accuracy)
+        Choice(PREDICTED, Spend(int(point.budget)), point.generations, point.accuracy)
         for point in curves[PREDICTED]
     ]
     reaching = [choice for choice in (*by_price, *by_bin) if choice.accuracy >= wanted]

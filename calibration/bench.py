@@ -10,14 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.schedule import Schedule
 from allocator.table import LookupTable
+from calibration.data.questions import CalibratedOn
 from calibration.fitting.fit import searches_among
 from calibration.fitting.gain_model import gains_between_stages
-from calibration.replay.budget_replay import shared_budget_curve
+from calibration.replay.budget_replay import averages_between, early_stopping_curves
 from calibration.replay.curves import (
     Curve,
     differences,
@@ -29,20 +31,24 @@ from calibration.replay.curves import (
 )
 from calibration.replay.estimators import best_of_n_accuracy
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
-from calibration.replay.replay import Replay
+from calibration.replay.replay import Outcomes, Replay
+from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
-from calibration.report.summarise import NAMES, PREDICTED, saving
+from calibration.report.savings import greatest, savings
+from calibration.report.summarise import NAMES
 from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
-from runtime.artifact import SAMPLES, Artifact
+from predictors.scoring import Scoring
+from runtime.artifact import QUESTIONS, SAMPLES, FittedPolicy
 from runtime.models import Models
 from runtime.request import RequestSettings
-from runtime.verifiers.scoring import Scoring
 
 BASELINE = NAMES["weighted"]
-ACROSS = "across prompts, early stopping"
+# Gains are measured at the baseline's accuracy, and at this share of the way to it from the
+# smallest budget's.
+SHARES = (1.0, 0.95)
 
 
 def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
@@ -71,16 +77,20 @@ def unseen(
 
     Returns:
         These prompts, and the number of prompts left out; None if it is unknown, because the
-        artifact was copied without its samples.
+        artifact was copied without its samples. Of one made from logs it is known if the log has
+        the prompts themselves, not names of them.
 
     Raises:
         InputError: no prompt is left.
     """
-    path = folder / SAMPLES
-    if not path.is_file():
+    samples, questions = folder / SAMPLES, folder / QUESTIONS
+    if samples.is_file():
+        seen: Callable[[str], bool] = sampled_prompts(samples).__contains__
+    elif questions.is_file():
+        seen = CalibratedOn.load(questions).holds
+    else:
         return list(prompts), None
-    seen = sampled_prompts(path)
-    left = [pair for pair in prompts if pair[0] not in seen]
+    left = [pair for pair in prompts if not seen(pair[0])]
     if not left:
         raise InputError(
             "prompts",
@@ -113,7 +123,7 @@ def work_of(
         tables: tables with the same budgets.
         scoring: how solutions are scored.
         seed: seed of all sampling.
-        schedule: the schedule of `across`, if that is to be drawn.
+        schedule: the schedule of `stopping_early`, if that is to be measured.
     """
     budgets = [row.budget for row in tables[0].rows]
     plans = {beam_plan(budget) for budget in budgets}
@@ -190,26 +200,31 @@ def _greatest_score(run: Run, n: int) -> float:
     return float(best_of_n_accuracy([sample.score for sample in run.samples], run.correct, n))
 
 
-def compute_optimal(replay: Replay, artifact: Artifact, table: LookupTable) -> Curve:
+def compute_optimal(replay: Outcomes, artifact: FittedPolicy, table: LookupTable) -> Curve:
     """The table's plan for each prompt's predicted bin, pilots counted (section 3.2)."""
     return policy_curve(PREDICTED, replay, table, predicted(replay, artifact.difficulty))
 
 
-def across(replay: Replay, artifact: Artifact, budgets: Iterable[int]) -> Curve:
-    """One budget shared by all prompts, given as an average: prompts whose answer is settled end
-    early; see `runtime.solving.solve.Solver.solve_all`.
+def stopping_early(
+    replay: Outcomes, artifact: FittedPolicy, budgets: Iterable[int]
+) -> tuple[Curve, Curve]:
+    """The curves by price and within one total, with points between the budgets too.
+
+    By price, each prompt stops at the price at which calibration spent the budget on average; see
+    `runtime.solving.solve.Solver.solve_at_price`. What is spent here may differ. Within one total,
+    all prompts share it; see `runtime.solving.solve.Solver.solve_all`.
     """
-    averages = tuple(budgets)
     schedule = schedule_within(artifact.prices.schedule, replay.window)
     adaptive_runs = replay.adaptive_runs(schedule)
     promised = gains_between_stages(artifact.gain_model, schedule, adaptive_runs.states)
-    return replace(
-        shared_budget_curve(ACROSS, schedule, adaptive_runs, promised, averages), budgets=averages
-    )
+    averages = averages_between(budgets)
+    return early_stopping_curves(schedule, artifact.prices, adaptive_runs, promised, averages)
 
 
-def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
-    """Measure every method at every budget, and the gain of compute-optimal.
+def measure(
+    replay: Replay, artifact: FittedPolicy, table: LookupTable, way: Way | None = None
+) -> Findings:
+    """Measure every method at every budget, and the gain of one way to spend.
 
     Gains are measured at the upper half of the budgets: at the lowest there is nothing to save.
 
@@ -217,27 +232,68 @@ def measure(replay: Replay, artifact: Artifact, table: LookupTable) -> Findings:
         replay: samples of the prompts, as `work_of` specifies them; measured on its `n_jobs`.
         artifact: the artifact to measure.
         table: the rows of its table to measure.
+        way: the way that the artifact's calibration found cheapest, see
+            `calibration.report.summary.cheapest_way`; choosing it by these prompts would favour
+            it. None if that is unknown: the gain is then that of the bins.
     """
     budgets = [row.budget for row in table.rows]
     searches = [(beam_plan(budget), 0) for budget in budgets]
     best_of_n = [(Plan(strategy="best_of_n", n=n), 0) for n in budgets]
     replay.prepare([*searches, *best_of_n], [row.pilots for row in table.rows if row.edges])
-    allocated = compute_optimal(replay, artifact, table)
-    curves = [*baselines(replay, budgets), allocated, across(replay, artifact, budgets)]
-    plain = next(curve for curve in curves if curve.name == BASELINE)
-    draws = resamples(replay.prompts)
-    right = [np.mean(record.independent.correct) for record in replay.records]
+    by_bins = compute_optimal(replay, artifact, table)
+    early = stopping_early(replay, artifact, budgets)
+    right = np.array([np.mean(record.independent.correct) for record in replay.records])
+    curves = [*baselines(replay, budgets), by_bins, *early]
+    return findings_of(curves, BASELINE, budgets, right, way, replay.n_jobs)
+
+
+def findings_of(
+    curves: Sequence[Curve],
+    baseline: str,
+    budgets: Sequence[int],
+    right: NDArray[np.float64],
+    way: Way | None,
+    n_jobs: int | None,
+) -> Findings:
+    """What curves of the same prompts show: accuracies, gains and the saving of one way.
+
+    Args:
+        curves: every method, the ways to spend among them.
+        baseline: name of the curve that others are compared with.
+        budgets: the measured budgets of the table, ascending.
+        right: each prompt's share of right solutions, shape (prompts,).
+        way: as `measure` has it.
+        n_jobs: see `calibration.replay.parallel`.
+    """
+    by_name = {curve.name: curve for curve in curves}
+    plain, chosen = by_name[baseline], by_name[WAYS[way or "bins"]]
+    draws = resamples(len(right))
+    upper = budgets[len(budgets) // 2 :]
     return Findings.model_validate(
         {
-            "prompts": replay.prompts,
+            "prompts": len(right),
             "budgets": budgets,
-            "baseline": BASELINE,
-            "policy": PREDICTED,
-            "easiest": max(right),
-            "hardest": min(right),
+            "baseline": baseline,
+            "policy": chosen.name,
+            "way": way,
+            "easiest": right.max(),
+            "hardest": right.min(),
             "curves": [summarized(curve, draws) for curve in curves],
-            "gains": gains(plain, curves, budgets[len(budgets) // 2 :], draws, replay.n_jobs),
-            "differences": differences(plain, allocated, draws),
-            "saving": saving(plain, allocated),
+            "gains": [
+                row | {"share": share}
+                for share in SHARES
+                for row in gains(part_way(plain, share), curves, upper, draws, n_jobs)
+            ],
+            "differences": differences(plain, chosen, draws),
+            "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )
+
+
+def part_way(baseline: Curve, share: float) -> Curve:
+    """The baseline with less accuracy: part of the way from its smallest budget's.
+
+    Where the baseline levels off, its last tenths of a point decide what reaching all of it costs.
+    """
+    least = baseline.correct[int(np.argmin(baseline.budgets))]
+    return replace(baseline, correct=least + share * (baseline.correct - least))

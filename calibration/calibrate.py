@@ -15,7 +15,7 @@ from calibration.fitting.fit import Calibration, fit, searches_needed, top_sampl
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.fitting.scoring import fit_scoring
 from calibration.new_artifact import new_artifact, parts_of
-from calibration.replay.parallel import check_n_jobs
+from calibration.replay.parallel import check_jobs
 from calibration.replay.replay import Replay
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
@@ -28,10 +28,10 @@ from calibration.sampling.steps import SAMPLES as STEP_SAMPLES
 from calibration.sampling.steps import missing_steps, steps_of
 from calibration.sampling.store import write_records
 from calibration.settings import CalibrationSettings, check_tables
+from predictors.scoring import Scoring
 from runtime.artifact import SAMPLES
 from runtime.engines.loading import EngineName
 from runtime.settings import Settings
-from runtime.verifiers.scoring import Scoring
 
 
 async def calibrate(
@@ -67,7 +67,7 @@ async def calibrate(
         InputError: unusable input; nothing is left behind except samples, if there are any. Also
             solutions without steps where searches are considered, see `calibration.sampling.steps`.
     """
-    check_n_jobs(n_jobs)
+    check_jobs(n_jobs)
     check_tables(out, options.budgets, options.pilots, options.n_bins, len(prompts))
     options.check_searches(has_reviser=settings.reviser is not None)
     folder = out.with_name(f"{out.name}.samples")

@@ -1,18 +1,75 @@
 """Calibrate an artifact on samples that exist already: logs, without a model."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from allocator.errors import InputError
+from allocator.latency import Latency
 from allocator.plan import Plan, plan_grid
+from allocator.policy import Policy
 from allocator.table import Fingerprint
+from calibration.data.logged_figures import LoggedFigures
+from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
+from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.parallel import in_threads
 from calibration.report.summarise import summarise
+from calibration.report.summary import Summary
 from calibration.settings import check_tables
-from runtime.artifact import OF_LOGS
+from predictors.scoring import Scoring
+from runtime.artifact import LOGGED_FIGURES, OF_LOGS, QUESTIONS, FittedPolicy
+
+
+@dataclass(frozen=True)
+class FittedLog:
+    """What was fitted on a log.
+
+    Attributes:
+        log: the samples.
+        scoring: how samples are scored; None where nothing but answers was logged.
+        replay: the samples with their scores, each by a fit on other questions.
+        calibration: the tables and models.
+    """
+
+    log: Log
+    scoring: Scoring | None
+    replay: LoggedReplay
+    calibration: Calibration
+
+    @property
+    def policy(self) -> FittedPolicy:
+        """What was fitted, as an artifact would give it back."""
+        made = self.calibration
+        return FittedPolicy(
+            folder=Path(),
+            policy=Policy(made.table),
+            difficulty={pilots: known.model for pilots, known in made.difficulty.items()},
+            curves=made.curves,
+            prices=made.gain_model.prices,
+            gain_model=made.gain_model.gain_model,
+            latency=Latency.of({}),
+            drift_baseline=made.drift_baseline,
+            scoring=self.scoring,
+        )
+
+    def summary(self, warnings: Sequence[str] = ()) -> Summary:
+        """The results, for people."""
+        tokens = self.log.tokens
+        return summarise(
+            self.replay,
+            self.calibration,
+            source=self.log.name,
+            selections=self.replay.selections,
+            strategies=("best_of_n",),
+            samples=self.replay.window,
+            sampled_tokens=0 if tokens is None else int(tokens.sum()),
+            warnings=warnings,
+            logged=LoggedReplay(self.log, self.log.scores.first, n_jobs=self.replay.n_jobs),
+        )
 
 
 def calibrate_from_logs(
@@ -26,12 +83,44 @@ def calibrate_from_logs(
 ) -> Calibration:
     """Fit tables and predictor on logged samples, and write the whole artifact folder.
 
-    The tables hold best-of-n alone, by weighted selection if there are scores and by majority
-    otherwise. The artifact has no settings: there is no model to decode with.
+    The artifact has no settings: there is no model to decode with.
 
     Args:
         log: the samples.
         out: the artifact folder, which must not exist yet.
+        budgets, pilots, n_bins, n_jobs: as `fit_log` has them.
+
+    Raises:
+        InputError: unusable input; nothing is left behind.
+    """
+    _check_pilots(pilots)
+    within = [budget for budget in budgets if budget <= log.sizes.min()]
+    check_tables(out, within, pilots, n_bins, len(log.answer))
+    fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs)
+    summary = fitted.summary(_warnings(log, fitted.replay, budgets, within))
+    parts = parts_of(fitted.calibration, scoring=fitted.scoring)
+    with new_artifact(out, parts, summary, "the log is untouched") as folder:
+        CalibratedOn.of(log.questions).save(folder / QUESTIONS)
+        LoggedFigures.of(log).save(folder / LOGGED_FIGURES)
+    return fitted.calibration
+
+
+def fit_log(
+    log: Log,
+    *,
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    n_bins: int,
+    n_jobs: int | None = -1,
+) -> FittedLog:
+    """Fit score, tables and predictor on logged samples.
+
+    The tables hold best-of-n alone, weighted by a score that is fitted on everything logged of a
+    sample, or by majority where only answers were. Every question is evaluated by a score that was
+    fitted on other questions.
+
+    Args:
+        log: the samples.
         budgets: budgets of the table, in generations per prompt; those beyond the samples per
             question are left out.
         pilots: numbers of pilot samples to choose among; at least 1, because the prompts of a log
@@ -40,15 +129,13 @@ def calibrate_from_logs(
         n_jobs: see `calibration.replay.parallel`.
 
     Raises:
-        InputError: unusable input; nothing is left behind.
+        InputError: no sample is correct, or there is a 0 among the pilots.
     """
-    replay = LoggedReplay(log, n_jobs=n_jobs)
-    within = [budget for budget in budgets if budget <= replay.window]
-    if 0 in pilots:
-        raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
-    check_tables(out, within, pilots, n_bins, replay.prompts)
+    _check_pilots(pilots)
     if not log.correct.any():
         raise InputError("correct", 0, "no sample of any question is correct; check the columns")
+    (scoring,) = in_threads(fit_log_scoring, [log], 1)
+    replay = LoggedReplay(log, held_out_log_scores(log, n_jobs), n_jobs=n_jobs)
     selection = replay.selections[0]
 
     def grid(budget: int, paid: int) -> list[Plan]:
@@ -56,22 +143,20 @@ def calibrate_from_logs(
         return [plan.model_copy(update={"selection": selection}) for plan in plans]
 
     fingerprint = Fingerprint(
-        model=f"log {log.digest}", verifier=OF_LOGS, answers=log.answers, sampling={}
+        model=f"log {log.digest}",
+        verifier=OF_LOGS,
+        answers=log.answers,
+        scoring={} if scoring is None else scoring.model_dump(mode="json"),
+        sampling={},
     )
-    calibration = fit(replay, grid, within, pilots, n_bins, fingerprint)
-    summary = summarise(
-        replay,
-        calibration,
-        source=log.name,
-        selections=replay.selections,
-        strategies=("best_of_n",),
-        samples=log.answer.shape[1],
-        sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
-        warnings=_warnings(log, replay, budgets, within),
-    )
-    with new_artifact(out, parts_of(calibration), summary, "the log is untouched"):
-        pass
-    return calibration
+    within = [budget for budget in budgets if budget <= replay.window]
+    calibration = fit(replay, grid, within, pilots, n_bins, fingerprint, replay.window)
+    return FittedLog(log, scoring, replay, calibration)
+
+
+def _check_pilots(pilots: Sequence[int]) -> None:
+    if 0 in pilots:
+        raise InputError("pilots", 0, "the prompts of a log are not read; leave 0 out")
 
 
 def _warnings(
@@ -89,6 +174,7 @@ def _warnings(
             f"difficulty has one plan for all prompts: {replay.window - half} of the "
             f"{replay.window} samples per question measure difficulty there"
         )
+    warnings += log.notes
     if log.left_out:
         warnings.append(f"{log.left_out} questions are left out: they have fewer samples")
     return warnings

@@ -10,12 +10,16 @@ from allocator.errors import InputError
 from allocator.latency import Latency
 from calibration.fitting.fit import Calibration
 from calibration.report.summary import Summary
+from predictors.scoring import Scoring
 from runtime.artifact import ArtifactParts
 from runtime.settings import Settings
 
 
 def parts_of(
-    calibration: Calibration, settings: Settings | None = None, latency: Latency | None = None
+    calibration: Calibration,
+    settings: Settings | None = None,
+    latency: Latency | None = None,
+    scoring: Scoring | None = None,
 ) -> ArtifactParts:
     """What a calibration has found, for its artifact.
 
@@ -23,6 +27,7 @@ def parts_of(
         calibration: what was fitted.
         settings: what was sampled with; None for a calibration from logs.
         latency: seconds of every plan; None likewise.
+        scoring: how logged samples are scored; None where settings say it, or nothing does.
     """
     return ArtifactParts(
         table=calibration.table,
@@ -34,6 +39,7 @@ def parts_of(
         drift_baseline=calibration.drift_baseline,
         settings=settings,
         latency=latency,
+        scoring=scoring,
     )
 
 

@@ -28,9 +28,8 @@ class CalibrationSettings:
         strategies: strategies to choose among.
         max_beams: number of beams of the largest search.
         runs: how many times each search is run per prompt.
-        scoring: ``fitted`` combines the verifier's scores with log-probabilities, see
-            `runtime.verifiers.scoring`; ``verifier`` leaves the verifier's scores as they are, as
-            in the paper.
+        scoring: ``fitted`` combines all that is known of a solution, see `predictors.scoring`;
+            ``verifier`` leaves the verifier's scores as they are, as in the paper.
     """
 
     budgets: Sequence[int]

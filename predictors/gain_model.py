@@ -24,7 +24,6 @@ from pydantic import Field
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
-from predictors.vote_state import VOTE_STATE_NAMES
 
 PENALTY = 1e-5  # on squared weights of standardised columns: keeps them bounded
 MIN_EXPONENT, MAX_EXPONENT = -20.0, 1.0
@@ -44,6 +43,8 @@ COLUMNS = (
     "log_prompt_tokens",
     "search_ahead",
 )
+# The scores among the features of `predictors.vote_state`: of leader, of the next answer, the mean.
+BEST_TO_MEAN = slice(3, 6)
 
 
 class GainModel(JsonArtifact):
@@ -71,13 +72,14 @@ class GainModel(JsonArtifact):
         Returns:
             Shape (prompts, stages - stage - 1).
         """
-        costs = schedule.costs
-        found = np.zeros((len(states), len(costs) - stage - 1))
-        for place, above in enumerate(range(stage + 1, len(costs))):
-            exponent = _columns(schedule, states, stage, above) @ np.array(self.weights)
-            reached = 1 - (costs[stage] / costs[above]) ** self.rho
-            found[:, place] = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
-        return found
+        costs = np.array(schedule.costs, dtype=float)
+        reached = 1 - (costs[stage] / costs[stage + 1 :]) ** self.rho
+        # All other columns are the same for every later stage.
+        ahead = np.array([_ahead(schedule, stage, j) for j in range(stage + 1, len(costs))])
+        same = _columns(states, search_ahead=False) @ np.array(self.weights)
+        exponent = same[:, None] + self.weights[-1] * ahead
+        gained = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
+        return np.asarray(gained)
 
 
 class GainEstimator:
@@ -168,7 +170,7 @@ def _blocks(
         for ahead in (False, True):
             above = [j for j in range(stage + 1, len(costs)) if _ahead(schedule, stage, j) == ahead]
             if above:
-                columns = _columns(schedule, states[:, stage], stage, above[0])
+                columns = _columns(states[:, stage], search_ahead=ahead)
                 growth = np.log(costs[stage] / np.array([costs[j] for j in above]))
                 gained = (correct[:, above] - correct[:, [stage]]).T
                 blocks.append(_Block(columns, growth, np.ascontiguousarray(gained)))
@@ -180,36 +182,27 @@ def _ahead(schedule: Schedule, stage: int, above: int) -> bool:
     return schedule.stages[above].search is not None and schedule.stages[stage].search is None
 
 
-def _columns(
-    schedule: Schedule, states: NDArray[np.float64], stage: int, above: int
-) -> NDArray[np.float64]:
+def _columns(states: NDArray[np.float64], search_ahead: bool) -> NDArray[np.float64]:
     """The columns that the gain depends on, shape (prompts, columns)."""
     from scipy.special import betainc
 
-    of = dict(zip(VOTE_STATE_NAMES, states.T, strict=True))
-    mass, rival = of["leader_mass"], of["other_mass"]
+    samples, mass, rival, _, _, mean, distinct, unanswered, prompt_tokens = states.T
     # Scaled so that solutions weigh 1 on average: confidence then depends on their number.
-    weight = np.where(of["score_mean"] > 0, 1 / np.maximum(of["score_mean"], 1e-6), 0.0)
-    ahead = _ahead(schedule, stage, above)
-    best = _log_odds(of["leader_best_score"])
-    return np.column_stack(
-        [
-            np.ones(len(states)),
-            np.log(np.maximum(betainc(mass + 1, rival + 1, 0.5), 1e-6)),
-            np.log(np.maximum(betainc(mass * weight + 1, rival * weight + 1, 0.5), 1e-6)),
-            np.log(of["samples"]),
-            best,
-            best**2,
-            _log_odds(of["other_best_score"]),
-            _log_odds(of["score_mean"]),
-            of["distinct_share"],
-            of["unanswered_share"],
-            np.log(np.maximum(of["prompt_tokens"], 1)),
-            np.full(len(states), float(ahead)),
-        ]
-    )
+    weight = np.where(mean > 0, 1 / np.maximum(mean, 1e-6), 0.0)
+    weights = np.array([np.ones(len(states)), weight])
+    overtaken = betainc(mass * weights + 1, rival * weights + 1, 0.5)
+    best, other_best, mean_odds = _log_odds(states[:, BEST_TO_MEAN]).T
+    columns = np.empty((len(states), len(COLUMNS)))
+    columns[:, 0] = 1.0
+    columns[:, 1:3] = np.log(np.maximum(overtaken, 1e-6)).T
+    columns[:, 3] = np.log(samples)
+    columns[:, 4], columns[:, 5], columns[:, 6] = best, best**2, other_best
+    columns[:, 7], columns[:, 8], columns[:, 9] = mean_odds, distinct, unanswered
+    columns[:, 10] = np.log(np.maximum(prompt_tokens, 1))
+    columns[:, 11] = search_ahead
+    return columns
 
 
 def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    bounded = np.clip(scores, NEAREST, 1 - NEAREST)
+    bounded = np.minimum(np.maximum(scores, NEAREST), 1 - NEAREST)
     return np.asarray(np.log(bounded / (1 - bounded)))

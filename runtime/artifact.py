@@ -10,6 +10,9 @@ prices.json         the schedule of adaptive runs, and their cost and accuracy a
 gain_model.json     what more solutions gain
 latency.json        seconds of every plan
 drift_baseline.json what calibration's pilots looked like
+scoring.json        how a logged sample is scored, where there are no settings to say it
+questions.json      hashes of the logged questions that it was calibrated on
+logged.json         pass@1 and length of the logged samples, for ttc attach to compare with
 summary.json        what was found, for people: see `calibration.report.summary`
 samples.parquet     what was sampled; nothing of it is read to run
 """
@@ -17,6 +20,7 @@ samples.parquet     what was sampled; nothing of it is read to run
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from allocator.curves import AccuracyCurves
 from allocator.drift_baseline import DriftBaseline
@@ -27,6 +31,7 @@ from allocator.price import PriceList
 from allocator.table import Fingerprint, LookupTable
 from predictors.difficulty import DifficultyModel
 from predictors.gain_model import GainModel
+from predictors.scoring import Scoring
 from runtime.engines.base import SamplingSettings
 from runtime.settings import Settings
 
@@ -34,6 +39,7 @@ SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.jso
 CURVES, PRICES, GAIN_MODEL = "curves.json", "prices.json", "gain_model.json"
 LATENCY, DRIFT_BASELINE = "latency.json", "drift_baseline.json"
 SUMMARY, SAMPLES = "summary.json", "samples.parquet"
+SCORING, QUESTIONS, LOGGED_FIGURES = "scoring.json", "questions.json", "logged.json"
 
 # What files were called by older versions of this library.
 FORMER = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
@@ -56,6 +62,7 @@ class ArtifactParts:
         drift_baseline: what calibration's pilots looked like.
         settings: what was sampled with, as seen from the folder; None where it was made from logs.
         latency: seconds of every plan; None likewise.
+        scoring: how logged samples are scored; None where settings say it, or nothing does.
     """
 
     table: LookupTable
@@ -67,6 +74,7 @@ class ArtifactParts:
     drift_baseline: DriftBaseline
     settings: Settings | None = None
     latency: Latency | None = None
+    scoring: Scoring | None = None
 
     def save(self, folder: Path) -> None:
         """Write all files into a folder that exists."""
@@ -82,15 +90,16 @@ class ArtifactParts:
             self.settings.save(folder / SETTINGS)
         if self.latency is not None:
             self.latency.save(folder / LATENCY)
+        if self.scoring is not None:
+            self.scoring.save(folder / SCORING)
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """A calibrated artifact, read back and checked.
+@dataclass(frozen=True, kw_only=True)
+class FittedPolicy:
+    """What an artifact decides by, read back; without the models that it was made with.
 
     Attributes:
         folder: where it lies.
-        settings: what it was calibrated with.
         policy: over its table.
         difficulty: difficulty models by number of pilots, ascending.
         curves: accuracy of every plan in every bin.
@@ -98,11 +107,10 @@ class Artifact:
         gain_model: what more solutions gain on it.
         latency: seconds of every plan.
         drift_baseline: what calibration's pilots looked like.
-        foreign: what of the table's fingerprint is no longer so, in words; empty unless forced.
+        scoring: how a sample is scored; None where votes are only counted.
     """
 
     folder: Path
-    settings: Settings
     policy: Policy
     difficulty: dict[int, DifficultyModel]
     curves: AccuracyCurves
@@ -110,6 +118,28 @@ class Artifact:
     gain_model: GainModel
     latency: Latency
     drift_baseline: DriftBaseline
+    scoring: Scoring | None
+
+    @classmethod
+    def read(cls, folder: Path) -> "FittedPolicy":
+        """Read the policy of any artifact, of one made from logs too.
+
+        Raises:
+            InputError: missing or damaged.
+        """
+        return cls(**_policy_files(folder), scoring=read_scoring(folder))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact(FittedPolicy):
+    """A calibrated artifact, read back and checked against the models it names.
+
+    Attributes:
+        settings: what it was calibrated with.
+        foreign: what of the table's fingerprint is no longer so, in words; empty unless forced.
+    """
+
+    settings: Settings
     foreign: tuple[str, ...] = ()
 
     @classmethod
@@ -142,15 +172,9 @@ class Artifact:
                 )
             foreign.append(f"{name} is {here!r}, the table was calibrated with {calibrated!r}")
         return cls(
-            folder=folder,
+            **_policy_files(folder),
+            scoring=settings.scoring,
             settings=settings,
-            policy=Policy(table),
-            difficulty=DifficultyModel.load_all(folder),
-            curves=AccuracyCurves.load(folder / CURVES),
-            prices=read_prices(folder),
-            gain_model=GainModel.load(_file(folder, GAIN_MODEL)),
-            latency=read_latency(folder),
-            drift_baseline=DriftBaseline.load(_file(folder, DRIFT_BASELINE)),
             foreign=tuple(foreign),
         )
 
@@ -168,6 +192,20 @@ class Artifact:
                 "it was not measured with what the policy's table was; calibrate again",
             )
         return table
+
+
+def _policy_files(folder: Path) -> dict[str, Any]:
+    """The attributes of `FittedPolicy` that have files of their own."""
+    return {
+        "folder": folder,
+        "policy": Policy(read_table(folder)),
+        "difficulty": DifficultyModel.load_all(folder),
+        "curves": AccuracyCurves.load(folder / CURVES),
+        "prices": read_prices(folder),
+        "gain_model": read_gain_model(folder),
+        "latency": read_latency(folder),
+        "drift_baseline": DriftBaseline.load(_file(folder, DRIFT_BASELINE)),
+    }
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -208,6 +246,15 @@ def read_prices(folder: Path) -> PriceList:
     return PriceList.load(folder / PRICES)
 
 
+def read_gain_model(folder: Path) -> GainModel:
+    """What more solutions gain on an artifact's schedule.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return GainModel.load(_file(folder, GAIN_MODEL))
+
+
 def read_latency(folder: Path) -> Latency:
     """Seconds of every plan; none of them in an artifact without the file.
 
@@ -215,6 +262,18 @@ def read_latency(folder: Path) -> Latency:
         InputError: damaged.
     """
     return Latency.load(folder / LATENCY)
+
+
+def read_scoring(folder: Path) -> Scoring | None:
+    """How an artifact scores samples; None where votes are only counted.
+
+    Raises:
+        InputError: damaged.
+    """
+    if (folder / SETTINGS).is_file():
+        return load_settings(folder).scoring
+    path = folder / SCORING
+    return Scoring.load(path) if path.is_file() else None
 
 
 def load_settings(folder: Path) -> Settings:
@@ -229,8 +288,8 @@ def load_settings(folder: Path) -> Settings:
             raise InputError(
                 "artifact",
                 str(folder),
-                f"it was made from logs, and names no model to run (it has no {SETTINGS}); run "
-                "ttc calibrate with --model and --verifier for one that does",
+                f"it was made from logs, and names no model to run (it has no {SETTINGS}); give it "
+                "some with ttc attach",
             )
         raise InputError(
             "artifact", str(folder), f"it has no {SETTINGS}; make one with ttc calibrate"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
+from predictors.scoring import VERIFIER_ALONE, Scoring
 from runtime.answers import Answers, answers_for
 from runtime.answers.thought import THINK, Thought, thoughts_of
 from runtime.engines.base import Engine, HasHiddenState
@@ -17,8 +18,8 @@ from runtime.engines.steps import StepSplitter
 from runtime.reviser import Reviser
 from runtime.settings import Settings
 from runtime.verifiers.base import Aggregation, FamilyName, Verifier
+from runtime.verifiers.constant import NoVerifier
 from runtime.verifiers.loading import VerifierEngine, open_verifier
-from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Models:
         hidden: reads the language model's state after a prompt; None where difficulty is
             not predicted from the prompt alone.
         reviser: makes revisions; None where there is none.
-        aggregation: how a solution's step scores are combined into one.
-        scoring: how that score and the log-probability are combined.
+        aggregation: how a solution's step scores become one, where the verifier alone decides.
+        scoring: how a solution's score is made.
         verifier_timeout: seconds that a verifier may take over one solution, queueing included.
         thoughts: marks of the language model's thoughts, after which answers are read.
     """
@@ -99,7 +100,9 @@ def load_models(
     opener = _Opener(stack, settings, base, engine, verifier_engine, engine_args)
     model = opener.engine("model") if isinstance(engine, str) else engine
     thoughts = thoughts_of(settings.thought, model.tokenizer)
-    verifier = opener.verifier("verifier", model, settings.verifier_family)
+    verifier: Verifier = NoVerifier()
+    if settings.verifier is not None:
+        verifier = opener.verifier("verifier", model, settings.verifier_family)
     return Models(
         engine=model,
         verifier=verifier,

@@ -7,12 +7,9 @@ from math import nan
 from allocator.errors import InputError
 from allocator.plan import Selection
 from predictors.sample import Sample
+from predictors.scoring import Scoring, alone
 from runtime.answers.thought import solution_reader
-from runtime.engines.base import (
-    Completion,
-    check_room,
-    encode_prompt,
-)
+from runtime.engines.base import Completion, check_room, encode_prompt
 from runtime.engines.concurrency import together
 from runtime.engines.tokenizer import decode
 from runtime.model_calls import Cost, ModelCalls, room_after
@@ -26,8 +23,7 @@ from runtime.request import (
     step_event,
 )
 from runtime.reviser import Reviser
-from runtime.verifiers.base import Context, Verifier, aggregate
-from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
+from runtime.verifiers.base import Context, Verifier, aggregate, aggregated
 
 
 @dataclass(frozen=True)
@@ -219,12 +215,14 @@ class PromptRun:
         completion = await self._calls.complete(
             reviser.engine, context, (), min(left, max_tokens), path
         )
-        attempt = await self._finished(completion, context, reviser.verifier, VERIFIER_ALONE)
+        scoring = alone(self.models.aggregation)
+        attempt = await self._finished(completion, context, reviser.verifier, scoring)
         self._emit(solution_event(attempt, chain=chain or 0, attempt=len(attempts)))
         return replace(attempt, chain=chain)
 
     async def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
+        beams = [replace(beam, stopped=True) for beam in beams]
         samples = [await self._as_sample(beam, self.score_of(beam)) for beam in beams]
         for beam, sample in zip(beams, samples, strict=True):
             self._emit(solution_event(sample, step=beam.step))
@@ -264,7 +262,7 @@ class PromptRun:
         self.cost.generations += 1
         steps = tuple(self.models.splitter.split(completion.token_ids))
         scores = await self._calls.score(verifier, context, steps)
-        beam = Beam(steps, scores, completion.logprob, completion.ended)
+        beam = Beam(steps, scores, completion.logprob, completion.ended, stopped=True)
         return await self._as_sample(beam, self._combined(beam, scoring))
 
     def _emit(self, event: Event) -> None:
@@ -281,8 +279,11 @@ class PromptRun:
         return tokens[:-1] if tokens and tokens[-1] in self.settings.stop_token_ids else tokens
 
     def _combined(self, beam: Beam, scoring: Scoring) -> float:
-        verifier_score = aggregate(beam.step_scores, self.models.aggregation)
-        return scoring.score(verifier_score, beam.logprob)
+        tokens = sum(map(len, beam.steps))
+        # A beam that still grows is not cut off.
+        finished = beam.ended or not beam.stopped
+        scores = aggregated(beam.step_scores)
+        return float(scoring.score(scores, beam.logprob, tokens, finished))
 
     async def _as_sample(self, beam: Beam, score: float) -> Sample:
         tokens = [token for step in beam.steps for token in step]

@@ -3,20 +3,23 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from allocator import migrate
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
+from predictors.scoring import VERIFIER_ALONE, Scoring, alone
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_fingerprint, resolve_model
 from runtime.verifiers.base import Aggregation, FamilyName
-from runtime.verifiers.scoring import VERIFIER_ALONE, Scoring
+
+# What the fingerprint calls the verifier where there is none.
+NO_VERIFIER = "none"
 
 MODELS = ("model", "verifier", "reviser", "reviser_verifier")
 
@@ -27,7 +30,7 @@ class Settings(JsonArtifact):
     Attributes:
         model: hub name or folder of the language model. A relative folder counts from the
             artifact's own, here and below.
-        verifier: the PRM, or an ORM.
+        verifier: the PRM, or an ORM; None where solutions are scored without one.
         verifier_family: the verifier's convention, see `runtime.verifiers.families`.
         reviser: the model that revises; None where there is none.
         reviser_verifier: the verifier of its attempts; None takes `verifier`.
@@ -35,16 +38,16 @@ class Settings(JsonArtifact):
             a model's folder is.
         answer_timeout: seconds that one answer may take to compare; then it equals itself alone.
         thought: marks of the model's thoughts, see `runtime.answers.thought.thoughts_of`.
-        aggregation: how step scores become one.
-        scoring: how that one and the log-probability become a solution's score.
+        aggregation: how step scores become one, where one is needed.
+        scoring: how a solution's score is made; without it the score is that aggregation.
         sampling: how solutions are sampled.
     """
 
     MIGRATIONS = migrate.SETTINGS
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model: str
-    verifier: str
+    verifier: str | None
     verifier_family: FamilyName = "auto"
     reviser: str | None = None
     reviser_verifier: str | None = None
@@ -55,19 +58,28 @@ class Settings(JsonArtifact):
     scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
 
+    @model_validator(mode="before")
+    @classmethod
+    def _verifier_alone(cls, document: Any) -> Any:
+        """Without a fitted scoring a solution's score is the verifier's."""
+        if isinstance(document, dict) and "scoring" not in document:
+            return document | {"scoring": alone(document.get("aggregation", "last"))}
+        return document
+
     @classmethod
     def _up_to_date(cls, document: migrate.Document) -> migrate.Document:
         return super()._up_to_date({"schema_version": 0} | document)
 
     def fingerprint(self, base: Path) -> Fingerprint:
         """Hashes of the models and the settings; relative folders and files count from `base`."""
-        hashes = {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
+        hashes = {"verifier": NO_VERIFIER}
+        hashes |= {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
         return Fingerprint(
             **hashes,
             answers=answers_fingerprint(self.answers, base)
             + ("" if self.thought == "auto" else f", thought {self.thought}"),
             aggregation=self.aggregation,
-            scoring=self.scoring.model_dump(),
+            scoring=self.scoring.model_dump(mode="json"),
             sampling=self.sampling.model_dump(),
         )
 

@@ -26,10 +26,8 @@ from benchmarks.allocation.fresh import (
     resample,
 )
 from benchmarks.allocation.measure import (
-    ACROSS,
     BASELINE,
     ORACLE,
-    PREDICTED,
     calibrated,
     compared,
     from_artifact,
@@ -46,6 +44,7 @@ from calibration.cli.console import new_table
 from calibration.progress import console
 from calibration.replay.curves import differences, gain, gains, resamples, summarized
 from calibration.replay.policy_curves import predicted
+from calibration.replay.ways import PREDICTED, TOTAL
 from calibration.report.targets import Interval, Target, reported
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -109,20 +108,20 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     draw_difficulty(prediction, out / "allocation-difficulty.png")
     near = {
         (name, budget): gain(curves[0], budget, by_name[name], draws, slack=NEARLY)
-        for name in (PREDICTED, ACROSS)
+        for name in (PREDICTED, TOTAL)
         for budget in AT
     }
     single, single_gain = best_of(found, PREDICTED, AT)
-    batch, batch_gain = best_of(found, ACROSS, AT)
+    batch, batch_gain = best_of(found, TOTAL, AT)
     targets = [
         at_least(f"{PREDICTED}: gain at {single}", single_gain, PER_PROMPT),
         *(
             reported(f"{name}: gain at {budget}, in {unit}", of(found, name, budget, unit))
-            for name in (PREDICTED, ORACLE, ACROSS, "bound: every prompt known")
+            for name in (PREDICTED, ORACLE, TOTAL, "bound: every prompt known")
             for budget in AT
             for unit in ("generations", "tokens")
         ),
-        at_least(f"{ACROSS}: gain at {batch}", batch_gain, TOGETHER),
+        at_least(f"{TOTAL}: gain at {batch}", batch_gain, TOGETHER),
         *(
             reported(f"{name}: gain at {budget}, within half a point of its accuracy", found_near)
             for (name, budget), found_near in near.items()
@@ -178,7 +177,7 @@ def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
     )
     targets = [
         reported(f"rewriting, {name}: gain at {budget}", of(found, name, budget))
-        for name in (PREDICTED, ACROSS)
+        for name in (PREDICTED, TOTAL)
         for budget in at
     ]
     return {

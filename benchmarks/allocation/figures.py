@@ -8,6 +8,7 @@ import matplotlib
 
 from benchmarks.figure import COLOURS, spending_axes
 from calibration.replay.curve_summary import CurveSummary
+from calibration.replay.ways import PREDICTED, TOTAL
 from calibration.report.targets import Interval
 
 matplotlib.use("Agg")
@@ -18,10 +19,10 @@ SHOWN = {
     "rival: adaptive consistency": COLOURS[0],
     "rival: greedy by the prompt alone": COLOURS[1],
     "rival: concave by the first sample's uncertainty": COLOURS[3],
-    "compute-optimal, predicted bins": COLOURS[4],
-    "across prompts, early stopping": COLOURS[5],
+    PREDICTED: COLOURS[4],
+    TOTAL: COLOURS[5],
 }
-BANDED = ("best-of-N weighted", "across prompts, early stopping")
+BANDED = ("best-of-N weighted", TOTAL)
 
 
 def draw_methods(curves: Sequence[CurveSummary], path: Path, title: str) -> None:

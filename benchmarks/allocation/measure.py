@@ -17,19 +17,20 @@ from benchmarks.allocation.methods import (
     AVERAGES,
     adaptive_pilots,
     bound,
-    price_curve,
     shared_by_bin,
 )
 from benchmarks.allocation.pool import rescored
 from benchmarks.allocation.predictors import Compared, PromptInputs, compare
-from benchmarks.allocation.rivals import adaptive_consistency, concave_by, first_uncertainty
+from benchmarks.allocation.rivals import concave_by, first_uncertainty
 from benchmarks.testbed.measure import calibration_error
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.gain_model import fit_gain_model, gains_between_stages
-from calibration.replay.budget_replay import shared_budget_curve
+from calibration.replay.adaptive_consistency import adaptive_consistency
+from calibration.replay.budget_replay import price_curve, shared_budget_curve
 from calibration.replay.curves import Curve, interval, plan_curve, resamples
 from calibration.replay.policy_curves import PassAt1, policy_curve
 from calibration.replay.replay import Replay
+from calibration.replay.ways import PREDICTED, PRICE, TOTAL
 from calibration.report.targets import Interval
 from predictors.difficulty import DifficultyModel
 from predictors.gain_model import GainModel
@@ -37,8 +38,7 @@ from runtime.artifact import Artifact
 
 PILOTS, BINS = (0, 1, 2, 4, 8), 5
 BASELINE = "best-of-N weighted"
-PREDICTED, ORACLE = "compute-optimal, predicted bins", "compute-optimal, oracle bins"
-ACROSS = "across prompts, early stopping"
+ORACLE = "compute-optimal, oracle bins"
 INTERVAL = 0.9
 # Regressors are compared on this number of calibration prompts, a realistic one for users.
 COMPARED, COMPARED_REPLICATES = 400, 4
@@ -124,8 +124,8 @@ def methods(
     ]
     return [
         *curves,
-        price_curve("price, stopping early", schedule, adaptive_runs, gains),
-        shared_budget_curve(ACROSS, schedule, adaptive_runs, gains, AVERAGES),
+        price_curve(PRICE, schedule, adaptive_runs, gains),
+        shared_budget_curve(TOTAL, schedule, adaptive_runs, gains, AVERAGES),
     ]
 
 
@@ -137,7 +137,7 @@ def ingredients(
     """
     by_bins = [
         shared_by_bin(
-            f"across prompts by bins, {pilots} pilots",
+            f"one total by bins, {pilots} pilots",
             test,
             made.curves.after(pilots),
             pass_at_1(pilots),
@@ -154,9 +154,7 @@ def ingredients(
             "settled alone (Beta, weighted)", schedule, adaptive_runs, weighted=True
         ),
         price_curve("price, samples only", schedule, adaptive_runs, gains),
-        shared_budget_curve(
-            "across prompts, samples only", schedule, adaptive_runs, gains, AVERAGES
-        ),
+        shared_budget_curve("one total, samples only", schedule, adaptive_runs, gains, AVERAGES),
     ]
 
 

@@ -10,11 +10,8 @@ from allocator.budget import allocate
 from allocator.curves import BinCurves
 from allocator.plan import Plan
 from allocator.policy import Policy, settled
-from allocator.schedule import Schedule
 from allocator.table import LookupTable
 from benchmarks.allocation.family import SeededReplay
-from calibration.replay.adaptive_run import AdaptiveRuns
-from calibration.replay.budget_replay import PRICES, curve_of_stops, stopped_at
 from calibration.replay.curves import Curve, averaged
 from calibration.replay.policy_curves import PassAt1
 from calibration.replay.replay import Outcome
@@ -122,18 +119,3 @@ def bound(name: str, replay: SeededReplay, plans: Sequence[Plan]) -> Curve:
         np.array([costs[options] for options in chosen]),
         np.array([tokens[rows, options] for options in chosen]),
     )
-
-
-def price_curve(
-    name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, gains: NDArray[np.float64]
-) -> Curve:
-    """Each run stopped by a price, one point per price; see `Solver.solve_at_price`.
-
-    Args:
-        name: of the curve.
-        schedule: the schedule.
-        adaptive_runs: the replayed runs.
-        gains: predicted gain between stages, shape (prompts, replicates, stages, stages).
-    """
-    ends = [stopped_at(schedule, gains, price) for price in PRICES]
-    return curve_of_stops(name, schedule, adaptive_runs, ends)

@@ -2,49 +2,18 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc
 
 from allocator.bins import DifficultyBins, bin_of
 from allocator.budget import allocate
 from allocator.plan import Plan
-from allocator.schedule import Schedule
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.methods import AVERAGES, planned
 from calibration.fitting.plan_selection import smoothed_accuracies
-from calibration.replay.adaptive_run import AdaptiveRuns
-from calibration.replay.budget_replay import curve_of_stops
 from calibration.replay.curves import Curve
 from calibration.replay.replay import Replay
 from predictors.features import FEATURE_NAMES
-from predictors.vote_state import VOTE_STATE_NAMES
 
-CONFIDENCES = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 0.999)
 BINS = 5
-
-
-def adaptive_consistency(
-    name: str, schedule: Schedule, adaptive_runs: AdaptiveRuns, weighted: bool
-) -> Curve:
-    """Stop when the leading answer is unlikely to be overtaken (Aggarwal et al. 2023).
-
-    One point per confidence. The chance that more than half of the votes of the two leading answers
-    are for the first, under a uniform prior.
-
-    Args:
-        name: name of the curve.
-        schedule: independent solutions alone.
-        adaptive_runs: adaptive runs of the test prompts; with all scores 1 they vote.
-        weighted: weight votes by their scores, scaled to 1 on average.
-    """
-    of = {n: adaptive_runs.states[..., i] for i, n in enumerate(VOTE_STATE_NAMES)}
-    scale = 1 / np.maximum(of["score_mean"], 1e-6) if weighted else 1.0
-    sure = 1 - betainc(of["leader_mass"] * scale + 1, of["other_mass"] * scale + 1, 0.5)
-    ends = []
-    for confidence in CONFIDENCES:
-        stop = sure >= confidence
-        stop[..., -1] = True
-        ends.append(stop.argmax(axis=-1))
-    return curve_of_stops(name, schedule, adaptive_runs, ends)
 
 
 def concave_by(

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from allocator.schedule import Schedule, Stage
-from benchmarks.allocation.rivals import adaptive_consistency
 from calibration.data.sample_log import CORRECT, Log, read_log
 from calibration.fitting.gain_model import gains_between_stages
+from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
 from calibration.replay.budget_replay import curve_of_stops, stopped_at
 from calibration.replay.curves import Curve, cost_at, interval, resamples

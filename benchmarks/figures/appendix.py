@@ -38,7 +38,7 @@ def appendix(samples: Samples) -> Reproduced:
         lines = [line_of(curves[name], everyone) for name in names]
         return Panel(title, "generations", lines)
 
-    def above(one: str, other: str, budgets: Sequence[int]) -> Interval:
+    def above(one: str, other: str, budgets: Sequence[float]) -> Interval:
         values, others = (mean_over(curves[name], budgets) for name in (one, other))
         return mean_above(values, others, everyone, draws)
 

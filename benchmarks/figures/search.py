@@ -76,7 +76,7 @@ def methods(replay: SeededReplay, looks: bool) -> dict[str, Curve]:
     return {name: plan_curve(name, replay, of_name) for name, of_name in plans.items()}
 
 
-def mean_over(curve: Curve, budgets: Sequence[int]) -> NDArray[np.float64]:
+def mean_over(curve: Curve, budgets: Sequence[float]) -> NDArray[np.float64]:
     """Accuracy of each prompt, averaged over budgets."""
     rows = [curve.budgets.index(budget) for budget in budgets]
     return np.asarray(curve.correct[rows].mean(axis=0))

@@ -1,6 +1,6 @@
 """Write the README's figures and docs/results.md from what the benchmarks measured.
 
-    python -m benchmarks.pages [demo allocation figures peers throughput serving startup testbed]
+    python -m benchmarks.pages [logged demo allocation figures peers throughput serving ...]
 
 Copies the named results and their pictures from out/ into docs/, then writes the pages from all
 results in docs/. A test checks that the pages agree with them.
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pages import allocation, demo, figures, peers, speed, startup, testbed
+from benchmarks.pages import allocation, demo, figures, logged, peers, speed, startup, testbed
 from benchmarks.pages.tables import Data
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,6 +40,7 @@ class Section:
 
 
 SECTIONS = {
+    "logged": Section("Real models", logged.full, logged.short, ("logged.png",)),
     "demo": Section("The demo", demo.full, demo.short, ("demo.png",)),
     "allocation": Section(
         "One budget for all prompts, and stopping early",
@@ -61,7 +62,8 @@ SECTIONS = {
 }
 HEAD = """# Results
 
-Each section was measured on this repository's testbed by the command at its head.
+Each section was measured by the command at its head: the first on logged samples of real models,
+the others on this repository's testbed.
 `python -m benchmarks.pages` wrote this page from the commands' output. Intervals are 95%. Seeds are
 fixed, so accuracies are reproducible; times depend on the machine."""
 

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from benchmarks.pages.tables import Data, gain, measured_by, table, targets
+from calibration.replay.ways import WAYS
 
 COMMAND = "python -m benchmarks.allocation"
 # The methods in the README: those that the library offers, and the upper bound.
 CHIEF = (
-    "compute-optimal, predicted bins",
-    "price, stopping early",
-    "across prompts, early stopping",
+    *WAYS.values(),
     "bound: every prompt known",
 )
 

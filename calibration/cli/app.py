@@ -29,6 +29,10 @@ COMMANDS = {
         "calibration.cli.calibrate:calibrate",
         "Measure a model on graded prompts; write tables and predictor to an artifact folder.",
     ),
+    "attach": (
+        "calibration.cli.attach:attach",
+        "Give an artifact made from logs the models to run, and compare them with the log.",
+    ),
     "bench": (
         "calibration.cli.bench:bench",
         "Measure what allocation gains on graded prompts that the artifact has not seen.",

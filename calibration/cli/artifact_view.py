@@ -1,6 +1,6 @@
 """An artifact, and the difference of two, for the terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -8,13 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from allocator.latency import Latency
-from allocator.price import PriceList
+from allocator.price import PricePoint
 from calibration.cli.console import new_table, render_table
+from calibration.replay.ways import WAYS
 from calibration.report.artifact_files import Contents
 from calibration.report.diff import TableDiff
 from calibration.report.page import made_with
 from calibration.report.summary import Summary
-from calibration.report.words import count, percent, subtitle, title
+from calibration.report.words import chosen, count, number, percent, spent, subtitle, times, title
 
 
 def inspected(contents: Contents) -> Iterator[RenderableType]:
@@ -24,10 +25,12 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         yield Text("It has no summary.json, so predictor and gain are unknown.")
     else:
         yield Text(title(summary), style="bold")
-        yield Text(subtitle(summary))
+        yield Text(" ".join((subtitle(summary), chosen(summary))).strip())
+        if summary.ways:
+            yield _ways(summary)
     yield render_table(contents.table)
-    if contents.prices is not None:
-        yield _bought(contents.prices)
+    if contents.price_rows:
+        yield _bought(contents.price_rows)
     if contents.latency.timed:
         yield _timed(contents.latency)
     made_with_table = new_table("The table holds for this, and for nothing else", "made with", "")
@@ -40,14 +43,28 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         yield from _summarised(summary)
 
 
-def _bought(prices: PriceList) -> Table:
-    """Average budgets, each about twice the last, and accuracy on the calibration prompts."""
+def _ways(summary: Summary) -> Table:
+    first = summary.ways[0]
+    shown = new_table(
+        f"How many times fewer than {summary.baseline}, which takes {number(first.baseline)} "
+        f"generations for {percent(first.accuracy)} [95%]",
+        *("way", "spent", "generations", "tokens"),
+    )
+    gains = {gain.way: gain for gain in summary.ways}
+    for way in WAYS:
+        if (gain := gains.get(way)) is None:
+            shown.add_row(spent(way), "", "not reached", "")
+            continue
+        tokens = "not counted" if gain.tokens is None else times(gain.tokens)
+        shown.add_row(spent(way), number(gain.generations), times(gain), tokens)
+    return shown
+
+
+def _bought(points: Sequence[PricePoint]) -> Table:
+    """Average budgets, and accuracy on the calibration prompts."""
     shown = new_table("What --average-budget buys", "average budget", "accuracy", "price")
-    last = 0.0
-    for point in reversed(prices.points):
-        if point.generations >= 2 * last:
-            last = point.generations
-            shown.add_row(f"{last:.1f}", percent(point.accuracy), f"{point.price:.2g}")
+    for point in points:
+        shown.add_row(f"{point.generations:.1f}", percent(point.accuracy), f"{point.price:.2g}")
     return shown
 
 

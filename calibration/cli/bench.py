@@ -12,15 +12,18 @@ from rich.text import Text
 from allocator.errors import InputError
 from allocator.extras import require
 from calibration.bench import measure, rows_of, sample, schedule_within, unseen, work_of
+from calibration.cli.bench_logs import bench_log
 from calibration.cli.bench_view import comparison, in_points
 from calibration.cli.console import reports_errors, say, write_answer
+from calibration.cli.log_options import LogOptions, refuse_options
 from calibration.cli.options import (
-    ArtifactOption,
+    ANSWERS_HELP,
+    SOURCE_HELP,
     EngineOption,
     ForceOption,
     JobsOption,
-    PromptsArgument,
     SeedOption,
+    given,
     load_artifact,
     load_table,
     numbers,
@@ -28,25 +31,35 @@ from calibration.cli.options import (
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
-from calibration.replay.parallel import check_n_jobs
-from calibration.report.bench_page import write_page
+from calibration.replay.parallel import check_jobs
+from calibration.report.bench_page import as_summary, chosen, write_page
 from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
+from calibration.report.summary import cheapest_way
+from calibration.report.words import subtitle, title
 from calibration.sampling.collect import check_answers
 from calibration.sampling.lock import LOCK, exclusive
 from calibration.sampling.resume import SampleStore, made_with
 from runtime.engines.loading import engine_kind
 from runtime.models import open_models
 from runtime.request import RequestSettings
+from runtime.verifiers.base import Aggregation
 
 RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
 
+# Options that apply to logs, and which of these apply to data sets too.
+OF_BOTH = {"artifact", "budgets", "out", "seed", "columns", "n_jobs"}
+OF_LOGS = OF_BOTH | {
+    *("from_logs", "where", "gold", "answers", "aggregation", "split", "splits"),
+}
+
 
 @reports_errors
-@settings_options(data=DataSettings)
+@settings_options(log=LogOptions, data=DataSettings)
 def bench(
-    dataset: PromptsArgument,
-    artifact: ArtifactOption,
+    context: typer.Context,
+    dataset: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
+    artifact: Annotated[Path | None, typer.Option(help="calibrated artifact folder")] = None,
     prompts: Annotated[
         int | None,
         typer.Option(help="number of prompts, the first that it was not calibrated on; else all"),
@@ -60,22 +73,59 @@ def bench(
     force: ForceOption = False,
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
+    split: Annotated[
+        float | None,
+        typer.Option(help="of a log: calibrate on this share of the questions, test on the rest"),
+    ] = None,
+    splits: Annotated[int, typer.Option(help="times the questions are shuffled for --split")] = 5,
+    answers: Annotated[str, typer.Option(help=f"of a log: {ANSWERS_HELP}")] = "math",
+    aggregation: Annotated[
+        Aggregation, typer.Option(help="of a log: the only aggregation of step scores; else all")
+    ] = "last",
     n_jobs: JobsOption = -1,
     *,
+    log: LogOptions,
     data: DataSettings,
 ) -> None:
     """Measure what allocation gains on graded prompts that the artifact has not seen.
 
-    It compares compute-optimal allocation with majority, best-of-N and beam search on the same
-    samples, with 95% intervals. Samples are kept: after an interruption the same command resumes.
+    It compares the artifact's three ways to spend (by bins, by price, one total) with majority,
+    best-of-N and beam search on the same samples, with 95% intervals. It leads with the way that
+    calibration found the cheapest. Samples are kept: after an interruption the same command
+    resumes.
+
+    With --from-logs no model is needed: methods are replayed on logged samples of questions that
+    the artifact has not seen, or, with --split, that each calibration has not.
     """
     started = time.time()
-    check_n_jobs(n_jobs)
+    check_jobs(n_jobs)
     _check_out(out)
+    if log.from_logs is not None:
+        refuse_options(context, set(context.params) - OF_LOGS, "does not apply to --from-logs")
+        named = given(context)
+        result = bench_log(
+            log,
+            data.columns,
+            answers if "answers" in named else None,
+            aggregation if "aggregation" in named else None,
+            artifact,
+            split,
+            splits,
+            budgets,
+            seed,
+            n_jobs,
+        )
+        _publish(result, out)
+        return
+    refuse_options(context, OF_LOGS - OF_BOTH, "goes with --from-logs")
+    if dataset is None:
+        raise InputError("prompts", None, "give a data set, or measure --from-logs")
+    if artifact is None:
+        raise InputError("artifact", None, "give the folder of a calibrated artifact")
     kind = engine_kind(engine)
     table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
     graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), artifact)
-    loaded = load_artifact(artifact, force)
+    loaded, way = load_artifact(artifact, force), cheapest_way(artifact)
     schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
@@ -88,7 +138,7 @@ def bench(
             replay = asyncio.run(sample(table, graded, work, store, models, sampling, done, n_jobs))
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
-        findings = measure(replay, loaded, table)
+        findings = measure(replay, loaded, table, way)
     result = BenchResult(
         **dict(findings),
         **provenance(),
@@ -127,22 +177,27 @@ def _first_unseen(
 
 def _write(result: BenchResult, out: Path) -> None:
     try:
+        out.mkdir(parents=True, exist_ok=True)
         result.save(out / RESULT)
         write_page(result, out / PAGE)
     except OSError as error:
         why = error.strerror or error
-        raise InputError("out", str(out), f"cannot be written ({why}); samples are kept") from None
+        raise InputError(
+            "out", str(out), f"cannot be written ({why}); what was sampled is kept"
+        ) from None
 
 
 def _publish(result: BenchResult, out: Path) -> None:
     _write(result, out)
     for warning in result.warnings:
         say("note", warning, "yellow")
-    shown = result.model_dump()
+    shown, summary = result.model_dump(), as_summary(result)
     write_answer(
-        *comparison(result.curves, shown["gains"], result.budgets[-1]),
+        Text(title(summary), style="bold"),
+        Text(f"{subtitle(summary)} {chosen(result)}"),
+        *comparison(result.curves, shown["gains"], result.budgets, result.baseline),
         Text(
-            "Compute-optimal less best-of-N weighted at the same budget, in points: "
+            f"{result.policy} less {result.baseline} at the same budget, in points: "
             f"{in_points(shown['differences'])}."
         ),
     )

@@ -10,22 +10,28 @@ from calibration.replay.curve_summary import CurveSummary
 
 
 def comparison(
-    curves: Sequence[CurveSummary], gains: Sequence[dict[str, Any]], budget: int
+    curves: Sequence[CurveSummary],
+    gains: Sequence[dict[str, Any]],
+    budgets: Sequence[int],
+    baseline: str,
 ) -> Iterator[Table]:
     """Accuracy and actual cost of every method at each budget; then what each saves.
 
     Args:
-        curves: one per method, at the same budgets.
-        gains: as `calibration.replay.curves.gains` gives them.
-        budget: the one at which savings are shown.
+        curves: one per method, each with points at the budgets; points at others are not shown.
+        gains: rows as `calibration.report.bench_result.Times` has them.
+        budgets: to show, ascending; savings are shown at the last.
+        baseline: the method that savings are over.
     """
-    for row in range(len(curves[0].points)):
-        points = [(curve.name, curve.points[row]) for curve in curves]
+    for budget in budgets:
+        points = [(curve.name, curve.at(budget)) for curve in curves]
         shown = new_table(
-            f"Budget {points[0][1].budget}; generations and tokens are spent per prompt",
+            f"Budget {budget}; generations and tokens are spent per prompt",
             *("method", "accuracy [95%]", "generations", "tokens"),
         )
         for name, point in points:
+            if point is None:
+                continue
             shown.add_row(
                 name,
                 f"{point.accuracy:.1%} [{point.low:.0%}, {point.high:.0%}]",
@@ -33,16 +39,22 @@ def comparison(
                 "" if point.tokens is None else f"{point.tokens:,.0f}",
             )
         yield shown
-    saved = new_table(
-        f"How many times fewer than best-of-{budget} weighted takes, at its accuracy [95%]",
-        *("method", "generations", "tokens"),
-    )
-    by_method = {(row["method"], row["unit"]): row for row in gains if row["budget"] == budget}
-    for name in (curve.name for curve in curves):
-        saved.add_row(
-            name, *(_times(by_method.get((name, unit))) for unit in ("generations", "tokens"))
+    budget = budgets[-1]
+    for share in dict.fromkeys(row["share"] for row in gains):
+        accuracy = "its accuracy" if share == 1 else f"{share:.0%} of the way there from one sample"
+        saved = new_table(
+            f"How many times fewer than {baseline} with N = {budget}, at {accuracy} [95%]",
+            *("method", "generations", "tokens"),
         )
-    yield saved
+        at = {
+            (row["method"], row["unit"]): row
+            for row in gains
+            if row["budget"] == budget and row["share"] == share
+        }
+        for name in (curve.name for curve in curves):
+            times = (_times(at.get((name, unit))) for unit in ("generations", "tokens"))
+            saved.add_row(name, *times)
+        yield saved
 
 
 def _times(gain: dict[str, Any] | None) -> str:

@@ -1,7 +1,6 @@
 """``ttc calibrate``: from a data set and models, or from logged samples, to an artifact."""
 
 import asyncio
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from allocator.extras import missing
 from calibration.calibrate import calibrate as run_calibration
 from calibration.cli.calibrate_options import ModelOptions, TableOptions
 from calibration.cli.console import render_table, reports_errors
+from calibration.cli.log_options import OF_LOGS_ALONE, LogOptions, refuse_options
 from calibration.cli.options import (
     SOURCE_HELP,
     EngineOption,
@@ -22,10 +22,9 @@ from calibration.cli.options import (
     settings_options,
 )
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
-from calibration.data.table_io import pairs
 from calibration.fitting.fit import Calibration
 from calibration.progress import console, progress
-from calibration.replay.parallel import check_n_jobs
+from calibration.replay.parallel import check_jobs
 from calibration.report.page import REPORT, write_report
 from runtime.engines.base import SamplingSettings
 
@@ -33,27 +32,23 @@ PILOTS = "0,1,2,4,8"
 
 # Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
 OF_LOGS = {
-    *("out", "from_logs", "where", "columns", "answers", "aggregation"),
+    *("out", "from_logs", "where", "gold", "columns", "answers", "aggregation"),
     *("budgets", "pilots", "bins", "n_jobs"),
 }
-OF_LOGS_ALONE = {"where"}
 
 
 @reports_errors
 @settings_options(
-    models=ModelOptions, tables=TableOptions, data=DataSettings, sampling=SamplingSettings
+    log=LogOptions,
+    models=ModelOptions,
+    tables=TableOptions,
+    data=DataSettings,
+    sampling=SamplingSettings,
 )
 def calibrate(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
     prompts: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
-    from_logs: Annotated[
-        str | None,
-        typer.Option(help="no model: samples that exist already; a source as PROMPTS may be"),
-    ] = None,
-    where: Annotated[
-        str, typer.Option(help="only the log's rows that hold these values: model=NAME")
-    ] = "",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     ray: Annotated[
@@ -64,18 +59,20 @@ def calibrate(
     ] = None,
     n_jobs: JobsOption = -1,
     *,
+    log: LogOptions,
     models: ModelOptions,
     tables: TableOptions,
     data: DataSettings,
     sampling: SamplingSettings,
 ) -> None:
     """Measure a model on graded prompts; write tables and predictor to an artifact folder."""
-    check_n_jobs(n_jobs)
-    if from_logs is not None:
-        _refuse(context, set(given(context)) - OF_LOGS, "does not apply to --from-logs")
-        _show(_from_logs(context, from_logs, where, out, models, tables, data, n_jobs), out)
+    check_jobs(n_jobs)
+    if log.from_logs is not None:
+        others = set(context.params) - OF_LOGS
+        refuse_options(context, others, "does not apply to --from-logs")
+        _show(_from_logs(context, log, out, models, tables, data, n_jobs), out)
         return
-    _refuse(context, OF_LOGS_ALONE & set(given(context)), "goes with --from-logs")
+    refuse_options(context, OF_LOGS_ALONE, "goes with --from-logs")
     if prompts is None:
         raise InputError("prompts", None, "give one, or calibrate --from-logs")
     if workers is not None and ray is None:
@@ -102,39 +99,29 @@ def calibrate(
 
 def _from_logs(
     context: typer.Context,
-    source: str,
-    where: str,
+    options: LogOptions,
     out: Path,
     models: ModelOptions,
     tables: TableOptions,
     data: DataSettings,
     n_jobs: int,
 ) -> Calibration:
-    from calibration.data.sample_log import read_log
     from calibration.from_logs import calibrate_from_logs
 
     named = given(context)
-    log = read_log(
-        source,
-        pairs("columns", data.columns),
-        pairs("where", where),
+    log = options.read(
+        data.columns,
         models.answers if "answers" in named else None,
         models.aggregation if "aggregation" in named else None,
     )
     budgets = numbers("budgets", tables.budgets)
-    pilots = tables.pilots_within([n for n in budgets if n <= log.answer.shape[1]])
+    pilots = tables.pilots_within([n for n in budgets if n <= log.sizes.min()])
     if "pilots" not in named:  # a log's prompts are not read
         pilots.remove(0)
     with console.status("Fitting tables"):
         return calibrate_from_logs(
             log, out, budgets=budgets, pilots=pilots, n_bins=tables.bins, n_jobs=n_jobs
         )
-
-
-def _refuse(context: typer.Context, names: Collection[str], why: str) -> None:
-    if names:
-        first = min(names)
-        raise InputError(first.replace("_", "-"), context.params[first], f"it {why}; leave it out")
 
 
 def _show(calibration: Calibration, out: Path) -> None:

@@ -17,21 +17,26 @@ from runtime.verifiers.base import Aggregation, FamilyName
 PILOTS = "0,1,2,4,8"
 
 
-class ModelOptions(BaseModel):
-    """The models, and how their answers and scores are read."""
+class SolvingOptions(BaseModel):
+    """The language model and its verifier, and how answers are read."""
 
     model: str | None = Field(default=None, description="language model: folder or hub name")
     verifier: str | None = Field(default=None, description="PRM: folder or hub name")
     verifier_family: FamilyName = Field(
         default="auto", description="the verifier's convention; auto recognises most"
     )
+    answers: str = Field(default="math", description=ANSWERS_HELP)
+    answer_timeout: float = Field(default=DEADLINE, description=TIMEOUT_HELP)
+    thought: str = Field(default="auto", description=THOUGHT_HELP)
+
+
+class ModelOptions(SolvingOptions):
+    """All models of a calibration, and how their answers and scores are read."""
+
     reviser: str | None = Field(default=None, description="reviser: folder or hub name")
     reviser_verifier: str | None = Field(
         default=None, description="verifier of its attempts; else the PRM"
     )
-    answers: str = Field(default="math", description=ANSWERS_HELP)
-    answer_timeout: float = Field(default=DEADLINE, description=TIMEOUT_HELP)
-    thought: str = Field(default="auto", description=THOUGHT_HELP)
     aggregation: Aggregation = Field(
         default="last", description="how step scores become a solution's score"
     )
@@ -68,7 +73,7 @@ class TableOptions(BaseModel):
     runs: int = Field(default=RUNS, description="times each search is run per prompt")
     scoring: ScoringChoice = Field(
         default="fitted",
-        description="scores of verifier and log-probability, or the verifier's alone",
+        description="scores fitted on all that is known of a solution, or the verifier's alone",
     )
 
     def settings(self, seed: int) -> CalibrationSettings:

@@ -31,6 +31,11 @@ SOURCE_HELP = (
     ".jsonl, .json or .parquet file, or Hugging Face data set: NAME or NAME:CONFIG:SPLIT, as in "
     "openai/gsm8k:main:test; NAME may be a folder, CONFIG and SPLIT empty"
 )
+LOGS_HELP = (
+    "no model: samples that exist already; a source as PROMPTS may be, with one row per sample, or "
+    "as written by lm-evaluation-harness (--log_samples), search-and-learn or OpenAI batches"
+)
+GOLD_HELP = "gold answers to OpenAI batch output: a file of custom_id and answer"
 
 AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]

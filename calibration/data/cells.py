@@ -8,8 +8,6 @@ with what must hold; the caller adds the row.
 from decimal import Decimal
 from math import isfinite
 
-from runtime.verifiers.base import Aggregation, aggregate
-
 # Floats represent every whole number up to this one.
 EXACT = 2**53
 
@@ -69,12 +67,17 @@ def as_tokens(value: object) -> float:
     return number
 
 
-def as_score(value: object, how: Aggregation) -> float:
-    """A solution's score in [0, 1]; the scores of its steps are aggregated."""
+def as_logprob(value: object) -> float:
+    """A log-probability."""
+    number = as_number(value)
+    if number > 0:
+        raise ValueError("must not be positive: it is the logarithm of a probability")
+    return number
+
+
+def as_scores(value: object) -> list[float]:
+    """The scores of a solution's steps; of a solution scored as a whole, one."""
     scores = value if isinstance(value, list) else [value]
     if not scores:
         raise ValueError("must hold the score of at least one step")
-    numbers = [as_number(score) for score in scores]
-    if not all(0 <= number <= 1 for number in numbers):
-        raise ValueError("must lie in [0, 1]; rescale the scores")
-    return aggregate(numbers, how)
+    return [as_number(score) for score in scores]

@@ -1,11 +1,12 @@
 """The rows of a log as columns, under the names that the user mapped; cells are not parsed yet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from allocator.errors import InputError
 from calibration.data.cells import as_text, is_blank
+from calibration.data.log_formats import recognise
 from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
 
 # The columns to read, and their alternative names.
@@ -15,11 +16,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "correct": ("correct",),
     "gold": ("gold",),
     "score": ("score",),
+    "logprob": ("logprob",),
     "tokens": ("tokens",),
+    "finished": ("finished",),
     "model": ("model",),
 }
+SCORE = "score"
 # The columns that differ between the samples of one question.
-OF_SAMPLES = ("answer", "correct", "score", "tokens")
+OF_SAMPLES = ("answer", "correct", "score", "logprob", "tokens", "finished")
 
 Value = TypeVar("Value")
 
@@ -30,15 +34,20 @@ class LogRows:
 
     Attributes:
         rows: the source.
-        names: the source's name for each column of `COLUMNS` that it has.
+        names: the source's name for each column of `COLUMNS` that it has. Each of several scores
+            is a column of its own, called ``score:`` and its name in the source.
         numbers: the row number of each sample.
         cells: each column's cells, one per sample.
+        solutions: whether answers are whole solutions, as in the files of other programs.
+        notes: what was left out, for people.
     """
 
     rows: Rows
     names: Mapping[str, str]
     numbers: list[int]
     cells: dict[str, list[object]]
+    solutions: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def parsed(self, column: str, parse: Callable[[object], Value]) -> list[Value]:
         """A column's cells, parsed.
@@ -54,13 +63,56 @@ class LogRows:
                 raise self.refusal(number, column, cell, str(error)) from None
         return values
 
+    @property
+    def scores(self) -> list[str]:
+        """The columns that hold scores, as `names` has them."""
+        return [ours for ours in self.names if _kind(ours) == SCORE]
+
     def refusal(self, number: int, column: str, cell: object, why: str) -> InputError:
         """An error about a cell that cannot be used, with its row."""
         shown = cell[:SHOWN_CHARACTERS] if isinstance(cell, str) else cell
         return InputError(self.rows.where(number), shown, f"its {self.names[column]!r} {why}")
 
 
-def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, str]) -> LogRows:
+def _kind(ours: str) -> str:
+    """The entry of `COLUMNS` that a column belongs to."""
+    return ours.partition(":")[0]
+
+
+def log_columns(text: str) -> dict[str, tuple[str, ...]]:
+    """The mapping of ``question=q,score=last,min``: a name may be followed by several columns.
+
+    Raises:
+        InputError: a column before the first name, or a name that occurs twice.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    name = ""
+    for part in text.split(",") if text else ():
+        before, equals, column = part.rpartition("=")
+        if equals and before in found:
+            raise InputError("columns", text, f"give {before!r} once, with all of its columns")
+        name = before if equals else name
+        if not name or not column:
+            raise InputError("columns", text, "give NAME=COLUMN, comma-separated")
+        found[name] = (*found.get(name, ()), column)
+    return found
+
+
+def _as_names(columns: Mapping[str, str]) -> dict[str, str]:
+    """Names as `LogRows` has them, of columns that have one name each."""
+    return {
+        f"{SCORE}:{theirs}" if ours == SCORE else ours: theirs
+        for ours, theirs in columns.items()
+        if ours in COLUMNS
+    }
+
+
+def read_log_rows(
+    source: str,
+    columns: Mapping[str, Sequence[str]],
+    where: Mapping[str, str],
+    gold: str | None = None,
+) -> LogRows:
     """Read the rows of a log; arguments as `calibration.data.sample_log.read_log`.
 
     A row is one sample, or, if its answer is a list, all samples of a question: then its score,
@@ -71,14 +123,22 @@ def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, s
             several models.
     """
     rows = open_rows(source, "from-logs")
-    names = _names(rows, columns)
+    form = recognise(rows, columns, gold)
+    if form is None:
+        names = _names(rows, columns)
+        kinds = set(map(_kind, names))
+        absent = {name for kind, called in COLUMNS.items() if kind not in kinds for name in called}
+        read = {*names.values(), *where}
+    else:
+        names = _as_names(form.names)
+        absent, read = set(), set(rows.columns)
     for column in where:
         if column not in rows.columns:
             raise InputError("where", column, f"{source} has {', '.join(rows.columns)}")
-    absent = {column for ours, called in COLUMNS.items() if ours not in names for column in called}
-    log_rows = LogRows(rows, names, [], {ours: [] for ours in names})
+    cells_of: dict[str, list[object]] = {ours: [] for ours in names}
+    log_rows = LogRows(rows, names, [], cells_of, solutions=form is not None)
     seen: dict[str, set[str]] = {column: set() for column in where}
-    for number, row in rows.read(list({*names.values(), *where})):
+    for number, row in rows.read(list(read)):
         if late := absent & row.keys():
             raise InputError(
                 rows.where(number), late.pop(), "the first row has no such column; give it to all"
@@ -86,11 +146,18 @@ def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, s
         written = {column: _written(row.get(column)) for column in where}
         for column, text in written.items():
             seen[column].add(text)
-        if written == where:
-            for sample in _samples(log_rows, number, row):
+        if written != where:
+            continue
+        readable = row if form is None else form.cells(number, row)
+        if readable is not None:
+            for sample in _samples(log_rows, number, readable):
                 log_rows.numbers.append(number)
-                for cells, cell in zip(log_rows.cells.values(), sample, strict=True):
+                for cells, cell in zip(cells_of.values(), sample, strict=True):
                     cells.append(cell)
+    if form is not None:
+        log_rows.notes.extend(form.settle(cells_of))
+        for unknown in names.keys() - cells_of.keys():
+            del names[unknown]
     if not log_rows.numbers:
         values_seen = "; ".join(f"{c} is {' or '.join(sorted(s)[:8])}" for c, s in seen.items())
         raise InputError("where", dict(where), f"no such row in {source}, where {values_seen}")
@@ -98,20 +165,16 @@ def read_log_rows(source: str, columns: Mapping[str, str], where: Mapping[str, s
     return log_rows
 
 
-def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
+def _names(rows: Rows, columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
     existing = ", ".join(rows.columns)
-    for ours, theirs in columns.items():
-        if ours not in COLUMNS:
-            raise InputError("columns", ours, f"name one of {', '.join(COLUMNS)}")
-        if theirs not in rows.columns:
-            raise InputError("columns", theirs, f"{rows.source} has {existing}")
+    _check_mapped(rows, columns, existing)
     # A column that is mapped to another name no longer has its own.
-    free = [column for column in rows.columns if column not in columns.values()]
-    names = {
-        ours: name
-        for ours, called in COLUMNS.items()
-        if (name := columns.get(ours) or next((c for c in called if c in free), None)) is not None
-    }
+    mapped = {theirs for several in columns.values() for theirs in several}
+    names: dict[str, str] = {}
+    for ours, called in COLUMNS.items():
+        own = [column for column in called if column in rows.columns and column not in mapped]
+        several = columns.get(ours, own[:1])
+        names |= {f"{SCORE}:{theirs}" if ours == SCORE else ours: theirs for theirs in several}
     for ours in ("question", "answer"):
         if ours not in names:
             raise InputError(
@@ -126,6 +189,19 @@ def _names(rows: Rows, columns: Mapping[str, str]) -> dict[str, str]:
             f"neither it nor gold is in {rows.source}, which has {existing}; map one",
         )
     return names
+
+
+def _check_mapped(rows: Rows, columns: Mapping[str, Sequence[str]], existing: str) -> None:
+    for ours, several in columns.items():
+        if ours not in COLUMNS:
+            raise InputError("columns", ours, f"name one of {', '.join(COLUMNS)}")
+        if len(several) > 1 and ours != SCORE:
+            raise InputError("columns", ",".join(several), f"{ours} must be one column")
+        for theirs in several:
+            if theirs not in rows.columns:
+                raise InputError("columns", theirs, f"{rows.source} has {existing}")
+        if len(set(several)) < len(several):
+            raise InputError("columns", ",".join(several), "name each column once")
 
 
 def _written(cell: object) -> str:
@@ -143,15 +219,16 @@ def _samples(log: LogRows, number: int, row: Mapping[str, object]) -> Iterator[S
     if not isinstance(answers, list):
         yield list(cells.values())
         return
-    for ours in OF_SAMPLES:
-        cell = cells.get(ours, answers)
+    for ours, cell in cells.items():
+        if _kind(ours) not in OF_SAMPLES:
+            continue
         if not isinstance(cell, list) or len(cell) != len(answers):
             raise log.refusal(
                 number, ours, cell, f"must be a list of {len(answers)}, as answers are"
             )
     for place in range(len(answers)):
         yield [
-            cell[place] if ours in OF_SAMPLES and isinstance(cell, list) else cell
+            cell[place] if _kind(ours) in OF_SAMPLES and isinstance(cell, list) else cell
             for ours, cell in cells.items()
         ]
 

@@ -4,17 +4,19 @@ Calibrating on them needs no model. Rows are held as arrays, question by questio
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.cells import as_score, as_text, as_tokens, as_truth, is_blank
+from calibration.data.cells import as_logprob, as_text, as_tokens, as_truth, is_blank
 from calibration.data.grading import canonicalized
 from calibration.data.log_rows import LogRows, read_log_rows
+from calibration.data.log_scores import LoggedScores, read_scores
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
 from runtime.verifiers.base import Aggregation
@@ -27,109 +29,170 @@ LOGGED = "logged"
 
 @dataclass(frozen=True)
 class Log:
-    """The same number of samples of each of many questions, shuffled within a question.
+    """Samples of many questions, shuffled within a question.
+
+    Questions may have different numbers of samples: arrays are as wide as the largest number, and
+    what a question has no sample for is 0, or -1 in `answer`.
 
     Attributes:
         name: name of the log for people: the file, and which of its rows.
         digest: hash of the file and of what was read from it.
         answer: each sample's answer, shape (questions, samples): 0 the correct one, 1 and more
             the wrong ones of its question, -1 for none.
-        score: shape (questions, samples); None where none were logged.
-        tokens: sampled tokens, shape (questions, samples); None where none were logged.
-        left_out: number of questions left out, which have fewer samples than the others.
+        scores: arrays of shape (questions, samples); empty where none were logged.
+        tokens: sampled tokens, shape (questions, samples); None where they were not logged.
+        left_out: number of questions left out, which have far fewer samples than the others.
+        questions: what the log calls each question; empty in a log that was not read from a file.
+        counts: number of samples of each question, shape (questions,); None where all have as many
+            as arrays are wide.
+        logprob: summed natural log-probability of each sample, shape (questions, samples); None
+            where it was not logged.
+        finished: whether the model ended each sample itself, likewise.
         answers: how answers were compared, see `runtime.answers.graders.answers_fingerprint`.
+        notes: what else was left out, for people.
     """
 
     name: str
     digest: str
     answer: NDArray[np.int64]
-    score: NDArray[np.float64] | None
+    scores: LoggedScores
     tokens: NDArray[np.float64] | None
     left_out: int
+    questions: tuple[str, ...] = ()
+    counts: NDArray[np.int64] | None = None
+    logprob: NDArray[np.float64] | None = None
+    finished: NDArray[np.bool_] | None = None
     answers: str = LOGGED
+    notes: tuple[str, ...] = ()
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each sample is correct, shape (questions, samples)."""
         return np.asarray(self.answer == CORRECT)
 
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Number of samples of each question, shape (questions,)."""
+        width = self.answer.shape[1]
+        return np.full(len(self.answer), width) if self.counts is None else self.counts
+
+    @property
+    def sampled(self) -> NDArray[np.bool_]:
+        """Where there is a sample, shape (questions, samples)."""
+        return np.asarray(np.arange(self.answer.shape[1]) < self.sizes[:, None])
+
+    def of(self, questions: NDArray[np.int64]) -> "Log":
+        """The samples of some questions, by their indices."""
+
+        def chosen(values: NDArray[Any] | None) -> Any:
+            return None if values is None else values[questions]
+
+        return replace(
+            self,
+            answer=self.answer[questions],
+            scores=self.scores.map(lambda values: values[questions]),
+            tokens=chosen(self.tokens),
+            questions=tuple(self.questions[number] for number in questions.tolist())
+            if self.questions
+            else (),
+            counts=chosen(self.counts),
+            logprob=chosen(self.logprob),
+            finished=chosen(self.finished),
+        )
+
 
 def read_log(
     source: str | Path,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     where: Mapping[str, str] | None = None,
     answers: str | None = None,
     aggregation: Aggregation | None = None,
+    gold: str | None = None,
 ) -> Log:
     """Read samples from any source of rows, see `calibration.data.table_io.open_rows`.
 
-    Each row has a question and an answer, and ``correct`` or a ``gold`` answer; a ``score`` in
-    [0, 1], or the scores of its steps as a list, and a number of ``tokens`` where they were logged.
-    A row may also hold all samples of a question, each of these being a list.
+    Each row has a question and an answer, and ``correct`` or a ``gold`` answer. Where they were
+    logged it has a ``score`` (a probability or log-odds), or the scores of its steps as a list, a
+    number of ``tokens``, a ``logprob``, and ``finished``. Several columns may be scores. A row may
+    also hold all samples of a question, each of these being a list. If no columns are named, files
+    of other programs are read as they are, see `calibration.data.log_formats`.
 
     Args:
         source: the file, or the data set.
-        columns: the source's names for these columns, where they differ.
+        columns: the source's names for these columns, where they differ; of scores any number.
         where: only rows in which these columns hold these values, compared as text.
         answers: how answers are read and compared with the ``gold`` ones and with each other, see
-            `runtime.answers.answers_for`; None compares exact strings, or takes ``correct``.
-        aggregation: how step scores become one; None takes the last.
+            `runtime.answers.answers_for`; None compares exact strings, or takes ``correct``, and
+            reads ``math`` where the log holds whole solutions, as other programs' files do.
+        aggregation: how step scores become one; None takes every way as a score of its own.
+        gold: the file of gold answers to OpenAI batch output.
 
     Raises:
         InputError: no such source or column, no rows, a cell that cannot be used (the message
             names its row), samples of several models, a setting that does not apply to the log, or
             too few samples per question.
     """
-    source, columns, where = str(source), columns or {}, where or {}
+    source, where = str(source), where or {}
+    chosen = {
+        ours: (theirs,) if isinstance(theirs, str) else tuple(theirs)
+        for ours, theirs in (columns or {}).items()
+    }
     reader = None if answers is None else answers_for(answers)
-    rows = read_log_rows(source, columns, where)
-    _check_settings(rows, answers, aggregation)
-    questions = _codes(rows.parsed("question", _needed))
+    rows = read_log_rows(source, chosen, where, gold)
+    if rows.solutions and reader is None:
+        answers, reader = "math", answers_for("math")
+    _check_answers(rows, answers)
+    names = rows.parsed("question", _needed)
+    questions = _codes(names)
     texts = rows.parsed("answer", _answer)
-    numbers: dict[str, NDArray[np.float64]] = {}
-    if "score" in rows.names:
-        scores = rows.parsed("score", lambda cell: as_score(cell, aggregation or "last"))
-        numbers["score"] = np.array(scores)
-    if "tokens" in rows.names:
-        numbers["tokens"] = np.array(rows.parsed("tokens", as_tokens))
+    scores = read_scores(rows, aggregation)
+    parsers: dict[str, Callable[[object], float]] = {
+        "tokens": as_tokens,
+        "logprob": as_logprob,
+        "finished": as_truth,
+    }
+    logged = {
+        column: np.array(rows.parsed(column, parse))
+        for column, parse in parsers.items()
+        if column in rows.names
+    }
     if "correct" in rows.names and reader is None:
         correct = rows.parsed("correct", as_truth)
     else:
         golds = _golds(rows, questions)
         if reader is not None:
-            texts, golds = canonicalized(reader, questions.tolist(), texts, golds)
+            texts, golds = canonicalized(reader, questions.tolist(), texts, golds, rows.solutions)
         correct = [text == gold for text, gold in zip(texts, golds, strict=True)]
     answer = _answers_of(questions, _codes(texts), np.array(correct))
-    place, left_out = _places(source, questions)
-    placed = {name: values[place] for name, values in numbers.items()}
-    chosen = ", ".join(f"{column} = {value}" for column, value in where.items())
+    place, counts = _places(source, questions)
+    sampled = np.arange(place.shape[1]) < counts[:, None]
+    placed = {name: np.where(sampled, v[place], v.dtype.type(0)) for name, v in logged.items()}
+    filtered = ", ".join(f"{column} = {value}" for column, value in where.items())
     name = Path(source).name if Path(source).is_file() else source
     compared = LOGGED if answers is None else answers_fingerprint(answers, Path())
     return Log(
-        name=f"{name}, {chosen}" if chosen else name,
-        digest=_digest(rows, (columns, where), compared, aggregation),
-        answer=answer[place],
-        score=placed.get("score"),
+        name=f"{name}, {filtered}" if filtered else name,
+        digest=_digest(rows, (chosen, where), compared, aggregation),
+        answer=np.where(sampled, answer[place], UNANSWERED),
+        scores=scores.map(lambda values: np.where(sampled, values[place], 0.0)),
         tokens=placed.get("tokens"),
-        left_out=left_out,
+        left_out=len(np.unique(questions)) - len(place),
+        questions=tuple(names[row] for row in place[:, 0].tolist()),
+        counts=counts,
+        logprob=placed.get("logprob"),
+        finished=placed.get("finished"),
         answers=compared,
+        notes=tuple(rows.notes),
     )
 
 
-def _check_settings(rows: LogRows, answers: str | None, aggregation: str | None) -> None:
+def _check_answers(rows: LogRows, answers: str | None) -> None:
     if answers is not None and "gold" not in rows.names:
         raise InputError(
             "answers",
             answers,
             f"it compares answers with gold ones, and {rows.rows.source} has no gold column; map "
             "one, or leave it out",
-        )
-    scores = rows.cells.get("score", [])
-    if aggregation is not None and not any(isinstance(score, list) for score in scores):
-        raise InputError(
-            "aggregation",
-            aggregation,
-            f"{rows.rows.source} has no lists of step scores; leave it out",
         )
 
 
@@ -163,7 +226,9 @@ def _codes(values: Sequence[str | None]) -> NDArray[np.int64]:
 def _digest(rows: LogRows, chosen: object, compared: str, aggregation: str | None) -> str:
     """A hash of what was read and how: the bytes of a file, the cells of any other data set."""
     path = Path(rows.rows.source)
-    content = path.read_bytes() if path.is_file() else repr(rows.cells).encode()
+    # Whole solutions may be graded by a second file, whose answers are among the cells.
+    whole = path.is_file() and not rows.solutions
+    content = path.read_bytes() if whole else repr(rows.cells).encode()
     how = repr(chosen)
     if (compared, aggregation) != (LOGGED, None):
         how += repr((compared, aggregation))
@@ -185,11 +250,13 @@ def _answers_of(
     return answer
 
 
-def _places(source: str, question: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Row numbers of each question, shape (questions, samples), shuffled; and how many questions
-    are left out.
+def _places(
+    source: str, question: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers of each question, shape (questions, samples), shuffled; and how many it has.
 
-    The number of samples per question is the one that uses the most rows of the file.
+    Questions with few samples are left out. The number that the others have at least is the one
+    that uses the most rows of the file, if all had no more.
     """
     # A log may be sorted by score or answer: shuffled, all parts of a question's rows are alike.
     shuffled = np.random.default_rng(0).permutation(len(question))
@@ -206,4 +273,7 @@ def _places(source: str, question: NDArray[np.int64]) -> tuple[NDArray[np.int64]
         )
     starts = np.cumsum(counts) - counts
     enough = np.flatnonzero(counts >= samples)
-    return order[starts[enough][:, None] + np.arange(samples)], len(counts) - len(enough)
+    held = counts[enough]
+    # What a question has no sample for shows its last one: the caller masks it.
+    within = np.minimum(np.arange(held.max()), held[:, None] - 1)
+    return order[starts[enough][:, None] + within], held

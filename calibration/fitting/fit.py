@@ -90,6 +90,7 @@ def fit(
     pilots: Sequence[int],
     n_bins: int,
     fingerprint: Fingerprint,
+    samples: int | None = None,
 ) -> Calibration:
     """Fit predictors, bins, tables, accuracy curves and the gain model.
 
@@ -109,6 +110,7 @@ def fit(
         pilots: numbers of pilots to choose among; 0 is difficulty from the prompt alone.
         n_bins: number of difficulty bins.
         fingerprint: what was measured.
+        samples: independent solutions that an adaptive run may take; None is the largest budget.
     """
     measured = outcomes.measured(0).ravel()
     binned = any(budget <= outcomes.binned_budget for budget in budgets)
@@ -124,7 +126,7 @@ def fit(
     min_pilots = min(count for count in difficulty if count)
     row_pilots = [fitted.row.pilots for fitted in rows.predicted if fitted.row.pilots]
     edges = {f"predicted, {count} pilots": fitted.edges for count, fitted in difficulty.items()}
-    top_plans, samples = grid(max(budgets), 0), top_samples(budgets)
+    top_plans, most = grid(max(budgets), 0), samples or top_samples(budgets)
     return Calibration(
         table=_table("predicted", rows.predicted, fingerprint),
         oracle_table=_table("oracle", rows.oracle, fingerprint),
@@ -137,7 +139,7 @@ def fit(
         gain_model=fit_gain_model(
             [
                 (schedule, outcomes.adaptive_runs(schedule))
-                for schedule in schedules_of(outcomes, top_plans, samples)
+                for schedule in schedules_of(outcomes, top_plans, most)
             ],
             outcomes.n_jobs,
         ),

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from allocator.price import PriceList, PricePoint
 from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns
-from calibration.replay.budget_replay import PRICES, stopped_at
+from calibration.replay.budget_replay import PRICES, early_stopping_curves, stopped_at
+from calibration.replay.curves import Curve
 from calibration.replay.parallel import in_threads
 from predictors.gain_model import GainEstimator, GainModel
 
@@ -23,10 +24,24 @@ class FittedGainModel:
     Attributes:
         gain_model: fitted on every prompt.
         prices: the schedule, and each price's cost and accuracy on prompts held out of the fit.
+        adaptive_runs: the calibration prompts' runs on the schedule.
+        held_out_gains: their predicted gains between stages, as `cross_validated_gains` gives them.
     """
 
     gain_model: GainModel
     prices: PriceList
+    adaptive_runs: AdaptiveRuns
+    held_out_gains: NDArray[np.float64]
+
+    def held_out_curves(self, averages: Sequence[float]) -> tuple[Curve, Curve]:
+        """Accuracy and cost by price and within one total, on prompts held out of the fit.
+
+        Args:
+            averages: budgets, in generations per prompt on average; one point each.
+        """
+        return early_stopping_curves(
+            self.prices.schedule, self.prices, self.adaptive_runs, self.held_out_gains, averages
+        )
 
 
 def fit_gain_model(
@@ -45,11 +60,11 @@ def fit_gain_model(
     for schedule, adaptive_runs in replayed:
         gains = cross_validated_gains(schedule, adaptive_runs, n_jobs)
         prices = price_list(schedule, adaptive_runs, gains)
-        found.append((_mean_accuracy(prices), schedule, adaptive_runs, prices))
-    _, schedule, adaptive_runs, prices = max(found, key=lambda entry: entry[0])
+        found.append((_mean_accuracy(prices), schedule, adaptive_runs, gains, prices))
+    _, schedule, adaptive_runs, gains, prices = max(found, key=lambda entry: entry[0])
     everyone = np.arange(len(adaptive_runs.states))
     (gain_model,) = in_threads(lambda rows: _fitted(schedule, adaptive_runs, rows), [everyone], 1)
-    return FittedGainModel(gain_model, prices)
+    return FittedGainModel(gain_model, prices, adaptive_runs, gains)
 
 
 def _fitted(

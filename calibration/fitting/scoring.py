@@ -1,36 +1,214 @@
-"""Fitting the scoring: how likely a solution is correct, from its score and log-probability."""
+"""Fitting how a solution's score is made: a logistic model within questions.
+
+What matters in a vote is which of one question's solutions are right. A model fitted on all
+solutions at once would learn which questions are easy instead: easy questions have higher scores
+and shorter solutions. So correct solutions are compared with incorrect ones of the same question
+(conditional logistic regression, by pairs), and the result is then calibrated to probabilities.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.sampling.collect import PromptRecord
-from runtime.verifiers.scoring import NEAREST, VERIFIER_ALONE, Scoring
+from predictors.scoring import Scoring, alone, log_tokens, score_log_odds, sqrt_nll
+from runtime.verifiers.base import aggregated
 
 DECIMALS = 3
-SAMPLES = 8  # solutions per prompt; enough to fit three weights
+SAMPLES = 8  # solutions per prompt; enough to fit a few weights
+FOLDS = 5
+# Correct and incorrect solutions of a question that are paired, each at most.
+MAX_PAIRED = 32
+# Penalties on squared weights of standardised columns, relative to the mean loss of a pair.
+PENALTIES = (1e-3, 1e-2, 1e-1)
+
+
+class WithinQuestions:
+    """Logistic model of correctness from the differences within questions.
+
+    Every question with correct and incorrect solutions has the same weight. The penalty is chosen
+    by cross-validation over questions.
+
+    Attributes:
+        coef_: weight of each column, shape (columns,); of a constant column 0.
+        intercept_: constant.
+        penalty_: the chosen penalty.
+    """
+
+    def fit(
+        self, X: NDArray[np.float64], y: NDArray[np.bool_], questions: NDArray[np.int64]
+    ) -> "WithinQuestions":
+        """Fit the model.
+
+        Args:
+            X: columns of each solution, shape (solutions, columns).
+            y: whether each solution is correct, shape (solutions,).
+            questions: the question of each solution, shape (solutions,).
+
+        Raises:
+            ValueError: no question has both correct and incorrect solutions.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        scale = X.std(axis=0)
+        scale[scale < 1e-9] = np.inf
+        first, second, owners = _pairs(y, questions)
+        differences = (X[first] - X[second]) / scale
+        self.penalty_ = _penalty(differences, owners)
+        coef = _weights(differences, owners, self.penalty_) / scale
+        # From the order within questions to probabilities.
+        odds = X @ coef
+        calibrated = LogisticRegression(C=1e3).fit(odds[:, None], y)
+        slope, intercept = float(calibrated.coef_[0, 0]), float(calibrated.intercept_[0])
+        if slope <= 0:  # questions of higher scores are the harder ones; within them scores hold
+            rate = float(y.mean())
+            slope, intercept = 1.0, float(np.log(rate / (1 - rate)) - odds.mean())
+        self.coef_, self.intercept_ = slope * coef, intercept
+        return self
 
 
 def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
-    """Logistic regression of correctness on the verifier's log-odds and on sqrt(-logprob).
+    """The scoring of a verifier's solutions, from all aggregations of its step scores.
 
     Args:
-        records: independent solutions scored by the verifier alone; at least one is right.
+        records: independent solutions with the scores of their steps.
     """
-    samples = [sample for record in records for sample in record.independent.samples]
-    correct = [right for record in records for right in record.independent.correct]
-    scores = np.clip([sample.score for sample in samples], NEAREST, 1 - NEAREST)
-    sqrt_nll = np.sqrt(np.maximum(0, [-sample.logprob for sample in samples]))
-    if all(correct):  # one class cannot be fitted: the verifier's scores are used as they are
-        return VERIFIER_ALONE
-    from sklearn.linear_model import LogisticRegression
+    solutions = [
+        (sample, right, number)
+        for number, record in enumerate(records)
+        for sample, right in zip(
+            record.independent.samples, record.independent.correct, strict=True
+        )
+        if sample.answer is not None  # others do not vote
+    ]
+    samples = [sample for sample, _, _ in solutions]
+    scores = [aggregated(sample.step_scores) for sample in samples]
+    return fitted_scoring(
+        {name: np.array([score[name] for score in scores]) for name in scores[0]},
+        np.array([right for _, right, _ in solutions]),
+        np.array([number for _, _, number in solutions]),
+        logprob=np.array([sample.logprob for sample in samples]),
+        tokens=np.array([sample.tokens for sample in samples], dtype=float),
+        finished=np.array([sample.ended for sample in samples]),
+    )
 
-    features = np.stack([np.log(scores / (1 - scores)), sqrt_nll], axis=1)
-    fitted = LogisticRegression(C=100, max_iter=1000).fit(features, correct)
-    verifier, weight = fitted.coef_[0]
+
+def fitted_scoring(
+    scores: dict[str, NDArray[np.float64]],
+    correct: NDArray[np.bool_],
+    questions: NDArray[np.int64],
+    *,
+    logits: Sequence[str] = (),
+    logprob: NDArray[np.float64] | None = None,
+    tokens: NDArray[np.float64] | None = None,
+    finished: NDArray[np.bool_] | None = None,
+) -> Scoring:
+    """The scoring of solutions that have an answer; all arrays of shape (solutions,).
+
+    Where no question has both correct and incorrect solutions there is nothing to learn: the first
+    score stands alone, or all solutions score the same.
+
+    Args:
+        scores: each score, by name.
+        correct: whether each solution is correct.
+        questions: the question of each solution.
+        logits: names of the scores that are log-odds; the others lie in [0, 1].
+        logprob: summed natural log-probability; None where it is not known, as below.
+        tokens: number of tokens.
+        finished: whether the model ended the solution.
+    """
+    columns = {name: score_log_odds(values, name in logits) for name, values in scores.items()}
+    if logprob is not None:
+        columns["sqrt_nll"] = sqrt_nll(logprob)
+    if tokens is not None:
+        columns["log_tokens"] = log_tokens(tokens)
+    if finished is not None:
+        columns["unfinished"] = np.asarray(~finished, dtype=float)
+    columns = _distinct(columns)
+    try:
+        model = WithinQuestions().fit(np.stack([*columns.values()], axis=1), correct, questions)
+    except ValueError:
+        for first in scores:
+            return alone(first, first in logits)
+        return Scoring()
     # Rounded, so that the same samples give the same weights: a resumed calibration then finds the
     # samples that it stored under these weights.
-    intercept, verifier, weight = (
-        round(float(value), DECIMALS) for value in (fitted.intercept_[0], verifier, weight)
+    weights = dict(zip(columns, np.round(model.coef_, DECIMALS).tolist(), strict=True))
+    return Scoring(
+        intercept=round(model.intercept_, DECIMALS),
+        scores={name: weights[name] for name in scores if name in weights},
+        logits=tuple(name for name in logits if name in weights),
+        **{name: weight for name, weight in weights.items() if name not in scores},
     )
-    return Scoring(intercept=intercept, verifier=verifier, sqrt_nll=weight)
+
+
+def _distinct(columns: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """The columns without copies of earlier ones: of one step all aggregations are the same."""
+    kept: dict[str, NDArray[np.float64]] = {}
+    for name, values in columns.items():
+        if not any(np.array_equal(values, other) for other in kept.values()):
+            kept[name] = values
+    return kept
+
+
+def _pairs(
+    correct: NDArray[np.bool_], questions: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of a correct solution and of an incorrect one of the same question, and the question.
+
+    Each of shape (pairs,).
+    """
+    order = np.argsort(questions, kind="stable")
+    _, starts = np.unique(questions[order], return_index=True)
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    for members in np.split(order, starts[1:]):
+        right = members[correct[members]][:MAX_PAIRED]
+        wrong = members[~correct[members]][:MAX_PAIRED]
+        first, second = np.repeat(right, len(wrong)), np.tile(wrong, len(right))
+        found.append((first, second, questions[first]))
+    first, second, owners = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if not len(first):
+        raise ValueError("no question has both correct and incorrect solutions")
+    return first, second, owners
+
+
+def _penalty(differences: NDArray[np.float64], owners: NDArray[np.int64]) -> float:
+    """The penalty of the least loss on questions that were held out of the fit."""
+    from sklearn.model_selection import GroupKFold
+
+    folds = min(FOLDS, len(np.unique(owners)))
+    if folds < 2:
+        return PENALTIES[-1]
+    splits = list(GroupKFold(folds).split(owners, groups=owners))
+    losses = []
+    for penalty in PENALTIES:
+        total = 0.0
+        for train, held_out in splits:
+            weights = _weights(differences[train], owners[train], penalty)
+            loss = np.logaddexp(0, -differences[held_out] @ weights)
+            total += float(loss @ _of_pairs(owners[held_out]))
+        losses.append(total)
+    return PENALTIES[int(np.argmin(losses))]
+
+
+def _weights(
+    differences: NDArray[np.float64], owners: NDArray[np.int64], penalty: float
+) -> NDArray[np.float64]:
+    """Weights by which the correct solution of each pair scores higher; shape (columns,)."""
+    from sklearn.linear_model import LogisticRegression
+
+    # Every pair in both directions, because the regression needs two classes.
+    both = np.vstack([differences, -differences])
+    weight = np.tile(_of_pairs(owners), 2)
+    model = LogisticRegression(
+        C=1 / (2 * penalty * weight.sum()), fit_intercept=False, max_iter=1000
+    )
+    model.fit(both, np.arange(len(both)) < len(differences), sample_weight=weight)
+    return np.asarray(model.coef_[0])
+
+
+def _of_pairs(owners: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The weight of each pair: all questions weigh the same."""
+    _, question, counts = np.unique(owners, return_inverse=True, return_counts=True)
+    return np.asarray(1 / counts[question])

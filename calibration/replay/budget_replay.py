@@ -1,17 +1,73 @@
 """Curves of adaptive runs: at a price per generation, or within one total budget (section 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from allocator.price import PriceList
 from allocator.schedule import Schedule, allocate_stage, worth_continuing
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import Curve, averaged
 from calibration.replay.replay import Outcome
+from calibration.replay.ways import PRICE, TOTAL
 
 # From where nothing is worth a generation to where everything is.
 PRICES = tuple(float(price) for price in np.geomspace(1e-5, 0.5, 40))
+# Points of a curve for each doubling of the average budget.
+PER_DOUBLING = 4
+
+
+def averages_between(budgets: Iterable[float]) -> tuple[float, ...]:
+    """Average budgets from 1 to the largest of some budgets: these budgets, and others between."""
+    known = set(budgets)
+    doublings = np.arange(0, np.log2(max(known)), 1 / PER_DOUBLING)
+    return tuple(sorted(known | {round(float(2**power), 2) for power in doublings}))
+
+
+def early_stopping_curves(
+    schedule: Schedule,
+    prices: PriceList,
+    adaptive_runs: AdaptiveRuns,
+    gains: NDArray[np.float64],
+    averages: Sequence[float],
+) -> tuple[Curve, Curve]:
+    """The curves of the ways that stop early: by price, and within one total.
+
+    Args:
+        schedule: the schedule of the runs.
+        prices: gives the price for each average.
+        adaptive_runs: the replayed runs.
+        gains: predicted gain between stages, shape (prompts, replicates, stages, stages).
+        averages: budgets, in generations per prompt on average; one point each. By price the
+            average that is spent may differ from the budget; within a total it is never more.
+    """
+    known = [prices.price_for(average) for average in averages]
+    by_price = price_curve(PRICE, schedule, adaptive_runs, gains, known)
+    in_total = shared_budget_curve(TOTAL, schedule, adaptive_runs, gains, averages)
+    budgets = tuple(averages)
+    return replace(by_price, budgets=budgets), replace(in_total, budgets=budgets)
+
+
+def price_curve(
+    name: str,
+    schedule: Schedule,
+    adaptive_runs: AdaptiveRuns,
+    gains: NDArray[np.float64],
+    prices: Sequence[float] = PRICES,
+) -> Curve:
+    """Each run stopped by a price, one point per price; see `Solver.solve_at_price`.
+
+    Args:
+        name: of the curve.
+        schedule: the schedule.
+        adaptive_runs: the replayed runs.
+        gains: predicted gain between stages, shape (prompts, replicates, stages, stages).
+        prices: accuracy that a generation must gain.
+    """
+    ends = [stopped_at(schedule, gains, price) for price in prices]
+    return curve_of_stops(name, schedule, adaptive_runs, ends)
 
 
 def stopped_at(schedule: Schedule, gains: NDArray[np.float64], price: float) -> NDArray[np.int64]:

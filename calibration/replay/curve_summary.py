@@ -9,7 +9,7 @@ class CurvePoint(BaseModel):
     """One budget of one method.
 
     Attributes:
-        budget: generations a prompt may cost.
+        budget: generations that a prompt may cost; by price and within a total, on average.
         generations: spent per prompt on average, pilots included.
         accuracy: share of prompts answered right; `low` and `high` bound it (95%, over prompts).
         tokens: sampled per prompt on average, pilots included; None, and left out of the JSON,
@@ -18,7 +18,7 @@ class CurvePoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    budget: int
+    budget: int | float
     generations: float
     accuracy: float
     low: float
@@ -40,3 +40,7 @@ class CurveSummary(BaseModel):
 
     name: str
     points: tuple[CurvePoint, ...]
+
+    def at(self, budget: float) -> CurvePoint | None:
+        """The point of a budget; None if the curve has none."""
+        return next((point for point in self.points if point.budget == budget), None)

@@ -25,11 +25,11 @@ class Curve:
         budgets: the budget of each row.
         correct: accuracy.
         generations: complete solutions spent, pilots included.
-        tokens: tokens sampled, pilots included.
+        tokens: tokens sampled, pilots included; all 0 where they were not counted.
     """
 
     name: str
-    budgets: tuple[int, ...]
+    budgets: tuple[float, ...]
     correct: NDArray[np.float64]
     generations: NDArray[np.float64]
     tokens: NDArray[np.float64]
@@ -56,7 +56,7 @@ def majority_curve(name: str, replay: Outcomes, budgets: Sequence[int]) -> Curve
 
 def averaged(
     name: str,
-    budgets: Sequence[int],
+    budgets: Sequence[float],
     outcomes: Sequence[Outcome],
     costs: Sequence[NDArray[np.float64]],
 ) -> Curve:
@@ -97,6 +97,7 @@ def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, f
 def summarized(curve: Curve, draws: NDArray[np.int64]) -> CurveSummary:
     """A curve as it is written to JSON: averages over prompts, accuracy with its interval."""
     points = []
+    counted = curve.tokens.any()
     for row, budget in enumerate(curve.budgets):
         value, low, high = accuracy(curve, row, draws)
         points.append(
@@ -106,7 +107,7 @@ def summarized(curve: Curve, draws: NDArray[np.int64]) -> CurveSummary:
                 accuracy=value,
                 low=low,
                 high=high,
-                tokens=float(curve.tokens[row].mean()),
+                tokens=float(curve.tokens[row].mean()) if counted else None,
             )
         )
     return CurveSummary(name=curve.name, points=tuple(points))
@@ -114,7 +115,7 @@ def summarized(curve: Curve, draws: NDArray[np.int64]) -> CurveSummary:
 
 def gain(
     baseline: Curve,
-    budget: int,
+    budget: float,
     method: Curve,
     draws: NDArray[np.int64],
     unit: str = "generations",
@@ -145,7 +146,7 @@ def gain(
 
 def _gains(
     baseline: Curve,
-    budgets: Sequence[int],
+    budgets: Sequence[float],
     method: Curve,
     draws: NDArray[np.int64],
     unit: str,
@@ -259,13 +260,15 @@ def gains(
 
 
 def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> list[dict[str, float]]:
-    """The method's accuracy minus the baseline's at each budget, paired by prompt.
+    """The method's accuracy minus the baseline's at each of its budgets, paired by prompt.
 
-    One row per budget, with ``value`` and its 95% interval over prompts, ``low`` and ``high``.
+    The method's curve may have other budgets too. One row per budget, with ``value`` and its 95%
+    interval over prompts, ``low`` and ``high``.
     """
     rows = []
     for row, budget in enumerate(baseline.budgets):
-        paired = (method.correct[row] - baseline.correct[row])[draws].mean(axis=1)
+        of_method = method.correct[method.budgets.index(budget)]
+        paired = (of_method - baseline.correct[row])[draws].mean(axis=1)
         value, low, high = interval(paired)
         rows.append({"budget": budget, "value": value, "low": low, "high": high})
     return rows

@@ -1,8 +1,8 @@
 """Outcomes of best-of-n on logged samples: the vectorised counterpart of `Replay`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from allocator.schedule import Schedule
 from calibration.data.sample_log import CORRECT, UNANSWERED, Log
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, joined, replay_run
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
-from calibration.replay.parallel import check_n_jobs, in_processes, in_threads
+from calibration.replay.parallel import check_jobs, in_processes, in_threads
 from calibration.replay.replay import REPLICATES, Outcome
 from predictors.features import FEATURE_NAMES, rounded
 
@@ -23,7 +23,7 @@ PART = 500  # questions that adaptive runs replay at a time, on one core
 
 
 class LoggedReplay:
-    """Best-of-n on a log, by every selection that the log's scores allow.
+    """Best-of-n on a log, by every selection that its scores allow.
 
     Each replicate takes a question's samples in another rotation. Plans are evaluated on its first
     samples; the second half of the rotation measures pass@1, by which plans of up to half of the
@@ -33,6 +33,8 @@ class LoggedReplay:
 
     Args:
         log: the samples.
+        score: the score that votes are weighted by, shape (questions, samples); None where votes
+            are only counted.
         replicates: rotations of a question's samples.
         exact: use closed forms where there are any.
         n_jobs: see `calibration.replay.parallel`.
@@ -42,7 +44,7 @@ class LoggedReplay:
 
     Attributes:
         prompts: number of questions.
-        window: samples per question.
+        window: samples of the question that has the fewest.
         binned_budget: half of the window.
         selections: the selections that the log allows; plans use the first.
     """
@@ -50,20 +52,22 @@ class LoggedReplay:
     def __init__(
         self,
         log: Log,
+        score: NDArray[np.float64] | None,
         replicates: int = REPLICATES,
         exact: bool = True,
         n_jobs: int | None = -1,
     ) -> None:
-        check_n_jobs(n_jobs)
+        check_jobs(n_jobs)
         self.n_jobs = n_jobs
         self.log = log
-        self.prompts, self.window = log.answer.shape
+        self.score = score
+        self.prompts, self.window = len(log.answer), int(log.sizes.min())
         self.binned_budget = self.window // 2
         self.replicates = replicates
         self.exact = exact
         self.states: NDArray[np.float32] | None = None  # a log has no model
         self.selections: tuple[Selection, ...] = (
-            ("majority",) if log.score is None else ("weighted", "majority", "best")
+            ("majority",) if score is None else ("weighted", "majority", "best")
         )
         self._known: dict[tuple[Plan, int], Outcome] = {}
         self._known_features: dict[int, NDArray[np.float64]] = {}
@@ -77,13 +81,13 @@ class LoggedReplay:
         first = max(self.binned_budget, pilots)
         if first >= self.window:
             raise InputError("pilots", pilots, f"must be less than the {self.window} samples")
-        each = [self._place(replicate, self.window)[first:] for replicate in range(self.replicates)]
-        return np.stack([self.log.correct[:, place].mean(1) for place in each], axis=1)
+        rest = [self._place(r, self.window)[:, first:] for r in range(self.replicates)]
+        return np.stack([_at(self.log.correct, place).mean(1) for place in rest], axis=1)
 
     @cached_property
     def paired(self) -> "LoggedReplay":
         """The same without closed forms."""
-        return LoggedReplay(self.log, self.replicates, exact=False, n_jobs=self.n_jobs)
+        return LoggedReplay(self.log, self.score, self.replicates, False, self.n_jobs)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (questions, replicates, features); NaN where the log lacks them.
@@ -120,13 +124,22 @@ class LoggedReplay:
             exact = self.exact and pilots == 0
             if exact and plan.selection == "best":
                 correct = self._everywhere(self._greatest_score(n))
-            elif exact and plan.selection == "majority" and self.log.score is None:
+            elif exact and plan.selection == "majority" and self.score is None:
                 correct = self._everywhere(self._most_votes(n))
             else:
                 rotations = range(self.replicates)
                 correct = np.stack([self._rotated(plan, n, r) for r in rotations], axis=1)
             self._known[key] = Outcome(correct, self._tokens(n, exact))
         return self._known[key]
+
+    def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
+        """See `calibration.replay.replay.Outcomes.mixed_outcome`."""
+        chosen = np.array(plans, dtype=object)
+        correct, tokens = np.zeros(chosen.shape), np.zeros(chosen.shape)
+        for plan in set(chosen.ravel().tolist()):
+            found, here = self.paired.outcome(plan, pilots), chosen == plan
+            correct[here], tokens[here] = found.correct[here], found.tokens[here]
+        return Outcome(correct, tokens)
 
     def majority(self, n: int) -> Outcome:
         """See `calibration.replay.replay.Outcomes.majority`."""
@@ -144,27 +157,40 @@ class LoggedReplay:
         """
         count = min(self.replicates, max(1, MAX_REPLAYED // (self.prompts * self.window)))
         top = schedule.stages[-1].samples
+        ones, zeros = np.ones(self.log.answer.shape), np.zeros(self.log.answer.shape)
+        columns = (
+            self.log.answer,
+            ones if self.score is None else self.score,
+            zeros if self.log.tokens is None else self.log.tokens,
+        )
         places = [self._place(replicate, top) for replicate in range(count)]
-        parts = [
-            (schedule, places, _part(self.log, slice(start, start + PART)))
-            for start in range(0, self.prompts, PART)
-        ]
+        parts = []
+        for start in range(0, self.prompts, PART):
+            rows = slice(start, start + PART)
+            drawn = [tuple(_at(c[rows], place[rows]) for c in columns) for place in places]
+            parts.append((schedule, drawn))
         solutions = self.prompts * count * top
         return joined(in_processes(_adapted, parts, self.n_jobs, solutions))
 
     def _greatest_score(self, n: int) -> NDArray[np.float64]:
-        answer = self.log.answer
-        scores = np.where(answer == UNANSWERED, -1.0, self._weights(slice(None)))
-        return best_of_n_accuracy(scores, answer == CORRECT, n)
+        answer, sizes = self.log.answer, self.log.sizes
+        everywhere = np.broadcast_to(np.arange(answer.shape[1]), answer.shape)
+        scores = np.where(answer == UNANSWERED, -1.0, self._weights(everywhere))
+        found = np.empty(self.prompts)
+        for size in np.unique(sizes).tolist():
+            of_size = sizes == size
+            correct = answer[of_size, :size] == CORRECT
+            found[of_size] = best_of_n_accuracy(scores[of_size, :size], correct, n)
+        return found
 
     def _most_votes(self, n: int) -> NDArray[np.float64]:
         counts = _sums(self.log.answer, np.ones(self.log.answer.shape))
-        silent = (self.log.answer == UNANSWERED).sum(1)
+        silent = ((self.log.answer == UNANSWERED) & self.log.sampled).sum(1)
         return majority_accuracy(counts[:, 1:], np.stack([counts[:, 0], silent], 1), n)
 
     def _shared_votes(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
         """The correct answer's share of a majority win among some samples, shape (prompts,)."""
-        answer = self.log.answer[:, place]
+        answer = _at(self.log.answer, place)
         votes = _sums(answer, np.ones(answer.shape))
         leading = (votes == votes.max(1, keepdims=True)) & (votes > 0)
         return np.asarray(leading[:, CORRECT] / np.maximum(1, leading.sum(1)))
@@ -175,7 +201,7 @@ class LoggedReplay:
     def _rotated(self, plan: Plan, n: int, replicate: int) -> NDArray[np.float64]:
         """Whether the right answer is selected from the first n of a rotation, shape (prompts,)."""
         place = self._place(replicate, n)
-        answer, weights = self.log.answer[:, place], self._weights(place)
+        answer, weights = _at(self.log.answer, place), self._weights(place)
         if plan.selection == "best":
             mass = weights
         else:
@@ -193,24 +219,24 @@ class LoggedReplay:
         if self.log.tokens is None:
             return np.zeros((self.prompts, self.replicates))
         if exact:
-            mean = self.log.tokens.mean(1)
+            mean = self.log.tokens.sum(1) / self.log.sizes
             return np.repeat(mean[:, None] * n, self.replicates, axis=1)
-        sums = [self.log.tokens[:, self._place(r, n)].sum(1) for r in range(self.replicates)]
+        sums = [_at(self.log.tokens, self._place(r, n)).sum(1) for r in range(self.replicates)]
         return np.stack(sums, axis=1)
 
     def _place(self, replicate: int, count: int) -> NDArray[np.int64]:
-        shift = replicate * self.window // self.replicates
-        return np.asarray((np.arange(count) + shift) % self.window)
+        """Which samples of each question a replicate takes first, shape (questions, count)."""
+        sizes = self.log.sizes[:, None]
+        shift = replicate * sizes // self.replicates
+        return np.asarray((np.arange(count) + shift) % sizes)
 
-    def _weights(self, place: NDArray[np.int64] | slice) -> NDArray[np.float64]:
-        """Scores of some samples; 0 where none were logged."""
-        if self.log.score is None:
-            return np.zeros(self.log.answer[:, place].shape)
-        return self.log.score[:, place]
+    def _weights(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Scores of some samples; 0 where there are none."""
+        return np.zeros(place.shape) if self.score is None else _at(self.score, place)
 
     def _features(self, replicate: int, pilots: int) -> NDArray[np.float64]:
         place = self._place(replicate, pilots)
-        answer = self.log.answer[:, place]
+        answer = _at(self.log.answer, place)
         shares = _sums(answer, np.ones(answer.shape)) / pilots
         logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
         found = {
@@ -218,8 +244,8 @@ class LoggedReplay:
             "answer_entropy": -(shares * logs).sum(1),
             "unanswered_share": (answer == UNANSWERED).mean(1),
         }
-        if self.log.score is not None:
-            score = self.log.score[:, place]
+        if self.score is not None:
+            score = _at(self.score, place)
             found |= {
                 "score_mean": score.mean(1),
                 "score_std": score.std(1),
@@ -229,36 +255,32 @@ class LoggedReplay:
                 / np.maximum(score.sum(1), 1e-9),
             }
         if self.log.tokens is not None:
-            tokens = self.log.tokens[:, place]
+            tokens = _at(self.log.tokens, place)
             found |= {"tokens_mean": tokens.mean(1), "tokens_std": tokens.std(1)}
         unknown = np.full(self.prompts, np.nan)
         return rounded(np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1))
 
 
-def _part(log: Log, rows: slice) -> Log:
-    """Some of the questions."""
-    return replace(
-        log,
-        answer=log.answer[rows],
-        score=None if log.score is None else log.score[rows],
-        tokens=None if log.tokens is None else log.tokens[rows],
-    )
+def _at(values: NDArray[Any], place: NDArray[np.int64]) -> NDArray[Any]:
+    """Each question's values at its own places, shape (questions, places)."""
+    return np.take_along_axis(values, place, axis=1)
 
 
-def _adapted(given: tuple[Schedule, Sequence[NDArray[np.int64]], Log]) -> AdaptiveRuns:
-    """Adaptive runs of some questions, by a rotation of their samples for each replicate."""
-    schedule, places, log = given
-    found = AdaptiveRuns.empty(len(log.answer), len(places), len(schedule.stages))
-    ones, zeros = np.ones(log.answer.shape), np.zeros(log.answer.shape)
-    scores = ones if log.score is None else log.score
-    tokens = zeros if log.tokens is None else log.tokens
-    for replicate, place in enumerate(places):
-        answers = log.answer[:, place].tolist()
-        each = answers, scores[:, place].tolist(), tokens[:, place].astype(int).tolist()
-        for row, drawn in enumerate(zip(*each, strict=True)):
+def _adapted(given: tuple[Schedule, Sequence[tuple[NDArray[Any], ...]]]) -> AdaptiveRuns:
+    """Adaptive runs of some questions.
+
+    Args:
+        given: the schedule, and for each replicate the answers, scores and tokens in the order
+            drawn, of shape (questions, samples).
+    """
+    schedule, drawn = given
+    found = AdaptiveRuns.empty(len(drawn[0][0]), len(drawn), len(schedule.stages))
+    for replicate, (answers, scores, tokens) in enumerate(drawn):
+        each = answers.tolist(), scores.tolist(), tokens.astype(int).tolist()
+        for row, of_question in enumerate(zip(*each, strict=True)):
             draws: list[Draw] = [
                 (None if answer == UNANSWERED else str(answer), score, length)
-                for answer, score, length in zip(*drawn, strict=True)
+                for answer, score, length in zip(*of_question, strict=True)
             ]
             replay_run(found, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0)
     return found

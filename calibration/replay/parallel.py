@@ -21,18 +21,6 @@ MIN_SOLUTIONS = 2_000_000
 IDLE_SECONDS = 30
 
 
-def check_n_jobs(n_jobs: int | None) -> None:
-    """Check a number of jobs before any work; joblib is not imported for it.
-
-    Raises:
-        InputError: 0, or not a whole number.
-    """
-    if n_jobs is not None and (
-        isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or not n_jobs
-    ):
-        raise InputError("n_jobs", n_jobs, "must be a whole number but 0; -1 uses all cores")
-
-
 def jobs_of(n_jobs: int | None) -> int:
     """How many jobs run at a time.
 
@@ -41,12 +29,24 @@ def jobs_of(n_jobs: int | None) -> int:
             is what `joblib.parallel_config` sets, inside of such a block.
 
     Raises:
-        InputError: as `check_n_jobs`.
+        InputError: 0, or not a whole number.
     """
-    check_n_jobs(n_jobs)
+    check_jobs(n_jobs)
     from joblib import effective_n_jobs
 
     return int(effective_n_jobs(n_jobs))
+
+
+def check_jobs(n_jobs: int | None) -> None:
+    """Check a number of jobs, without loading joblib.
+
+    Raises:
+        InputError: 0, or not a whole number.
+    """
+    if n_jobs is not None and (
+        isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or not n_jobs
+    ):
+        raise InputError("n_jobs", n_jobs, "must be a whole number but 0; -1 uses all cores")
 
 
 def in_threads(

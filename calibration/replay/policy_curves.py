@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from allocator.policy import Policy
 from allocator.table import LookupTable
 from calibration.replay.curves import Curve, averaged
-from calibration.replay.replay import Replay
+from calibration.replay.replay import Outcomes, Replay
 from calibration.sampling.collect import Run
 from predictors.difficulty import DifficultyModel
 from predictors.prompt import with_states
@@ -30,7 +30,7 @@ def exact_curve(
 PassAt1 = Callable[[int], NDArray[np.float64]]
 
 
-def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> PassAt1:
+def predicted(replay: Outcomes, models: Mapping[int, DifficultyModel]) -> PassAt1:
     """pass@1 as an artifact's models predict it from each replicate's pilots."""
 
     def after(pilots: int) -> NDArray[np.float64]:
@@ -43,7 +43,7 @@ def predicted(replay: Replay, models: Mapping[int, DifficultyModel]) -> PassAt1:
     return cache(after)
 
 
-def policy_curve(name: str, replay: Replay, table: LookupTable, pass_at_1: PassAt1) -> Curve:
+def policy_curve(name: str, replay: Outcomes, table: LookupTable, pass_at_1: PassAt1) -> Curve:
     """The plan that the policy looks up for every prompt and replicate, one point per row."""
     policy, outcomes, costs = Policy(table), [], []
     shape = (replay.prompts, replay.replicates)

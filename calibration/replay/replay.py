@@ -18,7 +18,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns, joined
-from calibration.replay.parallel import check_n_jobs, in_processes
+from calibration.replay.parallel import check_jobs, in_processes
 from calibration.replay.replay_part import ReplayPart, adapted, mixed, prepared, rotated
 from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
@@ -43,6 +43,7 @@ class Outcomes(Protocol):
 
     Attributes:
         prompts: number of prompts.
+        window: independent solutions of each prompt that are replayed.
         replicates: replays of each prompt.
         states: the language model's state after each prompt, shape (prompts, hidden); None where
             it was not requested.
@@ -53,6 +54,7 @@ class Outcomes(Protocol):
     """
 
     prompts: int
+    window: int
     replicates: int
     states: NDArray[np.float32] | None
     n_jobs: int | None
@@ -95,6 +97,15 @@ class Outcomes(Protocol):
         """Whether the plan's answer is right, and its tokens, per prompt and replicate."""
         ...
 
+    def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
+        """The outcome where every prompt and replicate has a plan of its own.
+
+        Args:
+            plans: the plans, (prompts, replicates).
+            pilots: pilots that each has had.
+        """
+        ...
+
     def majority(self, n: int) -> Outcome:
         """Majority voting over n samples without a verifier: answers that tie share the win.
 
@@ -132,7 +143,7 @@ class Replay:
         states: NDArray[np.float32] | None = None,
         n_jobs: int | None = -1,
     ) -> None:
-        check_n_jobs(n_jobs)
+        check_jobs(n_jobs)
         if not records:
             raise InputError("records", [], "collect at least one prompt")
         least = min(len(record.independent.samples) for record in records)
@@ -244,7 +255,7 @@ class Replay:
         return self._votes[n]
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
-        """The same, with a plan for each prompt and replicate."""
+        """See `Outcomes.mixed_outcome`."""
         each = max(max(plan.n, pilots) for of_record in plans for plan in set(of_record))
         rows = [(plans[start : start + PART], pilots) for start in range(0, self.prompts, PART)]
         values = np.concatenate(self._in_parts(mixed, each, rows))

@@ -1,16 +1,16 @@
 """Recommended next steps, derived from a calibration's results."""
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
 from allocator.table import LookupTable
+from calibration.replay.ways import Way
+from calibration.report import snippets
 from calibration.report.artifact_files import Contents
-from calibration.report.methods import best, is_oracle, named, policy_of
+from calibration.report.methods import best, is_oracle, measured_ways, named, policy_of
 from calibration.report.summary import Group, Summary
 from calibration.report.words import count, percent
-from runtime.artifact import TABLE
 
 # If half the 95% interval of a bin's accuracy is wider, it hides differences between plans.
 WIDE = 0.1
@@ -23,11 +23,19 @@ HOPELESS = 0.1
 
 @dataclass(frozen=True)
 class Step:
-    """A recommended step: what to do and why, and the command or code for it, if there is one."""
+    """A recommended step: what to do and why, and how, if a command does it.
+
+    Attributes:
+        head: what to do.
+        text: why.
+        command: for a shell; in an artifact made from logs, a program.
+        code: a program that does the same as the command.
+    """
 
     head: str
     text: str
     command: str = ""
+    code: str = ""
 
 
 def steps(contents: Contents, summary: Summary) -> list[Step]:
@@ -42,47 +50,107 @@ def steps(contents: Contents, summary: Summary) -> list[Step]:
 
 def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
     everyone, gain = summary.groups[0], summary.gain
-    baseline, policy = named(everyone, summary.baseline), policy_of(everyone)
-    points = policy.points if policy else ()
-    least = gain.accuracy if gain is not None and gain.times > 1 else None
-    why = "Each answer comes with a receipt: predicted difficulty, bin, plan and cost."
-    if least is None and baseline and baseline.points:
-        least = best(baseline).accuracy - NOTABLE
-        plain = next(p for p in baseline.points if p.accuracy >= least)
-        if not any(p.accuracy >= least and p.generations < plain.generations for p in points):
-            yield Step(
-                f"Use best-of-N at budget {plain.budget}",
-                f"Choosing by difficulty saved nothing here. Best-of-{plain.budget} for every "
-                f"prompt reaches {percent(plain.accuracy)}"
-                + ("." if plain is baseline.points[-1] else "; more gain less than a point."),
-                _solve(contents, plain.budget, f"best_of_n:{plain.budget}"),
-            )
-            return
-        why = (
-            f"It comes within a point of best-of-N at its best ({percent(best(baseline).accuracy)} "
-            f"with {count(best(baseline).generations, 'generation')}) for less. {why}"
-        )
-    enough = [p.budget for p in points if least is not None and p.accuracy >= least - 1e-9]
-    budget = enough[0] if enough else contents.table.rows[-1].budget
-    if contents.settings is None:
+    if gain is not None and gain.times > 1:
+        yield from _spend(contents, summary, gain.way, gain.generations, gain.accuracy)
+        return
+    baseline = named(everyone, summary.baseline)
+    if not baseline or not baseline.points:
+        yield from _spend(contents, summary, "bins", contents.table.rows[-1].budget, 1)
+        return
+    top = best(baseline)
+    least = top.accuracy - NOTABLE
+    plain = next(point for point in baseline.points if point.accuracy >= least)
+    cheaper = [
+        (way, point)
+        for way, curve in measured_ways(everyone).items()
+        for point in curve.points
+        if point.accuracy >= least and point.generations < plain.generations
+    ]
+    if not cheaper:
         yield Step(
-            "Use the table in your own program",
-            "The artifact was made from logs, so it names no models for ttc solve to load. Give "
-            "the table a budget and each prompt's predicted pass@1; it gives back the plans.",
-            "from pathlib import Path\n\n"
-            "from allocator.policy import Policy\n"
-            "from allocator.table import LookupTable\n\n"
-            f"table = LookupTable.load(Path({str(contents.folder / TABLE)!r}))\n"
-            f"plans = Policy(table).plans({budget}, [0.9, 0.2]).plans",
+            f"Use best-of-N at budget {plain.budget}",
+            f"Choosing by difficulty and stopping early saved nothing here. Best-of-{plain.budget} "
+            f"for every prompt reaches {percent(plain.accuracy)}"
+            + ("." if plain is baseline.points[-1] else "; more gain less than a point."),
+            _solve(contents, plain.budget, f"best_of_n:{plain.budget}"),
         )
+        return
+    way, point = min(cheaper, key=lambda found: found[1].generations)
+    why = (
+        f"It comes within a point of best-of-N at its best ({percent(top.accuracy)} with "
+        f"{count(top.generations, 'generation')}) for less. "
+    )
+    yield from _spend(contents, summary, way, point.generations, least, why)
+
+
+def _spend(
+    contents: Contents,
+    summary: Summary,
+    way: Way,
+    generations: float,
+    accuracy: float,
+    why: str = "",
+) -> Iterator[Step]:
+    """Use the artifact by one of its ways, with so many generations per prompt on average.
+
+    By bins, the budget is the smallest whose measured accuracy is as high as requested.
+    """
+    folder, budget = contents.folder, contents.table.rows[-1].budget
+    by_bins = policy_of(summary.groups[0])
+    enough = [
+        p.budget for p in (by_bins.points if by_bins else ()) if p.accuracy >= accuracy - 1e-9
+    ]
+    budget = int(enough[0]) if enough else budget
+    requested = snippets.amount(way, budget if way == "bins" else generations)
+    if contents.settings is None:
+        yield from _without_models(contents, way, budget, snippets.amount("price", generations))
     else:
-        yield Step(f"Answer prompts with budget {budget}", why, _solve(contents, budget))
-    if (enough_for_all := saturated(contents.table)) is not None:
+        head = {
+            "bins": f"Answer prompts with budget {requested}",
+            "price": f"Answer prompts at an average budget of {requested}",
+            "total": f"Answer prompts together, within one total of {generations:.1f} for each",
+        }[way]
+        receipt = {
+            "bins": "predicted difficulty, bin, plan and cost.",
+            "price": "price, plan and cost.",
+            "total": "plan and cost.",
+        }[way]
+        yield Step(
+            head,
+            f"{why}Each answer comes with a receipt: {receipt}",
+            snippets.command(folder, way, requested),
+            snippets.program(folder, way, requested),
+        )
+    if way == "bins" and (enough_for_all := saturated(contents.table)) is not None:
         yield Step(
             f"Do not pay for more than budget {enough_for_all}",
             f"From budget {enough_for_all} to {contents.table.rows[-1].budget} the table chooses "
             "the same plans: larger searches were not clearly better.",
         )
+
+
+def _without_models(contents: Contents, way: Way, budget: int, average: float) -> Iterator[Step]:
+    why = "The artifact was made from logs, so it names no models for ttc solve to load. "
+    if way == "bins":
+        yield Step(
+            "Use the table in your own program",
+            f"{why}Give the table a budget and each prompt's predicted pass@1; it gives back the "
+            "plans.",
+            snippets.table_program(contents.folder, budget),
+        )
+    else:
+        yield Step(
+            f"Stop early in your own program, at {average} generations per prompt on average",
+            f"{why}The stop rule decides from each prompt's answers and scores so far: stop, or "
+            "sample more. It loads no model.",
+            snippets.stop_program(contents.folder, average),
+        )
+    yield Step(
+        "Attach models to solve and serve with it",
+        "Once the models of the log are at hand, ttc attach writes an artifact that names them. "
+        "It compares a few of their samples with the log first.",
+        snippets.attach_command(contents.folder),
+    )
 
 
 def saturated(table: LookupTable) -> int | None:
@@ -174,9 +242,7 @@ def _most(group: Group) -> float | None:
     return max((p.accuracy for curve in group.curves for p in curve.points), default=None)
 
 
-def _solve(contents: Contents, budget: int, plan: str = "") -> str:
+def _solve(contents: Contents, budget: float, plan: str) -> str:
     if contents.settings is None:
         return ""
-    chosen = f" --plan {plan}" if plan else ""
-    folder = shlex.quote(str(contents.folder))
-    return f"ttc solve --artifact {folder} --budget {budget}{chosen} 'your prompt'"
+    return snippets.command(contents.folder, "bins", budget, plan)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allocator.latency import Latency
-from allocator.price import PriceList
+from allocator.price import PriceList, PricePoint
 from allocator.table import LookupTable
 from calibration.report.summary import Summary
 from runtime.artifact import (
@@ -42,6 +42,18 @@ class Contents:
     summary: Summary | None
     prices: PriceList | None
     latency: Latency
+
+    @property
+    def price_rows(self) -> list[PricePoint]:
+        """Prices to show: average budgets, each about twice the last, and the largest; empty where
+        there is none.
+        """
+        rows: list[PricePoint] = []
+        points = self.prices.points if self.prices else ()
+        for point in reversed(points):
+            if not rows or point.generations >= 2 * rows[-1].generations:
+                rows.append(point)
+        return [*rows, *(point for point in points[:1] if point not in rows)]
 
     @classmethod
     def load(cls, folder: Path) -> "Contents":

@@ -11,11 +11,7 @@ from calibration.report.summary import Group, Summary
 
 # Words that the page does not use.
 UNUSED = ("oracle", "revisions")
-GLOSSARY = {
-    **{word: meaning for word, meaning in words.GLOSSARY.items() if word not in UNUSED},
-    "across prompts": "One budget for all prompts together. Prompts whose answer is settled, or "
-    "that cannot be won, end early, and what they leave goes to those that gain by it.",
-}
+GLOSSARY = {word: meaning for word, meaning in words.GLOSSARY.items() if word not in UNUSED}
 
 
 def write_page(result: BenchResult, out: Path) -> None:
@@ -28,18 +24,34 @@ def page(result: BenchResult) -> str:
     """The page, as HTML."""
     summary = as_summary(result)
     says = "Accuracy against generations per prompt, one curve per method. " + words.title(summary)
-    figure = accuracy_figure(summary.groups[0], result.baseline, result.saving, says)
+    everyone = summary.groups[0]
+    figure = accuracy_figure(everyone, result.baseline, result.policy, result.saving, says)
     return rendered(
         "bench.html.jinja",
         title=words.title(summary),
         subtitle=words.subtitle(summary),
+        chosen=chosen(result),
         result=result,
         figure=both(figure),
         gained=list(dict.fromkeys(row.budget for row in result.gains)),
-        times={(row.method, row.budget, row.unit): row for row in result.gains},
+        shares=list(dict.fromkeys(row.share for row in result.gains)),
+        times={(row.method, row.budget, row.unit, row.share): row for row in result.gains},
         measured_with=measured_with(result),
         made_with=made_with(result.fingerprint, None),
         glossary=GLOSSARY,
+    )
+
+
+def chosen(result: BenchResult) -> str:
+    """Which way to spend the gain is of, and who chose it, in a sentence."""
+    if result.way is None:
+        return (
+            f"Generations are spent {words.spent('bins')}: the artifact's calibration does not say "
+            "which way is the cheapest."
+        )
+    return (
+        f"Generations are spent {words.spent(result.way)}, the way that the artifact's calibration "
+        "found the cheapest; it was not chosen on these prompts."
     )
 
 
@@ -77,7 +89,7 @@ def measured_with(result: BenchResult) -> list[tuple[str, str]]:
         ("data set", result.source),
         ("artifact", result.artifact),
         ("engine", result.engine),
-        ("searches sampled", ", ".join(result.searches)),
+        ("searches sampled", ", ".join(result.searches) or "none"),
         ("seed", result.seed),
         ("date", result.date),
         ("machine", result.machine),

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
 from calibration.replay.curve_summary import CurveSummary
+from calibration.replay.ways import Way
 from calibration.report.summary import Gain
 from calibration.report.targets import Target, reported
 from calibration.report.words import count
@@ -15,11 +16,13 @@ class _Row(BaseModel):
 
 
 class Times(_Row):
-    """Cost of the baseline at a budget over a method's cost at the same accuracy.
+    """Cost of the baseline at a budget over a method's cost at the same accuracy, or near it.
 
     Attributes:
         method: the method's name.
         budget: budget of the baseline.
+        share: 1 at the baseline's accuracy; less at this share of the way to it from the smallest
+            budget's accuracy.
         unit: ``generations`` or ``tokens``.
         value: the ratio, 0 where the method never reaches the accuracy; `low` and `high` bound it
             (95%, over prompts).
@@ -27,6 +30,7 @@ class Times(_Row):
 
     method: str
     budget: int
+    share: float = 1.0
     unit: str
     value: float
     low: float
@@ -34,7 +38,7 @@ class Times(_Row):
 
 
 class Difference(_Row):
-    """Compute-optimal's accuracy less the baseline's at a budget, with its 95% interval."""
+    """The policy's accuracy less the baseline's at a budget, with its 95% interval."""
 
     budget: int
     value: float
@@ -49,20 +53,23 @@ class Findings(JsonArtifact):
         prompts: number of prompts measured.
         budgets: the measured budgets of the table, ascending.
         baseline: name of the method that others are compared with.
-        policy: name of compute-optimal's curve.
+        policy: name of the curve of the way to spend that is measured.
+        way: that way, if calibration found it the cheapest; None if that is unknown, and the way is
+            by bins.
         easiest: the highest share of right solutions of a prompt.
         hardest: the lowest.
         curves: one per method.
         gains: gains of every method at the upper budgets.
         differences: one per budget.
-        saving: saving at the highest accuracy of the baseline that compute-optimal reaches; None
-            if it reaches none.
+        saving: saving at the highest accuracy of the baseline that the policy reaches; None if it
+            reaches none.
     """
 
     prompts: int
     budgets: tuple[int, ...]
     baseline: str
     policy: str
+    way: Way | None
     easiest: float
     hardest: float
     curves: tuple[CurveSummary, ...]
@@ -76,10 +83,12 @@ class Findings(JsonArtifact):
             reported(f"{c.name}: accuracy at {p.budget}", (p.accuracy, p.low, p.high))
             for c in self.curves
             for p in c.points
+            if p.budget in self.budgets
         ]
         found += [
             reported(f"{r.method}: gain at {r.budget}, in {r.unit}", (r.value, r.low, r.high))
             for r in self.gains
+            if r.share == 1
         ]
         found += [
             reported(
@@ -100,6 +109,7 @@ class BenchResult(Findings):
         fingerprint: what the artifact's table was calibrated with.
         foreign: the differences from that fingerprint; empty unless forced.
         left_out: number of prompts that the artifact was calibrated on; None if unknown.
+        notes: what else readers should know.
         resumed: number of prompts that an earlier run had sampled.
         engine: which engine sampled.
         samples: independent solutions of each prompt.
@@ -119,6 +129,7 @@ class BenchResult(Findings):
     fingerprint: Fingerprint
     foreign: tuple[str, ...]
     left_out: int | None
+    notes: tuple[str, ...] = ()
     resumed: int
     engine: str
     samples: int
@@ -136,6 +147,7 @@ class BenchResult(Findings):
     def warnings(self) -> tuple[str, ...]:
         """Caveats that readers of the figures should know."""
         said = [f"The artifact was calibrated for something else: {why}." for why in self.foreign]
+        said += self.notes
         if self.left_out is None:
             said.append(
                 "The artifact does not hold the samples it was calibrated on, so prompts it has "

@@ -8,6 +8,7 @@ from io import StringIO
 from math import ceil, floor, log2, sqrt
 from typing import Any
 
+from calibration.replay.ways import PREDICTED
 from calibration.report.methods import COLOURS, styles
 from calibration.report.summary import Gain, Group, PredictorSummary
 from calibration.report.words import count
@@ -44,12 +45,22 @@ class Drawing:
     narrow: str
 
 
-def accuracy_figure(group: Group, baseline: str, gain: Gain | None, says: str) -> Drawing:
-    """Every method's accuracy over the generations it spends, all prompts together."""
+def accuracy_figure(
+    group: Group, baseline: str, leading: str, gain: Gain | None, says: str
+) -> Drawing:
+    """Every method's accuracy over the generations it spends, all prompts together.
+
+    Args:
+        group: all prompts.
+        baseline: name of the method that others are compared with.
+        leading: name of the method that stands out beside it.
+        gain: drawn as an arrow if there is a saving.
+        says: what the figure shows, in a sentence.
+    """
 
     def draw(width: float) -> Any:
         figure, (axes,) = _figure(width, 4.6 if width == WIDE else 4.9)
-        _curves(axes, group, baseline)
+        _curves(axes, group, baseline, leading)
         if gain is not None and gain.times > 1:
             _arrow(axes, gain)
         axes.set_ylabel("accuracy")
@@ -67,7 +78,7 @@ def bins_figure(groups: Sequence[Group], baseline: str, says: str) -> Drawing:
         rows = ceil(len(groups) / columns)
         figure, panels = _figure(width, 2.4 * rows + 0.9, rows, columns)
         for number, (axes, group) in enumerate(zip(panels, groups, strict=False)):
-            _curves(axes, group, baseline)
+            _curves(axes, group, baseline, PREDICTED)
             axes.set_ylim(-0.03, 1.03)
             axes.set_title(f"{group.name}, {count(group.prompts, 'prompt')}", loc="left", size=9)
             if number % columns == 0:
@@ -125,8 +136,9 @@ def inline(svg: str, name: str, says: str) -> str:
     return f"{opening}>{rest}"
 
 
-def _curves(axes: Any, group: Group, baseline: str) -> None:
-    drawn = styles([curve.name for curve in group.curves], baseline)
+def _curves(axes: Any, group: Group, baseline: str, leading: str) -> None:
+    drawn = styles([curve.name for curve in group.curves], baseline, leading)
+    budgets = group.budgets
     spent = [p.generations for curve in group.curves for p in curve.points] or [1.0]
     # Strong curves are drawn last, on top.
     for curve in sorted(group.curves, key=lambda curve: drawn[curve.name].strong):
@@ -137,6 +149,7 @@ def _curves(axes: Any, group: Group, baseline: str) -> None:
             y,
             "--" if style.dashed else "-",
             marker=style.marker,
+            markevery=[row for row, point in enumerate(points) if point.budget in budgets],
             ms=5 if style.strong else 4,
             lw=2.2 if style.strong else 1.2,
             color=style.colour,
@@ -158,7 +171,7 @@ def _curves(axes: Any, group: Group, baseline: str) -> None:
 
 
 def _arrow(axes: Any, gain: Gain) -> None:
-    """The saving: an arrow from the baseline's cost to the policy's, at the same accuracy."""
+    """The saving: an arrow from the baseline's cost to the way's, at the same accuracy."""
     axes.annotate(
         "",
         (gain.generations, gain.accuracy),

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
-from calibration.report.summary import Group
+from calibration.replay.ways import PRICE, TOTAL, WAYS, Way
+from calibration.report.summary import Group, Summary
 
 POLICY = "compute-optimal"
 
 # Colour-blind safe after Okabe and Ito, darkened or lightened to 3:1 against the page:
-# (name, on light, on dark). The policy's comes first, the baseline's second.
+# (name, on light, on dark). Compute-optimal's comes first, the baseline's second, then those of the
+# ways that stop early.
 COLOURS = (
     ("c0", "#0072b2", "#56b4e9"),
     ("c1", "#d55e00", "#ff8f50"),
@@ -17,7 +19,9 @@ COLOURS = (
     ("c3", "#b0578c", "#e39bc8"),
     ("c4", "#9a6a00", "#e6b93c"),
     ("c5", "#6a7380", "#a3abb8"),
+    ("c6", "#6f52b5", "#b79cf0"),
 )
+EARLY = (PRICE, TOTAL)
 MARKERS = "^sDvPX*"
 
 
@@ -43,6 +47,24 @@ def policy_of(group: Group) -> CurveSummary | None:
     )
 
 
+def measured_ways(group: Group) -> dict[Way, CurveSummary]:
+    """The curves of the ways that were measured, the simplest way first."""
+    found = {way: named(group, name) for way, name in WAYS.items()}
+    return {way: curve for way, curve in found.items() if curve is not None and curve.points}
+
+
+def headline(summary: Summary) -> Way | None:
+    """The way that a page leads with: of the greatest saving; if none saves, the most accurate.
+
+    Returns:
+        None if no way was measured.
+    """
+    if summary.gain is not None:
+        return summary.gain.way
+    measured = measured_ways(summary.groups[0])
+    return max(measured, key=lambda way: best(measured[way]).accuracy, default=None)
+
+
 def named(group: Group, name: str) -> CurveSummary | None:
     """The curve of one method."""
     return next((curve for curve in group.curves if curve.name == name), None)
@@ -53,17 +75,26 @@ def best(curve: CurveSummary) -> CurvePoint:
     return max(curve.points, key=lambda point: (point.accuracy, -point.generations))
 
 
-def styles(names: Sequence[str], baseline: str) -> dict[str, Style]:
-    """A style for every method: policy and baseline stand out, all others differ."""
+def styles(names: Sequence[str], baseline: str, leading: str) -> dict[str, Style]:
+    """A style for every method: the baseline and the leading method stand out, all others differ.
+
+    Args:
+        names: of the methods.
+        baseline: name of the method that others are compared with.
+        leading: name of the method that the page leads with.
+    """
     found, others = {}, 0
     for name in names:
+        strong = name in (baseline, leading)
         if name == baseline:
-            found[name] = Style(COLOURS[1][1], "o", False, True)
+            found[name] = Style(COLOURS[1][1], "o", False, strong)
         elif name.startswith(POLICY):
             oracle = is_oracle(name)
-            found[name] = Style(COLOURS[0][1], "d" if oracle else "o", oracle, not oracle)
+            found[name] = Style(COLOURS[0][1], "d" if oracle else "o", oracle, strong)
+        elif name in EARLY:
+            found[name] = Style(COLOURS[2 + EARLY.index(name)][1], "o", False, strong)
         else:
-            colour = COLOURS[2 + others % (len(COLOURS) - 2)][1]
-            found[name] = Style(colour, MARKERS[others % len(MARKERS)], False, False)
+            colour = COLOURS[4 + others % (len(COLOURS) - 4)][1]
+            found[name] = Style(colour, MARKERS[others % len(MARKERS)], False, strong)
             others += 1
     return found

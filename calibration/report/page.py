@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from allocator.errors import InputError
 from allocator.files import atomic_write
 from allocator.table import Fingerprint
+from calibration.replay.ways import WAYS
 from calibration.report import words
 from calibration.report.advice import steps
 from calibration.report.artifact_files import Contents
@@ -18,7 +19,7 @@ from calibration.report.figures import (
     reliability_figure,
 )
 from calibration.report.heatmap import heat_map
-from calibration.report.methods import is_oracle, policy_of
+from calibration.report.methods import headline, is_oracle, measured_ways
 from calibration.report.summary import Summary
 from runtime.settings import MODELS, Settings
 
@@ -65,7 +66,8 @@ def draw(summary: Summary) -> list[Drawing]:
     if any(curve.points for curve in everyone.curves):
         axes = "Accuracy against generations per prompt, one curve per method."
         says = f"{axes} {words.title(summary)}"
-        drawings.append(accuracy_figure(everyone, summary.baseline, summary.gain, says))
+        leading = WAYS[headline(summary) or "bins"]
+        drawings.append(accuracy_figure(everyone, summary.baseline, leading, summary.gain, says))
     if any(curve.points for group in bins for curve in group.curves):
         says = f"The same curves in each of {len(bins)} bins, from the easiest to the hardest."
         drawings.append(bins_figure(bins, summary.baseline, says))
@@ -83,8 +85,10 @@ def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
         "page.html.jinja",
         title=words.title(summary),
         subtitle=words.subtitle(summary),
+        chosen=words.chosen(summary),
         summary=summary,
-        policy=policy_of(everyone),
+        ways=measured_ways(everyone),
+        prices=contents.price_rows,
         baseline=summary.baseline,
         has_oracle=any(is_oracle(curve.name) for curve in everyone.curves),
         figures={drawing.name: both(drawing) for drawing in drawings},
@@ -112,6 +116,8 @@ def rendered(template: str, **values: Any) -> str:
         "percent": words.percent,
         "number": words.number,
         "count": words.count,
+        "times": words.times,
+        "spent": words.spent,
     }
     return environment.get_template(template).render(
         **values, interval=words.interval, palette=PALETTE

@@ -10,13 +10,16 @@ from allocator.bins import bin_of
 from allocator.plan import FIXED_BEAM_WIDTH, Plan, Selection, Strategy
 from calibration.fitting.fit import Calibration
 from calibration.fitting.rows import FittedRow
+from calibration.replay.budget_replay import averages_between
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
-from calibration.replay.curves import Curve, averaged, gain, resamples
+from calibration.replay.curves import Curve, averaged, resamples, summarized
 from calibration.replay.intervals import mean_interval
+from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcome, Outcomes
+from calibration.replay.ways import PREDICTED, WAYS
+from calibration.report.savings import greatest, savings
 from calibration.report.summary import (
-    Gain,
     Group,
     PredictorSummary,
     Reliability,
@@ -28,7 +31,8 @@ NAMES: dict[Selection, str] = {
     "majority": "majority",
     "best": "best-of-N, greatest score",
 }
-PREDICTED, ORACLE = "compute-optimal, predicted bins", "compute-optimal, oracle bins"
+ORACLE = "compute-optimal, oracle bins"
+FITTED = "best-of-N weighted, fitted score"
 RELIABILITY_POINTS = 10
 
 
@@ -42,6 +46,7 @@ def summarise(
     samples: int,
     sampled_tokens: int,
     warnings: Sequence[str] = (),
+    logged: LoggedReplay | None = None,
 ) -> Summary:
     """Everything that the report shows.
 
@@ -54,32 +59,40 @@ def summarise(
         samples: independent solutions per prompt.
         sampled_tokens: number of all sampled tokens.
         warnings: warnings beside the calibration's own.
+        logged: of samples from a log, the same without the fitted score: votes are weighted by the
+            first logged score, or counted. The baseline is of these.
     """
-    baseline = NAMES[selections[0]]
-    methods = _methods(outcomes, calibration, calibration.rows, selections, strategies)
-    curves = [method.curve for method in methods]
+    methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
+    plain, *_, by_bins = (method.curve for method in methods)
+    early = calibration.gain_model.held_out_curves(averages_between(by_bins.budgets))
     measured = outcomes.measured(0)
     edges = calibration.oracle_table.rows[0].edges
     bins = bin_of(edges, measured)
-    groups = [_group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))]
+    everyone = _group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))
+    draws = resamples(outcomes.prompts)
+    stopping = [summarized(curve, draws) for curve in early]
+    groups = [everyone.model_copy(update={"curves": (*everyone.curves, *stopping)})]
     if edges:
         # Only outcomes on other samples than difficulty was measured on may be grouped by it.
         rows = calibration.binnable_rows
-        binnable = _methods(outcomes.paired, calibration, rows, selections, strategies)
+        paired = None if logged is None else logged.paired
+        binnable = _methods(outcomes.paired, calibration, rows, selections, strategies, paired)
         groups += in_threads(
             lambda b: _group(f"bin {b + 1}", binnable, measured, bins == b),
             range(len(edges) + 1),
             outcomes.n_jobs,
         )
+    ways = savings(plain, dict(zip(WAYS, (by_bins, *early), strict=True)))
     return Summary(
         source=source,
         prompts=outcomes.prompts,
         samples=samples,
         sampled_tokens=sampled_tokens,
-        baseline=baseline,
+        baseline=plain.name,
         groups=tuple(groups),
         predictor=_predictor(outcomes, calibration, edges),
-        gain=saving(next(c for c in curves if c.name == baseline), curves[-1]),
+        ways=ways,
+        gain=greatest(ways),
         warnings=(*calibration.warnings, *warnings),
     )
 
@@ -104,8 +117,12 @@ def _methods(
     rows: Sequence[FittedRow],
     selections: Sequence[Selection],
     strategies: Sequence[Strategy],
+    logged: LoggedReplay | None,
 ) -> list[_Method]:
-    """All methods at the budgets of the given rows of the predicted table, which comes last."""
+    """All methods at the budgets of the given rows of the predicted table, which comes last.
+
+    The baseline comes first.
+    """
     shape = outcomes.prompts, outcomes.replicates
     budgets = [fitted.row.budget for fitted in rows]
 
@@ -123,15 +140,23 @@ def _methods(
             [row.costs.reshape(shape) for row in within],
         )
 
-    methods = []
-    for selection in selections:
+    def best_of_n(replayed: Outcomes, selection: Selection, name: str) -> _Method:
         plans = [Plan(strategy="best_of_n", n=n, selection=selection) for n in budgets]
         # In a plan the verifier breaks majority's ties; the majority method has no verifier.
         found = [
-            outcomes.majority(plan.n) if selection == "majority" else outcomes.outcome(plan, 0)
+            replayed.majority(plan.n) if selection == "majority" else replayed.outcome(plan, 0)
             for plan in plans
         ]
-        methods.append(fixed(NAMES[selection], plans, found))
+        return fixed(name, plans, found)
+
+    methods, names = [], NAMES
+    if logged is not None and "weighted" in selections:
+        names = NAMES | {"weighted": FITTED}
+        if "weighted" in logged.selections:
+            methods.append(best_of_n(logged, "weighted", NAMES["weighted"]))
+        else:  # nothing but answers and lengths: without a fit, votes are counted
+            selections = sorted(selections, key=lambda selection: selection != "majority")
+    methods += [best_of_n(outcomes, selection, names[selection]) for selection in selections]
     if "beam_search" in strategies:
         # Of the sampled plans without pilots, those that cost a budget exactly.
         sampled = calibration.curves.after(0).plans
@@ -166,6 +191,7 @@ def _group(
             method.budgets, method.outcomes, method.costs, strict=True
         ):
             accuracy, low, high = mean_interval(outcome.correct[inside], prompts)
+            tokens = outcome.tokens[inside]
             points.append(
                 CurvePoint(
                     budget=budget,
@@ -173,6 +199,7 @@ def _group(
                     accuracy=accuracy,
                     low=low,
                     high=high,
+                    tokens=float(tokens.mean()) if tokens.any() else None,
                 )
             )
         curves.append(CurveSummary(name=method.name, points=tuple(points)))
@@ -220,26 +247,3 @@ def _predictor(
         reliability=tuple(reliability),
         confusion=tuple(tuple(map(float, row)) for row in confusion),
     )
-
-
-def saving(best_of_n: Curve, allocated: Curve) -> Gain | None:
-    """The saving at the highest accuracy of best-of-N that compute-optimal reaches; None if it
-    reaches none.
-
-    Accuracies of the baseline's budgets are considered.
-    """
-    draws = resamples(best_of_n.correct.shape[1])
-    means = best_of_n.correct.mean(1)
-    for row in np.argsort(-means, kind="stable"):
-        times, low, high = gain(best_of_n, best_of_n.budgets[int(row)], allocated, draws)
-        if times > 0:
-            spent = float(best_of_n.generations[int(row)].mean())
-            return Gain(
-                accuracy=float(means[row]),
-                generations=spent / times,
-                baseline=spent,
-                times=times,
-                low=low,
-                high=high,
-            )
-    return None

@@ -6,14 +6,14 @@ Calibration writes it, from samples or from logs; `ttc report` draws it without 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from allocator import migrate
 from allocator.errors import InputError
-from allocator.files import atomic_write, first_error
+from allocator.files import JsonArtifact
 from calibration.replay.curve_summary import CurveSummary
+from calibration.replay.ways import PRICE, TOTAL, Way
 from runtime.artifact import SUMMARY
-
-SCHEMA_VERSION: Literal[1] = 1
 
 
 class _Schema(BaseModel):
@@ -29,7 +29,8 @@ class Group(_Schema):
             replicate, and may be in several bins.
         easiest: the highest measured pass@1 among them.
         hardest: the lowest.
-        curves: one per method, the same methods in every group.
+        curves: one per method. The ways that stop early, by price and within one total, are
+            measured over all prompts only.
     """
 
     name: str
@@ -37,6 +38,12 @@ class Group(_Schema):
     easiest: float
     hardest: float
     curves: tuple[CurveSummary, ...]
+
+    @property
+    def budgets(self) -> list[float]:
+        """The table's budgets, ascending; ways that stop early have points between them too."""
+        of_table = [curve for curve in self.curves if curve.name not in (PRICE, TOTAL)]
+        return sorted({point.budget for curve in of_table for point in curve.points})
 
 
 class Reliability(_Schema):
@@ -66,25 +73,46 @@ class PredictorSummary(_Schema):
     confusion: tuple[tuple[float, ...], ...]
 
 
-class Gain(_Schema):
-    """The saving of allocation: generations of the baseline over those of compute-optimal.
+class TokenGain(_Schema):
+    """What a way saves in tokens, at the accuracy of its `Gain`.
 
     Attributes:
-        accuracy: accuracy that both reach.
-        generations: generations that compute-optimal spends for it, pilots included.
-        baseline: generations that the baseline, usually best-of-N weighted, spends for it.
-        times: `baseline` over `generations`, with its 95% interval over prompts.
+        tokens: tokens per prompt that the way spends for it, pilots included.
+        baseline: tokens per prompt that the baseline spends for it.
+        times: `baseline` over `tokens`, with its 95% interval over prompts.
     """
 
-    accuracy: float
-    generations: float
+    tokens: float
     baseline: float
     times: float
     low: float
     high: float
 
 
-class Summary(_Schema):
+class Gain(_Schema):
+    """The saving of one way to spend: generations of the baseline over those of the way.
+
+    Attributes:
+        way: by difficulty bins, by price, or one total over all prompts.
+        accuracy: accuracy that both reach.
+        generations: generations per prompt that the way spends for it, pilots included.
+        baseline: generations per prompt that the baseline, usually best-of-N weighted, spends for
+            it.
+        times: `baseline` over `generations`, with its 95% interval over prompts.
+        tokens: the same in tokens; None where they were not counted.
+    """
+
+    way: Way
+    accuracy: float
+    generations: float
+    baseline: float
+    times: float
+    low: float
+    high: float
+    tokens: TokenGain | None = None
+
+
+class Summary(JsonArtifact):
     """All results of a calibration.
 
     Attributes:
@@ -92,14 +120,19 @@ class Summary(_Schema):
         prompts: number of calibration prompts.
         samples: independent solutions per prompt.
         sampled_tokens: tokens sampled for the whole calibration.
-        baseline: name of the curve that compute-optimal is compared with.
+        baseline: name of the curve that the ways are compared with.
         groups: all prompts first, then the oracle bins from the easiest on.
         predictor: quality of the predictor; None where there was nothing to predict from.
-        gain: the saving; None where compute-optimal reaches no accuracy of the baseline.
+        ways: the savings at the highest accuracy of the baseline that any way reaches, of the ways
+            that reach it, the simplest first; empty if an older version wrote the summary.
+        gain: the greatest of these; None where no way reaches an accuracy of the baseline.
+            It is the best of three on the same prompts, which its interval does not include.
         warnings: caveats for users of the tables.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    MIGRATIONS = migrate.SUMMARY
+
+    schema_version: Literal[2] = 2
     source: str
     prompts: int
     samples: int
@@ -107,13 +140,18 @@ class Summary(_Schema):
     baseline: str = "best-of-N weighted"
     groups: tuple[Group, ...] = Field(min_length=1)
     predictor: PredictorSummary | None = None
+    ways: tuple[Gain, ...] = ()
     gain: Gain | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def cheapest(self) -> Way | None:
+        """The way of the greatest saving; None where the ways were not compared."""
+        return self.gain.way if self.gain is not None and self.ways else None
+
     def save(self, folder: Path) -> None:
         """Write into an artifact folder, atomically."""
-        with atomic_write(folder / SUMMARY) as scratch:
-            scratch.write_text(self.model_dump_json(indent=1) + "\n")
+        super().save(folder / SUMMARY)
 
     @classmethod
     def load(cls, folder: Path) -> "Summary":
@@ -122,14 +160,19 @@ class Summary(_Schema):
         Raises:
             InputError: there is no summary, or it is damaged.
         """
-        path = folder / SUMMARY
-        try:
-            return cls.model_validate_json(path.read_text())
-        except FileNotFoundError:
-            raise InputError(
-                "artifact", str(folder), f"it has no {SUMMARY}; calibrate again"
-            ) from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError(
-                "artifact", str(path), f"damaged; calibrate again ({first_error(error)})"
-            ) from None
+        if not (folder / SUMMARY).is_file():
+            raise InputError("artifact", str(folder), f"it has no {SUMMARY}; calibrate again")
+        return super().load(folder / SUMMARY)
+
+
+def cheapest_way(folder: Path) -> Way | None:
+    """The way of the greatest saving in an artifact's calibration.
+
+    Returns:
+        None where the ways were not compared: there is no summary, an older version wrote it, or
+        no way reached an accuracy of the baseline.
+
+    Raises:
+        InputError: a damaged summary.
+    """
+    return Summary.load(folder).cheapest if (folder / SUMMARY).is_file() else None

@@ -1,7 +1,10 @@
 """The sentences of a report: title, subtitle and glossary."""
 
-from calibration.report.methods import best, named, policy_of
-from calibration.report.summary import Summary
+from dataclasses import dataclass
+
+from calibration.replay.ways import OPTIONS, WAYS, Way
+from calibration.report.methods import best, headline
+from calibration.report.summary import Gain, Summary, TokenGain
 
 
 def number(value: float) -> str:
@@ -24,27 +27,48 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.0f}–{high:.0%}"
 
 
+@dataclass(frozen=True)
+class Spending:
+    """A way to spend in words: as the subject of a sentence, and how it is requested."""
+
+    subject: str
+    how: str
+
+
+SPENDING: dict[Way, Spending] = {
+    "bins": Spending("Compute-optimal", "by difficulty bins"),
+    "price": Spending("Stopping early by price", "by price"),
+    "total": Spending("Stopping early within one total", "as one total over all prompts"),
+}
+
+
+def spent(way: Way) -> str:
+    """``by price (--average-budget)``."""
+    return f"{SPENDING[way].how} ({OPTIONS[way]})"
+
+
 def title(summary: Summary) -> str:
     """The result in a sentence."""
-    gain, everyone = summary.gain, summary.groups[0]
-    if gain is not None and gain.times > 1:
-        return (
-            f"Compute-optimal reaches {percent(gain.accuracy)} with "
-            f"{count(gain.generations, 'generation')} per prompt; best-of-N needs "
-            f"{number(gain.baseline)}"
-        )
+    gain, everyone, way = summary.gain, summary.groups[0], headline(summary)
     if gain is not None:
+        subject, plain = SPENDING[gain.way].subject, summary.baseline.split()[0]
+        cost = count(gain.generations, "generation")
+        if gain.times > 1:
+            return (
+                f"{subject} reaches {percent(gain.accuracy)} with {cost} per prompt; {plain} needs "
+                f"{number(gain.baseline)}"
+            )
         return (
-            f"No saving: for {percent(gain.accuracy)} compute-optimal spends "
-            f"{count(gain.generations, 'generation')} per prompt, best-of-N {number(gain.baseline)}"
+            f"No saving: for {percent(gain.accuracy)} {_lower(subject)} spends {cost} per prompt, "
+            f"{plain} {number(gain.baseline)}"
         )
-    curves = [curve for curve in everyone.curves if curve.points]
-    pair = named(everyone, summary.baseline), policy_of(everyone)
-    shown = [curve for curve in pair if curve in curves] or sorted(
-        curves, key=lambda curve: -best(curve).accuracy
+    known = {curve.name: curve for curve in everyone.curves if curve.points}
+    wanted = [summary.baseline, *([WAYS[way]] if way else [])]
+    shown = [known[name] for name in wanted if name in known] or sorted(
+        known.values(), key=lambda curve: -best(curve).accuracy
     )[:1]
     said = [
-        f"{curve.name.split(',')[0]} reaches {percent(best(curve).accuracy)} "
+        f"{_subject(curve.name)} reaches {percent(best(curve).accuracy)} "
         f"with {count(best(curve).generations, 'generation')} per prompt"
         for curve in shown
     ]
@@ -53,24 +77,57 @@ def title(summary: Summary) -> str:
     return said[0][:1].upper() + said[0][1:] if said else "A table was calibrated"
 
 
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]
+
+
+def _subject(name: str) -> str:
+    """A curve's name as the subject within a sentence."""
+    of_ways = {WAYS[way]: _lower(spending.subject) for way, spending in SPENDING.items()}
+    return of_ways.get(name, name.split(",")[0])
+
+
 def subtitle(summary: Summary) -> str:
     """How certain the title is."""
     gain = summary.gain
     if gain is None:
         return (
             "A saving is counted where both reach the same accuracy; none was found."
-            if policy_of(summary.groups[0])
+            if headline(summary)
             else "Nothing was chosen by difficulty, so there is nothing to compare."
         )
-    bounds = f"the 95% interval of the saving is {gain.low:.1f} to {gain.high:.1f} times"
     if gain.times <= 1:
-        return f"The baseline is the cheaper one here; {bounds}, where 1 is no saving."
-    if gain.low <= 1:
         return (
-            f"That is {gain.times:.1f} times fewer, but it is not certain: {bounds}, where 1 is "
-            "no saving."
+            "The baseline is the cheaper one here; the 95% interval of the saving is "
+            f"{gain.low:.1f} to {gain.high:.1f} times, where 1 is no saving."
         )
-    return f"That is {gain.times:.1f} times fewer; {bounds}."
+    fewer = f"That is {times(gain)} times fewer generations"
+    tokens = gain.tokens
+    if tokens is not None and tokens.times > 1:
+        fewer += f" and {times(tokens)} times fewer tokens"
+    elif tokens is not None:
+        fewer += f" but no fewer tokens ({times(tokens)} times)"
+    certain = f"{fewer}, with 95% intervals over prompts."
+    if gain.low <= 1:
+        return f"{certain} The saving is not certain: its interval includes 1, no saving."
+    return certain
+
+
+def times(saved: Gain | TokenGain) -> str:
+    """``4.0 [2.1, 6.4]``, with the 95% interval."""
+    return f"{saved.times:.1f} [{saved.low:.1f}, {saved.high:.1f}]"
+
+
+def chosen(summary: Summary) -> str:
+    """Which way the title is about, in a sentence; empty where there is no saving to speak of."""
+    if summary.gain is None:
+        return ""
+    way = spent(summary.gain.way)
+    if summary.cheapest is None:
+        return (
+            f"Generations are spent {way}. Other ways were not compared; calibrate again for that."
+        )
+    return f"Generations are spent {way}, the cheapest of this artifact's ways."
 
 
 def setting(value: object) -> str:
@@ -104,6 +161,11 @@ GLOSSARY = {
     "prompts: it shows what perfect prediction would gain.",
     "compute-optimal": "Give each prompt the plan that is worth its cost for its bin, instead of "
     "one plan for all.",
+    "price, stopping early": "Let a prompt's solutions grow in stages. Stop when the next ones are "
+    "expected to gain less accuracy than their price. The price follows the prompts so that their "
+    "average cost meets the budget.",
+    "one total, stopping early": "The same stages with one budget for all prompts together. What "
+    "settled and hopeless prompts leave goes to those that gain by it.",
     "fingerprint": "A hash of a model's configuration and weights. The table holds for these "
     "models and settings only.",
 }

@@ -13,13 +13,13 @@ from allocator.plan import Plan
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
+from predictors.scoring import Scoring
 from runtime.engines.base import encode_prompt
 from runtime.engines.concurrency import bounded
 from runtime.engines.loading import EngineName
 from runtime.models import Models, open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
-from runtime.verifiers.scoring import Scoring
 
 
 @dataclass(frozen=True)

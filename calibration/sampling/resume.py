@@ -17,8 +17,8 @@ from calibration.sampling.collect import PromptRecord
 from calibration.sampling.collectors import Collector, Work
 from calibration.sampling.journal import Journals
 from calibration.sampling.store import read_records, write_records
+from predictors.scoring import Scoring
 from runtime.settings import MODELS
-from runtime.verifiers.scoring import Scoring
 
 IDENTITY, SCORING, UNFINISHED = "made_with.json", "scoring.json", "unfinished"
 FLUSH_SECONDS = 1.0

@@ -7,9 +7,10 @@ solutions would gain too little.
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.schedule import Schedule, worth_continuing
+from allocator.schedule import Schedule
 from predictors.gain_model import GainModel
 from predictors.sample import Sample
+from predictors.stage_gains import StageGains
 from predictors.vote_state import VoteState
 from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
@@ -27,8 +28,7 @@ class AdaptiveRun:
         stage: number of the stage it is at; -1 before the first.
         samples: its pool of solutions; equal answers are equal strings.
         first: the pool at the last stage without a search; empty if there is no such stage.
-        state: features of the pool's vote, shape (features,); see `predictors.vote_state`.
-        gains: accuracy that each stage gains over its own, shape (stages,); 0 up to its own.
+        reached: what the stages after its own would gain; None before the first stage.
     """
 
     def __init__(self, run: PromptRun, schedule: Schedule, gain_model: GainModel) -> None:
@@ -36,8 +36,7 @@ class AdaptiveRun:
         self.stage = -1
         self.samples: list[Sample] = []
         self.first: list[Sample] = []
-        self.state: NDArray[np.float64] = np.empty(0)
-        self.gains: NDArray[np.float64] = np.zeros(len(schedule.stages))
+        self.reached: StageGains | None = None
 
     @property
     def spent(self) -> int:
@@ -61,24 +60,18 @@ class AdaptiveRun:
         # From the start: new solutions may change how earlier answers are written.
         votes = VoteState(len(self.run.context.token_ids))
         votes.extend((sample.answer, sample.score) for sample in self.samples)
-        self.state = votes.features()
-        self.gains = np.zeros(len(self.schedule.stages))
-        self.gains[number + 1 :] = self.gain_model.gains(self.schedule, number, self.state[None])[0]
+        self.reached = StageGains.predict(self.schedule, self.gain_model, number, votes)
+
+    @property
+    def gains(self) -> NDArray[np.float64]:
+        """Accuracy that each stage gains over its own, shape (stages,); 0 up to its own."""
+        return np.zeros(len(self.schedule.stages)) if self.reached is None else self.reached.gains
 
     def worth(self, price: float) -> bool:
         """Whether continuing is worth its price, in accuracy per generation."""
-        if self.stage + 1 == len(self.schedule.stages):
-            return False
-        return bool(
-            worth_continuing(self.schedule.costs, self.stage, self.gains[self.stage + 1 :], price)
-        )
+        return self.reached is None or self.reached.worth(price)
 
     @property
     def why(self) -> str:
         """Why it ended, in a sentence."""
-        stage = self.schedule.stages[self.stage]
-        if self.stage + 1 == len(self.schedule.stages):
-            return f"{stage}: the top of the schedule"
-        more = np.array(self.schedule.costs[self.stage + 1 :]) - self.spent
-        best = float((self.gains[self.stage + 1 :] / more).max())
-        return f"{stage}: each generation more would have gained {100 * best:.2g} points at most"
+        return "it has not begun" if self.reached is None else self.reached.why

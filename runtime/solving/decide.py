@@ -13,7 +13,7 @@ from predictors.difficulty import DifficultyModel, traffic_signals
 from predictors.features import pilot_features
 from predictors.prompt import prompt_features
 from predictors.sample import Sample
-from runtime.artifact import Artifact
+from runtime.artifact import Artifact, FittedPolicy
 from runtime.prompt_run import PromptRun
 from runtime.result import Decision
 
@@ -158,10 +158,22 @@ def observe(
     monitor: DriftMonitor, artifact: Artifact, run: PromptRun, pilots: Sequence[Sample]
 ) -> None:
     """Add a prompt's pilots to the drift monitor, unless they are fewer than the baseline's."""
-    count = artifact.drift_baseline.pilots
-    if len(pilots) < count:
-        return
-    features = pilot_features(len(run.context.token_ids), pilots[:count])
-    predicted = float(artifact.difficulty[count].predictor.predict(features[None])[0])
-    signals = traffic_signals(features, predicted, artifact.curves.after(count).edges)
-    monitor.observe({name: float(signals[name]) for name in artifact.drift_baseline.signals})
+    if len(pilots) >= artifact.drift_baseline.pilots:
+        monitor.observe(drift_signals(artifact, len(run.context.token_ids), pilots))
+
+
+def drift_signals(
+    policy: FittedPolicy, prompt_tokens: int, pilots: Sequence[Sample]
+) -> dict[str, float]:
+    """A prompt's value of each signal by which drift is measured.
+
+    Args:
+        policy: what calibration measured.
+        prompt_tokens: length of the prompt in tokens.
+        pilots: its scored samples, at least as many as the baseline's; further ones are not read.
+    """
+    count = policy.drift_baseline.pilots
+    features = pilot_features(prompt_tokens, pilots[:count])
+    predicted = float(policy.difficulty[count].predictor.predict(features[None])[0])
+    signals = traffic_signals(features, predicted, policy.curves.after(count).edges)
+    return {name: float(signals[name]) for name in policy.drift_baseline.signals}

@@ -1,7 +1,7 @@
 """What a caller may request: budgets and deadlines that can be kept, checked before any work."""
 
 from allocator.errors import InputError
-from allocator.plan import Plan
+from allocator.plan import SEARCHES, Plan
 from runtime.artifact import Artifact
 from runtime.frontend.sampling_overrides import finite
 from runtime.result import Spend
@@ -25,9 +25,12 @@ def check_limits(
 
     Raises:
         InputError: a budget below the smallest calibrated one, or below a fixed plan's cost; a
-            deadline that is not positive, or that cannot be kept.
+            fixed search without a verifier; a deadline that is not positive, or that cannot be
+            kept.
     """
     artifact.policy.row(budget)
+    if fixed is not None and fixed.strategy in SEARCHES and artifact.settings.verifier is None:
+        raise InputError("plan", str(fixed), "a search needs a verifier; the artifact names none")
     if fixed is not None and fixed.cost(0) > budget:
         raise InputError("budget", budget, f"{fixed} costs {fixed.cost(0)}; allow that")
     if deadline is None:
@@ -42,7 +45,9 @@ def check_limits(
         raise InputError("deadline", deadline, "it chooses the plan; leave --plan out")
     if not artifact.latency.timed:
         raise InputError(
-            "deadline", deadline, "plans were not timed; calibrate again, without --ray"
+            "deadline",
+            deadline,
+            "plans were not timed; calibrate again, with --model and without --ray",
         )
 
 

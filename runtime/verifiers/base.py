@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
-Aggregation = Literal["last", "min", "product"]
+Aggregation = Literal["last", "min", "product", "mean"]
 
 # A verifier's convention, see `runtime.verifiers.families`; ``auto`` recognises most.
 FamilyName = Literal[
@@ -101,8 +101,15 @@ def aggregate(step_scores: Sequence[float], how: Aggregation) -> float:
     """A solution's score from its steps' scores.
 
     The last step's score is the paper's choice for PRMs with soft labels; the least and the
-    product did worse (app. E).
+    product did worse there (app. E). Other verifiers rank better by the product.
     """
     if how == "last":
         return step_scores[-1]
+    if how == "mean":
+        return sum(step_scores) / len(step_scores)
     return min(step_scores) if how == "min" else prod(step_scores)
+
+
+def aggregated(step_scores: Sequence[float]) -> dict[str, float]:
+    """Every aggregation of a solution's step scores, by name."""
+    return {how: aggregate(step_scores, how) for how in get_args(Aggregation)}

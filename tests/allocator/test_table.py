@@ -14,7 +14,7 @@ from allocator.bins import DifficultyBins, bin_of
 from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
-from runtime.verifiers.scoring import VERIFIER_ALONE
+from predictors.scoring import alone
 
 FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={"temperature": 1.0})
 
@@ -112,11 +112,11 @@ def test_an_older_table_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_text(json.dumps(OLDEST))
     loaded = LookupTable.load(path)
-    assert loaded.schema_version == 2
+    assert loaded.schema_version == 3
     assert loaded.rows[0].cells[0].plan == Plan(strategy="beam_search", n=16, beam_width=4)
     assert loaded.fingerprint.aggregation == "last"
     # What the settings of that time now say: only then does the artifact load.
-    assert loaded.fingerprint.scoring == VERIFIER_ALONE.model_dump()
+    assert loaded.fingerprint.scoring == alone("last").model_dump(mode="json")
     loaded.save(path)
     assert LookupTable.load(path) == loaded
 

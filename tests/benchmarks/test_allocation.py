@@ -11,14 +11,17 @@ from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from benchmarks.allocation.family import SeededReplay
-from benchmarks.allocation.methods import AVERAGES, bound, price_curve, shared_by_bin
-from benchmarks.allocation.rivals import CONFIDENCES, adaptive_consistency, concave_by
+from benchmarks.allocation.methods import AVERAGES, bound, shared_by_bin
+from benchmarks.allocation.rivals import concave_by
 from benchmarks.allocation.traces import exact_majority
+from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
+from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
 from calibration.replay.budget_replay import (
     PRICES,
     curve_of_stops,
+    price_curve,
     shared_budget_curve,
 )
 from calibration.replay.policy_curves import exact_curve, policy_curve
@@ -173,7 +176,7 @@ def test_exact_majority_is_that_of_every_subset(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("benchmarks.allocation.traces.MAX_SAMPLES", 3)
     # 0 is right, -1 no answer; the wrong ones are numbered from 1.
     answer = np.array([[0, 0, 1, 1, -1, 2], [0, 1, 1, 2, 3, 0], [-1, -1, 1, -1, -1, -1]])
-    found = exact_majority(Log("x", "x", answer, None, None, 0))
+    found = exact_majority(Log("x", "x", answer, LoggedScores(), None, 0))
 
     def wins(votes: list[int]) -> float:
         counts = np.bincount([v for v in votes if v >= 0], minlength=1)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from allocator.plan import Plan
-from benchmarks.demo import BASELINE, PRICE, choose, read_test_prompts
+from benchmarks.demo import BASELINE, choose, read_test_prompts
 from benchmarks.demo_figures import BUDGET, SMALLER, Prompt, measure
 from benchmarks.demo_view import Tally, board, closing
 from benchmarks.pages import demo as page
 from benchmarks.testbed.paths import ARTIFACT
-from calibration.report.summarise import PREDICTED
+from calibration.replay.ways import PREDICTED, PRICE
 from calibration.report.summary import Summary
 from predictors.sample import Sample
 from runtime.artifact import Artifact

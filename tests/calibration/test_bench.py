@@ -16,7 +16,6 @@ from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, LookupTable
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
 from calibration.bench import (
-    ACROSS,
     BASELINE,
     beam_plan,
     measure,
@@ -27,16 +26,17 @@ from calibration.bench import (
     work_of,
 )
 from calibration.cli import bench as bench_cli
+from calibration.data.questions import CalibratedOn
 from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.replay import Replay
+from calibration.replay.ways import PREDICTED, PRICE, TOTAL
 from calibration.report.bench_page import page
 from calibration.report.bench_result import BenchResult, Findings
-from calibration.report.summarise import PREDICTED
 from calibration.report.targets import Target
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.store import sampled_prompts, write_records
-from runtime.artifact import SAMPLES, Artifact
+from runtime.artifact import QUESTIONS, SAMPLES, Artifact
 from runtime.models import Models
 from tests.support.artifacts import RIGHT, bent_models, bent_prompts
 from tests.support.cli import copied_artifact, invoke, refused
@@ -91,34 +91,41 @@ def test_what_is_known_of_the_samples_is_what_is_measured(known: Findings) -> No
         "best-of-N weighted",
         "beam search, M = 4",
         "compute-optimal, predicted bins",
-        "across prompts, early stopping",
+        "price, stopping early",
+        "one total, stopping early",
     ]
+    assert [p.budget for p in curves[PRICE].points] == [1, 1.19, 1.41, 1.68, 2, 2.38, 2.83, 3.36, 4]
     accuracies = {name: [p.accuracy for p in c.points] for name, c in curves.items()}
     assert accuracies.pop(PREDICTED) == pytest.approx([0.6, 0.8])
     for name, values in accuracies.items():
-        assert values == pytest.approx([0.6, 0.6]), name
+        assert values == pytest.approx([0.6] * len(values)), name
     for curve in curves.values():
-        assert [p.budget for p in curve.points] == [1, 4]
+        assert [p.budget for p in curve.points if p.budget in known.budgets] == [1, 4]
         assert all(p.low < p.accuracy < p.high for p in curve.points)
         assert all(p.tokens == pytest.approx(3 * p.generations) for p in curve.points)
     spent = [p.generations for p in curves[PREDICTED].points]
     assert spent == [1, 2], "what the plan costs, not the budget"
     assert [p.generations for p in curves[BASELINE].points] == [1, 4]
-    assert all(p.generations <= p.budget for p in curves[ACROSS].points)
+    assert all(p.generations <= p.budget for p in curves[TOTAL].points)
     assert (known.prompts, known.easiest, known.hardest) == (10, 1, 0)
 
 
 def test_gains_are_counted_at_the_baselines_own_accuracy(known: Findings) -> None:
     assert {r.budget for r in known.gains} == {4}, "at the least budget there is nothing to save"
-    gained = {(r.method, r.unit): (r.value, r.low, r.high) for r in known.gains}
-    assert len(gained) == 2 * len(known.curves) == len(known.gains)
+    assert {r.share for r in known.gains} == {1.0, 0.95}
+    gained = {(r.method, r.unit): (r.value, r.low, r.high) for r in known.gains if r.share == 1}
+    assert len(gained) == 2 * len(known.curves) == len(known.gains) / 2
     # One generation gets as far as four do, whatever the resampled prompts are.
     for unit in ("generations", "tokens"):
         assert gained[PREDICTED, unit] == pytest.approx((4, 4, 4))
         assert gained["majority", unit] == pytest.approx((4, 4, 4))
-    # Of budgets at which the baseline is as accurate, the least is what is saved from.
+    assert (known.policy, known.way) == (PREDICTED, None), "bins, if calibration chose no way"
     assert known.saving is not None
+    assert known.saving.way == "bins"
+    # Of budgets at which the baseline is as accurate, the least is what is saved from.
     assert (known.saving.times, known.saving.baseline) == pytest.approx((1, 1))
+    assert known.saving.tokens is not None
+    assert (known.saving.tokens.times, known.saving.tokens.tokens) == pytest.approx((1, 3))
     first, second = known.differences
     assert (first.value, first.low, first.high) == (0, 0, 0)
     assert second.value == pytest.approx(0.2)
@@ -169,11 +176,24 @@ def test_every_figure_is_among_the_targets(known: Findings) -> None:
         assert line["met"] is None
         assert line["low"] <= line["value"] <= line["high"]
     names = [line["name"] for line in rows]
-    assert len(set(names)) == len(names) == 6 * 2 + 6 * 2 + 2
+    assert len(set(names)) == len(names) == 7 * 2 + 7 * 2 + 2
     values = dict(zip(names, (line["value"] for line in rows), strict=True))
     assert values[f"{PREDICTED}: accuracy at 4"] == pytest.approx(0.8)
     assert values[f"{PREDICTED}: gain at 4, in tokens"] == pytest.approx(4)
     assert values[f"{PREDICTED} less {BASELINE} at 4, in points"] == pytest.approx(20)
+
+
+def test_the_way_is_that_of_calibration_whatever_is_measured(bent: Artifact) -> None:
+    found = measure(Replay(KNOWN, 4), bent, TABLE, "price")
+    assert (found.policy, found.way) == (PRICE, "price")
+    assert found.saving is not None
+    assert found.saving.way == "price"
+    # By bins two more of ten are right at a budget of four; by price none.
+    assert [line.value for line in found.differences] == pytest.approx([0, 0])
+    text = page(result_of(found))
+    assert "Generations are spent by price (--average-budget), the way that the artifact" in text
+    unknown = page(result_of(measure(Replay(KNOWN, 4), bent, TABLE)))
+    assert "does not say which way is the cheapest" in unknown
 
 
 def result_of(found: Findings) -> BenchResult:
@@ -184,6 +204,8 @@ def result_of(found: Findings) -> BenchResult:
 def test_prompts_it_was_calibrated_on_are_left_out(tmp_path: Path) -> None:
     pairs = [(r.prompt, r.gold) for r in KNOWN]
     assert unseen(pairs, tmp_path) == (pairs, None), "an artifact without samples cannot tell"
+    CalibratedOn.of(prompt for prompt, _ in pairs[:2]).save(tmp_path / QUESTIONS)
+    assert unseen(pairs, tmp_path) == (pairs[2:], 2)
     write_records(KNOWN[:7], tmp_path / SAMPLES)
     assert unseen(pairs, tmp_path) == (pairs[7:], 3 + 4)
     with pytest.raises(InputError, match=r"prompts: 7: .*calibrated on every one.*has not seen"):
@@ -291,7 +313,9 @@ def test_fair_measurement_of_bent_coins(
     first = by_name(found)[BASELINE].points[0]
     assert first.accuracy == pytest.approx(np.mean(right))
     assert (found.easiest, found.hardest) == (max(right), min(right))
-    assert all(p.generations <= p.budget for c in found.curves for p in c.points)
+    # By price the budget was kept on the calibration prompts.
+    kept = [curve for curve in found.curves if curve.name != PRICE]
+    assert all(p.generations <= p.budget for c in kept for p in c.points)
 
 
 @pytest.mark.slow
@@ -301,6 +325,8 @@ def test_the_page_holds_the_numbers() -> None:
     for curve in result.curves:
         assert curve.name in text
         for point in curve.points:
+            if point.budget not in result.budgets:
+                continue
             assert f"{point.accuracy:.1%}" in text
             assert f"{point.tokens:,.0f} tokens" in text
     for times in result.gains:
@@ -388,6 +414,7 @@ def test_on_the_testbed_from_the_command_line(
     assert status == 0, message
     assert "Left out: 1 prompt that the artifact was calibrated on." in message
     assert "compute-optimal" in shown
+    assert "does not say which way is the cheapest" in " ".join(shown.split())
     assert {path.name for path in out.iterdir()} == {"bench.json", "bench.html", "samples"}
 
     result = BenchResult.load(out / "bench.json")
@@ -399,7 +426,9 @@ def test_on_the_testbed_from_the_command_line(
     written = json.loads((out / "bench.json").read_text())
     assert [Target.model_validate(line) for line in written["targets"]] == [*result.as_targets()]
     text = (out / "bench.html").read_text()
-    assert all(f"{p.accuracy:.1%}" in text for c in result.curves for p in c.points)
+    assert all(
+        f"{p.accuracy:.1%}" in text for c in result.curves for p in c.points if p.budget in (1, 4)
+    )
     parts = (out / "samples").glob("part-*.parquet")
     assert set().union(*map(sampled_prompts, parts)) == set(prompts[1:6])
 

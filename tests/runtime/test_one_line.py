@@ -149,7 +149,7 @@ def test_an_artifact_made_from_logs_runs_no_model(of_logs: Path) -> None:
     ):
         message = " ".join(refused(*command).split())
         assert expected in message, command[0]
-        assert "ttc calibrate with --model and --verifier" in message
+        assert "ttc attach" in message
     for how in ((of_logs, None), (BASE, of_logs)):
         with pytest.raises(InputError, match=expected):
             find_artifact(*how)

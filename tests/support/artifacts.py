@@ -114,6 +114,7 @@ def artifact_of(made: Calibration) -> Artifact:
     plans = [plan for curves in made.curves.curves for plan in curves.plans]
     return Artifact(
         folder=ARTIFACT,
+        scoring=SETTINGS.scoring,
         settings=SETTINGS.model_copy(update={"sampling": COIN_SETTINGS.sampling}),
         policy=Policy(made.table),
         difficulty={paid: known.model for paid, known in made.difficulty.items()},

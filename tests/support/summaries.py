@@ -6,6 +6,7 @@ from pathlib import Path
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
+from calibration.replay.ways import PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summary import (
     Gain,
@@ -13,11 +14,13 @@ from calibration.report.summary import (
     PredictorSummary,
     Reliability,
     Summary,
+    TokenGain,
 )
 from runtime.artifact import ORACLE_TABLE, SETTINGS, TABLE
 from runtime.settings import Settings
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
+BETWEEN = (1, 1.41, 2, 2.83, 4, 5.66, 8, 11.31, 16, 22.63, 32, 45.25, 64)
 # Where each method starts and how much a doubling of the budget adds to it, by bin.
 METHODS = {
     "majority": 0.024,
@@ -25,41 +28,66 @@ METHODS = {
     "best-of-N weighted": 0.034,
     "beam search, M = 4": 0.04,
     "compute-optimal, oracle bins": 0.06,
-    "compute-optimal, predicted bins": 0.052,
+    PREDICTED: 0.052,
 }
+# Ways that stop early, over all prompts alone.
+EARLY = {PRICE: 0.058, TOTAL: 0.056}
 STARTS = {"all prompts": 0.56, "bin 1": 0.97, "bin 2": 0.86, "bin 3": 0.62, "bin 4": 0.28}
 STARTS |= {"bin 5": 0.04}
 
 
-def point(budget: int, accuracy: float, spent: float, prompts: int) -> CurvePoint:
+def point(budget: float, accuracy: float, spent: float, prompts: int) -> CurvePoint:
     side = 0.9 / prompts**0.5
     low, high = max(0.0, accuracy - side), min(1.0, accuracy + side)
     return CurvePoint(budget=budget, generations=spent, accuracy=accuracy, low=low, high=high)
 
 
 def curve(name: str, start: float, prompts: int) -> CurveSummary:
-    spares = name.startswith("compute-optimal")
+    spares = name.startswith("compute-optimal") or name in EARLY
+    slope = (METHODS | EARLY)[name]
     points = [
         point(
             budget,
-            start + min(0.99 - start, METHODS[name] * log2(budget) * 4 * start * (1.05 - start)),
+            start + min(0.99 - start, slope * log2(budget) * 4 * start * (1.05 - start)),
             budget**0.8 if spares else budget,
             prompts,
         )
-        for budget in BUDGETS
+        for budget in (BETWEEN if name in EARLY else BUDGETS)
     ]
     return CurveSummary(name=name, points=tuple(points))
 
 
+def saved(way: Way, generations: float, low: float = 2.1, high: float = 6.4) -> Gain:
+    """The saving of a way that spends so many generations where the baseline spends 16."""
+    times, fewer = 16 / generations, 15 / generations
+    tokens = TokenGain(tokens=800 / fewer, baseline=800, times=fewer, low=low, high=high)
+    return Gain(
+        way=way,
+        accuracy=0.709,
+        generations=generations,
+        baseline=16,
+        times=times,
+        low=low,
+        high=high,
+        tokens=tokens,
+    )
+
+
 def rich_summary(**changes: object) -> Summary:
-    """Six methods, five bins, a predictor, a gain and a warning."""
+    """Six methods and those that stop early, five bins, a predictor, a gain and a warning.
+
+    The greatest saving is that of the bins.
+    """
     groups = [
         Group(
             name=name,
             prompts=240 if name == "all prompts" else 48,
             easiest=min(1.0, start + 0.1),
             hardest=max(0.0, start - 0.1),
-            curves=tuple(curve(m, start, 240 if name == "all prompts" else 48) for m in METHODS),
+            curves=tuple(
+                curve(method, start, 240 if name == "all prompts" else 48)
+                for method in (METHODS if name != "all prompts" else METHODS | EARLY)
+            ),
         )
         for name, start in STARTS.items()
     ]
@@ -92,19 +120,21 @@ def rich_summary(**changes: object) -> Summary:
         sampled_tokens=5_312_804,
         groups=tuple(groups),
         predictor=predictor,
-        gain=Gain(accuracy=0.709, generations=4.2, baseline=16, times=3.8, low=2.1, high=6.4),
+        ways=(saved("bins", 4.2), saved("price", 4.4)),
+        gain=saved("bins", 4.2),
         warnings=("12 prompts have answers that no sample ever gave: check them.",),
     )
     return summary.model_copy(update=changes)
 
 
 def no_gain_summary() -> Summary:
-    """The same, but compute-optimal stops short of best-of-N weighted."""
-    summary = rich_summary(gain=None)
+    """The same without ways that stop early, and compute-optimal ends below best-of-N weighted."""
+    summary = rich_summary(gain=None, ways=())
     everyone = summary.groups[0]
     shorter = [
         c.model_copy(update={"points": c.points[:2]}) if c.name.startswith("compute") else c
         for c in everyone.curves
+        if c.name not in EARLY
     ]
     first = everyone.model_copy(update={"curves": tuple(shorter)})
     return summary.model_copy(update={"groups": (first, *summary.groups[1:])})
@@ -128,7 +158,7 @@ def bench_result(**changes: object) -> BenchResult:
     """What ``ttc bench`` might find with the methods and the gain of `rich_summary`."""
     summary = rich_summary()
     curves = [c for c in summary.groups[0].curves if "oracle" not in c.name]
-    baseline, policy = summary.baseline, curves[-1].name
+    baseline, policy = summary.baseline, PREDICTED
     points = [
         {
             "name": c.name,
@@ -148,6 +178,7 @@ def bench_result(**changes: object) -> BenchResult:
             "budgets": BUDGETS,
             "baseline": baseline,
             "policy": policy,
+            "way": "bins",
             "easiest": 1,
             "hardest": 0,
             "curves": points,

@@ -97,6 +97,8 @@ BAD = {
     ),
     "train": (["train", "prm", "missing.jsonl", "--model", BASE, "--out", "out/x"], "missing"),
     "serve": (["serve", "--artifact", "missing"], "missing"),
+    "attach": (["attach", "missing", "--out", "out/x", *MODELS], "missing"),
+    "attach again": (["attach", ARTIFACT, "--out", "out/x", *MODELS], "names its models"),
 }
 
 

@@ -13,7 +13,7 @@ import typer
 from allocator.errors import InputError
 from calibration.cli.app import app
 from calibration.cli.calibrate import OF_LOGS
-from calibration.data.cells import as_score, as_text, as_truth
+from calibration.data.cells import as_scores, as_text, as_truth
 from calibration.data.datasets import DataSettings, read_graded_prompts, read_prompts
 from calibration.data.sample_log import Log, read_log
 from runtime.answers import MathAnswers
@@ -229,19 +229,37 @@ STEPS = [0.9, 0.5, 0.8]
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
 @pytest.mark.parametrize(
-    ("how", "score"), [(None, 0.8), ("last", 0.8), ("min", 0.5), ("product", 0.36)]
+    ("how", "scores"),
+    [
+        ("last", {"score": 0.8}),
+        ("min", {"score": 0.5}),
+        ("product", {"score": 0.36}),
+        ("mean", {"score": 2.2 / 3}),
+        (
+            None,
+            {
+                "score.last": 0.8,
+                "score.min": 0.5,
+                "score.product": 0.36,
+                "score.mean": 2.2 / 3,
+            },
+        ),
+    ],
 )
-def test_step_scores_are_aggregated(tmp_path: Path, suffix: str, how: Any, score: float) -> None:
+def test_step_scores_are_aggregated(
+    tmp_path: Path, suffix: str, how: Any, scores: dict[str, float]
+) -> None:
     rows = [{**row, "score": STEPS} for row in ROWS]
     log = logged(tmp_path / f"log.{suffix}", rows, aggregation=how)
-    assert log.score is not None
-    assert log.score == pytest.approx(score)
+    assert list(log.scores.values) == list(scores)
+    for name, value in scores.items():
+        assert log.scores.values[name] == pytest.approx(value)
 
 
-@pytest.mark.parametrize("value", [[], [0.5, None], [0.5, NAN], [0.5, 1.5], [[0.5]]])
+@pytest.mark.parametrize("value", [[], [0.5, None], [0.5, NAN], [[0.5]]])
 def test_step_scores_that_cannot_be_used(value: object) -> None:
     with pytest.raises(ValueError, match="must"):
-        as_score(value, "last")
+        as_scores(value)
 
 
 def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
@@ -261,11 +279,9 @@ def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
     for suffix in ("jsonl", "parquet"):
         log = logged(tmp_path / f"log.{suffix}", rows, columns=names, answers="math")
         assert answers_of(log) == [[0, 0, 1, 2]] * 3
-        assert log.score is not None
         assert log.tokens is not None
-        drawn = zip(
-            log.answer[0].tolist(), log.score[0].tolist(), log.tokens[0].tolist(), strict=True
-        )
+        last = log.scores.values["scores.last"]
+        drawn = zip(log.answer[0].tolist(), last[0].tolist(), log.tokens[0].tolist(), strict=True)
         assert set(drawn) == {(0, 0.9, 11), (0, 0.8, 12), (1, 0.2, 13), (2, 0.5, 14)}
     rows[1]["scores"] = [[0.1]]
     with pytest.raises(InputError, match=r"line 2: .*its 'scores' must be a list of 4"):

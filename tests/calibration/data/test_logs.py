@@ -13,12 +13,12 @@ from allocator.table import LookupTable
 from calibration.data.sample_log import read_log
 from calibration.from_logs import calibrate_from_logs
 from calibration.replay.estimators import majority_accuracy
-from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Replay
+from calibration.replay.ways import PRICE, TOTAL, WAYS
 from calibration.report.summary import Summary
 from predictors.features import FEATURE_NAMES
 from tests.support.cli import invoke, refused
-from tests.support.logs import as_records, made_log, rows_of, write
+from tests.support.logs import as_records, made_log, replay_of, rows_of, write
 from tests.support.paths import SHARED
 
 
@@ -47,7 +47,7 @@ def test_majority_over_a_subset_that_cannot_be_is_refused(n: int) -> None:
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_log_is_replayed_as_records_are(selection: Any, scored: bool) -> None:
     log = made_log(20, 16, scored=scored)
-    logged, replay = LoggedReplay(log), Replay(as_records(log), 16)
+    logged, replay = replay_of(log), Replay(as_records(log), 16)
     if selection not in logged.selections:
         with pytest.raises(InputError, match="must be best-of-n by a selection"):
             logged.outcome(Plan(strategy="best_of_n", n=4, selection=selection), 2)
@@ -63,7 +63,7 @@ def test_a_log_is_replayed_as_records_are(selection: Any, scored: bool) -> None:
 
 def test_features_of_a_log_are_those_of_its_samples() -> None:
     log = made_log(20, 16)
-    ours, theirs = LoggedReplay(log).features(4), Replay(as_records(log), 16).features(4)
+    ours, theirs = replay_of(log).features(4), Replay(as_records(log), 16).features(4)
     known = ~np.isnan(ours[0, 0])
     assert {n for n, k in zip(FEATURE_NAMES, known, strict=True) if k} >= {"agreement", "score_max"}
     np.testing.assert_allclose(ours[..., known], theirs[..., known], atol=1e-12)
@@ -71,7 +71,7 @@ def test_features_of_a_log_are_those_of_its_samples() -> None:
 
 def test_exact_outcomes_are_what_rotations_average_to() -> None:
     for selection, scored in (("majority", False), ("best", True)):
-        replay = LoggedReplay(made_log(3000, 32, seed=1, scored=scored))
+        replay = replay_of(made_log(3000, 32, seed=1, scored=scored))
         plan = Plan(strategy="best_of_n", n=4, selection=selection)
         exact, rotated = (replay.outcome(plan, pilots).correct.mean() for pilots in (0, 1))
         assert exact == pytest.approx(rotated, abs=0.004)
@@ -152,6 +152,20 @@ def test_tables_and_summary_from_a_log(tmp_path: Path) -> None:
     curves = {curve.name: curve for curve in summary.groups[0].curves}
     weighted = curves["best-of-N weighted"].points
     assert weighted[-1].accuracy > weighted[0].accuracy
+    # The three ways, on held-out prompts, with points between the budgets; tokens are counted.
+    assert set(WAYS.values()) < set(curves)
+    assert [p.budget for p in curves[PRICE].points][:5] == [1, 1.19, 1.41, 1.68, 2]
+    assert summary.groups[0].budgets == [1, 4, 16]
+    each = 16 * weighted[0].tokens
+    assert weighted[-1].tokens == pytest.approx(each)
+    assert summary.gain is not None
+    assert summary.cheapest == summary.gain.way
+    assert summary.gain in summary.ways
+    assert max(gain.times for gain in summary.ways) < summary.gain.times + 0.1
+    assert all(gain.accuracy == summary.gain.accuracy for gain in summary.ways)
+    assert all(gain.tokens is not None for gain in summary.ways)
+    # Ways that stop early use samples that measure difficulty: no curves of them by bin.
+    assert not {PRICE, TOTAL} & {curve.name for curve in summary.groups[1].curves}
     assert [group.name for group in summary.groups] == ["all prompts", "bin 1", "bin 2", "bin 3"]
     # Measured on one half of its samples or another, a prompt may be in several bins.
     assert 120 <= sum(group.prompts for group in summary.groups[1:]) <= 3 * 120
@@ -174,7 +188,7 @@ def test_the_command(tmp_path: Path) -> None:
     # Of pilots that are not asked for, those that the greatest budget leaves room for.
     assert (out / "difficulty-8.json").is_file()
     assert "from 1 to 15" in refused(*again, tmp_path / "b", "--pilots", "4,16")
-    assert "NAME=VALUE" in refused(*again, tmp_path / "b", "--columns", "answer")
+    assert "NAME=COLUMN" in refused(*again, tmp_path / "b", "--columns", "answer")
     # There is no model in it to decode with.
     assert "made from logs" in refused("solve", "--artifact", out, "--budget", 4, "1+1")
 

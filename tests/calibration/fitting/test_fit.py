@@ -7,6 +7,7 @@ import pytest
 
 from allocator.plan import CONSIDERED, Plan, plan_grid
 from allocator.table import Fingerprint
+from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.fitting.difficulty import MIN_IN_BIN
 from calibration.fitting.fit import fit, searches_needed
@@ -112,7 +113,7 @@ def test_a_budget_need_not_be_a_power_of_two() -> None:
 
 
 def test_prompts_that_are_all_alike(tmp_path: Path) -> None:
-    log = Log("all right", "0", np.zeros((30, 16), dtype=int), None, None, 0)
+    log = Log("all right", "0", np.zeros((30, 16), dtype=int), LoggedScores(), None, 0)
     made = calibrate_from_logs(log, tmp_path / "a", budgets=[1, 8], pilots=[1, 2], n_bins=3)
     assert [cell.plan for cell in made.table.row(8).cells] == [
         Plan(strategy="best_of_n", n=1, selection="majority")

@@ -14,14 +14,14 @@ from calibration.fitting.gain_model import (
     price_list,
 )
 from calibration.replay.adaptive_run import AdaptiveRuns, replay_run
-from calibration.replay.budget_replay import PRICES, stopped_at
-from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.budget_replay import PRICES, averages_between, stopped_at
 from calibration.replay.replay import Replay
+from calibration.replay.ways import PRICE, TOTAL
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.gain_model import GainEstimator
 from predictors.vote_state import VOTE_STATE_NAMES
 from tests.support.adaptive import made_runs
-from tests.support.logs import as_records, made_log
+from tests.support.logs import as_records, made_log, replay_of
 from tests.support.samples import make_sample
 
 SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
@@ -82,7 +82,7 @@ def test_a_search_joins_the_pool() -> None:
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_log_is_replayed_as_its_records_are(scored: bool) -> None:
     log, schedule = made_log(25, 16, scored=scored), schedule_of(8)
-    logged = LoggedReplay(log).adaptive_runs(schedule)
+    logged = replay_of(log).adaptive_runs(schedule)
     records = as_records(log)
     if not scored:  # every vote weighs one
         weighed = [[make_sample(s.answer, 1.0) for s in r.independent.samples] for r in records]
@@ -100,7 +100,7 @@ def test_a_log_is_replayed_as_its_records_are(scored: bool) -> None:
 
 @pytest.mark.parametrize("scored", [True, False])
 def test_every_stage_of_a_log_answers_as_best_of_n_does(scored: bool) -> None:
-    replay = LoggedReplay(made_log(60, 16, scored=scored))
+    replay = replay_of(made_log(60, 16, scored=scored))
     found = replay.adaptive_runs(schedule_of(8))
     for number, cost in enumerate(schedule_of(8).costs):
         plan = Plan(strategy="best_of_n", n=cost, selection=replay.selections[0])
@@ -110,7 +110,7 @@ def test_every_stage_of_a_log_answers_as_best_of_n_does(scored: bool) -> None:
 
 
 def test_large_logs_have_fewer_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    replay = LoggedReplay(made_log(10, 16))
+    replay = replay_of(made_log(10, 16))
     monkeypatch.setattr("calibration.replay.log_replay.MAX_REPLAYED", 3 * 10 * 16)
     assert replay.adaptive_runs(schedule_of(4)).correct.shape == (10, 3, 4)
     monkeypatch.setattr("calibration.replay.log_replay.MAX_REPLAYED", 1)
@@ -204,12 +204,42 @@ def test_the_better_of_two_schedules_is_fitted() -> None:
     same = Schedule(stages=SCHEDULE.stages)
     chosen = fit_gain_model([(same, worse), (SCHEDULE, adaptive_runs)])
     assert max(point.accuracy for point in chosen.prices.points) > 0.55
-    assert chosen == fit_gain_model([(SCHEDULE, adaptive_runs), (same, worse)])
+    again = fit_gain_model([(SCHEDULE, adaptive_runs), (same, worse)])
+    assert (chosen.gain_model, chosen.prices) == (again.gain_model, again.prices)
+    assert chosen.adaptive_runs is adaptive_runs
     alone = fit_gain_model([(SCHEDULE, adaptive_runs)])
-    assert chosen == alone
+    assert (chosen.gain_model, chosen.prices) == (alone.gain_model, alone.prices)
     # It spends on open prompts what it saves on the others: more for the same than a stage for all.
     stages = adaptive_runs.correct.mean(axis=(0, 1))
     three = alone.prices.price_for(3)
     nearest = min(alone.prices.points, key=lambda point: abs(np.log(point.price / three)))
     assert nearest.generations < 3.5
     assert nearest.accuracy > stages[SCHEDULE.costs.index(3)] + 0.02
+
+
+def test_averages_have_points_between_the_budgets() -> None:
+    assert averages_between([1]) == (1,)
+    assert averages_between([3, 4]) == (1, 1.19, 1.41, 1.68, 2, 2.38, 2.83, 3, 3.36, 4)
+
+
+def test_held_out_curves_are_those_of_the_price_list() -> None:
+    fitted = fit_gain_model([(SCHEDULE, made_runs(SCHEDULE, KINDS * 4, 4))])
+    averages = (1.5, 2.5, 4.0)
+    by_price, in_total = fitted.held_out_curves(averages)
+    assert (by_price.name, in_total.name) == (PRICE, TOTAL)
+    assert by_price.budgets == in_total.budgets == averages
+    points = fitted.prices.points
+    for row, average in enumerate(averages):
+        # Between two prices of the list, so are cost and accuracy.
+        price = fitted.prices.price_for(average)
+        above = next(i for i, point in enumerate(points) if point.price >= price)
+        near = points[above - 1], points[above]
+        spent = by_price.generations[row].mean()
+        assert near[1].generations - 1e-9 <= spent <= near[0].generations + 1e-9
+        assert abs(by_price.correct[row].mean() - near[0].accuracy) < 0.05
+        # A total is a limit; what is left of it is less than the largest stage adds.
+        assert in_total.generations[row].mean() <= average
+        assert in_total.generations[row].mean() > 0.9 * average
+    # The gains are of models that were fitted on other prompts.
+    again = cross_validated_gains(SCHEDULE, fitted.adaptive_runs)
+    np.testing.assert_array_equal(fitted.held_out_gains, again)

@@ -1,6 +1,7 @@
 """All logged samples are used, and no prompt's bin depends on the samples that judge a plan."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,11 +13,15 @@ import pytest
 from allocator.errors import InputError
 from allocator.plan import Plan, plan_grid
 from allocator.price import PriceList
+from allocator.schedule import Schedule
 from allocator.table import Fingerprint, LookupTable
 from calibration.bench import baselines
+from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
+from calibration.fitting.gain_model import FittedGainModel, price_list
 from calibration.from_logs import calibrate_from_logs
+from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import majority_curve
 from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
@@ -24,9 +29,10 @@ from calibration.replay.replay import Replay
 from calibration.report.summarise import NAMES, summarise
 from calibration.report.summary import Group, Summary
 from calibration.sampling.collect import PromptRecord, Run
+from predictors.gain_model import COLUMNS, GainModel
 from runtime.answers.selection import select
 from tests.support.cli import invoke
-from tests.support.logs import as_records, made_log, rows_of, write
+from tests.support.logs import as_records, made_log, replay_of, rows_of, write
 from tests.support.samples import make_sample
 
 MAJORITY = NAMES["majority"]
@@ -37,11 +43,11 @@ def alike(questions: int, samples: int, seed: int = 0, scored: bool = True) -> L
     rng = np.random.default_rng(seed)
     right = rng.random((questions, samples)) < 0.5
     answer = np.where(right, 0, rng.integers(1, 4, right.shape))
-    score = rng.random(right.shape) if scored else None
-    return Log("alike", "0", answer, score, np.ones(right.shape), 0)
+    scores = LoggedScores({"score": rng.random(right.shape)} if scored else {})
+    return Log("alike", "0", answer, scores, np.ones(right.shape), 0)
 
 
-def budgets_of(group: Group) -> list[int]:
+def budgets_of(group: Group) -> list[float]:
     return [point.budget for point in group.curves[0].points]
 
 
@@ -73,8 +79,8 @@ def test_budgets_may_take_all_samples(
     summary = Summary.load(out)
     assert budgets_of(summary.groups[0]) == asked
     assert [budgets_of(group) for group in summary.groups[1:]] == ([binned] * 2 if binned else [])
-    # The schedule goes as far as the budgets do.
-    assert PriceList.load(out / "prices.json").schedule.stages[-1].samples == max(2, *asked)
+    # The schedule goes as far as the log does.
+    assert PriceList.load(out / "prices.json").schedule.stages[-1].samples == samples
     assert sorted(int(p.stem[11:]) for p in out.glob("difficulty-*.txt")) == pilots
     said = [w for w in summary.warnings if "measured difficulty" in w]
     if max(asked) <= samples // 2:
@@ -101,12 +107,21 @@ def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> Non
 
 @pytest.fixture
 def without_gain_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fitting schedules takes seconds, and no test here reads them."""
-    monkeypatch.setattr("calibration.fitting.fit.fit_gain_model", lambda *_: None)
+    """Fitting schedules takes seconds, and no test here reads them: nothing gains anything."""
+
+    def unfitted(
+        replayed: Sequence[tuple[Schedule, AdaptiveRuns]], _: int | None
+    ) -> FittedGainModel:
+        schedule, runs = replayed[0]
+        gains = np.zeros((*runs.correct.shape, len(schedule.stages)))
+        nothing = GainModel(weights=(0.0,) * len(COLUMNS), rho=1.0)
+        return FittedGainModel(nothing, price_list(schedule, runs, gains), runs, gains)
+
+    monkeypatch.setattr("calibration.fitting.fit.fit_gain_model", unfitted)
 
 
 def fitted(log: Log, budgets: list[int], pilots: list[int]) -> tuple[LoggedReplay, Calibration]:
-    replay = LoggedReplay(log)
+    replay = replay_of(log)
 
     def grid(budget: int, paid: int) -> list[Plan]:
         plans = plan_grid(budget, paid, ("best_of_n",))
@@ -146,13 +161,13 @@ def test_where_chance_alone_tells_questions_apart_bins_do_not_differ(scored: boo
 
 def test_difficulty_is_measured_apart_from_what_is_judged_and_from_pilots() -> None:
     log = made_log(30, 19)
-    replay = LoggedReplay(log)
+    replay = replay_of(log)
     for pilots, first in ((0, 9), (4, 9), (12, 12), (18, 18)):
         for replicate in (0, 7, 15):
             place = replay._place(replicate, 19)
             changed = log.answer.copy()
             changed[:, place[:first]] = 1 - (changed[:, place[:first]] == 0)
-            same = LoggedReplay(replace(log, answer=changed)).measured(pilots)[:, replicate]
+            same = replay_of(replace(log, answer=changed)).measured(pilots)[:, replicate]
             np.testing.assert_array_equal(replay.measured(pilots)[:, replicate], same)
     with pytest.raises(InputError, match="less than the 19"):
         replay.measured(19)
@@ -163,8 +178,8 @@ def test_bins_of_paired_outcomes_hold_their_true_accuracy() -> None:
     rng = np.random.default_rng(3)
     truth = rng.beta(0.8, 0.8, 3000)
     right = rng.random((3000, 19)) < truth[:, None]
-    log = Log("known", "0", np.where(right, 0, 1), None, None, 0)
-    replay = LoggedReplay(log)
+    log = Log("known", "0", np.where(right, 0, 1), LoggedScores(), None, 0)
+    replay = replay_of(log)
     measured, questions = replay.measured(0), np.arange(3000)[:, None].repeat(16, axis=1)
     # Of two answers, the right one wins three votes with this chance.
     wins = truth**3 + 3 * truth**2 * (1 - truth)
@@ -209,7 +224,7 @@ def test_majority_as_a_method_has_no_verifier_in_it() -> None:
 @pytest.mark.parametrize("scored", [True, False])
 def test_majority_of_a_log_is_exact_with_ties_shared(scored: bool) -> None:
     log = made_log(8, 9, seed=5, scored=scored)
-    found = [LoggedReplay(log).majority(n).correct[:, 0] for n in (1, 4, 9)]
+    found = [replay_of(log).majority(n).correct[:, 0] for n in (1, 4, 9)]
     for n, correct in zip((1, 4, 9), found, strict=True):
         for question, answers in enumerate(log.answer.tolist()):
             named = [None if a == -1 else str(a) for a in answers]
@@ -223,7 +238,7 @@ def test_the_majority_that_reports_show_does_not_move_with_the_scores() -> None:
     rng = np.random.default_rng(1)
 
     def shown(score: Any) -> tuple[Any, Any]:
-        other = replace(log, score=score)
+        other = replace(log, scores=LoggedScores({"score": score}))
         replay, made = fitted(other, [2, 4, 8], [1])
         summary = summarise(
             replay,
@@ -244,4 +259,4 @@ def test_the_majority_that_reports_show_does_not_move_with_the_scores() -> None:
         (benched,) = [c for c in baselines(Replay(records, 16), [2, 4]) if c.name == MAJORITY]
         return of_log, benched.correct.tolist()
 
-    assert shown(log.score) == shown(rng.random(log.answer.shape))
+    assert shown(log.scores.values["score"]) == shown(rng.random(log.answer.shape))

@@ -38,7 +38,7 @@ def of_records(n_jobs: int | None) -> Replay:
 
 
 def of_log(n_jobs: int | None) -> LoggedReplay:
-    return LoggedReplay(LOG, replicates=4, n_jobs=n_jobs)
+    return LoggedReplay(LOG, LOG.scores.first, replicates=4, n_jobs=n_jobs)
 
 
 def everything(replay: Made) -> tuple[Calibration, Summary]:
@@ -79,7 +79,11 @@ def test_tables_intervals_and_gains_are_the_same_for_any_number_of_jobs(
         assert found.table == alone.table
         assert found.oracle_table == alone.oracle_table
         assert found.curves == alone.curves
-        assert found.gain_model == alone.gain_model
+        assert found.gain_model.gain_model == alone.gain_model.gain_model
+        assert found.gain_model.prices == alone.gain_model.prices
+        np.testing.assert_array_equal(
+            found.gain_model.held_out_gains, alone.gain_model.held_out_gains
+        )
         assert found.drift_baseline == alone.drift_baseline
         for count, fitted in found.difficulty.items():
             assert np.array_equal(fitted.predicted, alone.difficulty[count].predicted)

@@ -11,12 +11,11 @@ from allocator.plan import Plan
 from allocator.schedule import schedule_of
 from calibration.fitting.accuracy_tables import accuracy_curves, drift_baseline_of, schedules_of
 from calibration.fitting.difficulty import FittedDifficulty
-from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.replay import Outcome, Replay
 from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.timing import time_plans
 from tests.support.fakes import COIN_SETTINGS, CoinEngine, coin_run
-from tests.support.logs import made_log
+from tests.support.logs import made_log, replay_of
 from tests.support.samples import make_sample
 
 ONE, TWO = Plan(strategy="best_of_n", n=1), Plan(strategy="best_of_n", n=2)
@@ -113,7 +112,7 @@ def test_reference_of_calibration_traffic() -> None:
 
 
 def test_a_log_without_scores_has_no_scores_to_compare() -> None:
-    replay = LoggedReplay(made_log(20, 16, scored=False))
+    replay = replay_of(made_log(20, 16, scored=False))
     told = known(2, [0.9] * 20 * replay.replicates, ())
     assert set(drift_baseline_of(replay, told).signals) == {"agreement", "bin"}
 

@@ -1,5 +1,6 @@
 """The report: what it says, and what it never does."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from allocator.errors import InputError
 from allocator.plan import Plan
+from allocator.price import PriceList, PricePoint
+from allocator.schedule import schedule_of
 from allocator.table import BudgetRow
 from benchmarks.testbed.paths import SETTINGS
 from calibration.replay.curve_summary import CurveSummary
@@ -15,8 +18,10 @@ from calibration.report.artifact_files import Contents
 from calibration.report.heatmap import heat_map
 from calibration.report.methods import styles
 from calibration.report.page import write_report
-from runtime.artifact import ORACLE_TABLE, TABLE
+from calibration.report.summary import Summary, cheapest_way
+from runtime.artifact import ORACLE_TABLE, PRICES, SUMMARY, TABLE
 from tests.support.summaries import (
+    EARLY,
     METHODS,
     artifact,
     cell,
@@ -43,11 +48,74 @@ def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
     assert not list(folder.glob("*.partial"))
     text = page.read_text()
     assert "<h1>Compute-optimal reaches 70.9% with 4.2 generations per prompt; best-of-N" in text
-    for word in (*METHODS, "beam search N=8 M=2", "16 to 64", "95–100%", "no sample ever gave"):
+    for word in (
+        *METHODS,
+        *EARLY,
+        "beam search N=8 M=2",
+        "16 to 64",
+        "95–100%",
+        "no sample ever gave",
+    ):
         assert word in text
     for value in (BASELINE, "5,312,804 tokens", "0.86", "b20e4c6bdfed5bb4", SETTINGS.verifier):
         assert value in text
     assert f"ttc solve --artifact {folder} --budget 8" in text
+    assert "Generations are spent by difficulty bins (--budget), the cheapest of this" in text
+    # What each way saves; one of them does not reach the accuracy.
+    for words in ("3.8 [2.1, 6.4]", "3.6 [2.1, 6.4]", "3.4 [2.1, 6.4]", "not reached"):
+        assert words in text
+    # Points between the table's budgets are drawn, and not in the table of numbers.
+    assert '<th scope="col">64</th>' in text
+    assert "22.63" not in text
+
+
+def test_the_price_list_is_shown(tmp_path: Path) -> None:
+    spent = (20.0, 16.0, 9.0, 4.0, 2.1, 1.0)
+    points = tuple(
+        PricePoint(price=0.001 * 2**row, generations=cost, accuracy=0.75 - 0.04 * row)
+        for row, cost in enumerate(spent)
+    )
+    folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
+    assert Contents.load(folder).price_rows == []
+    PriceList(schedule=schedule_of(32), points=points).save(folder / PRICES)
+    # Each about twice the last, and the largest.
+    rows = Contents.load(folder).price_rows
+    assert [row.generations for row in rows] == [1.0, 2.1, 9.0, 20.0]
+    text = write_report(folder, tmp_path / "r.html")[0].read_text()
+    section = text[text.index("What an average budget buys") :].split("</section>")[0]
+    for row in rows:
+        for value in (f"{row.generations:.1f}", f"{row.accuracy:.1%}", f"{row.price:.2g}"):
+            assert f">{value}</t" in section
+    assert "older version" not in section
+    everyone = rich_summary().groups[0]
+    old = tuple(curve for curve in everyone.curves if curve.name not in EARLY)
+    group = everyone.model_copy(update={"curves": old})
+    rich_summary(groups=(group,), ways=()).save(folder)
+    text = write_report(folder, tmp_path / "r.html")[0].read_text()
+    assert "An older version calibrated this artifact" in text
+    assert "stopping early</b>" not in text
+
+
+def test_summaries_of_the_first_version_are_read(tmp_path: Path) -> None:
+    summary = rich_summary()
+    summary.save(tmp_path)
+    document = json.loads((tmp_path / SUMMARY).read_text())
+    assert document["schema_version"] == 2
+    assert cheapest_way(tmp_path) == "bins"
+    del document["ways"], document["gain"]["way"], document["gain"]["tokens"]
+    (tmp_path / SUMMARY).write_text(json.dumps(document | {"schema_version": 1}))
+    old = Summary.load(tmp_path)
+    assert old.gain is not None
+    assert (old.gain.way, old.gain.tokens, old.ways) == ("bins", None, ())
+    assert old.gain.times == summary.gain.times
+    assert cheapest_way(tmp_path) is None, "it did not compare the ways"
+    (tmp_path / SUMMARY).write_text(json.dumps(document | {"schema_version": 1, "gain": None}))
+    assert Summary.load(tmp_path).gain is None
+    (tmp_path / SUMMARY).write_text(json.dumps(document | {"schema_version": 3}))
+    with pytest.raises(InputError, match="a newer library wrote it"):
+        Summary.load(tmp_path)
+    (tmp_path / SUMMARY).unlink()
+    assert cheapest_way(tmp_path) is None
 
 
 @pytest.mark.slow
@@ -154,11 +222,11 @@ def test_rows_with_edges_of_their_own_say_so() -> None:
 
 
 def test_no_two_methods_look_alike() -> None:
-    names = [*METHODS, *(f"method {number}" for number in range(12))]
-    drawn = styles(names, BASELINE)
+    names = [*METHODS, *EARLY, *(f"method {number}" for number in range(12))]
+    drawn = styles(names, BASELINE, "price, stopping early")
     looks = {(s.colour, s.marker, s.dashed) for s in drawn.values()}
     assert len(looks) == len(names)
     assert [name for name in names if drawn[name].strong] == [
         BASELINE,
-        "compute-optimal, predicted bins",
+        "price, stopping early",
     ]

@@ -1,14 +1,23 @@
 """What the report says of a result, and what it advises."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
+import ttc_allocator
+from allocator.price import PriceList, PricePoint
+from allocator.schedule import schedule_of
 from benchmarks.testbed.paths import SETTINGS
-from calibration.report.advice import steps
+from calibration.replay.ways import Way
+from calibration.report.advice import Step, steps
 from calibration.report.artifact_files import Contents
-from calibration.report.summary import Gain, Summary
-from calibration.report.words import count, interval, percent, subtitle, title
+from calibration.report.summary import Gain, Summary, TokenGain
+from calibration.report.words import chosen, count, interval, percent, subtitle, title
+from predictors.gain_model import COLUMNS, GainModel
+from predictors.scoring import Scoring
+from runtime.result import Spend
+from runtime.settings import Settings
 from tests.support.summaries import (
     artifact,
     minimal_summary,
@@ -25,9 +34,21 @@ def heads(folder: Path) -> list[str]:
     return [step.head for step in steps(contents, contents.summary)]
 
 
-def gain(times: float, low: float) -> Gain:
+def gain(times: float, low: float, way: Way = "bins", tokens: float | None = None) -> Gain:
+    found = None
+    if tokens is not None:
+        found = TokenGain(
+            tokens=900 / tokens, baseline=900, times=tokens, low=tokens / 2, high=tokens + 5
+        )
     return Gain(
-        accuracy=0.738, generations=16 / times, baseline=16, times=times, low=low, high=times + 5
+        way=way,
+        accuracy=0.738,
+        generations=16 / times,
+        baseline=16,
+        times=times,
+        low=low,
+        high=times + 5,
+        tokens=found,
     )
 
 
@@ -37,13 +58,27 @@ def gain(times: float, low: float) -> Gain:
         (
             rich_summary(gain=gain(4, 2)),
             "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
-            "That is 4.0 times fewer; the 95% interval of the saving is 2.0 to 9.0 times.",
+            "That is 4.0 [2.0, 9.0] times fewer generations, with 95% intervals over prompts.",
+        ),
+        (
+            rich_summary(gain=gain(4, 2, "price", tokens=3)),
+            "Stopping early by price reaches 73.8% with 4 generations per prompt; best-of-N needs "
+            "16",
+            "That is 4.0 [2.0, 9.0] times fewer generations and 3.0 [1.5, 8.0] times fewer tokens, "
+            "with 95% intervals over prompts.",
+        ),
+        (
+            rich_summary(gain=gain(4, 2, "total", tokens=0.8), baseline="majority"),
+            "Stopping early within one total reaches 73.8% with 4 generations per prompt; majority "
+            "needs 16",
+            "That is 4.0 [2.0, 9.0] times fewer generations but no fewer tokens (0.8 [0.4, 5.8] "
+            "times), with 95% intervals over prompts.",
         ),
         (
             rich_summary(gain=gain(4, 1)),
             "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
-            "That is 4.0 times fewer, but it is not certain: the 95% interval of the saving is 1.0 "
-            "to 9.0 times, where 1 is no saving.",
+            "That is 4.0 [1.0, 9.0] times fewer generations, with 95% intervals over prompts. The "
+            "saving is not certain: its interval includes 1, no saving.",
         ),
         (
             rich_summary(gain=gain(0.5, 0)),
@@ -57,11 +92,123 @@ def gain(times: float, low: float) -> Gain:
             "compute-optimal reaches 61.7% with 1.7 generations per prompt",
             "A saving is counted where both reach the same accuracy; none was found.",
         ),
+        (
+            rich_summary(gain=None, ways=()),
+            "No saving found: best-of-N weighted reaches 78.4% with 64 generations per prompt; "
+            "stopping early by price reaches 94.2% with 27.9 generations per prompt",
+            "A saving is counted where both reach the same accuracy; none was found.",
+        ),
     ],
 )
 def test_titles(summary: Summary, first: str, second: str) -> None:
     assert title(summary) == first
     assert subtitle(summary) == second
+
+
+def test_the_page_says_which_way_it_is() -> None:
+    assert chosen(rich_summary()) == (
+        "Generations are spent by difficulty bins (--budget), the cheapest of this artifact's ways."
+    )
+    assert chosen(rich_summary(gain=gain(4, 2, "total"))) == (
+        "Generations are spent as one total over all prompts (--total-budget), the cheapest of "
+        "this artifact's ways."
+    )
+    # As an older version wrote it.
+    assert chosen(rich_summary(ways=())) == (
+        "Generations are spent by difficulty bins (--budget). Other ways were not compared; "
+        "calibrate again for that."
+    )
+    assert chosen(no_gain_summary()) == ""
+
+
+def used(folder: Path, summary: Summary, settings: Settings | None = SETTINGS) -> Step:
+    """The first recommended step."""
+    made = artifact(folder, summary, rich_table(), settings)
+    return steps(Contents.load(made), summary)[0]
+
+
+@pytest.mark.parametrize(
+    ("way", "head", "option", "spend"),
+    [
+        ("bins", "Answer prompts with budget 16", "--budget 16 'your prompt'", Spend(16)),
+        (
+            "price",
+            "Answer prompts at an average budget of 3.8",
+            "--average-budget 3.8 'your prompt'",
+            Spend(average=3.8),
+        ),
+        (
+            "total",
+            "Answer prompts together, within one total of 3.7 for each",
+            "--total-budget 12 'first prompt' 'second prompt' 'third prompt'",
+            Spend(total=12),
+        ),
+    ],
+)
+def test_the_snippet_uses_the_way_of_the_headline(
+    tmp_path: Path, way: Way, head: str, option: str, spend: Spend
+) -> None:
+    # 3.72 generations: an average is rounded up to 3.8, the total of three prompts to 12.
+    step = used(tmp_path / "a", rich_summary(gain=gain(16 / 3.72, 2, way)))
+    assert step.head == head
+    assert step.command == f"ttc solve --artifact {tmp_path / 'a'} {option}"
+    calls: list[ast.Call] = [
+        node for node in ast.walk(ast.parse(step.code)) if isinstance(node, ast.Call)
+    ]
+    (written,) = (ast.unparse(c) for c in calls if ast.unparse(c.func) == "Spend")
+    assert eval(written, {"Spend": Spend}) == spend
+    names = [n for n in ast.walk(ast.parse(step.code)) if isinstance(n, ast.ImportFrom)]
+    exported = {alias.name for n in names if n.module == "ttc_allocator" for alias in n.names}
+    assert exported <= set(ttc_allocator.__all__)
+
+
+def test_without_models_the_price_is_used_in_a_program_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = rich_summary(gain=gain(4, 2, "price"))
+    step = used(tmp_path / "a", summary, settings=None)
+    assert "Stop early in your own program" in step.head
+    assert step.code == ""
+    schedule = schedule_of(4)
+    points = tuple(
+        PricePoint(price=price, generations=spent, accuracy=0.5)
+        for price, spent in ((1e-4, 4.0), (0.3, 1.0))
+    )
+    PriceList(schedule=schedule, points=points).save(tmp_path / "a" / "prices.json")
+    # What is gained depends on nothing but the constant: about 0.05 up to the last stage.
+    weights = (-3.0, *(0.0 for _ in COLUMNS[1:]))
+    GainModel(weights=weights, rho=1.0).save(tmp_path / "a" / "gain_model.json")
+    exec(step.command, {})
+    assert capsys.readouterr().out == "42\n"
+    Scoring(scores={"score": 1.0}, log_tokens=-0.1).save(tmp_path / "a" / "scoring.json")
+    step = steps(Contents.load(tmp_path / "a"), summary)[0]
+    assert "votes.add(\"42\", {'score': 0.9}, tokens=200)" in step.command
+    exec(step.command, {})
+    assert capsys.readouterr().out == "42\n"
+
+
+@pytest.mark.parametrize(
+    ("scoring", "verifier"),
+    [(Scoring(scores={"score": 1.0}), True), (Scoring(log_tokens=1.0), False), (None, False)],
+)
+def test_without_models_attaching_them_is_advised(
+    tmp_path: Path, scoring: Scoring | None, verifier: bool
+) -> None:
+    folder = artifact(tmp_path / "a", minimal_summary(), minimal_table())
+    if scoring is not None:
+        scoring.save(folder / "scoring.json")
+    _, step, *_ = steps(Contents.load(folder), minimal_summary())
+    assert step.head == "Attach models to solve and serve with it"
+    assert step.command.startswith(f"ttc attach {folder} --out {folder}-served --model MODEL")
+    assert ("--verifier VERIFIER" in step.command) == verifier
+
+
+def test_a_way_that_comes_close_for_less_is_advised(tmp_path: Path) -> None:
+    summary = rich_summary(gain=gain(0.9, 0.5))
+    step = used(tmp_path / "a", summary)
+    # Of all ways, price is within a point of best-of-N at its best (78.4%) for the least.
+    assert "--average-budget" in step.command
+    assert "within a point of best-of-N at its best (78.4%" in step.text
 
 
 def test_advice_follows_from_what_was_found(tmp_path: Path) -> None:

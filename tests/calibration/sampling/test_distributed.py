@@ -20,13 +20,13 @@ from calibration.sampling.collect import PromptRecord
 from calibration.sampling.collectors import LocalCollector, Work, open_collector
 from calibration.sampling.distributed import RayCollector
 from calibration.settings import CalibrationSettings
+from predictors.scoring import alone
 from runtime.models import Models
-from runtime.verifiers.scoring import VERIFIER_ALONE
 
 pytestmark = pytest.mark.slow
 
 PROMPTS = [(p.text, p.answer) for p in distinct_problems("calibration", 24, seed=41)]
-WORK = Work(4, (Plan(strategy="beam_search", n=4, beam_width=2),), VERIFIER_ALONE, seed=3)
+WORK = Work(4, (Plan(strategy="beam_search", n=4, beam_width=2),), alone("last"), seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -24,13 +24,13 @@ from calibration.sampling.journal import Journals
 from calibration.sampling.lock import check_writable, exclusive
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings
+from predictors.scoring import alone
 from runtime.artifact import TABLE, Artifact
 from runtime.engines.base import Completion
 from runtime.models import Models
 from runtime.request import RequestSettings
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Verdict
-from runtime.verifiers.scoring import VERIFIER_ALONE
 from tests.support.artifacts import RIGHT, BentCoins, bent_models, bent_prompts
 from tests.support.cli import MODELS, TASK, refused
 from tests.support.fakes import COIN_SETTINGS, SOON, StepUp, SumVerifier
@@ -38,7 +38,7 @@ from tests.support.waiting import eventually_in_loop, turns
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
 BEAMS = Plan(strategy="beam_search", n=4, beam_width=2)
-WORK = Work(8, (BEAMS,), VERIFIER_ALONE, seed=2, runs=2)
+WORK = Work(8, (BEAMS,), alone("last"), seed=2, runs=2)
 
 
 class Counted:

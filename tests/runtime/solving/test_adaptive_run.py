@@ -100,7 +100,7 @@ def test_a_replayed_run_has_the_states_of_the_served_one(
     states, leaders, tokens = [], [], []
     for _ in schedule.stages:
         asyncio.run(served.advance())
-        states.append(served.state)
+        states.append(served.reached.state)
         leaders.append(select(served.samples, "weighted").answer)
         tokens.append(served.run.cost.sampled_tokens)
     again = PromptRun(bent_models(tokenizer), COIN_SETTINGS, prompt, seed=3)

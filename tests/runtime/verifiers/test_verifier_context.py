@@ -27,6 +27,7 @@ from calibration.sampling.collect import collect
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from predictors.sample import Sample
+from predictors.scoring import alone
 from runtime.artifact import Artifact
 from runtime.engines.checkpoint import context_length
 from runtime.models import Models, load_models
@@ -39,7 +40,6 @@ from runtime.verifiers.base import Context
 from runtime.verifiers.families import FAMILIES
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
-from runtime.verifiers.scoring import VERIFIER_ALONE
 from tests.support.artifacts import bent_models
 from tests.support.checkpoints import make_verifier, solution
 from tests.support.fakes import COIN_SETTINGS, StepUp, SumVerifier, coin_run
@@ -194,7 +194,7 @@ def test_a_calibration_that_it_ends_says_what_is_kept(tokenizer: Any, tmp_path: 
     store = SampleStore(tmp_path / "samples", {})
     prompts = [(str(number), "3") for number in range(5)]
     filling = store.fill(
-        LocalCollector(models, COIN_SETTINGS), prompts, Work(1, (), VERIFIER_ALONE, 0)
+        LocalCollector(models, COIN_SETTINGS), prompts, Work(1, (), alone("last"), 0)
     )
     with pytest.raises(ModelError, match=r"too many tokens; the samples of (\d) of 5") as raised:
         asyncio.run(filling)

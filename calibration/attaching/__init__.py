@@ -1,0 +1,1 @@
+"""Attaching models to an artifact made from logs."""

@@ -1,0 +1,268 @@
+"""Measure what an artifact gains on logged questions that it has not seen, without a model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from allocator.plan import Plan
+from allocator.schedule import Schedule, Stage
+from allocator.table import LookupTable
+from calibration.bench import BASELINE, compute_optimal, findings_of, stopping_early
+from calibration.data.questions import CalibratedOn
+from calibration.data.sample_log import Log
+from calibration.fitting.log_scoring import log_scores
+from calibration.from_logs import fit_log
+from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
+from calibration.replay.curves import Curve, majority_curve, plan_curve
+from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.ways import WAYS, Way
+from calibration.report.bench_result import Findings
+from calibration.report.summarise import FITTED, NAMES
+from calibration.sampling.store import sampled_prompts
+from calibration.settings import MIN_PROMPTS
+from runtime.artifact import QUESTIONS, SAMPLES, FittedPolicy
+
+CONSISTENCY = "adaptive consistency, majority"
+
+
+@dataclass(frozen=True)
+class LogFindings:
+    """What was measured on a log.
+
+    Attributes:
+        findings: the figures.
+        table: the rows measured; of several tables the first.
+        window: samples of the question that has the fewest.
+    """
+
+    findings: Findings
+    table: LookupTable
+    window: int
+
+
+def unseen_questions(log: Log, folder: Path) -> tuple[Log, int | None]:
+    """The questions of a log that an artifact was not calibrated on.
+
+    Args:
+        log: the log.
+        folder: the artifact folder.
+
+    Returns:
+        These questions, and the number left out; None if it is unknown, because the artifact does
+        not say what it was calibrated on.
+
+    Raises:
+        InputError: none is left.
+    """
+    if (folder / QUESTIONS).is_file():
+        seen = CalibratedOn.load(folder / QUESTIONS)
+    elif (folder / SAMPLES).is_file():
+        seen = CalibratedOn.of(sampled_prompts(folder / SAMPLES))
+    else:
+        return log, None
+    kept = np.array([not seen.holds(question) for question in log.questions])
+    if not kept.any():
+        raise InputError(
+            "from-logs",
+            log.name,
+            "the artifact was calibrated on every one of its questions; test on others, or "
+            "calibrate on a part of them: --split 0.5",
+        )
+    return log.of(np.flatnonzero(kept)), int((~kept).sum())
+
+
+def measure_log(
+    log: Log,
+    policy: FittedPolicy,
+    table: LookupTable,
+    way: Way | None = None,
+    n_jobs: int | None = -1,
+) -> LogFindings:
+    """Measure every method on the questions of a log.
+
+    Args:
+        log: questions that the policy has not seen.
+        policy: the policy of an artifact.
+        table: the rows of its table to measure; those beyond the samples per question are left out.
+        way: see `calibration.bench.measure`.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Raises:
+        InputError: fewer samples per question than the smallest budget, or the log lacks a score
+            that the policy weighs.
+    """
+    table = _within(table, log)
+    curves = log_curves(log, policy, table, n_jobs)
+    return _found(log, np.arange(len(log.answer)), curves, table, way, n_jobs)
+
+
+def measure_splits(
+    log: Log,
+    share: float,
+    seeds: Sequence[int],
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    n_bins: int,
+    n_jobs: int | None = -1,
+    done: Callable[[object], None] = lambda _: None,
+) -> LogFindings:
+    """Calibrate on a part of a log and measure on the rest, repeatedly.
+
+    The way to spend that is measured is the one that most calibrations found the cheapest on their
+    own part.
+
+    Args:
+        log: the samples.
+        share: share of the questions that each calibration gets, see `splits`.
+        seeds: one shuffle of the questions each.
+        budgets, pilots, n_bins, n_jobs: see `calibration.from_logs.fit_log`.
+        done: called after each part was measured.
+
+    Raises:
+        InputError: a share that leaves too few questions to calibrate or to test on; else as
+            `calibration.from_logs.fit_log`.
+    """
+    count = len(log.answer)
+    check_share(share, count)
+    parts, ways, tables = [], [], []
+    for train, test in splits(count, share, seeds):
+        fitted = fit_log(
+            log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
+        )
+        table = _within(fitted.calibration.table, log)
+        parts.append((test, log_curves(log.of(test), fitted.policy, table, n_jobs)))
+        ways.append(fitted.summary().cheapest)
+        tables.append(table)
+        done(None)
+    tested, curves = pooled(parts, count)
+    most = max(WAYS, key=lambda way: ways.count(way))
+    return _found(log, tested, curves, tables[0], most, n_jobs)
+
+
+def check_share(share: float, questions: int) -> None:
+    """Check the share of a log's questions that calibration gets.
+
+    Raises:
+        InputError: it leaves too few questions on either side.
+    """
+    if not 0 < share < 1:
+        raise InputError("split", share, "must be a share between 0 and 1, such as 0.5")
+    least = min(round(questions * share), round(questions * (1 - share)))
+    if least < MIN_PROMPTS:
+        raise InputError(
+            "split",
+            share,
+            f"of {questions} questions it leaves {least} on one side; at least {MIN_PROMPTS} are "
+            "needed to calibrate, and to test",
+        )
+
+
+def splits(
+    count: int, share: float, seeds: Sequence[int]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Questions to calibrate on and questions to test on, by their indices.
+
+    Each seed shuffles the questions and cuts them into parts of about `1 - share` of them. Each
+    part is tested once: of 0.5 both halves, of 0.8 all five fifths. Of less than 0.5 one part is.
+
+    Args:
+        count: number of questions.
+        share: share of them to calibrate on.
+        seeds: one shuffle each.
+    """
+    for seed in seeds:
+        shuffled = np.random.default_rng(seed).permutation(count)
+        parts = round(1 / (1 - share) - 1e-9)
+        tested = np.array_split(shuffled, parts)
+        if parts < 2:
+            tested = [shuffled[: round(count * (1 - share))]]
+        for test in tested:
+            yield np.setdiff1d(shuffled, test), np.sort(test)
+
+
+def log_curves(
+    log: Log, policy: FittedPolicy, table: LookupTable, n_jobs: int | None
+) -> list[Curve]:
+    """Every method on a log: baselines without and with the fitted score, and the three ways."""
+    budgets = sorted({1, *(row.budget for row in table.rows)})
+    plans = [Plan(strategy="best_of_n", n=n) for n in budgets]
+    counted = LoggedReplay(log, None, n_jobs=n_jobs)
+    logged = LoggedReplay(log, log.scores.first, n_jobs=n_jobs)
+    curves = [majority_curve(NAMES["majority"], counted, budgets)]
+    if log.scores.values:
+        curves.append(plan_curve(BASELINE, logged, plans))
+    every = Schedule(stages=tuple(Stage(samples=n) for n in range(1, counted.window + 1)))
+    stopped = adaptive_consistency(CONSISTENCY, every, counted.adaptive_runs(every))
+    fitted = counted
+    if policy.scoring is not None:
+        fitted = LoggedReplay(log, log_scores(policy.scoring, log), n_jobs=n_jobs)
+        curves.append(plan_curve(FITTED, fitted, plans))
+    top = min(fitted.window, policy.prices.schedule.costs[-1])
+    return [
+        *curves,
+        replace(stopped, budgets=CONFIDENCES),  # it has no budgets
+        compute_optimal(fitted, policy, table),
+        *stopping_early(fitted, policy, [*budgets, top]),
+    ]
+
+
+def pooled(
+    parts: Sequence[tuple[NDArray[np.int64], Sequence[Curve]]], count: int
+) -> tuple[NDArray[np.int64], list[Curve]]:
+    """Curves over all questions: each question's mean over the parts that it was tested in.
+
+    Args:
+        parts: indices of the questions of each part, and their curves, the same methods each time.
+        count: number of questions.
+
+    Returns:
+        Indices of the questions that were tested, ascending, and the curves over these.
+    """
+    times = np.zeros(count)
+    for test, _ in parts:
+        times[test] += 1
+    tested = np.flatnonzero(times)
+    found = []
+    for curves in zip(*(curves for _, curves in parts), strict=True):
+        sums: Mapping[str, NDArray[np.float64]] = {
+            unit: np.zeros((len(curves[0].budgets), count))
+            for unit in ("correct", "generations", "tokens")
+        }
+        for (test, _), curve in zip(parts, curves, strict=True):
+            for unit, total in sums.items():
+                total[:, test] += getattr(curve, unit)
+        means = {unit: total[:, tested] / times[tested] for unit, total in sums.items()}
+        found.append(replace(curves[0], **means))
+    return tested, found
+
+
+def _within(table: LookupTable, log: Log) -> LookupTable:
+    window = int(log.sizes.min())
+    rows = tuple(row for row in table.rows if row.budget <= window)
+    if not rows:
+        raise InputError(
+            "from-logs",
+            log.name,
+            f"it has {window} samples a question, and the smallest budget of the table is "
+            f"{table.rows[0].budget}",
+        )
+    return table.model_copy(update={"rows": rows})
+
+
+def _found(
+    log: Log,
+    tested: NDArray[np.int64],
+    curves: Sequence[Curve],
+    table: LookupTable,
+    way: Way | None,
+    n_jobs: int | None,
+) -> LogFindings:
+    right = (log.correct.sum(1) / log.sizes)[tested]
+    budgets = [row.budget for row in table.rows]
+    baseline = BASELINE if log.scores.values else NAMES["majority"]
+    findings = findings_of(curves, baseline, budgets, right, way, n_jobs)
+    return LogFindings(findings, table, int(log.sizes.min()))

@@ -1,0 +1,118 @@
+"""``ttc bench --from-logs``: measure on logged samples, without a model."""
+
+import time
+from pathlib import Path
+
+from allocator.errors import InputError
+from calibration.bench import rows_of
+from calibration.bench_logs import (
+    LogFindings,
+    check_share,
+    measure_log,
+    measure_splits,
+    unseen_questions,
+)
+from calibration.cli.log_options import LogOptions
+from calibration.cli.options import numbers
+from calibration.data.sample_log import Log
+from calibration.progress import console, progress
+from calibration.report.bench_result import BenchResult
+from calibration.report.provenance import provenance
+from calibration.report.summary import cheapest_way
+from calibration.report.words import count
+from runtime.artifact import FittedPolicy
+from runtime.verifiers.base import Aggregation
+
+BUDGETS, PILOTS, BINS = (1, 2, 4, 8, 16, 32, 64), (1, 2, 4, 8), 5
+
+
+def bench_log(
+    options: LogOptions,
+    columns: str,
+    answers: str | None,
+    aggregation: Aggregation | None,
+    artifact: Path | None,
+    split: float | None,
+    splits: int,
+    budgets: str,
+    seed: int,
+    n_jobs: int,
+) -> BenchResult:
+    """The result of an artifact on a log, or of calibrations on parts of the log.
+
+    Args:
+        options: which log.
+        columns, answers, aggregation: how it is read, see `LogOptions.read`.
+        artifact: the artifact to measure; None with `split`.
+        split: share of the questions to calibrate on; None with `artifact`.
+        splits: number of shuffles of the questions, with `split`.
+        budgets: budgets to measure, comma-separated; empty for all.
+        seed: of the first shuffle.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Raises:
+        InputError: not one of artifact and split, or unusable input.
+    """
+    started = time.time()
+    if (artifact is None) == (split is None):
+        raise InputError(
+            "artifact" if split is None else "split",
+            split,
+            "give --artifact to measure one, or --split 0.5 to calibrate on a part of the log and "
+            "measure on the rest; one of the two",
+        )
+    if splits < 1:
+        raise InputError("splits", splits, "must be 1 or more")
+    some = numbers("budgets", budgets) if budgets else []
+    policy = None if artifact is None else FittedPolicy.read(artifact)
+    table = None if policy is None else rows_of(policy.policy.table, some)
+    log = options.read(columns, answers, aggregation)
+    left_out: int | None = 0
+    if policy is not None and table is not None:
+        log, left_out = unseen_questions(log, policy.folder)
+        with console.status("Measuring"):
+            found = measure_log(log, policy, table, cheapest_way(policy.folder), n_jobs)
+        measured, seeds = str(policy.folder), []
+    else:
+        seeds = [seed + number for number in range(splits)]
+        found = _split(log, float(split or 0), seeds, some, n_jobs)
+        measured = f"calibrations on {split:.0%} of the log, {count(splits, 'shuffle')}"
+    return BenchResult(
+        **dict(found.findings),
+        **provenance(),
+        source=log.name,
+        artifact=measured,
+        fingerprint=found.table.fingerprint,
+        foreign=(),
+        left_out=left_out,
+        notes=_notes(log),
+        resumed=0,
+        engine="none: samples are from the log",
+        samples=found.window,
+        searches=(),
+        sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
+        seconds=time.time() - started,
+        seed=seed,
+        targets=found.findings.as_targets(),
+    )
+
+
+def _split(
+    log: Log, share: float, seeds: list[int], budgets: list[int], n_jobs: int
+) -> LogFindings:
+    window = int(log.sizes.min())
+    within = [budget for budget in budgets or BUDGETS if budget <= window]
+    if not within:
+        raise InputError("budgets", budgets, f"the log has {window} samples a question")
+    pilots = [count for count in PILOTS if count <= max(1, max(within) - 1)]
+    check_share(share, len(log.answer))
+    parts = max(1, round(1 / (1 - share) - 1e-9)) * len(seeds)
+    with progress("Calibrating and measuring", parts) as done:
+        return measure_splits(log, share, seeds, within, pilots, BINS, n_jobs, done)
+
+
+def _notes(log: Log) -> tuple[str, ...]:
+    notes = [f"The log: {note}." for note in log.notes]
+    if log.left_out:
+        notes.append(f"{log.left_out} questions are left out: they have fewer samples.")
+    return tuple(notes)

@@ -1,0 +1,105 @@
+"""The scores of a log: any number of columns, each of whole solutions or of their steps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from calibration.data.cells import as_scores
+from calibration.data.log_rows import LogRows
+from runtime.verifiers.base import Aggregation, aggregate, aggregated
+
+# A column with at least this share of values outside [0, 1] holds log-odds. With fewer it is
+# taken for one of probabilities with errors in it.
+LOGITS_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class LoggedScores:
+    """Scores by name, in the order given; arrays of one shape.
+
+    Attributes:
+        values: each score. A column of step scores becomes one score per aggregation, called
+            ``column.last`` and so on.
+        logits: names of the scores that are log-odds; all others lie in [0, 1].
+    """
+
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    logits: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> NDArray[np.float64] | None:
+        """The first score as a probability; None where there are none."""
+        for name, values in self.values.items():
+            return _probabilities(values) if name in self.logits else values
+        return None
+
+    def map(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> "LoggedScores":
+        """The same with each array changed."""
+        return LoggedScores({n: change(v) for n, v in self.values.items()}, self.logits)
+
+
+def read_scores(rows: LogRows, aggregation: Aggregation | None) -> LoggedScores:
+    """All scores of a log, one value per row.
+
+    Args:
+        rows: the log.
+        aggregation: the only aggregation of step scores to take; None takes all.
+
+    Raises:
+        InputError: a cell that is no score, or an aggregation where no cell holds step scores.
+    """
+    values: dict[str, NDArray[np.float64]] = {}
+    logits: list[str] = []
+    of_steps = False
+    for column in rows.scores:
+        name = rows.names[column]
+        cells = rows.parsed(column, as_scores)
+        as_odds = _are_logits(rows, column, cells)
+        if not any(isinstance(cell, list) for cell in rows.cells[column]):
+            values[name] = np.array([score for (score,) in cells])
+            logits += [name] if as_odds else []
+            continue
+        of_steps = True
+        if as_odds:
+            cells = [_probabilities(np.array(cell)).tolist() for cell in cells]
+        if aggregation is not None:
+            values[name] = np.array([aggregate(cell, aggregation) for cell in cells])
+            continue
+        each = [aggregated(cell) for cell in cells]
+        values |= {f"{name}.{how}": np.array([one[how] for one in each]) for how in each[0]}
+    if aggregation is not None and not of_steps:
+        raise InputError(
+            "aggregation",
+            aggregation,
+            f"{rows.rows.source} has no lists of step scores; leave it out",
+        )
+    return LoggedScores(values, tuple(logits))
+
+
+def _are_logits(rows: LogRows, column: str, cells: list[list[float]]) -> bool:
+    """Whether a column holds log-odds.
+
+    Raises:
+        InputError: a few of its values lie outside [0, 1].
+    """
+    outside = [any(not 0 <= score <= 1 for score in cell) for cell in cells]
+    share = sum(outside) / len(outside)
+    if 0 < share < LOGITS_SHARE:
+        row = outside.index(True)
+        raise rows.refusal(
+            rows.numbers[row],
+            column,
+            rows.cells[column][row],
+            f"must lie in [0, 1], as {1 - share:.0%} of its column do; or log-odds must be in all "
+            "of the column",
+        )
+    return share > 0
+
+
+def _probabilities(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.special import expit
+
+    return np.asarray(expit(log_odds))

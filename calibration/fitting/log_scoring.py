@@ -1,0 +1,64 @@
+"""The scoring of logged samples, and each sample's score by a fit on other questions."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.data.sample_log import UNANSWERED, Log
+from calibration.fitting.scoring import FOLDS, fitted_scoring
+from calibration.replay.parallel import in_threads
+from predictors.scoring import Scoring
+
+
+def fit_log_scoring(log: Log) -> Scoring | None:
+    """The scoring of a log's samples; None where nothing but answers was logged.
+
+    Without scores of a verifier it weighs length, log-probability and end alone.
+    """
+    columns = (log.tokens, log.logprob, log.finished)
+    if not log.scores.values and all(values is None for values in columns):
+        return None
+    answered = log.answer != UNANSWERED  # others do not vote
+    questions = np.broadcast_to(np.arange(len(log.answer))[:, None], log.answer.shape)
+    tokens, logprob, finished = (None if values is None else values[answered] for values in columns)
+    return fitted_scoring(
+        {name: values[answered] for name, values in log.scores.values.items()},
+        log.correct[answered],
+        questions[answered],
+        logits=log.scores.logits,
+        logprob=logprob,
+        tokens=tokens,
+        finished=finished,
+    )
+
+
+def log_scores(scoring: Scoring, log: Log) -> NDArray[np.float64]:
+    """The score of every sample of a log, shape (questions, samples)."""
+    finished = True if log.finished is None else log.finished
+    found = scoring.score(log.scores.values, log.logprob, log.tokens, finished)
+    return np.broadcast_to(found, log.answer.shape)
+
+
+def held_out_log_scores(log: Log, n_jobs: int | None = -1) -> NDArray[np.float64] | None:
+    """The score of every sample by a scoring that was fitted on other questions.
+
+    Tables fitted on these scores do not profit from weights that were fitted on their questions.
+
+    Args:
+        log: the log.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Returns:
+        Shape (questions, samples); None where nothing but answers was logged.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    count = len(log.answer)
+    found = np.zeros(log.answer.shape)
+    questions = np.arange(count)
+    splits = list(GroupKFold(min(FOLDS, count)).split(questions, groups=questions))
+    fitted = in_threads(fit_log_scoring, [log.of(train) for train, _ in splits], n_jobs)
+    for scoring, (_, held_out) in zip(fitted, splits, strict=True):
+        if scoring is None:
+            return None
+        found[held_out] = log_scores(scoring, log.of(held_out))
+    return found

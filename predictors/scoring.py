@@ -1,0 +1,110 @@
+"""A solution's score: how probably it is correct, by all that is known of it.
+
+Votes are weighted by it. A verifier's steps make several scores (at the last step, the least, the
+product, the mean), and which of them tells right from wrong best differs from verifier to verifier.
+How probable the language model found a solution, how long it is and whether it ended cost nothing
+to know. `calibration.fitting.scoring` fits the weights.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from allocator.errors import InputError
+from allocator.files import JsonArtifact
+
+# Scores closer to 0 or 1 than this count as this close.
+NEAREST = 1e-6
+MAX_LOG_ODDS = 700.0  # beyond, exp overflows
+
+
+class Scoring(JsonArtifact):
+    """Weights of a logistic model of correctness. By default none: every solution scores 0.5.
+
+    Attributes:
+        intercept: constant.
+        scores: weight of each score's log-odds, by the score's name.
+        logits: names of scores that are log-odds already, as some reward models give them. All
+            others lie in [0, 1].
+        sqrt_nll: weight of the root of the solution's negative log-probability.
+        log_tokens: weight of the logarithm of its number of tokens.
+        unfinished: added where the solution was cut off before its end.
+    """
+
+    intercept: float = 0.0
+    scores: dict[str, float] = Field(default_factory=dict)
+    logits: tuple[str, ...] = ()
+    sqrt_nll: float = 0.0
+    log_tokens: float = 0.0
+    unfinished: float = 0.0
+
+    def score(
+        self,
+        scores: Mapping[str, ArrayLike],
+        logprob: ArrayLike | None = None,
+        tokens: ArrayLike | None = None,
+        finished: ArrayLike = True,
+    ) -> NDArray[np.float64]:
+        """The score of solutions, or of as much of them as there is, in [0, 1].
+
+        Arguments have one shape, which is the result's: of one solution, ().
+
+        Args:
+            scores: the scores, by name; others than the weighted ones are not read.
+            logprob: summed natural log-probability of each solution's tokens.
+            tokens: number of tokens.
+            finished: whether the model ended the solution itself.
+
+        Raises:
+            InputError: something that has a weight is missing.
+        """
+        odds = np.asarray(self.intercept, dtype=float)
+        for name, weight in self.scores.items():
+            if name not in scores:
+                raise InputError("scores", list(scores), f"must include {name!r}, which has weight")
+            odds = odds + weight * score_log_odds(scores[name], name in self.logits)
+        if self.sqrt_nll:
+            odds = odds + self.sqrt_nll * sqrt_nll(_given("logprob", logprob))
+        if self.log_tokens:
+            odds = odds + self.log_tokens * log_tokens(_given("tokens", tokens))
+        if self.unfinished:
+            odds = odds + self.unfinished * ~np.asarray(finished, dtype=bool)
+        return np.asarray(1 / (1 + np.exp(-np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS))))
+
+
+def score_log_odds(scores: ArrayLike, logits: bool = False) -> NDArray[np.float64]:
+    """Log-odds of scores in [0, 1]; scores that are log-odds already are left as they are."""
+    values = np.asarray(scores, dtype=float)
+    if logits:
+        return values
+    bounded = np.clip(values, NEAREST, 1 - NEAREST)
+    return np.asarray(np.log(bounded / (1 - bounded)))
+
+
+def sqrt_nll(logprob: ArrayLike) -> NDArray[np.float64]:
+    """Root of the negative log-probability."""
+    return np.asarray(np.sqrt(np.maximum(0.0, -np.asarray(logprob, dtype=float))))
+
+
+def log_tokens(tokens: ArrayLike) -> NDArray[np.float64]:
+    """Logarithm of the number of tokens; an empty solution counts as one token."""
+    return np.asarray(np.log(np.maximum(1.0, np.asarray(tokens, dtype=float))))
+
+
+def alone(name: str, logits: bool = False) -> Scoring:
+    """The scoring that is one score as it stands."""
+    return Scoring(scores={name: 1.0}, logits=(name,) if logits else ())
+
+
+# Every solution scores 1: votes are counted.
+COUNTED = Scoring(intercept=40.0)
+# A verifier's score at the last step, as it stands.
+VERIFIER_ALONE = alone("last")
+
+
+def _given(name: str, values: ArrayLike | None) -> ArrayLike:
+    if values is None:
+        raise InputError(name, None, "must be given: it has a weight")
+    return values

@@ -1,0 +1,211 @@
+"""The stop rule alone, for people with a serving stack of their own: stop, or sample k more?
+
+It decides as `runtime.solving.solve.Solver.solve_at_price` does, from the answers and scores so
+far. Neither torch, scikit-learn nor LightGBM is loaded, and no model.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+
+from allocator.errors import InputError
+from allocator.price import PriceController, PriceList
+from predictors.gain_model import COLUMNS, GainModel
+from predictors.scoring import COUNTED, Scoring
+from predictors.stage_gains import StageGains
+from predictors.vote_state import VoteState
+from runtime.artifact import read_gain_model, read_prices, read_scoring
+
+
+class StopRule:
+    """Decides for each prompt whether more samples are worth their price.
+
+        rule = StopRule.load("out/from_logs", average_budget=4)
+        votes = rule.start()
+        while (more := votes.more()) > 0:
+            for reply in sample(more):
+                votes.add(reply.answer, {"score": reply.score}, tokens=reply.tokens)
+        print(votes.answer)
+
+    Prompts may be in progress at the same time. If an average budget is to be held, the price
+    follows the prompts as they end.
+
+    Args:
+        prices: the schedule, and the cost and accuracy of each price on it.
+        gain_model: what more samples gain on the schedule.
+        scoring: how a sample is scored; None where votes are only counted.
+        average_budget: samples that prompts may cost on average.
+        price: accuracy that a sample must gain, in place of an average budget.
+
+    Attributes:
+        schedule: the schedule.
+        gain_model: the gain model.
+        scoring: the scoring; the names in its `scores` are those that each sample needs.
+        price: accuracy that a sample of the next prompt must gain.
+
+    Raises:
+        InputError: not one of average budget and price, one that is not possible, or a schedule
+            with a search, which no loop over samples can run.
+    """
+
+    def __init__(
+        self,
+        prices: PriceList,
+        gain_model: GainModel,
+        scoring: Scoring | None,
+        *,
+        average_budget: float | None = None,
+        price: float | None = None,
+    ) -> None:
+        search = next((s.search for s in prices.schedule.stages if s.search is not None), None)
+        if search is not None:
+            raise InputError(
+                "schedule",
+                str(search),
+                "the artifact's adaptive runs include this search, which independent samples "
+                "cannot replace; calibrate with --strategies best_of_n, or --from-logs",
+            )
+        if (average_budget is None) == (price is None):
+            given = {"average_budget": average_budget, "price": price}
+            raise InputError("price", given, "give one of the two")
+        if price is not None and not (isfinite(price) and price > 0):
+            raise InputError("price", price, "must be positive")
+        self.schedule, self.gain_model = prices.schedule, gain_model
+        self.scoring = COUNTED if scoring is None else scoring
+        self._controller: PriceController | None = None
+        if average_budget is not None:
+            self._controller = PriceController(average_budget, prices)
+            price = self._controller.value
+        self.price = float(price or 0.0)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        average_budget: float | None = None,
+        price: float | None = None,
+    ) -> "StopRule":
+        """The rule of an artifact, made from logs or with models.
+
+        Raises:
+            InputError: a missing or damaged artifact, or as the class.
+        """
+        path = Path(folder)
+        return cls(
+            read_prices(path),
+            read_gain_model(path),
+            read_scoring(path),
+            average_budget=average_budget,
+            price=price,
+        )
+
+    def start(self, prompt_tokens: int | None = None) -> "PromptVotes":
+        """A prompt, of which nothing has been sampled.
+
+        Args:
+            prompt_tokens: its length in tokens; needed where the artifact was calibrated with
+                models, because gains then depend on it.
+
+        Raises:
+            InputError: it is needed and missing.
+        """
+        weights = dict(zip(COLUMNS, self.gain_model.weights, strict=True))
+        if prompt_tokens is None and weights["log_prompt_tokens"]:
+            raise InputError(
+                "prompt_tokens", None, "must be given: the gains of this artifact depend on it"
+            )
+        return PromptVotes(self, prompt_tokens or 0)
+
+    def spent(self, samples: int) -> None:
+        """Update the price with the cost of one prompt; `PromptVotes` does it when a prompt ends.
+
+        Args:
+            samples: what the prompt cost.
+        """
+        if self._controller is not None:
+            self._controller.spent(samples)
+            self.price = self._controller.value
+
+
+class PromptVotes:
+    """One prompt: the votes of its samples so far; `StopRule.start` makes it.
+
+    Attributes:
+        price: accuracy that a sample must gain: the rule's when the prompt was started.
+        samples: number of samples so far.
+        reached: what more samples would gain; None before the first decision.
+        ended: whether no more samples are worth their price.
+    """
+
+    def __init__(self, rule: StopRule, prompt_tokens: int) -> None:
+        self.price, self.samples, self.ended = rule.price, 0, False
+        self.reached: StageGains | None = None
+        self._rule, self._votes = rule, VoteState(prompt_tokens)
+        self._wanted = rule.schedule.stages[0].samples
+
+    @property
+    def answer(self) -> str | None:
+        """The answer with the greatest weight; None while no sample has one."""
+        return self._votes.leader
+
+    @property
+    def why(self) -> str:
+        """Why no more samples are drawn, in a sentence."""
+        return "it goes on" if self.reached is None or not self.ended else self.reached.why
+
+    def add(
+        self,
+        answer: str | None,
+        scores: Mapping[str, float] | None = None,
+        *,
+        logprob: float | None = None,
+        tokens: int | None = None,
+        finished: bool = True,
+    ) -> None:
+        """Add one of the samples that `more` requested.
+
+        Args:
+            answer: its answer; equal answers must be equal strings. None where there is none.
+            scores: its scores, by the names that they had in calibration; see `StopRule.scoring`.
+            logprob: summed natural log-probability of its tokens.
+            tokens: number of its tokens.
+            finished: whether the model ended it itself.
+
+        Raises:
+            InputError: no more samples were requested; or something that the scoring weighs is
+                missing, not a number, or a probability outside [0, 1].
+        """
+        if self.samples == self._wanted:
+            raise InputError("samples", self.samples + 1, "more() requested no more; call it first")
+        scoring, given = self._rule.scoring, scores or {}
+        for name in scoring.scores.keys() & given.keys():
+            value = given[name]
+            if not isfinite(value) or not (name in scoring.logits or 0 <= value <= 1):
+                raise InputError(
+                    name,
+                    value,
+                    "must be a probability, or log-odds if it was logged so",
+                )
+        score = float(scoring.score(given, logprob, tokens, finished))
+        if not isfinite(score):
+            raise InputError("logprob", logprob, "must be a finite number")
+        self._votes.add(answer, score)
+        self.samples += 1
+
+    def more(self) -> int:
+        """How many more samples to draw now; 0 ends the prompt.
+
+        If fewer were added than it has requested, it is the number that is missing.
+        """
+        if self.ended or self.samples < self._wanted:
+            return self._wanted - self.samples
+        schedule = self._rule.schedule
+        stage = 0 if self.reached is None else self.reached.stage + 1
+        self.reached = StageGains.predict(schedule, self._rule.gain_model, stage, self._votes)
+        if self.reached.worth(self.price):
+            self._wanted = schedule.stages[stage + 1].samples
+        else:
+            self.ended = True
+            self._rule.spent(self.samples)
+        return self._wanted - self.samples

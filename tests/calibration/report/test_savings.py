@@ -1,0 +1,82 @@
+"""What each way saves, on curves whose savings can be worked out by hand."""
+
+import numpy as np
+import pytest
+
+from calibration.replay.curves import Curve, resamples, summarized
+from calibration.replay.ways import Way
+from calibration.report.savings import greatest, savings
+from calibration.report.summary import Gain
+
+PROMPTS = 10
+
+
+def curve(name: str, *points: tuple[float, float, float], tokens: float = 3) -> Curve:
+    """(budget, accuracy, generations) of each point; the same prompts are right first."""
+    right = [
+        [float(number < PROMPTS * share) for number in range(PROMPTS)] for _, share, _ in points
+    ]
+    spent = np.array([[cost] * PROMPTS for *_, cost in points], dtype=float)
+    budgets = tuple(budget for budget, *_ in points)
+    return Curve(name, budgets, np.array(right), spent, tokens * spent)
+
+
+BEST_OF_N = curve("best-of-N", (1, 0.4, 1), (4, 0.6, 4), (16, 0.8, 16), tokens=2)
+
+
+def test_all_ways_are_compared_at_the_highest_accuracy_that_one_reaches() -> None:
+    ways: dict[Way, Curve] = {
+        "bins": curve("bins", (1, 0.4, 1), (4, 0.6, 1.25)),
+        "price": curve("price", (1, 0.4, 1), (16, 0.8, 5)),
+        "total": curve("total", (1, 0.4, 1), (16, 0.8, 8)),
+    }
+    price, total = found = savings(BEST_OF_N, ways)
+    assert (price.way, total.way) == ("price", "total"), "bins save more, for less accuracy"
+    assert (price.accuracy, price.generations, price.baseline) == pytest.approx((0.8, 5, 16))
+    assert (price.times, total.times) == pytest.approx((16 / 5, 2))
+    assert price.tokens is not None
+    assert (price.tokens.tokens, price.tokens.baseline) == pytest.approx((15, 32))
+    assert price.tokens.times == pytest.approx(32 / 15)
+    assert greatest(found) == price
+
+
+def test_a_way_that_spends_the_largest_budget_is_no_saving() -> None:
+    ways: dict[Way, Curve] = {
+        "bins": curve("bins", (1, 0.4, 1), (4, 0.6, 4), (16, 0.8, 16)),
+        "price": curve("price", (1, 0.4, 1), (4, 0.6, 2), (16, 0.8, 16)),
+    }
+    bins, price = savings(BEST_OF_N, ways)
+    assert (price.accuracy, price.times, bins.times) == pytest.approx((0.6, 2, 1))
+    # If nothing else is reached, that is what is left to say.
+    few = curve("few", (16, 0.8, 16))
+    top = curve("best-of-N", (16, 0.8, 16))
+    (found,) = savings(top, {"bins": few})
+    assert found.times == pytest.approx(1)
+
+
+def test_a_loss_at_the_largest_budget_is_not_passed_over() -> None:
+    ways: dict[Way, Curve] = {"bins": curve("bins", (1, 0.4, 1), (4, 0.6, 2), (16, 0.8, 20))}
+    (found,) = savings(BEST_OF_N, ways)
+    assert (found.accuracy, found.times) == pytest.approx((0.8, 0.8))
+
+
+def test_no_accuracy_is_reached() -> None:
+    assert savings(BEST_OF_N, {"bins": curve("bins", (1, 0.3, 1))}) == ()
+    assert greatest(()) is None
+
+
+def test_tokens_that_were_not_counted() -> None:
+    base = curve("best-of-N", (1, 0.4, 1), (4, 0.6, 4), tokens=0)
+    (found,) = savings(base, {"bins": curve("bins", (1, 0.6, 1), tokens=0)})
+    assert found.tokens is None
+    assert [point.tokens for point in summarized(base, resamples(PROMPTS)).points] == [None] * 2
+
+
+def gain(way: Way, times: float) -> Gain:
+    return Gain(way=way, accuracy=0.5, generations=1, baseline=times, times=times, low=1, high=9)
+
+
+def test_of_savings_that_are_shown_alike_the_simpler_way_leads() -> None:
+    alike = gain("bins", 1.46), gain("price", 1.54), gain("total", 1.51)
+    assert greatest(alike) == alike[0]
+    assert greatest((alike[0], gain("price", 1.56))) == gain("price", 1.56)

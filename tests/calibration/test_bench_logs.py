@@ -1,0 +1,266 @@
+"""``ttc bench --from-logs``: methods replayed on logged questions that were not calibrated on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from allocator.errors import InputError
+from calibration.bench import BASELINE, part_way
+from calibration.bench_logs import (
+    CONSISTENCY,
+    log_curves,
+    measure_log,
+    measure_splits,
+    pooled,
+    splits,
+    unseen_questions,
+)
+from calibration.data.log_scores import LoggedScores
+from calibration.data.sample_log import Log, read_log
+from calibration.from_logs import FittedLog, calibrate_from_logs, fit_log
+from calibration.replay.curves import Curve
+from calibration.replay.ways import PREDICTED, PRICE, TOTAL
+from calibration.report.bench_result import BenchResult, Findings
+from calibration.report.summarise import FITTED, NAMES
+from runtime.artifact import FittedPolicy
+from tests.support.cli import assert_readable, invoke, refused
+from tests.support.logs import made_log, write
+
+BUDGETS, PILOTS = [1, 2, 4, 8], [1, 2]
+
+
+def telling(questions: int, samples: int, seed: int = 0) -> Log:
+    """A log in which the first score tells little, and the second and the length tell much."""
+    log = made_log(questions, samples, seed)
+    rng = np.random.default_rng(seed)
+    noisy = np.clip(rng.normal(0.5 + 0.05 * log.correct, 0.2), 0, 1)
+    strong = np.clip(rng.normal(0.3 + 0.4 * log.correct, 0.15), 0, 1)
+    tokens = rng.integers(20, 60, log.answer.shape) + 40.0 * ~log.correct
+    names = tuple(f"question {number}" for number in range(questions))
+    scores = LoggedScores({"last": noisy, "product": strong})
+    return replace(log, scores=scores, tokens=tokens, questions=names)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedLog:
+    return fit_log(telling(80, 10), budgets=BUDGETS, pilots=PILOTS, n_bins=2, n_jobs=1)
+
+
+def by_name(findings: Findings) -> dict[str, Any]:
+    return {curve.name: curve for curve in findings.curves}
+
+
+@pytest.mark.slow
+def test_every_method_is_measured_and_the_fitted_score_is_the_better_one(
+    fitted: FittedLog,
+) -> None:
+    test = telling(200, 10, seed=1)
+    found = measure_log(test, fitted.policy, fitted.policy.policy.table, "price", n_jobs=1)
+    curves = by_name(found.findings)
+    assert list(curves) == [
+        *(NAMES["majority"], BASELINE, FITTED, CONSISTENCY),
+        *(PREDICTED, PRICE, TOTAL),
+    ]
+    assert (found.findings.baseline, found.findings.policy) == (BASELINE, PRICE)
+    at_8 = {name: curve.at(8) for name, curve in curves.items()}
+    assert at_8[FITTED].accuracy > at_8[BASELINE].accuracy + 0.05
+    # Of one sample no score chooses: all are pass@1, up to rotations.
+    assert curves[FITTED].at(1).accuracy == curves[BASELINE].at(1).accuracy
+    times = {(row.method, row.share): row.value for row in found.findings.gains if row.budget == 8}
+    assert times[PRICE, 1.0] > times[FITTED, 1.0] > 1.5
+    assert times[BASELINE, 1.0] == pytest.approx(1)
+    assert times[BASELINE, 0.95] > 1
+
+
+@pytest.mark.slow
+def test_curves_by_hand(fitted: FittedLog) -> None:
+    # Two questions that are always right and one that never is, whatever is done.
+    answer = np.repeat([[0], [0], [1]], 10, axis=1)
+    scores = LoggedScores({name: np.full((3, 10), 0.5) for name in ("last", "product")})
+    log = Log("by hand", "", answer, scores, np.full((3, 10), 7.0), 0)
+    curves = {
+        curve.name: curve for curve in log_curves(log, fitted.policy, fitted.policy.policy.table, 1)
+    }
+    for curve in curves.values():
+        np.testing.assert_allclose(curve.correct, np.tile([1, 1, 0], (len(curve.budgets), 1)))
+        np.testing.assert_allclose(curve.tokens, 7 * curve.generations)
+    assert curves[BASELINE].generations[:, 0].tolist() == [1, 2, 4, 8]
+    # All votes for one answer: at 95% confidence, 1 - 0.5 ** (n + 1) asks for 4 votes.
+    (at_95,) = np.flatnonzero(np.isclose(curves[CONSISTENCY].budgets, 0.95))
+    assert curves[CONSISTENCY].generations[at_95].tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("share", "parts", "tested"), [(0.5, 2, 50), (0.8, 5, 20), (0.3, 1, 70), (0.67, 3, 33)]
+)
+def test_splits_test_each_question_on_others(share: float, parts: int, tested: int) -> None:
+    found = list(splits(100, share, [0, 1]))
+    assert len(found) == 2 * parts
+    for train, test in found:
+        assert not set(train.tolist()) & set(test.tolist())
+        assert len(train) + len(test) == 100
+        assert len(test) == pytest.approx(tested, abs=1)
+    times = np.bincount(np.concatenate([test for _, test in found[:parts]]), minlength=100)
+    assert times.max() == 1
+    assert times.all() == (parts > 1)
+    assert found[0][1].tolist() != found[parts][1].tolist()
+
+
+def test_a_question_counts_by_its_mean_over_the_parts_that_tested_it() -> None:
+    def curve(values: list[float]) -> Curve:
+        row = np.array([values])
+        return Curve("m", (1,), row, 10 * row, 100 * row)
+
+    parts = [
+        (np.array([0, 2]), [curve([1.0, 0.0])]),
+        (np.array([2, 3]), [curve([1.0, 0.5])]),
+    ]
+    tested, (found,) = pooled(parts, 5)
+    assert tested.tolist() == [0, 2, 3]
+    assert found.correct.tolist() == [[1.0, 0.5, 0.5]]
+    assert found.generations.tolist() == [[10.0, 5.0, 5.0]]
+    assert found.tokens.tolist() == [[100.0, 50.0, 50.0]]
+
+
+def test_part_of_the_way_from_one_sample() -> None:
+    curve = Curve("m", (1, 16), np.array([[0.2], [0.6]]), np.ones((2, 1)), np.ones((2, 1)))
+    assert part_way(curve, 0.95).correct.ravel().tolist() == pytest.approx([0.2, 0.58])
+    assert part_way(curve, 1.0).correct.ravel().tolist() == pytest.approx([0.2, 0.6])
+
+
+@pytest.mark.slow
+def test_repeated_splits_are_the_same_for_any_number_of_jobs() -> None:
+    log = telling(44, 4)
+    found = [measure_splits(log, 0.5, [0], [1, 2], [1], 1, n_jobs).findings for n_jobs in (1, 2)]
+    assert found[0] == found[1]
+    assert found[0].prompts == 44
+
+
+def rows(log: Log) -> list[dict[str, Any]]:
+    tokens = np.asarray(log.tokens)
+    return [
+        {
+            "question": log.questions[q],
+            "answer": "" if answer == -1 else str(answer),
+            "correct": bool(answer == 0),
+            **{name: float(values[q, i]) for name, values in log.scores.values.items()},
+            "tokens": int(tokens[q, i]),
+        }
+        for q, answers in enumerate(log.answer.tolist())
+        for i, answer in enumerate(answers)
+    ]
+
+
+SCORES = ["--columns", "score=last,product"]
+
+
+@pytest.mark.slow
+def test_the_command_on_an_artifact_leaves_out_what_it_has_seen(tmp_path: Path) -> None:
+    every = rows(telling(90, 8))
+    first = write(tmp_path / "first.jsonl", [r for r in every if r["question"] < "question 5"])
+    all_of_it = write(tmp_path / "all.jsonl", every)
+    made = ["calibrate", "--from-logs", first, *SCORES, "--out", tmp_path / "a", "--bins", 2]
+    assert invoke(*made)[0] == 0
+    out = tmp_path / "new" / "bench"
+    bench = ["bench", "--artifact", tmp_path / "a", *SCORES, "--out", out, "--from-logs"]
+    status, shown, message = invoke(*bench, all_of_it)
+    assert status == 0, message
+    assert_readable(shown)
+    assert "How many times fewer than best-of-N weighted with N = 8" in " ".join(shown.split())
+    result = BenchResult.load(out / "bench.json")
+    left_out = len({r["question"] for r in every if r["question"] < "question 5"})
+    assert (result.left_out, result.prompts) == (left_out, 90 - left_out)
+    assert f"{left_out} prompts that the artifact was calibrated on" in message
+    page = (out / "bench.html").read_text()
+    assert "95% of the way to its accuracy" in page
+    assert CONSISTENCY in page
+    assert "calibrated on every one of its questions" in refused(*bench, first)
+
+
+@pytest.mark.slow
+def test_the_command_with_a_split(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.parquet", rows(telling(44, 4)))
+    out = tmp_path / "bench"
+    bench = ["bench", "--from-logs", path, *SCORES, "--out", out]
+    status, _, message = invoke(*bench, "--split", 0.5, "--splits", 1)
+    assert status == 0, message
+    result = json.loads((out / "bench.json").read_text())
+    assert result["prompts"] == 44
+    assert result["artifact"] == "calibrations on 50% of the log, 1 shuffle"
+    assert result["budgets"] == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give --artifact"),
+        (["--split", "0.5", "--artifact", "none"], "one of the two"),
+        (["--split", "0.5", "--splits", "0"], "must be 1 or more"),
+        (["--split", "1.5"], "between 0 and 1"),
+        (["--split", "0.9"], "leaves 4 on one side"),
+        (["--split", "0.5", "--budgets", "64"], "6 samples a question"),
+        (["--split", "0.5", "--engine", "vllm"], "does not apply to --from-logs"),
+        (["--split", "0.5", "--prompts", "9"], "does not apply to --from-logs"),
+        (["--split", "0.5", "--force"], "does not apply to --from-logs"),
+        (["data.jsonl", "--split", "0.5"], "does not apply to --from-logs"),
+    ],
+)
+def test_what_the_command_refuses(tmp_path: Path, arguments: list[str], message: str) -> None:
+    path = write(tmp_path / "log.jsonl", rows(telling(40, 6)))
+    out = tmp_path / "bench"
+    assert message in refused("bench", "--from-logs", path, *SCORES, "--out", out, *arguments)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("option", [["--split", "0.5"], ["--where", "a=b"], ["--answers", "math"]])
+def test_options_of_logs_are_refused_without_one(option: list[str]) -> None:
+    assert "goes with --from-logs" in refused("bench", "data.jsonl", "--artifact", "a", *option)
+
+
+@pytest.mark.slow
+def test_a_score_that_the_artifact_weighs_and_the_log_lacks(
+    fitted: FittedLog, tmp_path: Path
+) -> None:
+    log = telling(30, 8, seed=2)
+    poorer = replace(log, scores=LoggedScores({"last": log.scores.values["last"]}))
+    with pytest.raises(InputError, match="must include 'product'"):
+        measure_log(poorer, fitted.policy, fitted.policy.policy.table)
+
+
+@pytest.mark.slow
+def test_an_artifact_from_logs_is_read_back_as_it_was_fitted(tmp_path: Path) -> None:
+    log = telling(40, 8)
+    calibrate_from_logs(log, tmp_path / "a", budgets=[1, 4], pilots=[1], n_bins=2, n_jobs=1)
+    policy = FittedPolicy.read(tmp_path / "a")
+    made = fit_log(log, budgets=[1, 4], pilots=[1], n_bins=2, n_jobs=1).policy
+    assert policy.scoring == made.scoring
+    assert policy.policy.table == made.policy.table
+    assert policy.prices == made.prices
+    fresh = telling(50, 8, seed=1)
+    renamed = replace(fresh, questions=tuple(f"other {n}" for n in range(50)))
+    both = [unseen_questions(each, tmp_path / "a") for each in (fresh, renamed)]
+    # The first 40 questions have the names of those that were calibrated on.
+    assert [(len(left.answer), out) for left, out in both] == [(10, 40), (50, 0)]
+
+
+def test_questions_may_have_different_numbers_of_samples(tmp_path: Path) -> None:
+    made = [
+        {"question": f"q{q}", "answer": str(i % (q + 1)), "gold": "0", "score": 0.5, "tokens": i}
+        for q, count in enumerate([4, 6, 5, 2])
+        for i in range(count)
+    ]
+    log = read_log(write(tmp_path / "log.jsonl", made))
+    assert log.questions == ("q0", "q1", "q2")
+    assert log.sizes.tolist() == [4, 6, 5]
+    assert log.left_out == 1
+    # What is not there is no sample: it is not right, and has no tokens.
+    assert log.correct.sum(1).tolist() == [4, 3, 2]
+    assert log.tokens.sum(1).tolist() == [6, 15, 10]
+    assert log.sampled.sum(1).tolist() == [4, 6, 5]
+    part = log.of(np.array([2, 0]))
+    assert part.questions == ("q2", "q0")
+    assert part.sizes.tolist() == [5, 4]
