@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -202,14 +201,16 @@ def main() -> None:
         for selection, share in coverage(rng).items()
     ]
     show_targets(targets)
-    data: dict[str, Any] = {
+    with console.status("Calibrating on one core and on all"):
+        by_jobs = seconds_by_jobs(log, seconds)
+    data = {
         "samples": log.answer.size,
         "questions": QUESTIONS,
         "repeats": REPEATS,
         "seed": 0,
+        "cores": jobs_of(-1),
+        "seconds_by_jobs": by_jobs,
     }
-    with console.status("Calibrating on one core and on all"):
-        data |= {"cores": jobs_of(-1), "seconds_by_jobs": seconds_by_jobs(log, seconds)}
     write_result(Path("out/calibration.json"), data, targets)
 
 
