@@ -43,6 +43,7 @@ from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.budget_replay import PRICES, curve_of_stops, price_curve
 from calibration.replay.curves import Curve, gains, plan_curve, resamples
 from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.ways import WAYS
 from calibration.report.targets import Interval, Target, reported
 from predictors.gain_model import GainEstimator
 
@@ -164,8 +165,8 @@ def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:
         colours = iter(COLOURS[1:5])
         for curve in found["curves"]:
             own, plain = curve["name"] == found["policy"], curve["name"] == found["baseline"]
-            if not own and "compute-optimal" in curve["name"]:
-                continue
+            if not own and curve["name"] in WAYS.values():
+                continue  # one way to spend is enough to see
             points = sorted(curve["points"], key=lambda point: point["generations"])
             spent = [point["generations"] for point in points]
             colour = COLOURS[5] if own else COLOURS[0] if plain else next(colours)
@@ -205,11 +206,10 @@ def main() -> None:
         for unit, words in (("generations", "samples"), ("tokens", "tokens")):
             name = f"Llama-3.1-8B: times fewer {words} than best-of-16 weighted, {at}"
             targets.append(_target(name, saving(llama, top, unit, share), (unit, share)))
-    OUT.mkdir(exist_ok=True)
-    draw(results, OUT / "logged.png")
     commands = {name: " ".join(command(name)) for name in LOGS}
     content = {"commands": commands, "logs": results, "ingredients": parts}
     write_result(OUT / "logged.json", content | {"seconds": time.time() - started}, targets)
+    draw(results, OUT / "logged.png")
     show_targets(targets)
 
 
