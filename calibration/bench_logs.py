@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from allocator.schedule import Schedule, Stage
+from allocator.schedule import Schedule, Stage, schedule_of
 from allocator.table import LookupTable
 from calibration.bench import BASELINE, calibrated_on, compute_optimal, findings_of, stopping_early
 from calibration.data.sample_log import Log
@@ -27,6 +27,8 @@ from runtime.artifact import FittedPolicy
 CONSISTENCY = "adaptive consistency, majority"
 WEIGHTED_CONSISTENCY = "adaptive consistency, fitted score"
 CHOSEN = "each calibration's cheapest way"
+# Adaptive consistency decides after every sample up to this one, then at the schedule's stages.
+ONE_BY_ONE = 16
 WHOLE = 0.05  # a share such as 0.67 means two of three parts
 
 
@@ -213,7 +215,9 @@ def log_curves(
     curves = [majority_curve(NAMES["majority"], counted, budgets)]
     if log.scores.values:
         curves.append(plan_curve(BASELINE, logged, plans))
-    every = Schedule(stages=tuple(Stage(samples=n) for n in range(1, counted.window + 1)))
+    window = counted.window
+    one_by_one = {*range(1, min(ONE_BY_ONE, window) + 1), *schedule_of(window).costs}
+    every = Schedule(stages=tuple(Stage(samples=n) for n in sorted(one_by_one)))
     stopped = [adaptive_consistency(CONSISTENCY, every, counted.adaptive_runs(every))]
     fitted = counted
     if policy.scoring is not None:
