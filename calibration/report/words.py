@@ -97,7 +97,9 @@ def subtitle(summary: Summary) -> str:
             else "Nothing was chosen by difficulty, so there is nothing to compare."
         )
     if gain.times <= 1:
-        cheaper = "Both cost the same" if round(gain.times, 1) == 1 else "The baseline is cheaper"
+        cheaper = (
+            "Both cost the same" if round(gain.times, 1) == 1 else "The baseline is the cheaper one"
+        )
         return (
             f"{cheaper} here; the 95% interval of the saving is "
             f"{gain.low:.1f} to {gain.high:.1f} times, where 1 is no saving."
