@@ -204,7 +204,7 @@ def result_of(found: Findings) -> BenchResult:
 def test_prompts_it_was_calibrated_on_are_left_out(tmp_path: Path) -> None:
     pairs = [(r.prompt, r.gold) for r in KNOWN]
     assert unseen(pairs, tmp_path) == (pairs, None), "an artifact without samples cannot tell"
-    CalibratedOn.of(prompt for prompt, _ in pairs[:2]).save(tmp_path / QUESTIONS)
+    CalibratedOn.of({"prompt": [prompt for prompt, _ in pairs[:2]]}).save(tmp_path / QUESTIONS)
     assert unseen(pairs, tmp_path) == (pairs[2:], 2)
     write_records(KNOWN[:7], tmp_path / SAMPLES)
     assert unseen(pairs, tmp_path) == (pairs[7:], 3 + 4)
