@@ -18,8 +18,10 @@ from runtime.verifiers.base import aggregated
 DECIMALS = 3
 SAMPLES = 8  # solutions per prompt; enough to fit a few weights
 FOLDS = 5
-# Correct and incorrect solutions of a question that are paired, each at most.
-MAX_PAIRED = 32
+# Correct and incorrect solutions of a question that are paired, each at most; of many questions
+# fewer are, for about so many pairs in all. They are enough for a few weights.
+MAX_PAIRED, MIN_PAIRED = 32, 4
+PAIRS = 200_000
 # Penalties on squared weights of standardised columns, relative to the mean loss of a pair.
 PENALTIES = (1e-3, 1e-2, 1e-1)
 
@@ -162,9 +164,10 @@ def _pairs(
     order = np.argsort(questions, kind="stable")
     _, starts = np.unique(questions[order], return_index=True)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    most = int(np.clip(np.sqrt(PAIRS / len(starts)), MIN_PAIRED, MAX_PAIRED))
     for members in np.split(order, starts[1:]):
-        right = members[correct[members]][:MAX_PAIRED]
-        wrong = members[~correct[members]][:MAX_PAIRED]
+        right = members[correct[members]][:most]
+        wrong = members[~correct[members]][:most]
         first, second = np.repeat(right, len(wrong)), np.tile(wrong, len(right))
         found.append((first, second, questions[first]))
     first, second, owners = (np.concatenate(parts) for parts in zip(*found, strict=True))
