@@ -39,13 +39,11 @@ class LogFindings:
     Attributes:
         findings: the figures.
         table: the rows measured; of several tables the first.
-        window: samples of the question that has the fewest.
         note: what readers should know of how it was measured; None for nothing.
     """
 
     findings: Findings
     table: LookupTable
-    window: int
     note: str | None = None
 
 
@@ -265,13 +263,12 @@ def pooled(
 
 
 def _within(table: LookupTable, log: Log) -> LookupTable:
-    window = int(log.sizes.min())
-    rows = tuple(row for row in table.rows if row.budget <= window)
+    rows = tuple(row for row in table.rows if row.budget <= log.window)
     if not rows:
         raise InputError(
             "from-logs",
             log.name,
-            f"it has {window} samples a question, and the smallest budget of the table is "
+            f"it has {log.window} samples a question, and the smallest budget of the table is "
             f"{table.rows[0].budget}",
         )
     return table.model_copy(update={"rows": rows})
@@ -290,4 +287,4 @@ def _found(
     budgets = [row.budget for row in table.rows]
     baseline = BASELINE if log.scores.values else NAMES["majority"]
     findings = findings_of(curves, baseline, budgets, right, way, n_jobs, policy)
-    return LogFindings(findings, table, int(log.sizes.min()))
+    return LogFindings(findings, table)

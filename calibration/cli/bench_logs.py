@@ -1,6 +1,7 @@
 """``ttc bench --from-logs``: measure on logged samples, without a model."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from allocator.errors import InputError
@@ -56,31 +57,30 @@ def bench_log(
         InputError: not one of artifact and split, or unusable input.
     """
     started = time.time()
-    if (artifact is None) == (split is None):
+    some = numbers("budgets", budgets) if budgets else []
+    left_out: int | None = 0
+    if artifact is not None and split is None:
+        if splits != SPLITS:
+            raise InputError("splits", splits, "it goes with --split; leave it out")
+        policy = FittedPolicy.read(artifact)
+        table = rows_of(policy.policy.table, some)
+        log, left_out = unseen_questions(options.read(columns, answers, aggregation), artifact)
+        with console.status("Measuring"):
+            found = measure_log(log, policy, table, cheapest_way(artifact), n_jobs)
+        measured = str(artifact)
+    elif split is not None and artifact is None:
+        if splits < 1:
+            raise InputError("splits", splits, "must be 1 or more")
+        log = options.read(columns, answers, aggregation)
+        found = _split(log, split, range(seed, seed + splits), some, n_jobs)
+        measured = f"calibrations on {split:.0%} of the log, {count(splits, 'shuffle')}"
+    else:
         raise InputError(
             "artifact" if split is None else "split",
             split,
             "give --artifact to measure one, or --split 0.5 to calibrate on a part of the log and "
             "measure on the rest; one of the two",
         )
-    if split is None and splits != SPLITS:
-        raise InputError("splits", splits, "it goes with --split; leave it out")
-    if splits < 1:
-        raise InputError("splits", splits, "must be 1 or more")
-    some = numbers("budgets", budgets) if budgets else []
-    policy = None if artifact is None else FittedPolicy.read(artifact)
-    table = None if policy is None else rows_of(policy.policy.table, some)
-    log = options.read(columns, answers, aggregation)
-    left_out: int | None = 0
-    if policy is not None and table is not None:
-        log, left_out = unseen_questions(log, policy.folder)
-        with console.status("Measuring"):
-            found = measure_log(log, policy, table, cheapest_way(policy.folder), n_jobs)
-        measured, seeds = str(policy.folder), []
-    else:
-        seeds = [seed + number for number in range(splits)]
-        found = _split(log, float(split or 0), seeds, some, n_jobs)
-        measured = f"calibrations on {split:.0%} of the log, {count(splits, 'shuffle')}"
     return BenchResult(
         **dict(found.findings),
         **provenance(),
@@ -92,7 +92,7 @@ def bench_log(
         notes=(*_notes(log), *([found.note] if found.note else [])),
         resumed=0,
         engine="none: samples are from the log",
-        samples=found.window,
+        samples=log.window,
         searches=(),
         sampled_tokens=0 if log.tokens is None else int(log.tokens.sum()),
         seconds=time.time() - started,
@@ -102,12 +102,11 @@ def bench_log(
 
 
 def _split(
-    log: Log, share: float, seeds: list[int], budgets: list[int], n_jobs: int
+    log: Log, share: float, seeds: Sequence[int], budgets: Sequence[int], n_jobs: int
 ) -> LogFindings:
-    window = int(log.sizes.min())
-    within = [budget for budget in budgets or BUDGETS if budget <= window]
+    within = [budget for budget in budgets or BUDGETS if budget <= log.window]
     if not within:
-        raise InputError("budgets", budgets, f"the log has {window} samples a question")
+        raise InputError("budgets", budgets, f"the log has {log.window} samples a question")
     pilots = [count for count in PILOTS if count <= max(1, max(within) - 1)]
     check_share(share, len(log.answer))
     parts = parts_of(share) * len(seeds)

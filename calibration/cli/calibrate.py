@@ -115,7 +115,7 @@ def _from_logs(
         models.aggregation if "aggregation" in named else None,
     )
     budgets = numbers("budgets", tables.budgets)
-    pilots = tables.pilots_within([n for n in budgets if n <= log.sizes.min()])
+    pilots = tables.pilots_within([n for n in budgets if n <= log.window])
     if "pilots" not in named:  # a log's prompts are not read
         pilots.remove(0)
     with console.status("Fitting tables"):

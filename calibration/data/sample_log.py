@@ -86,6 +86,11 @@ class Log:
         return np.full(len(self.answer), width) if self.counts is None else self.counts
 
     @property
+    def window(self) -> int:
+        """Samples of the question that has the fewest: all questions have as many."""
+        return int(self.sizes.min())
+
+    @property
     def sampled(self) -> NDArray[np.bool_]:
         """Where there is a sample, shape (questions, samples)."""
         return np.asarray(np.arange(self.answer.shape[1]) < self.sizes[:, None])

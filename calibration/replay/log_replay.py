@@ -61,7 +61,7 @@ class LoggedReplay:
         self.n_jobs = n_jobs
         self.log = log
         self.score = score
-        self.prompts, self.window = len(log.answer), int(log.sizes.min())
+        self.prompts, self.window = len(log.answer), log.window
         self.binned_budget = self.window // 2
         self.replicates = replicates
         self.exact = exact
