@@ -6,7 +6,7 @@ from pathlib import Path
 
 from allocator.errors import InputError
 from allocator.latency import Latency
-from allocator.plan import Plan, plan_grid
+from allocator.plan import Plan, Strategy, plan_grid
 from allocator.policy import Policy
 from allocator.table import Fingerprint
 from calibration.data.logged_figures import LoggedFigures
@@ -17,11 +17,14 @@ from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_threads
-from calibration.report.summarise import summarise
+from calibration.replay.ways import Way
+from calibration.report.summarise import cheapest_by, summarise
 from calibration.report.summary import Summary
 from calibration.settings import check_tables
 from predictors.scoring import Scoring
 from runtime.artifact import LOGGED_FIGURES, OF_LOGS, QUESTIONS, FittedPolicy
+
+STRATEGIES: tuple[Strategy, ...] = ("best_of_n",)  # searches cannot be replayed on logged samples
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,17 @@ class FittedLog:
             scoring=self.scoring,
         )
 
+    @property
+    def cheapest(self) -> Way | None:
+        """The way to spend that saves most; None where no way reaches the baseline's accuracy."""
+        selections = self.replay.selections
+        return cheapest_by(self.replay, self.calibration, selections, STRATEGIES, self._logged)
+
+    @property
+    def _logged(self) -> LoggedReplay:
+        """The samples with the score that was logged, if there is one."""
+        return LoggedReplay(self.log, self.log.scores.first, n_jobs=self.replay.n_jobs)
+
     def summary(self, warnings: Sequence[str] = ()) -> Summary:
         """The results, for people."""
         tokens = self.log.tokens
@@ -64,11 +78,11 @@ class FittedLog:
             self.calibration,
             source=self.log.name,
             selections=self.replay.selections,
-            strategies=("best_of_n",),
+            strategies=STRATEGIES,
             samples=self.replay.window,
             sampled_tokens=0 if tokens is None else int(tokens.sum()),
             warnings=warnings,
-            logged=LoggedReplay(self.log, self.log.scores.first, n_jobs=self.replay.n_jobs),
+            logged=self._logged,
         )
 
 
@@ -139,7 +153,7 @@ def fit_log(
     selection = replay.selections[0]
 
     def grid(budget: int, paid: int) -> list[Plan]:
-        plans = plan_grid(budget, paid, ("best_of_n",))
+        plans = plan_grid(budget, paid, STRATEGIES)
         return [plan.model_copy(update={"selection": selection}) for plan in plans]
 
     fingerprint = Fingerprint(

@@ -17,7 +17,7 @@ from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcome, Outcomes
-from calibration.replay.ways import PREDICTED, WAYS
+from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.savings import greatest, savings
 from calibration.report.summary import (
     Group,
@@ -63,14 +63,13 @@ def summarise(
             first logged score, or counted. The baseline is of these.
     """
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
-    plain, *_, by_bins = (method.curve for method in methods)
-    early = calibration.gain_model.held_out_curves(averages_between(by_bins.budgets))
+    plain, by_way = _by_way(methods, calibration)
     measured = outcomes.measured(0)
     edges = calibration.oracle_table.rows[0].edges
     bins = bin_of(edges, measured)
     everyone = _group("all prompts", methods, measured, np.ones(measured.shape, dtype=bool))
     draws = resamples(outcomes.prompts)
-    stopping = [summarized(curve, draws) for curve in early]
+    stopping = [summarized(curve, draws) for way, curve in by_way.items() if way != "bins"]
     groups = [everyone.model_copy(update={"curves": (*everyone.curves, *stopping)})]
     if edges:
         # Only outcomes on other samples than difficulty was measured on may be grouped by it.
@@ -82,7 +81,7 @@ def summarise(
             range(len(edges) + 1),
             outcomes.n_jobs,
         )
-    ways = savings(plain, dict(zip(WAYS, (by_bins, *early), strict=True)))
+    ways = savings(plain, by_way)
     return Summary(
         source=source,
         prompts=outcomes.prompts,
@@ -97,6 +96,19 @@ def summarise(
     )
 
 
+def cheapest_by(
+    outcomes: Outcomes,
+    calibration: Calibration,
+    selections: Sequence[Selection],
+    strategies: Sequence[Strategy],
+    logged: LoggedReplay | None = None,
+) -> Way | None:
+    """The way that `summarise` finds the cheapest, without the rest of the summary."""
+    methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
+    gain = greatest(savings(*_by_way(methods, calibration)))
+    return None if gain is None else gain.way
+
+
 @dataclass(frozen=True)
 class _Method:
     """One method at each budget, for every prompt and replicate."""
@@ -109,6 +121,13 @@ class _Method:
     @property
     def curve(self) -> Curve:
         return averaged(self.name, self.budgets, self.outcomes, self.costs)
+
+
+def _by_way(methods: Sequence[_Method], calibration: Calibration) -> tuple[Curve, dict[Way, Curve]]:
+    """The baseline's curve, and the held-out curve of each way to spend."""
+    plain, by_bins = methods[0].curve, methods[-1].curve
+    early = calibration.gain_model.held_out_curves(averages_between(by_bins.budgets))
+    return plain, dict(zip(WAYS, (by_bins, *early), strict=True))
 
 
 def _methods(

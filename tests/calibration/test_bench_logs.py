@@ -254,6 +254,12 @@ def test_a_score_that_the_artifact_weighs_and_the_log_lacks(
 
 
 @pytest.mark.slow
+def test_the_cheapest_way_is_the_summarys(fitted: FittedLog) -> None:
+    assert fitted.cheapest is not None
+    assert fitted.cheapest == fitted.summary().cheapest
+
+
+@pytest.mark.slow
 def test_a_score_on_another_scale_is_refused(fitted: FittedLog) -> None:
     log = telling(30, 8, seed=2)
     as_odds = replace(log, scores=LoggedScores(dict(log.scores.values), ("product",)))
