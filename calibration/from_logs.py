@@ -16,7 +16,6 @@ from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
-from calibration.replay.parallel import in_threads
 from calibration.replay.ways import Way
 from calibration.report.summarise import cheapest_by, summarise
 from calibration.report.summary import Summary
@@ -148,7 +147,7 @@ def fit_log(
     _check_pilots(pilots)
     if not log.correct.any():
         raise InputError("correct", 0, "no sample of any question is correct; check the columns")
-    (scoring,) = in_threads(fit_log_scoring, [log], 1)
+    scoring = fit_log_scoring(log)
     replay = LoggedReplay(log, held_out_log_scores(log, n_jobs), n_jobs=n_jobs)
     selection = replay.selections[0]
 

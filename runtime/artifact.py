@@ -127,7 +127,7 @@ class FittedPolicy:
         Raises:
             InputError: missing or damaged.
         """
-        return cls(**_policy_files(folder), scoring=read_scoring(folder))
+        return cls(**_policy_files(folder, read_table(folder)), scoring=read_scoring(folder))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,7 @@ class Artifact(FittedPolicy):
                 )
             foreign.append(f"{name} is {here!r}, the table was calibrated with {calibrated!r}")
         return cls(
-            **_policy_files(folder),
+            **_policy_files(folder, table),
             scoring=settings.scoring,
             settings=settings,
             foreign=tuple(foreign),
@@ -194,11 +194,11 @@ class Artifact(FittedPolicy):
         return table
 
 
-def _policy_files(folder: Path) -> dict[str, Any]:
-    """The attributes of `FittedPolicy` that have files of their own."""
+def _policy_files(folder: Path, table: LookupTable) -> dict[str, Any]:
+    """The attributes of `FittedPolicy` that have files of their own; the table is read already."""
     return {
         "folder": folder,
-        "policy": Policy(read_table(folder)),
+        "policy": Policy(table),
         "difficulty": DifficultyModel.load_all(folder),
         "curves": AccuracyCurves.load(folder / CURVES),
         "prices": read_prices(folder),

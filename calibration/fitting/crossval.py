@@ -1,7 +1,21 @@
-"""Two-fold cross-validation over prompts (section 3.2)."""
+"""Cross-validation over prompts: two folds for plans (section 3.2), five for models."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+FOLDS = 5  # of models
+
+
+def folds(prompts: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Prompts to fit a model on, and prompts held out of the fit, for each of `FOLDS` folds.
+
+    Args:
+        prompts: number of prompts; with fewer than `FOLDS` each is a fold.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    everyone = np.arange(prompts)
+    return list(GroupKFold(min(FOLDS, prompts)).split(everyone, groups=everyone))
 
 
 def most_accurate(correct: NDArray[np.float64], costs: ArrayLike) -> int:

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from allocator.price import PriceList, PricePoint
 from allocator.schedule import Schedule
+from calibration.fitting.crossval import folds
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.budget_replay import PRICES, early_stopping_curves, stopped_at
 from calibration.replay.curves import Curve
-from calibration.replay.parallel import in_threads
+from calibration.replay.parallel import in_threads, one_blas_thread
 from predictors.gain_model import GainEstimator, GainModel
-
-FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ def fit_gain_model(
         prices = price_list(schedule, adaptive_runs, gains)
         found.append((_mean_accuracy(prices), schedule, adaptive_runs, gains, prices))
     _, schedule, adaptive_runs, gains, prices = max(found, key=lambda entry: entry[0])
-    everyone = np.arange(len(adaptive_runs.states))
-    (gain_model,) = in_threads(lambda rows: _fitted(schedule, adaptive_runs, rows), [everyone], 1)
+    with one_blas_thread():
+        gain_model = _fitted(schedule, adaptive_runs, np.arange(len(adaptive_runs.states)))
     return FittedGainModel(gain_model, prices, adaptive_runs, gains)
 
 
@@ -84,11 +83,8 @@ def cross_validated_gains(
     Returns:
         Shape (prompts, replicates, from stage, to stage); 0 up to the stage itself.
     """
-    from sklearn.model_selection import GroupKFold
-
-    everyone = np.arange(len(adaptive_runs.states))
     gains = np.zeros((*adaptive_runs.correct.shape, len(schedule.stages)))
-    splits = list(GroupKFold(min(FOLDS, len(everyone))).split(everyone, groups=everyone))
+    splits = folds(len(adaptive_runs.states))
     train = [prompts for prompts, _ in splits]
     models = in_threads(lambda rows: _fitted(schedule, adaptive_runs, rows), train, n_jobs)
     for (_, held_out), model in zip(splits, models, strict=True):

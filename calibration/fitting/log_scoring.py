@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.sample_log import UNANSWERED, Log
-from calibration.fitting.scoring import FOLDS, fitted_scoring
+from calibration.fitting.crossval import folds
+from calibration.fitting.scoring import fitted_scoring
 from calibration.replay.parallel import in_threads
 from predictors.scoring import Scoring
 
@@ -65,12 +66,7 @@ def held_out_log_scores(log: Log, n_jobs: int | None = -1) -> NDArray[np.float64
     Returns:
         Shape (questions, samples); None where nothing but answers was logged.
     """
-    from sklearn.model_selection import GroupKFold
-
-    count = len(log.answer)
-    found = np.zeros(log.answer.shape)
-    questions = np.arange(count)
-    splits = list(GroupKFold(min(FOLDS, count)).split(questions, groups=questions))
+    found, splits = np.zeros(log.answer.shape), folds(len(log.answer))
     fitted = in_threads(fit_log_scoring, [log.of(train) for train, _ in splits], n_jobs)
     for scoring, (_, held_out) in zip(fitted, splits, strict=True):
         if scoring is None:

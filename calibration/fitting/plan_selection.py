@@ -1,7 +1,6 @@
 """Rules that choose the plan of each bin, and their accuracy on held-out prompts.
 
-Each row of a table uses the one of three rules with the greatest held-out accuracy. The fourth is
-the paper's own, for comparison.
+Each row of a table uses the one of three rules with the greatest held-out accuracy.
 """
 
 from collections.abc import Callable

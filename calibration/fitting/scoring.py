@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.fitting.crossval import FOLDS
+from calibration.replay.parallel import one_blas_thread
 from calibration.sampling.collect import PromptRecord
 from predictors.scoring import Scoring, alone, log_tokens, score_log_odds, sqrt_nll
 from runtime.verifiers.base import aggregated
 
 DECIMALS = 3
 SAMPLES = 8  # solutions per prompt; enough to fit a few weights
-FOLDS = 5
 # Correct and incorrect solutions of a question that are paired, each at most; of many questions
 # fewer are, for about so many pairs in all. They are enough for a few weights.
 MAX_PAIRED, MIN_PAIRED = 32, 4
@@ -129,7 +130,8 @@ def fitted_scoring(
         columns["unfinished"] = np.asarray(~finished, dtype=float)
     columns = _distinct(columns)
     try:
-        model = WithinQuestions().fit(np.stack([*columns.values()], axis=1), correct, questions)
+        with one_blas_thread():
+            model = WithinQuestions().fit(np.stack([*columns.values()], axis=1), correct, questions)
     except ValueError:
         for first in scores:
             return alone(first, first in logits)
@@ -180,10 +182,10 @@ def _penalty(differences: NDArray[np.float64], owners: NDArray[np.int64]) -> flo
     """The penalty of the least loss on questions that were held out of the fit."""
     from sklearn.model_selection import GroupKFold
 
-    folds = min(FOLDS, len(np.unique(owners)))
-    if folds < 2:
+    count = min(FOLDS, len(np.unique(owners)))
+    if count < 2:
         return PENALTIES[-1]
-    splits = list(GroupKFold(folds).split(owners, groups=owners))
+    splits = list(GroupKFold(count).split(owners, groups=owners))
     losses = []
     for penalty in PENALTIES:
         total = 0.0

@@ -5,7 +5,8 @@ depend on its number of threads, has one thread throughout.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -49,6 +50,15 @@ def check_jobs(n_jobs: int | None) -> None:
         raise InputError("n_jobs", n_jobs, "must be a whole number but 0; -1 uses all cores")
 
 
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """BLAS has one thread while the block lasts: its sums depend on the number of threads."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        yield
+
+
 def in_threads(
     function: Callable[[Part], Result], parts: Sequence[Part], n_jobs: int | None
 ) -> list[Result]:
@@ -58,10 +68,9 @@ def in_threads(
         InputError: as `jobs_of`.
     """
     from joblib import Parallel, delayed
-    from threadpoolctl import threadpool_limits
 
     jobs = min(jobs_of(n_jobs), len(parts))
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         if jobs <= 1:
             return [function(part) for part in parts]
         parallel = Parallel(jobs, backend="threading")
