@@ -12,7 +12,7 @@ Selection = Literal["weighted", "best", "majority"]
 
 # The settings each strategy takes beside n, in the order that `parse_plan` reads them.
 SETTINGS: dict[str, tuple[str, ...]] = {
-    "best_of_n": (),
+    "best_of_n": ("thinking",),
     "beam_search": ("beam_width", "lookahead"),
     "dvts": ("beam_width",),
     "revisions": ("length",),
@@ -20,7 +20,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 # Strategies that grow solutions step by step.
 SEARCHES = tuple(name for name, takes in SETTINGS.items() if "beam_width" in takes)
-DEFAULTS = {"beam_width": 1, "lookahead": 0, "length": 1}
+DEFAULTS = {"beam_width": 1, "lookahead": 0, "length": 1, "thinking": None}
 
 # Strategies of a grid by default: the paper's search against a PRM.
 CONSIDERED: tuple[Strategy, ...] = ("best_of_n", "beam_search")
@@ -46,6 +46,8 @@ class Plan(BaseModel):
         length: attempts in a chain, one after the other; n / length chains run in parallel.
         selection: how the answer is chosen among all solutions, see
             `runtime.answers.selection.select`.
+        thinking: tokens that each solution may think, after which its answer is forced; 0 answers
+            without thought, None leaves it to the model. Sequential compute, where n is parallel.
 
     Raises:
         pydantic.ValidationError: n below 1, settings that do not divide n, or settings that the
@@ -60,6 +62,7 @@ class Plan(BaseModel):
     lookahead: int = Field(default=0, ge=0)
     length: int = Field(default=1, ge=1)
     selection: Selection = "weighted"
+    thinking: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "Plan":
@@ -108,13 +111,16 @@ class Plan(BaseModel):
         }[self.strategy]
         if self.lookahead:
             text += f" k={self.lookahead}"
+        if self.thinking is not None:
+            text += f", thinking {self.thinking} tokens" if self.thinking else ", without thought"
         return text if self.selection == "weighted" else f"{text}, {self.selection}"
 
 
 def parse_plan(text: str) -> Plan:
     """A plan from ``strategy:n``, the strategy's settings, and a selection if it is not weighted.
 
-    For example ``best_of_n:16``, ``best_of_n:16:majority``, ``beam_search:16:4`` (M = 4),
+    For example ``best_of_n:16``, ``best_of_n:16:majority``, ``best_of_n:4:2000`` (thoughts of at
+    most 2,000 tokens; 0 is without thought), ``beam_search:16:4`` (M = 4),
     ``beam_search:16:4:1`` (lookahead 1), ``dvts:16:4``, ``revisions:16:4`` (4 chains of length
     4), ``beam_revisions:64:4:4`` (16 beams, M = 4, in chains of length 4).
 

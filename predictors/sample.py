@@ -1,6 +1,6 @@
 """A sampled solution with its scores: the output of strategies, the input of selection."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 
@@ -19,6 +19,11 @@ class Sample:
             requested.
         ended: whether the model ended the solution itself.
         chain: number of the revision chain it is an attempt of; None outside of chains.
+        thinking: tokens of its thought, which are among its tokens; None where it has none.
+        forced: whether the thought was ended at a cap, and the answer forced.
+        reasoning: text of its thought; None where it has none.
+        content: what follows the thought; None where the thought has not ended. Like `reasoning` it
+            is only known where a solution has just been sampled.
     """
 
     steps: tuple[tuple[int, ...], ...]
@@ -29,6 +34,10 @@ class Sample:
     logprob: float
     ended: bool
     chain: int | None = None
+    thinking: int | None = None
+    forced: bool = False
+    reasoning: str | None = field(default=None, compare=False)
+    content: str | None = field(default=None, compare=False)
 
     @property
     def token_ids(self) -> tuple[int, ...]:

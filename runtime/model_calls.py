@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from allocator.errors import InputError, ModelError
 from runtime.engines.base import Completion, Engine, draw_seed
@@ -22,6 +23,9 @@ class Cost:
             an estimate.
         verifier_tokens: tokens that verifiers ran over.
         verifier_cached_tokens: tokens of scored texts that they did not have to run over.
+        thinking_tokens: of the sampled tokens, those of thoughts.
+        ignored_caps: thoughts that the engine did not end at their cap, though it said so; they
+            were cut off here.
     """
 
     generations: int = 0
@@ -29,6 +33,8 @@ class Cost:
     cached_tokens: int = 0
     verifier_tokens: int = 0
     verifier_cached_tokens: int = 0
+    thinking_tokens: int = 0
+    ignored_caps: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class ModelCalls:
         stop: tuple[str, ...] = (),
         greedy: bool = False,
         logprob: bool = True,
+        ends: tuple[int, ...] | None = None,
+        thinking: int | None = None,
     ) -> Completion:
         """Sample what follows a context.
 
@@ -72,17 +80,23 @@ class ModelCalls:
             stop: texts that end a step, besides those that end the solution.
             greedy: take the likeliest tokens.
             logprob: have the engine give the log-probability.
+            ends: tokens that end what is sampled, in place of all that ends the prompt's solutions:
+                within a thought those do not count.
+            thinking: tokens after which the engine itself ends a thought; see
+                `runtime.engines.base.HasThinkingBudget`.
         """
         sampling = self.settings.sampling
         *name, number = path
+        own: dict[str, Any] = {} if thinking is None else {"thinking_tokens": thinking}
         completion = await engine.complete(
             [*context.token_ids, *prefix],
             settings=sampling.model_copy(update={"temperature": 0.0}) if greedy else sampling,
             max_tokens=max_tokens,
             seed=draw_seed(self.seed, *self.prompt_ids, *name, number=int(number)),
-            stop=(*self.settings.stops, *stop),
-            stop_token_ids=self.settings.stop_token_ids,
+            stop=stop if ends is not None else (*self.settings.stops, *stop),
+            stop_token_ids=self.settings.stop_token_ids if ends is None else ends,
             logprob=logprob,
+            **own,
         )
         if completion.stopped_by in self.settings.stops:
             completion = replace(completion, ended=True)

@@ -13,10 +13,11 @@ from runtime.answers import Answers, answers_for
 from runtime.answers.thought import THINK, Thought, thoughts_of
 from runtime.engines.base import Engine, HasHiddenState
 from runtime.engines.hidden import open_hidden_states
-from runtime.engines.loading import EngineName, open_engine
+from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.engines.steps import StepSplitter
 from runtime.reviser import Reviser
 from runtime.settings import Settings
+from runtime.solutions.marks import ThoughtMarks, thought_marks
 from runtime.verifiers.base import Aggregation, FamilyName, Verifier
 from runtime.verifiers.constant import NoVerifier
 from runtime.verifiers.loading import VerifierEngine, open_verifier
@@ -38,6 +39,7 @@ class Models:
         scoring: how a solution's score is made.
         verifier_timeout: seconds that a verifier may take over one solution, queueing included.
         thoughts: marks of the language model's thoughts, after which answers are read.
+        marks: by which its thoughts are capped and skipped; None for a model without thoughts.
     """
 
     engine: Engine
@@ -50,6 +52,7 @@ class Models:
     scoring: Scoring = VERIFIER_ALONE
     verifier_timeout: float = 600.0
     thoughts: tuple[Thought, ...] = (THINK,)
+    marks: ThoughtMarks | None = None
 
 
 @asynccontextmanager
@@ -113,6 +116,7 @@ def load_models(
         aggregation=settings.aggregation,
         scoring=settings.scoring,
         thoughts=thoughts,
+        marks=thought_marks(model.tokenizer, thoughts, settings.thought_cutoff),
     )
 
 
@@ -144,8 +148,25 @@ class _Opener:
         """An engine that runs one of the models."""
         # A server of several models needs the name of the one that is meant.
         served = getattr(self._settings, which) if "reviser" in self.folders else None
-        opening = open_engine(self.folders[which], self._engine_name, served, **self._engine_args)
+        engine_args = self._engine_args
+        if which == "model" and engine_kind(self._engine_name) == "vllm":
+            engine_args = self._thought_args() | engine_args
+        opening = open_engine(self.folders[which], self._engine_name, served, **engine_args)
         return self._stack.enter_context(opening)
+
+    def _thought_args(self) -> dict[str, Any]:
+        """What vLLM needs in order to end the language model's thoughts at a cap."""
+        from transformers import AutoTokenizer
+        from vllm.config.reasoning import ReasoningConfig
+
+        tokenizer = AutoTokenizer.from_pretrained(self.folders["model"])
+        cutoff = self._settings.thought_cutoff
+        marks = thought_marks(tokenizer, thoughts_of(self._settings.thought, tokenizer), cutoff)
+        if marks is None:
+            return {}
+        start, end = marks.thought.start, cutoff or marks.thought.cutoff
+        config = ReasoningConfig(reasoning_start_str=start, reasoning_end_str=end)
+        return {"reasoning_config": config}
 
     def verifier(self, which: str, model: Engine, family: FamilyName = "auto") -> Verifier:
         """One of the verifiers, for solutions of the language model.

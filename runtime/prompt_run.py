@@ -8,10 +8,8 @@ from allocator.errors import InputError
 from allocator.plan import Selection
 from predictors.sample import Sample
 from predictors.scoring import Scoring, alone
-from runtime.answers.thought import solution_reader
 from runtime.engines.base import Completion, check_room, encode_prompt
 from runtime.engines.concurrency import together
-from runtime.engines.tokenizer import decode
 from runtime.model_calls import Cost, ModelCalls, room_after
 from runtime.models import Models
 from runtime.request import (
@@ -23,19 +21,10 @@ from runtime.request import (
     step_event,
 )
 from runtime.reviser import Reviser
+from runtime.solutions.beam import Beam, SampleReader
+from runtime.solutions.draw import Draw, Path
+from runtime.solutions.thinker import Thinker
 from runtime.verifiers.base import Context, Verifier, aggregate, aggregated
-
-
-@dataclass(frozen=True)
-class Beam:
-    """A solution as it grows."""
-
-    steps: tuple[tuple[int, ...], ...] = ()
-    step_scores: tuple[float, ...] = ()
-    logprob: float = 0.0
-    ended: bool = False
-    stopped: bool = False  # ended, or out of tokens
-    step: SearchStep | None = None  # its last
 
 
 @dataclass
@@ -79,33 +68,49 @@ class PromptRun:
             ids = self.token_ids
         self.context = Context(self.prompt, ids)
         self._calls = ModelCalls(self.models, self.settings, self.seed, ids, self.cost)
-        self._reader = solution_reader(self.models.engine.tokenizer, self.models.thoughts)
-        self._begun = self._reader.begun(ids)
+        self._reader = SampleReader(self.models, self.settings, ids)
+        self._thinker = Thinker(self._calls, self.models.engine, self.context, self.models.marks)
         reviser = self.models.reviser
         room = room_after(self.models.engine, self.models.verifier, self.context)
         if reviser is not None:  # its verifier reads first attempts, too
             room = min(room, room_after(self.models.engine, reviser.verifier, self.context))
         self.max_tokens = min(self.settings.sampling.max_tokens, room)
 
-    async def sample(self, index: int) -> Sample:
-        """The prompt's independent solution number `index`, scored."""
-        completion = await self._independent(("sample", index))
-        solution = await self._finished(
-            completion, self.context, self.models.verifier, self.models.scoring
-        )
-        self._emit(solution_event(solution, number=index))
-        return solution
+    async def sample(self, index: int, thinking: int | None = None) -> Sample:
+        """The prompt's independent solution number `index`, scored.
 
-    async def sample_unscored(self, index: int) -> Sample:
+        Args:
+            index: its number.
+            thinking: tokens that it may think, as `Plan.thinking`.
+        """
+        completion = await self._independent(("sample", index), thinking)
+        self.cost.generations += 1
+        return await self._scored(completion, index)
+
+    async def think_on(self, sample: Sample, index: int, thinking: int | None) -> Sample:
+        """A sample whose thought was cut off, thought on from its own tokens, and scored.
+
+        Args:
+            sample: the sample.
+            index: its number.
+            thinking: tokens that it may think in all; None leaves it to the model.
+        """
+        depth = sample.thinking or 0
+        prefix = self._thinker.thought_of(sample.token_ids, depth)
+        completion = await self._independent(("sample", "on", depth, index), thinking, prefix)
+        # The forced answer that is dropped hardly counts in the sum.
+        logprob = sample.logprob + completion.logprob
+        token_ids = (*prefix, *completion.token_ids)
+        return await self._scored(replace(completion, token_ids=token_ids, logprob=logprob), index)
+
+    async def sample_unscored(self, index: int, thinking: int | None = None) -> Sample:
         """The independent solution number `index`, without a score.
 
         A majority counts solutions and needs no scores, nor does a plan of one solution.
         """
-        completion = await self._independent(("sample", index), logprob=False)
+        completion = await self._independent(("sample", index), thinking, logprob=False)
         self.cost.generations += 1
-        steps = tuple(self.models.splitter.split(completion.token_ids))
-        beam = Beam(steps, (), completion.logprob, completion.ended)
-        sample = await self._as_sample(beam, nan)
+        sample = await self._reader.sample(self._beam(completion), nan)
         self._emit(solution_event(sample, number=index))
         return sample
 
@@ -115,16 +120,19 @@ class PromptRun:
         scores = sample.step_scores or await self._calls.score(verifier, self.context, sample.steps)
         return replace(sample, step_scores=scores, score=aggregate(scores, self.models.aggregation))
 
-    async def samples(self, first: int, last: int, how: Selection = "weighted") -> list[Sample]:
+    async def samples(
+        self, first: int, last: int, how: Selection = "weighted", thinking: int | None = None
+    ) -> list[Sample]:
         """Independent solutions number `first` up to, not including, `last`.
 
         Args:
             first: number of the first.
             last: number of the one after the last.
             how: the selection that will be made: those that a majority counts are not scored.
+            thinking: tokens that each may think, as `Plan.thinking`.
         """
         draw = self.sample_unscored if how == "majority" else self.sample
-        return await together(draw(index) for index in range(first, last))
+        return await together(draw(index, thinking) for index in range(first, last))
 
     async def extend(
         self,
@@ -145,18 +153,12 @@ class PromptRun:
         """
         prefix = [token for step in beam.steps for token in step]
         left = self.max_tokens - len(prefix)
-        completion = await self._calls.complete(
-            self.models.engine,
-            self.context,
-            prefix,
-            left,
-            path,
-            stop=(self.settings.sampling.step_end,),
-            greedy=greedy,
-        )
+        step_end = (self.settings.sampling.step_end,)
+        draw = Draw(path, self.max_tokens, self.settings.thinking, step_end, greedy=greedy)
+        completion = await self._thinker.solution(draw, prefix)
         steps = (*beam.steps, completion.token_ids)
         # A stop text may begin in one step and end in the next.
-        ended = completion.ended or (bool(self.settings.stops) and self._holds_stop(steps))
+        ended = completion.ended or (bool(self.settings.stops) and self._reader.holds_stop(steps))
         grown = Beam(
             steps=steps,
             step_scores=await self._calls.score(self.models.verifier, self.context, steps)
@@ -166,6 +168,8 @@ class PromptRun:
             ended=ended,
             stopped=ended or len(completion.token_ids) >= left,
             step=step,
+            thinking=completion.thinking,
+            forced=beam.forced or completion.forced,
         )
         if score:
             tokens = len(prefix) + len(completion.token_ids)
@@ -216,6 +220,7 @@ class PromptRun:
             reviser.engine, context, (), min(left, max_tokens), path
         )
         scoring = alone(self.models.aggregation)
+        self.cost.generations += 1
         attempt = await self._finished(completion, context, reviser.verifier, scoring)
         self._emit(solution_event(attempt, chain=chain or 0, attempt=len(attempts)))
         return replace(attempt, chain=chain)
@@ -223,7 +228,7 @@ class PromptRun:
     async def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
         beams = [replace(beam, stopped=True) for beam in beams]
-        samples = [await self._as_sample(beam, self.score_of(beam)) for beam in beams]
+        samples = [await self._reader.sample(beam, self.score_of(beam)) for beam in beams]
         for beam, sample in zip(beams, samples, strict=True):
             self._emit(solution_event(sample, step=beam.step))
         return samples
@@ -246,37 +251,42 @@ class PromptRun:
             )
         return self.models.reviser
 
-    async def _independent(self, path: tuple[str | int, ...], logprob: bool = True) -> Completion:
-        return await self._calls.complete(
-            self.models.engine, self.context, (), self.max_tokens, path, logprob=logprob
+    async def _independent(
+        self, path: Path, thinking: int | None, prefix: Sequence[int] = (), logprob: bool = True
+    ) -> Completion:
+        requested = self.settings.thinking if thinking is None else thinking
+        draw = Draw(path, self.max_tokens, requested, logprob=logprob)
+        return await self._thinker.solution(draw, prefix)
+
+    async def _scored(self, completion: Completion, index: int) -> Sample:
+        """The independent solution number `index`."""
+        models = self.models
+        solution = await self._finished(completion, self.context, models.verifier, models.scoring)
+        self._emit(solution_event(solution, number=index))
+        return solution
+
+    def _beam(self, completion: Completion) -> Beam:
+        """A whole solution."""
+        return Beam(
+            steps=self._thinker.steps(completion.token_ids, self.models.splitter),
+            logprob=completion.logprob,
+            ended=completion.ended,
+            stopped=True,
+            thinking=completion.thinking,
+            forced=completion.forced,
         )
 
     async def _finished(
-        self,
-        completion: Completion,
-        context: Context,
-        verifier: Verifier,
-        scoring: Scoring,
+        self, completion: Completion, context: Context, verifier: Verifier, scoring: Scoring
     ) -> Sample:
-        """A whole solution, counted and scored."""
-        self.cost.generations += 1
-        steps = tuple(self.models.splitter.split(completion.token_ids))
-        scores = await self._calls.score(verifier, context, steps)
-        beam = Beam(steps, scores, completion.logprob, completion.ended, stopped=True)
-        return await self._as_sample(beam, self._combined(beam, scoring))
+        """A whole solution, scored."""
+        beam = self._beam(completion)
+        beam = replace(beam, step_scores=await self._calls.score(verifier, context, beam.steps))
+        return await self._reader.sample(beam, self._combined(beam, scoring))
 
     def _emit(self, event: Event) -> None:
         if self.on_event is not None:
             self.on_event(event)
-
-    def _holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
-        tokens = [token for step in steps for token in step]
-        text = decode(self.models.engine.tokenizer, self._shown(tokens))
-        return any(stop in text for stop in self.settings.stops)
-
-    def _shown(self, tokens: list[int]) -> list[int]:
-        """A solution's tokens without the one that the caller had it stop at."""
-        return tokens[:-1] if tokens and tokens[-1] in self.settings.stop_token_ids else tokens
 
     def _combined(self, beam: Beam, scoring: Scoring) -> float:
         tokens = sum(map(len, beam.steps))
@@ -284,17 +294,3 @@ class PromptRun:
         finished = beam.ended or not beam.stopped
         scores = aggregated(beam.step_scores)
         return float(scoring.score(scores, beam.logprob, tokens, finished))
-
-    async def _as_sample(self, beam: Beam, score: float) -> Sample:
-        tokens = [token for step in beam.steps for token in step]
-        shown = self._shown(tokens)
-        text, concluded = self._reader.read(shown, self.settings.stops, self._begun)
-        return Sample(
-            steps=beam.steps,
-            text=text,
-            answer=None if concluded is None else await self.models.answers.read(concluded),
-            step_scores=beam.step_scores,
-            score=score,
-            logprob=beam.logprob,
-            ended=beam.ended,
-        )

@@ -110,12 +110,15 @@ class RequestSettings:
         stops: texts that end a solution, which is cut before them.
         stop_token_ids: tokens that do so.
         early_stop: stop best-of-N once the solutions still to come cannot change the answer.
+        thinking: tokens that each solution may think, where the plan does not say; 0 is no thought,
+            None leaves it to the model.
     """
 
     sampling: SamplingSettings
     stops: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     early_stop: bool = False
+    thinking: int | None = None
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,9 @@ class Receipt(Decision):
         prompt_tokens: tokens of the prompt.
         generations: complete solutions sampled, pilots included.
         sampled_tokens: tokens the language model sampled, pilots included.
+        thinking_tokens: of these, the tokens of thoughts.
+        ignored_caps: thoughts that an engine did not end at their cap although it takes one; they
+            were cut off afterwards, and what lay beyond the cap was sampled in vain.
         cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
             an estimate.
         verifier_tokens: tokens that verifiers ran over.
@@ -61,6 +64,8 @@ class Receipt(Decision):
     prompt_tokens: int
     generations: int
     sampled_tokens: int
+    thinking_tokens: int = 0
+    ignored_caps: int = 0
     cached_tokens: int
     verifier_tokens: int
     verifier_cached_tokens: int

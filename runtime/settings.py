@@ -38,6 +38,8 @@ class Settings(JsonArtifact):
             a model's folder is.
         answer_timeout: seconds that one answer may take to compare; then it equals itself alone.
         thought: marks of the model's thoughts, see `runtime.answers.thought.thoughts_of`.
+        thought_cutoff: text that ends a thought at its cap, and may begin the answer; empty takes
+            the mark's own, see `runtime.answers.thought.Thought.cutoff`.
         aggregation: how step scores become one, where one is needed.
         scoring: how a solution's score is made; without it the score is that aggregation.
         sampling: how solutions are sampled.
@@ -54,6 +56,7 @@ class Settings(JsonArtifact):
     answers: str
     answer_timeout: float = Field(default=DEADLINE, gt=0)
     thought: str = "auto"
+    thought_cutoff: str = ""
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
@@ -77,7 +80,8 @@ class Settings(JsonArtifact):
         return Fingerprint(
             **hashes,
             answers=answers_fingerprint(self.answers, base)
-            + ("" if self.thought == "auto" else f", thought {self.thought}"),
+            + ("" if self.thought == "auto" else f", thought {self.thought}")
+            + (f", cut off by {self.thought_cutoff!r}" if self.thought_cutoff else ""),
             aggregation=self.aggregation,
             scoring=self.scoring.model_dump(mode="json"),
             sampling=self.sampling.model_dump(),

@@ -27,7 +27,7 @@ class Grader:
             solution: its token ids.
             gold: the right answer.
         """
-        _, concluded = self._reader.read(solution, (), self._reader.begun(prompt_ids))
+        concluded = self._reader.read(solution, (), self._reader.begun(prompt_ids)).content
         answer = None if concluded is None else await self._answers.read(concluded)
         if answer is None:
             return None

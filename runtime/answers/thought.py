@@ -24,21 +24,54 @@ class Thought:
         start: what begins it. A chat template may have written it already.
         end: what ends it; the answer follows.
         token: one of the tokens that the marks are made of.
+        opening: text that begins a thought for the model.
+        cutoff: text that ends a thought before its natural end; the answer follows.
+        skipped: text in place of a thought; the answer follows.
     """
 
     start: str
     end: str
     token: str
+    opening: str
+    cutoff: str
+    skipped: str
 
 
-THINK = Thought("<think>", "</think>", "<think>")
+@dataclass(frozen=True)
+class Reading:
+    """What a solution says.
+
+    Attributes:
+        text: all of it.
+        reasoning: its thought, without marks; None where it has none.
+        content: what follows its last thought; None while it thinks.
+    """
+
+    text: str
+    reasoning: str | None
+    content: str | None
+
+
+def marked(start: str, end: str) -> Thought:
+    """A thought between two marks, each on a line of its own, as most models have it."""
+    return Thought(start, end, start, f"{start}\n", f"\n{end}\n\n", f"{start}\n\n{end}\n\n")
+
+
+THINK = marked("<think>", "</think>")
 KNOWN = (
     THINK,
-    Thought("[THINK]", "[/THINK]", "[THINK]"),
-    Thought("<seed:think>", "</seed:think>", "<seed:think>"),
-    Thought("<|START_THINKING|>", "<|END_THINKING|>", "<|START_THINKING|>"),
+    marked("[THINK]", "[/THINK]"),
+    marked("<seed:think>", "</seed:think>"),
+    marked("<|START_THINKING|>", "<|END_THINKING|>"),
     # gpt-oss thinks in one channel and answers in another.
-    Thought("<|channel|>analysis<|message|>", "<|channel|>final<|message|>", "<|channel|>"),
+    Thought(
+        "<|channel|>analysis<|message|>",
+        "<|channel|>final<|message|>",
+        "<|channel|>",
+        "<|channel|>analysis<|message|>",
+        "<|end|><|start|>assistant<|channel|>final<|message|>",
+        "<|channel|>final<|message|>",
+    ),
 )
 
 
@@ -63,7 +96,7 @@ def thoughts_of(setting: str, tokenizer: Any) -> tuple[Thought, ...]:
         raise InputError(
             "thought", setting, "must be auto, none, or two marks, as in <think>...</think>"
         )
-    return (Thought(start, end, start),)
+    return (marked(start, end),)
 
 
 def after_thought(text: str, thoughts: Sequence[Thought]) -> str | None:
@@ -72,6 +105,29 @@ def after_thought(text: str, thoughts: Sequence[Thought]) -> str | None:
         text = text.rpartition(thought.end)[2]
         if thought.start in text:
             return None
+    return text
+
+
+def thought_in(whole: str, after: str | None, thoughts: Sequence[Thought]) -> str | None:
+    """The thought in a text, without its marks; None where there is none.
+
+    Args:
+        whole: the text.
+        after: what follows its last thought, as `after_thought` says.
+        thoughts: the marks.
+    """
+    before = whole if after is None else whole[: len(whole) - len(after)]
+    for thought in thoughts:
+        if thought.start in before or thought.end in before:
+            inside = before.partition(thought.start)[2] if thought.start in before else before
+            return inside.rpartition(thought.end)[0] if thought.end in inside else inside
+    return None
+
+
+def before_any(stops: Sequence[str], text: str) -> str:
+    """A text up to the first of several stop texts."""
+    for stop in stops:
+        text = text.partition(stop)[0]
     return text
 
 
@@ -104,30 +160,32 @@ class SolutionReader:
         end = decode(self._tokenizer, prompt_ids[-MARK_TOKENS:], False).rstrip()
         return next((t.start for t in self._thoughts if end.endswith(t.start)), "")
 
-    def read(
-        self, token_ids: Sequence[int], stops: Sequence[str], begun: str = ""
-    ) -> tuple[str, str | None]:
-        """A solution's text, and what of it follows its last thought: None while it thinks.
+    def read(self, token_ids: Sequence[int], stops: Sequence[str], begun: str = "") -> Reading:
+        """A solution's text, its thought, and what follows it.
 
         Args:
             token_ids: the solution.
-            stops: texts before the first of which it is cut.
+            stops: texts before the first of which it is cut, after its thought.
             begun: what `begun` says of its prompt.
         """
-        text = self._decoded(token_ids, stops)
-        if not self._marks_are_special:
-            return text, after_thought(begun + text, self._thoughts)
-        whole = self._decoded(token_ids, stops, skip_special_tokens=False)
-        after = after_thought(begun + whole, self._thoughts)
-        if after is not None:
-            for token in self._special:
-                after = after.replace(token, "")
-        return text, after
+        text = whole = decode(self._tokenizer, token_ids)
+        if self._marks_are_special:
+            whole = decode(self._tokenizer, token_ids, skip_special_tokens=False)
+        whole = begun + whole
+        after = after_thought(whole, self._thoughts)
+        reasoning = thought_in(whole, after, self._thoughts)
+        if self._marks_are_special:
+            after, reasoning = self._plain(after), self._plain(reasoning)
+        if after is None:
+            return Reading(text, reasoning, None)
+        content = before_any(stops, after)
+        if text.endswith(after):
+            return Reading(text.removesuffix(after) + content, reasoning, content)
+        return Reading(before_any(stops, text), reasoning, content)
 
-    def _decoded(
-        self, token_ids: Sequence[int], stops: Sequence[str], skip_special_tokens: bool = True
-    ) -> str:
-        text = decode(self._tokenizer, token_ids, skip_special_tokens)
-        for stop in stops:
-            text = text.partition(stop)[0]
+    def _plain(self, text: str | None) -> str | None:
+        """A text without special tokens."""
+        if text is not None:
+            for token in self._special:
+                text = text.replace(token, "")
         return text

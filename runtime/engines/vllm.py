@@ -9,6 +9,11 @@ from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.tokenizer import token_texts
 from runtime.engines.vllm_core import VLLMCore, memory_share
 
+# Completions that may be this long end where a pattern of up to 64 tokens is repeated so often that
+# it is an endless loop: such thoughts cost the most and answer nothing.
+LONG = 1024
+REPETITION = {"min_pattern_size": 4, "max_pattern_size": 64, "min_count": 16}
+
 
 class Core(Protocol):
     """A vLLM engine that answers requests, many at once."""
@@ -56,10 +61,18 @@ class VLLMCompletions:
         stop: Sequence[str] = (),
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
+        thinking_tokens: int | None = None,
     ) -> Completion:
-        """Sample one continuation; see `runtime.engines.base.Engine.complete`."""
+        """Sample one continuation; see `runtime.engines.base.Engine.complete`.
+
+        A text that repeats itself without end is ended, as if it had reached `max_tokens`.
+
+        Args:
+            token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
+            thinking_tokens: see `runtime.engines.base.HasThinkingBudget`.
+        """
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
 
         # A stop token ends a request in the engine itself; a stop text is only seen afterwards,
         # by the process that decodes, and costs a wasted step. Texts that span tokens need it.
@@ -76,6 +89,11 @@ class VLLMCompletions:
             stop_token_ids=[*marks, *stop_token_ids],
             include_stop_str_in_output=True,
             detokenize=bool(texts),  # token by token, where a whole text is soon decoded
+            skip_special_tokens=False,  # marks of thoughts are special tokens of some models
+            thinking_token_budget=thinking_tokens,
+            repetition_detection=RepetitionDetectionParams(**REPETITION)
+            if max_tokens >= LONG
+            else None,
             logprobs=0 if logprob else None,  # the sampled token's own, for cumulative_logprob
             flat_logprobs=True,  # which alone is read: no object a token
             output_kind=RequestOutputKind.FINAL_ONLY,
@@ -102,6 +120,14 @@ class VLLMCompletions:
             texts = token_texts(self.tokenizer)
             self._marks[stop] = [i for i, text in enumerate(texts) if stop in text]
         return self._marks[stop]
+
+    @property
+    def cutoff(self) -> tuple[int, ...] | None:
+        """See `runtime.engines.base.HasThinkingBudget`; vLLM's reasoning configuration has it."""
+        reasoning = self.vllm.vllm_config.reasoning_config
+        if reasoning is None or not reasoning.enabled:
+            return None
+        return tuple(reasoning.reasoning_end_token_ids)
 
     @property
     def vllm(self) -> Any:

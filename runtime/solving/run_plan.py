@@ -27,13 +27,13 @@ async def run_plan(
         budget: generations the prompt may cost.
     """
     if plan.strategy == "best_of_n" and plan.n == 1 and not pilots and solutions == 1:
-        return [await run.sample_unscored(0)]
+        return [await run.sample_unscored(0, plan.thinking)]
     samples = await STRATEGIES[plan.strategy](run, plan, pilots)
     more = min(solutions - len(samples), budget - run.cost.generations)
     if more <= 0:
         return samples
     first = max(plan.n, len(pilots))  # no plan has drawn independent solutions from here on
-    samples += await run.samples(first, first + more, plan.selection)
+    samples += await run.samples(first, first + more, plan.selection, plan.thinking)
     return await score_ties(run, samples, plan.selection)
 
 

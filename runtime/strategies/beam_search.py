@@ -12,8 +12,9 @@ from dataclasses import replace
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.engines.concurrency import together
-from runtime.prompt_run import Beam, PromptRun
+from runtime.prompt_run import PromptRun
 from runtime.request import SearchStep
+from runtime.solutions.beam import Beam
 
 
 async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:

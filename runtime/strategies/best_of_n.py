@@ -21,15 +21,28 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
         plan: n solutions in all.
         pilots: samples of the prompt already at hand, its first ones.
     """
-    samples = list(pilots)
+    samples = await _as_deep(run, plan, pilots)
     while (remaining := plan.n - len(samples)) > 0:
         more = remaining
         if run.settings.early_stop:
             more = min_to_settle(await run.canonicalize(samples), remaining, plan.selection)
         if not more:
             break
-        samples += await run.samples(len(samples), len(samples) + more, plan.selection)
+        samples += await run.samples(
+            len(samples), len(samples) + more, plan.selection, plan.thinking
+        )
     return await score_ties(run, samples, plan.selection)
+
+
+async def _as_deep(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
+    """The pilots as the plan has its solutions: thoughts that were cut off earlier go on."""
+
+    async def deepened(index: int, sample: Sample) -> Sample:
+        if plan.thinking is not None and (sample.thinking or 0) >= plan.thinking:
+            return sample
+        return await run.think_on(sample, index, plan.thinking) if sample.forced else sample
+
+    return await together(deepened(index, sample) for index, sample in enumerate(pilots))
 
 
 async def score_ties(run: PromptRun, samples: Sequence[Sample], how: Selection) -> list[Sample]:

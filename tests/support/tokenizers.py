@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import sentencepiece
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import BertGenerationTokenizer, PreTrainedTokenizerFast
 
 MERGED = ".\n\n"
@@ -50,3 +50,13 @@ def python_tokenizer(folder: Path) -> Any:
             minloglevel=2,
         )
     return BertGenerationTokenizer(str(path))
+
+
+def byte_tokenizer(*marks: str, special: bool = False) -> PreTrainedTokenizerFast:
+    """A token a byte, and some marks."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens([AddedToken(mark, special=special, normalized=False) for mark in marks])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)

@@ -4,26 +4,22 @@ import asyncio
 from typing import Any
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from allocator.errors import InputError
 from runtime.answers import answers_for
-from runtime.answers.thought import THINK, Thought, after_thought, solution_reader, thoughts_of
+from runtime.answers.thought import (
+    THINK,
+    Reading,
+    after_thought,
+    marked,
+    solution_reader,
+    thoughts_of,
+)
 from runtime.engines.base import Completion
 from tests.support.fakes import coin_run
+from tests.support.tokenizers import byte_tokenizer
 
 HARMONY = ("<|channel|>", "<|message|>", "<|end|>", "<|start|>", "<|return|>")
-
-
-def byte_tokenizer(*marks: str, special: bool = False) -> Any:
-    """A token a byte, and some marks."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_tokens([AddedToken(mark, special=special, normalized=False) for mark in marks])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
 @pytest.mark.parametrize(
@@ -68,14 +64,14 @@ def test_a_models_own_marks_are_found(
 ) -> None:
     tokenizer = byte_tokenizer(*marks, special=special)
     reader = solution_reader(tokenizer, thoughts_of("auto", tokenizer))
-    assert reader.read(tokenizer.encode(text), ())[1] == after
+    assert reader.read(tokenizer.encode(text), ()).content == after
 
 
 def test_special_tokens_are_no_part_of_an_answer() -> None:
     tokenizer = byte_tokenizer(*HARMONY, special=True)
     reader = solution_reader(tokenizer, thoughts_of("auto", tokenizer))
     ids = tokenizer.encode("<|channel|>analysis<|message|>3<|channel|>final<|message|>5<|return|>")
-    assert reader.read(ids, ()) == ("analysis3final5", "5")
+    assert reader.read(ids, ()) == Reading("analysis3final5", "3", "5")
 
 
 def test_a_thought_that_the_prompt_began() -> None:
@@ -83,9 +79,10 @@ def test_a_thought_that_the_prompt_began() -> None:
     reader = solution_reader(tokenizer, (THINK,))
     begun = reader.begun(tokenizer.encode("user: 3\nassistant: <think>\n"))
     assert begun == "<think>"
-    assert reader.read(tokenizer.encode("maybe 3"), (), begun)[1] is None
-    assert reader.read(tokenizer.encode("maybe 3"), ())[1] == "maybe 3"
-    assert reader.read(tokenizer.encode("maybe 3</think>5"), (), begun)[1] == "5"
+    assert reader.read(tokenizer.encode("maybe 3"), (), begun).content is None
+    assert reader.read(tokenizer.encode("maybe 3"), ()) == Reading("maybe 3", None, "maybe 3")
+    ended = reader.read(tokenizer.encode("maybe 3</think>5"), (), begun)
+    assert ended == Reading("maybe 3</think>5", "maybe 3", "5")
     # A prompt that only speaks of thoughts has begun none.
     assert reader.begun(tokenizer.encode("user: <think> 3\nassistant:")) == ""
 
@@ -125,7 +122,7 @@ class Thinker:
 def test_a_sample_has_the_answer_after_its_thought(
     tokenizer: Any, text: str, answer: str | None
 ) -> None:
-    marks = (Thought("<user>", "<assistant>", "<user>"),)  # special tokens of the testbed's
+    marks = (marked("<user>", "<assistant>"),)  # special tokens of the testbed's
     run = coin_run(tokenizer, engine=Thinker(tokenizer, text), thoughts=marks)
     sample = asyncio.run(run.sample(0))
     assert sample.answer == answer

@@ -16,8 +16,8 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.answers.selection import select
-from runtime.prompt_run import Beam
 from runtime.reviser import Reviser, revision_context
+from runtime.solutions.beam import Beam
 from runtime.strategies import STRATEGIES
 from runtime.strategies.beam_search import beam_search
 from runtime.strategies.best_of_n import best_of_n

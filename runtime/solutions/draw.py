@@ -1,0 +1,78 @@
+"""One solution: how it is to be sampled, and what has been written of it."""
+
+from dataclasses import dataclass
+
+from runtime.engines.base import Completion
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How one solution is to be sampled.
+
+    Attributes:
+        path: names its draw; its last part is a number.
+        max_tokens: tokens that the solution may have in all.
+        thinking: tokens that it may think; 0 for no thought, None leaves it to the model.
+        step_end: texts that end a step of the answer.
+        logprob: have the engine give log-probabilities.
+        greedy: take the likeliest tokens.
+    """
+
+    path: Path
+    max_tokens: int
+    thinking: int | None = None
+    step_end: tuple[str, ...] = ()
+    logprob: bool = True
+    greedy: bool = False
+
+
+class Written:
+    """A solution as it is written, in one request or several.
+
+    Args:
+        draw: how it is sampled.
+        prefix: what it continues.
+    """
+
+    def __init__(self, draw: Draw, prefix: list[int]) -> None:
+        self.draw, self.prefix, self.solution = draw, tuple(prefix), prefix
+        self.left = draw.max_tokens - len(prefix)
+        self.logprob, self.cached_tokens, self.sampled = 0.0, 0, 0
+        self.ended = False
+        self.stopped_by: str | None = None
+        self.forced_at: int | None = None
+        self.skipped = False
+        self.unsampled = 0  # of the thought's tokens
+        self._requests = 0
+
+    @property
+    def new(self) -> tuple[int, ...]:
+        """The tokens after the prefix."""
+        return tuple(self.solution[len(self.prefix) :])
+
+    def path(self) -> Path:
+        """The path of the next request: the draw's own, then others of the same draw."""
+        *name, number = self.draw.path
+        self._requests += 1
+        return self.draw.path if self._requests == 1 else (*name, "on", len(self.solution), number)
+
+    def add(self, completion: Completion) -> None:
+        """Add what was sampled."""
+        self.solution += completion.token_ids
+        self.left -= len(completion.token_ids)
+        self.sampled = len(completion.token_ids)
+        self.logprob += completion.logprob
+        self.cached_tokens += completion.cached_tokens
+        self.ended, self.stopped_by = completion.ended, completion.stopped_by
+
+    def append(self, token_ids: tuple[int, ...]) -> None:
+        """Add what nobody sampled."""
+        self.solution += token_ids
+        self.left -= len(token_ids)
+
+    def cut(self, cutoff: tuple[int, ...], thinking: int) -> None:
+        """End the thought at its cap, after so many thinking tokens."""
+        self.append(cutoff)
+        self.forced_at, self.ended = thinking, False

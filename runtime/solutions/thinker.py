@@ -1,0 +1,234 @@
+"""Solutions of models that think: thought as long as requested, then the answer.
+
+A thought at its cap is ended by text that is appended to it, and the answer is sampled after that.
+An engine that can end thoughts itself does both in one request; with any other they are two, and
+the second finds the first in the engine's prefix cache. Until a thought has ended, nothing else
+ends the solution: neither a stop text nor the end of a step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from runtime.engines.base import Completion, Engine, HasThinkingBudget
+from runtime.engines.steps import StepSplitter
+from runtime.model_calls import ModelCalls
+from runtime.solutions.draw import Draw, Written
+from runtime.solutions.marks import Place, ThoughtMarks
+from runtime.verifiers.base import Context
+
+# Of the longest solution, a capped thought leaves at least a quarter for the answer, or this.
+ANSWER_TOKENS = 1024
+
+
+class Thinker:
+    """Samples solutions of one prompt, thoughts included.
+
+    Args:
+        calls: the prompt's calls of the models.
+        engine: the language model.
+        context: the prompt.
+        marks: the marks of the model's thoughts; None for a model that does not think.
+    """
+
+    def __init__(
+        self, calls: ModelCalls, engine: Engine, context: Context, marks: ThoughtMarks | None
+    ) -> None:
+        self._calls, self._engine, self._context = calls, engine, context
+        self._marks = marks
+        self._place: Place = "after"
+        if marks is not None:
+            self._place = marks.place(engine.tokenizer, context.token_ids)
+
+    async def solution(self, draw: Draw, prefix: Sequence[int] = ()) -> Completion:
+        """What follows a prefix of a solution, up to the solution's end or that of a step.
+
+        Args:
+            draw: how to sample it.
+            prefix: tokens of the solution so far, within a thought or after it.
+
+        Returns:
+            The tokens after the prefix, those that were appended for the model among them.
+        """
+        written = Written(draw, list(prefix))
+        place = self._where(prefix)
+        if self._marks is None or (draw.thinking is None and not self._may_end_early(draw)):
+            place = "after"  # one request, whatever the model thinks
+        if place == "before":
+            place = await self._begin(written)
+        if place == "inside":
+            place = await self._think(written)
+        if place == "after" and written.left > 0:
+            written.add(await self._complete(written, written.left, step_end=draw.step_end))
+        return self._counted(written)
+
+    def thought_of(self, token_ids: Sequence[int], thinking: int) -> tuple[int, ...]:
+        """A solution up to the end of its thought, from which it may think on.
+
+        Args:
+            token_ids: the solution.
+            thinking: tokens of its thought.
+        """
+        lead = len(self._marks.start) if self._marks and self._place == "before" else 0
+        return tuple(token_ids[: lead + thinking])
+
+    def steps(
+        self, token_ids: Sequence[int], splitter: StepSplitter
+    ) -> tuple[tuple[int, ...], ...]:
+        """A solution's steps; a thought belongs to the first, whatever it says.
+
+        Args:
+            token_ids: the solution.
+            splitter: finds the ends of steps.
+        """
+        end = None
+        if self._marks is not None and self._place != "after":
+            end = self._marks.find_end(token_ids)
+        if end is None:
+            return tuple(splitter.split(token_ids))
+        first, *others = splitter.split(token_ids[end:])
+        return ((*token_ids[:end], *first), *others)
+
+    def _where(self, solution: Sequence[int]) -> Place:
+        """Where a solution so far stands."""
+        if self._marks is None or not solution:
+            return self._place
+        if self._marks.length(solution, self._place == "inside") is None:
+            return "after"  # it does not think
+        return "inside" if self._marks.find_end(solution) is None else "after"
+
+    def _may_end_early(self, draw: Draw) -> bool:
+        """Whether something might end the solution within its thought, and must not."""
+        settings = self._calls.settings
+        return bool(draw.step_end or settings.stops or settings.stop_token_ids)
+
+    async def _begin(self, written: Written) -> Place:
+        """Begin a thought, or skip it; with neither requested, see whether the model begins one."""
+        marks, thinking = self._known, written.draw.thinking
+        if thinking is not None:
+            written.append(marks.opening if thinking else marks.skipped)
+            written.skipped = not thinking
+            written.unsampled = len(marks.opening) - len(marks.start)
+            return "inside" if thinking else "after"
+        width = min(len(marks.start), written.left)
+        written.add(await self._complete(written, width, ends=()))
+        if written.ended:
+            written.left = 0
+        return "inside" if written.new == marks.start else "after"
+
+    async def _think(self, written: Written) -> Place:
+        """Think to the thought's end or its cap, where it is cut off.
+
+        Returns:
+            ``after`` where an answer is to follow; ``inside`` where the thought has not ended: the
+            tokens were used up, the model ended its turn, or it repeated itself without end.
+        """
+        marks, cap = self._known, written.draw.thinking
+        if cap is None:
+            return "after" if await self._sample_thought(written, written.left) else "inside"
+        answer = min(ANSWER_TOKENS, written.draw.max_tokens // 4) + len(marks.cutoff)
+        depth = marks.length(written.solution, self._place == "inside") or 0
+        more = min(cap - depth, written.left - answer)
+        if self._engine_caps(written.draw) and more > 0:
+            return await self._capped_by_engine(written, depth + more)
+        if more > 0:
+            if await self._sample_thought(written, more):
+                return "after"
+            if written.sampled < more:
+                return "inside"
+        written.cut(marks.cutoff, depth + max(more, 0))
+        return "after"
+
+    async def _sample_thought(self, written: Written, max_tokens: int) -> bool:
+        """Sample a thought; returns whether it has ended."""
+        marks = self._known
+        single = len(marks.end) == 1
+        found = await self._complete(
+            written,
+            max_tokens,
+            step_end=() if single else (marks.thought.end,),
+            ends=marks.end if single else (),
+        )
+        written.add(found)
+        over = found.token_ids[-len(marks.end) :] == marks.end
+        written.ended = written.ended and not over
+        return over
+
+    def _engine_caps(self, draw: Draw) -> bool:
+        """Whether the engine ends thoughts itself, and nothing must sleep until then."""
+        return (
+            isinstance(self._engine, HasThinkingBudget)
+            and self._engine.cutoff == self._known.cutoff
+            and not self._may_end_early(draw)
+        )
+
+    async def _capped_by_engine(self, written: Written, cap: int) -> Place:
+        """Thought and answer in one request. A thought that goes on beyond its cap is cut here."""
+        marks, begun = self._known, self._place == "inside"
+        found = await self._complete(written, written.left, thinking=cap)
+        solution = (*written.solution, *found.token_ids)
+        start = 0 if begun else len(marks.start)
+        at_cap = start + cap
+        end = marks.find_end(solution, start)
+        if solution[at_cap : at_cap + len(marks.cutoff)] == marks.cutoff:
+            written.add(found)
+            written.forced_at = cap
+        elif len(solution) > at_cap + len(marks.cutoff) and (end is None or end > at_cap):
+            self._calls.cost.ignored_caps += 1
+            kept = found.token_ids[: at_cap - len(written.solution)]
+            # The log-probability of a part is not known; its share is close.
+            share = found.logprob * len(kept) / len(found.token_ids)
+            written.add(replace(found, token_ids=kept, logprob=share, ended=False))
+            written.cut(marks.cutoff, cap)
+            return "after"
+        else:
+            written.add(found)
+        written.left = 0
+        return "inside"
+
+    async def _complete(
+        self,
+        written: Written,
+        max_tokens: int,
+        step_end: tuple[str, ...] = (),
+        ends: tuple[int, ...] | None = None,
+        thinking: int | None = None,
+    ) -> Completion:
+        return await self._calls.complete(
+            self._engine,
+            self._context,
+            written.solution,
+            max_tokens,
+            written.path(),
+            stop=step_end,
+            logprob=written.draw.logprob,
+            greedy=written.draw.greedy,
+            ends=ends,
+            thinking=thinking,
+        )
+
+    def _counted(self, written: Written) -> Completion:
+        """What was written, with its thought counted."""
+        thinking = None
+        if self._marks is not None and self._place != "after" and not written.skipped:
+            inside = self._place == "inside"
+            thinking = self._marks.length(written.solution, inside)
+            before = self._marks.length(written.prefix, inside) or 0
+            if written.forced_at is not None:
+                thinking = written.forced_at
+            more = (thinking or 0) - before - written.unsampled
+            self._calls.cost.thinking_tokens += max(0, more)
+        return Completion(
+            token_ids=written.new,
+            logprob=written.logprob,
+            ended=written.ended,
+            cached_tokens=written.cached_tokens,
+            stopped_by=written.stopped_by,
+            thinking=thinking,
+            forced=written.forced_at is not None,
+        )
+
+    @property
+    def _known(self) -> ThoughtMarks:
+        if self._marks is None:
+            raise ValueError("the model has no thoughts")
+        return self._marks

@@ -1,0 +1,199 @@
+"""Thoughts capped, skipped and thought on, by a model of which all is known."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from allocator.plan import Plan
+from predictors.sample import Sample
+from runtime.prompt_run import PromptRun
+from runtime.solutions.beam import Beam
+from runtime.strategies.best_of_n import best_of_n
+from tests.support.thinking import SETTINGS, CappingThinker, ScriptedThinker, thinking_run
+
+# A thought of 30 letters has 32 tokens: a newline stands before and after them.
+LETTERS, NATURAL = 30, 32
+
+
+def drawn(run: PromptRun, thinking: int | None = None) -> Sample:
+    return asyncio.run(run.sample(0, thinking))
+
+
+def test_a_thought_is_left_to_the_model_in_one_request() -> None:
+    engine = ScriptedThinker(LETTERS)
+    run = thinking_run(engine)
+    sample = drawn(run)
+    assert (sample.answer, sample.thinking, sample.forced, sample.ended) == ("30", 32, False, True)
+    assert sample.reasoning == f"\n{'a' * LETTERS}\n"
+    assert sample.content == "\n\n#30\n<end>"
+    assert len(engine.requests) == 1
+    assert run.cost.thinking_tokens == NATURAL
+
+
+def test_a_thought_at_its_cap_is_cut_off_and_the_answer_goes_on_from_it() -> None:
+    engine = ScriptedThinker(LETTERS)
+    run = thinking_run(engine)
+    sample = drawn(run, 11)
+    # The opening has a newline, which counts; ten letters were thought.
+    assert engine.requests == [
+        ("<think>\n", 10),
+        ("<think>\naaaaaaaaaa\n</think>\n\n", 200 - 2 - 10 - 4),
+    ]
+    assert (sample.answer, sample.thinking, sample.forced, sample.ended) == ("10", 11, True, True)
+    assert sample.text == "<think>\naaaaaaaaaa\n</think>\n\n#10\n<end>"
+    # What was appended was not sampled.
+    assert run.cost.sampled_tokens == 10 + len("#10\n") + 1
+    assert (run.cost.thinking_tokens, run.cost.generations) == (10, 1)
+
+
+def test_a_thought_that_ends_before_its_cap_is_not_forced() -> None:
+    sample = drawn(thinking_run(ScriptedThinker(LETTERS)), 50)
+    assert (sample.answer, sample.thinking, sample.forced) == ("30", 32, False)
+
+
+def test_without_thought_the_answer_comes_at_once() -> None:
+    engine = ScriptedThinker(LETTERS)
+    run = thinking_run(engine)
+    sample = drawn(run, 0)
+    assert engine.requests == [("<think>\n\n</think>\n\n", 194)]
+    assert (sample.answer, sample.forced) == ("0", False)
+    assert run.cost.thinking_tokens == 0
+
+
+@pytest.mark.parametrize(("thinking", "answer"), [(None, "30"), (11, "11"), (0, "0")])
+def test_a_prompt_may_have_begun_the_thought(thinking: int | None, answer: str) -> None:
+    engine = ScriptedThinker(LETTERS)
+    sample = drawn(thinking_run(engine, prompt="U:?A:<think>\n"), thinking)
+    assert sample.answer == answer
+    assert sample.forced == (thinking is not None)
+
+
+def test_a_prompt_that_has_skipped_the_thought_has_none() -> None:
+    engine = ScriptedThinker(LETTERS)
+    sample = drawn(thinking_run(engine, prompt="U:?A:<think>\n\n</think>\n\n"), 11)
+    assert (sample.answer, sample.thinking, len(engine.requests)) == ("0", None, 1)
+
+
+def test_a_cut_off_thought_is_thought_on_from_its_own_tokens() -> None:
+    engine = ScriptedThinker(LETTERS)
+    run = thinking_run(engine)
+
+    async def deepened() -> list[Sample]:
+        first = await run.sample(0, 11)
+        second = await run.think_on(first, 0, 21)
+        return [first, second, await run.think_on(second, 0, None)]
+
+    samples = asyncio.run(deepened())
+    assert [sample.answer for sample in samples] == ["10", "20", "30"]
+    assert [sample.thinking for sample in samples] == [11, 21, 32]
+    assert [sample.forced for sample in samples] == [True, True, False]
+    # Neither forced answer stands in what the next request goes on from.
+    assert engine.requests[2][0] == "<think>\n" + "a" * 10
+    assert engine.requests[4][0] == "<think>\n" + "a" * 20
+    assert run.cost.generations == 1
+    assert run.cost.thinking_tokens == 31  # all but the opening's newline, each once
+
+
+def test_stops_and_step_ends_sleep_until_the_thought_has_ended() -> None:
+    settings = replace(SETTINGS, stops=("aaa",))
+    sample = drawn(thinking_run(ScriptedThinker(LETTERS), settings))
+    assert sample.answer == "30"
+    # After the thought they are awake.
+    awake = drawn(thinking_run(ScriptedThinker(LETTERS), replace(SETTINGS, stops=("#",))))
+    assert (awake.answer, awake.ended) == (None, True)
+
+
+def test_a_search_takes_the_thought_for_its_first_step() -> None:
+    run = thinking_run(ScriptedThinker(LETTERS, thought="a\n"))
+
+    async def two_steps() -> Beam:
+        first = await run.extend(Beam(), ("x", 0))
+        return await run.extend(first, ("x", 1))
+
+    beam = asyncio.run(two_steps())
+    decode = run.models.engine.tokenizer.decode
+    assert decode(beam.steps[0]) == "<think>\n" + "a\n" * 15 + "\n</think>\n"
+    assert decode(beam.steps[1]) == "\n"
+    assert not beam.stopped
+
+
+def test_a_model_that_does_not_think_keeps_its_stops() -> None:
+    engine = ScriptedThinker(LETTERS, begins=False)
+    sample = drawn(thinking_run(engine, replace(SETTINGS, stops=("#",))))
+    assert sample.text == "plain\n"
+    assert [most for _, most in engine.requests] == [1, 199]
+
+
+def test_the_end_of_a_turn_within_a_thought_is_no_answer() -> None:
+    for thinking in (None, 100):
+        sample = drawn(thinking_run(ScriptedThinker(LETTERS, within=True)), thinking)
+        assert (sample.answer, sample.content, sample.forced) == (None, None, False)
+
+
+def test_a_cap_leaves_room_for_the_answer() -> None:
+    run = thinking_run(ScriptedThinker(1000))
+    sample = drawn(run, 10_000)
+    assert sample.forced
+    assert sample.answer is not None
+    assert sample.tokens <= SETTINGS.sampling.max_tokens
+
+
+def test_the_answers_beginning_may_be_written_too() -> None:
+    engine = ScriptedThinker(LETTERS)
+    sample = drawn(thinking_run(engine, cutoff="</think>\nIt is "), 11)
+    assert engine.requests[1][0].endswith("aaa</think>\nIt is ")
+    assert sample.text.endswith("</think>\nIt is #10\n<end>")
+
+
+@pytest.mark.parametrize(("cap", "answer", "forced"), [(11, "10", True), (50, "30", False)])
+def test_an_engine_that_caps_thoughts_needs_one_request(
+    cap: int, answer: str, forced: bool
+) -> None:
+    engine = CappingThinker(LETTERS)
+    sample = drawn(thinking_run(engine), cap)
+    assert (sample.answer, sample.forced, len(engine.requests)) == (answer, forced, 1)
+    assert sample.thinking == (11 if forced else NATURAL)
+
+
+def test_an_engine_that_ignores_a_cap_is_found_out() -> None:
+    engine = CappingThinker(LETTERS, ignores=True)
+    run = thinking_run(engine)
+    sample = drawn(run, 11)
+    assert (sample.answer, sample.thinking, sample.forced) == ("10", 11, True)
+    assert run.cost.ignored_caps == 1
+
+
+def test_stops_are_not_given_to_an_engine_that_caps_thoughts() -> None:
+    engine = CappingThinker(LETTERS)
+    sample = drawn(thinking_run(engine, replace(SETTINGS, stops=("aaa",))), 11)
+    assert (sample.answer, len(engine.requests)) == ("10", 2)
+
+
+def test_a_models_own_settings_hold_where_no_depth_is_asked_for() -> None:
+    run: Any = thinking_run(ScriptedThinker(LETTERS), replace(SETTINGS, thinking=11))
+    assert drawn(run).answer == "10"
+    assert drawn(run, 21).answer == "20"
+
+
+def test_pilots_think_on_where_the_plan_is_deeper() -> None:
+    run = thinking_run(ScriptedThinker(LETTERS))
+
+    async def answered() -> list[Sample]:
+        pilots = await run.samples(0, 2, thinking=11)
+        return await best_of_n(run, Plan(strategy="best_of_n", n=3, thinking=21), pilots)
+
+    samples = asyncio.run(answered())
+    assert [(sample.answer, sample.thinking) for sample in samples] == [("20", 21)] * 3
+    assert run.cost.generations == 3
+
+
+def test_pilots_that_have_thought_enough_are_kept() -> None:
+    run = thinking_run(ScriptedThinker(LETTERS))
+
+    async def answered() -> list[Sample]:
+        pilots = await run.samples(0, 2, thinking=11)
+        return await best_of_n(run, Plan(strategy="best_of_n", n=2, thinking=5), pilots)
+
+    assert [sample.answer for sample in asyncio.run(answered())] == ["10", "10"]

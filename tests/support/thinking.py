@@ -1,0 +1,141 @@
+"""A model that thinks as long as it is scripted to, of which everything can be computed by hand."""
+
+import asyncio
+from collections.abc import Sequence
+from math import nan
+from typing import Any
+
+from runtime.answers import PatternAnswers
+from runtime.answers.thought import thoughts_of
+from runtime.engines.base import Completion, SamplingSettings
+from runtime.engines.steps import StepSplitter
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
+from runtime.request import RequestSettings
+from runtime.solutions.marks import thought_marks
+from runtime.verifiers.constant import NoVerifier
+from tests.support.tokenizers import byte_tokenizer
+
+END = "<end>"
+SETTINGS = RequestSettings(SamplingSettings(step_end="\n", max_tokens=200))
+
+
+def thinking_tokenizer() -> Any:
+    """A token per character; the marks of thoughts and the end of a turn are one token each."""
+    return byte_tokenizer("<think>", "</think>", END)
+
+
+class ScriptedThinker:
+    """Thinks `length` letters ``a``, then answers how many it has thought.
+
+    Args:
+        length: letters of its thoughts.
+        begins: whether it begins thoughts of its own accord.
+        thought: the letters; they are repeated.
+        within: ends its turn within every thought, after the letters.
+    """
+
+    context_length = 1000
+
+    def __init__(
+        self, length: int, begins: bool = True, thought: str = "a", within: bool = False
+    ) -> None:
+        self.tokenizer = thinking_tokenizer()
+        self.length, self.begins, self.thought, self.within = length, begins, thought, within
+        self.requests: list[tuple[str, int]] = []
+
+    async def complete(
+        self,
+        token_ids: Sequence[int],
+        *,
+        settings: SamplingSettings,
+        max_tokens: int,
+        seed: int,
+        stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
+        logprob: bool = True,
+    ) -> Completion:
+        await asyncio.sleep(0)
+        before = self.tokenizer.decode(token_ids).partition("A:")[2]
+        self.requests.append((before, max_tokens))
+        ids = self.tokenizer.encode(self._rest(before))[:max_tokens]
+        text, stopped_by = "", None
+        for number, token in enumerate(ids, start=1):
+            text += self.tokenizer.decode([token])
+            stopped_by = next((mark for mark in stop if text.endswith(mark)), None)
+            if stopped_by or token in stop_token_ids or text.endswith(END):
+                ids = ids[:number]
+                break
+        ended = text.endswith(END) or ids[-1] in stop_token_ids
+        found = -0.1 * len(ids) if logprob else nan
+        return Completion(tuple(ids), found, ended=ended, stopped_by=stopped_by)
+
+    def _rest(self, before: str) -> str:
+        """What it writes after what stands there."""
+        if "</think>" in before:
+            thought, _, after = before.partition("<think>")[2].partition("</think>")
+            rest = f"#{len(thought.strip())}\n{END}"
+            return rest if after.strip("\n") else f"\n\n{rest}".removeprefix(after)
+        if "<think>" not in before:
+            if not self.begins or before:
+                return f"plain\n#0{END}".removeprefix(before)
+            return self._thought("<think>\n", 0)
+        opening = "\n" if before.endswith("<think>") else ""
+        return self._thought(opening, len(before.partition("<think>")[2].strip()))
+
+    def _thought(self, opening: str, done: int) -> str:
+        letters = (self.thought * self.length)[done : self.length]
+        after = END if self.within else f"\n</think>\n\n#{self.length}\n{END}"
+        return opening + letters + after
+
+    def close(self) -> None:
+        pass
+
+
+class CappingThinker(ScriptedThinker):
+    """Ends thoughts at a cap itself, as vLLM does.
+
+    Args:
+        length: letters of its thoughts.
+        ignores: whether it says so, and does not.
+    """
+
+    def __init__(self, length: int, ignores: bool = False) -> None:
+        super().__init__(length)
+        self.ignores = ignores
+        self.cutoff = tuple(self.tokenizer.encode("\n</think>\n\n"))
+
+    async def complete(
+        self, token_ids: Sequence[int], *, thinking_tokens: int | None = None, **how: Any
+    ) -> Completion:
+        found = await super().complete(token_ids, **how)
+        if thinking_tokens is None or self.ignores:
+            return found
+        begun = self.tokenizer.decode(token_ids).partition("<think>")[2]
+        more = thinking_tokens - len(begun)
+        text = self.tokenizer.decode(found.token_ids)
+        if "</think>" in text[:more]:
+            return found
+        after = "\n</think>\n\n"
+        answer = f"#{len((begun + text[:more]).strip())}\n{END}"
+        ids = self.tokenizer.encode(text[:more] + after + answer)
+        return Completion(tuple(ids), -0.1 * len(ids), ended=True)
+
+
+def thinking_run(
+    engine: Any,
+    settings: RequestSettings = SETTINGS,
+    prompt: str = "U:?A:",
+    cutoff: str = "",
+) -> PromptRun:
+    """A prompt of a model that thinks."""
+    thoughts = thoughts_of("auto", engine.tokenizer)
+    models = Models(
+        engine,
+        NoVerifier(),
+        PatternAnswers(r"#(\d+)", thoughts),
+        StepSplitter(engine.tokenizer, "\n"),
+        thoughts=thoughts,
+        marks=thought_marks(engine.tokenizer, thoughts, cutoff),
+    )
+    return PromptRun(models, settings, prompt, 0)
