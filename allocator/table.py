@@ -65,17 +65,22 @@ class BudgetRow(_Schema):
     """All bins at one budget. A row of one bin takes no pilots.
 
     Attributes:
-        budget: maximum generations per prompt.
+        budget: per prompt, in the unit: generations at most, or sampled tokens on average over the
+            prompts of any bin.
+        unit: of the budget.
         pilots: pilot samples taken before the bin is known; with 0 and several bins the bin is
             predicted from the prompt alone.
         edges: inner bin edges in pass@1, descending; one fewer than the cells.
         cells: one per bin, easiest first.
+        pilot_thinking: tokens that a pilot may think, as `allocator.plan.Plan.thinking`.
     """
 
     budget: int = Field(ge=1)
     pilots: int = Field(ge=0)
     edges: tuple[Share, ...]
     cells: tuple[Cell, ...] = Field(min_length=1)
+    unit: Literal["generations", "tokens"] = "generations"
+    pilot_thinking: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> "BudgetRow":
@@ -86,7 +91,7 @@ class BudgetRow(_Schema):
         if list(self.edges) != sorted(set(self.edges), reverse=True):
             raise ValueError(f"edges: {self.edges}: list them in strictly descending order")
         for cell in self.cells:
-            if cell.plan.cost(self.pilots) > self.budget:
+            if self.unit == "generations" and cell.plan.cost(self.pilots) > self.budget:
                 raise ValueError(
                     f"plan: {cell.plan} after {self.pilots} pilots costs more than {self.budget}"
                 )
@@ -118,5 +123,6 @@ class LookupTable(JsonArtifact):
         """
         within = [row for row in self.rows if row.budget <= budget]
         if not within:
-            raise InputError("budget", budget, f"must be at least {self.rows[0].budget}")
+            least = self.rows[0]
+            raise InputError("budget", budget, f"must be at least {least.budget} {least.unit}")
         return within[-1]

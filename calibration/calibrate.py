@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import SEARCHES, Plan, plan_grid
+from allocator.table import Fingerprint
 from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.fitting.scoring import fit_scoring
+from calibration.fitting.token_table import TokenTable, fit_token_table
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.parallel import check_jobs
 from calibration.replay.replay import Replay
@@ -69,7 +71,8 @@ async def calibrate(
     """
     check_jobs(n_jobs)
     check_tables(out, options.budgets, options.pilots, options.n_bins, len(prompts))
-    options.check_searches(has_reviser=settings.reviser is not None)
+    options.check_searches(settings.reviser is not None, settings.verifier is not None)
+    options.check_thinking(settings.thinks(Path()) if options.thinking else False)
     folder = out.with_name(f"{out.name}.samples")
     with exclusive(folder / LOCK, out):
         async with open_collector(settings, engine, ray, workers) as collector:
@@ -115,7 +118,8 @@ async def _sample(
         options.budgets, options.pilots, options.strategies, options.max_beams
     )
     # Half of the samples are replayed, half measure difficulty.
-    samples = 2 * top_samples(options.budgets)
+    window = top_samples(options.budgets)
+    samples, searches = 2 * window, [*searches, *options.depths(window)]
     work = Work(samples, tuple(searches), settings.scoring, options.seed, options.runs)
     made = made_with(settings.fingerprint(Path()), collector.engine, prompts, work)
     # Fitted weights follow from the rest, and are kept beside the samples.
@@ -152,6 +156,9 @@ def _fit(
     grid = partial(plan_grid, strategies=options.strategies, max_beams=options.max_beams)
     fingerprint = settings.fingerprint(Path())
     calibration = fit(replay, grid, options.budgets, options.pilots, options.n_bins, fingerprint)
+    if options.thinking:
+        tokens = _token_table(records, replay, options, fingerprint)
+        calibration = replace(calibration, tokens=tokens)
     if missing := _missing_steps(records, settings):
         note = f"{missing}; the verifier scores the others at their end alone"
         calibration = replace(calibration, warnings=(*calibration.warnings, note))
@@ -165,6 +172,29 @@ def _fit(
         sampled_tokens=sum(record.sampled_tokens for record in records),
     )
     return calibration, summary
+
+
+def _token_table(
+    records: Sequence[PromptRecord],
+    replay: Replay,
+    options: CalibrationSettings,
+    fingerprint: Fingerprint,
+) -> TokenTable:
+    """The table in tokens. Pilots are short: without thought, or of the least cap."""
+    caps = sorted(depth for depth in options.thinking if depth)
+    short = [depth for depth in (0, *caps[:1]) if depth in options.thinking]
+    replays = [
+        Replay(records, replay.window, n_jobs=replay.n_jobs, pilot_thinking=depth)
+        for depth in short
+    ]
+    return fit_token_table(
+        replays,
+        options.thinking,
+        options.token_budgets,
+        options.pilots,
+        options.n_bins,
+        fingerprint,
+    )
 
 
 async def _fitted_scoring(

@@ -40,6 +40,7 @@ def parts_of(
         settings=settings,
         latency=latency,
         scoring=scoring,
+        tokens=None if calibration.tokens is None else calibration.tokens.policy,
     )
 
 

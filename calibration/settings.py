@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from allocator.errors import InputError
-from allocator.plan import CONSIDERED, MAX_BEAMS, Strategy
+from allocator.plan import CONSIDERED, MAX_BEAMS, SEARCHES, Plan, Strategy
 from calibration.sampling.lock import check_writable
 
 ScoringChoice = Literal["fitted", "verifier"]
@@ -30,6 +30,9 @@ class CalibrationSettings:
         runs: how many times each search is run per prompt.
         scoring: ``fitted`` combines all that is known of a solution, see `predictors.scoring`;
             ``verifier`` leaves the verifier's scores as they are, as in the paper.
+        thinking: depths of thought for the table in tokens, as `allocator.plan.Plan.thinking`: 0
+            is no thought, None the model's default; none for no such table.
+        token_budgets: its budgets; none takes some from what was sampled.
     """
 
     budgets: Sequence[int]
@@ -40,13 +43,53 @@ class CalibrationSettings:
     max_beams: int = MAX_BEAMS
     runs: int = RUNS
     scoring: ScoringChoice = "fitted"
+    thinking: Sequence[int | None] = ()
+    token_budgets: Sequence[int] = ()
 
-    def check_searches(self, has_reviser: bool) -> None:
+    def depths(self, samples: int) -> list[Plan]:
+        """The plans that sample the depths.
+
+        Args:
+            samples: solutions of each depth.
+        """
+        return [
+            Plan(strategy="best_of_n", n=samples, thinking=depth)
+            for depth in dict.fromkeys(self.thinking)
+            if depth is not None
+        ]
+
+    def check_thinking(self, thinks: bool) -> None:
+        """Check the depths of thought.
+
+        Args:
+            thinks: whether the model has thoughts that can be capped.
+
+        Raises:
+            InputError: depths for a model without thoughts, a single one, or token budgets without
+                depths.
+        """
+        if self.token_budgets and not self.thinking:
+            raise InputError(
+                "token-budgets", list(self.token_budgets), "they go with --thinking; leave them out"
+            )
+        if not self.thinking:
+            return
+        if not thinks:
+            raise InputError(
+                "thinking",
+                list(self.thinking),
+                "the model's vocabulary has no marks of thoughts; name them with --thought, or "
+                "leave this out",
+            )
+        if len(set(self.thinking)) < 2:
+            raise InputError("thinking", list(self.thinking), "give at least two to choose among")
+
+    def check_searches(self, has_reviser: bool, has_verifier: bool = True) -> None:
         """Check the strategies and how often searches are run.
 
         Raises:
-            InputError: an unknown strategy, one that needs a reviser where there is none, or a
-                number below 1.
+            InputError: an unknown strategy, one that needs a reviser or a verifier where there is
+                none, or a number below 1.
         """
         unknown = [name for name in self.strategies if name not in get_args(Strategy)]
         if unknown:
@@ -54,6 +97,9 @@ class CalibrationSettings:
         for name, value in (("most-beams", self.max_beams), ("runs", self.runs)):
             if value < 1:
                 raise InputError(name, value, "give at least 1")
+        searching = [name for name in self.strategies if name in SEARCHES]
+        if searching and not has_verifier:
+            raise InputError("strategies", searching, "they need a verifier; name one")
         revising = [name for name in self.strategies if name in ("revisions", "beam_revisions")]
         if revising and not has_reviser:
             raise InputError("strategies", revising, "they need a reviser; name one with --reviser")

@@ -1,6 +1,6 @@
 """The artifact folder: its files' names, its one writer and its readers.
 
-settings.json       models, answers and sampling it was made with
+settings.json       models, answers and sampling
 table.json          the lookup table over predicted difficulty: what the policy uses
 oracle_table.json   the same over oracle difficulty: the paper's bound, for benchmarks
 difficulty-N.*      difficulty from N pilots: predictor (LightGBM's text format), distribution
@@ -14,6 +14,7 @@ scoring.json        how a logged sample is scored, where there are no settings t
 questions.json      hashes of the logged questions that it was calibrated on
 logged.json         pass@1 and length of the logged samples, for ttc attach to compare with
 summary.json        what was found, for people: see `calibration.report.summary`
+tokens/             the table and the difficulty models of budgets in tokens
 samples.parquet     what was sampled; nothing of it is read to run
 """
 
@@ -32,6 +33,7 @@ from allocator.table import Fingerprint, LookupTable
 from predictors.difficulty import DifficultyModel
 from predictors.gain_model import GainModel
 from predictors.scoring import Scoring
+from predictors.token_policy import TokenPolicy
 from runtime.engines.base import SamplingSettings
 from runtime.settings import Settings
 
@@ -50,16 +52,11 @@ OF_LOGS = "log"
 
 @dataclass(frozen=True)
 class ArtifactParts:
-    """What calibration has found, to be written.
+    """What calibration has found, to be written: what `FittedPolicy` reads, and settings.
 
     Attributes:
         table: over predicted difficulty.
         oracle_table: over oracle difficulty.
-        difficulty: difficulty models by number of pilots.
-        curves: accuracy of every plan in every bin.
-        prices: the schedule, and what prices lead to.
-        gain_model: what more solutions gain on it.
-        drift_baseline: what calibration's pilots looked like.
         settings: what was sampled with, as seen from the folder; None where it was made from logs.
         latency: seconds of every plan; None likewise.
         scoring: how logged samples are scored; None where settings say it, or nothing does.
@@ -75,6 +72,7 @@ class ArtifactParts:
     settings: Settings | None = None
     latency: Latency | None = None
     scoring: Scoring | None = None
+    tokens: TokenPolicy | None = None
 
     def save(self, folder: Path) -> None:
         """Write all files into a folder that exists."""
@@ -92,6 +90,8 @@ class ArtifactParts:
             self.latency.save(folder / LATENCY)
         if self.scoring is not None:
             self.scoring.save(folder / SCORING)
+        if self.tokens is not None:
+            self.tokens.save(folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,7 @@ class FittedPolicy:
         latency: seconds of every plan.
         drift_baseline: what calibration's pilots looked like.
         scoring: how a sample is scored; None where votes are only counted.
+        tokens: the policy whose budgets are tokens; None where it has none.
     """
 
     folder: Path
@@ -119,6 +120,7 @@ class FittedPolicy:
     latency: Latency
     drift_baseline: DriftBaseline
     scoring: Scoring | None
+    tokens: TokenPolicy | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "FittedPolicy":
@@ -204,6 +206,7 @@ def _policy_files(folder: Path, table: LookupTable) -> dict[str, Any]:
         "prices": read_prices(folder),
         "gain_model": read_gain_model(folder),
         "latency": read_latency(folder),
+        "tokens": TokenPolicy.read(folder),
         "drift_baseline": DriftBaseline.load(_file(folder, DRIFT_BASELINE)),
     }
 

@@ -87,15 +87,19 @@ class PromptRun:
         self.cost.generations += 1
         return await self._scored(completion, index)
 
-    async def think_on(self, sample: Sample, index: int, thinking: int | None) -> Sample:
-        """A sample whose thought was cut off, thought on from its own tokens, and scored.
+    async def think_on(
+        self, sample: Sample, index: int, thinking: int | None, kept: int | None = None
+    ) -> Sample:
+        """A sample with its thought continued from its own tokens, and another answer, scored.
 
         Args:
             sample: the sample.
             index: its number.
             thinking: tokens that it may think in all; None leaves it to the model.
+            kept: tokens of its thought that are kept, all by default. As many as `thinking` force
+                an answer in the middle of the thought: a probe.
         """
-        depth = sample.thinking or 0
+        depth = sample.thinking or 0 if kept is None else kept
         prefix = self._thinker.thought_of(sample.token_ids, depth)
         completion = await self._independent(("sample", "on", depth, index), thinking, prefix)
         # The forced answer that is dropped hardly counts in the sum.

@@ -43,6 +43,7 @@ class Receipt(Decision):
         budget: generations the prompt was allowed; None where it shared one with others.
         price: accuracy that a generation had to gain to be spent; None where that was not asked.
         deadline: seconds the prompt was allowed; None for as many as it takes.
+        budget_tokens: tokens that the prompt was allowed; None where the budget was not in tokens.
         prompt_tokens: tokens of the prompt.
         generations: complete solutions sampled, pilots included.
         sampled_tokens: tokens the language model sampled, pilots included.
@@ -61,6 +62,7 @@ class Receipt(Decision):
     budget: int | None = None
     price: float | None = None
     deadline: float | None = None
+    budget_tokens: int | None = None
     prompt_tokens: int
     generations: int
     sampled_tokens: int
@@ -75,10 +77,11 @@ class Receipt(Decision):
 
 @dataclass(frozen=True)
 class Spend:
-    """What may be spent: one of the three.
+    """What may be spent: one of the four.
 
     Attributes:
         budget: generations each prompt may cost.
+        budget_tokens: tokens each prompt may cost, on average over prompts like it.
         average: generations prompts may cost on average, over a stream of them.
         total: generations that all prompts together may cost.
         deadline: seconds each prompt may take; with a budget.
@@ -88,17 +91,21 @@ class Spend:
     average: float | None = None
     total: int | None = None
     deadline: float | None = None
+    budget_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        """Check that it is one of the three.
+        """Check that it is one of the four.
 
         Raises:
             InputError: none, several, or a deadline without a budget.
         """
-        given = [self.budget, self.average, self.total]
+        given = [self.budget, self.average, self.total, self.budget_tokens]
         if sum(bool(value) for value in given) != 1:
             raise InputError(
-                "budget", given, "give one of: a budget for each prompt, an average, or a total"
+                "budget",
+                given,
+                "give one of: a budget for each prompt in generations or in tokens, an average, "
+                "or a total",
             )
         if self.deadline is not None and not self.budget:
             raise InputError("deadline", self.deadline, "it goes with a budget for each prompt")

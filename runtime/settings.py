@@ -14,8 +14,10 @@ from allocator.table import Fingerprint
 from predictors.scoring import VERIFIER_ALONE, Scoring, alone
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
+from runtime.answers.thought import thoughts_of
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_fingerprint, resolve_model
+from runtime.solutions.marks import thought_marks
 from runtime.verifiers.base import Aggregation, FamilyName
 
 # What the fingerprint calls the verifier where there is none.
@@ -86,6 +88,14 @@ class Settings(JsonArtifact):
             scoring=self.scoring.model_dump(mode="json"),
             sampling=self.sampling.model_dump(),
         )
+
+    def thinks(self, base: Path) -> bool:
+        """Whether the language model has thoughts that can be capped and skipped."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.folder(base, "model"))
+        thoughts = thoughts_of(self.thought, tokenizer)
+        return thought_marks(tokenizer, thoughts, self.thought_cutoff) is not None
 
     def models(self) -> list[str]:
         """Names of the fields that hold a model."""

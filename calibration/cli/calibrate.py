@@ -85,7 +85,7 @@ def calibrate(
                 graded,
                 settings,
                 out,
-                tables.settings(seed),
+                tables.settings(seed, has_verifier=settings.verifier is not None),
                 engine=engine,
                 ray=ray,
                 workers=workers,

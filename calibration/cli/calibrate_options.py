@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
 from allocator.plan import CONSIDERED, MAX_BEAMS, Strategy
-from calibration.cli.options import ANSWERS_HELP, THOUGHT_HELP, TIMEOUT_HELP, numbers
+from calibration.cli.options import ANSWERS_HELP, CUTOFF_HELP, THOUGHT_HELP, TIMEOUT_HELP, numbers
 from calibration.settings import RUNS, CalibrationSettings, ScoringChoice
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
@@ -17,17 +17,38 @@ from runtime.verifiers.base import Aggregation, FamilyName
 PILOTS = "0,1,2,4,8"
 
 
+def depths(text: str) -> list[int | None]:
+    """Depths of thought, as `allocator.plan.Plan.thinking`.
+
+    Args:
+        text: ``off``, numbers of tokens and ``full``, comma-separated; may be empty.
+
+    Raises:
+        InputError: anything else, or a number of 0.
+    """
+    words = [word.strip() for word in text.split(",")] if text else []
+    for word in words:
+        if word not in ("off", "full") and not (word.isdecimal() and int(word)):
+            raise InputError(
+                "thinking", word, "give off, full, or a number of tokens, as in off,2000,8000,full"
+            )
+    return [0 if word == "off" else None if word == "full" else int(word) for word in words]
+
+
 class SolvingOptions(BaseModel):
     """The language model and its verifier, and how answers are read."""
 
     model: str | None = Field(default=None, description="language model: folder or hub name")
-    verifier: str | None = Field(default=None, description="PRM: folder or hub name")
+    verifier: str | None = Field(
+        default=None, description="PRM: folder or hub name; none where votes are counted"
+    )
     verifier_family: FamilyName = Field(
         default="auto", description="the verifier's convention; auto recognises most"
     )
     answers: str = Field(default="math", description=ANSWERS_HELP)
     answer_timeout: float = Field(default=DEADLINE, description=TIMEOUT_HELP)
     thought: str = Field(default="auto", description=THOUGHT_HELP)
+    thought_cutoff: str = Field(default="", description=CUTOFF_HELP)
 
 
 class ModelOptions(SolvingOptions):
@@ -47,9 +68,8 @@ class ModelOptions(SolvingOptions):
         Raises:
             InputError: a model that is missing, or a reviser's verifier without a reviser.
         """
-        for name in ("model", "verifier"):
-            if getattr(self, name) is None:
-                raise InputError(name, None, "give one, or calibrate --from-logs")
+        if self.model is None:
+            raise InputError("model", None, "give one, or calibrate --from-logs")
         if self.reviser_verifier is not None and self.reviser is None:
             raise InputError(
                 "reviser-verifier", self.reviser_verifier, "it goes with --reviser; leave it out"
@@ -75,23 +95,42 @@ class TableOptions(BaseModel):
         default="fitted",
         description="scores fitted on all that is known of a solution, or the verifier's alone",
     )
+    thinking: str = Field(
+        default="",
+        description="depths of thought for a table in tokens: off, numbers of thinking tokens and "
+        "full, comma-separated",
+    )
+    token_budgets: str = Field(
+        default="", description="budgets of that table, comma-separated; else chosen from samples"
+    )
 
-    def settings(self, seed: int) -> CalibrationSettings:
+    def settings(self, seed: int, has_verifier: bool = True) -> CalibrationSettings:
         """The same with numbers in place of text.
+
+        Args:
+            seed: seed of all sampling.
+            has_verifier: without one, best-of-n alone is considered by default.
 
         Raises:
             InputError: budgets or pilots that are not whole numbers.
         """
         budgets = numbers("budgets", self.budgets)
+        strategies = self.strategies
+        if not has_verifier and strategies == ",".join(CONSIDERED):
+            strategies = "best_of_n"
         return CalibrationSettings(
             budgets=budgets,
             pilots=self.pilots_within(budgets),
             n_bins=self.bins,
             seed=seed,
-            strategies=cast("list[Strategy]", self.strategies.split(",")),
+            strategies=cast("list[Strategy]", strategies.split(",")),
             max_beams=self.most_beams,
             runs=self.runs,
             scoring=self.scoring,
+            thinking=depths(self.thinking),
+            token_budgets=numbers("token-budgets", self.token_budgets)
+            if self.token_budgets
+            else (),
         )
 
     def pilots_within(self, budgets: Sequence[int]) -> list[int]:

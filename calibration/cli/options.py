@@ -27,6 +27,9 @@ THOUGHT_HELP = (
     "marks of the model's thoughts, after which answers are read, as in <think>...</think>; "
     "none; or auto, by its vocabulary"
 )
+CUTOFF_HELP = (
+    "text that ends a thought at its cap and may begin the answer; else the end's own mark"
+)
 SOURCE_HELP = (
     ".jsonl, .json or .parquet file, or Hugging Face data set: NAME or NAME:CONFIG:SPLIT, as in "
     "openai/gsm8k:main:test; NAME may be a folder, CONFIG and SPLIT empty"

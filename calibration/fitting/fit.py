@@ -19,6 +19,7 @@ from calibration.fitting.accuracy_tables import (
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
 from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
 from calibration.fitting.rows import Candidate, FittedRow, best, by_best_rule
+from calibration.fitting.token_table import TokenTable
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcomes
 
@@ -41,6 +42,7 @@ class Calibration:
         gain_model: the gain model of adaptive runs, with the cost and accuracy of each price.
         drift_baseline: distribution of the calibration prompts' pilots.
         warnings: for users of the tables.
+        tokens: the table in tokens; None where thoughts were not sampled at several depths.
     """
 
     table: LookupTable
@@ -54,6 +56,7 @@ class Calibration:
     gain_model: FittedGainModel
     drift_baseline: DriftBaseline
     warnings: tuple[str, ...]
+    tokens: TokenTable | None = None
 
 
 def top_samples(budgets: Sequence[int]) -> int:

@@ -130,6 +130,8 @@ class Replay:
         replicates: rotations of the window.
         states: the language model's state after each prompt, if it was requested.
         n_jobs: see `calibration.replay.parallel`.
+        pilot_thinking: tokens that pilots may think, as `Plan.thinking`. Solutions of this depth
+            must have been collected.
 
     Raises:
         InputError: no records, one with fewer solutions than the window, or `n_jobs` is 0.
@@ -142,6 +144,7 @@ class Replay:
         replicates: int = REPLICATES,
         states: NDArray[np.float32] | None = None,
         n_jobs: int | None = -1,
+        pilot_thinking: int | None = None,
     ) -> None:
         check_jobs(n_jobs)
         if not records:
@@ -155,6 +158,7 @@ class Replay:
         self.replicates = replicates
         self.states = states
         self.n_jobs = n_jobs
+        self.pilot_thinking = pilot_thinking
         self._known: dict[tuple[Plan, int], Outcome] = {}
         self._votes: dict[int, Outcome] = {}
         self._features: dict[int, NDArray[np.float64]] = {}
@@ -181,7 +185,8 @@ class Replay:
 
     def first(self, record: PromptRecord, replicate: int, count: int) -> list[Sample]:
         """The first of a record's independent solutions, in the order a replicate takes them."""
-        return rotated(record, replicate, count, self.window, self.replicates)
+        samples = record.independent.samples
+        return rotated(samples, replicate, count, self.window, self.replicates)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (prompts, replicates, features); without pilots the prompt's."""
@@ -195,7 +200,7 @@ class Replay:
             InputError: a search that was not collected.
         """
         self.prepare([(plan, pilots)], [])
-        return self._known[_effective(plan, pilots)]
+        return self._known[self._effective(plan, pilots)]
 
     def prepare(self, plans: Sequence[tuple[Plan, int]], pilots: Sequence[int]) -> None:
         """See `Outcomes.prepare`.
@@ -203,7 +208,7 @@ class Replay:
         Raises:
             InputError: a search that was not collected.
         """
-        wanted = dict.fromkeys(_effective(*entry) for entry in plans)
+        wanted = dict.fromkeys(self._effective(*entry) for entry in plans)
         keys = [key for key in wanted if key not in self._known]
         counts = [count for count in pilots if count not in self._features]
         if not keys and not counts:
@@ -233,7 +238,12 @@ class Replay:
     def _parts(self) -> list["ReplayPart"]:
         """The records in parts of `PART`."""
         return [
-            ReplayPart(self.records[start : start + PART], self.window, self.replicates)
+            ReplayPart(
+                self.records[start : start + PART],
+                self.window,
+                self.replicates,
+                self.pilot_thinking,
+            )
             for start in range(0, self.prompts, PART)
         ]
 
@@ -270,9 +280,8 @@ class Replay:
         given = [(schedule,)] * len(self._parts)
         return joined(self._in_parts(adapted, schedule.stages[-1].samples, given))
 
-
-def _effective(plan: Plan, pilots: int) -> tuple[Plan, int]:
-    """The plan and pilots that have the same outcome: of best-of-n, pilots are the first."""
-    if plan.strategy == "best_of_n":
-        return plan.model_copy(update={"n": max(plan.n, pilots)}), 0
-    return plan, pilots
+    def _effective(self, plan: Plan, pilots: int) -> tuple[Plan, int]:
+        """The plan and pilots that have the same outcome: of best-of-n, pilots are the first."""
+        if plan.strategy == "best_of_n" and plan.thinking == self.pilot_thinking:
+            return plan.model_copy(update={"n": max(plan.n, pilots)}), 0
+        return plan, pilots

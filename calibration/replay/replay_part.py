@@ -29,12 +29,20 @@ class ReplayPart:
         records: some of its records.
         window: as of `Replay`.
         replicates: likewise.
+        pilot_thinking: likewise.
     """
 
-    def __init__(self, records: Sequence[PromptRecord], window: int, replicates: int) -> None:
+    def __init__(
+        self,
+        records: Sequence[PromptRecord],
+        window: int,
+        replicates: int,
+        pilot_thinking: int | None = None,
+    ) -> None:
         self.records = records
         self.window = window
         self.replicates = replicates
+        self.pilot_thinking = pilot_thinking
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: without token ids, texts, and solutions beyond the window."""
@@ -42,8 +50,14 @@ class ReplayPart:
         return self.__dict__ | {"records": light}
 
     def first(self, record: PromptRecord, replicate: int, count: int) -> list[Sample]:
-        """The first of a record's independent solutions, in the order a replicate takes them."""
-        return rotated(record, replicate, count, self.window, self.replicates)
+        """The first of a record's pilots, in the order a replicate takes them."""
+        return self.at_depth(record, replicate, count, self.pilot_thinking)
+
+    def at_depth(
+        self, record: PromptRecord, replicate: int, count: int, thinking: int | None
+    ) -> list[Sample]:
+        """The first of a record's independent solutions, of thoughts of a depth."""
+        return rotated(pool(record, thinking), replicate, count, self.window, self.replicates)
 
     def searched(self, record: PromptRecord, replicate: int, plan: Plan) -> Run:
         """A search's stored solutions; replicates rotate through its repeated runs.
@@ -61,8 +75,8 @@ class ReplayPart:
     ) -> tuple[float, float]:
         """Whether one plan's answer is right, and its tokens."""
         if plan.strategy == "best_of_n":
-            samples = self.first(record, replicate, max(plan.n, pilots))
-            tokens = sum(sample.tokens for sample in samples)
+            deep = self.at_depth(record, replicate, max(plan.n, pilots), plan.thinking)
+            samples, tokens = thought_on(self.first(record, replicate, pilots), deep, plan.thinking)
         else:
             # Pilots are the first attempts of revision chains; other searches are added to them.
             within = plan.beams if plan.strategy == "revisions" else 0
@@ -88,11 +102,48 @@ class ReplayPart:
         )
 
 
+def pool(record: PromptRecord, thinking: int | None) -> Sequence[Sample]:
+    """A record's independent solutions with thoughts of a depth.
+
+    Raises:
+        InputError: they were not collected.
+    """
+    if thinking is None:
+        return record.independent.samples
+    for plan, run in record.searches.items():
+        if plan.strategy == "best_of_n" and plan.thinking == thinking:
+            return run.samples
+    raise InputError("thinking", thinking, "it was not collected; collect it first")
+
+
+def thought_on(
+    pilots: Sequence[Sample], deep: Sequence[Sample], thinking: int | None
+) -> tuple[list[Sample], int]:
+    """Best-of-n's solutions after pilots of another depth, and the tokens of all of them.
+
+    As `runtime.strategies.best_of_n` has it: a pilot whose answer was forced before the plan's
+    depth thinks on, and its forced answer was in vain; any other pilot remains.
+
+    Args:
+        pilots: the first solutions, as the pilots have them.
+        deep: all solutions, as the plan has them; the first are the same ones as the pilots.
+        thinking: the plan's depth.
+    """
+    samples, tokens = list(deep), 0
+    for place, pilot in enumerate(pilots):
+        length = pilot.thinking or 0
+        if not pilot.forced or (thinking is not None and length >= thinking):
+            samples[place] = pilot
+        else:
+            tokens += pilot.tokens - length
+    return samples, tokens + sum(sample.tokens for sample in samples)
+
+
 def rotated(
-    record: PromptRecord, replicate: int, count: int, window: int, replicates: int
+    samples: Sequence[Sample], replicate: int, count: int, window: int, replicates: int
 ) -> list[Sample]:
     """The first of the window's solutions in a replicate's rotation."""
-    samples, shift = record.independent.samples, replicate * window // replicates
+    shift = replicate * window // replicates
     return [samples[(i + shift) % window] for i in range(count)]
 
 

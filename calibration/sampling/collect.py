@@ -8,7 +8,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.sampling.journal import Journals
 from predictors.sample import Sample
-from runtime.engines.concurrency import bounded
+from runtime.engines.concurrency import bounded, together
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
@@ -146,15 +146,21 @@ async def _collect_prompt(
 ) -> PromptRecord:
     async def run_plan(plan: Plan, seed: int) -> _Drawn:
         run, started = PromptRun(models, settings, target.prompt, seed), time.perf_counter()
-        drawn = await STRATEGIES[plan.strategy](run, plan, ())
+        if plan.thinking:
+            drawn = await capped(run, independent.samples[: plan.n], plan.thinking)
+        else:
+            drawn = await STRATEGIES[plan.strategy](run, plan, ())
         return _Drawn(drawn, run.cost.sampled_tokens, time.perf_counter() - started, seed)
 
     independent = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
     (solutions,) = await _canonicalized(models, target.gold, [independent.samples])
     plans = searches(target.prompt, target.tokens, solutions)
+    # Depths need no second run: they are of all independent solutions.
+    again = [plan for plan in plans if plan.strategy != "best_of_n"]
+    turns = [list(plans), *[again] * (runs - 1)]
     drawn = [
         replace(independent, samples=solutions),
-        *[await run_plan(plan, seed + turn) for turn in range(runs) for plan in plans],
+        *[await run_plan(plan, seed + turn) for turn, them in enumerate(turns) for plan in them],
     ]
     # Answers are canonicalized over all runs together, so that pilots can vote beside any beams.
     named = await _canonicalized(models, target.gold, [run.samples for run in drawn])
@@ -168,12 +174,29 @@ async def _collect_prompt(
         )
         for run, found in zip(drawn, named, strict=True)
     ]
-    turns = [
-        dict(zip(plans, graded[1 + turn * len(plans) :], strict=False)) for turn in range(runs)
-    ]
-    return PromptRecord(
-        target.prompt, target.gold, target.tokens, graded[0], turns[0], tuple(turns[1:])
-    )
+    found = iter(graded[1:])
+    first, *others = [{plan: next(found) for plan in them} for them in turns]
+    return PromptRecord(target.prompt, target.gold, target.tokens, graded[0], first, tuple(others))
+
+
+async def capped(run: PromptRun, samples: Sequence[Sample], cap: int) -> list[Sample]:
+    """Solutions as they would be had their thoughts been ended at a cap.
+
+    A solution that thought longer has its answer forced there, from its own tokens; any other is
+    what it was.
+
+    Args:
+        run: the prompt.
+        samples: its first independent solutions.
+        cap: thinking tokens at most.
+    """
+
+    async def one(index: int, sample: Sample) -> Sample:
+        if (sample.thinking or 0) <= cap:
+            return sample
+        return await run.think_on(sample, index, cap, kept=cap)
+
+    return await together(one(index, sample) for index, sample in enumerate(samples))
 
 
 async def _canonicalized(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # The fields that identify a sampled plan; how its answer is selected does not matter.
-PLAN = ("strategy", "n", "beam_width", "lookahead", "length")
+PLAN = ("strategy", "n", "beam_width", "lookahead", "length", "thinking")
 
 
 @cache
@@ -34,6 +34,7 @@ def schema() -> "pa.Schema":
             ("beam_width", pa.int32()),
             ("lookahead", pa.int32()),
             ("length", pa.int32()),
+            ("thinking", pa.int32()),
             ("seed", pa.int64()),
             ("run_sampled_tokens", pa.int64()),
             ("run_seconds", pa.float32()),
@@ -45,6 +46,8 @@ def schema() -> "pa.Schema":
             ("chain", pa.int32()),
             ("logprob", pa.float32()),
             ("ended", pa.bool_()),
+            ("thought_tokens", pa.int32()),
+            ("forced", pa.bool_()),
             ("correct", pa.bool_()),
         ]
     )
@@ -93,6 +96,11 @@ def sampled_prompts(path: Path) -> set[str]:
         raise InputError("samples", str(path), f"no sample store ({error})") from None
 
 
+def is_independent(plan: Plan) -> bool:
+    """Whether a plan samples independent solutions that think as the model does by default."""
+    return plan.strategy == "best_of_n" and plan.thinking is None
+
+
 def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
     """Records from rows; the rows of a record stand together, in order."""
     records = []
@@ -115,7 +123,7 @@ def records_of(rows: Sequence[dict[str, Any]]) -> list[PromptRecord]:
                 listed[0]["run_seconds"],
                 listed[0]["seed"],
             )
-        independent = next(plan for plan in turns[0] if plan.strategy == "best_of_n")
+        independent = next(plan for plan in turns[0] if is_independent(plan))
         first = turns[0].pop(independent)
         records.append(PromptRecord(prompt, gold, width, first, turns[0], tuple(turns[1:])))
     return records
@@ -141,6 +149,8 @@ def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
             "chain": sample.chain,
             "logprob": sample.logprob,
             "ended": sample.ended,
+            "thought_tokens": sample.thinking,
+            "forced": sample.forced,
             "correct": correct,
         }
         for plan, run in [
@@ -161,4 +171,6 @@ def _sample(row: dict[str, Any]) -> Sample:
         chain=row["chain"],
         logprob=row["logprob"],
         ended=row["ended"],
+        thinking=row["thought_tokens"],
+        forced=bool(row["forced"]),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from allocator.errors import InputError
 from runtime.answers.thought import KNOWN, MARK_TOKENS, Thought
 from runtime.engines.tokenizer import decode
 
@@ -73,12 +74,17 @@ def thought_marks(
         thoughts: marks that its solutions are read by. The first one counts that the user has
             named, or of which a token is in the vocabulary.
         cutoff: text that ends a thought at its cap; empty takes the mark's own.
+
+    Raises:
+        InputError: a cutoff without the mark that ends a thought.
     """
     vocabulary = tokenizer.get_vocab()
     known = [t for t in thoughts if t.token in vocabulary or t not in KNOWN]
     if not known:
         return None
     thought = known[0]
+    if cutoff and thought.end not in cutoff:
+        raise InputError("thought_cutoff", cutoff, f"must hold {thought.end}, which ends a thought")
 
     def ids(text: str) -> tuple[int, ...]:
         return tuple(tokenizer.encode(text, add_special_tokens=False))

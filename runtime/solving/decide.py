@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from allocator.bins import bin_of
 from allocator.drift import DriftMonitor
 from allocator.plan import Plan
 from allocator.policy import Deadline, settled
@@ -13,6 +14,7 @@ from predictors.difficulty import DifficultyModel, traffic_signals
 from predictors.features import pilot_features
 from predictors.prompt import prompt_features
 from predictors.sample import Sample
+from predictors.token_policy import TokenPolicy
 from runtime.artifact import Artifact, FittedPolicy
 from runtime.prompt_run import PromptRun
 from runtime.result import Decision
@@ -61,7 +63,7 @@ async def take_pilots(
         # Every prompt takes the pilots by which drift is measured.
         if count < min(artifact.drift_baseline.pilots, row.pilots) or count > row.pilots:
             continue
-        drawn = await run.canonicalize([*drawn, *await run.samples(len(drawn), count)])
+        drawn = await more_pilots(run, drawn, count)
         if count == artifact.drift_baseline.pilots:
             seen(drawn)
         predicted, low, high = await _predict(run, model, drawn)
@@ -69,6 +71,62 @@ async def take_pilots(
         if settled(row, low, high):
             break
     return found
+
+
+async def more_pilots(
+    run: PromptRun, drawn: Sequence[Sample], count: int, thinking: int | None = None
+) -> list[Sample]:
+    """`count` pilots, the first of which are drawn already; equal answers are equal strings."""
+    more = await run.samples(len(drawn), count, thinking=thinking)
+    return await run.canonicalize([*drawn, *more])
+
+
+async def decide_in_tokens(
+    run: PromptRun, policy: TokenPolicy, budget_tokens: int
+) -> tuple[Decision, list[Sample]]:
+    """Take a prompt's pilots, and choose how many thoughts it has, and of what depth.
+
+    Args:
+        run: the prompt.
+        policy: what calibration measured.
+        budget_tokens: tokens that the prompt may cost; see `allocator.table.BudgetRow`.
+
+    Raises:
+        InputError: fewer than the smallest calibrated budget.
+    """
+    row = policy.table.row(budget_tokens)
+    found = PilotResult([])
+    for count, model in policy.difficulty.items():
+        if not row.edges or count > row.pilots:
+            break
+        drawn = await more_pilots(run, found.samples, count, row.pilot_thinking)
+        found = PilotResult(drawn, *await _predict(run, model, drawn))
+        if settled(row, found.low or 0.0, found.high or 0.0):
+            break
+    number = (
+        0 if found.predicted is None else int(bin_of(row.edges, np.array([found.predicted]))[0])
+    )
+    cell = row.cells[number]
+    why = f"for {row.budget} tokens one plan for every prompt did as well as pilots and bins"
+    if found.predicted is not None:
+        why = (
+            f"{_counted(len(found.samples))} {found.predicted:.2f} [{found.low:.2f}, "
+            f"{found.high:.2f}]: bin {number + 1} of {len(row.cells)}. For {row.budget} tokens no "
+            f"plan was clearly better there than {cell.plan}; choosing so was right for "
+            f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of {cell.prompts} calibration "
+            "prompts"
+        )
+    decision = Decision(
+        pilots=len(found.samples),
+        predicted_pass_at_1=found.predicted,
+        low=found.low,
+        high=found.high,
+        bin=None if found.predicted is None else number + 1,
+        bins=len(row.cells),
+        plan=cell.plan,
+        why=why,
+    )
+    return decision, found.samples
 
 
 async def _predict(

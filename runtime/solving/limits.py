@@ -2,6 +2,7 @@
 
 from allocator.errors import InputError
 from allocator.plan import SEARCHES, Plan
+from predictors.token_policy import TokenPolicy
 from runtime.artifact import Artifact
 from runtime.frontend.sampling_overrides import finite
 from runtime.result import Spend
@@ -49,6 +50,22 @@ def check_limits(
             deadline,
             "plans were not timed; calibrate again, with --model and without --ray",
         )
+
+
+def token_policy(artifact: Artifact) -> TokenPolicy:
+    """An artifact's policy whose budgets are tokens.
+
+    Raises:
+        InputError: it has none.
+    """
+    if artifact.tokens is None:
+        raise InputError(
+            "budget_tokens",
+            None,
+            f"{artifact.folder} has no table in tokens; calibrate with --thinking, or give a "
+            "budget in generations",
+        )
+    return artifact.tokens
 
 
 def check_fixed(fixed: Plan | None, spend: Spend) -> None:

@@ -1,202 +1,24 @@
 """The solver: pilots, predicted pass@1, bin, plan, solutions, answer and receipt per prompt."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
-from allocator.drift import DriftMonitor
 from allocator.errors import InputError, ModelError
-from allocator.plan import Plan
 from allocator.price import PriceController
-from predictors.sample import Sample
-from runtime.artifact import Artifact
 from runtime.engines.concurrency import stream
-from runtime.models import Models
-from runtime.prompt_run import PromptRun
-from runtime.request import Event, Request, RequestSettings
-from runtime.result import Decision, Failure, Result, Spend
-from runtime.solving.adaptive_run import AdaptiveRun
-from runtime.solving.decide import deadline_of, decide, fallback, observe, take_pilots
-from runtime.solving.limits import check_fixed, check_limits
-from runtime.solving.metrics import Metrics
-from runtime.solving.run_plan import result_of, run_plan
+from runtime.request import Request
+from runtime.result import Failure, Result, Spend
+from runtime.solving.limits import check_fixed
+from runtime.solving.prompt_solver import PromptSolver
 from runtime.solving.shared_budget import share_budget
-from runtime.strategies import STRATEGIES
 
 # Prompts in progress at the same time: enough to fill an engine of 256 sequences, few enough that
 # a long file of prompts is not in the engine's queue all at once.
 PROMPTS_IN_FLIGHT = 64
 
 
-class Solver:
-    """Answers prompts, each with compute chosen by its predicted difficulty (section 3).
-
-    Args:
-        models: the models.
-        artifact: what calibration measured.
-        seed: with the prompt, determines every sample.
-        fixed: one plan for every prompt, in place of the policy's; no pilots are taken.
-        early_stop: stop best-of-N once the solutions still to come cannot change the answer.
-
-    Attributes:
-        settings: how a prompt's solutions are sampled that comes without settings of its own.
-        monitor: compares the prompts' pilots with those of calibration.
-        metrics: Prometheus metrics of the answered prompts.
-    """
-
-    def __init__(
-        self,
-        models: Models,
-        artifact: Artifact,
-        seed: int = 0,
-        fixed: Plan | None = None,
-        early_stop: bool = False,
-    ) -> None:
-        self.models, self.artifact = models, artifact
-        self.seed, self.fixed = seed, fixed
-        self.settings = RequestSettings(artifact.settings.sampling, early_stop=early_stop)
-        self.monitor = DriftMonitor(artifact.drift_baseline)
-        self.metrics = Metrics()
-
-    def start(self, prompt: str | Request) -> PromptRun:
-        """A prompt, encoded.
-
-        Raises:
-            InputError: an empty prompt, or one longer than the context.
-        """
-        request = prompt if isinstance(prompt, Request) else Request(prompt)
-        return PromptRun(
-            self.models,
-            request.settings or self.settings,
-            request.text,
-            self.seed if request.seed is None else request.seed,
-            request.token_ids,
-            request.on_event,
-        )
-
-    def check(self, budget: int, deadline: float | None = None) -> None:
-        """Check that a budget and a deadline can be kept; see `runtime.solving.limits`."""
-        check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
-
-    async def decide(
-        self, run: PromptRun, budget: int, deadline: float | None = None
-    ) -> tuple[Decision, list[Sample]]:
-        """Take a prompt's pilots, and choose its plan; both are returned.
-
-        Args:
-            run: the prompt.
-            budget: generations it may cost.
-            deadline: seconds for the whole prompt; None is no limit.
-        """
-        if self.fixed is not None:
-            return Decision(plan=self.fixed, why="it was requested"), []
-        started = time.perf_counter()
-        row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
-        piloted = await take_pilots(run, self.artifact, row, self._seen(run))
-        left = None if deadline is None else deadline - (time.perf_counter() - started)
-        decision = decide(self.artifact, row, piloted, budget, left)
-        if self.monitor.drifted and left is None:
-            decision = fallback(decision, budget, self.monitor.report().why)
-        return decision, piloted.samples
-
-    async def solve(
-        self, prompt: str | Request, budget: int, deadline: float | None = None
-    ) -> Result:
-        """Answer one prompt within a budget of generations.
-
-        Args:
-            prompt: the prompt; a string is formatted as calibration's prompts were.
-            budget: generations it may cost.
-            deadline: seconds in which to answer; the plan is then the most accurate one that
-                fits, as timed one prompt at a time on the machine that calibrated.
-
-        Raises:
-            InputError: a budget below the smallest calibrated one, a deadline that cannot be kept,
-                or a prompt that does not fit the context.
-        """
-        self.check(budget, deadline)
-        started = time.perf_counter()
-        run = self.start(prompt)
-        decision, pilots = await self.decide(run, budget, deadline)
-        if run.on_event is not None:
-            run.on_event(Event(kind="decision", decision=decision.model_dump(mode="json")))
-        solutions = prompt.solutions if isinstance(prompt, Request) else 1
-        samples = await run_plan(run, decision.plan, pilots, solutions, budget)
-        limits = {"budget": budget, "deadline": deadline}
-        return await self._result(run, samples, decision, started, limits)
-
-    async def solve_fallback(self, prompt: str | Request, budget: int) -> Result:
-        """Answer one prompt by best-of-N, for traffic that has drifted from calibration.
-
-        Its first solutions are still compared with calibration's, so that the alarm can end.
-
-        Args:
-            prompt: the prompt.
-            budget: generations it costs.
-        """
-        started = time.perf_counter()
-        run = self.start(prompt)
-        plan = Plan(strategy="best_of_n", n=budget)
-        samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
-        self._seen(run)(samples)
-        decision = fallback(Decision(plan=plan, why=""), budget, self.monitor.report().why)
-        return await self._result(run, samples, decision, started, {"budget": budget})
-
-    async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
-        """Answer one prompt, stopping when another generation is not worth its price.
-
-        Args:
-            prompt: the prompt.
-            price: accuracy that a generation must gain.
-
-        Raises:
-            InputError: a price that is not positive, or a prompt that does not fit the context.
-        """
-        if not price > 0:
-            raise InputError("price", price, "must be positive")
-        started = time.perf_counter()
-        adaptive_run = self._adaptive_run(prompt)
-        await self._advance(adaptive_run)
-        while adaptive_run.worth(price):
-            await self._advance(adaptive_run)
-        return await self._adaptive_result(adaptive_run, started, {"price": price})
-
-    def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
-        prices = self.artifact.prices
-        return AdaptiveRun(self.start(prompt), prices.schedule, self.artifact.gain_model)
-
-    async def _advance(self, adaptive_run: AdaptiveRun) -> None:
-        await adaptive_run.advance()
-        if adaptive_run.stage == 0:
-            self._seen(adaptive_run.run)(adaptive_run.first)
-
-    def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
-        return partial(observe, self.monitor, self.artifact, run)
-
-    async def _adaptive_result(
-        self, adaptive_run: AdaptiveRun, started: float, limits: dict[str, float | None]
-    ) -> Result:
-        stage = adaptive_run.schedule.stages[adaptive_run.stage]
-        plan = stage.search or Plan(strategy="best_of_n", n=stage.samples)
-        drifted = self.monitor.drifted
-        decision = Decision(pilots=stage.samples, plan=plan, why=adaptive_run.why, drifted=drifted)
-        return await self._result(adaptive_run.run, adaptive_run.samples, decision, started, limits)
-
-    async def _result(
-        self,
-        run: PromptRun,
-        samples: Sequence[Sample],
-        decision: Decision,
-        started: float,
-        limits: Mapping[str, float | None],
-    ) -> Result:
-        result = await result_of(run, samples, decision, limits, started)
-        receipt, drift = result.receipt, self.monitor.report()
-        self.metrics.answered(
-            receipt.plan.strategy, receipt.generations, receipt.sampled_tokens, receipt.seconds
-        )
-        self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
-        return result
+class Solver(PromptSolver):
+    """Answers prompts, many at once, each with compute chosen by its difficulty (section 3)."""
 
     async def solve_stream(
         self, prompts: Iterable[str | Request], spend: Spend
@@ -222,12 +44,14 @@ class Solver:
         if spend.average is not None:
             price = PriceController(spend.average, self.artifact.prices)
         else:
-            self.check(spend.budget, spend.deadline)
+            self.check(spend.budget, spend.deadline, spend.budget_tokens)
 
         async def one(prompt: str | Request) -> Result | Failure:
             try:
                 if price is None:
-                    return await self.solve(prompt, spend.budget, spend.deadline)
+                    return await self.solve(
+                        prompt, spend.budget, spend.deadline, spend.budget_tokens
+                    )
                 if self.monitor.drifted:
                     return await self.solve_fallback(prompt, max(1, int(price.average)))
                 result = await self.solve_at_price(prompt, price.value)

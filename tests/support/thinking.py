@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from math import nan
 from typing import Any
 
+import numpy as np
+
 from runtime.answers import PatternAnswers
 from runtime.answers.thought import thoughts_of
 from runtime.engines.base import Completion, SamplingSettings
@@ -58,7 +60,8 @@ class ScriptedThinker:
         await asyncio.sleep(0)
         before = self.tokenizer.decode(token_ids).partition("A:")[2]
         self.requests.append((before, max_tokens))
-        ids = self.tokenizer.encode(self._rest(before))[:max_tokens]
+        prompt = self.tokenizer.decode(token_ids)
+        ids = self.tokenizer.encode(self._rest(before, prompt, seed))[:max_tokens]
         text, stopped_by = "", None
         for number, token in enumerate(ids, start=1):
             text += self.tokenizer.decode([token])
@@ -70,7 +73,7 @@ class ScriptedThinker:
         found = -0.1 * len(ids) if logprob else nan
         return Completion(tuple(ids), found, ended=ended, stopped_by=stopped_by)
 
-    def _rest(self, before: str) -> str:
+    def _rest(self, before: str, prompt: str, seed: int) -> str:
         """What it writes after what stands there."""
         if "</think>" in before:
             thought, _, after = before.partition("<think>")[2].partition("</think>")
@@ -120,6 +123,34 @@ class CappingThinker(ScriptedThinker):
         answer = f"#{len((begun + text[:more]).strip())}\n{END}"
         ids = self.tokenizer.encode(text[:more] + after + answer)
         return Completion(tuple(ids), -0.1 * len(ids), ended=True)
+
+
+class FindingThinker(ScriptedThinker):
+    """Finds the answer of a prompt after a while, thinks on a little, and then gives it.
+
+    A prompt is four digits: the answer, its difficulty, and two that tell it from others. A thought
+    is letters ``a`` until the answer is found, which takes the longer the greater the difficulty,
+    and then ``b``. Before, an answer is a guess; the guess of a prompt of difficulty 0 is right.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def _rest(self, before: str, prompt: str, seed: int) -> str:
+        rng, answer, difficulty = np.random.default_rng(seed), prompt[0], prompt[1]
+        letters = int(rng.integers(1, 6 * int(difficulty) + 2))
+        if "</think>" in before:
+            known = "b" in before.partition("</think>")[0] or difficulty == "0"
+            return f"#{answer if known else rng.integers(10)}{END}"
+        thought = before.partition("<think>")[2]
+        opening = "" if "<think>" in before else "<think>\n"
+        opening += "" if "b" in thought else "a" * letters
+        return f"{opening}{'b' * max(0, 5 - thought.count('b'))}\n</think>\n\n#{answer}{END}"
+
+
+def finding_prompts(count: int) -> list[tuple[str, str]]:
+    """Prompts of `FindingThinker`, of every difficulty equally often, with their answers."""
+    return [(f"{i % 10}{i % 7}{i:02d}A:", str(i % 10)) for i in range(count)]
 
 
 def thinking_run(

@@ -105,8 +105,8 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ([], "give one of: a budget for each prompt, an average, or a total"),
-        (["--budget", "0"], "give one of: a budget for each prompt, an average, or a total"),
+        ([], "give one of: a budget for each prompt in generations or in tokens"),
+        (["--budget", "0"], "give one of: a budget for each prompt in generations or in tokens"),
         (["--budget", "-4"], "must be 1 or more"),
         (["--budget", "4", "--total-budget", "9"], "give one of"),
         (["--average-budget", "4", "--total-budget", "9"], "give one of"),

@@ -1,0 +1,242 @@
+"""Tables in tokens: how many thoughts, and of what depth, for a budget of sampled tokens.
+
+A generation of 30,000 tokens and one of 500 are not the same unit. Where thoughts were sampled at
+several depths, budgets are tokens, and a row's plan says both: n thoughts (parallel compute), each
+of at most so many tokens (sequential compute; the paper's section 6 asks for this ratio).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.bins import bin_of
+from allocator.plan import Plan
+from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from calibration.fitting.crossval import fold_of
+from calibration.fitting.difficulty import FittedDifficulty, fit_difficulty
+from calibration.fitting.plan_selection import FOLD_SEEDS, Rule, by_bin, greatest, smoothed
+from calibration.replay.intervals import mean_interval
+from calibration.replay.parallel import in_threads
+from calibration.replay.replay import Replay
+from predictors.token_policy import TokenPolicy
+
+# Default budgets: from what the cheapest plan costs on average to what the dearest does.
+BUDGETS = 8
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A row in tokens, and the held-out figures of each entry, arrays of shape (entries,)."""
+
+    row: BudgetRow
+    correct: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """A table in tokens.
+
+    Attributes:
+        table: the table.
+        difficulty: the difficulty model of each number of pilots that its rows may take.
+        rows: its rows, with their held-out figures.
+    """
+
+    table: LookupTable
+    difficulty: dict[int, FittedDifficulty]
+    rows: tuple[TokenRow, ...]
+
+    @property
+    def policy(self) -> TokenPolicy:
+        """What an artifact keeps of it."""
+        models = {pilots: fitted.model for pilots, fitted in self.difficulty.items()}
+        return TokenPolicy(self.table, models)
+
+    @property
+    def accuracy(self) -> float:
+        """Held-out accuracy, averaged over the budgets."""
+        return float(np.mean([row.correct.mean() for row in self.rows]))
+
+
+def fit_token_table(
+    replays: Sequence[Replay],
+    depths: Sequence[int | None],
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    n_bins: int,
+    fingerprint: Fingerprint,
+) -> TokenTable:
+    """Fit the table in tokens, with pilots of the depth that does best.
+
+    Args:
+        replays: replays of the same samples, each with pilots of another depth.
+        depths: depths to choose among, as `Plan.thinking`.
+        budgets: tokens per prompt; none takes `BUDGETS` of them, evenly spaced in the logarithm.
+        pilots: numbers of pilots to choose among.
+        n_bins: number of difficulty bins.
+        fingerprint: what was measured.
+    """
+    sizes = [2**power for power in range(replays[0].window.bit_length())]
+    plans = [
+        Plan(strategy="best_of_n", n=size, thinking=depth) for size, depth in product(sizes, depths)
+    ]
+    fitted = [
+        _fit_at(replay, plans, budgets or _budgets(replays[0], plans), pilots, n_bins, fingerprint)
+        for replay in replays
+    ]
+    return max(fitted, key=lambda table: table.accuracy)
+
+
+def _budgets(replay: Replay, plans: Sequence[Plan]) -> list[int]:
+    replay.prepare([(plan, 0) for plan in plans], [])
+    means = [replay.outcome(plan, 0).tokens.mean() for plan in plans]
+    spaced = np.geomspace(min(means), max(means), BUDGETS)
+    return sorted({int(np.ceil(tokens)) for tokens in spaced})
+
+
+def _fit_at(
+    replay: Replay,
+    plans: Sequence[Plan],
+    budgets: Sequence[int],
+    pilots: Sequence[int],
+    n_bins: int,
+    fingerprint: Fingerprint,
+) -> TokenTable:
+    counts = sorted(count for count in set(pilots) if 0 < count <= replay.window)
+    needed = [(plan, paid) for paid in (0, *counts) for plan in plans if plan.n >= paid]
+    replay.prepare(needed, counts)
+    found = in_threads(lambda n: fit_difficulty(replay, n, n_bins), counts, replay.n_jobs)
+    difficulty = dict(zip(counts, found, strict=True))
+    options = _options(replay, plans, difficulty)
+    rows = tuple(_row(options, budget, replay.pilot_thinking) for budget in sorted(set(budgets)))
+    table = LookupTable(
+        fingerprint=fingerprint, difficulty="predicted", rows=tuple(row.row for row in rows)
+    )
+    return TokenTable(table, difficulty, rows)
+
+
+@dataclass(frozen=True)
+class _Option:
+    """Plans after some pilots, and their outcomes; entries are replicates of prompts.
+
+    Attributes:
+        pilots: number of pilots; 0 has one bin.
+        edges: inner edges of the bins.
+        plans: the plans.
+        correct: shape (plans, entries).
+        tokens: shape (plans, entries).
+        prompts: which prompt each entry belongs to, shape (entries,).
+        bins: the bin of each entry, shape (entries,).
+    """
+
+    pilots: int
+    edges: tuple[float, ...]
+    plans: Sequence[Plan]
+    correct: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+    prompts: NDArray[np.int64]
+    bins: NDArray[np.int64]
+
+
+def _options(
+    replay: Replay, plans: Sequence[Plan], difficulty: Mapping[int, FittedDifficulty]
+) -> list[_Option]:
+    prompts = np.repeat(np.arange(replay.prompts), replay.replicates)
+    options = []
+    for paid in (0, *(count for count, fitted in difficulty.items() if fitted.edges)):
+        within = [plan for plan in plans if plan.n >= paid]
+        outcomes = [replay.outcome(plan, paid) for plan in within]
+        edges = difficulty[paid].edges if paid else ()
+        predicted = difficulty[paid].predicted if paid else np.zeros(len(prompts))
+        options.append(
+            _Option(
+                paid,
+                edges,
+                within,
+                np.array([outcome.correct.ravel() for outcome in outcomes]),
+                np.array([outcome.tokens.ravel() for outcome in outcomes]),
+                prompts,
+                bin_of(edges, predicted),
+            )
+        )
+    return options
+
+
+def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) -> TokenRow:
+    """The row of the most accurate option and rule on held-out prompts; of equals the cheapest."""
+    candidates = []
+    for option in options:
+        for rule in (by_bin, smoothed, greatest) if option.edges else (by_bin, greatest):
+            correct, tokens = _held_out(option, rule, budget)
+            # A row of pilots that cost more than the budget on average does not keep to it.
+            if not option.edges or tokens.mean() <= budget:
+                candidates.append((correct.mean(), -tokens.mean(), option, rule, correct, tokens))
+    _, _, option, rule, correct, tokens = max(candidates, key=lambda entry: entry[:2])
+    everyone = np.ones(len(option.prompts), dtype=bool)
+    cells = []
+    for b, choice in enumerate(_choose(option, rule, budget, everyone)):
+        inside = option.bins == b
+        accuracy, low, high = (
+            min(max(figure, 0.0), 1.0)
+            for figure in mean_interval(correct[inside], option.prompts[inside])
+        )
+        plan = option.plans[choice]
+        cells.append(
+            Cell(
+                plan=plan,
+                accuracy=accuracy,
+                low=low,
+                high=high,
+                generations=float(plan.cost(option.pilots)),
+                tokens=float(tokens[inside].mean()),
+                prompts=len(np.unique(option.prompts[inside])),
+            )
+        )
+    row = BudgetRow(
+        budget=budget,
+        unit="tokens",
+        pilots=option.pilots,
+        pilot_thinking=pilot_thinking if option.pilots else None,
+        edges=option.edges,
+        cells=tuple(cells),
+    )
+    return TokenRow(row, correct, tokens)
+
+
+def _choose(option: _Option, rule: Rule, budget: int, on: NDArray[np.bool_]) -> list[int]:
+    """The index of each bin's plan, chosen on some entries among plans within the budget there."""
+    count = len(option.edges) + 1
+    correct, prompts, bins = option.correct[:, on], option.prompts[on], option.bins[on]
+    chosen = []
+    for b in range(count):
+        inside = bins == b
+        costs = option.tokens[:, on][:, inside if np.any(inside) else slice(None)].mean(axis=1)
+        within = np.flatnonzero(costs <= budget)
+        if not len(within):
+            within = np.array([int(costs.argmin())])
+        chosen.append(int(within[rule(correct[within], costs[within], prompts, bins, count)[b]]))
+    return chosen
+
+
+def _held_out(
+    option: _Option, rule: Rule, budget: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Accuracy and tokens of each entry, whose plan is chosen on other prompts; (entries,) each.
+
+    As `calibration.fitting.plan_selection.held_out_figures`: two folds, over several divisions.
+    """
+    entries = np.arange(len(option.prompts))
+    correct, tokens = np.zeros(len(entries)), np.zeros(len(entries))
+    for seed in FOLD_SEEDS:
+        folds = fold_of(option.prompts, seed)
+        choices = np.empty(len(entries), dtype=np.int64)
+        for fold in (0, 1):
+            inside = folds == fold
+            choices[inside] = np.array(_choose(option, rule, budget, ~inside))[option.bins[inside]]
+        correct += option.correct[choices, entries]
+        tokens += option.tokens[choices, entries]
+    return correct / len(FOLD_SEEDS), tokens / len(FOLD_SEEDS)

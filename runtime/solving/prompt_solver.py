@@ -1,0 +1,213 @@
+"""One prompt: pilots, predicted pass@1, bin, plan, solutions, answer and receipt."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from allocator.drift import DriftMonitor
+from allocator.errors import InputError
+from allocator.plan import Plan
+from predictors.sample import Sample
+from runtime.artifact import Artifact
+from runtime.models import Models
+from runtime.prompt_run import PromptRun
+from runtime.request import Event, Request, RequestSettings
+from runtime.result import Decision, Result, Spend
+from runtime.solving.adaptive_run import AdaptiveRun
+from runtime.solving.decide import (
+    deadline_of,
+    decide,
+    decide_in_tokens,
+    fallback,
+    observe,
+    take_pilots,
+)
+from runtime.solving.limits import check_limits, token_policy
+from runtime.solving.metrics import Metrics
+from runtime.solving.run_plan import result_of, run_plan
+from runtime.strategies import STRATEGIES
+
+
+class PromptSolver:
+    """Answers one prompt at a time, with compute chosen by its predicted difficulty (section 3).
+
+    Args:
+        models: the models.
+        artifact: what calibration measured.
+        seed: with the prompt, determines every sample.
+        fixed: one plan for every prompt, in place of the policy's; no pilots are taken.
+        early_stop: stop best-of-N once the solutions still to come cannot change the answer.
+
+    Attributes:
+        settings: how a prompt's solutions are sampled that comes without settings of its own.
+        monitor: compares the prompts' pilots with those of calibration.
+        metrics: Prometheus metrics of the answered prompts.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        artifact: Artifact,
+        seed: int = 0,
+        fixed: Plan | None = None,
+        early_stop: bool = False,
+    ) -> None:
+        self.models, self.artifact = models, artifact
+        self.seed, self.fixed = seed, fixed
+        self.settings = RequestSettings(artifact.settings.sampling, early_stop=early_stop)
+        self.monitor = DriftMonitor(artifact.drift_baseline)
+        self.metrics = Metrics()
+
+    def start(self, prompt: str | Request) -> PromptRun:
+        """A prompt, encoded.
+
+        Raises:
+            InputError: an empty prompt, or one longer than the context.
+        """
+        request = prompt if isinstance(prompt, Request) else Request(prompt)
+        return PromptRun(
+            self.models,
+            request.settings or self.settings,
+            request.text,
+            self.seed if request.seed is None else request.seed,
+            request.token_ids,
+            request.on_event,
+        )
+
+    def check(
+        self, budget: int, deadline: float | None = None, budget_tokens: int | None = None
+    ) -> None:
+        """Check that a budget and a deadline can be kept; see `runtime.solving.limits`."""
+        if budget_tokens is not None:
+            token_policy(self.artifact).table.row(budget_tokens)
+            return
+        check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
+
+    async def decide(
+        self,
+        run: PromptRun,
+        budget: int,
+        deadline: float | None = None,
+        budget_tokens: int | None = None,
+    ) -> tuple[Decision, list[Sample]]:
+        """Take a prompt's pilots, and choose its plan; both are returned. Arguments as `solve`."""
+        if self.fixed is not None:
+            return Decision(plan=self.fixed, why="it was requested"), []
+        if budget_tokens is not None:
+            return await decide_in_tokens(run, token_policy(self.artifact), budget_tokens)
+        started = time.perf_counter()
+        row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
+        piloted = await take_pilots(run, self.artifact, row, self._seen(run))
+        left = None if deadline is None else deadline - (time.perf_counter() - started)
+        decision = decide(self.artifact, row, piloted, budget, left)
+        if self.monitor.drifted and left is None:
+            decision = fallback(decision, budget, self.monitor.report().why)
+        return decision, piloted.samples
+
+    async def solve(
+        self,
+        prompt: str | Request,
+        budget: int = 0,
+        deadline: float | None = None,
+        budget_tokens: int | None = None,
+    ) -> Result:
+        """Answer one prompt within a budget of generations, or of tokens.
+
+        Args:
+            prompt: the prompt; a string is formatted as calibration's prompts were.
+            budget: generations it may cost.
+            budget_tokens: tokens it may cost on average over prompts like it, in place of `budget`;
+                see `allocator.table.BudgetRow`.
+            deadline: seconds in which to answer; the plan is then the most accurate one that
+                fits, as timed one prompt at a time on the machine that calibrated.
+
+        Raises:
+            InputError: a budget below the smallest calibrated one, a deadline that cannot be kept,
+                or a prompt that does not fit the context.
+        """
+        self.check(budget, deadline, budget_tokens)
+        if budget_tokens is not None:
+            Spend(budget, deadline=deadline, budget_tokens=budget_tokens)  # refuses two budgets
+        started = time.perf_counter()
+        run = self.start(prompt)
+        decision, pilots = await self.decide(run, budget, deadline, budget_tokens)
+        if run.on_event is not None:
+            run.on_event(Event(kind="decision", decision=decision.model_dump(mode="json")))
+        solutions = prompt.solutions if isinstance(prompt, Request) else 1
+        most = budget or decision.plan.cost(len(pilots))
+        samples = await run_plan(run, decision.plan, pilots, solutions, most)
+        limits = {"budget": budget or None, "deadline": deadline, "budget_tokens": budget_tokens}
+        return await self._result(run, samples, decision, started, limits)
+
+    async def solve_fallback(self, prompt: str | Request, budget: int) -> Result:
+        """Answer one prompt by best-of-N, for traffic that has drifted from calibration.
+
+        Its first solutions are still compared with calibration's, so that the alarm can end.
+
+        Args:
+            prompt: the prompt.
+            budget: generations it costs.
+        """
+        started = time.perf_counter()
+        run = self.start(prompt)
+        plan = Plan(strategy="best_of_n", n=budget)
+        samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
+        self._seen(run)(samples)
+        decision = fallback(Decision(plan=plan, why=""), budget, self.monitor.report().why)
+        return await self._result(run, samples, decision, started, {"budget": budget})
+
+    async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
+        """Answer one prompt, stopping when another generation is not worth its price.
+
+        Args:
+            prompt: the prompt.
+            price: accuracy that a generation must gain.
+
+        Raises:
+            InputError: a price that is not positive, or a prompt that does not fit the context.
+        """
+        if not price > 0:
+            raise InputError("price", price, "must be positive")
+        started = time.perf_counter()
+        adaptive_run = self._adaptive_run(prompt)
+        await self._advance(adaptive_run)
+        while adaptive_run.worth(price):
+            await self._advance(adaptive_run)
+        return await self._adaptive_result(adaptive_run, started, {"price": price})
+
+    def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
+        prices = self.artifact.prices
+        return AdaptiveRun(self.start(prompt), prices.schedule, self.artifact.gain_model)
+
+    async def _advance(self, adaptive_run: AdaptiveRun) -> None:
+        await adaptive_run.advance()
+        if adaptive_run.stage == 0:
+            self._seen(adaptive_run.run)(adaptive_run.first)
+
+    def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
+        return partial(observe, self.monitor, self.artifact, run)
+
+    async def _adaptive_result(
+        self, adaptive_run: AdaptiveRun, started: float, limits: dict[str, float | None]
+    ) -> Result:
+        stage = adaptive_run.schedule.stages[adaptive_run.stage]
+        plan = stage.search or Plan(strategy="best_of_n", n=stage.samples)
+        drifted = self.monitor.drifted
+        decision = Decision(pilots=stage.samples, plan=plan, why=adaptive_run.why, drifted=drifted)
+        return await self._result(adaptive_run.run, adaptive_run.samples, decision, started, limits)
+
+    async def _result(
+        self,
+        run: PromptRun,
+        samples: Sequence[Sample],
+        decision: Decision,
+        started: float,
+        limits: Mapping[str, float | None],
+    ) -> Result:
+        result = await result_of(run, samples, decision, limits, started)
+        receipt, drift = result.receipt, self.monitor.report()
+        self.metrics.answered(
+            receipt.plan.strategy, receipt.generations, receipt.sampled_tokens, receipt.seconds
+        )
+        self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
+        return result

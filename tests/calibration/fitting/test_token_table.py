@@ -1,0 +1,105 @@
+"""The table in tokens, on a model that needs the longer thought the harder the prompt."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from allocator.plan import Plan
+from allocator.table import Fingerprint
+from calibration.fitting.token_table import TokenTable, fit_token_table
+from calibration.replay.replay import Replay
+from calibration.sampling.collect import PromptRecord, collect
+from calibration.settings import CalibrationSettings
+from runtime.prompt_run import PromptRun
+from runtime.strategies.best_of_n import best_of_n
+from tests.support.thinking import SETTINGS, FindingThinker, finding_prompts, thinking_run
+
+DEPTHS = (0, 6, 14, None)
+WINDOW = 8
+FINGERPRINT = Fingerprint(model="m", verifier="none", answers="a", sampling={})
+
+
+def run_of(prompt: str, seed: int = 0) -> PromptRun:
+    made = thinking_run(FindingThinker(), prompt=prompt)
+    made.seed = seed
+    return made
+
+
+@pytest.fixture(scope="module")
+def records() -> list[PromptRecord]:
+    models = thinking_run(FindingThinker()).models
+    options = CalibrationSettings([WINDOW], [1], 3, 0, thinking=DEPTHS)
+    plans = options.depths(WINDOW)
+    return asyncio.run(
+        collect(models, SETTINGS, finding_prompts(60), 2 * WINDOW, lambda *_: plans, 0)
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(records: list[PromptRecord]) -> TokenTable:
+    replays = [Replay(records, WINDOW, n_jobs=1, pilot_thinking=depth) for depth in (0, 6)]
+    return fit_token_table(replays, DEPTHS, [], [1, 2], 3, FINGERPRINT)
+
+
+def pool(record: PromptRecord, depth: int) -> Any:
+    return record.searches[Plan(strategy="best_of_n", n=WINDOW, thinking=depth)]
+
+
+def test_depths_are_sampled_from_the_same_thoughts(records: list[PromptRecord]) -> None:
+    for record in records:
+        full, capped = record.independent.samples, pool(record, 6).samples
+        for deep, short in zip(full, capped, strict=False):
+            assert deep.thinking is not None
+            if deep.thinking <= 6:
+                assert short == deep
+            else:
+                assert short.forced
+                assert short.thinking == 6
+                assert short.token_ids[:7] == deep.token_ids[:7]  # the mark, and six tokens
+        assert all(sample.thinking is None for sample in pool(record, 0).samples)
+
+
+def test_a_deeper_thought_is_more_often_right(records: list[PromptRecord]) -> None:
+    replay = Replay(records, WINDOW, n_jobs=1)
+    outcomes = [
+        replay.outcome(Plan(strategy="best_of_n", n=1, thinking=depth), 0) for depth in DEPTHS
+    ]
+    accuracies = [outcome.correct.mean() for outcome in outcomes]
+    assert accuracies == sorted(accuracies)
+    assert accuracies[0] < 0.4
+    assert accuracies[-1] == 1.0
+    tokens = [outcome.tokens.mean() for outcome in outcomes]
+    assert tokens == sorted(tokens)
+
+
+def test_a_replay_is_what_serving_does(records: list[PromptRecord]) -> None:
+    """Pilots without thought remain, those that were cut off think on, and all tokens count."""
+    plan = Plan(strategy="best_of_n", n=4, thinking=None)
+    for record in records[:20]:
+        run = run_of(record.prompt)
+
+        async def served(run: PromptRun = run) -> tuple[list[Any], int]:
+            pilots = await run.samples(0, 2, thinking=6)
+            return await best_of_n(run, plan, pilots), run.cost.sampled_tokens
+
+        samples, tokens = asyncio.run(served())
+        replay = Replay([record], WINDOW, replicates=1, n_jobs=1, pilot_thinking=6)
+        replayed = replay.outcome(plan, 2)
+        # The seeds of thinking on are not those of thinking at once: only what follows differs.
+        assert [s.thinking is not None for s in samples] == [True] * 4
+        appended = 10 * len(samples)
+        assert abs(replayed.tokens[0, 0] - tokens) < appended + 40
+
+
+def test_short_budgets_think_little_and_long_ones_more(fitted: TokenTable) -> None:
+    rows = fitted.table.rows
+    assert [row.unit for row in rows] == ["tokens"] * len(rows)
+    assert rows[0].cells[0].plan.thinking == 0
+    deep = [cell.plan.thinking for cell in rows[-1].cells]
+    assert None in deep
+    for row, found in zip(rows, fitted.rows, strict=True):
+        assert found.tokens.mean() <= 1.1 * row.budget
+    accuracies = [found.correct.mean() for found in fitted.rows]
+    assert accuracies[-1] > 0.95
+    assert accuracies[0] < accuracies[-1]
