@@ -29,6 +29,8 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
         if summary.ways:
             yield _ways(summary)
     yield render_table(contents.table)
+    if contents.tokens is not None:
+        yield render_table(contents.tokens.table)
     if contents.price_rows:
         yield _bought(contents.price_rows)
     if contents.latency.timed:

@@ -126,6 +126,8 @@ def _from_logs(
 
 def _show(calibration: Calibration, out: Path) -> None:
     console.print(render_table(calibration.table))
+    if calibration.tokens is not None:
+        console.print(render_table(calibration.tokens.table))
     console.print(
         "Rank correlation of predicted with measured pass@1, on prompts that the predictor "
         "had not seen, by number of pilots: "

@@ -69,7 +69,7 @@ def render_table(table: "LookupTable") -> Table:
     """A lookup table: a row per budget and bin, easiest bin first."""
     shown = new_table(
         f"Plans by {table.difficulty} difficulty, bin 1 the easiest",
-        *("budget", "pilots", "bin", "plan", "accuracy [95%]"),
+        *(f"budget, {table.rows[0].unit}", "pilots", "bin", "plan", "accuracy [95%]"),
     )
     for row in table.rows:
         for number, cell in enumerate(row.cells, start=1):

@@ -7,6 +7,7 @@ from allocator.latency import Latency
 from allocator.price import PriceList, PricePoint
 from allocator.table import LookupTable
 from calibration.report.summary import Summary
+from predictors.token_policy import TokenPolicy
 from runtime.artifact import (
     ORACLE_TABLE,
     PRICES,
@@ -33,6 +34,7 @@ class Contents:
         summary: the results; None where there is none.
         prices: accuracy at each average budget; None where there is none.
         latency: seconds of every plan; empty where nothing was timed.
+        tokens: the policy whose budgets are tokens; None where there is none.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class Contents:
     summary: Summary | None
     prices: PriceList | None
     latency: Latency
+    tokens: TokenPolicy | None = None
 
     @property
     def price_rows(self) -> list[PricePoint]:
@@ -74,4 +77,5 @@ class Contents:
             Summary.load(folder) if exists(SUMMARY) else None,
             read_prices(folder) if exists(PRICES) else None,
             read_latency(folder),
+            TokenPolicy.read(folder),
         )

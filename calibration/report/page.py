@@ -95,6 +95,7 @@ def page(contents: Contents, summary: Summary, drawings: list[Drawing]) -> str:
         figures={drawing.name: both(drawing) for drawing in drawings},
         table=heat_map(contents.table),
         oracle_table=heat_map(contents.oracle_table) if contents.oracle_table else None,
+        token_table=heat_map(contents.tokens.table) if contents.tokens else None,
         contents=contents,
         made_with=made_with(contents.table.fingerprint, contents.settings),
         steps=steps(contents, summary),
