@@ -182,6 +182,22 @@ def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: fl
     return float(found[0, 0])
 
 
+def mean_accuracy(
+    reached: NDArray[np.float64], costs: NDArray[np.float64], low: float, high: float
+) -> float:
+    """Accuracy averaged over costs between two on a logarithmic scale, of the monotone curve.
+
+    Args:
+        reached: accuracy of each point, shape (points,).
+        costs: cost of each point, positive.
+        low: the least cost of the average.
+        high: the greatest.
+    """
+    at, fitted = _monotone(reached[:, None], costs[:, None])
+    wanted = np.linspace(np.log(low), np.log(high), 32)
+    return float(np.interp(wanted, np.log(at[:, 0]), fitted[:, 0]).mean())
+
+
 def _monotone(
     reached: NDArray[np.float64], costs: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
