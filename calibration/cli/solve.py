@@ -36,7 +36,7 @@ from runtime.artifact import Artifact
 from runtime.engines.loading import engine_kind
 from runtime.models import open_models
 from runtime.result import Decision, Failure, Result, Spend
-from runtime.solving.limits import token_policy
+from runtime.solving.limits import thinking_policy, token_policy
 from runtime.solving.solve import Solver
 
 BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt")]
@@ -55,6 +55,10 @@ def solve(
     ] = None,
     budget_tokens: Annotated[
         int | None, typer.Option(help="tokens each prompt may cost, on average over its like")
+    ] = None,
+    average_tokens: Annotated[
+        float | None,
+        typer.Option(help="tokens prompts may cost on average: more or deeper thought"),
     ] = None,
     deadline: Annotated[
         float | None, typer.Option(help="seconds each prompt may take; with --budget")
@@ -82,7 +86,7 @@ def solve(
     _check_files(out, metrics)
     texts, rows = _prompts(prompts or [], file, data)
     fixed = None if plan is None else parse_plan(plan)
-    spend = Spend(budget, average_budget, total_budget, deadline, budget_tokens)
+    spend = Spend(budget, average_budget, total_budget, deadline, budget_tokens, average_tokens)
     if fixed is not None and not budget:
         raise InputError("plan", plan, "a plan goes with --budget")
     engine_kind(engine)
@@ -91,6 +95,8 @@ def solve(
     loaded = load_artifact(artifact, force)
     if budget_tokens is not None:
         token_policy(loaded).table.row(budget_tokens)
+    if average_tokens is not None:
+        thinking_policy(loaded).price_for(average_tokens)
 
     async def run() -> list[Result | Failure]:
         async with open_models(loaded.settings, loaded.folder, engine) as models:

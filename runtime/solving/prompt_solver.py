@@ -8,6 +8,7 @@ from allocator.drift import DriftMonitor
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
+from predictors.thinking_policy import Action
 from runtime.artifact import Artifact
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
@@ -22,9 +23,10 @@ from runtime.solving.decide import (
     observe,
     take_pilots,
 )
-from runtime.solving.limits import check_limits, token_policy
+from runtime.solving.limits import check_limits, thinking_policy, token_policy
 from runtime.solving.metrics import Metrics
 from runtime.solving.run_plan import result_of, run_plan
+from runtime.solving.thinking_run import ThinkingRun
 from runtime.strategies import STRATEGIES
 
 
@@ -174,6 +176,30 @@ class PromptSolver:
         while adaptive_run.worth(price):
             await self._advance(adaptive_run)
         return await self._adaptive_result(adaptive_run, started, {"price": price})
+
+    async def think_at_price(self, prompt: str | Request, price: float) -> Result:
+        """Answer one prompt, stopping when neither more nor deeper thought is worth its price.
+
+        Args:
+            prompt: the prompt.
+            price: accuracy that a token must gain.
+
+        Raises:
+            InputError: a price that is not positive, an artifact that was not calibrated on
+                thoughts, or a prompt that does not fit the context.
+        """
+        if not price > 0:
+            raise InputError("price", price, "must be positive")
+        started = time.perf_counter()
+        run = ThinkingRun(self.start(prompt), thinking_policy(self.artifact))
+        action = Action.SAMPLE
+        while action:
+            await run.advance(action)
+            action = run.next_action(price)
+        plan = Plan(strategy="best_of_n", n=len(run.samples), thinking=run.cap)
+        decision = Decision(pilots=len(run.samples), plan=plan, why=run.why)
+        limits = {"price_of_token": price}
+        return await self._result(run.run, run.voted(), decision, started, limits)
 
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         prices = self.artifact.prices
