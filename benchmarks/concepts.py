@@ -58,7 +58,7 @@ BOXES = {
             0,
             "calibration",
         ),
-        Box("Artifact", "table, predictors, prices", "runtime/artifact.py", 3, 0, "calibration"),
+        Box("Artifact", "table, predictors, prices", "runtime/artifact/loaded.py", 3, 0, "calibration"),
         Box("Prompt", "and its own settings", "runtime/request.py", 0, 1),
         Box("Pilots", "a few scored solutions", "runtime/solving/decide.py", 1, 1),
         Box("pass@1", "predicted difficulty", "predictors/difficulty.py", 2, 1),
