@@ -54,6 +54,11 @@ class Models:
     thoughts: tuple[Thought, ...] = (THINK,)
     marks: ThoughtMarks | None = None
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the language model has thoughts."""
+        return self.marks is not None
+
 
 @asynccontextmanager
 async def open_models(

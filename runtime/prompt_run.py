@@ -258,8 +258,7 @@ class PromptRun:
     async def _independent(
         self, path: Path, thinking: int | None, prefix: Sequence[int] = (), logprob: bool = True
     ) -> Completion:
-        requested = self.settings.thinking if thinking is None else thinking
-        draw = Draw(path, self.max_tokens, requested, logprob=logprob)
+        draw = Draw(path, self.max_tokens, self.settings.capped(thinking), logprob=logprob)
         return await self._thinker.solution(draw, prefix)
 
     async def _scored(self, completion: Completion, index: int) -> Sample:

@@ -49,6 +49,9 @@ class Receipt(Decision):
         generations: complete solutions sampled, pilots included.
         sampled_tokens: tokens the language model sampled, pilots included.
         thinking_tokens: of these, the tokens of thoughts.
+        thinking_cap: tokens that each thought could have, by the plan and the request; 0 is no
+            thought, None no cap.
+        forced_thoughts: solutions whose thought was ended at a cap.
         ignored_caps: thoughts that an engine did not end at their cap although it takes one; they
             were cut off afterwards, and what lay beyond the cap was sampled in vain.
         cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
@@ -69,6 +72,8 @@ class Receipt(Decision):
     generations: int
     sampled_tokens: int
     thinking_tokens: int = 0
+    thinking_cap: int | None = None
+    forced_thoughts: int = 0
     ignored_caps: int = 0
     cached_tokens: int
     verifier_tokens: int

@@ -124,14 +124,16 @@ class AsyncComputeOptimalLLM:
         from runtime.dropin.outputs import aborted, answered, underway
 
         refuse(**{name: value or None for name, value in others.items()})
-        engine = self._solver.models.engine
-        encoded = prompts_of(prompt, engine.tokenizer)
+        models = self._solver.models
+        tokenizer = models.engine.tokenizer
+        encoded = prompts_of(prompt, tokenizer)
         if len(encoded) != 1:
             raise InputError("prompt", prompt, "must be one prompt")
         (params,) = params_for(sampling_params, 1)
         n = 1 if params is None else params.n
         _, share, notes = spend_for(self.budget, n, budget=budget)
-        options = vllm_options(params, self.artifact.settings.sampling, engine, share, notes)
+        calibrated = self.artifact.settings.sampling
+        options = vllm_options(params, calibrated, models, share, notes=notes)
         progress = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         request = options.request.request(encoded[0], events.put_nowait if progress else None)
@@ -144,8 +146,7 @@ class AsyncComputeOptimalLLM:
                 if task.cancelled():
                     yield aborted(request_id, encoded[0])
                 else:
-                    result, tokenizer = task.result(), engine.tokenizer
-                    yield answered(request_id, encoded[0], options, result, tokenizer)
+                    yield answered(request_id, encoded[0], options, task.result(), tokenizer)
             finally:
                 await _cancel(task)
 

@@ -17,8 +17,9 @@ from runtime.frontend.prompt_request import (
     text_prompt,
     token_prompt,
 )
+from runtime.frontend.reasoning import BUDGET, check_thinks, template_thinking
 from runtime.frontend.sampling_overrides import SamplingOverrides
-from runtime.request import Request
+from runtime.request import Request, smallest_cap
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.solving.solve import Solver
 
@@ -54,7 +55,17 @@ def prompt_requests(
         InputError: a value that the solver cannot use.
     """
     solver.check(budget, body.ttc.deadline)
-    tokenizer = solver.models.engine.tokenizer
+    tokenizer, thinks = solver.models.engine.tokenizer, solver.models.thinks
+    check_thinks(BUDGET, body.thinking_budget, thinks)
+    variables: Mapping[str, Any] = {}
+    cap = None
+    if isinstance(body, ChatRequest):
+        variables, cap = template_thinking(
+            tokenizer.chat_template,
+            template_variables(body.chat_template_kwargs, tokenizer),
+            thinks,
+            body.reasoning_effort,
+        )
     options = request_options(
         solver.settings.sampling,
         tokenizer,
@@ -70,12 +81,11 @@ def prompt_requests(
         seed=body.seed,
         stop=body.stop,
         stop_token_ids=body.stop_token_ids,
+        thinking=smallest_cap(body.thinking_budget, cap),
     )
-    notes = options.notes
+    notes = (*options.notes, *template_notes(variables))
     if isinstance(body, ChatRequest):
-        variables = template_variables(body.chat_template_kwargs, tokenizer)
         prompts = [_conversation(tokenizer, turns_of(body.messages), variables)]
-        notes = (*notes, *template_notes(variables))
     else:
         prompts = [
             text_prompt(tokenizer, prompt)

@@ -39,6 +39,7 @@ class PromptSolver:
         seed: with the prompt, determines every sample.
         fixed: one plan for every prompt, in place of the policy's; no pilots are taken.
         early_stop: stop best-of-N once the solutions still to come cannot change the answer.
+        thinking: the most tokens that a solution may think, as `RequestSettings.thinking`.
 
     Attributes:
         settings: how a prompt's solutions are sampled that comes without settings of its own.
@@ -53,10 +54,13 @@ class PromptSolver:
         seed: int = 0,
         fixed: Plan | None = None,
         early_stop: bool = False,
+        thinking: int | None = None,
     ) -> None:
         self.models, self.artifact = models, artifact
         self.seed, self.fixed = seed, fixed
-        self.settings = RequestSettings(artifact.settings.sampling, early_stop=early_stop)
+        self.settings = RequestSettings(
+            artifact.settings.sampling, early_stop=early_stop, thinking=thinking
+        )
         self.monitor = DriftMonitor(artifact.drift_baseline)
         self.metrics = Metrics()
 
@@ -232,8 +236,6 @@ class PromptSolver:
     ) -> Result:
         result = await result_of(run, samples, decision, limits, started)
         receipt, drift = result.receipt, self.monitor.report()
-        self.metrics.answered(
-            receipt.plan.strategy, receipt.generations, receipt.sampled_tokens, receipt.seconds
-        )
+        self.metrics.answered(receipt)
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
         return result

@@ -103,8 +103,9 @@ class ThinkingRun:
         )
 
     async def _deeper(self, number: int, sample: Sample) -> Sample:
-        if not sample.forced:
-            return sample
+        cap = self.run.settings.capped(self.cap)
+        if not sample.forced or (cap is not None and (sample.thinking or 0) >= cap):
+            return sample  # it has ended, or the request allows no more
         # What was forced at the cap is a probe of the deeper thought.
         if sample.thinking in self.policy.probes:
             self._probed[number].append(sample)

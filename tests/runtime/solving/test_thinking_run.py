@@ -13,7 +13,7 @@ from runtime.artifact import Artifact
 from runtime.result import Spend
 from runtime.solving.solve import Solver
 from runtime.solving.thinking_run import ThinkingRun
-from tests.support.thinking import ScriptedThinker, thinking_run
+from tests.support.thinking import SETTINGS, ScriptedThinker, thinking_run
 
 POLICY = ThinkingPolicy(
     scoring=BranchScoring(),
@@ -58,6 +58,16 @@ def test_deepening_goes_on_from_what_was_thought() -> None:
     assert run.run.cost.generations == 2
     # Each token of the thoughts was sampled once; the openings' newlines were not sampled.
     assert run.run.cost.thinking_tokens == 2 * 31
+
+
+def test_a_request_that_caps_thoughts_is_not_thought_beyond() -> None:
+    engine = ScriptedThinker(30)
+    run = ThinkingRun(thinking_run(engine, replace(SETTINGS, thinking=7)), POLICY)
+    asyncio.run(run.advance(Action.SAMPLE))
+    requests = len(engine.requests)
+    asyncio.run(run.advance(Action.DEEPEN))
+    assert run.branches == [Branch("6", 7, 7, "capped")]
+    assert len(engine.requests) == requests
 
 
 def test_finished_thoughts_are_not_deepened() -> None:
