@@ -1,6 +1,6 @@
 """What the curves come to: tokens at the baselines' accuracies, and the issue's targets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ SETTINGS = ("cheaper", "dearer")
 SMALL = ("Qwen3-0.6B", "Qwen3-1.7B")
 TIMES = {"Qwen3-0.6B": 3.3, "Qwen3-4B": 3.0, "Qwen3-8B": 3.0}  # fewer than the baseline
 REACHED, WITHIN = {"Qwen3-1.7B": 0.40}, 350.0  # an accuracy, and the thousand tokens it may take
+UNREACHED = 1e6  # thousand tokens, which JSON has a number for
 AUTOTTS_TIMES = dict(zip(SETTINGS, (1.6, 1.4), strict=True))
 
 
@@ -100,7 +101,8 @@ def targets_of(results: Mapping[str, Measured]) -> list[Target]:
             own, draws = results[model].curves[OWN], results[model].draws
             tokens = costs_to_reach(own, np.full(len(draws), accuracy), draws) / 1e3
             name = f"{model}: thousand tokens at an accuracy of {accuracy:.0%}"
-            targets.append(at_most(name, _finite(interval(tokens)), WITHIN))
+            spent = interval(np.minimum(tokens, UNREACHED))
+            targets.append(at_most(name, spent, WITHIN))
     against = {model: autotts_ratios(found, model) for model, found in results.items()}
     for setting in SETTINGS:
         each = {model: found[setting] for model, found in against.items() if found}
@@ -114,12 +116,6 @@ def targets_of(results: Mapping[str, Measured]) -> list[Target]:
     return targets
 
 
-def _mean(values: list[Values]) -> Values:
+def _mean(values: Sequence[Values]) -> Values:
     """The geometric mean, as of ratios; 0 where one of them is."""
     return np.asarray(np.prod(values, axis=0) ** (1 / len(values)))
-
-
-def _finite(found: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Tokens that are never reached, as a number that JSON has."""
-    value, low, high = (min(each, 1e9) for each in found)
-    return value, low, high

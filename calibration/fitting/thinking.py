@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.answer_codes import CORRECT, UNANSWERED
+from calibration.data.answer_codes import CORRECT, UNANSWERED, text_codes
 from calibration.data.thoughts import Capped, Thoughts
 from calibration.fitting.crossval import FOLDS
 from calibration.fitting.scoring import WithinQuestions
@@ -72,8 +72,8 @@ class FittedThinking:
 
 def fit_thinking(
     thoughts: Thoughts,
-    questions: Sequence[object] | None = None,
-    groups: Sequence[object] | None = None,
+    questions: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
     n_jobs: int | None = -1,
 ) -> FittedThinking:
     """Fit a policy on logged thoughts.
@@ -89,11 +89,8 @@ def fit_thinking(
         InputError: fewer than 5 questions, or none with both correct and incorrect answers.
     """
     count = len(thoughts.answer)
-    names = np.unique(range(count) if questions is None else questions, return_inverse=True)[1]
-    models = np.zeros(count, dtype=int)
-    if groups is not None:
-        models = np.unique(groups, return_inverse=True)[1]
-    held_out = _held_out(names)
+    models = np.zeros(count, dtype=np.int64) if groups is None else text_codes(groups)
+    held_out = _held_out(np.arange(count) if questions is None else text_codes(questions))
     caps = candidates(thoughts)
     capped = [thoughts.at_cap(cap) for cap in caps]
     votes = [np.zeros(thoughts.answer.shape) for _ in caps]

@@ -199,7 +199,7 @@ def costs_to_reach(
     """
     lines = (method.correct, getattr(method, unit))
     reached, costs = (np.array([line[draws].mean(axis=1) for line in each]) for each in lines)
-    return costs_at(*monotone(reached, costs), wanted[None])[0]
+    return np.asarray(costs_at(*monotone(reached, costs), wanted[None])[0])
 
 
 def gains(
