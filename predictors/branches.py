@@ -64,9 +64,7 @@ class BranchScoring(JsonArtifact):
     unfinished: float = 0.0
     log_first: float = 0.0
 
-    def votes(
-        self, depth: ArrayLike, first: ArrayLike, finished: ArrayLike
-    ) -> NDArray[np.float64]:
+    def votes(self, depth: ArrayLike, first: ArrayLike, finished: ArrayLike) -> NDArray[np.float64]:
         """The vote of branches: the odds that their answers are correct.
 
         Arguments have one shape, which is the result's.
@@ -90,9 +88,7 @@ class BranchScoring(JsonArtifact):
         return np.where([branch.answer is not None for branch in branches], found, 0.0)
 
 
-def branch_columns(
-    depth: ArrayLike, first: ArrayLike, finished: ArrayLike
-) -> NDArray[np.float64]:
+def branch_columns(depth: ArrayLike, first: ArrayLike, finished: ArrayLike) -> NDArray[np.float64]:
     """What `BranchScoring` weighs, shape (..., 3): log depth, unfinished, log of first / depth."""
     depths = np.asarray(depth, dtype=float)
     share = np.asarray(first, dtype=float) / depths

@@ -11,9 +11,9 @@ A choice is made if its gain exceeds the price of its tokens; of two, the one th
 token. Where neither does, the run ends.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Literal, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from predictors.branches import BranchScoring
-from predictors.thinking_state import BASE, STATE_NAMES, gain_columns
+from predictors.thinking_state import BASE, gain_columns
 
 DEEPENING = 5  # columns of the gain of more depth
 MIN_EXPONENT, MAX_EXPONENT = -15.0, 1.0
@@ -109,7 +109,7 @@ class ThinkingPolicy(JsonArtifact):
     def _consistent(self) -> Self:
         depths = [np.inf if cap is None else cap for cap in self.caps]
         for name, values in (("caps", depths), ("stages", self.stages), ("probes", self.probes)):
-            if any(low >= high for low, high in zip(values, values[1:], strict=False)):
+            if any(low >= high for low, high in pairwise(values)):
                 raise ValueError(f"{name}: must be ascending")
         if len(self.sampling) != len(self.caps) or len(self.deepening) != len(self.caps) - 1:
             raise ValueError("sampling, deepening: give one for each cap, and for each step")

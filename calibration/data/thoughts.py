@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.sample_log import CORRECT, UNANSWERED
+from calibration.data.answer_codes import UNANSWERED
 from predictors.thinking_state import probed_tokens
 
 
@@ -79,6 +79,10 @@ class Thoughts:
         kept = self.probes % tokens == 0
         return replace(self, probes=self.probes[kept], forced=self.forced[:, :, kept])
 
+    def unprobed(self) -> "Thoughts":
+        """The same without probes: whole thoughts alone."""
+        return replace(self, probes=self.probes[:0], forced=self.forced[:, :, :0])
+
     def at_cap(self, cap: int | None) -> Capped:
         """The thoughts under a cap; where one is cut off, the answer is the one forced there.
 
@@ -131,8 +135,3 @@ def joined(parts: list[Thoughts]) -> Thoughts:
         probes,
         np.concatenate(forced),
     )
-
-
-def correct(answer: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether answers are correct."""
-    return np.asarray(answer == CORRECT)

@@ -7,18 +7,20 @@ they lead to on other contests.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.sample_log import CORRECT, UNANSWERED
+from calibration.data.answer_codes import CORRECT, UNANSWERED, text_codes
 from calibration.data.thoughts import Capped, Thoughts
 from calibration.fitting.crossval import FOLDS
 from calibration.fitting.scoring import WithinQuestions
 from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
 from calibration.replay.budget_replay import PRICES
-from calibration.replay.curves import Curve, mean_accuracy
+from calibration.replay.curves import Curve
+from calibration.replay.monotone import mean_accuracy
 from calibration.replay.parallel import in_threads, one_blas_thread
 from calibration.replay.thinking_run import (
     ThinkingRuns,
@@ -70,8 +72,8 @@ class FittedThinking:
 
 def fit_thinking(
     thoughts: Thoughts,
-    questions: Sequence[object] | None = None,
-    groups: Sequence[object] | None = None,
+    questions: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
     n_jobs: int | None = -1,
 ) -> FittedThinking:
     """Fit a policy on logged thoughts.
@@ -87,11 +89,8 @@ def fit_thinking(
         InputError: fewer than 5 questions, or none with both correct and incorrect answers.
     """
     count = len(thoughts.answer)
-    names = np.unique(range(count) if questions is None else questions, return_inverse=True)[1]
-    models = np.zeros(count, dtype=int)
-    if groups is not None:
-        models = np.unique(groups, return_inverse=True)[1]
-    held_out = _held_out(names)
+    models = np.zeros(count, dtype=np.int64) if groups is None else text_codes(groups)
+    held_out = _held_out(np.arange(count) if questions is None else text_codes(questions))
     caps = candidates(thoughts)
     capped = [thoughts.at_cap(cap) for cap in caps]
     votes = [np.zeros(thoughts.answer.shape) for _ in caps]
@@ -152,7 +151,9 @@ def fit_branch_scoring(capped: Sequence[Capped]) -> BranchScoring:
                 np.concatenate(columns), np.concatenate(right), np.concatenate(questions)
             )
     except ValueError as error:
-        raise InputError("correct", None, f"the votes of thoughts cannot be fitted: {error}") from None
+        raise InputError(
+            "correct", None, f"the votes of thoughts cannot be fitted: {error}"
+        ) from None
     weights = np.round(model.coef_, DECIMALS).tolist()
     return BranchScoring(
         intercept=round(model.intercept_, DECIMALS),
@@ -165,6 +166,27 @@ def fit_branch_scoring(capped: Sequence[Capped]) -> BranchScoring:
 def votes_of(scoring: BranchScoring, capped: Capped) -> NDArray[np.float64]:
     """The votes of thoughts, shape (questions, samples)."""
     return scoring.votes(capped.depth, capped.first, capped.finished)
+
+
+def policy_runs(
+    policy: ThinkingPolicy, thoughts: Thoughts, shuffles: int, n_jobs: int | None = -1
+) -> ThinkingRuns:
+    """Runs of logged thoughts under the caps of a policy, which weighs their votes.
+
+    Args:
+        policy: the policy.
+        thoughts: probed as the policy says.
+        shuffles: orders of each question's samples.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Raises:
+        InputError: thoughts that were not probed at one of its caps, or too few of them.
+    """
+    if (samples := thoughts.answer.shape[1]) < policy.stages[-1]:
+        raise InputError("samples", samples, f"the policy needs {policy.stages[-1]} per question")
+    capped = [thoughts.at_cap(cap) for cap in policy.caps]
+    votes = [votes_of(policy.scoring, under) for under in capped]
+    return thinking_runs(capped, votes, policy.stages, shuffles, n_jobs)
 
 
 def price_curve(
@@ -264,17 +286,14 @@ class _Search:
             caps=caps,
             stages=self._stages,
             sampling=tuple(self._sampling(number, train) for number in numbers),
-            deepening=tuple(
-                self._deepening(low, high, train)
-                for low, high in zip(numbers, numbers[1:], strict=False)
-            ),
+            deepening=tuple(self._deepening(low, high, train) for low, high in pairwise(numbers)),
         )
 
     def _sampling(self, cap: int, train: NDArray[np.int64]) -> SampleGain:
         key = (cap, *train.tolist())
         if key not in self._known:
-            self._known[key] = fit_sample_gain(self._runs.of(train), cap, self._stages)
+            self._known[key] = fit_sample_gain(self._runs.under([cap]).of(train), self._stages)
         return self._known[key]
 
     def _deepening(self, low: int, high: int, train: NDArray[np.int64]) -> DepthGain:
-        return fit_depth_gain(self._runs.under([low, high]).of(train), 0)
+        return fit_depth_gain(self._runs.under([low, high]).of(train))

@@ -26,18 +26,17 @@ DIGITS = 5
 START = -3.0  # of the constant: a gain of 5 points
 
 
-def fit_sample_gain(runs: ThinkingRuns, cap: int, stages: Sequence[int]) -> SampleGain:
+def fit_sample_gain(runs: ThinkingRuns, stages: Sequence[int]) -> SampleGain:
     """What more thoughts gain under a cap, from all pairs of stages.
 
     Args:
-        runs: the runs.
-        cap: number of the cap.
+        runs: runs under the cap alone.
         stages: thoughts in all at each stage.
     """
     from scipy.optimize import minimize
 
-    states = runs.states[:, :, cap].reshape(-1, *runs.states.shape[3:])
-    right = runs.correct[:, :, cap].reshape(len(states), -1)
+    states = runs.states[:, :, 0].reshape(-1, *runs.states.shape[3:])
+    right = runs.correct[:, :, 0].reshape(len(states), -1)
     columns, middle, scale = _standardised(gain_columns(states)[..., :BASE])
     logs, last = np.log(np.asarray(stages, dtype=float)), len(stages) - 1
 
@@ -60,7 +59,7 @@ def fit_sample_gain(runs: ThinkingRuns, cap: int, stages: Sequence[int]) -> Samp
 
     start = np.array([START, *[0.0] * (BASE - 1), np.log(0.5)])
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    tokens = runs.tokens[:, :, cap, -1].mean() / stages[-1]
+    tokens = runs.tokens[:, :, 0, -1].mean() / stages[-1]
     return SampleGain(
         weights=_restored(found[:-1], middle, scale),
         rho=max(round(float(np.exp(found[-1])), DIGITS), 10.0**-DIGITS),
@@ -68,17 +67,16 @@ def fit_sample_gain(runs: ThinkingRuns, cap: int, stages: Sequence[int]) -> Samp
     )
 
 
-def fit_depth_gain(runs: ThinkingRuns, cap: int) -> DepthGain:
+def fit_depth_gain(runs: ThinkingRuns) -> DepthGain:
     """What the step from a cap to the next gains, from all stages.
 
     Args:
-        runs: the runs.
-        cap: number of the lower cap.
+        runs: runs under the two caps.
     """
     from scipy.optimize import minimize
 
-    states = runs.states[:, :, cap].reshape(-1, runs.states.shape[-1])
-    gained = (runs.correct[:, :, cap + 1] - runs.correct[:, :, cap]).ravel()
+    states = runs.states[:, :, 0].reshape(-1, runs.states.shape[-1])
+    gained = (runs.correct[:, :, 1] - runs.correct[:, :, 0]).ravel()
     columns, middle, scale = _standardised(gain_columns(states))
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -92,7 +90,7 @@ def fit_depth_gain(runs: ThinkingRuns, cap: int) -> DepthGain:
     start = np.array([START, *[0.0] * (DEEPENING - 1)])
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
     cut = states[:, UNFINISHED].sum()
-    more = (runs.tokens[:, :, cap + 1] - runs.tokens[:, :, cap]).sum()
+    more = (runs.tokens[:, :, 1] - runs.tokens[:, :, 0]).sum()
     return DepthGain(
         weights=_restored(found, middle, scale), tokens=round(float(more / max(cut, 1)), 1)
     )
