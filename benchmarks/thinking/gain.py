@@ -124,7 +124,8 @@ async def _capped(
     """Accuracy of single solutions at a cap, each prompt's averaged over four."""
     count = 4
     if not native:
-        models = replace(models, engine=_WithoutCaps(models.engine))
+        engine: Any = _WithoutCaps(models.engine)
+        models = replace(models, engine=engine)
     plan = Plan(strategy="best_of_n", n=count, selection="majority", thinking=cap)
     results = await _results(
         Solver(models, artifact, seed, fixed=plan), graded, Spend(budget=count)

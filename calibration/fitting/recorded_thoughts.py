@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.data.thoughts import CORRECT, UNANSWERED
+from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.thoughts import Thoughts
 from calibration.replay.replay_part import pool
 from calibration.sampling.collect import PromptRecord

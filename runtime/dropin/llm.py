@@ -132,6 +132,8 @@ class ComputeOptimalLLM:
         budget: int | None = None,
         total_budget: int | None = None,
         deadline: float | None = None,
+        budget_tokens: int | None = None,
+        average_tokens: float | None = None,
     ) -> "list[ComputeOptimalOutput]":
         """Answer prompts, as vLLM's `LLM.generate`: a text is encoded without a chat template.
 
@@ -150,6 +152,8 @@ class ComputeOptimalLLM:
             budget: generations that each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
             deadline: seconds that each prompt may take.
+            budget_tokens: tokens that each prompt may cost on average over prompts of its bin.
+            average_tokens: tokens that prompts may cost on average, by more or deeper thought.
 
         Raises:
             InputError: an argument that is not supported or cannot be used, by its name.
@@ -162,7 +166,8 @@ class ComputeOptimalLLM:
             mm_processor_kwargs=mm_processor_kwargs,
         )
         encoded = prompts_of(prompts, self.get_tokenizer())
-        return self._answer(encoded, sampling_params, use_tqdm, budget, total_budget, deadline)
+        limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
+        return self._answer(encoded, sampling_params, use_tqdm, limits)
 
     def chat(
         self,
@@ -183,6 +188,8 @@ class ComputeOptimalLLM:
         budget: int | None = None,
         total_budget: int | None = None,
         deadline: float | None = None,
+        budget_tokens: int | None = None,
+        average_tokens: float | None = None,
     ) -> "list[ComputeOptimalOutput]":
         """Answer conversations, as vLLM's `LLM.chat`.
 
@@ -220,17 +227,16 @@ class ComputeOptimalLLM:
             self._thread.solver.models.thinks,
         )
         encoded = conversations_of(messages, tokenizer, template, add_generation_prompt, variables)
-        limits = (budget, total_budget, deadline, thinking)
-        return self._answer(encoded, sampling_params, use_tqdm, *limits, template_notes(variables))
+        limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
+        notes = template_notes(variables)
+        return self._answer(encoded, sampling_params, use_tqdm, limits, thinking, notes)
 
     def _answer(
         self,
         prompts: Sequence[EncodedPrompt],
         sampling_params: Any,
         use_tqdm: bool | Callable[..., Any],
-        budget: int | None,
-        total_budget: int | None,
-        deadline: float | None,
+        limits: "tuple[int | None, int | None, float | None, int | None, float | None]",
         thinking: int | None = None,
         notes: Sequence[str] = (),
     ) -> "list[ComputeOptimalOutput]":
@@ -240,9 +246,7 @@ class ComputeOptimalLLM:
         if not prompts:
             return []
         solutions = max(1 if each is None else each.n for each in params)
-        spend, share, raised = spend_for(
-            self.budget, solutions, len(prompts), budget, total_budget, deadline
-        )
+        spend, share, raised = spend_for(self.budget, solutions, len(prompts), *limits)
         models, calibrated = self._thread.solver.models, self.artifact.settings.sampling
         options = [
             vllm_options(each, calibrated, models, share, thinking, (*notes, *raised))

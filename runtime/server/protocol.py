@@ -23,11 +23,15 @@ class Compute(Strict):
     Attributes:
         budget: generations that each prompt may cost.
         deadline: seconds in which each prompt must be answered.
+        budget_tokens: tokens that each prompt may cost on average over prompts of its bin.
+        average_tokens: tokens that prompts may cost on average, by more or deeper thought.
         progress: whether a stream reports progress before the answer.
     """
 
     budget: Annotated[int, Field(ge=1)] | None = None
     deadline: Annotated[float, Field(gt=0)] | None = None
+    budget_tokens: Annotated[int, Field(ge=1)] | None = None
+    average_tokens: Annotated[float, Field(gt=0)] | None = None
     progress: bool = True
 
 

@@ -189,9 +189,7 @@ class Service:
             prompt_request = call.prompt_requests[number]
             request = replace(prompt_request.request, on_event=partial(call.emit, number))
             try:
-                return await self.solver.solve(
-                    request, prompt_request.budget, prompt_request.deadline
-                )
+                return await self.solver.solve_within(request, prompt_request.spend)
             except ModelError as error:
                 self.metrics.failed()
                 if self._loaded is not None:

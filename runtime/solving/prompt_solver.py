@@ -89,6 +89,17 @@ class PromptSolver:
             return
         check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
 
+    def check_spend(self, spend: Spend) -> None:
+        """Check that what a prompt may cost can be kept.
+
+        Raises:
+            InputError: as `check`, or an average of tokens without a policy over thoughts.
+        """
+        if spend.average_tokens is not None:
+            thinking_policy(self.artifact).price_for(spend.average_tokens)
+        else:
+            self.check(spend.budget, spend.deadline, spend.budget_tokens)
+
     async def decide(
         self,
         run: PromptRun,
@@ -144,6 +155,17 @@ class PromptSolver:
         samples = await run_plan(run, decision.plan, pilots, solutions, most)
         limits = {"budget": budget or None, "deadline": deadline, "budget_tokens": budget_tokens}
         return await self._result(run, samples, decision, started, limits)
+
+    async def solve_within(self, prompt: str | Request, spend: Spend) -> Result:
+        """Answer one prompt within its budget in generations or tokens, or at an average of tokens.
+
+        Raises:
+            InputError: as `solve` and `think_at_price`.
+        """
+        if spend.average_tokens is not None:
+            price = thinking_policy(self.artifact).price_for(spend.average_tokens)
+            return await self.think_at_price(prompt, price)
+        return await self.solve(prompt, spend.budget, spend.deadline, spend.budget_tokens)
 
     async def solve_fallback(self, prompt: str | Request, budget: int) -> Result:
         """Answer one prompt by best-of-N, for traffic that has drifted from calibration.

@@ -8,7 +8,7 @@ from allocator.price import PriceController
 from runtime.engines.concurrency import stream
 from runtime.request import Request
 from runtime.result import Failure, Result, Spend
-from runtime.solving.limits import check_fixed, thinking_policy
+from runtime.solving.limits import check_fixed
 from runtime.solving.prompt_solver import PromptSolver
 from runtime.solving.shared_budget import share_budget
 
@@ -37,25 +37,19 @@ class Solver(PromptSolver):
         Raises:
             InputError: as `solve`.
         """
-        price = token_price = None
+        price = None
         check_fixed(self.fixed, spend)
         if spend.total is not None:
             raise InputError("total_budget", spend.total, "a stream has no end; use solve_all")
         if spend.average is not None:
             price = PriceController(spend.average, self.artifact.prices)
-        elif spend.average_tokens is not None:
-            token_price = thinking_policy(self.artifact).price_for(spend.average_tokens)
         else:
-            self.check(spend.budget, spend.deadline, spend.budget_tokens)
+            self.check_spend(spend)
 
         async def one(prompt: str | Request) -> Result | Failure:
             try:
-                if token_price is not None:
-                    return await self.think_at_price(prompt, token_price)
                 if price is None:
-                    return await self.solve(
-                        prompt, spend.budget, spend.deadline, spend.budget_tokens
-                    )
+                    return await self.solve_within(prompt, spend)
                 if self.monitor.drifted:
                     return await self.solve_fallback(prompt, max(1, int(price.average)))
                 result = await self.solve_at_price(prompt, price.value)

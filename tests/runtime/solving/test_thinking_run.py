@@ -7,26 +7,14 @@ from typing import Any
 import pytest
 
 from allocator.errors import InputError
-from predictors.branches import Branch, BranchScoring
-from predictors.thinking_policy import Action, DepthGain, SampleGain, ThinkingPolicy, TokenPrice
+from predictors.branches import Branch
+from predictors.thinking_policy import Action
 from runtime.artifact import Artifact
 from runtime.result import Spend
 from runtime.solving.solve import Solver
 from runtime.solving.thinking_run import ThinkingRun
 from tests.support.thinking import SETTINGS, ScriptedThinker, thinking_run
-
-POLICY = ThinkingPolicy(
-    scoring=BranchScoring(),
-    probes=(5, 10, 20),
-    caps=(11, None),
-    stages=(1, 2, 4),
-    sampling=(SampleGain(weights=(-2.0, 1.0, 0.0), rho=1.0, tokens=20),) * 2,
-    deepening=(DepthGain(weights=(-1.0, 0.0, 0.0, 0.0, 0.0), tokens=20),),
-    prices=(
-        TokenPrice(price=1e-6, tokens=900, accuracy=0.9),
-        TokenPrice(price=1.0, tokens=9, accuracy=0.5),
-    ),
-)
+from tests.support.token_budgets import POLICY
 
 
 def advanced(length: int, *actions: Action) -> ThinkingRun:
