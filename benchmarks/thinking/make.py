@@ -1,0 +1,88 @@
+"""Make the thinking model: prompts, a teacher, its tries, and the model that learns from them.
+
+    python -m benchmarks.thinking.make
+
+The teacher is the testbed's base model, trained further, but not until it stops making mistakes.
+What lies in out/thinking already is not made again; an interrupted training resumes.
+"""
+
+import argparse
+import json
+from itertools import islice
+from pathlib import Path
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from benchmarks.testbed.paths import BASE as TESTBED_BASE
+from benchmarks.testbed.task import Split, distinct
+from benchmarks.thinking.examples import batches, thinking_examples, worked
+from benchmarks.thinking.paths import BASE, CALIBRATION_PROMPTS, TEST_PROMPTS
+from benchmarks.thinking.task import problems
+from benchmarks.thinking.tokenizer import build
+from benchmarks.thinking.train import deepened, train
+from benchmarks.thinking.tries import load, sample_tries, save
+
+OUT = Path("out/thinking")
+TEACHER_SEED, TRIES_SEED, THOUGHTS_SEED, CALIBRATION_SEED, TEST_SEED = 11, 12, 13, 4, 3
+CALIBRATION, TEST = 250, 320  # prompts
+PROMPTS, TRIES = 2000, 10  # that the thinking model learns from; tries at each
+TOKENS = 8192  # per batch
+LAYERS = 2  # more than the teacher's
+
+
+def write_prompts(path: Path, split: Split, count: int, seed: int) -> None:
+    """Graded prompts of one split, as ``ttc`` reads them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"prompt": p.text, "answer": p.answer} for p in distinct(problems(split, seed), count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def train_teacher(out: Path, steps: int) -> None:
+    """Train the testbed's base model further, on chains as long as this task's."""
+    tokenizer = AutoTokenizer.from_pretrained(TESTBED_BASE)
+    train(
+        deepened(TESTBED_BASE, tokenizer, 0, "eager"),
+        tokenizer,
+        lambda: batches(
+            (worked(tokenizer, p) for p in problems("train", TEACHER_SEED)), TOKENS, TEACHER_SEED
+        ),
+        out,
+        steps=steps,
+        peak_rate=1.5e-3,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--teacher-steps", type=int, default=1600)
+    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--out", type=Path, default=BASE, help="folder for the thinking model")
+    args = parser.parse_args()
+    write_prompts(CALIBRATION_PROMPTS, "calibration", CALIBRATION, CALIBRATION_SEED)
+    write_prompts(TEST_PROMPTS, "test", TEST, TEST_SEED)
+    teacher, sampled = OUT / "teacher", OUT / "tries.npz"
+    if not (teacher / "model.safetensors").is_file():
+        train_teacher(teacher, args.teacher_steps)
+    tried = list(islice(problems("train", TRIES_SEED), PROMPTS))
+    if not sampled.is_file():
+        model = AutoModelForCausalLM.from_pretrained(teacher).eval()
+        tokens = AutoTokenizer.from_pretrained(teacher)
+        save(sample_tries(model, tokens, tried, TRIES, TRIES_SEED), sampled)
+    tokenizer = build()
+    tries = load(sampled, tokenizer)
+    train(
+        deepened(teacher, tokenizer, LAYERS, "sdpa"),
+        tokenizer,
+        lambda: batches(
+            thinking_examples(tokenizer, tried, tries, THOUGHTS_SEED), TOKENS, THOUGHTS_SEED
+        ),
+        args.out,
+        steps=args.steps,
+        peak_rate=1.5e-3,
+    )
+
+
+if __name__ == "__main__":
+    main()
