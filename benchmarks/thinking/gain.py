@@ -1,6 +1,6 @@
 """What the thinking model's artifact saves on held-out prompts, in real vLLM.
 
-Every method answers the same prompts, and every sampled token counts, those of pilots and probes too.
+Every method answers the same prompts, and every sampled token counts, those of probes too.
 """
 
 import asyncio
