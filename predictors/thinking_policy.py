@@ -14,6 +14,7 @@ token. Where neither does, the run ends.
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from allocator.files import JsonArtifact
 from predictors.branches import BranchScoring
 from predictors.thinking_state import BASE, gain_columns
 
+THINKING = "thinking.json"  # its file in an artifact
 DEEPENING = 5  # columns of the gain of more depth
 MIN_EXPONENT, MAX_EXPONENT = -15.0, 1.0
 # A run's own tokens per thought count together with this many thoughts of calibration.
@@ -159,6 +161,16 @@ class ThinkingPolicy(JsonArtifact):
         spent = np.log([point.tokens for point in self.prices])[::-1]
         prices = np.log([point.price for point in self.prices])[::-1]
         return float(np.exp(np.interp(np.log(tokens), np.maximum.accumulate(spent), prices)))
+
+
+def read_thinking(folder: Path) -> ThinkingPolicy | None:
+    """The policy of an artifact; None where no thoughts were calibrated.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = folder / THINKING
+    return ThinkingPolicy.load(path) if path.is_file() else None
 
 
 @dataclass(frozen=True)

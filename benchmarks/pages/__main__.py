@@ -73,8 +73,8 @@ SECTIONS = {
 }
 HEAD = """# Results
 
-Each section was measured by the command at its head: the first two on logged samples of real models,
-the others on this repository's testbed.
+Each section was measured by the command at its head: the first two on logged samples of real
+models, the others on this repository's testbed.
 `python -m benchmarks.pages` wrote this page from the commands' output. Intervals are 95%. Seeds are
 fixed, so accuracies are reproducible; times depend on the machine."""
 

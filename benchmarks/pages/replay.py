@@ -7,38 +7,47 @@ from benchmarks.pages.tables import Data, measured_by, table, targets
 COMMAND = "python -m benchmarks.replay"
 BASELINE, CONSISTENT = "self-consistency", "adaptive consistency"
 HOW = (
-    "The policy is fitted on AIME 2024 of {models} together, and on nothing else; the models are "
-    "reported on AIME 2025 and HMMT February 2025, of which nothing was used to fit or to choose "
-    "(they were looked at five times while this was made, to see where the targets stood). "
-    "100 random orders of each question's 128 samples, of which 64 may be used; if answers tie, "
-    "accuracy is the chance of choosing the right one at random. Intervals are 95%, by resampling "
-    "the questions of each contest 2,000 times."
+    "The policy is fitted on AIME 2024 of {models} together, and on nothing else. It is "
+    "reported on AIME 2025 and HMMT February 2025, of which nothing was used to fit or to "
+    "choose; they were looked at six times while this was made, to see where the targets stood. "
+    "Each question's samples are taken in 100 random orders, at most 64 of them. Where answers "
+    "tie, accuracy is the chance that the right one is chosen at random. Intervals are 95%, by "
+    "resampling the questions of each contest 2,000 times."
 )
 DECIDES = (
-    "A vote weighs the odds that its answer is correct, by three columns: the length of the thought, "
-    "whether it ended by itself, and how early in it its answer was first probed. After nearly every "
-    "thought the policy stops, samples another, or lets the thoughts that the cap cut off go on to the "
-    "next cap, by what each is expected to gain per token; "
-    "[thinking.md](thinking-policy.md) has the details."
+    "A vote weighs the odds that its answer is correct, by three columns: the length of the "
+    "thought, whether it ended by itself, and how early in it its answer was first probed. "
+    "After nearly every thought the policy stops, samples another, or lets the thoughts that "
+    "the cap cut off go on to the next cap, by what each is expected to gain per token; "
+    "[thinking-policy.md](thinking-policy.md) has the details."
 )
 COUNTED = (
-    "Tokens are those of all thoughts up to the cap, and 20 for each forced answer: one every 1,000 "
-    "tokens of each thought. Whole thoughts of the baselines are not probed. AutoTTS's published "
-    "figures count no forced answers. A curve meets an accuracy where it crosses it after it was made "
-    "monotone (isotonic regression), linear between two prices; this is the rule of all gains on this "
-    "page. A factor is 0, or not reached, where it never does. The mean of models is geometric."
+    "Tokens are those of all thoughts up to the cap, and 20 for each forced answer, of which "
+    "there is one every 1,000 tokens of each thought. Whole thoughts of the baselines are not "
+    "probed. AutoTTS's published figures count no forced answers, and have no questions to "
+    "resample. A curve meets an accuracy where it crosses it after it was made monotone "
+    "(isotonic regression), linear in the tokens between two prices, as for all gains on this "
+    'page. Where it never does, the factor is 0 or "not reached". The mean of models is '
+    "geometric."
 )
 TRIED = (
-    "Caps were compared by accuracy on held-out questions of AIME 2024, averaged over the cost of 2 "
-    "to 32 whole thoughts per question on a logarithmic scale and over models; a pair is a first cap "
-    "and the one to which cut thoughts may go on:"
+    "Caps were compared by accuracy on held-out questions of AIME 2024, averaged over costs of "
+    "2 to 32 whole thoughts per question on a logarithmic scale, and over models. A pair is a "
+    "first cap, and the one to which the thoughts that it cut off may go on:"
 )
 NOT_HELPED = (
-    "All constants were set by the same figure. Tried on it without a gain: letting all answers probed "
-    "on the way vote, weighing votes by when the answer had settled for good or by the share of probes "
-    "that gave it, more columns of the state (distinct answers, missing answers, mean length), "
-    "logistic models of whether the leader will change, and three caps. The differences between "
-    "neighbouring caps are smaller than what another 30 questions would change."
+    "All constants were set by the same figure. Tried on it without a gain: letting all answers "
+    "that were probed on the way vote, weighing votes by when the answer had settled for good "
+    "or by the share of probes that gave it, more columns of the state (distinct answers, "
+    "missing answers, mean length), logistic models of whether the leader will change, and more "
+    "than two caps. Differences between neighbouring caps are smaller than what another 30 "
+    "questions would change."
+)
+HEADS = (
+    "self-consistency with 64",
+    "policy: tokens fewer",
+    "adaptive consistency, 0.95",
+    "policy: tokens fewer",
 )
 
 
@@ -67,14 +76,6 @@ def full(data: Data) -> str:
             NOT_HELPED,
         ]
     )
-
-
-HEADS = (
-    "self-consistency with 64",
-    "policy: tokens fewer",
-    "adaptive consistency, 0.95",
-    "policy: tokens fewer",
-)
 
 
 def _row(row: Data) -> Sequence[str]:

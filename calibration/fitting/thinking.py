@@ -19,6 +19,7 @@ from calibration.fitting.crossval import FOLDS
 from calibration.fitting.scoring import WithinQuestions
 from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
 from calibration.replay.budget_replay import PRICES
+from calibration.replay.cap_table import CapRow, cap_table
 from calibration.replay.curves import Curve
 from calibration.replay.monotone import mean_accuracy
 from calibration.replay.parallel import in_threads, one_blas_thread
@@ -63,11 +64,13 @@ class FittedThinking:
         policy: fitted on every question.
         tried: the caps that were compared.
         curve: accuracy and cost of each price on questions held out of the fit.
+        caps: what each cap leads to without a policy.
     """
 
     policy: ThinkingPolicy
     tried: tuple[CapChoice, ...]
     curve: Curve
+    caps: tuple[CapRow, ...]
 
 
 def fit_thinking(
@@ -86,7 +89,7 @@ def fit_thinking(
         n_jobs: see `calibration.replay.parallel`.
 
     Raises:
-        InputError: fewer than 5 questions, or none with both correct and incorrect answers.
+        InputError: fewer than 5 questions.
     """
     count = len(thoughts.answer)
     models = np.zeros(count, dtype=np.int64) if groups is None else text_codes(groups)
@@ -107,7 +110,8 @@ def fit_thinking(
     best = max(tried, key=lambda choice: choice.accuracy)
     curve = search.curve(best.caps)
     scoring = fit_branch_scoring(capped)
-    policy = search.policy(best.caps, np.arange(count), scoring)
+    with one_blas_thread():
+        policy = search.policy(best.caps, np.arange(count), scoring)
     points = [
         TokenPrice(price=price, tokens=float(tokens), accuracy=min(1.0, float(accuracy)))
         for price, tokens, accuracy in zip(
@@ -115,7 +119,8 @@ def fit_thinking(
         )
     ]
     policy = policy.model_copy(update={"prices": tuple(points)})
-    return FittedThinking(policy, tuple(tried), curve)
+    rows = cap_table(caps, capped, votes, shuffles, n_jobs)
+    return FittedThinking(policy, tuple(tried), curve, tuple(rows))
 
 
 def candidates(thoughts: Thoughts) -> list[int | None]:
@@ -131,12 +136,10 @@ def fit_branch_scoring(capped: Sequence[Capped]) -> BranchScoring:
     """How thoughts vote, fitted within questions on thoughts under several caps at once.
 
     Thoughts are compared with those of the same question under the same cap, as they are in a run.
+    Where no question has both correct and incorrect answers, all votes weigh the same.
 
     Args:
         capped: the thoughts under each cap.
-
-    Raises:
-        InputError: no question has both correct and incorrect answers.
     """
     columns, right, questions = [], [], []
     for number, under in enumerate(capped):
@@ -150,10 +153,8 @@ def fit_branch_scoring(capped: Sequence[Capped]) -> BranchScoring:
             model = WithinQuestions().fit(
                 np.concatenate(columns), np.concatenate(right), np.concatenate(questions)
             )
-    except ValueError as error:
-        raise InputError(
-            "correct", None, f"the votes of thoughts cannot be fitted: {error}"
-        ) from None
+    except ValueError:
+        return BranchScoring()
     weights = np.round(model.coef_, DECIMALS).tolist()
     return BranchScoring(
         intercept=round(model.intercept_, DECIMALS),
