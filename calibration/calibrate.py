@@ -13,9 +13,9 @@ from allocator.latency import Latency
 from allocator.plan import SEARCHES, Plan, plan_grid
 from allocator.table import Fingerprint
 from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
+from calibration.fitting.recorded_thoughts import recorded_thoughts
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.fitting.scoring import fit_scoring
-from calibration.fitting.recorded_thoughts import recorded_thoughts
 from calibration.fitting.thinking import fit_thinking
 from calibration.fitting.token_table import TokenTable, fit_token_table
 from calibration.new_artifact import new_artifact, parts_of

@@ -11,6 +11,7 @@ A choice is made if its gain exceeds the price of its tokens; of two, the one th
 token. Where neither does, the run ends.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -23,8 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
-from predictors.branches import BranchScoring
-from predictors.thinking_state import BASE, gain_columns
+from predictors.branches import Branch, BranchScoring
+from predictors.thinking_state import BASE, gain_columns, state_of
 
 THINKING = "thinking.json"  # its file in an artifact
 DEEPENING = 5  # columns of the gain of more depth
@@ -142,6 +143,20 @@ class ThinkingPolicy(JsonArtifact):
             depth_gain,
             depth_cost,
         )
+
+    def next_action(
+        self, level: int, stage: int, branches: Sequence[Branch], price: float
+    ) -> Action:
+        """What one run does next at a price.
+
+        Args:
+            level: number of the cap that holds, from 0 on.
+            stage: number of the stage that it is at, from 0 on.
+            branches: its thoughts.
+            price: accuracy that a token must gain.
+        """
+        state = state_of(branches, self.scoring, self.probes)
+        return Action(int(self.outlook(level, stage, state).actions(price)))
 
     def price_for(self, tokens: float) -> float:
         """The price at which calibration questions cost an average, interpolated in logs.

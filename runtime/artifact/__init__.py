@@ -35,7 +35,6 @@ from runtime.artifact.files import (
     SETTINGS,
     SUMMARY,
     TABLE,
-    THINKING,
     is_artifact,
     load_settings,
     read_drift_baseline,
@@ -45,7 +44,6 @@ from runtime.artifact.files import (
     read_prices,
     read_scoring,
     read_table,
-    read_thinking,
 )
 from runtime.artifact.loaded import Artifact, FittedPolicy
 from runtime.artifact.parts import ArtifactParts
@@ -66,7 +64,6 @@ __all__ = [
     "SETTINGS",
     "SUMMARY",
     "TABLE",
-    "THINKING",
     "Artifact",
     "ArtifactParts",
     "FittedPolicy",
@@ -79,5 +76,4 @@ __all__ = [
     "read_prices",
     "read_scoring",
     "read_table",
-    "read_thinking",
 ]

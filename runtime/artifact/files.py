@@ -9,7 +9,6 @@ from allocator.price import PriceList
 from allocator.table import LookupTable
 from predictors.gain_model import GainModel
 from predictors.scoring import Scoring
-from predictors.thinking_policy import ThinkingPolicy
 from runtime.settings import Settings
 
 SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
@@ -17,7 +16,6 @@ CURVES, PRICES, GAIN_MODEL = "curves.json", "prices.json", "gain_model.json"
 LATENCY, DRIFT_BASELINE = "latency.json", "drift_baseline.json"
 SUMMARY, SAMPLES = "summary.json", "samples.parquet"
 SCORING, QUESTIONS, LOGGED_FIGURES = "scoring.json", "questions.json", "logged.json"
-THINKING = "thinking.json"
 
 # What files were called by older versions of this library.
 FORMER = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
@@ -80,16 +78,6 @@ def read_latency(folder: Path) -> Latency:
         InputError: damaged.
     """
     return Latency.load(folder / LATENCY)
-
-
-def read_thinking(folder: Path) -> ThinkingPolicy | None:
-    """An artifact's policy over width and depth of thought; None where it has none.
-
-    Raises:
-        InputError: damaged.
-    """
-    path = folder / THINKING
-    return ThinkingPolicy.load(path) if path.is_file() else None
 
 
 def read_drift_baseline(folder: Path) -> DriftBaseline:

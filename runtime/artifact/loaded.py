@@ -14,7 +14,7 @@ from allocator.table import Fingerprint, LookupTable
 from predictors.difficulty import DifficultyModel
 from predictors.gain_model import GainModel
 from predictors.scoring import Scoring
-from predictors.thinking_policy import ThinkingPolicy
+from predictors.thinking_policy import ThinkingPolicy, read_thinking
 from predictors.token_policy import TokenPolicy
 from runtime.artifact.files import (
     CURVES,
@@ -27,7 +27,6 @@ from runtime.artifact.files import (
     read_prices,
     read_scoring,
     read_table,
-    read_thinking,
 )
 from runtime.engines.base import SamplingSettings
 from runtime.settings import Settings

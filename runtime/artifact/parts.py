@@ -12,7 +12,7 @@ from allocator.table import LookupTable
 from predictors.difficulty import DifficultyModel
 from predictors.gain_model import GainModel
 from predictors.scoring import Scoring
-from predictors.thinking_policy import ThinkingPolicy
+from predictors.thinking_policy import THINKING, ThinkingPolicy
 from predictors.token_policy import TokenPolicy
 from runtime.artifact.files import (
     CURVES,
@@ -24,7 +24,6 @@ from runtime.artifact.files import (
     SCORING,
     SETTINGS,
     TABLE,
-    THINKING,
 )
 from runtime.settings import Settings
 

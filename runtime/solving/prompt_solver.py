@@ -15,6 +15,7 @@ from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request, RequestSettings
 from runtime.result import Decision, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
+from runtime.solving.adaptive_thinking import AdaptiveThinking
 from runtime.solving.decide import (
     deadline_of,
     decide,
@@ -26,7 +27,6 @@ from runtime.solving.decide import (
 from runtime.solving.limits import check_limits, thinking_policy, token_policy
 from runtime.solving.metrics import Metrics
 from runtime.solving.run_plan import result_of, run_plan
-from runtime.solving.thinking_run import ThinkingRun
 from runtime.strategies import STRATEGIES
 
 
@@ -217,7 +217,7 @@ class PromptSolver:
         if not price > 0:
             raise InputError("price", price, "must be positive")
         started = time.perf_counter()
-        run = ThinkingRun(self.start(prompt), thinking_policy(self.artifact))
+        run = AdaptiveThinking(self.start(prompt), thinking_policy(self.artifact))
         action = Action.SAMPLE
         while action:
             await run.advance(action)

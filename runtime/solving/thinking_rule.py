@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-import numpy as np
-
 from allocator.errors import InputError
 from predictors.branches import Branch
 from predictors.thinking_policy import THINKING, Action, ThinkingPolicy
-from predictors.thinking_state import state_of, tally
+from predictors.thinking_state import tally
 
 
 @dataclass(frozen=True)
@@ -148,9 +146,8 @@ class ThinkingRun:
             return None
         policy = self._rule.policy
         while not (self._missing or self._shallow):
-            state = state_of(self.branches, policy.scoring, policy.probes)
-            outlook = policy.outlook(self._level, self._stage, np.asarray(state))
-            action = int(outlook.actions(self._rule.price))
+            price = self._rule.price
+            action = policy.next_action(self._level, self._stage, self.branches, price)
             if action == Action.STOP:
                 self.ended = True
                 return None

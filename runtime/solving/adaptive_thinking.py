@@ -12,7 +12,7 @@ import numpy as np
 from predictors.branches import Branch
 from predictors.sample import Sample
 from predictors.thinking_policy import Action, ThinkingPolicy
-from predictors.thinking_state import state_of, tally
+from predictors.thinking_state import tally
 from runtime.engines.concurrency import together
 from runtime.prompt_run import PromptRun
 
@@ -22,7 +22,7 @@ REASONS = {
 }
 
 
-class ThinkingRun:
+class AdaptiveThinking:
     """One prompt, thought about until more is not worth its price.
 
     Args:
@@ -77,9 +77,7 @@ class ThinkingRun:
 
     def next_action(self, price: float) -> Action:
         """What to do at a price, in accuracy per token."""
-        state = state_of(self.branches, self.policy.scoring, self.policy.probes)
-        outlook = self.policy.outlook(self.level, self.stage, state)
-        return Action(int(outlook.actions(price)))
+        return self.policy.next_action(self.level, self.stage, self.branches, price)
 
     def voted(self) -> list[Sample]:
         """Its solutions, scored by their votes: the greatest is 1."""

@@ -11,14 +11,14 @@ from predictors.branches import Branch
 from predictors.thinking_policy import Action
 from runtime.artifact import Artifact
 from runtime.result import Spend
+from runtime.solving.adaptive_thinking import AdaptiveThinking
 from runtime.solving.solve import Solver
-from runtime.solving.thinking_run import ThinkingRun
 from tests.support.thinking import SETTINGS, ScriptedThinker, thinking_run
 from tests.support.token_budgets import POLICY
 
 
-def advanced(length: int, *actions: Action) -> ThinkingRun:
-    run = ThinkingRun(thinking_run(ScriptedThinker(length)), POLICY)
+def advanced(length: int, *actions: Action) -> AdaptiveThinking:
+    run = AdaptiveThinking(thinking_run(ScriptedThinker(length)), POLICY)
 
     async def all_of_them() -> None:
         for action in actions:
@@ -50,7 +50,7 @@ def test_deepening_goes_on_from_what_was_thought() -> None:
 
 def test_a_request_that_caps_thoughts_is_not_thought_beyond() -> None:
     engine = ScriptedThinker(30)
-    run = ThinkingRun(thinking_run(engine, replace(SETTINGS, thinking=7)), POLICY)
+    run = AdaptiveThinking(thinking_run(engine, replace(SETTINGS, thinking=7)), POLICY)
     asyncio.run(run.advance(Action.SAMPLE))
     requests = len(engine.requests)
     asyncio.run(run.advance(Action.DEEPEN))
@@ -68,7 +68,7 @@ def test_an_answer_that_stood_earlier_is_known() -> None:
     """A thought in which no letter is added has the same answer at every probe."""
     engine = ScriptedThinker(30, thought=" ")  # spaces are stripped: all answers are 0
     engine.length = 30
-    run = ThinkingRun(thinking_run(engine), POLICY)
+    run = AdaptiveThinking(thinking_run(engine), POLICY)
     asyncio.run(run.advance(Action.SAMPLE))
     assert run.branches == [Branch("0", 11, 5, "capped")]
 
