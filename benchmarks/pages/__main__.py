@@ -24,6 +24,7 @@ from benchmarks.pages import (
     speed,
     startup,
     testbed,
+    thinking,
 )
 from benchmarks.pages.tables import Data
 
@@ -51,7 +52,8 @@ class Section:
 
 SECTIONS = {
     "logged": Section("Real models", logged.full, logged.short, ("logged.png",)),
-    "replay": Section("Thinking models", replay.full, None, ("replay.png",)),
+    "replay": Section("Thinking models", replay.full, replay.short, ("replay.png",)),
+    "thinking": Section("Width and depth, end to end", thinking.full, None, ("thinking.png",)),
     "demo": Section("The demo", demo.full, demo.short, ("demo.png",)),
     "allocation": Section(
         "One budget for all prompts, and stopping early",

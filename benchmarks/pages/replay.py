@@ -78,6 +78,21 @@ def full(data: Data) -> str:
     )
 
 
+def short(data: Data) -> str:
+    """A row per model."""
+    rows = [
+        (
+            row["model"],
+            _times(row["ratios"][BASELINE]),
+            _times(row["ratios"][CONSISTENT]),
+            _times(row["ratios"]["cheaper"]) if "cheaper" in row["ratios"] else "",
+        )
+        for row in data["models"]
+    ]
+    baselines = (HEADS[0], HEADS[2], "AutoTTS, cheaper setting")
+    return table(("tokens fewer than", *baselines), rows)
+
+
 def _row(row: Data) -> Sequence[str]:
     cells = [row["model"], str(row["questions"])]
     for name in (BASELINE, CONSISTENT):
