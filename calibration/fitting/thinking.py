@@ -1,8 +1,8 @@
 """Fitting the policy over width and depth on logged thoughts.
 
 Caps are chosen by cross-validation over questions: those whose price curve is highest on average.
-Constants were set so too, on AIME 2024 with four Qwen3 models; `benchmarks.replay` measures what
-they lead to on other contests.
+What else was chosen so, on AIME 2024 with four Qwen3 models, stands on the page of results, beside
+what it leads to on other contests (`benchmarks.replay`).
 """
 
 from collections.abc import Sequence

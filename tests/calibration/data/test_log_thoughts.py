@@ -11,7 +11,7 @@ from calibration.data.sample_log import read_log
 from tests.support.logs import write
 
 # Each sample: its answer, its tokens, and the answers forced after 10 and 20 tokens.
-SAMPLES = [
+SAMPLES: list[tuple[str | None, int, list[str | None]]] = [
     ("7", 25, ["5", "7"]),
     ("5", 12, ["5"]),
     ("7", 30, [None, "5"]),
@@ -40,21 +40,22 @@ def capped(whole: object = None) -> list[dict[str, Any]]:
     rows = []
     for question in ("a", "b"):
         for number, (answer, tokens, probes) in enumerate(SAMPLES):
-            common = {"question": question, "gold": "7", "sample_index": number}
+            common: dict[str, Any] = {"question": question, "gold": "7", "sample_index": number}
             for cap, forced in zip((10, 20), probes, strict=False):
-                row = {"answer": forced, "tokens": cap, "thinking_tokens": cap}
+                row: dict[str, Any] = {"answer": forced, "tokens": cap, "thinking_tokens": cap}
                 rows.append(common | row)
             row = {"answer": answer, "tokens": tokens, "thinking_tokens": whole}
             rows.append(common | row)
     return rows
 
 
-def answers(path: Path, cap: int | None) -> list[list[int]]:
+def answers(path: Path, cap: int | None) -> list[list[tuple[int, ...]]]:
     """The answers under a cap, in an order that does not depend on the file's."""
     found = read_log(path).thoughts
     assert found is not None
     under = found.at_cap(cap)
-    return [sorted(zip(*pair, strict=True)) for pair in zip(under.answer, under.depth, strict=True)]
+    pairs = np.stack([under.answer, under.depth.astype(int)], axis=-1)
+    return [sorted(map(tuple, question)) for question in pairs.tolist()]
 
 
 @pytest.mark.parametrize("cap", [10, 20, None])
