@@ -14,11 +14,11 @@ from allocator.table import LookupTable
 from calibration.bench import BASELINE, calibrated_on, compute_optimal, findings_of, stopping_early
 from calibration.data.sample_log import Log
 from calibration.fitting.log_scoring import log_scores
-from calibration.fitting.thinking import policy_runs, price_curve
 from calibration.from_logs import fit_log
 from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.curves import Curve, majority_curve, plan_curve
 from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.thinking_curve import thinking_curve
 from calibration.replay.ways import WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
@@ -27,8 +27,6 @@ from predictors.thinking_policy import ThinkingPolicy
 from runtime.artifact import FittedPolicy
 
 CONSISTENCY = "adaptive consistency, majority"
-THINKING_BY_PRICE = "thinking policy, by price"
-THINKING_RUNS, MIN_SHUFFLES, MAX_SHUFFLES = 6000, 4, 100  # in all; per question
 WEIGHTED_CONSISTENCY = "adaptive consistency, fitted score"
 CHOSEN = "each calibration's cheapest way"
 # Adaptive consistency decides after every sample up to this one, then at the schedule's stages.
@@ -238,24 +236,6 @@ def log_curves(
         compute_optimal(fitted, policy, table),
         *stopping_early(fitted, policy, [*budgets, top]),
     ]
-
-
-def thinking_curve(log: Log, policy: ThinkingPolicy, n_jobs: int | None = -1) -> Curve:
-    """The policy over width and depth on a log's thoughts, at each of its prices.
-
-    Raises:
-        InputError: the log has no thoughts, or they were not probed at one of its caps.
-    """
-    if log.thoughts is None:
-        raise InputError(
-            "from-logs",
-            log.name,
-            "the artifact's policy over thinking tokens needs the columns probes and probe_every, "
-            "or thinking_tokens; remove its thinking.json to test the rest",
-        )
-    shuffles = int(np.clip(THINKING_RUNS // len(log.answer), MIN_SHUFFLES, MAX_SHUFFLES))
-    runs = policy_runs(policy, log.thoughts, shuffles, n_jobs)
-    return price_curve(THINKING_BY_PRICE, policy, runs, [point.price for point in policy.prices])
 
 
 def pooled(

@@ -12,16 +12,11 @@ from allocator.schedule import Schedule, Stage
 from calibration.data.sample_log import read_log
 from calibration.data.table_io import open_rows
 from calibration.data.thoughts import Thoughts, joined
-from calibration.fitting.thinking import (
-    STAGES,
-    FittedThinking,
-    fit_thinking,
-    policy_runs,
-    price_curve,
-)
+from calibration.fitting.thinking import STAGES, FittedThinking, fit_thinking
 from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import Curve, resamples
+from calibration.replay.thinking_curve import BY_PRICE, policy_runs, price_curve
 from calibration.replay.thinking_run import ThinkingRuns, thinking_runs
 from predictors.thinking_state import STATE_NAMES
 from predictors.vote_state import VOTE_STATE_NAMES
@@ -32,7 +27,7 @@ SHUFFLES = 100
 # held-out questions of AIME 2024 were right in 61.8, 61.9, 61.8, 61.7 and 61.6% of cases, averaged
 # over the price curve: fewer probes cost less, and tell later when an answer came up.
 PROBE_EVERY = 1000
-UNIFORM, CONSISTENT, OWN = "self-consistency", "adaptive consistency", "thinking policy, by price"
+UNIFORM, CONSISTENT, OWN = "self-consistency", "adaptive consistency", BY_PRICE
 # From where all thoughts are worth their tokens to where a second one hardly ever is.
 PRICES = tuple(float(price) for price in np.geomspace(3e-10, 3e-5, 60))
 

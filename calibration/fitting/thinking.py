@@ -1,8 +1,8 @@
 """Fitting the policy over width and depth on logged thoughts.
 
 Caps are chosen by cross-validation over questions: those whose price curve is highest on average.
-Constants were set so too, on AIME 2024 with four Qwen3 models; `benchmarks.replay` measures what
-they lead to on other contests.
+What else was chosen so, on AIME 2024 with four Qwen3 models, stands on the page of results, beside
+what it leads to on other contests (`benchmarks.replay`).
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,8 @@ from calibration.replay.cap_table import CapRow, cap_table
 from calibration.replay.curves import Curve
 from calibration.replay.monotone import mean_accuracy
 from calibration.replay.parallel import in_threads, one_blas_thread
-from calibration.replay.thinking_run import (
-    ThinkingRuns,
-    ends_at,
-    outlooks,
-    spent,
-    thinking_runs,
-)
+from calibration.replay.thinking_curve import BY_PRICE, price_curve, shuffles_of, votes_of
+from calibration.replay.thinking_run import ThinkingRuns, thinking_runs
 from predictors.branches import BranchScoring, branch_columns
 from predictors.thinking_policy import DepthGain, SampleGain, ThinkingPolicy, TokenPrice
 
@@ -39,7 +34,6 @@ STAGES = (*range(1, 17), 18, 20, 22, 24, 28, 32, 36, 40, 48, 56, 64)
 ENDED = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # Caps are compared by accuracy averaged over these costs, in whole thoughts per question.
 LEAST_THOUGHTS, MOST_THOUGHTS = 2, 32
-RUNS, MIN_SHUFFLES, MAX_SHUFFLES = 4_800, 4, 100  # replayed runs in all; shuffles per question
 DECIMALS = 4
 
 
@@ -103,7 +97,7 @@ def fit_thinking(
         for under, vote in zip(capped, votes, strict=True):
             vote[test] = votes_of(scoring, under.of(test))
     stages = tuple(stage for stage in STAGES if stage <= thoughts.answer.shape[1])
-    shuffles = int(np.clip(RUNS // count, MIN_SHUFFLES, MAX_SHUFFLES))
+    shuffles = shuffles_of(count)
     runs = thinking_runs(capped, votes, stages, shuffles, n_jobs)
     search = _Search(thoughts, runs, caps, stages, held_out, models, n_jobs)
     tried = search.chosen()
@@ -164,52 +158,6 @@ def fit_branch_scoring(capped: Sequence[Capped]) -> BranchScoring:
     )
 
 
-def votes_of(scoring: BranchScoring, capped: Capped) -> NDArray[np.float64]:
-    """The votes of thoughts, shape (questions, samples)."""
-    return scoring.votes(capped.depth, capped.first, capped.finished)
-
-
-def policy_runs(
-    policy: ThinkingPolicy, thoughts: Thoughts, shuffles: int, n_jobs: int | None = -1
-) -> ThinkingRuns:
-    """Runs of logged thoughts under the caps of a policy, which weighs their votes.
-
-    Args:
-        policy: the policy.
-        thoughts: probed as the policy says.
-        shuffles: orders of each question's samples.
-        n_jobs: see `calibration.replay.parallel`.
-
-    Raises:
-        InputError: thoughts that were not probed at one of its caps, or too few of them.
-    """
-    if (samples := thoughts.answer.shape[1]) < policy.stages[-1]:
-        raise InputError("samples", samples, f"the policy needs {policy.stages[-1]} per question")
-    capped = [thoughts.at_cap(cap) for cap in policy.caps]
-    votes = [votes_of(policy.scoring, under) for under in capped]
-    return thinking_runs(capped, votes, policy.stages, shuffles, n_jobs)
-
-
-def price_curve(
-    name: str, policy: ThinkingPolicy, runs: ThinkingRuns, prices: Sequence[float]
-) -> Curve:
-    """Runs ended by each price, one point per price."""
-    known = outlooks(policy, runs)
-    return curve_of_ends(name, prices, [spent(runs, ends_at(known, price)) for price in prices])
-
-
-def curve_of_ends(
-    name: str,
-    prices: Sequence[float],
-    ends: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]],
-) -> Curve:
-    """The curve of what `calibration.replay.thinking_run.spent` found at each price."""
-    correct, samples, tokens = (
-        np.array([values.mean(axis=1) for values in each]) for each in zip(*ends, strict=True)
-    )
-    return Curve(name, tuple(prices), correct, samples, tokens)
-
-
 def _held_out(names: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The rows of each fold; rows of one name are in one fold."""
     distinct = int(names.max()) + 1
@@ -263,7 +211,7 @@ class _Search:
 
         def part(test: NDArray[np.int64]) -> Curve:
             policy = self.policy(caps, np.setdiff1d(everyone, test))
-            return price_curve("by price", policy, runs.of(test), self.prices)
+            return price_curve(BY_PRICE, policy, runs.of(test), self.prices)
 
         parts = in_threads(part, self._held_out, self._n_jobs)
         order = np.argsort(np.concatenate(self._held_out))
@@ -271,7 +219,7 @@ class _Search:
             np.concatenate([getattr(part, unit) for part in parts], axis=1)[:, order]
             for unit in ("correct", "generations", "tokens")
         )
-        return Curve("by price", tuple(self.prices), correct, samples, tokens)
+        return Curve(BY_PRICE, tuple(self.prices), correct, samples, tokens)
 
     def policy(
         self,
