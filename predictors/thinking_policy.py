@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from predictors.branches import Branch, BranchScoring
-from predictors.thinking_state import BASE, gain_columns, state_of
+from predictors.thinking_state import BASE, PROBE_TOKENS, gain_columns, state_of
 
 THINKING = "thinking.json"  # its file in an artifact
 DEEPENING = 5  # columns of the gain of more depth
@@ -92,6 +92,7 @@ class ThinkingPolicy(JsonArtifact):
     Attributes:
         scoring: how thoughts vote.
         probes: ascending depths at which every thought is probed, as far as it goes.
+        probe_tokens: tokens of a probe.
         caps: thinking tokens of each depth, ascending; None, the last one, for no cap.
         stages: thoughts in all at each stage, ascending.
         sampling: what more thoughts gain under each cap.
@@ -102,6 +103,7 @@ class ThinkingPolicy(JsonArtifact):
     schema_version: Literal[1] = 1
     scoring: BranchScoring
     probes: tuple[int, ...]
+    probe_tokens: int = Field(default=PROBE_TOKENS, ge=0)
     caps: tuple[int | None, ...] = Field(min_length=1)
     stages: tuple[int, ...] = Field(min_length=1)
     sampling: tuple[SampleGain, ...]
@@ -155,7 +157,7 @@ class ThinkingPolicy(JsonArtifact):
             branches: its thoughts.
             price: accuracy that a token must gain.
         """
-        state = state_of(branches, self.scoring, self.probes)
+        state = state_of(branches, self.scoring, self.probes, self.probe_tokens)
         return Action(int(self.outlook(level, stage, state).actions(price)))
 
     def price_for(self, tokens: float) -> float:

@@ -16,15 +16,18 @@ MIN_OVERTAKEN = 1e-6
 BASE = 3  # columns that every gain depends on
 
 
-def probed_tokens(depth: NDArray[np.float64], probes: Sequence[int]) -> NDArray[np.float64]:
+def probed_tokens(
+    depth: NDArray[np.float64], probes: Sequence[int], each: int = PROBE_TOKENS
+) -> NDArray[np.float64]:
     """Tokens of thoughts of some depths, with their probes.
 
     Args:
         depth: thinking tokens, any shape.
         probes: ascending depths at which each thought is probed.
+        each: tokens of a probe.
     """
     count = np.searchsorted(np.asarray(probes, dtype=float), depth, side="right")
-    return np.asarray(depth + PROBE_TOKENS * count)
+    return np.asarray(depth + each * count)
 
 
 def tally(branches: Sequence[Branch], scoring: BranchScoring) -> dict[str, float]:
@@ -37,7 +40,10 @@ def tally(branches: Sequence[Branch], scoring: BranchScoring) -> dict[str, float
 
 
 def state_of(
-    branches: Sequence[Branch], scoring: BranchScoring, probes: Sequence[int]
+    branches: Sequence[Branch],
+    scoring: BranchScoring,
+    probes: Sequence[int],
+    probe_tokens: int = PROBE_TOKENS,
 ) -> NDArray[np.float64]:
     """The state of one run, shape (len(STATE_NAMES),).
 
@@ -45,6 +51,7 @@ def state_of(
         branches: its thoughts.
         scoring: how they vote.
         probes: depths at which each is probed.
+        probe_tokens: tokens of a probe.
     """
     votes = scoring.votes_of(branches)
     leading = sorted(tally(branches, scoring).values(), reverse=True)
@@ -57,7 +64,7 @@ def state_of(
             rival,
             votes.sum(),
             (votes**2).sum(),
-            probed_tokens(depths, probes).sum(),
+            probed_tokens(depths, probes, probe_tokens).sum(),
             sum(branch.state != "finished" for branch in branches),
         ]
     )

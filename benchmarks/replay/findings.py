@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from benchmarks.replay.measure import CONSISTENT, OWN, UNIFORM, Measured
 from benchmarks.targets import at_least, at_most
 from calibration.replay.curves import Curve, costs_to_reach, interval, summarized
-from calibration.report.targets import Target, reported
+from calibration.report.targets import Target
 
 Values = NDArray[np.float64]  # the figure, followed by its bootstrap draws
 
@@ -85,17 +85,13 @@ def row_of(found: Measured, model: str) -> dict[str, Any]:
 
 
 def targets_of(results: Mapping[str, Measured]) -> list[Target]:
-    """The targets of the issue that the measured models allow, and the figures behind them."""
+    """The targets of the issue that the measured models allow."""
     targets = []
-    uniform = {model: ratios(found)[UNIFORM] for model, found in results.items()}
-    for model, values in uniform.items():
-        name = f"{model}: times fewer tokens than self-consistency with {WIDEST}, at its accuracy"
-        found = interval(values)
-        bound = TIMES.get(model)
-        targets.append(reported(name, found) if bound is None else at_least(name, found, bound))
-    if len(uniform) > 1:
-        name = f"mean of {len(uniform)} models: times fewer tokens than self-consistency with "
-        targets.append(reported(f"{name}{WIDEST}", interval(_mean([*uniform.values()]))))
+    for model, found in results.items():
+        if model in TIMES:
+            name = f"{model}: times fewer tokens than self-consistency with {WIDEST}"
+            values = interval(ratios(found)[UNIFORM])
+            targets.append(at_least(f"{name}, at its accuracy", values, TIMES[model]))
     for model, accuracy in REACHED.items():
         if model in results:
             own, draws = results[model].curves[OWN], results[model].draws
@@ -103,15 +99,11 @@ def targets_of(results: Mapping[str, Measured]) -> list[Target]:
             name = f"{model}: thousand tokens at an accuracy of {accuracy:.0%}"
             spent = interval(np.minimum(tokens, UNREACHED))
             targets.append(at_most(name, spent, WITHIN))
-    against = {model: autotts_ratios(found, model) for model, found in results.items()}
-    for setting in SETTINGS:
-        each = {model: found[setting] for model, found in against.items() if found}
-        for model, values in each.items():
-            name = f"{model}: times fewer tokens than AutoTTS, {setting} setting, at its accuracy"
-            targets.append(reported(name, interval(values)))
-        if set(SMALL) <= set(each):
+    if set(SMALL) <= set(results):
+        against = [autotts_ratios(results[model], model) for model in SMALL]
+        for setting in SETTINGS:
             name = f"mean of {' and '.join(SMALL)}: times fewer tokens than AutoTTS, {setting}"
-            both = interval(_mean([each[model] for model in SMALL]))
+            both = interval(_mean([found[setting] for found in against]))
             targets.append(at_least(f"{name} setting", both, AUTOTTS_TIMES[setting]))
     return targets
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.answer_codes import UNANSWERED
-from predictors.thinking_state import probed_tokens
+from predictors.thinking_state import PROBE_TOKENS, probed_tokens
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Thoughts:
         probes: ascending depths at which answers were forced, shape (probes,).
         forced: the answer forced at each depth, shape (questions, samples, probes); what lies
             beyond a thought's end is not read.
+        probe_tokens: tokens of a probe.
 
     Raises:
         InputError: shapes that do not agree, depths that do not ascend, or tokens below 1.
@@ -55,6 +56,7 @@ class Thoughts:
     tokens: NDArray[np.float64]
     probes: NDArray[np.int64]
     forced: NDArray[np.int64]
+    probe_tokens: int = PROBE_TOKENS
 
     def __post_init__(self) -> None:
         shape = self.answer.shape
@@ -107,7 +109,7 @@ class Thoughts:
         first = depth
         if len(self.probes):
             first = np.where(same.any(axis=-1), self.probes[same.argmax(axis=-1)], depth)
-        cost = probed_tokens(depth, self.probes.tolist())
+        cost = probed_tokens(depth, self.probes.tolist(), self.probe_tokens)
         return Capped(answer, depth, first.astype(float), finished, cost)
 
 

@@ -9,6 +9,7 @@ from calibration.data.thoughts import Thoughts
 from calibration.replay.replay_part import pool
 from calibration.sampling.collect import PromptRecord
 from predictors.sample import Sample
+from predictors.thinking_state import PROBE_TOKENS
 
 
 def recorded_thoughts(records: Sequence[PromptRecord], caps: Sequence[int]) -> Thoughts:
@@ -34,4 +35,12 @@ def recorded_thoughts(records: Sequence[PromptRecord], caps: Sequence[int]) -> T
         tokens[row] = [max(1, sample.thinking or 0) for sample in full]
         for place, depth in enumerate(depths):
             forced[row, :, place] = coded(pool(record, depth))
-    return Thoughts(answer, tokens, np.array(depths, dtype=np.int64), forced)
+    answers = [
+        sample.tokens - (sample.thinking or 0)
+        for record in records
+        for depth in depths
+        for sample in pool(record, depth)
+        if sample.forced
+    ]
+    probe = round(float(np.mean(answers))) if answers else PROBE_TOKENS
+    return Thoughts(answer, tokens, np.array(depths, dtype=np.int64), forced, probe)

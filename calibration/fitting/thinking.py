@@ -182,6 +182,7 @@ class _Search:
         self._runs, self._caps, self._stages = runs, list(caps), stages
         self._held_out, self._models, self._n_jobs = held_out, models, n_jobs
         self._probes = tuple(thoughts.probes.tolist())
+        self._probe_tokens = thoughts.probe_tokens
         self._thought = float(thoughts.tokens.mean())
         self._known: dict[tuple[int, ...], SampleGain] = {}
         # The library's prices of a generation, spread over the tokens of a thought.
@@ -232,6 +233,7 @@ class _Search:
         return ThinkingPolicy(
             scoring=BranchScoring() if scoring is None else scoring,
             probes=self._probes,
+            probe_tokens=self._probe_tokens,
             caps=caps,
             stages=self._stages,
             sampling=tuple(self._sampling(number, train) for number in numbers),
