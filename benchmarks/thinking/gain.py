@@ -26,7 +26,9 @@ SIZES = (1, 2, 4, 8, 16)
 UNIFORM, TABLE, POLICY = "self-consistency, full depth", "table in tokens", "width and depth"
 # Averages of tokens that the policy over width and depth is asked for, as shares of what the
 # baseline costs.
-SHARES = (0.03, 0.06, 0.09, 0.13, 0.18, 0.25, 0.35, 0.5, 0.8)
+SHARES = (0.05, 0.08, 0.12, 0.18, 0.27, 0.4)
+# The table is measured up to this share of it: far above, budgets cost much and say nothing.
+DEAREST = 0.6
 
 Graded = Sequence[tuple[str, str]]
 
@@ -65,10 +67,10 @@ async def measure(
         note(f"{SAMPLES} full thoughts of {len(graded)} prompts")
         uniform = await _uniform(models, artifact, graded, seed)
         curves = {UNIFORM: uniform}
-        rows = artifact.tokens.table.rows if artifact.tokens else ()
-        spends = [Spend(budget_tokens=row.budget) for row in rows]
-        curves[TABLE] = await _curve(TABLE, solver, graded, spends, note)
         dearest = float(uniform.tokens[-1].mean())
+        rows = artifact.tokens.table.rows if artifact.tokens else ()
+        spends = [Spend(budget_tokens=r.budget) for r in rows if r.budget <= DEAREST * dearest]
+        curves[TABLE] = await _curve(TABLE, solver, graded, spends, note)
         averages = [Spend(average_tokens=share * dearest) for share in SHARES]
         curves[POLICY] = await _curve(POLICY, solver, graded, averages, note)
         note("one cap, by vLLM and by two requests")
