@@ -27,9 +27,10 @@ from benchmarks.thinking.task import (
 from benchmarks.thinking.tries import Try
 
 # Weights of tokens in the loss: there are few decisions and answers among many tokens of tries.
-DECISION, ANSWER = 4.0, 2.0
+DECISION, ANSWER = 8.0, 4.0
 CUT_OFF, NOT_THOUGHT = 0.4, 0.12  # shares of the examples
 LONGEST_ANSWER = 16  # tokens from the end of a thought on
+Tried = Sequence[tuple[Problem, Sequence[Try]]]
 CHUNK = 1024  # examples that are sorted by length before they are cut into batches
 
 
@@ -138,19 +139,18 @@ def thought(
     return example.exactly(f"{best_answer(standing) or problem.answer}<end>", ANSWER)
 
 
-def thinking_examples(
-    tokenizer: Any, problems: Sequence[Problem], tries: Sequence[Sequence[Try]], seed: int
-) -> Iterator[Example]:
+def thinking_examples(tokenizer: Any, tried: Tried, seed: int) -> Iterator[Example]:
     """Endless examples, the tries of each problem in another order each time."""
     rng = np.random.default_rng(seed)
     while True:
-        for i in rng.permutation(len(problems)):
-            if len(tries[i]) < 2:
+        for i in rng.permutation(len(tried)):
+            problem, tries = tried[i]
+            if len(tries) < 2:
                 continue
             if rng.random() < NOT_THOUGHT:
-                yield not_thought(tokenizer, problems[i], tries[i][rng.integers(len(tries[i]))])
+                yield not_thought(tokenizer, problem, tries[rng.integers(len(tries))])
             else:
-                yield thought(tokenizer, problems[i], tries[i], rng)
+                yield thought(tokenizer, problem, tries, rng)
 
 
 def batches(

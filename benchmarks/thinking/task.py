@@ -104,12 +104,10 @@ def best_answer(thought: str) -> str | None:
         thought: the text from the thought's beginning on.
 
     Returns:
-        The result that two complete tries agree on, else the first try's; None where no try is
-        complete. A result is complete once the newline after it stands.
+        The last complete try's result; None where no try is complete. If two tries agree it is
+        theirs, for the thought ends there; if none do, all are equally good. A result is complete
+        once the newline after it stands.
     """
     lines = thought.split("\n")[:-1]
-    results = [line[1:] for line in lines if line.startswith(ANSWER_MARK)]
-    for i, result in enumerate(results):
-        if result in results[:i]:
-            return result
-    return results[0] if results else None
+    results = [result for line in lines if (result := result_of(line))]
+    return results[-1] if results else None
