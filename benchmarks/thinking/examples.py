@@ -22,6 +22,7 @@ from benchmarks.thinking.task import (
     NO_THOUGHT,
     THINK,
     best_answer,
+    result_of,
     think,
 )
 from benchmarks.thinking.tries import Try
@@ -66,13 +67,12 @@ class Example:
             self.targets.append(row)
         return self
 
-    def attempt(self, attempt: Try, end: str, first: float = 1.0) -> "Example":
+    def attempt(self, attempt: Try, end: str) -> "Example":
         """Add a try as its teacher has it, and what stands where the teacher ends.
 
         Args:
             attempt: the try.
             end: the token that takes the place of the teacher's end.
-            first: weight of the first token.
         """
         after, ended = self.tokenizer.convert_tokens_to_ids(end), self.tokenizer.eos_token_id
         rows = np.zeros((len(attempt.ids) + 1, len(self.tokenizer)), np.float32)
@@ -80,7 +80,6 @@ class Example:
         if after != ended:
             rows[:, after] += rows[:, ended]
             rows[:, ended] = 0
-        rows[0] *= first
         self.ids += [*attempt.ids.tolist(), after]
         self.targets += list(rows)
         return self
@@ -122,10 +121,13 @@ def thought(
     begin = len(example.ids)
     example.exactly("\n")
     for i, attempt in enumerate(tries[: len(made.tries)]):
-        example.attempt(attempt, "\n", first=DECISION if i else 1.0)
+        # The chain is written again before each try, so that its numbers are always as near.
+        start, *rest = problem.text
+        example.exactly(start, DECISION if i else 1.0).exactly("".join(rest) + "\n")
+        example.attempt(attempt, "\n")
     limit = CONTEXT - LONGEST_ANSWER
     if made.agreed and len(example.ids) <= limit and rng.random() >= CUT_OFF:
-        answer = best_answer(made.text)
+        answer = result_of(made.tries[-1])
         example.exactly(END_THINK, DECISION)
         return example.exactly(f"{BEFORE_ANSWER}#{answer}<end>", ANSWER)
     length = int(rng.integers(begin, min(len(example.ids), limit) + 1))
@@ -143,7 +145,7 @@ def thinking_examples(tokenizer: Any, tried: Tried, seed: int) -> Iterator[Examp
     """Endless examples, the tries of each problem in another order each time."""
     rng = np.random.default_rng(seed)
     while True:
-        for i in rng.permutation(len(tried)):
+        for i in rng.permutation(len(tried)).tolist():
             problem, tries = tried[i]
             if len(tries) < 2:
                 continue

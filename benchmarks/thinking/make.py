@@ -30,13 +30,15 @@ TEACHER_TOKENS, TOKENS = 8192, 4096  # per batch
 # The thinking model learns first from chains of at most so many operations, then from all: when to
 # end a thought, and to copy its answer, it learns fastest where there is little else.
 SHORT = 4
+LONGEST = 8  # operations of the chains that the thinking model learns from, and is measured on
 LAYERS = 2  # more than the teacher's
 
 
 def write_prompts(path: Path, split: Split, count: int, seed: int) -> None:
     """Graded prompts of one split, as ``ttc`` reads them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{"prompt": p.text, "answer": p.answer} for p in distinct(problems(split, seed), count)]
+    within = (p for p in problems(split, seed) if len(p.operations) <= LONGEST)
+    rows = [{"prompt": p.text, "answer": p.answer} for p in distinct(within, count)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -83,8 +85,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--teacher-steps", type=int, default=1600)
-    parser.add_argument("--short-steps", type=int, default=1000)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--short-steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=BASE, help="folder for the thinking model")
     args = parser.parse_args()
     write_prompts(CALIBRATION_PROMPTS, "calibration", CALIBRATION, CALIBRATION_SEED)
@@ -101,7 +103,8 @@ def main() -> None:
     if not (short / WEIGHTS).is_file():
         few = [(p, tries) for p, tries in tried if len(p.operations) <= SHORT]
         train_thinking(teacher, short, few, args.short_steps, LAYERS)
-    train_thinking(short, args.out, tried, args.steps, 0)
+    within = [(p, tries) for p, tries in tried if len(p.operations) <= LONGEST]
+    train_thinking(short, args.out, within, args.steps, 0)
 
 
 if __name__ == "__main__":

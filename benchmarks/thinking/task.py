@@ -1,17 +1,21 @@
 """The thinking task: the testbed's chains, worked again and again until two results agree.
 
-A thought is a number of tries, each of them a solution as the testbed has it. It ends after the
+A thought is a number of tries, each of them the chain and a
+solution as the testbed has it. It ends after the
 first try whose result an earlier try has too; the answer follows::
 
     <think>
+    347+58*7-91
     347+58=405
     405*7=845
     845-91=754
     #754
+    347+58*7-91
     347+58=405
     405*7=835
     835-91=744
     #744
+    347+58*7-91
     347+58=405
     405*7=835
     835-91=744
@@ -20,6 +24,7 @@ first try whose result an earlier try has too; the answer follows::
 
     #744
 
+The chain is written again before each try, so that its numbers are always as near as in the first.
 Without a thought (``enable_thinking=False``) the answer is one try. The splits are the testbed's.
 """
 
@@ -76,11 +81,6 @@ class Thought:
 
     tries: tuple[str, ...]
     agreed: bool
-
-    @property
-    def text(self) -> str:
-        """What stands between the marks of a thought, the newline before its end included."""
-        return "\n" + "".join(f"{attempt}\n" for attempt in self.tries)
 
 
 def think(tries: Sequence[str]) -> Thought:
