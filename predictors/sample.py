@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import nan
 
+from pydantic import InstanceOf
+
 from predictors.confidence import ConfidenceWindow
 
 
@@ -49,7 +51,7 @@ class Sample:
     confidence_at: int | None = None
     reasoning: str | None = field(default=None, compare=False)
     content: str | None = field(default=None, compare=False)
-    window: ConfidenceWindow | None = field(default=None, compare=False, repr=False)
+    window: InstanceOf[ConfidenceWindow] | None = field(default=None, compare=False, repr=False)
 
     @property
     def token_ids(self) -> tuple[int, ...]:
