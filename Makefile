@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/installed-$(ENGINE)
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: install browser demo figures test quick check testbed rewriting clean
+.PHONY: install browser demo figures test quick check testbed rewriting thinking clean
 
 $(INSTALLED)-%: pyproject.toml install.py
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; pass PYTHON=')"
@@ -80,6 +80,15 @@ rewriting: $(INSTALLED)-report
 		--out benchmarks/rewriting/artifact --model benchmarks/rewriting/models/base \
 		--verifier benchmarks/rewriting/models/prm --answers 'pattern:^#([a-f]+)$$' \
 		--step-end '\n' --max-tokens 160 --budgets 1,2,4,8,16,32 --engine transformers
+
+# Rebuild the thinking model, its prompts and its artifact under benchmarks/thinking: about an hour.
+thinking: $(INSTALLED)-report,training
+	$(RUN)/python -m benchmarks.thinking.make
+	rm -rf benchmarks/thinking/artifact
+	$(RUN)/ttc calibrate benchmarks/thinking/data/calibration.jsonl \
+		--out benchmarks/thinking/artifact --model benchmarks/thinking/models/base \
+		--answers 'pattern:^#(\d+)$$' --step-end '\n' --max-tokens 800 --budgets 1,2,4,8,16 \
+		--pilots 1,2,4 --thinking off,40,80,160,320,full --engine vllm
 
 clean:
 	rm -rf $(VENV) out

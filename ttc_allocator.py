@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime.result import Spend
     from runtime.solving.solve import Solver
     from runtime.solving.stop_rule import StopRule
+    from runtime.solving.thinking_rule import ThinkingRule
 
 __all__ = [
     "LLM",
@@ -37,6 +38,7 @@ __all__ = [
     "Solver",
     "Spend",
     "StopRule",
+    "ThinkingRule",
     "allocate",
     "open_models",
     "parse_plan",
@@ -55,6 +57,7 @@ _TARGETS = {
     "Solver": "runtime.solving.solve:Solver",
     "Spend": "runtime.result:Spend",
     "StopRule": "runtime.solving.stop_rule:StopRule",
+    "ThinkingRule": "runtime.solving.thinking_rule:ThinkingRule",
     "allocate": "allocator.budget:allocate",
     "open_models": "runtime.models:open_models",
     "parse_plan": "allocator.plan:parse_plan",

@@ -28,8 +28,9 @@ from allocator.plan import Plan, Selection
 from benchmarks.allocation.fresh import ARITHMETIC
 from benchmarks.allocation.measure import calibrated
 from benchmarks.targets import at_most, between, show_targets, write_result
+from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.log_scores import LoggedScores
-from calibration.data.sample_log import CORRECT, UNANSWERED, Log
+from calibration.data.sample_log import Log
 from calibration.progress import console, progress
 from calibration.replay.intervals import mean_interval
 from calibration.replay.log_replay import LoggedReplay

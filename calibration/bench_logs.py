@@ -18,10 +18,12 @@ from calibration.from_logs import fit_log
 from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.curves import Curve, majority_curve, plan_curve
 from calibration.replay.log_replay import LoggedReplay
+from calibration.replay.thinking_curve import thinking_curve
 from calibration.replay.ways import WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
 from calibration.settings import MIN_PROMPTS
+from predictors.thinking_policy import ThinkingPolicy
 from runtime.artifact import FittedPolicy
 
 CONSISTENCY = "adaptive consistency, majority"
@@ -81,6 +83,7 @@ def measure_log(
     table: LookupTable,
     way: Way | None = None,
     n_jobs: int | None = -1,
+    thinking: ThinkingPolicy | None = None,
 ) -> LogFindings:
     """Measure every method on the questions of a log.
 
@@ -90,13 +93,16 @@ def measure_log(
         table: the rows of its table to measure; those beyond the samples per question are left out.
         way: see `calibration.bench.measure`.
         n_jobs: see `calibration.replay.parallel`.
+        thinking: the artifact's policy over width and depth; None where it has none.
 
     Raises:
         InputError: fewer samples per question than the smallest budget, or the log lacks a score
-            that the policy weighs.
+            that the policy weighs, or the thoughts that its policy over depth needs.
     """
     table = _within(table, log)
     curves = log_curves(log, policy, table, n_jobs)
+    if thinking is not None:
+        curves.append(thinking_curve(log, thinking, n_jobs))
     return _found(log, np.arange(len(log.answer)), curves, table, way, n_jobs)
 
 

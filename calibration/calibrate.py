@@ -14,8 +14,10 @@ from allocator.plan import SEARCHES, Plan, plan_grid
 from allocator.table import Fingerprint
 from calibration.fitting.abort_threshold import fit_confidence
 from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
+from calibration.fitting.recorded_thoughts import recorded_thoughts
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.fitting.scoring import fit_scoring
+from calibration.fitting.thinking import fit_thinking
 from calibration.fitting.token_table import TokenTable, fit_token_table
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.parallel import check_jobs
@@ -165,7 +167,9 @@ def _fit(
     calibration = fit(replay, grid, options.budgets, options.pilots, options.n_bins, fingerprint)
     if options.thinking:
         tokens = _token_table(records, replay, options, fingerprint)
-        calibration = replace(calibration, tokens=tokens)
+        caps = [depth for depth in options.thinking if depth]
+        thinking = fit_thinking(recorded_thoughts(records, caps), n_jobs=n_jobs).policy
+        calibration = replace(calibration, tokens=tokens, thinking=thinking)
     if missing := _missing_steps(records, settings):
         note = f"{missing}; the verifier scores the others at their end alone"
         calibration = replace(calibration, warnings=(*calibration.warnings, note))

@@ -14,6 +14,7 @@ from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores
+from calibration.fitting.thinking import FittedThinking, fit_thinking
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.ways import Way
@@ -21,6 +22,7 @@ from calibration.report.summarise import cheapest_by, summarise
 from calibration.report.summary import Summary
 from calibration.settings import check_tables
 from predictors.scoring import Scoring
+from predictors.thinking_policy import THINKING
 from runtime.artifact import LOGGED_FIGURES, OF_LOGS, QUESTIONS, FittedPolicy
 
 STRATEGIES: tuple[Strategy, ...] = ("best_of_n",)  # searches cannot be replayed on logged samples
@@ -96,7 +98,8 @@ def calibrate_from_logs(
 ) -> Calibration:
     """Fit tables and predictor on logged samples, and write the whole artifact folder.
 
-    The artifact has no settings: there is no model to decode with.
+    The artifact has no settings: there is no model to decode with. If the log has thoughts, what
+    each cap leads to is in the summary, and a policy over width and depth in a file of its own.
 
     Args:
         log: the samples.
@@ -111,10 +114,16 @@ def calibrate_from_logs(
     check_tables(out, within, pilots, n_bins, len(log.answer))
     fitted = fit_log(log, budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs)
     summary = fitted.summary(_warnings(log, fitted.replay, budgets, within))
+    thinking: FittedThinking | None = None
+    if log.thoughts is not None:
+        thinking = fit_thinking(log.thoughts, n_jobs=n_jobs)
+        summary = summary.model_copy(update={"caps": thinking.caps})
     parts = parts_of(fitted.calibration, scoring=fitted.scoring)
     with new_artifact(out, parts, summary, "the log is untouched") as folder:
         CalibratedOn.of(log.names).save(folder / QUESTIONS)
         LoggedFigures.of(log).save(folder / LOGGED_FIGURES)
+        if thinking is not None:
+            thinking.policy.save(folder / THINKING)
     return fitted.calibration
 
 

@@ -41,6 +41,7 @@ def parts_of(
         latency=latency,
         scoring=scoring,
         tokens=None if calibration.tokens is None else calibration.tokens.policy,
+        thinking=calibration.thinking,
     )
 
 

@@ -57,6 +57,11 @@ class Models:
     marks: ThoughtMarks | None = None
     confidence: Confidence | None = None
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the language model has thoughts."""
+        return self.marks is not None
+
 
 @asynccontextmanager
 async def open_models(

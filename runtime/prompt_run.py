@@ -267,13 +267,12 @@ class PromptRun:
         logprob: bool = True,
         window: ConfidenceWindow | None = None,
     ) -> Beam:
-        """An independent solution that continues a prefix, whose confidence is in a window."""
-        requested = self.settings.thinking if thinking is None else thinking
-        window = window or solution_window(self.models, logprob)
-        draw = Draw(path, self.max_tokens, requested, logprob=logprob, window=window)
+        """An independent solution that continues a prefix, with the prefix's window."""
+        cap, read = self.settings.capped(thinking), window or solution_window(self.models, logprob)
+        draw = Draw(path, self.max_tokens, cap, logprob=logprob, window=read)
         completion = await self._thinker.solution(draw, prefix)
         whole = replace(completion, token_ids=(*prefix, *completion.token_ids))
-        return self._beam(whole, window)
+        return self._beam(whole, read)
 
     async def _scored(self, beam: Beam, index: int) -> Sample:
         """The independent solution number `index`."""

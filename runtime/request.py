@@ -101,6 +101,11 @@ def solution_event(
     )
 
 
+def smallest_cap(*caps: int | None) -> int | None:
+    """The smallest of several caps on thought: 0 is no thought at all, None no cap."""
+    return min((cap for cap in caps if cap is not None), default=None)
+
+
 @dataclass(frozen=True)
 class RequestSettings:
     """How the solutions of one prompt are sampled.
@@ -110,8 +115,8 @@ class RequestSettings:
         stops: texts that end a solution, which is cut before them.
         stop_token_ids: tokens that do so.
         early_stop: stop best-of-N once the solutions still to come cannot change the answer.
-        thinking: tokens that each solution may think, where the plan does not say; 0 is no thought,
-            None leaves it to the model.
+        thinking: the most tokens that each solution may think, whatever the plan says; 0 is no
+            thought, None leaves it to the plan and the model.
     """
 
     sampling: SamplingSettings
@@ -119,6 +124,10 @@ class RequestSettings:
     stop_token_ids: tuple[int, ...] = ()
     early_stop: bool = False
     thinking: int | None = None
+
+    def capped(self, thinking: int | None) -> int | None:
+        """Tokens that a solution may think where its plan allows `thinking`."""
+        return smallest_cap(self.thinking, thinking)
 
 
 @dataclass(frozen=True)

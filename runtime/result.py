@@ -44,10 +44,14 @@ class Receipt(Decision):
         price: accuracy that a generation had to gain to be spent; None where that was not asked.
         deadline: seconds the prompt was allowed; None for as many as it takes.
         budget_tokens: tokens that the prompt was allowed; None where the budget was not in tokens.
+        price_of_token: accuracy that a token had to gain; None where that was not asked.
         prompt_tokens: tokens of the prompt.
         generations: complete solutions sampled, pilots included.
         sampled_tokens: tokens the language model sampled, pilots included.
         thinking_tokens: of these, the tokens of thoughts.
+        thinking_cap: tokens that each thought could have, by the plan and the request; 0 is no
+            thought, None no cap.
+        forced_thoughts: solutions whose thought was ended at a cap.
         ignored_caps: thoughts that an engine did not end at their cap although it takes one; they
             were cut off afterwards, and what lay beyond the cap was sampled in vain.
         cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
@@ -63,10 +67,13 @@ class Receipt(Decision):
     price: float | None = None
     deadline: float | None = None
     budget_tokens: int | None = None
+    price_of_token: float | None = None
     prompt_tokens: int
     generations: int
     sampled_tokens: int
     thinking_tokens: int = 0
+    thinking_cap: int | None = None
+    forced_thoughts: int = 0
     ignored_caps: int = 0
     cached_tokens: int
     verifier_tokens: int
@@ -77,11 +84,13 @@ class Receipt(Decision):
 
 @dataclass(frozen=True)
 class Spend:
-    """What may be spent: one of the four.
+    """What may be spent: one of the five.
 
     Attributes:
         budget: generations each prompt may cost.
         budget_tokens: tokens each prompt may cost, on average over prompts like it.
+        average_tokens: tokens prompts may cost on average, over a stream of them; see
+            `predictors.thinking_policy`.
         average: generations prompts may cost on average, over a stream of them.
         total: generations that all prompts together may cost.
         deadline: seconds each prompt may take; with a budget.
@@ -92,20 +101,21 @@ class Spend:
     total: int | None = None
     deadline: float | None = None
     budget_tokens: int | None = None
+    average_tokens: float | None = None
 
     def __post_init__(self) -> None:
-        """Check that it is one of the four.
+        """Check that it is one of the five.
 
         Raises:
             InputError: none, several, or a deadline without a budget.
         """
-        given = [self.budget, self.average, self.total, self.budget_tokens]
+        given = [self.budget, self.average, self.total, self.budget_tokens, self.average_tokens]
         if sum(bool(value) for value in given) != 1:
             raise InputError(
                 "budget",
                 given,
-                "give one of: a budget for each prompt in generations or in tokens, an average, "
-                "or a total",
+                "give one of: a budget for each prompt, or an average, in generations or in "
+                "tokens, or a total",
             )
         if self.deadline is not None and not self.budget:
             raise InputError("deadline", self.deadline, "it goes with a budget for each prompt")

@@ -17,9 +17,11 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.serving.processes import vllm_serve
 from benchmarks.testbed.paths import BASE, PRM, SETTINGS
+from benchmarks.thinking.paths import SETTINGS as THINKING
 from runtime.artifact import Artifact
 from runtime.engines.transformers import TransformersEngine
 from runtime.models import Models, open_models
+from runtime.settings import Settings
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.artifacts import artifact_of, bent_models, bent_prompts, calibrated
@@ -40,7 +42,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 settings.load_profile("ci")
 
 # Each takes half a minute to start: one process runs all files that use one of them.
-SHARED = {"vllm_models", "vllm_verifier", "server"}
+SHARED = {"vllm_models", "vllm_verifier", "thinking_models", "server"}
 # Others that take minutes. make test begins with all these, not to end with one of them alone.
 LONG = ("test_dropin", "test_supervisor", "test_training", "test_readme", "test_cli", "test_schema")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -80,9 +82,9 @@ def run() -> Iterator[Run[Any]]:
         yield runner.run
 
 
-def _open(run: Run[Any], engine: str) -> Iterator[Models]:
+def _open(run: Run[Any], engine: str, settings: Settings = SETTINGS) -> Iterator[Models]:
     stack = AsyncExitStack()
-    opening = stack.enter_async_context(open_models(SETTINGS, Path(), engine))
+    opening = stack.enter_async_context(open_models(settings, Path(), engine))
     yield run(opening)
     run(stack.aclose())
 
@@ -91,6 +93,12 @@ def _open(run: Run[Any], engine: str) -> Iterator[Models]:
 def vllm_models(run: Run[Any]) -> Iterator[Models]:
     """The testbed through the real vLLM engine, started once."""
     yield from _open(run, "vllm")
+
+
+@pytest.fixture(scope="session")
+def thinking_models(run: Run[Any]) -> Iterator[Models]:
+    """The thinking model through the real vLLM engine, started once."""
+    yield from _open(run, "vllm", THINKING)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from allocator.schedule import Schedule, Stage
-from calibration.data.sample_log import CORRECT, Log, read_log
+from calibration.data.answer_codes import CORRECT
+from calibration.data.sample_log import Log, read_log
 from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run

@@ -14,7 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pages import allocation, demo, figures, logged, peers, speed, startup, testbed
+from benchmarks.pages import (
+    allocation,
+    demo,
+    figures,
+    logged,
+    peers,
+    replay,
+    speed,
+    startup,
+    testbed,
+    thinking,
+)
 from benchmarks.pages.tables import Data
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,6 +52,8 @@ class Section:
 
 SECTIONS = {
     "logged": Section("Real models", logged.full, logged.short, ("logged.png",)),
+    "replay": Section("Thinking models", replay.full, replay.short, ("replay.png",)),
+    "thinking": Section("Width and depth, end to end", thinking.full, None, ("thinking.png",)),
     "demo": Section("The demo", demo.full, demo.short, ("demo.png",)),
     "allocation": Section(
         "One budget for all prompts, and stopping early",
@@ -62,8 +75,8 @@ SECTIONS = {
 }
 HEAD = """# Results
 
-Each section was measured by the command at its head: the first on logged samples of real models,
-the others on this repository's testbed.
+Each section was measured by the command at its head: the first two on logged samples of real
+models, the others on this repository's testbed.
 `python -m benchmarks.pages` wrote this page from the commands' output. Intervals are 95%. Seeds are
 fixed, so accuracies are reproducible; times depend on the machine."""
 

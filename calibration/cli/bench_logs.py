@@ -22,6 +22,7 @@ from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
 from calibration.report.summary import cheapest_way
 from calibration.report.words import count
+from predictors.thinking_policy import read_thinking
 from runtime.artifact import FittedPolicy
 from runtime.verifiers.base import Aggregation
 
@@ -66,7 +67,8 @@ def bench_log(
         table = rows_of(policy.policy.table, some)
         log, left_out = unseen_questions(options.read(columns, answers, aggregation), artifact)
         with console.status("Measuring"):
-            found = measure_log(log, policy, table, cheapest_way(artifact), n_jobs)
+            thinking = read_thinking(artifact)
+            found = measure_log(log, policy, table, cheapest_way(artifact), n_jobs, thinking)
         measured = str(artifact)
     elif split is not None and artifact is None:
         if splits < 1:

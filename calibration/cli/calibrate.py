@@ -10,7 +10,7 @@ from allocator.errors import InputError
 from allocator.extras import missing
 from calibration.calibrate import calibrate as run_calibration
 from calibration.cli.calibrate_options import ModelOptions, TableOptions
-from calibration.cli.console import render_table, reports_errors
+from calibration.cli.console import render_caps, render_table, reports_errors
 from calibration.cli.log_options import OF_LOGS_ALONE, LogOptions, refuse_options
 from calibration.cli.options import (
     SOURCE_HELP,
@@ -26,6 +26,7 @@ from calibration.fitting.fit import Calibration
 from calibration.progress import console, progress
 from calibration.replay.parallel import check_jobs
 from calibration.report.page import REPORT, write_report
+from calibration.report.summary import Summary
 from calibration.report.words import confidence_words
 from runtime.artifact import load_settings
 from runtime.engines.base import SamplingSettings
@@ -72,7 +73,10 @@ def calibrate(
     if log.from_logs is not None:
         others = set(context.params) - OF_LOGS
         refuse_options(context, others, "does not apply to --from-logs")
-        _show(_from_logs(context, log, out, models, tables, data, n_jobs), out)
+        calibrated = _from_logs(context, log, out, models, tables, data, n_jobs)
+        if caps := Summary.load(out).caps:
+            console.print(render_caps(caps))
+        _show(calibrated, out)
         return
     refuse_options(context, OF_LOGS_ALONE, "goes with --from-logs")
     if prompts is None:

@@ -7,7 +7,14 @@ from pydantic import BaseModel, Field
 
 from allocator.errors import InputError
 from allocator.plan import CONSIDERED, MAX_BEAMS, Strategy
-from calibration.cli.options import ANSWERS_HELP, CUTOFF_HELP, THOUGHT_HELP, TIMEOUT_HELP, numbers
+from calibration.cli.options import (
+    ANSWERS_HELP,
+    CUTOFF_HELP,
+    THOUGHT_HELP,
+    TIMEOUT_HELP,
+    depth_of,
+    numbers,
+)
 from calibration.settings import RUNS, CalibrationSettings, ScoringChoice
 from predictors.confidence import Confidence
 from runtime.answers.readers import DEADLINE
@@ -27,13 +34,8 @@ def depths(text: str) -> list[int | None]:
     Raises:
         InputError: anything else, or a number of 0.
     """
-    words = [word.strip() for word in text.split(",")] if text else []
-    for word in words:
-        if word not in ("off", "full") and not (word.isdecimal() and int(word)):
-            raise InputError(
-                "thinking", word, "give off, full, or a number of tokens, as in off,2000,8000,full"
-            )
-    return [0 if word == "off" else None if word == "full" else int(word) for word in words]
+    hint = "give off, full, or a number of tokens, as in off,2000,8000,full"
+    return [depth_of(word.strip(), hint) for word in text.split(",")] if text else []
 
 
 class SolvingOptions(BaseModel):

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from calibration.progress import console
 
 if TYPE_CHECKING:
     from allocator.table import LookupTable
+    from calibration.replay.cap_table import CapRow
 
 READER_GONE = 141  # exit status of a program that SIGPIPE ended, as shells report it
 
@@ -80,6 +81,27 @@ def render_table(table: "LookupTable") -> Table:
                 f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
             )
         shown.add_section()
+    return shown
+
+
+def render_caps(rows: "Sequence[CapRow]") -> Table:
+    """What each cap on thinking tokens leads to: a row per cap and number of thoughts."""
+    shown = new_table(
+        "Caps on thinking tokens, the same number of thoughts for every question",
+        *("cap", "thoughts", "tokens", "majority", "weighted votes"),
+    )
+    for number, row in enumerate(rows):
+        first = number == 0 or rows[number - 1].cap != row.cap
+        if first and number:
+            shown.add_section()
+        cap = "none" if row.cap is None else f"{row.cap:,}"
+        shown.add_row(
+            cap if first else "",
+            str(row.samples),
+            f"{row.tokens:,.0f}",
+            f"{row.majority:.1%}",
+            f"{row.weighted:.1%}",
+        )
     return shown
 
 

@@ -1,6 +1,7 @@
 """Options that several commands share, and options generated from settings models."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -51,6 +52,13 @@ EngineOption = Annotated[
     EngineName,
     typer.Option(help="auto, vllm, transformers, or URLs of vllm servers, comma-separated"),
 ]
+ThinkingOption = Annotated[
+    str,
+    typer.Option(
+        help="most tokens that each solution may think, whatever the plan says; off is no "
+        "thought, full no limit but the plan's"
+    ),
+]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="use an artifact made for another model or other settings")
 ]
@@ -66,6 +74,20 @@ def numbers(field: str, text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(field, text, "give whole numbers, comma-separated") from None
+
+
+def depth_of(text: str, hint: str = "give off, full, or a number of tokens") -> int | None:
+    """A depth of thought, as `allocator.plan.Plan.thinking`: 0 for ``off``, None for ``full``.
+
+    Raises:
+        InputError: neither of them, nor a whole number of at least 1.
+    """
+    known = {"off": 0, "full": None}
+    if text in known:
+        return known[text]
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
+        raise InputError("thinking", text, hint)
+    return int(text)
 
 
 def given(context: typer.Context) -> list[str]:

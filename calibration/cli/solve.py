@@ -23,6 +23,8 @@ from calibration.cli.options import (
     EngineOption,
     ForceOption,
     SeedOption,
+    ThinkingOption,
+    depth_of,
     load_artifact,
     load_table,
     settings_options,
@@ -34,9 +36,10 @@ from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
 from runtime.artifact import Artifact
 from runtime.engines.loading import engine_kind
+from runtime.frontend.reasoning import check_thinks
 from runtime.models import open_models
 from runtime.result import Decision, Failure, Result, Spend
-from runtime.solving.limits import token_policy
+from runtime.solving.limits import thinking_policy, token_policy
 from runtime.solving.solve import Solver
 
 BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt")]
@@ -56,6 +59,10 @@ def solve(
     budget_tokens: Annotated[
         int | None, typer.Option(help="tokens each prompt may cost, on average over its like")
     ] = None,
+    average_tokens: Annotated[
+        float | None,
+        typer.Option(help="tokens prompts may cost on average: more or deeper thought"),
+    ] = None,
     deadline: Annotated[
         float | None, typer.Option(help="seconds each prompt may take; with --budget")
     ] = None,
@@ -69,6 +76,7 @@ def solve(
     early_stop: Annotated[
         bool, typer.Option(help="stop best-of-n once the rest cannot change the answer")
     ] = False,
+    thinking: ThinkingOption = "full",
     metrics: Annotated[
         Path | None, typer.Option(help="file for Prometheus metrics, in the text format")
     ] = None,
@@ -81,31 +89,46 @@ def solve(
     """Answer prompts within a budget; JSON lines, each answer with its receipt."""
     _check_files(out, metrics)
     texts, rows = _prompts(prompts or [], file, data)
-    fixed = None if plan is None else parse_plan(plan)
-    spend = Spend(budget, average_budget, total_budget, deadline, budget_tokens)
+    fixed, cap = None if plan is None else parse_plan(plan), depth_of(thinking)
+    spend = Spend(budget, average_budget, total_budget, deadline, budget_tokens, average_tokens)
     if fixed is not None and not budget:
         raise InputError("plan", plan, "a plan goes with --budget")
     engine_kind(engine)
-    if budget:
-        Policy(load_table(artifact)).row(budget)
-    loaded = load_artifact(artifact, force)
-    if budget_tokens is not None:
-        token_policy(loaded).table.row(budget_tokens)
+    loaded = _load(artifact, force, spend, cap)
 
     async def run() -> list[Result | Failure]:
         async with open_models(loaded.settings, loaded.folder, engine) as models:
-            solver = Solver(models, loaded, seed, fixed, early_stop)
+            solver = Solver(models, loaded, seed, fixed, early_stop, cap)
             with progress("Answering prompts", len(texts)) as done:
                 results = await answer_each(solver, texts, rows, spend, done)
-            drift = solver.monitor.report()
-            if drift.drifted:
-                console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
-            if metrics is not None:
-                solver.metrics.write(metrics)
+            _report(solver, metrics)
             _write(results, out)  # before the engine is closed, which takes seconds
             return results
 
     _refuse_failures(asyncio.run(run()))
+
+
+def _report(solver: Solver, metrics: Path | None) -> None:
+    """Warn of drift, and write the metrics."""
+    drift = solver.monitor.report()
+    if drift.drifted:
+        console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
+    if metrics is not None:
+        solver.metrics.write(metrics)
+
+
+def _load(folder: Path, force: bool, spend: Spend, cap: int | None) -> Artifact:
+    """The artifact, if it can keep the budget and the cap on thoughts."""
+    if spend.budget:
+        Policy(load_table(folder)).row(spend.budget)
+    artifact = load_artifact(folder, force)
+    if spend.budget_tokens is not None:
+        token_policy(artifact).table.row(spend.budget_tokens)
+    if spend.average_tokens is not None:
+        thinking_policy(artifact).price_for(spend.average_tokens)
+    if cap:
+        check_thinks("thinking", cap, artifact.settings.thinks(artifact.folder))
+    return artifact
 
 
 def _prompts(

@@ -20,10 +20,17 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "tokens": ("tokens",),
     "finished": ("finished",),
     "model": ("model",),
+    "probes": ("probes",),
+    "probe_every": ("probe_every",),
+    "thinking_tokens": ("thinking_tokens",),
+    "sample": ("sample_index", "sample"),
 }
 SCORE, ALIAS = "score", "alias"
 # The columns that differ between the samples of one question.
-OF_SAMPLES = ("answer", "correct", "score", "logprob", "tokens", "finished")
+OF_SAMPLES = (
+    *("answer", "correct", "score", "logprob", "tokens", "finished"),
+    *("probes", "thinking_tokens", "sample"),
+)
 
 Value = TypeVar("Value")
 

@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.cells import as_logprob, as_text, as_tokens, as_truth, is_blank
-from calibration.data.grading import canonicalized
+from calibration.data.answer_codes import CORRECT, UNANSWERED, text_codes
+from calibration.data.cells import as_logprob, as_tokens, as_truth, is_blank
+from calibration.data.log_answers import graded, needed
 from calibration.data.log_rows import LogRows, read_log_rows
 from calibration.data.log_scores import LoggedScores, read_scores
+from calibration.data.log_thoughts import Probed, read_thoughts
+from calibration.data.thoughts import Thoughts
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
 from runtime.verifiers.base import Aggregation
 
 MIN_SAMPLES = 4
-UNANSWERED = -1
-CORRECT = 0
 LOGGED = "logged"
 
 
@@ -52,6 +53,8 @@ class Log:
         finished: whether the model ended each sample itself, likewise.
         answers: how answers were compared, see `runtime.answers.graders.answers_fingerprint`.
         notes: what else was left out, for people.
+        thoughts: the samples as thoughts with answers forced on the way, as many for each question
+            as `window`; None where they were not logged.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Log:
     finished: NDArray[np.bool_] | None = None
     answers: str = LOGGED
     notes: tuple[str, ...] = ()
+    thoughts: Thoughts | None = None
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -111,6 +115,7 @@ class Log:
             counts=chosen(self.counts),
             logprob=chosen(self.logprob),
             finished=chosen(self.finished),
+            thoughts=None if self.thoughts is None else self.thoughts.of(questions),
         )
 
 
@@ -154,13 +159,12 @@ def read_log(
         for ours, theirs in (columns or {}).items()
     }
     reader = None if answers is None else answers_for(answers)
-    rows = read_log_rows(source, chosen, where, gold)
+    rows, probed = read_thoughts(read_log_rows(source, chosen, where, gold))
     if rows.solutions and reader is None:
         answers, reader = "math", answers_for("math")
     _check_answers(rows, answers)
-    names = rows.parsed("question", _needed)
-    questions = _codes(names)
-    texts = rows.parsed("answer", _answer)
+    names = rows.parsed("question", needed)
+    questions = text_codes(names)
     scores = read_scores(rows, aggregation, logits)
     parsers: dict[str, Callable[[object], float]] = {
         "tokens": as_tokens,
@@ -172,14 +176,7 @@ def read_log(
         for column, parse in parsers.items()
         if column in rows.names
     }
-    if "correct" in rows.names and reader is None:
-        correct = rows.parsed("correct", as_truth)
-    else:
-        golds = _golds(rows, questions)
-        if reader is not None:
-            texts, golds = canonicalized(reader, questions.tolist(), texts, golds, rows.solutions)
-        correct = [text == gold for text, gold in zip(texts, golds, strict=True)]
-    answer = _answers_of(questions, _codes(texts), np.array(correct))
+    answer, forced = graded(rows, questions, probed, reader)
     place, counts = _places(source, questions)
     sampled = np.arange(place.shape[1]) < counts[:, None]
     placed = {name: np.where(sampled, v[place], v.dtype.type(0)) for name, v in logged.items()}
@@ -204,7 +201,20 @@ def read_log(
         finished=placed.get("finished"),
         answers=compared,
         notes=tuple(rows.notes),
+        thoughts=None
+        if probed is None
+        else _thoughts(answer, logged["tokens"], probed, forced, place[:, : counts.min()]),
     )
+
+
+def _thoughts(
+    answer: NDArray[np.int64],
+    tokens: NDArray[np.float64],
+    probed: Probed,
+    forced: NDArray[np.int64],
+    place: NDArray[np.int64],
+) -> Thoughts:
+    return Thoughts(answer[place], np.maximum(1.0, tokens[place]), probed.depths, forced[place])
 
 
 def _chosen(names: Sequence[str], numbers: NDArray[np.int64]) -> tuple[str, ...]:
@@ -225,33 +235,6 @@ def _check_answers(rows: LogRows, answers: str | None) -> None:
         )
 
 
-def _needed(cell: object) -> str:
-    if is_blank(cell):
-        raise ValueError("must not be blank")
-    return as_text(cell)
-
-
-def _answer(cell: object) -> str | None:
-    return None if is_blank(cell) else as_text(cell)
-
-
-def _golds(rows: LogRows, questions: NDArray[np.int64]) -> list[str]:
-    """The gold answer of each sample, which is the same for all samples of a question."""
-    golds = rows.parsed("gold", _needed)
-    first: dict[int, str] = {}
-    for question, gold, number in zip(questions.tolist(), golds, rows.numbers, strict=True):
-        if first.setdefault(question, gold) != gold:
-            why = f"must be {first[question]!r}, as in the question's first row"
-            raise rows.refusal(number, "gold", gold, why)
-    return golds
-
-
-def _codes(values: Sequence[str | None]) -> NDArray[np.int64]:
-    """Equal texts as equal numbers, in order of occurrence; None as `UNANSWERED`."""
-    numbers: dict[str | None, int] = {None: UNANSWERED}
-    return np.array([numbers.setdefault(value, len(numbers) - 1) for value in values])
-
-
 def _digest(rows: LogRows, chosen: object, compared: str, aggregation: str | None) -> str:
     """A hash of what was read and how: the bytes of a file, the cells of any other data set."""
     path = Path(rows.rows.source)
@@ -262,21 +245,6 @@ def _digest(rows: LogRows, chosen: object, compared: str, aggregation: str | Non
     if (compared, aggregation) != (LOGGED, None):
         how += repr((compared, aggregation))
     return hashlib.sha256(content + how.encode()).hexdigest()[:16]
-
-
-def _answers_of(
-    question: NDArray[np.int64], text: NDArray[np.int64], correct: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Answers numbered from 1 within each question; all correct ones are number 0."""
-    wrong = ~correct & (text != UNANSWERED)
-    width = text.max(initial=0) + 1
-    distinct, of = np.unique(question[wrong] * width + text[wrong], return_inverse=True)
-    owner = distinct // width
-    # Distinct pairs are sorted by question: the first of each question is number 1.
-    first = np.searchsorted(owner, owner, side="left")
-    answer = np.where(correct, CORRECT, UNANSWERED)
-    answer[wrong] = (np.arange(len(distinct)) - first + 1)[of]
-    return answer
 
 
 def _places(

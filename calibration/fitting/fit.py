@@ -22,6 +22,7 @@ from calibration.fitting.rows import Candidate, FittedRow, best, by_best_rule
 from calibration.fitting.token_table import TokenTable
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcomes
+from predictors.thinking_policy import ThinkingPolicy
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Calibration:
         drift_baseline: distribution of the calibration prompts' pilots.
         warnings: for users of the tables.
         tokens: the table in tokens; None where thoughts were not sampled at several depths.
+        thinking: the policy over width and depth of thought; None likewise.
     """
 
     table: LookupTable
@@ -57,6 +59,7 @@ class Calibration:
     drift_baseline: DriftBaseline
     warnings: tuple[str, ...]
     tokens: TokenTable | None = None
+    thinking: ThinkingPolicy | None = None
 
 
 def top_samples(budgets: Sequence[int]) -> int:

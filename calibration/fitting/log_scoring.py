@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.sample_log import UNANSWERED, Log
+from calibration.data.answer_codes import UNANSWERED
+from calibration.data.sample_log import Log
 from calibration.fitting.crossval import folds
 from calibration.fitting.scoring import fitted_scoring
 from calibration.replay.parallel import in_threads

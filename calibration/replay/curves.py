@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from allocator.plan import Plan
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.intervals import BOOTSTRAP_DRAWS, mean_interval
+from calibration.replay.monotone import costs_at, monotone
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcome, Outcomes
 
@@ -166,7 +167,7 @@ def _gains(
                 getattr(baseline, unit)[rows],
             )
         )
-        return spent / _costs_at(*_monotone(reached, costs), wanted - slack)
+        return spent / costs_at(*monotone(reached, costs), wanted - slack)
 
     blocks = [draws[start : start + BLOCK] for start in range(0, len(draws), BLOCK)]
     values = np.concatenate(in_threads(ratios, blocks, n_jobs), axis=1)
@@ -178,50 +179,27 @@ BLOCK = 250  # bootstrap draws at a time
 
 def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: float) -> float:
     """The smallest cost at which the monotone, piecewise linear curve reaches an accuracy."""
-    found = _costs_at(*_monotone(reached[:, None], costs[:, None]), np.array([[wanted]]))
+    found = costs_at(*monotone(reached[:, None], costs[:, None]), np.array([[wanted]]))
     return float(found[0, 0])
 
 
-def _monotone(
-    reached: NDArray[np.float64], costs: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Costs in ascending order, and the monotone accuracies fitted to them; (points, draws) each.
-
-    Isotonic regression of all draws at once, in closed form: at each point the greatest, over where
-    a run of points may begin, of the least mean, over where it may end.
-    """
-    order = np.argsort(costs, axis=0, kind="stable")
-    costs, reached = (np.take_along_axis(values, order, axis=0) for values in (costs, reached))
-    fitted = np.full(reached.shape, -np.inf)
-    for first in range(len(reached)):
-        sizes = np.arange(1, len(reached) - first + 1)[:, None]
-        means = np.cumsum(reached[first:], axis=0) / sizes
-        least = np.minimum.accumulate(means[::-1], axis=0)[::-1]
-        fitted[first:] = np.maximum(fitted[first:], least)
-    return costs, fitted
-
-
-def _costs_at(
-    costs: NDArray[np.float64], fitted: NDArray[np.float64], wanted: NDArray[np.float64]
+def costs_to_reach(
+    method: Curve, wanted: NDArray[np.float64], draws: NDArray[np.int64], unit: str = "tokens"
 ) -> NDArray[np.float64]:
-    """The smallest costs at which the curves of `_monotone` reach accuracies.
+    """The average cost at which a method reaches an accuracy, in each bootstrap draw; see `gain`.
 
     Args:
-        costs: shape (points, draws).
-        fitted: shape (points, draws).
-        wanted: shape (accuracies, draws).
+        method: the method.
+        wanted: the accuracy in each draw, shape (draws,).
+        draws: bootstrap draws of prompts.
+        unit: ``generations`` or ``tokens``.
 
     Returns:
-        Shape (accuracies, draws); infinite where an accuracy is not reached.
+        Shape (draws,); infinite where the accuracy is not reached.
     """
-    draws = np.arange(costs.shape[1])
-    above = (fitted >= wanted[:, None] - 1e-12).sum(axis=1)
-    i = np.minimum(len(costs) - above, len(costs) - 1)
-    below = np.maximum(i - 1, 0)
-    rise = np.where(i > 0, fitted[i, draws] - fitted[below, draws], 1.0)
-    share = np.where(i > 0, (wanted - fitted[below, draws]) / np.where(rise > 0, rise, 1.0), 0.0)
-    found = costs[below, draws] + share * (costs[i, draws] - costs[below, draws])
-    return np.where(above > 0, found, np.inf)
+    lines = (method.correct, getattr(method, unit))
+    reached, costs = (np.array([line[draws].mean(axis=1) for line in each]) for each in lines)
+    return np.asarray(costs_at(*monotone(reached, costs), wanted[None])[0])
 
 
 def gains(

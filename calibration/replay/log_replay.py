@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from allocator.plan import Plan, Selection
 from allocator.schedule import Schedule
-from calibration.data.sample_log import CORRECT, UNANSWERED, Log
+from calibration.data.answer_codes import CORRECT, UNANSWERED
+from calibration.data.sample_log import Log
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, joined, replay_run
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
 from calibration.replay.parallel import check_jobs, in_processes, in_threads

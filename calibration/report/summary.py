@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from allocator import migrate
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
+from calibration.replay.cap_table import CapRow
 from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.ways import PRICE, TOTAL, Way
 from runtime.artifact import SUMMARY
@@ -128,6 +129,7 @@ class Summary(JsonArtifact):
         gain: the greatest of these; None where no way reaches an accuracy of the baseline.
             It is the best of three on the same prompts, which its interval does not include.
         warnings: caveats for users of the tables.
+        caps: what each cap on thinking tokens leads to; empty where no thoughts were logged.
     """
 
     MIGRATIONS = migrate.SUMMARY
@@ -143,6 +145,7 @@ class Summary(JsonArtifact):
     ways: tuple[Gain, ...] = ()
     gain: Gain | None = None
     warnings: tuple[str, ...] = ()
+    caps: tuple[CapRow, ...] = ()
 
     @property
     def cheapest(self) -> Way | None:

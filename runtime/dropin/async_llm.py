@@ -99,6 +99,8 @@ class AsyncComputeOptimalLLM:
         *,
         budget: int | None = None,
         deadline: float | None = None,
+        budget_tokens: int | None = None,
+        average_tokens: float | None = None,
         **others: Any,
     ) -> "AsyncGenerator[ComputeOptimalOutput, None]":
         """Answer a prompt, as vLLM's `AsyncLLM.generate`.
@@ -113,6 +115,8 @@ class AsyncComputeOptimalLLM:
             request_id: id of the request, for `abort`.
             budget: generations that the prompt may cost.
             deadline: seconds that it may take.
+            budget_tokens: tokens that it may cost on average over prompts of its bin.
+            average_tokens: tokens that prompts may cost on average, by more or deeper thought.
             others: vLLM's other arguments, which are refused.
 
         Raises:
@@ -124,18 +128,27 @@ class AsyncComputeOptimalLLM:
         from runtime.dropin.outputs import aborted, answered, underway
 
         refuse(**{name: value or None for name, value in others.items()})
-        engine = self._solver.models.engine
-        encoded = prompts_of(prompt, engine.tokenizer)
+        models = self._solver.models
+        tokenizer = models.engine.tokenizer
+        encoded = prompts_of(prompt, tokenizer)
         if len(encoded) != 1:
             raise InputError("prompt", prompt, "must be one prompt")
         (params,) = params_for(sampling_params, 1)
         n = 1 if params is None else params.n
-        _, share, notes = spend_for(self.budget, n, budget=budget)
-        options = vllm_options(params, self.artifact.settings.sampling, engine, share, notes)
+        spend, share, notes = spend_for(
+            self.budget,
+            n,
+            budget=budget,
+            deadline=deadline,
+            budget_tokens=budget_tokens,
+            average_tokens=average_tokens,
+        )
+        calibrated = self.artifact.settings.sampling
+        options = vllm_options(params, calibrated, models, share, notes=notes)
         progress = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         request = options.request.request(encoded[0], events.put_nowait if progress else None)
-        task = asyncio.create_task(self._solver.solve(request, share, deadline))
+        task = asyncio.create_task(self._solver.solve_within(request, spend))
         task.add_done_callback(lambda _: events.put_nowait(None))
         with self._abortable(request_id, task):
             try:
@@ -144,8 +157,7 @@ class AsyncComputeOptimalLLM:
                 if task.cancelled():
                     yield aborted(request_id, encoded[0])
                 else:
-                    result, tokenizer = task.result(), engine.tokenizer
-                    yield answered(request_id, encoded[0], options, result, tokenizer)
+                    yield answered(request_id, encoded[0], options, task.result(), tokenizer)
             finally:
                 await _cancel(task)
 

@@ -26,6 +26,7 @@ from runtime.engines.vllm import VLLMCompletions
 from runtime.frontend.budget import default_budget, spend_for
 from runtime.frontend.conversation import template_notes, template_variables
 from runtime.frontend.prompt_request import EncodedPrompt
+from runtime.frontend.reasoning import template_thinking
 from runtime.solving.solve import Solver
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class ComputeOptimalLLM:
         budget: int | None = None,
         total_budget: int | None = None,
         deadline: float | None = None,
+        budget_tokens: int | None = None,
+        average_tokens: float | None = None,
     ) -> "list[ComputeOptimalOutput]":
         """Answer prompts, as vLLM's `LLM.generate`: a text is encoded without a chat template.
 
@@ -141,13 +144,16 @@ class ComputeOptimalLLM:
             prompts: one or many, in any sequence, array or series; each a text, token ids, or a
                 dictionary with one of them.
             sampling_params: one for all, or one per prompt; None uses the calibrated settings. Of
-                `n` outputs the first is the answer, the others are the best other answers. Fields
-                that are not supported are refused by name.
+                `n` outputs the first is the answer, the others are the best other answers. Of a
+                model that has thoughts, `thinking_token_budget` caps them, whatever the plan says.
+                Fields that are not supported are refused by name.
             use_tqdm: whether to show a progress bar, or a function that creates it.
             lora_request: refused, like vLLM's other arguments down to `budget`.
             budget: generations that each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
             deadline: seconds that each prompt may take.
+            budget_tokens: tokens that each prompt may cost on average over prompts of its bin.
+            average_tokens: tokens that prompts may cost on average, by more or deeper thought.
 
         Raises:
             InputError: an argument that is not supported or cannot be used, by its name.
@@ -160,7 +166,8 @@ class ComputeOptimalLLM:
             mm_processor_kwargs=mm_processor_kwargs,
         )
         encoded = prompts_of(prompts, self.get_tokenizer())
-        return self._answer(encoded, sampling_params, use_tqdm, budget, total_budget, deadline)
+        limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
+        return self._answer(encoded, sampling_params, use_tqdm, limits)
 
     def chat(
         self,
@@ -181,6 +188,8 @@ class ComputeOptimalLLM:
         budget: int | None = None,
         total_budget: int | None = None,
         deadline: float | None = None,
+        budget_tokens: int | None = None,
+        average_tokens: float | None = None,
     ) -> "list[ComputeOptimalOutput]":
         """Answer conversations, as vLLM's `LLM.chat`.
 
@@ -193,7 +202,8 @@ class ComputeOptimalLLM:
             add_generation_prompt: whether the model's turn is begun.
             continue_final_message: refused: the verifier scores whole solutions.
             tools: refused: the verifier cannot score tool calls.
-            chat_template_kwargs: further variables of the template.
+            chat_template_kwargs: further variables of the template. `enable_thinking=False` and
+                `reasoning_effort` hold where it does not read them, too.
 
         Raises:
             InputError: as `generate`.
@@ -210,27 +220,24 @@ class ComputeOptimalLLM:
             mm_processor_kwargs=mm_processor_kwargs,
         )
         tokenizer = self.get_tokenizer()
-        variables = template_variables(chat_template_kwargs, tokenizer)
-        encoded = conversations_of(
-            messages,
-            tokenizer,
-            self._chat_template if chat_template is None else chat_template,
-            add_generation_prompt,
-            variables,
+        template = self._chat_template if chat_template is None else chat_template
+        variables, thinking = template_thinking(
+            tokenizer.chat_template if template is None else template,
+            template_variables(chat_template_kwargs, tokenizer),
+            self._thread.solver.models.thinks,
         )
+        encoded = conversations_of(messages, tokenizer, template, add_generation_prompt, variables)
+        limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
         notes = template_notes(variables)
-        return self._answer(
-            encoded, sampling_params, use_tqdm, budget, total_budget, deadline, notes
-        )
+        return self._answer(encoded, sampling_params, use_tqdm, limits, thinking, notes)
 
     def _answer(
         self,
         prompts: Sequence[EncodedPrompt],
         sampling_params: Any,
         use_tqdm: bool | Callable[..., Any],
-        budget: int | None,
-        total_budget: int | None,
-        deadline: float | None,
+        limits: "tuple[int | None, int | None, float | None, int | None, float | None]",
+        thinking: int | None = None,
         notes: Sequence[str] = (),
     ) -> "list[ComputeOptimalOutput]":
         from runtime.dropin.outputs import all_answered
@@ -239,18 +246,17 @@ class ComputeOptimalLLM:
         if not prompts:
             return []
         solutions = max(1 if each is None else each.n for each in params)
-        spend, share, raised = spend_for(
-            self.budget, solutions, len(prompts), budget, total_budget, deadline
-        )
-        engine, calibrated = self._thread.solver.models.engine, self.artifact.settings.sampling
+        spend, share, raised = spend_for(self.budget, solutions, len(prompts), *limits)
+        models, calibrated = self._thread.solver.models, self.artifact.settings.sampling
         options = [
-            vllm_options(each, calibrated, engine, share, (*notes, *raised)) for each in params
+            vllm_options(each, calibrated, models, share, thinking, (*notes, *raised))
+            for each in params
         ]
         requests = [o.request.request(prompt) for o, prompt in zip(options, prompts, strict=True)]
         with progress(use_tqdm, len(prompts)) as done:
             results = self._thread.solve_all(requests, spend, done)
         request_ids = [next(self._request_ids) for _ in prompts]
-        return all_answered(request_ids, prompts, options, results, engine.tokenizer)
+        return all_answered(request_ids, prompts, options, results, models.engine.tokenizer)
 
     def get_tokenizer(self) -> Any:
         """The language model's tokenizer."""

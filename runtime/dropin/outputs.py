@@ -8,6 +8,7 @@ from vllm import CompletionOutput, RequestOutput
 
 from allocator.errors import ModelError
 from predictors.sample import Sample
+from runtime.answers.thought import before_any
 from runtime.dropin.vllm_params import VLLMOptions
 from runtime.engines.tokenizer import decode
 from runtime.frontend.prompt_request import EncodedPrompt
@@ -21,11 +22,14 @@ class ComputeOptimalOutput(RequestOutput):  # type: ignore[misc]
     Attributes:
         receipt: what was decided for the prompt and what it cost; None until it is answered.
         notes: differences from what was requested or calibrated.
+        reasoning: the thought of each completion, without its marks; None where it has none. The
+            completion's text has all of it, as vLLM's.
         event: the event that an unfinished output reports; None in a finished one.
     """
 
     receipt: Receipt | None = None
     notes: tuple[str, ...] = ()
+    reasoning: tuple[str | None, ...] = ()
     event: Event | None = None
 
 
@@ -91,6 +95,7 @@ def answered(
     ]
     output = _output(request_id, prompt, completions, True, result.receipt.cached_tokens)
     output.receipt, output.notes = result.receipt, notes
+    output.reasoning = tuple(sample.reasoning for sample in best)
     return output
 
 
@@ -162,6 +167,6 @@ def _with_special_tokens(sample: Sample, options: VLLMOptions, tokenizer: Any) -
         skip_special_tokens=False,
         spaces_between_special_tokens=options.spaces_between_special_tokens,
     )
-    for stop in options.request.settings.stops:
-        text = text.partition(stop)[0]
-    return text
+    thought = sample.reasoning or ""  # within which stop texts do not count
+    start = max(text.find(thought), 0) + len(thought)
+    return text[:start] + before_any(options.request.settings.stops, text[start:])

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allocator.errors import InputError
-from runtime.engines.base import Engine, SamplingSettings
+from runtime.engines.base import SamplingSettings
 from runtime.frontend.prompt_request import RequestOptions, request_options
+from runtime.frontend.reasoning import BUDGET, check_thinks
 from runtime.frontend.sampling_overrides import SamplingOverrides
+from runtime.models import Models
+from runtime.request import smallest_cap
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -19,6 +22,7 @@ HONOURED = frozenset(
     (
         *("temperature", "top_p", "top_k", "min_p", "max_tokens", "n", "seed", "output_kind"),
         *("stop", "stop_token_ids", "skip_special_tokens", "spaces_between_special_tokens"),
+        "thinking_token_budget",
     )
 )
 
@@ -118,8 +122,9 @@ def _check(params: Any) -> None:
 def vllm_options(
     params: Any,
     calibrated: SamplingSettings,
-    engine: Engine,
+    models: Models,
     budget: int,
+    thinking: int | None = None,
     notes: Sequence[str] = (),
 ) -> VLLMOptions:
     """SamplingParams as they are honoured.
@@ -127,23 +132,27 @@ def vllm_options(
     Args:
         params: SamplingParams that `params_for` has checked; None uses the calibrated settings.
         calibrated: sampling settings that the artifact was calibrated with.
-        engine: the language model's.
+        models: the models.
         budget: generations that the prompt may cost.
+        thinking: tokens that a solution may think, by the template's variables; None is no cap.
         notes: further notes for the caller.
 
     Raises:
-        InputError: a value out of its range, or more solutions than the budget.
+        InputError: a value that is out of its range, or that the model cannot honour.
     """
-    tokenizer = engine.tokenizer
+    tokenizer = models.engine.tokenizer
     if params is None:
-        return VLLMOptions(request_options(calibrated, tokenizer, budget, notes=notes))
+        return VLLMOptions(
+            request_options(calibrated, tokenizer, budget, thinking=thinking, notes=notes)
+        )
+    check_thinks(BUDGET, params.thinking_token_budget, models.thinks)
     greedy = params.temperature == 0  # vLLM then ignores the other three
     overrides = SamplingOverrides(
         temperature=params.temperature,
         top_p=None if greedy else params.top_p,
         top_k=None if greedy else params.top_k,
         min_p=None if greedy else params.min_p,
-        max_tokens=engine.context_length if params.max_tokens is None else params.max_tokens,
+        max_tokens=models.engine.context_length if params.max_tokens is None else params.max_tokens,
     )
     special = {} if params.skip_special_tokens else _special_stops(params.stop, tokenizer)
     stop_reasons: dict[int, int | str] = {
@@ -161,6 +170,7 @@ def vllm_options(
         seed=params.seed,
         stop=[stop for stop in params.stop if stop not in special.values()],
         stop_token_ids=tuple(stop_reasons),
+        thinking=smallest_cap(params.thinking_token_budget, thinking),
         notes=notes,
     )
     return VLLMOptions(

@@ -29,6 +29,8 @@ def spend_for(
     budget: int | None = None,
     total: int | None = None,
     deadline: float | None = None,
+    budget_tokens: int | None = None,
+    average_tokens: float | None = None,
     field: str = "n",
 ) -> tuple[Spend, int, list[str]]:
     """What a call may spend.
@@ -41,15 +43,25 @@ def spend_for(
         budget: generations that each prompt may cost.
         total: generations that all prompts together may cost.
         deadline: seconds that each prompt may take.
+        budget_tokens: tokens that each prompt may cost, as `runtime.result.Spend` has them.
+        average_tokens: tokens that prompts may cost on average, likewise.
         field: the caller's name for the number of solutions, for error messages.
 
     Returns:
         What the call may spend; generations per prompt, with a shared total their mean, rounded
-        up; and a note if the default budget was raised.
+        up, and of budgets in tokens one; and a note if the default budget was raised.
 
     Raises:
-        InputError: several solutions under a shared total, or as `Spend`.
+        InputError: several solutions under a shared total or a budget in tokens, or as `Spend`.
     """
+    if budget_tokens is not None or average_tokens is not None:
+        if solutions > 1:
+            hint = "a budget in tokens allows one solution per prompt; give a budget"
+            raise InputError(field, solutions, hint)
+        if budget_tokens is not None:
+            counted("budget_tokens", budget_tokens)
+        spend = Spend(budget or 0, None, total, deadline, budget_tokens, average_tokens)
+        return spend, 1, []
     if total is not None:
         if solutions > 1:
             hint = "a shared total allows one solution per prompt; give a budget"

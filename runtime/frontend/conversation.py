@@ -202,4 +202,4 @@ def template_notes(variables: Mapping[str, Any]) -> list[str]:
     if not variables:
         return []
     names = ", ".join(sorted(variables))
-    return [f"chat_template_kwargs set {names}; the table was calibrated with none set"]
+    return [f"the chat template was given {names}; the table was calibrated with none set"]

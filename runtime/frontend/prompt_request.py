@@ -11,6 +11,7 @@ from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
 from runtime.engines.tokenizer import check_token_ids, decode, encode_text
 from runtime.frontend.conversation import conversation_text, render_conversation
+from runtime.frontend.reasoning import cap_notes
 from runtime.frontend.sampling_overrides import SamplingOverrides, sampling_for
 from runtime.request import EventHandler, Request, RequestSettings
 
@@ -73,6 +74,7 @@ def request_options(
     seed: int | None = None,
     stop: Sequence[str] = (),
     stop_token_ids: Sequence[int] = (),
+    thinking: int | None = None,
     notes: Sequence[str] = (),
 ) -> RequestOptions:
     """Check what a caller requested of a prompt.
@@ -87,6 +89,8 @@ def request_options(
         seed: any integer; it is taken modulo 2**64. None uses the solver's.
         stop: texts that end a solution.
         stop_token_ids: tokens that end a solution.
+        thinking: the most tokens that a solution may think, of a model that has thoughts; 0 is no
+            thought, None no cap.
         notes: notes for the caller that come before those made here.
 
     Raises:
@@ -99,10 +103,10 @@ def request_options(
     sampling, changed = sampling_for(calibrated, budget, overrides)
     ends = check_token_ids(tokenizer, stop_token_ids, "stop_token_ids")
     return RequestOptions(
-        settings=RequestSettings(sampling, tuple(stop), ends),
+        settings=RequestSettings(sampling, tuple(stop), ends, thinking=thinking),
         solutions=solutions,
         seed=None if seed is None else seed % SEEDS,
-        notes=(*notes, *changed),
+        notes=(*notes, *changed, *cap_notes(thinking)),
     )
 
 

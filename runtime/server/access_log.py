@@ -125,6 +125,7 @@ def _finished(record: RequestRecord, scope: Scope, status: int | None, seconds: 
         budget=record.budget,
         generations=sum(r.generations for r in receipts) if receipts else None,
         sampled_tokens=sum(r.sampled_tokens for r in receipts) if receipts else None,
+        thinking_tokens=sum(r.thinking_tokens for r in receipts) if receipts else None,
         strategy=_joined(sorted({r.plan.strategy for r in receipts})),
         error=TYPES.get(ended, "server_error") if failed and ended is not None else None,
         prompt=_joined(record.prompts),

@@ -20,13 +20,23 @@ class CachedTokens(_Strict):
     cached_tokens: int
 
 
+class ReasoningTokens(_Strict):
+    """Sampled tokens of thoughts."""
+
+    reasoning_tokens: int
+
+
 class Usage(_Strict):
-    """Tokens of a request, including solutions that were not chosen."""
+    """Tokens of a request, including solutions that were not chosen.
+
+    Only models that have thoughts have `completion_tokens_details`.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: CachedTokens
+    completion_tokens_details: ReasoningTokens | None = None
 
 
 class Found(_Strict):
@@ -51,11 +61,13 @@ class SpentOnSeveral(_Strict):
 
 
 class AnswerMessage(_Strict):
-    """The assistant's turn."""
+    """The assistant's turn. Of a model that has thoughts, the thought stands apart in `reasoning`,
+    and the content is null where the thought has not ended."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    reasoning: str | None = None
 
 
 class _Choice(_Strict):

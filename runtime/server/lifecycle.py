@@ -28,7 +28,10 @@ async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
         )
         for prompt_request in call.prompt_requests:
             view = service.live_store.begin(
-                call.id, call.body.model, prompt_request.budget, prompt_request.request.text
+                call.id,
+                call.body.model,
+                prompt_request.spend.budget or 1,  # in tokens: its plan is not known yet
+                prompt_request.request.text,
             )
             call.views.append(view)
         call.event_handlers.append(lambda number, event: call.views[number].on_event(event))

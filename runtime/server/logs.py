@@ -34,6 +34,7 @@ class Finished:
         budget: generations that each prompt was allowed.
         generations: complete solutions sampled.
         sampled_tokens: tokens sampled.
+        thinking_tokens: of these, the tokens of thoughts.
         strategy: the plan's.
         error: type of the error in the response.
         prompt: the prompts; logged only with log_prompts.
@@ -51,6 +52,7 @@ class Finished:
     budget: int | None = None
     generations: int | None = None
     sampled_tokens: int | None = None
+    thinking_tokens: int | None = None
     strategy: str | None = None
     error: str | None = None
     prompt: str | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.frontend.budget import spend_for
 from runtime.frontend.conversation import (
     conversation_text,
     template_notes,
@@ -17,8 +18,10 @@ from runtime.frontend.prompt_request import (
     text_prompt,
     token_prompt,
 )
+from runtime.frontend.reasoning import BUDGET, check_thinks, template_thinking
 from runtime.frontend.sampling_overrides import SamplingOverrides
-from runtime.request import Request
+from runtime.request import Request, smallest_cap
+from runtime.result import Spend
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.solving.solve import Solver
 
@@ -29,14 +32,12 @@ class PromptRequest:
 
     Attributes:
         request: the prompt and its settings.
-        budget: generations that it may cost.
-        deadline: seconds in which to answer; None for no limit.
+        spend: what it may cost.
         notes: notes for the client.
     """
 
     request: Request
-    budget: int
-    deadline: float | None
+    spend: Spend
     notes: tuple[str, ...]
 
 
@@ -53,8 +54,27 @@ def prompt_requests(
     Raises:
         InputError: a value that the solver cannot use.
     """
-    solver.check(budget, body.ttc.deadline)
-    tokenizer = solver.models.engine.tokenizer
+    ttc = body.ttc
+    spend, budget, _ = spend_for(
+        budget,
+        body.choices,
+        budget=ttc.budget if in_tokens(body) else budget,
+        deadline=ttc.deadline,
+        budget_tokens=ttc.budget_tokens,
+        average_tokens=ttc.average_tokens,
+    )
+    solver.check_spend(spend)
+    tokenizer, thinks = solver.models.engine.tokenizer, solver.models.thinks
+    check_thinks(BUDGET, body.thinking_budget, thinks)
+    variables: Mapping[str, Any] = {}
+    cap = None
+    if isinstance(body, ChatRequest):
+        variables, cap = template_thinking(
+            tokenizer.chat_template,
+            template_variables(body.chat_template_kwargs, tokenizer),
+            thinks,
+            body.reasoning_effort,
+        )
     options = request_options(
         solver.settings.sampling,
         tokenizer,
@@ -70,12 +90,11 @@ def prompt_requests(
         seed=body.seed,
         stop=body.stop,
         stop_token_ids=body.stop_token_ids,
+        thinking=smallest_cap(body.thinking_budget, cap),
     )
-    notes = options.notes
+    notes = (*options.notes, *template_notes(variables))
     if isinstance(body, ChatRequest):
-        variables = template_variables(body.chat_template_kwargs, tokenizer)
         prompts = [_conversation(tokenizer, turns_of(body.messages), variables)]
-        notes = (*notes, *template_notes(variables))
     else:
         prompts = [
             text_prompt(tokenizer, prompt)
@@ -86,7 +105,12 @@ def prompt_requests(
     requests = [options.request(prompt) for prompt in prompts]
     for request in requests:
         solver.start(request)  # checks that the prompt fits
-    return [PromptRequest(request, budget, body.ttc.deadline, notes) for request in requests]
+    return [PromptRequest(request, spend, notes) for request in requests]
+
+
+def in_tokens(body: ChatRequest | CompletionRequest) -> bool:
+    """Whether a request's budget is in tokens."""
+    return body.ttc.budget_tokens is not None or body.ttc.average_tokens is not None
 
 
 def _conversation(

@@ -9,6 +9,7 @@ from allocator.errors import InputError
 from runtime.engines.base import LARGEST
 from runtime.frontend.conversation import Message, turns_of
 from runtime.frontend.fields import Strict, only
+from runtime.frontend.reasoning import Effort
 from runtime.server.field_names import FREE_TEXT, MAX_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
 NO_LOGPROBS = "log-probabilities are not available in this version"
@@ -22,11 +23,15 @@ class Compute(Strict):
     Attributes:
         budget: generations that each prompt may cost.
         deadline: seconds in which each prompt must be answered.
+        budget_tokens: tokens that each prompt may cost on average over prompts of its bin.
+        average_tokens: tokens that prompts may cost on average, by more or deeper thought.
         progress: whether a stream reports progress before the answer.
     """
 
     budget: Annotated[int, Field(ge=1)] | None = None
     deadline: Annotated[float, Field(gt=0)] | None = None
+    budget_tokens: Annotated[int, Field(ge=1)] | None = None
+    average_tokens: Annotated[float, Field(gt=0)] | None = None
     progress: bool = True
 
 
@@ -51,6 +56,8 @@ class _Request(Strict):
     stop: Annotated[list[str], STOPS] = Field(default_factory=list)
     stop_token_ids: list[int] = Field(default_factory=list, max_length=MAX_STOPS)
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    # -1 is no budget, as in vLLM.
+    thinking_token_budget: Annotated[int, Field(ge=-1, le=LARGEST)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     ttc: Compute = Compute()
@@ -81,6 +88,11 @@ class _Request(Strict):
         """The longest solution, in tokens; None uses the calibrated limit."""
         return self.max_tokens
 
+    @property
+    def thinking_budget(self) -> int | None:
+        """The most tokens that a solution may think; None is no budget."""
+        return None if self.thinking_token_budget == -1 else self.thinking_token_budget
+
 
 class ChatRequest(_Request):
     """The body of POST /v1/chat/completions."""
@@ -88,6 +100,8 @@ class ChatRequest(_Request):
     messages: Annotated[list[Message], Field(min_length=1)]
     max_completion_tokens: Tokens | None = None
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    reasoning_effort: Effort | None = None
+    include_reasoning: bool = True
 
     metadata: dict[str, str | None] | None = None
     safety_identifier: str | None = None

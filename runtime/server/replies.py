@@ -24,8 +24,9 @@ def reply(call: Call) -> dict[str, Any]:
     choices = []
     for number, result in sorted(call.results.items()):
         for index, sample in _chosen(call, number, result):
-            message = {"role": "assistant", "content": sample.text, "refusal": None}
-            said = {"message": message} if chat else {"text": sample.text}
+            said = _said(call, sample)
+            if chat:
+                said = {"message": {"role": "assistant", "content": None, "refusal": None} | said}
             choices.append(
                 _choice(index, said, _reason(sample)) | {"ttc": _answer_and_score(sample)}
             )
@@ -48,12 +49,16 @@ def usage(call: Call) -> dict[str, Any]:
     sampled = sum(receipt.sampled_tokens for receipt in receipts)
     # The engine reads a prompt once per generation; clients expect it to count once.
     cached = sum(min(receipt.cached_tokens, receipt.prompt_tokens) for receipt in receipts)
-    return {
+    found = {
         "prompt_tokens": prompt,
         "completion_tokens": sampled,
         "total_tokens": prompt + sampled,
         "prompt_tokens_details": {"cached_tokens": cached},
     }
+    if call.thinks:
+        thought = sum(receipt.thinking_tokens for receipt in receipts)
+        found["completion_tokens_details"] = {"reasoning_tokens": thought}
+    return found
 
 
 class Chunks:
@@ -78,7 +83,7 @@ class Chunks:
     def progress(self, number: int, event: Event) -> dict[str, Any]:
         """An event of a prompt, as a chunk with no text."""
         shown = event.model_dump(mode="json", exclude_none=True)
-        return self._chunk(number * self._call.body.choices, self._said("")) | {
+        return self._chunk(number * self._call.body.choices, self._piece("")) | {
             "ttc": {"event": shown}
         }
 
@@ -86,9 +91,10 @@ class Chunks:
         """A prompt's choices, line by line; the last chunk of each has its finish reason."""
         shown = _receipt_and_notes(self._call, number, result)
         for index, sample in _chosen(self._call, number, result):
-            for piece in sample.text.splitlines(keepends=True):
-                yield self._chunk(index, self._said(piece))
-            yield self._chunk(index, self._said(""), _reason(sample)) | {
+            for name, text in _said(self._call, sample).items():
+                for piece in (text or "").splitlines(keepends=True):
+                    yield self._chunk(index, self._piece(piece, name))
+            yield self._chunk(index, self._piece(""), _reason(sample)) | {
                 "ttc": shown | _answer_and_score(sample)
             }
 
@@ -97,9 +103,9 @@ class Chunks:
         if self._usage:
             yield _head(self._call, streamed=True) | {"choices": [], "usage": usage(self._call)}
 
-    def _said(self, text: str) -> dict[str, Any]:
+    def _piece(self, text: str, name: str = "content") -> dict[str, Any]:
         if self._chat:
-            return {"delta": {"content": text} if text else {}}
+            return {"delta": {name: text} if text else {}}
         return {"text": text}
 
     def _chunk(
@@ -126,6 +132,23 @@ def _chosen(call: Call, number: int, result: Result) -> Iterator[tuple[int, Samp
     """The choices of a prompt, with their numbers among those of all prompts."""
     wanted = call.body.choices
     return enumerate(result.ranked[:wanted], start=number * wanted)
+
+
+def _said(call: Call, sample: Sample) -> dict[str, Any]:
+    """What a choice says, by the field of a message, as vLLM's server has it.
+
+    In a chat, the thought of a model that has thoughts stands apart, unless the client wants none.
+    What is empty is null: the content while the thought has not ended, and a skipped thought.
+    """
+    if not isinstance(call.body, ChatRequest):
+        return {"text": sample.text}
+    if not call.thinks:
+        return {"content": sample.text}
+    content = {"content": sample.content or None}
+    if not call.body.include_reasoning:
+        return content
+    thought = sample.reasoning or ""
+    return {"reasoning": thought if thought.strip() else None} | content
 
 
 def _reason(sample: Sample) -> str:

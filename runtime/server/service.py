@@ -58,6 +58,7 @@ class Call:
         prompt_requests: its prompts.
         record: its record in the access log.
         id: its id in answers.
+        thinks: whether the model has thoughts, which chats show apart from the content.
         created: Unix time, in seconds.
         event_handlers: called with a prompt's number and each of its events.
         views: its prompts on the live page.
@@ -67,6 +68,7 @@ class Call:
     prompt_requests: list[PromptRequest]
     record: RequestRecord
     id: str
+    thinks: bool = False
     created: float = field(default_factory=time.time)
     event_handlers: list[Callable[[int, Event], None]] = field(default_factory=list)
     views: list[RequestView] = field(default_factory=list)
@@ -173,7 +175,8 @@ class Service:
         record.model = body.model
         record.budget = budget = self.models.budget(body.model, header, body.ttc.budget)
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
-        return Call(body, prompt_requests(body, solver, budget), record, f"{kind}-{record.id}")
+        prompts = prompt_requests(body, solver, budget)
+        return Call(body, prompts, record, f"{kind}-{record.id}", solver.models.thinks)
 
     async def answer(self, call: Call) -> AsyncIterator[tuple[int, Result]]:
         """Answer a request's prompts; (prompt's number, result) in the order of completion.
@@ -186,9 +189,7 @@ class Service:
             prompt_request = call.prompt_requests[number]
             request = replace(prompt_request.request, on_event=partial(call.emit, number))
             try:
-                return await self.solver.solve(
-                    request, prompt_request.budget, prompt_request.deadline
-                )
+                return await self.solver.solve_within(request, prompt_request.spend)
             except ModelError as error:
                 self.metrics.failed()
                 if self._loaded is not None:

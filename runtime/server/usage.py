@@ -22,6 +22,7 @@ class Totals:
         generations: generations spent on answered requests; all below are of these, too.
         budgeted: generations that they were allowed.
         sampled_tokens: tokens that the language model sampled.
+        thinking_tokens: of these, the tokens of thoughts.
         seconds: sum of their wall times.
     """
 
@@ -31,6 +32,7 @@ class Totals:
     generations: int = 0
     budgeted: int = 0
     sampled_tokens: int = 0
+    thinking_tokens: int = 0
     seconds: float = 0.0
 
     def add(self, status: str, budget: int, receipt: Receipt | None) -> None:
@@ -42,6 +44,7 @@ class Totals:
             self.generations += receipt.generations
             self.budgeted += budget
             self.sampled_tokens += receipt.sampled_tokens
+            self.thinking_tokens += receipt.thinking_tokens
             self.seconds += receipt.seconds
 
     def to_json(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from allocator.errors import InputError
 from allocator.plan import SEARCHES, Plan
+from predictors.thinking_policy import ThinkingPolicy
 from predictors.token_policy import TokenPolicy
 from runtime.artifact import Artifact
 from runtime.frontend.sampling_overrides import finite
@@ -66,6 +67,22 @@ def token_policy(artifact: Artifact) -> TokenPolicy:
             "budget in generations",
         )
     return artifact.tokens
+
+
+def thinking_policy(artifact: Artifact) -> ThinkingPolicy:
+    """An artifact's policy over width and depth of thought.
+
+    Raises:
+        InputError: it has none.
+    """
+    if artifact.thinking is None:
+        raise InputError(
+            "average_tokens",
+            None,
+            f"{artifact.folder} was not calibrated on thoughts of several depths; calibrate with "
+            "--thinking, or give a budget in generations",
+        )
+    return artifact.thinking
 
 
 def check_fixed(fixed: Plan | None, spend: Spend) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 
+from runtime.result import Receipt
+
 # Upper edges, in seconds: from a tiny model's answer to a long search by a large one.
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)
 
@@ -29,6 +31,7 @@ class Metrics:
         self._failures = counter("failures", "Prompts on which a model failed")
         self._generations = counter("generations", "Complete solutions sampled, pilots included")
         self._sampled_tokens = counter("sampled_tokens", "Tokens the language model sampled")
+        self._thinking_tokens = counter("thinking_tokens", "Of these, the tokens of thoughts")
         self._seconds = Histogram(
             "prompt_seconds",
             "Wall time from a prompt's first pilot to its answer",
@@ -40,21 +43,17 @@ class Metrics:
         self._p_value = gauge("drift_p_value", "Of each signal's comparison", "signal")
         self._price = gauge("price", "Expected accuracy that one more generation must add")
 
-    def answered(
-        self, strategy: str, generations: int, sampled_tokens: int, seconds: float
-    ) -> None:
+    def answered(self, receipt: Receipt) -> None:
         """Count an answered prompt.
 
         Args:
-            strategy: its plan's.
-            generations: complete solutions sampled, pilots included.
-            sampled_tokens: tokens sampled, likewise.
-            seconds: wall time.
+            receipt: what it cost.
         """
-        self._prompts.labels(strategy).inc()
-        self._generations.inc(generations)
-        self._sampled_tokens.inc(sampled_tokens)
-        self._seconds.observe(seconds)
+        self._prompts.labels(receipt.plan.strategy).inc()
+        self._generations.inc(receipt.generations)
+        self._sampled_tokens.inc(receipt.sampled_tokens)
+        self._thinking_tokens.inc(receipt.thinking_tokens)
+        self._seconds.observe(receipt.seconds)
 
     def failed(self) -> None:
         """Count a prompt on which a model failed."""

@@ -8,12 +8,14 @@ from allocator.drift import DriftMonitor
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
+from predictors.thinking_policy import Action
 from runtime.artifact import Artifact
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request, RequestSettings
 from runtime.result import Decision, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
+from runtime.solving.adaptive_thinking import AdaptiveThinking
 from runtime.solving.decide import (
     deadline_of,
     decide,
@@ -22,7 +24,7 @@ from runtime.solving.decide import (
     observe,
     take_pilots,
 )
-from runtime.solving.limits import check_limits, token_policy
+from runtime.solving.limits import check_limits, thinking_policy, token_policy
 from runtime.solving.metrics import Metrics
 from runtime.solving.run_plan import result_of, run_plan
 from runtime.strategies import STRATEGIES
@@ -37,6 +39,7 @@ class PromptSolver:
         seed: with the prompt, determines every sample.
         fixed: one plan for every prompt, in place of the policy's; no pilots are taken.
         early_stop: stop best-of-N once the solutions still to come cannot change the answer.
+        thinking: the most tokens that a solution may think, as `RequestSettings.thinking`.
 
     Attributes:
         settings: how a prompt's solutions are sampled that comes without settings of its own.
@@ -51,10 +54,13 @@ class PromptSolver:
         seed: int = 0,
         fixed: Plan | None = None,
         early_stop: bool = False,
+        thinking: int | None = None,
     ) -> None:
         self.models, self.artifact = models, artifact
         self.seed, self.fixed = seed, fixed
-        self.settings = RequestSettings(artifact.settings.sampling, early_stop=early_stop)
+        self.settings = RequestSettings(
+            artifact.settings.sampling, early_stop=early_stop, thinking=thinking
+        )
         self.monitor = DriftMonitor(artifact.drift_baseline)
         self.metrics = Metrics()
 
@@ -82,6 +88,17 @@ class PromptSolver:
             token_policy(self.artifact).table.row(budget_tokens)
             return
         check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
+
+    def check_spend(self, spend: Spend) -> None:
+        """Check that what a prompt may cost can be kept.
+
+        Raises:
+            InputError: as `check`, or an average of tokens without a policy over thoughts.
+        """
+        if spend.average_tokens is not None:
+            thinking_policy(self.artifact).price_for(spend.average_tokens)
+        else:
+            self.check(spend.budget, spend.deadline, spend.budget_tokens)
 
     async def decide(
         self,
@@ -139,6 +156,17 @@ class PromptSolver:
         limits = {"budget": budget or None, "deadline": deadline, "budget_tokens": budget_tokens}
         return await self._result(run, samples, decision, started, limits)
 
+    async def solve_within(self, prompt: str | Request, spend: Spend) -> Result:
+        """Answer one prompt within its budget in generations or tokens, or at an average of tokens.
+
+        Raises:
+            InputError: as `solve` and `think_at_price`.
+        """
+        if spend.average_tokens is not None:
+            price = thinking_policy(self.artifact).price_for(spend.average_tokens)
+            return await self.think_at_price(prompt, price)
+        return await self.solve(prompt, spend.budget, spend.deadline, spend.budget_tokens)
+
     async def solve_fallback(self, prompt: str | Request, budget: int) -> Result:
         """Answer one prompt by best-of-N, for traffic that has drifted from calibration.
 
@@ -175,6 +203,30 @@ class PromptSolver:
             await self._advance(adaptive_run)
         return await self._adaptive_result(adaptive_run, started, {"price": price})
 
+    async def think_at_price(self, prompt: str | Request, price: float) -> Result:
+        """Answer one prompt, stopping when neither more nor deeper thought is worth its price.
+
+        Args:
+            prompt: the prompt.
+            price: accuracy that a token must gain.
+
+        Raises:
+            InputError: a price that is not positive, an artifact that was not calibrated on
+                thoughts, or a prompt that does not fit the context.
+        """
+        if not price > 0:
+            raise InputError("price", price, "must be positive")
+        started = time.perf_counter()
+        run = AdaptiveThinking(self.start(prompt), thinking_policy(self.artifact))
+        action = Action.SAMPLE
+        while action:
+            await run.advance(action)
+            action = run.next_action(price)
+        plan = Plan(strategy="best_of_n", n=len(run.samples), thinking=run.cap)
+        decision = Decision(pilots=len(run.samples), plan=plan, why=run.why)
+        limits = {"price_of_token": price}
+        return await self._result(run.run, run.voted(), decision, started, limits)
+
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         prices = self.artifact.prices
         return AdaptiveRun(self.start(prompt), prices.schedule, self.artifact.gain_model)
@@ -206,8 +258,6 @@ class PromptSolver:
     ) -> Result:
         result = await result_of(run, samples, decision, limits, started)
         receipt, drift = result.receipt, self.monitor.report()
-        self.metrics.answered(
-            receipt.plan.strategy, receipt.generations, receipt.sampled_tokens, receipt.seconds
-        )
+        self.metrics.answered(receipt)
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
         return result

@@ -60,6 +60,8 @@ async def result_of(
         | vars(run.cost)
         | {"prompt_tokens": len(run.context.token_ids)}
         | {"undecided": sorted(run.undecided)}
+        | {"thinking_cap": run.settings.capped(decision.plan.thinking)}
+        | {"forced_thoughts": sum(sample.forced for sample in samples)}
         | {"seconds": round(time.perf_counter() - started, 3)}
     )
     return Result(

@@ -44,14 +44,12 @@ class Solver(PromptSolver):
         if spend.average is not None:
             price = PriceController(spend.average, self.artifact.prices)
         else:
-            self.check(spend.budget, spend.deadline, spend.budget_tokens)
+            self.check_spend(spend)
 
         async def one(prompt: str | Request) -> Result | Failure:
             try:
                 if price is None:
-                    return await self.solve(
-                        prompt, spend.budget, spend.deadline, spend.budget_tokens
-                    )
+                    return await self.solve_within(prompt, spend)
                 if self.monitor.drifted:
                     return await self.solve_fallback(prompt, max(1, int(price.average)))
                 result = await self.solve_at_price(prompt, price.value)

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from predictors.confidence import Confidence, ConfidenceWindow
-from predictors.scoring import VERIFIER_ALONE, Scoring
+from predictors.confidence import ConfidenceWindow
 from runtime.answers import PatternAnswers
 from runtime.answers.thought import thoughts_of
 from runtime.engines.base import Completion, SamplingSettings
@@ -23,6 +22,13 @@ from tests.support.tokenizers import byte_tokenizer
 
 END = "<end>"
 SETTINGS = RequestSettings(SamplingSettings(step_end="\n", max_tokens=200))
+# Chat templates: one that reads no variable, one with Qwen3's switch, one that reads the effort.
+TEMPLATE = "{% for m in messages %}U:{{ m.content }}{% endfor %}A:"
+SWITCHED = (
+    TEMPLATE + "{% if enable_thinking is defined and enable_thinking is false %}"
+    "<think>\n\n</think>\n\n{% endif %}"
+)
+EFFORTFUL = "{{ reasoning_effort | default('medium') }} " + TEMPLATE
 
 
 def thinking_tokenizer() -> Any:
@@ -81,7 +87,8 @@ class ScriptedThinker:
         if "</think>" in before:
             thought, _, after = before.partition("<think>")[2].partition("</think>")
             rest = f"#{len(thought.strip())}\n{END}"
-            return rest if after.strip("\n") else f"\n\n{rest}".removeprefix(after)
+            whole = f"\n\n{rest}"
+            return whole.removeprefix(after) if whole.startswith(after) else rest
         if "<think>" not in before:
             if not self.begins or before:
                 return f"plain\n#0{END}".removeprefix(before)
@@ -185,24 +192,32 @@ def finding_prompts(count: int) -> list[tuple[str, str]]:
     return [(f"{i % 10}{i % 7}{i:02d}A:", str(i % 10)) for i in range(count)]
 
 
-def thinking_run(
-    engine: Any,
-    settings: RequestSettings = SETTINGS,
-    prompt: str = "U:?A:",
-    cutoff: str = "",
-    confidence: Confidence | None = None,
-    scoring: Scoring = VERIFIER_ALONE,
-) -> PromptRun:
-    """A prompt of a model that thinks."""
+def thinking_models(engine: Any, cutoff: str = "") -> Models:
+    """A model that thinks, without a verifier."""
     thoughts = thoughts_of("auto", engine.tokenizer)
-    models = Models(
+    return Models(
         engine,
         NoVerifier(),
         PatternAnswers(r"#(\d+)", thoughts),
         StepSplitter(engine.tokenizer, "\n"),
         thoughts=thoughts,
         marks=thought_marks(engine.tokenizer, thoughts, cutoff),
-        confidence=confidence,
-        scoring=scoring,
     )
-    return PromptRun(models, settings, prompt, 0)
+
+
+def thinking_run(
+    engine: Any,
+    settings: RequestSettings = SETTINGS,
+    prompt: str = "U:?A:",
+    cutoff: str = "",
+    **fields: Any,
+) -> PromptRun:
+    """A prompt of a model that thinks; `fields` are further ones of its models."""
+    return PromptRun(replace(thinking_models(engine, cutoff), **fields), settings, prompt, 0)
+
+
+def thinker(length: int, template: str = TEMPLATE, **how: Any) -> ScriptedThinker:
+    """A `ScriptedThinker` with a chat template."""
+    engine = ScriptedThinker(length, **how)
+    engine.tokenizer.chat_template = template
+    return engine

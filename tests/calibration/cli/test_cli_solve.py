@@ -105,8 +105,11 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ([], "give one of: a budget for each prompt in generations or in tokens"),
-        (["--budget", "0"], "give one of: a budget for each prompt in generations or in tokens"),
+        ([], "give one of: a budget for each prompt, or an average"),
+        (
+            ["--budget", "0"],
+            "give one of: a budget for each prompt, or an average",
+        ),
         (["--budget", "-4"], "must be 1 or more"),
         (["--budget", "4", "--total-budget", "9"], "give one of"),
         (["--average-budget", "4", "--total-budget", "9"], "give one of"),

@@ -186,7 +186,9 @@ def test_conversations_go_through_the_template(llm: ComputeOptimalLLM) -> None:
         chat_template_kwargs={"mark": "<user>"},
     )
     assert other.prompt == f"<user>{PROBLEMS[0]}"
-    assert other.notes == ("chat_template_kwargs set mark; the table was calibrated with none set",)
+    assert other.notes == (
+        "the chat template was given mark; the table was calibrated with none set",
+    )
     assert output.notes == ()
     (bare,) = llm.chat(CHATS[0], use_tqdm=False, add_generation_prompt=False)
     assert bare.prompt == f"<user>{PROBLEMS[0]}"
@@ -303,7 +305,7 @@ def test_special_tokens_are_shown_if_the_caller_asks(llm: ComputeOptimalLLM) -> 
 
 def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
     """The testbed's model writes none, so a solution that has some is made here."""
-    tokenizer, engine = llm.get_tokenizer(), llm._thread.solver.models.engine
+    tokenizer, models = llm.get_tokenizer(), llm._thread.solver.models
     (user,), ids = tokenizer.encode("<user>"), tuple(tokenizer.encode("1<assistant>2<user>"))
     shown = SamplingParams(stop=["<user>", "7="], skip_special_tokens=False)
     (output,) = llm.generate(RAW[0], use_tqdm=False, budget=1)
@@ -312,11 +314,11 @@ def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
         prompt="", answer=None, solution="", score=None, receipt=output.receipt, ranked=(sample,)
     )
     calibrated, prompt = llm.artifact.settings.sampling, EncodedPrompt("", ids)
-    options = vllm_options(shown, calibrated, engine, 1)
+    options = vllm_options(shown, calibrated, models, 1)
     assert (options.request.settings.stops, options.stop_reasons) == (("7=",), {user: "<user>"})
     found = answered("0", prompt, options, result, tokenizer).outputs[0]
     assert (found.text, found.stop_reason) == ("1<assistant>2", "<user>")
-    without = vllm_options(None, calibrated, engine, 1)
+    without = vllm_options(None, calibrated, models, 1)
     plain = answered("0", prompt, without, result, tokenizer).outputs[0]
     assert (plain.text, plain.stop_reason) == ("12", None)
 

@@ -52,7 +52,6 @@ def llm() -> Iterator[ComputeOptimalLLM]:
         {"allowed_token_ids": [3]},
         {"extra_args": {"a": 1}},
         {"bad_words": ["7"]},
-        {"thinking_token_budget": 9},
     ],
     ids=lambda field: next(iter(field)),
 )
@@ -63,6 +62,12 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(
         llm.generate(PROMPT, SamplingParams(**field))
     assert refused.value.field == next(iter(field))
     assert "leave it at" in refused.value.hint
+
+
+def test_thoughts_of_a_model_without_any_are_not_capped(llm: ComputeOptimalLLM) -> None:
+    for budget in (0, 9):
+        with pytest.raises(InputError, match=f"thinking_token_budget: {budget}: .*have thoughts"):
+            llm.generate(PROMPT, SamplingParams(thinking_token_budget=budget))
 
 
 def test_a_field_of_a_later_vllm_is_refused(llm: ComputeOptimalLLM) -> None:
@@ -118,6 +123,11 @@ def test_prompts_that_are_none(llm: ComputeOptimalLLM, prompt: Any, field: str) 
         (CHAT, {"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs.tokenize"),
         (CHAT, {"chat_template_kwargs": {"tools": [1]}}, "chat_template_kwargs.tools"),
         (CHAT, {"chat_template_kwargs": 7}, "chat_template_kwargs"),
+        (
+            CHAT,
+            {"chat_template_kwargs": {"reasoning_effort": "low"}},
+            "chat_template_kwargs.reasoning_effort",
+        ),
         (CHAT, {"chat_template_kwargs": {7: 7}}, "chat_template_kwargs"),
         (CHAT, {"continue_final_message": True}, "continue_final_message"),
         (CHAT, {"tools": [{"type": "function"}]}, "tools"),

@@ -160,7 +160,7 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
         ({"tools": [TOOL]}, "tools", "calibrated on free text; leave it out"),
         ({"response_format": {"type": "json_object"}}, "response_format", "free text"),
         ({"logprobs": True, "top_logprobs": 2}, "logprobs", "not available in this version"),
-        ({"reasoning_effort": "low"}, "reasoning_effort", "no such field"),
+        ({"reasoning_effort": "low"}, "reasoning_effort", "must have thoughts to cap"),
         ({"temperature": 3}, "temperature", "less than or equal to 2"),
         ({"n": 32}, "n", "more than the budget of 8"),
         ({"extra_body": {"ttc": {"budget": 512}}}, "ttc.budget", "256 generations at most"),

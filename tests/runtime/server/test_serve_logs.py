@@ -24,6 +24,7 @@ REQUEST: dict[str, Any] = {
     "budget": 16,
     "generations": 9,
     "sampled_tokens": 360,
+    "thinking_tokens": 200,
     "strategy": "best_of_n",
 }
 SECRETS = {"prompt": "What is my name?", "answer": "Rumpelstiltskin"}

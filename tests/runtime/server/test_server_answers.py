@@ -176,7 +176,7 @@ def test_the_chat_template_is_given_its_variables(
     assert found["usage"]["prompt_tokens"] == plain["usage"]["prompt_tokens"] + more
     assert plain["ttc"]["notes"] == []
     assert found["ttc"]["notes"] == [
-        "chat_template_kwargs set enable_thinking; the table was calibrated with none set"
+        "the chat template was given enable_thinking; the table was calibrated with none set"
     ]
     null = run(asked(service, chat("81+54", chat_template_kwargs={"other": None}))).json()
     assert null["choices"] == plain["choices"]

@@ -32,6 +32,8 @@ CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
         | {"stream_options": {"include_usage": True}, "parallel_tool_calls": True}
         | {"service_tier": "auto", "logit_bias": {}, "frequency_penalty": 0, "n": 1}
         | {"presence_penalty": 0.0, "repetition_penalty": 1, "max_completion_tokens": 4},
+        CHAT | {"reasoning_effort": "none", "include_reasoning": False},
+        CHAT | {"reasoning_effort": "high", "thinking_token_budget": -1},
         COMPLETION | {"best_of": 1, "n": 1, "echo": False, "suffix": None, "logprobs": None},
         COMPLETION | {"stop": None, "seed": None, "temperature": None, "stream": None},
         CHAT
@@ -56,7 +58,21 @@ def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body:
         (CHAT | {"response_format": {"type": "json_object"}}, "response_format", "free text"),
         (CHAT | {"logprobs": True}, "logprobs", "not available in this version"),
         (CHAT | {"frequency_penalty": 0.5}, "frequency_penalty", "samples in pieces"),
-        (CHAT | {"reasoning_effort": "low"}, "reasoning_effort", "no such field"),
+        (CHAT | {"reasoning_effort": "low"}, "reasoning_effort", "must have thoughts"),
+        (CHAT | {"reasoning_effort": "much"}, "reasoning_effort", "'none', 'minimal', 'low'"),
+        (
+            CHAT | {"chat_template_kwargs": {"reasoning_effort": "low"}},
+            "chat_template_kwargs.reasoning_effort",
+            "must have thoughts",
+        ),
+        (CHAT | {"thinking_token_budget": 9}, "thinking_token_budget", "must have thoughts"),
+        (CHAT | {"thinking_token_budget": 0}, "thinking_token_budget", "must have thoughts"),
+        (CHAT | {"thinking_token_budget": -2}, "thinking_token_budget", "greater than or equal"),
+        (CHAT | {"thinking_token_budget": 0.5}, "thinking_token_budget", "valid integer"),
+        (CHAT | {"include_reasoning": 1}, "include_reasoning", "valid boolean"),
+        (COMPLETION | {"thinking_token_budget": 9}, "thinking_token_budget", "have thoughts"),
+        (COMPLETION | {"reasoning_effort": "low"}, "reasoning_effort", "no such field"),
+        (COMPLETION | {"include_reasoning": False}, "include_reasoning", "no such field"),
         (CHAT | {"store": True}, "store", "give false"),
         (CHAT | {"max_completion_tokens": 5}, "max_completion_tokens", "give one of them"),
         (CHAT | {"ttc": {"budgets": 4}}, "ttc.budgets", "no such field"),

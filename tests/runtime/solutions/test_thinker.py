@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -171,10 +170,35 @@ def test_stops_are_not_given_to_an_engine_that_caps_thoughts() -> None:
     assert (sample.answer, len(engine.requests)) == ("10", 2)
 
 
-def test_a_models_own_settings_hold_where_no_depth_is_asked_for() -> None:
-    run: Any = thinking_run(ScriptedThinker(LETTERS), replace(SETTINGS, thinking=11))
-    assert drawn(run).answer == "10"
-    assert drawn(run, 21).answer == "20"
+@pytest.mark.parametrize(
+    ("request_cap", "plan_cap", "answer"),
+    [
+        (11, None, "10"),
+        (11, 21, "10"),
+        (21, 11, "10"),
+        (0, 21, "0"),
+        (21, 0, "0"),
+        (None, 0, "0"),
+    ],
+)
+def test_a_request_caps_its_plan(
+    request_cap: int | None, plan_cap: int | None, answer: str
+) -> None:
+    run = thinking_run(ScriptedThinker(LETTERS), replace(SETTINGS, thinking=request_cap))
+    assert drawn(run, plan_cap).answer == answer
+
+
+@pytest.mark.parametrize("plan_cap", [None, 21])
+def test_pilots_that_reach_the_requests_cap_are_not_thought_on(plan_cap: int | None) -> None:
+    engine = ScriptedThinker(LETTERS)
+    run = thinking_run(engine, replace(SETTINGS, thinking=11))
+
+    async def answered() -> list[Sample]:
+        pilots = await run.samples(0, 2)
+        return await best_of_n(run, Plan(strategy="best_of_n", n=2, thinking=plan_cap), pilots)
+
+    assert [sample.answer for sample in asyncio.run(answered())] == ["10", "10"]
+    assert len(engine.requests) == 4  # a thought and an answer each
 
 
 def test_pilots_think_on_where_the_plan_is_deeper() -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from allocator.plan import Plan, Strategy
+from runtime.result import Receipt
 from runtime.solving.metrics import Metrics
 
 Series = dict[tuple[str, ...], float]
@@ -22,17 +24,35 @@ def written(metrics: Metrics, folder: Path) -> Series:
     }
 
 
+def receipt(
+    strategy: Strategy, generations: int, sampled: int, thinking: int, seconds: float
+) -> Receipt:
+    return Receipt(
+        plan=Plan(strategy=strategy, n=generations),
+        why="",
+        prompt_tokens=3,
+        generations=generations,
+        sampled_tokens=sampled,
+        thinking_tokens=thinking,
+        cached_tokens=0,
+        verifier_tokens=0,
+        verifier_cached_tokens=0,
+        seconds=seconds,
+    )
+
+
 def test_answers_and_failures_are_counted(tmp_path: Path) -> None:
     metrics = Metrics()
-    metrics.answered("best_of_n", generations=8, sampled_tokens=300, seconds=0.2)
-    metrics.answered("best_of_n", generations=4, sampled_tokens=100, seconds=0.4)
-    metrics.answered("beam_search", generations=18, sampled_tokens=900, seconds=600.0)
+    metrics.answered(receipt("best_of_n", 8, 300, 250, 0.2))
+    metrics.answered(receipt("best_of_n", 4, 100, 60, 0.4))
+    metrics.answered(receipt("dvts", 18, 900, 0, 600.0))
     metrics.failed()
     series = written(metrics, tmp_path)
     assert series["ttc_prompts_total", "best_of_n"] == 2
-    assert series["ttc_prompts_total", "beam_search"] == 1
+    assert series["ttc_prompts_total", "dvts"] == 1
     assert series[("ttc_generations_total",)] == 30
     assert series[("ttc_sampled_tokens_total",)] == 1300
+    assert series[("ttc_thinking_tokens_total",)] == 310
     assert series[("ttc_failures_total",)] == 1
     assert series["ttc_prompt_seconds_bucket", "0.25"] == 1
     assert series["ttc_prompt_seconds_bucket", "500.0"] == 2

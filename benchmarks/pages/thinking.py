@@ -1,0 +1,41 @@
+"""Our own thinking model, end to end: how many thoughts, and how deep."""
+
+from benchmarks.pages.tables import Data, measured_by, table, targets
+
+COMMAND = "python -m benchmarks.thinking"
+HOW = (
+    "A tiny model that thinks: it computes a chain of operations, does it again, and goes on "
+    "until two tries agree (`benchmarks/thinking/`, trained by `make thinking`). `ttc calibrate` "
+    "with `--thinking` made the artifact on other prompts. Every method then answered the same "
+    "{prompts} held-out prompts in real vLLM; all sampled tokens count, those of pilots and "
+    "probes too. Uniform self-consistency is averaged over all subsets of 16 full thoughts."
+)
+CAPPED = (
+    "At a cap of {cap} thinking tokens, single solutions are right for {native:.1%} of the prompts "
+    "where vLLM ends the thought within one request, and for {fallback:.1%} where it takes two. Of "
+    "the tokens before a deepened thought and its answer, the engine had {cached:.0%} in its cache."
+)
+
+
+def full(data: Data) -> str:
+    """All methods, the targets, and how it was measured."""
+    rows = [
+        (curve["name"], f"{point['budget']:g}", f"{point['tokens']:.0f}", _accuracy(point))
+        for curve in data["curves"]
+        for point in curve["points"]
+    ]
+    capped = CAPPED.format(cap=data["cap"], cached=data["cached"], **data["capped"])
+    return "\n\n".join(
+        [
+            measured_by(COMMAND, data),
+            HOW.format(prompts=data["prompts"]),
+            "![Accuracy against tokens, for each method](thinking.png)",
+            targets(data["targets"]),
+            table(("method", "thoughts or budget", "tokens per prompt", "accuracy"), rows),
+            capped,
+        ]
+    )
+
+
+def _accuracy(point: Data) -> str:
+    return f"{point['accuracy']:.1%} [{point['low']:.1%}, {point['high']:.1%}]"

@@ -1,0 +1,1 @@
+"""Adaptive thinking replayed on logged thoughts of Qwen3 models."""

@@ -1,0 +1,1 @@
+"""A task and a model that thinks: tries at an arithmetic chain until two of them agree."""

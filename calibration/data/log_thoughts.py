@@ -1,0 +1,132 @@
+"""Thoughts in a log: answers forced in mid-thought, or the same thought under several caps.
+
+A log holds them in one of two ways. A column `probes` lists the answers forced every `probe_every`
+thinking tokens. Or a sample has several rows, one per cap in `thinking_tokens`; the row of the
+largest cap, or the one where it is blank, is the whole thought.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from calibration.data.cells import as_number, as_text, as_tokens, is_blank
+from calibration.data.log_rows import LogRows
+
+WHOLE = "full"
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The answers forced in mid-thought.
+
+    Attributes:
+        depths: thinking tokens, ascending, shape (depths,).
+        answers: of each sample, one per depth up to its end or beyond; None for none.
+    """
+
+    depths: NDArray[np.int64]
+    answers: list[list[str | None]] = field(repr=False)
+
+
+def read_thoughts(rows: LogRows) -> tuple[LogRows, Probed | None]:
+    """The rows of whole thoughts, and the answers forced before their end.
+
+    Returns:
+        The rows, one per sample, and what was forced; None where the log has no thoughts.
+
+    Raises:
+        InputError: a cell that cannot be used, columns that are missing, or thoughts that lack a
+            cap that others have.
+    """
+    if "probes" in rows.names:
+        return rows, _listed(rows)
+    if "thinking_tokens" in rows.names:
+        return _merged(rows)
+    return rows, None
+
+
+def _listed(rows: LogRows) -> Probed:
+    _require(rows, "probes", "probe_every", "the number of thinking tokens between two probes")
+    _require(rows, "probes", "tokens", "the number of tokens of each thought")
+    every = set(rows.parsed("probe_every", _depth))
+    if len(every) > 1:
+        raise InputError("probe_every", sorted(every), "must be the same in all rows")
+    answers = rows.parsed("probes", _answers)
+    longest = max(map(len, answers))
+    # A thought may have fewer probes than tokens: its last answer then stands.
+    filled = [[*each, *(each[-1:] or [None]) * (longest - len(each))] for each in answers]
+    return Probed(every.pop() * np.arange(1, longest + 1), filled)
+
+
+def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
+    _require(rows, "thinking_tokens", "sample", "the sample of the question that a row is of")
+    _require(rows, "thinking_tokens", "tokens", "the number of tokens of each row")
+    caps = rows.parsed("thinking_tokens", _cap)
+    tokens = rows.parsed("tokens", as_tokens)
+    answers = rows.parsed("answer", _answer)
+    names = zip(rows.parsed("question", str), rows.parsed("sample", str), strict=True)
+    of: dict[tuple[str, str], dict[float, int]] = {}
+    for row, (name, cap) in enumerate(zip(names, caps, strict=True)):
+        if of.setdefault(name, {}).setdefault(cap, row) != row:
+            why = "must differ between the rows of a sample"
+            raise rows.refusal(rows.numbers[row], "thinking_tokens", cap, why)
+    depths = sorted(set(caps))[:-1]
+    kept, forced = [], []
+    for row_of in of.values():
+        whole = row_of[max(row_of)]
+        kept.append(whole)
+        forced.append([_forced(rows, row_of, depth, answers, tokens) for depth in depths])
+    cells = {name: [column[row] for row in kept] for name, column in rows.cells.items()}
+    merged = replace(rows, numbers=[rows.numbers[row] for row in kept], cells=cells)
+    return merged, Probed(np.array(depths, dtype=np.int64), forced)
+
+
+def _forced(
+    rows: LogRows,
+    row_of: dict[float, int],
+    depth: float,
+    answers: list[str | None],
+    tokens: list[float],
+) -> str | None:
+    """The answer of a sample under a cap."""
+    if depth in row_of:
+        return answers[row_of[depth]]
+    whole = row_of[max(row_of)]
+    if tokens[whole] > depth:
+        why = f"must be {int(depth)} in a row of this sample too: it has {tokens[whole]:.0f} tokens"
+        raise rows.refusal(rows.numbers[whole], "thinking_tokens", max(row_of), why)
+    return answers[whole]
+
+
+def _require(rows: LogRows, column: str, needed: str, meaning: str) -> None:
+    if needed not in rows.names:
+        raise InputError(
+            "columns",
+            needed,
+            f"{rows.rows.source} has {rows.names[column]!r} and needs this too: {meaning}",
+        )
+
+
+def _depth(cell: object) -> int:
+    number = as_number(cell)
+    if number < 1 or number != int(number):
+        raise ValueError("must be a whole number of tokens, 1 or more")
+    return int(number)
+
+
+def _cap(cell: object) -> float:
+    if is_blank(cell) or (isinstance(cell, str) and cell.strip().lower() == WHOLE):
+        return np.inf
+    return float(_depth(cell))
+
+
+def _answer(cell: object) -> str | None:
+    return None if is_blank(cell) else as_text(cell)
+
+
+def _answers(cell: object) -> list[str | None]:
+    if not isinstance(cell, list):
+        raise ValueError("must be a list of answers")
+    return [_answer(each) for each in cell]

@@ -1,0 +1,139 @@
+"""Logged thoughts: the answers that each would have given at several depths, and at its end.
+
+Every cap on thinking tokens at one of these depths is evaluated exactly, without a model.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from calibration.data.answer_codes import UNANSWERED
+from predictors.thinking_state import PROBE_TOKENS, probed_tokens
+
+
+@dataclass(frozen=True)
+class Capped:
+    """Thoughts under one cap; all arrays of shape (questions, samples).
+
+    Attributes:
+        answer: 0 the correct one, 1 and more the wrong ones of the question, -1 for none.
+        depth: thinking tokens.
+        first: depth at which the answer was first probed; the depth itself where no probe gave it.
+        finished: whether the thought ended by itself.
+        cost: tokens of the thought and its probes.
+    """
+
+    answer: NDArray[np.int64]
+    depth: NDArray[np.float64]
+    first: NDArray[np.float64]
+    finished: NDArray[np.bool_]
+    cost: NDArray[np.float64]
+
+    def of(self, questions: NDArray[np.int64]) -> "Capped":
+        """The thoughts of some questions, by their indices."""
+        return Capped(*(getattr(self, name)[questions] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Thoughts:
+    """Thoughts of many questions, as many for each; answers are numbered as in `Capped`.
+
+    Attributes:
+        answer: at the natural end, shape (questions, samples).
+        tokens: of the whole thought, likewise, at least 1.
+        probes: ascending depths at which answers were forced, shape (probes,).
+        forced: the answer forced at each depth, shape (questions, samples, probes); what lies
+            beyond a thought's end is not read.
+        probe_tokens: tokens of a probe.
+
+    Raises:
+        InputError: shapes that do not agree, depths that do not ascend, or tokens below 1.
+    """
+
+    answer: NDArray[np.int64]
+    tokens: NDArray[np.float64]
+    probes: NDArray[np.int64]
+    forced: NDArray[np.int64]
+    probe_tokens: int = PROBE_TOKENS
+
+    def __post_init__(self) -> None:
+        shape = self.answer.shape
+        if self.tokens.shape != shape or self.forced.shape != (*shape, len(self.probes)):
+            raise InputError("forced", self.forced.shape, f"must be {shape} and one per probe")
+        if len(self.probes) and (self.probes[0] < 1 or np.any(np.diff(self.probes) <= 0)):
+            raise InputError("probes", self.probes.tolist(), "must be ascending depths from 1 on")
+        if self.tokens.size and self.tokens.min() < 1:
+            raise InputError("tokens", float(self.tokens.min()), "must be 1 or more")
+
+    def of(self, questions: NDArray[np.int64]) -> "Thoughts":
+        """The thoughts of some questions, by their indices."""
+        return replace(
+            self,
+            answer=self.answer[questions],
+            tokens=self.tokens[questions],
+            forced=self.forced[questions],
+        )
+
+    def every(self, tokens: int) -> "Thoughts":
+        """The same with the probes at multiples of a number of tokens alone."""
+        kept = self.probes % tokens == 0
+        return replace(self, probes=self.probes[kept], forced=self.forced[:, :, kept])
+
+    def unprobed(self) -> "Thoughts":
+        """The same without probes: whole thoughts alone."""
+        return replace(self, probes=self.probes[:0], forced=self.forced[:, :, :0])
+
+    def at_cap(self, cap: int | None) -> Capped:
+        """The thoughts under a cap; where one is cut off, the answer is the one forced there.
+
+        Args:
+            cap: one of the depths of the probes; None for no cap.
+
+        Raises:
+            InputError: no such depth.
+        """
+        if cap is not None and cap not in self.probes:
+            raise InputError("cap", cap, f"must be one of {self.probes.tolist()}")
+        top = np.inf if cap is None else cap
+        finished = self.tokens <= top
+        answer = self.answer
+        if cap is not None:
+            place = int(np.searchsorted(self.probes, cap))
+            answer = np.where(finished, answer, self.forced[:, :, place])
+        depth = np.minimum(self.tokens, top)
+        # Only probes before a thought's end have been made.
+        same = (self.forced == answer[..., None]) & (self.probes <= depth[..., None])
+        same &= answer[..., None] != UNANSWERED
+        first = depth
+        if len(self.probes):
+            first = np.where(same.any(axis=-1), self.probes[same.argmax(axis=-1)], depth)
+        cost = probed_tokens(depth, self.probes.tolist(), self.probe_tokens)
+        return Capped(answer, depth, first.astype(float), finished, cost)
+
+
+def joined(parts: list[Thoughts]) -> Thoughts:
+    """The thoughts of several logs, one after the other: of the samples that all of them have.
+
+    Depths are those of the log with the most; elsewhere no answer was forced there.
+
+    Raises:
+        InputError: depths of one that are not the first of the other's.
+    """
+    samples = min(part.answer.shape[1] for part in parts)
+    probes = max((part.probes for part in parts), key=len)
+    forced = []
+    for part in parts:
+        count = len(part.probes)
+        if not np.array_equal(part.probes, probes[:count]):
+            raise InputError("probes", part.probes.tolist(), f"must begin {probes.tolist()}")
+        empty = ((0, 0), (0, 0), (0, len(probes) - count))
+        filled = np.pad(part.forced[:, :samples], empty, constant_values=UNANSWERED)
+        forced.append(filled)
+    return Thoughts(
+        np.concatenate([part.answer[:, :samples] for part in parts]),
+        np.concatenate([part.tokens[:, :samples] for part in parts]),
+        probes,
+        np.concatenate(forced),
+    )

@@ -1,0 +1,90 @@
+"""The policy over width and depth on logged thoughts: accuracy and cost of each price."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.errors import InputError
+from calibration.data.sample_log import Log
+from calibration.data.thoughts import Capped, Thoughts
+from calibration.replay.curves import Curve
+from calibration.replay.thinking_run import (
+    ThinkingRuns,
+    ends_at,
+    outlooks,
+    spent,
+    thinking_runs,
+)
+from predictors.branches import BranchScoring
+from predictors.thinking_policy import ThinkingPolicy
+
+BY_PRICE = "thinking policy, by price"
+RUNS, MIN_SHUFFLES, MAX_SHUFFLES = 4_800, 4, 100  # replayed runs in all; shuffles per question
+
+
+def shuffles_of(questions: int) -> int:
+    """Orders in which each question's samples are replayed: the more, the fewer questions."""
+    return int(np.clip(RUNS // questions, MIN_SHUFFLES, MAX_SHUFFLES))
+
+
+def votes_of(scoring: BranchScoring, capped: Capped) -> NDArray[np.float64]:
+    """The votes of thoughts, shape (questions, samples)."""
+    return scoring.votes(capped.depth, capped.first, capped.finished)
+
+
+def policy_runs(
+    policy: ThinkingPolicy, thoughts: Thoughts, shuffles: int, n_jobs: int | None = -1
+) -> ThinkingRuns:
+    """Runs of logged thoughts under the caps of a policy, which weighs their votes.
+
+    Args:
+        policy: the policy.
+        thoughts: probed as the policy says.
+        shuffles: orders of each question's samples.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Raises:
+        InputError: thoughts that were not probed at one of its caps, or too few of them.
+    """
+    if (samples := thoughts.answer.shape[1]) < policy.stages[-1]:
+        raise InputError("samples", samples, f"the policy needs {policy.stages[-1]} per question")
+    capped = [thoughts.at_cap(cap) for cap in policy.caps]
+    votes = [votes_of(policy.scoring, under) for under in capped]
+    return thinking_runs(capped, votes, policy.stages, shuffles, n_jobs)
+
+
+def price_curve(
+    name: str, policy: ThinkingPolicy, runs: ThinkingRuns, prices: Sequence[float]
+) -> Curve:
+    """Runs ended by each price, one point per price; `generations` are thoughts.
+
+    Args:
+        name: of the curve.
+        policy: the policy.
+        runs: under its caps, through its stages.
+        prices: accuracy that a token must gain.
+    """
+    known = outlooks(policy, runs)
+    ends = [spent(runs, ends_at(known, price)) for price in prices]
+    correct, samples, tokens = (
+        np.array([values.mean(axis=1) for values in each]) for each in zip(*ends, strict=True)
+    )
+    return Curve(name, tuple(prices), correct, samples, tokens)
+
+
+def thinking_curve(log: Log, policy: ThinkingPolicy, n_jobs: int | None = -1) -> Curve:
+    """The policy over width and depth on a log's thoughts, at each of its prices.
+
+    Raises:
+        InputError: the log has no thoughts, or they were not probed at one of its caps.
+    """
+    if log.thoughts is None:
+        raise InputError(
+            "from-logs",
+            log.name,
+            "the artifact's policy over thinking tokens needs the columns probes and probe_every, "
+            "or thinking_tokens; remove its thinking.json to test the rest",
+        )
+    runs = policy_runs(policy, log.thoughts, shuffles_of(len(log.answer)), n_jobs)
+    return price_curve(BY_PRICE, policy, runs, [point.price for point in policy.prices])

@@ -1,0 +1,96 @@
+"""A branch, which is one thought, and how much its answer weighs in the vote.
+
+A thought can be finished (the model ended it), capped (it stopped at a number of thinking tokens,
+and its answer was forced), or open (it goes on; its latest answer was forced on a side branch).
+Three things tell how probably its answer is correct: how long it is, whether it ended by itself,
+and how early its answer was first probed. `calibration.fitting.thinking` fits their weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from allocator.errors import InputError
+from allocator.files import JsonArtifact
+
+State = Literal["open", "capped", "finished"]
+MAX_LOG_ODDS = 30.0  # votes stay finite
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One thought.
+
+    Attributes:
+        answer: its latest answer, natural or forced; equal answers must be equal strings. None
+            where there is none: it does not vote.
+        depth: thinking tokens so far.
+        first: depth at which this answer was first probed in this thought; `depth` where no probe
+            before gave it.
+        state: whether the thought has ended.
+
+    Raises:
+        InputError: a depth below 1, or `first` outside 1 to `depth`.
+    """
+
+    answer: str | None
+    depth: int
+    first: int
+    state: State = "finished"
+
+    def __post_init__(self) -> None:
+        if self.depth < 1:
+            raise InputError("depth", self.depth, "must be 1 thinking token or more")
+        if not 1 <= self.first <= self.depth:
+            raise InputError("first", self.first, f"must be from 1 to the depth, {self.depth}")
+
+
+class BranchScoring(JsonArtifact):
+    """Weights of a logistic model of whether a branch's answer is correct.
+
+    Attributes:
+        intercept: constant.
+        log_depth: weight of the logarithm of the depth.
+        unfinished: added where the thought has not ended by itself.
+        log_first: weight of the logarithm of the share of the depth at which the answer was first
+            probed. It is at most 0.
+    """
+
+    intercept: float = 0.0
+    log_depth: float = 0.0
+    unfinished: float = 0.0
+    log_first: float = 0.0
+
+    def votes(self, depth: ArrayLike, first: ArrayLike, finished: ArrayLike) -> NDArray[np.float64]:
+        """The vote of branches: the odds that their answers are correct.
+
+        Arguments have one shape, which is the result's.
+
+        Args:
+            depth: thinking tokens.
+            first: depth at which the answer was first probed.
+            finished: whether the thought ended by itself.
+        """
+        weights = np.array([self.log_depth, self.unfinished, self.log_first])
+        odds = self.intercept + branch_columns(depth, first, finished) @ weights
+        return np.asarray(np.exp(np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)))
+
+    def votes_of(self, branches: Sequence[Branch]) -> NDArray[np.float64]:
+        """The vote of each branch, shape (branches,); 0 of one without an answer."""
+        found = self.votes(
+            [branch.depth for branch in branches],
+            [branch.first for branch in branches],
+            [branch.state == "finished" for branch in branches],
+        )
+        return np.where([branch.answer is not None for branch in branches], found, 0.0)
+
+
+def branch_columns(depth: ArrayLike, first: ArrayLike, finished: ArrayLike) -> NDArray[np.float64]:
+    """What `BranchScoring` weighs, shape (..., 3): log depth, unfinished, log of first / depth."""
+    depths = np.asarray(depth, dtype=float)
+    share = np.asarray(first, dtype=float) / depths
+    unfinished = ~np.asarray(finished, dtype=bool)
+    return np.stack([np.log(depths), unfinished.astype(float), np.log(share)], axis=-1)

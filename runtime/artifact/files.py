@@ -1,0 +1,122 @@
+"""The files of an artifact folder: their names, and one reader for each."""
+
+from pathlib import Path
+
+from allocator.drift_baseline import DriftBaseline
+from allocator.errors import InputError
+from allocator.latency import Latency
+from allocator.price import PriceList
+from allocator.table import LookupTable
+from predictors.gain_model import GainModel
+from predictors.scoring import Scoring
+from runtime.settings import Settings
+
+SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
+CURVES, PRICES, GAIN_MODEL = "curves.json", "prices.json", "gain_model.json"
+LATENCY, DRIFT_BASELINE = "latency.json", "drift_baseline.json"
+SUMMARY, SAMPLES = "summary.json", "samples.parquet"
+SCORING, QUESTIONS, LOGGED_FIGURES = "scoring.json", "questions.json", "logged.json"
+
+# What files were called by older versions of this library.
+FORMER = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
+
+# What the fingerprint of a table made from logs calls its verifier.
+OF_LOGS = "log"
+
+
+def _file(folder: Path, name: str) -> Path:
+    """A file of an artifact, under its former name where it has that one alone."""
+    former = folder / FORMER[name]
+    return former if former.is_file() and not (folder / name).is_file() else folder / name
+
+
+def is_artifact(folder: Path) -> bool:
+    """Whether a folder holds an artifact's table; nothing is read."""
+    return (folder / TABLE).is_file()
+
+
+def read_table(folder: Path) -> LookupTable:
+    """An artifact's table over predicted difficulty.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return LookupTable.load(folder / TABLE)
+
+
+def read_oracle_table(folder: Path) -> LookupTable:
+    """An artifact's table over oracle difficulty.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return LookupTable.load(folder / ORACLE_TABLE)
+
+
+def read_prices(folder: Path) -> PriceList:
+    """An artifact's schedule, and what prices lead to.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return PriceList.load(folder / PRICES)
+
+
+def read_gain_model(folder: Path) -> GainModel:
+    """What more solutions gain on an artifact's schedule.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return GainModel.load(_file(folder, GAIN_MODEL))
+
+
+def read_latency(folder: Path) -> Latency:
+    """Seconds of every plan; none of them in an artifact without the file.
+
+    Raises:
+        InputError: damaged.
+    """
+    return Latency.load(folder / LATENCY)
+
+
+def read_drift_baseline(folder: Path) -> DriftBaseline:
+    """What the pilots of an artifact's calibration looked like.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    return DriftBaseline.load(_file(folder, DRIFT_BASELINE))
+
+
+def read_scoring(folder: Path) -> Scoring | None:
+    """How an artifact scores samples; None where votes are only counted.
+
+    Raises:
+        InputError: damaged.
+    """
+    if (folder / SETTINGS).is_file():
+        return load_settings(folder).scoring
+    path = folder / SCORING
+    return Scoring.load(path) if path.is_file() else None
+
+
+def load_settings(folder: Path) -> Settings:
+    """An artifact's settings.
+
+    Raises:
+        InputError: no artifact there, a damaged one, or one made from logs.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        if is_artifact(folder) and read_table(folder).fingerprint.verifier == OF_LOGS:
+            raise InputError(
+                "artifact",
+                str(folder),
+                f"it was made from logs, and names no model to run (it has no {SETTINGS}); give it "
+                "some with ttc attach",
+            )
+        raise InputError(
+            "artifact", str(folder), f"it has no {SETTINGS}; make one with ttc calibrate"
+        )
+    return Settings.load(path)

@@ -1,0 +1,152 @@
+"""An artifact read back: what it decides by, and the models that it belongs to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from allocator.curves import AccuracyCurves
+from allocator.drift_baseline import DriftBaseline
+from allocator.errors import InputError
+from allocator.latency import Latency
+from allocator.policy import Policy
+from allocator.price import PriceList
+from allocator.table import Fingerprint, LookupTable
+from predictors.difficulty import DifficultyModel
+from predictors.gain_model import GainModel
+from predictors.scoring import Scoring
+from predictors.thinking_policy import ThinkingPolicy, read_thinking
+from predictors.token_policy import TokenPolicy
+from runtime.artifact.files import (
+    CURVES,
+    ORACLE_TABLE,
+    load_settings,
+    read_drift_baseline,
+    read_gain_model,
+    read_latency,
+    read_oracle_table,
+    read_prices,
+    read_scoring,
+    read_table,
+)
+from runtime.engines.base import SamplingSettings
+from runtime.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedPolicy:
+    """What an artifact decides by, read back; without the models that it was made with.
+
+    Attributes:
+        folder: where it lies.
+        policy: over its table.
+        difficulty: difficulty models by number of pilots, ascending.
+        curves: accuracy of every plan in every bin.
+        prices: the schedule, and what prices lead to.
+        gain_model: what more solutions gain on it.
+        latency: seconds of every plan.
+        drift_baseline: what calibration's pilots looked like.
+        scoring: how a sample is scored; None where votes are only counted.
+        tokens: the policy whose budgets are tokens; None where it has none.
+        thinking: the policy over width and depth of thought; None likewise.
+    """
+
+    folder: Path
+    policy: Policy
+    difficulty: dict[int, DifficultyModel]
+    curves: AccuracyCurves
+    prices: PriceList
+    gain_model: GainModel
+    latency: Latency
+    drift_baseline: DriftBaseline
+    scoring: Scoring | None
+    tokens: TokenPolicy | None = None
+    thinking: ThinkingPolicy | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> "FittedPolicy":
+        """Read the policy of any artifact, of one made from logs too.
+
+        Raises:
+            InputError: missing or damaged.
+        """
+        return cls(**_policy_files(folder, read_table(folder)), scoring=read_scoring(folder))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact(FittedPolicy):
+    """A calibrated artifact, read back and checked against the models it names.
+
+    Attributes:
+        settings: what it was calibrated with.
+        foreign: what of the table's fingerprint is no longer so, in words; empty unless forced.
+    """
+
+    settings: Settings
+    foreign: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, folder: Path, force: bool = False) -> "Artifact":
+        """Read an artifact and check that it belongs to the models it names.
+
+        Args:
+            folder: the artifact's.
+            force: take it although the models have changed; `foreign` then says how.
+
+        Raises:
+            InputError: missing or damaged, or the models have changed since calibration.
+        """
+        settings = load_settings(folder)
+        table = read_table(folder)
+        found = settings.fingerprint(folder)
+        foreign = []
+        for name in Fingerprint.model_fields:
+            here, calibrated = getattr(found, name), getattr(table.fingerprint, name)
+            if name == "sampling":  # ways to sample that it knew nothing of were off
+                calibrated = SamplingSettings.model_validate(calibrated).model_dump()
+            if here == calibrated:
+                continue
+            if not force:
+                raise InputError(
+                    f"artifact {name}",
+                    here,
+                    f"{folder} was calibrated with {calibrated!r}; use that one, run ttc calibrate "
+                    "for this one, or use it all the same with --force",
+                )
+            foreign.append(f"{name} is {here!r}, the table was calibrated with {calibrated!r}")
+        return cls(
+            **_policy_files(folder, table),
+            scoring=settings.scoring,
+            settings=settings,
+            foreign=tuple(foreign),
+        )
+
+    def oracle_table(self) -> LookupTable:
+        """The table over oracle difficulty, for benchmarks.
+
+        Raises:
+            InputError: missing or damaged, or measured with something else than the policy's.
+        """
+        table = read_oracle_table(self.folder)
+        if table.fingerprint != self.policy.table.fingerprint:
+            raise InputError(
+                "oracle table",
+                str(self.folder / ORACLE_TABLE),
+                "it was not measured with what the policy's table was; calibrate again",
+            )
+        return table
+
+
+def _policy_files(folder: Path, table: LookupTable) -> dict[str, Any]:
+    """The attributes of `FittedPolicy` that have files of their own; the table is read already."""
+    return {
+        "folder": folder,
+        "policy": Policy(table),
+        "difficulty": DifficultyModel.load_all(folder),
+        "curves": AccuracyCurves.load(folder / CURVES),
+        "prices": read_prices(folder),
+        "gain_model": read_gain_model(folder),
+        "latency": read_latency(folder),
+        "tokens": TokenPolicy.read(folder),
+        "drift_baseline": read_drift_baseline(folder),
+        "thinking": read_thinking(folder),
+    }

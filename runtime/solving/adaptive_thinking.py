@@ -1,0 +1,150 @@
+"""Adaptive runs over width and depth: after each stage stop, sample more thoughts, or think deeper.
+
+What calibration replays on logs, `calibration.replay.thinking_run`, is decided by the same policy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from predictors.branches import Branch
+from predictors.sample import Sample
+from predictors.thinking_policy import Action, ThinkingPolicy
+from predictors.thinking_state import tally
+from runtime.engines.concurrency import together
+from runtime.prompt_run import PromptRun
+
+REASONS = {
+    "settled": "neither another thought nor a deeper one was worth its tokens",
+    "end": "it reached the last stage",
+}
+
+
+class AdaptiveThinking:
+    """One prompt, thought about until more is not worth its price.
+
+    Args:
+        run: the prompt.
+        policy: when to stop, sample or deepen.
+
+    Attributes:
+        level: number of the cap that holds.
+        stage: number of the stage it is at; -1 before the first.
+        samples: its solutions; equal answers are equal strings.
+    """
+
+    def __init__(self, run: PromptRun, policy: ThinkingPolicy) -> None:
+        self.run, self.policy = run, policy
+        self.level, self.stage = 0, -1
+        self.samples: list[Sample] = []
+        self._probed: list[list[Sample]] = []  # of each sample, by depth
+
+    @property
+    def cap(self) -> int | None:
+        """Thinking tokens of the level it is at; None for no cap."""
+        return self.policy.caps[self.level]
+
+    @property
+    def branches(self) -> list[Branch]:
+        """Its thoughts as the policy reads them."""
+        return [
+            _branch(sample, probed, self.policy.probes)
+            for sample, probed in zip(self.samples, self._probed, strict=True)
+        ]
+
+    async def advance(self, action: Action) -> None:
+        """Sample the thoughts of the next stage, or think deeper with those that were cut off.
+
+        Args:
+            action: `Action.SAMPLE`, which it begins with, or `Action.DEEPEN`.
+        """
+        first = len(self.samples)
+        if action is Action.SAMPLE:
+            self.stage += 1
+            self.samples += await self.run.samples(
+                first, self.policy.stages[self.stage], thinking=self.cap
+            )
+            self._probed += [[] for _ in self.samples[first:]]
+        else:
+            self.level += 1
+            self.samples = await together(
+                self._deeper(number, sample) for number, sample in enumerate(self.samples)
+            )
+        await together(self._probe(number) for number in range(len(self.samples)))
+        await self._canonicalize()
+
+    def next_action(self, price: float) -> Action:
+        """What to do at a price, in accuracy per token."""
+        return self.policy.next_action(self.level, self.stage, self.branches, price)
+
+    def voted(self) -> list[Sample]:
+        """Its solutions, scored by their votes: the greatest is 1."""
+        votes = self.policy.scoring.votes_of(self.branches)
+        scores = votes / max(votes.max(initial=0.0), np.finfo(float).tiny)
+        return [
+            replace(sample, score=float(score))
+            for sample, score in zip(self.samples, scores, strict=True)
+        ]
+
+    @property
+    def why(self) -> str:
+        """Why it ended, in a sentence."""
+        votes = sorted(tally(self.branches, self.policy.scoring).values(), reverse=True)
+        share = votes[0] / sum(votes) if votes and sum(votes) else 0.0
+        last = self.stage + 1 == len(self.policy.stages)
+        depth = "of any length" if self.cap is None else f"of at most {self.cap} tokens"
+        return (
+            f"{REASONS['end' if last else 'settled']}: after {len(self.samples)} thoughts {depth} "
+            f"the leading answer had {share:.0%} of the votes"
+        )
+
+    async def _deeper(self, number: int, sample: Sample) -> Sample:
+        cap = self.run.settings.capped(self.cap)
+        if not sample.forced or (cap is not None and (sample.thinking or 0) >= cap):
+            return sample  # it has ended, or the request allows no more
+        # What was forced at the cap is a probe of the deeper thought.
+        if sample.thinking in self.policy.probes:
+            self._probed[number].append(sample)
+        return await self.run.think_on(sample, number, self.cap)
+
+    async def _probe(self, number: int) -> None:
+        """Force a sample's answer at each depth that has not been probed yet."""
+        sample, probed = self.samples[number], self._probed[number]
+        depth = (sample.thinking or 0) - (1 if sample.forced else 0)
+        known = {probe.thinking for probe in probed}
+        missing = [at for at in self.policy.probes if at <= depth and at not in known]
+        probed += await together(self.run.think_on(sample, number, at, kept=at) for at in missing)
+        probed.sort(key=lambda probe: probe.thinking or 0)
+
+    async def _canonicalize(self) -> None:
+        """Write equal answers equally, those of probes too."""
+        counts = [len(probed) for probed in self._probed]
+        everything = [*self.samples, *(probe for probed in self._probed for probe in probed)]
+        named = await self.run.canonicalize(everything)
+        self.samples, rest = named[: len(self.samples)], named[len(self.samples) :]
+        ends = np.cumsum([0, *counts]).tolist()
+        self._probed = [rest[low:high] for low, high in pairwise(ends)]
+
+
+def _branch(sample: Sample, probed: Sequence[Sample], probes: Sequence[int]) -> Branch:
+    """A sample as the policy reads it.
+
+    Args:
+        sample: the sample.
+        probed: its answers forced at the depths of the probes, ascending.
+        probes: the depths.
+    """
+    depth = max(1, sample.thinking or 0)
+    first = next(
+        (
+            at
+            for at, probe in zip(probes, probed, strict=False)
+            if sample.answer is not None and probe.answer == sample.answer
+        ),
+        depth,
+    )
+    return Branch(
+        sample.answer, depth, min(first, depth), "capped" if sample.forced else "finished"
+    )

@@ -1,0 +1,134 @@
+"""Thoughts read from logs: probes in a column, or several rows per sample."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from allocator.errors import InputError
+from calibration.data.sample_log import read_log
+from tests.support.logs import write
+
+# Each sample: its answer, its tokens, and the answers forced after 10 and 20 tokens.
+SAMPLES: list[tuple[str | None, int, list[str | None]]] = [
+    ("7", 25, ["5", "7"]),
+    ("5", 12, ["5"]),
+    ("7", 30, [None, "5"]),
+    (None, 22, ["9", None]),
+]
+
+
+def probed() -> list[dict[str, Any]]:
+    """A row per sample."""
+    return [
+        {
+            "question": question,
+            "gold": "7",
+            "answer": answer,
+            "tokens": tokens,
+            "probes": probes,
+            "probe_every": 10,
+        }
+        for question in ("a", "b")
+        for answer, tokens, probes in SAMPLES
+    ]
+
+
+def capped(whole: object = None) -> list[dict[str, Any]]:
+    """A row per sample and cap; caps that a thought does not reach have no row."""
+    rows = []
+    for question in ("a", "b"):
+        for number, (answer, tokens, probes) in enumerate(SAMPLES):
+            common: dict[str, Any] = {"question": question, "gold": "7", "sample_index": number}
+            for cap, forced in zip((10, 20), probes, strict=False):
+                row: dict[str, Any] = {"answer": forced, "tokens": cap, "thinking_tokens": cap}
+                rows.append(common | row)
+            row = {"answer": answer, "tokens": tokens, "thinking_tokens": whole}
+            rows.append(common | row)
+    return rows
+
+
+def answers(path: Path, cap: int | None) -> list[list[tuple[int, ...]]]:
+    """The answers under a cap, in an order that does not depend on the file's."""
+    found = read_log(path).thoughts
+    assert found is not None
+    under = found.at_cap(cap)
+    pairs = np.stack([under.answer, under.depth.astype(int)], axis=-1)
+    return [sorted(map(tuple, question)) for question in pairs.tolist()]
+
+
+@pytest.mark.parametrize("cap", [10, 20, None])
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_both_ways_of_writing_thoughts_read_the_same(
+    tmp_path: Path, cap: int | None, ending: str
+) -> None:
+    by_probes = write(tmp_path / f"probes.{ending}", probed())
+    by_caps = write(tmp_path / f"caps.{ending}", capped())
+    expected = {
+        10: [(-1, 10), (1, 10), (1, 10), (2, 10)],
+        20: [(-1, 20), (0, 20), (1, 12), (1, 20)],
+        None: [(-1, 22), (0, 25), (0, 30), (1, 12)],
+    }[cap]
+    assert answers(by_probes, cap) == answers(by_caps, cap) == [expected] * 2
+
+
+def test_a_row_per_cap_counts_each_sample_once(tmp_path: Path) -> None:
+    log = read_log(write(tmp_path / "caps.jsonl", capped("full")))
+    plain = read_log(write(tmp_path / "probes.jsonl", probed()))
+    assert log.answer.shape == (2, 4)
+    assert np.sort(log.answer).tolist() == np.sort(plain.answer).tolist()
+    assert log.thoughts.probes.tolist() == [10, 20]
+
+
+def test_correct_tells_which_forced_answers_are_correct(tmp_path: Path) -> None:
+    rows = [
+        {key: value for key, value in row.items() if key != "gold"}
+        | {"correct": row["answer"] == "7"}
+        for row in probed()
+    ]
+    log = read_log(write(tmp_path / "log.jsonl", rows))
+    assert (log.thoughts.at_cap(20).answer == 0).sum(axis=1).tolist() == [1, 1]
+
+
+def test_answers_are_compared_by_value_with_a_reader(tmp_path: Path) -> None:
+    rows = [row | {"probes": ["7.0" if p == "7" else p for p in row["probes"]]} for row in probed()]
+    path = write(tmp_path / "log.jsonl", rows)
+    exact, by_value = read_log(path), read_log(path, answers="math")
+    assert (exact.thoughts.at_cap(20).answer == 0).sum() == 0
+    assert (by_value.thoughts.at_cap(20).answer == 0).sum() == 2
+
+
+def test_a_log_without_thoughts_has_none(tmp_path: Path) -> None:
+    kept = ("question", "gold", "answer", "tokens")
+    rows = [{key: row[key] for key in kept} for row in probed()]
+    assert read_log(write(tmp_path / "log.jsonl", rows)).thoughts is None
+
+
+def changed(rows: list[dict[str, Any]], number: int, **cells: Any) -> list[dict[str, Any]]:
+    return [row | cells if place == number else row for place, row in enumerate(rows)]
+
+
+def without(rows: list[dict[str, Any]], column: str) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != column} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (without(probed(), "probe_every"), "probe_every"),
+        (without(probed(), "tokens"), "tokens"),
+        (changed(probed(), 2, probe_every=20), "the same in all rows"),
+        (changed(probed(), 2, probe_every=0), "line 3.*whole number of tokens"),
+        (changed(probed(), 1, probes="5"), "line 2.*must be a list"),
+        (without(capped(), "sample_index"), "sample"),
+        (changed(capped(), 1, thinking_tokens=10), "line 2.*must differ"),
+        (capped()[1:], r"must be 10 in a row of this sample too: it has 25 tokens"),
+        (changed(capped(), 1, thinking_tokens=-5), "line 2.*whole number of tokens"),
+    ],
+)
+def test_thoughts_that_cannot_be_used_are_refused(
+    tmp_path: Path, rows: list[dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read_log(write(tmp_path / "log.jsonl", rows))

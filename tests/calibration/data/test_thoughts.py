@@ -1,0 +1,74 @@
+"""Thoughts under a cap."""
+
+import numpy as np
+import pytest
+
+from allocator.errors import InputError
+from calibration.data.thoughts import Thoughts, joined
+
+# One question, three thoughts: of 25, 12 and 40 tokens, probed after 10, 20 and 30.
+THOUGHTS = Thoughts(
+    np.array([[0, 2, 1]]),
+    np.array([[25.0, 12.0, 40.0]]),
+    np.array([10, 20, 30]),
+    np.array([[[1, 0, 9], [2, 9, 9], [0, -1, 0]]]),
+)
+
+
+def test_a_cap_forces_the_answer_of_thoughts_that_it_cuts_off() -> None:
+    found = THOUGHTS.at_cap(20)
+    assert found.answer.tolist() == [[0, 2, -1]]
+    assert found.depth.tolist() == [[20, 12, 20]]
+    assert found.finished.tolist() == [[False, True, False]]
+    # The answer came up at the second probe, at the first, and never.
+    assert found.first.tolist() == [[20, 10, 20]]
+    assert found.cost.tolist() == [[20 + 40, 12 + 20, 20 + 40]]
+
+
+def test_without_a_cap_probes_tell_when_the_answer_came_up() -> None:
+    found = THOUGHTS.at_cap(None)
+    assert found.answer.tolist() == [[0, 2, 1]]
+    assert found.finished.all()
+    assert found.first.tolist() == [[20, 10, 40]]  # what lies beyond an end was not probed
+    assert found.cost.tolist() == [[25 + 40, 12 + 20, 40 + 60]]
+    plain = THOUGHTS.unprobed().at_cap(None)
+    assert plain.first.tolist() == plain.depth.tolist() == plain.cost.tolist() == [[25, 12, 40]]
+
+
+def test_fewer_probes_cost_less_and_tell_later() -> None:
+    found = THOUGHTS.every(20)
+    assert found.probes.tolist() == [20]
+    assert found.at_cap(None).first.tolist() == [[20, 12, 40]]
+    assert found.at_cap(None).cost.tolist() == [[45, 12, 60]]
+
+
+def test_a_cap_must_have_been_probed() -> None:
+    with pytest.raises(InputError, match=r"one of \[10, 20, 30\]"):
+        THOUGHTS.at_cap(15)
+
+
+def test_logs_are_joined_over_the_samples_that_both_have() -> None:
+    other = Thoughts(
+        np.array([[0, 0]]), np.array([[11.0, 12.0]]), np.array([10]), np.array([[[0], [1]]])
+    )
+    both = joined([THOUGHTS, other])
+    assert both.answer.tolist() == [[0, 2], [0, 0]]
+    assert both.forced[1].tolist() == [[0, -1, -1], [1, -1, -1]]
+    with pytest.raises(InputError, match="must begin"):
+        joined([THOUGHTS, other.every(10), Thoughts(*_with_probes(other, [15]))])
+
+
+def test_what_cannot_be_thoughts_is_refused() -> None:
+    answer, tokens, probes, forced = _with_probes(THOUGHTS, [10, 20, 30])
+    with pytest.raises(InputError, match="one per probe"):
+        Thoughts(answer, tokens, probes[:2], forced)
+    with pytest.raises(InputError, match="ascending"):
+        Thoughts(answer, tokens, probes[::-1], forced)
+    with pytest.raises(InputError, match="1 or more"):
+        Thoughts(answer, tokens * 0, probes, forced)
+
+
+def _with_probes(
+    thoughts: Thoughts, probes: list[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    return thoughts.answer, thoughts.tokens, np.array(probes), thoughts.forced

@@ -1,0 +1,110 @@
+"""Fitting the policy over width and depth on thoughts of known truth."""
+
+import numpy as np
+import pytest
+
+from allocator.errors import InputError
+from calibration.data.thoughts import Thoughts
+from calibration.fitting.thinking import candidates, fit_branch_scoring, fit_thinking
+from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
+from calibration.replay.thinking_run import ThinkingRuns
+from predictors.branches import branch_columns
+from predictors.thinking_state import STATE_NAMES, gain_columns
+from tests.support.thoughts import made_thoughts
+
+
+def test_votes_are_fitted_to_what_makes_answers_correct() -> None:
+    rng = np.random.default_rng(0)
+    shape = (200, 60)
+    tokens = np.exp(rng.normal(4, 0.7, shape)).round() + 1
+    odds = 6 - 1.5 * np.log(tokens)
+    answer = np.where(rng.random(shape) < 1 / (1 + np.exp(-odds)), 0, 1)
+    empty = np.zeros((*shape, 0), dtype=np.int64)
+    thoughts = Thoughts(answer, tokens, np.zeros(0, dtype=np.int64), empty)
+    scoring = fit_branch_scoring([thoughts.at_cap(None)])
+    assert scoring.log_depth == pytest.approx(-1.5, abs=0.15)
+    assert scoring.unfinished == scoring.log_first == 0  # constant columns
+    columns = branch_columns(tokens, tokens, np.ones(shape, dtype=bool))
+    assert np.array_equal(columns[..., 0], np.log(tokens))
+
+
+def test_without_correct_and_incorrect_answers_all_votes_weigh_the_same() -> None:
+    thoughts = made_thoughts(6, 5)
+    right = Thoughts(thoughts.answer * 0, thoughts.tokens, thoughts.probes, thoughts.forced * 0)
+    scoring = fit_branch_scoring([right.at_cap(None)])
+    assert scoring.votes([5, 50], [5, 5], [True, False]).tolist() == [1, 1]
+
+
+def known_runs() -> tuple[ThinkingRuns, np.ndarray]:
+    """Runs under two caps whose accuracy follows the model of gains exactly."""
+    rng, stages = np.random.default_rng(0), np.array([1.0, 2, 4, 8])
+    states = np.zeros((40, 25, 2, 4, len(STATE_NAMES)))
+    of = {name: states[..., number] for number, name in enumerate(STATE_NAMES)}
+    of["samples"][:] = stages
+    of["leader"][:] = np.exp(rng.normal(0, 1, states.shape[:-1]))
+    of["rival"][:] = of["leader"] * rng.random(states.shape[:-1])
+    of["votes"][:] = of["leader"] + of["rival"]
+    of["squares"][:] = of["votes"] / 2
+    of["tokens"][:] = 100 * stages * np.array([1, 1.5])[:, None]
+    of["unfinished"][:] = stages
+    gained = 0.2 * (1 - 1 / stages**0.7)
+    correct = np.broadcast_to(gained, states.shape[:-1]).copy()
+    correct[:, :, 1] += 0.05
+    return ThinkingRuns(states, correct), stages
+
+
+def test_gains_are_recovered() -> None:
+    runs, stages = known_runs()
+    # From k to n: 0.2 (k^-rho - n^-rho) = 0.2 k^-rho (1 - (k/n)^rho).
+    lower = ThinkingRuns(runs.states[:, :, :1], runs.correct[:, :, :1])
+    one = fit_sample_gain(lower, stages.astype(int).tolist())
+    assert one.tokens == pytest.approx(100)
+    columns = gain_columns(runs.states[:, :, 0, 0])[..., :3]
+    found = np.exp(columns @ np.array(one.weights)) * (1 - (1 / 8) ** one.rho)
+    assert found.mean() == pytest.approx(0.2 * (1 - 8**-0.7), abs=0.02)
+    step = fit_depth_gain(runs)
+    assert step.tokens == pytest.approx(50)
+    gains = np.exp(gain_columns(runs.states[:, :, 0]) @ np.array(step.weights))
+    assert gains.mean() == pytest.approx(0.05, abs=0.002)
+
+
+def test_candidates_are_probed_depths_where_thoughts_have_ended() -> None:
+    thoughts = made_thoughts(20, 10)
+    found = candidates(thoughts)
+    assert found[-1] is None
+    assert set(found[:-1]) <= set(thoughts.probes.tolist())
+    median = np.median(thoughts.tokens)
+    assert min(abs(cap - median) for cap in found[:-1]) <= 5
+    assert candidates(thoughts.unprobed()) == [None]
+
+
+@pytest.mark.slow
+def test_a_policy_saves_tokens_on_held_out_questions() -> None:
+    made = made_thoughts(40, 16)
+    # Long thoughts, beside which the 20 tokens of a probe are few.
+    long = Thoughts(made.answer, made.tokens * 100, made.probes * 100, made.forced)
+    fitted = fit_thinking(long, n_jobs=1)
+    assert fitted.policy.caps == max(fitted.tried, key=lambda choice: choice.accuracy).caps
+    assert fitted.policy.stages[-1] == 16
+    whole = next(row for row in fitted.caps if (row.cap, row.samples) == (None, 16))
+    reached = [
+        point.tokens for point in fitted.policy.prices if point.accuracy >= whole.majority - 1e-9
+    ]
+    assert min(reached) < whole.tokens / 2
+    prices = [point.price for point in fitted.policy.prices]
+    assert prices == sorted(prices)
+    again = fit_thinking(long, n_jobs=2)
+    assert again.policy == fitted.policy
+    assert np.array_equal(again.curve.correct, fitted.curve.correct)
+
+
+@pytest.mark.slow
+def test_rows_of_one_question_are_held_out_together() -> None:
+    one = made_thoughts(10, 8)
+    twice = one.of(np.tile(np.arange(10), 2))
+    names = [f"q{n}" for n in range(10)] * 2
+    fitted = fit_thinking(twice, names, ["m"] * 10 + ["n"] * 10, n_jobs=1)
+    # Both models have the same thoughts, so the fit on the other folds is the same for both.
+    assert fitted.curve.generations.shape[1] == 20
+    with pytest.raises(InputError, match="at least 5"):
+        fit_thinking(one, ["a", "b"] * 5)

@@ -1,0 +1,140 @@
+"""Runs over logged thoughts, against the policy that decides online from the same thoughts."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from calibration.data.thoughts import Capped, Thoughts
+from calibration.replay.cap_table import cap_table
+from calibration.replay.thinking_curve import policy_runs, price_curve, votes_of
+from calibration.replay.thinking_run import ends_at, outlooks, spent, thinking_runs
+from predictors.branches import Branch, BranchScoring
+from predictors.thinking_policy import DepthGain, SampleGain, ThinkingPolicy
+from predictors.thinking_state import state_of
+from runtime.solving.thinking_rule import ThinkingRule
+from tests.support.thoughts import made_thoughts
+
+SCORING = BranchScoring(intercept=2.0, log_depth=-0.6, unfinished=-1.0, log_first=0.4)
+STAGES = (1, 2, 3, 4, 6, 8)
+POLICY = ThinkingPolicy(
+    scoring=SCORING,
+    probes=tuple(range(10, 90, 10)),
+    caps=(20, 40, None),
+    stages=STAGES,
+    sampling=(SampleGain(weights=(-0.5, 0.7, -0.2), rho=0.5, tokens=70),) * 3,
+    deepening=(DepthGain(weights=(-3, 0.2, -0.2, 2, 0.2), tokens=30),) * 2,
+)
+PRICES = np.geomspace(1e-5, 1e-2, 7).tolist()
+
+
+def order_of(question: int, samples: int, shuffles: int) -> NDArray[np.int64]:
+    """The orders in which a question's samples are replayed."""
+    tiled = np.tile(np.arange(samples), (shuffles, 1))
+    return np.random.default_rng(question).permuted(tiled, axis=1)
+
+
+def branch(under: Capped, question: int, sample: int) -> Branch:
+    """A thought under a cap, as it would be served."""
+    answer = int(under.answer[question, sample])
+    return Branch(
+        None if answer == -1 else str(answer),
+        int(under.depth[question, sample]),
+        int(under.first[question, sample]),
+        "finished" if under.finished[question, sample] else "capped",
+    )
+
+
+def test_a_vote_of_two_answers_by_hand() -> None:
+    thoughts = Thoughts(
+        np.array([[0, 1, -1, 1]]),
+        np.full((1, 4), 10.0),
+        np.zeros(0, dtype=np.int64),
+        np.zeros((1, 4, 0), dtype=np.int64),
+    )
+    votes = [np.array([[2.0, 1.0, 5.0, 1.0]])]
+    runs = thinking_runs([thoughts.at_cap(None)], votes, (1, 4), shuffles=400)
+    # At the end 2 votes against 2, half of the time right; the first is right one time in four.
+    assert runs.correct[:, :, 0, 1] == pytest.approx(0.5)
+    assert runs.correct[0, :, 0, 0].mean() == pytest.approx(0.25, abs=0.07)
+    # Thoughts, leader, rival, votes, squared votes, tokens, unfinished. The unanswered has no vote.
+    assert runs.states[0, 0, 0, 1].tolist() == [4, 2, 2, 4, 6, 40, 0]
+
+
+def test_a_question_never_answered_right_is_never_right() -> None:
+    thoughts = made_thoughts(3, 8)
+    wrong = Thoughts(
+        np.where(thoughts.answer == 0, 7, thoughts.answer),
+        thoughts.tokens,
+        thoughts.probes,
+        np.where(thoughts.forced == 0, 7, thoughts.forced),
+    )
+    assert policy_runs(POLICY, wrong, 5).correct.max() == 0
+
+
+def test_states_are_those_of_the_branches_so_far() -> None:
+    thoughts, shuffles = made_thoughts(4, 10), 3
+    runs = policy_runs(POLICY, thoughts, shuffles)
+    for level, cap in enumerate(POLICY.caps):
+        under = thoughts.at_cap(cap)
+        for question in range(4):
+            orders = order_of(question, 10, shuffles)
+            for shuffle in range(shuffles):
+                for place, stage in enumerate(STAGES):
+                    taken = [branch(under, question, s) for s in orders[shuffle, :stage]]
+                    online = state_of(taken, SCORING, POLICY.probes)
+                    assert runs.states[question, shuffle, level, place] == pytest.approx(online)
+
+
+@pytest.mark.parametrize("price", PRICES)
+def test_replay_ends_where_the_rule_ends_online(price: float) -> None:
+    thoughts, shuffles = made_thoughts(6, 10, seed=1), 4
+    runs = policy_runs(POLICY, thoughts, shuffles)
+    caps, stages = ends_at(outlooks(POLICY, runs), price)
+    correct, samples, tokens = spent(runs, (caps, stages))
+    capped = {cap: thoughts.at_cap(cap) for cap in POLICY.caps}
+    for question in range(6):
+        orders = order_of(question, 10, shuffles)
+        for shuffle in range(shuffles):
+            run, taken = ThinkingRule(POLICY, price=price).start(), orders[shuffle].tolist()
+            while (step := run.next()) is not None:
+                for _ in range(step.sample):
+                    sample = taken[len(run.branches)]
+                    run.add(branch(capped[step.cap], question, sample))
+                for number in step.deepen:
+                    run.replace(number, branch(capped[step.cap], question, taken[number]))
+            at = question, shuffle
+            assert run.cap == POLICY.caps[caps[at]]
+            assert len(run.branches) == STAGES[stages[at]] == samples[at]
+            state = state_of(run.branches, SCORING, POLICY.probes)
+            assert state[5] == pytest.approx(tokens[at])
+            assert (run.answer == "0") == (correct[at] == 1)  # weighted votes do not tie here
+
+
+def test_the_runs_of_all_prices_are_different() -> None:
+    runs = policy_runs(POLICY, made_thoughts(12, 10), 5)
+    curve = price_curve("policy", POLICY, runs, PRICES)
+    assert curve.correct.shape == (len(PRICES), 12)
+    spending = curve.tokens.mean(axis=1)
+    assert np.all(np.diff(spending) <= 0)
+    assert spending[0] > 5 * spending[-1]
+    assert curve.generations[-1].max() < curve.generations[0].max() == STAGES[-1]
+
+
+def test_the_same_runs_for_any_number_of_jobs() -> None:
+    thoughts = made_thoughts(7, 10)
+    one, two = (policy_runs(POLICY, thoughts, 6, n_jobs) for n_jobs in (1, 2))
+    assert np.array_equal(one.states, two.states)
+    assert np.array_equal(one.correct, two.correct)
+
+
+def test_caps_are_tabled_with_the_accuracy_of_their_answers() -> None:
+    thoughts, caps = made_thoughts(50, 8), [20, None]
+    capped = [thoughts.at_cap(cap) for cap in caps]
+    votes = [votes_of(SCORING, under) for under in capped]
+    rows = {(row.cap, row.samples): row for row in cap_table(caps, capped, votes, 200)}
+    assert set(rows) == {(cap, n) for cap in caps for n in (1, 2, 4, 8)}
+    for cap, under in zip(caps, capped, strict=True):
+        assert rows[cap, 1].majority == pytest.approx((under.answer == 0).mean(), abs=0.02)
+        assert rows[cap, 1].majority == pytest.approx(rows[cap, 1].weighted)
+        assert rows[cap, 4].tokens == pytest.approx(4 * under.depth.mean())
+    assert rows[None, 8].majority > rows[20, 8].majority + 0.1

@@ -1,0 +1,78 @@
+"""A log of thoughts, from the command that calibrates on it to the one that tests it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from calibration.data.sample_log import Log, read_log
+from calibration.data.thoughts import Thoughts
+from calibration.report.summary import Summary
+from predictors.thinking_policy import read_thinking
+from runtime.solving.thinking_rule import ThinkingRule
+from tests.support.cli import invoke
+from tests.support.logs import write
+from tests.support.thoughts import EVERY, made_thoughts
+
+SCALE = 50  # tokens of a made token: thoughts beside which a probe is short
+
+
+def rows_of(thoughts: Thoughts) -> list[dict[str, object]]:
+    """A row per sample."""
+    return [
+        {
+            "question": f"q{question}",
+            "gold": "0",
+            "answer": str(answer),
+            "tokens": int(tokens) * SCALE,
+            "probe_every": EVERY * SCALE,
+            "probes": [None if a < 0 else str(a) for a in forced[: int(tokens) // EVERY].tolist()],
+        }
+        for question in range(len(thoughts.answer))
+        for answer, tokens, forced in zip(
+            thoughts.answer[question],
+            thoughts.tokens[question],
+            thoughts.forced[question],
+            strict=True,
+        )
+    ]
+
+
+@pytest.mark.slow
+def test_a_log_of_thoughts_is_calibrated_reported_and_tested(tmp_path: Path) -> None:
+    thoughts = made_thoughts(24, 12)
+    log, out = write(tmp_path / "log.jsonl", rows_of(thoughts)), tmp_path / "artifact"
+    tables = ["--budgets", "1,2,4", "--pilots", "1", "--bins", "2"]
+    status, _, shown = invoke("calibrate", "--from-logs", log, "--out", out, *tables)
+    assert status == 0, shown
+    assert "Caps on thinking tokens" in shown
+
+    known: Log = read_log(log)
+    policy = read_thinking(out)
+    assert policy is not None
+    assert policy.probes == tuple(known.thoughts.probes.tolist())
+    rows = Summary.load(out).caps
+    assert {row.cap for row in rows} >= set(policy.caps)
+    uncut = next(row for row in rows if (row.cap, row.samples) == (None, 1))
+    assert uncut.majority == pytest.approx((thoughts.answer == 0).mean(), abs=0.02)
+    assert "Caps on thinking" in (out / "report.html").read_text()
+    assert ThinkingRule.load(out, average_tokens=5000).price > 0
+
+    # Other questions, by other names.
+    other = [
+        row | {"question": f"new {row['question']}"} for row in rows_of(made_thoughts(24, 12, 1))
+    ]
+    test = write(tmp_path / "test.jsonl", other)
+    command = ["bench", "--from-logs", test, "--artifact", out, "--out", tmp_path / "bench"]
+    status, _, shown = invoke(*command)
+    assert status == 0, shown
+    found = json.loads((tmp_path / "bench" / "bench.json").read_text())
+    curve = next(c for c in found["curves"] if c["name"] == "thinking policy, by price")
+    assert len(curve["points"]) == len(policy.prices)
+
+    # Without the thoughts, that policy cannot be tested.
+    plain = [{k: v for k, v in row.items() if "probe" not in k} for row in other]
+    test = write(tmp_path / "plain.jsonl", plain)
+    status, _, shown = invoke("bench", "--from-logs", test, "--artifact", out)
+    assert status == 2
+    assert "probe_every" in shown

@@ -1,0 +1,75 @@
+"""Budgets in tokens under vLLM's `LLM` and `AsyncLLM`."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from vllm import SamplingParams
+
+from allocator.errors import InputError
+from benchmarks.testbed.paths import ARTIFACT
+from runtime.artifact import Artifact
+from runtime.dropin.async_llm import AsyncComputeOptimalLLM
+from runtime.dropin.llm import ComputeOptimalLLM
+from tests.support.thinking import ScriptedThinker, thinker
+from tests.support.token_budgets import with_token_budgets
+
+PROMPT = "U:?A:"
+LONG = SamplingParams(max_tokens=150)
+
+
+def artifact() -> Artifact:
+    """The testbed's, without a verifier: it could not read this model's tokens."""
+    found = with_token_budgets(Artifact.load(ARTIFACT))
+    return replace(found, settings=found.settings.model_copy(update={"verifier": None}))
+
+
+@pytest.fixture(scope="module")
+def engine() -> ScriptedThinker:
+    return thinker(30)
+
+
+@pytest.fixture(scope="module")
+def llm(engine: ScriptedThinker) -> Iterator[ComputeOptimalLLM]:
+    with ComputeOptimalLLM.wrap(engine, artifact(), budget=1) as llm:
+        yield llm
+
+
+def answered(llm: ComputeOptimalLLM, **options: Any) -> Any:
+    (output,) = llm.generate(PROMPT, LONG, use_tqdm=False, **options)
+    return output
+
+
+def test_the_table_in_tokens_says_how_deep(llm: ComputeOptimalLLM) -> None:
+    receipt = answered(llm, budget_tokens=60).receipt
+    assert (receipt.plan.n, receipt.plan.thinking, receipt.budget_tokens) == (2, 11, 60)
+    assert receipt.forced_thoughts == 2
+
+
+def test_an_average_of_tokens_is_spent_by_price(llm: ComputeOptimalLLM) -> None:
+    dear, cheap = (answered(llm, average_tokens=tokens).receipt for tokens in (900, 9))
+    assert dear.sampled_tokens > 4 * cheap.sampled_tokens
+    assert (dear.plan.thinking, cheap.plan.thinking) == (None, 11)
+
+
+def test_several_solutions_need_a_budget_in_generations(llm: ComputeOptimalLLM) -> None:
+    two = SamplingParams(max_tokens=150, n=2)
+    with pytest.raises(InputError, match="allows one solution per prompt; give a budget"):
+        llm.generate(PROMPT, two, use_tqdm=False, budget_tokens=60)
+    with pytest.raises(InputError, match="give one of"):
+        answered(llm, budget=4, budget_tokens=60)
+    with pytest.raises(InputError, match="must be at least 50 tokens"):
+        answered(llm, budget_tokens=7)
+
+
+def test_the_asynchronous_one_does_so_too(engine: ScriptedThinker) -> None:
+    async def last() -> Any:
+        llm = AsyncComputeOptimalLLM.wrap(engine, artifact(), budget=1)
+        found = None
+        async for output in llm.generate(PROMPT, LONG, "1", budget_tokens=60):
+            found = output
+        return found
+
+    assert asyncio.run(last()).receipt.plan.thinking == 11
