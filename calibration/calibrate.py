@@ -12,6 +12,7 @@ from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import SEARCHES, Plan, plan_grid
 from allocator.table import Fingerprint
+from calibration.fitting.abort_threshold import fit_confidence
 from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
 from calibration.fitting.recorded_thoughts import recorded_thoughts
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
@@ -75,6 +76,7 @@ async def calibrate(
     check_tables(out, options.budgets, options.pilots, options.n_bins, len(prompts))
     options.check_searches(settings.reviser is not None, settings.verifier is not None)
     options.check_thinking(settings.thinks(Path()) if options.thinking else False)
+    _check_confidence(settings)
     folder = out.with_name(f"{out.name}.samples")
     with exclusive(folder / LOCK, out):
         async with open_collector(settings, engine, ray, workers) as collector:
@@ -83,6 +85,9 @@ async def calibrate(
         records = in_order(sampled.store.records(), prompts)
         check_answers(records, settings.answers)
         calibration, summary = _fit(records, sampled, options, n_jobs)
+        if settings.confidence is not None:
+            fitted = fit_confidence(records, settings.confidence, settings.scoring)
+            settings = settings.model_copy(update={"confidence": fitted})
         parts = parts_of(calibration, settings.relative_to(out), Latency.of(sampled.seconds))
         with new_artifact(out, parts, summary) as scratch:
             write_records(records, scratch / SAMPLES)
@@ -126,6 +131,8 @@ async def _sample(
     made = made_with(settings.fingerprint(Path()), collector.engine, prompts, work)
     # Fitted weights follow from the rest, and are kept beside the samples.
     made |= {"scoring": options.scoring, "verifier_family": settings.verifier_family}
+    if settings.confidence is not None:
+        made |= {"confidence": settings.confidence.model_dump()}
     store = SampleStore(folder, made)
     stepwise = any(plan.strategy in SEARCHES for plan in searches)
     if options.scoring == "fitted":
@@ -226,6 +233,15 @@ async def _fitted_scoring(
         _check_steps(first, settings)
     store.scoring = fitted = fit_scoring(in_order(first, prompts))
     return fitted
+
+
+def _check_confidence(settings: Settings) -> None:
+    if settings.confidence is not None and settings.confidence.threshold is not None:
+        raise InputError(
+            "confidence",
+            settings.confidence.threshold,
+            "calibration samples whole solutions and finds the threshold; leave it out",
+        )
 
 
 def _check_steps(records: Sequence[PromptRecord], settings: Settings) -> None:

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import nan
+
+from pydantic import InstanceOf
+
+from predictors.confidence import ConfidenceWindow
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,15 @@ class Sample:
         chain: number of the revision chain it is an attempt of; None outside of chains.
         thinking: tokens of its thought, which are among its tokens; None where it has none.
         forced: whether the thought was ended at a cap, and the answer forced.
+        confidence: its lowest mean confidence, see `predictors.confidence`; NaN where it was not
+            read.
+        confidence_at: number of sampled tokens after which that was known; None where it is not the
+            mean of a whole window.
         reasoning: text of its thought; None where it has none.
-        content: what follows the thought; None where the thought has not ended. Like `reasoning` it
-            is only known where a solution has just been sampled.
+        content: what follows the thought; None where the thought has not ended, or the solution was
+            aborted.
+        window: the confidence of its tokens; None where it was not read. Like the two before, it is
+            only known where a solution has just been sampled.
     """
 
     steps: tuple[tuple[int, ...], ...]
@@ -36,8 +47,11 @@ class Sample:
     chain: int | None = None
     thinking: int | None = None
     forced: bool = False
+    confidence: float = nan
+    confidence_at: int | None = None
     reasoning: str | None = field(default=None, compare=False)
     content: str | None = field(default=None, compare=False)
+    window: InstanceOf[ConfidenceWindow] | None = field(default=None, compare=False, repr=False)
 
     @property
     def token_ids(self) -> tuple[int, ...]:

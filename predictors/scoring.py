@@ -31,6 +31,8 @@ class Scoring(JsonArtifact):
         sqrt_nll: weight of the root of the solution's negative log-probability.
         log_tokens: weight of the logarithm of its number of tokens.
         unfinished: added where the solution was cut off before its end.
+        confidence: weight of its lowest mean confidence, see `predictors.confidence`; 0 where it
+            was not read.
     """
 
     intercept: float = 0.0
@@ -39,6 +41,7 @@ class Scoring(JsonArtifact):
     sqrt_nll: float = 0.0
     log_tokens: float = 0.0
     unfinished: float = 0.0
+    confidence: float = 0.0
 
     def score(
         self,
@@ -46,6 +49,7 @@ class Scoring(JsonArtifact):
         logprob: ArrayLike | None = None,
         tokens: ArrayLike | None = None,
         finished: ArrayLike | None = None,
+        confidence: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """The score of solutions, or of as much of them as there is, in [0, 1].
 
@@ -56,6 +60,7 @@ class Scoring(JsonArtifact):
             logprob: summed natural log-probability of each solution's tokens.
             tokens: number of tokens.
             finished: whether the model ended the solution itself.
+            confidence: its lowest mean confidence.
 
         Raises:
             InputError: something that has a weight is missing.
@@ -71,6 +76,8 @@ class Scoring(JsonArtifact):
             odds = odds + self.log_tokens * log_tokens(_given("tokens", tokens))
         if self.unfinished:
             odds = odds + self.unfinished * ~np.asarray(_given("finished", finished), dtype=bool)
+        if self.confidence:
+            odds = odds + self.confidence * np.asarray(_given("confidence", confidence))
         bounded = np.minimum(np.maximum(odds, -MAX_LOG_ODDS), MAX_LOG_ODDS)
         return np.asarray(1 / (1 + np.exp(-bounded)))
 

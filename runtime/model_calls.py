@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from allocator.errors import InputError, ModelError
+from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, Engine, draw_seed
 from runtime.models import Models
 from runtime.request import RequestSettings
@@ -67,6 +68,7 @@ class ModelCalls:
         logprob: bool = True,
         ends: tuple[int, ...] | None = None,
         thinking: int | None = None,
+        window: ConfidenceWindow | None = None,
     ) -> Completion:
         """Sample what follows a context.
 
@@ -84,10 +86,12 @@ class ModelCalls:
                 within a thought those do not count.
             thinking: tokens after which the engine itself ends a thought; see
                 `runtime.engines.base.HasThinkingBudget`.
+            window: reads the confidence; see `runtime.engines.base.HasConfidence`.
         """
         sampling = self.settings.sampling
         *name, number = path
         own: dict[str, Any] = {} if thinking is None else {"thinking_tokens": thinking}
+        own |= {} if window is None else {"confidence": window}
         completion = await engine.complete(
             [*context.token_ids, *prefix],
             settings=sampling.model_copy(update={"temperature": 0.0}) if greedy else sampling,

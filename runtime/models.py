@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
+from predictors.confidence import Confidence
 from predictors.scoring import VERIFIER_ALONE, Scoring
 from runtime.answers import Answers, answers_for
 from runtime.answers.thought import THINK, Thought, thoughts_of
-from runtime.engines.base import Engine, HasHiddenState
+from runtime.engines.base import Engine, HasConfidence, HasHiddenState
 from runtime.engines.hidden import open_hidden_states
 from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.engines.steps import StepSplitter
@@ -40,6 +41,7 @@ class Models:
         verifier_timeout: seconds that a verifier may take over one solution, queueing included.
         thoughts: marks of the language model's thoughts, after which answers are read.
         marks: by which its thoughts are capped and skipped; None for a model without thoughts.
+        confidence: how the confidence of its solutions is read; None where it is not.
     """
 
     engine: Engine
@@ -53,6 +55,7 @@ class Models:
     verifier_timeout: float = 600.0
     thoughts: tuple[Thought, ...] = (THINK,)
     marks: ThoughtMarks | None = None
+    confidence: Confidence | None = None
 
     @property
     def thinks(self) -> bool:
@@ -107,6 +110,13 @@ def load_models(
     answers_for(settings.answers, base)  # refused before any model is loaded
     opener = _Opener(stack, settings, base, engine, verifier_engine, engine_args)
     model = opener.engine("model") if isinstance(engine, str) else engine
+    if settings.confidence is not None and not isinstance(model, HasConfidence):
+        raise InputError(
+            "engine",
+            engine if isinstance(engine, str) else type(engine).__name__,
+            "it does not give the log-probabilities of other tokens, which the artifact reads for "
+            "confidence; choose vllm or transformers",
+        )
     thoughts = thoughts_of(settings.thought, model.tokenizer)
     verifier: Verifier = NoVerifier()
     if settings.verifier is not None:
@@ -122,6 +132,7 @@ def load_models(
         scoring=settings.scoring,
         thoughts=thoughts,
         marks=thought_marks(model.tokenizer, thoughts, settings.thought_cutoff),
+        confidence=settings.confidence,
     )
 
 

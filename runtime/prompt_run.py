@@ -6,6 +6,7 @@ from math import nan
 
 from allocator.errors import InputError
 from allocator.plan import Selection
+from predictors.confidence import ConfidenceWindow
 from predictors.sample import Sample
 from predictors.scoring import Scoring, alone
 from runtime.engines.base import Completion, check_room, encode_prompt
@@ -21,10 +22,10 @@ from runtime.request import (
     step_event,
 )
 from runtime.reviser import Reviser
-from runtime.solutions.beam import Beam, SampleReader
+from runtime.solutions.beam import Beam, SampleReader, solution_window, step_window
 from runtime.solutions.draw import Draw, Path
 from runtime.solutions.thinker import Thinker
-from runtime.verifiers.base import Context, Verifier, aggregate, aggregated
+from runtime.verifiers.base import Context, Verifier, aggregate
 
 
 @dataclass
@@ -83,9 +84,9 @@ class PromptRun:
             index: its number.
             thinking: tokens that it may think, as `Plan.thinking`.
         """
-        completion = await self._independent(("sample", index), thinking)
+        beam = await self._independent(("sample", index), thinking)
         self.cost.generations += 1
-        return await self._scored(completion, index)
+        return await self._scored(beam, index)
 
     async def think_on(
         self, sample: Sample, index: int, thinking: int | None, kept: int | None = None
@@ -101,20 +102,21 @@ class PromptRun:
         """
         depth = sample.thinking or 0 if kept is None else kept
         prefix = self._thinker.thought_of(sample.token_ids, depth)
-        completion = await self._independent(("sample", "on", depth, index), thinking, prefix)
+        # Of the prefix, the two or three tokens that begin a thought may not have been sampled.
+        window = sample.window and sample.window.first(len(prefix))
+        path: Path = ("sample", "on", depth, index)
+        beam = await self._independent(path, thinking, prefix, window=window)
         # The forced answer that is dropped hardly counts in the sum.
-        logprob = sample.logprob + completion.logprob
-        token_ids = (*prefix, *completion.token_ids)
-        return await self._scored(replace(completion, token_ids=token_ids, logprob=logprob), index)
+        return await self._scored(replace(beam, logprob=sample.logprob + beam.logprob), index)
 
     async def sample_unscored(self, index: int, thinking: int | None = None) -> Sample:
         """The independent solution number `index`, without a score.
 
         A majority counts solutions and needs no scores, nor does a plan of one solution.
         """
-        completion = await self._independent(("sample", index), thinking, logprob=False)
+        beam = await self._independent(("sample", index), thinking, logprob=False)
         self.cost.generations += 1
-        sample = await self._reader.sample(self._beam(completion), nan)
+        sample = await self._reader.sample(beam, nan)
         self._emit(solution_event(sample, number=index))
         return sample
 
@@ -158,7 +160,8 @@ class PromptRun:
         prefix = [token for step in beam.steps for token in step]
         left = self.max_tokens - len(prefix)
         step_end = (self.settings.sampling.step_end,)
-        draw = Draw(path, self.max_tokens, self.settings.thinking, step_end, greedy=greedy)
+        thinking, window = self.settings.thinking, step_window(self.models, beam)
+        draw = Draw(path, self.max_tokens, thinking, step_end, greedy=greedy, window=window)
         completion = await self._thinker.solution(draw, prefix)
         steps = (*beam.steps, completion.token_ids)
         # A stop text may begin in one step and end in the next.
@@ -174,6 +177,7 @@ class PromptRun:
             step=step,
             thinking=completion.thinking,
             forced=beam.forced or completion.forced,
+            window=window,
         )
         if score:
             tokens = len(prefix) + len(completion.token_ids)
@@ -225,7 +229,7 @@ class PromptRun:
         )
         scoring = alone(self.models.aggregation)
         self.cost.generations += 1
-        attempt = await self._finished(completion, context, reviser.verifier, scoring)
+        attempt = await self._finished(self._beam(completion), context, reviser.verifier, scoring)
         self._emit(solution_event(attempt, chain=chain or 0, attempt=len(attempts)))
         return replace(attempt, chain=chain)
 
@@ -246,7 +250,7 @@ class PromptRun:
 
     def score_of(self, beam: Beam) -> float:
         """A beam's score so far."""
-        return self._combined(beam, self.models.scoring)
+        return beam.score(self.models.scoring)
 
     def _reviser(self) -> Reviser:
         if self.models.reviser is None:
@@ -256,44 +260,39 @@ class PromptRun:
         return self.models.reviser
 
     async def _independent(
-        self, path: Path, thinking: int | None, prefix: Sequence[int] = (), logprob: bool = True
-    ) -> Completion:
-        draw = Draw(path, self.max_tokens, self.settings.capped(thinking), logprob=logprob)
-        return await self._thinker.solution(draw, prefix)
+        self,
+        path: Path,
+        thinking: int | None,
+        prefix: tuple[int, ...] = (),
+        logprob: bool = True,
+        window: ConfidenceWindow | None = None,
+    ) -> Beam:
+        """An independent solution that continues a prefix, with the prefix's window."""
+        cap, read = self.settings.capped(thinking), window or solution_window(self.models, logprob)
+        draw = Draw(path, self.max_tokens, cap, logprob=logprob, window=read)
+        completion = await self._thinker.solution(draw, prefix)
+        whole = replace(completion, token_ids=(*prefix, *completion.token_ids))
+        return self._beam(whole, read)
 
-    async def _scored(self, completion: Completion, index: int) -> Sample:
+    async def _scored(self, beam: Beam, index: int) -> Sample:
         """The independent solution number `index`."""
         models = self.models
-        solution = await self._finished(completion, self.context, models.verifier, models.scoring)
+        solution = await self._finished(beam, self.context, models.verifier, models.scoring)
         self._emit(solution_event(solution, number=index))
         return solution
 
-    def _beam(self, completion: Completion) -> Beam:
+    def _beam(self, completion: Completion, window: ConfidenceWindow | None = None) -> Beam:
         """A whole solution."""
-        return Beam(
-            steps=self._thinker.steps(completion.token_ids, self.models.splitter),
-            logprob=completion.logprob,
-            ended=completion.ended,
-            stopped=True,
-            thinking=completion.thinking,
-            forced=completion.forced,
-        )
+        steps = self._thinker.steps(completion.token_ids, self.models.splitter)
+        return Beam.whole(completion, steps, window)
 
     async def _finished(
-        self, completion: Completion, context: Context, verifier: Verifier, scoring: Scoring
+        self, beam: Beam, context: Context, verifier: Verifier, scoring: Scoring
     ) -> Sample:
         """A whole solution, scored."""
-        beam = self._beam(completion)
         beam = replace(beam, step_scores=await self._calls.score(verifier, context, beam.steps))
-        return await self._reader.sample(beam, self._combined(beam, scoring))
+        return await self._reader.sample(beam, beam.score(scoring))
 
     def _emit(self, event: Event) -> None:
         if self.on_event is not None:
             self.on_event(event)
-
-    def _combined(self, beam: Beam, scoring: Scoring) -> float:
-        tokens = sum(map(len, beam.steps))
-        # A beam that still grows is not cut off.
-        finished = beam.ended or not beam.stopped
-        scores = aggregated(beam.step_scores)
-        return float(scoring.score(scores, beam.logprob, tokens, finished))

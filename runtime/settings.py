@@ -11,6 +11,7 @@ from allocator import migrate
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
+from predictors.confidence import Confidence
 from predictors.scoring import VERIFIER_ALONE, Scoring, alone
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
@@ -45,6 +46,8 @@ class Settings(JsonArtifact):
         aggregation: how step scores become one, where one is needed.
         scoring: how a solution's score is made; without it the score is that aggregation.
         sampling: how solutions are sampled.
+        confidence: how the confidence of solutions is read, and when it ends them; None where it is
+            not read.
     """
 
     MIGRATIONS = migrate.SETTINGS
@@ -62,6 +65,7 @@ class Settings(JsonArtifact):
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
+    confidence: Confidence | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -85,7 +89,10 @@ class Settings(JsonArtifact):
             + ("" if self.thought == "auto" else f", thought {self.thought}")
             + (f", cut off by {self.thought_cutoff!r}" if self.thought_cutoff else ""),
             aggregation=self.aggregation,
-            scoring=self.scoring.model_dump(mode="json"),
+            # Tables from before confidence was read do not name its weight.
+            scoring=self.scoring.model_dump(
+                mode="json", exclude=None if self.scoring.confidence else {"confidence"}
+            ),
             sampling=self.sampling.model_dump(),
         )
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
+from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, SamplingSettings, derive_seed
 from runtime.engines.batching import MicroBatcher
 from runtime.engines.transformers import TransformersEngine
@@ -76,15 +77,18 @@ class TreeEngine(TransformersEngine):
         stop: Sequence[str] = (),
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
+        confidence: ConfidenceWindow | None = None,
     ) -> Completion:
         """The prompt's next distinct solution; see `runtime.engines.base.Engine.complete`.
 
         Raises:
-            InputError: anything but whole solutions at temperature 1, or more than there are.
+            InputError: anything but whole solutions at temperature 1 without their confidence, or
+                more than there are.
         """
         plain = settings.model_dump(include={"temperature", "top_p", "top_k", "min_p"})
-        if stop or stop_token_ids or plain != SamplingSettings().model_dump(include=set(plain)):
-            hint = "this engine draws whole solutions at temperature 1"
+        other = plain != SamplingSettings().model_dump(include=set(plain))
+        if stop or stop_token_ids or other or confidence is not None:
+            hint = "this engine draws whole solutions at temperature 1, without confidence"
             raise InputError("plan", [*stop, *stop_token_ids], hint)
         prompt = tuple(token_ids)
         await self.places(prompt, max_tokens)

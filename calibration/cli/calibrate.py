@@ -27,6 +27,8 @@ from calibration.progress import console, progress
 from calibration.replay.parallel import check_jobs
 from calibration.report.page import REPORT, write_report
 from calibration.report.summary import Summary
+from calibration.report.words import confidence_words
+from runtime.artifact import load_settings
 from runtime.engines.base import SamplingSettings
 
 PILOTS = "0,1,2,4,8"
@@ -98,6 +100,8 @@ def calibrate(
             )
         )
     _show(calibration, out)
+    if models.confidence:
+        console.print(f"Confidence: {confidence_words(load_settings(out).confidence)}.")
     console.print(f"Next: ttc solve --artifact {out} --budget 16 'your prompt'")
 
 

@@ -16,6 +16,7 @@ from calibration.cli.options import (
     numbers,
 )
 from calibration.settings import RUNS, CalibrationSettings, ScoringChoice
+from predictors.confidence import Confidence
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
 from runtime.settings import Settings
@@ -63,12 +64,20 @@ class ModelOptions(SolvingOptions):
     aggregation: Aggregation = Field(
         default="last", description="how step scores become a solution's score"
     )
+    confidence: bool = Field(
+        default=False,
+        description="read how sure the model is of what it writes, for scores and to end solutions",
+    )
+    confidence_window: int = Field(
+        default=Confidence().window, description="tokens over which its mean slides"
+    )
 
     def settings(self, sampling: SamplingSettings) -> Settings:
         """The artifact's settings.
 
         Raises:
-            InputError: a model that is missing, or a reviser's verifier without a reviser.
+            InputError: a model that is missing, a reviser's verifier without a reviser, or a window
+                that is empty or not used.
         """
         if self.model is None:
             raise InputError("model", None, "give one, or calibrate --from-logs")
@@ -76,7 +85,14 @@ class ModelOptions(SolvingOptions):
             raise InputError(
                 "reviser-verifier", self.reviser_verifier, "it goes with --reviser; leave it out"
             )
-        return Settings(**self.model_dump(), sampling=sampling)
+        width = self.confidence_window
+        if width < 1 or (width != Confidence().window and not self.confidence):
+            raise InputError(
+                "confidence-window", width, "give at least 1 token, together with --confidence"
+            )
+        named = self.model_dump(exclude={"confidence", "confidence_window"})
+        confidence = Confidence(window=width) if self.confidence else None
+        return Settings(**named, sampling=sampling, confidence=confidence)
 
 
 class TableOptions(BaseModel):

@@ -87,6 +87,7 @@ def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
     ]
     samples = [sample for sample, _, _ in solutions]
     scores = [aggregated(sample.step_scores) for sample in samples]
+    confidence = np.array([sample.confidence for sample in samples])
     return fitted_scoring(
         {name: np.array([score[name] for score in scores]) for name in scores[0]},
         np.array([right for _, right, _ in solutions]),
@@ -94,6 +95,7 @@ def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
         logprob=np.array([sample.logprob for sample in samples]),
         tokens=np.array([sample.tokens for sample in samples], dtype=float),
         finished=np.array([sample.ended for sample in samples]),
+        confidence=None if np.isnan(confidence).any() else confidence,
     )
 
 
@@ -106,6 +108,7 @@ def fitted_scoring(
     logprob: NDArray[np.float64] | None = None,
     tokens: NDArray[np.float64] | None = None,
     finished: NDArray[np.bool_] | None = None,
+    confidence: NDArray[np.float64] | None = None,
 ) -> Scoring:
     """The scoring of solutions that have an answer; all arrays of shape (solutions,).
 
@@ -120,6 +123,7 @@ def fitted_scoring(
         logprob: summed natural log-probability; None where it is not known, as below.
         tokens: number of tokens.
         finished: whether the model ended the solution.
+        confidence: lowest mean confidence.
     """
     columns = {name: score_log_odds(values, name in logits) for name, values in scores.items()}
     if logprob is not None:
@@ -128,6 +132,8 @@ def fitted_scoring(
         columns["log_tokens"] = log_tokens(tokens)
     if finished is not None:
         columns["unfinished"] = np.asarray(~finished, dtype=float)
+    if confidence is not None:
+        columns["confidence"] = confidence
     columns = _distinct(columns)
     try:
         with one_blas_thread():

@@ -143,6 +143,8 @@ def made_with(fingerprint: Fingerprint, settings: Settings | None) -> list[tuple
             rows.append((name, f"{getattr(settings, name)} ({value})"))
         else:
             rows.append((name, value))
+    if settings is not None and settings.confidence is not None:
+        rows.append(("confidence", words.confidence_words(settings.confidence)))
     return [(name.replace("_", " "), words.setting(value)) for name, value in rows]
 
 

@@ -75,6 +75,7 @@ def stop_program(folder: Path, average: float) -> str:
         given += ["logprob=-20.0"] if scoring.sqrt_nll else []
         given += ["tokens=200"] if scoring.log_tokens else []
         given += ["finished=True"] if scoring.unfinished else []
+        given += ["confidence=9.0"] if scoring.confidence else []
     return f"""\
 from ttc_allocator import StopRule
 

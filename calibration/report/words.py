@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from calibration.replay.ways import OPTIONS, WAYS, Way
 from calibration.report.methods import best, headline
 from calibration.report.summary import Gain, Summary, TokenGain
+from predictors.confidence import Confidence
 
 
 def number(value: float) -> str:
@@ -136,6 +137,19 @@ def chosen(summary: Summary) -> str:
 def setting(value: object) -> str:
     """A setting's value: floats to four digits, newlines escaped."""
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("\n", r"\n")
+
+
+def confidence_words(confidence: Confidence | None) -> str:
+    """How confidence is read, and what it does."""
+    if confidence is None:
+        return "not read: it tells neither right solutions nor lost ones"
+    read = f"of the {confidence.top} likeliest tokens, in windows of {confidence.window}"
+    if confidence.threshold is None:
+        return f"{read}; it ends no solution"
+    return (
+        f"{read}; solutions end below {confidence.threshold:.4g}, which would have saved at least "
+        f"{percent(confidence.saved)} of calibration's tokens"
+    )
 
 
 # In the order in which the page uses them.

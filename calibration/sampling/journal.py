@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from allocator.errors import InputError
+from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, Engine, SamplingSettings
 from runtime.models import Models
 from runtime.reviser import Reviser
@@ -106,16 +107,22 @@ class JournaledEngine:
         stop: Sequence[str] = (),
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
+        confidence: ConfidenceWindow | None = None,
     ) -> Completion:
-        """See `runtime.engines.base.Engine.complete`."""
+        """See `runtime.engines.base.Engine.complete`, and `HasConfidence` there."""
+        read = [] if confidence is None else [confidence.settings.model_dump_json()]
         key = _key(
             self._model,
             settings.model_dump_json(),
             [int(token) for token in token_ids],
-            (max_tokens, seed, tuple(stop), tuple(stop_token_ids), logprob),
+            (max_tokens, seed, tuple(stop), tuple(stop_token_ids), logprob, *read),
         )
         known = self._journal.get(key)
+        if known is not None and confidence is not None:
+            confidence.add(known[5])
         if known is None:
+            own: dict[str, Any] = {} if confidence is None else {"confidence": confidence}
+            before = 0 if confidence is None else len(confidence.values)
             found = await self._engine.complete(
                 token_ids,
                 settings=settings,
@@ -124,6 +131,7 @@ class JournaledEngine:
                 stop=stop,
                 stop_token_ids=stop_token_ids,
                 logprob=logprob,
+                **own,
             )
             known = [
                 [int(token) for token in found.token_ids],
@@ -132,8 +140,13 @@ class JournaledEngine:
                 int(found.cached_tokens),
                 found.stopped_by,
             ]
+            if confidence is not None:
+                known.append(confidence.values[before:].tolist())
             self._journal.add(key, known)
-        return Completion(tuple(known[0]), *known[1:])
+        completion = Completion(tuple(known[0]), *known[1:5])
+        if confidence is None:
+            return completion
+        return replace(completion, confidence=confidence.lowest, aborted=confidence.lost)
 
     def close(self) -> None:
         """Does nothing: the owner of the engine closes it."""

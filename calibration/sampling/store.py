@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ def schema() -> "pa.Schema":
             ("ended", pa.bool_()),
             ("thought_tokens", pa.int32()),
             ("forced", pa.bool_()),
+            ("confidence", pa.float32()),
+            ("confidence_at", pa.int32()),
             ("correct", pa.bool_()),
         ]
     )
@@ -151,6 +154,8 @@ def rows_of(record: PromptRecord) -> list[dict[str, Any]]:
             "ended": sample.ended,
             "thought_tokens": sample.thinking,
             "forced": sample.forced,
+            "confidence": None if isnan(sample.confidence) else sample.confidence,
+            "confidence_at": sample.confidence_at,
             "correct": correct,
         }
         for plan, run in [
@@ -173,4 +178,6 @@ def _sample(row: dict[str, Any]) -> Sample:
         ended=row["ended"],
         thinking=row["thought_tokens"],
         forced=bool(row["forced"]),
+        confidence=nan if row["confidence"] is None else row["confidence"],
+        confidence_at=row["confidence_at"],
     )

@@ -7,6 +7,7 @@ between the rounds of a search and an engine's prefix cache always fits.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import nan
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -62,6 +63,9 @@ class Completion:
         thinking: thinking tokens of the whole solution; None where it has no thought. Engines leave
             this and the next to `runtime.solutions.thinker`.
         forced: whether the thought was ended at its cap.
+        confidence: lowest mean confidence of the solution so far, see `predictors.confidence`; nan
+            if it was not requested.
+        aborted: whether the request was ended because that fell below the threshold.
     """
 
     token_ids: tuple[int, ...]
@@ -71,6 +75,8 @@ class Completion:
     stopped_by: str | None = None
     thinking: int | None = None
     forced: bool = False
+    confidence: float = nan
+    aborted: bool = False
 
 
 class Engine(Protocol):
@@ -135,6 +141,21 @@ class HasThinkingBudget(Protocol):
     @property
     def cutoff(self) -> tuple[int, ...] | None:
         """What it writes; None where it was opened without."""
+        ...
+
+
+@runtime_checkable
+class HasConfidence(Protocol):
+    """An engine that gives log-probabilities of the likeliest tokens at each place.
+
+    Its `complete` then takes ``confidence``: the window of the solution that is continued, to which
+    it adds every sampled token, and None for none. Once the window says that the solution is lost,
+    the request is aborted; the completion ends with the token at which that happened.
+    """
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Tokens to choose among at each place."""
         ...
 
 

@@ -8,6 +8,7 @@ numbers from its own seed, so a request samples the same alone and in company.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from allocator.errors import InputError
+from predictors.confidence import ConfidenceWindow, token_confidence
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.batching import MicroBatcher
 from runtime.engines.checkpoint import context_length, model_dtype
@@ -38,6 +40,7 @@ class _Row:
     stops: list[StepSplitter]
     ends: frozenset[int]  # tokens that end a solution beside the model's own
     uniforms: torch.Tensor  # shape (max_tokens,)
+    window: ConfidenceWindow | None = None
     cancelled: bool = False
     cached_tokens: int = 0
     sampled: list[int] = field(default_factory=list)
@@ -57,7 +60,14 @@ class _Row:
             ended=self.ended,
             cached_tokens=self.cached_tokens,
             stopped_by=self.stopped_by,
+            confidence=nan if self.window is None else self.window.lowest,
+            aborted=self.lost,
         )
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is to be aborted for its low confidence."""
+        return self.window is not None and self.window.lost
 
 
 class TransformersEngine:
@@ -105,20 +115,31 @@ class TransformersEngine:
         stop: Sequence[str] = (),
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
+        confidence: ConfidenceWindow | None = None,
     ) -> Completion:
-        """Sample one continuation; see `runtime.engines.base.Engine.complete`."""
+        """Sample one continuation; see `runtime.engines.base.Engine.complete`.
+
+        Args:
+            token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
+            confidence: see `runtime.engines.base.HasConfidence`.
+        """
         for text in stop:
             if text not in self._stops:
                 self._stops[text] = StepSplitter(self.tokenizer, text)
         uniforms = torch.rand(max_tokens, generator=torch.Generator().manual_seed(seed))
         splitters = [self._stops[text] for text in stop]
         ends = frozenset(stop_token_ids)
-        row = _Row(list(token_ids), settings, max_tokens, splitters, ends, uniforms)
+        row = _Row(list(token_ids), settings, max_tokens, splitters, ends, uniforms, confidence)
         try:
             return await self._batcher.submit(row)
         except asyncio.CancelledError:
             row.cancelled = True  # the decoding thread drops it at the next token
             raise
+
+    @property
+    def vocabulary_size(self) -> int:
+        """See `runtime.engines.base.HasConfidence`."""
+        return int(self._model.get_output_embeddings().weight.shape[0])
 
     async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """The state at the last token; see `runtime.engines.base.HasHiddenState`.
@@ -150,6 +171,7 @@ class TransformersEngine:
         logits, mask, active = logits[copies], mask[copies], list(rows)
         while True:
             tokens, logprobs = _sample(logits, active)
+            _add_confidences(logits, active)
             for row, token, logprob in zip(active, tokens.tolist(), logprobs.tolist(), strict=True):
                 self._advance(row, token, logprob)
             keep = [i for i, row in enumerate(active) if not row.done]
@@ -201,11 +223,11 @@ class TransformersEngine:
     def _advance(self, row: _Row, token: int, logprob: float) -> None:
         row.sampled.append(token)
         row.logprob += logprob
-        row.ended = token in self.end_ids or token in row.ends
+        row.ended = not row.lost and (token in self.end_ids or token in row.ends)
         for stop in row.stops:
-            if not row.ended and stop.ends_step(row.sampled):
+            if not row.ended and not row.lost and stop.ends_step(row.sampled):
                 row.stopped_by = stop.step_end
-        over = row.ended or row.stopped_by is not None or row.cancelled
+        over = row.ended or row.stopped_by is not None or row.cancelled or row.lost
         row.done = over or len(row.sampled) == row.max_tokens
 
     def close(self) -> None:
@@ -232,6 +254,18 @@ def _sample(logits: torch.Tensor, rows: list[_Row]) -> tuple[torch.Tensor, torch
     rank = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(-1)
     tokens = order.gather(-1, rank.clamp(max=logits.shape[-1] - 1)[:, None])
     return tokens[:, 0], logits.log_softmax(-1).gather(-1, tokens)[:, 0]
+
+
+def _add_confidences(logits: torch.Tensor, rows: list[_Row]) -> None:
+    """Add the confidence of the next token to the windows of the rows that have one."""
+    places = [i for i, row in enumerate(rows) if row.window is not None]
+    if not places:
+        return
+    windows = [row.window for row in rows if row.window is not None]
+    most = min(max(window.settings.top for window in windows), logits.shape[-1])
+    likeliest = logits[places].log_softmax(-1).topk(most).values.tolist()
+    for window, logprobs in zip(windows, likeliest, strict=True):
+        window.add([token_confidence(logprobs[: window.settings.top])])
 
 
 def _top_k(logits: torch.Tensor, rows: list[_Row]) -> torch.Tensor:

@@ -1,10 +1,13 @@
 """vLLM in process, with continuous batching and prefix caching."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
+from predictors.confidence import ConfidenceWindow, token_confidence
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.tokenizer import token_texts
 from runtime.engines.vllm_core import VLLMCore, memory_share
@@ -21,10 +24,18 @@ class Core(Protocol):
     engine: Any
 
     async def request(self, token_ids: Sequence[int], params: Any) -> Any:
-        """The final output of one request.
+        """The final output of one request; cancelling the call aborts the request.
 
         Raises:
             ModelError: the engine has died, or refused the request.
+        """
+        ...
+
+    def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
+        """The outputs of one request as they come; closing the iterator aborts the request.
+
+        Raises:
+            ModelError: as above.
         """
         ...
 
@@ -62,6 +73,7 @@ class VLLMCompletions:
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
         thinking_tokens: int | None = None,
+        confidence: ConfidenceWindow | None = None,
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
@@ -70,6 +82,7 @@ class VLLMCompletions:
         Args:
             token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
             thinking_tokens: see `runtime.engines.base.HasThinkingBudget`.
+            confidence: see `runtime.engines.base.HasConfidence`.
         """
         from vllm import SamplingParams
         from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
@@ -94,25 +107,53 @@ class VLLMCompletions:
             repetition_detection=RepetitionDetectionParams(**REPETITION)
             if max_tokens >= LONG
             else None,
-            logprobs=0 if logprob else None,  # the sampled token's own, for cumulative_logprob
+            logprobs=self._logprobs(logprob, confidence),
             flat_logprobs=True,  # which alone is read: no object a token
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            # Every token wakes this process up: only where one of them may end the request.
+            output_kind=RequestOutputKind.FINAL_ONLY
+            if confidence is None or confidence.settings.threshold is None
+            else RequestOutputKind.DELTA,
         )
-        output = await self._core.request(token_ids, params)
-        final = output.outputs[0]
-        # The reason of a stop is the text or token that was requested; an end of sequence has none,
-        # or a token of the model's own. A stop token that holds a mark ends the solution.
-        reason = final.stop_reason
-        stopped_by = reason if isinstance(reason, str) else marks.get(reason)
-        if reason in stop_token_ids:
-            stopped_by = None
-        return Completion(
-            token_ids=tuple(final.token_ids),
-            logprob=float(final.cumulative_logprob or 0.0) if logprob else nan,
-            ended=final.finish_reason == "stop" and stopped_by is None,
+        output, written = await self._written(token_ids, params, confidence)
+        if not logprob:
+            written = replace(written, logprob=nan)
+        return written if written.aborted else _ended(written, output, marks, stop_token_ids)
+
+    async def _written(
+        self, token_ids: Sequence[int], params: Any, window: ConfidenceWindow | None
+    ) -> tuple[Any, Completion]:
+        """The last output of a request, and its tokens, at most until the solution is lost."""
+        if window is None:
+            output = await self._core.request(token_ids, params)
+            final = output.outputs[0]
+            total = float(final.cumulative_logprob or 0.0)
+            cached = output.num_cached_tokens or 0
+            return output, Completion(tuple(final.token_ids), total, False, cached)
+        ids: list[int] = []
+        total = 0.0
+        async with aclosing(self._core.stream(token_ids, params)) as outputs:
+            async for output in outputs:
+                final = output.outputs[0]
+                own, confidences = _read(final.logprobs, params.logprobs)
+                taken = window.add(confidences)
+                ids += final.token_ids[:taken]
+                total += sum(own[:taken])
+                if window.lost:
+                    break
+        return output, Completion(
+            token_ids=tuple(ids),
+            logprob=total,
+            ended=False,
             cached_tokens=output.num_cached_tokens or 0,
-            stopped_by=stopped_by,
+            confidence=window.lowest,
+            aborted=window.lost,
         )
+
+    def _logprobs(self, logprob: bool, confidence: ConfidenceWindow | None) -> int | None:
+        """Log-probabilities to request beside the sampled token's own; None for not even that."""
+        if confidence is not None:
+            return min(confidence.settings.top, self.vocabulary_size)
+        return 0 if logprob else None
 
     def _marks_of(self, stop: str) -> list[int]:
         """The tokens whose text holds `stop`."""
@@ -128,6 +169,11 @@ class VLLMCompletions:
         if reasoning is None or not reasoning.enabled:
             return None
         return tuple(reasoning.reasoning_end_token_ids)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """See `runtime.engines.base.HasConfidence`."""
+        return int(self.vllm.vllm_config.model_config.get_vocab_size())
 
     @property
     def vllm(self) -> Any:
@@ -164,3 +210,38 @@ class VLLMEngine(VLLMCompletions):
         memory = memory_share("TTC_GPU_MEMORY_UTILIZATION", "0.7")
         core = VLLMCore.start("model", model, {"gpu_memory_utilization": memory} | engine_args)
         super().__init__(core, core.engine.get_tokenizer(), core.engine.model_config.max_model_len)
+
+
+def _ended(
+    written: Completion, output: Any, marks: Mapping[int, str], stop_token_ids: Sequence[int]
+) -> Completion:
+    """A completion with what ended it.
+
+    Args:
+        written: the completion.
+        output: the last output of its request.
+        marks: tokens that hold a stop text, with that text.
+        stop_token_ids: tokens that end a solution.
+    """
+    # The reason of a stop is the text or token that was requested; an end of sequence has none,
+    # or a token of the model's own. A stop token that holds a mark ends the solution.
+    final = output.outputs[0]
+    reason = final.stop_reason
+    stopped_by = reason if isinstance(reason, str) else marks.get(reason)
+    if reason in stop_token_ids:
+        stopped_by = None
+    ended = final.finish_reason == "stop" and stopped_by is None
+    return replace(written, ended=ended, stopped_by=stopped_by)
+
+
+def _read(flat: Any, top: int) -> tuple[list[float], list[float]]:
+    """Log-probability and confidence of each token.
+
+    Args:
+        flat: vLLM's flat log-probabilities. At each place stands the sampled token's own, then
+            those of the likeliest; outputs that vLLM has merged leave out the second of two equal.
+        top: number of the likeliest.
+    """
+    own = [flat.logprobs[start] for start in flat.start_indices]
+    confidences = [token_confidence(flat.logprobs[end - top : end]) for end in flat.end_indices]
+    return own, confidences

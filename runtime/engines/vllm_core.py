@@ -7,8 +7,8 @@ import os
 import re
 import secrets
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import fields
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -96,7 +96,12 @@ class VLLMCore:
         return core
 
     async def request(self, token_ids: Sequence[int], params: Any) -> Any:
-        """The final output of one request; cancelling the call aborts the request.
+        """The final output of one request; see `runtime.engines.vllm.Core.request`."""
+        async with aclosing(self.stream(token_ids, params)) as outputs:
+            return [output async for output in outputs][-1]
+
+    async def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
+        """The outputs of one request; see `runtime.engines.vllm.Core.stream`.
 
         Raises:
             ModelError: the engine's process has died, or vLLM refused the request: for one, it is
@@ -114,14 +119,18 @@ class VLLMCore:
             # would be sent to another thread and back.
             prompt = {"type": "token", "prompt_token_ids": list(token_ids)}
             collector = await engine.add_request(request_id, prompt, params)
-            return collector.get_nowait() or await collector.get()
+            finished = False
+            while not finished:
+                output = collector.get_nowait() or await collector.get()
+                finished = output.finished
+                yield output
         except EngineDeadError as error:
             raise ModelError(
                 self._name, "its vLLM engine has died; see the engine's own log, and start again"
             ) from error
         except (ValueError, VLLMValidationError) as error:
             raise ModelError(self._name, f"vLLM refused the request: {error}") from error
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             await engine.abort(request_id)
             raise
         finally:

@@ -1,7 +1,8 @@
 """vLLM's synchronous engine, the caller's `vllm.LLM`, stepped by its own thread."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -17,13 +18,13 @@ PATIENCE = 10.0
 
 @dataclass
 class _Request:
-    """One request, with the future and event loop of its caller."""
+    """One request, with the outputs that its caller takes in its event loop."""
 
     name: str
     token_ids: list[int]
     params: Any
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
+    outputs: asyncio.Queue[Any]
 
 
 class VLLMSyncCore:
@@ -46,15 +47,26 @@ class VLLMSyncCore:
 
     async def request(self, token_ids: Sequence[int], params: Any) -> Any:
         """The final output of one request; see `runtime.engines.vllm.Core.request`."""
+        async with aclosing(self.stream(token_ids, params)) as outputs:
+            return [output async for output in outputs][-1]
+
+    async def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
+        """The outputs of one request; see `runtime.engines.vllm.Core.stream`."""
         if not self.alive:
             raise ModelError("vllm.LLM", "it has been let go")
         loop = asyncio.get_running_loop()
         name = next(self._request_ids)
-        request = _Request(name, list(token_ids), params, loop, loop.create_future())
+        request = _Request(name, list(token_ids), params, loop, asyncio.Queue())
         self._orders.put(partial(self._add, request))
         try:
-            return await request.future
-        except asyncio.CancelledError:
+            finished = False
+            while not finished:
+                output = await request.outputs.get()
+                if isinstance(output, ModelError):
+                    raise output
+                finished = output.finished
+                yield output
+        except (asyncio.CancelledError, GeneratorExit):
             self._orders.put(partial(self._stop, request))
             raise
 
@@ -83,11 +95,11 @@ class VLLMSyncCore:
                 outputs = self.engine.step()
             except Exception as error:  # any error is passed to all callers
                 for request in list(self._running.values()):
-                    self._settle(request, ModelError("vllm.LLM", f"its engine failed: {error}"))
+                    self._end(request, ModelError("vllm.LLM", f"its engine failed: {error}"))
                 continue
             for output in outputs:
                 if output.request_id in self._running:  # not one that failed with its batch
-                    self._settle(self._running[output.request_id], output)
+                    self._give(self._running[output.request_id], output)
 
     def _add(self, request: _Request) -> None:
         from vllm import TokensPrompt
@@ -97,23 +109,20 @@ class VLLMSyncCore:
             prompt = TokensPrompt(prompt_token_ids=request.token_ids)
             self.engine.add_request(request.name, prompt, request.params)
         except Exception as error:
-            self._settle(request, ModelError("vllm.LLM", f"it refused the request: {error}"))
+            self._end(request, ModelError("vllm.LLM", f"it refused the request: {error}"))
 
     def _stop(self, request: _Request) -> None:
         if request.name in self._running:
             self.engine.abort_request([request.name])
-            self._settle(request, ModelError("vllm.LLM", "it was closed during a request"))
+            self._end(request, ModelError("vllm.LLM", "it was closed during a request"))
 
-    def _settle(self, request: _Request, found: Any) -> None:
-        """Pass a request's output, or its error, to its caller."""
+    def _give(self, request: _Request, output: Any) -> None:
+        """Pass an output to the caller of its request."""
+        if output.finished:
+            del self._running[request.name]
+        request.loop.call_soon_threadsafe(request.outputs.put_nowait, output)
+
+    def _end(self, request: _Request, error: ModelError) -> None:
+        """End a request with an error."""
         del self._running[request.name]
-        request.loop.call_soon_threadsafe(_set_outcome, request.future, found)
-
-
-def _set_outcome(future: asyncio.Future[Any], found: Any) -> None:
-    if future.done():  # its caller was cancelled
-        return
-    if isinstance(found, ModelError):
-        future.set_exception(found)
-    else:
-        future.set_result(found)
+        request.loop.call_soon_threadsafe(request.outputs.put_nowait, error)

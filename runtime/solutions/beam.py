@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 
+from predictors.confidence import ConfidenceWindow
 from predictors.sample import Sample
+from predictors.scoring import Scoring
 from runtime.answers.thought import solution_reader
+from runtime.engines.base import Completion
 from runtime.engines.tokenizer import decode
 from runtime.models import Models
 from runtime.request import RequestSettings, SearchStep
+from runtime.verifiers.base import aggregated
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,38 @@ class Beam:
     step: SearchStep | None = None  # its last
     thinking: int | None = None  # as in `Sample`
     forced: bool = False
+    window: ConfidenceWindow | None = None
+
+    @classmethod
+    def whole(
+        cls,
+        completion: Completion,
+        steps: tuple[tuple[int, ...], ...],
+        window: ConfidenceWindow | None = None,
+    ) -> "Beam":
+        """A solution to which nothing is added."""
+        return cls(
+            steps=steps,
+            logprob=completion.logprob,
+            ended=completion.ended,
+            stopped=True,
+            thinking=completion.thinking,
+            forced=completion.forced,
+            window=window,
+        )
+
+    @property
+    def confidence(self) -> float:
+        """Its lowest mean confidence; nan where it was not read."""
+        return nan if self.window is None else self.window.lowest
+
+    def score(self, scoring: Scoring) -> float:
+        """Its score so far."""
+        tokens = sum(map(len, self.steps))
+        # A beam that still grows is not cut off.
+        finished = self.ended or not self.stopped
+        scores = aggregated(self.step_scores)
+        return float(scoring.score(scores, self.logprob, tokens, finished, self.confidence))
 
 
 class SampleReader:
@@ -39,12 +76,13 @@ class SampleReader:
         self._begun = self._reader.begun(prompt_ids)
 
     async def sample(self, beam: Beam, score: float) -> Sample:
-        """A beam as a sample, with its answer."""
+        """A beam as a sample, with its answer; one whose confidence was too low has none."""
         shown = self._shown([token for step in beam.steps for token in step])
         reading = self._reader.read(shown, self._settings.stops, self._begun)
         answer = None
-        if reading.content is not None:
-            answer = await self._models.answers.read(reading.content)
+        content = None if beam.window is not None and beam.window.lost else reading.content
+        if content is not None:
+            answer = await self._models.answers.read(content)
         return Sample(
             steps=beam.steps,
             text=reading.text,
@@ -55,8 +93,11 @@ class SampleReader:
             ended=beam.ended,
             thinking=beam.thinking,
             forced=beam.forced,
+            confidence=beam.confidence,
+            confidence_at=None if beam.window is None else beam.window.lowest_at,
             reasoning=reading.reasoning,
-            content=reading.content,
+            content=content,
+            window=beam.window,
         )
 
     def holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
@@ -72,3 +113,33 @@ class SampleReader:
     def _shown(self, tokens: list[int]) -> list[int]:
         """A solution's tokens without the one that the caller had it stop at."""
         return tokens[:-1] if tokens and tokens[-1] in self._settings.stop_token_ids else tokens
+
+
+def solution_window(models: Models, logprob: bool) -> ConfidenceWindow | None:
+    """The window of a solution that begins; None where its confidence is not read.
+
+    Args:
+        models: the models.
+        logprob: whether the solution's log-probability is read. Where it is not, the solution's
+            score is not needed either, and confidence is read for a threshold alone: it costs time.
+    """
+    confidence = models.confidence
+    if confidence is None or not (logprob or confidence.threshold is not None):
+        return None
+    return ConfidenceWindow(confidence)
+
+
+def step_window(models: Models, beam: Beam) -> ConfidenceWindow | None:
+    """The window of a beam's next step; None where its confidence is not read.
+
+    It has no threshold: searches drop beams by their scores.
+
+    Args:
+        models: the models.
+        beam: the beam.
+    """
+    if models.confidence is None or not models.scoring.confidence:
+        return None
+    if beam.window is not None:
+        return beam.window.first(len(beam.window.values))
+    return ConfidenceWindow(models.confidence.model_copy(update={"threshold": None}))

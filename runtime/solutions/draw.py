@@ -1,7 +1,9 @@
 """One solution: how it is to be sampled, and what has been written of it."""
 
 from dataclasses import dataclass
+from math import nan
 
+from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion
 
 Path = tuple[str | int, ...]
@@ -18,6 +20,7 @@ class Draw:
         step_end: texts that end a step of the answer.
         logprob: have the engine give log-probabilities.
         greedy: take the likeliest tokens.
+        window: reads the confidence of what is sampled, in one request or several; None for none.
     """
 
     path: Path
@@ -26,6 +29,7 @@ class Draw:
     step_end: tuple[str, ...] = ()
     logprob: bool = True
     greedy: bool = False
+    window: ConfidenceWindow | None = None
 
 
 class Written:
@@ -41,6 +45,7 @@ class Written:
         self.left = draw.max_tokens - len(prefix)
         self.logprob, self.cached_tokens, self.sampled = 0.0, 0, 0
         self.ended = False
+        self.aborted = draw.window is not None and draw.window.lost
         self.stopped_by: str | None = None
         self.forced_at: int | None = None
         self.skipped = False
@@ -51,6 +56,11 @@ class Written:
     def new(self) -> tuple[int, ...]:
         """The tokens after the prefix."""
         return tuple(self.solution[len(self.prefix) :])
+
+    @property
+    def confidence(self) -> float:
+        """The solution's confidence so far; nan where it is not read."""
+        return nan if self.draw.window is None else self.draw.window.lowest
 
     def path(self) -> Path:
         """The path of the next request: the draw's own, then others of the same draw."""
@@ -66,6 +76,7 @@ class Written:
         self.logprob += completion.logprob
         self.cached_tokens += completion.cached_tokens
         self.ended, self.stopped_by = completion.ended, completion.stopped_by
+        self.aborted = completion.aborted
 
     def append(self, token_ids: tuple[int, ...]) -> None:
         """Add what nobody sampled."""

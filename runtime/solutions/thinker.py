@@ -53,11 +53,11 @@ class Thinker:
         place = self._where(prefix)
         if self._marks is None or (draw.thinking is None and not self._may_end_early(draw)):
             place = "after"  # one request, whatever the model thinks
-        if place == "before":
+        if place == "before" and not written.aborted:
             place = await self._begin(written)
-        if place == "inside":
+        if place == "inside" and not written.aborted:
             place = await self._think(written)
-        if place == "after" and written.left > 0:
+        if place == "after" and written.left > 0 and not written.aborted:
             written.add(await self._complete(written, written.left, step_end=draw.step_end))
         return self._counted(written)
 
@@ -120,7 +120,8 @@ class Thinker:
 
         Returns:
             ``after`` where an answer is to follow; ``inside`` where the thought has not ended: the
-            tokens were used up, the model ended its turn, or it repeated itself without end.
+            tokens were used up, the model ended its turn, it repeated itself without end, or its
+            confidence was too low.
         """
         marks, cap = self._known, written.draw.thinking
         if cap is None:
@@ -133,7 +134,7 @@ class Thinker:
         if more > 0:
             if await self._sample_thought(written, more):
                 return "after"
-            if written.sampled < more:
+            if written.sampled < more or written.aborted:
                 return "inside"
         written.cut(marks.cutoff, depth + max(more, 0))
         return "after"
@@ -149,7 +150,7 @@ class Thinker:
             ends=marks.end if single else (),
         )
         written.add(found)
-        over = found.token_ids[-len(marks.end) :] == marks.end
+        over = found.token_ids[-len(marks.end) :] == marks.end and not found.aborted
         written.ended = written.ended and not over
         return over
 
@@ -172,7 +173,11 @@ class Thinker:
         if solution[at_cap : at_cap + len(marks.cutoff)] == marks.cutoff:
             written.add(found)
             written.forced_at = cap
-        elif len(solution) > at_cap + len(marks.cutoff) and (end is None or end > at_cap):
+        elif (
+            len(solution) > at_cap + len(marks.cutoff)
+            and (end is None or end > at_cap)
+            and not found.aborted
+        ):
             self._calls.cost.ignored_caps += 1
             kept = found.token_ids[: at_cap - len(written.solution)]
             # The log-probability of a part is not known; its share is close.
@@ -202,6 +207,7 @@ class Thinker:
             stop=step_end,
             logprob=written.draw.logprob,
             greedy=written.draw.greedy,
+            window=written.draw.window,
             ends=ends,
             thinking=thinking,
         )
@@ -225,6 +231,8 @@ class Thinker:
             stopped_by=written.stopped_by,
             thinking=thinking,
             forced=written.forced_at is not None,
+            confidence=written.confidence,
+            aborted=written.aborted,
         )
 
     @property

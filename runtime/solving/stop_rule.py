@@ -162,6 +162,7 @@ class PromptVotes:
         logprob: float | None = None,
         tokens: int | None = None,
         finished: bool | None = None,
+        confidence: float | None = None,
     ) -> None:
         """Add one of the samples that `more` requested.
 
@@ -171,6 +172,7 @@ class PromptVotes:
             logprob: summed natural log-probability of its tokens.
             tokens: number of its tokens.
             finished: whether the model ended it itself.
+            confidence: its lowest mean confidence, see `predictors.confidence`.
 
         Raises:
             InputError: no more samples were requested; or something that the scoring weighs is
@@ -187,10 +189,10 @@ class PromptVotes:
                     value,
                     "must be a probability, or log-odds if it was logged so",
                 )
-        score = float(scoring.score(given, logprob, tokens, finished))
+        score = float(scoring.score(given, logprob, tokens, finished, confidence))
         if not isfinite(score):
-            given_numbers = {"logprob": logprob, "tokens": tokens}
-            raise InputError("sample", given_numbers, "logprob and tokens must be finite numbers")
+            numbers = {"logprob": logprob, "tokens": tokens, "confidence": confidence}
+            raise InputError("sample", numbers, "its numbers must be finite")
         self._votes.add(answer, score)
         self.samples += 1
 

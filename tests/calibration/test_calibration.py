@@ -1,6 +1,8 @@
 """Choosing plans, intervals, the store, and the gain, on cases computed by hand."""
 
 import errno
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,25 @@ def test_records_survive_the_store(tmp_path: Path) -> None:
     assert read[0].independent.correct == records[0].independent.correct
     assert read[0].searches[plan].samples[0].steps == ((1, 2), (3,))
     assert read[0].searches[plan].samples[0].score == pytest.approx(0.8)
+
+
+def test_confidence_survives_the_store_and_old_files_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "samples.parquet"
+    record = graded_record(0, [True, False], {})
+    read, unread = record.independent.samples
+    read = replace(read, confidence=7.25, confidence_at=3)
+    run = replace(record.independent, samples=(read, unread))
+    write_records([replace(record, independent=run)], path)
+    (again,) = read_records(path)
+    assert [sample.confidence_at for sample in again.independent.samples] == [3, None]
+    assert again.independent.samples[0].confidence == 7.25
+    assert again.independent.samples[1].confidence is nan  # equal to that of other samples
+
+    old = pq.read_table(path).drop_columns(["confidence", "confidence_at"])
+    pq.write_table(old, path)
+    assert read_records(path)[0].independent.samples[0] == replace(
+        again.independent.samples[0], confidence=nan, confidence_at=None
+    )
 
 
 def test_a_missing_store_is_an_error(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ def test_a_score_by_hand() -> None:
     scores = {"last": 0.75, "min": 0.2, "mean": 0.9}
     found = scoring.score(scores, -16.0, 100, True)
     assert float(found) == pytest.approx(1 / (1 + exp(-odds)))
+    sure = scoring.model_copy(update={"confidence": 0.5}).score(scores, -16.0, 100, True, 6.0)
+    assert float(sure) == pytest.approx(1 / (1 + exp(-odds - 3)))
     cut_off = scoring.score(scores, -16.0, 100, False)
     assert float(cut_off) == pytest.approx(1 / (1 + exp(3 - odds)))
 
@@ -69,3 +71,5 @@ def test_what_has_a_weight_must_be_given() -> None:
         Scoring(log_tokens=1.0).score({})
     with pytest.raises(InputError, match="finished"):
         Scoring(unfinished=1.0).score({})
+    with pytest.raises(InputError, match="confidence"):
+        Scoring(confidence=1.0).score({})

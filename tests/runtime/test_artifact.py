@@ -15,7 +15,9 @@ from benchmarks.testbed.paths import SETTINGS as TESTBED
 from calibration.fitting.fit import fit
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.replay import Replay
+from predictors.confidence import Confidence
 from runtime.artifact import LATENCY, SETTINGS, TABLE, Artifact, load_settings
+from runtime.settings import Settings
 from tests.support.cli import invoke
 from tests.support.logs import as_records, made_log
 from tests.support.summaries import rich_summary
@@ -112,3 +114,18 @@ def test_the_commands_warn_when_forced(foreign: Path, command: str) -> None:
     assert "warning: verifier is" in message
     assert "the table was calibrated with 'another'" in message
     assert "no OpenAI-compatible server answers there" in message
+
+
+def test_confidence_without_weight_is_not_in_the_fingerprint() -> None:
+    # Tables from before it was read, such as the testbed's, do not name it.
+    assert "confidence" not in TESTBED.fingerprint(Path()).scoring
+    weighed = TESTBED.scoring.model_copy(update={"confidence": 0.25})
+    settings = TESTBED.model_copy(update={"scoring": weighed})
+    assert settings.fingerprint(Path()).scoring["confidence"] == 0.25
+
+
+def test_settings_keep_how_confidence_is_read(tmp_path: Path) -> None:
+    read = Confidence(window=64, threshold=7.5, saved=0.125)
+    TESTBED.model_copy(update={"confidence": read}).save(tmp_path / SETTINGS)
+    assert Settings.load(tmp_path / SETTINGS).confidence == read
+    assert load_settings(ARTIFACT).confidence is None

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from math import nan
 from typing import Any
 
 import numpy as np
 
+from predictors.confidence import ConfidenceWindow
 from runtime.answers import PatternAnswers
 from runtime.answers.thought import thoughts_of
 from runtime.engines.base import Completion, SamplingSettings
@@ -133,6 +135,35 @@ class CappingThinker(ScriptedThinker):
         return Completion(tuple(ids), -0.1 * len(ids), ended=True)
 
 
+class UnsureThinker(ScriptedThinker):
+    """Is unsure of letters ``x``, whose confidence is 1; that of all others is 10.
+
+    Args:
+        thought: its letters, as many as it thinks.
+    """
+
+    vocabulary_size = 256
+
+    def __init__(self, thought: str) -> None:
+        super().__init__(len(thought), thought=thought)
+
+    async def complete(
+        self, token_ids: Sequence[int], *, confidence: ConfidenceWindow | None = None, **how: Any
+    ) -> Completion:
+        found = await super().complete(token_ids, **how)
+        if confidence is None:
+            return found
+        letters = [self.tokenizer.decode([token]) for token in found.token_ids]
+        taken = confidence.add([1.0 if letter == "x" else 10.0 for letter in letters])
+        return replace(
+            found,
+            token_ids=found.token_ids[:taken],
+            ended=found.ended and not confidence.lost,
+            confidence=confidence.lowest,
+            aborted=confidence.lost,
+        )
+
+
 class FindingThinker(ScriptedThinker):
     """Finds the answer of a prompt after a while, thinks on a little, and then gives it.
 
@@ -179,9 +210,10 @@ def thinking_run(
     settings: RequestSettings = SETTINGS,
     prompt: str = "U:?A:",
     cutoff: str = "",
+    **fields: Any,
 ) -> PromptRun:
-    """A prompt of a model that thinks."""
-    return PromptRun(thinking_models(engine, cutoff), settings, prompt, 0)
+    """A prompt of a model that thinks; `fields` are further ones of its models."""
+    return PromptRun(replace(thinking_models(engine, cutoff), **fields), settings, prompt, 0)
 
 
 def thinker(length: int, template: str = TEMPLATE, **how: Any) -> ScriptedThinker:

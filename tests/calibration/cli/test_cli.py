@@ -182,6 +182,8 @@ def test_a_plan_over_the_budget() -> None:
         (["--strategies", "revisions"], "name one with --reviser"),
         (["--engine", "tensorrt"], "choose auto, vllm or transformers"),
         (["--engine", "http://127.0.0.1:9"], "no OpenAI-compatible server answers there"),
+        (["--confidence-window", "64"], "together with --confidence"),
+        (["--confidence", "--confidence-window", "0"], "give at least 1 token"),
         (["--model", "/nowhere/at/all"], "no such folder, and not on the hub"),
     ],
 )

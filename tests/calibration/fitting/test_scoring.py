@@ -1,5 +1,8 @@
 """The scoring fitted within questions."""
 
+from dataclasses import replace
+from math import nan
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -115,3 +118,20 @@ def test_solutions_that_were_cut_off_score_lower() -> None:
 def test_a_single_pair_is_enough() -> None:
     fitted = fitted_scoring({"s": np.array([0.9, 0.2])}, np.array([True, False]), np.zeros(2, int))
     assert fitted.scores["s"] > 0
+
+
+def test_confidence_has_a_weight_where_every_solution_has_one() -> None:
+    rng = np.random.default_rng(3)
+    records = []
+    for record in drawn(3, 300):
+        run = record.independent
+        read = [rng.normal(8 + 2 * right, 1) for right in run.correct]
+        samples = tuple(replace(s, confidence=c) for s, c in zip(run.samples, read, strict=True))
+        records.append(replace(record, independent=replace(run, samples=samples)))
+    # Two normal distributions of variance 1 whose means differ by 2 have log-odds of slope 2.
+    assert fit_scoring(records).confidence == pytest.approx(2.0, abs=0.3)
+
+    unread = replace(records[0].independent.samples[0], confidence=nan)
+    run = records[0].independent
+    records[0] = replace(records[0], independent=replace(run, samples=(unread, *run.samples[1:])))
+    assert fit_scoring(records).confidence == 0

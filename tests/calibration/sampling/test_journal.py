@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +26,21 @@ from calibration.sampling.journal import Journals
 from calibration.sampling.lock import check_writable, exclusive
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings
+from predictors.confidence import Confidence
+from predictors.sample import Sample
 from predictors.scoring import alone
 from runtime.artifact import TABLE, Artifact
 from runtime.engines.base import Completion
 from runtime.models import Models
+from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Verdict
 from tests.support.artifacts import RIGHT, BentCoins, bent_models, bent_prompts
 from tests.support.cli import MODELS, TASK, refused
 from tests.support.fakes import COIN_SETTINGS, SOON, StepUp, SumVerifier
+from tests.support.thinking import SETTINGS as THINKING
+from tests.support.thinking import UnsureThinker, thinking_run
 from tests.support.waiting import eventually_in_loop, turns
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
@@ -179,6 +186,24 @@ def test_what_other_models_or_settings_sampled_is_not_taken(tokenizer: Any, tmp_
     assert calls("b") == 4
     assert calls("a", temperature=0.5) == 4
     assert calls("a", max_tokens=39) == 4
+
+
+def test_confidence_is_journaled(tmp_path: Path) -> None:
+    def sampled(confidence: Confidence | None) -> tuple[Sample, UnsureThinker]:
+        engine = UnsureThinker("aaaaxxaaaa")
+        models = replace(thinking_run(engine).models, confidence=confidence)
+        with Journals(tmp_path, "unsure").recording(models, "U:?A:") as recorded:
+            run = PromptRun(recorded, THINKING, "U:?A:", 0)
+            return asyncio.run(run.sample(0)), engine
+
+    read, ending = Confidence(window=2), Confidence(window=2, threshold=5.0)
+    for confidence, lowest, answer in ((None, nan, "10"), (read, 1.0, "10"), (ending, 1.0, None)):
+        first, engine = sampled(confidence)
+        assert engine.requests
+        again, engine = sampled(confidence)
+        assert not engine.requests
+        assert again == first
+        assert (again.confidence, again.answer) == (pytest.approx(lowest, nan_ok=True), answer)
 
 
 def test_a_reviser_is_journaled_beside_the_model_it_shares(tokenizer: Any, tmp_path: Path) -> None:
