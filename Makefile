@@ -89,6 +89,7 @@ thinking: $(INSTALLED)-report,training
 		--out benchmarks/thinking/artifact --model benchmarks/thinking/models/base \
 		--answers 'pattern:^#(\d+)$$' --step-end '\n' --max-tokens 800 --budgets 1,2,4,8 \
 		--pilots 1,2,4 --thinking off,40,80,160,320,full --engine vllm
+	rm benchmarks/thinking/artifact/report* benchmarks/thinking/artifact/samples.parquet
 
 clean:
 	rm -rf $(VENV) out

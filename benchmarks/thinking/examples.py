@@ -122,8 +122,8 @@ def thought(
     example.exactly("\n")
     for i, attempt in enumerate(tries[: len(made.tries)]):
         # The chain is written again before each try, so that its numbers are always as near.
-        start, *rest = problem.text
-        example.exactly(start, DECISION if i else 1.0).exactly("".join(rest) + "\n")
+        start, rest = problem.text[:1], problem.text[1:]
+        example.exactly(start, DECISION if i else 1.0).exactly(f"{rest}\n")
         example.attempt(attempt, "\n")
     limit = CONTEXT - LONGEST_ANSWER
     if made.agreed and len(example.ids) <= limit and rng.random() >= CUT_OFF:
