@@ -87,8 +87,7 @@ def test_a_full_thought_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "CUT_OFF", 0.0)
     made = thought(build(), PROBLEM, [attempt(RIGHT)] * 2, np.random.default_rng(0))
     assert written(made) == (
-        "<user>5+6*7<assistant><think>\n"
-        f"5+6*7\n{RIGHT}\n5+6*7\n{RIGHT}\n</think>\n\n#77<end>"
+        f"<user>5+6*7<assistant><think>\n5+6*7\n{RIGHT}\n5+6*7\n{RIGHT}\n</think>\n\n#77<end>"
     )
     # All but the prompt is learned; where the teacher ends a try, the thought has a newline.
     assert learned(made) == "." * 7 + written(made).removeprefix("<user>5+6*7<assistant>")
