@@ -85,10 +85,8 @@ async def calibrate(
         records = in_order(sampled.store.records(), prompts)
         check_answers(records, settings.answers)
         calibration, summary = _fit(records, sampled, options, n_jobs)
-        if settings.confidence is not None:
-            fitted = fit_confidence(records, settings.confidence, settings.scoring)
-            settings = settings.model_copy(update={"confidence": fitted})
-        parts = parts_of(calibration, settings.relative_to(out), Latency.of(sampled.seconds))
+        written = _with_confidence(settings, records).relative_to(out)
+        parts = parts_of(calibration, written, Latency.of(sampled.seconds))
         with new_artifact(out, parts, summary) as scratch:
             write_records(records, scratch / SAMPLES)
         sampled.store.remove()
@@ -242,6 +240,14 @@ def _check_confidence(settings: Settings) -> None:
             settings.confidence.threshold,
             "calibration samples whole solutions and finds the threshold; leave it out",
         )
+
+
+def _with_confidence(settings: Settings, records: Sequence[PromptRecord]) -> Settings:
+    """The settings to run with: confidence with its threshold, as far as it is of use."""
+    if settings.confidence is None:
+        return settings
+    fitted = fit_confidence(records, settings.confidence, settings.scoring)
+    return settings.model_copy(update={"confidence": fitted})
 
 
 def _check_steps(records: Sequence[PromptRecord], settings: Settings) -> None:
