@@ -118,6 +118,15 @@ def load_artifact(folder: Path, force: bool) -> "Artifact":
     return artifact
 
 
+def _flag(name: str, field: FieldInfo) -> tuple[str, ...]:
+    """The name of an option that is off unless it is given: without another one to turn it off."""
+    return (
+        (f"--{name.replace('_', '-')}",)
+        if field.annotation is bool and field.default is False
+        else ()
+    )
+
+
 def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:
     """A decorator for typer commands: each group's fields become options of the command.
 
@@ -148,7 +157,9 @@ def settings_options(**groups: type[BaseModel]) -> Callable[[Callable[..., Any]]
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=inspect.Parameter.empty if field.is_required() else _escape(field.default),
-                annotation=Annotated[field.annotation, typer.Option(help=field.description)],
+                annotation=Annotated[
+                    field.annotation, typer.Option(*_flag(name, field), help=field.description)
+                ],
             )
             for name, field in fields.items()
         ]
