@@ -75,7 +75,7 @@ async def calibrate(
     check_jobs(n_jobs)
     check_tables(out, options.budgets, options.pilots, options.n_bins, len(prompts))
     options.check_searches(settings.reviser is not None, settings.verifier is not None)
-    options.check_thinking(settings.thinks(Path()) if options.thinking else False)
+    options.check_thinking(bool(options.thinking) and settings.marks(Path()) is not None)
     _check_confidence(settings)
     folder = out.with_name(f"{out.name}.samples")
     with exclusive(folder / LOCK, out):

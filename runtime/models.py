@@ -155,7 +155,7 @@ class _Opener:
         verifier_engine: VerifierEngine,
         engine_args: dict[str, Any],
     ) -> None:
-        self._stack, self._settings = stack, settings
+        self._stack, self._settings, self._base = stack, settings, base
         self._engine_name = engine if isinstance(engine, str) else "auto"
         self._verifier_engine, self._engine_args = verifier_engine, engine_args
         self.folders = {which: settings.folder(base, which) for which in settings.models()}
@@ -172,15 +172,12 @@ class _Opener:
 
     def _thought_args(self) -> dict[str, Any]:
         """What vLLM needs in order to end the language model's thoughts at a cap."""
-        from transformers import AutoTokenizer
         from vllm.config.reasoning import ReasoningConfig
 
-        tokenizer = AutoTokenizer.from_pretrained(self.folders["model"])
-        cutoff = self._settings.thought_cutoff
-        marks = thought_marks(tokenizer, thoughts_of(self._settings.thought, tokenizer), cutoff)
+        marks = self._settings.marks(self._base)
         if marks is None:
             return {}
-        start, end = marks.thought.start, cutoff or marks.thought.cutoff
+        start, end = marks.thought.start, self._settings.thought_cutoff or marks.thought.cutoff
         config = ReasoningConfig(reasoning_start_str=start, reasoning_end_str=end)
         return {"reasoning_config": config}
 

@@ -18,7 +18,7 @@ from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import thoughts_of
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_fingerprint, resolve_model
-from runtime.solutions.marks import thought_marks
+from runtime.solutions.marks import ThoughtMarks, thought_marks
 from runtime.verifiers.base import Aggregation, FamilyName
 
 # What the fingerprint calls the verifier where there is none.
@@ -96,13 +96,13 @@ class Settings(JsonArtifact):
             sampling=self.sampling.model_dump(),
         )
 
-    def thinks(self, base: Path) -> bool:
-        """Whether the language model has thoughts that can be capped and skipped."""
+    def marks(self, base: Path) -> ThoughtMarks | None:
+        """By which the language model's thoughts are capped and skipped; None if it has none."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.folder(base, "model"))
         thoughts = thoughts_of(self.thought, tokenizer)
-        return thought_marks(tokenizer, thoughts, self.thought_cutoff) is not None
+        return thought_marks(tokenizer, thoughts, self.thought_cutoff)
 
     def models(self) -> list[str]:
         """Names of the fields that hold a model."""

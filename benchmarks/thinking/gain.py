@@ -50,6 +50,23 @@ class Gained:
     cached: float
 
 
+class TwoRequests:
+    """An engine that does not end thoughts itself: a capped thought takes two requests."""
+
+    def __init__(self, engine: Any) -> None:
+        self.tokenizer, self.context_length = engine.tokenizer, engine.context_length
+        self.complete: Callable[..., Awaitable[Any]] = engine.complete
+
+    def close(self) -> None:
+        """Does nothing: whoever opened the engine closes it."""
+
+
+def in_two_requests(models: Models) -> Models:
+    """The models, with an engine that does not end thoughts itself."""
+    engine: Any = TwoRequests(models.engine)
+    return replace(models, engine=engine)
+
+
 async def measure(
     artifact: Artifact, graded: Graded, cap: int, seed: int, note: Callable[[str], None]
 ) -> Gained:
@@ -126,8 +143,7 @@ async def _capped(
     """Accuracy of single solutions at a cap, each prompt's averaged over four."""
     count = 4
     if not native:
-        engine: Any = _WithoutCaps(models.engine)
-        models = replace(models, engine=engine)
+        models = in_two_requests(models)
     plan = Plan(strategy="best_of_n", n=count, selection="majority", thinking=cap)
     results = await _results(
         Solver(models, artifact, seed, fixed=plan), graded, Spend(budget=count)
@@ -138,17 +154,6 @@ async def _capped(
             for result, (_, gold) in zip(results, graded, strict=True)
         ]
     )
-
-
-class _WithoutCaps:
-    """An engine that does not end thoughts itself."""
-
-    def __init__(self, engine: Any) -> None:
-        self.tokenizer, self.context_length = engine.tokenizer, engine.context_length
-        self.complete: Callable[..., Awaitable[Any]] = engine.complete
-
-    def close(self) -> None:
-        """Does nothing: the engine is open."""
 
 
 async def _cached(solver: Solver, graded: Graded, cap: int) -> float:

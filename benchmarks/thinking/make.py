@@ -24,7 +24,7 @@ from benchmarks.thinking.tries import load, sample_tries, save
 
 OUT, WEIGHTS = Path("out/thinking"), "model.safetensors"
 TEACHER_SEED, TRIES_SEED, THOUGHTS_SEED, CALIBRATION_SEED, TEST_SEED = 11, 12, 13, 4, 3
-CALIBRATION, TEST = 200, 320  # prompts
+CALIBRATION, TEST = 300, 320  # prompts
 PROMPTS, TRIES = 2000, 10  # that the thinking model learns from; tries at each
 TEACHER_TOKENS, TOKENS = 8192, 4096  # per batch
 # The thinking model learns first from chains of at most so many operations, then from all: when to

@@ -127,7 +127,8 @@ def _load(folder: Path, force: bool, spend: Spend, cap: int | None) -> Artifact:
     if spend.average_tokens is not None:
         thinking_policy(artifact).price_for(spend.average_tokens)
     if cap:
-        check_thinks("thinking", cap, artifact.settings.thinks(artifact.folder))
+        thinks = artifact.settings.marks(artifact.folder) is not None
+        check_thinks("thinking", cap, thinks)
     return artifact
 
 

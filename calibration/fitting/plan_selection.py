@@ -3,7 +3,7 @@
 Each row of a table uses the one of three rules with the greatest held-out accuracy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,30 @@ def smoothed_accuracies(
     )
 
 
+def held_out_choices(
+    prompts: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    choose: Callable[[NDArray[np.bool_]], Sequence[int]],
+) -> Iterator[NDArray[np.int64]]:
+    """The plan of each entry, chosen on the fold that it is not in; for each of several divisions.
+
+    The paper's two-fold cross-validation (section 3.2).
+
+    Args:
+        prompts: which prompt each entry belongs to, shape (entries,).
+        bins: the bin of each entry, shape (entries,).
+        choose: gives the index of each bin's plan, chosen on the entries of a mask.
+    """
+    for seed in FOLD_SEEDS:
+        choices, folds = np.empty(len(prompts), dtype=np.int64), fold_of(prompts, seed)
+        for fold in (0, 1):
+            inside = folds == fold
+            # With a single prompt the other fold is empty: its own is used.
+            on = ~inside if np.any(~inside) else inside
+            choices[inside] = np.array(choose(on))[bins[inside]]
+        yield choices
+
+
 def held_out_figures(
     correct: NDArray[np.float64],
     costs: NDArray[np.float64],
@@ -117,9 +141,7 @@ def held_out_figures(
     count: int,
     rule: Rule,
 ) -> NDArray[np.float64]:
-    """Held-out figures of each entry: its bin's plan is chosen on the fold that it is not in.
-
-    The paper's two-fold cross-validation (section 3.2), averaged over several random splits.
+    """Held-out figures of each entry, averaged over the divisions of `held_out_choices`.
 
     Args:
         correct: shape (plans, entries); an entry is one replicate of a prompt.
@@ -133,15 +155,13 @@ def held_out_figures(
     Returns:
         Accuracy, generations and tokens, shape (3, entries).
     """
+
+    def choose(on: NDArray[np.bool_]) -> list[int]:
+        return rule(correct[:, on], costs, prompts[on], bins[on], count)
+
     entries = np.arange(len(prompts))
-    found = np.zeros((3, len(prompts)))
-    for seed in FOLD_SEEDS:
-        choices, folds = np.empty(len(prompts), dtype=np.int64), fold_of(prompts, seed)
-        for fold in (0, 1):
-            inside = folds == fold
-            # With a single prompt the other fold is empty: its own is used.
-            on = ~inside if np.any(~inside) else inside
-            chosen = np.array(rule(correct[:, on], costs, prompts[on], bins[on], count))
-            choices[inside] = chosen[bins[inside]]
-        found += [correct[choices, entries], costs[choices], tokens[choices, entries]]
-    return found / len(FOLD_SEEDS)
+    found = [
+        [correct[choices, entries], costs[choices], tokens[choices, entries]]
+        for choices in held_out_choices(prompts, bins, choose)
+    ]
+    return np.asarray(np.mean(found, axis=0))

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.data.answer_codes import CORRECT, UNANSWERED
+from calibration.data.answer_codes import text_codes
 from calibration.data.thoughts import Thoughts
 from calibration.replay.replay_part import pool
 from calibration.sampling.collect import PromptRecord
-from predictors.sample import Sample
 from predictors.thinking_state import PROBE_TOKENS
 
 
@@ -25,16 +24,12 @@ def recorded_thoughts(records: Sequence[PromptRecord], caps: Sequence[int]) -> T
     answer, tokens = np.empty(shape, dtype=np.int64), np.ones(shape)
     forced = np.empty((*shape, len(depths)), dtype=np.int64)
     for row, record in enumerate(records):
-        codes = {None: UNANSWERED, record.gold: CORRECT}
-
-        def coded(samples: Sequence[Sample], codes: dict[str | None, int] = codes) -> list[int]:
-            return [codes.setdefault(sample.answer, len(codes) - 1) for sample in samples[:count]]
-
         full = record.independent.samples[:count]
-        answer[row] = coded(full)
+        at_caps = [sample for depth in depths for sample in pool(record, depth)[:count]]
+        # The gold answer comes first: it has the number 0.
+        codes = text_codes([record.gold, *(sample.answer for sample in (*full, *at_caps))])[1:]
+        answer[row], forced[row] = codes[:count], codes[count:].reshape(len(depths), count).T
         tokens[row] = [max(1, sample.thinking or 0) for sample in full]
-        for place, depth in enumerate(depths):
-            forced[row, :, place] = coded(pool(record, depth))
     answers = [
         sample.tokens - (sample.thinking or 0)
         for record in records

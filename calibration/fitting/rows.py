@@ -64,22 +64,39 @@ class Candidate:
         cells = []
         for b, choice in enumerate(self.rule(of.correct, of.costs, of.prompts, of.bins, count)):
             inside = of.bins == b
-            # Rounding may move sums of shares out of [0, 1] in the last bit.
-            figures = mean_interval(self.held_out[0, inside], of.prompts[inside])
-            accuracy, low, high = (min(max(figure, 0.0), 1.0) for figure in figures)
-            cells.append(
-                Cell(
-                    plan=of.plans[choice],
-                    accuracy=accuracy,
-                    low=low,
-                    high=high,
-                    generations=float(self.held_out[1, inside].mean()),
-                    tokens=float(self.held_out[2, inside].mean()),
-                    prompts=len(np.unique(of.prompts[inside])),
-                )
-            )
+            correct, costs, tokens = self.held_out[:, inside]
+            cells.append(cell_of(of.plans[choice], correct, costs, tokens, of.prompts[inside]))
         row = BudgetRow(budget=of.budget, pilots=of.pilots, edges=of.edges, cells=tuple(cells))
         return FittedRow(row, *self.held_out)
+
+
+def cell_of(
+    plan: Plan,
+    correct: NDArray[np.float64],
+    generations: NDArray[np.float64],
+    tokens: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+) -> Cell:
+    """A bin's plan with its figures.
+
+    Args:
+        plan: the plan.
+        correct: of each entry of the bin, shape (entries,).
+        generations: likewise.
+        tokens: likewise.
+        prompts: which prompt each entry belongs to.
+    """
+    # Rounding may move sums of shares out of [0, 1] in the last bit.
+    accuracy, low, high = (min(max(f, 0.0), 1.0) for f in mean_interval(correct, prompts))
+    return Cell(
+        plan=plan,
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        generations=float(generations.mean()),
+        tokens=float(tokens.mean()),
+        prompts=len(np.unique(prompts)),
+    )
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.plan import Plan
-from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
-from calibration.fitting.crossval import fold_of
+from allocator.table import BudgetRow, Fingerprint, LookupTable
 from calibration.fitting.difficulty import FittedDifficulty, fit_difficulty
-from calibration.fitting.plan_selection import FOLD_SEEDS, Rule, by_bin, greatest, smoothed
-from calibration.replay.intervals import mean_interval
+from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_choices, smoothed
+from calibration.fitting.rows import cell_of
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Replay
 from predictors.token_policy import TokenPolicy
@@ -180,22 +179,9 @@ def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) ->
     cells = []
     for b, choice in enumerate(_choose(option, rule, budget, everyone)):
         inside = option.bins == b
-        accuracy, low, high = (
-            min(max(figure, 0.0), 1.0)
-            for figure in mean_interval(correct[inside], option.prompts[inside])
-        )
-        plan = option.plans[choice]
-        cells.append(
-            Cell(
-                plan=plan,
-                accuracy=accuracy,
-                low=low,
-                high=high,
-                generations=float(plan.cost(option.pilots)),
-                tokens=float(tokens[inside].mean()),
-                prompts=len(np.unique(option.prompts[inside])),
-            )
-        )
+        plan, prompts = option.plans[choice], option.prompts[inside]
+        generations = np.full(len(prompts), float(plan.cost(option.pilots)))
+        cells.append(cell_of(plan, correct[inside], generations, tokens[inside], prompts))
     row = BudgetRow(
         budget=budget,
         unit="tokens",
@@ -225,18 +211,17 @@ def _choose(option: _Option, rule: Rule, budget: int, on: NDArray[np.bool_]) -> 
 def _held_out(
     option: _Option, rule: Rule, budget: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Accuracy and tokens of each entry, whose plan is chosen on other prompts; (entries,) each.
+    """Accuracy and tokens of each entry, whose plan is chosen on other prompts; (entries,) each."""
 
-    As `calibration.fitting.plan_selection.held_out_figures`: two folds, over several divisions.
-    """
+    def choose(on: NDArray[np.bool_]) -> list[int]:
+        return _choose(option, rule, budget, on)
+
     entries = np.arange(len(option.prompts))
-    correct, tokens = np.zeros(len(entries)), np.zeros(len(entries))
-    for seed in FOLD_SEEDS:
-        folds = fold_of(option.prompts, seed)
-        choices = np.empty(len(entries), dtype=np.int64)
-        for fold in (0, 1):
-            inside = folds == fold
-            choices[inside] = np.array(_choose(option, rule, budget, ~inside))[option.bins[inside]]
-        correct += option.correct[choices, entries]
-        tokens += option.tokens[choices, entries]
-    return correct / len(FOLD_SEEDS), tokens / len(FOLD_SEEDS)
+    correct, tokens = np.mean(
+        [
+            [option.correct[choices, entries], option.tokens[choices, entries]]
+            for choices in held_out_choices(option.prompts, option.bins, choose)
+        ],
+        axis=0,
+    )
+    return correct, tokens

@@ -23,19 +23,11 @@ class Core(Protocol):
 
     engine: Any
 
-    async def request(self, token_ids: Sequence[int], params: Any) -> Any:
-        """The final output of one request; cancelling the call aborts the request.
-
-        Raises:
-            ModelError: the engine has died, or refused the request.
-        """
-        ...
-
     def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
         """The outputs of one request as they come; closing the iterator aborts the request.
 
         Raises:
-            ModelError: as above.
+            ModelError: the engine has died, or refused the request.
         """
         ...
 
@@ -47,6 +39,16 @@ class Core(Protocol):
     def close(self) -> None:
         """Release the engine. It may be called twice."""
         ...
+
+
+async def final_output(core: Core, token_ids: Sequence[int], params: Any) -> Any:
+    """The final output of one request; cancelling the call aborts the request.
+
+    Raises:
+        ModelError: the engine has died, or refused the request.
+    """
+    async with aclosing(core.stream(token_ids, params)) as outputs:
+        return [output async for output in outputs][-1]
 
 
 class VLLMCompletions:
@@ -124,7 +126,7 @@ class VLLMCompletions:
     ) -> tuple[Any, Completion]:
         """The last output of a request, and its tokens, at most until the solution is lost."""
         if window is None:
-            output = await self._core.request(token_ids, params)
+            output = await final_output(self._core, token_ids, params)
             final = output.outputs[0]
             total = float(final.cumulative_logprob or 0.0)
             cached = output.num_cached_tokens or 0

@@ -8,7 +8,7 @@ import re
 import secrets
 import signal
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import fields
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -94,11 +94,6 @@ class VLLMCore:
             raise InputError(field, str(model), f"vLLM cannot serve it: {error}") from error
         _SHARING.enter(one_thread=current_platform.is_cpu())
         return core
-
-    async def request(self, token_ids: Sequence[int], params: Any) -> Any:
-        """The final output of one request; see `runtime.engines.vllm.Core.request`."""
-        async with aclosing(self.stream(token_ids, params)) as outputs:
-            return [output async for output in outputs][-1]
 
     async def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
         """The outputs of one request; see `runtime.engines.vllm.Core.stream`.

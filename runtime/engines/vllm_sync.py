@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -44,11 +43,6 @@ class VLLMSyncCore:
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._drive, name="vllm-steps", daemon=True)
         self._thread.start()
-
-    async def request(self, token_ids: Sequence[int], params: Any) -> Any:
-        """The final output of one request; see `runtime.engines.vllm.Core.request`."""
-        async with aclosing(self.stream(token_ids, params)) as outputs:
-            return [output async for output in outputs][-1]
 
     async def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
         """The outputs of one request; see `runtime.engines.vllm.Core.stream`."""

@@ -1,6 +1,6 @@
 """Pilots and the decision: what happens for one prompt before its plan is run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,43 +42,37 @@ class PilotResult:
 
 async def take_pilots(
     run: PromptRun,
-    artifact: Artifact,
     row: BudgetRow,
+    difficulty: Mapping[int, DifficultyModel],
+    watched: int = 0,
     seen: Callable[[Sequence[Sample]], None] = lambda _: None,
 ) -> PilotResult:
-    """Take the pilots of a row of the table, or fewer where more would not change the plan.
+    """Take the pilots of a row of a table, or fewer where more would not change the plan.
 
     Args:
         run: the prompt.
-        artifact: what calibration measured.
         row: the table's row for the budget.
-        seen: called with the pilots by which drift is measured, before more are taken. Called only
-            at the end, it would get prompts whose pilots end early first, a biased sample.
+        difficulty: predictors of pass@1 by ascending number of pilots.
+        watched: pilots by which drift is measured: every prompt takes as many, if the row allows.
+        seen: called with these, before more are taken. Called only at the end, it would get prompts
+            whose pilots end early first, a biased sample.
     """
-    if not row.edges:
-        return PilotResult([])
     drawn: list[Sample] = []
     found = PilotResult(drawn)
-    for count, model in artifact.difficulty.items():
-        # Every prompt takes the pilots by which drift is measured.
-        if count < min(artifact.drift_baseline.pilots, row.pilots) or count > row.pilots:
+    if not row.edges:
+        return found
+    for count, model in difficulty.items():
+        if count < min(watched, row.pilots) or count > row.pilots:
             continue
-        drawn = await more_pilots(run, drawn, count)
-        if count == artifact.drift_baseline.pilots:
+        more = await run.samples(len(drawn), count, thinking=row.pilot_thinking)
+        drawn = await run.canonicalize([*drawn, *more])
+        if count == watched:
             seen(drawn)
         predicted, low, high = await _predict(run, model, drawn)
         found = PilotResult(drawn, predicted, low, high)
         if settled(row, low, high):
             break
     return found
-
-
-async def more_pilots(
-    run: PromptRun, drawn: Sequence[Sample], count: int, thinking: int | None = None
-) -> list[Sample]:
-    """`count` pilots, the first of which are drawn already; equal answers are equal strings."""
-    more = await run.samples(len(drawn), count, thinking=thinking)
-    return await run.canonicalize([*drawn, *more])
 
 
 async def decide_in_tokens(
@@ -95,38 +89,11 @@ async def decide_in_tokens(
         InputError: fewer than the smallest calibrated budget.
     """
     row = policy.table.row(budget_tokens)
-    found = PilotResult([])
-    for count, model in policy.difficulty.items():
-        if not row.edges or count > row.pilots:
-            break
-        drawn = await more_pilots(run, found.samples, count, row.pilot_thinking)
-        found = PilotResult(drawn, *await _predict(run, model, drawn))
-        if settled(row, found.low or 0.0, found.high or 0.0):
-            break
-    number = (
-        0 if found.predicted is None else int(bin_of(row.edges, np.array([found.predicted]))[0])
-    )
+    piloted = await take_pilots(run, row, policy.difficulty)
+    points = [] if piloted.predicted is None else [piloted.predicted]
+    number = int(bin_of(row.edges, np.array(points))[0]) if points else 0
     cell = row.cells[number]
-    why = f"for {row.budget} tokens one plan for every prompt did as well as pilots and bins"
-    if found.predicted is not None:
-        why = (
-            f"{_counted(len(found.samples))} {found.predicted:.2f} [{found.low:.2f}, "
-            f"{found.high:.2f}]: bin {number + 1} of {len(row.cells)}. For {row.budget} tokens no "
-            f"plan was clearly better there than {cell.plan}; choosing so was right for "
-            f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of {cell.prompts} calibration "
-            "prompts"
-        )
-    decision = Decision(
-        pilots=len(found.samples),
-        predicted_pass_at_1=found.predicted,
-        low=found.low,
-        high=found.high,
-        bin=None if found.predicted is None else number + 1,
-        bins=len(row.cells),
-        plan=cell.plan,
-        why=why,
-    )
-    return decision, found.samples
+    return _decision(row, piloted, number, cell.plan), piloted.samples
 
 
 async def _predict(
@@ -166,28 +133,43 @@ def decide(
     deadline = deadline_of(artifact, seconds)
     points = None if predicted is None else [predicted]
     chosen = artifact.policy.plans(budget, points, row, taken, deadline)
-    (plan,), (cell,), number = chosen.plans, chosen.cells, int(chosen.bins[0]) + 1
-    if predicted is None:
-        why = f"at a budget of {budget} one plan for every prompt did as well as pilots and bins"
-    else:
+    timed = None if seconds is None else f"With {seconds:.2f} s left"
+    return _decision(row, piloted, int(chosen.bins[0]), chosen.plans[0], timed)
+
+
+def _decision(
+    row: BudgetRow, piloted: PilotResult, number: int, plan: Plan, timed: str | None = None
+) -> Decision:
+    """The decision, with its reason in a sentence or two.
+
+    Args:
+        row: the table's row for the budget.
+        piloted: the prompt's pilots.
+        number: number of the prompt's bin, from 0 on.
+        plan: what was chosen.
+        timed: the time that was left, in words, where the prompt has a deadline.
+    """
+    taken, predicted, cell = len(piloted.samples), piloted.predicted, row.cells[number]
+    why = f"for {row.budget} {row.unit} one plan for every prompt did as well as pilots and bins"
+    if predicted is not None:
         why = (
             f"{_counted(taken)} {predicted:.2f} [{piloted.low:.2f}, {piloted.high:.2f}]: "
-            f"bin {number} of {len(row.cells)}"
+            f"bin {number + 1} of {len(row.cells)}"
         )
-    if seconds is not None:
-        why += f". With {seconds:.2f} s left no plan that fits was more accurate than {plan}"
+    if timed is not None:
+        why += f". {timed} no plan that fits was more accurate than {plan}"
     elif predicted is not None:
         why += (
-            f". No plan was clearly better there than {plan}; choosing so was right for "
-            f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of {cell.prompts} calibration "
-            "prompts"
+            f". For {row.budget} {row.unit} no plan was clearly better there than {plan}; choosing "
+            f"so was right for {cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of "
+            f"{cell.prompts} calibration prompts"
         )
     return Decision(
         pilots=taken,
         predicted_pass_at_1=predicted,
         low=piloted.low,
         high=piloted.high,
-        bin=None if predicted is None else number,
+        bin=None if predicted is None else number + 1,
         bins=1 if predicted is None else len(row.cells),
         plan=plan,
         why=why,

@@ -60,12 +60,7 @@ def token_policy(artifact: Artifact) -> TokenPolicy:
         InputError: it has none.
     """
     if artifact.tokens is None:
-        raise InputError(
-            "budget_tokens",
-            None,
-            f"{artifact.folder} has no table in tokens; calibrate with --thinking, or give a "
-            "budget in generations",
-        )
+        raise _uncalibrated("budget_tokens", artifact)
     return artifact.tokens
 
 
@@ -76,13 +71,17 @@ def thinking_policy(artifact: Artifact) -> ThinkingPolicy:
         InputError: it has none.
     """
     if artifact.thinking is None:
-        raise InputError(
-            "average_tokens",
-            None,
-            f"{artifact.folder} was not calibrated on thoughts of several depths; calibrate with "
-            "--thinking, or give a budget in generations",
-        )
+        raise _uncalibrated("average_tokens", artifact)
     return artifact.thinking
+
+
+def _uncalibrated(field: str, artifact: Artifact) -> InputError:
+    return InputError(
+        field,
+        None,
+        f"{artifact.folder} was not calibrated on thoughts of several depths; calibrate with "
+        "--thinking, or give a budget in generations",
+    )
 
 
 def check_fixed(fixed: Plan | None, spend: Spend) -> None:

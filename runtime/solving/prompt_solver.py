@@ -114,7 +114,8 @@ class PromptSolver:
             return await decide_in_tokens(run, token_policy(self.artifact), budget_tokens)
         started = time.perf_counter()
         row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
-        piloted = await take_pilots(run, self.artifact, row, self._seen(run))
+        watched = self.artifact.drift_baseline.pilots
+        piloted = await take_pilots(run, row, self.artifact.difficulty, watched, self._seen(run))
         left = None if deadline is None else deadline - (time.perf_counter() - started)
         decision = decide(self.artifact, row, piloted, budget, left)
         if self.monitor.drifted and left is None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from runtime.engines.vllm import final_output
 from runtime.engines.vllm_core import VLLMCore, memory_share
 from runtime.verifiers.families import Family
 
@@ -56,7 +57,7 @@ class VLLMBackend:
         params = PoolingParams(
             task="token_classify", use_activation=False, skip_reading_prefix_cache=skip_cache
         )
-        output = await self._core.request(token_ids, params)
+        output = await final_output(self._core, token_ids, params)
         logits: torch.Tensor = output.outputs.data.float()
         return logits
 

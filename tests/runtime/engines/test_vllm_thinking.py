@@ -1,7 +1,6 @@
 """Thoughts in real vLLM: its own cap, the cap by two requests, and what a deeper thought costs."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.testbed.task import Problem
+from benchmarks.thinking.gain import in_two_requests
 from benchmarks.thinking.paths import SETTINGS
 from benchmarks.thinking.task import problems
 from predictors.sample import Sample
@@ -25,22 +25,6 @@ PROBLEMS = [problem for problem, _ in zip(problems("test", 7), range(60), strict
 
 def started(models: Models, problem: Problem, **settings: Any) -> PromptRun:
     return PromptRun(models, RequestSettings(SETTINGS.sampling, **settings), problem.text, 0)
-
-
-class TwoRequests:
-    """An engine that does not end thoughts itself."""
-
-    def __init__(self, engine: Any) -> None:
-        self.tokenizer, self.context_length = engine.tokenizer, engine.context_length
-        self.complete = engine.complete
-
-    def close(self) -> None:
-        pass
-
-
-def in_two_requests(models: Models) -> Models:
-    engine: Any = TwoRequests(models.engine)
-    return replace(models, engine=engine)
 
 
 async def drawn(models: Models, count: int, cap: int | None) -> list[list[Sample]]:
@@ -126,4 +110,4 @@ def test_stops_sleep_within_a_thought(run: Run[Any], thinking_models: Models) ->
 
 
 def test_settings_of_the_benchmark_hold(tmp_path: Path) -> None:
-    assert SETTINGS.thinks(tmp_path)
+    assert SETTINGS.marks(tmp_path) is not None
