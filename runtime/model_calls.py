@@ -27,6 +27,7 @@ class Cost:
         thinking_tokens: of the sampled tokens, those of thoughts.
         ignored_caps: thoughts that the engine did not end at their cap, though it said so; they
             were cut off here.
+        aborted: solutions that were ended because their confidence fell too low.
     """
 
     generations: int = 0
@@ -36,6 +37,7 @@ class Cost:
     verifier_cached_tokens: int = 0
     thinking_tokens: int = 0
     ignored_caps: int = 0
+    aborted: int = 0
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class Receipt(Decision):
         forced_thoughts: solutions whose thought was ended at a cap.
         ignored_caps: thoughts that an engine did not end at their cap although it takes one; they
             were cut off afterwards, and what lay beyond the cap was sampled in vain.
+        aborted: solutions that were ended because their confidence fell too low.
         cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
             an estimate.
         verifier_tokens: tokens that verifiers ran over.
@@ -75,6 +76,7 @@ class Receipt(Decision):
     thinking_cap: int | None = None
     forced_thoughts: int = 0
     ignored_caps: int = 0
+    aborted: int = 0
     cached_tokens: int
     verifier_tokens: int
     verifier_cached_tokens: int

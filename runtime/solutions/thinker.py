@@ -214,6 +214,8 @@ class Thinker:
 
     def _counted(self, written: Written) -> Completion:
         """What was written, with its thought counted."""
+        # One that was lost before is not lost again.
+        self._calls.cost.aborted += written.aborted and bool(written.new)
         thinking = None
         if self._marks is not None and self._place != "after" and not written.skipped:
             inside = self._place == "inside"

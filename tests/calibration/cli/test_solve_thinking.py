@@ -27,7 +27,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> list[Models]:
         yield opened[0]
 
     monkeypatch.setattr(command, "open_models", opening)
-    monkeypatch.setattr(Settings, "thinks", lambda *_: opened[0].thinks)
+    monkeypatch.setattr(Settings, "marks", lambda *_: opened[0].marks)
     return opened
 
 

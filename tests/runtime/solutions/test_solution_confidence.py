@@ -105,6 +105,7 @@ def test_lost_thoughts_are_not_sampled_further() -> None:
         before = run.cost.sampled_tokens
         again = await run.think_on(lost, 0, None)
         assert run.cost.sampled_tokens == before
+        assert run.cost.aborted == 1
         return lost, again
 
     lost, again = asyncio.run(both())

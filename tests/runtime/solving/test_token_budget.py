@@ -91,7 +91,7 @@ def test_too_small_a_budget_is_refused(bent: Artifact, made: TokenTable) -> None
         solved(solver, 9)
     with pytest.raises(InputError, match="give one of"):
         asyncio.run(solver.solve(PROMPTS[0][0], 4, budget_tokens=20))
-    with pytest.raises(InputError, match="no table in tokens; calibrate with --thinking"):
+    with pytest.raises(InputError, match="several depths; calibrate with --thinking"):
         solved(Solver(MODELS, bent), 20)
 
 
