@@ -165,8 +165,8 @@ def _fit(
     calibration = fit(replay, grid, options.budgets, options.pilots, options.n_bins, fingerprint)
     if options.thinking:
         tokens = _token_table(records, replay, options, fingerprint)
-        caps = [depth for depth in options.thinking if depth]
-        thinking = fit_thinking(recorded_thoughts(records, caps), n_jobs=n_jobs).policy
+        thoughts = recorded_thoughts(records, options.thinking)
+        thinking = fit_thinking(thoughts, n_jobs=n_jobs).policy
         calibration = replace(calibration, tokens=tokens, thinking=thinking)
     if missing := _missing_steps(records, settings):
         note = f"{missing}; the verifier scores the others at their end alone"

@@ -3,7 +3,8 @@
 A thought can be finished (the model ended it), capped (it stopped at a number of thinking tokens,
 and its answer was forced), or open (it goes on; its latest answer was forced on a side branch).
 Three things tell how probably its answer is correct: how long it is, whether it ended by itself,
-and how early its answer was first probed. `calibration.fitting.thinking` fits their weights.
+and how early its answer was first probed. A direct answer, which the model gave without a thought,
+is a branch too, weighed by its probability. `calibration.fitting.branch_scoring` fits the weights.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 
-State = Literal["open", "capped", "finished"]
+State = Literal["open", "capped", "finished", "direct"]
 MAX_LOG_ODDS = 30.0  # votes stay finite
+DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,11 @@ class Branch:
     Attributes:
         answer: its latest answer, natural or forced; equal answers must be equal strings. None
             where there is none: it does not vote.
-        depth: thinking tokens so far.
+        depth: thinking tokens so far; of a direct answer its tokens.
         first: depth at which this answer was first probed in this thought; `depth` where no probe
             before gave it.
-        state: whether the thought has ended.
+        state: whether the thought has ended; ``direct`` where there is none.
+        nll: negative log-probability of a direct answer's tokens in nats; not read of thoughts.
 
     Raises:
         InputError: a depth below 1, or `first` outside 1 to `depth`.
@@ -40,6 +43,7 @@ class Branch:
     depth: int
     first: int
     state: State = "finished"
+    nll: float = 0.0
 
     def __post_init__(self) -> None:
         if self.depth < 1:
@@ -57,12 +61,16 @@ class BranchScoring(JsonArtifact):
         unfinished: added where the thought has not ended by itself.
         log_first: weight of the logarithm of the share of the depth at which the answer was first
             probed. It is at most 0.
+        direct: log odds of a direct answer, beside the constant.
+        direct_sqrt_nll: weight of the root of its negative log-probability.
     """
 
     intercept: float = 0.0
     log_depth: float = 0.0
     unfinished: float = 0.0
     log_first: float = 0.0
+    direct: float = 0.0
+    direct_sqrt_nll: float = 0.0
 
     def votes(self, depth: ArrayLike, first: ArrayLike, finished: ArrayLike) -> NDArray[np.float64]:
         """The vote of branches: the odds that their answers are correct.
@@ -76,7 +84,21 @@ class BranchScoring(JsonArtifact):
         """
         weights = np.array([self.log_depth, self.unfinished, self.log_first])
         odds = self.intercept + branch_columns(depth, first, finished) @ weights
-        return np.asarray(np.exp(np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)))
+        return _odds(odds)
+
+    def tempered(self, power: float) -> "BranchScoring":
+        """The scoring whose votes are this one's raised to a power.
+
+        Odds multiply only where samples err independently of each other. Those of one question
+        repeat their mistakes, and a few confident ones would outvote all others.
+        """
+        weights = {name: round(power * weight, DECIMALS) for name, weight in self}
+        return BranchScoring(**weights)
+
+    def direct_votes(self, nll: ArrayLike) -> NDArray[np.float64]:
+        """The vote of direct answers, by their negative log-probabilities; of the same shape."""
+        root = np.sqrt(np.maximum(0.0, np.asarray(nll, dtype=float)))
+        return _odds(self.intercept + self.direct + self.direct_sqrt_nll * root)
 
     def votes_of(self, branches: Sequence[Branch]) -> NDArray[np.float64]:
         """The vote of each branch, shape (branches,); 0 of one without an answer."""
@@ -85,7 +107,13 @@ class BranchScoring(JsonArtifact):
             [branch.first for branch in branches],
             [branch.state == "finished" for branch in branches],
         )
+        direct = self.direct_votes([branch.nll for branch in branches])
+        found = np.where([branch.state == "direct" for branch in branches], direct, found)
         return np.where([branch.answer is not None for branch in branches], found, 0.0)
+
+
+def _odds(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)))
 
 
 def branch_columns(depth: ArrayLike, first: ArrayLike, finished: ArrayLike) -> NDArray[np.float64]:

@@ -1,9 +1,11 @@
 """The policy over width and depth: after each stage stop, sample more thoughts, or think deeper.
 
-A run starts at the first cap on thinking tokens. At each stage the policy predicts what each choice
+A run may start with answers without a thought, which are cheap and end the easy questions; then it
+thinks, up to the first cap on thinking tokens. At each stage the policy predicts what each choice
 gains in accuracy and costs in tokens:
 
-- sampling on to a later stage: exp(w . z) (1 - (k / n)^rho), from k to n thoughts, in a state z;
+- sampling on to a later stage: exp(w . z) (1 - (s / t)^rho), in a state z, where s and t are the
+  tokens that the samples of the two stages cost on average;
 - deepening: the thoughts that the cap cut off go on to the next cap, which then holds for new
   thoughts too: exp(v . z).
 
@@ -25,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from predictors.branches import Branch, BranchScoring
-from predictors.thinking_state import BASE, PROBE_TOKENS, gain_columns, state_of
+from predictors.thinking_state import BASE, PROBE_TOKENS, STATE_NAMES, gain_columns, state_of
 
 THINKING = "thinking.json"  # its file in an artifact
 DEEPENING = 5  # columns of the gain of more depth
@@ -47,12 +49,12 @@ class _Part(BaseModel):
 
 
 class SampleGain(_Part):
-    """What more thoughts gain under one cap, and cost.
+    """What more samples gain after direct answers, or after thoughts under one cap; their cost.
 
     Attributes:
         weights: one for each of the first columns of `gain_columns`.
-        rho: how fast gains level off: the smaller, the more later thoughts gain.
-        tokens: tokens of a thought and its probes, on average.
+        rho: how fast gains level off: the smaller, the more later samples gain.
+        tokens: tokens of a direct answer, or of a thought and its probes, on average.
     """
 
     weights: tuple[float, ...] = Field(min_length=BASE, max_length=BASE)
@@ -94,8 +96,10 @@ class ThinkingPolicy(JsonArtifact):
         probes: ascending depths at which every thought is probed, as far as it goes.
         probe_tokens: tokens of a probe.
         caps: thinking tokens of each depth, ascending; None, the last one, for no cap.
-        stages: thoughts in all at each stage, ascending.
-        sampling: what more thoughts gain under each cap.
+        stages: thoughts in all at each stage, ascending; direct answers count as thoughts.
+        direct: the first so many samples are direct answers.
+        direct_gain: what more samples gain before as many; None where there are none.
+        sampling: what more samples gain after these, under each cap.
         deepening: what each step to the next cap gains.
         prices: by ascending price.
     """
@@ -106,6 +110,8 @@ class ThinkingPolicy(JsonArtifact):
     probe_tokens: int = Field(default=PROBE_TOKENS, ge=0)
     caps: tuple[int | None, ...] = Field(min_length=1)
     stages: tuple[int, ...] = Field(min_length=1)
+    direct: int = Field(default=0, ge=0)
+    direct_gain: SampleGain | None = None
     sampling: tuple[SampleGain, ...]
     deepening: tuple[DepthGain, ...]
     prices: tuple[TokenPrice, ...] = ()
@@ -118,6 +124,8 @@ class ThinkingPolicy(JsonArtifact):
                 raise ValueError(f"{name}: must be ascending")
         if len(self.sampling) != len(self.caps) or len(self.deepening) != len(self.caps) - 1:
             raise ValueError("sampling, deepening: give one for each cap, and for each step")
+        if (self.direct > 0) != (self.direct_gain is not None):
+            raise ValueError("direct_gain: goes with direct answers")
         return self
 
     def outlook(self, level: int, stage: int, states: NDArray[np.float64]) -> "Outlook":
@@ -128,23 +136,55 @@ class ThinkingPolicy(JsonArtifact):
             stage: number of the stage that all runs are at, from 0 on.
             states: shape (..., len(STATE_NAMES)).
         """
-        columns = gain_columns(states)
-        samples, _, _, _, _, tokens, unfinished = np.moveaxis(states, -1, 0)
-        more = self.sampling[level]
-        now, later = self.stages[stage], np.array(self.stages[stage + 1 :], dtype=float)
+        columns, unfinished = gain_columns(states), states[..., STATE_NAMES.index("unfinished")]
+        more = self._gain(level, stage)
         height = _exp(columns[..., :BASE] @ np.array(more.weights))
-        each = (tokens + PRIOR_SAMPLES * more.tokens) / (samples + PRIOR_SAMPLES)
+        spent = self.spent(level, self.stages[stage:])
         depth_gain = depth_cost = np.zeros(height.shape)
         if level < len(self.deepening):
             step = self.deepening[level]
             depth_gain = _exp(columns @ np.array(step.weights)) * (unfinished > 0)
             depth_cost = unfinished * step.tokens
         return Outlook(
-            height[..., None] * (1 - (now / later) ** more.rho),
-            each[..., None] * (later - now),
+            height[..., None] * (1 - (spent[0] / spent[1:]) ** more.rho),
+            self._cost(level, stage, states),
             depth_gain,
             depth_cost,
         )
+
+    def spent(self, level: int, stages: Sequence[int]) -> NDArray[np.float64]:
+        """Tokens that numbers of samples cost on average in calibration, shape (stages,).
+
+        Args:
+            level: number of the cap that holds, from 0 on.
+            stages: numbers of samples.
+        """
+        counts = np.asarray(stages, dtype=float)
+        direct = np.minimum(counts, self.direct)
+        each = 0.0 if self.direct_gain is None else self.direct_gain.tokens
+        return np.asarray(direct * each + (counts - direct) * self.sampling[level].tokens)
+
+    def _gain(self, level: int, stage: int) -> SampleGain:
+        """What holds at a stage."""
+        begun = self.stages[stage] >= self.direct
+        return self.sampling[level] if begun or self.direct_gain is None else self.direct_gain
+
+    def _cost(self, level: int, stage: int, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Tokens from a stage on to each later one, shape (..., later stages).
+
+        What comes next costs as the run's own samples of its kind and those of calibration did.
+        """
+        now, later = self.stages[stage], np.array(self.stages[stage + 1 :], dtype=float)
+        tokens, more = states[..., STATE_NAMES.index("tokens")], self._gain(level, stage)
+        if now < self.direct:
+            like, alike = now, np.minimum(later, self.direct) - now
+        else:
+            # What the run's direct answers cost is not known apart from its thoughts.
+            tokens = np.maximum(tokens - self.spent(level, [self.direct])[0], 0.0)
+            like, alike = now - self.direct, later - now
+        each = (tokens + PRIOR_SAMPLES * more.tokens) / (like + PRIOR_SAMPLES)
+        others = (later - now - alike) * self.sampling[level].tokens
+        return np.asarray(each[..., None] * alike + others)
 
     def next_action(
         self, level: int, stage: int, branches: Sequence[Branch], price: float

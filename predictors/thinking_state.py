@@ -9,6 +9,7 @@ from predictors.branches import Branch, BranchScoring
 
 # `leader` and `rival` are the votes of the two leading answers, `squares` the sum of squared votes,
 # `tokens` those of all thoughts and their probes, `unfinished` the thoughts that have not ended.
+# Direct answers count as thoughts that have ended.
 STATE_NAMES = ("samples", "leader", "rival", "votes", "squares", "tokens", "unfinished")
 PROBE_TOKENS = 20  # of a forced answer: the end of the thought, and a short answer
 MIN_LEADER = 1e-3  # votes of a leader are taken to be at least this before their logarithm
@@ -48,15 +49,17 @@ def state_of(
     """The state of one run, shape (len(STATE_NAMES),).
 
     Args:
-        branches: its thoughts.
+        branches: its thoughts and direct answers.
         scoring: how they vote.
-        probes: depths at which each is probed.
+        probes: depths at which each thought is probed.
         probe_tokens: tokens of a probe.
     """
     votes = scoring.votes_of(branches)
     leading = sorted(tally(branches, scoring).values(), reverse=True)
     leader, rival = (*leading, 0.0, 0.0)[:2]
     depths = np.array([branch.depth for branch in branches], dtype=float)
+    direct = np.array([branch.state == "direct" for branch in branches])
+    tokens = np.where(direct, depths, probed_tokens(depths, probes, probe_tokens))
     return np.array(
         [
             len(branches),
@@ -64,8 +67,8 @@ def state_of(
             rival,
             votes.sum(),
             (votes**2).sum(),
-            probed_tokens(depths, probes, probe_tokens).sum(),
-            sum(branch.state != "finished" for branch in branches),
+            tokens.sum(),
+            sum(branch.state in ("open", "capped") for branch in branches),
         ]
     )
 

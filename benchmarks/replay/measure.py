@@ -12,7 +12,8 @@ from allocator.schedule import Schedule, Stage
 from calibration.data.sample_log import read_log
 from calibration.data.table_io import open_rows
 from calibration.data.thoughts import Thoughts, joined
-from calibration.fitting.thinking import STAGES, FittedThinking, fit_thinking
+from calibration.fitting.thinking import FittedThinking, fit_thinking
+from calibration.fitting.thinking_search import STAGES
 from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import Curve, resamples

@@ -14,6 +14,25 @@ from predictors.thinking_state import PROBE_TOKENS, probed_tokens
 
 
 @dataclass(frozen=True)
+class DirectAnswers:
+    """Answers given without a thought, shape (questions, answers); numbered as in `Capped`.
+
+    Attributes:
+        answer: the answers.
+        tokens: of each, at least 1.
+        nll: negative log-probability of each in nats; all 0 where it is not known.
+    """
+
+    answer: NDArray[np.int64]
+    tokens: NDArray[np.float64]
+    nll: NDArray[np.float64]
+
+    def of(self, questions: NDArray[np.int64]) -> "DirectAnswers":
+        """Those of some questions, by their indices."""
+        return DirectAnswers(self.answer[questions], self.tokens[questions], self.nll[questions])
+
+
+@dataclass(frozen=True)
 class Capped:
     """Thoughts under one cap; all arrays of shape (questions, samples).
 
@@ -35,6 +54,20 @@ class Capped:
         """The thoughts of some questions, by their indices."""
         return Capped(*(getattr(self, name)[questions] for name in self.__dataclass_fields__))
 
+    def after(self, direct: DirectAnswers) -> "Capped":
+        """Direct answers, then these thoughts; shape (questions, answers + samples).
+
+        A direct answer counts as a thought that has ended, and is never probed.
+        """
+        ended = np.ones(direct.answer.shape, dtype=bool)
+        columns = direct.answer, direct.tokens, direct.tokens, ended, direct.tokens
+        return Capped(
+            *(
+                np.hstack([first, getattr(self, name)])
+                for name, first in zip(self.__dataclass_fields__, columns, strict=True)
+            )
+        )
+
 
 @dataclass(frozen=True)
 class Thoughts:
@@ -47,6 +80,7 @@ class Thoughts:
         forced: the answer forced at each depth, shape (questions, samples, probes); what lies
             beyond a thought's end is not read.
         probe_tokens: tokens of a probe.
+        direct: answers to the same questions without a thought; None where there are none.
 
     Raises:
         InputError: shapes that do not agree, depths that do not ascend, or tokens below 1.
@@ -57,9 +91,12 @@ class Thoughts:
     probes: NDArray[np.int64]
     forced: NDArray[np.int64]
     probe_tokens: int = PROBE_TOKENS
+    direct: DirectAnswers | None = None
 
     def __post_init__(self) -> None:
         shape = self.answer.shape
+        if self.direct is not None and len(self.direct.answer) != len(self.answer):
+            raise InputError("direct", self.direct.answer.shape, f"must be of {shape[0]} questions")
         if self.tokens.shape != shape or self.forced.shape != (*shape, len(self.probes)):
             raise InputError("forced", self.forced.shape, f"must be {shape} and one per probe")
         if len(self.probes) and (self.probes[0] < 1 or np.any(np.diff(self.probes) <= 0)):
@@ -74,6 +111,7 @@ class Thoughts:
             answer=self.answer[questions],
             tokens=self.tokens[questions],
             forced=self.forced[questions],
+            direct=None if self.direct is None else self.direct.of(questions),
         )
 
     def every(self, tokens: int) -> "Thoughts":
@@ -116,7 +154,8 @@ class Thoughts:
 def joined(parts: list[Thoughts]) -> Thoughts:
     """The thoughts of several logs, one after the other: of the samples that all of them have.
 
-    Depths are those of the log with the most; elsewhere no answer was forced there.
+    Depths are those of the log with the most; elsewhere no answer was forced there. Direct answers
+    are left out.
 
     Raises:
         InputError: depths of one that are not the first of the other's.

@@ -5,37 +5,60 @@ from collections.abc import Sequence
 import numpy as np
 
 from calibration.data.answer_codes import text_codes
-from calibration.data.thoughts import Thoughts
+from calibration.data.thoughts import DirectAnswers, Thoughts
 from calibration.replay.replay_part import pool
 from calibration.sampling.collect import PromptRecord
+from predictors.sample import Sample
 from predictors.thinking_state import PROBE_TOKENS
 
 
-def recorded_thoughts(records: Sequence[PromptRecord], caps: Sequence[int]) -> Thoughts:
-    """The thoughts of sampled prompts, with the answers that were forced at each cap.
+def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | None]) -> Thoughts:
+    """The thoughts of sampled prompts, the answers forced at each cap, and the direct answers.
 
     Args:
         records: sampled prompts.
-        caps: the caps in thinking tokens at which answers were forced.
+        depths: what was sampled beside whole thoughts, as `Plan.thinking`: 0 for direct answers.
     """
-    depths = sorted(caps)
-    count = min(len(pool(record, depth)) for record in records for depth in depths)
-    shape = len(records), count
-    answer, tokens = np.empty(shape, dtype=np.int64), np.ones(shape)
-    forced = np.empty((*shape, len(depths)), dtype=np.int64)
+    caps = sorted(depth for depth in depths if depth)
+    direct = _pools(records, 0) if 0 in depths else [[] for _ in records]
+    whole = _pools(records, None)
+    capped = [_pools(records, cap) for cap in caps]
+    count = min(len(samples) for pools in (whole, *capped) for samples in pools)
+    first, answer, forced = [], [], []
     for row, record in enumerate(records):
-        full = record.independent.samples[:count]
-        at_caps = [sample for depth in depths for sample in pool(record, depth)[:count]]
+        thoughts = [pools[row][:count] for pools in (whole, *capped)]
+        samples = [*direct[row], *(sample for taken in thoughts for sample in taken)]
         # The gold answer comes first: it has the number 0.
-        codes = text_codes([record.gold, *(sample.answer for sample in (*full, *at_caps))])[1:]
-        answer[row], forced[row] = codes[:count], codes[count:].reshape(len(depths), count).T
-        tokens[row] = [max(1, sample.thinking or 0) for sample in full]
+        codes = text_codes([record.gold, *(sample.answer for sample in samples)])[1:]
+        given, natural, rest = np.split(codes, np.cumsum([len(direct[row]), count]))
+        first.append(given)
+        answer.append(natural)
+        forced.append(rest.reshape(len(caps), count).T)
     answers = [
         sample.tokens - (sample.thinking or 0)
-        for record in records
-        for depth in depths
-        for sample in pool(record, depth)
+        for pools in capped
+        for samples in pools
+        for sample in samples
         if sample.forced
     ]
-    probe = round(float(np.mean(answers))) if answers else PROBE_TOKENS
-    return Thoughts(answer, tokens, np.array(depths, dtype=np.int64), forced, probe)
+    without = None
+    if 0 in depths:
+        without = DirectAnswers(
+            np.array(first),
+            np.array([[max(1.0, sample.tokens) for sample in taken] for taken in direct]),
+            np.array([[-sample.logprob for sample in taken] for taken in direct]),
+        )
+    return Thoughts(
+        np.array(answer),
+        np.array([[max(1.0, s.thinking or 0) for s in taken[:count]] for taken in whole]),
+        np.array(caps, dtype=np.int64),
+        np.array(forced),
+        round(float(np.mean(answers))) if answers else PROBE_TOKENS,
+        without,
+    )
+
+
+def _pools(records: Sequence[PromptRecord], thinking: int | None) -> list[Sequence[Sample]]:
+    """The solutions of each prompt with thoughts of a depth, of all prompts as many."""
+    pools = [pool(record, thinking) for record in records]
+    return [samples[: min(map(len, pools))] for samples in pools]

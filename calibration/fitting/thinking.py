@@ -7,47 +7,27 @@ what it leads to on other contests (`benchmarks.replay`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.answer_codes import CORRECT, UNANSWERED, text_codes
-from calibration.data.thoughts import Capped, Thoughts
+from calibration.data.answer_codes import text_codes
+from calibration.data.thoughts import Thoughts
 from calibration.fitting.crossval import FOLDS
-from calibration.fitting.scoring import WithinQuestions
-from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
-from calibration.replay.budget_replay import PRICES
+from calibration.fitting.thinking_search import CapChoice, CapSearch, Questions
 from calibration.replay.cap_table import CapRow, cap_table
 from calibration.replay.curves import Curve
-from calibration.replay.monotone import mean_accuracy
-from calibration.replay.parallel import in_threads, one_blas_thread
-from calibration.replay.thinking_curve import BY_PRICE, price_curve, shuffles_of, votes_of
-from calibration.replay.thinking_run import ThinkingRuns, thinking_runs
-from predictors.branches import BranchScoring, branch_columns
-from predictors.thinking_policy import DepthGain, SampleGain, ThinkingPolicy, TokenPrice
+from calibration.replay.parallel import one_blas_thread
+from calibration.replay.thinking_curve import shuffles_of
+from predictors.thinking_policy import ThinkingPolicy, TokenPrice
 
-# A decision after nearly every thought: a run that could stop earlier has not sampled on.
-STAGES = (*range(1, 17), 18, 20, 22, 24, 28, 32, 36, 40, 48, 56, 64)
+# Numbers of direct answers before them that are tried, where there are direct answers. None is too.
+DIRECT = (2, 4, 8, 16, 32)
+# Powers of the odds that are tried as votes, after the odds themselves.
+POWERS = (0.5, 0.25)
 # Caps tried: shares of the thoughts that have ended by then. No cap is tried too.
 ENDED = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-# Caps are compared by accuracy averaged over these costs, in whole thoughts per question.
-LEAST_THOUGHTS, MOST_THOUGHTS = 2, 32
-DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class CapChoice:
-    """Caps that were tried, and how well they did on questions held out of the fit.
-
-    Attributes:
-        caps: thinking tokens, ascending; None, the last one, for no cap.
-        accuracy: averaged over costs and groups.
-    """
-
-    caps: tuple[int | None, ...]
-    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -56,7 +36,7 @@ class FittedThinking:
 
     Attributes:
         policy: fitted on every question.
-        tried: the caps that were compared.
+        tried: what was compared.
         curve: accuracy and cost of each price on questions held out of the fit.
         caps: what each cap leads to without a policy.
     """
@@ -88,24 +68,17 @@ def fit_thinking(
     count = len(thoughts.answer)
     models = np.zeros(count, dtype=np.int64) if groups is None else text_codes(groups)
     held_out = _held_out(np.arange(count) if questions is None else text_codes(questions))
-    caps = candidates(thoughts)
-    capped = [thoughts.at_cap(cap) for cap in caps]
-    votes = [np.zeros(thoughts.answer.shape) for _ in caps]
-    for test in held_out:
-        train = np.setdiff1d(np.arange(count), test)
-        scoring = fit_branch_scoring([under.of(train) for under in capped])
-        for under, vote in zip(capped, votes, strict=True):
-            vote[test] = votes_of(scoring, under.of(test))
-    stages = tuple(stage for stage in STAGES if stage <= thoughts.answer.shape[1])
-    shuffles = shuffles_of(count)
-    runs = thinking_runs(capped, votes, stages, shuffles, n_jobs)
-    search = _Search(thoughts, runs, caps, stages, held_out, models, n_jobs)
-    tried = search.chosen()
-    best = max(tried, key=lambda choice: choice.accuracy)
+    known, caps = Questions(thoughts, held_out, models, n_jobs), candidates(thoughts)
+    searches = [CapSearch(known, caps, direct) for direct in _direct_counts(thoughts)]
+    tried = [(choice, search) for search in searches for choice in search.chosen()]
+    best, _ = max(tried, key=lambda pair: pair[0].accuracy)
+    for power in POWERS:
+        search = CapSearch(known, caps, best.direct, power)
+        tried += [(choice, search) for choice in search.chosen()]
+    best, search = max(tried, key=lambda pair: pair[0].accuracy)
     curve = search.curve(best.caps)
-    scoring = fit_branch_scoring(capped)
     with one_blas_thread():
-        policy = search.policy(best.caps, np.arange(count), scoring)
+        policy = search.policy(best.caps, known.everyone, search.scoring(known.everyone))
     points = [
         TokenPrice(price=price, tokens=float(tokens), accuracy=min(1.0, float(accuracy)))
         for price, tokens, accuracy in zip(
@@ -113,8 +86,9 @@ def fit_thinking(
         )
     ]
     policy = policy.model_copy(update={"prices": tuple(points)})
-    rows = cap_table(caps, capped, votes, shuffles, n_jobs)
-    return FittedThinking(policy, tuple(tried), curve, tuple(rows))
+    capped = [thoughts.at_cap(cap) for cap in caps]
+    rows = cap_table(caps, capped, searches[0].votes, shuffles_of(count), n_jobs)
+    return FittedThinking(policy, tuple(choice for choice, _ in tried), curve, tuple(rows))
 
 
 def candidates(thoughts: Thoughts) -> list[int | None]:
@@ -126,38 +100,6 @@ def candidates(thoughts: Thoughts) -> list[int | None]:
     return [*sorted(found), None]
 
 
-def fit_branch_scoring(capped: Sequence[Capped]) -> BranchScoring:
-    """How thoughts vote, fitted within questions on thoughts under several caps at once.
-
-    Thoughts are compared with those of the same question under the same cap, as they are in a run.
-    Where no question has both correct and incorrect answers, all votes weigh the same.
-
-    Args:
-        capped: the thoughts under each cap.
-    """
-    columns, right, questions = [], [], []
-    for number, under in enumerate(capped):
-        voting = under.answer != UNANSWERED
-        columns.append(branch_columns(under.depth, under.first, under.finished)[voting])
-        right.append(under.answer[voting] == CORRECT)
-        owner = np.arange(len(voting)) + number * len(voting)
-        questions.append(np.broadcast_to(owner[:, None], voting.shape)[voting])
-    try:
-        with one_blas_thread():
-            model = WithinQuestions().fit(
-                np.concatenate(columns), np.concatenate(right), np.concatenate(questions)
-            )
-    except ValueError:
-        return BranchScoring()
-    weights = np.round(model.coef_, DECIMALS).tolist()
-    return BranchScoring(
-        intercept=round(model.intercept_, DECIMALS),
-        log_depth=weights[0],
-        unfinished=weights[1],
-        log_first=weights[2],
-    )
-
-
 def _held_out(names: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The rows of each fold; rows of one name are in one fold."""
     distinct = int(names.max()) + 1
@@ -166,85 +108,7 @@ def _held_out(names: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [np.flatnonzero(names % FOLDS == fold) for fold in range(FOLDS)]
 
 
-class _Search:
-    """Cross-validated comparison of caps; what is fitted under each cap is fitted once."""
-
-    def __init__(
-        self,
-        thoughts: Thoughts,
-        runs: ThinkingRuns,
-        caps: Sequence[int | None],
-        stages: tuple[int, ...],
-        held_out: Sequence[NDArray[np.int64]],
-        models: NDArray[np.int64],
-        n_jobs: int | None,
-    ) -> None:
-        self._runs, self._caps, self._stages = runs, list(caps), stages
-        self._held_out, self._models, self._n_jobs = held_out, models, n_jobs
-        self._probes = tuple(thoughts.probes.tolist())
-        self._probe_tokens = thoughts.probe_tokens
-        self._thought = float(thoughts.tokens.mean())
-        self._known: dict[tuple[int, ...], SampleGain] = {}
-        # The library's prices of a generation, spread over the tokens of a thought.
-        self.prices = [price / self._thought for price in PRICES]
-
-    def chosen(self) -> list[CapChoice]:
-        """The choices tried: each cap alone, and the best one after each lower cap."""
-        alone = [self._choice((cap,)) for cap in self._caps]
-        best = self._caps[int(np.argmax([choice.accuracy for choice in alone]))]
-        lower = self._caps[: self._caps.index(best)]
-        return [*alone, *(self._choice((cap, best)) for cap in lower)]
-
-    def _choice(self, caps: tuple[int | None, ...]) -> CapChoice:
-        curve, found = self.curve(caps), []
-        for model in np.unique(self._models):
-            rows = self._models == model
-            reached = curve.correct[:, rows].mean(axis=1)
-            costs = curve.tokens[:, rows].mean(axis=1)
-            low, high = LEAST_THOUGHTS * self._thought, MOST_THOUGHTS * self._thought
-            found.append(mean_accuracy(reached, costs, low, high))
-        return CapChoice(caps, float(np.mean(found)))
-
-    def curve(self, caps: tuple[int | None, ...]) -> Curve:
-        """The price curve of caps on questions held out of the fit."""
-        everyone = np.arange(len(self._models))
-        runs = self._runs.under([self._caps.index(cap) for cap in caps])
-
-        def part(test: NDArray[np.int64]) -> Curve:
-            policy = self.policy(caps, np.setdiff1d(everyone, test))
-            return price_curve(BY_PRICE, policy, runs.of(test), self.prices)
-
-        parts = in_threads(part, self._held_out, self._n_jobs)
-        order = np.argsort(np.concatenate(self._held_out))
-        correct, samples, tokens = (
-            np.concatenate([getattr(part, unit) for part in parts], axis=1)[:, order]
-            for unit in ("correct", "generations", "tokens")
-        )
-        return Curve(BY_PRICE, tuple(self.prices), correct, samples, tokens)
-
-    def policy(
-        self,
-        caps: tuple[int | None, ...],
-        train: NDArray[np.int64],
-        scoring: BranchScoring | None = None,
-    ) -> ThinkingPolicy:
-        """The policy of some caps, its gains fitted on some questions."""
-        numbers = [self._caps.index(cap) for cap in caps]
-        return ThinkingPolicy(
-            scoring=BranchScoring() if scoring is None else scoring,
-            probes=self._probes,
-            probe_tokens=self._probe_tokens,
-            caps=caps,
-            stages=self._stages,
-            sampling=tuple(self._sampling(number, train) for number in numbers),
-            deepening=tuple(self._deepening(low, high, train) for low, high in pairwise(numbers)),
-        )
-
-    def _sampling(self, cap: int, train: NDArray[np.int64]) -> SampleGain:
-        key = (cap, *train.tolist())
-        if key not in self._known:
-            self._known[key] = fit_sample_gain(self._runs.under([cap]).of(train), self._stages)
-        return self._known[key]
-
-    def _deepening(self, low: int, high: int, train: NDArray[np.int64]) -> DepthGain:
-        return fit_depth_gain(self._runs.under([low, high]).of(train))
+def _direct_counts(thoughts: Thoughts) -> list[int]:
+    """Numbers of direct answers to try."""
+    ready = 0 if thoughts.direct is None else thoughts.direct.answer.shape[1]
+    return [0, *(count for count in DIRECT if count <= ready)]

@@ -26,30 +26,46 @@ DIGITS = 5
 START = -3.0  # of the constant: a gain of 5 points
 
 
-def fit_sample_gain(runs: ThinkingRuns, stages: Sequence[int]) -> SampleGain:
-    """What more thoughts gain under a cap, from all pairs of stages.
+def fit_sample_gain(
+    runs: ThinkingRuns,
+    stages: Sequence[int],
+    direct: int = 0,
+    direct_tokens: float = 0.0,
+    before: bool = False,
+) -> SampleGain:
+    """What more samples gain under a cap, from all pairs of stages.
 
     Args:
         runs: runs under the cap alone.
-        stages: thoughts in all at each stage.
+        stages: samples in all at each stage.
+        direct: direct answers that the runs begin with.
+        direct_tokens: tokens of one, on average.
+        before: fit what more samples gain before as many, in place of after them.
     """
     from scipy.optimize import minimize
 
+    counts = np.asarray(stages, dtype=float)
+    starts = np.flatnonzero((counts < direct) == before)
     states = runs.states[:, :, 0].reshape(-1, *runs.states.shape[3:])
     right = runs.correct[:, :, 0].reshape(len(states), -1)
-    columns, middle, scale = _standardised(gain_columns(states)[..., :BASE])
-    logs, last = np.log(np.asarray(stages, dtype=float)), len(stages) - 1
+    columns = gain_columns(states)[..., :BASE]
+    columns, middle, scale = _standardised(columns, columns[:, starts])
+    thoughts = runs.tokens[:, :, 0, -1].mean() - direct * direct_tokens
+    tokens = float(thoughts / (stages[-1] - direct))
+    begun = np.minimum(counts, direct)
+    logs, last = np.log(begun * direct_tokens + (counts - begun) * tokens), len(stages) - 1
+    starts = starts[starts < last]
 
     def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weights, rho = point[:-1], float(np.exp(point[-1]))
         total, slope, by_rho = 0.0, np.zeros(BASE), 0.0
         # Every stage counts the same, whatever the number of stages after it.
-        for stage in range(last):
+        for stage in starts.tolist():
             height = _height(columns[:, stage] @ weights)
             growth = logs[stage] - logs[stage + 1 :]
             left = np.exp(rho * growth)
             error = np.outer(height, 1 - left) - (right[:, stage + 1 :] - right[:, [stage]])
-            share = 1 / (error.size * last)
+            share = 1 / (error.size * len(starts))
             total += share * float(np.vdot(error, error))
             slope += 2 * share * ((error @ (1 - left)) * height) @ columns[:, stage]
             by_rho -= 2 * share * rho * float((height @ error) @ (left * growth))
@@ -59,11 +75,10 @@ def fit_sample_gain(runs: ThinkingRuns, stages: Sequence[int]) -> SampleGain:
 
     start = np.array([START, *[0.0] * (BASE - 1), np.log(0.5)])
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    tokens = runs.tokens[:, :, 0, -1].mean() / stages[-1]
     return SampleGain(
         weights=_restored(found[:-1], middle, scale),
         rho=max(round(float(np.exp(found[-1])), DIGITS), 10.0**-DIGITS),
-        tokens=round(float(tokens), 1),
+        tokens=round(direct_tokens if before else tokens, 1),
     )
 
 
@@ -77,7 +92,8 @@ def fit_depth_gain(runs: ThinkingRuns) -> DepthGain:
 
     states = runs.states[:, :, 0].reshape(-1, runs.states.shape[-1])
     gained = (runs.correct[:, :, 1] - runs.correct[:, :, 0]).ravel()
-    columns, middle, scale = _standardised(gain_columns(states))
+    columns = gain_columns(states)
+    columns, middle, scale = _standardised(columns, columns)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         height = _height(columns @ weights)
@@ -101,11 +117,11 @@ def _height(exponent: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _standardised(
-    columns: NDArray[np.float64],
+    columns: NDArray[np.float64], known: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The columns standardised but for the first, a constant; their means and scales."""
-    axes = tuple(range(columns.ndim - 1))
-    middle, scale = columns.mean(axis=axes), columns.std(axis=axes)
+    """The columns as the known ones are standardised, but for the first, a constant; moments."""
+    axes = tuple(range(known.ndim - 1))
+    middle, scale = known.mean(axis=axes), known.std(axis=axes)
     middle[0], scale = 0.0, np.where(scale > 1e-9, scale, 1.0)
     scale[0] = 1.0
     return (columns - middle) / scale, middle, scale

@@ -10,6 +10,7 @@ from calibration.data.sample_log import Log
 from calibration.data.thoughts import Capped, Thoughts
 from calibration.replay.curves import Curve
 from calibration.replay.thinking_run import (
+    Lead,
     ThinkingRuns,
     ends_at,
     outlooks,
@@ -45,13 +46,21 @@ def policy_runs(
         n_jobs: see `calibration.replay.parallel`.
 
     Raises:
-        InputError: thoughts that were not probed at one of its caps, or too few of them.
+        InputError: thoughts that were not probed at one of its caps, or too few of them or of
+            direct answers.
     """
-    if (samples := thoughts.answer.shape[1]) < policy.stages[-1]:
-        raise InputError("samples", samples, f"the policy needs {policy.stages[-1]} per question")
+    needed = policy.stages[-1] - policy.direct
+    if (samples := thoughts.answer.shape[1]) < needed:
+        raise InputError("samples", samples, f"the policy needs {needed} per question")
+    lead, direct = None, thoughts.direct
+    if policy.direct:
+        if direct is None or direct.answer.shape[1] < policy.direct:
+            why = f"the policy needs {policy.direct} direct answers per question, without a thought"
+            raise InputError("thinking_tokens", None, why)
+        lead = Lead(direct, policy.scoring.direct_votes(direct.nll), policy.direct)
     capped = [thoughts.at_cap(cap) for cap in policy.caps]
-    votes = [votes_of(policy.scoring, under) for under in capped]
-    return thinking_runs(capped, votes, policy.stages, shuffles, n_jobs)
+    weights = [votes_of(policy.scoring, under) for under in capped]
+    return thinking_runs(capped, weights, policy.stages, shuffles, n_jobs, lead)
 
 
 def price_curve(

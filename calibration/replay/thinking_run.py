@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.data.thoughts import Capped
+from calibration.data.thoughts import Capped, DirectAnswers
 from calibration.replay.parallel import in_threads
 from predictors.thinking_policy import Action, Outlook, ThinkingPolicy
 from predictors.thinking_state import STATE_NAMES
@@ -49,28 +49,52 @@ class ThinkingRuns:
         return ThinkingRuns(self.states[:, :, list(caps)], self.correct[:, :, list(caps)])
 
 
+@dataclass(frozen=True)
+class Lead:
+    """Direct answers with which every run begins.
+
+    Attributes:
+        direct: answers to draw from.
+        votes: what each one weighs, shape (questions, answers).
+        count: how many a run begins with.
+    """
+
+    direct: DirectAnswers
+    votes: NDArray[np.float64]
+    count: int
+
+
 def thinking_runs(
     capped: Sequence[Capped],
     votes: Sequence[NDArray[np.float64]],
     stages: Sequence[int],
     shuffles: int,
     n_jobs: int | None = -1,
+    lead: Lead | None = None,
 ) -> ThinkingRuns:
     """Replay every question through all stages under each cap.
 
     Args:
         capped: the thoughts under each cap.
         votes: their votes, one array of shape (questions, samples) per cap.
-        stages: thoughts in all at each stage.
+        stages: thoughts in all at each stage; direct answers count.
         shuffles: orders of a question's samples, drawn at random; the same under every cap.
         n_jobs: see `calibration.replay.parallel`.
+        lead: direct answers before the thoughts; None for none.
     """
+    if lead is not None:
+        capped = [under.after(lead.direct) for under in capped]
+        votes = [np.hstack([lead.votes, vote]) for vote in votes]
 
     def question(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        samples = capped[0].answer.shape[1]
-        order = np.random.default_rng(number).permuted(
-            np.tile(np.arange(samples), (shuffles, 1)), axis=1
-        )[:, : stages[-1]]
+        samples, rng = capped[0].answer.shape[1], np.random.default_rng(number)
+        if lead is None:
+            order = _orders(rng, 0, samples, shuffles)
+        else:
+            first = lead.direct.answer.shape[1]
+            thoughts = _orders(rng, first, samples, shuffles)
+            order = np.hstack([_orders(rng, 0, first, shuffles)[:, : lead.count], thoughts])
+        order = order[:, : stages[-1]]
         found = [
             _replayed(under.of(np.array([number])), vote[number], order, stages)
             for under, vote in zip(capped, votes, strict=True)
@@ -79,6 +103,11 @@ def thinking_runs(
 
     parts = in_threads(question, range(len(capped[0].answer)), n_jobs)
     return ThinkingRuns(np.stack([s for s, _ in parts]), np.stack([c for _, c in parts]))
+
+
+def _orders(rng: np.random.Generator, low: int, high: int, count: int) -> NDArray[np.int64]:
+    """Orders of the numbers from `low` to `high`, at random, shape (count, high - low)."""
+    return rng.permuted(np.tile(np.arange(low, high), (count, 1)), axis=1)
 
 
 def _replayed(

@@ -5,7 +5,8 @@ import pytest
 
 from allocator.errors import InputError
 from calibration.data.thoughts import Thoughts
-from calibration.fitting.thinking import candidates, fit_branch_scoring, fit_thinking
+from calibration.fitting.branch_scoring import fit_branch_scoring
+from calibration.fitting.thinking import candidates, fit_thinking
 from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
 from calibration.replay.thinking_run import ThinkingRuns
 from predictors.branches import branch_columns

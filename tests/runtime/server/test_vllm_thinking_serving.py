@@ -1,7 +1,6 @@
 """The thinking model in real vLLM, by OpenAI's client and by the drop-in, from end to end."""
 
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from typing import Any
 
 import openai
@@ -49,9 +48,10 @@ def test_the_thought_is_read_apart_from_the_content(ask: Callable[..., Any]) -> 
     assert message.content.strip().startswith("#")
     thought = usage.completion_tokens_details.reasoning_tokens
     assert 0 < thought < usage.completion_tokens
-    assert ask(EASY.text, {"ttc": {"budget": 1}}, reasoning_effort="none").choices[
-        0
-    ].message.reasoning is None
+    assert (
+        ask(EASY.text, {"ttc": {"budget": 1}}, reasoning_effort="none").choices[0].message.reasoning
+        is None
+    )
 
 
 def test_a_cap_is_kept_by_the_engine_itself(ask: Callable[..., Any]) -> None:

@@ -1,0 +1,191 @@
+"""Comparing caps, and direct answers before thoughts, on questions held out of the fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.data.thoughts import Capped, Thoughts
+from calibration.fitting.branch_scoring import fit_branch_scoring
+from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
+from calibration.replay.budget_replay import PRICES
+from calibration.replay.curves import Curve
+from calibration.replay.monotone import mean_accuracy
+from calibration.replay.parallel import in_threads
+from calibration.replay.thinking_curve import BY_PRICE, price_curve, shuffles_of, votes_of
+from calibration.replay.thinking_run import Lead, ThinkingRuns, thinking_runs
+from predictors.branches import BranchScoring
+from predictors.thinking_policy import DepthGain, SampleGain, ThinkingPolicy
+
+# A decision after nearly every thought: a run that could stop earlier has not sampled on.
+STAGES = (*range(1, 17), 18, 20, 22, 24, 28, 32, 36, 40, 48, 56, 64)
+# Caps are compared by accuracy averaged over these costs, in whole thoughts per question.
+LEAST_THOUGHTS, MOST_THOUGHTS = 2, 32
+
+
+@dataclass(frozen=True)
+class CapChoice:
+    """What was tried, and how well it did on questions held out of the fit.
+
+    Attributes:
+        caps: thinking tokens, ascending; None, the last one, for no cap.
+        direct: direct answers before the thoughts.
+        power: to which the odds of being right are raised, to make votes of them.
+        accuracy: averaged over costs and groups.
+    """
+
+    caps: tuple[int | None, ...]
+    direct: int
+    power: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The logged thoughts of questions, and how these are divided.
+
+    Attributes:
+        thoughts: the thoughts.
+        held_out: the questions of each fold.
+        models: the model that each one is of, shape (questions,); all count the same.
+        n_jobs: see `calibration.replay.parallel`.
+    """
+
+    thoughts: Thoughts
+    held_out: Sequence[NDArray[np.int64]]
+    models: NDArray[np.int64]
+    n_jobs: int | None
+
+    @cached_property
+    def everyone(self) -> NDArray[np.int64]:
+        """All questions, by their indices."""
+        return np.arange(len(self.models))
+
+
+class CapSearch:
+    """Cross-validated comparison of caps after so many direct answers.
+
+    What is fitted under each cap is fitted once.
+
+    Args:
+        questions: the thoughts.
+        caps: caps to compare, ascending; None, the last one, for no cap.
+        direct: direct answers before the thoughts.
+        power: to which the odds of being right are raised, to make votes of them.
+
+    Attributes:
+        prices: accuracy that a token must gain: the library's prices of a generation, spread over
+            the tokens of a thought.
+        votes: of thoughts on held-out questions, one array of shape (questions, samples) per cap.
+    """
+
+    def __init__(
+        self,
+        questions: Questions,
+        caps: Sequence[int | None],
+        direct: int = 0,
+        power: float = 1.0,
+    ) -> None:
+        thoughts = questions.thoughts
+        self._questions, self._caps = questions, list(caps)
+        self._direct, self._power = direct, power
+        found = thoughts.direct
+        self._direct_tokens = 0.0 if found is None else round(float(found.tokens.mean()), 1)
+        self._thought = float(thoughts.tokens.mean())
+        self._stages = tuple(n for n in STAGES if n <= direct + thoughts.answer.shape[1])
+        self._known: dict[tuple[int, ...], SampleGain] = {}  # by direct or not, cap, questions
+        self.prices = [price / self._thought for price in PRICES]
+        capped = [thoughts.at_cap(cap) for cap in caps]
+        self.votes = [np.zeros(thoughts.answer.shape) for _ in caps]
+        self._runs = self._replayed(capped)
+
+    def _replayed(self, capped: Sequence[Capped]) -> ThinkingRuns:
+        """The runs under each cap; each question's votes are scored by what others showed."""
+        of, direct = self._questions, self._questions.thoughts.direct
+        direct_votes = np.zeros(0) if direct is None else np.zeros(direct.answer.shape)
+        for test in of.held_out:
+            scoring = self.scoring(np.setdiff1d(of.everyone, test))
+            if direct is not None:
+                direct_votes[test] = scoring.direct_votes(direct.nll[test])
+            for under, vote in zip(capped, self.votes, strict=True):
+                vote[test] = votes_of(scoring, under.of(test))
+        shuffles, lead = shuffles_of(len(of.everyone)), None
+        if direct is not None and self._direct:
+            lead = Lead(direct, direct_votes, self._direct)
+        return thinking_runs(capped, self.votes, self._stages, shuffles, of.n_jobs, lead)
+
+    def scoring(self, train: NDArray[np.int64]) -> BranchScoring:
+        """How thoughts and direct answers vote, fitted on some questions under all caps."""
+        thoughts = self._questions.thoughts.of(train)
+        capped = [thoughts.at_cap(cap) for cap in self._caps]
+        return fit_branch_scoring(capped, thoughts.direct).tempered(self._power)
+
+    def chosen(self) -> list[CapChoice]:
+        """The choices tried: each cap alone, and the best one after each lower cap."""
+        alone = [self.choice((cap,)) for cap in self._caps]
+        best = self._caps[int(np.argmax([choice.accuracy for choice in alone]))]
+        lower = self._caps[: self._caps.index(best)]
+        return [*alone, *(self.choice((cap, best)) for cap in lower)]
+
+    def choice(self, caps: tuple[int | None, ...]) -> CapChoice:
+        """One choice, on questions held out of the fit."""
+        curve, found, models = self.curve(caps), [], self._questions.models
+        for model in np.unique(models):
+            rows = models == model
+            reached = curve.correct[:, rows].mean(axis=1)
+            costs = curve.tokens[:, rows].mean(axis=1)
+            low, high = LEAST_THOUGHTS * self._thought, MOST_THOUGHTS * self._thought
+            found.append(mean_accuracy(reached, costs, low, high))
+        return CapChoice(caps, self._direct, self._power, float(np.mean(found)))
+
+    def curve(self, caps: tuple[int | None, ...]) -> Curve:
+        """The price curve of caps on questions held out of the fit."""
+        of = self._questions
+        runs = self._runs.under([self._caps.index(cap) for cap in caps])
+
+        def part(test: NDArray[np.int64]) -> Curve:
+            policy = self.policy(caps, np.setdiff1d(of.everyone, test))
+            return price_curve(BY_PRICE, policy, runs.of(test), self.prices)
+
+        parts = in_threads(part, of.held_out, of.n_jobs)
+        order = np.argsort(np.concatenate(of.held_out))
+        correct, samples, tokens = (
+            np.concatenate([getattr(part, unit) for part in parts], axis=1)[:, order]
+            for unit in ("correct", "generations", "tokens")
+        )
+        return Curve(BY_PRICE, tuple(self.prices), correct, samples, tokens)
+
+    def policy(
+        self,
+        caps: tuple[int | None, ...],
+        train: NDArray[np.int64],
+        scoring: BranchScoring | None = None,
+    ) -> ThinkingPolicy:
+        """The policy of some caps, its gains fitted on some questions."""
+        numbers = [self._caps.index(cap) for cap in caps]
+        return ThinkingPolicy(
+            scoring=BranchScoring() if scoring is None else scoring,
+            probes=tuple(self._questions.thoughts.probes.tolist()),
+            probe_tokens=self._questions.thoughts.probe_tokens,
+            caps=caps,
+            stages=self._stages,
+            direct=self._direct,
+            direct_gain=self._sampling(numbers[0], train, before=True) if self._direct else None,
+            sampling=tuple(self._sampling(number, train) for number in numbers),
+            deepening=tuple(self._deepening(low, high, train) for low, high in pairwise(numbers)),
+        )
+
+    def _sampling(self, cap: int, train: NDArray[np.int64], before: bool = False) -> SampleGain:
+        key = (before, cap, *train.tolist())
+        if key not in self._known:
+            runs = self._runs.under([cap]).of(train)
+            self._known[key] = fit_sample_gain(
+                runs, self._stages, self._direct, self._direct_tokens, before
+            )
+        return self._known[key]
+
+    def _deepening(self, low: int, high: int, train: NDArray[np.int64]) -> DepthGain:
+        return fit_depth_gain(self._runs.under([low, high]).of(train))
