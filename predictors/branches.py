@@ -2,8 +2,8 @@
 
 A thought can be finished (the model ended it), capped (it stopped at a number of thinking tokens,
 and its answer was forced), or open (it goes on; its latest answer was forced on a side branch).
-Three things tell how probably its answer is correct: how long it is, whether it ended by itself,
-and how early its answer was first probed. A direct answer, which the model gave without a thought,
+Four things tell how probably its answer is correct: how long it is, whether it ended by itself, how
+probable the model found it then, and how early its answer was first probed. A direct answer, which the model gave without a thought,
 is a branch too, weighed by its probability. `calibration.fitting.branch_scoring` fits the weights.
 """
 
@@ -33,7 +33,8 @@ class Branch:
         first: depth at which this answer was first probed in this thought; `depth` where no probe
             before gave it.
         state: whether the thought has ended; ``direct`` where there is none.
-        nll: negative log-probability of a direct answer's tokens in nats; not read of thoughts.
+        nll: negative log-probability in nats of a direct answer, or of a finished thought with its
+            answer; of others it is not read.
 
     Raises:
         InputError: a depth below 1, or `first` outside 1 to `depth`.
@@ -61,6 +62,7 @@ class BranchScoring(JsonArtifact):
         unfinished: added where the thought has not ended by itself.
         log_first: weight of the logarithm of the share of the depth at which the answer was first
             probed. It is at most 0.
+        sqrt_nll: weight of the root of the negative log-probability of a finished thought.
         direct: log odds of a direct answer, beside the constant.
         direct_sqrt_nll: weight of the root of its negative log-probability.
     """
@@ -69,10 +71,13 @@ class BranchScoring(JsonArtifact):
     log_depth: float = 0.0
     unfinished: float = 0.0
     log_first: float = 0.0
+    sqrt_nll: float = 0.0
     direct: float = 0.0
     direct_sqrt_nll: float = 0.0
 
-    def votes(self, depth: ArrayLike, first: ArrayLike, finished: ArrayLike) -> NDArray[np.float64]:
+    def votes(
+        self, depth: ArrayLike, first: ArrayLike, finished: ArrayLike, nll: ArrayLike
+    ) -> NDArray[np.float64]:
         """The vote of branches: the odds that their answers are correct.
 
         Arguments have one shape, which is the result's.
@@ -81,9 +86,10 @@ class BranchScoring(JsonArtifact):
             depth: thinking tokens.
             first: depth at which the answer was first probed.
             finished: whether the thought ended by itself.
+            nll: negative log-probability of finished ones.
         """
-        weights = np.array([self.log_depth, self.unfinished, self.log_first])
-        odds = self.intercept + branch_columns(depth, first, finished) @ weights
+        weights = np.array([self.log_depth, self.unfinished, self.log_first, self.sqrt_nll])
+        odds = self.intercept + branch_columns(depth, first, finished, nll) @ weights
         return _odds(odds)
 
     def tempered(self, power: float) -> "BranchScoring":
@@ -97,8 +103,7 @@ class BranchScoring(JsonArtifact):
 
     def direct_votes(self, nll: ArrayLike) -> NDArray[np.float64]:
         """The vote of direct answers, by their negative log-probabilities; of the same shape."""
-        root = np.sqrt(np.maximum(0.0, np.asarray(nll, dtype=float)))
-        return _odds(self.intercept + self.direct + self.direct_sqrt_nll * root)
+        return _odds(self.intercept + self.direct + self.direct_sqrt_nll * root_of(nll))
 
     def votes_of(self, branches: Sequence[Branch]) -> NDArray[np.float64]:
         """The vote of each branch, shape (branches,); 0 of one without an answer."""
@@ -106,8 +111,9 @@ class BranchScoring(JsonArtifact):
             [branch.depth for branch in branches],
             [branch.first for branch in branches],
             [branch.state == "finished" for branch in branches],
+            nll := [branch.nll for branch in branches],
         )
-        direct = self.direct_votes([branch.nll for branch in branches])
+        direct = self.direct_votes(nll)
         found = np.where([branch.state == "direct" for branch in branches], direct, found)
         return np.where([branch.answer is not None for branch in branches], found, 0.0)
 
@@ -116,9 +122,19 @@ def _odds(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp(np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)))
 
 
-def branch_columns(depth: ArrayLike, first: ArrayLike, finished: ArrayLike) -> NDArray[np.float64]:
-    """What `BranchScoring` weighs, shape (..., 3): log depth, unfinished, log of first / depth."""
+def root_of(nll: ArrayLike) -> NDArray[np.float64]:
+    """Root of negative log-probabilities, of the same shape."""
+    return np.asarray(np.sqrt(np.maximum(0.0, np.asarray(nll, dtype=float))))
+
+
+def branch_columns(
+    depth: ArrayLike, first: ArrayLike, finished: ArrayLike, nll: ArrayLike
+) -> NDArray[np.float64]:
+    """What `BranchScoring` weighs of a thought, shape (..., 4).
+
+    The log depth, unfinished, the log of first / depth, the root of the negative log-probability.
+    """
     depths = np.asarray(depth, dtype=float)
     share = np.asarray(first, dtype=float) / depths
-    unfinished = ~np.asarray(finished, dtype=bool)
-    return np.stack([np.log(depths), unfinished.astype(float), np.log(share)], axis=-1)
+    ended = np.asarray(finished, dtype=float)
+    return np.stack([np.log(depths), 1 - ended, np.log(share), ended * root_of(nll)], axis=-1)

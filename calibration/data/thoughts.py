@@ -42,6 +42,7 @@ class Capped:
         first: depth at which the answer was first probed; the depth itself where no probe gave it.
         finished: whether the thought ended by itself.
         cost: tokens of the thought and its probes.
+        nll: negative log-probability of a finished thought in nats; all 0 where it is not known.
     """
 
     answer: NDArray[np.int64]
@@ -49,6 +50,7 @@ class Capped:
     first: NDArray[np.float64]
     finished: NDArray[np.bool_]
     cost: NDArray[np.float64]
+    nll: NDArray[np.float64]
 
     def of(self, questions: NDArray[np.int64]) -> "Capped":
         """The thoughts of some questions, by their indices."""
@@ -60,7 +62,7 @@ class Capped:
         A direct answer counts as a thought that has ended, and is never probed.
         """
         ended = np.ones(direct.answer.shape, dtype=bool)
-        columns = direct.answer, direct.tokens, direct.tokens, ended, direct.tokens
+        columns = direct.answer, direct.tokens, direct.tokens, ended, direct.tokens, direct.nll
         return Capped(
             *(
                 np.hstack([first, getattr(self, name)])
@@ -81,6 +83,8 @@ class Thoughts:
             beyond a thought's end is not read.
         probe_tokens: tokens of a probe.
         direct: answers to the same questions without a thought; None where there are none.
+        nll: negative log-probability of each whole thought in nats, shape (questions, samples);
+            None where it is not known.
 
     Raises:
         InputError: shapes that do not agree, depths that do not ascend, or tokens below 1.
@@ -92,6 +96,7 @@ class Thoughts:
     forced: NDArray[np.int64]
     probe_tokens: int = PROBE_TOKENS
     direct: DirectAnswers | None = None
+    nll: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         shape = self.answer.shape
@@ -112,6 +117,7 @@ class Thoughts:
             tokens=self.tokens[questions],
             forced=self.forced[questions],
             direct=None if self.direct is None else self.direct.of(questions),
+            nll=None if self.nll is None else self.nll[questions],
         )
 
     def every(self, tokens: int) -> "Thoughts":
@@ -148,14 +154,15 @@ class Thoughts:
         if len(self.probes):
             first = np.where(same.any(axis=-1), self.probes[same.argmax(axis=-1)], depth)
         cost = probed_tokens(depth, self.probes.tolist(), self.probe_tokens)
-        return Capped(answer, depth, first.astype(float), finished, cost)
+        nll = np.zeros(depth.shape) if self.nll is None else self.nll
+        return Capped(answer, depth, first.astype(float), finished, cost, nll)
 
 
 def joined(parts: list[Thoughts]) -> Thoughts:
     """The thoughts of several logs, one after the other: of the samples that all of them have.
 
     Depths are those of the log with the most; elsewhere no answer was forced there. Direct answers
-    are left out.
+    and log-probabilities are left out.
 
     Raises:
         InputError: depths of one that are not the first of the other's.

@@ -8,7 +8,7 @@ from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.thoughts import Capped, DirectAnswers
 from calibration.fitting.scoring import WithinQuestions
 from calibration.replay.parallel import one_blas_thread
-from predictors.branches import DECIMALS, BranchScoring, branch_columns
+from predictors.branches import DECIMALS, BranchScoring, branch_columns, root_of
 
 
 def fit_branch_scoring(
@@ -24,7 +24,9 @@ def fit_branch_scoring(
         capped: the thoughts under each cap.
         direct: answers to the same questions without a thought; None for none.
     """
-    thoughts = [branch_columns(under.depth, under.first, under.finished) for under in capped]
+    thoughts = [
+        branch_columns(under.depth, under.first, under.finished, under.nll) for under in capped
+    ]
     # Direct answers have the columns of the mean thought, and two of their own.
     mean = np.mean([found.mean(axis=(0, 1)) for found in thoughts], axis=0)
     columns, right, questions = [], [], []
@@ -33,7 +35,7 @@ def fit_branch_scoring(
         if direct is not None:
             answer = np.hstack([direct.answer, answer])
             own = np.full((*direct.answer.shape, len(mean) + 2), [*mean, 1.0, 0.0])
-            own[..., -1] = np.sqrt(np.maximum(0.0, direct.nll))
+            own[..., -1] = root_of(direct.nll)
             found = np.hstack([own, found])
         voting = answer != UNANSWERED
         columns.append(found[voting])
@@ -50,12 +52,13 @@ def fit_branch_scoring(
     except ValueError:
         return BranchScoring()
     *weights, without, probable = model.coef_.tolist()
-    log_depth, unfinished, log_first = np.round(weights, DECIMALS).tolist()
+    log_depth, unfinished, log_first, natural = np.round(weights, DECIMALS).tolist()
     return BranchScoring(
         intercept=round(model.intercept_, DECIMALS),
         log_depth=log_depth,
         unfinished=unfinished,
         log_first=log_first,
+        sqrt_nll=natural,
         direct=0.0 if direct is None else round(without + float(mean @ weights), DECIMALS),
         direct_sqrt_nll=round(probable, DECIMALS),
     )

@@ -55,6 +55,7 @@ def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | No
         np.array(forced),
         round(float(np.mean(answers))) if answers else PROBE_TOKENS,
         without,
+        np.array([[-sample.logprob for sample in taken[:count]] for taken in whole]),
     )
 
 

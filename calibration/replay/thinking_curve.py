@@ -31,7 +31,7 @@ def shuffles_of(questions: int) -> int:
 
 def votes_of(scoring: BranchScoring, capped: Capped) -> NDArray[np.float64]:
     """The votes of thoughts, shape (questions, samples)."""
-    return scoring.votes(capped.depth, capped.first, capped.finished)
+    return scoring.votes(capped.depth, capped.first, capped.finished, capped.nll)
 
 
 def policy_runs(
