@@ -87,7 +87,7 @@ thinking: $(INSTALLED)-report,training
 	rm -rf benchmarks/thinking/artifact
 	$(RUN)/ttc calibrate benchmarks/thinking/data/calibration.jsonl \
 		--out benchmarks/thinking/artifact --model benchmarks/thinking/models/base \
-		--answers 'pattern:^#(\d+)$$' --step-end '\n' --max-tokens 800 --budgets 1,2,4,8 \
+		--answers 'pattern:^#(\d+)$$' --step-end '\n' --max-tokens 800 --budgets 1,2,4,8,16,32 \
 		--pilots 1,2,4 --thinking off,40,80,160,320,full --engine vllm
 	rm benchmarks/thinking/artifact/report* benchmarks/thinking/artifact/samples.parquet
 

@@ -164,7 +164,8 @@ def _fit(
     fingerprint = settings.fingerprint(Path())
     calibration = fit(replay, grid, options.budgets, options.pilots, options.n_bins, fingerprint)
     if options.thinking:
-        tokens = _token_table(records, replay, options, fingerprint)
+        likelihood = bool(settings.scoring.sqrt_nll)
+        tokens = _token_table(records, replay, options, fingerprint, likelihood)
         thoughts = recorded_thoughts(records, options.thinking)
         thinking = fit_thinking(thoughts, n_jobs=n_jobs).policy
         calibration = replace(calibration, tokens=tokens, thinking=thinking)
@@ -188,21 +189,18 @@ def _token_table(
     replay: Replay,
     options: CalibrationSettings,
     fingerprint: Fingerprint,
+    likelihood: bool,
 ) -> TokenTable:
-    """The table in tokens. Pilots are short: without thought, or of the least cap."""
-    caps = sorted(depth for depth in options.thinking if depth)
-    short = [depth for depth in (0, *caps[:1]) if depth in options.thinking]
-    replays = [
-        Replay(records, replay.window, n_jobs=replay.n_jobs, pilot_thinking=depth)
-        for depth in short
-    ]
+    """The table in tokens. Pilots are short: of the least depth, which may be no thought."""
+    least = min(depth for depth in options.thinking if depth is not None)
     return fit_token_table(
-        replays,
+        Replay(records, replay.window, n_jobs=replay.n_jobs, pilot_thinking=least),
         options.thinking,
         options.token_budgets,
         options.pilots,
         options.n_bins,
         fingerprint,
+        likelihood,
     )
 
 
@@ -229,7 +227,7 @@ async def _fitted_scoring(
     check_answers(first, settings.answers)
     if stepwise:
         _check_steps(first, settings)
-    store.scoring = fitted = fit_scoring(in_order(first, prompts))
+    store.scoring = fitted = fit_scoring(in_order(first, prompts), settings.verifier is not None)
     return fitted
 
 

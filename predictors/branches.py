@@ -3,8 +3,9 @@
 A thought can be finished (the model ended it), capped (it stopped at a number of thinking tokens,
 and its answer was forced), or open (it goes on; its latest answer was forced on a side branch).
 Four things tell how probably its answer is correct: how long it is, whether it ended by itself, how
-probable the model found it then, and how early its answer was first probed. A direct answer, which the model gave without a thought,
-is a branch too, weighed by its probability. `calibration.fitting.branch_scoring` fits the weights.
+probable the model found it then, and how early its answer was first probed. A direct answer, which
+the model gave without a thought, is a branch too, weighed by its probability.
+`calibration.fitting.branch_scoring` fits the weights.
 """
 
 from collections.abc import Sequence

@@ -26,9 +26,10 @@ SIZES = (1, 2, 4, 8, 16)
 UNIFORM, TABLE, POLICY = "self-consistency, full depth", "table in tokens", "width and depth"
 # Averages of tokens that the policy over width and depth is asked for, as shares of what the
 # baseline costs.
-SHARES = (0.05, 0.08, 0.12, 0.18, 0.27, 0.4)
+SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+CAPPED = 16  # solutions of each prompt at a cap
 # The table is measured up to this share of it: far above, budgets cost much and say nothing.
-DEAREST = 0.6
+DEAREST = 0.5
 
 Graded = Sequence[tuple[str, str]]
 
@@ -140,8 +141,8 @@ async def _curve(
 async def _capped(
     models: Models, artifact: Artifact, graded: Graded, cap: int, seed: int, native: bool
 ) -> NDArray[np.float64]:
-    """Accuracy of single solutions at a cap, each prompt's averaged over four."""
-    count = 4
+    """Accuracy of single solutions at a cap, each prompt's averaged over several."""
+    count = CAPPED
     if not native:
         models = in_two_requests(models)
     plan = Plan(strategy="best_of_n", n=count, selection="majority", thinking=cap)

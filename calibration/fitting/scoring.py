@@ -71,11 +71,12 @@ class WithinQuestions:
         return self
 
 
-def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
-    """The scoring of a verifier's solutions, from all aggregations of its step scores.
+def fit_scoring(records: Sequence[PromptRecord], verified: bool = True) -> Scoring:
+    """The scoring of solutions, from all aggregations of their step scores.
 
     Args:
         records: independent solutions with the scores of their steps.
+        verified: whether a verifier scored them; else the scores of the steps say nothing.
     """
     solutions = [
         (sample, right, number)
@@ -86,7 +87,7 @@ def fit_scoring(records: Sequence[PromptRecord]) -> Scoring:
         if sample.answer is not None  # others do not vote
     ]
     samples = [sample for sample, _, _ in solutions]
-    scores = [aggregated(sample.step_scores) for sample in samples]
+    scores = [aggregated(sample.step_scores) for sample in samples] if verified else [{}]
     confidence = np.array([sample.confidence for sample in samples])
     return fitted_scoring(
         {name: np.array([score[name] for score in scores]) for name in scores[0]},

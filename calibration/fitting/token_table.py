@@ -55,67 +55,54 @@ class TokenTable:
         models = {pilots: fitted.model for pilots, fitted in self.difficulty.items()}
         return TokenPolicy(self.table, models)
 
-    @property
-    def accuracy(self) -> float:
-        """Held-out accuracy, averaged over the budgets."""
-        return float(np.mean([row.correct.mean() for row in self.rows]))
-
 
 def fit_token_table(
-    replays: Sequence[Replay],
+    replay: Replay,
     depths: Sequence[int | None],
     budgets: Sequence[int],
     pilots: Sequence[int],
     n_bins: int,
     fingerprint: Fingerprint,
+    likelihood: bool = False,
 ) -> TokenTable:
-    """Fit the table in tokens, with pilots of the depth that does best.
+    """Fit the table in tokens.
 
     Args:
-        replays: replays of the same samples, each with pilots of another depth.
+        replay: replays of the samples; its pilots' depth is that of the table's pilots.
         depths: depths to choose among, as `Plan.thinking`.
         budgets: tokens per prompt; none takes `BUDGETS` of them, evenly spaced in the logarithm.
         pilots: numbers of pilots to choose among.
         n_bins: number of difficulty bins.
         fingerprint: what was measured.
+        likelihood: whether scores read how probable solutions are. That of a thought forced at a
+            cap is then not the one that it would have in use, as the thought is a longer one cut
+            short: such thoughts are counted.
     """
-    sizes = [2**power for power in range(replays[0].window.bit_length())]
+    sizes = [2**power for power in range(replay.window.bit_length())]
+    counted = Plan(strategy="best_of_n", n=1, selection="majority")
     plans = [
-        Plan(strategy="best_of_n", n=size, thinking=depth) for size, depth in product(sizes, depths)
+        counted.model_copy(update={"n": size, "thinking": depth, "selection": selection})
+        for size, depth in product(sizes, depths)
+        for selection in (("majority",) if depth and likelihood else ("majority", "weighted"))
     ]
-    fitted = [
-        _fit_at(replay, plans, budgets or _budgets(replays[0], plans), pilots, n_bins, fingerprint)
-        for replay in replays
-    ]
-    return max(fitted, key=lambda table: table.accuracy)
-
-
-def _budgets(replay: Replay, plans: Sequence[Plan]) -> list[int]:
-    replay.prepare([(plan, 0) for plan in plans], [])
-    means = [replay.outcome(plan, 0).tokens.mean() for plan in plans]
-    spaced = np.geomspace(min(means), max(means), BUDGETS)
-    return sorted({int(np.ceil(tokens)) for tokens in spaced})
-
-
-def _fit_at(
-    replay: Replay,
-    plans: Sequence[Plan],
-    budgets: Sequence[int],
-    pilots: Sequence[int],
-    n_bins: int,
-    fingerprint: Fingerprint,
-) -> TokenTable:
     counts = sorted(count for count in set(pilots) if 0 < count <= replay.window)
     needed = [(plan, paid) for paid in (0, *counts) for plan in plans if plan.n >= paid]
     replay.prepare(needed, counts)
     found = in_threads(lambda n: fit_difficulty(replay, n, n_bins), counts, replay.n_jobs)
     difficulty = dict(zip(counts, found, strict=True))
     options = _options(replay, plans, difficulty)
-    rows = tuple(_row(options, budget, replay.pilot_thinking) for budget in sorted(set(budgets)))
+    spent = sorted(set(budgets or _budgets(replay, plans)))
+    rows = tuple(_row(options, budget, replay.pilot_thinking) for budget in spent)
     table = LookupTable(
         fingerprint=fingerprint, difficulty="predicted", rows=tuple(row.row for row in rows)
     )
     return TokenTable(table, difficulty, rows)
+
+
+def _budgets(replay: Replay, plans: Sequence[Plan]) -> list[int]:
+    means = [replay.outcome(plan, 0).tokens.mean() for plan in plans]
+    spaced = np.geomspace(min(means), max(means), BUDGETS)
+    return sorted({int(np.ceil(tokens)) for tokens in spaced})
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from predictors.thinking_state import tally
 from runtime.engines.concurrency import together
 from runtime.prompt_run import PromptRun
 
+DIRECT = 0  # thinking tokens of an answer without a thought
 REASONS = {
     "settled": "neither another thought nor a deeper one was worth its tokens",
     "end": "it reached the last stage",
@@ -47,11 +48,18 @@ class AdaptiveThinking:
         return self.policy.caps[self.level]
 
     @property
+    def thinking(self) -> int | None:
+        """Thinking tokens that its last samples could have."""
+        return DIRECT if len(self.samples) <= self.policy.direct else self.cap
+
+    @property
     def branches(self) -> list[Branch]:
         """Its thoughts as the policy reads them."""
         return [
-            _branch(sample, probed, self.policy.probes)
-            for sample, probed in zip(self.samples, self._probed, strict=True)
+            _direct(sample)
+            if number < self.policy.direct
+            else _branch(sample, probed, self.policy.probes)
+            for number, (sample, probed) in enumerate(zip(self.samples, self._probed, strict=True))
         ]
 
     async def advance(self, action: Action) -> None:
@@ -63,9 +71,11 @@ class AdaptiveThinking:
         first = len(self.samples)
         if action is Action.SAMPLE:
             self.stage += 1
-            self.samples += await self.run.samples(
-                first, self.policy.stages[self.stage], thinking=self.cap
-            )
+            last = self.policy.stages[self.stage]
+            begun = min(max(first, self.policy.direct), last)
+            parts = [(first, begun, DIRECT), (begun, last, self.cap)]
+            drawn = await together(self.run.samples(a, b, thinking=cap) for a, b, cap in parts)
+            self.samples += [sample for part in drawn for sample in part]
             self._probed += [[] for _ in self.samples[first:]]
         else:
             self.level += 1
@@ -94,10 +104,14 @@ class AdaptiveThinking:
         votes = sorted(tally(self.branches, self.policy.scoring).values(), reverse=True)
         share = votes[0] / sum(votes) if votes and sum(votes) else 0.0
         last = self.stage + 1 == len(self.policy.stages)
-        depth = "of any length" if self.cap is None else f"of at most {self.cap} tokens"
+        direct = min(len(self.samples), self.policy.direct)
+        parts = [f"{direct} direct answer{'s' * (direct > 1)}"] * bool(direct)
+        if thoughts := len(self.samples) - direct:
+            depth = "of any length" if self.cap is None else f"of at most {self.cap} tokens"
+            parts.append(f"{thoughts} thoughts {depth}")
         return (
-            f"{REASONS['end' if last else 'settled']}: after {len(self.samples)} thoughts {depth} "
-            f"the leading answer had {share:.0%} of the votes"
+            f"{REASONS['end' if last else 'settled']}: after {' and '.join(parts)} the leading "
+            f"answer had {share:.0%} of the votes"
         )
 
     async def _deeper(self, number: int, sample: Sample) -> Sample:
@@ -128,6 +142,12 @@ class AdaptiveThinking:
         self._probed = [rest[low:high] for low, high in pairwise(ends)]
 
 
+def _direct(sample: Sample) -> Branch:
+    """An answer without a thought as the policy reads it."""
+    tokens = max(1, sample.tokens)
+    return Branch(sample.answer, tokens, tokens, "direct", -sample.logprob)
+
+
 def _branch(sample: Sample, probed: Sequence[Sample], probes: Sequence[int]) -> Branch:
     """A sample as the policy reads it.
 
@@ -145,6 +165,6 @@ def _branch(sample: Sample, probed: Sequence[Sample], probes: Sequence[int]) -> 
         ),
         depth,
     )
-    return Branch(
-        sample.answer, depth, min(first, depth), "capped" if sample.forced else "finished"
-    )
+    if sample.forced:
+        return Branch(sample.answer, depth, min(first, depth), "capped")
+    return Branch(sample.answer, depth, min(first, depth), "finished", -sample.logprob)

@@ -223,7 +223,7 @@ class PromptSolver:
         while action:
             await run.advance(action)
             action = run.next_action(price)
-        plan = Plan(strategy="best_of_n", n=len(run.samples), thinking=run.cap)
+        plan = Plan(strategy="best_of_n", n=len(run.samples), thinking=run.thinking)
         decision = Decision(pilots=len(run.samples), plan=plan, why=run.why)
         limits = {"price_of_token": price}
         return await self._result(run.run, run.voted(), decision, started, limits)

@@ -18,9 +18,9 @@ class Step:
     """What to do next; one of the two.
 
     Attributes:
-        sample: new thoughts to sample.
+        sample: new thoughts to sample; where `cap` is 0, answers without a thought.
         deepen: numbers of the thoughts to continue.
-        cap: thinking tokens that each may have in all; None for no cap.
+        cap: thinking tokens that each may have in all; None for no cap, 0 for no thought.
     """
 
     sample: int
@@ -112,8 +112,9 @@ class ThinkingRun:
 
     @property
     def cap(self) -> int | None:
-        """Thinking tokens that each thought may have now; None for no cap."""
-        return self._rule.policy.caps[self._level]
+        """Thinking tokens that each sample may have now; None for no cap, 0 for no thought."""
+        policy = self._rule.policy
+        return 0 if len(self.branches) < policy.direct else policy.caps[self._level]
 
     def add(self, branch: Branch) -> None:
         """Add one of the thoughts that `next` requested.
@@ -155,19 +156,21 @@ class ThinkingRun:
             self._level += action == Action.DEEPEN
         if self._shallow:
             return Step(0, self._shallow, self.cap)
-        return Step(self._missing, (), self.cap)
+        missing, direct = self._missing, self._rule.policy.direct - len(self.branches)
+        return Step(min(missing, direct) if direct > 0 else missing, (), self.cap)
 
     @property
     def _missing(self) -> int:
-        """New thoughts that this stage lacks."""
+        """New samples that this stage lacks."""
         return max(0, self._rule.policy.stages[self._stage] - len(self.branches))
 
     @property
     def _shallow(self) -> tuple[int, ...]:
         """Thoughts that were cut off below the cap that holds."""
-        top = float("inf") if self.cap is None else self.cap
+        cap = self._rule.policy.caps[self._level]
+        top = float("inf") if cap is None else cap
         return tuple(
             number
             for number, branch in enumerate(self.branches)
-            if branch.state != "finished" and branch.depth < top
+            if branch.state in ("open", "capped") and branch.depth < top
         )

@@ -11,7 +11,7 @@ from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
 from calibration.replay.thinking_run import ThinkingRuns
 from predictors.branches import branch_columns
 from predictors.thinking_state import STATE_NAMES, gain_columns
-from tests.support.thoughts import made_thoughts
+from tests.support.thoughts import made_thoughts, with_direct_answers
 
 
 def test_votes_are_fitted_to_what_makes_answers_correct() -> None:
@@ -25,7 +25,7 @@ def test_votes_are_fitted_to_what_makes_answers_correct() -> None:
     scoring = fit_branch_scoring([thoughts.at_cap(None)])
     assert scoring.log_depth == pytest.approx(-1.5, abs=0.15)
     assert scoring.unfinished == scoring.log_first == 0  # constant columns
-    columns = branch_columns(tokens, tokens, np.ones(shape, dtype=bool))
+    columns = branch_columns(tokens, tokens, np.ones(shape, dtype=bool), np.zeros(shape))
     assert np.array_equal(columns[..., 0], np.log(tokens))
 
 
@@ -33,7 +33,7 @@ def test_without_correct_and_incorrect_answers_all_votes_weigh_the_same() -> Non
     thoughts = made_thoughts(6, 5)
     right = Thoughts(thoughts.answer * 0, thoughts.tokens, thoughts.probes, thoughts.forced * 0)
     scoring = fit_branch_scoring([right.at_cap(None)])
-    assert scoring.votes([5, 50], [5, 5], [True, False]).tolist() == [1, 1]
+    assert scoring.votes([5, 50], [5, 5], [True, False], [0, 0]).tolist() == [1, 1]
 
 
 def known_runs() -> tuple[ThinkingRuns, np.ndarray]:
@@ -77,6 +77,28 @@ def test_candidates_are_probed_depths_where_thoughts_have_ended() -> None:
     median = np.median(thoughts.tokens)
     assert min(abs(cap - median) for cap in found[:-1]) <= 5
     assert candidates(thoughts.unprobed()) == [None]
+
+
+def test_probable_direct_answers_weigh_more() -> None:
+    thoughts = with_direct_answers(made_thoughts(120, 12), 12)
+    scoring = fit_branch_scoring([thoughts.at_cap(None)], thoughts.direct)
+    assert scoring.direct_sqrt_nll < -0.5
+    likely, unlikely = scoring.direct_votes([1.0, 9.0])
+    assert likely > 2 * unlikely
+    tempered = scoring.tempered(0.5).direct_votes([1.0, 9.0])
+    assert tempered == pytest.approx(np.sqrt([likely, unlikely]), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_cheap_direct_answers_come_first() -> None:
+    made = made_thoughts(60, 16)
+    long = Thoughts(made.answer, made.tokens * 100, made.probes * 100, made.forced)
+    fitted = fit_thinking(with_direct_answers(long, 16), n_jobs=1)
+    assert fitted.policy.direct > 0
+    assert fitted.policy.direct_gain is not None
+    assert fitted.policy.direct_gain.tokens < 10 < fitted.policy.sampling[0].tokens
+    without = max(choice.accuracy for choice in fitted.tried if not choice.direct)
+    assert max(choice.accuracy for choice in fitted.tried) > without
 
 
 @pytest.mark.slow

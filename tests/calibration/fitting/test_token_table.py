@@ -38,8 +38,8 @@ def records() -> list[PromptRecord]:
 
 @pytest.fixture(scope="module")
 def fitted(records: list[PromptRecord]) -> TokenTable:
-    replays = [Replay(records, WINDOW, n_jobs=1, pilot_thinking=depth) for depth in (0, 6)]
-    return fit_token_table(replays, DEPTHS, [], [1, 2], 3, FINGERPRINT)
+    replay = Replay(records, WINDOW, n_jobs=1, pilot_thinking=0)
+    return fit_token_table(replay, DEPTHS, [], [1, 2], 3, FINGERPRINT)
 
 
 def pool(record: PromptRecord, depth: int) -> Any:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from allocator.errors import InputError
 from calibration.data.thoughts import Capped, Thoughts
 from calibration.replay.cap_table import cap_table
 from calibration.replay.thinking_curve import policy_runs, price_curve, votes_of
@@ -12,7 +13,7 @@ from predictors.branches import Branch, BranchScoring
 from predictors.thinking_policy import DepthGain, SampleGain, ThinkingPolicy
 from predictors.thinking_state import state_of
 from runtime.solving.thinking_rule import ThinkingRule
-from tests.support.thoughts import made_thoughts
+from tests.support.thoughts import made_thoughts, with_direct_answers
 
 SCORING = BranchScoring(intercept=2.0, log_depth=-0.6, unfinished=-1.0, log_first=0.4)
 STAGES = (1, 2, 3, 4, 6, 8)
@@ -24,6 +25,14 @@ POLICY = ThinkingPolicy(
     sampling=(SampleGain(weights=(-0.5, 0.7, -0.2), rho=0.5, tokens=70),) * 3,
     deepening=(DepthGain(weights=(-3, 0.2, -0.2, 2, 0.2), tokens=30),) * 2,
 )
+DIRECT = 3
+AFTER_DIRECT = POLICY.model_copy(
+    update={
+        "scoring": SCORING.model_copy(update={"direct": -1.0, "direct_sqrt_nll": -0.4}),
+        "direct": DIRECT,
+        "direct_gain": SampleGain(weights=(-0.3, 0.6, -0.4), rho=0.3, tokens=6),
+    }
+)
 PRICES = np.geomspace(1e-5, 1e-2, 7).tolist()
 
 
@@ -31,6 +40,15 @@ def order_of(question: int, samples: int, shuffles: int) -> NDArray[np.int64]:
     """The orders in which a question's samples are replayed."""
     tiled = np.tile(np.arange(samples), (shuffles, 1))
     return np.random.default_rng(question).permuted(tiled, axis=1)
+
+
+def direct_branch(thoughts: Thoughts, question: int, sample: int) -> Branch:
+    """A direct answer, as it would be served."""
+    assert thoughts.direct is not None
+    answer = int(thoughts.direct.answer[question, sample])
+    tokens = int(thoughts.direct.tokens[question, sample])
+    nll = float(thoughts.direct.nll[question, sample])
+    return Branch(str(answer), tokens, tokens, "direct", nll)
 
 
 def branch(under: Capped, question: int, sample: int) -> Branch:
@@ -108,6 +126,46 @@ def test_replay_ends_where_the_rule_ends_online(price: float) -> None:
             state = state_of(run.branches, SCORING, POLICY.probes)
             assert state[5] == pytest.approx(tokens[at])
             assert (run.answer == "0") == (correct[at] == 1)  # weighted votes do not tie here
+
+
+@pytest.mark.parametrize("price", PRICES)
+def test_direct_answers_come_first_online_as_in_replay(price: float) -> None:
+    thoughts, shuffles, ready = with_direct_answers(made_thoughts(6, 10, seed=1), 5), 4, 5
+    runs = policy_runs(AFTER_DIRECT, thoughts, shuffles)
+    caps, stages = ends_at(outlooks(AFTER_DIRECT, runs), price)
+    correct, samples, tokens = spent(runs, (caps, stages))
+    capped = {cap: thoughts.at_cap(cap) for cap in AFTER_DIRECT.caps}
+    for question in range(6):
+        rng = np.random.default_rng(question)
+        deep = rng.permuted(np.tile(np.arange(10), (shuffles, 1)), axis=1)
+        first = rng.permuted(np.tile(np.arange(ready), (shuffles, 1)), axis=1)
+        for shuffle in range(shuffles):
+            run = ThinkingRule(AFTER_DIRECT, price=price).start()
+            while (step := run.next()) is not None:
+                for _ in range(step.sample):
+                    at = len(run.branches)
+                    assert (step.cap == 0) == (at < DIRECT)
+                    if step.cap == 0:
+                        run.add(direct_branch(thoughts, question, first[shuffle, at]))
+                    else:
+                        run.add(branch(capped[step.cap], question, deep[shuffle, at - DIRECT]))
+                for number in step.deepen:
+                    sample = deep[shuffle, number - DIRECT]
+                    run.replace(number, branch(capped[step.cap], question, sample))
+            at_end = question, shuffle
+            assert len(run.branches) == STAGES[stages[at_end]] == samples[at_end]
+            state = state_of(run.branches, AFTER_DIRECT.scoring, AFTER_DIRECT.probes)
+            online = runs.states[question, shuffle, caps[at_end], stages[at_end]]
+            assert online == pytest.approx(state)
+            assert state[5] == pytest.approx(tokens[at_end])
+            assert (run.answer == "0") == (correct[at_end] == 1)
+
+
+def test_a_policy_needs_its_direct_answers() -> None:
+    with pytest.raises(InputError, match="the policy needs 3 direct answers per question"):
+        policy_runs(AFTER_DIRECT, made_thoughts(3, 8), 2)
+    with pytest.raises(InputError, match="the policy needs 3 direct answers per question"):
+        policy_runs(AFTER_DIRECT, with_direct_answers(made_thoughts(3, 8), 2), 2)
 
 
 def test_the_runs_of_all_prices_are_different() -> None:

@@ -35,7 +35,9 @@ def test_a_thought_is_probed_as_far_as_it_goes() -> None:
     assert run.run.cost.generations == 1
     # A thought of 3 letters ends by itself after 5 tokens, where a probe gives another answer.
     short = advanced(3, Action.SAMPLE)
-    assert short.branches == [Branch("3", 5, 5, "finished")]
+    (branch,) = short.branches
+    assert branch == Branch("3", 5, 5, "finished", -short.samples[0].logprob)
+    assert branch.nll > 0
 
 
 def test_deepening_goes_on_from_what_was_thought() -> None:
@@ -60,7 +62,7 @@ def test_a_request_that_caps_thoughts_is_not_thought_beyond() -> None:
 
 def test_finished_thoughts_are_not_deepened() -> None:
     run = advanced(3, Action.SAMPLE, Action.DEEPEN)
-    assert run.branches == [Branch("3", 5, 5, "finished")]
+    assert [branch.depth for branch in run.branches] == [5]
     assert run.run.cost.thinking_tokens == 4
 
 
@@ -71,6 +73,26 @@ def test_an_answer_that_stood_earlier_is_known() -> None:
     run = AdaptiveThinking(thinking_run(engine), POLICY)
     asyncio.run(run.advance(Action.SAMPLE))
     assert run.branches == [Branch("0", 11, 5, "capped")]
+
+
+def test_direct_answers_come_first() -> None:
+    policy = POLICY.model_copy(update={"direct": 1, "direct_gain": POLICY.sampling[0]})
+    run = AdaptiveThinking(thinking_run(ScriptedThinker(30)), policy)
+    asyncio.run(run.advance(Action.SAMPLE))
+    (direct,) = run.branches
+    assert (direct.state, run.thinking) == ("direct", 0)
+    assert run.run.cost.thinking_tokens == 0
+    assert direct.depth == run.samples[0].tokens
+    assert direct.nll == -run.samples[0].logprob > 0
+    asyncio.run(run.advance(Action.SAMPLE))
+    assert [branch.state for branch in run.branches] == [
+        "direct",
+        *["capped"] * (policy.stages[1] - 1),
+    ]
+    assert run.thinking == run.cap == 11
+    assert "1 direct answer" in run.why
+    asyncio.run(run.advance(Action.DEEPEN))
+    assert run.branches[0] == direct
 
 
 def solving(bent: Artifact, length: int) -> Solver:
