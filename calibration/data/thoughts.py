@@ -129,11 +129,13 @@ class Thoughts:
         """The same without probes: whole thoughts alone."""
         return replace(self, probes=self.probes[:0], forced=self.forced[:, :, :0])
 
-    def at_cap(self, cap: int | None) -> Capped:
+    def at_cap(self, cap: int | None, probed: bool = True) -> Capped:
         """The thoughts under a cap; where one is cut off, the answer is the one forced there.
 
         Args:
             cap: one of the depths of the probes; None for no cap.
+            probed: whether answers are forced before the cap, too: that costs tokens, and tells how
+                long the answer has stood.
 
         Raises:
             InputError: no such depth.
@@ -151,9 +153,10 @@ class Thoughts:
         same = (self.forced == answer[..., None]) & (self.probes <= depth[..., None])
         same &= answer[..., None] != UNANSWERED
         first = depth
-        if len(self.probes):
+        cost = depth + self.probe_tokens * ~finished
+        if probed and len(self.probes):
             first = np.where(same.any(axis=-1), self.probes[same.argmax(axis=-1)], depth)
-        cost = probed_tokens(depth, self.probes.tolist(), self.probe_tokens)
+            cost = probed_tokens(depth, self.probes.tolist(), self.probe_tokens)
         nll = np.zeros(depth.shape) if self.nll is None else self.nll
         return Capped(answer, depth, first.astype(float), finished, cost, nll)
 

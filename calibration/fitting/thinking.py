@@ -76,9 +76,8 @@ def fit_thinking(
         search = CapSearch(known, caps, best.direct, power)
         tried += [(choice, search) for choice in search.chosen()]
     best, _ = max(tried, key=lambda pair: pair[0].accuracy)
-    for power in (1.0, *POWERS):  # with votes that are fitted under these caps alone
-        search = CapSearch(known, best.caps, best.direct, power)
-        tried.append((search.choice(best.caps), search))
+    search = CapSearch(known, caps, best.direct, best.power, probed=False)
+    tried += [(choice, search) for choice in search.chosen()]
     best, search = max(tried, key=lambda pair: pair[0].accuracy)
     curve = search.curve(best.caps)
     with one_blas_thread():

@@ -34,12 +34,14 @@ class CapChoice:
         caps: thinking tokens, ascending; None, the last one, for no cap.
         direct: direct answers before the thoughts.
         power: to which the odds of being right are raised, to make votes of them.
+        probed: whether answers are forced before the cap, too.
         accuracy: averaged over costs and groups.
     """
 
     caps: tuple[int | None, ...]
     direct: int
     power: float
+    probed: bool
     accuracy: float
 
 
@@ -75,6 +77,7 @@ class CapSearch:
         caps: caps to compare, ascending; None, the last one, for no cap.
         direct: direct answers before the thoughts.
         power: to which the odds of being right are raised, to make votes of them.
+        probed: whether answers are forced before the cap, too.
 
     Attributes:
         prices: accuracy that a token must gain: the library's prices of a generation, spread over
@@ -88,17 +91,18 @@ class CapSearch:
         caps: Sequence[int | None],
         direct: int = 0,
         power: float = 1.0,
+        probed: bool = True,
     ) -> None:
         thoughts = questions.thoughts
         self._questions, self._caps = questions, list(caps)
-        self._direct, self._power = direct, power
+        self._direct, self._power, self._probed = direct, power, probed
         found = thoughts.direct
         self._direct_tokens = 0.0 if found is None else round(float(found.tokens.mean()), 1)
         self._thought = float(thoughts.tokens.mean())
         self._stages = tuple(n for n in STAGES if n <= direct + thoughts.answer.shape[1])
         self._known: dict[tuple[int, ...], SampleGain] = {}  # by direct or not, cap, questions
         self.prices = [price / self._thought for price in PRICES]
-        capped = [thoughts.at_cap(cap) for cap in caps]
+        capped = self._capped(thoughts)
         self.votes = [np.zeros(thoughts.answer.shape) for _ in caps]
         self._runs = self._replayed(capped)
 
@@ -120,8 +124,11 @@ class CapSearch:
     def scoring(self, train: NDArray[np.int64]) -> BranchScoring:
         """How thoughts and direct answers vote, fitted on some questions under all caps."""
         thoughts = self._questions.thoughts.of(train)
-        capped = [thoughts.at_cap(cap) for cap in self._caps]
-        return fit_branch_scoring(capped, thoughts.direct).tempered(self._power)
+        found = fit_branch_scoring(self._capped(thoughts), thoughts.direct)
+        return found.tempered(self._power)
+
+    def _capped(self, thoughts: Thoughts) -> list[Capped]:
+        return [thoughts.at_cap(cap, self._probed) for cap in self._caps]
 
     def chosen(self) -> list[CapChoice]:
         """The choices tried: each cap alone, and the best one after each lower cap."""
@@ -139,7 +146,7 @@ class CapSearch:
             costs = curve.tokens[:, rows].mean(axis=1)
             low, high = LEAST_THOUGHTS * self._thought, MOST_THOUGHTS * self._thought
             found.append(mean_accuracy(reached, costs, low, high))
-        return CapChoice(caps, self._direct, self._power, float(np.mean(found)))
+        return CapChoice(caps, self._direct, self._power, self._probed, float(np.mean(found)))
 
     def curve(self, caps: tuple[int | None, ...]) -> Curve:
         """The price curve of caps on questions held out of the fit."""
@@ -168,7 +175,7 @@ class CapSearch:
         numbers = [self._caps.index(cap) for cap in caps]
         return ThinkingPolicy(
             scoring=BranchScoring() if scoring is None else scoring,
-            probes=tuple(self._questions.thoughts.probes.tolist()),
+            probes=tuple(self._questions.thoughts.probes.tolist()) if self._probed else (),
             probe_tokens=self._questions.thoughts.probe_tokens,
             caps=caps,
             stages=self._stages,

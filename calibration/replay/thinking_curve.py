@@ -58,7 +58,7 @@ def policy_runs(
             why = f"the policy needs {policy.direct} direct answers per question, without a thought"
             raise InputError("thinking_tokens", None, why)
         lead = Lead(direct, policy.scoring.direct_votes(direct.nll), policy.direct)
-    capped = [thoughts.at_cap(cap) for cap in policy.caps]
+    capped = [thoughts.at_cap(cap, bool(policy.probes)) for cap in policy.caps]
     weights = [votes_of(policy.scoring, under) for under in capped]
     return thinking_runs(capped, weights, policy.stages, shuffles, n_jobs, lead)
 
