@@ -2,7 +2,8 @@
 
 A log holds them in one of two ways. A column `probes` lists the answers forced every `probe_every`
 thinking tokens. Or a sample has several rows, one per cap in `thinking_tokens`; the row of the
-largest cap, or the one where it is blank, is the whole thought.
+largest cap, or the one where it is blank, is the whole thought; that of cap 0, or ``off``, is an
+answer without a thought.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.cells import as_number, as_text, as_tokens, is_blank
+from calibration.data.cells import as_logprob, as_number, as_text, as_tokens, is_blank
 from calibration.data.log_rows import LogRows
 
-WHOLE = "full"
+WHOLE, DIRECT = "full", "off"
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,15 @@ class Probed:
     """The answers forced in mid-thought.
 
     Attributes:
-        depths: thinking tokens, ascending, shape (depths,).
+        depths: thinking tokens, ascending, shape (depths,); 0 stands for no thought.
         answers: of each sample, one per depth up to its end or beyond; None for none.
+        direct: tokens and negative log-probability (0 where it is not known) of each sample's
+            answer without a thought, shape (samples, 2); None where there are none.
     """
 
     depths: NDArray[np.int64]
     answers: list[list[str | None]] = field(repr=False)
+    direct: NDArray[np.float64] | None = field(default=None, repr=False)
 
 
 def read_thoughts(rows: LogRows) -> tuple[LogRows, Probed | None]:
@@ -80,7 +84,13 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         forced.append([_forced(rows, row_of, depth, answers, tokens) for depth in depths])
     cells = {name: [column[row] for row in kept] for name, column in rows.cells.items()}
     merged = replace(rows, numbers=[rows.numbers[row] for row in kept], cells=cells)
-    return merged, Probed(np.array(depths, dtype=np.int64), forced)
+    direct = None
+    if 0 in depths:  # every sample has such a row, or was refused
+        given = [row_of[0.0] for row_of in of.values()]
+        logprobs = rows.parsed("logprob", as_logprob) if "logprob" in rows.names else None
+        nll = [0.0 if logprobs is None else -logprobs[row] for row in given]
+        direct = np.array([[max(1.0, tokens[row]) for row in given], nll]).T
+    return merged, Probed(np.array(depths, dtype=np.int64), forced, direct)
 
 
 def _forced(
@@ -119,6 +129,10 @@ def _depth(cell: object) -> int:
 def _cap(cell: object) -> float:
     if is_blank(cell) or (isinstance(cell, str) and cell.strip().lower() == WHOLE):
         return np.inf
+    if isinstance(cell, str) and cell.strip().lower() == DIRECT:
+        return 0.0
+    if not isinstance(cell, str) and as_number(cell) == 0:
+        return 0.0
     return float(_depth(cell))
 
 

@@ -19,7 +19,7 @@ from calibration.data.log_answers import graded, needed
 from calibration.data.log_rows import LogRows, read_log_rows
 from calibration.data.log_scores import LoggedScores, read_scores
 from calibration.data.log_thoughts import Probed, read_thoughts
-from calibration.data.thoughts import Thoughts
+from calibration.data.thoughts import DirectAnswers, Thoughts
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
 from runtime.verifiers.base import Aggregation
@@ -214,7 +214,15 @@ def _thoughts(
     forced: NDArray[np.int64],
     place: NDArray[np.int64],
 ) -> Thoughts:
-    return Thoughts(answer[place], np.maximum(1.0, tokens[place]), probed.depths, forced[place])
+    depths, given, direct = probed.depths, forced[place], None
+    if probed.direct is not None:
+        length, nll = np.moveaxis(probed.direct[place], -1, 0)
+        direct, depths, given = (
+            DirectAnswers(given[..., 0], length, nll),
+            depths[1:],
+            given[..., 1:],
+        )
+    return Thoughts(answer[place], np.maximum(1.0, tokens[place]), depths, given, direct=direct)
 
 
 def _chosen(names: Sequence[str], numbers: NDArray[np.int64]) -> tuple[str, ...]:

@@ -73,6 +73,31 @@ def test_both_ways_of_writing_thoughts_read_the_same(
     assert answers(by_probes, cap) == answers(by_caps, cap) == [expected] * 2
 
 
+@pytest.mark.parametrize("off", [0, "off"])
+def test_answers_without_a_thought_stand_apart(tmp_path: Path, off: object) -> None:
+    rows = capped("full")
+    for number, row in enumerate([row for row in rows if row["thinking_tokens"] == "full"]):
+        tokens = 3 + number % 4
+        answer = {"answer": "7" if number % 2 else "8", "tokens": tokens, "thinking_tokens": off}
+        rows.append(row | answer)
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert found is not None
+    assert found.probes.tolist() == [10, 20]
+    assert found.direct is not None
+    pairs = np.stack([found.direct.answer, found.direct.tokens.astype(int)], axis=-1)
+    for question in pairs.tolist():
+        right = {tokens for answer, tokens in question if answer == 0}
+        assert right == {4, 6}
+        assert {tokens for _, tokens in question} == {3, 4, 5, 6}
+    assert not found.direct.nll.any()
+    without = read_log(write(tmp_path / "without.jsonl", capped("full"))).thoughts
+    assert without is not None
+    assert without.direct is None
+    assert np.array_equal(np.sort(without.tokens), np.sort(found.tokens))
+    with pytest.raises(InputError, match="must be 0 in a row of this sample too"):
+        read_log(write(tmp_path / "missing.jsonl", rows[:-1]))
+
+
 def test_a_row_per_cap_counts_each_sample_once(tmp_path: Path) -> None:
     log = read_log(write(tmp_path / "caps.jsonl", capped("full")))
     plain = read_log(write(tmp_path / "probes.jsonl", probed()))
