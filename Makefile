@@ -81,7 +81,7 @@ rewriting: $(INSTALLED)-report
 		--verifier benchmarks/rewriting/models/prm --answers 'pattern:^#([a-f]+)$$' \
 		--step-end '\n' --max-tokens 160 --budgets 1,2,4,8,16,32 --engine transformers
 
-# Rebuild the thinking model, its prompts and its artifact under benchmarks/thinking: about an hour.
+# Rebuild the thinking model, its prompts and its artifact under benchmarks/thinking: about two hours.
 thinking: $(INSTALLED)-report,training
 	$(RUN)/python -m benchmarks.thinking.make
 	rm -rf benchmarks/thinking/artifact

@@ -2,7 +2,7 @@
 
     python -m benchmarks.thinking
 
-The artifact was calibrated on other prompts: see `make thinking`. About ten minutes on two cores.
+The artifact was calibrated on other prompts: see `make thinking`. About 25 minutes on two cores.
 """
 
 import json
