@@ -35,7 +35,8 @@ COUNTED = (
 TRIED = (
     "Caps were compared by accuracy on held-out questions of AIME 2024, averaged over costs of "
     "2 to 32 whole thoughts per question on a logarithmic scale, and over models. A pair is a "
-    "first cap, and the one to which the thoughts that it cut off may go on:"
+    "first cap, and the one to which the thoughts that it cut off may go on. Votes weigh the odds, "
+    "a power of them, or the odds that are known without forced answers before the cap:"
 )
 NOT_HELPED = (
     "The columns, the penalties and the spacing of probes were chosen on AIME 2024 by the same "
@@ -73,13 +74,28 @@ def full(data: Data) -> str:
             DECIDES,
             COUNTED,
             TRIED,
-            table(
-                ("caps, thinking tokens", "accuracy"),
-                ((_caps(row["caps"]), f"{100 * row['accuracy']:.2f}%") for row in data["tried"]),
-            ),
+            _tried(data["tried"]),
             NOT_HELPED,
         ]
     )
+
+
+def _tried(tried: Sequence[Data]) -> str:
+    """A row per choice of caps, a column per kind of votes."""
+    kinds = list(dict.fromkeys((row["power"], row["probed"]) for row in tried))
+    found: dict[str, dict[tuple[float, bool], float]] = {}
+    for row in tried:
+        found.setdefault(_caps(row["caps"]), {})[row["power"], row["probed"]] = row["accuracy"]
+    names = [
+        ("odds" if power == 1 else f"odds to the power of {power:g}")
+        + ("" if probed else ", not probed")
+        for power, probed in kinds
+    ]
+    rows = [
+        (caps, *(f"{100 * of[kind]:.2f}%" if kind in of else "" for kind in kinds))
+        for caps, of in found.items()
+    ]
+    return table(("caps, thinking tokens", *names), rows)
 
 
 def short(data: Data) -> str:

@@ -9,6 +9,7 @@ February 2025. The default file supplies AIME 2024 of the models that no FILE ha
 
 import argparse
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def main() -> None:
         "fitted_on": [model for model, benchmark in sorted(sources) if benchmark == FITTED_ON],
         "confidence": CONFIDENCE,
         "policy": known.policy.model_dump(mode="json"),
-        "tried": [{"caps": choice.caps, "accuracy": choice.accuracy} for choice in known.tried],
+        "tried": [asdict(choice) for choice in known.tried],
         "models": rows,
         "seconds": time.time() - started,
     }
