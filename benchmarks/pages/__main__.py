@@ -53,7 +53,9 @@ class Section:
 SECTIONS = {
     "logged": Section("Real models", logged.full, logged.short, ("logged.png",)),
     "replay": Section("Thinking models", replay.full, replay.short, ("replay.png",)),
-    "thinking": Section("Width and depth, end to end", thinking.full, None, ("thinking.png",)),
+    "thinking": Section(
+        "Width and depth, end to end", thinking.full, thinking.short, ("thinking.png",)
+    ),
     "demo": Section("The demo", demo.full, demo.short, ("demo.png",)),
     "allocation": Section(
         "One budget for all prompts, and stopping early",

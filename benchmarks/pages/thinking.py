@@ -17,6 +17,28 @@ CAPPED = (
 )
 
 
+SHORT = (
+    "A tiny thinking model of our own, end to end in real vLLM (`{command}`): self-consistency with "
+    "16 full thoughts is right for {accuracy} of {prompts} held-out prompts, at {tokens:,.0f} tokens. "
+    "The policy needs {times} [{low}, {high}] times fewer tokens for that."
+)
+
+
+def short(data: Data) -> str:
+    """What the policy saves, in two sentences."""
+    baseline, saved = data["curves"][0]["points"][-1], data["targets"][0]
+    return SHORT.format(
+        command=COMMAND,
+        accuracy=_accuracy(baseline),
+        prompts=data["prompts"],
+        tokens=baseline["tokens"],
+        **{
+            name: f"{saved[field]:.1f}"
+            for name, field in (("times", "value"), ("low", "low"), ("high", "high"))
+        },
+    )
+
+
 def full(data: Data) -> str:
     """All methods, the targets, and how it was measured."""
     rows = [
