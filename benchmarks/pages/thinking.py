@@ -18,9 +18,9 @@ CAPPED = (
 
 
 SHORT = (
-    "A tiny thinking model of our own, end to end in real vLLM (`{command}`): self-consistency with "
-    "16 full thoughts is right for {accuracy} of {prompts} held-out prompts, at {tokens:,.0f} tokens. "
-    "The policy needs {times} [{low}, {high}] times fewer tokens for that."
+    "A tiny thinking model of our own, end to end in real vLLM (`{command}`): self-consistency "
+    "with 16 full thoughts is right for {accuracy} of {prompts} held-out prompts, at {tokens:,.0f} "
+    "tokens. The policy needs {times} [{low}, {high}] times fewer tokens for that."
 )
 
 
