@@ -79,9 +79,10 @@ def test_tokens_are_spent(made: Path) -> None:
     short = sum(receipt["sampled_tokens"] for receipt in spent("--budget-tokens", least))
     long = sum(receipt["sampled_tokens"] for receipt in spent("--budget-tokens", most))
     assert short < long
-    cheap = spent("--average-tokens", least)
-    assert all(receipt["price_of_token"] > 0 for receipt in cheap)
-    assert all(receipt["thinking_tokens"] > 0 for receipt in cheap)
+    cheap, dear = spent("--average-tokens", least), spent("--average-tokens", most)
+    assert all(r["price_of_token"] > d["price_of_token"] for r, d in zip(cheap, dear, strict=True))
+    assert sum(r["sampled_tokens"] for r in cheap) < sum(r["sampled_tokens"] for r in dear)
+    assert sum(receipt["thinking_tokens"] for receipt in dear) > 0
 
 
 def test_depths_that_cannot_be_are_refused(tmp_path: Path) -> None:
