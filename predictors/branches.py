@@ -35,23 +35,25 @@ class Branch:
             before gave it.
         state: whether the thought has ended; ``direct`` where there is none.
         nll: negative log-probability in nats of a direct answer, or of a finished thought with its
-            answer; of others it is not read.
+            answer; None where it is not known. Of others it is not read.
 
     Raises:
-        InputError: a depth below 1, or `first` outside 1 to `depth`.
+        InputError: a depth below 1, `first` outside 1 to `depth`, or a negative `nll`.
     """
 
     answer: str | None
     depth: int
     first: int
     state: State = "finished"
-    nll: float = 0.0
+    nll: float | None = None
 
     def __post_init__(self) -> None:
         if self.depth < 1:
             raise InputError("depth", self.depth, "must be 1 thinking token or more")
         if not 1 <= self.first <= self.depth:
             raise InputError("first", self.first, f"must be from 1 to the depth, {self.depth}")
+        if self.nll is not None and not self.nll >= 0:
+            raise InputError("nll", self.nll, "must be 0 or more")
 
 
 class BranchScoring(JsonArtifact):
@@ -107,12 +109,22 @@ class BranchScoring(JsonArtifact):
         return _odds(self.intercept + self.direct + self.direct_sqrt_nll * root_of(nll))
 
     def votes_of(self, branches: Sequence[Branch]) -> NDArray[np.float64]:
-        """The vote of each branch, shape (branches,); 0 of one without an answer."""
+        """The vote of each branch, shape (branches,); 0 of one without an answer.
+
+        Raises:
+            InputError: a log-probability that has weight is not known.
+        """
+        for branch in branches:
+            weight = {"direct": self.direct_sqrt_nll, "finished": self.sqrt_nll}
+            if branch.nll is None and weight.get(branch.state):
+                raise InputError(
+                    "nll", None, f"give that of a {branch.state} branch: it has weight"
+                )
         found = self.votes(
             [branch.depth for branch in branches],
             [branch.first for branch in branches],
             [branch.state == "finished" for branch in branches],
-            nll := [branch.nll for branch in branches],
+            nll := [branch.nll or 0.0 for branch in branches],
         )
         direct = self.direct_votes(nll)
         found = np.where([branch.state == "direct" for branch in branches], direct, found)

@@ -59,8 +59,9 @@ def state_of(
     leader, rival = (*leading, 0.0, 0.0)[:2]
     depths = np.array([branch.depth for branch in branches], dtype=float)
     direct = np.array([branch.state == "direct" for branch in branches])
-    # At a cap an answer is forced, whether or not there are probes before it.
-    forced = np.array([b.state == "capped" and b.depth not in probes for b in branches])
+    # Where a thought has not ended an answer is forced, whether or not there are probes before it.
+    cut = ("open", "capped")
+    forced = np.array([b.state in cut and b.depth not in probes for b in branches])
     tokens = probed_tokens(depths, probes, probe_tokens) + probe_tokens * forced
     tokens = np.where(direct, depths, tokens)
     return np.array(

@@ -47,6 +47,9 @@ def graded(
         right = rows.parsed("correct", as_truth)
         named = zip(questions.tolist(), texts, strict=True)
         known = {pair for pair, is_right in zip(named, right, strict=True) if is_right}
+        if probed is not None:
+            numbers = dict(zip(rows.parsed("question", str), questions.tolist(), strict=True))
+            known |= {(numbers[name], text) for name, text in probed.right}
         correct = np.array([pair in known for pair in zip(owners.tolist(), flat, strict=True)])
         correct[:: depths + 1] = right
     else:

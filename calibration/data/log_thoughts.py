@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.cells import as_logprob, as_number, as_text, as_tokens, is_blank
+from calibration.data.cells import (
+    as_logprob,
+    as_number,
+    as_text,
+    as_tokens,
+    as_truth,
+    is_blank,
+)
 from calibration.data.log_rows import LogRows
 
 WHOLE, DIRECT = "full", "off"
@@ -27,11 +34,13 @@ class Probed:
         answers: of each sample, one per depth up to its end or beyond; None for none.
         direct: tokens and negative log-probability (0 where it is not known) of each sample's
             answer without a thought, shape (samples, 2); None where there are none.
+        right: question and answer of each row that the log says is correct.
     """
 
     depths: NDArray[np.int64]
     answers: list[list[str | None]] = field(repr=False)
     direct: NDArray[np.float64] | None = field(default=None, repr=False)
+    right: frozenset[tuple[str, str | None]] = frozenset()
 
 
 def read_thoughts(rows: LogRows) -> tuple[LogRows, Probed | None]:
@@ -80,17 +89,30 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
     kept, forced = [], []
     for row_of in of.values():
         whole = row_of[max(row_of)]
+        if not max(row_of):
+            why = "the sample needs a row with a thought too: give both the same sample number"
+            raise rows.refusal(rows.numbers[whole], "thinking_tokens", 0, why)
         kept.append(whole)
         forced.append([_forced(rows, row_of, depth, answers, tokens) for depth in depths])
-    cells = {name: [column[row] for row in kept] for name, column in rows.cells.items()}
-    merged = replace(rows, numbers=[rows.numbers[row] for row in kept], cells=cells)
-    direct = None
+    direct, right = None, frozenset[tuple[str, str | None]]()
+    if "correct" in rows.names:
+        judged = zip(
+            rows.parsed("question", str), answers, rows.parsed("correct", as_truth), strict=True
+        )
+        right = frozenset((name, answer) for name, answer, is_right in judged if is_right)
     if 0 in depths:  # every sample has such a row, or was refused
         given = [row_of[0.0] for row_of in of.values()]
-        logprobs = rows.parsed("logprob", as_logprob) if "logprob" in rows.names else None
-        nll = [0.0 if logprobs is None else -logprobs[row] for row in given]
+        nll = [0.0] * len(given)
+        if "logprob" in rows.names:
+            nll = [-logprob for logprob in _taken(rows, given).parsed("logprob", as_logprob)]
         direct = np.array([[max(1.0, tokens[row]) for row in given], nll]).T
-    return merged, Probed(np.array(depths, dtype=np.int64), forced, direct)
+    return _taken(rows, kept), Probed(np.array(depths, dtype=np.int64), forced, direct, right)
+
+
+def _taken(rows: LogRows, kept: list[int]) -> LogRows:
+    """Some of the rows, by their indices."""
+    cells = {name: [column[row] for row in kept] for name, column in rows.cells.items()}
+    return replace(rows, numbers=[rows.numbers[row] for row in kept], cells=cells)
 
 
 def _forced(
@@ -104,7 +126,7 @@ def _forced(
     if depth in row_of:
         return answers[row_of[depth]]
     whole = row_of[max(row_of)]
-    if tokens[whole] > depth:
+    if tokens[whole] > depth or not depth:
         why = f"must be {int(depth)} in a row of this sample too: it has {tokens[whole]:.0f} tokens"
         raise rows.refusal(rows.numbers[whole], "thinking_tokens", max(row_of), why)
     return answers[whole]
@@ -127,11 +149,10 @@ def _depth(cell: object) -> int:
 
 
 def _cap(cell: object) -> float:
-    if is_blank(cell) or (isinstance(cell, str) and cell.strip().lower() == WHOLE):
+    text = cell.strip().lower() if isinstance(cell, str) else cell
+    if is_blank(cell) or text == WHOLE:
         return np.inf
-    if isinstance(cell, str) and cell.strip().lower() == DIRECT:
-        return 0.0
-    if not isinstance(cell, str) and as_number(cell) == 0:
+    if text == DIRECT or as_number(cell) == 0:
         return 0.0
     return float(_depth(cell))
 

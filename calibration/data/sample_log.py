@@ -203,26 +203,26 @@ def read_log(
         notes=tuple(rows.notes),
         thoughts=None
         if probed is None
-        else _thoughts(answer, logged["tokens"], probed, forced, place[:, : counts.min()]),
+        else _thoughts(answer, logged, probed, forced, place[:, : counts.min()]),
     )
 
 
 def _thoughts(
     answer: NDArray[np.int64],
-    tokens: NDArray[np.float64],
+    logged: Mapping[str, NDArray[np.float64]],
     probed: Probed,
     forced: NDArray[np.int64],
     place: NDArray[np.int64],
 ) -> Thoughts:
-    depths, given, direct = probed.depths, forced[place], None
+    depths, given, direct, nll = probed.depths, forced[place], None, None
+    if "logprob" in logged:
+        nll = -logged["logprob"][place]
     if probed.direct is not None:
-        length, nll = np.moveaxis(probed.direct[place], -1, 0)
-        direct, depths, given = (
-            DirectAnswers(given[..., 0], length, nll),
-            depths[1:],
-            given[..., 1:],
-        )
-    return Thoughts(answer[place], np.maximum(1.0, tokens[place]), depths, given, direct=direct)
+        length, own = np.moveaxis(probed.direct[place], -1, 0)
+        direct = DirectAnswers(given[..., 0], length, own)
+        depths, given = depths[1:], given[..., 1:]
+    tokens = np.maximum(1.0, logged["tokens"][place])
+    return Thoughts(answer[place], tokens, depths, given, direct=direct, nll=nll)
 
 
 def _chosen(names: Sequence[str], numbers: NDArray[np.int64]) -> tuple[str, ...]:

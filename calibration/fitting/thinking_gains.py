@@ -82,16 +82,17 @@ def fit_sample_gain(
     )
 
 
-def fit_depth_gain(runs: ThinkingRuns) -> DepthGain:
+def fit_depth_gain(runs: ThinkingRuns, first: int = 0) -> DepthGain:
     """What the step from a cap to the next gains, from all stages.
 
     Args:
         runs: runs under the two caps.
+        first: number of the first stage that counts; there is nothing to deepen before it.
     """
     from scipy.optimize import minimize
 
-    states = runs.states[:, :, 0].reshape(-1, runs.states.shape[-1])
-    gained = (runs.correct[:, :, 1] - runs.correct[:, :, 0]).ravel()
+    states = runs.states[:, :, 0, first:].reshape(-1, runs.states.shape[-1])
+    gained = (runs.correct[:, :, 1, first:] - runs.correct[:, :, 0, first:]).ravel()
     columns = gain_columns(states)
     columns, middle, scale = _standardised(columns, columns)
 
@@ -106,7 +107,7 @@ def fit_depth_gain(runs: ThinkingRuns) -> DepthGain:
     start = np.array([START, *[0.0] * (DEEPENING - 1)])
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
     cut = states[:, UNFINISHED].sum()
-    more = (runs.tokens[:, :, 1] - runs.tokens[:, :, 0]).sum()
+    more = (runs.tokens[:, :, 1, first:] - runs.tokens[:, :, 0, first:]).sum()
     return DepthGain(
         weights=_restored(found, middle, scale), tokens=round(float(more / max(cut, 1)), 1)
     )

@@ -96,8 +96,6 @@ class CapSearch:
         thoughts = questions.thoughts
         self._questions, self._caps = questions, list(caps)
         self._direct, self._power, self._probed = direct, power, probed
-        found = thoughts.direct
-        self._direct_tokens = 0.0 if found is None else round(float(found.tokens.mean()), 1)
         self._thought = float(thoughts.tokens.mean())
         self._stages = tuple(n for n in STAGES if n <= direct + thoughts.answer.shape[1])
         self._known: dict[tuple[int, ...], SampleGain] = {}  # by direct or not, cap, questions
@@ -189,10 +187,11 @@ class CapSearch:
         key = (before, cap, *train.tolist())
         if key not in self._known:
             runs = self._runs.under([cap]).of(train)
-            self._known[key] = fit_sample_gain(
-                runs, self._stages, self._direct, self._direct_tokens, before
-            )
+            direct = self._questions.thoughts.direct
+            each = 0.0 if direct is None else round(float(direct.tokens[train].mean()), 1)
+            self._known[key] = fit_sample_gain(runs, self._stages, self._direct, each, before)
         return self._known[key]
 
     def _deepening(self, low: int, high: int, train: NDArray[np.int64]) -> DepthGain:
-        return fit_depth_gain(self._runs.under([low, high]).of(train))
+        begun = sum(stage < self._direct for stage in self._stages)
+        return fit_depth_gain(self._runs.under([low, high]).of(train), begun)

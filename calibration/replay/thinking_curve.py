@@ -52,12 +52,16 @@ def policy_runs(
     needed = policy.stages[-1] - policy.direct
     if (samples := thoughts.answer.shape[1]) < needed:
         raise InputError("samples", samples, f"the policy needs {needed} per question")
-    lead, direct = None, thoughts.direct
+    lead, direct, scoring = None, thoughts.direct, policy.scoring
+    if scoring.sqrt_nll and thoughts.nll is None:
+        raise InputError("logprob", None, "the policy's votes need that of every whole thought")
     if policy.direct:
         if direct is None or direct.answer.shape[1] < policy.direct:
             why = f"the policy needs {policy.direct} direct answers per question, without a thought"
             raise InputError("thinking_tokens", None, why)
-        lead = Lead(direct, policy.scoring.direct_votes(direct.nll), policy.direct)
+        if scoring.direct_sqrt_nll and not direct.nll.any():
+            raise InputError("logprob", None, "the policy's votes need that of direct answers")
+        lead = Lead(direct, scoring.direct_votes(direct.nll), policy.direct)
     capped = [thoughts.at_cap(cap, bool(policy.probes)) for cap in policy.caps]
     weights = [votes_of(policy.scoring, under) for under in capped]
     return thinking_runs(capped, weights, policy.stages, shuffles, n_jobs, lead)

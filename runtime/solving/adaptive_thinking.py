@@ -50,14 +50,18 @@ class AdaptiveThinking:
     @property
     def thinking(self) -> int | None:
         """Thinking tokens that its last samples could have."""
-        return DIRECT if len(self.samples) <= self.policy.direct else self.cap
+        return DIRECT if self._is_direct(len(self.samples) - 1) else self.cap
+
+    def _is_direct(self, number: int) -> bool:
+        """Whether a sample has no thought, by the policy or because the request allows none."""
+        return number < self.policy.direct or self.run.settings.capped(self.cap) == DIRECT
 
     @property
     def branches(self) -> list[Branch]:
         """Its thoughts as the policy reads them."""
         return [
             _direct(sample)
-            if number < self.policy.direct
+            if self._is_direct(number)
             else _branch(sample, probed, self.policy.probes)
             for number, (sample, probed) in enumerate(zip(self.samples, self._probed, strict=True))
         ]
@@ -104,7 +108,7 @@ class AdaptiveThinking:
         votes = sorted(tally(self.branches, self.policy.scoring).values(), reverse=True)
         share = votes[0] / sum(votes) if votes and sum(votes) else 0.0
         last = self.stage + 1 == len(self.policy.stages)
-        direct = min(len(self.samples), self.policy.direct)
+        direct = sum(self._is_direct(number) for number in range(len(self.samples)))
         parts = [f"{direct} direct answer{'s' * (direct > 1)}"] * bool(direct)
         if thoughts := len(self.samples) - direct:
             depth = "of any length" if self.cap is None else f"of at most {self.cap} tokens"
@@ -116,7 +120,8 @@ class AdaptiveThinking:
 
     async def _deeper(self, number: int, sample: Sample) -> Sample:
         cap = self.run.settings.capped(self.cap)
-        if not sample.forced or (cap is not None and (sample.thinking or 0) >= cap):
+        ended = not sample.forced or self._is_direct(number)
+        if ended or (cap is not None and (sample.thinking or 0) >= cap):
             return sample  # it has ended, or the request allows no more
         # What was forced at the cap is a probe of the deeper thought.
         if sample.thinking in self.policy.probes:

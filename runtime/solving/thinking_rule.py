@@ -120,10 +120,14 @@ class ThinkingRun:
         """Add one of the thoughts that `next` requested.
 
         Raises:
-            InputError: no more were requested.
+            InputError: no more were requested, or the state is not of what was.
         """
         if not self._missing:
             raise InputError("branches", len(self.branches) + 1, "next() requested no more")
+        direct = len(self.branches) < self._rule.policy.direct
+        if (branch.state == "direct") != direct:
+            wanted = "an answer without a thought: direct" if direct else "a thought, not direct"
+            raise InputError("state", branch.state, f"next() requested {wanted}")
         self.branches.append(branch)
 
     def replace(self, number: int, branch: Branch) -> None:
@@ -134,6 +138,8 @@ class ThinkingRun:
         """
         if number not in self._shallow:
             raise InputError("number", number, "next() did not request this thought")
+        if branch.state == "direct":
+            raise InputError("state", branch.state, "a thought that goes on is not direct")
         if branch.depth < self.branches[number].depth:
             raise InputError("depth", branch.depth, "a thought must not become shorter")
         self.branches[number] = branch

@@ -96,6 +96,28 @@ def test_answers_without_a_thought_stand_apart(tmp_path: Path, off: object) -> N
     assert np.array_equal(np.sort(without.tokens), np.sort(found.tokens))
     with pytest.raises(InputError, match="must be 0 in a row of this sample too"):
         read_log(write(tmp_path / "missing.jsonl", rows[:-1]))
+    more = rows[-1] | {"sample_index": 99}
+    with pytest.raises(InputError, match="the sample needs a row with a thought too"):
+        read_log(write(tmp_path / "more.jsonl", [*rows, more]))
+
+
+def test_rows_without_a_thought_are_judged_by_themselves(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    for question in ("a", "b"):
+        for number in range(4):
+            own = {"question": question, "sample_index": number, "logprob": -2.0 - number}
+            rows.append(own | {"answer": "9", "tokens": 50, "thinking_tokens": "full"})
+            rows.append(own | {"answer": str(number % 2), "tokens": 5, "thinking_tokens": "0"})
+            for row in rows[-2:]:
+                row["correct"] = row["answer"] == "1"
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert found is not None
+    assert found.direct is not None
+    assert (found.direct.answer == 0).sum(axis=1).tolist() == [2, 2]
+    assert (found.answer == 0).sum() == 0
+    assert np.sort(found.direct.nll).tolist() == [[2.0, 3.0, 4.0, 5.0]] * 2
+    assert found.nll is not None
+    assert np.sort(found.nll).tolist() == [[2.0, 3.0, 4.0, 5.0]] * 2
 
 
 def test_a_row_per_cap_counts_each_sample_once(tmp_path: Path) -> None:

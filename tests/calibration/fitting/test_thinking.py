@@ -91,9 +91,9 @@ def test_probable_direct_answers_weigh_more() -> None:
 
 @pytest.mark.slow
 def test_cheap_direct_answers_come_first() -> None:
-    made = made_thoughts(60, 16)
-    long = Thoughts(made.answer, made.tokens * 100, made.probes * 100, made.forced)
-    fitted = fit_thinking(with_direct_answers(long, 16), n_jobs=1)
+    made = made_thoughts(25, 6)
+    long = Thoughts(made.answer, made.tokens * 100, made.probes * 100, made.forced).unprobed()
+    fitted = fit_thinking(with_direct_answers(long, 4), n_jobs=1)
     assert fitted.policy.direct > 0
     assert fitted.policy.direct_gain is not None
     assert fitted.policy.direct_gain.tokens < 10 < fitted.policy.sampling[0].tokens
@@ -103,7 +103,7 @@ def test_cheap_direct_answers_come_first() -> None:
 
 @pytest.mark.slow
 def test_a_policy_saves_tokens_on_held_out_questions() -> None:
-    made = made_thoughts(40, 16)
+    made = made_thoughts(30, 16)
     # Long thoughts, beside which the 20 tokens of a probe are few.
     long = Thoughts(made.answer, made.tokens * 100, made.probes * 100, made.forced)
     fitted = fit_thinking(long, n_jobs=1)

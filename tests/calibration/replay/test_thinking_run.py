@@ -168,6 +168,19 @@ def test_a_policy_needs_its_direct_answers() -> None:
         policy_runs(AFTER_DIRECT, with_direct_answers(made_thoughts(3, 8), 2), 2)
 
 
+def test_votes_by_probability_need_the_probability() -> None:
+    weighed = SCORING.model_copy(update={"sqrt_nll": -0.3})
+    policy = POLICY.model_copy(update={"scoring": weighed})
+    with pytest.raises(InputError, match=r"logprob: .*that of every whole thought"):
+        policy_runs(policy, made_thoughts(3, 8), 2)
+    with pytest.raises(InputError, match="nll: None: give that of a finished branch"):
+        weighed.votes_of([Branch("1", 9, 9)])
+    run = ThinkingRule(AFTER_DIRECT, price=1e-4).start()
+    run.next()
+    with pytest.raises(InputError, match="an answer without a thought"):
+        run.add(Branch("1", 9, 9))
+
+
 def test_the_runs_of_all_prices_are_different() -> None:
     runs = policy_runs(POLICY, made_thoughts(12, 10), 5)
     curve = price_curve("policy", POLICY, runs, PRICES)

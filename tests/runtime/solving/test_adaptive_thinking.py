@@ -95,6 +95,25 @@ def test_direct_answers_come_first() -> None:
     assert run.branches[0] == direct
 
 
+def test_direct_answers_are_not_deepened_where_the_prompt_begins_the_thought() -> None:
+    policy = POLICY.model_copy(update={"direct": 1, "direct_gain": POLICY.sampling[0]})
+    run = AdaptiveThinking(thinking_run(ScriptedThinker(30), prompt="U:?A:<think>\n"), policy)
+    for action in (Action.SAMPLE, Action.SAMPLE):
+        asyncio.run(run.advance(action))
+    direct = run.branches[0]
+    asyncio.run(run.advance(Action.DEEPEN))
+    assert run.branches[0] == direct
+    assert direct.state == "direct"
+
+
+def test_a_request_without_thought_gets_direct_answers() -> None:
+    run = AdaptiveThinking(thinking_run(ScriptedThinker(30), replace(SETTINGS, thinking=0)), POLICY)
+    asyncio.run(run.advance(Action.SAMPLE))
+    assert [branch.state for branch in run.branches] == ["direct"]
+    assert run.thinking == 0
+    assert "1 direct answer" in run.why
+
+
 def solving(bent: Artifact, length: int) -> Solver:
     models = thinking_run(ScriptedThinker(length)).models
     sampling = bent.settings.sampling.model_copy(update={"max_tokens": 200})
