@@ -114,8 +114,8 @@ class BranchScoring(JsonArtifact):
         Raises:
             InputError: a log-probability that has weight is not known.
         """
+        weight = {"direct": self.direct_sqrt_nll, "finished": self.sqrt_nll}
         for branch in branches:
-            weight = {"direct": self.direct_sqrt_nll, "finished": self.sqrt_nll}
             if branch.nll is None and weight.get(branch.state):
                 raise InputError(
                     "nll", None, f"give that of a {branch.state} branch: it has weight"

@@ -1,6 +1,6 @@
 """Our own thinking model, end to end: how many thoughts, and how deep."""
 
-from benchmarks.pages.tables import Data, measured_by, table, targets
+from benchmarks.pages.tables import Data, measured_by, spread, table, targets
 
 COMMAND = "python -m benchmarks.thinking"
 HOW = (
@@ -15,12 +15,10 @@ CAPPED = (
     "where vLLM ends the thought within one request, and for {fallback:.1%} where it takes two. Of "
     "the tokens before a deepened thought and its answer, the engine had {cached:.0%} in its cache."
 )
-
-
 SHORT = (
     "A tiny thinking model of our own, end to end in real vLLM (`{command}`): self-consistency "
     "with 16 full thoughts is right for {accuracy} of {prompts} held-out prompts, at {tokens:,.0f} "
-    "tokens. The policy needs {times} [{low}, {high}] times fewer tokens for that."
+    "tokens. The policy needs {times} times fewer tokens for that."
 )
 
 
@@ -32,10 +30,7 @@ def short(data: Data) -> str:
         accuracy=_accuracy(baseline),
         prompts=data["prompts"],
         tokens=baseline["tokens"],
-        **{
-            name: f"{saved[field]:.1f}"
-            for name, field in (("times", "value"), ("low", "low"), ("high", "high"))
-        },
+        times=spread(saved, ".1f"),
     )
 
 

@@ -79,7 +79,8 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
     caps = rows.parsed("thinking_tokens", _cap)
     tokens = rows.parsed("tokens", as_tokens)
     answers = rows.parsed("answer", _answer)
-    names = zip(rows.parsed("question", str), rows.parsed("sample", str), strict=True)
+    questions = rows.parsed("question", str)
+    names = zip(questions, rows.parsed("sample", str), strict=True)
     of: dict[tuple[str, str], dict[float, int]] = {}
     for row, (name, cap) in enumerate(zip(names, caps, strict=True)):
         if of.setdefault(name, {}).setdefault(cap, row) != row:
@@ -96,9 +97,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         forced.append([_forced(rows, row_of, depth, answers, tokens) for depth in depths])
     direct, right = None, frozenset[tuple[str, str | None]]()
     if "correct" in rows.names:
-        judged = zip(
-            rows.parsed("question", str), answers, rows.parsed("correct", as_truth), strict=True
-        )
+        judged = zip(questions, answers, rows.parsed("correct", as_truth), strict=True)
         right = frozenset((name, answer) for name, answer, is_right in judged if is_right)
     if 0 in depths:  # every sample has such a row, or was refused
         given = [row_of[0.0] for row_of in of.values()]

@@ -29,13 +29,14 @@ def fit_branch_scoring(
     ]
     # Direct answers have the columns of the mean thought, and two of their own.
     mean = np.mean([found.mean(axis=(0, 1)) for found in thoughts], axis=0)
+    if direct is not None:
+        own = np.full((*direct.answer.shape, len(mean) + 2), [*mean, 1.0, 0.0])
+        own[..., -1] = root_of(direct.nll)
     columns, right, questions = [], [], []
     for number, (under, found) in enumerate(zip(capped, thoughts, strict=True)):
         answer, found = under.answer, np.pad(found, ((0, 0), (0, 0), (0, 2)))
         if direct is not None:
             answer = np.hstack([direct.answer, answer])
-            own = np.full((*direct.answer.shape, len(mean) + 2), [*mean, 1.0, 0.0])
-            own[..., -1] = root_of(direct.nll)
             found = np.hstack([own, found])
         voting = answer != UNANSWERED
         columns.append(found[voting])

@@ -1,7 +1,7 @@
 """Comparing caps, and direct answers before thoughts, on questions held out of the fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -60,11 +60,23 @@ class Questions:
     held_out: Sequence[NDArray[np.int64]]
     models: NDArray[np.int64]
     n_jobs: int | None
+    _known: dict[tuple[object, ...], BranchScoring] = field(default_factory=dict, init=False)
 
     @cached_property
     def everyone(self) -> NDArray[np.int64]:
         """All questions, by their indices."""
         return np.arange(len(self.models))
+
+    def scoring(
+        self, caps: Sequence[int | None], probed: bool, train: NDArray[np.int64]
+    ) -> BranchScoring:
+        """How thoughts and direct answers vote, fitted once on some questions under all caps."""
+        key = (*caps, probed, *train.tolist())
+        if key not in self._known:
+            thoughts = self.thoughts.of(train)
+            capped = [thoughts.at_cap(cap, probed) for cap in caps]
+            self._known[key] = fit_branch_scoring(capped, thoughts.direct)
+        return self._known[key]
 
 
 class CapSearch:
@@ -100,9 +112,8 @@ class CapSearch:
         self._stages = tuple(n for n in STAGES if n <= direct + thoughts.answer.shape[1])
         self._known: dict[tuple[int, ...], SampleGain] = {}  # by direct or not, cap, questions
         self.prices = [price / self._thought for price in PRICES]
-        capped = self._capped(thoughts)
         self.votes = [np.zeros(thoughts.answer.shape) for _ in caps]
-        self._runs = self._replayed(capped)
+        self._runs = self._replayed([thoughts.at_cap(cap, probed) for cap in caps])
 
     def _replayed(self, capped: Sequence[Capped]) -> ThinkingRuns:
         """The runs under each cap; each question's votes are scored by what others showed."""
@@ -121,12 +132,8 @@ class CapSearch:
 
     def scoring(self, train: NDArray[np.int64]) -> BranchScoring:
         """How thoughts and direct answers vote, fitted on some questions under all caps."""
-        thoughts = self._questions.thoughts.of(train)
-        found = fit_branch_scoring(self._capped(thoughts), thoughts.direct)
+        found = self._questions.scoring(self._caps, self._probed, train)
         return found.tempered(self._power)
-
-    def _capped(self, thoughts: Thoughts) -> list[Capped]:
-        return [thoughts.at_cap(cap, self._probed) for cap in self._caps]
 
     def chosen(self) -> list[CapChoice]:
         """The choices tried: each cap alone, and the best one after each lower cap."""

@@ -109,7 +109,7 @@ class AdaptiveThinking:
         share = votes[0] / sum(votes) if votes and sum(votes) else 0.0
         last = self.stage + 1 == len(self.policy.stages)
         direct = sum(self._is_direct(number) for number in range(len(self.samples)))
-        parts = [f"{direct} direct answer{'s' * (direct > 1)}"] * bool(direct)
+        parts = [f"{direct} direct answer{'s' * (direct > 1)}"] if direct else []
         if thoughts := len(self.samples) - direct:
             depth = "of any length" if self.cap is None else f"of at most {self.cap} tokens"
             parts.append(f"{thoughts} thoughts {depth}")
