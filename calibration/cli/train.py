@@ -50,6 +50,11 @@ class ModelSettings(BaseModel):
     """The language model to train on."""
 
     model: str = Field(description="language model: folder or hub name")
+    backbone: str | None = Field(
+        default=None,
+        description="train this language model on the other's samples: a larger one with the same "
+        "tokens tells right from wrong better",
+    )
     answers: str = Field(default="math", description=ANSWERS_HELP)
     answer_timeout: float = Field(default=DEADLINE, gt=0, description=TIMEOUT_HELP)
     thought: str = Field(default="auto", description=THOUGHT_HELP)
@@ -61,6 +66,7 @@ class ModelSettings(BaseModel):
         """The source that recipes start from."""
         return Source(
             model=resolve_model(self.model),
+            backbone=None if self.backbone is None else resolve_model(self.backbone),
             answers=self.answers,
             answer_timeout=self.answer_timeout,
             thought=self.thought,

@@ -47,10 +47,12 @@ MEASURED_PROMPTS = 200  # held-out prompts on which revisions are measured
 
 
 class Source(BaseModel):
-    """The language model that a recipe starts from, and how it is sampled and graded.
+    """The language model that a recipe samples, how these samples are graded, and what is trained.
 
     Attributes:
         model: folder of the language model.
+        backbone: folder of the language model that is trained on its samples; None for itself. A
+            verifier that is larger than the model knows more than it, as in practice.
         answers: how answers are read, see `runtime.answers.answers_for`.
         answer_timeout: seconds that one answer may take to compare.
         thought: marks of the model's thoughts, see `runtime.answers.thought.thoughts_of`.
@@ -59,11 +61,32 @@ class Source(BaseModel):
     """
 
     model: Path
+    backbone: Path | None = None
     answers: str
     answer_timeout: float = DEADLINE
     thought: str = "auto"
     sampling: SamplingSettings
     engine: EngineName = "auto"
+
+    @property
+    def trained(self) -> Path:
+        """Folder of the model that is trained.
+
+        Raises:
+            InputError: its tokens are not the language model's.
+        """
+        if self.backbone is None:
+            return self.model
+        from transformers import AutoTokenizer
+
+        own, other = (
+            AutoTokenizer.from_pretrained(folder).get_vocab()
+            for folder in (self.model, self.backbone)
+        )
+        if own != other:
+            why = f"its vocabulary must be that of {self.model}, whose tokens it is trained on"
+            raise InputError("backbone", str(self.backbone), why)
+        return self.backbone
 
     def grader(self, tokenizer: Any) -> Grader:
         """A grader of solutions of a model with this tokenizer."""
@@ -103,9 +126,10 @@ async def prm_recipe(
     """
     from calibration.training.classifiers import train_verifier
 
+    trained = source.trained
     with _alone(out):
         solutions = await _labelled(source, prompts, out, labels, stepwise=True)
-        train_verifier("prm", source.model, out, solutions, training, console.print)
+        train_verifier("prm", trained, out, solutions, training, console.print)
 
 
 async def orm_recipe(
@@ -114,11 +138,12 @@ async def orm_recipe(
     """Train an ORM on whole solutions (app. F); arguments as `prm_recipe`."""
     from calibration.training.classifiers import train_verifier
 
+    trained = source.trained
     with _alone(out):
         solutions = await _labelled(
             source, prompts, out, LabelSettings(**vars(samples), rollouts=0)
         )
-        train_verifier("orm", source.model, out, solutions, training, console.print)
+        train_verifier("orm", trained, out, solutions, training, console.print)
 
 
 async def reviser_recipe(
@@ -142,13 +167,14 @@ async def reviser_recipe(
     """
     from calibration.training.reviser import chains_of, train_reviser
 
+    trained = source.trained
     with _alone(out):
         labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
         solutions = await _labelled(source, prompts, out, labels)
         with open_engine(source.model, "transformers") as engine:
             again = [ask_again(engine, prompt) for prompt, _ in prompts]
             examples = chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
-        train_reviser(source.model, out, examples, training, chains.context, console.print)
+        train_reviser(trained, out, examples, training, chains.context, console.print)
         held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
         drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))
         return flip_rates(drawn)
@@ -177,11 +203,12 @@ async def reviser_orm_recipe(
     """
     from calibration.training.classifiers import train_verifier
 
+    trained = source.trained
     with _alone(out):
         drawn = await _chains(source, reviser, prompts, out, chains)
         attempts = [attempt for chain in drawn for attempt in chain]
         context = int(model_config(reviser)["max_position_embeddings"])
-        train_verifier("orm", source.model, out, attempts, training, console.print, context)
+        train_verifier("orm", trained, out, attempts, training, console.print, context)
 
 
 async def _labelled(
