@@ -7,6 +7,8 @@ buys depends on the ratio of inference to pretraining tokens, R = D_inf / D_pre.
 
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from allocator.errors import InputError
 
 STUDIED = (0.16, 0.79, 22.0)  # the paper's R
@@ -20,6 +22,58 @@ def pretraining_flops(parameters: float, tokens: float) -> float:
         tokens: pretrained on, D.
     """
     return 6 * parameters * tokens
+
+
+def inference_flops(parameters: float, tokens: float) -> float:
+    """FLOPs of inference, 2 N D.
+
+    Args:
+        parameters: of the model, N.
+        tokens: sampled by it, or read by a verifier, D.
+    """
+    return 2 * parameters * tokens
+
+
+class ModelSizes(BaseModel):
+    """How many parameters the models have, by which the FLOPs of their work are counted.
+
+    All parameters count, although of a mixture of experts only some run for each token. A language
+    model is counted for the tokens that it samples, not for those of its prompts (the paper's
+    D_inference), a verifier for the tokens that it reads.
+
+    Attributes:
+        model: parameters of the language model.
+        verifier: of the verifier; 0 where there is none.
+        reviser: of the reviser; 0 where there is none.
+        reviser_verifier: of the verifier of its attempts; None where the verifier scores these,
+            too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: int = Field(ge=0)
+    verifier: int = Field(default=0, ge=0)
+    reviser: int = Field(default=0, ge=0)
+    reviser_verifier: int | None = Field(default=None, ge=0)
+
+    def sampling(self, tokens: float, reviser: bool = False) -> float:
+        """FLOPs of sampling tokens.
+
+        Args:
+            tokens: number of tokens.
+            reviser: whether the reviser samples them, not the language model.
+        """
+        return inference_flops(self.reviser if reviser else self.model, tokens)
+
+    def scoring(self, tokens: float, reviser: bool = False) -> float:
+        """FLOPs of scoring.
+
+        Args:
+            tokens: number of tokens that are read.
+            reviser: whether the verifier of the reviser's attempts reads them.
+        """
+        own = self.reviser_verifier if reviser else None
+        return inference_flops(self.verifier if own is None else own, tokens)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One prompt's calls of the models: seeded, checked, and their tokens counted."""
+"""One prompt's calls of the models: seeded, checked, and their tokens and FLOPs counted."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,6 +28,7 @@ class Cost:
         ignored_caps: thoughts that the engine did not end at their cap, though it said so; they
             were cut off here.
         aborted: solutions that were ended because their confidence fell too low.
+        flops: of sampling and of scoring; 0 where the models' sizes are unknown.
     """
 
     generations: int = 0
@@ -38,6 +39,7 @@ class Cost:
     thinking_tokens: int = 0
     ignored_caps: int = 0
     aborted: int = 0
+    flops: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,10 @@ class ModelCalls:
         )
         if completion.stopped_by in self.settings.stops:
             completion = replace(completion, ended=True)
-        self.cost.sampled_tokens += len(completion.token_ids)
+        sampled = len(completion.token_ids)
+        self.cost.sampled_tokens += sampled
+        if (sizes := self.models.sizes) is not None:
+            self.cost.flops += sizes.sampling(sampled, engine is not self.models.engine)
         self.cost.cached_tokens += completion.cached_tokens
         return completion
 
@@ -139,6 +144,9 @@ class ModelCalls:
             )
         self.cost.verifier_tokens += verdict.processed_tokens
         self.cost.verifier_cached_tokens += verdict.cached_tokens
+        if (sizes := self.models.sizes) is not None:
+            reviser = verifier is not self.models.verifier
+            self.cost.flops += sizes.scoring(verdict.processed_tokens, reviser)
         return scores
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
+from allocator.flops import ModelSizes
 from predictors.confidence import Confidence
 from predictors.scoring import VERIFIER_ALONE, Scoring
 from runtime.answers import Answers, answers_for
@@ -42,6 +43,7 @@ class Models:
         thoughts: marks of the language model's thoughts, after which answers are read.
         marks: by which its thoughts are capped and skipped; None for a model without thoughts.
         confidence: how the confidence of its solutions is read; None where it is not.
+        sizes: parameters of the models, by which FLOPs are counted; None where they are unknown.
     """
 
     engine: Engine
@@ -56,6 +58,7 @@ class Models:
     thoughts: tuple[Thought, ...] = (THINK,)
     marks: ThoughtMarks | None = None
     confidence: Confidence | None = None
+    sizes: ModelSizes | None = None
 
     @property
     def thinks(self) -> bool:
@@ -133,6 +136,7 @@ def load_models(
         thoughts=thoughts,
         marks=thought_marks(model.tokenizer, thoughts, settings.thought_cutoff),
         confidence=settings.confidence,
+        sizes=settings.sizes(base),
     )
 
 

@@ -59,6 +59,8 @@ class Receipt(Decision):
             an estimate.
         verifier_tokens: tokens that verifiers ran over.
         verifier_cached_tokens: tokens of scored texts that they did not have to run over.
+        flops: of sampling and of scoring, 2 x parameters x tokens, see
+            `allocator.flops.ModelSizes`; None where the size of a model is unknown.
         seconds: wall time from the first pilot to the answer.
         undecided: answers that could not be compared with others before the deadline; each counts
             as different from all others.
@@ -80,6 +82,7 @@ class Receipt(Decision):
     cached_tokens: int
     verifier_tokens: int
     verifier_cached_tokens: int
+    flops: float | None = None
     seconds: float
     undecided: tuple[str, ...] = ()
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from allocator import migrate
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
+from allocator.flops import ModelSizes
 from allocator.table import Fingerprint
 from predictors.confidence import Confidence
 from predictors.scoring import VERIFIER_ALONE, Scoring, alone
@@ -17,7 +18,7 @@ from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import thoughts_of
 from runtime.engines.base import SamplingSettings
-from runtime.engines.checkpoint import model_fingerprint, resolve_model
+from runtime.engines.checkpoint import model_fingerprint, parameter_count, resolve_model
 from runtime.solutions.marks import ThoughtMarks, thought_marks
 from runtime.verifiers.base import Aggregation, FamilyName
 
@@ -95,6 +96,18 @@ class Settings(JsonArtifact):
             ),
             sampling=self.sampling.model_dump(),
         )
+
+    def sizes(self, base: Path) -> ModelSizes | None:
+        """Parameters of the models; relative folders count from `base`.
+
+        Returns:
+            None where the size of any of them is unknown.
+
+        Raises:
+            InputError: a model that is not to be found.
+        """
+        counts = {which: parameter_count(self.folder(base, which)) for which in self.models()}
+        return None if None in counts.values() else ModelSizes.model_validate(counts)
 
     def marks(self, base: Path) -> ThoughtMarks | None:
         """By which the language model's thoughts are capped and skipped; None if it has none."""

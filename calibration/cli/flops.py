@@ -1,12 +1,9 @@
 """``ttc flops``: think longer with a small model, or pretrain a larger one? (section 7)"""
 
-from math import prod
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from safetensors import safe_open
 
 from allocator.errors import InputError
 from allocator.flops import STUDIED, Exchange, pretraining_flops
@@ -14,6 +11,7 @@ from allocator.table import BudgetRow, Cell
 from calibration.cli.artifact import ArtifactArgument
 from calibration.cli.console import new_table, reports_errors, write_answer
 from calibration.report.artifact_files import Contents
+from runtime.engines.checkpoint import parameter_count
 
 
 @reports_errors
@@ -82,12 +80,10 @@ def _parameters(contents: Contents) -> int:
     if contents.settings is None:
         raise InputError("parameters", None, "made from logs, the artifact names no model; say")
     folder = contents.settings.folder(contents.folder, "model")
-    counted = 0
-    for file in Path(folder).glob("*.safetensors"):
-        with safe_open(file, "np") as tensors:
-            counted += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    if not counted:
-        raise InputError("parameters", str(folder), "no safetensors are there to count; say")
+    counted = parameter_count(folder)
+    if counted is None:
+        why = "its files have no weights that can be counted; say"
+        raise InputError("parameters", str(folder), why)
     return counted
 
 

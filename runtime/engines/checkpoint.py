@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ FINGERPRINTED = (
     "*.safetensors",
     "pytorch_model*.bin",
 )
+
+# Dtypes in which quantized checkpoints store several weights in one number.
+PACKED = ("I32", "U32", "U8")
 
 # Names that architectures have for the tokens they read at most.
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -97,6 +101,31 @@ def context_length(config: Any) -> int | None:
     # Other kinds of scaling, and those with a kind for each sort of layer, are counted in already.
     scaled = rope.get("rope_type") in ("linear", "dynamic")
     return int(min(found) * (rope.get("factor") or 1 if scaled else 1))
+
+
+def parameter_count(folder: Path) -> int | None:
+    """A model's parameters, by the headers of its safetensors files.
+
+    Tied embeddings are stored, and count, once.
+
+    Returns:
+        None where there are no such files, one of them is damaged or a pointer of Git LFS, or
+        weights are packed, several in one number.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    counted = 0
+    # Some models are there twice, the second time in a file of another name.
+    for file in [*folder.glob("model*.safetensors")] or folder.glob("*.safetensors"):
+        try:
+            with safe_open(file, "np") as tensors:
+                slices = [tensors.get_slice(name) for name in tensors.keys()]  # noqa: SIM118
+        except SafetensorError:
+            return None
+        if any(tensor.get_dtype() in PACKED for tensor in slices):
+            return None
+        counted += sum(prod(tensor.get_shape()) for tensor in slices)
+    return counted or None
 
 
 def model_fingerprint(folder: Path) -> str:

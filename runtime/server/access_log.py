@@ -113,6 +113,7 @@ def _finished(record: RequestRecord, scope: Scope, status: int | None, seconds: 
     receipts = [result.receipt for result in record.results.values()]
     ended = status if record.error is None else record.error.status
     failed = ended is not None and ended >= 400
+    flops = [receipt.flops for receipt in receipts if receipt.flops is not None]
     return Finished(
         request_id=record.id,
         owner=record.owner,
@@ -126,6 +127,7 @@ def _finished(record: RequestRecord, scope: Scope, status: int | None, seconds: 
         generations=sum(r.generations for r in receipts) if receipts else None,
         sampled_tokens=sum(r.sampled_tokens for r in receipts) if receipts else None,
         thinking_tokens=sum(r.thinking_tokens for r in receipts) if receipts else None,
+        flops=sum(flops) if flops else None,
         strategy=_joined(sorted({r.plan.strategy for r in receipts})),
         error=TYPES.get(ended, "server_error") if failed and ended is not None else None,
         prompt=_joined(record.prompts),

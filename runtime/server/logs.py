@@ -35,6 +35,7 @@ class Finished:
         generations: complete solutions sampled.
         sampled_tokens: tokens sampled.
         thinking_tokens: of these, the tokens of thoughts.
+        flops: of sampling and of scoring; None where they were not counted.
         strategy: the plan's.
         error: type of the error in the response.
         prompt: the prompts; logged only with log_prompts.
@@ -53,6 +54,7 @@ class Finished:
     generations: int | None = None
     sampled_tokens: int | None = None
     thinking_tokens: int | None = None
+    flops: float | None = None
     strategy: str | None = None
     error: str | None = None
     prompt: str | None = None

@@ -23,6 +23,7 @@ class Totals:
         budgeted: generations that they were allowed.
         sampled_tokens: tokens that the language model sampled.
         thinking_tokens: of these, the tokens of thoughts.
+        flops: FLOPs of sampling and of scoring, as far as the receipts name them.
         seconds: sum of their wall times.
     """
 
@@ -33,6 +34,7 @@ class Totals:
     budgeted: int = 0
     sampled_tokens: int = 0
     thinking_tokens: int = 0
+    flops: float = 0.0
     seconds: float = 0.0
 
     def add(self, status: str, budget: int, receipt: Receipt | None) -> None:
@@ -45,6 +47,7 @@ class Totals:
             self.budgeted += budget
             self.sampled_tokens += receipt.sampled_tokens
             self.thinking_tokens += receipt.thinking_tokens
+            self.flops += receipt.flops or 0.0
             self.seconds += receipt.seconds
 
     def to_json(self) -> dict[str, Any]:

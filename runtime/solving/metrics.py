@@ -32,6 +32,7 @@ class Metrics:
         self._generations = counter("generations", "Complete solutions sampled, pilots included")
         self._sampled_tokens = counter("sampled_tokens", "Tokens the language model sampled")
         self._thinking_tokens = counter("thinking_tokens", "Of these, the tokens of thoughts")
+        self._flops = counter("flops", "FLOPs of sampling and of scoring, where models are known")
         self._seconds = Histogram(
             "prompt_seconds",
             "Wall time from a prompt's first pilot to its answer",
@@ -53,6 +54,7 @@ class Metrics:
         self._generations.inc(receipt.generations)
         self._sampled_tokens.inc(receipt.sampled_tokens)
         self._thinking_tokens.inc(receipt.thinking_tokens)
+        self._flops.inc(receipt.flops or 0.0)
         self._seconds.observe(receipt.seconds)
 
     def failed(self) -> None:

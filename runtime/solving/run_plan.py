@@ -59,6 +59,7 @@ async def result_of(
         | dict(limits)
         | vars(run.cost)
         | {"prompt_tokens": len(run.context.token_ids)}
+        | {"flops": None if run.models.sizes is None else run.cost.flops}
         | {"undecided": sorted(run.undecided)}
         | {"thinking_cap": run.settings.capped(decision.plan.thinking)}
         | {"forced_thoughts": sum(sample.forced for sample in samples)}

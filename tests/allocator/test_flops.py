@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allocator.errors import InputError
-from allocator.flops import STUDIED, Exchange, pretraining_flops
+from allocator.flops import STUDIED, Exchange, ModelSizes, pretraining_flops
 
 scales, ratios = st.floats(1.01, 100), st.floats(0.01, 100)
 
@@ -20,6 +20,17 @@ def test_at_the_budget_both_models_cost_the_same(
     small = pretraining_flops(parameters, pretrained)
     small += 2 * parameters * inferred * Exchange(scale, ratio).budget
     assert small == pytest.approx(larger)
+
+
+def test_each_model_s_flops_are_twice_its_parameters_per_token() -> None:
+    sizes = ModelSizes(model=3, verifier=5, reviser=7)
+    assert (sizes.sampling(10), sizes.sampling(10, reviser=True)) == (60, 140)
+    # Attempts are scored by the verifier, unless the reviser has a verifier of its own.
+    assert (sizes.scoring(10), sizes.scoring(10, reviser=True)) == (100, 100)
+    own = sizes.model_copy(update={"reviser_verifier": 11})
+    assert (own.scoring(10), own.scoring(10, reviser=True)) == (100, 220)
+    alone = ModelSizes(model=3)
+    assert (alone.sampling(10), alone.scoring(10)) == (60, 0)
 
 
 def test_the_papers_ratios() -> None:

@@ -29,6 +29,7 @@ def result(generations: int = 6, **receipt: Any) -> Result:
     """An answer for a plan of best-of-n."""
     spent = {"sampled_tokens": 90, "seconds": 2.0, "prompt_tokens": 5, "cached_tokens": 0}
     spent |= {"verifier_tokens": 9, "verifier_cached_tokens": 0, "generations": generations}
+    spent |= {"flops": 5e6}
     plan = Plan(strategy="best_of_n", n=generations)
     samples = tuple(make_sample(a, s) for a, s in ((SECRET, 0.9), ("7", 0.4), (SECRET, 0.2)))
     return Result(
@@ -57,6 +58,7 @@ def test_a_day_s_totals_end_at_midnight() -> None:
     assert (today["requests"], today["failures"], today["mean_seconds"]) == (3, 1, 2.0)
     assert (today["generations"], today["budgeted"], today["saved"]) == (22, 32, 10)
     assert today["sampled_tokens"] == 180
+    assert today["flops"] == 1e7
 
     now += 660
     assert live_store.totals()["today"]["requests"] == 0

@@ -25,6 +25,7 @@ REQUEST: dict[str, Any] = {
     "generations": 9,
     "sampled_tokens": 360,
     "thinking_tokens": 200,
+    "flops": 2.5e9,
     "strategy": "best_of_n",
 }
 SECRETS = {"prompt": "What is my name?", "answer": "Rumpelstiltskin"}

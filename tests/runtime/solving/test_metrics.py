@@ -37,6 +37,7 @@ def receipt(
         cached_tokens=0,
         verifier_tokens=0,
         verifier_cached_tokens=0,
+        flops=10.0 * sampled if thinking else None,
         seconds=seconds,
     )
 
@@ -53,6 +54,7 @@ def test_answers_and_failures_are_counted(tmp_path: Path) -> None:
     assert series[("ttc_generations_total",)] == 30
     assert series[("ttc_sampled_tokens_total",)] == 1300
     assert series[("ttc_thinking_tokens_total",)] == 310
+    assert series[("ttc_flops_total",)] == 4000
     assert series[("ttc_failures_total",)] == 1
     assert series["ttc_prompt_seconds_bucket", "0.25"] == 1
     assert series["ttc_prompt_seconds_bucket", "500.0"] == 2
