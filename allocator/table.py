@@ -49,6 +49,8 @@ class Cell(_Schema):
             it (95%, bootstrap over prompts).
         generations: average per prompt in the same cross-validation, pilots included.
         tokens: average sampled tokens per prompt likewise.
+        flops: average FLOPs of sampling and of scoring per prompt likewise; None where the size of
+            a model was unknown.
         prompts: calibration prompts that are in the bin in at least one replicate.
     """
 
@@ -58,6 +60,7 @@ class Cell(_Schema):
     high: Share
     generations: float
     tokens: float
+    flops: float | None = None
     prompts: int = Field(ge=1)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
+from allocator.flops import ModelSizes
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.schedule import Schedule
 from allocator.table import LookupTable
@@ -155,6 +156,7 @@ async def sample(
     settings: RequestSettings,
     done: Callable[[PromptRecord | None], None] = lambda _: None,
     n_jobs: int | None = -1,
+    sizes: ModelSizes | None = None,
 ) -> Replay:
     """Sample what the store does not hold yet; if it holds everything, no model is loaded.
 
@@ -167,6 +169,7 @@ async def sample(
         settings: how solutions are sampled.
         done: called with each prompt's record; with None for those that were there.
         n_jobs: cores of the replay, and of `measure`; see `calibration.replay.parallel`.
+        sizes: of the models, by which FLOPs are counted; None where they are unknown.
 
     Returns:
         A replay of the records.
@@ -185,7 +188,7 @@ async def sample(
         for _ in prompts:
             done(None)
     records = in_order(store.records(), prompts)
-    return Replay(records, work.samples, states=states, n_jobs=n_jobs)
+    return Replay(records, work.samples, states=states, n_jobs=n_jobs, sizes=sizes)
 
 
 def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:

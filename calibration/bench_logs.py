@@ -160,7 +160,8 @@ def as_chosen(curves: Sequence[Curve], way: Way) -> Curve:
     own, budgets = by_name[WAYS[way]], by_name[WAYS["price"]].budgets
     # A table has rows for some budgets only: the largest within the budget counts.
     rows = np.maximum(0, np.searchsorted(own.budgets, budgets, side="right") - 1)
-    return Curve(CHOSEN, budgets, own.correct[rows], own.generations[rows], own.tokens[rows])
+    spent = own.generations[rows], own.tokens[rows], own.flops[rows]
+    return Curve(CHOSEN, budgets, own.correct[rows], *spent)
 
 
 def check_share(share: float, questions: int) -> None:
@@ -258,7 +259,7 @@ def pooled(
     for curves in zip(*(curves for _, curves in parts), strict=True):
         sums: Mapping[str, NDArray[np.float64]] = {
             unit: np.zeros((len(curves[0].budgets), count))
-            for unit in ("correct", "generations", "tokens")
+            for unit in ("correct", "generations", "tokens", "flops")
         }
         for (test, _), curve in zip(parts, curves, strict=True):
             for unit, total in sums.items():

@@ -159,7 +159,8 @@ def _fit(
 ) -> tuple[Calibration, Summary]:
     settings = sampled.settings
     window = top_samples(options.budgets)
-    replay = Replay(records, window, states=sampled.states, n_jobs=n_jobs)
+    sizes = settings.sizes(Path())
+    replay = Replay(records, window, states=sampled.states, n_jobs=n_jobs, sizes=sizes)
     grid = partial(plan_grid, strategies=options.strategies, max_beams=options.max_beams)
     fingerprint = settings.fingerprint(Path())
     calibration = fit(replay, grid, options.budgets, options.pilots, options.n_bins, fingerprint)
@@ -194,7 +195,13 @@ def _token_table(
     """The table in tokens. Pilots are short: of the least depth, which may be no thought."""
     least = min(depth for depth in options.thinking if depth is not None)
     return fit_token_table(
-        Replay(records, replay.window, n_jobs=replay.n_jobs, pilot_thinking=least),
+        Replay(
+            records,
+            replay.window,
+            n_jobs=replay.n_jobs,
+            pilot_thinking=least,
+            sizes=replay.sizes,
+        ),
         options.thinking,
         options.token_budgets,
         options.pilots,

@@ -24,6 +24,7 @@ from benchmarks.allocation.fresh import (
     artifact_of,
     prompt_states,
     resample,
+    sizes_of,
 )
 from benchmarks.allocation.measure import (
     BASELINE,
@@ -46,6 +47,7 @@ from calibration.replay.curves import differences, gain, gains, resamples, summa
 from calibration.replay.policy_curves import predicted
 from calibration.replay.ways import PREDICTED, TOTAL
 from calibration.report.targets import Interval, Target, reported
+from calibration.report.words import UNITS
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
@@ -70,10 +72,10 @@ def best_of(found: list[dict[str, Any]], method: str, at: Iterable[int]) -> tupl
 def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
     """Print gains, a table per budget with a row per method."""
     for budget in at:
-        shown = new_table(f"{title}, N = {budget}", "method", "generations", "tokens")
+        shown = new_table(f"{title}, N = {budget}", "method", *UNITS.values())
         for method in dict.fromkeys(row["method"] for row in found):
             cells = []
-            for unit in ("generations", "tokens"):
+            for unit in UNITS:
                 value, low, high = of(found, method, budget, unit)
                 text = f"{value:.1f}" if value > 0 else "not reached"
                 cells.append(f"{text} [{low:.1f}, {high:.1f}]")
@@ -83,8 +85,9 @@ def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> No
 
 def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     """Measure the testbed's own task."""
-    known = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"))
-    test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"))
+    sizes = sizes_of(ARITHMETIC)
+    known = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"), sizes)
+    test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"), sizes)
     made = calibrated(ARITHMETIC, known)
     learned = from_calibration(made)
     pass_at_1 = predicted(test, learned.difficulty)
@@ -116,10 +119,10 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     targets = [
         at_least(f"{PREDICTED}: gain at {single}", single_gain, PER_PROMPT),
         *(
-            reported(f"{name}: gain at {budget}, in {unit}", of(found, name, budget, unit))
+            reported(f"{name}: gain at {budget}, in {words}", of(found, name, budget, unit))
             for name in (PREDICTED, ORACLE, TOTAL, "bound: every prompt known")
             for budget in AT
-            for unit in ("generations", "tokens")
+            for unit, words in UNITS.items()
         ),
         at_least(f"{TOTAL}: gain at {batch}", batch_gain, TOGETHER),
         *(
@@ -164,7 +167,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
 def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
     """The second task, calibrated by ``ttc calibrate``; it was not used in development."""
     learned = from_artifact(artifact_of(REWRITING))
-    test = REWRITING.test(prompt_states(REWRITING, "test"))
+    test = REWRITING.test(prompt_states(REWRITING, "test"), sizes_of(REWRITING))
     budgets = [row.budget for row in learned.table.rows]
     at = budgets[-2:]
     curves = methods(learned, test, budgets, predicted(test, learned.difficulty))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from allocator.flops import ModelSizes
 from allocator.plan import Plan, plan_grid
 from benchmarks.allocation.pool import read_pool
 from calibration.replay.replay import Replay
@@ -43,13 +44,17 @@ class Family:
         """Powers of two up to the window."""
         return [2**i for i in range(self.window.bit_length())]
 
-    def calibration(self, states: NDArray[np.float32] | None) -> Replay:
+    def calibration(
+        self, states: NDArray[np.float32] | None, sizes: ModelSizes | None = None
+    ) -> Replay:
         """The calibration prompts: half of their solutions replayed, half measure difficulty."""
-        return Replay(self._records("calibration"), self.window, states=states)
+        return Replay(self._records("calibration"), self.window, states=states, sizes=sizes)
 
-    def test(self, states: NDArray[np.float32] | None) -> "SeededReplay":
+    def test(
+        self, states: NDArray[np.float32] | None, sizes: ModelSizes | None = None
+    ) -> "SeededReplay":
         """The test prompts, one replicate per seed."""
-        return SeededReplay(self._records("test"), self.window, states)
+        return SeededReplay(self._records("test"), self.window, states, sizes)
 
     def _records(self, split: str) -> list[PromptRecord]:
         searches = {r.prompt: r for r in read_pool(self.folder / f"{split}-searches.parquet")}
@@ -71,6 +76,7 @@ class SeededReplay(Replay):
         records: the independent solutions of all seeds, seed by seed; as many runs of searches.
         each: number of independent solutions per seed.
         states: the language model's state after each prompt.
+        sizes: of the models, as of `Replay`.
     """
 
     def __init__(
@@ -78,9 +84,10 @@ class SeededReplay(Replay):
         records: Sequence[PromptRecord],
         each: int,
         states: NDArray[np.float32] | None = None,
+        sizes: ModelSizes | None = None,
     ) -> None:
         seeds = len(records[0].independent.samples) // each
-        super().__init__(records, each * seeds, seeds, states)
+        super().__init__(records, each * seeds, seeds, states, sizes=sizes)
         self.each = each
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
+from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from benchmarks.allocation.family import SEEDS, Family, grid
 from benchmarks.allocation.pool import read_pool, write_pool
@@ -37,6 +39,12 @@ REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300, tes
 def artifact_of(family: Family) -> Artifact:
     """The family's calibrated artifact."""
     return Artifact.load((testbed if family is ARITHMETIC else rewriting).ARTIFACT)
+
+
+def sizes_of(family: Family) -> ModelSizes | None:
+    """The parameters of the family's models."""
+    settings = testbed.SETTINGS if family is ARITHMETIC else rewriting.SETTINGS
+    return settings.sizes(Path())
 
 
 def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:

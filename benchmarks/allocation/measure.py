@@ -208,8 +208,9 @@ def _by_votes(plan: Plan) -> Plan:
 
 
 def voted(test: SeededReplay) -> SeededReplay:
-    """The same test prompts with every score 1."""
-    return SeededReplay(rescored(test.records, lambda _: 1.0), test.each)
+    """The same test prompts with every score 1, by no verifier."""
+    sizes = test.sizes and test.sizes.model_copy(update={"verifier": 0})
+    return SeededReplay(rescored(test.records, lambda _: 1.0), test.each, sizes=sizes)
 
 
 def predicted_well(

@@ -1,4 +1,4 @@
-"""Methods of allocation on the test prompts: accuracy, generations and tokens."""
+"""Methods of allocation on the test prompts: accuracy, and what they cost."""
 
 from collections.abc import Sequence
 
@@ -57,7 +57,7 @@ def adaptive_pilots(
     policy, outcomes, costs = Policy(table), [], []
     for row in table.rows:
         shape = (replay.prompts, replay.replicates)
-        correct, tokens, cost = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        outcome, cost = Outcome(*np.zeros((3, *shape))), np.zeros(shape)
         left = np.ones(shape, dtype=bool)
         counts = [c for c in models if min(least, row.pilots) <= c <= row.pilots]
         for count in counts if row.edges else [0]:
@@ -70,13 +70,15 @@ def adaptive_pilots(
             plans = np.array(chosen, dtype=object).reshape(shape)
             found = replay.mixed_outcome(plans.tolist(), count)
             paid = np.vectorize(lambda plan, count=count: float(plan.cost(count)))(plans)
-            correct[ends], tokens[ends], cost[ends] = (
-                found.correct[ends],
-                found.tokens[ends],
-                paid[ends],
-            )
+            for values, of_count in (
+                (outcome.correct, found.correct),
+                (outcome.tokens, found.tokens),
+                (outcome.flops, found.flops),
+                (cost, paid),
+            ):
+                values[ends] = of_count[ends]
             left &= ~ends
-        outcomes.append(Outcome(correct, tokens))
+        outcomes.append(outcome)
         costs.append(cost)
     return averaged(name, [row.budget for row in table.rows], outcomes, costs)
 
@@ -109,6 +111,7 @@ def bound(name: str, replay: SeededReplay, plans: Sequence[Plan]) -> Curve:
     found = [replay.outcome(plan, 0) for plan in plans]
     correct = np.array([outcome.correct.mean(axis=1) for outcome in found]).T
     tokens = np.array([outcome.tokens.mean(axis=1) for outcome in found]).T
+    flops = np.array([outcome.flops.mean(axis=1) for outcome in found]).T
     costs = np.array([float(plan.cost(0)) for plan in plans])
     rows = np.arange(replay.prompts)
     chosen = [allocate(costs, correct, average * replay.prompts).options for average in AVERAGES]
@@ -118,4 +121,5 @@ def bound(name: str, replay: SeededReplay, plans: Sequence[Plan]) -> Curve:
         np.array([correct[rows, options] for options in chosen]),
         np.array([costs[options] for options in chosen]),
         np.array([tokens[rows, options] for options in chosen]),
+        np.array([flops[rows, options] for options in chosen]),
     )

@@ -140,6 +140,7 @@ def _joined(parts: Sequence[Curve]) -> Curve:
         np.concatenate([part.correct for part in parts], axis=1),
         np.concatenate([part.generations for part in parts], axis=1),
         np.concatenate([part.tokens for part in parts], axis=1),
+        np.concatenate([part.flops for part in parts], axis=1),
     )
 
 

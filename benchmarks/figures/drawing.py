@@ -80,7 +80,8 @@ def line_of(
         banded: see `Line`.
     """
     correct, costs = curve.correct[:, inside], curve.generations[:, inside]
-    part = Curve(curve.name, curve.budgets, correct, costs, curve.tokens[:, inside])
+    spent_otherwise = curve.tokens[:, inside], curve.flops[:, inside]
+    part = Curve(curve.name, curve.budgets, correct, costs, *spent_otherwise)
     draws = resamples(correct.shape[1])
     x = costs.mean(axis=1) if spent else np.array(curve.budgets, dtype=float)
     order = np.argsort(x, kind="stable")

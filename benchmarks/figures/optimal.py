@@ -53,16 +53,17 @@ def compute_optimal(
     for budget in budgets:
         candidates = [plan for plan in plans if plan.cost(0) == budget]
         each = [outcomes.outcome(plan, 0) for plan in candidates]
-        correct, spent, tokens = held_out_figures(
+        correct, spent, tokens, flops = held_out_figures(
             np.array([outcome.correct.ravel() for outcome in each]),
             np.array([float(plan.cost(0)) for plan in candidates]),
             np.array([outcome.tokens.ravel() for outcome in each]),
+            np.array([outcome.flops.ravel() for outcome in each]),
             prompts,
             bins[prompts],
             int(bins.max()) + 1,
             most_accurate_by_bin,
         )
-        found.append(Outcome(correct.reshape(shape), tokens.reshape(shape)))
+        found.append(Outcome(*(values.reshape(shape) for values in (correct, tokens, flops))))
         costs.append(spent.reshape(shape))
     return averaged(name, budgets, found, costs)
 

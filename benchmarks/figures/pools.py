@@ -8,11 +8,14 @@ log-probability.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from allocator.flops import ModelSizes
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
+from benchmarks.testbed.paths import ORM, REVISER, REVISER_ORM, SETTINGS
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from runtime.verifiers.base import Aggregation, aggregate
@@ -25,6 +28,12 @@ REPLICATES = 20
 SOLUTIONS, SEARCHES = FOLDER / "test.parquet", FOLDER / "test-searches.parquet"
 BY_PRM, BY_SCORE = FOLDER / "figures-prm.parquet", FOLDER / "figures-score.parquet"
 CHAINS, BY_ORM = FOLDER / "figures-chains.parquet", FOLDER / "figures-orm.parquet"
+
+# The models: with the reviser and its ORM, and with the ORM in place of the PRM.
+REVISING = SETTINGS.model_copy(
+    update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
+)
+BY_THE_ORM = SETTINGS.model_copy(update={"verifier": str(ORM)})
 
 
 def powers(most: int) -> list[int]:
@@ -98,11 +107,14 @@ def read_samples() -> Samples:
     """
     # Replicates of up to 64 solutions are disjoint; larger ones overlap.
     each = ARITHMETIC.window * 5 // REPLICATES
+    sizes = SETTINGS.sizes(Path())
     solutions = solutions_of(PROMPTS)
     prompts = {record.prompt for record in solutions}
     few = first_solutions(solutions, MAX_N)
     return Samples(
-        SeededReplay(beside(rescored(solutions, _by("last")), runs_of(read_pool(BY_PRM))), each),
+        SeededReplay(
+            beside(rescored(solutions, _by("last")), runs_of(read_pool(BY_PRM))), each, sizes=sizes
+        ),
         SeededReplay(
             beside(
                 solutions,
@@ -114,13 +126,15 @@ def read_samples() -> Samples:
                 ),
             ),
             each,
+            sizes=sizes,
         ),
         SeededReplay(
             beside(solutions, {r.prompt: chained(r) for r in read_pool(CHAINS)}),
             each,
+            sizes=REVISING.sizes(Path()),
         ),
-        _rotated(read_pool(BY_ORM)),
-        {how: _rotated(rescored(few, _by(how))) for how in ("last", "min", "product")},
+        _rotated(read_pool(BY_ORM), BY_THE_ORM.sizes(Path())),
+        {how: _rotated(rescored(few, _by(how)), sizes) for how in ("last", "min", "product")},
     )
 
 
@@ -212,6 +226,6 @@ def _by(how: Aggregation) -> Callable[[Sample], float]:
     return lambda sample: aggregate(sample.step_scores, how)
 
 
-def _rotated(records: Sequence[PromptRecord]) -> SeededReplay:
+def _rotated(records: Sequence[PromptRecord], sizes: ModelSizes | None) -> SeededReplay:
     """A few solutions, replayed in many rotations."""
-    return SeededReplay(records, MAX_N // 16)
+    return SeededReplay(records, MAX_N // 16, sizes=sizes)

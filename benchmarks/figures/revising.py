@@ -1,5 +1,7 @@
 """Figures 6, 7 and 8: revisions, their ratios, and the compute-optimal one (section 6)."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -114,7 +116,7 @@ def by_length(samples: Samples, budget: int) -> Curve:
     """Accuracy against the length of chains at one budget; `budgets` are the lengths."""
     curve = plan_curve(f"N = {budget}", samples.revised, ratios(budget))
     lengths = tuple(plan.length for plan in ratios(budget))
-    return Curve(curve.name, lengths, curve.correct, curve.generations, curve.tokens)
+    return replace(curve, budgets=lengths)
 
 
 def figure_7(samples: Samples) -> Reproduced:

@@ -14,18 +14,20 @@ from benchmarks.figures.pools import (
     BY_ORM,
     BY_PRM,
     BY_SCORE,
+    BY_THE_ORM,
     CHAINS,
     FIXED,
     KINDS,
     MAX_N,
     PROMPTS,
+    REVISING,
     ROOT,
     SEARCHES,
     first_solutions,
     solutions_of,
     test_prompts,
 )
-from benchmarks.testbed.paths import ARTIFACT, ORM, REQUEST_SETTINGS, REVISER, REVISER_ORM, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS, SETTINGS
 from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import load_settings
@@ -67,11 +69,8 @@ async def chains() -> None:
     Attempt follows attempt on a growing context: vLLM reads it from its prefix cache, where
     transformers would read it anew each time.
     """
-    revising = SETTINGS.model_copy(
-        update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
-    )
     prompts = test_prompts()
-    async with open_models(revising, Path(), "vllm", "transformers") as models:
+    async with open_models(REVISING, Path(), "vllm", "transformers") as models:
         with progress("Chains of revisions", len(KINDS) * len(prompts)) as done:
 
             async def of(kind: Plan, seed: int) -> list[PromptRecord]:
@@ -91,8 +90,7 @@ async def chains() -> None:
 async def by_orm() -> None:
     """The first independent solutions of each prompt, scored by the ORM."""
     records = first_solutions(solutions_of(PROMPTS), MAX_N)
-    settings = SETTINGS.model_copy(update={"verifier": str(ORM)})
-    async with open_models(settings, Path(), "transformers") as models:
+    async with open_models(BY_THE_ORM, Path(), "transformers") as models:
 
         async def one(record: PromptRecord) -> PromptRecord:
             context = Context(record.prompt, tuple(encode_prompt(models.engine, record.prompt)))

@@ -121,7 +121,7 @@ def _uniform(runs: ThinkingRuns) -> Curve:
     """The same number of whole thoughts for every question, by majority."""
     correct, tokens = (values[:, :, 0].mean(axis=1).T for values in (runs.correct, runs.tokens))
     samples = np.broadcast_to(np.array(STAGES, dtype=float)[:, None], correct.shape)
-    return Curve(UNIFORM, STAGES, correct, samples, tokens)
+    return Curve(UNIFORM, STAGES, correct, samples, tokens, np.zeros(tokens.shape))
 
 
 def _consistent(runs: ThinkingRuns) -> Curve:
@@ -131,5 +131,6 @@ def _consistent(runs: ThinkingRuns) -> Curve:
     states[..., VOTE_STATE_NAMES.index("leader_mass")] = of["leader"]
     states[..., VOTE_STATE_NAMES.index("other_mass")] = of["rival"]
     schedule = Schedule(stages=tuple(Stage(samples=n) for n in STAGES))
-    voted = AdaptiveRuns(states, runs.correct[:, :, 0], runs.tokens[:, :, 0])
+    tokens = runs.tokens[:, :, 0]
+    voted = AdaptiveRuns(states, runs.correct[:, :, 0], tokens, np.zeros(tokens.shape))
     return replace(adaptive_consistency(CONSISTENT, schedule, voted), budgets=CONFIDENCES)

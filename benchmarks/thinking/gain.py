@@ -113,7 +113,10 @@ async def _uniform(models: Models, artifact: Artifact, graded: Graded, seed: int
             correct[place, row] = majority_accuracy(counts, [[right, silent]], size)[0]
     spent = np.array([size * tokens for size in SIZES])
     generations = np.repeat(np.array(SIZES, dtype=float)[:, None], len(graded), axis=1)
-    return Curve(UNIFORM, tuple(float(size) for size in SIZES), correct, generations, spent)
+    each = np.array([(result.receipt.flops or 0.0) / SAMPLES for result in results])
+    flops = np.array([size * each for size in SIZES])
+    budgets = tuple(float(size) for size in SIZES)
+    return Curve(UNIFORM, budgets, correct, generations, spent, flops)
 
 
 async def _curve(
@@ -135,6 +138,7 @@ async def _curve(
         np.array(correct),
         np.array([[float(r.receipt.generations) for r in found] for _, found in points]),
         np.array([[float(r.receipt.sampled_tokens) for r in found] for _, found in points]),
+        np.array([[r.receipt.flops or 0.0 for r in found] for _, found in points]),
     )
 
 

@@ -46,19 +46,20 @@ def inspected(contents: Contents) -> Iterator[RenderableType]:
 
 
 def _ways(summary: Summary) -> Table:
-    first = summary.ways[0]
+    first, counted = summary.ways[0], any(gain.flops is not None for gain in summary.ways)
     shown = new_table(
         f"How many times fewer than {summary.baseline}, which takes {number(first.baseline)} "
         f"generations for {percent(first.accuracy)} [95%]",
-        *("way", "spent", "generations", "tokens"),
+        *("way", "spent", "generations", "tokens", *(["FLOPs"] if counted else [])),
     )
     gains = {gain.way: gain for gain in summary.ways}
     for way in WAYS:
         if (gain := gains.get(way)) is None:
             shown.add_row(spent(way), "", "not reached", "")
             continue
-        tokens = "not counted" if gain.tokens is None else times(gain.tokens)
-        shown.add_row(spent(way), number(gain.generations), times(gain), tokens)
+        others = [gain.tokens, gain.flops] if counted else [gain.tokens]
+        saved = ("not counted" if cost is None else times(cost) for cost in others)
+        shown.add_row(spent(way), number(gain.generations), times(gain), *saved)
     return shown
 
 

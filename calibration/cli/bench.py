@@ -138,7 +138,10 @@ def bench(
         models = partial(open_models, loaded.settings, artifact, engine)
         with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
             sampling = RequestSettings(loaded.settings.sampling)
-            replay = asyncio.run(sample(table, graded, work, store, models, sampling, done, n_jobs))
+            sizes = loaded.settings.sizes(artifact)
+            replay = asyncio.run(
+                sample(table, graded, work, store, models, sampling, done, n_jobs, sizes)
+            )
     check_answers(replay.records, loaded.settings.answers)
     with console.status("Measuring"):
         findings = measure(replay, loaded, table, way)

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from calibration.cli.console import new_table
 from calibration.replay.curve_summary import CurveSummary
+from calibration.report.words import UNITS, flops
 
 
 def comparison(
@@ -23,11 +24,13 @@ def comparison(
         budgets: to show, ascending; savings are shown at the last.
         baseline: the method that savings are over.
     """
+    counted = any(point.flops is not None for curve in curves for point in curve.points)
+    units = list(UNITS) if counted else [unit for unit in UNITS if unit != "flops"]
+    heads = [UNITS[unit] for unit in units]
     for budget in budgets:
         points = [(curve.name, curve.at(budget)) for curve in curves]
         shown = new_table(
-            f"Budget {budget}; generations and tokens are spent per prompt",
-            *("method", "accuracy [95%]", "generations", "tokens"),
+            f"Budget {budget}; costs are per prompt", "method", "accuracy [95%]", *heads
         )
         for name, point in points:
             if point is None:
@@ -37,6 +40,7 @@ def comparison(
                 f"{point.accuracy:.1%} [{point.low:.0%}, {point.high:.0%}]",
                 f"{point.generations:.1f}",
                 "" if point.tokens is None else f"{point.tokens:,.0f}",
+                *([] if point.flops is None else [flops(point.flops)]),
             )
         yield shown
     budget = budgets[-1]
@@ -44,7 +48,8 @@ def comparison(
         accuracy = "its accuracy" if share == 1 else f"{share:.0%} of the way there from one sample"
         saved = new_table(
             f"How many times fewer than {baseline} with N = {budget}, at {accuracy} [95%]",
-            *("method", "generations", "tokens"),
+            "method",
+            *heads,
         )
         at = {
             (row["method"], row["unit"]): row
@@ -52,7 +57,7 @@ def comparison(
             if row["budget"] == budget and row["share"] == share
         }
         for name in (curve.name for curve in curves):
-            times = (_times(at.get((name, unit))) for unit in ("generations", "tokens"))
+            times = (_times(at.get((name, unit))) for unit in units)
             saved.add_row(name, *times)
         yield saved
 

@@ -67,10 +67,17 @@ def new_table(title: str, *heads: str) -> Table:
 
 
 def render_table(table: "LookupTable") -> Table:
-    """A lookup table: a row per budget and bin, easiest bin first."""
+    """A lookup table: a row per budget and bin, easiest bin first.
+
+    FLOPs per prompt are shown where they were counted.
+    """
+    from calibration.report.words import flops
+
+    counted = any(cell.flops is not None for row in table.rows for cell in row.cells)
     shown = new_table(
         f"Plans by {table.difficulty} difficulty, bin 1 the easiest",
         *(f"budget, {table.rows[0].unit}", "pilots", "bin", "plan", "accuracy [95%]"),
+        *(["FLOPs"] if counted else []),
     )
     for row in table.rows:
         for number, cell in enumerate(row.cells, start=1):
@@ -79,6 +86,7 @@ def render_table(table: "LookupTable") -> Table:
                 str(number) if row.edges else "all",
                 str(cell.plan),
                 f"{cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}]",
+                *([] if cell.flops is None else [flops(cell.flops)]),
             )
         shown.add_section()
     return shown

@@ -136,6 +136,7 @@ def held_out_figures(
     correct: NDArray[np.float64],
     costs: NDArray[np.float64],
     tokens: NDArray[np.float64],
+    flops: NDArray[np.float64],
     prompts: NDArray[np.int64],
     bins: NDArray[np.int64],
     count: int,
@@ -147,13 +148,14 @@ def held_out_figures(
         correct: shape (plans, entries); an entry is one replicate of a prompt.
         costs: generations of each plan, shape (plans,).
         tokens: shape (plans, entries).
+        flops: likewise.
         prompts: which prompt each entry belongs to, shape (entries,).
         bins: the bin of each entry, shape (entries,).
         count: number of bins.
         rule: chooses the plans.
 
     Returns:
-        Accuracy, generations and tokens, shape (3, entries).
+        Accuracy, generations, tokens and FLOPs, shape (4, entries).
     """
 
     def choose(on: NDArray[np.bool_]) -> list[int]:
@@ -161,7 +163,12 @@ def held_out_figures(
 
     entries = np.arange(len(prompts))
     found = [
-        [correct[choices, entries], costs[choices], tokens[choices, entries]]
+        [
+            correct[choices, entries],
+            costs[choices],
+            tokens[choices, entries],
+            flops[choices, entries],
+        ]
         for choices in held_out_choices(prompts, bins, choose)
     ]
     return np.asarray(np.mean(found, axis=0))

@@ -26,6 +26,7 @@ class FittedRow:
     correct: NDArray[np.float64]
     costs: NDArray[np.float64]
     tokens: NDArray[np.float64]
+    flops: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class _Replayed:
     plans: Sequence[Plan]
     correct: NDArray[np.float64]
     tokens: NDArray[np.float64]
+    flops: NDArray[np.float64]
     costs: NDArray[np.float64]
     prompts: NDArray[np.int64]
     bins: NDArray[np.int64]
@@ -50,8 +52,8 @@ class Candidate:
     Attributes:
         replayed: the plans that the rule chooses among.
         rule: the rule.
-        held_out: accuracy, generations and tokens of each entry, whose plan is chosen on other
-            prompts, shape (3, entries).
+        held_out: accuracy, generations, tokens and FLOPs of each entry, whose plan is chosen on
+            other prompts, shape (4, entries).
     """
 
     replayed: _Replayed
@@ -64,27 +66,29 @@ class Candidate:
         cells = []
         for b, choice in enumerate(self.rule(of.correct, of.costs, of.prompts, of.bins, count)):
             inside = of.bins == b
-            correct, costs, tokens = self.held_out[:, inside]
-            cells.append(cell_of(of.plans[choice], correct, costs, tokens, of.prompts[inside]))
+            figures, prompts = self.held_out[:, inside], of.prompts[inside]
+            cells.append(cell_of(of.plans[choice], prompts, *figures))
         row = BudgetRow(budget=of.budget, pilots=of.pilots, edges=of.edges, cells=tuple(cells))
         return FittedRow(row, *self.held_out)
 
 
 def cell_of(
     plan: Plan,
+    prompts: NDArray[np.int64],
     correct: NDArray[np.float64],
     generations: NDArray[np.float64],
     tokens: NDArray[np.float64],
-    prompts: NDArray[np.int64],
+    flops: NDArray[np.float64],
 ) -> Cell:
     """A bin's plan with its figures.
 
     Args:
         plan: the plan.
-        correct: of each entry of the bin, shape (entries,).
+        prompts: which prompt each entry of the bin belongs to, shape (entries,).
+        correct: of each entry, likewise.
         generations: likewise.
         tokens: likewise.
-        prompts: which prompt each entry belongs to.
+        flops: likewise; all 0 where they were not counted.
     """
     # Rounding may move sums of shares out of [0, 1] in the last bit.
     accuracy, low, high = (min(max(f, 0.0), 1.0) for f in mean_interval(correct, prompts))
@@ -95,6 +99,7 @@ def cell_of(
         high=high,
         generations=float(generations.mean()),
         tokens=float(tokens.mean()),
+        flops=float(flops.mean()) if flops.any() else None,
         prompts=len(np.unique(prompts)),
     )
 
@@ -104,7 +109,7 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
 
     The row's reported figures are the ones that it is chosen by.
     """
-    accuracy, costs, _ = np.stack([candidate.held_out for candidate in candidates], axis=1)
+    accuracy, costs, _, _ = np.stack([candidate.held_out for candidate in candidates], axis=1)
     return candidates[most_accurate(accuracy, [entries.mean() for entries in costs])]
 
 
@@ -134,6 +139,7 @@ def by_best_rule(
         plans=plans,
         correct=np.array([outcome.correct.ravel() for outcome in found]),
         tokens=np.array([outcome.tokens.ravel() for outcome in found]),
+        flops=np.array([outcome.flops.ravel() for outcome in found]),
         costs=np.array([float(plan.cost(pilots)) for plan in plans]),
         prompts=np.repeat(np.arange(outcomes.prompts), outcomes.replicates),
         bins=bin_of(edges, pass_at_1),
@@ -141,7 +147,7 @@ def by_best_rule(
 
     def candidate(rule: Rule) -> Candidate:
         figures = held_out_figures(
-            of.correct, of.costs, of.tokens, of.prompts, of.bins, len(edges) + 1, rule
+            of.correct, of.costs, of.tokens, of.flops, of.prompts, of.bins, len(edges) + 1, rule
         )
         return Candidate(of, rule, figures)
 

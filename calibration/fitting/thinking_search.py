@@ -168,7 +168,8 @@ class CapSearch:
             np.concatenate([getattr(part, unit) for part in parts], axis=1)[:, order]
             for unit in ("correct", "generations", "tokens")
         )
-        return Curve(BY_PRICE, tuple(self.prices), correct, samples, tokens)
+        unknown = np.zeros(tokens.shape)
+        return Curve(BY_PRICE, tuple(self.prices), correct, samples, tokens, unknown)
 
     def policy(
         self,

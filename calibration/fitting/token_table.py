@@ -115,6 +115,7 @@ class _Option:
         plans: the plans.
         correct: shape (plans, entries).
         tokens: shape (plans, entries).
+        flops: likewise.
         prompts: which prompt each entry belongs to, shape (entries,).
         bins: the bin of each entry, shape (entries,).
     """
@@ -124,6 +125,7 @@ class _Option:
     plans: Sequence[Plan]
     correct: NDArray[np.float64]
     tokens: NDArray[np.float64]
+    flops: NDArray[np.float64]
     prompts: NDArray[np.int64]
     bins: NDArray[np.int64]
 
@@ -145,6 +147,7 @@ def _options(
                 within,
                 np.array([outcome.correct.ravel() for outcome in outcomes]),
                 np.array([outcome.tokens.ravel() for outcome in outcomes]),
+                np.array([outcome.flops.ravel() for outcome in outcomes]),
                 prompts,
                 bin_of(edges, predicted),
             )
@@ -157,18 +160,20 @@ def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) ->
     candidates = []
     for option in options:
         for rule in (by_bin, smoothed, greatest) if option.edges else (by_bin, greatest):
-            correct, tokens = _held_out(option, rule, budget)
+            correct, tokens, flops = _held_out(option, rule, budget)
             # A row of pilots that cost more than the budget on average does not keep to it.
             if not option.edges or tokens.mean() <= budget:
-                candidates.append((correct.mean(), -tokens.mean(), option, rule, correct, tokens))
-    _, _, option, rule, correct, tokens = max(candidates, key=lambda entry: entry[:2])
+                figures = correct, tokens, flops
+                candidates.append((correct.mean(), -tokens.mean(), option, rule, figures))
+    _, _, option, rule, (correct, tokens, flops) = max(candidates, key=lambda entry: entry[:2])
     everyone = np.ones(len(option.prompts), dtype=bool)
     cells = []
     for b, choice in enumerate(_choose(option, rule, budget, everyone)):
         inside = option.bins == b
         plan, prompts = option.plans[choice], option.prompts[inside]
         generations = np.full(len(prompts), float(plan.cost(option.pilots)))
-        cells.append(cell_of(plan, correct[inside], generations, tokens[inside], prompts))
+        of_bin = correct[inside], generations, tokens[inside], flops[inside]
+        cells.append(cell_of(plan, prompts, *of_bin))
     row = BudgetRow(
         budget=budget,
         unit="tokens",
@@ -195,20 +200,20 @@ def _choose(option: _Option, rule: Rule, budget: int, on: NDArray[np.bool_]) -> 
     return chosen
 
 
-def _held_out(
-    option: _Option, rule: Rule, budget: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Accuracy and tokens of each entry, whose plan is chosen on other prompts; (entries,) each."""
+def _held_out(option: _Option, rule: Rule, budget: int) -> NDArray[np.float64]:
+    """Accuracy, tokens and FLOPs of each entry, whose plan is chosen on other prompts.
+
+    Returns:
+        Shape (3, entries).
+    """
 
     def choose(on: NDArray[np.bool_]) -> list[int]:
         return _choose(option, rule, budget, on)
 
     entries = np.arange(len(option.prompts))
-    correct, tokens = np.mean(
-        [
-            [option.correct[choices, entries], option.tokens[choices, entries]]
-            for choices in held_out_choices(option.prompts, option.bins, choose)
-        ],
-        axis=0,
-    )
-    return correct, tokens
+    figures = np.stack([option.correct, option.tokens, option.flops])
+    found = [
+        figures[:, choices, entries]
+        for choices in held_out_choices(option.prompts, option.bins, choose)
+    ]
+    return np.asarray(np.mean(found, axis=0))

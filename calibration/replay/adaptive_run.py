@@ -22,17 +22,20 @@ class AdaptiveRuns:
         states: the vote's features at each stage, shape (prompts, replicates, stages, features).
         correct: whether the leading answer is right, shape (prompts, replicates, stages).
         tokens: tokens sampled up to the stage, likewise.
+        flops: FLOPs up to the stage, likewise; all 0 where the models' sizes are unknown.
     """
 
     states: NDArray[np.float64]
     correct: NDArray[np.float64]
     tokens: NDArray[np.float64]
+    flops: NDArray[np.float64]
 
     @classmethod
     def empty(cls, prompts: int, replicates: int, stages: int) -> "AdaptiveRuns":
-        """Arrays of zeros, to be filled by `replay_run`."""
+        """Arrays of zeros, to be filled by `replay_run`, except for the FLOPs."""
         shape = (prompts, replicates, stages)
-        return cls(np.zeros((*shape, len(VOTE_STATE_NAMES))), np.zeros(shape), np.zeros(shape))
+        states = np.zeros((*shape, len(VOTE_STATE_NAMES)))
+        return cls(states, np.zeros(shape), np.zeros(shape), np.zeros(shape))
 
 
 def joined(parts: Sequence[AdaptiveRuns]) -> AdaptiveRuns:
@@ -41,6 +44,7 @@ def joined(parts: Sequence[AdaptiveRuns]) -> AdaptiveRuns:
         np.concatenate([part.states for part in parts]),
         np.concatenate([part.correct for part in parts]),
         np.concatenate([part.tokens for part in parts]),
+        np.concatenate([part.flops for part in parts]),
     )
 
 

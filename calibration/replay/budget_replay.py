@@ -134,8 +134,10 @@ def curve_of_stops(
     costs = np.array(schedule.costs, dtype=float)
     outcomes = [
         Outcome(
-            np.take_along_axis(adaptive_runs.correct, stops[..., None], axis=2)[..., 0],
-            np.take_along_axis(adaptive_runs.tokens, stops[..., None], axis=2)[..., 0],
+            *(
+                np.take_along_axis(values, stops[..., None], axis=2)[..., 0]
+                for values in (adaptive_runs.correct, adaptive_runs.tokens, adaptive_runs.flops)
+            )
         )
         for stops in ends
     ]

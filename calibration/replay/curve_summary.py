@@ -1,8 +1,11 @@
 """The one schema of accuracy curves in JSON: ``summary.json``, ``bench.json``, docs/*.json."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+# Units of cost.
+Unit = Literal["generations", "tokens", "flops"]
 
 
 class CurvePoint(BaseModel):
@@ -14,6 +17,7 @@ class CurvePoint(BaseModel):
         accuracy: share of prompts answered right; `low` and `high` bound it (95%, over prompts).
         tokens: sampled per prompt on average, pilots included; None, and left out of the JSON,
             where they were not counted.
+        flops: FLOPs of sampling and of scoring per prompt on average, likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,12 +28,14 @@ class CurvePoint(BaseModel):
     low: float
     high: float
     tokens: float | None = None
+    flops: float | None = None
 
     @model_serializer(mode="wrap")
-    def _without_unknown_tokens(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_unknown_costs(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = serialize(self)
-        if self.tokens is None:
-            fields.pop("tokens", None)
+        for unit in ("tokens", "flops"):
+            if getattr(self, unit) is None:
+                fields.pop(unit, None)
         return fields
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.plan import Plan
-from calibration.replay.curve_summary import CurvePoint, CurveSummary
+from calibration.replay.curve_summary import CurvePoint, CurveSummary, Unit
 from calibration.replay.intervals import BOOTSTRAP_DRAWS, mean_interval
 from calibration.replay.monotone import costs_at, monotone
 from calibration.replay.parallel import in_threads
@@ -27,6 +27,7 @@ class Curve:
         correct: accuracy.
         generations: complete solutions spent, pilots included.
         tokens: tokens sampled, pilots included; all 0 where they were not counted.
+        flops: FLOPs of sampling and of scoring, pilots included; likewise.
     """
 
     name: str
@@ -34,6 +35,14 @@ class Curve:
     correct: NDArray[np.float64]
     generations: NDArray[np.float64]
     tokens: NDArray[np.float64]
+    flops: NDArray[np.float64]
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """In which its cost was counted."""
+        counted: list[Unit] = ["generations"]
+        counted += ["tokens"] if self.tokens.any() else []
+        return (*counted, "flops") if self.flops.any() else tuple(counted)
 
 
 def plan_curve(name: str, replay: Outcomes, plans: Sequence[Plan]) -> Curve:
@@ -68,6 +77,7 @@ def averaged(
         np.array([outcome.correct.mean(axis=1) for outcome in outcomes]),
         np.array([cost.mean(axis=1) for cost in costs]),
         np.array([outcome.tokens.mean(axis=1) for outcome in outcomes]),
+        np.array([outcome.flops.mean(axis=1) for outcome in outcomes]),
     )
 
 
@@ -98,7 +108,7 @@ def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, f
 def summarized(curve: Curve, draws: NDArray[np.int64]) -> CurveSummary:
     """A curve as it is written to JSON: averages over prompts, accuracy with its interval."""
     points = []
-    counted = curve.tokens.any()
+    counted = curve.units
     for row, budget in enumerate(curve.budgets):
         value, low, high = accuracy(curve, row, draws)
         points.append(
@@ -108,7 +118,8 @@ def summarized(curve: Curve, draws: NDArray[np.int64]) -> CurveSummary:
                 accuracy=value,
                 low=low,
                 high=high,
-                tokens=float(curve.tokens[row].mean()) if counted else None,
+                tokens=float(curve.tokens[row].mean()) if "tokens" in counted else None,
+                flops=float(curve.flops[row].mean()) if "flops" in counted else None,
             )
         )
     return CurveSummary(name=curve.name, points=tuple(points))
@@ -119,7 +130,7 @@ def gain(
     budget: float,
     method: Curve,
     draws: NDArray[np.int64],
-    unit: str = "generations",
+    unit: Unit = "generations",
     slack: float = 0.0,
     n_jobs: int | None = -1,
 ) -> tuple[float, float, float]:
@@ -135,7 +146,7 @@ def gain(
         budget: one of the baseline's budgets.
         method: the method compared with it.
         draws: bootstrap draws of prompts.
-        unit: ``generations`` or ``tokens``.
+        unit: of the cost.
         slack: accuracy by which the method may be lower.
         n_jobs: see `calibration.replay.parallel`.
 
@@ -150,7 +161,7 @@ def _gains(
     budgets: Sequence[float],
     method: Curve,
     draws: NDArray[np.int64],
-    unit: str,
+    unit: Unit,
     slack: float = 0.0,
     n_jobs: int | None = -1,
 ) -> list[tuple[float, float, float]]:
@@ -184,7 +195,7 @@ def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: fl
 
 
 def costs_to_reach(
-    method: Curve, wanted: NDArray[np.float64], draws: NDArray[np.int64], unit: str = "tokens"
+    method: Curve, wanted: NDArray[np.float64], draws: NDArray[np.int64], unit: Unit = "tokens"
 ) -> NDArray[np.float64]:
     """The average cost at which a method reaches an accuracy, in each bootstrap draw; see `gain`.
 
@@ -192,7 +203,7 @@ def costs_to_reach(
         method: the method.
         wanted: the accuracy in each draw, shape (draws,).
         draws: bootstrap draws of prompts.
-        unit: ``generations`` or ``tokens``.
+        unit: of the cost.
 
     Returns:
         Shape (draws,); infinite where the accuracy is not reached.
@@ -212,13 +223,12 @@ def gains(
     """The `gain` of each method at each of some of the baseline's budgets.
 
     One row per method, budget and unit, with ``value``, ``low`` and ``high`` of `gain`; in tokens
-    only where they were counted. `n_jobs` is that of `calibration.replay.parallel`.
+    and FLOPs only where they were counted. `n_jobs` is that of `calibration.replay.parallel`.
     """
     budgets = list(at)
     found = []
     for method in methods:
-        counted = baseline.tokens.any() and method.tokens.any()
-        units = ("generations", "tokens") if counted else ("generations",)
+        units = [unit for unit in baseline.units if unit in method.units]
         each = {
             unit: _gains(baseline, budgets, method, draws, unit, n_jobs=n_jobs) for unit in units
         }

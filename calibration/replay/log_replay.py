@@ -130,7 +130,7 @@ class LoggedReplay:
             else:
                 rotations = range(self.replicates)
                 correct = np.stack([self._rotated(plan, n, r) for r in rotations], axis=1)
-            self._known[key] = Outcome(correct, self._tokens(n, exact))
+            self._known[key] = _outcome(correct, self._tokens(n, exact))
         return self._known[key]
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
@@ -140,7 +140,7 @@ class LoggedReplay:
         for plan in set(chosen.ravel().tolist()):
             found, here = self.paired.outcome(plan, pilots), chosen == plan
             correct[here], tokens[here] = found.correct[here], found.tokens[here]
-        return Outcome(correct, tokens)
+        return _outcome(correct, tokens)
 
     def majority(self, n: int) -> Outcome:
         """See `calibration.replay.replay.Outcomes.majority`."""
@@ -149,7 +149,7 @@ class LoggedReplay:
         else:
             rotations = range(self.replicates)
             correct = np.stack([self._shared_votes(self._place(r, n)) for r in rotations], axis=1)
-        return Outcome(correct, self._tokens(n, self.exact))
+        return _outcome(correct, self._tokens(n, self.exact))
 
     def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
         """See `calibration.replay.replay.Replay.adaptive_runs`; large logs have fewer replicates.
@@ -260,6 +260,11 @@ class LoggedReplay:
             found |= {"tokens_mean": tokens.mean(1), "tokens_std": tokens.std(1)}
         unknown = np.full(self.prompts, np.nan)
         return rounded(np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1))
+
+
+def _outcome(correct: NDArray[np.float64], tokens: NDArray[np.float64]) -> Outcome:
+    """An outcome without FLOPs: a log does not know the models' sizes."""
+    return Outcome(correct, tokens, np.zeros(tokens.shape))
 
 
 def _at(values: NDArray[Any], place: NDArray[np.int64]) -> NDArray[Any]:

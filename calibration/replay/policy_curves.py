@@ -23,7 +23,11 @@ def exact_curve(
     correct = np.array([[estimator(run, n) for run in runs] for n in budgets])
     each = np.array([run.sampled_tokens / len(run.samples) for run in runs])
     costs = np.array(budgets, dtype=float)[:, None] * np.ones(len(runs))
-    return Curve(name, tuple(budgets), correct, costs, costs * each)
+    tokens, flops = costs * each, np.zeros(costs.shape)
+    if (sizes := replay.sizes) is not None:
+        # A single solution is not scored.
+        flops = sizes.sampling(1) * tokens + sizes.scoring(1) * np.where(costs > 1, tokens, 0)
+    return Curve(name, tuple(budgets), correct, costs, tokens, flops)
 
 
 # By number of pilots: predicted pass@1, shape (prompts, replicates).

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
+from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns, joined
@@ -32,10 +33,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Accuracy and tokens of one plan, arrays of shape (prompts, replicates)."""
+    """Accuracy, tokens and FLOPs of one plan, arrays of shape (prompts, replicates).
+
+    Tokens are all 0 where they were not counted, FLOPs where the models' sizes are unknown.
+    """
 
     correct: NDArray[np.float64]
     tokens: NDArray[np.float64]
+    flops: NDArray[np.float64]
 
 
 class Outcomes(Protocol):
@@ -94,7 +99,7 @@ class Outcomes(Protocol):
         ...
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
-        """Whether the plan's answer is right, and its tokens, per prompt and replicate."""
+        """Whether the plan's answer is right, and its cost, per prompt and replicate."""
         ...
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
@@ -132,6 +137,7 @@ class Replay:
         n_jobs: see `calibration.replay.parallel`.
         pilot_thinking: tokens that pilots may think, as `Plan.thinking`. Solutions of this depth
             must have been collected.
+        sizes: of the models, by which FLOPs are counted; None where they are unknown.
 
     Raises:
         InputError: no records, one with fewer solutions than the window, or `n_jobs` is 0.
@@ -145,6 +151,7 @@ class Replay:
         states: NDArray[np.float32] | None = None,
         n_jobs: int | None = -1,
         pilot_thinking: int | None = None,
+        sizes: ModelSizes | None = None,
     ) -> None:
         check_jobs(n_jobs)
         if not records:
@@ -159,6 +166,7 @@ class Replay:
         self.states = states
         self.n_jobs = n_jobs
         self.pilot_thinking = pilot_thinking
+        self.sizes = sizes
         self._known: dict[tuple[Plan, int], Outcome] = {}
         self._votes: dict[int, Outcome] = {}
         self._features: dict[int, NDArray[np.float64]] = {}
@@ -194,7 +202,7 @@ class Replay:
         return self._features[pilots]
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
-        """Whether the plan's answer is right, and the tokens it samples, per prompt and replicate.
+        """Whether the plan's answer is right, and what it costs, per prompt and replicate.
 
         Raises:
             InputError: a search that was not collected.
@@ -217,7 +225,7 @@ class Replay:
         found = self._in_parts(prepared, each, [(keys, counts)] * len(self._parts))
         for place, key in enumerate(keys):
             values = np.concatenate([outcomes[place] for outcomes, _ in found])
-            self._known[key] = Outcome(values[..., 0], values[..., 1])
+            self._known[key] = Outcome(*np.moveaxis(values, -1, 0))
         for place, count in enumerate(counts):
             self._features[count] = np.concatenate([features[place] for _, features in found])
 
@@ -243,6 +251,7 @@ class Replay:
                 self.window,
                 self.replicates,
                 self.pilot_thinking,
+                self.sizes,
             )
             for start in range(0, self.prompts, PART)
         ]
@@ -261,7 +270,8 @@ class Replay:
                 leading = [answer for answer, count in votes.items() if count == most]
                 correct[row, replicate] = (record.gold in leading) / max(1, len(leading))
                 tokens[row, replicate] = sum(sample.tokens for sample in samples)
-        self._votes[n] = Outcome(correct, tokens)
+        each = 0.0 if self.sizes is None else self.sizes.sampling(1)
+        self._votes[n] = Outcome(correct, tokens, tokens * each)
         return self._votes[n]
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
@@ -269,7 +279,7 @@ class Replay:
         each = max(max(plan.n, pilots) for of_record in plans for plan in set(of_record))
         rows = [(plans[start : start + PART], pilots) for start in range(0, self.prompts, PART)]
         values = np.concatenate(self._in_parts(mixed, each, rows))
-        return Outcome(values[..., 0], values[..., 1])
+        return Outcome(*np.moveaxis(values, -1, 0))
 
     def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
         """Adaptive runs of every prompt and replicate, arrays of (prompts, replicates, stages).
@@ -281,7 +291,12 @@ class Replay:
         return joined(self._in_parts(adapted, schedule.stages[-1].samples, given))
 
     def _effective(self, plan: Plan, pilots: int) -> tuple[Plan, int]:
-        """The plan and pilots that have the same outcome: of best-of-n, pilots are the first."""
-        if plan.strategy == "best_of_n" and plan.thinking == self.pilot_thinking:
-            return plan.model_copy(update={"n": max(plan.n, pilots)}), 0
-        return plan, pilots
+        """The plan and pilots that have the same outcome: of best-of-n, pilots are the first.
+
+        Where others are not scored, pilots differ in FLOPs, for they are.
+        """
+        if plan.strategy != "best_of_n" or plan.thinking != self.pilot_thinking:
+            return plan, pilots
+        n = max(plan.n, pilots)
+        alike = self.sizes is None or (n > 1 and plan.selection != "majority")
+        return plan.model_copy(update={"n": n}), 0 if alike else pilots

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
+from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from allocator.schedule import Schedule
 from calibration.replay.adaptive_run import AdaptiveRuns, Draw, draws_of, replay_run
+from calibration.replay.plan_flops import best_of_n_flops, search_flops
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.features import pilot_features
 from predictors.prompt import prompt_features
@@ -30,6 +32,7 @@ class ReplayPart:
         window: as of `Replay`.
         replicates: likewise.
         pilot_thinking: likewise.
+        sizes: likewise.
     """
 
     def __init__(
@@ -38,11 +41,13 @@ class ReplayPart:
         window: int,
         replicates: int,
         pilot_thinking: int | None = None,
+        sizes: ModelSizes | None = None,
     ) -> None:
         self.records = records
         self.window = window
         self.replicates = replicates
         self.pilot_thinking = pilot_thinking
+        self.sizes = sizes
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: without token ids, texts, and solutions beyond the window."""
@@ -72,19 +77,25 @@ class ReplayPart:
 
     def one(
         self, record: PromptRecord, replicate: int, plan: Plan, pilots: int
-    ) -> tuple[float, float]:
-        """Whether one plan's answer is right, and its tokens."""
+    ) -> tuple[float, float, float]:
+        """Whether one plan's answer is right, its tokens and its FLOPs."""
+        flops = 0.0
         if plan.strategy == "best_of_n":
             deep = self.at_depth(record, replicate, max(plan.n, pilots), plan.thinking)
             samples, tokens = thought_on(self.first(record, replicate, pilots), deep, plan.thinking)
+            if self.sizes is not None:
+                flops = best_of_n_flops(self.sizes, plan, pilots, samples, tokens)
         else:
             # Pilots are the first attempts of revision chains; other searches are added to them.
             within = plan.beams if plan.strategy == "revisions" else 0
             samples = self.first(record, replicate, pilots)[within:]
             run = self.searched(record, replicate, plan)
-            tokens = sum(sample.tokens for sample in samples) + run.sampled_tokens
+            beside = sum(sample.tokens for sample in samples)
+            tokens = beside + run.sampled_tokens
+            if self.sizes is not None:
+                flops = search_flops(self.sizes, plan, beside, run)
             samples += run.samples
-        return float(select(samples, plan.selection).answer == record.gold), tokens
+        return float(select(samples, plan.selection).answer == record.gold), tokens, flops
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """See `calibration.replay.replay.Outcomes.features`."""
@@ -148,7 +159,7 @@ def rotated(
 
 
 def mixed(given: tuple[ReplayPart, Sequence[Sequence[Plan]], int]) -> NDArray[np.float64]:
-    """Accuracy and tokens, shape (prompts, replicates, 2), of a plan for each of them."""
+    """Accuracy, tokens and FLOPs, shape (prompts, replicates, 3), of a plan for each of them."""
     part, plans, pilots = given
     cells = [
         [part.one(record, r, plan, pilots) for r, plan in enumerate(of_record)]
@@ -190,7 +201,10 @@ def adapted(given: tuple[ReplayPart, Schedule]) -> AdaptiveRuns:
                 searched,
                 tokens,
             )
-    return adaptive_runs
+    if part.sizes is None:
+        return adaptive_runs
+    each = part.sizes.sampling(1) + part.sizes.scoring(1)  # every token is scored once
+    return replace(adaptive_runs, flops=adaptive_runs.tokens * each)
 
 
 def _light(record: PromptRecord, window: int) -> PromptRecord:

@@ -83,7 +83,7 @@ def price_curve(
     correct, samples, tokens = (
         np.array([values.mean(axis=1) for values in each]) for each in zip(*ends, strict=True)
     )
-    return Curve(name, tuple(prices), correct, samples, tokens)
+    return Curve(name, tuple(prices), correct, samples, tokens, np.zeros(tokens.shape))
 
 
 def thinking_curve(log: Log, policy: ThinkingPolicy, n_jobs: int | None = -1) -> Curve:

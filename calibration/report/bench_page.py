@@ -25,6 +25,9 @@ def page(result: BenchResult) -> str:
     summary = as_summary(result)
     says = "Accuracy against generations per prompt, one curve per method. " + words.title(summary)
     everyone = summary.groups[0]
+    # Of an old result or a log FLOPs are unknown.
+    flops = any(row.unit == "flops" for row in result.gains)
+    units = {unit: name for unit, name in words.UNITS.items() if flops or unit != "flops"}
     figure = accuracy_figure(everyone, result.baseline, result.policy, result.saving, says)
     return rendered(
         "bench.html.jinja",
@@ -34,6 +37,8 @@ def page(result: BenchResult) -> str:
         result=result,
         figure=both(figure),
         gained=list(dict.fromkeys(row.budget for row in result.gains)),
+        units=units,
+        spent=words.listed(list(units.values())),
         shares=list(dict.fromkeys(row.share for row in result.gains)),
         times={(row.method, row.budget, row.unit, row.share): row for row in result.gains},
         measured_with=measured_with(result),

@@ -4,11 +4,11 @@ from pydantic import BaseModel, ConfigDict
 
 from allocator.files import JsonArtifact
 from allocator.table import Fingerprint
-from calibration.replay.curve_summary import CurveSummary
+from calibration.replay.curve_summary import CurveSummary, Unit
 from calibration.replay.ways import Way
 from calibration.report.summary import Gain
 from calibration.report.targets import Target, reported
-from calibration.report.words import count
+from calibration.report.words import UNITS, count
 
 
 class _Row(BaseModel):
@@ -23,7 +23,7 @@ class Times(_Row):
         budget: budget of the baseline.
         share: 1 at the baseline's accuracy; less at this share of the way to it from the smallest
             budget's accuracy.
-        unit: ``generations`` or ``tokens``.
+        unit: ``generations``, ``tokens`` or ``flops``.
         value: the ratio, 0 where the method never reaches the accuracy; `low` and `high` bound it
             (95%, over prompts).
     """
@@ -31,7 +31,7 @@ class Times(_Row):
     method: str
     budget: int
     share: float = 1.0
-    unit: str
+    unit: Unit
     value: float
     low: float
     high: float
@@ -86,7 +86,9 @@ class Findings(JsonArtifact):
             if p.budget in self.budgets
         ]
         found += [
-            reported(f"{r.method}: gain at {r.budget}, in {r.unit}", (r.value, r.low, r.high))
+            reported(
+                f"{r.method}: gain at {r.budget}, in {UNITS[r.unit]}", (r.value, r.low, r.high)
+            )
             for r in self.gains
             if r.share == 1
         ]

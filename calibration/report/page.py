@@ -117,6 +117,7 @@ def rendered(template: str, **values: Any) -> str:
     environment.filters |= {
         "percent": words.percent,
         "number": words.number,
+        "flops": words.flops,
         "count": words.count,
         "times": words.times,
         "spent": words.spent,

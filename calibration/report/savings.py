@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.replay.curve_summary import Unit
 from calibration.replay.curves import Curve, gain, resamples
 from calibration.replay.ways import Way
-from calibration.report.summary import Gain, TokenGain
+from calibration.report.summary import CostGain, Gain
 
 
 def savings(best_of_n: Curve, by_way: Mapping[Way, Curve]) -> tuple[Gain, ...]:
@@ -55,20 +56,21 @@ def _saving(
         times=times,
         low=low,
         high=high,
-        tokens=_token_saving(best_of_n, budget, curve, draws),
+        tokens=_cost_saving(best_of_n, budget, curve, draws, "tokens"),
+        flops=_cost_saving(best_of_n, budget, curve, draws, "flops"),
     )
 
 
-def _token_saving(
-    best_of_n: Curve, budget: float, curve: Curve, draws: NDArray[np.int64]
-) -> TokenGain | None:
-    if not best_of_n.tokens.any():
+def _cost_saving(
+    best_of_n: Curve, budget: float, curve: Curve, draws: NDArray[np.int64], unit: Unit
+) -> CostGain | None:
+    if unit not in best_of_n.units:
         return None
-    times, low, high = gain(best_of_n, budget, curve, draws, "tokens")
-    if not times:  # ordered by its tokens, the curve may end below the accuracy
+    times, low, high = gain(best_of_n, budget, curve, draws, unit)
+    if not times:  # ordered by this cost, the curve may end below the accuracy
         return None
-    spent = float(best_of_n.tokens[best_of_n.budgets.index(budget)].mean())
-    return TokenGain(tokens=spent / times, baseline=spent, times=times, low=low, high=high)
+    spent = float(getattr(best_of_n, unit)[best_of_n.budgets.index(budget)].mean())
+    return CostGain(spent=spent / times, baseline=spent, times=times, low=low, high=high)
 
 
 def greatest(gains: Sequence[Gain]) -> Gain | None:

@@ -155,7 +155,10 @@ def _methods(
         return _Method(
             name,
             [row.row.budget for row in within],
-            [Outcome(r.correct.reshape(shape), r.tokens.reshape(shape)) for r in within],
+            [
+                Outcome(*(values.reshape(shape) for values in (r.correct, r.tokens, r.flops)))
+                for r in within
+            ],
             [row.costs.reshape(shape) for row in within],
         )
 
@@ -210,7 +213,7 @@ def _group(
             method.budgets, method.outcomes, method.costs, strict=True
         ):
             accuracy, low, high = mean_interval(outcome.correct[inside], prompts)
-            tokens = outcome.tokens[inside]
+            tokens, flops = outcome.tokens[inside], outcome.flops[inside]
             points.append(
                 CurvePoint(
                     budget=budget,
@@ -219,6 +222,7 @@ def _group(
                     low=low,
                     high=high,
                     tokens=float(tokens.mean()) if tokens.any() else None,
+                    flops=float(flops.mean()) if flops.any() else None,
                 )
             )
         curves.append(CurveSummary(name=method.name, points=tuple(points)))

@@ -4,9 +4,9 @@ Calibration writes it, from samples or from logs; `ttc report` draws it without 
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator import migrate
 from allocator.errors import InputError
@@ -74,20 +74,30 @@ class PredictorSummary(_Schema):
     confusion: tuple[tuple[float, ...], ...]
 
 
-class TokenGain(_Schema):
-    """What a way saves in tokens, at the accuracy of its `Gain`.
+class CostGain(_Schema):
+    """What a way saves in tokens or in FLOPs, at the accuracy of its `Gain`.
 
     Attributes:
-        tokens: tokens per prompt that the way spends for it, pilots included.
-        baseline: tokens per prompt that the baseline spends for it.
-        times: `baseline` over `tokens`, with its 95% interval over prompts.
+        spent: tokens or FLOPs per prompt that the way spends for it, pilots included.
+        baseline: those that the baseline spends for it.
+        times: `baseline` over `spent`, with its 95% interval over prompts.
     """
 
-    tokens: float
+    spent: float
     baseline: float
     times: float
     low: float
     high: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_tokens(cls, document: Any) -> Any:
+        """Before FLOPs were counted, the field was named after the unit."""
+        if isinstance(document, dict) and "tokens" in document:
+            return {"spent": document["tokens"]} | {
+                name: value for name, value in document.items() if name != "tokens"
+            }
+        return document
 
 
 class Gain(_Schema):
@@ -101,6 +111,7 @@ class Gain(_Schema):
             it.
         times: `baseline` over `generations`, with its 95% interval over prompts.
         tokens: the same in tokens; None where they were not counted.
+        flops: the same in FLOPs; likewise.
     """
 
     way: Way
@@ -110,7 +121,8 @@ class Gain(_Schema):
     times: float
     low: float
     high: float
-    tokens: TokenGain | None = None
+    tokens: CostGain | None = None
+    flops: CostGain | None = None
 
 
 class Summary(JsonArtifact):

@@ -1,11 +1,16 @@
 """The sentences of a report: title, subtitle and glossary."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from calibration.replay.curve_summary import Unit
 from calibration.replay.ways import OPTIONS, WAYS, Way
 from calibration.report.methods import best, headline
-from calibration.report.summary import Gain, Summary, TokenGain
+from calibration.report.summary import CostGain, Gain, Summary
 from predictors.confidence import Confidence
+
+# Units of cost, and what they are called.
+UNITS: dict[Unit, str] = {"generations": "generations", "tokens": "tokens", "flops": "FLOPs"}
 
 
 def number(value: float) -> str:
@@ -16,6 +21,18 @@ def number(value: float) -> str:
 def count(value: float, what: str) -> str:
     """``1 generation``, ``4.2 generations``."""
     return f"{number(value)} {what}" + ("" if number(value) == "1" else "s")
+
+
+def flops(value: float) -> str:
+    """``1.2e9``."""
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """``generations, tokens and FLOPs``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def percent(value: float) -> str:
@@ -105,19 +122,23 @@ def subtitle(summary: Summary) -> str:
             f"{cheaper} here; the 95% interval of the saving is "
             f"{gain.low:.1f} to {gain.high:.1f} times, where 1 is no saving."
         )
-    fewer = f"That is {times(gain)} times fewer generations"
-    tokens = gain.tokens
-    if tokens is not None and tokens.times > 1:
-        fewer += f" and {times(tokens)} times fewer tokens"
-    elif tokens is not None:
-        fewer += f" but no fewer tokens ({times(tokens)} times)"
-    certain = f"{fewer}, with 95% intervals over prompts."
+    certain = f"That is {_fewer(gain)}, with 95% intervals over prompts."
     if gain.low <= 1:
         return f"{certain} The saving is not certain: its interval includes 1, no saving."
     return certain
 
 
-def times(saved: Gain | TokenGain) -> str:
+def _fewer(gain: Gain) -> str:
+    """Of which units a gain is, and of which it is none."""
+    others = {"tokens": gain.tokens, "FLOPs": gain.flops}
+    known = {unit: cost for unit, cost in others.items() if cost is not None}
+    less = [f"{times(gain)} times fewer generations"]
+    less += [f"{times(cost)} times fewer {unit}" for unit, cost in known.items() if cost.times > 1]
+    more = [f"{unit} ({times(cost)} times)" for unit, cost in known.items() if cost.times <= 1]
+    return listed(less) + (f" but no fewer {listed(more)}" if more else "")
+
+
+def times(saved: Gain | CostGain) -> str:
     """``4.0 [2.1, 6.4]``, with the 95% interval."""
     return f"{saved.times:.1f} [{saved.low:.1f}, {saved.high:.1f}]"
 
@@ -156,6 +177,8 @@ def confidence_words(confidence: Confidence | None) -> str:
 GLOSSARY = {
     "generation": "One complete solution sampled from the language model. Cost is counted in "
     "them: a budget of 16 allows at most 16 generations per prompt.",
+    "FLOPs": "The arithmetic that a cost takes: 2 x the model's parameters for every token that it "
+    "samples or, as a verifier, reads. A large verifier costs more than its tokens show.",
     "accuracy": "Share of prompts whose chosen answer is right.",
     "95% interval": "Other prompts of the same kind would have given other figures; 95% of such "
     "intervals contain the true value.",

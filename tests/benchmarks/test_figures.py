@@ -46,14 +46,14 @@ class Known:
             shape = self.prompts, self.replicates
             right = RNG.random(shape) < self.accuracy[plan][:, None]
             tokens = np.full(shape, 10.0 * plan.n)
-            self.drawn[plan] = Outcome(right.astype(float), tokens)
+            self.drawn[plan] = Outcome(right.astype(float), tokens, 0 * tokens)
         return self.drawn[plan]
 
 
 def curve_of(*rows: list[float], budgets: tuple[int, ...] = (1, 4, 16)) -> Curve:
     correct = np.array(rows)
     spent = np.array(budgets, dtype=float)[:, None] * np.ones_like(correct)
-    return Curve("x", budgets, correct, spent, 10 * spent)
+    return Curve("x", budgets, correct, spent, 10 * spent, 0 * spent)
 
 
 def test_a_verdict_needs_the_whole_interval() -> None:

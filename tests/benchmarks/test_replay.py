@@ -25,7 +25,7 @@ def curve(
 ) -> Curve:
     """A curve that is the same for all questions."""
     right, spent = (np.repeat(np.array(v)[:, None], QUESTIONS, axis=1) for v in (accuracy, tokens))
-    return Curve(name, budgets, right, spent, spent)
+    return Curve(name, budgets, right, spent, spent, 0 * spent)
 
 
 def known(factor: float) -> Measured:

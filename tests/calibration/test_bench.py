@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
+from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, LookupTable
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
@@ -75,7 +76,7 @@ TABLE = table_of(row(1, ONE), row(4, PAIR))
 @pytest.fixture(scope="module")
 def known(bent: Artifact) -> Findings:
     """The table that takes the pair of beams at a budget of four, measured."""
-    return measure(Replay(KNOWN, 4), bent, TABLE)
+    return measure(Replay(KNOWN, 4, sizes=ModelSizes(model=1, verifier=2)), bent, TABLE)
 
 
 def by_name(found: Findings) -> dict[str, CurveSummary]:
@@ -103,6 +104,15 @@ def test_what_is_known_of_the_samples_is_what_is_measured(known: Findings) -> No
         assert [p.budget for p in curve.points if p.budget in known.budgets] == [1, 4]
         assert all(p.low < p.accuracy < p.high for p in curve.points)
         assert all(p.tokens == pytest.approx(3 * p.generations) for p in curve.points)
+    # Three tokens a solution, each 2 FLOPs to sample and 4 to score; a single one is not scored.
+    flops = {name: [p.flops for p in c.points] for name, c in curves.items()}
+    assert flops["majority"] == pytest.approx([6, 4 * 6])
+    assert flops[BASELINE] == pytest.approx([6, 4 * 18])
+    assert flops["best-of-N, greatest score"] == pytest.approx([6, 4 * 18])
+    assert flops[PREDICTED] == pytest.approx([6, 2 * 18])
+    for name in (PRICE, TOTAL):
+        spent = [18 * point.generations for point in curves[name].points]
+        assert flops[name] == pytest.approx(spent)
     spent = [p.generations for p in curves[PREDICTED].points]
     assert spent == [1, 2], "what the plan costs, not the budget"
     assert [p.generations for p in curves[BASELINE].points] == [1, 4]
@@ -114,18 +124,21 @@ def test_gains_are_counted_at_the_baselines_own_accuracy(known: Findings) -> Non
     assert {r.budget for r in known.gains} == {4}, "at the least budget there is nothing to save"
     assert {r.share for r in known.gains} == {1.0, 0.95}
     gained = {(r.method, r.unit): (r.value, r.low, r.high) for r in known.gains if r.share == 1}
-    assert len(gained) == 2 * len(known.curves) == len(known.gains) / 2
+    assert len(gained) == 3 * len(known.curves) == len(known.gains) / 2
     # One generation gets as far as four do, whatever the resampled prompts are.
     for unit in ("generations", "tokens"):
         assert gained[PREDICTED, unit] == pytest.approx((4, 4, 4))
         assert gained["majority", unit] == pytest.approx((4, 4, 4))
+    # At its least budget the method does not score; best-of-4 and majority do, or do not.
+    assert gained[PREDICTED, "flops"] == pytest.approx((72 / 6,) * 3)
+    assert gained["majority", "flops"] == pytest.approx((72 / 6,) * 3)
     assert (known.policy, known.way) == (PREDICTED, None), "bins, if calibration chose no way"
     assert known.saving is not None
     assert known.saving.way == "bins"
     # Of budgets at which the baseline is as accurate, the least is what is saved from.
     assert (known.saving.times, known.saving.baseline) == pytest.approx((1, 1))
     assert known.saving.tokens is not None
-    assert (known.saving.tokens.times, known.saving.tokens.tokens) == pytest.approx((1, 3))
+    assert (known.saving.tokens.times, known.saving.tokens.spent) == pytest.approx((1, 3))
     first, second = known.differences
     assert (first.value, first.low, first.high) == (0, 0, 0)
     assert second.value == pytest.approx(0.2)
@@ -176,10 +189,11 @@ def test_every_figure_is_among_the_targets(known: Findings) -> None:
         assert line["met"] is None
         assert line["low"] <= line["value"] <= line["high"]
     names = [line["name"] for line in rows]
-    assert len(set(names)) == len(names) == 7 * 2 + 7 * 2 + 2
+    assert len(set(names)) == len(names) == 7 * 2 + 7 * 3 + 2
     values = dict(zip(names, (line["value"] for line in rows), strict=True))
     assert values[f"{PREDICTED}: accuracy at 4"] == pytest.approx(0.8)
     assert values[f"{PREDICTED}: gain at 4, in tokens"] == pytest.approx(4)
+    assert values[f"{PREDICTED}: gain at 4, in FLOPs"] == pytest.approx(12)
     assert values[f"{PREDICTED} less {BASELINE} at 4, in points"] == pytest.approx(20)
 
 

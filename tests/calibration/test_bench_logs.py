@@ -117,7 +117,7 @@ def test_splits_test_each_question_on_others(share: float, parts: int, tested: i
 def test_a_question_counts_by_its_mean_over_the_parts_that_tested_it() -> None:
     def curve(values: list[float]) -> Curve:
         row = np.array([values])
-        return Curve("m", (1,), row, 10 * row, 100 * row)
+        return Curve("m", (1,), row, 10 * row, 100 * row, 1000 * row)
 
     parts = [
         (np.array([0, 2]), [curve([1.0, 0.0])]),
@@ -128,12 +128,13 @@ def test_a_question_counts_by_its_mean_over_the_parts_that_tested_it() -> None:
     assert found.correct.tolist() == [[1.0, 0.5, 0.5]]
     assert found.generations.tolist() == [[10.0, 5.0, 5.0]]
     assert found.tokens.tolist() == [[100.0, 50.0, 50.0]]
+    assert found.flops.tolist() == [[1000.0, 500.0, 500.0]]
 
 
 def test_each_calibrations_way_has_points_at_the_same_average_budgets() -> None:
     def curve(name: str, budgets: tuple[float, ...]) -> Curve:
         rows = np.array(budgets)[:, None]
-        return Curve(name, budgets, rows / 100, rows, 10 * rows)
+        return Curve(name, budgets, rows / 100, rows, 10 * rows, 0 * rows)
 
     averages = (1.0, 1.5, 2.0, 3.0, 4.0)
     curves = [curve(PREDICTED, (1, 2, 4)), curve(PRICE, averages), curve(TOTAL, averages)]
@@ -147,7 +148,7 @@ def test_each_calibrations_way_has_points_at_the_same_average_budgets() -> None:
 
 
 def test_part_of_the_way_from_one_sample() -> None:
-    curve = Curve("m", (1, 16), np.array([[0.2], [0.6]]), np.ones((2, 1)), np.ones((2, 1)))
+    curve = Curve("m", (1, 16), np.array([[0.2], [0.6]]), *np.ones((3, 2, 1)))
     assert part_way(curve, 0.95).correct.ravel().tolist() == pytest.approx([0.2, 0.58])
     assert part_way(curve, 1.0).correct.ravel().tolist() == pytest.approx([0.2, 0.6])
 

@@ -165,7 +165,7 @@ def test_a_search_that_was_not_collected_is_named() -> None:
 def _constant(correct: list[float], costs: list[float]) -> tuple[np.ndarray, ...]:
     ones = np.ones((len(costs), 50))
     cost = np.array(costs)[:, None] * ones
-    return np.array(correct)[:, None] * ones, cost, 10 * cost
+    return np.array(correct)[:, None] * ones, cost, 10 * cost, 30 * cost
 
 
 def constant_curve(name: str, correct: list[float], costs: list[float]) -> Curve:
@@ -179,6 +179,7 @@ def test_gain_is_the_ratio_of_costs_at_equal_accuracy() -> None:
     # 0.8 lies half way between the method's 0.7 at 8 and 0.9 at 24: cost 16.
     assert gain(baseline, 64, method, draws)[0] == pytest.approx(4)
     assert gain(baseline, 64, method, draws, "tokens")[0] == pytest.approx(4)
+    assert gain(baseline, 64, method, draws, "flops")[0] == pytest.approx(4)
     # A dip and a lucky point are not a crossing: 0.9 at 4 pools with 0.5 at 8.
     lucky = Curve("lucky", (4, 8), *_constant([0.9, 0.5], [4, 8]))
     assert gain(baseline, 64, lucky, draws)[0] == 0

@@ -9,12 +9,12 @@ from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.ways import PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summary import (
+    CostGain,
     Gain,
     Group,
     PredictorSummary,
     Reliability,
     Summary,
-    TokenGain,
 )
 from runtime.artifact import ORACLE_TABLE, SETTINGS, TABLE
 from runtime.settings import Settings
@@ -60,7 +60,7 @@ def curve(name: str, start: float, prompts: int) -> CurveSummary:
 def saved(way: Way, generations: float, low: float = 2.1, high: float = 6.4) -> Gain:
     """The saving of a way that spends so many generations where the baseline spends 16."""
     times, fewer = 16 / generations, 15 / generations
-    tokens = TokenGain(tokens=800 / fewer, baseline=800, times=fewer, low=low, high=high)
+    tokens = CostGain(spent=800 / fewer, baseline=800, times=fewer, low=low, high=high)
     return Gain(
         way=way,
         accuracy=0.709,

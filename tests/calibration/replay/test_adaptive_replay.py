@@ -1,5 +1,7 @@
 """Adaptive runs replayed on records and logs, and what is decided from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -175,9 +177,7 @@ def test_cross_validated_gains_never_see_the_prompt_itself() -> None:
     adaptive_runs.states[..., VOTE_STATE_NAMES.index("prompt_tokens")] = lengths[:, None, None]
     before = cross_validated_gains(SCHEDULE, adaptive_runs)
     for prompt in (0, 17):
-        changed = AdaptiveRuns(
-            adaptive_runs.states, adaptive_runs.correct.copy(), adaptive_runs.tokens
-        )
+        changed = replace(adaptive_runs, correct=adaptive_runs.correct.copy())
         changed.correct[prompt, :, 0], changed.correct[prompt, :, 1:] = 1.0, 0.0
         after = cross_validated_gains(SCHEDULE, changed)
         moved = np.any(before != after, axis=(1, 2, 3))
@@ -200,7 +200,7 @@ def test_gains_of_each_stage_over_each() -> None:
 @pytest.mark.slow
 def test_the_better_of_two_schedules_is_fitted() -> None:
     adaptive_runs = made_runs(SCHEDULE, KINDS, 3)
-    worse = AdaptiveRuns(adaptive_runs.states, adaptive_runs.correct * 0.5, adaptive_runs.tokens)
+    worse = replace(adaptive_runs, correct=adaptive_runs.correct * 0.5)
     same = Schedule(stages=SCHEDULE.stages)
     chosen = fit_gain_model([(same, worse), (SCHEDULE, adaptive_runs)])
     assert max(point.accuracy for point in chosen.prices.points) > 0.55

@@ -70,7 +70,8 @@ class Rated:
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
         rate = self.accuracies[f"{plan.strategy}_{plan.n}"]
-        return Outcome((np.arange(100.0) < 100 * rate).astype(float)[:, None], np.ones((100, 1)))
+        right = (np.arange(100.0) < 100 * rate).astype(float)[:, None]
+        return Outcome(right, np.ones((100, 1)), np.zeros((100, 1)))
 
 
 SEARCHES = [

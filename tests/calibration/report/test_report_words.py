@@ -12,7 +12,7 @@ from benchmarks.testbed.paths import SETTINGS
 from calibration.replay.ways import Way
 from calibration.report.advice import Step, steps
 from calibration.report.artifact_files import Contents
-from calibration.report.summary import Gain, Summary, TokenGain
+from calibration.report.summary import CostGain, Gain, Summary
 from calibration.report.words import chosen, count, interval, percent, subtitle, title
 from predictors.gain_model import COLUMNS, GainModel
 from predictors.scoring import Scoring
@@ -34,12 +34,19 @@ def heads(folder: Path) -> list[str]:
     return [step.head for step in steps(contents, contents.summary)]
 
 
-def gain(times: float, low: float, way: Way = "bins", tokens: float | None = None) -> Gain:
-    found = None
-    if tokens is not None:
-        found = TokenGain(
-            tokens=900 / tokens, baseline=900, times=tokens, low=tokens / 2, high=tokens + 5
-        )
+def cost(times: float | None) -> CostGain | None:
+    if times is None:
+        return None
+    return CostGain(spent=900 / times, baseline=900, times=times, low=times / 2, high=times + 5)
+
+
+def gain(
+    times: float,
+    low: float,
+    way: Way = "bins",
+    tokens: float | None = None,
+    flops: float | None = None,
+) -> Gain:
     return Gain(
         way=way,
         accuracy=0.738,
@@ -48,7 +55,8 @@ def gain(times: float, low: float, way: Way = "bins", tokens: float | None = Non
         times=times,
         low=low,
         high=times + 5,
-        tokens=found,
+        tokens=cost(tokens),
+        flops=cost(flops),
     )
 
 
@@ -73,6 +81,18 @@ def gain(times: float, low: float, way: Way = "bins", tokens: float | None = Non
             "needs 16",
             "That is 4.0 [2.0, 9.0] times fewer generations but no fewer tokens (0.8 [0.4, 5.8] "
             "times), with 95% intervals over prompts.",
+        ),
+        (
+            rich_summary(gain=gain(4, 2, tokens=3, flops=2)),
+            "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
+            "That is 4.0 [2.0, 9.0] times fewer generations, 3.0 [1.5, 8.0] times fewer tokens and "
+            "2.0 [1.0, 7.0] times fewer FLOPs, with 95% intervals over prompts.",
+        ),
+        (
+            rich_summary(gain=gain(4, 2, tokens=0.8, flops=0.6)),
+            "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
+            "That is 4.0 [2.0, 9.0] times fewer generations but no fewer tokens (0.8 [0.4, 5.8] "
+            "times) and FLOPs (0.6 [0.3, 5.6] times), with 95% intervals over prompts.",
         ),
         (
             rich_summary(gain=gain(4, 1)),

@@ -11,14 +11,16 @@ from calibration.report.summary import Gain
 PROMPTS = 10
 
 
-def curve(name: str, *points: tuple[float, float, float], tokens: float = 3) -> Curve:
+def curve(
+    name: str, *points: tuple[float, float, float], tokens: float = 3, flops: float = 0
+) -> Curve:
     """(budget, accuracy, generations) of each point; the same prompts are right first."""
     right = [
         [float(number < PROMPTS * share) for number in range(PROMPTS)] for _, share, _ in points
     ]
     spent = np.array([[cost] * PROMPTS for *_, cost in points], dtype=float)
     budgets = tuple(budget for budget, *_ in points)
-    return Curve(name, budgets, np.array(right), spent, tokens * spent)
+    return Curve(name, budgets, np.array(right), spent, tokens * spent, flops * spent)
 
 
 BEST_OF_N = curve("best-of-N", (1, 0.4, 1), (4, 0.6, 4), (16, 0.8, 16), tokens=2)
@@ -35,9 +37,19 @@ def test_all_ways_are_compared_at_the_highest_accuracy_that_one_reaches() -> Non
     assert (price.accuracy, price.generations, price.baseline) == pytest.approx((0.8, 5, 16))
     assert (price.times, total.times) == pytest.approx((16 / 5, 2))
     assert price.tokens is not None
-    assert (price.tokens.tokens, price.tokens.baseline) == pytest.approx((15, 32))
+    assert (price.tokens.spent, price.tokens.baseline) == pytest.approx((15, 32))
     assert price.tokens.times == pytest.approx(32 / 15)
+    assert price.flops is None
     assert greatest(found) == price
+
+
+def test_flops_are_saved_where_both_were_counted() -> None:
+    plain = curve("best-of-N", (1, 0.4, 1), (4, 0.6, 4), flops=100)
+    (found,) = savings(plain, {"bins": curve("bins", (1, 0.4, 1), (4, 0.6, 2), flops=300)})
+    assert found.flops is not None
+    # Half of the generations, each of them three times as dear.
+    assert (found.flops.spent, found.flops.baseline) == pytest.approx((600, 400))
+    assert found.flops.times == pytest.approx(2 / 3)
 
 
 def test_a_way_that_spends_the_largest_budget_is_no_saving() -> None:
