@@ -96,9 +96,7 @@ async def answer(
     def done(result: Result | Failure) -> None:
         if isinstance(result, Failure):
             raise ModelError("models", result.error)
-        receipt = result.receipt
-        right = result.answer == gold[result.prompt]
-        tally.add(right, receipt.generations, receipt.sampled_tokens)
+        tally.add(result.answer == gold[result.prompt], result.receipt)
 
     with tally.timed():
         results = await solver.solve_all(list(gold), spend, done)

@@ -45,7 +45,8 @@ def measure(
     # Where best-of-N does not reach the accuracy, its whole budget counts as the cost.
     matched = [min(cost_at(reached[:, i], costs, wanted[i]), BUDGET) for i in range(len(draws))]
     gains = {}
-    for unit, field in (("generations", "generations"), ("tokens", "sampled_tokens")):
+    fields = {"generations": "generations", "tokens": "sampled_tokens", "flops": "flops"}
+    for unit, field in fields.items():
         spent = [np.array([getattr(r.receipt, field) for r in rs]) for rs in (policy, plain)]
         gains[unit] = interval(spent[1][draws].sum(axis=1) / spent[0][draws].sum(axis=1))
     return {

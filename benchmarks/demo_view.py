@@ -12,6 +12,8 @@ from rich.text import Text
 
 from calibration.cli.console import new_table
 from calibration.progress import console
+from calibration.report.words import UNITS, flops, listed
+from runtime.result import Receipt
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Tally:
         right: number of right answers.
         generations: generations spent.
         tokens: tokens sampled.
+        flops: FLOPs of sampling and of scoring.
         seconds: time taken, once all are answered.
     """
 
@@ -34,15 +37,17 @@ class Tally:
     right: int = 0
     generations: int = 0
     tokens: int = 0
+    flops: float = 0.0
     seconds: float = 0.0
     _started: float | None = None
 
-    def add(self, right: bool, generations: int, tokens: int) -> None:
+    def add(self, right: bool, receipt: Receipt) -> None:
         """Count an answered prompt."""
         self.answered += 1
         self.right += right
-        self.generations += generations
-        self.tokens += tokens
+        self.generations += receipt.generations
+        self.tokens += receipt.sampled_tokens
+        self.flops += receipt.flops or 0.0
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -63,6 +68,7 @@ class Tally:
             "accuracy": self.right / self.answered,
             "generations": self.generations / self.answered,
             "tokens": self.tokens / self.answered,
+            "flops": self.flops / self.answered,
             "seconds": self.seconds,
         }
 
@@ -77,7 +83,7 @@ def board(tallies: Sequence[Tally]) -> RenderableType:
     policy, plain = tallies
     shown = new_table(
         f"{policy.prompts} held-out prompts, each answered by both",
-        *("", "answered", "right", "generations", "tokens", "seconds"),
+        *("", "answered", "right", *UNITS.values(), "seconds"),
     )
     for tally in tallies:
         shown.add_row(
@@ -86,6 +92,7 @@ def board(tallies: Sequence[Tally]) -> RenderableType:
             f"{tally.right / tally.answered:.1%}" if tally.answered else "",
             f"{tally.generations:,}",
             f"{tally.tokens:,}",
+            flops(tally.flops),
             f"{tally.elapsed:.0f}",
         )
     saved = ""
@@ -118,9 +125,9 @@ def closing(tallies: Sequence[Tally], found: dict[str, Any]) -> list[RenderableT
         )
     difference = {key: 100 * value for key, value in found["difference"].items()}
     spent = policy.generations / policy.answered
+    fewer = [f"{_of(found['gains'][unit])} times fewer {name}" for unit, name in UNITS.items()]
     sentences = (
-        f"The policy spent {_of(found['gains']['generations'])} times fewer generations than "
-        f"{plain.name}, and {_of(found['gains']['tokens'])} times fewer tokens. Its accuracy is "
+        f"Compared with {plain.name}, the policy spent {listed(fewer)}. Its accuracy is "
         f"{_of(difference, '+.1f')} points from the baseline's. For the policy's accuracy, "
         f"best-of-N weighted spends {_of(found['matched'])} generations per prompt; the policy "
         f"spent {spent:.1f}. In brackets, 95% intervals over prompts."

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from benchmarks.pages.tables import Data, gain, measured_by, table, targets
+from calibration.replay.curve_summary import Unit
 from calibration.replay.ways import WAYS
+from calibration.report.words import UNITS, listed
 
 COMMAND = "python -m benchmarks.allocation"
 # The methods in the README: those that the library offers, and the upper bound.
@@ -16,14 +18,15 @@ CHIEF = (
 def short(allocation: Data) -> str:
     """The gains of the methods that the library offers."""
     first = allocation["arithmetic"]
-    at = _budgets(first)
+    at, units = _budgets(first), [unit for unit in _units(first) if unit != "tokens"]
     return "\n\n".join(
         (
             f"{first['prompts']} held-out prompts of the testbed, {first['seeds']} seeds "
             f"(`{COMMAND}`, {allocation['seconds'] / 60:.0f} minutes). The table shows how many "
-            "times fewer generations each method needs to reach the accuracy of best-of-N weighted "
-            f"with N = {', '.join(map(str, at))}, with 95% intervals over prompts:",
-            _gains([r for r in first["gains"] if r["method"] in CHIEF], at, ("generations",)),
+            f"times fewer {listed([UNITS[unit] for unit in units])} each method needs to reach the "
+            f"accuracy of best-of-N weighted with N = {', '.join(map(str, at))}, with 95% "
+            "intervals over prompts:",
+            _gains([r for r in first["gains"] if r["method"] in CHIEF], at, units),
             "![Accuracy against generations](docs/allocation.png)",
         )
     )
@@ -38,7 +41,7 @@ def full(allocation: Data) -> str:
         f"{first['prompts']} held-out prompts of the testbed, {first['seeds']} seeds. How many "
         "times less each method spends to reach the accuracy of best-of-N weighted, with every "
         "generation counted:",
-        _gains(first["gains"], _budgets(first), ("generations", "tokens")),
+        _gains(first["gains"], _budgets(first), _units(first)),
         "The curves are almost flat at large budgets, so a tiny difference in accuracy changes "
         "these factors a lot. The same in generations, for an accuracy within half a point of the "
         "baseline's:",
@@ -71,7 +74,7 @@ def full(allocation: Data) -> str:
         _regressors(first["regressors"]),
         f"A second task, rewriting strings, calibrated with `ttc calibrate` alone; "
         f"{second['prompts']} held-out prompts:",
-        _gains(second["gains"], _budgets(second), ("generations", "tokens")),
+        _gains(second["gains"], _budgets(second), _units(second)),
     ]
     if "traces" in allocation:
         parts += _traces(allocation["traces"])
@@ -80,6 +83,12 @@ def full(allocation: Data) -> str:
 
 def _budgets(task: Data) -> list[int]:
     return sorted({row["budget"] for row in task["gains"]})
+
+
+def _units(task: Data) -> list[Unit]:
+    """The units in which its gains were counted."""
+    counted = {row["unit"] for row in task["gains"]}
+    return [unit for unit in UNITS if unit in counted]
 
 
 def _regressors(rows: Sequence[Data]) -> str:
@@ -122,11 +131,11 @@ def _traces(traces: Data) -> list[str]:
     ]
 
 
-def _gains(rows: Sequence[Data], at: Sequence[int], units: Sequence[str]) -> str:
+def _gains(rows: Sequence[Data], at: Sequence[int], units: Sequence[Unit]) -> str:
     found = {(r["method"], r["budget"], r["unit"]): gain(r) for r in rows}
     columns = [(budget, unit) for budget in at for unit in units]
     return table(
-        ("method", *(f"{unit}, N = {budget}" for budget, unit in columns)),
+        ("method", *(f"{UNITS[unit]}, N = {budget}" for budget, unit in columns)),
         (
             (method, *(found[method, budget, unit] for budget, unit in columns))
             for method in dict.fromkeys(row["method"] for row in rows)

@@ -1,6 +1,7 @@
 """The demo: what the policy saves on held-out prompts at a budget chosen by calibration."""
 
 from benchmarks.pages.tables import Data, gain, measured_by, table, targets
+from calibration.report.words import UNITS, flops, listed
 
 COMMAND = "make demo"
 
@@ -76,20 +77,21 @@ def _methods(demo: Data) -> str:
             f"{right['value']:.1%} [{right['low']:.0%}, {right['high']:.0%}]",
             f"{method['generations']:.1f}",
             f"{method['tokens']:,.0f}",
+            *([flops(method["flops"])] if "flops" in method else []),
             f"{method['seconds']:.0f}",
         )
         for method, right in zip(demo["methods"], demo["accuracy"], strict=True)
     ]
-    heads = ("method", "accuracy [95%]", "generations per prompt", "tokens per prompt", "seconds")
-    return table(heads, rows)
+    costs = [f"{UNITS[unit]} per prompt" for unit in demo["gains"]]
+    return table(("method", "accuracy [95%]", *costs, "seconds"), rows)
 
 
 def _gained(demo: Data) -> str:
-    gains, matched, policy = demo["gains"], demo["matched"], demo["methods"][0]
+    matched, policy = demo["matched"], demo["methods"][0]
+    fewer = [f"{gain(row)} times fewer {UNITS[unit]}" for unit, row in demo["gains"].items()]
     low, middle, high = (f"{100 * demo['difference'][k]:+.1f}" for k in ("low", "value", "high"))
     return (
-        f"The policy spent {gain(gains['generations'])} times fewer generations and "
-        f"{gain(gains['tokens'])} times fewer tokens; its accuracy is {middle} [{low}, {high}] "
+        f"The policy spent {listed(fewer)}; its accuracy is {middle} [{low}, {high}] "
         "points relative to the baseline. To reach the policy's accuracy, best-of-N weighted needs "
         f"{matched['value']:.1f} [{matched['low']:.1f}, {matched['high']:.1f}] generations per "
         f"prompt (counted as {demo['budget']} if it does not reach it). The policy spent "

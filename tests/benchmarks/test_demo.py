@@ -33,6 +33,7 @@ def result(prompt: Prompt, answer: str, generations: int, samples: list[Sample])
         cached_tokens=0,
         verifier_tokens=0,
         verifier_cached_tokens=0,
+        flops=300.0 * generations,
         seconds=0.0,
     )
     return Result(
@@ -103,16 +104,19 @@ def test_what_is_shown_is_readable_and_counts_the_saving() -> None:
     tallies = Tally("policy: price, stopping early", 10), Tally("best-of-16 weighted", 10)
     assert_readable(rendered(board(tallies)))
     for right in range(10):
-        tallies[0].add(right < 6, 2, 20)
+        tallies[0].add(right < 6, POLICY[right].receipt)
     for right in range(5):
-        tallies[1].add(right < 4, 16, 160)
+        tallies[1].add(right < 4, PLAIN[right].receipt)
     text = rendered(board(tallies))
     assert_readable(text)
     assert "The policy has spent 4.0 times fewer generations already." in text
     assert "80.0%" in text
+    assert "2.4e4" in text, "FLOPs of five times best-of-16"
     text = rendered(*closing(tallies, measure(PROMPTS, POLICY, PLAIN)))
     assert_readable(text)
-    assert "8.0 [8.0, 8.0] times fewer generations" in " ".join(text.split())
+    said = " ".join(text.split())
+    assert "8.0 [8.0, 8.0] times fewer generations" in said
+    assert "8.0 [8.0, 8.0] times fewer FLOPs" in said
 
 
 @pytest.mark.slow
@@ -132,6 +136,8 @@ def test_the_demo_answers_prompts_and_writes_what_the_pages_are_made_of(tmp_path
     assert not any(t["met"] for t in written["targets"] if t["name"] == "held-out test prompts")
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
     assert policy["name"] in page.short(written)
+    assert policy["flops"] > 0
+    assert "FLOPs per prompt" in page.short(written)
     assert "By true difficulty" in page.full(written)
 
 
