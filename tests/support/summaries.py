@@ -16,6 +16,7 @@ from calibration.report.summary import (
     Reliability,
     Summary,
 )
+from calibration.report.words import UNITS
 from runtime.artifact import ORACLE_TABLE, SETTINGS, TABLE
 from runtime.settings import Settings
 
@@ -39,7 +40,14 @@ STARTS |= {"bin 5": 0.04}
 def point(budget: float, accuracy: float, spent: float, prompts: int) -> CurvePoint:
     side = 0.9 / prompts**0.5
     low, high = max(0.0, accuracy - side), min(1.0, accuracy + side)
-    return CurvePoint(budget=budget, generations=spent, accuracy=accuracy, low=low, high=high)
+    return CurvePoint(
+        budget=budget,
+        generations=spent,
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        flops=1.25e8 * spent,
+    )
 
 
 def curve(name: str, start: float, prompts: int) -> CurveSummary:
@@ -70,6 +78,7 @@ def saved(way: Way, generations: float, low: float = 2.1, high: float = 6.4) -> 
         low=low,
         high=high,
         tokens=tokens,
+        flops=CostGain(spent=2e9 / times, baseline=2e9, times=times, low=low, high=high),
     )
 
 
@@ -170,7 +179,7 @@ def bench_result(**changes: object) -> BenchResult:
         {"method": c.name, "budget": n, "unit": unit, "value": 1.5 + number, "low": 0, "high": 9}
         for number, c in enumerate(curves)
         for n in BUDGETS[3:]
-        for unit in ("generations", "tokens")
+        for unit in UNITS
     ]
     found = Findings.model_validate(
         {
@@ -221,6 +230,7 @@ def cell(plan: Plan, accuracy: float, prompts: int, pilots: int = 0) -> Cell:
         high=min(1, accuracy + side),
         generations=plan.cost(pilots),
         tokens=52.5 * plan.cost(pilots),
+        flops=1.5e8 * plan.cost(pilots),
         prompts=prompts,
     )
 

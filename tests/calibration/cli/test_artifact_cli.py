@@ -38,6 +38,9 @@ def test_inspect(tmp_path: Path) -> None:
     assert out.startswith("Compute-optimal reaches 70.9% with 4.2 generations per prompt")
     for word in ("beam search N=8 M=2", "b20e4c6bdfed5bb4", "rank correlation 0.86", hostile):
         assert word in out
+    # In a sentence, in the table, and in that of each way's saving.
+    assert "6.0e8" in out
+    assert out.count("FLOPs") == 3
 
 
 def test_inspect_an_artifact_with_less_in_it(tmp_path: Path) -> None:

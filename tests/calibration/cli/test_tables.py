@@ -14,7 +14,7 @@ from calibration.cli.console import new_table, render_table, write_answer
 from runtime.artifact import Artifact
 from tests.support.cli import assert_readable, invoke, rendered
 from tests.support.paths import ROOT
-from tests.support.summaries import bench_result
+from tests.support.summaries import bench_result, minimal_table
 
 LARGER = ("--larger", "11.3e6", "--larger-accuracy", "1,1,0.9,0.7,0.4", "--pretraining-tokens", 1e9)
 
@@ -86,6 +86,16 @@ def test_a_locale_without_box_characters_gets_ascii() -> None:
     assert done.stdout.isascii()
     assert "?" not in done.stdout
     assert_readable(done.stdout)
+
+
+def test_flops_have_a_column_where_they_were_counted() -> None:
+    known = minimal_table()
+    (row,) = known.rows
+    uncounted = [cell.model_copy(update={"flops": None}) for cell in row.cells]
+    old = row.model_copy(update={"cells": tuple(uncounted)})
+    shown = [rendered(render_table(known.model_copy(update={"rows": (r,)}))) for r in (row, old)]
+    assert ["FLOPs" in text for text in shown] == ["1.5e8" in text for text in shown]
+    assert ["FLOPs" in text for text in shown] == [True, False]
 
 
 def test_tables_are_set_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from allocator.flops import ModelSizes
 from allocator.plan import CONSIDERED, Plan, plan_grid
 from allocator.table import Fingerprint
 from calibration.data.log_scores import LoggedScores
@@ -39,7 +40,13 @@ def test_fitting_gives_each_bin_what_it_needs() -> None:
         hard = i % 2 == 1
         right = [bool(rng.random() < (0.03 if hard else 0.97)) for _ in range(16)]
         records.append(graded_record(i, right, {plan: [hard] * plan.n for plan in searches}))
-    made = fit(Replay(records, 8), plan_grid, [1, 8], pilots=[2], n_bins=2, fingerprint=FINGERPRINT)
+    replay = Replay(records, 8, sizes=ModelSizes(model=1, verifier=10))
+    made = fit(replay, plan_grid, [1, 8], pilots=[2], n_bins=2, fingerprint=FINGERPRINT)
+    # A single solution is not scored; of two pilots and what follows every token is.
+    (single,) = made.table.row(1).cells
+    assert single.flops == pytest.approx(2 * single.tokens)
+    for cell in made.table.row(8).cells:
+        assert cell.flops == pytest.approx(22 * cell.tokens)
     easy, hard_cell = made.table.row(8).cells
     assert made.table.row(8).pilots == 2
     assert easy.generations < hard_cell.generations

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from allocator.table import Fingerprint
 from calibration.fitting.token_table import TokenTable, fit_token_table
@@ -38,7 +39,8 @@ def records() -> list[PromptRecord]:
 
 @pytest.fixture(scope="module")
 def fitted(records: list[PromptRecord]) -> TokenTable:
-    replay = Replay(records, WINDOW, n_jobs=1, pilot_thinking=0)
+    sizes = ModelSizes(model=3)  # and no verifier
+    replay = Replay(records, WINDOW, n_jobs=1, pilot_thinking=0, sizes=sizes)
     return fit_token_table(replay, DEPTHS, [], [1, 2], 3, FINGERPRINT)
 
 
@@ -98,6 +100,8 @@ def test_short_budgets_think_little_and_long_ones_more(fitted: TokenTable) -> No
     assert rows[0].cells[0].plan.thinking == 0
     deep = [cell.plan.thinking for cell in rows[-1].cells]
     assert None in deep
+    for cell in (cell for row in rows for cell in row.cells):
+        assert cell.flops == pytest.approx(6 * cell.tokens)
     for row, found in zip(rows, fitted.rows, strict=True):
         assert found.tokens.mean() <= 1.1 * row.budget
     accuracies = [found.correct.mean() for found in fitted.rows]

@@ -62,6 +62,9 @@ def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
     assert f"ttc solve --artifact {folder} --budget 8" in text
     assert "Generations are spent by difficulty bins (--budget), the cheapest of this" in text
     # What each way saves; one of them does not reach the accuracy.
+    # A cell's cost, and a point's.
+    for cost in ("1.5e8 FLOPs", "6.0e8 FLOPs", "1.2e8 FLOPs", "times fewer FLOPs"):
+        assert cost in text
     for words in ("3.8 [2.1, 6.4]", "3.6 [2.1, 6.4]", "3.4 [2.1, 6.4]", "not reached"):
         assert words in text
     # Points between the table's budgets are drawn, and not in the table of numbers.
@@ -94,6 +97,20 @@ def test_the_price_list_is_shown(tmp_path: Path) -> None:
     text = write_report(folder, tmp_path / "r.html")[0].read_text()
     assert "An older version calibrated this artifact" in text
     assert "stopping early</b>" not in text
+
+
+def test_summaries_from_before_flops_were_counted_are_read(tmp_path: Path) -> None:
+    summary = rich_summary()
+    summary.save(tmp_path)
+    document = json.loads((tmp_path / SUMMARY).read_text())
+    for gain in (document["gain"], *document["ways"]):
+        del gain["flops"]
+        gain["tokens"]["tokens"] = gain["tokens"].pop("spent")
+    (tmp_path / SUMMARY).write_text(json.dumps(document))
+    old = Summary.load(tmp_path)
+    assert old.gain is not None
+    assert summary.gain is not None
+    assert (old.gain.tokens, old.gain.flops) == (summary.gain.tokens, None)
 
 
 def test_summaries_of_the_first_version_are_read(tmp_path: Path) -> None:

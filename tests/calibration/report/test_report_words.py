@@ -13,7 +13,7 @@ from calibration.replay.ways import Way
 from calibration.report.advice import Step, steps
 from calibration.report.artifact_files import Contents
 from calibration.report.summary import CostGain, Gain, Summary
-from calibration.report.words import chosen, count, interval, percent, subtitle, title
+from calibration.report.words import chosen, count, flops, interval, percent, subtitle, title
 from predictors.gain_model import COLUMNS, GainModel
 from predictors.scoring import Scoring
 from runtime.result import Spend
@@ -58,6 +58,15 @@ def gain(
         tokens=cost(tokens),
         flops=cost(flops),
     )
+
+
+def test_flops_are_written_short() -> None:
+    assert [flops(value) for value in (1.24e9, 96e9, 4200, 0)] == [
+        "1.2e9",
+        "9.6e10",
+        "4.2e3",
+        "0.0e0",
+    ]
 
 
 @pytest.mark.parametrize(
