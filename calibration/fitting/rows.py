@@ -12,7 +12,7 @@ from allocator.table import BudgetRow, Cell
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
 from calibration.replay.intervals import mean_interval
-from calibration.replay.replay import Outcomes
+from calibration.replay.replay import Outcome, Outcomes
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class FittedRow:
     costs: NDArray[np.float64]
     tokens: NDArray[np.float64]
     flops: NDArray[np.float64]
+
+    def outcome(self, shape: tuple[int, int]) -> Outcome:
+        """Its held-out figures by prompt and replicate, whose numbers are the shape."""
+        return Outcome(
+            *(values.reshape(shape) for values in (self.correct, self.tokens, self.flops))
+        )
 
 
 @dataclass(frozen=True)

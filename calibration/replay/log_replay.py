@@ -30,7 +30,8 @@ class LoggedReplay:
     samples; the second half of the rotation measures pass@1, by which plans of up to half of the
     samples may be binned. Without pilots, the greatest score (and majority, where there are no
     scores to break ties) is computed in closed form over all subsets of all samples, unless
-    outcomes are to be binned. All other outcomes are averages over rotations.
+    outcomes are to be binned. All other outcomes are averages over rotations. FLOPs are all 0: a
+    log does not know the models' sizes.
 
     Args:
         log: the samples.
@@ -130,17 +131,18 @@ class LoggedReplay:
             else:
                 rotations = range(self.replicates)
                 correct = np.stack([self._rotated(plan, n, r) for r in rotations], axis=1)
-            self._known[key] = _outcome(correct, self._tokens(n, exact))
+            tokens = self._tokens(n, exact)
+            self._known[key] = Outcome(correct, tokens, np.zeros(tokens.shape))
         return self._known[key]
 
     def mixed_outcome(self, plans: Sequence[Sequence[Plan]], pilots: int) -> Outcome:
         """See `calibration.replay.replay.Outcomes.mixed_outcome`."""
         chosen = np.array(plans, dtype=object)
-        correct, tokens = np.zeros(chosen.shape), np.zeros(chosen.shape)
+        correct, tokens, flops = np.zeros((3, *chosen.shape))
         for plan in set(chosen.ravel().tolist()):
             found, here = self.paired.outcome(plan, pilots), chosen == plan
             correct[here], tokens[here] = found.correct[here], found.tokens[here]
-        return _outcome(correct, tokens)
+        return Outcome(correct, tokens, flops)
 
     def majority(self, n: int) -> Outcome:
         """See `calibration.replay.replay.Outcomes.majority`."""
@@ -149,7 +151,8 @@ class LoggedReplay:
         else:
             rotations = range(self.replicates)
             correct = np.stack([self._shared_votes(self._place(r, n)) for r in rotations], axis=1)
-        return _outcome(correct, self._tokens(n, self.exact))
+        tokens = self._tokens(n, self.exact)
+        return Outcome(correct, tokens, np.zeros(tokens.shape))
 
     def adaptive_runs(self, schedule: Schedule) -> AdaptiveRuns:
         """See `calibration.replay.replay.Replay.adaptive_runs`; large logs have fewer replicates.
@@ -260,11 +263,6 @@ class LoggedReplay:
             found |= {"tokens_mean": tokens.mean(1), "tokens_std": tokens.std(1)}
         unknown = np.full(self.prompts, np.nan)
         return rounded(np.stack([found.get(name, unknown) for name in FEATURE_NAMES], axis=1))
-
-
-def _outcome(correct: NDArray[np.float64], tokens: NDArray[np.float64]) -> Outcome:
-    """An outcome without FLOPs: a log does not know the models' sizes."""
-    return Outcome(correct, tokens, np.zeros(tokens.shape))
 
 
 def _at(values: NDArray[Any], place: NDArray[np.int64]) -> NDArray[Any]:

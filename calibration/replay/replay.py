@@ -245,14 +245,9 @@ class Replay:
     @cached_property
     def _parts(self) -> list["ReplayPart"]:
         """The records in parts of `PART`."""
+        same = self.window, self.replicates, self.pilot_thinking, self.sizes
         return [
-            ReplayPart(
-                self.records[start : start + PART],
-                self.window,
-                self.replicates,
-                self.pilot_thinking,
-                self.sizes,
-            )
+            ReplayPart(self.records[start : start + PART], *same)
             for start in range(0, self.prompts, PART)
         ]
 

@@ -155,10 +155,7 @@ def _methods(
         return _Method(
             name,
             [row.row.budget for row in within],
-            [
-                Outcome(*(values.reshape(shape) for values in (r.correct, r.tokens, r.flops)))
-                for r in within
-            ],
+            [row.outcome(shape) for row in within],
             [row.costs.reshape(shape) for row in within],
         )
 
