@@ -72,12 +72,16 @@ def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None
     replay = Replay(read_records(artifact / SAMPLES), window=8)
     first = loaded.policy.table.rows[0].cells[0]
     assert first.accuracy == pytest.approx(replay.outcome(first.plan, 0).correct.mean())
+    sizes = loaded.settings.sizes(artifact)
+    assert sizes is not None
+    assert first.flops == pytest.approx(sizes.sampling(first.tokens)), "a single one, not scored"
 
     status, out, message = invoke(*solve("--budget", "8", "12+7*3", "5-9", artifact=artifact))
     assert status == 0, message
     answers = [json.loads(line) for line in out.splitlines()]
     assert [answer["prompt"] for answer in answers] == ["12+7*3", "5-9"]
     assert answers[0]["receipt"]["generations"] <= 8
+    assert answers[0]["receipt"]["flops"] > sizes.sampling(answers[0]["receipt"]["sampled_tokens"])
 
     status, _, message = invoke(
         "explain", "--artifact", artifact, "--engine", "transformers", "--budget", "8", "12+7*3"
