@@ -1,7 +1,7 @@
 """Training a reviser (section 6.1): correct answers, given chains of incorrect ones."""
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,24 @@ from calibration.training.fine_tune import (
 )
 from calibration.training.labels import LabelledSolution
 from calibration.training.settings import ReviserSettings, TrainSettings
-from runtime.reviser import ATTEMPTS_IN_CONTEXT, revision_context
+from runtime.reviser import ATTEMPTS_IN_CONTEXT, Tokens, revision_context
 
 
 def chains_of(
     solutions: Sequence[LabelledSolution],
-    again: Sequence[tuple[int, ...]],
+    again: Sequence[Tokens],
     decode: Callable[[Sequence[int]], str],
     settings: ReviserSettings,
 ) -> list[Example]:
-    """Training examples: a chain of incorrect solutions of a prompt, then a correct one as target.
+    """Training examples: a chain of attempts at a prompt, then a correct one as target.
 
-    The number of incorrect ones is uniform over 0 to 4, limited by how many there are; the last
-    is the one closest to the correct solution by character edit distance, the others are random.
+    The number of attempts is uniform over 0 to 4, limited by how many there are. In a share
+    `settings.mixed` of the chains they are any of the prompt's other solutions, as in use, where
+    attempts are often correct already. In the others, the paper's, all are incorrect; the last is
+    the one closest to the target by character edit distance, the others are random.
+
+    The target's tokens have weight 1, those of steps that the last attempt does not have
+    `settings.changed_weight`.
 
     Args:
         solutions: sampled solutions, their last label 1 where they are correct; those of a prompt
@@ -44,24 +49,57 @@ def chains_of(
         listed = list(of_prompt)
         prompt_ids = tuple(listed[0].token_ids[: listed[0].start])
         right, wrong = (
-            [tuple(s.token_ids[s.start :]) for s in listed if (s.labels[-1] > 0.5) is correct]
+            [_steps(s) for s in listed if (s.labels[-1] > 0.5) is correct]
             for correct in (True, False)
         )
-        texts = [decode(attempt) for attempt in wrong]
+        texts = [decode(_whole(attempt)) for attempt in wrong]
         for index in rng.permutation(len(right))[: settings.chains]:
             target = right[index]
-            length = min(int(rng.integers(ATTEMPTS_IN_CONTEXT + 1)), len(wrong))
-            chain: list[tuple[int, ...]] = []
-            if length:
-                text = decode(target)
-                closest = int(np.argmin([Levenshtein.distance(text, other) for other in texts]))
-                others = [i for i in rng.permutation(len(wrong)) if i != closest][: length - 1]
-                chain = [wrong[i] for i in [*others, closest]]
-            room = settings.context - len(target)
-            context = revision_context(prompt_ids, again[prompt], chain, room)
-            targets = [float("nan")] * len(context) + [1.0] * len(target)
-            examples.append(Example(prompt, context + target, targets))
+            if settings.mixed and rng.random() < settings.mixed:
+                others = [*right[:index], *right[index + 1 :], *wrong]
+                length = min(int(rng.integers(ATTEMPTS_IN_CONTEXT + 1)), len(others))
+                chain = [others[i] for i in rng.permutation(len(others))[:length]]
+            else:
+                length = min(int(rng.integers(ATTEMPTS_IN_CONTEXT + 1)), len(wrong))
+                chain = _closest_last(target, wrong, texts, length, decode, rng)
+            room = settings.context - len(_whole(target))
+            context = revision_context(prompt_ids, again[prompt], [*map(_whole, chain)], room)
+            last = set(chain[-1]) if chain else set(target)
+            weights = [
+                1.0 if step in last else settings.changed_weight for step in target for _ in step
+            ]
+            targets = [float("nan")] * len(context) + weights
+            examples.append(Example(prompt, context + _whole(target), targets))
     return examples
+
+
+def _steps(solution: LabelledSolution) -> list[Tokens]:
+    """A solution's steps."""
+    ends = [position + 1 for position in solution.positions]
+    return [
+        tuple(solution.token_ids[start:end]) for start, end in pairwise([solution.start, *ends])
+    ]
+
+
+def _whole(steps: Sequence[Tokens]) -> Tokens:
+    return tuple(token for step in steps for token in step)
+
+
+def _closest_last(
+    target: Sequence[Tokens],
+    wrong: Sequence[list[Tokens]],
+    texts: Sequence[str],
+    length: int,
+    decode: Callable[[Sequence[int]], str],
+    rng: np.random.Generator,
+) -> list[list[Tokens]]:
+    """Random incorrect attempts, and last the one closest to the target."""
+    if not length:
+        return []
+    text = decode(_whole(target))
+    closest = int(np.argmin([Levenshtein.distance(text, other) for other in texts]))
+    others = [i for i in rng.permutation(len(wrong)) if i != closest][: length - 1]
+    return [wrong[i] for i in [*others, closest]]
 
 
 def train_reviser(
@@ -102,9 +140,13 @@ def train_reviser(
 
 
 def reviser_loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
-    """Cross-entropy of the correct solutions' tokens, averaged over them."""
+    """Cross-entropy of the correct solutions' tokens, averaged over them by their weights."""
     ids, targets = padded(batch, device)
-    learnt = ~targets[:, 1:].isnan()
+    weights = targets[:, 1:]
+    learnt = ~weights.isnan()
     with half_precision(device):
         logits = network(input_ids=ids, use_cache=False).logits[:, :-1]
-    return torch.nn.functional.cross_entropy(logits[learnt].float(), ids[:, 1:][learnt])
+    each = torch.nn.functional.cross_entropy(
+        logits[learnt].float(), ids[:, 1:][learnt], reduction="none"
+    )
+    return (each * weights[learnt]).sum() / weights[learnt].sum()

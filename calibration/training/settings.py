@@ -50,6 +50,18 @@ class ReviserSettings(BaseModel):
     context: int = Field(
         default=8192, ge=16, description="the reviser's context in tokens; the base's if greater"
     )
+    mixed: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of chains of any attempts, correct ones too; of the others, as in the "
+        "paper, all are incorrect",
+    )
+    changed_weight: float = Field(
+        default=1.0,
+        gt=0,
+        description="weight of tokens in steps that the last attempt does not have",
+    )
     seed: int = Field(default=0, description="seed of all sampling and shuffling")
 
 

@@ -217,6 +217,36 @@ def test_chains_end_correct_after_the_closest_wrong_attempt(tokenizer: Any) -> N
     assert len(lengths) > 2
 
 
+def test_mixed_chains_hold_correct_attempts_and_weigh_changed_steps(tokenizer: Any) -> None:
+    prompt = tuple(tokenizer.encode("<user>1+1+1<assistant>"))
+
+    def labelled(lines: list[str], label: float) -> LabelledSolution:
+        steps = [tokenizer.encode(line) for line in lines]
+        ids = prompt + tuple(token for step in steps for token in step)
+        ends = np.cumsum([len(step) for step in steps]) + len(prompt) - 1
+        return LabelledSolution(0, ids, len(prompt), ends.tolist(), [label] * len(steps))
+
+    right = ["1+1=2\n", "2+1=3\n", "#3<end>"]
+    wrong = ["1+1=2\n", "2+1=4\n", "#4<end>"]
+    solutions = [labelled(right, 1.0), labelled(wrong, 0.0)] * 8
+    again = [tuple(tokenizer.encode("<end><user>1+1+1<assistant>"))]
+    settings = ReviserSettings(samples=8, chains=64, context=256, mixed=1.0, changed_weight=3.0)
+    seen = set()
+    for example in chains_of(solutions, again, tokenizer.decode, settings):
+        ids, weights = list(example.token_ids), np.array(example.targets)
+        attempts = tokenizer.decode(ids).split("<user>1+1+1<assistant>")[1:-1]
+        last = attempts[-1] if attempts else "".join(right)
+        kept, changed = (
+            tokenizer.decode([i for i, w in zip(ids, weights, strict=True) if w == weight])
+            for weight in (1.0, 3.0)
+        )
+        correct = last == "".join(right)
+        assert kept == ("".join(right) if correct else right[0])
+        assert changed == ("" if correct else "".join(right[1:]))
+        seen.add((len(attempts), correct))
+    assert {True, False} == {correct for length, correct in seen if length}
+
+
 def test_a_reviser_is_trained_and_its_chains_are_sampled_and_graded(
     tokenizer: Any, tmp_path: Path
 ) -> None:
