@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks.testbed.task import CHARACTERS, Split, WorkedProblem, problems
 from benchmarks.testbed.tokenizer import build_tokenizer
-from calibration.training.fine_tune import half_precision
+from calibration.training.fine_tune import compile_layers, half_precision
 from calibration.training.state import TrainingState
 
 MODELS = Path(__file__).parent / "models"
@@ -111,11 +110,11 @@ def train(
     torch.manual_seed(TRAIN_SEED)
     tokenizer = build_tokenizer(characters)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # Eager attention with torch.compile trains this size 2.4 times faster on CPU than plain SDPA.
+    # Compiled, eager attention trains this size 2.4 times faster on CPU than plain SDPA.
     model = LlamaForCausalLM._from_config(
         base_config(tokenizer, width, layers), attn_implementation="eager"
     ).to(device)
-    forward: Any = torch.compile(model, dynamic=True)
+    compile_layers(model)
     print(f"{model.num_parameters():,} parameters on {device}", flush=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.1, fused=True
@@ -135,7 +134,7 @@ def train(
         inputs, labels = (tensor.to(device) for tensor in next(source))
         with half_precision(device):
             # Padding is on the right and has no loss, so causal attention needs no mask for it.
-            loss = forward(input_ids=inputs, labels=labels, use_cache=False).loss
+            loss = model(input_ids=inputs, labels=labels, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.thinking.paths import CONTEXT
-from calibration.training.fine_tune import half_precision
+from calibration.training.fine_tune import compile_layers, half_precision
 from calibration.training.state import TrainingState
 
 WARM_UP = 50
@@ -77,7 +77,7 @@ def train(
         steps: batches to train on.
         peak_rate: the highest learning rate.
     """
-    forward: Any = torch.compile(model, dynamic=True)
+    compile_layers(model)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.1, fused=True
     )
@@ -93,7 +93,7 @@ def train(
     for step, (ids, targets) in enumerate(islice(source(), first, steps), first + 1):
         with half_precision("cpu"):
             # Padding is on the right and has no loss, so causal attention needs no mask for it.
-            logits = forward(input_ids=ids, use_cache=False).logits
+            logits = model(input_ids=ids, use_cache=False).logits
         loss = cross_entropy(logits, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

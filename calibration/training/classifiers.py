@@ -133,7 +133,7 @@ def verifier_loss(network: Any, batch: Sequence[Example], device: str) -> torch.
     ids, targets = padded(batch, device)
     labelled = ~targets.isnan()
     with half_precision(device):
-        logits = network(ids)[..., 0].float()
+        logits = network(ids, use_cache=False)[..., 0].float()
     return torch.nn.functional.binary_cross_entropy_with_logits(logits[labelled], targets[labelled])
 
 
@@ -146,7 +146,7 @@ def within_prompts(network: Any, examples: Sequence[Example], device: str) -> st
     by_prompt: dict[int, tuple[list[float], list[bool]]] = {}
     for batch in batches(examples, 256, seed=0):
         ids, targets = padded(batch, device)
-        logits = network(ids)[..., 0].float()
+        logits = network(ids, use_cache=False)[..., 0].float()
         for row, example in enumerate(batch):
             end = len(example.token_ids) - 1
             scores, correct = by_prompt.setdefault(example.prompt, ([], []))

@@ -28,6 +28,18 @@ def half_precision(device: str) -> torch.autocast:
     return torch.autocast(device, dtype=torch.bfloat16, enabled=able)
 
 
+def compile_layers(network: torch.nn.Module) -> None:
+    """Compile every layer of a model by itself.
+
+    Layers share one compiled form: a model of many layers compiles as soon as one layer does,
+    where compiling it as a whole takes minutes.
+    """
+    for module in network.modules():
+        if isinstance(module, torch.nn.ModuleList):
+            for layer in module:
+                layer.compile(dynamic=True)
+
+
 @dataclass(frozen=True)
 class Example:
     """A sequence and its targets.
@@ -81,13 +93,14 @@ def fine_tune(
     kept = state.load()
     epoch, stale = int(kept.get("epoch", 0)), int(kept.get("stale", 0))
     best = kept.get("best", float("inf"))
-    compiled = torch.compile(network, dynamic=True) if settings.compile else network
+    if settings.compile:
+        compile_layers(network)
     while epoch < settings.max_epochs and stale <= settings.patience:
         epoch += 1
         torch.manual_seed(settings.seed + epoch)
         network.train()
         losses = [
-            _step(loss(compiled, batch, device), network, optimizer, schedule)
+            _step(loss(network, batch, device), network, optimizer, schedule)
             for batch in batches(training, settings.batch, settings.seed + epoch)
         ]
         validation, quality = _validate(network, held_out, loss, settings.batch, device, measure)
@@ -101,6 +114,8 @@ def fine_tune(
         if keep_last or not stale:
             model.save_pretrained(out)
         state.save({"epoch": epoch, "best": best, "stale": stale})
+    if settings.dtype != "float32":
+        type(model).from_pretrained(out, dtype=settings.dtype).save_pretrained(out)
     state.remove()
 
 

@@ -1,5 +1,7 @@
 """The settings of ``ttc train``; importing them loads no torch."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 VALIDATION_SHARE = 10  # one prompt in ten, as in the paper
@@ -77,4 +79,8 @@ class TrainSettings(BaseModel):
     patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
     extra_layers: int = Field(default=0, ge=0, description="layers to add on top, for small models")
     compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
+    dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        default="float32",
+        description="numbers that the model is saved in; training takes float32",
+    )
     seed: int = Field(default=0, description="seed of all sampling and shuffling")

@@ -314,6 +314,10 @@ def test_any_causal_model_can_be_trained(tokenizer: Any, tmp_path: Path) -> None
     verdict = asyncio.run(verifier.score(Context("1+1", tuple(ids[:5])), [tuple(ids[5:])]))
     verifier.close()
     assert 0 < verdict.step_scores[0] < 1
+    half = settings.model_copy(update={"dtype": "float16"})
+    train_verifier("prm", base, tmp_path / "half", solutions, half, lambda _: None)
+    whole, rounded = (load_file(tmp_path / name / "model.safetensors") for name in ("prm", "half"))
+    assert all(torch.equal(rounded[name], whole[name].half()) for name in whole)
     deeper = settings.model_copy(update={"extra_layers": 1})
     with pytest.raises(InputError, match="gpt2 has no Llama-like layers to add"):
         train_verifier("prm", base, tmp_path / "deeper", solutions, deeper)
