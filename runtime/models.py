@@ -14,6 +14,7 @@ from predictors.scoring import VERIFIER_ALONE, Scoring
 from runtime.answers import Answers, answers_for
 from runtime.answers.thought import THINK, Thought, thoughts_of
 from runtime.engines.base import Engine, HasConfidence, HasHiddenState
+from runtime.engines.checkpoint import model_sizes
 from runtime.engines.hidden import open_hidden_states
 from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.engines.steps import StepSplitter
@@ -136,7 +137,7 @@ def load_models(
         thoughts=thoughts,
         marks=thought_marks(model.tokenizer, thoughts, settings.thought_cutoff),
         confidence=settings.confidence,
-        sizes=settings.sizes(base),
+        sizes=model_sizes(opener.folders),
     )
 
 

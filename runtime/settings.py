@@ -18,7 +18,7 @@ from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import thoughts_of
 from runtime.engines.base import SamplingSettings
-from runtime.engines.checkpoint import model_fingerprint, parameter_count, resolve_model
+from runtime.engines.checkpoint import model_fingerprint, model_sizes, resolve_model
 from runtime.solutions.marks import ThoughtMarks, thought_marks
 from runtime.verifiers.base import Aggregation, FamilyName
 
@@ -106,8 +106,7 @@ class Settings(JsonArtifact):
         Raises:
             InputError: a model that is not to be found.
         """
-        counts = {which: parameter_count(self.folder(base, which)) for which in self.models()}
-        return None if None in counts.values() else ModelSizes.model_validate(counts)
+        return model_sizes({which: self.folder(base, which) for which in self.models()})
 
     def marks(self, base: Path) -> ThoughtMarks | None:
         """By which the language model's thoughts are capped and skipped; None if it has none."""

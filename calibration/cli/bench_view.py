@@ -7,7 +7,7 @@ from rich.table import Table
 
 from calibration.cli.console import new_table
 from calibration.replay.curve_summary import CurveSummary
-from calibration.report.words import UNITS, flops
+from calibration.report.words import flops, shown_units
 
 
 def comparison(
@@ -25,8 +25,8 @@ def comparison(
         baseline: the method that savings are over.
     """
     counted = any(point.flops is not None for curve in curves for point in curve.points)
-    units = list(UNITS) if counted else [unit for unit in UNITS if unit != "flops"]
-    heads = [UNITS[unit] for unit in units]
+    units = shown_units(["flops"] if counted else [])
+    heads = list(units.values())
     for budget in budgets:
         points = [(curve.name, curve.at(budget)) for curve in curves]
         shown = new_table(

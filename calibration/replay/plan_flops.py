@@ -6,7 +6,7 @@ from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from calibration.sampling.collect import Run
 from predictors.sample import Sample
-from runtime.answers.selection import weights
+from runtime.answers.selection import tied_answers
 
 
 def best_of_n_flops(
@@ -26,10 +26,7 @@ def best_of_n_flops(
     """
     unscored: list[Sample] = []
     if plan.selection == "majority":
-        mass = weights(samples, plan.selection)
-        most = max(mass.values(), default=0.0)
-        leading = {answer for answer in mass if mass[answer] == most}
-        tied = leading if len(leading) > 1 else set()
+        tied = tied_answers(samples, plan.selection)
         unscored = [sample for sample in samples[pilots:] if sample.answer not in tied]
     elif len(samples) == 1:
         unscored = list(samples[pilots:])

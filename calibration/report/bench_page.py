@@ -25,9 +25,7 @@ def page(result: BenchResult) -> str:
     summary = as_summary(result)
     says = "Accuracy against generations per prompt, one curve per method. " + words.title(summary)
     everyone = summary.groups[0]
-    # Of an old result or a log FLOPs are unknown.
-    flops = any(row.unit == "flops" for row in result.gains)
-    units = {unit: name for unit, name in words.UNITS.items() if flops or unit != "flops"}
+    units = words.shown_units(row.unit for row in result.gains)
     figure = accuracy_figure(everyone, result.baseline, result.policy, result.saving, says)
     return rendered(
         "bench.html.jinja",

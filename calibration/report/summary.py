@@ -4,9 +4,9 @@ Calibration writes it, from samples or from logs; `ttc report` draws it without 
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from allocator import migrate
 from allocator.errors import InputError
@@ -83,21 +83,12 @@ class CostGain(_Schema):
         times: `baseline` over `spent`, with its 95% interval over prompts.
     """
 
-    spent: float
+    # Before FLOPs were counted, the field was named after the unit.
+    spent: float = Field(validation_alias=AliasChoices("spent", "tokens"))
     baseline: float
     times: float
     low: float
     high: float
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_tokens(cls, document: Any) -> Any:
-        """Before FLOPs were counted, the field was named after the unit."""
-        if isinstance(document, dict) and "tokens" in document:
-            return {"spent": document["tokens"]} | {
-                name: value for name, value in document.items() if name != "tokens"
-            }
-        return document
 
 
 class Gain(_Schema):

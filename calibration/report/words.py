@@ -1,6 +1,6 @@
 """The sentences of a report: title, subtitle and glossary."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from calibration.replay.curve_summary import Unit
@@ -27,6 +27,12 @@ def flops(value: float) -> str:
     """``1.2e9``."""
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def shown_units(counted: Iterable[Unit]) -> dict[Unit, str]:
+    """The units of a comparison's columns: FLOPs only where they were counted."""
+    known = set(counted)
+    return {unit: name for unit, name in UNITS.items() if unit != "flops" or unit in known}
 
 
 def listed(words: Sequence[str]) -> str:

@@ -55,21 +55,28 @@ def chains_of(
         texts = [decode(_whole(attempt)) for attempt in wrong]
         for index in rng.permutation(len(right))[: settings.chains]:
             target = right[index]
-            if settings.mixed and rng.random() < settings.mixed:
-                others = [*right[:index], *right[index + 1 :], *wrong]
-                length = min(int(rng.integers(ATTEMPTS_IN_CONTEXT + 1)), len(others))
-                chain = [others[i] for i in rng.permutation(len(others))[:length]]
-            else:
-                length = min(int(rng.integers(ATTEMPTS_IN_CONTEXT + 1)), len(wrong))
-                chain = _closest_last(target, wrong, texts, length, decode, rng)
-            room = settings.context - len(_whole(target))
+            whole = _whole(target)
+            mixed = settings.mixed and rng.random() < settings.mixed
+            pool = [*right[:index], *right[index + 1 :], *wrong] if mixed else wrong
+            length = min(int(rng.integers(ATTEMPTS_IN_CONTEXT + 1)), len(pool))
+            chain = []
+            if mixed or length:
+                order = rng.permutation(len(pool)).tolist()
+                if not mixed:
+                    written = decode(whole)
+                    distances = [Levenshtein.distance(written, text) for text in texts]
+                    closest = int(np.argmin(distances))
+                    order.remove(closest)
+                    order.insert(length - 1, closest)
+                chain = [pool[i] for i in order[:length]]
+            room = settings.context - len(whole)
             context = revision_context(prompt_ids, again[prompt], [*map(_whole, chain)], room)
             last = set(chain[-1]) if chain else set(target)
             weights = [
                 1.0 if step in last else settings.changed_weight for step in target for _ in step
             ]
             targets = [float("nan")] * len(context) + weights
-            examples.append(Example(prompt, context + _whole(target), targets))
+            examples.append(Example(prompt, context + whole, targets))
     return examples
 
 
@@ -83,23 +90,6 @@ def _steps(solution: LabelledSolution) -> list[Tokens]:
 
 def _whole(steps: Sequence[Tokens]) -> Tokens:
     return tuple(token for step in steps for token in step)
-
-
-def _closest_last(
-    target: Sequence[Tokens],
-    wrong: Sequence[list[Tokens]],
-    texts: Sequence[str],
-    length: int,
-    decode: Callable[[Sequence[int]], str],
-    rng: np.random.Generator,
-) -> list[list[Tokens]]:
-    """Random incorrect attempts, and last the one closest to the target."""
-    if not length:
-        return []
-    text = decode(_whole(target))
-    closest = int(np.argmin([Levenshtein.distance(text, other) for other in texts]))
-    others = [i for i in rng.permutation(len(wrong)) if i != closest][: length - 1]
-    return [wrong[i] for i in [*others, closest]]
 
 
 def train_reviser(

@@ -71,6 +71,19 @@ def weights(samples: Sequence[Sample], how: Selection) -> dict[str | None, float
     return answer_mass(voters, how)
 
 
+def tied_answers(samples: Sequence[Sample], how: Selection) -> set[str | None]:
+    """The answers that tie for the greatest weight; none where one leads alone.
+
+    Args:
+        samples: as for `select`.
+        how: likewise.
+    """
+    mass = weights(samples, how)
+    most = max(mass.values(), default=0.0)
+    leading = {answer for answer, weight in mass.items() if weight == most}
+    return leading if len(leading) > 1 else set()
+
+
 def answer_mass(samples: Sequence[Sample], how: Selection) -> dict[str | None, float]:
     """Each answer's weight: its samples' scores in sum if ``weighted``, their number otherwise."""
     mass: dict[str | None, float] = {}

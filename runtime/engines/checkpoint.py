@@ -3,11 +3,13 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from allocator.errors import InputError
+from allocator.flops import ModelSizes
 
 CONFIG = "config.json"
 
@@ -126,6 +128,16 @@ def parameter_count(folder: Path) -> int | None:
             return None
         counted += sum(prod(tensor.get_shape()) for tensor in slices)
     return counted or None
+
+
+def model_sizes(folders: Mapping[str, Path]) -> ModelSizes | None:
+    """Parameters of several models; None where the size of any of them is unknown.
+
+    Args:
+        folders: the models' folders, by their names in `allocator.flops.ModelSizes`.
+    """
+    counts = {which: parameter_count(folder) for which, folder in folders.items()}
+    return None if None in counts.values() else ModelSizes.model_validate(counts)
 
 
 def model_fingerprint(folder: Path) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from allocator.plan import Plan, Selection
 from predictors.sample import Sample
-from runtime.answers.selection import weights
+from runtime.answers.selection import tied_answers
 from runtime.engines.concurrency import together
 from runtime.prompt_run import PromptRun
 from runtime.strategies.early_stop import min_to_settle
@@ -57,12 +57,9 @@ async def score_ties(run: PromptRun, samples: Sequence[Sample], how: Selection) 
     if how != "majority":
         return list(samples)
     named = await run.canonicalize(samples)
-    mass = weights(named, how)
-    leading = {answer for answer in mass if mass[answer] == max(mass.values())}
-    if len(leading) < 2:
-        return list(samples)
+    tied = tied_answers(named, how)
 
     async def scored(sample: Sample, answer: str | None) -> Sample:
-        return await run.score(sample) if answer in leading else sample
+        return await run.score(sample) if answer in tied else sample
 
     return await together(scored(s, n.answer) for s, n in zip(samples, named, strict=True))
