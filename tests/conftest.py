@@ -16,8 +16,10 @@ from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.serving.processes import vllm_serve
-from benchmarks.testbed.paths import BASE, PRM, SETTINGS
+from benchmarks.testbed.paths import BASE, SETTINGS
 from benchmarks.thinking.paths import SETTINGS as THINKING
+from calibration.training.classifiers import add_layers
+from calibration.training.settings import VerifierSettings
 from runtime.artifact import Artifact
 from runtime.engines.transformers import TransformersEngine
 from runtime.models import Models, open_models
@@ -108,11 +110,21 @@ def transformers_models(run: Run[Any]) -> Iterator[Models]:
 
 
 @pytest.fixture(scope="session")
-def vllm_verifier(run: Run[Any], tokenizer: Any) -> Iterator[ModelVerifier]:
-    """The testbed's PRM through vLLM's pooling runner, started once."""
+def classifier(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    """A token classifier on the base model, its head untrained; its context is 256."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("classifier")
+    add_layers("prm", BASE, VerifierSettings()).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_verifier(run: Run[Any], tokenizer: Any, classifier: Path) -> Iterator[ModelVerifier]:
+    """The classifier through vLLM's pooling runner, started once."""
 
     async def start() -> ModelVerifier:
-        return open_verifier(PRM, tokenizer, engine="vllm")
+        return open_verifier(classifier, tokenizer, engine="vllm")
 
     verifier = run(start())
     yield verifier
@@ -120,9 +132,9 @@ def vllm_verifier(run: Run[Any], tokenizer: Any) -> Iterator[ModelVerifier]:
 
 
 @pytest.fixture(scope="session")
-def transformers_verifier(tokenizer: Any) -> Iterator[ModelVerifier]:
-    """The testbed's PRM through transformers."""
-    verifier = open_verifier(PRM, tokenizer, engine="transformers")
+def transformers_verifier(tokenizer: Any, classifier: Path) -> Iterator[ModelVerifier]:
+    """The classifier through transformers."""
+    verifier = open_verifier(classifier, tokenizer, engine="transformers")
     yield verifier
     verifier.close()
 

@@ -17,7 +17,7 @@ from benchmarks.serving.processes import free_port
 from benchmarks.testbed.paths import BASE, PRM
 from benchmarks.testbed.tokenizer import CHAT_TEMPLATE
 from runtime.engines.base import Engine, encode_prompt
-from runtime.verifiers.families import FAMILIES, recognise
+from runtime.verifiers.families import FAMILIES, Layout, recognise
 from runtime.verifiers.in_transformers import TransformersBackend
 
 # Tokens: optillm asks for up to 256 where it rates, in the model's 256. Positions beyond those the
@@ -79,11 +79,11 @@ async def verifier_service(engine: Engine) -> AsyncIterator[str]:
     @app.post("/score")
     async def score(texts: Texts) -> dict[str, list[float]]:
         prompt = tuple(encode_prompt(engine, texts.prompt))
-        ids = [
-            prompt + tuple(engine.tokenizer.encode(text, add_special_tokens=False))
+        layouts = [
+            Layout.at_end(prompt, tuple(engine.tokenizer.encode(text, add_special_tokens=False)))
             for text in texts.solutions
         ]
-        read = await asyncio.gather(*(backend.read(i, (len(i) - 1,)) for i in ids))
+        read = await asyncio.gather(*(backend.read(layout) for layout in layouts))
         return {"scores": [value for (value,), _ in read]}
 
     port = free_port()

@@ -9,6 +9,8 @@ from runtime.settings import Settings
 ROOT = Path(__file__).parent
 BASE, PRM, ORM = ROOT / "models" / "base", ROOT / "models" / "prm", ROOT / "models" / "orm"
 REVISER, REVISER_ORM = ROOT / "models" / "reviser", ROOT / "models" / "reviser_orm"
+# What the verifiers are trained from; rebuilt by make testbed, its weights are within theirs.
+BACKBONE = Path("out/backbone")
 ARTIFACT = ROOT / "artifact"
 CALIBRATION_PROMPTS, TEST_PROMPTS = (
     ROOT / "data" / "calibration.jsonl",

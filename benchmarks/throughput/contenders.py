@@ -19,6 +19,7 @@ from runtime.prompt_run import PromptRun
 from runtime.solving.solve import PROMPTS_IN_FLIGHT
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Verifier
+from runtime.verifiers.families import Layout
 from runtime.verifiers.in_transformers import TransformersBackend
 
 Prompts = Sequence[tuple[str, str]]
@@ -126,10 +127,7 @@ def lockstep(
                 ended = done.finish_reason == "stop" and done.stop_reason != settings.step_end
                 texts.append((p, beam + tuple(done.token_ids), ended))
             scores = await asyncio.gather(
-                *(
-                    verifier.read(contexts[p] + text, (len(contexts[p]) + len(text) - 1,))
-                    for p, text, _ in texts
-                )
+                *(verifier.read(Layout.at_end(contexts[p], text)) for p, text, _ in texts)
             )
             candidates: list[list[tuple[float, tuple[int, ...]]]] = [[] for _ in prompts]
             for (p, text, ended), ((score,), read) in zip(texts, scores, strict=True):
@@ -170,9 +168,11 @@ def its_hub(
 
     tokenizer, settings = models.engine.tokenizer, SETTINGS.sampling
 
-    def encode(prompt: str, solution: str) -> tuple[int, ...]:
-        ids = encode_prompt(models.engine, prompt)
-        return ids + tuple(tokenizer.encode(solution, add_special_tokens=False))
+    def asked(prompt: str) -> tuple[int, ...]:
+        return tuple(encode_prompt(models.engine, prompt))
+
+    def written(solution: str) -> tuple[int, ...]:
+        return tuple(tokenizer.encode(solution, add_special_tokens=False))
 
     async def run(seed: int) -> Work:
         work = Work()
@@ -190,7 +190,7 @@ def its_hub(
             async def _one(self, chat: Any, stop: str | None) -> dict[str, str]:
                 solution = chat[1].content if len(chat) > 1 else ""
                 done = await engine.complete(
-                    encode(chat[0].content, solution),
+                    asked(chat[0].content) + written(solution),
                     settings=settings,
                     max_tokens=settings.max_tokens,
                     seed=derive_seed(seed, next(numbers)),
@@ -222,8 +222,8 @@ def its_hub(
                 raise NotImplementedError
 
             async def ascore(self, prompt: str, solutions: Any) -> list[float]:
-                ids = [encode(prompt, text) for text in solutions]
-                read = await asyncio.gather(*(verifier.read(i, (len(i) - 1,)) for i in ids))
+                layouts = [Layout.at_end(asked(prompt), written(text)) for text in solutions]
+                read = await asyncio.gather(*(verifier.read(layout) for layout in layouts))
                 work.verifier_tokens += sum(tokens for _, tokens in read)
                 return [score for (score,), _ in read]
 

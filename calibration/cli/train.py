@@ -31,6 +31,7 @@ from calibration.training.settings import (
     ReviserSettings,
     SampleSettings,
     TrainSettings,
+    VerifierSettings,
 )
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
@@ -82,7 +83,7 @@ class ModelSettings(BaseModel):
     model=ModelSettings,
     sampling=SamplingSettings,
     labels=LabelSettings,
-    training=TrainSettings,
+    training=VerifierSettings,
 )
 def prm(
     prompts: PromptsArgument,
@@ -92,7 +93,7 @@ def prm(
     model: ModelSettings,
     sampling: SamplingSettings,
     labels: LabelSettings,
-    training: TrainSettings,
+    training: VerifierSettings,
 ) -> None:
     """A process reward model: Monte Carlo rollouts from every step, no human labels."""
     graded = read_graded_prompts(prompts, data)
@@ -107,7 +108,7 @@ def prm(
     model=ModelSettings,
     sampling=SamplingSettings,
     samples=SampleSettings,
-    training=TrainSettings,
+    training=VerifierSettings,
 )
 def orm(
     prompts: PromptsArgument,
@@ -117,7 +118,7 @@ def orm(
     model: ModelSettings,
     sampling: SamplingSettings,
     samples: SampleSettings,
-    training: TrainSettings,
+    training: VerifierSettings,
 ) -> None:
     """An outcome reward model: is a whole solution correct?"""
     graded = read_graded_prompts(prompts, data)
@@ -163,7 +164,7 @@ def reviser(
     model=ModelSettings,
     sampling=SamplingSettings,
     chains=ChainSettings,
-    training=TrainSettings,
+    training=VerifierSettings,
 )
 def reviser_orm(
     prompts: PromptsArgument,
@@ -174,7 +175,7 @@ def reviser_orm(
     model: ModelSettings,
     sampling: SamplingSettings,
     chains: ChainSettings,
-    training: TrainSettings,
+    training: VerifierSettings,
 ) -> None:
     """The reviser's own outcome reward model, which sees the chain of attempts."""
     graded = read_graded_prompts(prompts, data)

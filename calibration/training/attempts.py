@@ -102,6 +102,7 @@ class _ChainSampler:
                     len(context),
                     ends,
                     [float(right is True)] * len(ends),
+                    len(context),
                 )
             )
             attempts.append(known_ids(self.reviser.tokenizer, completion.token_ids))

@@ -17,8 +17,9 @@ from calibration.training.fine_tune import (
     padded,
 )
 from calibration.training.labels import LabelledSolution
-from calibration.training.settings import TrainSettings
+from calibration.training.settings import VerifierSettings
 from runtime.verifiers.heads import headed
+from runtime.verifiers.likelihood import LikelihoodModel
 
 Kind = Literal["prm", "orm"]
 
@@ -31,7 +32,7 @@ def train_verifier(
     base: Path,
     out: Path,
     solutions: Sequence[LabelledSolution],
-    settings: TrainSettings,
+    settings: VerifierSettings,
     log: Callable[[str], None] = print,
     context: int | None = None,
 ) -> None:
@@ -40,7 +41,8 @@ def train_verifier(
     The loss is binary cross-entropy with the labels. A PRM, a token classifier, learns from every
     token of a step, not from the step's end alone: the label of the end is a fair sample of the
     reward-to-go from each of its tokens, and the model learns sooner *where* a step goes wrong.
-    An ORM, a sequence classifier, learns from the last token of the solution alone.
+    An ORM, a sequence classifier, learns from the last token of the solution alone. With
+    `settings.likelihood` either is the language model as it is and a head that learns.
 
     Args:
         kind: ``prm`` or ``orm``.
@@ -61,11 +63,16 @@ def train_verifier(
 
     torch.manual_seed(settings.seed)
     AutoTokenizer.from_pretrained(base).save_pretrained(out)
-    model = add_layers(kind, base, settings, context)
+    model: Any
+    if settings.likelihood:
+        model = network = LikelihoodModel.untrained(base, context)
+    else:
+        model = add_layers(kind, base, settings, context)
+        network = headed(model)
     example = prm_example if kind == "prm" else orm_example
     fine_tune(
         model,
-        headed(model),
+        network,
         [example(s) for s in solutions],
         verifier_loss,
         settings,
@@ -75,7 +82,9 @@ def train_verifier(
     )
 
 
-def add_layers(kind: Kind, base: Path, settings: TrainSettings, context: int | None = None) -> Any:
+def add_layers(
+    kind: Kind, base: Path, settings: VerifierSettings, context: int | None = None
+) -> Any:
     """The language model as a classifier, `extra_layers` deeper.
 
     The outputs of the added layers start at zero. A small model completes its prediction of the
@@ -119,13 +128,13 @@ def prm_example(solution: LabelledSolution) -> Example:
     for end, label in zip(solution.positions, solution.labels, strict=True):
         targets[start : end + 1] = [label] * (end + 1 - start)
         start = end + 1
-    return Example(solution.prompt, solution.token_ids, targets)
+    return Example(solution.prompt, solution.token_ids, targets, solution.prompt_tokens)
 
 
 def orm_example(solution: LabelledSolution) -> Example:
     """The last token has the label of the whole solution."""
-    targets = [float("nan")] * (len(solution.token_ids) - 1)
-    return Example(solution.prompt, solution.token_ids, [*targets, solution.labels[-1]])
+    targets = [*[float("nan")] * (len(solution.token_ids) - 1), solution.labels[-1]]
+    return Example(solution.prompt, solution.token_ids, targets, solution.prompt_tokens)
 
 
 def verifier_loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
@@ -133,8 +142,18 @@ def verifier_loss(network: Any, batch: Sequence[Example], device: str) -> torch.
     ids, targets = padded(batch, device)
     labelled = ~targets.isnan()
     with half_precision(device):
-        logits = network(ids, use_cache=False)[..., 0].float()
+        logits = _logits(network, ids, batch)
     return torch.nn.functional.binary_cross_entropy_with_logits(logits[labelled], targets[labelled])
+
+
+def _logits(network: Any, ids: torch.Tensor, batch: Sequence[Example]) -> torch.Tensor:
+    """The network's logit at every token, shape (batch, width)."""
+    if not isinstance(network, LikelihoodModel):
+        logits: torch.Tensor = network(ids, use_cache=False)[..., 0].float()
+        return logits
+    starts = torch.tensor([example.prompt_tokens for example in batch], device=ids.device)
+    written = torch.arange(ids.shape[1], device=ids.device) >= starts[:, None]
+    return network(ids, written, use_cache=False)[0][..., 0].float()
 
 
 def within_prompts(network: Any, examples: Sequence[Example], device: str) -> str:
@@ -146,7 +165,7 @@ def within_prompts(network: Any, examples: Sequence[Example], device: str) -> st
     by_prompt: dict[int, tuple[list[float], list[bool]]] = {}
     for batch in batches(examples, 256, seed=0):
         ids, targets = padded(batch, device)
-        logits = network(ids, use_cache=False)[..., 0].float()
+        logits = _logits(network, ids, batch)
         for row, example in enumerate(batch):
             end = len(example.token_ids) - 1
             scores, correct = by_prompt.setdefault(example.prompt, ([], []))

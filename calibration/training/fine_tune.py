@@ -48,11 +48,13 @@ class Example:
         prompt: number of the prompt it belongs to; whole prompts are held out.
         token_ids: the tokens.
         targets: one value per token, which the loss compares with; NaN adds no loss.
+        prompt_tokens: how many of the tokens stand before the solution.
     """
 
     prompt: int
     token_ids: Sequence[int]
     targets: Sequence[float]
+    prompt_tokens: int = 0
 
 
 def fine_tune(
@@ -131,9 +133,8 @@ def _optimizer(
     network: Any, examples: int, settings: TrainSettings
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     """AdamW; the learning rate rises over the first thirtieth of the steps, then falls to 0."""
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95)
-    )
+    learnt = [weights for weights in network.parameters() if weights.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, lr=settings.learning_rate, betas=(0.9, 0.95))
     steps = settings.max_epochs * -(-examples // settings.batch)
     warm_up = max(1, steps // 30)
     schedule = torch.optim.lr_scheduler.LambdaLR(

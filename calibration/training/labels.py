@@ -34,6 +34,8 @@ class LabelledSolution:
             is the prompt, and for a rollout the steps it started from.
         positions: index of the last token of each step from `start` on.
         labels: share of correct rollouts from there, in [0, 1].
+        prompt_tokens: how many of the tokens are the prompt's; for a revision, and the attempts'
+            before it.
     """
 
     prompt: int
@@ -41,6 +43,7 @@ class LabelledSolution:
     start: int
     positions: Sequence[int]
     labels: Sequence[float]
+    prompt_tokens: int
 
 
 async def label_prompts(
@@ -243,4 +246,5 @@ def _labelled(
         start=len(prompt_ids) + len(start),
         positions=[len(prompt_ids) + end - 1 for end in ends],
         labels=[labels[whole[:end]] for end in ends],
+        prompt_tokens=len(prompt_ids),
     )

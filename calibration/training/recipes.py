@@ -29,6 +29,7 @@ from calibration.training.settings import (
     ReviserSettings,
     SampleSettings,
     TrainSettings,
+    VerifierSettings,
 )
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
@@ -110,7 +111,7 @@ class Source(BaseModel):
 
 
 async def prm_recipe(
-    source: Source, prompts: Prompts, out: Path, labels: LabelSettings, training: TrainSettings
+    source: Source, prompts: Prompts, out: Path, labels: LabelSettings, training: VerifierSettings
 ) -> None:
     """Train a PRM by the paper's recipe (section "Verifiers", app. D).
 
@@ -133,7 +134,7 @@ async def prm_recipe(
 
 
 async def orm_recipe(
-    source: Source, prompts: Prompts, out: Path, samples: SampleSettings, training: TrainSettings
+    source: Source, prompts: Prompts, out: Path, samples: SampleSettings, training: VerifierSettings
 ) -> None:
     """Train an ORM on whole solutions (app. F); arguments as `prm_recipe`."""
     from calibration.training.classifiers import train_verifier
@@ -186,7 +187,7 @@ async def reviser_orm_recipe(
     prompts: Prompts,
     out: Path,
     chains: ChainSettings,
-    training: TrainSettings,
+    training: VerifierSettings,
 ) -> None:
     """Train the reviser's own ORM, which sees the chain (app. J).
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 VALIDATION_SHARE = 10  # one prompt in ten, as in the paper
 
@@ -77,10 +77,28 @@ class TrainSettings(BaseModel):
     dropout: float = Field(default=0.05, ge=0, lt=1, description="attention dropout")
     max_epochs: int = Field(default=5, ge=1, description="epochs at most")
     patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
-    extra_layers: int = Field(default=0, ge=0, description="layers to add on top, for small models")
     compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
     dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float32",
         description="numbers that the model is saved in; training takes float32",
     )
     seed: int = Field(default=0, description="seed of all sampling and shuffling")
+
+
+class VerifierSettings(TrainSettings):
+    """The fine-tuning of a verifier."""
+
+    extra_layers: int = Field(default=0, ge=0, description="layers to add on top, for small models")
+    likelihood: bool = Field(
+        default=False,
+        description="train a small head alone, which reads how likely the model finds each token "
+        "of a solution; with a --backbone that is stronger than the model",
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "VerifierSettings":
+        if self.likelihood and self.extra_layers:
+            raise ValueError(
+                f"extra_layers: {self.extra_layers}; with likelihood the model stays as it is"
+            )
+        return self

@@ -12,6 +12,7 @@ FamilyName = Literal[
     "auto",
     "token-classification",
     "sequence-classification",
+    "likelihood",
     "qwen-prm",
     "skywork-prm",
     "math-shepherd",

@@ -17,6 +17,7 @@ from runtime.engines.checkpoint import model_config
 from runtime.engines.tokenizer import decode, encode_text, known_ids
 from runtime.verifiers.base import Context, FamilyName
 from runtime.verifiers.heads import HeadedModel, TokenLogits, headed, load_head, load_pretrained
+from runtime.verifiers.likelihood import HEAD_FILE, LikelihoodModel
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,18 @@ class Layout:
     Attributes:
         token_ids: the verifier's tokens.
         score_positions: index of the token at which each step is read.
+        start: index of the solution's first token, where the family reads them one by one.
     """
 
     token_ids: tuple[int, ...]
     score_positions: tuple[int, ...]
+    start: int = 0
+
+    @classmethod
+    def at_end(cls, prompt: tuple[int, ...], solution: tuple[int, ...]) -> "Layout":
+        """A solution in the language model's own tokens, read once, at its end."""
+        ids = prompt + solution
+        return cls(ids, (len(ids) - 1,), len(prompt))
 
 
 class Family(Protocol):
@@ -86,7 +95,8 @@ class _SharedTokens:
         for step in steps:
             ids += known_ids(self.tokenizer, step)
             score_positions.append(len(ids) - 1)
-        return Layout(tuple(ids), tuple(score_positions))
+        start = len(known_ids(self.tokenizer, context.token_ids))
+        return Layout(tuple(ids), tuple(score_positions), start)
 
     def load(self, folder: Path) -> nn.Module:
         import transformers
@@ -114,6 +124,17 @@ class SequenceClassification(_SharedTokens):
     """ORMs as sequence classifiers: the head, made for the last token, is read at every step."""
 
     auto_class = "AutoModelForSequenceClassification"
+
+
+class Likelihood(_SharedTokens):
+    """Language models read by how likely they find a solution, see `runtime.verifiers.likelihood`;
+    ``ttc train prm --likelihood`` makes them.
+    """
+
+    in_vllm = False
+
+    def load(self, folder: Path) -> nn.Module:
+        return LikelihoodModel.from_pretrained(folder)
 
 
 class _OwnText:
@@ -240,6 +261,7 @@ class RLHFlow(_GoodOrBad):
 FAMILIES: dict[str, Any] = {
     "token-classification": TokenClassification,
     "sequence-classification": SequenceClassification,
+    "likelihood": Likelihood,
     "qwen-prm": QwenPRM,
     "skywork-prm": SkyworkPRM,
     "math-shepherd": MathShepherd,
@@ -258,6 +280,8 @@ def recognise(folder: Path, name: FamilyName = "auto") -> str:
         if name not in FAMILIES:
             raise InputError("verifier family", name, f"choose one of {', '.join(FAMILIES)}")
         return name
+    if (folder / HEAD_FILE).is_file():
+        return "likelihood"
     (architecture, *_) = model_config(folder).get("architectures") or [""]
     if architecture == "Qwen2ForProcessRewardModel":
         return "qwen-prm"

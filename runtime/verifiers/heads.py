@@ -43,19 +43,20 @@ class TokenLogits(nn.Module):
         return logits[..., self.tokens]
 
 
-def load_pretrained(kind: Any, folder: Path) -> Any:
+def load_pretrained(kind: Any, folder: Path, dtype: str | None = None) -> Any:
     """A model of one of transformers' classes, with all its weights.
 
     Args:
         kind: the class, such as `Qwen2Model`.
         folder: the model's.
+        dtype: numbers to load it in; None takes what suits the device.
 
     Raises:
         InputError: transformers cannot load it, or some weights are missing.
     """
     try:
         model, loaded = kind.from_pretrained(
-            folder, dtype=model_dtype(folder), output_loading_info=True
+            folder, dtype=dtype or model_dtype(folder), output_loading_info=True
         )
     except (ValueError, OSError) as error:
         raise InputError(

@@ -8,33 +8,40 @@ import torch
 
 from runtime.engines.batching import MicroBatcher
 from runtime.engines.checkpoint import context_length
-from runtime.verifiers.families import Family
-from runtime.verifiers.kv_memory import MAX_BYTES, KVMemory
+from runtime.verifiers.families import Family, Layout
+from runtime.verifiers.kv_memory import MAX_BYTES, KnownText, KVMemory
+from runtime.verifiers.likelihood import LikelihoodModel, Surprise
 
 # Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.
 MAX_SEQUENCES = 1024
 MAX_TOKENS = 8192
 
-_Request = tuple[tuple[int, ...], tuple[int, ...]]  # token ids, places to read
 _Answer = tuple[tuple[float, ...], int]
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A request, and what is known of the beginning of its text."""
+    """A text to read, and what is known of its beginning.
 
-    request: _Request
-    past: torch.Tensor | None
+    Attributes:
+        layout: the text and the places to read.
+        past: what is known.
+        overlap: known tokens that are run over again.
+    """
+
+    layout: Layout
+    past: KnownText | None
+    overlap: int
 
     @property
     def known(self) -> int:
         """Tokens that need not be run over."""
-        return 0 if self.past is None else int(self.past.shape[2])
+        return 0 if self.past is None else int(self.past.states.shape[2]) - self.overlap
 
     @property
     def new(self) -> tuple[int, ...]:
         """Tokens to run over."""
-        return self.request[0][self.known :]
+        return self.layout.token_ids[self.known :]
 
 
 class TransformersBackend:
@@ -58,35 +65,41 @@ class TransformersBackend:
         self._model = family.load(folder).to(self._device).eval()
         self.context_length = context_length(self._model.config)
         self._memory = KVMemory(max_bytes)
-        self._batcher: MicroBatcher[_Request, _Answer] = MicroBatcher(self._batch, MAX_SEQUENCES)
+        # A token's likelihood is read from the token before it.
+        self._overlap = 1 if isinstance(self._model, LikelihoodModel) else 0
+        self._batcher: MicroBatcher[Layout, _Answer] = MicroBatcher(self._batch, MAX_SEQUENCES)
 
-    async def read(self, token_ids: tuple[int, ...], score_positions: tuple[int, ...]) -> _Answer:
+    async def read(self, layout: Layout) -> _Answer:
         """Probabilities at the places, and the tokens run over."""
-        return await self._batcher.submit((token_ids, score_positions))
+        return await self._batcher.submit(layout)
 
-    def _batch(self, requests: list[_Request]) -> list[_Answer]:
-        # Beams often hold the same text: each distinct request is run over once, and the first
-        # to ask is charged.
-        jobs = {r: _Job(r, self._memory.longest(r[0], r[1][0])) for r in dict.fromkeys(requests)}
-        results: dict[_Request, tuple[float, ...]] = {}
+    def _batch(self, layouts: list[Layout]) -> list[_Answer]:
+        # Beams often hold the same text: each distinct one is run over once, and the first to
+        # ask is charged.
+        jobs = {layout: self._job(layout) for layout in dict.fromkeys(layouts)}
+        results: dict[Layout, tuple[float, ...]] = {}
         # Texts that begin and those that go on have no pass together, and in one pass all are
         # about as long: there is little padding.
         for begun in (False, True):
             left = [job for job in jobs.values() if (job.past is not None) is begun]
-            left.sort(key=lambda job: len(job.request[0]))
+            left.sort(key=lambda job: len(job.layout.token_ids))
             while left:
-                count = max(1, MAX_TOKENS // len(left[-1].request[0]))
+                count = max(1, MAX_TOKENS // len(left[-1].layout.token_ids))
                 part, left = left[-count:], left[:-count]
                 results.update(
-                    (job.request, scores)
+                    (job.layout, scores)
                     for job, scores in zip(part, self._forward(part), strict=True)
                 )
         answers, charged = [], set()
-        for request in requests:
-            cost = 0 if request in charged else len(jobs[request].new)
-            answers.append((results[request], cost))
-            charged.add(request)
+        for layout in layouts:
+            cost = 0 if layout in charged else len(jobs[layout].new)
+            answers.append((results[layout], cost))
+            charged.add(layout)
         return answers
+
+    def _job(self, layout: Layout) -> _Job:
+        known = self._memory.longest(layout.token_ids, layout.score_positions[0])
+        return _Job(layout, known, self._overlap)
 
     @torch.inference_mode()
     def _forward(self, jobs: list[_Job]) -> list[tuple[float, ...]]:
@@ -103,28 +116,45 @@ class TransformersBackend:
             mask[row, past - job.known : past + len(job.new)] = 1
         known = torch.tensor([job.known for job in jobs])
         cache = self._cache(jobs, past)
-        logits = self._model(
-            ids.to(self._device),
-            attention_mask=mask.to(self._device),
-            position_ids=(known[:, None] + torch.arange(width)).to(self._device),
-            past_key_values=cache,
-            use_cache=self._memory.max_bytes > 0,
-        )
+        places = known[:, None] + torch.arange(width)
+        arguments = {
+            "attention_mask": mask.to(self._device),
+            "position_ids": places.to(self._device),
+            "past_key_values": cache,
+            "use_cache": self._memory.max_bytes > 0,
+        }
+        surprise = None
+        if isinstance(self._model, LikelihoodModel):
+            starts = torch.tensor([job.layout.start for job in jobs])
+            logits, surprise = self._model(
+                ids.to(self._device),
+                (places >= starts[:, None]).to(self._device),
+                self._surprise(jobs),
+                **arguments,
+            )
+        else:
+            logits = self._model(ids.to(self._device), **arguments)
         if self._memory.max_bytes:
-            self._keep(jobs, cache, past)
+            self._keep(jobs, cache, past, surprise)
         scores = self._family.probability(logits.float()).cpu()
         return [
-            tuple(row[[place - job.known for place in job.request[1]]].tolist())
+            tuple(row[[place - job.known for place in job.layout.score_positions]].tolist())
             for row, job in zip(scores, jobs, strict=True)
         ]
 
-    def _keep(self, jobs: list[_Job], cache: Any, past: int) -> None:
-        """Remember the jobs' keys and values, padding left out."""
+    def _surprise(self, jobs: list[_Job]) -> Surprise | None:
+        """The surprise of what is known of the jobs' texts."""
+        known = [job.past.surprise for job in jobs if job.past and job.past.surprise]
+        return Surprise.of(known) if known else None
+
+    def _keep(self, jobs: list[_Job], cache: Any, past: int, surprise: Surprise | None) -> None:
+        """Remember what is known of the jobs' texts, padding left out."""
         # (2 x layers, jobs, heads, tokens, width)
         states = torch.stack([s for layer in cache.layers for s in (layer.keys, layer.values)])
         for row, job in enumerate(jobs):
             kept = states[:, row, :, past - job.known : past + len(job.new)].clone()
-            self._memory.add(job.request[0], kept)
+            last = None if surprise is None else surprise.at(row, len(job.new) - 1)
+            self._memory.add(job.layout.token_ids, KnownText(kept, last))
 
     def _cache(self, jobs: list[_Job], past: int) -> Any:
         """The jobs' keys and values as the model takes them."""
@@ -134,11 +164,11 @@ class TransformersBackend:
         first = jobs[0].past
         if first is None:
             return cache
-        depth, heads, _, size = first.shape
-        states = first.new_zeros(depth, len(jobs), heads, past, size)
+        depth, heads, _, size = first.states.shape
+        states = first.states.new_zeros(depth, len(jobs), heads, past, size)
         for row, job in enumerate(jobs):
             if job.past is not None:
-                states[:, row, :, past - job.known :] = job.past
+                states[:, row, :, past - job.known :] = job.past.states[:, :, : job.known]
         for layer in range(depth // 2):
             cache.update(states[2 * layer], states[2 * layer + 1], layer)
         return cache

@@ -6,7 +6,7 @@ import torch
 
 from runtime.engines.vllm import final_output
 from runtime.engines.vllm_core import VLLMCore, memory_share
-from runtime.verifiers.families import Family
+from runtime.verifiers.families import Family, Layout
 
 
 class VLLMBackend:
@@ -36,10 +36,9 @@ class VLLMBackend:
         )
         self.context_length: int = self._core.engine.model_config.max_model_len
 
-    async def read(
-        self, token_ids: tuple[int, ...], score_positions: tuple[int, ...]
-    ) -> tuple[tuple[float, ...], int]:
+    async def read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
         """Probabilities at the places, and the tokens run over."""
+        token_ids, score_positions = layout.token_ids, layout.score_positions
         logits, run_over = await self._logits(token_ids, skip_cache=False), 0
         run_over += len(logits)
         first = len(token_ids) - len(logits)

@@ -6,7 +6,7 @@ from typing import Protocol
 from allocator.errors import InputError, ModelError
 from runtime.engines.base import HasProcess
 from runtime.verifiers.base import Context, Verdict
-from runtime.verifiers.families import Family
+from runtime.verifiers.families import Family, Layout
 
 # Scores kept. The steps of a growing beam, and those that beams have in common, are scored once;
 # the limit holds memory to some hundred megabytes at solutions of a hundred tokens.
@@ -21,10 +21,8 @@ class Backend(Protocol):
         """Tokens of its own that the model reads at most; None has no limit."""
         ...
 
-    async def read(
-        self, token_ids: tuple[int, ...], score_positions: tuple[int, ...]
-    ) -> tuple[tuple[float, ...], int]:
-        """Probabilities at the given places, and how many of the tokens were run over for it."""
+    async def read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
+        """Probabilities at the layout's places, and how many of its tokens were run over for it."""
         ...
 
     def close(self) -> None: ...
@@ -84,7 +82,7 @@ class ModelVerifier:
         run_over = 0
         if missing:
             text = layout.token_ids[: missing[-1] + 1]
-            scores, run_over = await self._backend.read(text, missing)
+            scores, run_over = await self._backend.read(Layout(text, missing, layout.start))
             new = {text[: at + 1]: score for at, score in zip(missing, scores, strict=True)}
             found |= new
             self._known |= new

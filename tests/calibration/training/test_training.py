@@ -25,6 +25,7 @@ from calibration.training.settings import (
     LabelSettings,
     ReviserSettings,
     TrainSettings,
+    VerifierSettings,
 )
 from runtime.answers import PatternAnswers
 from runtime.answers.grading import Grader
@@ -148,7 +149,9 @@ def test_a_verifier_learns_and_can_be_served(
     # prompt begins with an even digit.
     solutions = [replace(s, labels=[float(s.token_ids[1] % 2)] * len(s.labels)) for s in sampled]
     lines: list[str] = []
-    settings = TrainSettings(learning_rate=1e-3, batch=16, max_epochs=2, dropout=0, extra_layers=1)
+    settings = VerifierSettings(
+        learning_rate=1e-3, batch=16, max_epochs=2, dropout=0, extra_layers=1
+    )
     train_verifier(kind, BASE, tmp_path / "out", solutions, settings, lines.append)
     losses = [float(line.split("validation loss ")[1].split(",")[0]) for line in lines]
     # On early stopping's own prompts: half of what a guess of even chances would lose.
@@ -163,10 +166,50 @@ def test_a_verifier_learns_and_can_be_served(
     assert 0 < verdict.step_scores[0] < 1
 
 
+@pytest.mark.parametrize("kind", ["prm", "orm"])
+def test_a_head_on_likelihoods_learns_and_leaves_the_model_as_it_is(
+    kind: Any, sampled: list[LabelledSolution], tokenizer: Any, tmp_path: Path
+) -> None:
+    # Labels that likelihoods decide: the model's own solutions are good, made ones are not.
+    def made(solution: LabelledSolution) -> LabelledSolution:
+        ids = list(solution.token_ids)
+        digits, seven = tokenizer.encode("0123456789"), tokenizer.encode("7")[0]
+        for at in range(solution.prompt_tokens, len(ids)):
+            ids[at] = seven if ids[at] in digits else ids[at]
+        return replace(solution, token_ids=ids, labels=[0.0] * len(solution.labels))
+
+    own = [replace(s, labels=[1.0] * len(s.labels)) for s in sampled]
+    settings = VerifierSettings(learning_rate=3e-3, batch=16, max_epochs=8, likelihood=True)
+    lines: list[str] = []
+    solutions = own + [made(s) for s in own]
+    train_verifier(kind, BASE, tmp_path / "out", solutions, settings, lines.append)
+    assert float(lines[-1].rpartition("over all ")[2]) > 0.9
+    before, after = (load_file(f / "model.safetensors") for f in (BASE, tmp_path / "out"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    verifier = open_verifier(tmp_path / "out", tokenizer, engine="transformers")
+    context = Context("1+1", tuple(tokenizer.encode("<user>1+1<assistant>")))
+
+    async def both() -> list[float]:
+        texts = ("1+1=2\n#2<end>", "7+7=7\n#7<end>")
+        verdicts = [
+            await verifier.score(context, [tuple(tokenizer.encode(text))]) for text in texts
+        ]
+        return [verdict.step_scores[-1] for verdict in verdicts]
+
+    good, bad = asyncio.run(both())
+    verifier.close()
+    assert good > bad
+
+
+def test_layers_are_not_added_to_a_model_that_stays_as_it_is() -> None:
+    with pytest.raises(ValueError, match="extra_layers: 2; with likelihood"):
+        VerifierSettings(likelihood=True, extra_layers=2)
+
+
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     labels = LabelSettings(samples=2, rollouts=0)
     solutions = label_testbed(tmp_path / "labels.jsonl", labels, prompts=60)
-    settings = TrainSettings(learning_rate=1e-3, batch=16, max_epochs=3, dropout=0, patience=3)
+    settings = VerifierSettings(learning_rate=1e-3, batch=16, max_epochs=3, dropout=0, patience=3)
 
     def train(out: Path, stop_after: int | None = None) -> list[str]:
         lines: list[str] = []
@@ -197,7 +240,7 @@ def test_chains_end_correct_after_the_closest_wrong_attempt(tokenizer: Any) -> N
 
     def labelled(text: str, label: float) -> LabelledSolution:
         ids = prompt + tuple(tokenizer.encode(text + "<end>"))
-        return LabelledSolution(0, ids, len(prompt), [len(ids) - 1], [label])
+        return LabelledSolution(0, ids, len(prompt), [len(ids) - 1], [label], len(prompt))
 
     solutions = [labelled(text, label) for text, label in texts.items() for _ in range(8)]
     again = [tuple(tokenizer.encode("<end><user>1+1<assistant>"))]
@@ -224,7 +267,8 @@ def test_mixed_chains_hold_correct_attempts_and_weigh_changed_steps(tokenizer: A
         steps = [tokenizer.encode(line) for line in lines]
         ids = prompt + tuple(token for step in steps for token in step)
         ends = np.cumsum([len(step) for step in steps]) + len(prompt) - 1
-        return LabelledSolution(0, ids, len(prompt), ends.tolist(), [label] * len(steps))
+        labels = [label] * len(steps)
+        return LabelledSolution(0, ids, len(prompt), ends.tolist(), labels, len(prompt))
 
     right = ["1+1=2\n", "2+1=3\n", "#3<end>"]
     wrong = ["1+1=2\n", "2+1=4\n", "#4<end>"]
@@ -288,7 +332,7 @@ def test_a_reviser_is_trained_and_its_chains_are_sampled_and_graded(
 
 def test_turned_counts_neighbours() -> None:
     def chain(*labels: float) -> list[LabelledSolution]:
-        return [LabelledSolution(0, [1], 0, [0], [label]) for label in labels]
+        return [LabelledSolution(0, [1], 0, [0], [label], 0) for label in labels]
 
     wrong, right = flip_rates([chain(1, 0, 0, 1), chain(1, 1)])
     assert wrong == 1 / 2
@@ -307,8 +351,10 @@ def test_any_causal_model_can_be_trained(tokenizer: Any, tmp_path: Path) -> None
     ).save_pretrained(base)
     tokenizer.save_pretrained(base)
     ids = tokenizer.encode("<user>1+1<assistant>1+1=2\n#2<end>")
-    solutions = [LabelledSolution(p, ids, 5, [10, len(ids) - 1], [0.5, p % 2]) for p in range(20)]
-    settings = TrainSettings(learning_rate=1e-3, batch=8, max_epochs=1)
+    solutions = [
+        LabelledSolution(p, ids, 5, [10, len(ids) - 1], [0.5, p % 2], 5) for p in range(20)
+    ]
+    settings = VerifierSettings(learning_rate=1e-3, batch=8, max_epochs=1)
     train_verifier("prm", base, tmp_path / "prm", solutions, settings, lambda _: None)
     verifier = open_verifier(tmp_path / "prm", tokenizer, engine="transformers")
     verdict = asyncio.run(verifier.score(Context("1+1", tuple(ids[:5])), [tuple(ids[5:])]))

@@ -20,7 +20,7 @@ from calibration.sampling.steps import missing_steps, steps_of
 from calibration.settings import CalibrationSettings, ScoringChoice
 from calibration.training.journal import Journal
 from calibration.training.recipes import Source, prm_recipe
-from calibration.training.settings import LabelSettings, TrainSettings
+from calibration.training.settings import LabelSettings, VerifierSettings
 from runtime.engines.base import SamplingSettings
 from runtime.settings import Settings
 from tests.support.samples import make_sample
@@ -130,7 +130,7 @@ def test_a_prm_is_not_trained_of_solutions_without_steps(tmp_path: Path) -> None
         sampling=DEFAULT_END.sampling,
         engine="transformers",
     )
-    training = prm_recipe(source, PROMPTS, out, LabelSettings(samples=2), TrainSettings())
+    training = prm_recipe(source, PROMPTS, out, LabelSettings(samples=2), VerifierSettings())
     with pytest.raises(InputError, match=r"this trains an ORM: .* or ttc train orm") as raised:
         asyncio.run(training)
     assert raised.value.field == "step_end"

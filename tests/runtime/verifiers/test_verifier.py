@@ -1,9 +1,9 @@
-"""The testbed's PRM through both backends, against the model called directly."""
+"""A verifier through both backends, against its model called directly."""
 
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification
 
 from allocator.errors import InputError
-from benchmarks.testbed.paths import PRM
 from predictors.scoring import alone
 from runtime.verifiers import model_verifier
 from runtime.verifiers.base import Context, Verdict, aggregate, aggregated
-from runtime.verifiers.kv_memory import KVMemory
+from runtime.verifiers.kv_memory import KnownText, KVMemory
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.fakes import CoinEngine, SumVerifier, coin_run
+
+Direct = Callable[[Context, Sequence[tuple[int, ...]]], list[float]]
 
 
 def solution(tokenizer: Any, text: str) -> tuple[Context, list[tuple[int, ...]]]:
@@ -30,9 +31,14 @@ def solution(tokenizer: Any, text: str) -> tuple[Context, list[tuple[int, ...]]]
     return context, [*steps, tuple(tokenizer.encode(lines[-1] + "<end>"))]
 
 
-def direct(context: Context, steps: Sequence[tuple[int, ...]]) -> list[float]:
+@pytest.fixture(scope="session")
+def direct(classifier: Path) -> Direct:
     """The model called on the whole text."""
-    model = AutoModelForTokenClassification.from_pretrained(PRM).eval()
+    model = AutoModelForTokenClassification.from_pretrained(classifier).eval()
+    return lambda context, steps: read(model, context, steps)
+
+
+def read(model: Any, context: Context, steps: Sequence[tuple[int, ...]]) -> list[float]:
     ids = torch.tensor([[*context.token_ids, *(token for step in steps for token in step)]])
     with torch.no_grad():
         scores = model(input_ids=ids).logits[0, :, 0].sigmoid()
@@ -51,7 +57,7 @@ def verifier(request: pytest.FixtureRequest) -> ModelVerifier:
 
 
 def test_scores_are_the_models_at_each_steps_last_token(
-    run: Any, verifier: ModelVerifier, tokenizer: Any
+    run: Any, verifier: ModelVerifier, tokenizer: Any, direct: Direct
 ) -> None:
     right = solution(tokenizer, "12+7*3\n12+7=19\n19*3=57\n#57")
     wrong = solution(tokenizer, "5-9\n5-9=17\n#17")
@@ -67,7 +73,7 @@ def test_scores_are_the_models_at_each_steps_last_token(
 
 
 def test_a_growing_solution_costs_its_new_tokens_and_scores_the_same(
-    run: Any, vllm_verifier: ModelVerifier, tokenizer: Any
+    run: Any, vllm_verifier: ModelVerifier, tokenizer: Any, direct: Direct
 ) -> None:
     # Long enough for several of the cache's blocks of 32 tokens.
     numbers = range(10, 22)
@@ -93,7 +99,9 @@ def test_a_growing_solution_costs_its_new_tokens_and_scores_the_same(
     assert sum(verdict.processed_tokens for verdict in verdicts) < whole / 3
 
 
-def test_in_transformers_too_what_grows_costs_its_new_tokens_only(run: Any, tokenizer: Any) -> None:
+def test_in_transformers_too_what_grows_costs_its_new_tokens_only(
+    tokenizer: Any, classifier: Path, direct: Direct
+) -> None:
     texts = [
         "12+7*3\n12+7=19\n19*3=57\n#57",
         "5-9\n5-9=996\n#996",
@@ -101,7 +109,7 @@ def test_in_transformers_too_what_grows_costs_its_new_tokens_only(run: Any, toke
         "12+7*3\n12+7=19\n19*3=58\n#58",
     ]
     solutions = [solution(tokenizer, text) for text in texts]
-    verifier = open_verifier(PRM, tokenizer, engine="transformers")
+    verifier = open_verifier(classifier, tokenizer, engine="transformers")
 
     async def grow(context: Context, steps: Any) -> list[Verdict]:
         return [await verifier.score(context, steps[:k]) for k in range(1, len(steps) + 1)]
@@ -124,8 +132,8 @@ def test_in_transformers_too_what_grows_costs_its_new_tokens_only(run: Any, toke
 def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
     memory = KVMemory(max_bytes=3 * 2 * 4)  # three texts of two tokens, one number each
 
-    def states(value: float) -> torch.Tensor:
-        return torch.full((1, 1, 2, 1), value, dtype=torch.float32)
+    def states(value: float) -> KnownText:
+        return KnownText(torch.full((1, 1, 2, 1), value, dtype=torch.float32))
 
     for value, text in enumerate([(1, 1), (2, 2), (3, 3)]):
         memory.add(text, states(value))
@@ -134,14 +142,18 @@ def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
     assert memory.longest((2, 2, 9), 3) is None
     found = memory.longest((1, 1, 9), 3)
     assert found is not None
-    assert float(found[0, 0, 0, 0]) == 0
+    assert float(found.states[0, 0, 0, 0]) == 0
     # Not more of the text than asked for.
     assert memory.longest((1, 1, 9), 1) is None
 
 
 @pytest.mark.slow
 def test_scores_hold_though_they_are_forgotten_at_once(
-    run: Any, tokenizer: Any, verifier: ModelVerifier, monkeypatch: pytest.MonkeyPatch
+    run: Any,
+    tokenizer: Any,
+    verifier: ModelVerifier,
+    direct: Direct,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     texts = [f"12+7*3\n12+7=19\n19*3={n}\n#{n}" for n in range(50, 60)]
     solutions = [solution(tokenizer, text) for text in texts]
@@ -155,14 +167,14 @@ def test_scores_hold_though_they_are_forgotten_at_once(
         assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
 
 
-def broken_copy(tmp_path: Path) -> Path:
-    folder = tmp_path / "prm"
-    shutil.copytree(PRM, folder)
-    return folder
+@pytest.fixture
+def broken(classifier: Path, tmp_path: Path) -> Path:
+    """A copy of the classifier, to be broken."""
+    return Path(shutil.copytree(classifier, tmp_path / "prm"))
 
 
-def test_nan_is_an_error_that_names_the_mend(tokenizer: Any, tmp_path: Path) -> None:
-    folder = broken_copy(tmp_path)
+def test_nan_is_an_error_that_names_the_mend(tokenizer: Any, broken: Path) -> None:
+    folder = broken
     weights = load_file(folder / "model.safetensors")
     weights["score.weight"].fill_(float("nan"))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -173,8 +185,8 @@ def test_nan_is_an_error_that_names_the_mend(tokenizer: Any, tmp_path: Path) -> 
     verifier.close()
 
 
-def test_another_vocabulary_is_refused(tokenizer: Any, tmp_path: Path) -> None:
-    folder = broken_copy(tmp_path)
+def test_another_vocabulary_is_refused(tokenizer: Any, broken: Path) -> None:
+    folder = broken
     raw = json.loads((folder / "tokenizer.json").read_text())
     vocabulary = raw["model"]["vocab"]
     vocabulary["7"], vocabulary["8"] = vocabulary["8"], vocabulary["7"]

@@ -76,7 +76,7 @@ def test_every_family_refuses_what_is_longer(family: str, tokenizer: Any, tmp_pa
 
 @pytest.fixture(params=["vllm", "transformers"])
 def verifier(request: pytest.FixtureRequest) -> ModelVerifier:
-    """The testbed's PRM through both backends; its context is 256."""
+    """The classifier through both backends; its context is 256."""
     found: ModelVerifier = request.getfixturevalue(f"{request.param}_verifier")
     return found
 
