@@ -32,7 +32,6 @@ from allocator.plan import Plan
 from allocator.schedule import Schedule, schedule_of
 from benchmarks.figure import COLOURS, spending_axes
 from benchmarks.targets import at_least, show_targets, write_result
-from calibration.bench import SHARES, part_way
 from calibration.bench_logs import pooled, splits
 from calibration.data.sample_log import Log, read_log
 from calibration.fitting.gain_model import gains_between_stages
@@ -41,7 +40,8 @@ from calibration.progress import console, progress
 from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.budget_replay import PRICES, curve_of_stops, price_curve
-from calibration.replay.curves import Curve, gains, plan_curve, resamples
+from calibration.replay.curves import Curve, plan_curve, resamples
+from calibration.replay.gain_rows import SHARES, gain_rows
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.ways import WAYS
 from calibration.report.targets import Interval, Target, reported
@@ -138,11 +138,7 @@ def ablation(log: Log) -> list[dict[str, Any]]:
             done(None)
     tested, curves = pooled(parts, len(log.answer))
     draws = resamples(len(tested))
-    return [
-        row | {"share": share}
-        for share in SHARES
-        for row in gains(part_way(curves[0], share), curves, [16], draws)
-    ]
+    return gain_rows(curves[0], curves, [16], draws)
 
 
 def saving(found: dict[str, Any], budget: int, unit: str, share: float = 1.0) -> Interval:

@@ -24,13 +24,13 @@ from calibration.replay.budget_replay import averages_between, early_stopping_cu
 from calibration.replay.curves import (
     Curve,
     differences,
-    gains,
     majority_curve,
     plan_curve,
     resamples,
     summarized,
 )
 from calibration.replay.estimators import best_of_n_accuracy
+from calibration.replay.gain_rows import gain_rows
 from calibration.replay.policy_curves import exact_curve, policy_curve, predicted
 from calibration.replay.replay import Outcomes, Replay
 from calibration.replay.ways import PREDICTED, WAYS, Way
@@ -49,9 +49,6 @@ from runtime.request import RequestSettings
 BASELINE = NAMES["weighted"]
 # Columns in which data sets and logs have the texts of prompts.
 OF_PROMPTS = ("prompt", "question", "problem")
-# Gains are measured at the baseline's accuracy, and at this share of the way to it from the
-# smallest budget's.
-SHARES = (1.0, 0.95)
 
 
 def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
@@ -292,21 +289,8 @@ def findings_of(
             "easiest": right.max(),
             "hardest": right.min(),
             "curves": [summarized(curve, draws) for curve in curves],
-            "gains": [
-                row | {"share": share}
-                for share in SHARES
-                for row in gains(part_way(plain, share), curves, upper, draws, n_jobs)
-            ],
+            "gains": gain_rows(plain, curves, upper, draws, n_jobs),
             "differences": differences(plain, chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )
-
-
-def part_way(baseline: Curve, share: float) -> Curve:
-    """The baseline with less accuracy: part of the way from its smallest budget's.
-
-    Where the baseline levels off, its last tenths of a point decide what reaching all of it costs.
-    """
-    least = baseline.correct[int(np.argmin(baseline.budgets))]
-    return replace(baseline, correct=least + share * (baseline.correct - least))

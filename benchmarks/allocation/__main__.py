@@ -28,7 +28,6 @@ from benchmarks.allocation.fresh import (
 )
 from benchmarks.allocation.measure import (
     BASELINE,
-    ORACLE,
     calibrated,
     compared,
     from_artifact,
@@ -38,12 +37,12 @@ from benchmarks.allocation.measure import (
     predicted_well,
     rivals,
 )
-from benchmarks.allocation.regressors import REFERENCE
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
 from benchmarks.targets import at_least, at_most, show_targets, write_result
 from calibration.cli.console import new_table
 from calibration.progress import console
-from calibration.replay.curves import differences, gain, gains, resamples, summarized
+from calibration.replay.curves import differences, resamples, summarized
+from calibration.replay.gain_rows import SHARES, gain_rows
 from calibration.replay.policy_curves import predicted
 from calibration.replay.ways import PREDICTED, TOTAL
 from calibration.report.targets import Interval, Target, reported
@@ -51,36 +50,59 @@ from calibration.report.words import UNITS
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
-NEARLY = 0.005  # half a point
-PER_PROMPT, TOGETHER, SAMPLES_NEEDED = 4.0, 8.0, 15.0
+GOAL = 64  # budget of best-of-N at whose accuracy the gains have goals
+# The goal of each method, in generations, and that of its interval's low end.
+GOALS = {PREDICTED: (4.0, 2.0), TOTAL: (8.0, 4.0)}
 
 
 def of(
-    found: list[dict[str, Any]], method: str, budget: int, unit: str = "generations"
+    found: list[dict[str, Any]],
+    method: str,
+    budget: int,
+    unit: str = "generations",
+    share: float = 1.0,
 ) -> Interval:
     """The gain of one method at one budget."""
-    row = next(r for r in found if (r["method"], r["budget"], r["unit"]) == (method, budget, unit))
+    wanted = (method, budget, unit, share)
+    (row,) = (r for r in found if (r["method"], r["budget"], r["unit"], r["share"]) == wanted)
     return row["value"], row["low"], row["high"]
-
-
-def best_of(found: list[dict[str, Any]], method: str, at: Iterable[int]) -> tuple[int, Interval]:
-    """The budget at which a method gains most, and that gain."""
-    budget = max(at, key=lambda b: of(found, method, b)[0])
-    return budget, of(found, method, budget)
 
 
 def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
     """Print gains, a table per budget with a row per method."""
-    for budget in at:
-        shown = new_table(f"{title}, N = {budget}", "method", *UNITS.values())
-        for method in dict.fromkeys(row["method"] for row in found):
-            cells = []
-            for unit in UNITS:
-                value, low, high = of(found, method, budget, unit)
-                text = f"{value:.1f}" if value > 0 else "not reached"
-                cells.append(f"{text} [{low:.1f}, {high:.1f}]")
-            shown.add_row(method, *cells)
-        console.print(shown)
+    for share in SHARES:
+        for budget in at:
+            shown = new_table(f"{title}, {_place(budget, share)}", "method", *UNITS.values())
+            for method in dict.fromkeys(row["method"] for row in found):
+                cells = []
+                for unit in UNITS:
+                    value, low, high = of(found, method, budget, unit, share)
+                    text = f"{value:.1f}" if value > 0 else "not reached"
+                    cells.append(f"{text} [{low:.1f}, {high:.1f}]")
+                shown.add_row(method, *cells)
+            console.print(shown)
+
+
+def _place(budget: int, share: float) -> str:
+    """Where a gain is measured, in words."""
+    near = "" if share == 1 else f"{share:.0%} of the way to "
+    return f"at {near}the accuracy of N = {budget}"
+
+
+def gain_targets(found: list[dict[str, Any]]) -> list[Target]:
+    """The gains at `GOAL`: in generations against their goals, and in the other units."""
+    targets = []
+    for share in SHARES:
+        for method, (goal, low_goal) in GOALS.items():
+            for unit, words in UNITS.items():
+                times = of(found, method, GOAL, unit, share)
+                name = f"{method}: times fewer {words}, {_place(GOAL, share)}"
+                if unit == "generations":
+                    targets.append(at_least(name, times, goal))
+                    targets.append(at_least(f"{name}: low end", (times[1],) * 3, low_goal))
+                else:
+                    targets.append(reported(name, times))
+    return targets
 
 
 def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
@@ -97,8 +119,8 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         *rivals(ARITHMETIC, known, made, test, pass_at_1),
     ]
     draws = resamples(test.prompts)
-    found = gains(curves[0], curves[1:], AT, draws)
-    show_gains("Times less than best-of-N weighted, at its accuracy", found, AT)
+    found = gain_rows(curves[0], curves[1:], AT, draws)
+    show_gains("Times less than best-of-N weighted", found, AT)
     by_name = {curve.name: curve for curve in curves}
     paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
     below = sum(row["high"] < 0 for row in paired)
@@ -109,62 +131,28 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(summaries, out / "allocation.png", f"{test.prompts} held-out prompts, 5 seeds")
     draw_difficulty(prediction, out / "allocation-difficulty.png")
-    near = {
-        (name, budget): gain(curves[0], budget, by_name[name], draws, slack=NEARLY)
-        for name in (PREDICTED, TOTAL)
-        for budget in AT
-    }
-    single, single_gain = best_of(found, PREDICTED, AT)
-    batch, batch_gain = best_of(found, TOTAL, AT)
     targets = [
-        at_least(f"{PREDICTED}: gain at {single}", single_gain, PER_PROMPT),
-        *(
-            reported(f"{name}: gain at {budget}, in {words}", of(found, name, budget, unit))
-            for name in (PREDICTED, ORACLE, TOTAL, "bound: every prompt known")
-            for budget in AT
-            for unit, words in UNITS.items()
+        *gain_targets(found),
+        at_most(
+            "budgets at which compute-optimal is significantly below best-of-N", (below,) * 3, 0
         ),
-        at_least(f"{TOTAL}: gain at {batch}", batch_gain, TOGETHER),
-        *(
-            reported(f"{name}: gain at {budget}, within half a point of its accuracy", found_near)
-            for (name, budget), found_near in near.items()
-        ),
-        at_most("budgets at which compute-optimal is significantly below", (below,) * 3, 0),
         at_least("held-out test prompts", (test.prompts,) * 3, 500),
         at_least("seeds", (test.replicates,) * 3, 5),
-        *(
-            reported(f"difficulty from {count} pilots: {figure}", values)
-            for count, figures in prediction.items()
-            for figure, values in figures.items()
-        ),
-    ]
-    regressors = compared(known)
-    targets += [
-        reported(
-            f"{row.regressor} from {row.pilots} pilots ({row.inputs}), Spearman minus LightGBM's",
-            (row.spearman_gain.value, row.spearman_gain.low, row.spearman_gain.high),
-        )
-        for row in regressors
-        if row.regressor != REFERENCE
     ]
     data = {
-        "regressors": [row.model_dump() for row in regressors],
+        "regressors": [row.model_dump() for row in compared(known)],
         "prompts": test.prompts,
         "seeds": test.replicates,
         "curves": [summary.model_dump() for summary in summaries],
         "gains": found,
         "differences": paired,
-        "nearly": [
-            {"method": name, "budget": budget, "value": value, "low": low, "high": high}
-            for (name, budget), (value, low, high) in near.items()
-        ],
         "table": made.table.model_dump(mode="json"),
         "difficulty": prediction,
     }
     return data, targets
 
 
-def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
+def rewriting(out: Path) -> dict[str, Any]:
     """The second task, calibrated by ``ttc calibrate``; it was not used in development."""
     learned = from_artifact(artifact_of(REWRITING))
     test = REWRITING.test(prompt_states(REWRITING, "test"), sizes_of(REWRITING))
@@ -172,27 +160,22 @@ def rewriting(out: Path) -> tuple[dict[str, Any], list[Target]]:
     at = budgets[-2:]
     curves = methods(learned, test, budgets, predicted(test, learned.difficulty))
     draws = resamples(test.prompts)
-    found = gains(curves[0], curves[1:], at, draws)
+    found = gain_rows(curves[0], curves[1:], at, draws)
     show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(
         summaries, out / "allocation-rewriting.png", f"{test.prompts} prompts of rewriting"
     )
-    targets = [
-        reported(f"rewriting, {name}: gain at {budget}", of(found, name, budget))
-        for name in (PREDICTED, TOTAL)
-        for budget in at
-    ]
     return {
         "prompts": test.prompts,
         "curves": [summary.model_dump() for summary in summaries],
         "gains": found,
-    }, targets
+    }
 
 
-def traces(path: Path) -> tuple[dict[str, Any], list[Target]]:
+def traces(path: Path) -> dict[str, Any]:
     """Measure real traces."""
-    data, targets = {}, []
+    data = {}
     for model in MODELS:
         measured: Traces = measure_traces(path, model)
         rows = {}
@@ -208,12 +191,7 @@ def traces(path: Path) -> tuple[dict[str, Any], list[Target]]:
             shown.add_row(name, f"{value:.1f} [{low:.1f}, {high:.1f}]", f"{row['tokens'][0]:,.0f}")
         console.print(shown)
         data[model] = {"wanted": measured.wanted, "needed": rows}
-        name = f"{model}: mean samples for the accuracy of uniform majority at 64"
-        best = rows["gain model, votes by length"]["samples"]
-        targets.append(
-            at_most(name, best, SAMPLES_NEEDED) if model == MODELS[0] else reported(name, best)
-        )
-    return data, targets
+    return data
 
 
 def main() -> None:
@@ -230,16 +208,16 @@ def main() -> None:
         for family in (ARITHMETIC, REWRITING):
             asyncio.run(resample(family))
     data, targets = arithmetic(args.out)
-    second, more = rewriting(args.out)
-    result: dict[str, Any] = {"seed": SAMPLING_SEED, "arithmetic": data, "rewriting": second}
-    targets += more
+    result: dict[str, Any] = {
+        "seed": SAMPLING_SEED,
+        "arithmetic": data,
+        "rewriting": rewriting(args.out),
+    }
     if args.traces.is_file():
-        result["traces"], more = traces(args.traces)
-        targets += more
+        result["traces"] = traces(args.traces)
     else:
         console.print(f"No traces at {args.traces}: that part is left out.")
     seconds = time.time() - started
-    targets.append(at_most("seconds", (seconds,) * 3, 1200))
     show_targets(targets)
     write_result(args.out / "allocation.json", result | {"seconds": seconds}, targets)
     console.print(f"Wrote {args.out / 'allocation.json'} and pictures beside it.")

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from benchmarks.pages.tables import Data, gain, measured_by, table, targets
 from calibration.replay.curve_summary import Unit
+from calibration.replay.gain_rows import SHARES
 from calibration.replay.ways import WAYS
 from calibration.report.words import UNITS, listed
 
 COMMAND = "python -m benchmarks.allocation"
 # The methods in the README: those that the library offers, and the upper bound.
+NEARLY = min(SHARES)
 CHIEF = (
     *WAYS.values(),
     "bound: every prompt known",
@@ -23,10 +25,12 @@ def short(allocation: Data) -> str:
         (
             f"{first['prompts']} held-out prompts of the testbed, {first['seeds']} seeds "
             f"(`{COMMAND}`, {allocation['seconds'] / 60:.0f} minutes). The table shows how many "
-            f"times fewer {listed([UNITS[unit] for unit in units])} each method needs to reach the "
-            f"accuracy of best-of-N weighted with N = {', '.join(map(str, at))}, with 95% "
-            "intervals over prompts:",
-            _gains([r for r in first["gains"] if r["method"] in CHIEF], at, units),
+            f"times fewer {listed([UNITS[unit] for unit in units])} each method needs to get "
+            f"{NEARLY:.0%} of the way from one solution's accuracy to that of best-of-N weighted "
+            f"with N = {', '.join(map(str, at))}, with 95% intervals over prompts. All of the way "
+            "is in [docs/results.md](docs/results.md): where a curve is flat, that hangs on tenths "
+            "of a point.",
+            _gains([r for r in first["gains"] if r["method"] in CHIEF], at, units, NEARLY),
             "![Accuracy against generations](docs/allocation.png)",
         )
     )
@@ -43,12 +47,9 @@ def full(allocation: Data) -> str:
         "generation counted:",
         _gains(first["gains"], _budgets(first), _units(first)),
         "The curves are almost flat at large budgets, so a tiny difference in accuracy changes "
-        "these factors a lot. The same in generations, for an accuracy within half a point of the "
-        "baseline's:",
-        table(
-            ("method", "N", "times"),
-            ((row["method"], str(row["budget"]), gain(row)) for row in first["nearly"]),
-        ),
+        f"these factors a lot. The same at {NEARLY:.0%} of the way to that accuracy from one "
+        "solution's:",
+        _gains(first["gains"], _budgets(first), _units(first), NEARLY),
         targets(allocation["targets"]),
         "Accuracy of compute-optimal minus that of best-of-N weighted at equal budgets, in points:",
         table(
@@ -75,6 +76,8 @@ def full(allocation: Data) -> str:
         f"A second task, rewriting strings, calibrated with `ttc calibrate` alone; "
         f"{second['prompts']} held-out prompts:",
         _gains(second["gains"], _budgets(second), _units(second)),
+        f"At {NEARLY:.0%} of the way:",
+        _gains(second["gains"], _budgets(second), _units(second), NEARLY),
     ]
     if "traces" in allocation:
         parts += _traces(allocation["traces"])
@@ -131,8 +134,10 @@ def _traces(traces: Data) -> list[str]:
     ]
 
 
-def _gains(rows: Sequence[Data], at: Sequence[int], units: Sequence[Unit]) -> str:
-    found = {(r["method"], r["budget"], r["unit"]): gain(r) for r in rows}
+def _gains(
+    rows: Sequence[Data], at: Sequence[int], units: Sequence[Unit], share: float = 1.0
+) -> str:
+    found = {(r["method"], r["budget"], r["unit"]): gain(r) for r in rows if r["share"] == share}
     columns = [(budget, unit) for budget in at for unit in units]
     return table(
         ("method", *(f"{UNITS[unit]}, N = {budget}" for budget, unit in columns)),

@@ -1,8 +1,7 @@
 """Accuracy against budget, with intervals, and the gain of one method over another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,10 +152,10 @@ def gain(
     Returns:
         The gain and its 95% interval over prompts.
     """
-    return _gains(baseline, [budget], method, draws, unit, slack, n_jobs)[0]
+    return gains_at(baseline, [budget], method, draws, unit, slack, n_jobs)[0]
 
 
-def _gains(
+def gains_at(
     baseline: Curve,
     budgets: Sequence[float],
     method: Curve,
@@ -211,41 +210,6 @@ def costs_to_reach(
     lines = (method.correct, getattr(method, unit))
     reached, costs = (np.array([line[draws].mean(axis=1) for line in each]) for each in lines)
     return np.asarray(costs_at(*monotone(reached, costs), wanted[None])[0])
-
-
-def gains(
-    baseline: Curve,
-    methods: Iterable[Curve],
-    at: Iterable[int],
-    draws: NDArray[np.int64],
-    n_jobs: int | None = -1,
-) -> list[dict[str, Any]]:
-    """The `gain` of each method at each of some of the baseline's budgets.
-
-    One row per method, budget and unit, with ``value``, ``low`` and ``high`` of `gain`; in tokens
-    and FLOPs only where they were counted. `n_jobs` is that of `calibration.replay.parallel`.
-    """
-    budgets = list(at)
-    found = []
-    for method in methods:
-        units = [unit for unit in baseline.units if unit in method.units]
-        each = {
-            unit: _gains(baseline, budgets, method, draws, unit, n_jobs=n_jobs) for unit in units
-        }
-        for row, budget in enumerate(budgets):
-            for unit in units:
-                value, low, high = each[unit][row]
-                found.append(
-                    {
-                        "method": method.name,
-                        "budget": budget,
-                        "unit": unit,
-                        "value": value,
-                        "low": low,
-                        "high": high,
-                    }
-                )
-    return found
 
 
 def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> list[dict[str, float]]:

@@ -64,6 +64,7 @@ def train_verifier(
     torch.manual_seed(settings.seed)
     AutoTokenizer.from_pretrained(base).save_pretrained(out)
     model: Any
+    network: Any
     if settings.likelihood:
         model = network = LikelihoodModel.untrained(base, context)
     else:
@@ -148,12 +149,14 @@ def verifier_loss(network: Any, batch: Sequence[Example], device: str) -> torch.
 
 def _logits(network: Any, ids: torch.Tensor, batch: Sequence[Example]) -> torch.Tensor:
     """The network's logit at every token, shape (batch, width)."""
-    if not isinstance(network, LikelihoodModel):
-        logits: torch.Tensor = network(ids, use_cache=False)[..., 0].float()
-        return logits
-    starts = torch.tensor([example.prompt_tokens for example in batch], device=ids.device)
-    written = torch.arange(ids.shape[1], device=ids.device) >= starts[:, None]
-    return network(ids, written, use_cache=False)[0][..., 0].float()
+    logits: torch.Tensor
+    if isinstance(network, LikelihoodModel):
+        starts = torch.tensor([example.prompt_tokens for example in batch], device=ids.device)
+        written = torch.arange(ids.shape[1], device=ids.device) >= starts[:, None]
+        logits, _ = network(ids, written, use_cache=False)
+    else:
+        logits = network(ids, use_cache=False)
+    return logits[..., 0].float()
 
 
 def within_prompts(network: Any, examples: Sequence[Example], device: str) -> str:

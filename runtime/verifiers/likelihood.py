@@ -113,15 +113,13 @@ class LikelihoodModel(nn.Module):
     def _surprise(self, hidden: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
         """-log p of each following token, shape as `following`."""
         output = self.model.get_output_embeddings()
-        parts = [
-            nn.functional.cross_entropy(output(states).float(), tokens, reduction="none")
-            for states, tokens in zip(
-                hidden.flatten(0, 1).split(TOKENS_AT_ONCE),
-                following.flatten().split(TOKENS_AT_ONCE),
-                strict=True,
-            )
-        ]
-        return torch.cat(parts).view_as(following)
+        states, tokens = hidden.flatten(0, 1), following.flatten()
+        found = torch.empty(len(tokens), device=tokens.device)
+        for start in range(0, len(tokens), TOKENS_AT_ONCE):
+            part = slice(start, start + TOKENS_AT_ONCE)
+            logits = output(states[part]).float()
+            found[part] = nn.functional.cross_entropy(logits, tokens[part], reduction="none")
+        return found.view_as(following)
 
     @classmethod
     def untrained(cls, base: Path, context: int | None = None) -> "LikelihoodModel":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
-from calibration.bench import BASELINE, part_way
+from calibration.bench import BASELINE
 from calibration.bench_logs import (
     CHOSEN,
     CONSISTENCY,
@@ -26,6 +26,7 @@ from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log, read_log
 from calibration.from_logs import FittedLog, calibrate_from_logs, fit_log
 from calibration.replay.curves import Curve
+from calibration.replay.gain_rows import part_way
 from calibration.replay.ways import PREDICTED, PRICE, TOTAL
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import FITTED, NAMES

@@ -16,7 +16,8 @@ from allocator.plan import Plan, plan_grid
 from allocator.schedule import schedule_of
 from calibration.fitting.fit import Calibration, fit
 from calibration.replay import parallel
-from calibration.replay.curves import cost_at, gains, plan_curve, resamples
+from calibration.replay.curves import cost_at, plan_curve, resamples
+from calibration.replay.gain_rows import gain_rows
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_processes, in_threads, jobs_of
 from calibration.replay.replay import Replay
@@ -124,9 +125,9 @@ def test_gains_are_the_same_for_any_number_of_jobs() -> None:
         for how in ("weighted", "majority")
     )
     draws = resamples(60)
-    alone = gains(weighted, [majority], [4, 8], draws, 1)
+    alone = gain_rows(weighted, [majority], [4, 8], draws, 1)
     for n_jobs in JOBS:
-        assert gains(weighted, [majority], [4, 8], draws, n_jobs) == alone
+        assert gain_rows(weighted, [majority], [4, 8], draws, n_jobs) == alone
 
 
 def test_a_curve_is_made_monotone_before_costs_are_read() -> None:
