@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from allocator.bins import bin_of
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell
+from calibration.fitting.advantage import by_advantage
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
 from calibration.replay.intervals import mean_interval
@@ -157,5 +159,6 @@ def by_best_rule(
         )
         return Candidate(of, rule, figures)
 
-    rules = (by_bin, smoothed, greatest) if edges else (by_bin, greatest)
+    modelled = partial(by_advantage, plans)
+    rules = (by_bin, smoothed, greatest, modelled) if edges else (by_bin, greatest, modelled)
     return best([candidate(rule) for rule in rules])
