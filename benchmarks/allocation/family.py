@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from allocator.flops import ModelSizes
 from allocator.plan import Plan, plan_grid
 from benchmarks.allocation.pool import read_pool
+from benchmarks.testbed.calibrate import MAX_BEAMS
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
 
-# Larger searches are not sampled: 16 beams and more gained nothing over smaller ones.
-MAX_BEAMS = 8
-SEEDS = 5  # seeds of the test prompts, and runs of each search of calibration prompts
+SEEDS = 5  # of the test prompts
+RUNS = 3  # of each search of calibration prompts
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Family:
 
 
 def grid(budget: int, pilots: int) -> list[Plan]:
-    """The plans considered: the library's without large searches."""
+    """The plans considered: those of the testbed's artifact."""
     return plan_grid(budget, pilots, max_beams=MAX_BEAMS)
 
 

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from allocator.flops import ModelSizes
 from allocator.plan import Plan
-from benchmarks.allocation.family import SEEDS, Family, grid
+from benchmarks.allocation.family import RUNS, SEEDS, Family, grid
 from benchmarks.allocation.pool import read_pool, write_pool
 from benchmarks.allocation.sampling import draw
 from benchmarks.rewriting import paths as rewriting
@@ -31,7 +31,7 @@ from runtime.request import RequestSettings
 Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
 
-ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 1200, 500, test_seed=3)
+ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 500, 500, test_seed=3)
 # The test prompts of seed 3 influenced when training of the base model stopped; these did not.
 REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300, test_seed=33)
 
@@ -95,12 +95,12 @@ async def resample(family: Family) -> None:
     sampling = RequestSettings(settings.sampling)
     # The two models have a thread each: two threads each would wait for each other on two cores.
     torch.set_num_threads(1)
-    splits: list[tuple[Split, int]] = [("test", SEEDS * family.window)]
+    splits: list[tuple[Split, int, int]] = [("test", SEEDS * family.window, SEEDS)]
     plans = searches_of(family)
     if family.calibration_prompts:
-        splits.append(("calibration", 2 * family.window))
+        splits.append(("calibration", 2 * family.window, RUNS))
     async with open_models(settings, where.ARTIFACT, "transformers") as models:
-        for split, samples in splits:
+        for split, samples, runs in splits:
             prompts = prompts_of(family, split)
             engine = TreeEngine(where.BASE, samples, SAMPLING_SEED)
             with progress(f"{family.name}, {split}: solutions", len(prompts)) as done:
@@ -109,6 +109,6 @@ async def resample(family: Family) -> None:
             engine.close()
             with progress(f"{family.name}, {split}: searches", len(prompts)) as done:
                 found = await collect(
-                    models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
+                    models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, runs
                 )
             write_pool(found, family.folder / f"{split}-searches.parquet")

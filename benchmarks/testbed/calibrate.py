@@ -15,6 +15,8 @@ from calibration.progress import console, progress
 from calibration.settings import CalibrationSettings
 
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
+# With a verifier this strong larger searches are worth their calibration.
+MAX_BEAMS = 32
 PILOTS, BINS, SEED = (0, 1, 2, 4, 8), 5, 6
 
 
@@ -26,7 +28,9 @@ def main() -> None:
                 prompts,
                 SETTINGS,
                 ARTIFACT,
-                CalibrationSettings(budgets=BUDGETS, pilots=PILOTS, n_bins=BINS, seed=SEED),
+                CalibrationSettings(
+                    budgets=BUDGETS, pilots=PILOTS, n_bins=BINS, seed=SEED, max_beams=MAX_BEAMS
+                ),
                 # On CPU it samples this size faster than vLLM does; the models are the same.
                 engine="transformers",
                 done=done,

@@ -75,8 +75,9 @@ def render_table(table: "LookupTable") -> Table:
 
     counted = any(cell.flops is not None for row in table.rows for cell in row.cells)
     shown = new_table(
-        f"Plans by {table.difficulty} difficulty, bin 1 the easiest",
-        *(f"budget, {table.rows[0].unit}", "pilots", "bin", "plan", "accuracy [95%]"),
+        f"Plans by {table.difficulty} difficulty, bin 1 the easiest; budgets in "
+        f"{table.rows[0].unit}",
+        *("budget", "pilots", "bin", "plan", "accuracy [95%]"),
         *(["FLOPs"] if counted else []),
     )
     for row in table.rows:

@@ -15,8 +15,8 @@ from calibration.fitting.plan_selection import smoothed_accuracies
 from calibration.replay.replay import Outcomes
 from predictors.difficulty import traffic_signals
 
-# The search in a schedule is the most accurate one of at most this cost.
-SCHEDULE_SEARCH_COST = 8
+# The search in a schedule is the most accurate one of at most one of these costs.
+SCHEDULE_SEARCH_COSTS = (8, 16, 32)
 # Share of prompts that the predictor may put into other bins than its out-of-fold predictions did.
 MAX_MOVED = 0.25
 
@@ -87,19 +87,19 @@ def drift_baseline_of(outcomes: Outcomes, known: FittedDifficulty) -> DriftBasel
 def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Schedule]:
     """Candidate schedules: samples alone, and with a search after the first or second sample.
 
+    A small search brings sooner what it brings; a great one answers harder prompts.
+
     Args:
         outcomes: outcomes of plans on the calibration prompts.
         plans: plans without pilots, among which the search is chosen.
         most: independent solutions at the last stage.
     """
     schedules = [schedule_of(most)]
-    searches = [
-        plan
-        for plan in plans
-        if plan.strategy in ("beam_search", "dvts") and plan.cost(0) <= SCHEDULE_SEARCH_COST
-    ]
-    if searches:
-        correct = np.array([outcomes.outcome(plan, 0).correct.ravel() for plan in searches])
-        search = searches[most_accurate(correct, [plan.cost(0) for plan in searches])]
-        schedules += [schedule_of(most, search, after) for after in (1, 2) if after <= most]
-    return schedules
+    searches = [plan for plan in plans if plan.strategy in ("beam_search", "dvts")]
+    for limit in SCHEDULE_SEARCH_COSTS:
+        within = [plan for plan in searches if plan.cost(0) <= limit]
+        if within:
+            correct = np.array([outcomes.outcome(plan, 0).correct.ravel() for plan in within])
+            search = within[most_accurate(correct, [plan.cost(0) for plan in within])]
+            schedules += [schedule_of(most, search, after) for after in (1, 2) if after <= most]
+    return list(dict.fromkeys(schedules))

@@ -1,13 +1,13 @@
-"""A smooth model of what plans gain over best-of-N, for the choice of each bin's plan.
+"""A smooth model of plans' accuracies, for the choice of each bin's plan.
 
 A bin has many plans and few prompts, so a plan's accuracy there says little by itself. Plans alike
 in strategy, settings and cost do about as well, and so do neighbouring bins: a Gaussian process
-of the advantage over best-of-N at equal cost shares their evidence. Where there is none, the
-advantage is 0, and best-of-N is chosen.
+shares their evidence. Accuracy is the bin's level, a trend with cost that all plans have in common,
+and what a strategy gains over best-of-N at equal cost. Where nothing speaks for a gain it is 0, and
+best-of-N is chosen.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,13 @@ from calibration.fitting.plan_selection import NEGLIGIBLE
 
 Array = NDArray[np.float64]
 
-# Spreads that advantages may have, in accuracy; each counts by how likely it makes the data.
-SPREADS = (0.003, 0.01, 0.03, 0.1, 0.3)
+# Spreads of accuracy, as standard deviations: of bins' levels, and of the trend with cost.
+LEVEL, TREND = 0.3, 0.15
+# Those that gains over best-of-N may have; each counts by how likely it makes what was seen.
+GAINS = (0.003, 0.01, 0.03, 0.1, 0.3)
 # Distances at which evidence is shared to about 60%.
 BINS, COST_DOUBLINGS, SETTING_DOUBLINGS = 1.5, 2.0, 1.5
-# Correlation of the advantages of two strategies.
+# Correlation of the gains of two strategies.
 BETWEEN_STRATEGIES = 0.3
 
 
@@ -55,85 +57,61 @@ def modelled_accuracies(
 ) -> Array:
     """Accuracy of each plan in each bin, shape (plans, bins); 0 in a bin without entries.
 
-    Best-of-N rises with N. The other plans' is that at equal cost, and their modelled advantage.
+    The posterior mean, averaged over `GAINS`; best-of-N rises with N.
 
     Args:
         as of `by_advantage`.
     """
-    plain = np.flatnonzero([plan.strategy == "best_of_n" for plan in plans])
-    others = np.flatnonzero([plan.strategy != "best_of_n" for plan in plans])
-    plain = plain[np.argsort(costs[plain], kind="stable")]
-    weights = _between(costs[plain], costs)
-    accuracy = np.zeros((len(plans), count))
-    seen = []
-    for b in np.unique(bins):
-        inside = bins == b
-        accuracy[:, b] = weights @ _rising(correct[plain][:, inside].mean(axis=1))
-        paired = correct[others][:, inside] - weights[others] @ correct[plain][:, inside]
-        seen.append(_Seen.of(int(b), paired, prompts[inside]))
-    if len(others):
-        gained = _advantages([plans[i] for i in others], costs[others], seen)
-        for of_bin, advantage in zip(seen, gained, strict=True):
-            accuracy[others, of_bin.number] += advantage
-    return accuracy
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What the prompts of a bin say of its plans' advantages.
-
-    Attributes:
-        number: the bin's.
-        mean: of each plan, shape (plans,).
-        noise: covariance of the means' errors, shape (plans, plans).
-    """
-
-    number: int
-    mean: Array
-    noise: Array
-
-    @classmethod
-    def of(cls, number: int, paired: Array, prompts: NDArray[np.int64]) -> "_Seen":
-        """From advantages by entry, shape (plans, entries); prompts are the independent units."""
-        units, unit, entries = np.unique(prompts, return_inverse=True, return_counts=True)
-        means = np.array([np.bincount(unit, line) for line in paired]) / entries
-        spread = means - means.mean(axis=1, keepdims=True)
-        # A prompt more than there is, as accurate as chance has it: no plan is known for certain.
-        noise = (spread @ spread.T + 0.25 * np.eye(len(paired))) / len(units) ** 2
-        return cls(number, means.mean(axis=1), noise)
-
-
-def _advantages(plans: Sequence[Plan], costs: Array, seen: Sequence[_Seen]) -> Array:
-    """The advantages' posterior means, averaged over `SPREADS`; shape (bins, plans)."""
     from scipy.linalg import block_diag, cho_factor, cho_solve
 
-    numbers = np.array([of_bin.number for of_bin in seen], dtype=float)
-    kernel = np.kron(_alike(numbers, BINS), _plans_alike(plans, costs))
-    mean = np.concatenate([of_bin.mean for of_bin in seen])
-    noise = block_diag(*(of_bin.noise for of_bin in seen))
+    held = np.unique(bins)
+    seen = [_means(correct[:, bins == b], prompts[bins == b]) for b in held]
+    middle = float(correct.mean())
+    mean = np.concatenate([means for means, _ in seen]) - middle
+    noise = block_diag(*(errors for _, errors in seen))
+    near, by_cost = _alike(held.astype(float), BINS), _alike(np.log2(costs), COST_DOUBLINGS)
+    level = np.kron(LEVEL**2 * near, np.ones((len(plans), len(plans))))
+    trend = np.kron(TREND**2 * near, by_cost)
+    gain = np.kron(near, _gains_alike(plans) * by_cost)
     logs, found = [], []
-    for spread in SPREADS:
-        factor = cho_factor(spread**2 * kernel + noise, lower=True)
+    for spread in GAINS:
+        kernel = level + trend + spread**2 * gain
+        factor = cho_factor(kernel + noise, lower=True)
         weighted = cho_solve(factor, mean)
         logs.append(-0.5 * mean @ weighted - np.log(np.diag(factor[0])).sum())
-        found.append(spread**2 * kernel @ weighted)
+        found.append(kernel @ weighted)
     likely = np.exp(np.array(logs) - max(logs))
-    averaged = (likely[:, None] * np.array(found)).sum(axis=0) / likely.sum()
-    return np.asarray(averaged.reshape(len(seen), len(plans)))
+    averaged = middle + (likely[:, None] * np.array(found)).sum(axis=0) / likely.sum()
+    accuracy = np.zeros((len(plans), count))
+    accuracy[:, held] = averaged.reshape(len(held), len(plans)).T
+    return _rising(plans, costs, accuracy)
 
 
-def _plans_alike(plans: Sequence[Plan], costs: Array) -> Array:
-    """Correlations of the plans' advantages, shape (plans, plans)."""
+def _means(correct: Array, prompts: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Accuracy of each plan in one bin, shape (plans,), and the covariance of their errors.
+
+    Prompts are the independent units. Equal prompts leave no doubt only because they are few: one
+    more, right or wrong as chance has it, keeps any plan from being known for certain.
+    """
+    units, unit, entries = np.unique(prompts, return_inverse=True, return_counts=True)
+    means = np.array([np.bincount(unit, line) for line in correct]) / entries
+    apart = means - means.mean(axis=1, keepdims=True)
+    errors = (apart @ apart.T + 0.25 * np.eye(len(correct))) / len(units) ** 2
+    return means.mean(axis=1), errors
+
+
+def _gains_alike(plans: Sequence[Plan]) -> Array:
+    """Correlations of the plans' gains over best-of-N, shape (plans, plans); its own are none."""
     names = np.array([plan.strategy for plan in plans])
-    same = np.where(names[:, None] == names, 1.0, BETWEEN_STRATEGIES)
-    alike = same * _alike(np.log2(costs), COST_DOUBLINGS)
+    alike = np.where(names[:, None] == names, 1.0, BETWEEN_STRATEGIES)
     for settings in (
         [plan.beam_width for plan in plans],
         [plan.length for plan in plans],
         [plan.lookahead for plan in plans],
     ):
         alike *= _alike(np.log2(np.array(settings, dtype=float) + 1), SETTING_DOUBLINGS)
-    return np.asarray(alike)
+    gaining = (names != "best_of_n").astype(float)
+    return np.asarray(alike * np.outer(gaining, gaining))
 
 
 def _alike(places: Array, distance: float) -> Array:
@@ -141,17 +119,13 @@ def _alike(places: Array, distance: float) -> Array:
     return np.asarray(np.exp(-0.5 * ((places[:, None] - places) / distance) ** 2))
 
 
-def _between(known: Array, wanted: Array) -> Array:
-    """Weights of values at known costs, ascending, that give those at wanted costs.
-
-    Linear in the logarithm of the cost; beyond the known ones, the nearest. Shape (wanted, known).
-    """
-    weights = [np.interp(np.log(wanted), np.log(known), row) for row in np.eye(len(known))]
-    return np.array(weights).T
-
-
-def _rising(accuracies: Array) -> Array:
-    """The closest accuracies that rise with cost."""
+def _rising(plans: Sequence[Plan], costs: Array, accuracy: Array) -> Array:
+    """The accuracies, shape (plans, bins), best-of-N's made to rise with N."""
     from scipy.optimize import isotonic_regression
 
-    return np.asarray(isotonic_regression(accuracies).x)
+    plain = np.flatnonzero([plan.strategy == "best_of_n" for plan in plans])
+    plain = plain[np.argsort(costs[plain], kind="stable")]
+    made = accuracy.copy()
+    for b in range(accuracy.shape[1]):
+        made[plain, b] = isotonic_regression(accuracy[plain, b]).x
+    return made

@@ -1,6 +1,8 @@
 """Rules that choose the plan of each bin, and their accuracy on held-out prompts.
 
-Each row of a table uses the one of three rules with the greatest held-out accuracy.
+Each row of a table uses the one of three rules with the greatest held-out accuracy. Tables in
+generations have `calibration.fitting.advantage.by_advantage` in place of `greatest`: it takes plans
+alike in strategy, settings and cost to do about as well.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -12,7 +12,7 @@ from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell
 from calibration.fitting.advantage import by_advantage
 from calibration.fitting.crossval import most_accurate
-from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_figures, smoothed
+from calibration.fitting.plan_selection import Rule, by_bin, held_out_figures, smoothed
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
 
@@ -160,5 +160,5 @@ def by_best_rule(
         return Candidate(of, rule, figures)
 
     modelled = partial(by_advantage, plans)
-    rules = (by_bin, smoothed, greatest, modelled) if edges else (by_bin, greatest, modelled)
+    rules = (by_bin, smoothed, modelled) if edges else (by_bin, modelled)
     return best([candidate(rule) for rule in rules])

@@ -16,6 +16,7 @@ from calibration.replay.replay import Replay
 from calibration.sampling.resume import UNFINISHED
 from calibration.sampling.store import read_records
 from runtime.artifact import SAMPLES, TABLE, Artifact, load_settings
+from runtime.verifiers.likelihood import HEAD_FILE
 from tests.support.cli import MODELS, TASK, copied_artifact, invoke, refused, solve
 from tests.support.waiting import eventually
 
@@ -142,9 +143,9 @@ def test_a_foreign_artifact(tmp_path: Path) -> None:
 def test_a_verifier_that_returns_nan(tmp_path: Path) -> None:
     broken = tmp_path / "prm"
     shutil.copytree(PRM, broken)
-    weights = load_file(broken / "model.safetensors")
-    weights["score.weight"].fill_(float("nan"))
-    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    weights = load_file(broken / HEAD_FILE)
+    weights["likelihood_head.outer.weight"].fill_(float("nan"))
+    save_file(weights, broken / HEAD_FILE, metadata={"format": "pt"})
     folder = copied_artifact(tmp_path, verifier=str(broken))
     table = LookupTable.load(folder / TABLE)
     fingerprint = load_settings(folder).fingerprint(folder)

@@ -81,7 +81,7 @@ SEARCHES = [
 ]
 
 
-def test_the_best_search_of_those_that_cost_little_is_in_schedules() -> None:
+def test_the_best_search_of_each_limit_is_in_schedules() -> None:
     rated = cast(Any, Rated(beam_search_4=0.5, dvts_8=0.6, beam_search_16=0.9))
     plans = [ONE, TWO, *SEARCHES, Plan(strategy="revisions", n=4, length=4)]
     dvts = SEARCHES[1]
@@ -89,14 +89,19 @@ def test_the_best_search_of_those_that_cost_little_is_in_schedules() -> None:
         schedule_of(16),
         schedule_of(16, dvts, 1),
         schedule_of(16, dvts, 2),
+        schedule_of(16, SEARCHES[2], 1),
+        schedule_of(16, SEARCHES[2], 2),
     ]
     equal = cast(Any, Rated(beam_search_4=0.6, dvts_8=0.6, beam_search_16=0.9))
     assert schedules_of(equal, plans, 16)[1] == schedule_of(16, SEARCHES[0], 1)  # the cheaper one
-    assert schedules_of(rated, plans, 1) == [schedule_of(1), schedule_of(1, dvts, 1)]
+    few = [schedule_of(1), schedule_of(1, dvts, 1), schedule_of(1, SEARCHES[2], 1)]
+    assert schedules_of(rated, plans, 1) == few
+    worse = cast(Any, Rated(beam_search_4=0.5, dvts_8=0.6, beam_search_16=0.6))
+    assert len(schedules_of(worse, plans, 16)) == 3, "the greater search is no better"
 
 
 def test_without_a_search_there_is_one_schedule() -> None:
-    assert schedules_of(cast(Any, Rated()), [ONE, TWO, SEARCHES[2]], 16) == [schedule_of(16)]
+    assert schedules_of(cast(Any, Rated()), [ONE, TWO], 16) == [schedule_of(16)]
 
 
 def test_reference_of_calibration_traffic() -> None:
