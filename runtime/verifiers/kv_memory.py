@@ -6,7 +6,7 @@ import torch
 
 from runtime.verifiers.likelihood import Surprise
 
-# Memory for them. The testbed's PRM takes 6 kilobytes a token, one of 7 billion parameters 57.
+# Memory for them. The testbed's PRM takes 8 kilobytes a token, one of 7 billion parameters 57.
 MAX_BYTES = 2**29
 
 TokenIds = tuple[int, ...]
