@@ -66,6 +66,15 @@ def _schedule_of_stages(prices: Document) -> Document:
     return prices | {"schedule": _renamed(prices["schedule"], "rungs", "stages")}
 
 
+def _stages_of_searches(prices: Document) -> Document:
+    """2 -> 3: a stage may hold several searches."""
+    stages = [
+        {"samples": stage["samples"], "searches": [stage["search"]] if stage.get("search") else []}
+        for stage in prices["schedule"]["stages"]
+    ]
+    return prices | {"schedule": prices["schedule"] | {"stages": stages}}
+
+
 def _one_way_alone(summary: Document) -> Document:
     """1 -> 2: a saving names its way to spend; until then it was by difficulty bins."""
     gain = summary.get("gain")
@@ -79,7 +88,7 @@ TABLE: Migrations = {
     2: _fingerprint_with_scores_by_name,
 }
 SETTINGS: Migrations = {0: _settings_with_sqrt_nll, 1: _scores_by_name}
-PRICES: Migrations = {1: _schedule_of_stages}
+PRICES: Migrations = {1: _schedule_of_stages, 2: _stages_of_searches}
 SUMMARY: Migrations = {1: _one_way_alone}
 
 

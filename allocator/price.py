@@ -37,7 +37,7 @@ class PriceList(JsonArtifact):
 
     MIGRATIONS = migrate.PRICES
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     schedule: Schedule
     points: tuple[PricePoint, ...] = Field(min_length=1)
 

@@ -24,12 +24,12 @@ class Addition:
     Attributes:
         first: number of the first independent solution.
         last: number of the one after the last.
-        search: a search that is run after them; None where there is none.
+        searches: searches that are run after them.
     """
 
     first: int
     last: int
-    search: Plan | None
+    searches: tuple[Plan, ...]
 
     def in_order(
         self, independent: Sequence[Solution], searched: Sequence[Solution]
@@ -38,31 +38,31 @@ class Addition:
 
         Args:
             independent: its independent solutions.
-            searched: its search's solutions; empty where there is none.
+            searched: its searches' solutions, search by search.
         """
         return [*independent, *searched]
 
 
 class Stage(BaseModel):
-    """What the pool holds at a stage: independent solutions, and those of a search.
+    """What the pool holds at a stage: independent solutions, and those of searches.
 
     Attributes:
         samples: independent solutions in all.
-        search: the search whose solutions are in the pool too; None where there is none.
+        searches: the searches whose solutions are in the pool too, in the order they are run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     samples: int = Field(ge=1)
-    search: Plan | None = None
+    searches: tuple[Plan, ...] = ()
 
     @property
     def cost(self) -> int:
         """Generations the pool has cost."""
-        return self.samples + (0 if self.search is None else self.search.cost(0))
+        return self.samples + sum(search.cost(0) for search in self.searches)
 
     def __str__(self) -> str:
-        return f"{self.samples} samples" + ("" if self.search is None else f" and {self.search}")
+        return " and ".join([f"{self.samples} samples", *map(str, self.searches)])
 
 
 class Schedule(BaseModel):
@@ -79,10 +79,15 @@ class Schedule(BaseModel):
     @model_validator(mode="after")
     def _ascending(self) -> "Schedule":
         for below, above in zip(self.stages, self.stages[1:], strict=False):
-            kept = below.search is None or below.search == above.search
+            kept = above.searches[: len(below.searches)] == below.searches
             if above.cost <= below.cost or above.samples < below.samples or not kept:
                 raise ValueError(f"stages: {above} after {below}: let each stage add to the last")
         return self
+
+    @property
+    def searches(self) -> tuple[Plan, ...]:
+        """All searches, in the order they are run."""
+        return self.stages[-1].searches
 
     @property
     def costs(self) -> tuple[int, ...]:
@@ -97,24 +102,25 @@ class Schedule(BaseModel):
         """
         after, before = self.stages[stage], self.stages[stage - 1] if stage else None
         if before is None:
-            return Addition(0, after.samples, after.search)
-        search = after.search if before.search is None else None
-        return Addition(before.samples, after.samples, search)
+            return Addition(0, after.samples, after.searches)
+        return Addition(before.samples, after.samples, after.searches[len(before.searches) :])
 
 
-def schedule_of(most: int, search: Plan | None = None, after: int = 1) -> Schedule:
-    """Stages of about half as many samples more each, with a search once there are `after` samples.
+def schedule_of(most: int, searches: Sequence[Plan] = (), after: int = 1) -> Schedule:
+    """Stages of about half as many samples more each, and searches, a stage each, once there are
+    `after` samples.
 
     Args:
         most: independent solutions at the last stage.
-        search: a search; None for independent solutions alone.
-        after: independent solutions drawn before the search.
+        searches: searches, in the order they are run; none for independent solutions alone.
+        after: independent solutions drawn before the first search.
     """
     doubled = [2**i for i in range(most.bit_length())]
     counts = sorted({*doubled, *(3 * n for n in doubled if 3 * n <= most), most})
-    stages = [Stage(samples=n) for n in counts if search is None or n <= after]
-    if search is not None:
-        stages += [Stage(samples=n, search=search) for n in counts if n >= after]
+    run = tuple(searches)
+    stages = [Stage(samples=n) for n in counts if not run or n <= after]
+    stages += [Stage(samples=after, searches=run[: i + 1]) for i in range(len(run))]
+    stages += [Stage(samples=n, searches=run) for n in counts if run and n > after]
     return Schedule(stages=tuple(stages))
 
 

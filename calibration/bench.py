@@ -135,7 +135,7 @@ def work_of(
     plans = {beam_plan(budget) for budget in budgets}
     plans |= {cell.plan for table in tables for row in table.rows for cell in row.cells}
     if schedule is not None:
-        plans |= {stage.search for stage in schedule.stages if stage.search is not None}
+        plans |= {*schedule.searches}
     return Work(budgets[-1], tuple(searches_among(plans)), scoring, seed)
 
 

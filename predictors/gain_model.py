@@ -41,7 +41,7 @@ COLUMNS = (
     "distinct_share",
     "unanswered_share",
     "log_prompt_tokens",
-    "search_ahead",
+    "searches_ahead",
 )
 # The scores among the features of `predictors.vote_state`: of leader, of the next answer, the mean.
 BEST_TO_MEAN = slice(3, 6)
@@ -76,7 +76,7 @@ class GainModel(JsonArtifact):
         reached = 1 - (costs[stage] / costs[stage + 1 :]) ** self.rho
         # All other columns are the same for every later stage.
         ahead = np.array([_ahead(schedule, stage, j) for j in range(stage + 1, len(costs))])
-        same = _columns(states, search_ahead=False) @ np.array(self.weights)
+        same = _columns(states, searches_ahead=0) @ np.array(self.weights)
         exponent = same[:, None] + self.weights[-1] * ahead
         gained = np.exp(np.clip(exponent, MIN_EXPONENT, MAX_EXPONENT)) * reached
         return np.asarray(gained)
@@ -145,7 +145,7 @@ class GainEstimator:
 
 @dataclass(frozen=True)
 class _Block:
-    """Pairs of stages of equal columns: from one stage, with or without the search ahead.
+    """Pairs of stages of equal columns: from one stage, with as many searches between them.
 
     Attributes:
         columns: shape (runs, columns).
@@ -167,22 +167,22 @@ def _blocks(
 ) -> list[_Block]:
     costs, blocks = schedule.costs, []
     for stage in range(len(costs) - 1):
-        for ahead in (False, True):
+        for ahead in range(len(schedule.searches) + 1):
             above = [j for j in range(stage + 1, len(costs)) if _ahead(schedule, stage, j) == ahead]
             if above:
-                columns = _columns(states[:, stage], search_ahead=ahead)
+                columns = _columns(states[:, stage], searches_ahead=ahead)
                 growth = np.log(costs[stage] / np.array([costs[j] for j in above]))
                 gained = (correct[:, above] - correct[:, [stage]]).T
                 blocks.append(_Block(columns, growth, np.ascontiguousarray(gained)))
     return blocks
 
 
-def _ahead(schedule: Schedule, stage: int, above: int) -> bool:
-    """Whether the search lies between two stages."""
-    return schedule.stages[above].search is not None and schedule.stages[stage].search is None
+def _ahead(schedule: Schedule, stage: int, above: int) -> int:
+    """How many searches lie between two stages."""
+    return len(schedule.stages[above].searches) - len(schedule.stages[stage].searches)
 
 
-def _columns(states: NDArray[np.float64], search_ahead: bool) -> NDArray[np.float64]:
+def _columns(states: NDArray[np.float64], searches_ahead: int) -> NDArray[np.float64]:
     """The columns that the gain depends on, shape (prompts, columns)."""
     from scipy.special import betainc
 
@@ -199,7 +199,7 @@ def _columns(states: NDArray[np.float64], search_ahead: bool) -> NDArray[np.floa
     columns[:, 4], columns[:, 5], columns[:, 6] = best, best**2, other_best
     columns[:, 7], columns[:, 8], columns[:, 9] = mean_odds, distinct, unanswered
     columns[:, 10] = np.log(np.maximum(prompt_tokens, 1))
-    columns[:, 11] = search_ahead
+    columns[:, 11] = searches_ahead
     return columns
 
 

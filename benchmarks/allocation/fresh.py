@@ -62,7 +62,7 @@ def searches_of(family: Family) -> list[Plan]:
     artifact = artifact_of(family)
     tables = artifact.policy.table, artifact.oracle_table()
     plans = {cell.plan for table in tables for row in table.rows for cell in row.cells}
-    plans |= {stage.search for stage in artifact.prices.schedule.stages if stage.search is not None}
+    plans |= {*artifact.prices.schedule.searches}
     return searches_among(plans)
 
 

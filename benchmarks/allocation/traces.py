@@ -113,7 +113,7 @@ def runs_of(log: Log, weighted: bool) -> AdaptiveRuns:
                 )
                 for i in rng.permutation(samples)[:MAX_SAMPLES]
             ]
-            replay_run(adaptive_runs, (question, order), SCHEDULE, 1, str(CORRECT), drawn, [], 0)
+            replay_run(adaptive_runs, (question, order), SCHEDULE, 1, str(CORRECT), drawn, {})
     return adaptive_runs
 
 

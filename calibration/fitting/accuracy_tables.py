@@ -15,8 +15,8 @@ from calibration.fitting.plan_selection import smoothed_accuracies
 from calibration.replay.replay import Outcomes
 from predictors.difficulty import traffic_signals
 
-# The search in a schedule is the most accurate one of at most one of these costs.
-SCHEDULE_SEARCH_COSTS = (8, 16, 32)
+# Searches in schedules begin at this cost, and those of some schedules end at the other.
+SMALLEST_SEARCH, SMALL_SEARCH = 4, 8
 # Share of prompts that the predictor may put into other bins than its out-of-fold predictions did.
 MAX_MOVED = 0.25
 
@@ -85,21 +85,31 @@ def drift_baseline_of(outcomes: Outcomes, known: FittedDifficulty) -> DriftBasel
 
 
 def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Schedule]:
-    """Candidate schedules: samples alone, and with a search after the first or second sample.
+    """Candidate schedules: samples alone, and with searches after the first few samples.
 
-    A small search brings sooner what it brings; a great one answers harder prompts.
+    Searches escalate: a small one answers most prompts that a few samples leave open, and only
+    what it leaves open takes one twice as large. Schedules end with a small search or with the
+    largest.
 
     Args:
         outcomes: outcomes of plans on the calibration prompts.
-        plans: plans without pilots, among which the search is chosen.
+        plans: plans without pilots, among which the searches are chosen.
         most: independent solutions at the last stage.
     """
-    schedules = [schedule_of(most)]
-    searches = [plan for plan in plans if plan.strategy in ("beam_search", "dvts")]
-    for limit in SCHEDULE_SEARCH_COSTS:
-        within = [plan for plan in searches if plan.cost(0) <= limit]
-        if within:
-            correct = np.array([outcomes.outcome(plan, 0).correct.ravel() for plan in within])
-            search = within[most_accurate(correct, [plan.cost(0) for plan in within])]
-            schedules += [schedule_of(most, search, after) for after in (1, 2) if after <= most]
-    return list(dict.fromkeys(schedules))
+    by_cost: dict[int, list[Plan]] = {}
+    for plan in plans:
+        if plan.strategy in ("beam_search", "dvts") and plan.cost(0) >= SMALLEST_SEARCH:
+            by_cost.setdefault(plan.cost(0), []).append(plan)
+    searches = []
+    for _, alike in sorted(by_cost.items()):
+        correct = np.array([outcomes.outcome(plan, 0).correct.ravel() for plan in alike])
+        searches.append(alike[most_accurate(correct, [plan.cost(0) for plan in alike])])
+    small = [search for search in searches if search.cost(0) <= SMALL_SEARCH]
+    return list(
+        dict.fromkeys(
+            schedule_of(most, of_size, after)
+            for of_size in ([], small, searches)
+            for after in ((1, 2, 4) if of_size else (1,))
+            if after <= most
+        )
+    )

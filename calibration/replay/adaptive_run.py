@@ -1,11 +1,12 @@
 """Adaptive runs replayed on stored samples: the vote's state at every stage of a schedule."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from allocator.plan import Plan
 from allocator.schedule import Schedule
 from predictors.sample import Sample
 from predictors.vote_state import VOTE_STATE_NAMES, VoteState
@@ -53,6 +54,14 @@ def draws_of(samples: Iterable[Sample]) -> list[Draw]:
     return [(sample.answer, sample.score, sample.tokens) for sample in samples]
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A search's run: its solutions, and all tokens that it sampled."""
+
+    draws: Sequence[Draw]
+    tokens: int
+
+
 def replay_run(
     adaptive_runs: AdaptiveRuns,
     place: tuple[int, int],
@@ -60,8 +69,7 @@ def replay_run(
     prompt_tokens: int,
     gold: str,
     drawn: Sequence[Draw],
-    searched: Sequence[Draw],
-    search_tokens: int,
+    searches: Mapping[Plan, Searched],
 ) -> None:
     """Replay one prompt through all stages, as `runtime.solving.adaptive_run` serves it.
 
@@ -72,18 +80,17 @@ def replay_run(
         prompt_tokens: length of the prompt in tokens.
         gold: the right answer.
         drawn: independent solutions, as many as the last stage holds.
-        searched: solutions of the schedule's search; empty where it has none.
-        search_tokens: tokens that the search sampled.
+        searches: what each of the schedule's searches found.
     """
     votes, tokens = VoteState(prompt_tokens), 0
     for number in range(len(schedule.stages)):
         added = schedule.added(number)
         independent = drawn[added.first : added.last]
-        found = () if added.search is None else searched
-        fresh = added.in_order(independent, found)
+        found = [searches[search] for search in added.searches]
+        fresh = added.in_order(independent, [draw for run in found for draw in run.draws])
         votes.extend((answer, score) for answer, score, _ in fresh)
         tokens += sum(length for _, _, length in independent)
-        tokens += 0 if added.search is None else search_tokens
+        tokens += sum(run.tokens for run in found)
         adaptive_runs.states[*place, number] = votes.features()
         adaptive_runs.correct[*place, number] = votes.leader == gold
         adaptive_runs.tokens[*place, number] = tokens

@@ -286,7 +286,7 @@ def _adapted(given: tuple[Schedule, Sequence[tuple[NDArray[Any], ...]]]) -> Adap
                 (None if answer == UNANSWERED else str(answer), score, length)
                 for answer, score, length in zip(*of_question, strict=True)
             ]
-            replay_run(found, (row, replicate), schedule, 0, str(CORRECT), draws, [], 0)
+            replay_run(found, (row, replicate), schedule, 0, str(CORRECT), draws, {})
     return found
 
 

@@ -15,7 +15,7 @@ from allocator.errors import InputError
 from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from allocator.schedule import Schedule
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, draws_of, replay_run
+from calibration.replay.adaptive_run import AdaptiveRuns, Searched, draws_of, replay_run
 from calibration.replay.plan_flops import best_of_n_flops, search_flops
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.features import pilot_features
@@ -185,11 +185,10 @@ def adapted(given: tuple[ReplayPart, Schedule]) -> AdaptiveRuns:
     top = schedule.stages[-1]
     for row, record in enumerate(part.records):
         for replicate in range(part.replicates):
-            searched: list[Draw] = []
-            tokens = 0
-            if top.search is not None:
-                run = part.searched(record, replicate, top.search)
-                searched, tokens = draws_of(run.samples), run.sampled_tokens
+            searches = {}
+            for search in top.searches:
+                run = part.searched(record, replicate, search)
+                searches[search] = Searched(draws_of(run.samples), run.sampled_tokens)
             drawn = draws_of(part.first(record, replicate, top.samples))
             replay_run(
                 adaptive_runs,
@@ -198,8 +197,7 @@ def adapted(given: tuple[ReplayPart, Schedule]) -> AdaptiveRuns:
                 record.prompt_tokens,
                 record.gold,
                 drawn,
-                searched,
-                tokens,
+                searches,
             )
     if part.sizes is None:
         return adaptive_runs

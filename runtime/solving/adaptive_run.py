@@ -49,13 +49,12 @@ class AdaptiveRun:
         added = self.schedule.added(number)
         independent = await self.run.samples(added.first, added.last)
         searched: list[Sample] = []
-        if added.search is not None:
-            strategy = STRATEGIES[added.search.strategy]
-            searched = await strategy(self.run, added.search, ())
+        for search in added.searches:
+            searched += await STRATEGIES[search.strategy](self.run, search, ())
         pool = [*self.samples, *added.in_order(independent, searched)]
         self.samples = await self.run.canonicalize(pool)
         self.stage = number
-        if self.schedule.stages[number].search is None:
+        if not self.schedule.stages[number].searches:
             self.first = self.samples
         # From the start: new solutions may change how earlier answers are written.
         votes = VoteState(len(self.run.context.token_ids))

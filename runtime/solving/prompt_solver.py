@@ -244,7 +244,7 @@ class PromptSolver:
         self, adaptive_run: AdaptiveRun, started: float, limits: dict[str, float | None]
     ) -> Result:
         stage = adaptive_run.schedule.stages[adaptive_run.stage]
-        plan = stage.search or Plan(strategy="best_of_n", n=stage.samples)
+        plan = (Plan(strategy="best_of_n", n=stage.samples), *stage.searches)[-1]
         drifted = self.monitor.drifted
         decision = Decision(pilots=stage.samples, plan=plan, why=adaptive_run.why, drifted=drifted)
         return await self._result(adaptive_run.run, adaptive_run.samples, decision, started, limits)

@@ -57,12 +57,11 @@ class StopRule:
         average_budget: float | None = None,
         price: float | None = None,
     ) -> None:
-        search = next((s.search for s in prices.schedule.stages if s.search is not None), None)
-        if search is not None:
+        if prices.schedule.searches:
             raise InputError(
                 "schedule",
-                str(search),
-                "the artifact's adaptive runs include this search, which independent samples "
+                ", ".join(map(str, prices.schedule.searches)),
+                "the artifact's adaptive runs include searches, which independent samples "
                 "cannot replace; calibrate with --strategies best_of_n, or --from-logs",
             )
         if (average_budget is None) == (price is None):

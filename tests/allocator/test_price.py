@@ -1,5 +1,6 @@
 """Prices: what they lead to, and how one follows a stream of prompts."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from allocator.errors import InputError
+from allocator.plan import Plan
 from allocator.price import PriceController, PriceList, PricePoint
 from allocator.schedule import schedule_of, worth_continuing
 
@@ -84,9 +86,26 @@ def test_a_damaged_list_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"damaged.*calibrate again"):
             PriceList.load(path)
-    path.write_text(whole.replace('"schema_version": 2', '"schema_version": 3'))
-    with pytest.raises(InputError, match="schema_version: 3: a newer library wrote it"):
+    path.write_text(whole.replace('"schema_version": 3', '"schema_version": 4'))
+    with pytest.raises(InputError, match="schema_version: 4: a newer library wrote it"):
         PriceList.load(path)
+
+
+def test_older_lists_had_one_search_or_none(tmp_path: Path) -> None:
+    search = Plan(strategy="beam_search", n=4, beam_width=2)
+    schedule = schedule_of(2, (search,))
+    known = PriceList(schedule=schedule, points=FOUR.points)
+    older = known.model_dump(mode="json") | {"schema_version": 2}
+    older["schedule"]["stages"] = [
+        {
+            "samples": stage.samples,
+            "search": stage.searches[0].model_dump() if stage.searches else None,
+        }
+        for stage in schedule.stages
+    ]
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps(older))
+    assert PriceList.load(path) == known
 
 
 def cost_at(price: float, scale: float) -> int:

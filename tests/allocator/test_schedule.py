@@ -23,11 +23,11 @@ OTHER = Plan(strategy="beam_search", n=8, beam_width=2)
 
 def test_a_stage_costs_its_samples_and_its_search() -> None:
     assert Stage(samples=3).cost == 3
-    assert Stage(samples=3, search=SEARCH).cost == 7
+    assert Stage(samples=3, searches=(SEARCH,)).cost == 7
     ahead = Plan(strategy="beam_search", n=4, beam_width=2, lookahead=1)
-    assert Stage(samples=3, search=ahead).cost == 3 + 8
+    assert Stage(samples=3, searches=(ahead, SEARCH)).cost == 3 + 8 + 4
     assert str(Stage(samples=3)) == "3 samples"
-    assert str(Stage(samples=3, search=SEARCH)) == "3 samples and beam search N=4 M=2"
+    assert str(Stage(samples=3, searches=(SEARCH,))) == "3 samples and beam search N=4 M=2"
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,10 @@ def test_a_stage_costs_its_samples_and_its_search() -> None:
     [
         [Stage(samples=2), Stage(samples=2)],
         [Stage(samples=4), Stage(samples=2)],
-        [Stage(samples=2), Stage(samples=1, search=SEARCH)],  # dearer, but a sample is dropped
-        [Stage(samples=1, search=SEARCH), Stage(samples=8)],  # the search is dropped
-        [Stage(samples=1, search=SEARCH), Stage(samples=1, search=OTHER)],
+        [Stage(samples=2), Stage(samples=1, searches=(SEARCH,))],  # dearer, but a sample is dropped
+        [Stage(samples=1, searches=(SEARCH,)), Stage(samples=8)],  # the search is dropped
+        [Stage(samples=1, searches=(SEARCH,)), Stage(samples=1, searches=(OTHER,))],
+        [Stage(samples=1, searches=(SEARCH,)), Stage(samples=1, searches=(OTHER, SEARCH))],
     ],
 )
 def test_stages_that_drop_something_are_refused(stages: list[Stage]) -> None:
@@ -55,25 +56,40 @@ def test_steps_of_about_a_half_more() -> None:
     assert schedule_of(3).costs == (1, 2, 3)
     assert schedule_of(16).costs == (1, 2, 3, 4, 6, 8, 12, 16)
     assert schedule_of(20).costs == (1, 2, 3, 4, 6, 8, 12, 16, 20)
-    assert all(stage.search is None for stage in schedule_of(16).stages)
+    assert not schedule_of(16).searches
 
 
 def test_the_search_comes_after_the_samples_asked_for() -> None:
-    first = schedule_of(4, SEARCH)
-    assert [(r.samples, r.search) for r in first.stages] == [
-        (1, None),
-        (1, SEARCH),
-        (2, SEARCH),
-        (3, SEARCH),
-        (4, SEARCH),
+    first = schedule_of(4, (SEARCH,))
+    assert [(stage.samples, stage.searches) for stage in first.stages] == [
+        (1, ()),
+        (1, (SEARCH,)),
+        (2, (SEARCH,)),
+        (3, (SEARCH,)),
+        (4, (SEARCH,)),
     ]
     assert first.costs == (1, 5, 6, 7, 8)
-    assert schedule_of(4, SEARCH, after=2).costs == (1, 2, 6, 7, 8)
+    assert schedule_of(4, (SEARCH,), after=2).costs == (1, 2, 6, 7, 8)
 
 
-@given(st.integers(1, 200), st.sampled_from([None, SEARCH]), st.sampled_from([1, 2]))
-def test_every_schedule_reads_back(most: int, search: Plan | None, after: int) -> None:
-    schedule = schedule_of(max(most, after), search, after)
+def test_searches_are_run_one_after_the_other() -> None:
+    schedule = schedule_of(4, (SEARCH, OTHER), after=2)
+    assert schedule.costs == (1, 2, 6, 14, 15, 16)
+    assert schedule.searches == (SEARCH, OTHER)
+    added = [schedule.added(stage).searches for stage in range(6)]
+    assert added == [(), (), (SEARCH,), (OTHER,), (), ()]
+    # A stage may run several at once.
+    at_once = Schedule(stages=(Stage(samples=1), Stage(samples=1, searches=(SEARCH, OTHER))))
+    assert at_once.added(1) == Addition(1, 1, (SEARCH, OTHER))
+
+
+@given(
+    st.integers(1, 200),
+    st.sampled_from([(), (SEARCH,), (SEARCH, OTHER)]),
+    st.sampled_from([1, 2, 4]),
+)
+def test_every_schedule_reads_back(most: int, searches: tuple[Plan, ...], after: int) -> None:
+    schedule = schedule_of(max(most, after), searches, after)
     assert Schedule.model_validate_json(schedule.model_dump_json()) == schedule
     assert 2 * schedule.stages[-1].samples > most
 
@@ -126,13 +142,13 @@ def test_nothing_continues_without_a_gain() -> None:
 
 def test_what_each_stage_adds() -> None:
     search = Plan(strategy="beam_search", n=4, beam_width=2)
-    schedule = schedule_of(4, search, after=2)
+    schedule = schedule_of(4, (search,), after=2)
     added = [schedule.added(number) for number in range(len(schedule.stages))]
     assert added == [
-        Addition(0, 1, None),
-        Addition(1, 2, None),
-        Addition(2, 2, search),
-        Addition(2, 3, None),
-        Addition(3, 4, None),
+        Addition(0, 1, ()),
+        Addition(1, 2, ()),
+        Addition(2, 2, (search,)),
+        Addition(2, 3, ()),
+        Addition(3, 4, ()),
     ]
     assert added[2].in_order(["sample"], ["found"]) == ["sample", "found"]

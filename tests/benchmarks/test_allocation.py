@@ -44,7 +44,7 @@ def runs_of(*answers: str, scores: list[list[float]] | None = None) -> AdaptiveR
             (None if letter == "." else letter, weight, 10)
             for letter, weight in zip(letters, weights, strict=True)
         ]
-        replay_run(adaptive_runs, (row, 0), SCHEDULE, 5, "a", drawn, [], 0)
+        replay_run(adaptive_runs, (row, 0), SCHEDULE, 5, "a", drawn, {})
     return adaptive_runs
 
 

@@ -244,7 +244,7 @@ def test_all_that_the_curves_ask_for_is_sampled(bent: Artifact) -> None:
     work = work_of([table], artifact.settings.scoring, 3, schedule)
     assert (work.samples, work.seed, work.scoring) == (4, 3, artifact.settings.scoring)
     asked = {cell.plan for r in table.rows for cell in r.cells} | {WIDE}
-    asked |= {stage.search for stage in schedule.stages if stage.search is not None}
+    asked |= {*schedule.searches}
     assert set(work.searches) == {plan for plan in asked if plan.strategy != "best_of_n"}
 
 

@@ -78,7 +78,7 @@ def test_columns_that_are_always_the_same_do_no_harm() -> None:
 def test_a_search_ahead_is_told_from_more_of_the_same() -> None:
     # All that is ever gained is gained by the search.
     search = Plan(strategy="beam_search", n=2, beam_width=2)
-    schedule = schedule_of(4, search, after=2)
+    schedule = schedule_of(4, (search,), after=2)
     assert schedule.costs == (1, 2, 4, 5, 6)
     adaptive_runs = made_runs(schedule, ["open"] * 30, 4)
     adaptive_runs.correct[..., :2], adaptive_runs.correct[..., 2:] = 0.0, 1.0

@@ -3,7 +3,7 @@
 import numpy as np
 
 from allocator.schedule import Schedule
-from calibration.replay.adaptive_run import AdaptiveRuns, Draw, replay_run
+from calibration.replay.adaptive_run import AdaptiveRuns, Draw, Searched, replay_run
 
 # Chance of a right sample, number of wrong answers, and scores of right and wrong samples.
 KINDS = {
@@ -26,11 +26,12 @@ def drawn(rng: np.random.Generator, kind: str, count: int) -> list[Draw]:
 
 
 def made_runs(schedule: Schedule, kinds: list[str], replicates: int, seed: int = 0) -> AdaptiveRuns:
-    """One prompt per entry of `kinds`, on a schedule without a search."""
+    """One prompt per entry of `kinds`, its searches finding nothing."""
     rng = np.random.default_rng(seed)
     adaptive_runs = AdaptiveRuns.empty(len(kinds), replicates, len(schedule.stages))
     for row, kind in enumerate(kinds):
         for replicate in range(replicates):
             draws = drawn(rng, kind, schedule.stages[-1].samples)
-            replay_run(adaptive_runs, (row, replicate), schedule, 7, "right", draws, [], 0)
+            searches = {search: Searched([], 0) for search in schedule.searches}
+            replay_run(adaptive_runs, (row, replicate), schedule, 7, "right", draws, searches)
     return adaptive_runs

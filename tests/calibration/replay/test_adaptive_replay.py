@@ -15,7 +15,7 @@ from calibration.fitting.gain_model import (
     gains_between_stages,
     price_list,
 )
-from calibration.replay.adaptive_run import AdaptiveRuns, replay_run
+from calibration.replay.adaptive_run import AdaptiveRuns, Searched, replay_run
 from calibration.replay.budget_replay import PRICES, averages_between, stopped_at
 from calibration.replay.replay import Replay
 from calibration.replay.ways import PRICE, TOTAL
@@ -31,12 +31,11 @@ SAMPLES, MASS = VOTE_STATE_NAMES.index("samples"), VOTE_STATE_NAMES.index("leade
 
 
 def test_an_adaptive_run_worked_by_hand() -> None:
-    schedule = schedule_of(3, SEARCH)  # 1 sample; that and the search; 2 and the search; 3
+    schedule = schedule_of(3, (SEARCH,))  # 1 sample; that and the search; 2 and the search; 3
     drawn = [("7", 0.5, 10), ("9", 0.4, 20), ("9", 0.3, 30)]
     adaptive_runs = AdaptiveRuns.empty(1, 1, 4)
-    replay_run(
-        adaptive_runs, (0, 0), schedule, 5, "9", drawn, [("8", 0.6, 99), (None, 0.1, 99)], 70
-    )
+    found = {SEARCH: Searched([("8", 0.6, 99), (None, 0.1, 99)], 70)}
+    replay_run(adaptive_runs, (0, 0), schedule, 5, "9", drawn, found)
     # 7 leads, then 8 of the search does, by 0.6 also before 0.4; at last 9, by 0.7.
     assert adaptive_runs.correct[0, 0].tolist() == [0, 0, 0, 1]
     assert adaptive_runs.tokens[0, 0].tolist() == [10, 80, 100, 130]
@@ -76,7 +75,7 @@ def test_the_last_stage_is_best_of_n() -> None:
 
 def test_a_search_joins_the_pool() -> None:
     replay = Replay([record("abcd", searched="ee")], window=4, replicates=4)
-    schedule = schedule_of(2, SEARCH)
+    schedule = schedule_of(2, (SEARCH,))
     assert replay.adaptive_runs(schedule).correct[0, 0].tolist() == [1, 0, 0]
     assert replay.adaptive_runs(schedule).tokens[0, 0].tolist() == [3, 9, 12]
 

@@ -81,23 +81,22 @@ SEARCHES = [
 ]
 
 
-def test_the_best_search_of_each_limit_is_in_schedules() -> None:
-    rated = cast(Any, Rated(beam_search_4=0.5, dvts_8=0.6, beam_search_16=0.9))
-    plans = [ONE, TWO, *SEARCHES, Plan(strategy="revisions", n=4, length=4)]
-    dvts = SEARCHES[1]
+def test_the_best_search_of_each_cost_is_in_schedules() -> None:
+    rated = cast(Any, Rated(beam_search_4=0.5, dvts_8=0.6, beam_search_8=0.5, beam_search_16=0.9))
+    beams = Plan(strategy="beam_search", n=8, beam_width=2)
+    plans = [ONE, TWO, *SEARCHES, beams, Plan(strategy="revisions", n=4, length=4)]
+    small = SEARCHES[:2]
     assert schedules_of(rated, plans, 16) == [
         schedule_of(16),
-        schedule_of(16, dvts, 1),
-        schedule_of(16, dvts, 2),
-        schedule_of(16, SEARCHES[2], 1),
-        schedule_of(16, SEARCHES[2], 2),
+        *(schedule_of(16, small, after) for after in (1, 2, 4)),
+        *(schedule_of(16, SEARCHES, after) for after in (1, 2, 4)),
     ]
-    equal = cast(Any, Rated(beam_search_4=0.6, dvts_8=0.6, beam_search_16=0.9))
-    assert schedules_of(equal, plans, 16)[1] == schedule_of(16, SEARCHES[0], 1)  # the cheaper one
-    few = [schedule_of(1), schedule_of(1, dvts, 1), schedule_of(1, SEARCHES[2], 1)]
-    assert schedules_of(rated, plans, 1) == few
-    worse = cast(Any, Rated(beam_search_4=0.5, dvts_8=0.6, beam_search_16=0.6))
-    assert len(schedules_of(worse, plans, 16)) == 3, "the greater search is no better"
+    assert schedules_of(rated, plans, 1) == [
+        schedule_of(1),
+        schedule_of(1, small, 1),
+        schedule_of(1, SEARCHES, 1),
+    ]
+    assert len(schedules_of(rated, [ONE, *small], 16)) == 4, "the small one is the largest"
 
 
 def test_without_a_search_there_is_one_schedule() -> None:

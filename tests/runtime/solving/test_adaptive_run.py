@@ -8,7 +8,7 @@ import pytest
 
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage, schedule_of
-from calibration.replay.adaptive_run import AdaptiveRuns, draws_of, replay_run
+from calibration.replay.adaptive_run import AdaptiveRuns, Searched, draws_of, replay_run
 from predictors.gain_model import COLUMNS, GainModel
 from runtime.answers.selection import select
 from runtime.prompt_run import PromptRun
@@ -18,7 +18,8 @@ from tests.support.artifacts import RIGHT, bent_models
 from tests.support.fakes import COIN_SETTINGS
 
 SEARCH = Plan(strategy="beam_search", n=4, beam_width=2)
-SCHEDULE = schedule_of(4, SEARCH, after=2)
+GREATER = Plan(strategy="beam_search", n=8, beam_width=2)
+SCHEDULE = schedule_of(4, (SEARCH,), after=2)
 FLAT = GainModel(weights=(-3.0, *[0.0] * (len(COLUMNS) - 1)), rho=1.0)
 
 
@@ -54,7 +55,9 @@ def test_the_pool_is_the_plans_own_solutions(tokenizer: Any) -> None:
 
 
 def test_a_search_on_the_first_stage(tokenizer: Any) -> None:
-    schedule = Schedule(stages=(Stage(samples=1, search=SEARCH), Stage(samples=2, search=SEARCH)))
+    schedule = Schedule(
+        stages=(Stage(samples=1, searches=(SEARCH,)), Stage(samples=2, searches=(SEARCH,)))
+    )
     adaptive_run = run_of(tokenizer, schedule=schedule)
     for generations in (5, 6):
         asyncio.run(adaptive_run.advance())
@@ -87,9 +90,12 @@ def test_gains_are_of_later_stages_and_continuing_is_weighed_against_them(tokeni
     [
         SCHEDULE,
         schedule_of(4),
+        schedule_of(4, (SEARCH, GREATER), after=2),
         # A stage that adds samples and a search: samples come first.
-        Schedule(stages=(Stage(samples=1), Stage(samples=3, search=SEARCH))),
-        Schedule(stages=(Stage(samples=2, search=SEARCH), Stage(samples=4, search=SEARCH))),
+        Schedule(stages=(Stage(samples=1), Stage(samples=3, searches=(SEARCH,)))),
+        Schedule(
+            stages=(Stage(samples=2, searches=(SEARCH,)), Stage(samples=4, searches=(SEARCH,)))
+        ),
     ],
 )
 @pytest.mark.parametrize("prompt", ["60*1", "40*2", "75*3"])
@@ -105,8 +111,11 @@ def test_a_replayed_run_has_the_states_of_the_served_one(
         tokens.append(served.run.cost.sampled_tokens)
     again = PromptRun(bent_models(tokenizer), COIN_SETTINGS, prompt, seed=3)
     independent = asyncio.run(again.canonicalize(asyncio.run(again.samples(0, 4))))
-    before = again.cost.sampled_tokens
-    searched = asyncio.run(STRATEGIES["beam_search"](again, SEARCH, ()))
+    searches = {}
+    for search in schedule.searches:
+        before = again.cost.sampled_tokens
+        found = asyncio.run(STRATEGIES[search.strategy](again, search, ()))
+        searches[search] = Searched(draws_of(found), again.cost.sampled_tokens - before)
     runs = AdaptiveRuns.empty(1, 1, len(schedule.stages))
     replay_run(
         runs,
@@ -115,8 +124,7 @@ def test_a_replayed_run_has_the_states_of_the_served_one(
         len(again.context.token_ids),
         RIGHT,
         draws_of(independent),
-        draws_of(searched),
-        again.cost.sampled_tokens - before,
+        searches,
     )
     np.testing.assert_array_equal(runs.states[0, 0], states)
     assert runs.correct[0, 0].tolist() == [leader == RIGHT for leader in leaders]
