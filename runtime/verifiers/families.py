@@ -185,9 +185,11 @@ class QwenPRM(_OwnText):
 
         backbone = load_pretrained(Qwen2Model, folder)
         width = backbone.config.hidden_size
-        head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
-        load_head(head, folder, "score.")
-        return HeadedModel(backbone, head)
+
+        def head() -> nn.Module:
+            return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
+
+        return HeadedModel(backbone, load_head(head, folder, "score."))
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         return logits.softmax(-1)[..., 1]
@@ -208,9 +210,10 @@ class SkyworkPRM(_OwnText):
         from transformers import Qwen2Model
 
         backbone = load_pretrained(Qwen2Model, folder)
-        head = nn.Linear(backbone.config.hidden_size, 1)
-        load_head(head, folder, "v_head.summary.")
-        return HeadedModel(backbone, head)
+        width = backbone.config.hidden_size
+        return HeadedModel(
+            backbone, load_head(lambda: nn.Linear(width, 1), folder, "v_head.summary.")
+        )
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         return logits[..., 0].sigmoid()

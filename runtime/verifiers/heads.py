@@ -1,13 +1,16 @@
 """The networks of verifiers: a backbone or a language model, and the head read at every token."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from allocator.errors import InputError
 from runtime.engines.checkpoint import model_dtype
+
+Head = TypeVar("Head", bound=nn.Module)
 
 
 class HeadedModel(nn.Module):
@@ -71,11 +74,12 @@ def load_pretrained(kind: Any, folder: Path, dtype: str | None = None) -> Any:
     return model
 
 
-def load_head(head: nn.Module, folder: Path, prefix: str) -> None:
-    """Fill a head from the folder's safetensors files.
+def load_head(kind: Callable[[], Head], folder: Path, prefix: str) -> Head:
+    """A head, its weights from the folder's safetensors files.
 
     Args:
-        head: what is filled.
+        kind: makes it. Its first weights are never drawn: that would move the generator that all
+            code in this process shares.
         folder: the model's.
         prefix: of the head's weights in the files.
 
@@ -90,6 +94,8 @@ def load_head(head: nn.Module, folder: Path, prefix: str) -> None:
             for key in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
                 if key.startswith(prefix):
                     found[key.removeprefix(prefix)] = file.get_tensor(key)
+    with torch.device("meta"):
+        head = kind()
     wanted = head.state_dict()
     if found.keys() != wanted.keys():
         raise InputError(
@@ -97,5 +103,6 @@ def load_head(head: nn.Module, folder: Path, prefix: str) -> None:
             str(folder),
             f"its safetensors files hold no {prefix}* weights as the family has them",
         )
-    head.load_state_dict(found)
-    head.to(next(iter(found.values())).dtype if torch.cuda.is_available() else torch.float32)
+    head.load_state_dict(found, assign=True)
+    dtype = next(iter(found.values())).dtype if torch.cuda.is_available() else torch.float32
+    return head.to(dtype)

@@ -146,9 +146,8 @@ class LikelihoodModel(nn.Module):
         from transformers import AutoModelForCausalLM
 
         model = load_pretrained(AutoModelForCausalLM, folder, dtype)
-        head = LikelihoodHead(model.config.hidden_size)
-        load_head(head, folder, HEAD_PREFIX)
-        return cls(model, head)
+        width = model.config.hidden_size
+        return cls(model, load_head(lambda: LikelihoodHead(width), folder, HEAD_PREFIX))
 
     def save_pretrained(self, folder: Path) -> None:
         """Save the language model in its own format, and the head beside it."""

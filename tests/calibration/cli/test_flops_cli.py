@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from runtime.artifact import Artifact
 from tests.support.cli import invoke, refused
 from tests.support.summaries import artifact, rich_summary, rich_table
 
@@ -36,16 +37,21 @@ def test_parameters_are_counted_and_the_papers_ratios_are_taken() -> None:
 
 
 def test_the_better_one_is_told_bin_by_bin() -> None:
-    options = ("--larger", 8e6, "--ratio", "0.79", "--larger-accuracy", "1,0.2,0.85,0.9,0.24")
+    table = Artifact.load(ARTIFACT).policy.table
+    (cells,) = (row.cells for row in table.rows if row.budget == 8)
+    assert len(cells) == 5
+    # A larger model that is as accurate, worse, or better than the interval, in turn.
+    words = ("cannot be told apart", "think longer", "pretrain")
+    larger = [
+        (cell.accuracy, cell.low / 2, (cell.high + 1) / 2)[bin_ % 3]
+        for bin_, cell in enumerate(cells)
+    ]
+    given = ",".join(map(str, larger))
+    options = ("--larger", 8e6, "--ratio", "22", "--larger-accuracy", given)
     status, out, message = invoke("flops", ARTIFACT, *options)
     assert status == 0, message
-    assert [row[3] for row in rows(out)] == [
-        "cannot be told apart",
-        "think longer",
-        "cannot be told apart",
-        "pretrain",
-        "cannot be told apart",
-    ]
+    assert titles(out)[0].endswith("a budget of 8")
+    assert [row[3] for row in rows(out)] == [words[bin_ % 3] for bin_ in range(5)]
 
 
 def test_tokens_give_the_ratio_and_the_cost_of_pretraining() -> None:
