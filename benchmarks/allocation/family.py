@@ -41,8 +41,9 @@ class Family:
 
     @property
     def budgets(self) -> list[int]:
-        """Powers of two up to the window."""
-        return [2**i for i in range(self.window.bit_length())]
+        """Powers of two up to the window, and the numbers halfway: pilots fit beside a search."""
+        doubled = [2**i for i in range(self.window.bit_length())]
+        return sorted({*doubled, *(3 * n for n in doubled if 3 * n <= self.window)})
 
     def calibration(
         self, states: NDArray[np.float32] | None, sizes: ModelSizes | None = None
