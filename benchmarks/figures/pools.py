@@ -2,8 +2,8 @@
 
 Independent solutions are those of `benchmarks.allocation`; what is searched and revised beside them
 was sampled by `benchmarks.figures.sampling` on the first of the same test prompts. Search is guided
-by the PRM alone, as the paper has it, and by the score that calibration fits from the PRM and the
-log-probability.
+by a PRM made of the base model itself, as the paper's is no stronger than its policy, and by the
+score that calibration fits from the stronger PRM and the log-probability.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
-from benchmarks.testbed.paths import ORM, REVISER, REVISER_ORM, SETTINGS
+from benchmarks.testbed.paths import ORM, OWN_PRM, REVISER, REVISER_ORM, SETTINGS
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from runtime.verifiers.base import Aggregation, aggregate
@@ -27,12 +27,14 @@ REPLICATES = 20
 
 SOLUTIONS, SEARCHES = FOLDER / "test.parquet", FOLDER / "test-searches.parquet"
 BY_PRM, BY_SCORE = FOLDER / "figures-prm.parquet", FOLDER / "figures-score.parquet"
+BY_OWN_PRM = FOLDER / "figures-own.parquet"
 CHAINS, BY_ORM = FOLDER / "figures-chains.parquet", FOLDER / "figures-orm.parquet"
 
-# The models: with the reviser and its ORM, and with the ORM in place of the PRM.
+# The models: with the reviser and its ORM, and with another verifier in place of the PRM.
 REVISING = SETTINGS.model_copy(
     update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
 )
+OWN = SETTINGS.model_copy(update={"verifier": str(OWN_PRM)})
 BY_THE_ORM = SETTINGS.model_copy(update={"verifier": str(ORM)})
 
 
@@ -85,7 +87,7 @@ class Samples:
     """All that the figures are drawn from, the same prompts in the same order.
 
     Attributes:
-        by_prm: search guided by the PRM alone, solutions scored by it.
+        by_prm: search guided by the PRM of the base's own size, solutions scored by it.
         by_score: search guided by the fitted score, solutions scored by it.
         revised: chains of revisions, attempts scored by the reviser's ORM.
         by_orm: the first solutions of each prompt, scored by the ORM.
@@ -113,7 +115,9 @@ def read_samples() -> Samples:
     few = first_solutions(solutions, MAX_N)
     return Samples(
         SeededReplay(
-            beside(rescored(solutions, _by("last")), runs_of(read_pool(BY_PRM))), each, sizes=sizes
+            beside(read_pool(BY_OWN_PRM), runs_of(read_pool(BY_PRM))),
+            each,
+            sizes=OWN.sizes(Path()),
         ),
         SeededReplay(
             beside(

@@ -12,6 +12,7 @@ from benchmarks.allocation.pool import read_pool, rescored, write_pool
 from benchmarks.figures.pools import (
     AHEAD,
     BY_ORM,
+    BY_OWN_PRM,
     BY_PRM,
     BY_SCORE,
     BY_THE_ORM,
@@ -19,6 +20,7 @@ from benchmarks.figures.pools import (
     FIXED,
     KINDS,
     MAX_N,
+    OWN,
     PROMPTS,
     REVISING,
     ROOT,
@@ -27,7 +29,7 @@ from benchmarks.figures.pools import (
     solutions_of,
     test_prompts,
 )
-from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS, SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS
 from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import load_settings
@@ -45,14 +47,14 @@ def resample() -> None:
     """Sample all pools. The larger model's are sampled where it is trained."""
     # One thread per model: with two each, threads would wait for each other on two cores.
     torch.set_num_threads(1)
-    for part in (by_prm, by_score, chains, by_orm):
+    for part in (by_prm, by_score, chains, by_orm, by_own_prm):
         asyncio.run(part())
 
 
 async def by_prm() -> None:
-    """Searches guided by the PRM alone."""
+    """Searches guided by the PRM of the base's own size."""
     plans = _searches([*FIXED, *ROOT, *AHEAD[1], *AHEAD[3]])
-    write_pool(await _collected("Searches by the PRM", SETTINGS, Path(), plans, SEED), BY_PRM)
+    write_pool(await _collected("Searches by the own PRM", OWN, Path(), plans, SEED), BY_PRM)
 
 
 async def by_score() -> None:
@@ -90,7 +92,18 @@ async def chains() -> None:
 async def by_orm() -> None:
     """The first independent solutions of each prompt, scored by the ORM."""
     records = first_solutions(solutions_of(PROMPTS), MAX_N)
-    async with open_models(BY_THE_ORM, Path(), "transformers") as models:
+    await _score_again("Solutions by the ORM", BY_THE_ORM, records, BY_ORM)
+
+
+async def by_own_prm() -> None:
+    """All independent solutions of each prompt, scored by the PRM of the base's own size."""
+    await _score_again("Solutions by the own PRM", OWN, solutions_of(PROMPTS), BY_OWN_PRM)
+
+
+async def _score_again(
+    what: str, settings: Settings, records: Sequence[PromptRecord], pool: Path
+) -> None:
+    async with open_models(settings, Path(), "transformers") as models:
 
         async def one(record: PromptRecord) -> PromptRecord:
             context = Context(record.prompt, tuple(encode_prompt(models.engine, record.prompt)))
@@ -104,8 +117,8 @@ async def by_orm() -> None:
             }
             return rescored([record], lambda sample: scores[sample.token_ids])[0]
 
-        with progress("Solutions by the ORM", len(records)) as done:
-            write_pool(await bounded(one, records, PROMPTS_IN_FLIGHT, done), BY_ORM)
+        with progress(what, len(records)) as done:
+            write_pool(await bounded(one, records, PROMPTS_IN_FLIGHT, done), pool)
 
 
 async def _collected(

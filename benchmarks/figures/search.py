@@ -32,7 +32,7 @@ LOOKS = {k: f"lookahead k = {k}, M = 4" for k in AHEAD}
 SERVED = "the artifact's policy, pilots counted"
 MAX_SOLUTIONS = 256
 SMALL, SLIGHT = 4, 0.05  # a small budget; a negligible accuracy
-PRM_ALONE, FITTED = "the PRM alone", "the fitted score"
+OWN_SIZE, FITTED = "a PRM of the model's size", "the fitted score"
 
 
 def best_of(n: int) -> Plan:
@@ -46,22 +46,22 @@ def oracle_bins(samples: Samples) -> NDArray[np.int64]:
 
 
 def predicted_bins(samples: Samples) -> NDArray[np.int64]:
-    """The bin by the PRM's mean score of them, without right answers; its cost is not counted."""
+    """The bin by their mean fitted score, without right answers; its cost is not counted."""
     return bins_by(
         np.array(
-            [np.mean([s.score for s in r.independent.samples]) for r in samples.by_prm.records]
+            [np.mean([s.score for s in r.independent.samples]) for r in samples.by_score.records]
         )
     )
 
 
 def guided(samples: Samples) -> dict[str, SeededReplay]:
     """Searches by the score that guides them."""
-    return {PRM_ALONE: samples.by_prm, FITTED: samples.by_score}
+    return {OWN_SIZE: samples.by_prm, FITTED: samples.by_score}
 
 
 def candidates(samples: Samples, guide: str) -> list[Plan]:
     """All plans of search that were sampled."""
-    looks = [plan for plans in AHEAD.values() for plan in plans] if guide == PRM_ALONE else []
+    looks = [plan for plans in AHEAD.values() for plan in plans] if guide == OWN_SIZE else []
     plans = [*(best_of(n) for n in powers(MAX_SOLUTIONS)), *FIXED, *ROOT, *looks]
     return list(dict.fromkeys(plans))
 
@@ -94,7 +94,7 @@ def figure_3(samples: Samples) -> Reproduced:
     draws = resamples(len(bins))
     parts = parts_of(bins)
     everyone = parts["all prompts"]
-    curves = {guide: methods(r, looks=guide == PRM_ALONE) for guide, r in guided(samples).items()}
+    curves = {guide: methods(r, looks=guide == OWN_SIZE) for guide, r in guided(samples).items()}
     panels = [
         Panel(
             f"{guide}, {part}",
@@ -124,16 +124,16 @@ def figure_3(samples: Samples) -> Reproduced:
             ),
         )
     ]
-    plain = curves[PRM_ALONE][WEIGHTED]
+    plain = curves[OWN_SIZE][WEIGHTED]
     findings += [
         Finding(
-            f"by {PRM_ALONE}, it is below at N = {MAX_N} in the easy bins (1, 2)",
-            wide_above(PRM_ALONE, [MAX_N], bins <= 1),
+            f"by {OWN_SIZE}, it is below at N = {MAX_N} in the easy bins (1, 2)",
+            wide_above(OWN_SIZE, [MAX_N], bins <= 1),
             below=True,
         ),
         Finding(
-            f"by {PRM_ALONE}, it is above at N = {SMALL} to {MAX_N} in the medium bins (3, 4)",
-            wide_above(PRM_ALONE, powers(MAX_N)[2:], (bins == 2) | (bins == 3)),
+            f"by {OWN_SIZE}, it is above at N = {SMALL} to {MAX_N} in the medium bins (3, 4)",
+            wide_above(OWN_SIZE, powers(MAX_N)[2:], (bins == 2) | (bins == 3)),
         ),
         Finding(
             f"in the hardest bin best-of-{MAX_N} weighted is less than five points above one "

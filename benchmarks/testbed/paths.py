@@ -8,6 +8,7 @@ from runtime.settings import Settings
 
 ROOT = Path(__file__).parent
 BASE, PRM, ORM = ROOT / "models" / "base", ROOT / "models" / "prm", ROOT / "models" / "orm"
+OWN_PRM = ROOT / "models" / "own_prm"  # made of the base model itself
 REVISER, REVISER_ORM = ROOT / "models" / "reviser", ROOT / "models" / "reviser_orm"
 # What the verifiers are trained from; rebuilt by make testbed, its weights are within theirs.
 BACKBONE = Path("out/backbone")

@@ -1,4 +1,4 @@
-"""Train the testbed's PRM on the base model's own samples; no human labels.
+"""Train the testbed's PRMs on the base model's own samples; no human labels.
 
     python -m benchmarks.testbed.train_prm
 
@@ -7,6 +7,9 @@ is sampled: the paper's labels, and a head that reads how likely the backbone fi
 classifier of this size, trained on the same labels, does not find that comparison by itself: its
 AUC within a prompt stays at about 0.65.
 
+A second PRM, for the paper's figures, is made of the base model itself, from the same labels: the
+paper's PRM, too, is no stronger than its policy.
+
 The numbers suit a model of billions in the paper; here many prompts have two solutions and one
 rollout a step each, in place of 16 and 16. One of the two is sampled at a higher temperature, for
 more mistakes to learn from.
@@ -14,10 +17,11 @@ more mistakes to learn from.
 
 import argparse
 import asyncio
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.testbed.paths import BACKBONE, BASE, PRM, SETTINGS
+from benchmarks.testbed.paths import BACKBONE, BASE, OWN_PRM, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.training.recipes import Source, prm_recipe
 from calibration.training.settings import LabelSettings, VerifierSettings
@@ -52,11 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", type=int, default=6000)
     parser.add_argument("--epochs", type=int, default=TRAINING.max_epochs)
     parser.add_argument("--out", type=Path, default=PRM)
+    parser.add_argument("--own", type=Path, default=OWN_PRM, help="folder for the second PRM")
     args = parser.parse_args(arguments)
     training = TRAINING.model_copy(update={"max_epochs": args.epochs})
     labels = LabelSettings(samples=1, explored=1, rollouts=1)
     prompts = training_prompts(args.prompts, PROMPT_SEED)
     asyncio.run(prm_recipe(STRONGER, prompts, args.out, labels, training))
+    # Its labels are the same samples.
+    shutil.copyfile(
+        args.out.with_name(f"{args.out.name}.samples.jsonl"),
+        args.own.with_name(f"{args.own.name}.samples.jsonl"),
+    )
+    asyncio.run(prm_recipe(SOURCE, prompts, args.own, labels, training))
 
 
 if __name__ == "__main__":
