@@ -12,8 +12,8 @@ from runtime.answers.selection import select
 from runtime.result import Result
 
 SEED = 11
-BUDGET = 16  # of best-of-N: the library's default
-SMALLER = (1, 2, 3, 4, 6, 8, 12)  # budgets of best-of-N that are computed from the same samples
+BUDGET = 64  # of best-of-N
+SMALLER = (1, 2, 4, 8, 16, 32)  # budgets of best-of-N that are computed from the same samples
 SUBSETS = 50  # random subsets per prompt, over which these are averaged
 DIFFICULTIES = 5  # number of groups of prompts that results are shown for
 

@@ -41,12 +41,12 @@ def result(prompt: Prompt, answer: str, generations: int, samples: list[Sample])
     )
 
 
-# The policy spends 2 and is right on the first six; best-of-16 is right on the first eight, on two
+# The policy spends 2 and is right on the first six; best-of-64 is right on the first eight, on two
 # of these by a majority that few samples do not have.
 POLICY = [result(p, "1" if i < 6 else "2", 2, []) for i, p in enumerate(PROMPTS)]
 RIGHT, WRONG = make_sample("1", 0.5), make_sample("2", 0.5)
-SAMPLES = [[RIGHT] * 16] * 6 + [[RIGHT] * 9 + [WRONG] * 7] * 2 + [[WRONG] * 16] * 2
-PLAIN = [result(p, "1" if i < 8 else "2", 16, SAMPLES[i]) for i, p in enumerate(PROMPTS)]
+SAMPLES = [[RIGHT] * 64] * 6 + [[RIGHT] * 36 + [WRONG] * 28] * 2 + [[WRONG] * 64] * 2
+PLAIN = [result(p, "1" if i < 8 else "2", 64, SAMPLES[i]) for i, p in enumerate(PROMPTS)]
 
 
 def test_the_policy_is_the_cheapest_that_calibration_found_as_accurate() -> None:
@@ -70,7 +70,7 @@ def test_no_method_that_reaches_the_baseline_is_refused() -> None:
         update={"points": tuple(p.model_copy(update={"accuracy": 1.0}) for p in first.points)}
     )
     group = summary.groups[0].model_copy(update={"curves": (perfect, *others)})
-    with pytest.raises(ValueError, match="no method reaches best-of-16"):
+    with pytest.raises(ValueError, match="no method reaches best-of-64"):
         choose(Artifact.load(ARTIFACT), summary.model_copy(update={"groups": (group,)}))
 
 
@@ -79,12 +79,12 @@ def test_the_figures_of_results_computed_by_hand() -> None:
     assert [right["value"] for right in found["accuracy"]] == [0.6, 0.8]
     assert found["accuracy"][0]["low"] < 0.6 < found["accuracy"][0]["high"]
     for unit in ("generations", "tokens"):
-        assert found["gains"][unit] == {"value": 8.0, "low": 8.0, "high": 8.0}, "16 over 2"
+        assert found["gains"][unit] == {"value": 32.0, "low": 32.0, "high": 32.0}, "64 over 2"
     assert found["difference"]["value"] == pytest.approx(-0.2)
     assert found["difference"]["low"] <= -0.4 <= found["difference"]["high"] == 0
     assert [p["generations"] for p in found["curve"]] == [*SMALLER, BUDGET]
     first, last = found["curve"][0]["value"], found["curve"][-1]["value"]
-    assert first == pytest.approx(0.6 + 0.2 * 9 / 16, abs=0.03), "one sample: its chance"
+    assert first == pytest.approx(0.6 + 0.2 * 36 / 64, abs=0.03), "one sample: its chance"
     assert last == 0.8
     assert found["matched"]["value"] == 1, "one generation is as accurate as this policy"
     easiest, *_, hardest = found["difficulty"]
@@ -101,7 +101,7 @@ def test_a_policy_that_best_of_n_does_not_reach_is_matched_by_its_whole_budget()
 
 
 def test_what_is_shown_is_readable_and_counts_the_saving() -> None:
-    tallies = Tally("policy: price, stopping early", 10), Tally("best-of-16 weighted", 10)
+    tallies = Tally("policy: price, stopping early", 10), Tally("best-of-64 weighted", 10)
     assert_readable(rendered(board(tallies)))
     for right in range(10):
         tallies[0].add(right < 6, POLICY[right].receipt)
@@ -109,14 +109,14 @@ def test_what_is_shown_is_readable_and_counts_the_saving() -> None:
         tallies[1].add(right < 4, PLAIN[right].receipt)
     text = rendered(board(tallies))
     assert_readable(text)
-    assert "The policy has spent 4.0 times fewer generations already." in text
+    assert "The policy has spent 16.0 times fewer generations already." in text
     assert "80.0%" in text
-    assert "2.4e4" in text, "FLOPs of five times best-of-16"
+    assert "9.6e4" in text, "FLOPs of five times best-of-64"
     text = rendered(*closing(tallies, measure(PROMPTS, POLICY, PLAIN)))
     assert_readable(text)
     said = " ".join(text.split())
-    assert "8.0 [8.0, 8.0] times fewer generations" in said
-    assert "8.0 [8.0, 8.0] times fewer FLOPs" in said
+    assert "32.0 [32.0, 32.0] times fewer generations" in said
+    assert "32.0 [32.0, 32.0] times fewer FLOPs" in said
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_the_demo_answers_prompts_and_writes_what_the_pages_are_made_of(tmp_path
     assert written["prompts"] == 6
     policy, plain = written["methods"]
     assert plain["generations"] == BUDGET
-    assert written["gains"]["generations"]["value"] == pytest.approx(16 / policy["generations"])
+    assert written["gains"]["generations"]["value"] == pytest.approx(64 / policy["generations"])
     names = [target["name"] for target in written["targets"]]
     assert names[-2:] == ["held-out test prompts", "seconds, after the install"]
     assert not any(t["met"] for t in written["targets"] if t["name"] == "held-out test prompts")
