@@ -14,6 +14,8 @@ from allocator.schedule import Schedule
 # How fast the price follows traffic: a prompt that cost twice the average raises it by this share.
 # Over T prompts the average cost then deviates by about (change of log price) / (RATE x T).
 RATE = 0.05
+# Prompts that may be awaited before steps are made smaller; and before the oldest is given up.
+AWAITED, MOST_AWAITED = 16, 1024
 
 
 class PricePoint(BaseModel):
@@ -69,6 +71,11 @@ class PriceController:
     Stochastic gradient on the logarithm of the Lagrange multiplier: a prompt that costs more than
     the average raises the price of the next ones, one that costs less lowers it.
 
+    Prompts in flight at the same time end in another order than they began: those that cost little
+    end first. Costs therefore count in the order in which the prompts began, else the price would
+    fall with every batch. The more prompts are awaited, the smaller the steps: a price that
+    follows late news in full steps swings.
+
     Args:
         average: generations per prompt to hold.
         prices: cost and accuracy of prices in calibration; the first price is read from it.
@@ -89,8 +96,26 @@ class PriceController:
         # Beyond these limits costs no longer change. Without limits the price would drift far away
         # where traffic cannot cost the average, and take as long to return.
         self._min, self._max = prices.points[0].price / 10, prices.points[-1].price * 10
+        self._begun = self._counted = 0
+        self._ended: dict[int, float | None] = {}
 
-    def spent(self, generations: float) -> None:
-        """Update the price with the cost of one prompt, in generations."""
-        moved = self.rate * (generations - self.average) / self.average
-        self.value = min(max(self.value * exp(moved), self._min), self._max)
+    def begin(self) -> int:
+        """Begin a prompt at the current price; returns its number."""
+        self._begun += 1
+        return self._begun - 1
+
+    def spent(self, prompt: int, generations: float | None) -> None:
+        """End a prompt.
+
+        Args:
+            prompt: its number, from `begin`.
+            generations: its cost; None where it failed, or was not held to the price.
+        """
+        self._ended[prompt] = generations
+        while self._counted in self._ended or self._begun - self._counted > MOST_AWAITED:
+            cost = self._ended.pop(self._counted, None)
+            self._counted += 1
+            if cost is not None:
+                steps = max(1.0, (self._begun - self._counted) / AWAITED)
+                moved = self.rate / steps * (cost - self.average) / self.average
+                self.value = min(max(self.value * exp(moved), self._min), self._max)

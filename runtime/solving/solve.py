@@ -46,19 +46,26 @@ class Solver(PromptSolver):
         else:
             self.check_spend(spend)
 
+        async def at_price(prompt: str | Request, price: PriceController) -> Result:
+            number, cost = price.begin(), None
+            try:
+                if self.monitor.drifted:
+                    return await self.solve_fallback(prompt, max(1, int(price.average)))
+                result = await self.solve_at_price(prompt, price.value)
+                cost = result.receipt.generations
+                return result
+            finally:
+                price.spent(number, cost)
+                self.metrics.price(price.value)
+
         async def one(prompt: str | Request) -> Result | Failure:
             try:
                 if price is None:
                     return await self.solve_within(prompt, spend)
-                if self.monitor.drifted:
-                    return await self.solve_fallback(prompt, max(1, int(price.average)))
-                result = await self.solve_at_price(prompt, price.value)
+                return await at_price(prompt, price)
             except ModelError as error:
                 self.metrics.failed()
                 return Failure(prompt=_text(prompt), error=str(error))
-            price.spent(result.receipt.generations)
-            self.metrics.price(price.value)
-            return result
 
         async for number, result in stream(one, prompts, PROMPTS_IN_FLIGHT):
             yield number, result

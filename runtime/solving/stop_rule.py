@@ -116,14 +116,19 @@ class StopRule:
             )
         return PromptVotes(self, prompt_tokens or 0)
 
-    def spent(self, samples: int) -> None:
+    def begin(self) -> int:
+        """Number of a prompt that begins; `PromptVotes` asks for it."""
+        return 0 if self._controller is None else self._controller.begin()
+
+    def spent(self, prompt: int, samples: int) -> None:
         """Update the price with the cost of one prompt; `PromptVotes` does it when a prompt ends.
 
         Args:
-            samples: what the prompt cost.
+            prompt: its number.
+            samples: what it cost.
         """
         if self._controller is not None:
-            self._controller.spent(samples)
+            self._controller.spent(prompt, samples)
             self.price = self._controller.value
 
 
@@ -140,7 +145,7 @@ class PromptVotes:
     def __init__(self, rule: StopRule, prompt_tokens: int) -> None:
         self.price, self.samples, self.ended = rule.price, 0, False
         self.reached: StageGains | None = None
-        self._rule, self._votes = rule, VoteState(prompt_tokens)
+        self._rule, self._number, self._votes = rule, rule.begin(), VoteState(prompt_tokens)
         self._wanted = rule.schedule.stages[0].samples
 
     @property
@@ -209,5 +214,5 @@ class PromptVotes:
             self._wanted = schedule.stages[stage + 1].samples
         else:
             self.ended = True
-            self._rule.spent(self.samples)
+            self._rule.spent(self._number, self.samples)
         return self._wanted - self.samples

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from allocator.price import PriceController, PriceList, PricePoint
+from allocator.price import MOST_AWAITED, PriceController, PriceList, PricePoint
 from allocator.schedule import schedule_of, worth_continuing
 
 SCHEDULE = schedule_of(32)
@@ -128,7 +128,7 @@ def test_the_average_holds_on_a_stream_and_after_it_has_changed() -> None:
     for scale in [*easy, *hard]:
         prices.append(price.value)
         spent.append(cost_at(price.value, scale))
-        price.spent(spent[-1])
+        price.spent(price.begin(), spent[-1])
     assert started == pytest.approx(FOUR.price_for(6))
     assert np.mean(spent[:3000]) == pytest.approx(6, rel=0.03)
     assert np.mean(spent[3000:]) == pytest.approx(6, rel=0.03)
@@ -142,19 +142,63 @@ def test_the_average_holds_on_a_stream_and_after_it_has_changed() -> None:
 def test_a_price_that_changes_nothing_does_not_wander_off() -> None:
     price = PriceController(6, FOUR)
     for _ in range(1000):
-        price.spent(1)  # cheap, whatever the price
+        price.spent(price.begin(), 1)  # cheap, whatever the price
     assert price.value == pytest.approx(0.001 / 10)
     for _ in range(1000):
-        price.spent(32)
+        price.spent(price.begin(), 32)
     assert price.value == pytest.approx(0.1 * 10)
 
 
 def test_one_prompt_moves_it_as_promised() -> None:
     price = PriceController(4, FOUR)
-    price.spent(8)  # twice the average: five per cent
+    price.spent(price.begin(), 8)  # twice the average: five per cent
     assert price.value == pytest.approx(0.01 * np.exp(0.05))
-    price.spent(4)
+    price.spent(price.begin(), 4)
     assert price.value == pytest.approx(0.01 * np.exp(0.05))
+
+
+def test_costs_count_in_the_order_in_which_prompts_began() -> None:
+    price = PriceController(4, FOUR)
+    first, second, third = (price.begin() for _ in range(3))
+    price.spent(second, 1)  # the cheap one ends first, and waits for the dear one
+    assert price.value == pytest.approx(0.01)
+    price.spent(first, 7)
+    assert price.value == pytest.approx(0.01)
+    price.spent(third, None)  # failed: it counts for nothing
+    assert price.value == pytest.approx(0.01)
+    price.spent(price.begin(), 8)
+    assert price.value == pytest.approx(0.01 * np.exp(0.05))
+
+
+def test_a_prompt_that_never_ends_is_given_up() -> None:
+    price = PriceController(4, FOUR)
+    price.begin()
+    for _ in range(MOST_AWAITED + 1):
+        price.spent(price.begin(), 8)
+    assert price.value > 0.01
+
+
+@pytest.mark.parametrize("in_flight", [1, 64])
+def test_the_average_holds_though_cheap_prompts_end_first(in_flight: int) -> None:
+    # One prompt in five is worth twenty times as much as the others, and takes as much longer.
+    rng = np.random.default_rng(1)
+    scales = np.where(rng.random(800) < 0.2, 0.6, 0.03) * rng.exponential(1, 800)
+    calibrated = listed(
+        *((p, float(np.mean([cost_at(p, s) for s in scales]))) for p in (0.001, 0.01, 0.1))
+    )
+    average = calibrated.points[1].generations
+    price = PriceController(average, calibrated)
+    waiting, running, spent = list(scales), list[tuple[float, int, int]](), list[int]()
+    now = 0.0
+    while waiting or running:
+        while waiting and len(running) < in_flight:
+            cost = cost_at(price.value, waiting.pop())
+            running.append((now + cost, price.begin(), cost))
+        now, number, cost = min(running)
+        running.remove((now, number, cost))
+        spent.append(cost)
+        price.spent(number, cost)
+    assert np.mean(spent) == pytest.approx(average, rel=0.15)
 
 
 def test_less_than_one_generation_is_refused() -> None:
