@@ -39,7 +39,6 @@ TRAINING = VerifierSettings(
     batch=64,
     dropout=0,
     max_epochs=3,
-    compile=True,
     dtype="float16",
 )
 
