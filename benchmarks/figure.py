@@ -1,5 +1,6 @@
 """The demo's picture: accuracy against what was spent."""
 
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def draw(found: dict[str, Any], method: str, path: Path, title: str) -> None:
         textcoords="offset points",
         ha="center",
     )
-    spending_axes(axes, title, 4)
+    spending_axes(axes, title, round(log2(spent[-1])))
     axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=150)
     plt.close(figure)
