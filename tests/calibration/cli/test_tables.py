@@ -47,12 +47,14 @@ def test_flops() -> None:
 
 @pytest.mark.slow
 def test_explain() -> None:
-    options = ("--artifact", ARTIFACT, "--engine", "transformers", "--budget", 16)
-    status, _, message = invoke("explain", *options, "347+58*7-91")
+    row = Artifact.load(REWRITING).policy.row(8)
+    assert row.pilots
+    options = ("--artifact", REWRITING, "--engine", "transformers", "--budget", 8)
+    status, _, message = invoke("explain", *options, "dacbfe.R.M3.Cab")
     assert status == 0, message
     tables = message[message.index("What moved the prediction") :]
     assert_readable(tables)
-    assert "beam search N=8 M=2" in tables
+    assert all(str(cell.plan) in " ".join(tables.split()) for cell in row.cells)
 
 
 def test_bench() -> None:

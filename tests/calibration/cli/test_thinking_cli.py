@@ -56,7 +56,7 @@ def test_the_artifact_has_a_table_in_tokens_and_a_policy(made: Path) -> None:
 def test_it_is_shown(made: Path) -> None:
     status, out, message = invoke("inspect", made)
     assert status == 0, message
-    assert "budget, tokens" in out
+    assert "budgets in tokens" in " ".join(out.split())
     assert "thinking" in out or "without thought" in out
     page = (made / "report.html").read_text()
     assert "Budgets in tokens" in page
