@@ -13,7 +13,7 @@ from pathlib import Path
 from allocator.flops import ModelSizes
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.allocation.family import SeededReplay
-from benchmarks.allocation.fresh import ARITHMETIC, prompts_of
+from benchmarks.allocation.fresh import ARITHMETIC, prompt_states, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
 from benchmarks.testbed.paths import ORM, OWN_PRM, REVISER, REVISER_ORM, SETTINGS
 from calibration.sampling.collect import PromptRecord, Run
@@ -130,6 +130,7 @@ def read_samples() -> Samples:
                 ),
             ),
             each,
+            prompt_states(ARITHMETIC, "test")[:PROMPTS],  # the artifact's probe reads them
             sizes=sizes,
         ),
         SeededReplay(

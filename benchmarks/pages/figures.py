@@ -22,17 +22,14 @@ TITLES = {
 # Why some findings are not reproduced; the measurements behind it are on the same page.
 WHY = {
     "F3": (
-        "Why not all: the testbed's PRM separates hard prompts from easy ones well, but correct "
-        "from incorrect solutions of one prompt poorly (its AUC within a prompt is in "
-        "[the testbed's table](#the-testbed)). A search guided by the PRM alone therefore exploits "
-        "its errors at every budget. Guided by the fitted score, which includes the "
-        "log-probability, beam search is about as good as best-of-N at every budget."
+        "Why not all: a PRM made of the base model itself is about as good a guide as a judge, so "
+        "that beam search and best-of-N hardly differ by it. Guided by the fitted score, which "
+        "rests on a stronger model's likelihoods, beam search is above best-of-N at every budget: "
+        "there are few errors of the verifier to exploit, and it does not fall below at N = 64."
     ),
     "F4": (
-        "Why not all: by the PRM alone no search is better than best-of-N (F3), so a search chosen "
-        "on one half of 150 prompts is partly noise. By the fitted score, accuracy is almost flat "
-        "beyond 16 generations, so a gain at equal accuracy depends on differences of tenths of a "
-        "point."
+        "Why not all: on 150 prompts the interval of a gain is wide. On 500 prompts it is in "
+        "[the benchmark of allocation](#one-budget-for-all-prompts-and-stopping-early)."
     ),
     "F6": (
         "Why not: the reviser changes correct attempts to incorrect ones about as often as the "
@@ -42,16 +39,15 @@ WHY = {
     "F7": "Why not: as in F6. The gain of a chain never outweighs the cost of similar attempts.",
     "F8": "Why undecided: as in F6 and F7, ratios other than fully parallel gain little here.",
     "F9": (
-        "Why not all: in bins 1 to 3 both models are nearly always correct, the base model from "
-        "about 16 generations on. In bin 4 the base model is less accurate at every budget: search "
-        "cannot select a correct solution that the model does not sample. That bin decides the "
-        "first rows, over bins 1 to 4 together. Every difference is the base model's accuracy "
-        "minus the larger model's."
+        "Why not all: revisions, and search by a PRM of the model's size, stay below the larger "
+        "model in bin 4. Search by the fitted score is above it there, and in the hardest bin about "
+        "as good even at R = 22. Every difference is the base model's accuracy minus the larger "
+        "model's."
     ),
     "appendix": (
-        "Why lookahead is above beam search here: a rollout moves the score closer to the end of "
-        "the solution, where the PRM is more accurate. Both stay far below best-of-N, as F3 "
-        "explains."
+        "Why not all: the PRM's steps are read from likelihoods that add up along the solution, so "
+        "that its last step and its least are nearly the same figure. The ORM compared is an "
+        "earlier one, a classifier."
     ),
 }
 
