@@ -40,9 +40,9 @@ WHY = {
     "F8": "Why undecided: as in F6 and F7, ratios other than fully parallel gain little here.",
     "F9": (
         "Why not all: revisions, and search by a PRM of the model's size, stay below the larger "
-        "model in bin 4. Search by the fitted score is above it there, and in the hardest bin about "
-        "as good even at R = 22. Every difference is the base model's accuracy minus the larger "
-        "model's."
+        "model in bin 4. Search by the fitted score is above it there, and in the hardest bin "
+        "about as good even at R = 22. Every difference is the base model's accuracy minus the "
+        "larger model's."
     ),
     "appendix": (
         "Why not all: the PRM's steps are read from likelihoods that add up along the solution, so "
