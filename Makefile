@@ -72,10 +72,10 @@ rewriting: $(INSTALLED)-report
 	$(RUN)/python -m benchmarks.rewriting.make
 	rm -rf benchmarks/rewriting/models/prm benchmarks/rewriting/models/prm.*
 	$(RUN)/ttc train prm out/rewriting/train.jsonl --out benchmarks/rewriting/models/prm \
-		--model benchmarks/rewriting/models/base --backbone out/rewriting/backbone \
-		--answers 'pattern:^#([a-f]+)$$' --engine transformers --max-tokens 160 --step-end '\n' \
-		--samples 1 --explored 1 --rollouts 1 --likelihood --learning-rate 1e-3 --batch 64 \
-		--max-epochs 3 --compile --dtype float16
+		--model benchmarks/rewriting/models/base --answers 'pattern:^#([a-f]+)$$' \
+		--engine transformers --max-tokens 160 --step-end '\n' \
+		--samples 1 --explored 1 --rollouts 1 --learning-rate 1e-3 --batch 64 --dropout 0 \
+		--max-epochs 2 --extra-layers 2 --compile
 	rm -rf benchmarks/rewriting/artifact
 	$(RUN)/ttc calibrate benchmarks/rewriting/data/calibration.jsonl \
 		--out benchmarks/rewriting/artifact --model benchmarks/rewriting/models/base \
