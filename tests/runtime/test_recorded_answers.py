@@ -1,6 +1,6 @@
-"""`ttc solve` gives the answers that it gave before the artifact's files were renamed.
+"""`ttc solve` gives the answers that it gave when they were recorded.
 
-The recorded set was made by ``ttc solve --engine transformers`` of the release before, with the
+The recorded set was made by ``ttc solve --engine transformers`` when the artifact was, with the
 committed artifact, on the first 16 test prompts.
 """
 

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from runtime.verifiers.base import Context
+from runtime.verifiers.likelihood import LikelihoodHead, LikelihoodModel
 
 PROMPT, LINES = "12+7*3", ["12+7=19", "19*3=57", "#57"]
 SHAPE = {
@@ -95,11 +96,17 @@ def make_verifier(family: str, folder: Path, tokenizer: Any, positions: int) -> 
         kind(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return folder
+    if family == "likelihood":
+        language_model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape))
+        head = LikelihoodHead(language_model.config.hidden_size)
+        LikelihoodModel(language_model, head).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
     shape["vocab_size"] = len(own_tokenizer())
     if family == "qwen-prm":
-        head = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+        deep = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
         model = Qwen2ForCausalLM(Qwen2Config(**shape))
-        save(model, folder, "Qwen2ForProcessRewardModel", head, "score.")
+        save(model, folder, "Qwen2ForProcessRewardModel", deep, "score.")
     elif family == "skywork-prm":
         model = Qwen2ForCausalLM(Qwen2Config(**shape))
         save(model, folder, "Qwen2ForPrmModel", nn.Linear(16, 1), "v_head.summary.")
