@@ -31,7 +31,7 @@ from allocator.errors import ModelError
 from allocator.plan import Plan
 from allocator.schedule import Schedule, schedule_of
 from benchmarks.figure import COLOURS, spending_axes
-from benchmarks.targets import at_least, show_targets, write_result
+from benchmarks.targets import at_least, bounded, show_targets, write_result
 from calibration.bench_logs import pooled, splits
 from calibration.data.sample_log import Log, read_log
 from calibration.fitting.gain_model import gains_between_stages
@@ -41,7 +41,7 @@ from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.budget_replay import PRICES, curve_of_stops, price_curve
 from calibration.replay.curves import Curve, plan_curve, resamples
-from calibration.replay.gain_rows import SHARES, gain_rows
+from calibration.replay.gain_rows import SHARES, gain_row, gain_rows
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.ways import WAYS
 from calibration.report.targets import Interval, Target, reported
@@ -143,13 +143,7 @@ def ablation(log: Log) -> list[dict[str, Any]]:
 
 def saving(found: dict[str, Any], budget: int, unit: str, share: float = 1.0) -> Interval:
     """The gain of a result's own way over its baseline."""
-    wanted = (found["policy"], budget, unit, share)
-    (row,) = (
-        row
-        for row in found["gains"]
-        if (row["method"], row["budget"], row["unit"], row["share"]) == wanted
-    )
-    return row["value"], row["low"], row["high"]
+    return bounded(gain_row(found["gains"], found["policy"], budget, unit, share))
 
 
 def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:

@@ -56,6 +56,11 @@ def write_result(path: Path, data: dict[str, Any], targets: Sequence[Target]) ->
     path.write_text(json.dumps({**data, **provenance(), "targets": rows}, indent=1) + "\n")
 
 
+def bounded(row: dict[str, Any]) -> Interval:
+    """A row's value, low and high."""
+    return row["value"], row["low"], row["high"]
+
+
 def bootstrapped(values: NDArray[np.float64] | NDArray[np.int64]) -> tuple[float, float, float]:
     """The mean of independent values, with its 95% bootstrap interval."""
     return interval(values[resamples(len(values))].mean(axis=1))

@@ -38,14 +38,15 @@ from benchmarks.allocation.measure import (
     rivals,
 )
 from benchmarks.allocation.traces import MODELS, Traces, measure_traces, needed
-from benchmarks.targets import at_least, at_most, show_targets, write_result
+from benchmarks.pages.tables import gain
+from benchmarks.targets import at_least, at_most, bounded, show_targets, write_result
 from calibration.cli.console import new_table
 from calibration.progress import console
 from calibration.replay.curves import differences, resamples, summarized
-from calibration.replay.gain_rows import SHARES, gain_rows
+from calibration.replay.gain_rows import SHARES, gain_row, gain_rows
 from calibration.replay.policy_curves import predicted
 from calibration.replay.ways import PREDICTED, TOTAL
-from calibration.report.targets import Interval, Target, reported
+from calibration.report.targets import Target, reported
 from calibration.report.words import UNITS
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -55,30 +56,13 @@ GOAL = 64  # budget of best-of-N at whose accuracy the gains have goals
 GOALS = {PREDICTED: (4.0, 2.0), TOTAL: (8.0, 4.0)}
 
 
-def of(
-    found: list[dict[str, Any]],
-    method: str,
-    budget: int,
-    unit: str = "generations",
-    share: float = 1.0,
-) -> Interval:
-    """The gain of one method at one budget."""
-    wanted = (method, budget, unit, share)
-    (row,) = (r for r in found if (r["method"], r["budget"], r["unit"], r["share"]) == wanted)
-    return row["value"], row["low"], row["high"]
-
-
 def show_gains(title: str, found: list[dict[str, Any]], at: Iterable[int]) -> None:
     """Print gains, a table per budget with a row per method."""
     for share in SHARES:
         for budget in at:
             shown = new_table(f"{title}, {_place(budget, share)}", "method", *UNITS.values())
             for method in dict.fromkeys(row["method"] for row in found):
-                cells = []
-                for unit in UNITS:
-                    value, low, high = of(found, method, budget, unit, share)
-                    text = f"{value:.1f}" if value > 0 else "not reached"
-                    cells.append(f"{text} [{low:.1f}, {high:.1f}]")
+                cells = (gain(gain_row(found, method, budget, unit, share)) for unit in UNITS)
                 shown.add_row(method, *cells)
             console.print(shown)
 
@@ -95,7 +79,7 @@ def gain_targets(found: list[dict[str, Any]]) -> list[Target]:
     for share in SHARES:
         for method, (goal, low_goal) in GOALS.items():
             for unit, words in UNITS.items():
-                times = of(found, method, GOAL, unit, share)
+                times = bounded(gain_row(found, method, GOAL, unit, share))
                 name = f"{method}: times fewer {words}, {_place(GOAL, share)}"
                 if unit == "generations":
                     targets.append(at_least(name, times, goal))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from allocator.flops import ModelSizes
 from allocator.plan import Plan, plan_grid
+from allocator.schedule import schedule_of
 from benchmarks.allocation.pool import read_pool
 from benchmarks.testbed.calibrate import MAX_BEAMS
 from calibration.replay.replay import Replay
@@ -42,8 +43,7 @@ class Family:
     @property
     def budgets(self) -> list[int]:
         """Powers of two up to the window, and the numbers halfway: pilots fit beside a search."""
-        doubled = [2**i for i in range(self.window.bit_length())]
-        return sorted({*doubled, *(3 * n for n in doubled if 3 * n <= self.window)})
+        return list(schedule_of(self.window).costs)
 
     def calibration(
         self, states: NDArray[np.float32] | None, sizes: ModelSizes | None = None

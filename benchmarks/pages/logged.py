@@ -1,6 +1,7 @@
 """Real models: what logs of their samples show."""
 
 from benchmarks.pages.tables import Data, gain, measured_by, table, targets
+from calibration.replay.gain_rows import gain_row
 
 COMMAND = "python -m benchmarks.logged"
 # What each log is, for people, and where its samples are from.
@@ -81,9 +82,9 @@ def _savings(logged: Data) -> str:
             for point in curve["points"]
             if point["budget"] == top
         )
-        own = _row(found["gains"], found["policy"], top, "generations", 1.0)
+        own = gain_row(found["gains"], found["policy"], top, "generations", 1.0)
         cells = [
-            gain(_row(found["gains"], found["policy"], top, unit, share))
+            gain(gain_row(found["gains"], found["policy"], top, unit, share))
             for unit, share in (("generations", 1.0), ("tokens", 1.0), ("generations", 0.95))
         ]
         baseline = f"{found['baseline']}, N = {top}: {point['accuracy']:.1%}"
@@ -100,12 +101,6 @@ def _more(found: Data) -> str:
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _row(rows: list[Data], method: str, budget: int, unit: str, share: float) -> Data:
-    wanted = (method, budget, unit, share)
-    (found,) = (r for r in rows if (r["method"], r["budget"], r["unit"], r["share"]) == wanted)
-    return found
-
-
 def _accuracies(found: Data) -> str:
     budgets = found["budgets"]
     rows = []
@@ -120,7 +115,7 @@ def _gains(found: Data, budget: int) -> str:
     rows = []
     for curve in found["curves"]:
         cells = [
-            gain(_row(found["gains"], curve["name"], budget, unit, share))
+            gain(gain_row(found["gains"], curve["name"], budget, unit, share))
             for share in (1.0, 0.95)
             for unit in ("generations", "tokens")
         ]
@@ -133,7 +128,7 @@ def _ingredients(rows: list[Data]) -> str:
     shown = []
     for name in names:
         cells = [
-            gain(_row(rows, name, 16, unit, share))
+            gain(gain_row(rows, name, 16, unit, share))
             for share in (1.0, 0.95)
             for unit in ("generations", "tokens")
         ]
@@ -153,7 +148,7 @@ def _cause(logged: Data) -> str:
         if point["budget"] == top
     }
     uniform, bound = (
-        _row(logged["ingredients"], f"fitted score; {rule}", top, "generations", 1.0)["value"]
+        gain_row(logged["ingredients"], f"fitted score; {rule}", top, "generations", 1.0)["value"]
         for rule in ("the same number for all", "each question's curve known (bound)")
     )
     fitted = at["best-of-N weighted, fitted score"]

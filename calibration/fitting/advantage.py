@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.plan import Plan
-from calibration.fitting.plan_selection import NEGLIGIBLE
+from calibration.fitting.plan_selection import cheapest_within
 
 Array = NDArray[np.float64]
 
@@ -35,16 +35,13 @@ def by_advantage(
     bins: NDArray[np.int64],
     count: int,
 ) -> list[int]:
-    """Each bin's plan: the cheapest within `NEGLIGIBLE` of the greatest modelled accuracy.
+    """Each bin's plan: `cheapest_within` of the modelled accuracies.
 
     Args:
         plans: the plans, best-of-N of several N among them.
         correct, costs, prompts, bins, count: as of `calibration.fitting.plan_selection.Rule`.
     """
-    accuracy = modelled_accuracies(plans, correct, costs, prompts, bins, count)
-    order = np.lexsort((-accuracy.mean(axis=1), costs))
-    enough = accuracy[order] >= accuracy.max(axis=0) - NEGLIGIBLE
-    return [int(order[place]) for place in enough.argmax(axis=0)]
+    return cheapest_within(modelled_accuracies(plans, correct, costs, prompts, bins, count), costs)
 
 
 def modelled_accuracies(

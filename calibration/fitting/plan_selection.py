@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibration.fitting.crossval import cheapest_not_clearly_worse, fold_of
 
-NEGLIGIBLE = 0.001  # differences in accuracy that `greatest` ignores
+NEGLIGIBLE = 0.001  # differences in accuracy that `cheapest_within` ignores
 # Divisions into two folds, over which held-out figures are averaged.
 FOLD_SEEDS = range(5)
 
@@ -75,7 +75,16 @@ def greatest(
     Differences are not tested, so this rule spends more than the others. It does best where a
     larger budget gains a little in every bin.
     """
-    accuracy = smoothed_accuracies(correct, bins, count)
+    return cheapest_within(smoothed_accuracies(correct, bins, count), costs)
+
+
+def cheapest_within(accuracy: NDArray[np.float64], costs: NDArray[np.float64]) -> list[int]:
+    """The cheapest plan of each bin within `NEGLIGIBLE` of its greatest accuracy.
+
+    Args:
+        accuracy: estimated, shape (plans, bins).
+        costs: generations of each plan, shape (plans,).
+    """
     order = np.lexsort((-accuracy.mean(axis=1), costs))
     enough = accuracy[order] >= accuracy.max(axis=0) - NEGLIGIBLE
     return [int(order[place]) for place in enough.argmax(axis=0)]

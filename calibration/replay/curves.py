@@ -130,7 +130,6 @@ def gain(
     method: Curve,
     draws: NDArray[np.int64],
     unit: Unit = "generations",
-    slack: float = 0.0,
     n_jobs: int | None = -1,
 ) -> tuple[float, float, float]:
     """The baseline's cost at a budget, divided by the method's average cost at equal accuracy.
@@ -146,13 +145,12 @@ def gain(
         method: the method compared with it.
         draws: bootstrap draws of prompts.
         unit: of the cost.
-        slack: accuracy by which the method may be lower.
         n_jobs: see `calibration.replay.parallel`.
 
     Returns:
         The gain and its 95% interval over prompts.
     """
-    return gains_at(baseline, [budget], method, draws, unit, slack, n_jobs)[0]
+    return gains_at(baseline, [budget], method, draws, unit, n_jobs)[0]
 
 
 def gains_at(
@@ -161,7 +159,6 @@ def gains_at(
     method: Curve,
     draws: NDArray[np.int64],
     unit: Unit,
-    slack: float = 0.0,
     n_jobs: int | None = -1,
 ) -> list[tuple[float, float, float]]:
     """`gain` at each of the budgets; each draw's curve is made monotone only once."""
@@ -177,7 +174,7 @@ def gains_at(
                 getattr(baseline, unit)[rows],
             )
         )
-        return spent / costs_at(*monotone(reached, costs), wanted - slack)
+        return spent / costs_at(*monotone(reached, costs), wanted)
 
     blocks = [draws[start : start + BLOCK] for start in range(0, len(draws), BLOCK)]
     values = np.concatenate(in_threads(ratios, blocks, n_jobs), axis=1)

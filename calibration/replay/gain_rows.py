@@ -45,6 +45,15 @@ def gain_rows(
     return found
 
 
+def gain_row(
+    rows: Iterable[dict[str, Any]], method: str, budget: int, unit: str, share: float = 1.0
+) -> dict[str, Any]:
+    """The one of `gain_rows` that is of a method, budget, unit and share."""
+    wanted = {"method": method, "budget": budget, "unit": unit, "share": share}
+    (found,) = (row for row in rows if wanted.items() <= row.items())
+    return found
+
+
 def part_way(baseline: Curve, share: float) -> Curve:
     """The baseline with less accuracy: part of the way from its smallest budget's.
 

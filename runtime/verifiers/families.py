@@ -92,10 +92,10 @@ class _SharedTokens:
 
     def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         ids, score_positions = list(known_ids(self.tokenizer, context.token_ids)), []
+        start = len(ids)
         for step in steps:
             ids += known_ids(self.tokenizer, step)
             score_positions.append(len(ids) - 1)
-        start = len(known_ids(self.tokenizer, context.token_ids))
         return Layout(tuple(ids), tuple(score_positions), start)
 
     def load(self, folder: Path) -> nn.Module:

@@ -1,6 +1,8 @@
 """Tiny checkpoints of every verifier family, as the families publish theirs."""
 
+import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from runtime.verifiers.base import Context
+from runtime.verifiers.base import Context, Verdict, Verifier
 from runtime.verifiers.likelihood import LikelihoodHead, LikelihoodModel
 
 PROMPT, LINES = "12+7*3", ["12+7=19", "19*3=57", "#57"]
@@ -72,10 +74,28 @@ def save(model: Any, folder: Path, architecture: str, head: nn.Module | None, pr
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def solution(tokenizer: Any) -> tuple[Context, list[tuple[int, ...]]]:
-    context = Context(PROMPT, tuple(tokenizer.encode(f"<user>{PROMPT}<assistant>")))
-    texts = [line + "\n" for line in LINES[:-1]] + [LINES[-1] + "<end>"]
+def solution(
+    tokenizer: Any, text: str = "\n".join([PROMPT, *LINES])
+) -> tuple[Context, list[tuple[int, ...]]]:
+    """A prompt and the steps of its solution, each a line of the text."""
+    prompt, *lines = text.split("\n")
+    context = Context(prompt, tuple(tokenizer.encode(f"<user>{prompt}<assistant>")))
+    texts = [line + "\n" for line in lines[:-1]] + [lines[-1] + "<end>"]
     return context, [tuple(tokenizer.encode(text)) for text in texts]
+
+
+def grown(
+    verifier: Verifier, solutions: Sequence[tuple[Context, list[tuple[int, ...]]]]
+) -> list[list[Verdict]]:
+    """The verdicts on solutions as they grow step by step, all at the same time."""
+
+    async def grow(context: Context, steps: list[tuple[int, ...]]) -> list[Verdict]:
+        return [await verifier.score(context, steps[:k]) for k in range(1, len(steps) + 1)]
+
+    async def all_at_once() -> list[list[Verdict]]:
+        return list(await asyncio.gather(*(grow(*s) for s in solutions)))
+
+    return asyncio.run(all_at_once())
 
 
 def make_verifier(family: str, folder: Path, tokenizer: Any, positions: int) -> Path:

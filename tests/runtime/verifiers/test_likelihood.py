@@ -17,6 +17,7 @@ from runtime.verifiers.base import Context, Verdict
 from runtime.verifiers.families import recognise
 from runtime.verifiers.likelihood import HEAD_FILE, LikelihoodModel, Surprise
 from runtime.verifiers.loading import open_verifier
+from tests.support.checkpoints import grown, solution
 
 TEXTS = (
     "12+7*3\n12+7=19\n19*3=57\n#57",
@@ -34,13 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
     LikelihoodModel.untrained(BASE).save_pretrained(made)
     tokenizer.save_pretrained(made)
     return made
-
-
-def solution(tokenizer: Any, text: str) -> tuple[Context, list[tuple[int, ...]]]:
-    prompt, *lines = text.split("\n")
-    context = Context(prompt, tuple(tokenizer.encode(f"<user>{prompt}<assistant>")))
-    steps = [tuple(tokenizer.encode(line + "\n")) for line in lines[:-1]]
-    return context, [*steps, tuple(tokenizer.encode(lines[-1] + "<end>"))]
 
 
 @torch.no_grad()
@@ -69,14 +63,7 @@ def test_a_growing_solution_is_read_as_a_whole_one_is(
     monkeypatch.setattr(likelihood, "TOKENS_AT_ONCE", at_once)
     solutions = [solution(tokenizer, text) for text in TEXTS]
     verifier = open_verifier(folder, tokenizer, engine="transformers")
-
-    async def grow(context: Context, steps: Any) -> list[Verdict]:
-        return [await verifier.score(context, steps[:k]) for k in range(1, len(steps) + 1)]
-
-    async def all_at_once() -> list[list[Verdict]]:
-        return list(await asyncio.gather(*(grow(*s) for s in solutions)))
-
-    found = asyncio.run(all_at_once())
+    found = grown(verifier, solutions)
     verifier.close()
     for (context, steps), verdicts in zip(solutions, found, strict=True):
         assert verdicts[-1].step_scores == pytest.approx(by_hand(folder, context, steps), abs=1e-4)

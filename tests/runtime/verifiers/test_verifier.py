@@ -19,16 +19,10 @@ from runtime.verifiers.base import Context, Verdict, aggregate, aggregated
 from runtime.verifiers.kv_memory import KnownText, KVMemory
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
+from tests.support.checkpoints import grown, solution
 from tests.support.fakes import CoinEngine, SumVerifier, coin_run
 
 Direct = Callable[[Context, Sequence[tuple[int, ...]]], list[float]]
-
-
-def solution(tokenizer: Any, text: str) -> tuple[Context, list[tuple[int, ...]]]:
-    prompt, *lines = text.split("\n")
-    context = Context(prompt, tuple(tokenizer.encode(f"<user>{prompt}<assistant>")))
-    steps = [tuple(tokenizer.encode(line + "\n")) for line in lines[:-1]]
-    return context, [*steps, tuple(tokenizer.encode(lines[-1] + "<end>"))]
 
 
 @pytest.fixture(scope="session")
@@ -110,14 +104,7 @@ def test_in_transformers_too_what_grows_costs_its_new_tokens_only(
     ]
     solutions = [solution(tokenizer, text) for text in texts]
     verifier = open_verifier(classifier, tokenizer, engine="transformers")
-
-    async def grow(context: Context, steps: Any) -> list[Verdict]:
-        return [await verifier.score(context, steps[:k]) for k in range(1, len(steps) + 1)]
-
-    async def all_at_once() -> list[list[Verdict]]:
-        return list(await asyncio.gather(*(grow(*s) for s in solutions)))
-
-    found = asyncio.run(all_at_once())
+    found = grown(verifier, solutions)
     verifier.close()
     # The last shares its first step with the first.
     for (context, steps), verdicts in zip(solutions[:3], found, strict=False):
@@ -174,11 +161,10 @@ def broken(classifier: Path, tmp_path: Path) -> Path:
 
 
 def test_nan_is_an_error_that_names_the_mend(tokenizer: Any, broken: Path) -> None:
-    folder = broken
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(broken / "model.safetensors")
     weights["score.weight"].fill_(float("nan"))
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    verifier = open_verifier(folder, tokenizer, engine="transformers")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    verifier = open_verifier(broken, tokenizer, engine="transformers")
     prompt_run = coin_run(tokenizer, verifier=verifier)
     with pytest.raises(InputError, match="check its weights"):
         asyncio.run(prompt_run.sample(0))
@@ -186,13 +172,12 @@ def test_nan_is_an_error_that_names_the_mend(tokenizer: Any, broken: Path) -> No
 
 
 def test_another_vocabulary_is_refused(tokenizer: Any, broken: Path) -> None:
-    folder = broken
-    raw = json.loads((folder / "tokenizer.json").read_text())
+    raw = json.loads((broken / "tokenizer.json").read_text())
     vocabulary = raw["model"]["vocab"]
     vocabulary["7"], vocabulary["8"] = vocabulary["8"], vocabulary["7"]
-    (folder / "tokenizer.json").write_text(json.dumps(raw))
+    (broken / "tokenizer.json").write_text(json.dumps(raw))
     with pytest.raises(InputError, match="vocabulary is not the language model's"):
-        open_verifier(folder, tokenizer)
+        open_verifier(broken, tokenizer)
 
 
 def test_aggregation() -> None:
