@@ -1,8 +1,9 @@
 """Hugging Face transformers, batched: the default without vLLM.
 
 Requests of many coroutines are gathered and decoded together, left-padded, with one key-value
-cache. Rows that have ended are dropped from the batch as it shrinks. Each row draws its random
-numbers from its own seed, so a request samples the same alone and in company.
+cache. Those that have the same tokens so far share one sequence of the batch, and those that have
+ended leave it. Each draws its random numbers from its own seed, so a request samples the same alone
+and in company.
 """
 
 import asyncio
@@ -157,36 +158,39 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _decode(self, rows: list[_Row]) -> list[Completion]:
-        # Samples of one prompt, and beams of one parent, share their prefix: it is read once.
+        # Requests share a sequence of the batch as long as their tokens are the same: samples of one
+        # prompt, and beams of one parent, until they part. `at` is the sequence of each request.
         distinct = list(dict.fromkeys(tuple(row.prompt) for row in rows))
         place = {prompt: i for i, prompt in enumerate(distinct)}
+        at = [place[tuple(row.prompt)] for row in rows]
         logits, mask, cache = self._read(distinct)
-        read: set[tuple[int, ...]] = set()
-        for row in rows:
-            row.cached_tokens = len(row.prompt) if tuple(row.prompt) in read else 0
-            row.state = self._states[place[tuple(row.prompt)], -1]
-            read.add(tuple(row.prompt))
-        copies = self._tensor([place[tuple(row.prompt)] for row in rows])
-        cache.batch_select_indices(copies)
-        logits, mask, active = logits[copies], mask[copies], list(rows)
-        while True:
-            tokens, logprobs = _sample(logits, active)
-            _add_confidences(logits, active)
-            for row, token, logprob in zip(active, tokens.tolist(), logprobs.tolist(), strict=True):
+        read: set[int] = set()
+        for row, sequence in zip(rows, at, strict=True):
+            row.cached_tokens = len(row.prompt) if sequence in read else 0
+            row.state = self._states[sequence, -1]
+            read.add(sequence)
+        active = list(rows)
+        while active:
+            own = logits[self._tensor(at)]
+            tokens, logprobs = _sample(own, active)
+            _add_confidences(own, active)
+            going: dict[tuple[int, int], int] = {}  # places of the sequences that go on
+            left, places = [], []
+            for row, sequence, token, logprob in zip(
+                active, at, tokens.tolist(), logprobs.tolist(), strict=True
+            ):
                 self._advance(row, token, logprob)
-            keep = [i for i, row in enumerate(active) if not row.done]
-            if len(keep) < len(active):
-                for row in active:
-                    if row.done:  # callers do not wait for the longest of the batch
-                        self._batcher.deliver(row, row.completion)
-                chosen = self._tensor(keep)
-                cache.batch_select_indices(chosen)
-                tokens, mask = tokens[chosen], mask[chosen]
-                active = [active[i] for i in keep]
-            if not active:
-                break
-            mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
-            logits = self._forward(tokens[:, None], mask, cache)
+                if row.done:  # callers do not wait for the longest of the batch
+                    self._batcher.deliver(row, row.completion)
+                else:
+                    left.append(row)
+                    places.append(going.setdefault((sequence, token), len(going)))
+            active, at = left, places
+            if active:
+                parents = self._tensor([sequence for sequence, _ in going])
+                cache.batch_select_indices(parents)
+                mask = torch.cat([mask[parents], mask.new_ones(len(going), 1)], dim=1)
+                logits = self._forward(self._tensor([[token] for _, token in going]), mask, cache)
         return [row.completion for row in rows]
 
     def _read(
