@@ -150,26 +150,32 @@ def plan_grid(
     pilots: int,
     strategies: Sequence[Strategy] = CONSIDERED,
     max_beams: int = MAX_BEAMS,
+    every_width: bool = False,
+    lookaheads: Sequence[int] = (),
 ) -> list[Plan]:
     """Every plan considered for one prompt at one budget, cheapest first.
 
     - Best-of-n for each power of two within the budget, and the budget itself.
     - Beam search and DVTS with a power of two of beams that fits beside the pilots, so that
       whatever the number of pilots the same searches are sampled, with M = sqrt(N) (the power of
-      two below it, but at least 2) and M = 4 (the paper's settings, section 5.2).
+      two below it, but at least 2) and M = 4 (the paper's settings, section 5.2), or with every
+      width.
+    - Beam search with lookahead, M = 4, if wanted: at equal cost it was worse in the paper
+      (section 5.3).
     - Revisions at every sequential-to-parallel ratio of powers of two (section 6.2), the pilots
       being first attempts.
     - Beam search over a quarter of such beams, M = sqrt(N), revised in chains of 4.
 
     Smaller searches are in the grid at every budget, because more search against a PRM is not
-    always better. Lookahead is not: at equal cost it was worse in the paper (section 5.3). Plans
-    with lookahead can be named to `parse_plan`.
+    always better.
 
     Args:
         budget: generations, at least 1.
         pilots: pilot samples already spent from the budget.
         strategies: strategies to consider; best-of-n is always considered.
-        max_beams: of the largest search against the verifier.
+        max_beams: what the largest search against the verifier costs.
+        every_width: whether M is every power of two that divides N.
+        lookaheads: steps of rollout to consider, each at least 1.
     """
     totals = {2**i for i in range(budget.bit_length())} | {budget}
     plans = {Plan(strategy="best_of_n", n=n) for n in totals if n >= pilots}
@@ -181,12 +187,23 @@ def plan_grid(
     largest = min(max(budget - pilots, 0), max_beams)
     for n in (2**i for i in range(1, largest.bit_length())):
         widths = {max(2, _root(n)), min(FIXED_BEAM_WIDTH, n)}
+        if every_width:
+            widths = {2**i for i in range(1, n.bit_length())}
         for strategy in ("beam_search", "dvts"):
             if strategy in strategies:
                 plans |= {Plan(strategy=strategy, n=n, beam_width=width) for width in widths}
+        if "beam_search" in strategies:
+            width = min(FIXED_BEAM_WIDTH, n)
+            plans |= {
+                Plan(strategy="beam_search", n=n, beam_width=width, lookahead=steps)
+                for steps in lookaheads
+                if n * (steps + 1) <= largest
+            }
         if "beam_revisions" in strategies and (width := _root(n // 4)) > 1:
             plans.add(Plan(strategy="beam_revisions", n=n, beam_width=width, length=4))
-    return sorted(plans, key=lambda p: (p.cost(pilots), p.strategy, p.beam_width, p.length))
+    return sorted(
+        plans, key=lambda p: (p.cost(pilots), p.strategy, p.beam_width, p.lookahead, p.length)
+    )
 
 
 def _root(n: int) -> int:

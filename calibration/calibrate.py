@@ -1,8 +1,7 @@
 """The second use of the library: calibrate an artifact on a data set."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,11 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from allocator.latency import Latency
-from allocator.plan import SEARCHES, Plan, plan_grid
+from allocator.plan import SEARCHES, Plan
 from allocator.table import Fingerprint
 from calibration.fitting.abort_threshold import fit_confidence
 from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
+from calibration.fitting.race import leaders
 from calibration.fitting.recorded_thoughts import recorded_thoughts
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
 from calibration.fitting.scoring import fit_scoring
@@ -100,6 +100,7 @@ class _Sampled:
     Attributes:
         store: holds the record of every prompt.
         settings: the settings, with the scoring that the samples have.
+        searches: the searches that all prompts have.
         states: the model's state after each prompt, shape (prompts, hidden); None where no table
             reads it, or the engine has none.
         seconds: how long each plan takes.
@@ -107,8 +108,13 @@ class _Sampled:
 
     store: SampleStore
     settings: Settings
-    states: NDArray[np.float32] | None
-    seconds: dict[Plan, float]
+    searches: Sequence[Plan]
+    states: NDArray[np.float32] | None = None
+    seconds: dict[Plan, float] = field(default_factory=dict)
+
+    def among(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Those of the plans that all prompts have samples of."""
+        return [p for p in plans if p.strategy == "best_of_n" or p.sampled in self.searches]
 
 
 async def _sample(
@@ -119,16 +125,16 @@ async def _sample(
     folder: Path,
     done: Callable[[PromptRecord | None], None],
 ) -> _Sampled:
-    searches = searches_needed(
-        options.budgets, options.pilots, options.strategies, options.max_beams
-    )
+    searches = searches_needed(options.budgets, options.pilots, options.grid)
     # Half of the samples are replayed, half measure difficulty.
     window = top_samples(options.budgets)
-    samples, searches = 2 * window, [*searches, *options.depths(window)]
-    work = Work(samples, tuple(searches), settings.scoring, options.seed, options.runs)
+    depths = options.depths(window)
+    plans = (*searches, *depths)
+    work = Work(2 * window, plans, settings.scoring, options.seed, options.runs)
     made = made_with(settings.fingerprint(Path()), collector.engine, prompts, work)
     # Fitted weights follow from the rest, and are kept beside the samples.
     made |= {"scoring": options.scoring, "verifier_family": settings.verifier_family}
+    made |= {"raced": options.raced}
     if settings.confidence is not None:
         made |= {"confidence": settings.confidence.model_dump()}
     store = SampleStore(folder, made)
@@ -142,13 +148,24 @@ async def _sample(
         few = Work(STEP_SAMPLES, (), settings.scoring, options.seed)
         await collector.collect(prompts[:STEP_PROMPTS], few, first.append, store.journals)
         _check_steps(first, settings)
-    await store.fill(collector, prompts, work, done)
+    # In a file of prompts the first ones may be the easiest, or of one subject.
+    order = np.random.default_rng(options.seed).permutation(len(prompts))
+    raced, others = (
+        [prompts[i] for i in part] for part in np.split(order, [min(options.raced, len(order))])
+    )
+    await store.fill(collector, raced, work, done)
+    if others:
+        searches = leaders(Replay(in_order(store.records(), raced), window), searches)
+        await store.fill(collector, others, replace(work, searches=(*searches, *depths)), done)
+    sampled = _Sampled(store, settings, searches)
     texts = [prompt for prompt, _ in prompts]
-    states = await collector.states(texts) if 0 in options.pilots else None
     pilot_plans = [Plan(strategy="best_of_n", n=count) for count in options.pilots if count]
-    plans = plan_grid(max(options.budgets), 0, options.strategies, options.max_beams)
-    seconds = await collector.seconds(texts, [*plans, *pilot_plans])
-    return _Sampled(store, settings, states, seconds)
+    considered = sampled.among(options.grid(max(options.budgets), 0))
+    return replace(
+        sampled,
+        states=await collector.states(texts) if 0 in options.pilots else None,
+        seconds=await collector.seconds(texts, [*considered, *pilot_plans]),
+    )
 
 
 def _fit(
@@ -161,8 +178,11 @@ def _fit(
     window = top_samples(options.budgets)
     sizes = settings.sizes(Path())
     replay = Replay(records, window, states=sampled.states, n_jobs=n_jobs, sizes=sizes)
-    grid = partial(plan_grid, strategies=options.strategies, max_beams=options.max_beams)
     fingerprint = settings.fingerprint(Path())
+
+    def grid(budget: int, pilots: int) -> list[Plan]:
+        return sampled.among(options.grid(budget, pilots))
+
     calibration = fit(replay, grid, options.budgets, options.pilots, options.n_bins, fingerprint)
     if options.thinking:
         likelihood = bool(settings.scoring.sqrt_nll)

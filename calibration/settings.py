@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from allocator.errors import InputError
-from allocator.plan import CONSIDERED, MAX_BEAMS, SEARCHES, Plan, Strategy
+from allocator.plan import CONSIDERED, MAX_BEAMS, SEARCHES, Plan, Strategy, plan_grid
 from calibration.sampling.lock import check_writable
 
 ScoringChoice = Literal["fitted", "verifier"]
@@ -14,6 +14,10 @@ ScoringChoice = Literal["fitted", "verifier"]
 MIN_PROMPTS = 20
 # Searches run per prompt: with a single run, search plans would be chosen by luck.
 RUNS = 4
+# Prompts on which all searches are run. Thirds of them tell which leads at its cost.
+RACED = 100
+
+Widths = Literal["paper", "every"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class CalibrationSettings:
         seed: seed of all sampling.
         strategies: strategies to choose among.
         max_beams: number of beams of the largest search.
+        widths: beam widths to choose among: ``paper`` for the paper's, ``every`` for every power
+            of two that divides the beams.
+        lookaheads: steps of lookahead to choose among, beside none.
+        raced: prompts on which all searches are run; on the others only those that led, see
+            `calibration.fitting.race`.
         runs: how many times each search is run per prompt.
         scoring: ``fitted`` combines all that is known of a solution, see `predictors.scoring`;
             ``verifier`` leaves the verifier's scores as they are, as in the paper.
@@ -41,10 +50,18 @@ class CalibrationSettings:
     seed: int
     strategies: Sequence[Strategy] = CONSIDERED
     max_beams: int = MAX_BEAMS
+    widths: Widths = "paper"
+    lookaheads: Sequence[int] = ()
+    raced: int = RACED
     runs: int = RUNS
     scoring: ScoringChoice = "fitted"
     thinking: Sequence[int | None] = ()
     token_budgets: Sequence[int] = ()
+
+    def grid(self, budget: int, pilots: int) -> list[Plan]:
+        """The plans considered; see `allocator.plan.plan_grid`."""
+        every = self.widths == "every"
+        return plan_grid(budget, pilots, self.strategies, self.max_beams, every, self.lookaheads)
 
     def depths(self, samples: int) -> list[Plan]:
         """The plans that sample the depths.
@@ -94,9 +111,18 @@ class CalibrationSettings:
         unknown = [name for name in self.strategies if name not in get_args(Strategy)]
         if unknown:
             raise InputError("strategies", unknown, f"choose from {', '.join(get_args(Strategy))}")
-        for name, value in (("most-beams", self.max_beams), ("runs", self.runs)):
+        for name, value in (
+            ("most-beams", self.max_beams),
+            ("runs", self.runs),
+            ("race", self.raced),
+            *(("lookahead", steps) for steps in self.lookaheads),
+        ):
             if value < 1:
                 raise InputError(name, value, "give at least 1")
+        if self.lookaheads and "beam_search" not in self.strategies:
+            raise InputError(
+                "lookahead", list(self.lookaheads), "it goes with beam_search; leave it out"
+            )
         searching = [name for name in self.strategies if name in SEARCHES]
         if searching and not has_verifier:
             raise InputError("strategies", searching, "they need a verifier; name one")

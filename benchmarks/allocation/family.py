@@ -2,22 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.flops import ModelSizes
-from allocator.plan import Plan, plan_grid
-from allocator.schedule import schedule_of
+from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool
-from benchmarks.testbed.calibrate import MAX_BEAMS
+from benchmarks.testbed.calibrate import OPTIONS
+from benchmarks.testbed.paths import ARTIFACT
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
+from runtime.artifact import Artifact
 
 SEEDS = 5  # of the test prompts
-RUNS = 3  # of each search of calibration prompts
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,12 @@ class Family:
 
     @property
     def budgets(self) -> list[int]:
-        """Powers of two up to the window, and the numbers halfway: pilots fit beside a search."""
-        return list(schedule_of(self.window).costs)
+        """Powers of two up to the window, the numbers halfway and a quarter of the way: there
+        pilots fit beside a search.
+        """
+        powers = [2**i for i in range(self.window.bit_length())]
+        between = {part * power // 4 for power in powers for part in (4, 5, 6)}
+        return sorted(budget for budget in between if budget <= self.window)
 
     def calibration(
         self, states: NDArray[np.float32] | None, sizes: ModelSizes | None = None
@@ -67,7 +72,18 @@ class Family:
 
 def grid(budget: int, pilots: int) -> list[Plan]:
     """The plans considered: those of the testbed's artifact."""
-    return plan_grid(budget, pilots, max_beams=MAX_BEAMS)
+    return [
+        plan
+        for plan in OPTIONS.grid(budget, pilots)
+        if plan.strategy == "best_of_n" or plan in _searches()
+    ]
+
+
+@lru_cache
+def _searches() -> frozenset[Plan]:
+    """The searches that calibration ran on every prompt."""
+    curves = Artifact.load(ARTIFACT).curves.curves
+    return frozenset(plan for of_pilots in curves for plan in of_pilots.plans)
 
 
 class SeededReplay(Replay):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from transformers import AutoTokenizer
 
 from allocator.flops import ModelSizes
 from allocator.plan import Plan
-from benchmarks.allocation.family import RUNS, SEEDS, Family, grid
+from benchmarks.allocation.family import SEEDS, Family, grid
 from benchmarks.allocation.pool import read_pool, write_pool
 from benchmarks.allocation.sampling import draw
 from benchmarks.rewriting import paths as rewriting
@@ -22,8 +23,9 @@ from benchmarks.testbed import task as testbed_task
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.fitting.fit import searches_among
 from calibration.progress import progress
-from calibration.sampling.collect import collect
-from runtime.artifact import Artifact, load_settings
+from calibration.sampling.collect import PromptRecord, collect
+from calibration.sampling.store import read_records
+from runtime.artifact import SAMPLES, Artifact, load_settings
 from runtime.engines.hidden import PromptEncoder
 from runtime.models import open_models
 from runtime.request import RequestSettings
@@ -89,26 +91,44 @@ def prompt_states(family: Family, split: Split) -> NDArray[np.float32]:
 
 
 async def resample(family: Family) -> None:
-    """Sample all of a family's pools again."""
+    """Sample all of a family's pools again.
+
+    The searches of calibration prompts are those of the artifact's own calibration.
+
+    Raises:
+        InputError: its samples are not there.
+    """
     where = testbed if family is ARITHMETIC else rewriting
     settings = load_settings(where.ARTIFACT)
     sampling = RequestSettings(settings.sampling)
     # The two models have a thread each: two threads each would wait for each other on two cores.
     torch.set_num_threads(1)
-    splits: list[tuple[Split, int, int]] = [("test", SEEDS * family.window, SEEDS)]
-    plans = searches_of(family)
+    splits: list[tuple[Split, int]] = [("test", SEEDS * family.window)]
     if family.calibration_prompts:
-        splits.append(("calibration", 2 * family.window, RUNS))
+        splits.append(("calibration", 2 * family.window))
+    plans = searches_of(family)
     async with open_models(settings, where.ARTIFACT, "transformers") as models:
-        for split, samples, runs in splits:
+        for split, samples in splits:
             prompts = prompts_of(family, split)
             engine = TreeEngine(where.BASE, samples, SAMPLING_SEED)
             with progress(f"{family.name}, {split}: solutions", len(prompts)) as done:
                 records = await draw(models, sampling, engine, prompts, done)
             write_pool(records, family.folder / f"{split}.parquet")
             engine.close()
-            with progress(f"{family.name}, {split}: searches", len(prompts)) as done:
-                found = await collect(
-                    models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, runs
-                )
-            write_pool(found, family.folder / f"{split}-searches.parquet")
+        prompts = prompts_of(family, "test")
+        with progress(f"{family.name}: searches", len(prompts)) as done:
+            found = await collect(
+                models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
+            )
+        write_pool(found, family.folder / "test-searches.parquet")
+    if family.calibration_prompts:
+        kept = [of_artifact(r, plans) for r in read_records(where.ARTIFACT / SAMPLES)]
+        write_pool(kept, family.folder / "calibration-searches.parquet")
+
+
+def of_artifact(record: PromptRecord, plans: Sequence[Plan]) -> PromptRecord:
+    """A record of the artifact's calibration, on the same prompts, with these searches alone."""
+    run = record.independent
+    first, *again = ({plan: turn[plan] for plan in plans} for turn in record.turns)
+    one = replace(run, samples=run.samples[:1], correct=run.correct[:1])
+    return replace(record, independent=one, searches=first, again=tuple(again))

@@ -7,6 +7,8 @@ The same as ``ttc calibrate`` with the testbed's settings. Remove benchmarks/tes
 
 import asyncio
 
+import torch
+
 from benchmarks.testbed.paths import ARTIFACT, CALIBRATION_PROMPTS, SETTINGS
 from calibration.calibrate import calibrate
 from calibration.cli.console import render_table
@@ -14,13 +16,25 @@ from calibration.data.datasets import DataSettings, read_graded_prompts
 from calibration.progress import console, progress
 from calibration.settings import CalibrationSettings
 
-BUDGETS = (1, 2, 4, 8, 16, 32, 64)
-# With a verifier this strong larger searches are worth their calibration.
-MAX_BEAMS = 32
-PILOTS, BINS, SEED = (0, 1, 2, 4, 8), 5, 6
+# Every search and width. With a verifier this strong larger searches are worth sampling; those
+# that lead nowhere are run on the first prompts alone.
+OPTIONS = CalibrationSettings(
+    budgets=(1, 2, 4, 8, 16, 32, 64),
+    pilots=(0, 1, 2, 4, 8),
+    n_bins=5,
+    seed=6,
+    strategies=("best_of_n", "beam_search", "dvts"),
+    max_beams=64,
+    widths="every",
+    lookaheads=(1, 3),
+    raced=100,
+    runs=3,
+)
 
 
 def main() -> None:
+    # The models have a thread each: two threads each would wait for each other on two cores.
+    torch.set_num_threads(1)
     prompts = read_graded_prompts(str(CALIBRATION_PROMPTS), DataSettings())
     with progress("Sampling prompts", len(prompts)) as done:
         made = asyncio.run(
@@ -28,9 +42,7 @@ def main() -> None:
                 prompts,
                 SETTINGS,
                 ARTIFACT,
-                CalibrationSettings(
-                    budgets=BUDGETS, pilots=PILOTS, n_bins=BINS, seed=SEED, max_beams=MAX_BEAMS
-                ),
+                OPTIONS,
                 # On CPU it samples this size faster than vLLM does; the models are the same.
                 engine="transformers",
                 done=done,

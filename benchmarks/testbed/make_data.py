@@ -10,7 +10,7 @@ import json
 from benchmarks.testbed.paths import CALIBRATION_PROMPTS
 from benchmarks.testbed.task import distinct_problems
 
-CALIBRATION_SEED, PROMPTS = 4, 200
+CALIBRATION_SEED, PROMPTS = 4, 400
 
 
 def main() -> None:

@@ -2,56 +2,54 @@
 
     python -m benchmarks.testbed.train_reviser
 
-The recipes are ``ttc train reviser``, ``ttc train reviser-orm`` and ``ttc train orm``; the numbers
-are cut to a model of 0.8 million parameters. The ORMs are classifiers, two layers deeper than it.
+The recipes are ``ttc train reviser``, ``ttc train reviser-orm`` and ``ttc train orm``. The reviser
+is the base model; the ORMs are heads on likelihoods, as in `benchmarks.testbed.train_prm`. The ORM
+of chains reads those of a model that has seen chains: the backbone, trained as a reviser is.
 """
 
 import asyncio
+from pathlib import Path
 
 from benchmarks.testbed.paths import ORM, REVISER, REVISER_ORM
-from benchmarks.testbed.train_prm import SOURCE, training_prompts
-from calibration.training.recipes import orm_recipe, reviser_orm_recipe, reviser_recipe
+from benchmarks.testbed.train_prm import SOURCE, STRONGER, TRAINING, training_prompts
+from calibration.training.recipes import Source, orm_recipe, reviser_orm_recipe, reviser_recipe
 from calibration.training.settings import (
     ChainSettings,
     ReviserSettings,
     SampleSettings,
-    VerifierSettings,
+    TrainSettings,
 )
 
 REVISER_SEED, CHAIN_SEED, ORM_SEED = 11, 12, 13
-# Four attempts, their prompts, and room for the next one.
-CONTEXT = 768
-TRAINING = VerifierSettings(learning_rate=1e-3, batch=64, dropout=0, compile=True)
-VERIFIER_TRAINING = TRAINING.model_copy(update={"extra_layers": 2})
-# The paper samples what the reviser learns from at a higher temperature than solutions.
-HOT = SOURCE.model_copy(
-    update={"sampling": SOURCE.sampling.model_copy(update={"temperature": 1.2})}
-)
+CHAIN_BACKBONE = Path("out/chain-backbone")
+# Chains of attempts as they come, right ones too, so that those are left as they are; what counts
+# most is the steps that change. The context is four attempts, their prompts, and the next attempt.
+CHAINS = ReviserSettings(samples=6, chains=3, mixed=0.7, changed_weight=2, context=768)
+REVISING = TrainSettings(learning_rate=1e-3, batch=64, dropout=0, max_epochs=3, compile=True)
+
+
+async def train_reviser(source: Source, prompts: int, out: Path, training: TrainSettings) -> None:
+    """Train a reviser, and say what its revisions do on prompts held out."""
+    given = training_prompts(prompts, REVISER_SEED)
+    wrong, right = await reviser_recipe(source, given, out, CHAINS, training)
+    print(f"{out} turns {wrong:.1%} of correct attempts wrong, {right:.1%} of wrong ones correct")
 
 
 async def run() -> None:
-    wrong, right = await reviser_recipe(
-        HOT,
-        training_prompts(4000, REVISER_SEED),
-        REVISER,
-        ReviserSettings(samples=8, chains=6, context=CONTEXT),
-        TRAINING.model_copy(update={"max_epochs": 2}),
-    )
-    print(f"A revision turns {wrong:.1%} of correct attempts wrong, {right:.1%} of wrong correct.")
+    await train_reviser(SOURCE, 12_000, REVISER, REVISING)
+    # It knows the task; what it learns here is to read chains.
+    once = REVISING.model_copy(update={"max_epochs": 1, "learning_rate": 3e-4})
+    await train_reviser(STRONGER, 4000, CHAIN_BACKBONE, once)
     await reviser_orm_recipe(
-        SOURCE,
+        SOURCE.model_copy(update={"backbone": CHAIN_BACKBONE}),
         REVISER,
-        training_prompts(800, CHAIN_SEED),
+        training_prompts(1500, CHAIN_SEED),
         REVISER_ORM,
         ChainSettings(chains=2, length=5),
-        VERIFIER_TRAINING.model_copy(update={"max_epochs": 2}),
+        TRAINING,
     )
     await orm_recipe(
-        SOURCE,
-        training_prompts(8000, ORM_SEED),
-        ORM,
-        SampleSettings(samples=2),
-        VERIFIER_TRAINING.model_copy(update={"max_epochs": 3}),
+        STRONGER, training_prompts(6000, ORM_SEED), ORM, SampleSettings(samples=2), TRAINING
     )
 
 

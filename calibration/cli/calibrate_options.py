@@ -15,7 +15,7 @@ from calibration.cli.options import (
     depth_of,
     numbers,
 )
-from calibration.settings import RUNS, CalibrationSettings, ScoringChoice
+from calibration.settings import RACED, RUNS, CalibrationSettings, ScoringChoice, Widths
 from predictors.confidence import Confidence
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
@@ -108,6 +108,17 @@ class TableOptions(BaseModel):
         default=",".join(CONSIDERED), description="strategies to choose among, comma-separated"
     )
     most_beams: int = Field(default=MAX_BEAMS, description="beams of the largest search")
+    beam_widths: Widths = Field(
+        default="paper",
+        description="widths of searches to choose among: the paper's, or every power of two",
+    )
+    lookahead: str = Field(
+        default="", description="steps of lookahead to choose among beside none, comma-separated"
+    )
+    race: int = Field(
+        default=RACED,
+        description="prompts on which all searches are run; on the others, those that led",
+    )
     runs: int = Field(default=RUNS, description="times each search is run per prompt")
     scoring: ScoringChoice = Field(
         default="fitted",
@@ -143,6 +154,9 @@ class TableOptions(BaseModel):
             seed=seed,
             strategies=cast("list[Strategy]", strategies.split(",")),
             max_beams=self.most_beams,
+            widths=self.beam_widths,
+            lookaheads=numbers("lookahead", self.lookahead) if self.lookahead else (),
+            raced=self.race,
             runs=self.runs,
             scoring=self.scoring,
             thinking=depths(self.thinking),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from allocator.curves import AccuracyCurves
 from allocator.drift_baseline import DriftBaseline
-from allocator.plan import MAX_BEAMS, Plan, Strategy, plan_grid
+from allocator.plan import Plan
 from allocator.table import Fingerprint, LookupTable
 from calibration.fitting.accuracy_tables import (
     accuracy_curves,
@@ -67,19 +67,18 @@ def top_samples(budgets: Sequence[int]) -> int:
     return max(2, *budgets)
 
 
-def searches_needed(
-    budgets: Sequence[int],
-    pilots: Sequence[int],
-    strategies: Sequence[Strategy],
-    max_beams: int = MAX_BEAMS,
-) -> list[Plan]:
+# The plans considered, given a budget and the number of pilots paid from it.
+Grid = Callable[[int, int], Sequence[Plan]]
+
+
+def searches_needed(budgets: Sequence[int], pilots: Sequence[int], grid: Grid) -> list[Plan]:
     """Every search that fitting these budgets needs, each once."""
     return searches_among(
         plan
         for budget in budgets
         for paid in {0, *pilots}
         if paid < budget
-        for plan in plan_grid(budget, paid, strategies, max_beams)
+        for plan in grid(budget, paid)
     )
 
 
@@ -91,7 +90,7 @@ def searches_among(plans: Iterable[Plan]) -> list[Plan]:
 
 def fit(
     outcomes: Outcomes,
-    grid: Callable[[int, int], Sequence[Plan]],
+    grid: Grid,
     budgets: Sequence[int],
     pilots: Sequence[int],
     n_bins: int,
@@ -155,7 +154,7 @@ def fit(
 
 
 def _outcomes_needed(
-    grid: Callable[[int, int], Sequence[Plan]], budgets: Sequence[int], pilots: Sequence[int]
+    grid: Grid, budgets: Sequence[int], pilots: Sequence[int]
 ) -> list[tuple[Plan, int]]:
     """Each plan with its number of pilots, once, in a fixed order."""
     needed = [
@@ -179,7 +178,7 @@ class _Rows:
 
 def _fit_rows(
     outcomes: Outcomes,
-    grid: Callable[[int, int], Sequence[Plan]],
+    grid: Grid,
     budgets: Sequence[int],
     difficulty: Mapping[int, FittedDifficulty],
     oracle_edges: tuple[float, ...],

@@ -158,8 +158,8 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _decode(self, rows: list[_Row]) -> list[Completion]:
-        # Requests share a sequence of the batch as long as their tokens are the same: samples of one
-        # prompt, and beams of one parent, until they part. `at` is the sequence of each request.
+        # Requests share a sequence of the batch as long as they have the same tokens: samples of
+        # one prompt, and beams of one parent, until they part. `at` says which is each request's.
         distinct = list(dict.fromkeys(tuple(row.prompt) for row in rows))
         place = {prompt: i for i, prompt in enumerate(distinct)}
         at = [place[tuple(row.prompt)] for row in rows]

@@ -52,6 +52,24 @@ def test_the_grid_holds_the_papers_beam_searches(strategy: str) -> None:
     assert searches(1, 0, strategy) == set()
 
 
+def test_every_width_is_every_power_of_two_that_divides_the_beams() -> None:
+    found = plan_grid(16, 0, ("beam_search", "dvts"), 16, every_width=True)
+    widths = {(n, width) for n in (2, 4, 8, 16) for width in (2, 4, 8, 16) if width <= n}
+    for strategy in ("beam_search", "dvts"):
+        assert {(p.n, p.beam_width) for p in found if p.strategy == strategy} == widths
+
+
+def test_lookahead_is_considered_where_it_is_wanted_and_fits() -> None:
+    found = [p for p in plan_grid(16, 0, lookaheads=(1, 3)) if p.lookahead]
+    # Each costs its beams times one more than the lookahead; M = 4 as in the paper.
+    assert {(p.n, p.beam_width, p.lookahead) for p in found} == {
+        *((2, 2, 1), (4, 4, 1), (8, 4, 1)),
+        *((2, 2, 3), (4, 4, 3)),
+    }
+    assert all(p.cost(0) <= 16 for p in found)
+    assert not any(p.lookahead for p in plan_grid(16, 0, ("dvts",), lookaheads=(1,)))
+
+
 def test_no_search_is_larger_than_asked_for() -> None:
     largest = {
         most: max(p.n for p in plan_grid(64, 0, max_beams=most) if p.beam_width > 1)

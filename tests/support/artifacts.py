@@ -97,15 +97,13 @@ def bent_prompts(count: int, seed: int, least: int = 20, most: int = 99) -> list
 
 def calibrated(models: Models, prompts: Sequence[str]) -> Calibration:
     """What calibration finds of prompts."""
-    strategies = ("best_of_n",)
-    window = max(BUDGETS)
-    searches = searches_needed(BUDGETS, PILOTS, strategies)
+    window, grid = max(BUDGETS), partial(plan_grid, strategies=("best_of_n",))
+    searches = searches_needed(BUDGETS, PILOTS, grid)
     graded = [(prompt, RIGHT) for prompt in prompts]
     records = asyncio.run(
         collect(models, COIN_SETTINGS, graded, 2 * window, lambda *_: searches, seed=4)
     )
     fingerprint = Fingerprint(model="bent", verifier="sum", answers="", sampling={})
-    grid = partial(plan_grid, strategies=strategies)
     return fit(Replay(records, window), grid, BUDGETS, PILOTS, BINS, fingerprint)
 
 

@@ -1,5 +1,6 @@
 """From outcomes to an artifact's parts: what fitting chooses, on prompts made for it."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +24,18 @@ FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={})
 
 def test_pilots_need_no_searches_of_their_own() -> None:
     for budget in (8, 12, 64):
-        alone = searches_needed([budget], [0], CONSIDERED)
-        assert searches_needed([budget], [0, 1, 2, 4], CONSIDERED) == alone
+        alone = searches_needed([budget], [0], plan_grid)
+        assert searches_needed([budget], [0, 1, 2, 4], plan_grid) == alone
         assert all(plan.strategy == "beam_search" for plan in alone)
-    revised = searches_needed([8], [0], ("best_of_n", "revisions"))
+    grid = partial(plan_grid, strategies=("best_of_n", "revisions"))
+    revised = searches_needed([8], [0], grid)
     assert {plan.strategy for plan in revised} == {"revisions"}
 
 
 @pytest.mark.slow
 def test_fitting_gives_each_bin_what_it_needs() -> None:
     # Easy prompts are right at once; hard ones by beam search, which leads easy ones astray.
-    searches = searches_needed([1, 8], [2], CONSIDERED)
+    searches = searches_needed([1, 8], [2], plan_grid)
     rng = np.random.default_rng(0)
     records = []
     for i in range(80):
@@ -58,7 +60,7 @@ def test_fitting_gives_each_bin_what_it_needs() -> None:
 
 @pytest.mark.slow
 def test_bins_of_too_few_prompts_join_their_neighbour() -> None:
-    searches = searches_needed([1, 8], [2], CONSIDERED)
+    searches = searches_needed([1, 8], [2], plan_grid)
     rng = np.random.default_rng(0)
     records = []
     for i in range(22):
@@ -73,7 +75,7 @@ def test_bins_of_too_few_prompts_join_their_neighbour() -> None:
 
 @pytest.mark.slow
 def test_each_budget_takes_the_pilots_that_serve_it() -> None:
-    searches = searches_needed([1, 8], [0, 1, 4], CONSIDERED)
+    searches = searches_needed([1, 8], [0, 1, 4], plan_grid)
     rng = np.random.default_rng(0)
     records = []
     for i in range(60):
@@ -96,7 +98,7 @@ def test_each_budget_takes_the_pilots_that_serve_it() -> None:
 
 @pytest.mark.slow
 def test_a_budget_need_not_be_a_power_of_two() -> None:
-    searches = searches_needed([1, 12], [2], CONSIDERED)
+    searches = searches_needed([1, 12], [2], plan_grid)
     rng = np.random.default_rng(0)
     records = []
     for i in range(40):

@@ -144,6 +144,27 @@ def test_a_short_completion_does_not_wait_for_the_longest_of_its_batch(
 
 
 @pytest.mark.slow
+def test_requests_with_the_same_tokens_are_read_as_one(
+    transformers_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, rows = transformers_engine._forward, []
+
+    def counted(inputs: Any, mask: Any, cache: Any) -> Any:
+        rows.append(len(inputs))
+        return forward(inputs, mask, cache)
+
+    async def many(**settings: Any) -> list[Completion]:
+        rows.clear()
+        requests = (complete(transformers_engine, s, **settings) for s in range(12))
+        return list(await asyncio.gather(*requests))
+
+    monkeypatch.setattr(transformers_engine, "_forward", counted)
+    assert len({c.token_ids for c in asyncio.run(many(temperature=0.0))}) == 1
+    assert set(rows) == {1}
+    distinct = {c.token_ids for c in asyncio.run(many(temperature=1.5))}
+    assert 1 < max(rows) <= len(distinct)
+
+
 def test_top_p_keeps_to_the_nucleus(transformers_engine: TransformersEngine) -> None:
     async def several(top_p: float) -> set[tuple[int, ...]]:
         found = await asyncio.gather(
