@@ -48,6 +48,7 @@ from calibration.replay.policy_curves import predicted
 from calibration.replay.ways import PREDICTED, TOTAL
 from calibration.report.targets import Target, reported
 from calibration.report.words import UNITS
+from runtime.engines.concurrency import sharing_cores
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
@@ -189,8 +190,9 @@ def main() -> None:
     started = time.time()
     args.out.mkdir(parents=True, exist_ok=True)
     if args.fresh:
-        for family in (ARITHMETIC, REWRITING):
-            asyncio.run(resample(family))
+        with sharing_cores():
+            for family in (ARITHMETIC, REWRITING):
+                asyncio.run(resample(family))
     data, targets = arithmetic(args.out)
     result: dict[str, Any] = {
         "seed": SAMPLING_SEED,

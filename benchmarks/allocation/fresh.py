@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
@@ -101,8 +100,6 @@ async def resample(family: Family) -> None:
     where = testbed if family is ARITHMETIC else rewriting
     settings = load_settings(where.ARTIFACT)
     sampling = RequestSettings(settings.sampling)
-    # The two models have a thread each: two threads each would wait for each other on two cores.
-    torch.set_num_threads(1)
     splits: list[tuple[Split, int]] = [("test", SEEDS * family.window)]
     if family.calibration_prompts:
         splits.append(("calibration", 2 * family.window))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from allocator.files import JsonArtifact
@@ -77,7 +76,6 @@ async def sample_larger(model: Path, pretraining: Pretraining) -> None:
         model: the larger model's folder.
         pretraining: what it was trained on.
     """
-    torch.set_num_threads(1)
     prompts = test_prompts()
     settings = SETTINGS.model_copy(update={"model": str(model)})
     async with open_models(settings, Path(), "transformers") as models:

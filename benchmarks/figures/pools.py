@@ -15,7 +15,7 @@ from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompt_states, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
-from benchmarks.testbed.paths import ORM, OWN_PRM, REVISER, REVISER_ORM, SETTINGS
+from benchmarks.testbed.paths import ORM, OWN_PRM, REVISING, SETTINGS
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from runtime.verifiers.base import Aggregation, aggregate
@@ -30,10 +30,7 @@ BY_PRM, BY_SCORE = FOLDER / "figures-prm.parquet", FOLDER / "figures-score.parqu
 BY_OWN_PRM = FOLDER / "figures-own.parquet"
 CHAINS, BY_ORM = FOLDER / "figures-chains.parquet", FOLDER / "figures-orm.parquet"
 
-# The models: with the reviser and its ORM, and with another verifier in place of the PRM.
-REVISING = SETTINGS.model_copy(
-    update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
-)
+# The models with another verifier in place of the PRM.
 OWN = SETTINGS.model_copy(update={"verifier": str(OWN_PRM)})
 BY_THE_ORM = SETTINGS.model_copy(update={"verifier": str(ORM)})
 

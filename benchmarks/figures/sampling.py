@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool, rescored, write_pool
 from benchmarks.figures.pools import (
@@ -22,19 +20,18 @@ from benchmarks.figures.pools import (
     MAX_N,
     OWN,
     PROMPTS,
-    REVISING,
     ROOT,
     SEARCHES,
     first_solutions,
     solutions_of,
     test_prompts,
 )
-from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS
+from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS, REVISING
 from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import load_settings
 from runtime.engines.base import encode_prompt
-from runtime.engines.concurrency import bounded, together
+from runtime.engines.concurrency import bounded, sharing_cores, together
 from runtime.models import open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
@@ -45,10 +42,9 @@ SEED = 200
 
 def resample() -> None:
     """Sample all pools. The larger model's are sampled where it is trained."""
-    # One thread per model: with two each, threads would wait for each other on two cores.
-    torch.set_num_threads(1)
-    for part in (by_prm, by_score, chains, by_orm, by_own_prm):
-        asyncio.run(part())
+    with sharing_cores():
+        for part in (by_prm, by_score, chains, by_orm, by_own_prm):
+            asyncio.run(part())
 
 
 async def by_prm() -> None:

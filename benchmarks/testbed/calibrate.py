@@ -7,8 +7,6 @@ The same as ``ttc calibrate`` with the testbed's settings. Remove benchmarks/tes
 
 import asyncio
 
-import torch
-
 from benchmarks.testbed.paths import ARTIFACT, CALIBRATION_PROMPTS, SETTINGS
 from calibration.calibrate import calibrate
 from calibration.cli.console import render_table
@@ -33,8 +31,6 @@ OPTIONS = CalibrationSettings(
 
 
 def main() -> None:
-    # The models have a thread each: two threads each would wait for each other on two cores.
-    torch.set_num_threads(1)
     prompts = read_graded_prompts(str(CALIBRATION_PROMPTS), DataSettings())
     with progress("Sampling prompts", len(prompts)) as done:
         made = asyncio.run(

@@ -1,10 +1,10 @@
-"""Measure the testbed: how difficulty spreads over the test set, and how good the PRM is.
+"""Measure the testbed: how difficulty spreads over the test set, and how good its models are.
 
     python -m benchmarks.testbed.measure
 
 Samples every test prompt 256 times, writes the prompts with their pass@1 (the oracle difficulty
-that the demo reads) to data/test.jsonl, and `out/testbed.json`. Neither the base model nor the
-PRM has seen a test prompt in training.
+that the demo reads) to data/test.jsonl, and `out/testbed.json`. No model has seen a test prompt in
+training.
 """
 
 import asyncio
@@ -15,19 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from allocator.plan import Plan
 from benchmarks.targets import at_least, at_most, between, show_targets, write_result
-from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS, TEST_PROMPTS
+from benchmarks.testbed.paths import REQUEST_SETTINGS, REVISING, SETTINGS, TEST_PROMPTS
 from benchmarks.testbed.task import Problem, distinct_problems
 from calibration.progress import progress
 from calibration.replay.curves import interval, resamples
 from calibration.report.targets import Interval, Target, reported
-from runtime.engines.concurrency import bounded
+from calibration.sampling.collect import collect
+from runtime.engines.concurrency import bounded, sharing_cores
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 
 TEST_SEED, SAMPLING_SEED = 3, 5
 PROMPTS = 220
 SAMPLES = 256
+CHAINS = Plan(strategy="revisions", n=16, length=4)
 
 
 async def measure(models: Models, problem: Problem) -> tuple[list[float], list[float], list[bool]]:
@@ -99,8 +102,45 @@ async def run() -> list[Target]:
     ]
 
 
+async def revised() -> list[Target]:
+    """Chains of revisions, each attempt scored by the ORM that sees those before it."""
+    prompts = [(p.text, p.answer) for p in distinct_problems("test", PROMPTS, TEST_SEED)]
+    async with open_models(REVISING, Path(), "transformers") as models:
+        with progress("Measuring revisions", PROMPTS) as done:
+            records = await collect(
+                models, REQUEST_SETTINGS, prompts, 1, lambda *_: [CHAINS], SAMPLING_SEED, done
+            )
+    runs = [record.searches[CHAINS] for record in records]
+    scores = np.array([[sample.score for sample in run.samples] for run in runs])
+    correct = np.array([run.correct for run in runs], dtype=float)
+    attempts = correct.reshape(PROMPTS, -1, CHAINS.length)
+    draws = resamples(PROMPTS)
+    along = attempts.mean(axis=1)[draws].mean(axis=1)
+    before, after = attempts[:, :, :-1], attempts[:, :, 1:]
+    turned = [
+        (now * (1 - then)).sum(axis=(1, 2)) for now, then in ((before, after), (after, before))
+    ]
+    wrong, right = (counts[draws].sum(axis=1) for counts in turned)
+    return [
+        *(
+            reported(f"pass@1 of attempt {place + 1} of a chain", interval(along[:, place]))
+            for place in range(CHAINS.length)
+        ),
+        at_least(
+            "the fourth attempt's above the first's", interval(along[:, -1] - along[:, 0]), 0.05
+        ),
+        at_most(
+            "right attempts that a revision turns wrong, to one that it turns right",
+            interval(wrong / right),
+            1,
+        ),
+        at_least("AUC within a prompt of the reviser's ORM", within(correct, scores), 0.9),
+    ]
+
+
 def main() -> None:
-    targets = asyncio.run(run())
+    with sharing_cores():
+        targets = [*asyncio.run(run()), *asyncio.run(revised())]
     show_targets(targets)
     data = {"prompts": PROMPTS, "samples": SAMPLES, "seed": SAMPLING_SEED}
     write_result(Path("out/testbed.json"), data, targets)

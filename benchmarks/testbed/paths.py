@@ -24,4 +24,8 @@ SETTINGS = Settings(
     answers=r"pattern:^#(\d+)$",
     sampling=SamplingSettings(temperature=1.0, max_tokens=160, step_end="\n"),
 )
+# With the reviser and its ORM.
+REVISING = SETTINGS.model_copy(
+    update={"reviser": str(REVISER), "reviser_verifier": str(REVISER_ORM)}
+)
 REQUEST_SETTINGS = RequestSettings(SETTINGS.sampling)

@@ -19,6 +19,7 @@ from benchmarks.figures.larger import Pretraining, sample_larger
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import CHARACTERS, problems
 from benchmarks.testbed.train_base import STEPS, TOKENS, train
+from runtime.engines.concurrency import sharing_cores
 
 # 15 heads of 32: 14.06 times the base model's parameters, embeddings not counted.
 WIDTH = 480
@@ -59,7 +60,8 @@ def main() -> None:
             base_parameters=parameters(BASE),
             base_tokens=STEPS * TOKENS,
         ).save(record)
-    asyncio.run(sample_larger(args.out, Pretraining.load(record)))
+    with sharing_cores():
+        asyncio.run(sample_larger(args.out, Pretraining.load(record)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Collectors sample a data set: in this process, or on the workers of a Ray cluster."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +15,8 @@ from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
 from predictors.scoring import Scoring
 from runtime.engines.base import encode_prompt
-from runtime.engines.concurrency import bounded
-from runtime.engines.loading import EngineName
+from runtime.engines.concurrency import bounded, sharing_cores
+from runtime.engines.loading import EngineName, engine_kind
 from runtime.models import Models, open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
@@ -143,8 +143,10 @@ async def open_collector(
         InputError: unusable settings, or a cluster that cannot be reached.
     """
     if ray is None:
-        async with open_models(settings, Path(), engine) as models:
-            yield LocalCollector(models, RequestSettings(settings.sampling))
+        both = settings.verifier is not None and engine_kind(engine) == "transformers"
+        with sharing_cores() if both else nullcontext():
+            async with open_models(settings, Path(), engine) as models:
+                yield LocalCollector(models, RequestSettings(settings.sampling))
     else:
         from calibration.sampling.distributed import RayCollector
 

@@ -38,6 +38,7 @@ from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import SolutionReader, thoughts_of
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_config, model_fingerprint
+from runtime.engines.concurrency import sharing_cores
 from runtime.engines.loading import EngineName, open_engine
 from runtime.engines.tokenizer import decode
 from runtime.reviser import ask_again
@@ -239,6 +240,7 @@ async def _chains(
         _beside(out, "chains"), prompts, reviser=of_reviser, **chains.model_dump()
     )
     with (
+        sharing_cores(),
         open_engine(source.model, source.engine) as engine,
         open_engine(reviser, source.engine) as revising,
         progress("Sampling chains", len(prompts)) as done,

@@ -1,11 +1,29 @@
 """Running many coroutines concurrently, with a bounded number in progress."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@contextmanager
+def sharing_cores() -> Iterator[None]:
+    """Give each of two models that run side by side in this process half of its cores.
+
+    With all cores each, their threads would wait for each other. Models must be opened inside the
+    block.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 async def stream(
