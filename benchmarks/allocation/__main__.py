@@ -9,7 +9,6 @@ if their file is given. Samples are read from the repository; ``--fresh`` sample
 """
 
 import argparse
-import asyncio
 import os
 import time
 from collections.abc import Iterable
@@ -48,7 +47,6 @@ from calibration.replay.policy_curves import predicted
 from calibration.replay.ways import PREDICTED, TOTAL
 from calibration.report.targets import Target, reported
 from calibration.report.words import UNITS
-from runtime.engines.concurrency import sharing_cores
 
 SHARED = Path(os.environ.get("TTC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AT = (16, 64, 256)
@@ -190,9 +188,8 @@ def main() -> None:
     started = time.time()
     args.out.mkdir(parents=True, exist_ok=True)
     if args.fresh:
-        with sharing_cores():
-            for family in (ARITHMETIC, REWRITING):
-                asyncio.run(resample(family))
+        for family in (ARITHMETIC, REWRITING):
+            resample(family)
     data, targets = arithmetic(args.out)
     result: dict[str, Any] = {
         "seed": SAMPLING_SEED,

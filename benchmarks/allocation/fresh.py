@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
@@ -25,12 +26,14 @@ from calibration.progress import progress
 from calibration.sampling.collect import PromptRecord, collect
 from calibration.sampling.store import read_records
 from runtime.artifact import SAMPLES, Artifact, load_settings
+from runtime.engines.concurrency import sharing_cores
 from runtime.engines.hidden import PromptEncoder
 from runtime.models import open_models
 from runtime.request import RequestSettings
 
 Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
+PART = 50  # prompts that a process searches at a time
 
 ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 400, 500, test_seed=3)
 # The test prompts of seed 3 influenced when training of the base model stopped; these did not.
@@ -39,18 +42,18 @@ REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300, tes
 
 def artifact_of(family: Family) -> Artifact:
     """The family's calibrated artifact."""
-    return Artifact.load((testbed if family is ARITHMETIC else rewriting).ARTIFACT)
+    return Artifact.load((testbed if family == ARITHMETIC else rewriting).ARTIFACT)
 
 
 def sizes_of(family: Family) -> ModelSizes | None:
     """The parameters of the family's models."""
-    settings = testbed.SETTINGS if family is ARITHMETIC else rewriting.SETTINGS
+    settings = testbed.SETTINGS if family == ARITHMETIC else rewriting.SETTINGS
     return settings.sizes(Path())
 
 
 def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:
     """(prompt, right answer) pairs of one split."""
-    problems = (testbed_task if family is ARITHMETIC else rewriting_task).distinct_problems
+    problems = (testbed_task if family == ARITHMETIC else rewriting_task).distinct_problems
     count = family.calibration_prompts if split == "calibration" else family.test_prompts
     seed = CALIBRATION_SEED if split == "calibration" else family.test_seed
     return [(problem.text, problem.answer) for problem in problems(split, count, seed)]
@@ -58,7 +61,7 @@ def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:
 
 def searches_of(family: Family) -> list[Plan]:
     """Searches of the test prompts: the grid's, or those that the artifact may choose."""
-    if family is ARITHMETIC:
+    if family == ARITHMETIC:
         return searches_among(grid(family.window, 0))
     artifact = artifact_of(family)
     tables = artifact.policy.table, artifact.oracle_table()
@@ -69,7 +72,7 @@ def searches_of(family: Family) -> list[Plan]:
 
 def prompt_states(family: Family, split: Split) -> NDArray[np.float32]:
     """The language model's state after each prompt of a pool."""
-    model = (testbed if family is ARITHMETIC else rewriting).BASE
+    model = (testbed if family == ARITHMETIC else rewriting).BASE
     tokenizer = AutoTokenizer.from_pretrained(model)
     encoder = PromptEncoder(model)
 
@@ -89,7 +92,7 @@ def prompt_states(family: Family, split: Split) -> NDArray[np.float32]:
         encoder.close()
 
 
-async def resample(family: Family) -> None:
+def resample(family: Family) -> None:
     """Sample all of a family's pools again.
 
     The searches of calibration prompts are those of the artifact's own calibration.
@@ -97,13 +100,31 @@ async def resample(family: Family) -> None:
     Raises:
         InputError: its samples are not there.
     """
-    where = testbed if family is ARITHMETIC else rewriting
+    with sharing_cores():
+        asyncio.run(_draw_solutions(family))
+    plans, prompts = searches_of(family), prompts_of(family, "test")
+    parts = [prompts[i : i + PART] for i in range(0, len(prompts), PART)]
+    # A process per core: one keeps no more than one core busy.
+    jobs = Parallel(n_jobs=-1, return_as="generator")
+    with progress(f"{family.name}: searches", len(parts)) as done:
+        found = []
+        for part in jobs(delayed(_searched)(family, part, plans) for part in parts):
+            found += part
+            done(part)
+    write_pool(found, family.folder / "test-searches.parquet")
+    if family.calibration_prompts:
+        kept = [of_artifact(r, plans) for r in read_records(artifact_of(family).folder / SAMPLES)]
+        write_pool(kept, family.folder / "calibration-searches.parquet")
+
+
+async def _draw_solutions(family: Family) -> None:
+    """Independent solutions of all prompts."""
+    where = testbed if family == ARITHMETIC else rewriting
     settings = load_settings(where.ARTIFACT)
     sampling = RequestSettings(settings.sampling)
     splits: list[tuple[Split, int]] = [("test", SEEDS * family.window)]
     if family.calibration_prompts:
         splits.append(("calibration", 2 * family.window))
-    plans = searches_of(family)
     async with open_models(settings, where.ARTIFACT, "transformers") as models:
         for split, samples in splits:
             prompts = prompts_of(family, split)
@@ -112,15 +133,23 @@ async def resample(family: Family) -> None:
                 records = await draw(models, sampling, engine, prompts, done)
             write_pool(records, family.folder / f"{split}.parquet")
             engine.close()
-        prompts = prompts_of(family, "test")
-        with progress(f"{family.name}: searches", len(prompts)) as done:
-            found = await collect(
-                models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, done, SEEDS
+
+
+def _searched(
+    family: Family, prompts: Sequence[tuple[str, str]], plans: Sequence[Plan]
+) -> list[PromptRecord]:
+    """Searches of some prompts, a run a seed."""
+    folder = artifact_of(family).folder
+
+    async def run() -> list[PromptRecord]:
+        settings = load_settings(folder)
+        async with open_models(settings, folder, "transformers") as models:
+            sampling = RequestSettings(settings.sampling)
+            return await collect(
+                models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, runs=SEEDS
             )
-        write_pool(found, family.folder / "test-searches.parquet")
-    if family.calibration_prompts:
-        kept = [of_artifact(r, plans) for r in read_records(where.ARTIFACT / SAMPLES)]
-        write_pool(kept, family.folder / "calibration-searches.parquet")
+
+    return asyncio.run(run())
 
 
 def of_artifact(record: PromptRecord, plans: Sequence[Plan]) -> PromptRecord:

@@ -17,8 +17,9 @@ from benchmarks.serving.processes import free_port
 from benchmarks.testbed.paths import BASE, PRM
 from benchmarks.testbed.tokenizer import CHAT_TEMPLATE
 from runtime.engines.base import Engine, encode_prompt
-from runtime.verifiers.families import FAMILIES, Layout, recognise
+from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend
+from runtime.verifiers.layout import Layout
 
 # Tokens: optillm asks for up to 256 where it rates, in the model's 256. Positions beyond those the
 # model was trained on are only ever read there.

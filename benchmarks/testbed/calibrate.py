@@ -25,7 +25,7 @@ OPTIONS = CalibrationSettings(
     max_beams=64,
     widths="every",
     lookaheads=(1, 3),
-    raced=100,
+    raced=60,
     runs=3,
 )
 

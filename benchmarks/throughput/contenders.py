@@ -19,8 +19,8 @@ from runtime.prompt_run import PromptRun
 from runtime.solving.solve import PROMPTS_IN_FLIGHT
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Verifier
-from runtime.verifiers.families import Layout
 from runtime.verifiers.in_transformers import TransformersBackend
+from runtime.verifiers.layout import Layout
 
 Prompts = Sequence[tuple[str, str]]
 Contender = Callable[[int], Awaitable[Work]]

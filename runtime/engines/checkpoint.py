@@ -26,6 +26,9 @@ FINGERPRINTED = (
     "pytorch_model*.bin",
 )
 
+# Weights on the hub in forms that are not read here: Llama's come a second time as original/*.pth.
+UNREAD = ("original/*", "consolidated*", "*.pth", "*.gguf", "*.onnx", "*.msgpack", "*.h5")
+
 # Dtypes in which quantized checkpoints store several weights in one number.
 PACKED = ("I32", "U32", "U8")
 
@@ -54,7 +57,7 @@ def resolve_model(name: str, field: str = "model") -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name))
+        return Path(snapshot_download(name, ignore_patterns=UNREAD))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             field, name, f"no such folder, and not on the hub either ({error})"

@@ -72,7 +72,6 @@ class VLLMCore:
         defaults: dict[str, Any] = {
             "enable_prefix_caching": True,
             "disable_log_stats": True,
-            "max_num_seqs": 256,
             "dtype": model_dtype(model),
         }
         if current_platform.is_cpu():
@@ -82,6 +81,7 @@ class VLLMCore:
             # generator, which CPU generators cannot do (it ends the engine in vLLM 0.32).
             defaults |= {
                 "enforce_eager": True,
+                "max_num_seqs": 256,
                 "block_size": 32,
                 "enable_chunked_prefill": False,
             }

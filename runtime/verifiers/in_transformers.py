@@ -8,8 +8,8 @@ import torch
 
 from runtime.engines.batching import MicroBatcher
 from runtime.engines.checkpoint import context_length
-from runtime.verifiers.families import Family, Layout
 from runtime.verifiers.kv_memory import MAX_BYTES, KnownText, KVMemory
+from runtime.verifiers.layout import Family, Layout
 from runtime.verifiers.likelihood import LikelihoodModel, Surprise
 
 # Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.

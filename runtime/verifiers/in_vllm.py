@@ -1,12 +1,13 @@
 """Verifiers through vLLM's pooling runner, whose prefix cache makes a growing solution cheap."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from runtime.engines.vllm import final_output
 from runtime.engines.vllm_core import VLLMCore, memory_share
-from runtime.verifiers.families import Family, Layout
+from runtime.verifiers.layout import Family, Layout
 
 
 class VLLMBackend:
@@ -19,7 +20,8 @@ class VLLMBackend:
 
     Args:
         folder: the model.
-        family: how it is read; its `in_vllm` must hold.
+        family: how it is read.
+        engine_args: the family's `vllm_args`.
 
     Attributes:
         context_length: tokens that the model reads at most.
@@ -28,12 +30,11 @@ class VLLMBackend:
         InputError: vLLM cannot serve the model; the message is vLLM's own.
     """
 
-    def __init__(self, folder: Path, family: Family) -> None:
+    def __init__(self, folder: Path, family: Family, engine_args: dict[str, Any]) -> None:
         self._family = family
         memory = memory_share("TTC_VERIFIER_GPU_MEMORY_UTILIZATION", "0.2")
-        self._core = VLLMCore.start(
-            "verifier", folder, {"runner": "pooling", "gpu_memory_utilization": memory}
-        )
+        own = {"runner": "pooling", "gpu_memory_utilization": memory}
+        self._core = VLLMCore.start("verifier", folder, own | engine_args)
         self.context_length: int = self._core.engine.model_config.max_model_len
 
     async def read(self, layout: Layout) -> tuple[tuple[float, ...], int]:

@@ -46,16 +46,16 @@ def open_verifier(
         raise InputError("verifier", str(folder), f"it has no tokenizer: {error}") from error
     made = FAMILIES[name](tokenizer, language_model, folder)
     installed = importlib.util.find_spec("vllm") is not None
-    if engine == "vllm" and not (installed and made.in_vllm):
+    wanted = engine == "vllm" or (engine == "auto" and torch.cuda.is_available())
+    vllm_args = made.vllm_args(folder) if wanted and installed else None
+    if engine == "vllm" and vllm_args is None:
         why = f"vLLM does not serve {name}" if installed else "vLLM is not installed"
         raise InputError("verifier engine", engine, f"{why}; leave it at auto")
     backend: Backend
-    if engine == "vllm" or (
-        engine == "auto" and installed and made.in_vllm and torch.cuda.is_available()
-    ):
+    if vllm_args is not None:
         from runtime.verifiers.in_vllm import VLLMBackend
 
-        backend = VLLMBackend(folder, made)
+        backend = VLLMBackend(folder, made, vllm_args)
     else:
         backend = TransformersBackend(folder, made)
     return ModelVerifier(made, backend)

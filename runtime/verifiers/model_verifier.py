@@ -6,7 +6,7 @@ from typing import Protocol
 from allocator.errors import InputError, ModelError
 from runtime.engines.base import HasProcess
 from runtime.verifiers.base import Context, Verdict
-from runtime.verifiers.families import Family, Layout
+from runtime.verifiers.layout import Family, Layout
 
 # Scores kept. The steps of a growing beam, and those that beams have in common, are scored once;
 # the limit holds memory to some hundred megabytes at solutions of a hundred tokens.

@@ -32,6 +32,7 @@ SHAPE = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
+    "head_dim": 32,  # the least that vLLM has on CPU
     "max_position_embeddings": 256,
     "tie_word_embeddings": False,
 }
