@@ -17,6 +17,8 @@ class StepSplitter:
     def __init__(self, tokenizer: Any, step_end: str) -> None:
         self.step_end = step_end
         self._tokenizer = tokenizer
+        # As many tokens as the mark has bytes suffice to hold it.
+        self._width = len(step_end.encode())
         # Only these tokens can complete a step's end; nothing else is ever decoded.
         self._candidates = {
             i for i, text in enumerate(token_texts(tokenizer)) if step_end[-1] in text
@@ -26,16 +28,15 @@ class StepSplitter:
         """Whether the last of a step's tokens completes the step's end."""
         if token_ids[-1] not in self._candidates:
             return False
-        # As many tokens as the mark has bytes suffice to hold it.
-        width = len(self.step_end.encode())
-        last = decode(self._tokenizer, token_ids[-width:], skip_special_tokens=False)
+        last = decode(self._tokenizer, token_ids[-self._width :], skip_special_tokens=False)
         return self.step_end in last
 
     def split(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
         """A solution's tokens as steps; the last step is what follows the last mark."""
         steps, start = [], 0
         for end in range(1, len(token_ids) + 1):
-            if end == len(token_ids) or self.ends_step(token_ids[start:end]):
+            last = token_ids[max(start, end - self._width) : end]
+            if end == len(token_ids) or self.ends_step(last):
                 steps.append(tuple(token_ids[start:end]))
                 start = end
         return steps

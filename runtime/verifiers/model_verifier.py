@@ -1,6 +1,8 @@
 """A verifier of any family on any backend, which never scores the same text twice."""
 
+from array import array
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Protocol
 
 from allocator.errors import InputError, ModelError
@@ -47,8 +49,8 @@ class ModelVerifier:
         self._family, self._backend = family, backend
         self.shares_tokens = family.shares_tokens
         self.context_length = backend.context_length if family.counts_alike else None
-        # Scores by the tokens up to the place they were read at, oldest first.
-        self._known: dict[tuple[int, ...], float] = {}
+        # Scores by the text up to the place they were read at, oldest first.
+        self._known: dict[bytes, float] = {}
 
     def room(self, context: Context) -> int | None:
         """Tokens that a solution may have; see `runtime.verifiers.base.HasContext.room`."""
@@ -75,21 +77,26 @@ class ModelVerifier:
                 f"prompt and solution take {length} tokens, and its context is {limit}; sample "
                 "shorter solutions (max_tokens), or choose a verifier with a longer context",
             )
-        prefixes = [layout.token_ids[: place + 1] for place in layout.score_positions]
+        keys = _keys(layout)
         # Taken now: while this waits for the others, a score may be forgotten again.
-        found = {prefix: self._known[prefix] for prefix in prefixes if prefix in self._known}
-        missing = tuple(len(p) - 1 for p in dict.fromkeys(prefixes) if p not in found)
+        found = {key: self._known[key] for key in keys if key in self._known}
+        missing = {
+            key: place
+            for key, place in zip(keys, layout.score_positions, strict=True)
+            if key not in found
+        }
         run_over = 0
         if missing:
-            text = layout.token_ids[: missing[-1] + 1]
-            scores, run_over = await self._backend.read(Layout(text, missing, layout.start))
-            new = {text[: at + 1]: score for at, score in zip(missing, scores, strict=True)}
+            places = tuple(missing.values())
+            text = layout.token_ids[: places[-1] + 1]
+            scores, run_over = await self._backend.read(Layout(text, places, layout.start))
+            new = dict(zip(missing, scores, strict=True))
             found |= new
             self._known |= new
             while len(self._known) > REMEMBERED:
                 del self._known[next(iter(self._known))]
         return Verdict(
-            tuple(found[prefix] for prefix in prefixes),
+            tuple(found[key] for key in keys),
             processed_tokens=run_over,
             cached_tokens=len(layout.token_ids) - run_over,
         )
@@ -102,3 +109,16 @@ class ModelVerifier:
     def close(self) -> None:
         """Release the model."""
         self._backend.close()
+
+
+def _keys(layout: Layout) -> list[bytes]:
+    """A key for the text up to each place that is read, made of the key before it and the tokens
+    since: of a long solution every token is looked at once, not once for every step after it.
+    """
+    keys, key, start = [], b"", 0
+    for place in layout.score_positions:
+        tokens = array("q", layout.token_ids[start : place + 1])
+        key = blake2b(key + tokens.tobytes(), digest_size=16).digest()
+        keys.append(key)
+        start = place + 1
+    return keys
