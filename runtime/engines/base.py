@@ -105,7 +105,9 @@ class Engine(Protocol):
             token_ids: the prompt and what has been sampled so far.
             settings: temperature, top-p, top-k and min-p.
             max_tokens: the most tokens to sample.
-            seed: the same seed gives the same sample, whatever runs at the same time.
+            seed: the same seed gives the same sample, whatever runs at the same time, as far as the
+                model's numbers do not depend on that: on a GPU in bfloat16 they do, unless vLLM
+                has VLLM_BATCH_INVARIANT=1 in its environment.
             stop: stop after the first of these texts, which stays part of the completion.
             stop_token_ids: tokens that end a solution as the model's own end of sequence does.
             logprob: whether its log-probability is needed. Otherwise it may be nan, which is
