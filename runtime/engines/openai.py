@@ -1,8 +1,8 @@
 """A language model behind an OpenAI-compatible server: one `vllm serve`, or several replicas of it.
 
 Prompts go out as token ids and come back as token ids (vLLM's ``return_token_ids``), so search is
-the same as in process. Requests of one prompt go to the same replica, whose prefix cache knows it;
-those of one moment go together.
+the same as in process. Requests of one prompt go to the same replica, whose prefix cache knows it
+(`runtime.engines.replicas`); those of one moment go together.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import aiohttp
 import httpx
@@ -21,12 +20,12 @@ from transformers import AutoTokenizer
 from allocator.errors import InputError, ModelError
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
+from runtime.engines.replicas import Replicas
 
 TRIES = 5
 FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice as long
 LONGEST_WAIT = 10.0
 BUSY = (429, 500, 502, 503, 504)
-ROUTED_TOKENS = 32  # of the prefix: requests that agree in them share a replica
 CONNECTIONS = 1024
 # What `vllm serve` would otherwise fill in from the model's generation_config.json, or from how
 # it was started: off, as in process.
@@ -72,7 +71,7 @@ class OpenAIEngine:
                 f"they serve {names or 'nothing'} where {served or 'one model'} is wanted; start "
                 "vllm serve with it, or with --served-model-name",
             )
-        self._urls, self._served = [url for url, _ in found], names[0]
+        self._replicas, self._served = Replicas([url for url, _ in found]), names[0]
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
         self._opened: aiohttp.ClientSession | None = None
         self._closed = False
@@ -132,7 +131,7 @@ class OpenAIEngine:
             "logprobs": 0 if request.logprob else None,
             "return_token_ids": True,
         } | NEUTRAL
-        route = crc32(repr(request.token_ids[:ROUTED_TOKENS]).encode())
+        home = self._replicas.place(request.token_ids)
         wait, why = FIRST_WAIT, ""
         for attempt in range(TRIES):
             if attempt:
@@ -140,15 +139,19 @@ class OpenAIEngine:
                 wait = min(2 * wait, LONGEST_WAIT)
             if self._closed:
                 raise ModelError("engine", "it was closed while it had work to do")
-            url = self._urls[(route + attempt) % len(self._urls)]
+            place = home + attempt
+            url = self._replicas.url(place)
             try:
-                reply = await self._post(url, body)
+                with self._replicas.asked(place, n):
+                    reply = await self._post(url, body)
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = f"{url}: {type(error).__name__} {error}"
             except _Busy as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
             else:
-                return _completions(reply, request, n)
+                found = _completions(reply, request, n)
+                self._replicas.answered(place, request.token_ids, [c.token_ids for c in found])
+                return found
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
 
     async def _post(self, url: str, body: dict[str, Any]) -> str:

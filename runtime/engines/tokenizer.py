@@ -4,8 +4,10 @@ A model may sample ids that its tokenizer has no token for: embeddings are padde
 and some vocabularies have holes. Such an id has no text and ends no step.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 from allocator.errors import InputError
@@ -19,6 +21,16 @@ def vocabulary_size(tokenizer: Any) -> int:
     """The largest id + 1. ``len(tokenizer)`` is less if the vocabulary has holes."""
     largest: int = max(tokenizer.get_vocab().values())
     return max(len(tokenizer), largest + 1)
+
+
+def text_key(token_ids: Iterable[int], before: bytes = b"") -> bytes:
+    """A key of 16 bytes for a text.
+
+    Args:
+        token_ids: its tokens.
+        before: the key of the text that they go on from.
+    """
+    return blake2b(before + array("q", token_ids).tobytes(), digest_size=16).digest()
 
 
 @lru_cache(CACHED)

@@ -1,12 +1,11 @@
 """A verifier of any family on any backend, which never scores the same text twice."""
 
-from array import array
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Protocol
 
 from allocator.errors import InputError, ModelError
 from runtime.engines.base import HasProcess
+from runtime.engines.tokenizer import text_key
 from runtime.verifiers.base import Context, Verdict
 from runtime.verifiers.layout import Family, Layout
 
@@ -117,8 +116,7 @@ def _keys(layout: Layout) -> list[bytes]:
     """
     keys, key, start = [], b"", 0
     for place in layout.score_positions:
-        tokens = array("q", layout.token_ids[start : place + 1])
-        key = blake2b(key + tokens.tobytes(), digest_size=16).digest()
+        key = text_key(layout.token_ids[start : place + 1], key)
         keys.append(key)
         start = place + 1
     return keys

@@ -1,0 +1,70 @@
+"""Which of several servers a request goes to: the one that knows its text, or one less busy."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from runtime.engines.tokenizer import text_key
+
+# Texts whose server is remembered; what a search grows is asked for again within seconds.
+REMEMBERED = 100_000
+
+
+class Replicas:
+    """Servers of one model, each with a prefix cache of its own.
+
+    Samples of one prompt, and whatever grows from a completion, go where the text before it is
+    cached. Other texts are new, even if they begin alike, as prompts with a common system prompt
+    do: they go to the less busy of two servers that their hash names, which keeps all about
+    equally busy.
+
+    Args:
+        urls: where they are.
+    """
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._urls = list(urls)
+        self._requests = [0] * len(self._urls)
+        self._homes: OrderedDict[bytes, int] = OrderedDict()
+
+    def place(self, token_ids: Sequence[int]) -> int:
+        """Number of the server for a text."""
+        key = text_key(token_ids)
+        if (known := self._homes.get(key)) is not None:
+            self._homes.move_to_end(key)
+            return known
+        count = len(self._urls)
+        first, further = int.from_bytes(key[:8]) % count, int.from_bytes(key[8:])
+        second = (first + 1 + further % max(1, count - 1)) % count
+        place = second if self._requests[second] < self._requests[first] else first
+        self._remember(key, place)
+        return place
+
+    def url(self, place: int) -> str:
+        """Where a server is; after the last number comes the first server again."""
+        return self._urls[place % len(self._urls)]
+
+    @contextmanager
+    def asked(self, place: int, choices: int) -> Iterator[None]:
+        """A server is busy with a request of some choices for as long as the block lasts."""
+        place %= len(self._urls)
+        self._requests[place] += choices
+        try:
+            yield
+        finally:
+            self._requests[place] -= choices
+
+    def answered(
+        self, place: int, token_ids: Sequence[int], completions: Sequence[Sequence[int]]
+    ) -> None:
+        """A server has a text in its cache now, and what it wrote after it."""
+        place %= len(self._urls)
+        self._remember(text_key(token_ids), place)
+        for completion in completions:
+            self._remember(text_key([*token_ids, *completion]), place)
+
+    def _remember(self, key: bytes, place: int) -> None:
+        self._homes[key] = place
+        self._homes.move_to_end(key)
+        while len(self._homes) > REMEMBERED:
+            self._homes.popitem(last=False)
