@@ -161,11 +161,9 @@ async def _sample(
     texts = [prompt for prompt, _ in prompts]
     pilot_plans = [Plan(strategy="best_of_n", n=count) for count in options.pilots if count]
     considered = sampled.among(options.grid(max(options.budgets), 0))
-    return replace(
-        sampled,
-        states=await collector.states(texts) if 0 in options.pilots else None,
-        seconds=await collector.seconds(texts, [*considered, *pilot_plans]),
-    )
+    seconds = await collector.seconds(texts, [*considered, *pilot_plans])
+    states = await collector.states(texts) if 0 in options.pilots else None
+    return replace(sampled, states=states, seconds=seconds)
 
 
 def _fit(

@@ -1,7 +1,7 @@
 """Collectors sample a data set: in this process, or on the workers of a Ray cluster."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from calibration.sampling.timing import time_plans
 from predictors.scoring import Scoring
 from runtime.engines.base import encode_prompt
 from runtime.engines.concurrency import bounded, sharing_cores
+from runtime.engines.hidden import LateEncoder
 from runtime.engines.loading import EngineName, engine_kind
 from runtime.models import Models, open_models
 from runtime.request import RequestSettings
@@ -71,8 +72,11 @@ class Collector(Protocol):
         ...
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
-        """The language model's state after each prompt, shape (prompts, hidden); None if the
-        engine does not give it.
+        """The language model's state after each prompt, shape (prompts, hidden); None if there is
+        no way to read it.
+
+        Call it last: where the engine does not give it, the models are closed first, for a copy of
+        the language model beside them may not fit the GPU.
         """
         ...
 
@@ -83,10 +87,16 @@ class LocalCollector:
     Args:
         models: the models.
         settings: how solutions are sampled.
+        close: closes the models, where they belong to the collector.
     """
 
-    def __init__(self, models: Models, settings: RequestSettings) -> None:
-        self._models, self._settings = models, settings
+    def __init__(
+        self,
+        models: Models,
+        settings: RequestSettings,
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._models, self._settings, self._close = models, settings, close
         self.engine = type(models.engine).__name__
 
     async def collect(
@@ -119,11 +129,14 @@ class LocalCollector:
         reader = self._models.hidden
         if reader is None:
             return None
-
-        async def state(prompt: str) -> NDArray[np.float32]:
-            return await reader.hidden_state(encode_prompt(self._models.engine, prompt))
-
-        return np.array(await bounded(state, prompts, PROMPTS_IN_FLIGHT))
+        ids = [encode_prompt(self._models.engine, prompt) for prompt in prompts]
+        if self._close is not None and isinstance(reader, LateEncoder):
+            await self._close()
+        try:
+            return np.array(await bounded(reader.hidden_state, ids, PROMPTS_IN_FLIGHT))
+        finally:
+            if isinstance(reader, LateEncoder):
+                reader.close()
 
 
 @asynccontextmanager
@@ -145,8 +158,9 @@ async def open_collector(
     if ray is None:
         both = settings.verifier is not None and engine_kind(engine) == "transformers"
         with sharing_cores() if both else nullcontext():
-            async with open_models(settings, Path(), engine) as models:
-                yield LocalCollector(models, RequestSettings(settings.sampling))
+            async with AsyncExitStack() as stack:
+                models = await stack.enter_async_context(open_models(settings, Path(), engine))
+                yield LocalCollector(models, RequestSettings(settings.sampling), stack.aclose)
     else:
         from calibration.sampling.distributed import RayCollector
 

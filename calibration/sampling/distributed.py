@@ -42,7 +42,8 @@ class Worker:
         self._stack = AsyncExitStack()
         opening = self._stack.enter_async_context(open_models(settings, Path(), engine))
         models = self._loop.run_until_complete(opening)
-        self._collector = LocalCollector(models, RequestSettings(settings.sampling))
+        sampling = RequestSettings(settings.sampling)
+        self._collector = LocalCollector(models, sampling, self._stack.aclose)
 
     def engine(self) -> str:
         """Name of the engine's class."""

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from runtime.engines.base import Engine, HasHiddenState
 from runtime.engines.batching import MicroBatcher
-from runtime.engines.checkpoint import model_dtype
+from runtime.engines.checkpoint import model_dtype, parameter_count
 
 MAX_BATCH = 32
+ROOM = 1.25  # memory for a model and what it computes of a batch, over that of its weights
 
 
 class PromptEncoder:
-    """Computes hidden states of prompts, on a GPU if there is one.
+    """Computes hidden states of prompts, on a GPU if there is one with room for the model.
 
     Args:
         model: the language model's folder.
@@ -36,9 +37,10 @@ class PromptEncoder:
         import torch
         from transformers import AutoModel
 
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = model_dtype(model)
+        self._device = "cuda" if torch.cuda.is_available() and _fits(model, dtype) else "cpu"
         try:
-            self._model: Any = AutoModel.from_pretrained(model, dtype=model_dtype(model))
+            self._model: Any = AutoModel.from_pretrained(model, dtype=dtype)
         except (ValueError, OSError) as error:
             raise InputError(
                 "model", str(model), f"transformers cannot load it: {error}"
@@ -71,6 +73,15 @@ class PromptEncoder:
     def close(self) -> None:
         """Stop the reading thread."""
         self._batcher.close()
+
+
+def _fits(model: Path, dtype: str) -> bool:
+    """Whether the GPU has memory left for a model and what it computes, beside the engines."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info()
+    size = (parameter_count(model) or 0) * getattr(torch, dtype).itemsize
+    return bool(free > ROOM * size)
 
 
 class LateEncoder:

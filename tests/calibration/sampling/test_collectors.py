@@ -1,0 +1,49 @@
+"""Collecting in this process: when the models are closed, and for what."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS
+from calibration.sampling.collectors import LocalCollector
+from runtime.engines import hidden
+from runtime.engines.hidden import LateEncoder, PromptEncoder
+from runtime.models import Models
+
+PROMPTS = ["12+7*3", "5-9", "3+10+11"]
+
+
+@dataclass
+class Stateless:
+    """An engine that does not give the model's states, as vLLM's does not."""
+
+    tokenizer: Any
+    context_length: int
+
+
+def test_states_that_the_engine_does_not_give_are_read_after_the_models_are_closed(
+    run: Any, transformers_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = transformers_models.engine
+    order = []
+
+    class Noted(PromptEncoder):
+        def __init__(self, model: Any) -> None:
+            order.append("loaded")
+            super().__init__(model)
+
+    async def close() -> None:
+        order.append("closed")
+
+    monkeypatch.setattr(hidden, "PromptEncoder", Noted)
+    stateless: Any = Stateless(engine.tokenizer, engine.context_length)
+    models = replace(transformers_models, engine=stateless, hidden=LateEncoder(BASE))
+    found = run(LocalCollector(models, REQUEST_SETTINGS, close).states(PROMPTS))
+    assert order == ["closed", "loaded"]
+
+    own = LocalCollector(transformers_models, REQUEST_SETTINGS, close)
+    given = run(own.states(PROMPTS))
+    assert order == ["closed", "loaded"], "an engine that gives the states stays open"
+    assert np.asarray(found) == pytest.approx(np.asarray(given), abs=1e-4)
