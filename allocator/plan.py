@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from allocator.errors import InputError
 
-Strategy = Literal["best_of_n", "beam_search", "dvts", "revisions", "beam_revisions"]
+Strategy = Literal[
+    "best_of_n", "beam_search", "dvts", "rebase", "dora", "revisions", "beam_revisions"
+]
 Selection = Literal["weighted", "best", "majority"]
 
 # The settings each strategy takes beside n, in the order that `parse_plan` reads them.
@@ -15,11 +17,13 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "best_of_n": ("thinking",),
     "beam_search": ("beam_width", "lookahead"),
     "dvts": ("beam_width",),
+    "rebase": (),
+    "dora": (),
     "revisions": ("length",),
     "beam_revisions": ("beam_width", "length"),
 }
 # Strategies that grow solutions step by step.
-SEARCHES = tuple(name for name, takes in SETTINGS.items() if "beam_width" in takes)
+SEARCHES = ("beam_search", "dvts", "rebase", "dora", "beam_revisions")
 DEFAULTS = {"beam_width": 1, "lookahead": 0, "length": 1, "thinking": None}
 
 # Strategies of a grid by default: the paper's search against a PRM.
@@ -36,9 +40,11 @@ class Plan(BaseModel):
 
     Attributes:
         strategy: ``best_of_n`` (n independent solutions), ``beam_search`` (n beams), ``dvts``
-            (diverse verifier tree search: n / beam_width independent subtrees), ``revisions``
-            (chains of attempts, each revising those before it) or ``beam_revisions`` (beam
-            search whose finished beams are then revised).
+            (diverse verifier tree search: n / beam_width independent subtrees), ``rebase`` (n
+            beams, continued in proportion to their scores' softmax), ``dora`` (the same, where
+            beams alike share one beam's weight), ``revisions`` (chains of attempts, each revising
+            those before it) or ``beam_revisions`` (beam search whose finished beams are then
+            revised).
         n: generations: complete solutions, beams or attempts in all. The paper's N.
         beam_width: continuations sampled from each kept beam; n / beam_width beams are kept a
             round. The paper's M.
@@ -105,6 +111,8 @@ class Plan(BaseModel):
             "best_of_n": f"best-of-{self.n}",
             "beam_search": f"beam search N={self.n} M={self.beam_width}",
             "dvts": f"DVTS N={self.n} M={self.beam_width}",
+            "rebase": f"REBASE N={self.n}",
+            "dora": f"DORA N={self.n}",
             "revisions": f"revisions {self.beams} x {self.length}",
             "beam_revisions": f"beam search N={self.beams} M={self.beam_width}, "
             f"then revisions x {self.length}",
@@ -122,7 +130,7 @@ def parse_plan(text: str) -> Plan:
     For example ``best_of_n:16``, ``best_of_n:16:majority``, ``best_of_n:4:2000`` (thoughts of at
     most 2,000 tokens; 0 is without thought), ``beam_search:16:4`` (M = 4),
     ``beam_search:16:4:1`` (lookahead 1), ``dvts:16:4``, ``revisions:16:4`` (4 chains of length
-    4), ``beam_revisions:64:4:4`` (16 beams, M = 4, in chains of length 4).
+    4), ``rebase:16``, ``beam_revisions:64:4:4`` (16 beams, M = 4, in chains of length 4).
 
     Raises:
         InputError: an unknown strategy, settings that are not whole numbers, or an invalid plan.
@@ -160,6 +168,7 @@ def plan_grid(
       whatever the number of pilots the same searches are sampled, with M = sqrt(N) (the power of
       two below it, but at least 2) and M = 4 (the paper's settings, section 5.2), or with every
       width.
+    - REBASE and DORA with such a number of beams.
     - Beam search with lookahead, M = 4, if wanted: at equal cost it was worse in the paper
       (section 5.3).
     - Revisions at every sequential-to-parallel ratio of powers of two (section 6.2), the pilots
@@ -192,6 +201,8 @@ def plan_grid(
         for strategy in ("beam_search", "dvts"):
             if strategy in strategies:
                 plans |= {Plan(strategy=strategy, n=n, beam_width=width) for width in widths}
+        resampling: tuple[Strategy, ...] = ("rebase", "dora")
+        plans |= {Plan(strategy=name, n=n) for name in resampling if name in strategies}
         if "beam_search" in strategies:
             width = min(FIXED_BEAM_WIDTH, n)
             plans |= {

@@ -12,7 +12,9 @@ from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
 from runtime.strategies.beam_search import beam_search
 from runtime.strategies.best_of_n import best_of_n
+from runtime.strategies.dora import dora
 from runtime.strategies.dvts import dvts
+from runtime.strategies.rebase import rebase
 from runtime.strategies.revisions import beam_revisions, revisions
 
 StrategyFunction = Callable[[PromptRun, Plan, Sequence[Sample]], Coroutine[Any, Any, list[Sample]]]
@@ -21,6 +23,8 @@ STRATEGIES: dict[Strategy, StrategyFunction] = {
     "best_of_n": best_of_n,
     "beam_search": beam_search,
     "dvts": dvts,
+    "rebase": rebase,
+    "dora": dora,
     "revisions": revisions,
     "beam_revisions": beam_revisions,
 }

@@ -6,7 +6,7 @@ continuations sampled from each kept beam; N/M beams are kept. Lookahead search 
 which each candidate is scored at the end of a greedy rollout of k further steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from allocator.plan import Plan
@@ -27,24 +27,38 @@ async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> l
     """
     path = ("beam_search", plan.n, plan.beam_width, plan.lookahead)
     first = SearchStep("beam_search", plan.n, plan.lookahead, round=0, place=0)
-    beams = await grow(run, plan.n, plan.beam_width, path, first)
+    beams = await grow(run, plan.n, keep_best(plan.beam_width), path, first)
     run.cost.generations += plan.n * (plan.lookahead + 1)
     return [*pilots, *await run.finish(beams)]
 
 
+# Shares a number of continuations out over the living beams, which are ranked by their scores, best
+# first: the beam that each continues, those of one beam together.
+Share = Callable[[Sequence[tuple[Beam, float]], int], list[Beam]]
+
+
+def keep_best(width: int) -> Share:
+    """The best of the living beams, one in `width`, share as evenly as it goes."""
+
+    def share(ranked: Sequence[tuple[Beam, float]], left: int) -> list[Beam]:
+        kept = [beam for beam, _ in ranked[: -(-len(ranked) // width)]]
+        return [kept[i * len(kept) // left] for i in range(left)]
+
+    return share
+
+
 async def grow(
-    run: PromptRun, n: int, width: int, path: tuple[str | int, ...], first: SearchStep
+    run: PromptRun, n: int, share: Share, path: tuple[str | int, ...], first: SearchStep
 ) -> list[Beam]:
     """N finished beams.
 
-    A beam that has ended is one of the N solutions and takes no further part; the best of the
-    living ones share what is left of the N as evenly as it goes. Beams that still go on after the
-    last round are finished as they stand.
+    A beam that has ended is one of the N solutions and takes no further part; the living ones share
+    what is left of the N. Beams that still go on after the last round are finished as they stand.
 
     Args:
         run: the prompt.
         n: beams.
-        width: continuations of each kept beam.
+        share: how they share.
         path: seed path of the search among the prompt's draws.
         first: where the search's first step stands, and the steps of rollout before a candidate is
             ranked.
@@ -73,7 +87,5 @@ async def grow(
         )
         if not ranked:
             return finished
-        kept = [beam for beam, _ in ranked[: -(-len(ranked) // width)]]
-        left = n - len(finished)
-        living = [kept[i * len(kept) // left] for i in range(left)]
+        living = share(ranked, n - len(finished))
     return finished + living

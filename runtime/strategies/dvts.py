@@ -11,7 +11,7 @@ from predictors.sample import Sample
 from runtime.engines.concurrency import together
 from runtime.prompt_run import PromptRun
 from runtime.request import SearchStep
-from runtime.strategies.beam_search import grow
+from runtime.strategies.beam_search import grow, keep_best
 
 
 async def dvts(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
@@ -27,7 +27,7 @@ async def dvts(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sam
         grow(
             run,
             width,
-            width,
+            keep_best(width),
             ("dvts", plan.n, width, tree),
             SearchStep("dvts", plan.n, lookahead=0, round=0, place=tree * width),
         )

@@ -11,7 +11,7 @@ from predictors.sample import Sample
 from runtime.engines.concurrency import together
 from runtime.prompt_run import PromptRun
 from runtime.request import SearchStep
-from runtime.strategies.beam_search import grow
+from runtime.strategies.beam_search import grow, keep_best
 
 
 async def revisions(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
@@ -43,7 +43,7 @@ async def beam_revisions(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -
     """
     path = ("beam_revisions", plan.beams, plan.beam_width)
     start = SearchStep("beam_revisions", plan.beams, lookahead=0, round=0, place=0)
-    beams = await grow(run, plan.beams, plan.beam_width, path, start)
+    beams = await grow(run, plan.beams, keep_best(plan.beam_width), path, start)
     run.cost.generations += plan.beams
 
     async def chain(index: int, beam: Sample) -> list[Sample]:

@@ -1,0 +1,65 @@
+"""DORA: as REBASE, but beams that go the same way share one beam's weight (Wang et al. 2025).
+
+Not in the paper. Where most beams have taken the same step, REBASE gives that direction a share for
+each of them, though its score is known no better than that of a step that one beam has taken.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allocator.plan import Plan
+from predictors.sample import Sample
+from runtime.prompt_run import PromptRun
+from runtime.request import SearchStep
+from runtime.solutions.beam import Beam
+from runtime.strategies.beam_search import grow
+from runtime.strategies.rebase import shared, softmax
+
+# Of the softmax over similarities, as published: all but equal directions are different ones.
+SHARPNESS = 0.01
+
+
+async def dora(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
+    """The N finished beams, after the pilots.
+
+    Args:
+        run: the prompt.
+        plan: N beams.
+        pilots: samples already at hand; they take no part in the search.
+    """
+    first = SearchStep("dora", plan.n, lookahead=0, round=0, place=0)
+    beams = await grow(run, plan.n, by_direction, ("dora", plan.n), first)
+    run.cost.generations += plan.n
+    return [*pilots, *await run.finish(beams)]
+
+
+def by_direction(ranked: Sequence[tuple[Beam, float]], left: int) -> list[Beam]:
+    """Continuations by scores and directions; a `beam_search.Share`."""
+    beams = [beam for beam, _ in ranked]
+    weights = softmax([score for _, score in ranked]) * distinctness(beams)
+    return shared(beams, weights / weights.sum(), left)
+
+
+def distinctness(beams: Sequence[Beam]) -> NDArray[np.float64]:
+    """The share of its direction that each beam has: 1 where no other goes its way, 1/3 of three.
+
+    Published with embeddings of steps by a language model; here two steps are alike as far as they
+    have the same tokens.
+    """
+    steps = [Counter(beam.steps[-1]) for beam in beams]
+    sizes = [sqrt(sum(count**2 for count in step.values())) for step in steps]
+    alike = np.array(
+        [
+            [
+                sum(count * other[token] for token, count in step.items()) / (size * other_size)
+                for other, other_size in zip(steps, sizes, strict=True)
+            ]
+            for step, size in zip(steps, sizes, strict=True)
+        ]
+    )
+    weights = np.exp((alike - 1) / SHARPNESS)
+    return np.asarray(1 / weights.sum(axis=1))
