@@ -21,6 +21,7 @@ from calibration.training.settings import (
 )
 
 REVISER_SEED, CHAIN_SEED, ORM_SEED = 11, 12, 13
+PROMPTS = 12_000
 CHAIN_BACKBONE = Path("out/chain-backbone")
 # Chains of attempts as they come, right ones too, so that those are left as they are; what counts
 # most is the steps that change. The context is four attempts, their prompts, and the next attempt.
@@ -28,18 +29,17 @@ CHAINS = ReviserSettings(samples=6, chains=3, mixed=0.7, changed_weight=2, conte
 REVISING = TrainSettings(learning_rate=1e-3, batch=64, dropout=0, max_epochs=3, compile=True)
 
 
-async def train_reviser(source: Source, prompts: int, out: Path, training: TrainSettings) -> None:
+async def train_reviser(source: Source, out: Path, training: TrainSettings) -> None:
     """Train a reviser, and say what its revisions do on prompts held out."""
-    given = training_prompts(prompts, REVISER_SEED)
-    wrong, right = await reviser_recipe(source, given, out, CHAINS, training)
+    prompts = training_prompts(PROMPTS, REVISER_SEED)
+    wrong, right = await reviser_recipe(source, prompts, out, CHAINS, training)
     print(f"{out} turns {wrong:.1%} of correct attempts wrong, {right:.1%} of wrong ones correct")
 
 
 async def run() -> None:
-    await train_reviser(SOURCE, 12_000, REVISER, REVISING)
+    await train_reviser(SOURCE, REVISER, REVISING)
     # It knows the task; what it learns here is to read chains.
-    once = REVISING.model_copy(update={"max_epochs": 1, "learning_rate": 3e-4})
-    await train_reviser(STRONGER, 4000, CHAIN_BACKBONE, once)
+    await train_reviser(STRONGER, CHAIN_BACKBONE, REVISING.model_copy(update={"max_epochs": 2}))
     await reviser_orm_recipe(
         SOURCE.model_copy(update={"backbone": CHAIN_BACKBONE}),
         REVISER,

@@ -27,6 +27,7 @@ FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice
 LONGEST_WAIT = 10.0
 BUSY = (429, 500, 502, 503, 504)
 CONNECTIONS = 1024
+LOOK_SECONDS, LOOK_TIMEOUT = 5.0, 5.0  # between looks at the servers, and for each
 # What `vllm serve` would otherwise fill in from the model's generation_config.json, or from how
 # it was started: off, as in process.
 NEUTRAL = {
@@ -74,6 +75,7 @@ class OpenAIEngine:
         self._replicas, self._served = Replicas([url for url, _ in found]), names[0]
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
         self._opened: aiohttp.ClientSession | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._closed = False
         self._grouping = RequestCoalescer(self._send)
 
@@ -160,9 +162,35 @@ class OpenAIEngine:
             _check(url, reply.status, reply.headers, text)
             return text
 
+    @property
+    def alive(self) -> bool:
+        """Whether any of the servers answers, as of the last look at them.
+
+        Whoever asks has them looked at in the background, once every few seconds at most.
+        """
+        if not self._closed and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+        return self._replicas.alive
+
+    async def _look(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=LOOK_TIMEOUT)
+
+        async def one(place: int) -> None:
+            try:
+                url = f"{self._replicas.url(place)}/health"
+                async with self._client.get(url, timeout=timeout) as reply:
+                    self._replicas.looked_at(place, reply.status < 500)
+            except (aiohttp.ClientError, TimeoutError):
+                self._replicas.looked_at(place, answers=False)
+
+        await asyncio.gather(*(one(place) for place in range(len(self._replicas))))
+        await asyncio.sleep(LOOK_SECONDS)
+
     def close(self) -> None:
         """Close the connections."""
         self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
         if self._opened is not None and not self._opened.closed:
             self._closing = asyncio.ensure_future(self._opened.close())
 

@@ -8,6 +8,8 @@ from runtime.engines.tokenizer import text_key
 
 # Texts whose server is remembered; what a search grows is asked for again within seconds.
 REMEMBERED = 100_000
+# Looks in a row that a server must have failed to be taken for dead.
+FAILURES = 3
 
 
 class Replicas:
@@ -16,7 +18,7 @@ class Replicas:
     Samples of one prompt, and whatever grows from a completion, go where the text before it is
     cached. Other texts are new, even if they begin alike, as prompts with a common system prompt
     do: they go to the less busy of two servers that their hash names, which keeps all about
-    equally busy.
+    equally busy. Servers that do not answer get nothing new, as long as others do.
 
     Args:
         urls: where they are.
@@ -25,20 +27,38 @@ class Replicas:
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = list(urls)
         self._requests = [0] * len(self._urls)
+        self._failures = [0] * len(self._urls)
         self._homes: OrderedDict[bytes, int] = OrderedDict()
 
     def place(self, token_ids: Sequence[int]) -> int:
         """Number of the server for a text."""
         key = text_key(token_ids)
-        if (known := self._homes.get(key)) is not None:
+        answering = [place for place in range(len(self._urls)) if self._answers(place)]
+        among = answering or list(range(len(self._urls)))
+        known = self._homes.get(key)
+        if known in among:
             self._homes.move_to_end(key)
             return known
-        count = len(self._urls)
-        first, further = int.from_bytes(key[:8]) % count, int.from_bytes(key[8:])
-        second = (first + 1 + further % max(1, count - 1)) % count
-        place = second if self._requests[second] < self._requests[first] else first
+        first, further = int.from_bytes(key[:8]) % len(among), int.from_bytes(key[8:])
+        second = (first + 1 + further % max(1, len(among) - 1)) % len(among)
+        place = min(among[first], among[second], key=self._requests.__getitem__)
         self._remember(key, place)
         return place
+
+    @property
+    def alive(self) -> bool:
+        """Whether any server answers."""
+        return any(self._answers(place) for place in range(len(self._urls)))
+
+    def looked_at(self, place: int, answers: bool) -> None:
+        """Note whether a server has answered just now."""
+        self._failures[place] = 0 if answers else self._failures[place] + 1
+
+    def _answers(self, place: int) -> bool:
+        return self._failures[place] < FAILURES
+
+    def __len__(self) -> int:
+        return len(self._urls)
 
     def url(self, place: int) -> str:
         """Where a server is; after the last number comes the first server again."""

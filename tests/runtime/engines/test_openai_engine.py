@@ -21,6 +21,7 @@ from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
+from tests.support.fakes import SOON
 from tests.support.generation_config import ADVERSE
 
 LONG = "1" + "+1" * 60  # a prompt of several cache blocks
@@ -274,6 +275,33 @@ def test_another_replica_takes_over() -> None:
         assert asyncio.run(request([broken, sound])).token_ids == (1,)
         assert asyncio.run(request([sound, broken])).token_ids == (1,)
         assert answered == [200, 200]
+
+
+@pytest.mark.slow
+def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "LOOK_SECONDS", 0.001)
+
+    async def until(engine: OpenAIEngine, alive: bool) -> None:
+        async with asyncio.timeout(SOON):
+            while engine.alive != alive:
+                await asyncio.sleep(0.001)
+
+    async def check() -> None:
+        with faulty([]) as (last, answered, _):
+            with faulty([]) as (first, _, _):
+                engine = OpenAIEngine([first, last], BASE)
+                await until(engine, True)
+            for _ in range(100):  # the first is gone
+                assert engine.alive
+                await asyncio.sleep(0.001)
+            # Requests do not try it any more.
+            for seed in range(4):
+                await complete(engine, seed)
+            assert len(answered) == 4
+        await until(engine, False)
+        engine.close()
+
+    asyncio.run(check())
 
 
 def test_no_server_is_a_clear_error() -> None:

@@ -49,6 +49,24 @@ def test_after_a_failure_the_server_that_answered_is_remembered() -> None:
     assert servers.place(SYSTEM) == (place + 1) % len(URLS)
 
 
+def test_a_server_that_does_not_answer_gets_nothing_new() -> None:
+    servers = Replicas(URLS)
+    place = servers.place(SYSTEM)
+    for _ in range(replicas.FAILURES):
+        assert servers.place(SYSTEM) == place
+        servers.looked_at(place, answers=False)
+    assert servers.place(SYSTEM) != place
+    assert place not in {servers.place((number,)) for number in range(100)}
+    servers.looked_at(place, answers=True)
+    assert place in {servers.place((1000 + number,)) for number in range(100)}
+    assert servers.alive
+    for dead in range(len(servers)):
+        for _ in range(replicas.FAILURES):
+            servers.looked_at(dead, answers=False)
+    assert not servers.alive
+    servers.place((3000,))  # somewhere, all the same
+
+
 def test_what_was_longest_unused_is_forgotten() -> None:
     servers = Replicas(URLS)
     for number in range(replicas.REMEMBERED + 10):
