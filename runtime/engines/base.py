@@ -171,6 +171,16 @@ class HasProcess(Protocol):
         ...
 
 
+@runtime_checkable
+class HasRequests(Protocol):
+    """An engine that knows how many requests it has."""
+
+    @property
+    def requests(self) -> int:
+        """Requests that it runs or that wait for it."""
+        ...
+
+
 def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
     """A prompt's token ids, through the model's chat template if it has one.
 

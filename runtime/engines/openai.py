@@ -163,6 +163,11 @@ class OpenAIEngine:
             return text
 
     @property
+    def requests(self) -> int:
+        """See `runtime.engines.base.HasRequests`."""
+        return self._replicas.requests
+
+    @property
     def alive(self) -> bool:
         """Whether any of the servers answers, as of the last look at them.
 

@@ -46,6 +46,11 @@ class Replicas:
         return place
 
     @property
+    def requests(self) -> int:
+        """Requests that they have, a choice counted as one."""
+        return sum(self._requests)
+
+    @property
     def alive(self) -> bool:
         """Whether any server answers."""
         return any(self._answers(place) for place in range(len(self._urls)))

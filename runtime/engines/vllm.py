@@ -183,6 +183,11 @@ class VLLMCompletions:
         return self._core.engine
 
     @property
+    def requests(self) -> int:
+        """See `runtime.engines.base.HasRequests`."""
+        return int(self.vllm.get_num_unfinished_requests()) if self.alive else 0
+
+    @property
     def alive(self) -> bool:
         """Whether the engine's process runs."""
         return self._core.alive

@@ -5,12 +5,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import nan
 from typing import Protocol
 
 from prometheus_client import Counter
 
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
+from runtime.engines.base import HasRequests
 from runtime.engines.concurrency import stream
 from runtime.models import Models
 from runtime.request import Event
@@ -121,8 +123,21 @@ class Service:
         self.gate = Gate(settings.max_concurrent, settings.max_concurrent_per_key)
         self.live_store = LiveStore(settings.log_prompts)
         self.closing = asyncio.Event()
+        self._watch()
         self._loaded: ModelSource | None = None
         self._solver: Solver | None = None
+
+    def _watch(self) -> None:
+        """Gauges of what there is to do."""
+        watch = self.metrics.watch
+        watch("requests_in_flight", "HTTP requests under way", lambda: self.gate.in_flight.total())
+        watch("requests_refused", "HTTP requests refused as too many", lambda: self.gate.refused)
+        watch("engine_requests", "Requests that the engine runs, or that wait there", self._queued)
+
+    def _queued(self) -> float:
+        if self._solver is None or not isinstance(self._solver.models.engine, HasRequests):
+            return nan
+        return self._solver.models.engine.requests
 
     def open(self, models: ModelSource) -> None:
         """Take requests, to be answered with these models."""

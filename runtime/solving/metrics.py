@@ -1,6 +1,6 @@
 """Prometheus metrics of a solver."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
@@ -70,6 +70,16 @@ class Metrics:
     def price(self, price: float) -> None:
         """The price of compute: expected accuracy that one more generation must add."""
         self._price.set(price)
+
+    def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
+        """A gauge that is read when the metrics are.
+
+        Args:
+            name: its name, without ``ttc_``.
+            what: what it says.
+            value: reads it.
+        """
+        Gauge(name, what, namespace="ttc", registry=self.registry).set_function(value)
 
     def write(self, path: Path) -> None:
         """Write all in the node exporter's text format; the file appears whole or not at all."""

@@ -76,6 +76,14 @@ def test_gauges_hold_the_last_value(tmp_path: Path) -> None:
     assert series["ttc_drift_p_value", "score"] == 0.5
 
 
+def test_a_watched_gauge_is_read_when_the_metrics_are(tmp_path: Path) -> None:
+    metrics, waiting = Metrics(), [1, 2]
+    metrics.watch("waiting", "What waits", lambda: len(waiting))
+    assert written(metrics, tmp_path)[("ttc_waiting",)] == 2
+    waiting.pop()
+    assert written(metrics, tmp_path)[("ttc_waiting",)] == 1
+
+
 def test_each_keeps_its_own_account(tmp_path: Path) -> None:
     Metrics().failed()
     assert written(Metrics(), tmp_path)[("ttc_failures_total",)] == 0
