@@ -37,6 +37,8 @@ from runtime.solving.solve import Solver
 
 GAIN_TARGET, SECONDS_TARGET = 2.0, 180
 BASELINE = NAMES["weighted"]
+# Two standard errors of the difference over 200 prompts: luck rarely makes the policy worse there.
+MARGIN = 0.03
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Choice:
 
 
 def choose(artifact: Artifact, summary: Summary) -> tuple[Choice, float]:
-    """The cheapest method that was as accurate in calibration as best-of-N, and that accuracy.
+    """The cheapest method that was `MARGIN` more accurate in calibration than best-of-N, and
+    best-of-N's accuracy.
 
     Raises:
         InputError: no method was.
@@ -65,9 +68,9 @@ def choose(artifact: Artifact, summary: Summary) -> tuple[Choice, float]:
         Choice(PREDICTED, Spend(int(point.budget)), point.generations, point.accuracy)
         for point in curves[PREDICTED]
     ]
-    reaching = [choice for choice in (*by_price, *by_bin) if choice.accuracy >= wanted]
+    reaching = [choice for choice in (*by_price, *by_bin) if choice.accuracy >= wanted + MARGIN]
     if not reaching:
-        raise InputError("artifact", str(artifact.folder), f"no method reaches best-of-{BUDGET}")
+        raise InputError("artifact", str(artifact.folder), f"no method beats best-of-{BUDGET}")
     return min(reaching, key=lambda choice: choice.generations), wanted
 
 
@@ -140,9 +143,9 @@ def run_demo(count: int, out: Path, engine: EngineName) -> None:
     choice, wanted = choose(artifact, Summary.load(ARTIFACT))
     console.print(
         f"In calibration, best-of-{BUDGET} weighted answered {wanted:.1%} of prompts right. The "
-        f"cheapest method that did as well: {choice.name}, {choice.generations:.1f} generations "
-        f"per prompt, {choice.accuracy:.1%}. Both now answer {count} prompts that calibration has "
-        "not seen.\n",
+        f"cheapest method that did {100 * MARGIN:.0f} points better: {choice.name}, "
+        f"{choice.generations:.1f} generations per prompt, {choice.accuracy:.1%}. Both now answer "
+        f"{count} prompts that calibration has not seen.\n",
         highlight=False,
     )
     tallies = Tally(f"policy: {choice.name}", count), Tally(f"best-of-{BUDGET} weighted", count)

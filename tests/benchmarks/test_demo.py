@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from allocator.plan import Plan
-from benchmarks.demo import BASELINE, choose, read_test_prompts
+from benchmarks.demo import BASELINE, MARGIN, choose, read_test_prompts
 from benchmarks.demo_figures import BUDGET, SMALLER, Prompt, measure
 from benchmarks.demo_view import Tally, board, closing
 from benchmarks.pages import demo as page
@@ -49,15 +49,15 @@ SAMPLES = [[RIGHT] * 64] * 6 + [[RIGHT] * 36 + [WRONG] * 28] * 2 + [[WRONG] * 64
 PLAIN = [result(p, "1" if i < 8 else "2", 64, SAMPLES[i]) for i, p in enumerate(PROMPTS)]
 
 
-def test_the_policy_is_the_cheapest_that_calibration_found_as_accurate() -> None:
+def test_the_policy_is_the_cheapest_that_calibration_found_more_accurate() -> None:
     artifact, summary = Artifact.load(ARTIFACT), Summary.load(ARTIFACT)
     choice, wanted = choose(artifact, summary)
     curves = {curve.name: curve.points for curve in summary.groups[0].curves}
     (plain,) = [p for p in curves[BASELINE] if p.budget == BUDGET]
     assert wanted == plain.accuracy
-    assert choice.accuracy >= wanted
+    assert choice.accuracy >= wanted + MARGIN
     points: list[Any] = [*artifact.prices.points, *curves[PREDICTED]]
-    assert choice.generations == min(p.generations for p in points if p.accuracy >= wanted)
+    assert choice.generations == min(p.generations for p in points if p.accuracy >= wanted + MARGIN)
     assert choice.name == PRICE
     assert choice.spend.average == choice.generations < BUDGET
 
@@ -70,7 +70,7 @@ def test_no_method_that_reaches_the_baseline_is_refused() -> None:
         update={"points": tuple(p.model_copy(update={"accuracy": 1.0}) for p in first.points)}
     )
     group = summary.groups[0].model_copy(update={"curves": (perfect, *others)})
-    with pytest.raises(ValueError, match="no method reaches best-of-64"):
+    with pytest.raises(ValueError, match="no method beats best-of-64"):
         choose(Artifact.load(ARTIFACT), summary.model_copy(update={"groups": (group,)}))
 
 
