@@ -1,6 +1,6 @@
 """Verifiers through transformers: many requests in one forward pass, over new tokens only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,14 @@ class TransformersBackend:
 
     def _job(self, layout: Layout) -> _Job:
         known = self._memory.longest(layout.token_ids, layout.score_positions[0])
-        return _Job(layout, known, self._overlap)
+        if known is None or known.surprise is None or known.start == layout.start:
+            return _Job(layout, known, self._overlap)
+        # A solution that is now part of the context, as an attempt before a revision is: its
+        # surprise does not count, and none of this solution may be known.
+        if known.states.shape[2] > layout.start:
+            return _Job(layout, None, self._overlap)
+        nothing = Surprise(*(torch.zeros_like(known.surprise.total) for _ in range(2)))
+        return _Job(layout, replace(known, surprise=nothing), self._overlap)
 
     @torch.inference_mode()
     def _forward(self, jobs: list[_Job]) -> list[tuple[float, ...]]:
@@ -154,7 +161,7 @@ class TransformersBackend:
         for row, job in enumerate(jobs):
             kept = states[:, row, :, past - job.known : past + len(job.new)].clone()
             last = None if surprise is None else surprise.at(row, len(job.new) - 1)
-            self._memory.add(job.layout.token_ids, KnownText(kept, last))
+            self._memory.add(job.layout.token_ids, KnownText(kept, last, job.layout.start))
 
     def _cache(self, jobs: list[_Job], past: int) -> Any:
         """The jobs' keys and values as the model takes them."""

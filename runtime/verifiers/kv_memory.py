@@ -20,10 +20,12 @@ class KnownText:
         states: its keys and values, shape (2 x layers, heads, tokens, width).
         surprise: that of its solution up to its last token, shapes (1,), where the verifier
             reads likelihoods.
+        start: index of its solution's first token.
     """
 
     states: torch.Tensor
     surprise: Surprise | None = None
+    start: int = 0
 
 
 class KVMemory:

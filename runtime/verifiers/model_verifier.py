@@ -114,7 +114,8 @@ def _keys(layout: Layout) -> list[bytes]:
     """A key for the text up to each place that is read, made of the key before it and the tokens
     since: of a long solution every token is looked at once, not once for every step after it.
     """
-    keys, key, start = [], b"", 0
+    # Where the solution begins tells what of the text counts as likely or not.
+    keys, key, start = [], layout.start.to_bytes(8), 0
     for place in layout.score_positions:
         key = text_key(layout.token_ids[start : place + 1], key)
         keys.append(key)

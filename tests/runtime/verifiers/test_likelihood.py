@@ -86,6 +86,26 @@ def test_whole_solutions_of_one_batch_are_read_as_each_alone(folder: Path, token
     verifier.close()
 
 
+def test_an_attempt_before_a_revision_is_context_and_no_surprise(
+    folder: Path, tokenizer: Any
+) -> None:
+    prompt, attempt = solution(tokenizer, TEXTS[3])
+    again, revision = solution(tokenizer, TEXTS[0])
+    before = (*prompt.token_ids, *(token for step in attempt for token in step), *again.token_ids)
+    chained = Context(prompt.prompt, before)
+    verifier = open_verifier(folder, tokenizer, engine="transformers")
+
+    async def both() -> list[Verdict]:
+        # The first is remembered, and the second's text begins with it.
+        return [await verifier.score(prompt, attempt), await verifier.score(chained, revision)]
+
+    first, second = asyncio.run(both())
+    verifier.close()
+    assert first.step_scores == pytest.approx(by_hand(folder, prompt, attempt), abs=1e-3)
+    assert second.step_scores == pytest.approx(by_hand(folder, chained, revision), abs=1e-3)
+    assert second.processed_tokens < len(before), "what is known is not read again"
+
+
 def test_it_is_recognised_and_its_head_counts(folder: Path) -> None:
     assert recognise(folder) == "likelihood"
     base, whole = parameter_count(BASE), parameter_count(folder)
