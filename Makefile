@@ -56,7 +56,7 @@ check: $(INSTALLED)-dev
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-# Rebuild everything under benchmarks/testbed: about two hours on 2 cores.
+# Rebuild everything under benchmarks/testbed: two to three hours on 2 cores.
 testbed: $(INSTALLED)-report,training
 	$(RUN)/python -m benchmarks.testbed.train_base
 	$(RUN)/python -m benchmarks.testbed.train_backbone

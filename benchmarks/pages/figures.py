@@ -31,14 +31,9 @@ WHY = {
         "Why not all: on 150 prompts the interval of a gain is wide. On 500 prompts it is in "
         "[the benchmark of allocation](#one-budget-for-all-prompts-and-stopping-early)."
     ),
-    "F6": (
-        "Why not all: attempts improve along a chain, but the reviser's ORM finds a right one "
-        "among independent attempts nearly as well, and 150 prompts do not tell two points from "
-        "none. Votes, which need most attempts to be right, gain more from a chain."
-    ),
     "F7": (
         "Why undecided: in the easiest bin both ways answer every prompt. In the harder bins a "
-        "balanced ratio is ahead by two points, which 150 prompts do not tell from none."
+        "balanced ratio is ahead by more than two points, which 150 prompts hardly tell from none."
     ),
     "F8": "Why undecided: on 150 prompts the interval of a gain is wide.",
     "F9": (
