@@ -26,13 +26,13 @@ from runtime.verifiers.base import Context, Verdict, Verifier
 from runtime.verifiers.likelihood import LikelihoodHead, LikelihoodModel
 
 PROMPT, LINES = "12+7*3", ["12+7=19", "19*3=57", "#57"]
+# Heads of 32 are the least that vLLM has on CPU.
 SHAPE = {
-    "hidden_size": 16,
+    "hidden_size": 64,
     "intermediate_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
-    "head_dim": 32,  # the least that vLLM has on CPU
     "max_position_embeddings": 256,
     "tie_word_embeddings": False,
 }
@@ -125,12 +125,12 @@ def make_verifier(family: str, folder: Path, tokenizer: Any, positions: int) -> 
         return folder
     shape["vocab_size"] = len(own_tokenizer())
     if family == "qwen-prm":
-        deep = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+        deep = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
         model = Qwen2ForCausalLM(Qwen2Config(**shape))
         save(model, folder, "Qwen2ForProcessRewardModel", deep, "score.")
     elif family == "skywork-prm":
         model = Qwen2ForCausalLM(Qwen2Config(**shape))
-        save(model, folder, "Qwen2ForPrmModel", nn.Linear(16, 1), "v_head.summary.")
+        save(model, folder, "Qwen2ForPrmModel", nn.Linear(64, 1), "v_head.summary.")
     elif family == "math-shepherd":
         save(MistralForCausalLM(MistralConfig(**shape)), folder, "MistralForCausalLM", None, "")
     else:

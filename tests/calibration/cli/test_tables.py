@@ -42,7 +42,7 @@ def test_flops() -> None:
     status, out, message = invoke("flops", ARTIFACT, *LARGER)
     assert status == 0, message
     assert_readable(out)
-    assert out.count("cannot be told apart") == 6
+    assert "cannot be told apart" in out, "the longest verdict, in one line"
 
 
 @pytest.mark.slow

@@ -77,7 +77,8 @@ def test_the_budget_is_kept_and_the_tokens_are_told(api: Api, options: Any, most
     said = model_of(api, **options, max_tokens=30, seed=1).invoke(PROMPTS[0])
     used = said.usage_metadata
     assert used["total_tokens"] == used["input_tokens"] + used["output_tokens"]
-    assert 0 < used["output_tokens"] <= 30 * most
+    # A search drops steps that are longer than those it keeps.
+    assert 0 < used["output_tokens"] <= 30 * most * most
     assert (api.engine.begun == begun + 1) == (most == 1)
 
 

@@ -43,7 +43,7 @@ def states(model: Any, text: str) -> tuple[list[int], torch.Tensor]:
 def test_qwen_prm_is_read_at_its_marks(tokenizer: Any, tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = Qwen2ForCausalLM(Qwen2Config(vocab_size=len(own_tokenizer()), **SHAPE)).eval()
-    head = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+    head = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
     save(model, tmp_path, "Qwen2ForProcessRewardModel", head, "score.")
     system = "Please reason step by step, and put your final answer within \\boxed{}."
     text = f"<sys>{system}<user>{PROMPT}<assistant>" + "".join(f"{s}<extra_0>" for s in LINES)
@@ -58,7 +58,7 @@ def test_qwen_prm_is_read_at_its_marks(tokenizer: Any, tmp_path: Path) -> None:
 def test_skywork_prm_is_read_at_line_ends(tokenizer: Any, tmp_path: Path) -> None:
     torch.manual_seed(2)
     model = Qwen2ForCausalLM(Qwen2Config(vocab_size=len(own_tokenizer()), **SHAPE)).eval()
-    head = nn.Linear(16, 1)
+    head = nn.Linear(64, 1)
     save(model, tmp_path, "Qwen2ForPrmModel", head, "v_head.summary.")
     ids, hidden = states(model, "\n".join([PROMPT, *LINES, ""]))
     ends = [i for i, token in enumerate(ids) if own_tokenizer().decode([token]) == "\n"][1:]
