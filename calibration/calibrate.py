@@ -12,7 +12,7 @@ from allocator.latency import Latency
 from allocator.plan import SEARCHES, Plan
 from allocator.table import Fingerprint
 from calibration.fitting.abort_threshold import fit_confidence
-from calibration.fitting.fit import Calibration, fit, searches_needed, top_samples
+from calibration.fitting.fit import Calibration, fit, plans_with, searches_needed, top_samples
 from calibration.fitting.race import leaders
 from calibration.fitting.recorded_thoughts import recorded_thoughts
 from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
@@ -112,10 +112,6 @@ class _Sampled:
     states: NDArray[np.float32] | None = None
     seconds: dict[Plan, float] = field(default_factory=dict)
 
-    def among(self, plans: Sequence[Plan]) -> list[Plan]:
-        """Those of the plans that all prompts have samples of."""
-        return [p for p in plans if p.strategy == "best_of_n" or p.sampled in self.searches]
-
 
 async def _sample(
     collector: Collector,
@@ -160,7 +156,7 @@ async def _sample(
     sampled = _Sampled(store, settings, searches)
     texts = [prompt for prompt, _ in prompts]
     pilot_plans = [Plan(strategy="best_of_n", n=count) for count in options.pilots if count]
-    considered = sampled.among(options.grid(max(options.budgets), 0))
+    considered = plans_with(searches, options.grid(max(options.budgets), 0))
     seconds = await collector.seconds(texts, [*considered, *pilot_plans])
     states = await collector.states(texts) if 0 in options.pilots else None
     return replace(sampled, states=states, seconds=seconds)
@@ -179,7 +175,7 @@ def _fit(
     fingerprint = settings.fingerprint(Path())
 
     def grid(budget: int, pilots: int) -> list[Plan]:
-        return sampled.among(options.grid(budget, pilots))
+        return plans_with(sampled.searches, options.grid(budget, pilots))
 
     calibration = fit(replay, grid, options.budgets, options.pilots, options.n_bins, fingerprint)
     if options.thinking:

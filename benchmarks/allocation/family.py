@@ -13,6 +13,7 @@ from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool
 from benchmarks.testbed.calibrate import OPTIONS
 from benchmarks.testbed.paths import ARTIFACT
+from calibration.fitting.fit import plans_with
 from calibration.replay.replay import Replay
 from calibration.sampling.collect import PromptRecord
 from predictors.oracle import oracle_pass_at_1
@@ -72,11 +73,7 @@ class Family:
 
 def grid(budget: int, pilots: int) -> list[Plan]:
     """The plans considered: those of the testbed's artifact."""
-    return [
-        plan
-        for plan in OPTIONS.grid(budget, pilots)
-        if plan.strategy == "best_of_n" or plan in _searches()
-    ]
+    return plans_with(_searches(), OPTIONS.grid(budget, pilots))
 
 
 @lru_cache

@@ -1,6 +1,6 @@
 """From outcomes to lookup tables and the difficulty predictor (section 3.2)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,6 +86,11 @@ def searches_among(plans: Iterable[Plan]) -> list[Plan]:
     """The searches that plans need besides independent solutions, each once, smallest first."""
     searches = {plan.sampled for plan in plans if plan.strategy != "best_of_n"}
     return sorted(searches, key=lambda plan: (plan.n, str(plan)))
+
+
+def plans_with(searches: Collection[Plan], plans: Iterable[Plan]) -> list[Plan]:
+    """Those of the plans that have samples, where these searches alone were run."""
+    return [p for p in plans if p.strategy == "best_of_n" or p.sampled in searches]
 
 
 def fit(

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
-from runtime.request import SearchStep
 from runtime.solutions.beam import Beam
-from runtime.strategies.beam_search import grow
-from runtime.strategies.rebase import shared, softmax
+from runtime.strategies.rebase import resampling, shared, softmax
 
 # Of the softmax over similarities, as published: all but equal directions are different ones.
 SHARPNESS = 0.01
@@ -31,10 +29,7 @@ async def dora(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sam
         plan: N beams.
         pilots: samples already at hand; they take no part in the search.
     """
-    first = SearchStep("dora", plan.n, lookahead=0, round=0, place=0)
-    beams = await grow(run, plan.n, by_direction, ("dora", plan.n), first)
-    run.cost.generations += plan.n
-    return [*pilots, *await run.finish(beams)]
+    return await resampling(run, plan, pilots, by_direction)
 
 
 def by_direction(ranked: Sequence[tuple[Beam, float]], left: int) -> list[Beam]:

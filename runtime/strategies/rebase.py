@@ -14,7 +14,7 @@ from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
 from runtime.request import SearchStep
 from runtime.solutions.beam import Beam
-from runtime.strategies.beam_search import grow
+from runtime.strategies.beam_search import Share, grow
 
 TEMPERATURE = 0.1  # of the softmax, as published
 
@@ -27,8 +27,15 @@ async def rebase(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[S
         plan: N beams.
         pilots: samples already at hand; they take no part in the search.
     """
-    first = SearchStep("rebase", plan.n, lookahead=0, round=0, place=0)
-    beams = await grow(run, plan.n, by_weight, ("rebase", plan.n), first)
+    return await resampling(run, plan, pilots, by_weight)
+
+
+async def resampling(
+    run: PromptRun, plan: Plan, pilots: Sequence[Sample], share: Share
+) -> list[Sample]:
+    """The pilots and N finished beams, which are continued by shares; others as in `rebase`."""
+    first = SearchStep(plan.strategy, plan.n, lookahead=0, round=0, place=0)
+    beams = await grow(run, plan.n, share, (plan.strategy, plan.n), first)
     run.cost.generations += plan.n
     return [*pilots, *await run.finish(beams)]
 

@@ -42,7 +42,8 @@ def test_flops() -> None:
     status, out, message = invoke("flops", ARTIFACT, *LARGER)
     assert status == 0, message
     assert_readable(out)
-    assert "cannot be told apart" in out, "the longest verdict, in one line"
+    # The longest verdict, in one line: of the five bins at a budget of 32.
+    assert out.count("cannot be told apart") == 1
 
 
 @pytest.mark.slow
