@@ -187,9 +187,12 @@ class TransformersEngine:
                     places.append(going.setdefault((sequence, token), len(going)))
             active, at = left, places
             if active:
-                parents = self._tensor([sequence for sequence, _ in going])
-                cache.batch_select_indices(parents)
-                mask = torch.cat([mask[parents], mask.new_ones(len(going), 1)], dim=1)
+                parents = [sequence for sequence, _ in going]
+                if parents != list(range(len(mask))):  # selecting copies the whole cache
+                    chosen = self._tensor(parents)
+                    cache.batch_select_indices(chosen)
+                    mask = mask[chosen]
+                mask = torch.cat([mask, mask.new_ones(len(going), 1)], dim=1)
                 logits = self._forward(self._tensor([[token] for _, token in going]), mask, cache)
         return [row.completion for row in rows]
 
