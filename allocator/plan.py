@@ -167,7 +167,7 @@ def plan_grid(
     - Beam search and DVTS with a power of two of beams that fits beside the pilots, so that
       whatever the number of pilots the same searches are sampled, with M = sqrt(N) (the power of
       two below it, but at least 2) and M = 4 (the paper's settings, section 5.2), or with every
-      width.
+      width. DVTS has two subtrees or more: with one it is beam search.
     - REBASE and DORA with such a number of beams.
     - Beam search with lookahead, M = 4, if wanted: at equal cost it was worse in the paper
       (section 5.3).
@@ -200,7 +200,11 @@ def plan_grid(
             widths = {2**i for i in range(1, n.bit_length())}
         for strategy in ("beam_search", "dvts"):
             if strategy in strategies:
-                plans |= {Plan(strategy=strategy, n=n, beam_width=width) for width in widths}
+                plans |= {
+                    Plan(strategy=strategy, n=n, beam_width=width)
+                    for width in widths
+                    if strategy == "beam_search" or width < n
+                }
         resampling: tuple[Strategy, ...] = ("rebase", "dora")
         plans |= {Plan(strategy=name, n=n) for name in resampling if name in strategies}
         if "beam_search" in strategies:
