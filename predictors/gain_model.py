@@ -24,6 +24,7 @@ from pydantic import Field
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
+from predictors.vote_state import overtaken
 
 PENALTY = 1e-5  # on squared weights of standardised columns: keeps them bounded
 MIN_EXPONENT, MAX_EXPONENT = -20.0, 1.0
@@ -184,17 +185,15 @@ def _ahead(schedule: Schedule, stage: int, above: int) -> int:
 
 def _columns(states: NDArray[np.float64], searches_ahead: int) -> NDArray[np.float64]:
     """The columns that the gain depends on, shape (prompts, columns)."""
-    from scipy.special import betainc
-
     samples, mass, rival, _, _, mean, distinct, unanswered, prompt_tokens = states.T
     # Scaled so that solutions weigh 1 on average: confidence then depends on their number.
     weight = np.where(mean > 0, 1 / np.maximum(mean, 1e-6), 0.0)
     weights = np.array([np.ones(len(states)), weight])
-    overtaken = betainc(mass * weights + 1, rival * weights + 1, 0.5)
+    lost = overtaken(mass * weights, rival * weights)
     best, other_best, mean_odds = _log_odds(states[:, BEST_TO_MEAN]).T
     columns = np.empty((len(states), len(COLUMNS)))
     columns[:, 0] = 1.0
-    columns[:, 1:3] = np.log(np.maximum(overtaken, 1e-6)).T
+    columns[:, 1:3] = np.log(np.maximum(lost, 1e-6)).T
     columns[:, 3] = np.log(samples)
     columns[:, 4], columns[:, 5], columns[:, 6] = best, best**2, other_best
     columns[:, 7], columns[:, 8], columns[:, 9] = mean_odds, distinct, unanswered

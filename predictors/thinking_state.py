@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.branches import Branch, BranchScoring
+from predictors.vote_state import overtaken
 
 # `leader` and `rival` are the votes of the two leading answers, `squares` the sum of squared votes,
 # `tokens` those of all thoughts and their probes, `unfinished` the thoughts that have not ended.
@@ -88,16 +89,14 @@ def gain_columns(states: NDArray[np.float64]) -> NDArray[np.float64]:
     Args:
         states: shape (..., len(STATE_NAMES)).
     """
-    from scipy.special import betainc
-
     samples, leader, rival, votes, squares, _, unfinished = np.moveaxis(states, -1, 0)
     # Votes of unequal weight count as fewer votes of equal weight (Kish).
     scale = np.where(squares > 0, votes / np.where(squares > 0, squares, 1.0), 0.0)
-    overtaken = betainc(leader * scale + 1, rival * scale + 1, 0.5)
+    lost = overtaken(leader * scale, rival * scale)
     return np.stack(
         [
             np.ones(samples.shape),
-            np.log(np.maximum(overtaken, MIN_OVERTAKEN)),
+            np.log(np.maximum(lost, MIN_OVERTAKEN)),
             np.log(np.maximum(leader, MIN_LEADER)),
             unfinished / samples,
             np.log(samples),

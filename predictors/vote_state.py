@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 VOTE_STATE_NAMES = (
     "samples",
@@ -18,6 +18,21 @@ VOTE_STATE_NAMES = (
 )
 # Scores differ in their last digits with what else is in the models' batch; rounding removes that.
 DECIMALS = 3
+
+
+def overtaken(leader: ArrayLike, rival: ArrayLike) -> NDArray[np.float64]:
+    """The chance that the leading answer is overtaken by another in the long run.
+
+    That is, that of the votes for either at most half are for the leader, under a uniform prior
+    (adaptive consistency, Aggarwal et al. 2023).
+
+    Args:
+        leader: its votes, any shape; they need not be whole.
+        rival: the other's, likewise.
+    """
+    from scipy.special import betainc
+
+    return np.asarray(betainc(np.add(leader, 1), np.add(rival, 1), 0.5))
 
 
 class VoteState:

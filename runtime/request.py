@@ -114,7 +114,8 @@ class RequestSettings:
         sampling: temperature and the like, and the longest solution in tokens.
         stops: texts that end a solution, which is cut before them.
         stop_token_ids: tokens that do so.
-        early_stop: stop best-of-N once the solutions still to come cannot change the answer.
+        early_stop: stop best-of-N once its answer is settled with this probability, above 0.5; 1
+            is for certain, None does not stop.
         thinking: the most tokens that each solution may think, whatever the plan says; 0 is no
             thought, None leaves it to the plan and the model.
     """
@@ -122,7 +123,7 @@ class RequestSettings:
     sampling: SamplingSettings
     stops: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
-    early_stop: bool = False
+    early_stop: float | None = None
     thinking: int | None = None
 
     def capped(self, thinking: int | None) -> int | None:

@@ -18,6 +18,7 @@ from runtime.solving.solve import Solver
 
 OURS = "ttc-allocator"
 STOP = "#"  # begins the line of the answer
+CONFIDENCE = 0.95  # of stopping early; that of Aggarwal et al. 2023
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ def ours(url: str) -> Callable[..., Awaitable[Reply]]:
     async def run(method: str, prompts: Sequence[str], budget: int, seed: int) -> Reply:
         artifact = Artifact.load(ARTIFACT)
         async with open_models(artifact.settings, artifact.folder, url, "transformers") as models:
-            plan, early_stop = _plan(method, budget), method == STOPPING
-            solver = Solver(models, artifact, seed, plan, early_stop)
+            early_stop = CONFIDENCE if method == STOPPING else None
+            solver = Solver(models, artifact, seed, _plan(method, budget), early_stop)
             spend = Spend(total=budget * len(prompts)) if method == ACROSS else Spend(budget)
             started = time.perf_counter()
             results = await solver.solve_all(prompts, spend)

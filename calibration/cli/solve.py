@@ -74,8 +74,9 @@ def solve(
         typer.Option(help="one plan for all: best_of_n:16, beam_search:16:4, revisions:16:4, ..."),
     ] = None,
     early_stop: Annotated[
-        bool, typer.Option(help="stop best-of-n once the rest cannot change the answer")
-    ] = False,
+        float | None,
+        typer.Option(help="stop best-of-n once its answer is this probable to stay; 1: sure"),
+    ] = None,
     thinking: ThinkingOption = "full",
     metrics: Annotated[
         Path | None, typer.Option(help="file for Prometheus metrics, in the text format")

@@ -12,7 +12,7 @@ from runtime.result import Spend
 def check_limits(
     artifact: Artifact,
     fixed: Plan | None,
-    early_stop: bool,
+    early_stop: float | None,
     budget: int,
     deadline: float | None = None,
 ) -> None:
@@ -21,15 +21,18 @@ def check_limits(
     Args:
         artifact: what calibration measured.
         fixed: the plan that every prompt gets; None where the policy chooses.
-        early_stop: whether best-of-n ends once its answer is settled.
+        early_stop: with what probability an answer is settled at which best-of-n ends; None where
+            it does not end early.
         budget: generations per prompt.
         deadline: seconds per prompt; None is no limit.
 
     Raises:
         InputError: a budget below the smallest calibrated one, or below a fixed plan's cost; a
             fixed search without a verifier; a deadline that is not positive, or that cannot be
-            kept.
+            kept; or a probability that is not one.
     """
+    if early_stop is not None and not 0.5 < early_stop <= 1:
+        raise InputError("early_stop", early_stop, "a probability above 0.5; 1 is for certain")
     artifact.policy.row(budget)
     if fixed is not None and fixed.strategy in SEARCHES and artifact.settings.verifier is None:
         raise InputError("plan", str(fixed), "a search needs a verifier; the artifact names none")
@@ -39,7 +42,7 @@ def check_limits(
         return
     if not finite(deadline) or deadline <= 0:
         raise InputError("deadline", deadline, "must be a positive number of seconds")
-    if early_stop:
+    if early_stop is not None:
         raise InputError(
             "deadline", deadline, "early stop takes longer than plans were timed; leave it out"
         )

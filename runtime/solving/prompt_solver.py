@@ -38,7 +38,7 @@ class PromptSolver:
         artifact: what calibration measured.
         seed: with the prompt, determines every sample.
         fixed: one plan for every prompt, in place of the policy's; no pilots are taken.
-        early_stop: stop best-of-N once the solutions still to come cannot change the answer.
+        early_stop: as `RequestSettings.early_stop`.
         thinking: the most tokens that a solution may think, as `RequestSettings.thinking`.
 
     Attributes:
@@ -53,7 +53,7 @@ class PromptSolver:
         artifact: Artifact,
         seed: int = 0,
         fixed: Plan | None = None,
-        early_stop: bool = False,
+        early_stop: float | None = None,
         thinking: int | None = None,
     ) -> None:
         self.models, self.artifact = models, artifact

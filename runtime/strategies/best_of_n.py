@@ -24,8 +24,9 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
     samples = await _as_deep(run, plan, pilots)
     while (remaining := plan.n - len(samples)) > 0:
         more = remaining
-        if run.settings.early_stop:
-            more = min_to_settle(await run.canonicalize(samples), remaining, plan.selection)
+        if (sure := run.settings.early_stop) is not None:
+            votes = await run.canonicalize(samples)
+            more = min_to_settle(votes, remaining, plan.selection, sure)
         if not more:
             break
         samples += await run.samples(

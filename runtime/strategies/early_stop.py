@@ -1,28 +1,37 @@
-"""Early stop of best-of-n: when the remaining solutions cannot change its answer."""
+"""Early stop of best-of-n: when the remaining solutions cannot change its answer, or hardly can."""
 
 from collections.abc import Sequence
 from math import floor
 
+import numpy as np
+
 from allocator.plan import Selection
 from predictors.sample import Sample
+from predictors.vote_state import overtaken
 from runtime.answers.selection import answer_mass
 
 # A score is a probability: no further solution can have a greater weight.
 GREATEST_SCORE = 1.0
+CERTAIN = 1.0
 
 
-def min_to_settle(samples: Sequence[Sample], remaining: int, how: Selection) -> int:
+def min_to_settle(
+    samples: Sequence[Sample], remaining: int, how: Selection, confidence: float = CERTAIN
+) -> int:
     """The minimum number of further solutions before the answer can be settled; 0 if it is.
 
-    An answer is settled when the remaining solutions cannot change it. Exact for majority: the
-    leader's lead exceeds the remaining votes. For weighted selection every remaining solution is
-    assumed to have the greatest possible score, 1. A single greatest score is settled only at 1.
+    For certain, an answer is settled when the remaining solutions cannot change it. Exact for
+    majority: the leader's lead exceeds the remaining votes. For weighted selection every remaining
+    solution is assumed to have the greatest possible score, 1. A single greatest score is settled
+    only at 1. With less confidence, an answer is also settled once its lead lasts with that
+    probability (adaptive consistency, Aggarwal et al. 2023); weights are scaled to 1 on average.
 
     Args:
         samples: solutions so far, scored if the selection compares scores; equal answers must be
             equal strings.
         remaining: number of solutions not yet sampled.
         how: the selection that will be made.
+        confidence: above 0.5, at most 1.
     """
     answered = [sample for sample in samples if sample.answer is not None]
     if how == "best":
@@ -32,4 +41,11 @@ def min_to_settle(samples: Sequence[Sample], remaining: int, how: Selection) -> 
     first, second = sorted([*mass.values(), 0.0, 0.0], reverse=True)[:2]
     # k more for the leader, and the rest against it: lead + k > remaining - k.
     k = floor((remaining - (first - second) / GREATEST_SCORE) / 2) + 1
-    return min(max(0, k), remaining)
+    certain = min(max(0, k), remaining)
+    if confidence == CERTAIN:
+        return certain
+    total = sum(mass.values())
+    scale = len(answered) / total if total else 1.0
+    more = np.arange(certain)
+    lasts = overtaken(first * scale + more, second * scale) <= 1 - confidence
+    return int(lasts.argmax()) if lasts.any() else certain

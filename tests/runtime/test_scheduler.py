@@ -75,15 +75,15 @@ async def increases(before: dict[str, float]) -> list[float]:
 @pytest.mark.parametrize(
     ("plan", "early_stop"),
     [
-        (Plan(strategy="best_of_n", n=8), False),
-        (Plan(strategy="best_of_n", n=24, selection="majority"), True),
-        (Plan(strategy="beam_search", n=8, beam_width=4), False),
-        (Plan(strategy="beam_search", n=4, beam_width=2, lookahead=1), False),
-        (Plan(strategy="dvts", n=8, beam_width=4), False),
+        (Plan(strategy="best_of_n", n=8), None),
+        (Plan(strategy="best_of_n", n=24, selection="majority"), 1.0),
+        (Plan(strategy="beam_search", n=8, beam_width=4), None),
+        (Plan(strategy="beam_search", n=4, beam_width=2, lookahead=1), None),
+        (Plan(strategy="dvts", n=8, beam_width=4), None),
     ],
 )
 def test_costs_are_the_engines_own_counters_to_the_token(
-    run: Any, counted: Models, plan: Plan, early_stop: bool
+    run: Any, counted: Models, plan: Plan, early_stop: float | None
 ) -> None:
     settings = replace(REQUEST_SETTINGS, early_stop=early_stop)
     names = ("generation_tokens", "prefix_cache_hits")
@@ -99,7 +99,7 @@ def test_costs_are_the_engines_own_counters_to_the_token(
     assert sum(r.cost.sampled_tokens for r in runs) == sampled
     assert sum(r.cost.cached_tokens for r in runs) == cached
     generations = [r.cost.generations for r in runs]
-    if early_stop:
+    if early_stop is not None:
         assert min(generations) < plan.n
     else:
         assert generations == [plan.cost(0)] * len(runs)

@@ -278,13 +278,15 @@ def test_early_stop_answers_the_same(tmp_path: Path) -> None:
     plan = ["--budget", "32", "--plan", "best_of_n:32:majority"]
     prompt = distinct_problems("test", 1, 33)[0].text
     found = []
-    for options in ([], ["--early-stop"]):
+    for options in ([], ["--early-stop", "1"], ["--early-stop", "0.9"]):
         status, out, message = invoke(*solve(*plan, *options, prompt))
         assert status == 0, message
         found.append(json.loads(out))
-    whole, stopped = found
+    whole, stopped, sooner = found
     assert stopped["answer"] == whole["answer"]
-    assert stopped["receipt"]["generations"] <= whole["receipt"]["generations"] == 32
+    spent = [each["receipt"]["generations"] for each in (sooner, stopped, whole)]
+    assert spent == sorted(spent)
+    assert spent[0] < spent[-1] == 32
 
 
 @pytest.mark.slow

@@ -247,7 +247,7 @@ def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> 
     spent = []
     for seed in range(30):
         full = asyncio.run(best_of_n(coin_run(tokenizer, seed), plan, ()))
-        run = coin_run(tokenizer, seed, settings=replace(COIN_SETTINGS, early_stop=True))
+        run = coin_run(tokenizer, seed, settings=replace(COIN_SETTINGS, early_stop=1.0))
         pilots = asyncio.run(run.samples(0, 3))
         stopped = asyncio.run(best_of_n(run, plan, pilots))
         # The coin task's two middle answers tie for the lead: an early lead is no safe one.
@@ -272,6 +272,36 @@ def test_no_more_are_sampled_than_it_takes_at_least() -> None:
     assert min_to_settle(votes, 0, "best") == 0
     assert min_to_settle(votes, 3, "best") == 3  # a greater one may always come
     assert min_to_settle([*votes, make_sample("9", 1.0)], 3, "best") == 0
+
+
+def test_a_lead_that_will_last_settles_it_too() -> None:
+    def votes(*answers: str) -> list[Sample]:
+        return [make_sample(answer, 0.5) for answer in answers]
+
+    # Of 4 alike the chance that less than half of all are so is 1 / 32, of 3 it is 1 / 16.
+    assert min_to_settle([], 16, "majority", 0.95) == 4
+    assert min_to_settle(votes(*"7777"), 12, "majority", 0.95) == 0
+    assert min_to_settle(votes(*"777"), 13, "majority", 0.95) == 1
+    # 4 to 1: with 6 to 1 it is 29 / 256 + ..., below 0.05 from 7 to 1 on.
+    assert min_to_settle(votes(*"77778"), 11, "majority", 0.95) == 2
+    # Equal scores weigh as votes do, whatever they are.
+    assert min_to_settle(votes(*"77778"), 11, "weighted", 0.95) == 2
+    # What is certain is not left to chance.
+    assert min_to_settle(votes(*"778"), 1, "majority", 0.99) == 1
+    assert min_to_settle(votes(*"7778"), 1, "majority", 0.99) == 0
+
+
+@given(st.lists(st.sampled_from("789"), max_size=30), st.integers(1, 30), st.floats(0.51, 0.999))
+def test_less_confidence_never_asks_for_more(
+    answers: list[str], remaining: int, confidence: float
+) -> None:
+    votes = [make_sample(answer, 0.5) for answer in answers]
+    for how in ("majority", "weighted"):
+        assert (
+            0
+            <= min_to_settle(votes, remaining, how, confidence)
+            <= min_to_settle(votes, remaining, how)
+        )
 
 
 @given(st.lists(st.sampled_from("789"), max_size=30), st.integers(1, 30))
