@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
@@ -15,7 +14,7 @@ from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from benchmarks.allocation.family import SEEDS, Family, grid
 from benchmarks.allocation.pool import read_pool, write_pool
-from benchmarks.allocation.sampling import draw
+from benchmarks.allocation.sampling import Searching, draw, search
 from benchmarks.rewriting import paths as rewriting
 from benchmarks.rewriting import task as rewriting_task
 from benchmarks.testbed import paths as testbed
@@ -23,7 +22,7 @@ from benchmarks.testbed import task as testbed_task
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.fitting.fit import searches_among
 from calibration.progress import progress
-from calibration.sampling.collect import PromptRecord, collect
+from calibration.sampling.collect import PromptRecord
 from calibration.sampling.store import read_records
 from runtime.artifact import SAMPLES, Artifact, load_settings
 from runtime.engines.concurrency import sharing_cores
@@ -33,7 +32,6 @@ from runtime.request import RequestSettings
 
 Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
-PART = 50  # prompts that a process searches at a time
 
 ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 400, 500, test_seed=3)
 # The test prompts of seed 3 influenced when training of the base model stopped; these did not.
@@ -102,15 +100,9 @@ def resample(family: Family) -> None:
     """
     with sharing_cores():
         asyncio.run(_draw_solutions(family))
-    plans, prompts = searches_of(family), prompts_of(family, "test")
-    parts = [prompts[i : i + PART] for i in range(0, len(prompts), PART)]
-    # A process per core: one keeps no more than one core busy.
-    jobs = Parallel(n_jobs=-1, return_as="generator")
-    with progress(f"{family.name}: searches", len(parts)) as done:
-        found = []
-        for part in jobs(delayed(_searched)(family, part, plans) for part in parts):
-            found += part
-            done(part)
+    plans, folder = searches_of(family), artifact_of(family).folder
+    searching = Searching(load_settings(folder), folder, plans, SAMPLING_SEED, SEEDS)
+    found = search(f"{family.name}: searches", searching, prompts_of(family, "test"))
     write_pool(found, family.folder / "test-searches.parquet")
     if family.calibration_prompts:
         kept = [of_artifact(r, plans) for r in read_records(artifact_of(family).folder / SAMPLES)]
@@ -133,23 +125,6 @@ async def _draw_solutions(family: Family) -> None:
                 records = await draw(models, sampling, engine, prompts, done)
             write_pool(records, family.folder / f"{split}.parquet")
             engine.close()
-
-
-def _searched(
-    family: Family, prompts: Sequence[tuple[str, str]], plans: Sequence[Plan]
-) -> list[PromptRecord]:
-    """Searches of some prompts, a run a seed."""
-    folder = artifact_of(family).folder
-
-    async def run() -> list[PromptRecord]:
-        settings = load_settings(folder)
-        async with open_models(settings, folder, "transformers") as models:
-            sampling = RequestSettings(settings.sampling)
-            return await collect(
-                models, sampling, prompts, 1, lambda *_: plans, SAMPLING_SEED, runs=SEEDS
-            )
-
-    return asyncio.run(run())
 
 
 def of_artifact(record: PromptRecord, plans: Sequence[Plan]) -> PromptRecord:

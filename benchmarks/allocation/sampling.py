@@ -1,14 +1,71 @@
-"""Sampling a pool of independent solutions."""
+"""Sampling a pool: independent solutions, or searches."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from joblib import Parallel, delayed
+
+from allocator.plan import Plan
 from benchmarks.testbed.tree_engine import TreeEngine
-from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run
+from calibration.progress import progress
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run, collect
 from runtime.engines.concurrency import bounded
-from runtime.models import Models
+from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
+from runtime.settings import Settings
+
+PART = 50  # prompts that a process searches at a time
+
+
+@dataclass(frozen=True)
+class Searching:
+    """What is searched of each prompt.
+
+    Attributes:
+        settings: the models and how they are sampled.
+        folder: relative model folders count from here.
+        plans: the searches.
+        seed: seed of the first run.
+        runs: how many times each is run.
+    """
+
+    settings: Settings
+    folder: Path
+    plans: Sequence[Plan]
+    seed: int
+    runs: int = 1
+
+    def of(self, prompts: Sequence[tuple[str, str]]) -> list[PromptRecord]:
+        """The searches of some (prompt, right answer) pairs, one process's part."""
+
+        async def run() -> list[PromptRecord]:
+            async with open_models(self.settings, self.folder, "transformers") as models:
+                sampling = RequestSettings(self.settings.sampling)
+                return await collect(
+                    models, sampling, prompts, 1, lambda *_: self.plans, self.seed, runs=self.runs
+                )
+
+        return asyncio.run(run())
+
+
+def search(
+    title: str, searching: Searching, prompts: Sequence[tuple[str, str]]
+) -> list[PromptRecord]:
+    """The searches of (prompt, right answer) pairs, in their order.
+
+    A process per core samples them: one keeps no more than one core busy.
+    """
+    parts = [prompts[i : i + PART] for i in range(0, len(prompts), PART)]
+    jobs = Parallel(n_jobs=-1, return_as="generator")
+    found: list[PromptRecord] = []
+    with progress(title, len(parts)) as done:
+        for part in jobs(delayed(searching.of)(part) for part in parts):
+            found += part
+            done(part)
+    return found
 
 
 async def draw(

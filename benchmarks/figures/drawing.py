@@ -68,6 +68,12 @@ class Figure:
     columns: int
 
 
+def part_of(curve: Curve, inside: NDArray[np.bool_]) -> Curve:
+    """The curve over those prompts alone that the mask, shape (prompts,), is true for."""
+    costs = curve.generations[:, inside], curve.tokens[:, inside], curve.flops[:, inside]
+    return Curve(curve.name, curve.budgets, curve.correct[:, inside], *costs)
+
+
 def line_of(
     curve: Curve, inside: NDArray[np.bool_], *, spent: bool = False, banded: bool = False
 ) -> Line:
@@ -79,11 +85,9 @@ def line_of(
         spent: draw it over the average generations spent, not over the budget.
         banded: see `Line`.
     """
-    correct, costs = curve.correct[:, inside], curve.generations[:, inside]
-    spent_otherwise = curve.tokens[:, inside], curve.flops[:, inside]
-    part = Curve(curve.name, curve.budgets, correct, costs, *spent_otherwise)
-    draws = resamples(correct.shape[1])
-    x = costs.mean(axis=1) if spent else np.array(curve.budgets, dtype=float)
+    part = part_of(curve, inside)
+    draws = resamples(int(inside.sum()))
+    x = part.generations.mean(axis=1) if spent else np.array(curve.budgets, dtype=float)
     order = np.argsort(x, kind="stable")
     values = [accuracy(part, int(row), draws) for row in order]
     return Line(curve.name, x[order].tolist(), values, banded)

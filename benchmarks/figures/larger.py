@@ -1,10 +1,8 @@
 """The larger model of figure 9 (section 7): its pretraining, its samples, and equal FLOPs."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from allocator.files import JsonArtifact
 from allocator.flops import Exchange
@@ -90,11 +88,10 @@ async def sample_larger(model: Path, pretraining: Pretraining) -> None:
     pretraining.save(PRETRAINING)
 
 
-def larger_correct(path: Path, prompts: Sequence[str]) -> NDArray[np.float64]:
-    """Share of right solutions of each prompt in one of the larger model's pools, (prompts,).
+def larger_correct(path: Path) -> dict[str, float]:
+    """Share of right solutions of each prompt in one of the larger model's pools.
 
     Raises:
         InputError: there is no pool.
     """
-    found = {record.prompt: np.mean(record.independent.correct) for record in read_pool(path)}
-    return np.array([found[prompt] for prompt in prompts])
+    return {r.prompt: float(np.mean(r.independent.correct)) for r in read_pool(path)}

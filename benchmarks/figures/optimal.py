@@ -1,6 +1,8 @@
 """Compute-optimal choice in the difficulty bins of the test prompts, held out (section 3.2)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,59 @@ from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import edges_of
 from calibration.fitting.plan_selection import held_out_figures
 from calibration.replay.curves import Curve, averaged, cost_at, gain
-from calibration.replay.replay import Outcome, Outcomes
+from calibration.replay.replay import Outcome
 from calibration.report.targets import Interval
 
 BINS = 5
 ORACLE, PREDICTED = "compute-optimal, oracle bins", "compute-optimal, predicted bins"
 AT, TIMES = (16, 64), 4.0  # budgets at which gains are reported; the paper's gain
+
+
+class Tried(Protocol):
+    """How plans did on the test prompts.
+
+    Attributes:
+        prompts: number of prompts.
+        replicates: replays of each prompt.
+    """
+
+    @property
+    def prompts(self) -> int: ...
+
+    @property
+    def replicates(self) -> int: ...
+
+    def outcome(self, plan: Plan, pilots: int) -> Outcome:
+        """See `calibration.replay.replay.Outcomes`."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneTable:
+    """Searches and revisions side by side, on the same prompts.
+
+    Attributes:
+        searched: knows all plans but revisions.
+        revised: knows revisions.
+    """
+
+    searched: Tried
+    revised: Tried
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts."""
+        return self.searched.prompts
+
+    @property
+    def replicates(self) -> int:
+        """Replays of each prompt."""
+        return self.searched.replicates
+
+    def outcome(self, plan: Plan, pilots: int) -> Outcome:
+        """The outcome where the plan is known."""
+        known = self.revised if plan.strategy == "revisions" else self.searched
+        return known.outcome(plan, pilots)
 
 
 def bins_by(pass_at_1: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -30,7 +79,7 @@ def bins_by(pass_at_1: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def compute_optimal(
     name: str,
-    outcomes: Outcomes,
+    outcomes: Tried,
     plans: Sequence[Plan],
     budgets: Sequence[int],
     bins: NDArray[np.int64],

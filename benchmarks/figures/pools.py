@@ -61,6 +61,9 @@ def revisions(n: int, length: int) -> Plan:
 # its budgets are at most 32, because it is slow to sample.
 FIXED = [beams(n, FIXED_BEAM_WIDTH) for n in powers(MAX_N)]
 ROOT = [beams(n, root(n)) for n in powers(MAX_N)]
+# One beam is kept, and all its continuations compared: not the paper's, but apt for a verifier that
+# is rarely wrong.
+SINGLE = [beams(n, n) for n in powers(MAX_N)]
 AHEAD = {
     k: [beams(n, FIXED_BEAM_WIDTH, k) for n in powers(MAX_N // 2 // (k + 1)) if n > 1]
     for k in (1, 3)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool, rescored, write_pool
+from benchmarks.allocation.sampling import Searching, search
 from benchmarks.figures.pools import (
     AHEAD,
     BY_ORM,
@@ -22,6 +23,7 @@ from benchmarks.figures.pools import (
     PROMPTS,
     ROOT,
     SEARCHES,
+    SINGLE,
     first_solutions,
     solutions_of,
     test_prompts,
@@ -33,7 +35,6 @@ from runtime.artifact import load_settings
 from runtime.engines.base import encode_prompt
 from runtime.engines.concurrency import bounded, sharing_cores, together
 from runtime.models import open_models
-from runtime.request import RequestSettings
 from runtime.settings import Settings
 from runtime.verifiers.base import Context
 
@@ -42,23 +43,26 @@ SEED = 200
 
 def resample() -> None:
     """Sample all pools. The larger model's are sampled where it is trained."""
+    by_prm()
+    by_score()
     with sharing_cores():
-        for part in (by_prm, by_score, chains, by_orm, by_own_prm):
+        for part in (chains, by_orm, by_own_prm):
             asyncio.run(part())
 
 
-async def by_prm() -> None:
+def by_prm() -> None:
     """Searches guided by the PRM of the base's own size."""
-    plans = _searches([*FIXED, *ROOT, *AHEAD[1], *AHEAD[3]])
-    write_pool(await _collected("Searches by the own PRM", OWN, Path(), plans, SEED), BY_PRM)
+    plans = _searches([*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]])
+    searching = Searching(OWN, Path(), plans, SEED)
+    write_pool(search("Searches by the own PRM", searching, test_prompts()), BY_PRM)
 
 
-async def by_score() -> None:
+def by_score() -> None:
     """Those searches guided by the fitted score that `benchmarks.allocation` does not sample."""
     known = read_pool(SEARCHES)[0].searches
-    plans = [plan for plan in _searches([*FIXED, *ROOT]) if plan not in known]
-    fitted = load_settings(ARTIFACT)
-    write_pool(await _collected("Searches by the score", fitted, ARTIFACT, plans, SEED), BY_SCORE)
+    plans = [plan for plan in _searches([*FIXED, *ROOT, *SINGLE]) if plan not in known]
+    searching = Searching(load_settings(ARTIFACT), ARTIFACT, plans, SEED)
+    write_pool(search("Searches by the score", searching, test_prompts()), BY_SCORE)
 
 
 async def chains() -> None:
@@ -115,16 +119,6 @@ async def _score_again(
 
         with progress(what, len(records)) as done:
             write_pool(await bounded(one, records, PROMPTS_IN_FLIGHT, done), pool)
-
-
-async def _collected(
-    what: str, settings: Settings, base: Path, plans: Sequence[Plan], seed: int
-) -> list[PromptRecord]:
-    prompts = test_prompts()
-    async with open_models(settings, base, "transformers") as models:
-        with progress(what, len(prompts)) as done:
-            sampling = RequestSettings(settings.sampling)
-            return await collect(models, sampling, prompts, 1, lambda *_: plans, seed, done)
 
 
 def _searches(plans: Sequence[Plan]) -> list[Plan]:

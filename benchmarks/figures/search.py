@@ -16,11 +16,12 @@ from benchmarks.figures.optimal import (
     ORACLE,
     PREDICTED,
     TIMES,
+    OneTable,
     best_gain,
     bins_by,
     compute_optimal,
 )
-from benchmarks.figures.pools import AHEAD, FIXED, MAX_N, ROOT, Samples, powers
+from benchmarks.figures.pools import AHEAD, FIXED, MAX_N, ROOT, SINGLE, Samples, powers, ratios
 from benchmarks.targets import at_least
 from calibration.replay.curves import Curve, gain, plan_curve, resamples
 from calibration.replay.policy_curves import policy_curve, predicted
@@ -28,8 +29,10 @@ from calibration.report.targets import Interval, reported
 
 WEIGHTED, MAJORITY = "best-of-N weighted", "majority"
 WIDE, NARROW = "beam search, M = 4", "beam search, M = √N"
+WIDEST = "beam search, M = N"
 LOOKS = {k: f"lookahead k = {k}, M = 4" for k in AHEAD}
 SERVED = "the artifact's policy, pilots counted"
+ONE_TABLE = "search and revisions in one table, predicted bins"
 MAX_SOLUTIONS = 256
 SMALL, SLIGHT = 4, 0.05  # a small budget; a negligible accuracy
 OWN_SIZE, FITTED = "a PRM of the model's size", "the fitted score"
@@ -62,7 +65,7 @@ def guided(samples: Samples) -> dict[str, SeededReplay]:
 def candidates(samples: Samples, guide: str) -> list[Plan]:
     """All plans of search that were sampled."""
     looks = [plan for plans in AHEAD.values() for plan in plans] if guide == OWN_SIZE else []
-    plans = [*(best_of(n) for n in powers(MAX_SOLUTIONS)), *FIXED, *ROOT, *looks]
+    plans = [*(best_of(n) for n in powers(MAX_SOLUTIONS)), *FIXED, *ROOT, *SINGLE, *looks]
     return list(dict.fromkeys(plans))
 
 
@@ -70,7 +73,8 @@ def methods(replay: SeededReplay, looks: bool) -> dict[str, Curve]:
     """Every method of search at every budget, by name."""
     plain = [best_of(n) for n in powers(MAX_SOLUTIONS)]
     votes = [plan.model_copy(update={"selection": MAJORITY}) for plan in plain]
-    plans: dict[str, Sequence[Plan]] = {WEIGHTED: plain, MAJORITY: votes, NARROW: ROOT, WIDE: FIXED}
+    plans: dict[str, Sequence[Plan]] = {WEIGHTED: plain, MAJORITY: votes}
+    plans |= {NARROW: ROOT, WIDE: FIXED, WIDEST: SINGLE}
     if looks:
         plans = plans | {LOOKS[k]: AHEAD[k] for k in AHEAD}
     return {name: plan_curve(name, replay, of_name) for name, of_name in plans.items()}
@@ -163,6 +167,9 @@ def figure_4(samples: Samples) -> Reproduced:
             learned = from_artifact(artifact_of(ARITHMETIC))
             pass_at_1 = predicted(replay, learned.difficulty)
             curves.append(policy_curve(SERVED, replay, learned.table, pass_at_1))
+            both = OneTable(replay, samples.revised)
+            every = [*plans, *(plan for n in powers(MAX_N) for plan in ratios(n)[1:])]
+            curves.append(compute_optimal(ONE_TABLE, both, every, budgets, by_prediction))
         lines = [
             line_of(c, everyone, spent=True, banded=c.name in (WEIGHTED, ORACLE)) for c in curves
         ]

@@ -16,8 +16,15 @@ from benchmarks.figures.drawing import Figure, Line, Panel, draw, line_of
 from benchmarks.figures.exchange import ANY_RATIO, crossover
 from benchmarks.figures.findings import Finding, mean_above, sentence
 from benchmarks.figures.larger import Pretraining
-from benchmarks.figures.optimal import at_budget, best_gain, bins_by, compute_optimal, needed
-from benchmarks.figures.pools import beams, powers, ratios
+from benchmarks.figures.optimal import (
+    OneTable,
+    at_budget,
+    best_gain,
+    bins_by,
+    compute_optimal,
+    needed,
+)
+from benchmarks.figures.pools import beams, powers, ratios, revisions
 from calibration.replay.curves import Curve, resamples
 from calibration.replay.replay import Outcome
 
@@ -121,6 +128,17 @@ def test_each_bin_is_given_its_own_best_plan() -> None:
     assert np.all(curve.generations == [[1], [4]]), "a cheaper plan is no candidate"
     np.testing.assert_allclose(curve.correct[1, easy].mean(), 0.9, atol=0.06)
     np.testing.assert_allclose(curve.correct[1, ~easy].mean(), 0.8, atol=0.06)
+
+
+def test_one_table_chooses_among_searches_and_revisions() -> None:
+    easy = np.arange(100) < 50
+    bins = bins_by(np.where(easy, 0.9, 0.1))
+    searched = Known({beams(4, 2): np.where(easy, 0.2, 0.8), best_of(4): np.full(100, 0.5)})
+    revised = Known({revisions(4, 2): np.where(easy, 0.9, 0.3)})
+    plans = [*searched.accuracy, *revised.accuracy]
+    curve = compute_optimal("x", OneTable(searched, revised), plans, [4], bins)
+    np.testing.assert_allclose(curve.correct[0, easy].mean(), 0.9, atol=0.06)
+    np.testing.assert_allclose(curve.correct[0, ~easy].mean(), 0.8, atol=0.06)
 
 
 def test_choosing_the_luckiest_of_many_plans_gains_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 from allocator.plan import Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.figures.appendix import appendix
-from benchmarks.figures.pools import AHEAD, FIXED, ROOT, Samples, beside
+from benchmarks.figures.pools import AHEAD, FIXED, ROOT, SINGLE, Samples, beside
 from benchmarks.figures.search import figure_3
 from tests.support.findings import verdicts
 from tests.support.samples import chain_run, record
@@ -20,7 +20,8 @@ def samples_of(small: float, large: float) -> Samples:
     One independent solution in two is right; wrong ones disagree, so many of them are right.
     """
     rng = np.random.default_rng(0)
-    plans = [p for p in {*FIXED, *ROOT, *AHEAD[1], *AHEAD[3]} if p.strategy == "beam_search"]
+    every = dict.fromkeys([*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]])
+    plans = [plan for plan in every if plan.strategy == "beam_search"]
     records = []
     for i in range(PROMPTS):
         ease = 0.1 + 0.8 * i / PROMPTS
