@@ -30,12 +30,13 @@ def doctor(
     if artifact is not None and not artifact.is_dir():
         raise InputError("artifact", str(artifact), "there is no such folder")
     found = diagnose(artifact)
-    write_answer(*([found.model_dump_json(indent=1) + "\n"] if json else _shown(found)))
+    write_answer(*([found.model_dump_json(indent=1) + "\n"] if json else shown(found)))
     if found.problems:
         raise typer.Exit(1)
 
 
-def _shown(found: Diagnosis) -> Iterator[RenderableType]:
+def shown(found: Diagnosis) -> Iterator[RenderableType]:
+    """A diagnosis for people: tables, and what is wrong."""
     yield _installed(found)
     yield _machine(found)
     if found.artifact is not None:
@@ -51,48 +52,48 @@ def _shown(found: Diagnosis) -> Iterator[RenderableType]:
 
 def _list(title: str) -> Table:
     """A table of two columns without heads."""
-    shown = new_table(title, "", "")
-    shown.show_header = False
-    return shown
+    table = new_table(title, "", "")
+    table.show_header = False
+    return table
 
 
 def _installed(found: Diagnosis) -> Table:
-    shown = new_table("Installed", "package", "version", "")
-    shown.add_row("Python", found.python, "")
+    table = new_table("Installed", "package", "version", "")
+    table.add_row("Python", found.python, "")
     for name, version in found.versions.items():
         module = name.removesuffix("-cpu")
         state = "imports" if found.imports.get(module) is None else "does not import"
-        shown.add_row(name, version, state if module in found.imports else "")
+        table.add_row(name, version, state if module in found.imports else "")
     for present, words in ((True, "extras here"), (False, "extras not here")):
         names = [name for name, here in found.extras.items() if here == present]
-        shown.add_row(words, ", ".join(names) or "none", "")
-    return shown
+        table.add_row(words, ", ".join(names) or "none", "")
+    return table
 
 
 def _machine(found: Diagnosis) -> Table:
-    shown = _list("Machine")
-    shown.add_row("processor", escape(found.machine))
-    shown.add_row("memory", str(found.memory or "unknown"))
+    table = _list("Machine")
+    table.add_row("processor", escape(found.machine))
+    table.add_row("memory", str(found.memory or "unknown"))
     built = "torch is built for the CPU" if found.imports["torch"] is None else "unknown"
-    shown.add_row("CUDA", found.cuda or built)
+    table.add_row("CUDA", found.cuda or built)
     for gpu in found.gpus:
-        shown.add_row("GPU", escape(f"{gpu.name}, {gpu}"))
+        table.add_row("GPU", escape(f"{gpu.name}, {gpu}"))
     if not found.gpus:
-        shown.add_row("GPU", "none that torch can use")
+        table.add_row("GPU", "none that torch can use")
     for disk in found.disks:
-        shown.add_row("disk", escape(f"{disk.free / GIB:.1f} GiB free in {disk.path} ({disk.use})"))
-    return shown
+        table.add_row("disk", escape(f"{disk.free / GIB:.1f} GiB free in {disk.path} ({disk.use})"))
+    return table
 
 
 def _artifact(found: ArtifactFound) -> Table:
-    shown = _list("Artifact")
-    shown.add_row("folder", escape(str(found.folder)))
-    shown.add_row("files", "all load" if found.loads else "do not all load")
+    table = _list("Artifact")
+    table.add_row("folder", escape(str(found.folder)))
+    table.add_row("files", "all load" if found.loads else "do not all load")
     if found.from_logs:
-        shown.add_row("models", "none: it was made from logs; ttc attach gives it models to run")
+        table.add_row("models", "none: it was made from logs; ttc attach gives it models to run")
     for which, model in found.models.items():
-        shown.add_row(which.replace("_", " "), escape(_model(model)))
-    return shown
+        table.add_row(which.replace("_", " "), escape(_model(model)))
+    return table
 
 
 def _model(found: ModelFound) -> str:

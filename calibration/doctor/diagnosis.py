@@ -71,6 +71,8 @@ def diagnose(folder: Path | None = None) -> Diagnosis:
     gpus = [Gpu(**gpu) for gpu in imports["torch"].found.get("gpus", ())]
     memory, written = machine_memory(), disks()
     problems = [*unmet(), *starmap(explained, _failures(imports).items())]
+    if check is not None and artifact is None:
+        problems.append(f"artifact: {folder} was not examined: that takes the packages above")
     problems += gpu_problems(imports["torch"], imports.get("vllm"), driver_gpus())
     problems += disk_problems(written)
     if check is not None:

@@ -26,12 +26,17 @@ def unmet() -> Iterator[str]:
         required = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
     except metadata.PackageNotFoundError:
         return
-    groups = [[one for one in required if one.marker is None]]
+    groups = [_of_extra("", required)]
     for extra in EXTRAS:
-        group = [one for one in required if one.marker and one.marker.evaluate({"extra": extra})]
+        group = [one for one in _of_extra(extra, required) if one.marker is not None]
         if all(version(one.name) is not None for one in group):
             groups.append(group)
     yield from dict.fromkeys(line for group in groups for line in _differences(group))
+
+
+def _of_extra(extra: str, required: list[Requirement]) -> list[Requirement]:
+    """Requirements that hold with an extra; with none if its name is empty."""
+    return [one for one in required if not one.marker or one.marker.evaluate({"extra": extra})]
 
 
 def _differences(required: list[Requirement]) -> Iterator[str]:

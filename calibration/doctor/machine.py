@@ -20,15 +20,16 @@ class Memory(BaseModel):
     """Memory, of the machine or of a GPU.
 
     Attributes:
-        free: bytes that programs can still have.
+        free: bytes that programs can still have; None if it is unknown.
         total: bytes.
     """
 
-    free: int
+    free: int | None
     total: int
 
     def __str__(self) -> str:
-        return f"{self.free / GIB:.1f} of {self.total / GIB:.1f} GiB free"
+        free = "unknown" if self.free is None else f"{self.free / GIB:.1f}"
+        return f"{free} of {self.total / GIB:.1f} GiB free"
 
 
 class Gpu(Memory):

@@ -25,8 +25,12 @@ def _torch() -> dict[str, Any]:
 
 
 def _gpu(torch: Any, number: int) -> dict[str, Any]:
-    free, total = torch.cuda.mem_get_info(number)
-    return {"name": torch.cuda.get_device_name(number), "free": free, "total": total}
+    found = torch.cuda.get_device_properties(number)
+    try:
+        free, _ = torch.cuda.mem_get_info(number)
+    except RuntimeError:  # asking takes some memory, of which there may be none
+        free = None
+    return {"name": found.name, "free": free, "total": found.total_memory}
 
 
 def _lightgbm() -> dict[str, Any]:
