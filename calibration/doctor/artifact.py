@@ -129,11 +129,11 @@ class ArtifactCheck:
         """Compare the models with the language model, and all of them with the table."""
         if "model" in self._opened:
             _, model = self._opened["model"]
-            for which in self._opened.keys() - {"model"}:
+            for which, (_, own) in self._opened.items():
                 with self._noted():
                     if which == "reviser":
-                        check_vocabulary(str(settings.reviser), self._opened[which][1], model)
-                    else:
+                        check_vocabulary(str(settings.reviser), own, model)
+                    elif which != "model":
                         self._check_verifier(settings, which, found.models[which].context, model)
         if found.loads and all(one.folder is not None for one in found.models.values()):
             with self._noted():
@@ -236,7 +236,10 @@ def _check_weights(folder: Path, which: str) -> None:
     if not files and not any(folder.glob("pytorch_model*.bin")):
         raise refused("it has no weights (*.safetensors)")
     if (folder / INDEX).is_file():
-        named = set(json.loads((folder / INDEX).read_text())["weight_map"].values())
+        try:
+            named = set(json.loads((folder / INDEX).read_text())["weight_map"].values())
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            raise refused(f"{INDEX} is damaged ({error})") from None
         if absent := sorted(named - {file.name for file in files}):
             raise refused(f"{', '.join(absent)} is missing")
     for file in files:

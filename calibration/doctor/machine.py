@@ -119,9 +119,10 @@ def gpu_problems(torch: Import, vllm: Import | None, driver: list[str]) -> Itera
         elif torch.found["cuda"] is None:
             why = "this torch is built for the CPU: install one that is built for CUDA"
         else:
+            reason = torch.found["reason"] or "torch gives no reason"
             why = (
                 f"torch is built for CUDA {torch.found['cuda']}: update the driver, or install a "
-                f"torch for an older CUDA ({torch.found['reason']})"
+                f"torch for an older CUDA ({reason})"
             )
         yield f"GPUs: torch cannot use the {len(driver)} that are here ({', '.join(driver)}): {why}"
     if vllm is not None and vllm.error is None and not vllm.found["device"]:

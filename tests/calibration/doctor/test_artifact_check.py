@@ -122,6 +122,11 @@ def unpack_shards(model: Path) -> str:
     return names["b"] + " is missing"
 
 
+def damage_index(model: Path) -> str:
+    (model / "model.safetensors.index.json").write_text("[]")
+    return "model.safetensors.index.json is damaged"
+
+
 def remove_weights(model: Path) -> str:
     (model / WEIGHTS).unlink()
     return "it has no weights"
@@ -151,6 +156,7 @@ def damage_tokenizer(model: Path) -> str:
     "break_it",
     [
         unpack_shards,
+        damage_index,
         remove_weights,
         cut_weights,
         point_to_weights,
