@@ -141,6 +141,45 @@ def load_models(
     )
 
 
+def check_context(verifier: Path, context: int | None, longest: int) -> None:
+    """Check that a verifier can read the solutions.
+
+    Args:
+        verifier: its folder.
+        context: tokens of the language model that it reads at most; None has no limit.
+        longest: tokens of a solution at most.
+
+    Raises:
+        InputError: solutions may be longer than its context.
+    """
+    if context is not None and context < longest:
+        raise InputError(
+            "max_tokens",
+            longest,
+            f"the context of the verifier {verifier.name} is {context} tokens, for prompt and "
+            "solution together; sample shorter solutions, or choose another one",
+        )
+
+
+def check_vocabulary(reviser: str, own: Any, model: Any) -> None:
+    """Check that a reviser reads the language model's tokens.
+
+    Args:
+        reviser: its name.
+        own: its tokenizer.
+        model: the language model's tokenizer.
+
+    Raises:
+        InputError: the vocabularies are different.
+    """
+    if own.get_vocab() != model.get_vocab():
+        raise InputError(
+            "reviser",
+            reviser,
+            "its vocabulary is not the language model's; choose one of the same family",
+        )
+
+
 class _Opener:
     """Opens the models that settings name; the stack closes them.
 
@@ -195,14 +234,7 @@ class _Opener:
         folder = self.folders[which]
         verifier = open_verifier(folder, model.tokenizer, family, self._verifier_engine)
         self._stack.callback(verifier.close)
-        longest = self._settings.sampling.max_tokens
-        if verifier.context_length is not None and verifier.context_length < longest:
-            raise InputError(
-                "max_tokens",
-                longest,
-                f"the context of the verifier {folder.name} is {verifier.context_length} tokens, "
-                "for prompt and solution together; sample shorter solutions, or choose another one",
-            )
+        check_context(folder, verifier.context_length, self._settings.sampling.max_tokens)
         return verifier
 
     def reviser(self, model: Engine, verifier: Verifier) -> Reviser | None:
@@ -217,10 +249,5 @@ class _Opener:
         engine = model if shared else self.engine("reviser")
         if "reviser_verifier" in self.folders:
             verifier = self.verifier("reviser_verifier", model)
-        if engine.tokenizer.get_vocab() != model.tokenizer.get_vocab():
-            raise InputError(
-                "reviser",
-                self._settings.reviser,
-                "its vocabulary is not the language model's; choose one of the same family",
-            )
+        check_vocabulary(str(self._settings.reviser), engine.tokenizer, model.tokenizer)
         return Reviser(engine, verifier)

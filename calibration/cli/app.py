@@ -57,6 +57,10 @@ COMMANDS = {
         "calibration.cli.serve:serve",
         "Serve a model through OpenAI's API, each prompt with the compute it deserves.",
     ),
+    "doctor": (
+        "calibration.cli.doctor:doctor",
+        "Versions, devices, whether vLLM imports and an artifact fits; and what is wrong.",
+    ),
 }
 
 app = typer.Typer(

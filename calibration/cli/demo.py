@@ -22,11 +22,16 @@ def demo(
     """The whole path on the committed testbed: what allocation saves against best-of-N."""
     if out.exists() and not out.is_dir():
         raise InputError("out", str(out), "it is a file; give a folder")
-    require("report", "out", str(out))
-    check_writable(out / "demo.json")
     root = Path(__file__).parents[2]
     if not (root / "benchmarks" / "demo.py").is_file():
-        raise InputError("demo", str(root), "the demo's models lie in the repository; clone it")
+        raise InputError(
+            "demo",
+            str(root),
+            "the package is without the demo's models and prompts, which are in its repository: "
+            "clone that, and run make demo there",
+        )
+    require("report", "out", str(out))
+    check_writable(out / "demo.json")
     sys.path.insert(0, str(root))
     from benchmarks.demo import run_demo
 

@@ -45,7 +45,7 @@ from runtime.artifact.files import (
     read_scoring,
     read_table,
 )
-from runtime.artifact.loaded import Artifact, FittedPolicy
+from runtime.artifact.loaded import Artifact, FittedPolicy, foreign_parts
 from runtime.artifact.parts import ArtifactParts
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "Artifact",
     "ArtifactParts",
     "FittedPolicy",
+    "foreign_parts",
     "is_artifact",
     "load_settings",
     "read_drift_baseline",

@@ -1,5 +1,6 @@
 """An artifact read back: what it decides by, and the models that it belongs to."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,7 @@ class Artifact(FittedPolicy):
         table = read_table(folder)
         found = settings.fingerprint(folder)
         foreign = []
-        for name in Fingerprint.model_fields:
-            here, calibrated = getattr(found, name), getattr(table.fingerprint, name)
-            if name == "sampling":  # ways to sample that it knew nothing of were off
-                calibrated = SamplingSettings.model_validate(calibrated).model_dump()
-            if here == calibrated:
-                continue
+        for name, here, calibrated in foreign_parts(found, table.fingerprint):
             if not force:
                 raise InputError(
                     f"artifact {name}",
@@ -134,6 +130,24 @@ class Artifact(FittedPolicy):
                 "it was not measured with what the policy's table was; calibrate again",
             )
         return table
+
+
+def foreign_parts(found: Fingerprint, table: Fingerprint) -> Iterator[tuple[str, Any, Any]]:
+    """What of a table's fingerprint is no longer so.
+
+    Args:
+        found: of the models and settings as they are.
+        table: of those that the table was calibrated with.
+
+    Yields:
+        Name, value as it is, and value in calibration.
+    """
+    for name in Fingerprint.model_fields:
+        here, calibrated = getattr(found, name), getattr(table, name)
+        if name == "sampling":  # ways to sample that it knew nothing of were off
+            calibrated = SamplingSettings.model_validate(calibrated).model_dump()
+        if here != calibrated:
+            yield name, here, calibrated
 
 
 def _policy_files(folder: Path, table: LookupTable) -> dict[str, Any]:
