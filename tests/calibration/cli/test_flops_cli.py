@@ -28,8 +28,8 @@ def test_parameters_are_counted_and_the_papers_ratios_are_taken() -> None:
     assert "806,656 parameters that think longer, or 11,293,184 that do not" in out
     assert titles(out) == [
         "R = 0.16: 257.8 generations, a budget of 64",
-        "R = 0.79: 63.4 generations, a budget of 32",
-        "R = 22: 15.8 generations, a budget of 8",
+        "R = 0.79: 63.4 generations, a budget of 48",
+        "R = 22: 15.8 generations, a budget of 12",
     ]
     first = rows(out)[0]
     cells = Artifact.load(ARTIFACT).policy.row(64).cells
