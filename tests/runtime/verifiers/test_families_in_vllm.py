@@ -13,7 +13,7 @@ from runtime.verifiers.loading import VerifierEngine, open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.checkpoints import make_verifier, solution
 
-NOT_SERVED = {"likelihood", "skywork-prm"}
+NOT_SERVED = {"likelihood"}
 # Long enough for several of the cache's blocks of 32 tokens. The second shares its beginning.
 LINES = [f"{n}+{n}={2 * n}" for n in range(10, 22)]
 TEXTS = ["\n".join(["3+10*2", *LINES, "#7"]), "\n".join(["3+10*2", *LINES[:6], "#8"])]
