@@ -1,6 +1,7 @@
 """A verifier of any family on any backend, which never scores the same text twice."""
 
 import logging
+from asyncio import to_thread
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -81,7 +82,11 @@ class ModelVerifier:
         if not self._checked:
             self._checked = True
             await self._check()
-        layouts = windows(self._family, context, steps, self._backend.context_length)
+        arguments = self._family, context, steps, self._backend.context_length
+        # A long text takes a tenth of a second to tokenise, in which all other prompts would wait.
+        layouts = (
+            windows(*arguments) if self.shares_tokens else await to_thread(windows, *arguments)
+        )
         parts = await together(self._read(layout) for layout in layouts)
         return Verdict(
             step_scores=tuple(score for scores, _ in parts for score in scores),
