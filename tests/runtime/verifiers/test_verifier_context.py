@@ -38,7 +38,6 @@ from runtime.result import Result, Spend
 from runtime.reviser import Reviser
 from runtime.solving.solve import Solver
 from runtime.verifiers.base import Context, TooLongError
-from runtime.verifiers.families import FAMILIES
 from runtime.verifiers.layout import Layout
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
@@ -77,42 +76,6 @@ def test_families_of_the_models_tokens_refuse_what_is_longer(
 
     asyncio.run(score())
     verifier.close()
-
-
-@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - set(SHARED)))
-def test_families_of_their_own_text_read_windows_of_what_is_longer(
-    family: Any, tokenizer: Any, tmp_path: Path
-) -> None:
-    context, steps = solution(tokenizer, "\n".join(["1+1", *(f"{n}+1={n + 1}" for n in range(60))]))
-    verifiers = [
-        open_verifier(folder, tokenizer, family, engine="transformers")
-        for positions in (400, 4096)
-        for folder in [make_verifier(family, tmp_path / str(positions), tokenizer, positions)]
-    ]
-
-    async def scored() -> None:
-        short, long = verifiers
-        whole, wide = [await verifier.score(context, steps) for verifier in verifiers]
-        assert (whole.windowed, wide.windowed) == (True, False)
-        assert len(whole.step_scores) == len(steps)
-        # Growing step by step, with what is remembered from before or not, it has the same scores.
-        short._known.clear()
-        for count in range(1, len(steps) + 1):
-            grown = await short.score(context, steps[:count])
-            assert grown.step_scores == pytest.approx(whole.step_scores[:count], abs=1e-5)
-        # The last score is the one that the last steps have where the prompt is just before them.
-        cut = [(await long.score(context, steps[at:])).step_scores for at in range(len(steps))]
-        lasts = [scores[-1] for scores in cut]
-        differences = [abs(score - whole.step_scores[-1]) for score in lasts]
-        begun = min(range(len(steps)), key=lambda at: differences[at])
-        assert differences[begun] < 1e-5 < min(differences[:begun])
-        assert 10 < len(steps) - begun < 40
-        with pytest.raises(TooLongError, match=TOO_LONG.format("one step", 400)):
-            await short.score(context, [*steps[:3], steps[4] * 100])
-
-    asyncio.run(scored())
-    for verifier in verifiers:
-        verifier.close()
 
 
 @pytest.fixture(params=["vllm", "transformers"])
