@@ -10,7 +10,7 @@ from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, Engine, draw_seed
 from runtime.models import Models
 from runtime.request import RequestSettings
-from runtime.verifiers.base import Context, HasContext, Verifier
+from runtime.verifiers.base import Context, HasContext, TooLongError, Verifier
 
 
 @dataclass
@@ -28,6 +28,9 @@ class Cost:
         ignored_caps: thoughts that the engine did not end at their cap, though it said so; they
             were cut off here.
         aborted: solutions that were ended because their confidence fell too low.
+        windowed: scorings of solutions longer than a verifier's context, which read the later steps
+            in windows.
+        unscored: scorings of solutions too long for that; their steps count as wrong, score 0.
         flops: of sampling and of scoring; 0 where the models' sizes are unknown.
     """
 
@@ -39,6 +42,8 @@ class Cost:
     thinking_tokens: int = 0
     ignored_caps: int = 0
     aborted: int = 0
+    windowed: int = 0
+    unscored: int = 0
     flops: float = 0.0
 
 
@@ -118,16 +123,20 @@ class ModelCalls:
     async def score(
         self, verifier: Verifier, context: Context, steps: Sequence[tuple[int, ...]]
     ) -> tuple[float, ...]:
-        """A verifier's score of every step.
+        """A verifier's score of every step; 0 where the solution is too long for it.
 
         Raises:
-            ModelError: the verifier took too long, or gave another number of scores.
+            ModelError: the verifier has failed, took too long, or gave another number of scores.
             InputError: a score outside [0, 1].
         """
         timeout = self.models.verifier_timeout
         try:
             async with asyncio.timeout(timeout):
                 verdict = await verifier.score(context, steps)
+        except TooLongError:
+            # One solution's fault, which ends no run; the receipt tells.
+            self.cost.unscored += 1
+            return (0.0,) * len(steps)
         except TimeoutError:
             raise ModelError(
                 "verifier", f"no score within {timeout:g} seconds; is it alive?"
@@ -142,6 +151,7 @@ class ModelCalls:
                 bad,
                 "scores lie in [0, 1]; check its weights, or load it in float32",
             )
+        self.cost.windowed += verdict.windowed
         self.cost.verifier_tokens += verdict.processed_tokens
         self.cost.verifier_cached_tokens += verdict.cached_tokens
         if (sizes := self.models.sizes) is not None:

@@ -55,6 +55,11 @@ class Receipt(Decision):
         ignored_caps: thoughts that an engine did not end at their cap although it takes one; they
             were cut off afterwards, and what lay beyond the cap was sampled in vain.
         aborted: solutions that were ended because their confidence fell too low.
+        windowed: scorings of solutions longer than a verifier's context, which read the later steps
+            in windows: the prompt and the steps just before them alone. A search scores a growing
+            solution after every step.
+        unscored: scorings of solutions that no verifier could read; their steps count as wrong,
+            score 0.
         cached_tokens: tokens of prefixes that the engine did not have to read again; over a server
             an estimate.
         verifier_tokens: tokens that verifiers ran over.
@@ -79,6 +84,8 @@ class Receipt(Decision):
     forced_thoughts: int = 0
     ignored_caps: int = 0
     aborted: int = 0
+    windowed: int = 0
+    unscored: int = 0
     cached_tokens: int
     verifier_tokens: int
     verifier_cached_tokens: int

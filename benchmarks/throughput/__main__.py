@@ -76,7 +76,7 @@ async def run(turns: int) -> dict[str, list[Work]]:
 
             def fresh() -> ModelVerifier:
                 """A verifier that remembers nothing of earlier turns."""
-                return ModelVerifier(family, backend(MAX_BYTES))
+                return ModelVerifier(family, backend(MAX_BYTES), PRM.name)
 
             found: dict[str, list[Work]] = {}
             with progress("Turns", turns + 1) as done:

@@ -180,7 +180,8 @@ class JournaledVerifier:
         if known is None:
             found = await self._verifier.score(context, steps)
             scores = [float(score) for score in found.step_scores]
-            known = [scores, int(found.processed_tokens), int(found.cached_tokens)]
+            counts = int(found.processed_tokens), int(found.cached_tokens)
+            known = [scores, *counts, found.windowed]
             self._journal.add(key, known)
         return Verdict(tuple(known[0]), *known[1:])
 

@@ -99,10 +99,9 @@ class VLLMCore:
         """The outputs of one request; see `runtime.engines.vllm.Core.stream`.
 
         Raises:
-            ModelError: the engine's process has died, or vLLM refused the request: for one, it is
-                longer than the context.
+            ModelError: the engine's process has died, or vLLM refused the request or failed on it:
+                for one, it is longer than the context.
         """
-        from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self.engine is None:
@@ -123,7 +122,7 @@ class VLLMCore:
             raise ModelError(
                 self._name, "its vLLM engine has died; see the engine's own log, and start again"
             ) from error
-        except (ValueError, VLLMValidationError) as error:
+        except Exception as error:  # vLLM's own are of many classes, which change by version
             raise ModelError(self._name, f"vLLM refused the request: {error}") from error
         except (asyncio.CancelledError, GeneratorExit):
             await engine.abort(request_id)

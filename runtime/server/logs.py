@@ -13,7 +13,7 @@ Turn = Literal[
 ]
 
 LOGGER = logging.getLogger("ttc.serve")
-BELOW = ("uvicorn.error", "asyncio")  # libraries, whose warnings are logged too
+BELOW = ("uvicorn.error", "asyncio", "ttc.verifier")  # their warnings are logged too
 LONGEST = 256  # characters of a path, a model or a request id that a client sends
 BAD = ("engine_lost", "restart_failed", "failed")
 
@@ -81,8 +81,8 @@ class JsonLines(logging.Formatter):
 class ServerLog:
     """Writes the log, until it is closed.
 
-    The loggers of uvicorn and asyncio write there, too; `close` gives all loggers back as they
-    were.
+    The loggers of uvicorn, asyncio and verifiers write there, too; `close` gives all loggers back
+    as they were.
 
     Args:
         log_prompts: also write prompts and answers.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, Protocol, get_args, runtime_checkable
 
+from allocator.errors import ModelError
+
 Aggregation = Literal["last", "min", "product", "mean"]
 
 # A verifier's convention, see `runtime.verifiers.families`; ``auto`` recognises most.
@@ -42,11 +44,18 @@ class Verdict:
         step_scores: one value in [0, 1] a step.
         processed_tokens: tokens that the verifier's model ran over.
         cached_tokens: tokens that it did not have to run over again.
+        windowed: whether the solution is longer than the verifier's context, so that its later
+            steps were scored in view of the prompt and the steps just before them alone.
     """
 
     step_scores: tuple[float, ...]
     processed_tokens: int
     cached_tokens: int
+    windowed: bool = False
+
+
+class TooLongError(ModelError):
+    """A solution that a verifier cannot score: it is longer than the verifier's context."""
 
 
 class Verifier(Protocol):
@@ -64,7 +73,9 @@ class Verifier(Protocol):
             steps: the solution's tokens, the language model's, a tuple a step; at least one.
 
         Raises:
-            ModelError: the verifier has failed, or prompt and solution are longer than its context.
+            TooLongError: prompt and solution are longer than its context, and it does not read
+                windows of them.
+            ModelError: the verifier has failed.
         """
         ...
 
@@ -81,7 +92,7 @@ class HasContext(Protocol):
         shares_tokens: whether it reads the language model's own token ids, those of the attempts
             before a revision among them.
         context_length: tokens of the language model, prompt and solution together, that it reads
-            at most; None where there is no limit, or where its own tokens are unlike those.
+            at most; None where there is no limit, or longer solutions are read in windows.
     """
 
     shares_tokens: bool
@@ -90,7 +101,7 @@ class HasContext(Protocol):
     def room(self, context: Context) -> int | None:
         """Tokens of the language model that a solution of this prompt may have.
 
-        None where there is no limit, or where only the solution's text decides it.
+        None where there is no limit, or longer solutions are read in windows.
 
         Raises:
             InputError: the prompt leaves no room for any solution.

@@ -12,6 +12,8 @@ from runtime.engines.checkpoint import model_dtype
 
 Head = TypeVar("Head", bound=nn.Module)
 
+SKYWORK_HEAD = "v_head.summary."  # prefix of its weights in checkpoints
+
 
 class HeadedModel(nn.Module):
     """A backbone and a head that is read at every token: ids (batch, width) -> logits."""

@@ -36,15 +36,21 @@ class Family(Protocol):
     """One convention.
 
     Attributes:
-        shares_tokens: whether it reads the language model's own token ids.
-        counts_alike: whether a text has about as many of its tokens as of the language model's.
+        shares_tokens: whether it reads the language model's own token ids. A family that lays out a
+            text of its own scores a step in view of any number of steps before it, see
+            `runtime.verifiers.windows`.
     """
 
     shares_tokens: bool
-    counts_alike: bool
 
     def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         """Tokens of the solution and where to read them."""
+        ...
+
+    def known_solutions(self) -> tuple[Layout, Layout] | None:
+        """A right and a wrong solution of an easy question, which a verifier must tell apart; None
+        where the family's verifiers know their own task only.
+        """
         ...
 
     def load(self, folder: Path) -> nn.Module:

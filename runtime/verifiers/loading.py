@@ -58,4 +58,4 @@ def open_verifier(
         backend = VLLMBackend(folder, made, vllm_args)
     else:
         backend = TransformersBackend(folder, made)
-    return ModelVerifier(made, backend)
+    return ModelVerifier(made, backend, f"{folder.name} (family {name})")

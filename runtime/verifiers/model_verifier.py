@@ -1,13 +1,19 @@
 """A verifier of any family on any backend, which never scores the same text twice."""
 
+import logging
+from asyncio import to_thread
 from collections.abc import Sequence
 from typing import Protocol
 
-from allocator.errors import InputError, ModelError
+from allocator.errors import InputError
 from runtime.engines.base import HasProcess
+from runtime.engines.concurrency import together
 from runtime.engines.tokenizer import text_key
 from runtime.verifiers.base import Context, Verdict
 from runtime.verifiers.layout import Family, Layout
+from runtime.verifiers.windows import windows
+
+LOGGER = logging.getLogger("ttc.verifier")
 
 # Scores kept. The steps of a growing beam, and those that beams have in common, are scored once;
 # the limit holds memory to some hundred megabytes at solutions of a hundred tokens.
@@ -32,22 +38,27 @@ class Backend(Protocol):
 class ModelVerifier:
     """A verifier: a family's layout, a backend's model, and a memory of scores.
 
-    A text longer than the model's context is refused: what a model says beyond it means nothing.
+    No text longer than the model's context is read, for what a model says beyond it means nothing:
+    see `runtime.verifiers.windows`.
+
+    Before its first score, a family with solutions of known worth is checked by them: that the
+    wrong one is preferred is logged as a warning.
 
     Args:
         family: how solutions are laid out and read.
         backend: runs the model.
+        name: what it is and how it is read, for messages.
 
     Attributes:
         shares_tokens: see `runtime.verifiers.base.HasContext`.
-        context_length: likewise. A verifier with a tokenizer of its own that has all the language
-            model's tokens, and marks besides, is taken to count as that does.
+        context_length: likewise.
     """
 
-    def __init__(self, family: Family, backend: Backend) -> None:
-        self._family, self._backend = family, backend
+    def __init__(self, family: Family, backend: Backend, name: str) -> None:
+        self._family, self._backend, self._name = family, backend, name
         self.shares_tokens = family.shares_tokens
-        self.context_length = backend.context_length if family.counts_alike else None
+        self.context_length = backend.context_length if family.shares_tokens else None
+        self._checked = False
         # Scores by the text up to the place they were read at, oldest first.
         self._known: dict[bytes, float] = {}
 
@@ -68,14 +79,27 @@ class ModelVerifier:
 
     async def score(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Verdict:
         """Score every step; see `runtime.verifiers.base.Verifier.score`."""
-        layout = self._family.format_input(context, steps)
-        limit, length = self._backend.context_length, layout.score_positions[-1] + 1
-        if limit is not None and length > limit:
-            raise ModelError(
-                "verifier",
-                f"prompt and solution take {length} tokens, and its context is {limit}; sample "
-                "shorter solutions (max_tokens), or choose a verifier with a longer context",
-            )
+        if not self._checked:
+            self._checked = True
+            await self._check()
+        arguments = self._family, context, steps, self._backend.context_length
+        # A long text takes a tenth of a second to tokenise, in which all other prompts would wait.
+        layouts = (
+            windows(*arguments) if self.shares_tokens else await to_thread(windows, *arguments)
+        )
+        parts = await together(self._read(layout) for layout in layouts)
+        return Verdict(
+            step_scores=tuple(score for scores, _ in parts for score in scores),
+            processed_tokens=sum(run_over for _, run_over in parts),
+            cached_tokens=sum(
+                len(layout.token_ids) - run_over
+                for layout, (_, run_over) in zip(layouts, parts, strict=True)
+            ),
+            windowed=len(layouts) > 1,
+        )
+
+    async def _read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
+        """Scores at the layout's places, and how many tokens were run over for it."""
         keys = _keys(layout)
         # Taken now: while this waits for the others, a score may be forgotten again.
         found = {key: self._known[key] for key in keys if key in self._known}
@@ -94,11 +118,25 @@ class ModelVerifier:
             self._known |= new
             while len(self._known) > REMEMBERED:
                 del self._known[next(iter(self._known))]
-        return Verdict(
-            tuple(found[key] for key in keys),
-            processed_tokens=run_over,
-            cached_tokens=len(layout.token_ids) - run_over,
-        )
+        return tuple(found[key] for key in keys), run_over
+
+    async def _check(self) -> None:
+        """Warn if a wrong solution is scored above a right one."""
+        known = self._family.known_solutions()
+        if known is None or known[0].token_ids == known[1].token_ids:
+            return
+        limit = self._backend.context_length
+        if limit is not None and max(len(layout.token_ids) for layout in known) > limit:
+            return
+        right, wrong = [scores for scores, _ in await together(map(self._read, known))]
+        if min(right) <= min(wrong):
+            LOGGER.warning(
+                "verifier %s: a wrong solution of an easy question scores %.3f, and a right one "
+                "%.3f; probably it is of another family: set verifier_family",
+                self._name,
+                min(wrong),
+                min(right),
+            )
 
     @property
     def alive(self) -> bool:

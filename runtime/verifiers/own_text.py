@@ -1,6 +1,8 @@
 """Families with a tokenizer and a text of their own: the PRMs that others have published."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +12,76 @@ from torch import nn
 from runtime.engines.checkpoint import model_config
 from runtime.engines.tokenizer import decode, encode_text
 from runtime.verifiers.base import Context
-from runtime.verifiers.heads import HeadedModel, TokenLogits, load_head, load_pretrained
+from runtime.verifiers.heads import (
+    SKYWORK_HEAD,
+    HeadedModel,
+    TokenLogits,
+    load_head,
+    load_pretrained,
+)
 from runtime.verifiers.layout import Layout
 
+# Steps whose tokens are kept: about a hundred megabytes at sixty tokens a step.
+KEPT_STEPS = 2**15
 
-class _OwnText:
-    """Verifiers with a tokenizer and a text of their own."""
+# A right and a wrong solution of an easy question: every verifier of mathematics prefers the first.
+QUESTION = "What is 3 + 4 * 2?"
+RIGHT = ("4 * 2 = 8.", "3 + 8 = 11.", "The answer is \\boxed{11}.")
+WRONG = ("4 * 2 = 6.", "3 + 6 = 10.", "The answer is \\boxed{10}.")
+
+
+class _OwnText(ABC):
+    """Verifiers with a tokenizer and a text of their own.
+
+    A step is decoded and tokenised once, however often the solution that it belongs to grows.
+    """
 
     shares_tokens = False
 
     def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
         self.tokenizer, self.language_model = tokenizer, language_model
-        # As of one family: the verifier's tokenizer has its marks besides.
-        self.counts_alike = language_model.get_vocab().items() <= tokenizer.get_vocab().items()
+        self._begun = lru_cache(KEPT_STEPS)(lambda prompt, step: self.first(prompt, text_of(step)))
+        self._gone_on = lru_cache(KEPT_STEPS)(lambda step: self.following(text_of(step)))
 
-    def texts(self, steps: Sequence[tuple[int, ...]]) -> list[str]:
-        """The steps as text, without the ends of steps."""
-        return [decode(self.language_model, step).strip() for step in steps]
+        def text_of(step: tuple[int, ...]) -> str:
+            return decode(language_model, step).strip()
+
+    @abstractmethod
+    def first(self, prompt: str, step: str) -> tuple[int, ...]:
+        """Tokens of the prompt and the first step; the step is scored at the last one."""
+
+    @abstractmethod
+    def following(self, step: str) -> tuple[int, ...]:
+        """Tokens that a further step adds; it is scored at the last one."""
+
+    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
+        ids = list(self._begun(context.prompt, steps[0]))
+        score_positions = [len(ids) - 1]
+        for step in steps[1:]:
+            ids += self._gone_on(step)
+            score_positions.append(len(ids) - 1)
+        return Layout(tuple(ids), tuple(score_positions))
+
+    def known_solutions(self) -> tuple[Layout, Layout] | None:
+        encode = partial(self.language_model.encode, add_special_tokens=False)
+        context = Context(QUESTION, ())
+        right, wrong = (
+            self.format_input(context, [tuple(encode(step)) for step in steps])
+            for steps in (RIGHT, WRONG)
+        )
+        return right, wrong
 
     def token(self, text: str) -> int:
         """The token that a mark ends in."""
-        return int(self.tokenizer.encode(text, add_special_tokens=False)[-1])
+        return self.encoded(text)[-1]
 
-    def at_marks(self, text: str, mark: int, steps: int) -> Layout:
-        """A text whose steps are followed by marks, read there."""
-        ids = encode_text(self.tokenizer, text)
-        marks = [place for place, token in enumerate(ids) if token == mark]
-        return Layout(ids, tuple(marks[-steps:]))
+    def encoded(self, text: str) -> tuple[int, ...]:
+        """Tokens of a part of a text."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def encoded_after(self, before: str, text: str) -> tuple[int, ...]:
+        """Tokens of a text that goes on from another one, whose tokens it leaves as they are."""
+        return self.encoded(before + text)[len(self.encoded(before)) :]
 
 
 class QwenPRM(_OwnText):
@@ -45,15 +90,17 @@ class QwenPRM(_OwnText):
     system = "Please reason step by step, and put your final answer within \\boxed{}."
     mark = "<extra_0>"
 
-    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
-        asked = [("system", self.system), ("user", context.prompt)]
+    def first(self, prompt: str, step: str) -> tuple[int, ...]:
+        asked = [("system", self.system), ("user", prompt)]
         text: str = self.tokenizer.apply_chat_template(
             [{"role": role, "content": content} for role, content in asked],
             add_generation_prompt=True,
             tokenize=False,
         )
-        text += "".join(step + self.mark for step in self.texts(steps))
-        return self.at_marks(text, self.token(self.mark), len(steps))
+        return encode_text(self.tokenizer, text + step + self.mark)
+
+    def following(self, step: str) -> tuple[int, ...]:
+        return self.encoded_after(self.mark, step + self.mark)
 
     def load(self, folder: Path) -> nn.Module:
         from transformers import Qwen2Model
@@ -80,28 +127,27 @@ class QwenPRM(_OwnText):
 class SkyworkPRM(_OwnText):
     """Skywork o1 Open PRM: a value head on Qwen2, read through a sigmoid at every line's end."""
 
-    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
-        start = f"{self.tokenizer.bos_token or ''}{context.prompt}\n"
-        ids, score_positions = list(self.tokenizer.encode(start, add_special_tokens=False)), []
-        for text in self.texts(steps):
-            ids += [*self.tokenizer.encode(text, add_special_tokens=False), self.token("\n")]
-            score_positions.append(len(ids) - 1)
-        return Layout(tuple(ids), tuple(score_positions))
+    def first(self, prompt: str, step: str) -> tuple[int, ...]:
+        start = self.encoded(f"{self.tokenizer.bos_token or ''}{prompt}\n")
+        return start + self.following(step)
+
+    def following(self, step: str) -> tuple[int, ...]:
+        return (*self.encoded(step), self.token("\n"))
 
     def load(self, folder: Path) -> nn.Module:
         from transformers import Qwen2Model
 
         backbone = load_pretrained(Qwen2Model, folder)
         width = backbone.config.hidden_size
-        return HeadedModel(
-            backbone, load_head(lambda: nn.Linear(width, 1), folder, "v_head.summary.")
-        )
+        return HeadedModel(backbone, load_head(lambda: nn.Linear(width, 1), folder, SKYWORK_HEAD))
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         return logits[..., 0].sigmoid()
 
     def vllm_args(self, folder: Path) -> dict[str, Any] | None:
-        return None
+        from runtime.verifiers import skywork_in_vllm
+
+        return {"hf_overrides": {"num_labels": 1}, **skywork_in_vllm.ENGINE_ARGS}
 
 
 class _GoodOrBad(_OwnText):
@@ -130,25 +176,31 @@ class MathShepherd(_GoodOrBad):
 
     mark = "ки"
 
-    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
-        lines = "\n".join(f"{step} {self.mark}" for step in self.texts(steps))
-        text = f"{context.prompt} {lines}"
-        return self.at_marks(text, self.token(self.mark), len(steps))
+    def first(self, prompt: str, step: str) -> tuple[int, ...]:
+        return encode_text(self.tokenizer, f"{prompt} {step} {self.mark}")
+
+    def following(self, step: str) -> tuple[int, ...]:
+        return self.encoded_after(f"1 {self.mark}", f"\n{step} {self.mark}")
 
 
 class RLHFlow(_GoodOrBad):
     """RLHFlow: every step a turn of the user, answered by ``+`` or ``-``."""
 
-    def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
-        turns: list[dict[str, str]] = []
-        score_positions = []
-        for number, text in enumerate(self.texts(steps)):
-            turns.append(
-                {"role": "user", "content": text if number else f"{context.prompt} {text}"}
+    def first(self, prompt: str, step: str) -> tuple[int, ...]:
+        return self._turns(f"{prompt} {step}")
+
+    def following(self, step: str) -> tuple[int, ...]:
+        return self._turns("1", step)[len(self._turns("1")) :]
+
+    def _turns(self, *asked: str) -> tuple[int, ...]:
+        """The turns of a user, all of them answered by ``+`` but the last, which is to be."""
+        turns = [
+            {"role": role, "content": content}
+            for text in asked
+            for role, content in (("user", text), ("assistant", "+"))
+        ]
+        return tuple(
+            self.tokenizer.apply_chat_template(
+                turns[:-1], add_generation_prompt=True, return_dict=False
             )
-            ids = self.tokenizer.apply_chat_template(
-                turns, add_generation_prompt=True, return_dict=False
-            )
-            score_positions.append(len(ids) - 1)
-            turns.append({"role": "assistant", "content": "+"})
-        return Layout(tuple(ids), tuple(score_positions))
+        )

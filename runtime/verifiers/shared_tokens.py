@@ -21,7 +21,7 @@ class _SharedTokens:
     One label is read through a sigmoid; of two, the second one's softmax probability is the score.
     """
 
-    shares_tokens = counts_alike = True
+    shares_tokens = True
     auto_class = ""
 
     def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
@@ -40,6 +40,9 @@ class _SharedTokens:
             ids += known_ids(self.tokenizer, step)
             score_positions.append(len(ids) - 1)
         return Layout(tuple(ids), tuple(score_positions), start)
+
+    def known_solutions(self) -> tuple[Layout, Layout] | None:
+        return None
 
     def load(self, folder: Path) -> nn.Module:
         import transformers

@@ -1,4 +1,6 @@
-"""Every family that vLLM serves scores there as in transformers, with a cached prefix too."""
+"""Every family that vLLM serves scores there as in transformers: with a cached prefix, and beyond
+the model's context.
+"""
 
 import asyncio
 from pathlib import Path
@@ -7,20 +9,23 @@ from typing import Any
 import pytest
 
 from allocator.errors import InputError
-from runtime.verifiers.base import Context
+from runtime.verifiers.base import Context, TooLongError
 from runtime.verifiers.families import FAMILIES
 from runtime.verifiers.loading import VerifierEngine, open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.checkpoints import make_verifier, solution
 
-NOT_SERVED = {"likelihood", "skywork-prm"}
+NOT_SERVED = {"likelihood"}
 # Long enough for several of the cache's blocks of 32 tokens. The second shares its beginning.
 LINES = [f"{n}+{n}={2 * n}" for n in range(10, 22)]
 TEXTS = ["\n".join(["3+10*2", *LINES, "#7"]), "\n".join(["3+10*2", *LINES[:6], "#8"])]
+BEYOND = "\n".join(["3+10*2", *(f"{n}+{n}={2 * n}" for n in range(10, 160)), "#7"])  # the context
 
 
 async def grown_scores(verifier: ModelVerifier, tokenizer: Any) -> list[tuple[float, ...]]:
-    """Scores of both solutions: step by step, then the second one whole."""
+    """Scores of two solutions and another prompt's: step by step, then whole. At last of one longer
+    than the context, which families that read the language model's tokens refuse.
+    """
     found = []
     first, second = (solution(tokenizer, text) for text in TEXTS)
     context, steps = first
@@ -29,6 +34,15 @@ async def grown_scores(verifier: ModelVerifier, tokenizer: Any) -> list[tuple[fl
     found.append((await verifier.score(*second)).step_scores)
     another = Context("5*5", tuple(tokenizer.encode("<user>5*5<assistant>")))
     found.append((await verifier.score(another, steps)).step_scores)
+    context, steps = solution(tokenizer, BEYOND)
+    if verifier.shares_tokens:
+        with pytest.raises(TooLongError):
+            await verifier.score(context, steps)
+        return found
+    for count in (len(steps) - 20, len(steps)):
+        verdict = await verifier.score(context, steps[:count])
+        assert verdict.windowed
+        found.append(verdict.step_scores)
     return found
 
 

@@ -1,4 +1,6 @@
-"""A verifier never reads beyond its context: what is too long is refused, or not sampled."""
+"""A verifier never reads beyond its context: what is too long is read in windows, refused, or not
+sampled.
+"""
 
 import asyncio
 import json
@@ -11,7 +13,6 @@ from typing import Any
 
 import pytest
 from transformers import (
-    AutoTokenizer,
     BloomConfig,
     Gemma3Config,
     GPT2Config,
@@ -33,11 +34,11 @@ from runtime.engines.checkpoint import context_length
 from runtime.models import Models, load_models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
-from runtime.result import Failure, Result, Spend
+from runtime.result import Result, Spend
 from runtime.reviser import Reviser
 from runtime.solving.solve import Solver
-from runtime.verifiers.base import Context
-from runtime.verifiers.families import FAMILIES
+from runtime.verifiers.base import Context, TooLongError
+from runtime.verifiers.layout import Layout
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.artifacts import bent_models
@@ -45,7 +46,8 @@ from tests.support.checkpoints import make_verifier, solution
 from tests.support.fakes import COIN_SETTINGS, StepUp, SumVerifier, coin_run
 from tests.support.samples import make_sample
 
-TOO_LONG = r"prompt and solution take \d+ tokens, and its context is {}; sample shorter"
+SHARED = ("token-classification", "sequence-classification", "likelihood")
+TOO_LONG = r"prompt and {} take \d+ tokens, and its context is {}; sample shorter"
 
 
 def long_solution(tokenizer: Any, tokens: int) -> tuple[Context, list[tuple[int, ...]]]:
@@ -58,15 +60,17 @@ def long_solution(tokenizer: Any, tokens: int) -> tuple[Context, list[tuple[int,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_refuses_what_is_longer(family: str, tokenizer: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", SHARED)
+def test_families_of_the_models_tokens_refuse_what_is_longer(
+    family: str, tokenizer: Any, tmp_path: Path
+) -> None:
     folder = make_verifier(family, tmp_path, tokenizer, positions=200)
     verifier = open_verifier(folder, tokenizer, family, engine="transformers")
     fitting, longer = solution(tokenizer), long_solution(tokenizer, 260)
 
     async def score() -> None:
         before = await verifier.score(*fitting)
-        with pytest.raises(ModelError, match=TOO_LONG.format(200)):
+        with pytest.raises(TooLongError, match=TOO_LONG.format("solution", 200)):
             await verifier.score(*longer)
         assert (await verifier.score(*fitting)).step_scores == before.step_scores
 
@@ -98,6 +102,14 @@ def test_what_vllm_itself_refuses_is_a_models_error(run: Any, vllm_models: Model
 
     with pytest.raises(ModelError, match=r"vLLM refused the request: .*length 300"):
         run(beyond())
+
+
+def test_what_vllm_refuses_a_verifier_leaves_it_at_work(
+    run: Any, vllm_verifier: ModelVerifier, tokenizer: Any
+) -> None:
+    with pytest.raises(ModelError, match=r"vLLM refused the request: .*length 300"):
+        run(vllm_verifier._backend.read(Layout((5,) * 300, (299,))))
+    assert run(vllm_verifier.score(*solution(tokenizer))).step_scores
 
 
 def shorter(folder: Path, positions: int) -> Path:
@@ -167,20 +179,48 @@ def test_what_a_revision_is_made_in_view_of_fits_its_verifier(tokenizer: Any) ->
     assert whole > 20 >= short
 
 
-def test_a_solution_too_long_costs_its_prompt_alone(
+def test_a_solution_too_long_costs_itself_alone(
     bent: Artifact, tokenizer: Any, tmp_path: Path
 ) -> None:
     # In tokens of its own, only the solution itself tells how long it is.
-    folder = make_verifier("rlhflow", tmp_path, tokenizer, positions=55)
+    folder = make_verifier("rlhflow", tmp_path, tokenizer, positions=47)
     verifier = open_verifier(folder, tokenizer, "rlhflow", engine="transformers")
     assert verifier.context_length is None
     solver = Solver(bent_models(tokenizer, verifier=verifier), bent)
     prompts = ["90*7", "90*" + "7" * 40, "80*7"]
     results = asyncio.run(solver.solve_all(prompts, Spend(budget=2)))
     verifier.close()
-    assert [type(result) for result in results] == [Result, Failure, Result]
-    assert isinstance(results[1], Failure)
-    assert "its context is 55; sample shorter solutions" in results[1].error
+    receipts = [result.receipt for result in results if isinstance(result, Result)]
+    assert [(receipt.unscored, receipt.windowed) for receipt in receipts] == [
+        (0, 0),
+        (2, 0),
+        (0, 0),
+    ]
+    long = results[1]
+    assert isinstance(long, Result)
+    assert all(set(sample.step_scores) == {0.0} for sample in long.ranked)
+
+
+@pytest.mark.slow
+def test_no_solution_ends_a_calibration_for_its_length(
+    run: Any, transformers_models: Models, tokenizer: Any, tmp_path: Path
+) -> None:
+    folder = make_verifier("skywork-prm", tmp_path, tokenizer, positions=40)
+    verifier = open_verifier(folder, tokenizer, engine="transformers")
+    models = replace(transformers_models, verifier=verifier)
+    prompts = [("3+10+11+12+13", "49"), ("90*7+14*2+13", "671")]
+    beams = [Plan(strategy="beam_search", n=4, beam_width=2)]
+    records = run(collect(models, REQUEST_SETTINGS, prompts, 4, lambda *_: beams, 0))
+    costs = []
+    for prompt, _ in prompts:
+        run_of = PromptRun(models, REQUEST_SETTINGS, prompt, 0)
+        run(run_of.samples(0, 4))
+        costs.append(run_of.cost)
+    verifier.close()
+    found = [s for r in records for s in (*r.independent.samples, *r.searches[beams[0]].samples)]
+    assert len(found) == 2 * (4 + 4)
+    assert all(len(sample.step_scores) == len(sample.steps) for sample in found)
+    assert all(cost.windowed > 0 for cost in costs)
 
 
 def test_a_calibration_that_it_ends_says_what_is_kept(tokenizer: Any, tmp_path: Path) -> None:
@@ -217,21 +257,11 @@ def test_contexts_are_read_as_vllm_reads_them() -> None:
     assert context_length(BloomConfig()) is None
 
 
-def test_a_tokenizer_that_has_the_language_models_tokens_counts_alike(
-    tokenizer: Any, tmp_path: Path
-) -> None:
-    # As Qwen2.5-Math-PRM's beside Qwen2.5's: the same tokens, and marks besides.
+def test_a_text_of_its_own_limits_the_prompt_alone(tokenizer: Any, tmp_path: Path) -> None:
     folder = make_verifier("qwen-prm", tmp_path, tokenizer, positions=200)
-    context = Context("1", tuple(tokenizer.encode("<user>1<assistant>")))
-    other = open_verifier(folder, tokenizer, engine="transformers")
-    assert other.room(context) is None
-    other.close()
-    AutoTokenizer.from_pretrained(PRM).save_pretrained(folder)
-    own = AutoTokenizer.from_pretrained(folder)
-    own.add_special_tokens({"additional_special_tokens": ["<extra_0>"]})
-    own.save_pretrained(folder)
     verifier = open_verifier(folder, tokenizer, engine="transformers")
-    assert (verifier.context_length, verifier.shares_tokens) == (200, False)
-    # The user's turn, its text, the model's turn and a mark; the system's text has no tokens here.
-    assert verifier.room(context) == 200 - 4
+    assert (verifier.context_length, verifier.shares_tokens) == (None, False)
+    assert verifier.room(solution(tokenizer)[0]) is None
+    with pytest.raises(InputError, match="no room in the verifier's context of 200; shorten it"):
+        verifier.room(Context("1" * 200, ()))
     verifier.close()
