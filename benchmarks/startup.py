@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.errors import ModelError
-from benchmarks.targets import at_most, show_targets, write_result
+from benchmarks.targets import at_most, once, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT
 from calibration.progress import console, progress
 from calibration.report.targets import Interval, Target
@@ -47,11 +47,6 @@ def repeated(command: list[str | Path]) -> Interval:
     seconds(command)
     times = [seconds(command) for _ in range(REPEATS)]
     return statistics.median(times), min(times), max(times)
-
-
-def once(value: float) -> Interval:
-    """A time that was measured once."""
-    return value, value, value
 
 
 def measure(folder: Path) -> tuple[dict[str, Any], list[Target]]:

@@ -61,6 +61,11 @@ def bounded(row: dict[str, Any]) -> Interval:
     return row["value"], row["low"], row["high"]
 
 
+def once(value: float) -> Interval:
+    """A figure that was measured once."""
+    return value, value, value
+
+
 def bootstrapped(values: NDArray[np.float64] | NDArray[np.int64]) -> tuple[float, float, float]:
     """The mean of independent values, with its 95% bootstrap interval."""
     return interval(values[resamples(len(values))].mean(axis=1))

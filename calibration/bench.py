@@ -5,7 +5,7 @@ its alternatives at every budget of the artifact's table, on the same samples.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,8 +176,9 @@ async def sample(
     """
     states = None
     if store.missing(prompts) or reads_states(table):
-        async with open_models() as models:
-            collector = LocalCollector(models, settings)
+        async with AsyncExitStack() as stack:
+            models = await stack.enter_async_context(open_models())
+            collector = LocalCollector(models, settings, stack.aclose)
             await store.fill(collector, prompts, work, done)
             if reads_states(table):
                 states = await collector.states([prompt for prompt, _ in prompts])

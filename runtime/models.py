@@ -19,7 +19,7 @@ from runtime.engines.hidden import open_hidden_states
 from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.engines.steps import StepSplitter
 from runtime.reviser import Reviser
-from runtime.settings import Settings
+from runtime.settings import VERIFIER_TIMEOUT, Settings
 from runtime.solutions.marks import ThoughtMarks, thought_marks
 from runtime.verifiers.base import Aggregation, FamilyName, Verifier
 from runtime.verifiers.constant import NoVerifier
@@ -55,7 +55,7 @@ class Models:
     reviser: Reviser | None = None
     aggregation: Aggregation = "last"
     scoring: Scoring = VERIFIER_ALONE
-    verifier_timeout: float = 600.0
+    verifier_timeout: float = VERIFIER_TIMEOUT
     thoughts: tuple[Thought, ...] = (THINK,)
     marks: ThoughtMarks | None = None
     confidence: Confidence | None = None
@@ -134,6 +134,7 @@ def load_models(
         reviser=opener.reviser(model, verifier),
         aggregation=settings.aggregation,
         scoring=settings.scoring,
+        verifier_timeout=settings.verifier_timeout,
         thoughts=thoughts,
         marks=thought_marks(model.tokenizer, thoughts, settings.thought_cutoff),
         confidence=settings.confidence,

@@ -25,6 +25,9 @@ from runtime.verifiers.base import Aggregation, FamilyName
 # What the fingerprint calls the verifier where there is none.
 NO_VERIFIER = "none"
 
+# Seconds. Long solutions of many beams queue up before a verifier; one that hangs is found out.
+VERIFIER_TIMEOUT = 3600.0
+
 MODELS = ("model", "verifier", "reviser", "reviser_verifier")
 
 
@@ -36,6 +39,7 @@ class Settings(JsonArtifact):
             artifact's own, here and below.
         verifier: the PRM, or an ORM; None where solutions are scored without one.
         verifier_family: the verifier's convention, see `runtime.verifiers.families`.
+        verifier_timeout: seconds that a verifier may take over one solution, queueing included.
         reviser: the model that revises; None where there is none.
         reviser_verifier: the verifier of its attempts; None takes `verifier`.
         answers: how answers are read, see `runtime.answers.answers_for`. A Python file is found as
@@ -57,6 +61,7 @@ class Settings(JsonArtifact):
     model: str
     verifier: str | None
     verifier_family: FamilyName = "auto"
+    verifier_timeout: float = Field(default=VERIFIER_TIMEOUT, gt=0, allow_inf_nan=False)
     reviser: str | None = None
     reviser_verifier: str | None = None
     answers: str

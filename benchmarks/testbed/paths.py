@@ -22,7 +22,7 @@ SETTINGS = Settings(
     model=str(BASE),
     verifier=str(PRM),
     answers=r"pattern:^#(\d+)$",
-    sampling=SamplingSettings(temperature=1.0, max_tokens=160, step_end="\n"),
+    sampling=SamplingSettings(temperature=1.0, max_tokens=160, step_end="\n", max_steps=40),
 )
 # With the reviser and its ORM.
 REVISING = SETTINGS.model_copy(

@@ -19,5 +19,5 @@ SETTINGS = Settings(
     model=str(BASE),
     verifier=None,
     answers=ANSWERS,
-    sampling=SamplingSettings(temperature=1.0, max_tokens=800, step_end="\n"),
+    sampling=SamplingSettings(temperature=1.0, max_tokens=800, step_end="\n", max_steps=40),
 )

@@ -19,7 +19,7 @@ from calibration.settings import RACED, RUNS, CalibrationSettings, ScoringChoice
 from predictors.confidence import Confidence
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
-from runtime.settings import Settings
+from runtime.settings import VERIFIER_TIMEOUT, Settings
 from runtime.verifiers.base import Aggregation, FamilyName
 
 PILOTS = "0,1,2,4,8"
@@ -47,6 +47,12 @@ class SolvingOptions(BaseModel):
     )
     verifier_family: FamilyName = Field(
         default="auto", description="the verifier's convention; auto recognises most"
+    )
+    verifier_timeout: float = Field(
+        default=VERIFIER_TIMEOUT,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds that it may take over one solution, queueing included",
     )
     answers: str = Field(default="math", description=ANSWERS_HELP)
     answer_timeout: float = Field(default=DEADLINE, description=TIMEOUT_HELP)

@@ -1,14 +1,18 @@
 """Sampling on a Ray cluster: one actor per engine, prompts in batches, lost actors replaced.
 
+A worker that finds no place is refused, for Ray itself would wait for one without end and without a
+word.
+
 A prompt's seed determines its samples, whichever worker draws them and however often one is lost:
 the records equal those that one process would have collected.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from io import BytesIO
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,42 +33,54 @@ from runtime.models import open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
 
-# Prompts per batch: enough to keep an engine busy, few enough to lose little with a worker.
-BATCH = PROMPTS_IN_FLIGHT
+# Batches that a worker has at once: while the last prompts of one are sampled, the engine is kept
+# busy by the other. Together they are as many prompts as one process has in flight.
+IN_FLIGHT = 2
+BATCH = PROMPTS_IN_FLIGHT // IN_FLIGHT
 CONNECT_SECONDS = 5
+PLACE_SECONDS = 120.0  # for workers to start; their models are loaded afterwards
 
 
 class Worker:
-    """One engine, in its own actor."""
+    """One engine, in its own actor, which samples all the batches that it has at once.
+
+    Its models are loaded at the first use, in the event loop that will use them: a worker answers
+    before that, and whether it has found a place on the cluster is known within seconds.
+    """
 
     def __init__(self, settings: Settings, engine: EngineName) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._settings, self._engine = settings, engine
         self._stack = AsyncExitStack()
-        opening = self._stack.enter_async_context(open_models(settings, Path(), engine))
-        models = self._loop.run_until_complete(opening)
-        sampling = RequestSettings(settings.sampling)
-        self._collector = LocalCollector(models, sampling, self._stack.aclose)
+        self._opening: asyncio.Task[LocalCollector] | None = None
 
-    def engine(self) -> str:
+    async def engine(self) -> str:
         """Name of the engine's class."""
-        return self._collector.engine
+        return (await self._collector()).engine
 
-    def collect(self, prompts: Sequence[tuple[str, str]], work: Work) -> bytes:
+    async def collect(self, prompts: Sequence[tuple[str, str]], work: Work) -> bytes:
         """Records of a batch, as a Parquet file."""
+        collector = await self._collector()
         records: list[PromptRecord] = []
-        self._loop.run_until_complete(self._collector.collect(prompts, work, records.append))
+        await collector.collect(prompts, work, records.append)
         rows = [row for record in records for row in rows_of(record)]
         file = BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=schema()), file)
         return file.getvalue()
 
-    def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
+    async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
         """The language model's states after prompts."""
-        return self._loop.run_until_complete(self._collector.states(prompts))
+        return await (await self._collector()).states(prompts)
 
-    def close(self) -> None:
-        """Release the models."""
-        self._loop.run_until_complete(self._stack.aclose())
+    async def _collector(self) -> LocalCollector:
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+        return await self._opening
+
+    async def _open(self) -> LocalCollector:
+        opening = open_models(self._settings, Path(), self._engine)
+        models = await self._stack.enter_async_context(opening)
+        sampling = RequestSettings(self._settings.sampling)
+        return LocalCollector(models, sampling, self._stack.aclose)
 
 
 def _reachable(address: str) -> None:
@@ -82,6 +98,17 @@ def _reachable(address: str) -> None:
         raise InputError("ray", address, f"no cluster there ({error.strerror or error})") from None
 
 
+def capacity(nodes: Sequence[Mapping[str, float]], gpus: int) -> int:
+    """Workers that a cluster has places for: each takes a core and its GPUs on one node.
+
+    Args:
+        nodes: what each node has, in Ray's words: ``CPU`` and ``GPU``.
+        gpus: GPUs per worker.
+    """
+    places = [min(node.get("CPU", 0), node.get("GPU", 0) / gpus if gpus else inf) for node in nodes]
+    return sum(map(int, places))
+
+
 class RayCollector:
     """Samples on the workers of an existing Ray cluster.
 
@@ -89,15 +116,26 @@ class RayCollector:
         settings: models, answers and sampling; folders are absolute, and every node has them.
         engine: which engine samples.
         address: address of the cluster, or ``auto`` for the one that this machine belongs to.
-        workers: number of workers; None takes one per GPU, or one per node without GPUs.
+        workers: number of workers; None takes as many as the GPUs suffice for, or one per node
+            without GPUs.
+        gpus: GPUs per worker, all on one node: as many as its engine's ``tensor_parallel_size``.
+            A cluster without GPUs gives a worker one core alone.
 
     Raises:
-        InputError: Ray is not installed, or the cluster cannot be reached.
+        InputError: Ray is not installed, the cluster cannot be reached, or it has not so many
+            places, or has them but in use for `PLACE_SECONDS`.
     """
 
     def __init__(
-        self, settings: Settings, engine: EngineName, address: str, workers: int | None
+        self,
+        settings: Settings,
+        engine: EngineName,
+        address: str,
+        workers: int | None,
+        gpus: int = 1,
     ) -> None:
+        if gpus < 1:
+            raise InputError("gpus", gpus, "a worker needs at least 1")
         require("ray", "ray", address)
         import ray
 
@@ -109,15 +147,47 @@ class RayCollector:
                 ray.init(address=address, log_to_driver=False, logging_level="error")
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise InputError("ray", address, f"no cluster there ({error})") from None
-        gpus = int(ray.cluster_resources().get("GPU", 0))
-        count = workers or gpus or len([node for node in ray.nodes() if node["Alive"]])
-        remote: Any = ray.remote(Worker)
-        # A lost worker is restarted on any node and gets its batch again.
-        options = remote.options(
-            max_restarts=-1, max_task_retries=-1, num_cpus=1, num_gpus=1 if gpus else 0
-        )
+        self.workers: list[Any] = []
+        try:
+            self._start(settings, engine, workers, gpus)
+            self.engine: str = self._result(self.workers[0].engine.remote())
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(
+        self, settings: Settings, engine: EngineName, workers: int | None, gpus: int
+    ) -> None:
+        """Start the workers, without their models.
+
+        Raises:
+            InputError: there is no place for all of them.
+        """
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if gpus == 1 and not any(node.get("GPU") for node in nodes):
+            gpus = 0
+        places = capacity(nodes, gpus)
+        each = "1 core" + (f" and {gpus} of the GPUs of one node" if gpus else "")
+        if places < (workers or 1):
+            hint = f"the cluster has places for {places} that need {each}; give at most as many"
+            raise InputError("workers", workers, hint)
+        count = workers or (places if gpus else sum(capacity([node], 0) > 0 for node in nodes))
+        remote: Any = self._ray.remote(Worker)
+        # A lost worker is restarted on any node and gets its batches again.
+        options = remote.options(max_restarts=-1, max_task_retries=-1, num_cpus=1, num_gpus=gpus)
         self.workers = [options.remote(settings, engine) for _ in range(count)]
-        self.engine: str = self._result(self.workers[0].engine.remote())
+        started = [worker.__ray_ready__.remote() for worker in self.workers]
+        _, waiting = self._ray.wait(started, num_returns=count, timeout=PLACE_SECONDS)
+        if waiting:
+            free = self._ray.available_resources()
+            raise InputError(
+                "workers",
+                count,
+                f"{len(waiting)} of them, which need {each}, found no place within "
+                f"{PLACE_SECONDS:g} seconds: others use the cluster, and "
+                f"{free.get('CPU', 0):g} cores and {free.get('GPU', 0):g} GPUs are free; "
+                "give fewer, or try again later",
+            )
 
     async def collect(
         self,
@@ -129,13 +199,13 @@ class RayCollector:
         """See `.collectors.Collector`; whole batches are kept, no part of one."""
         batches = [prompts[start : start + BATCH] for start in range(0, len(prompts), BATCH)]
         waiting: dict[Any, Any] = {}
-        idle = list(self.workers)
+        free = [*self.workers] * IN_FLIGHT  # each once, before any has a second batch
         while batches or waiting:
-            while batches and idle:
-                worker = idle.pop()
+            while batches and free:
+                worker = free.pop(0)
                 waiting[worker.collect.remote(batches.pop(0), work)] = worker
             (ready,), _ = await asyncio.to_thread(self._ray.wait, list(waiting))
-            idle.append(waiting.pop(ready))
+            free.append(waiting.pop(ready))
             table = pq.read_table(BytesIO(self._result(ready)), schema=schema())
             for record in records_of(table.to_pylist()):
                 done(record)
@@ -149,9 +219,9 @@ class RayCollector:
         reading = self.workers[0].states.remote(prompts)
         return cast("NDArray[np.float32] | None", await asyncio.to_thread(self._result, reading))
 
-    def _result(self, drift_baseline: Any) -> Any:
+    def _result(self, reference: Any) -> Any:
         try:
-            return self._ray.get(drift_baseline)
+            return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, InputError | ModelError):
                 raise error.cause from None

@@ -44,7 +44,11 @@ class SamplingSettings(BaseModel):
         default="\n\n", min_length=1, description="text that ends a step; the PRM is read there"
     )
     max_steps: int = Field(
-        default=40, ge=1, description="rounds of search at most (the paper's 40)"
+        default=256,
+        ge=1,
+        le=LARGEST,
+        description="rounds of search at most; beams that have not ended by then stay unfinished "
+        "(the paper's: 40)",
     )
 
 

@@ -97,9 +97,16 @@ class MicroBatcher(Generic[Item, Result]):
         for (_, future), result in zip(batch, results, strict=True):
             _settle(future, result)
 
-    def close(self) -> None:
-        """Refuse further items: the running batch completes, waiting requests get ModelError."""
-        self._closed = True
+    def close(self, release: Callable[[], None] = lambda: None) -> None:
+        """Refuse further items: the running batch completes, waiting requests get ModelError.
+
+        Args:
+            release: called once in the thread when no batch runs any more, to let go of the model.
+        """
+        if not self._closed:
+            self._closed = True
+            with suppress(RuntimeError):  # the interpreter is ending, and with it all memory
+                self._thread.submit(release)
         self._thread.shutdown(wait=False)
 
 

@@ -38,13 +38,13 @@ class PromptEncoder:
         from transformers import AutoModel
 
         dtype = model_dtype(model)
-        self._device = "cuda" if torch.cuda.is_available() and _fits(model, dtype) else "cpu"
         try:
             self._model: Any = AutoModel.from_pretrained(model, dtype=dtype)
         except (ValueError, OSError) as error:
             raise InputError(
                 "model", str(model), f"transformers cannot load it: {error}"
             ) from error
+        self._device = "cuda" if torch.cuda.is_available() and _fits(model, dtype) else "cpu"
         self._model.to(self._device).eval()
         self._batcher: MicroBatcher[tuple[int, ...], NDArray[np.float32]] = MicroBatcher(
             self._read, MAX_BATCH
@@ -76,12 +76,17 @@ class PromptEncoder:
 
 
 def _fits(model: Path, dtype: str) -> bool:
-    """Whether the GPU has memory left for a model and what it computes, beside the engines."""
+    """Whether the GPU has memory left for a model and what it computes, beside open engines.
+
+    A model of unknown size does not fit: on a CPU it is slower, on a full GPU it ends the process.
+    """
     import torch
 
+    parameters = parameter_count(model)
+    if parameters is None:
+        return False
     free, _ = torch.cuda.mem_get_info()
-    size = (parameter_count(model) or 0) * getattr(torch, dtype).itemsize
-    return bool(free > ROOM * size)
+    return bool(free > ROOM * parameters * getattr(torch, dtype).itemsize)
 
 
 class LateEncoder:

@@ -111,9 +111,7 @@ def _add_middleware(
     app: FastAPI, settings: ServeSettings, service: Service, log: ServerLog
 ) -> None:
     """Body limit, then access log, then CORS: the one added last sees a request first."""
-    app.add_middleware(
-        BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_timeout
-    )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout)
     keys = Keys([key.get_secret_value() for key in settings.api_keys])
     app.add_middleware(AccessLog, keys=keys, requests=service.requests, log=log)
     if settings.cors_origins:

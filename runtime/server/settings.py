@@ -84,7 +84,10 @@ class ServeSettings(BaseSettings):
         description="requests in flight per key; more are refused with status 429",
     )
     request_timeout: float = Field(
-        default=600.0, gt=0, description="seconds until a request is cancelled"
+        default=3600.0, gt=0, description="seconds until a request is cancelled"
+    )
+    body_timeout: float = Field(
+        default=60.0, gt=0, description="seconds in which a request's body must arrive"
     )
     drain_timeout: float = Field(
         default=30.0, gt=0, description="seconds for requests to finish after SIGTERM"

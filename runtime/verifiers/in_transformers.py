@@ -181,5 +181,10 @@ class TransformersBackend:
         return cache
 
     def close(self) -> None:
-        """Stop the scoring thread."""
-        self._batcher.close()
+        """Stop the scoring thread, and free the model's memory after the running batch."""
+        self._batcher.close(self._release)
+
+    def _release(self) -> None:
+        # Whoever has closed a verifier may still hold it, and torch keeps what has been freed.
+        del self._model, self._memory
+        torch.cuda.empty_cache()

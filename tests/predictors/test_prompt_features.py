@@ -16,6 +16,7 @@ from predictors.learned import DifficultyPredictor
 from predictors.prompt import PROMPT_FEATURE_NAMES, PromptProbe, prompt_features
 from runtime.engines import hidden
 from runtime.engines.base import HasHiddenState, encode_prompt
+from runtime.engines.checkpoint import parameter_count
 from runtime.engines.hidden import LateEncoder, PromptEncoder, open_hidden_states
 from runtime.engines.transformers import TransformersEngine
 from tests.support.fakes import CoinEngine
@@ -129,6 +130,16 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="transformers cannot load it"):
         PromptEncoder(tmp_path)
+
+
+@pytest.mark.parametrize(("free", "fits"), [(3.2e6, False), (4.2e6, True)])
+def test_the_gpu_is_used_where_it_has_room_for_the_model_and_a_batch(
+    monkeypatch: pytest.MonkeyPatch, free: float, fits: bool, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 80e9))
+    assert parameter_count(BASE) == pytest.approx(0.8e6, rel=0.05)
+    assert hidden._fits(BASE, "float32") is fits
+    assert hidden._fits(tmp_path, "float32") is False, "nobody knows how large it is"
 
 
 def states_of(prompts: int, seed: int, columns: int = 64) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ There is no Docker here: what they name is looked up where it is defined.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -43,6 +44,11 @@ def copied() -> list[str]:
 
 def image_environment() -> dict[str, str]:
     return dict(pair.split("=", 1) for rest in values("ENV") for pair in rest.split())
+
+
+def image_settings() -> dict[str, str]:
+    """The variables among them that the server reads."""
+    return {n: value for n, value in image_environment().items() if n.startswith("TTC_")}
 
 
 def compose() -> dict[str, Any]:
@@ -97,6 +103,35 @@ def test_the_image_runs_the_server_as_nobody_in_particular() -> None:
     assert all(int(part) > 0 for part in user.split(":"))
 
 
+# Where the libraries write what they download and compile; FlashInfer is not installed here.
+CACHES = """
+import huggingface_hub.constants, torch._inductor.runtime.cache_dir_utils as inductor, vllm.envs
+print(huggingface_hub.constants.HF_HUB_CACHE, vllm.envs.VLLM_CACHE_ROOT, inductor.cache_dir(),
+      inductor.triton_cache_dir(0), sep="\\n")
+"""
+
+
+@pytest.mark.slow
+def test_the_user_makes_the_folders_that_libraries_cache_in(tmp_path: Path) -> None:
+    started = [name for name, _ in instructions()].index("USER")
+    home = "/home/ttc"
+    for command in [rest for name, rest in instructions()[started:] if name == "RUN"]:
+        subprocess.run(command.replace(home, str(tmp_path)), shell=True, check=True)
+    made = [path for path in (tmp_path / ".cache").iterdir() if path.is_dir()]
+    assert tmp_path / ".cache" / "flashinfer" in made
+    own = {name: value.replace(home, str(tmp_path)) for name, value in image_environment().items()}
+    plain = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    found = subprocess.run(
+        [sys.executable, "-c", CACHES],
+        env=plain | own,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for cache in found.stdout.splitlines()[-4:]:
+        assert any(Path(cache).is_relative_to(folder) for folder in made), cache
+
+
 def test_the_image_has_the_extras_that_serve_needs() -> None:
     (install,) = [rest for rest in values("RUN") if "uv pip install" in rest]
     assert "'.[vllm,server]'" in install
@@ -109,7 +144,7 @@ def test_the_image_is_of_the_vllm_that_is_tested_here() -> None:
 
 
 def test_the_images_settings_are_the_servers(clean: pytest.MonkeyPatch) -> None:
-    for name, value in (image_environment() | {"TTC_API_KEYS": GIVEN["TTC_API_KEYS"]}).items():
+    for name, value in (image_settings() | {"TTC_API_KEYS": GIVEN["TTC_API_KEYS"]}).items():
         assert name.removeprefix("TTC_").lower() in ServeSettings.model_fields
         clean.setenv(name, value)
     settings = ServeSettings()  # type: ignore[call-arg]
@@ -163,7 +198,7 @@ def test_compose_starts_the_server_before_two_replicas(clean: pytest.MonkeyPatch
 
     command = options(services[front]["command"])
     assert command.keys() <= ServeSettings.model_fields.keys()
-    for name, value in (image_environment() | services[front]["environment"]).items():
+    for name, value in (image_settings() | services[front]["environment"]).items():
         clean.setenv(name, value)
     settings = ServeSettings(**command)
     assert settings.engine.split(",") == [f"http://{name}:8000" for name in sorted(replicas)]

@@ -8,8 +8,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from allocator.flops import ModelSizes
+from benchmarks.testbed.paths import SETTINGS
 from runtime.engines.base import SamplingSettings
+from runtime.models import open_models
 from runtime.settings import Settings
+from tests.support.cli import MODELS, TASK, refused
 
 COUNTS = {"model": 3, "verifier": 5, "reviser": 7, "reviser_verifier": 11}
 
@@ -40,3 +43,23 @@ def test_sizes_are_unknown_where_one_is(folders: Path) -> None:
     (folders / "verifier" / "model.safetensors").unlink()
     assert settings_of("model").sizes(folders) is not None
     assert settings_of("model", "verifier").sizes(folders) is None
+
+
+@pytest.mark.slow
+def test_the_verifiers_time_is_that_of_the_settings(run: Any) -> None:
+    async def opened(settings: Settings) -> float:
+        async with open_models(settings, Path(), "transformers") as models:
+            return models.verifier_timeout
+
+    assert run(opened(SETTINGS)) == 3600
+    assert run(opened(SETTINGS.model_copy(update={"verifier_timeout": 7.5}))) == 7.5
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("verifier-timeout", "0"), ("verifier-timeout", "nan"), ("max-steps", "0")],
+)
+def test_limits_that_allow_nothing_are_refused(tmp_path: Path, option: str, value: str) -> None:
+    command = ["calibrate", "prompts.jsonl", "--out", tmp_path / "out", *MODELS, *TASK]
+    message = refused(*command, f"--{option}", value)
+    assert f"{option.replace('-', '_')}: {value}" in message

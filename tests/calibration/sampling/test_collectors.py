@@ -1,13 +1,15 @@
 """Collecting in this process: when the models are closed, and for what."""
 
+import gc
+import weakref
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS
-from calibration.sampling.collectors import LocalCollector
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
+from calibration.sampling.collectors import LocalCollector, open_collector
 from runtime.engines import hidden
 from runtime.engines.hidden import LateEncoder, PromptEncoder
 from runtime.models import Models
@@ -47,3 +49,28 @@ def test_states_that_the_engine_does_not_give_are_read_after_the_models_are_clos
     given = run(own.states(PROMPTS))
     assert order == ["closed", "loaded"], "an engine that gives the states stays open"
     assert np.asarray(found) == pytest.approx(np.asarray(given), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_no_engine_and_no_verifier_is_left_beside_the_model_that_reads_states(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read() -> Any:
+        async with open_collector(SETTINGS, "vllm", None, None) as collector:
+            assert isinstance(collector, LocalCollector)
+            models: Any = collector._models
+            weights = weakref.ref(models.verifier._backend._model)
+
+            class Checked(PromptEncoder):
+                def __init__(self, model: Any) -> None:
+                    gc.collect()
+                    found.append((models.engine.alive, weights() is None))
+                    super().__init__(model)
+
+            monkeypatch.setattr(hidden, "PromptEncoder", Checked)
+            assert (models.engine.alive, weights() is None) == (True, False)
+            return await collector.states(PROMPTS)
+
+    found: list[tuple[bool, bool]] = []
+    assert run(read()).shape == (len(PROMPTS), 128)
+    assert found == [(False, True)]

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from calibration.calibrate import calibrate
 from calibration.sampling import distributed
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.collectors import LocalCollector, Work, open_collector
-from calibration.sampling.distributed import RayCollector
+from calibration.sampling.distributed import RayCollector, capacity
 from calibration.settings import CalibrationSettings
 from predictors.scoring import alone
 from runtime.models import Models
@@ -31,7 +31,10 @@ WORK = Work(4, (Plan(strategy="beam_search", n=4, beam_width=2),), alone("last")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    # GPUs that Ray counts and gives to workers; there are none behind them.
+    ray.init(
+        num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="error"
+    )
     yield
     ray.shutdown()
 
@@ -48,10 +51,29 @@ def by_prompt(records: list[PromptRecord]) -> dict[str, Any]:
     }
 
 
+class Holder:
+    """Another job on the cluster."""
+
+
+class Counting(distributed.Worker):
+    """Counts the batches that it has at once."""
+
+    now = most = 0
+
+    async def collect(self, prompts: Sequence[tuple[str, str]], work: Work) -> bytes:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().collect(prompts, work)
+        finally:
+            self.now -= 1
+
+
 def test_two_workers_one_killed_sample_what_one_process_samples(
     cluster: None, run: Any, transformers_models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed, "BATCH", 4)
+    monkeypatch.setattr(distributed, "BATCH", 3)
+    monkeypatch.setattr(distributed, "Worker", Counting)
     collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 2)
     pids = ray.get([w.__ray_call__.remote(lambda self: os.getpid()) for w in collector.workers])
     assert len(set(pids)) == 2
@@ -70,6 +92,10 @@ def test_two_workers_one_killed_sample_what_one_process_samples(
         )
         assert pids[0] not in again
         assert pids[1] in again
+        (*_, most) = ray.get(
+            [w.__ray_call__.remote(lambda self: self.most) for w in collector.workers]
+        )
+        assert most == distributed.IN_FLIGHT == 2
     finally:
         collector.close()
     local: list[PromptRecord] = []
@@ -132,6 +158,54 @@ def test_a_worker_has_vllm_and_what_it_raises_is_raised_here(
     wrong = SETTINGS.model_copy(update={"model": "nowhere/at-all"})
     with pytest.raises((InputError, ModelError), match="nowhere"):
         RayCollector(wrong, "transformers", "auto", 1)
+
+
+def test_workers_that_find_no_place_are_refused(
+    cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(workers: int | None, gpus: int) -> RayCollector:
+        return RayCollector(SETTINGS.resolved(), "transformers", "auto", workers, gpus)
+
+    with pytest.raises(InputError, match="workers: 3: the cluster has places for 2 that need 1 "):
+        opened(3, 1)
+    with pytest.raises(InputError, match="places for 1 that need 1 core and 2 of the GPUs"):
+        opened(2, 2)
+    with pytest.raises(InputError, match="places for 0 that need 1 core and 3 of the GPUs"):
+        opened(None, 3)
+    with pytest.raises(InputError, match="gpus: 0: a worker needs at least 1"):
+        opened(1, 0)
+    monkeypatch.setattr(distributed, "PLACE_SECONDS", 2.0)
+    holder: Any = ray.remote(num_cpus=0, num_gpus=1)(Holder).remote()
+    ray.get(holder.__ray_ready__.remote())
+    with pytest.raises(
+        InputError, match=r"of them, .* found no place within 2 seconds: others use"
+    ):
+        opened(2, 1)
+    ray.kill(holder)
+
+
+def test_a_worker_has_as_many_gpus_as_its_engine_is_spread_over(cluster: None) -> None:
+    collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", None, gpus=2)
+    try:
+        (worker,) = collector.workers
+        assert len(ray.get(worker.__ray_call__.remote(lambda self: ray.get_gpu_ids()))) == 2
+    finally:
+        collector.close()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpus", "places"),
+    [
+        ([(8, 2), (8, 2)], 1, 4),
+        ([(8, 2), (8, 2)], 2, 2),
+        ([(8, 3), (8, 1)], 2, 1),  # one GPU of each node is left, and no engine spans nodes
+        ([(1, 8)], 1, 1),
+        ([(4, 0), (16, 8)], 4, 2),
+        ([(2, 0), (0, 0), (3, 0)], 0, 5),
+    ],
+)
+def test_places_of_a_cluster(nodes: list[tuple[int, int]], gpus: int, places: int) -> None:
+    assert capacity([{"CPU": cpu, "GPU": gpu} for cpu, gpu in nodes], gpus) == places
 
 
 def test_a_cluster_that_is_not_there() -> None:

@@ -69,6 +69,35 @@ def test_requests_of_a_moment_are_one_batch_and_a_cancelled_one_is_in_none() -> 
     batcher.close()
 
 
+def test_the_model_is_let_go_once_and_after_the_batch_that_runs() -> None:
+    order: list[str] = []
+    began, go_on, released = Event(), Event(), Event()
+
+    def release() -> None:
+        order.append("released")
+        released.set()
+
+    def echo(items: list[int]) -> list[int]:
+        began.set()
+        go_on.wait(SOON)
+        order.append("answered")
+        return items
+
+    batcher = MicroBatcher(echo, 8)
+
+    async def run() -> int:
+        request = asyncio.create_task(batcher.submit(1))
+        await asyncio.to_thread(began.wait, SOON)
+        batcher.close(release)
+        batcher.close(release)
+        go_on.set()
+        return await request
+
+    assert asyncio.run(run()) == 1
+    assert released.wait(SOON)
+    assert order == ["answered", "released"]
+
+
 def test_what_waits_when_it_is_closed_is_told_so() -> None:
     batcher: MicroBatcher[int, int] = MicroBatcher(lambda items: items, 8)
 

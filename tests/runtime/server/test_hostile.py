@@ -229,7 +229,7 @@ def test_who_sends_no_head_is_hung_up_on_and_who_does_is_not(
 
 @pytest.mark.slow
 def test_bodies_that_never_end_hold_nobody_up_and_are_given_up(apis: Apis) -> None:
-    with apis.listening(request_timeout=2, max_concurrent=2) as api, ExitStack() as stack:
+    with apis.listening(body_timeout=2, max_concurrent=2) as api, ExitStack() as stack:
         slow = [stack.enter_context(connected(api)) for _ in range(50)]
         started = time.perf_counter()
         for connection in slow:

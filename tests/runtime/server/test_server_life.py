@@ -268,18 +268,19 @@ def test_a_number_in_the_environment_is_in_ascii_digits(
         read_settings({"artifact": ARTIFACT})
 
 
+@pytest.mark.parametrize("field", ["request_timeout", "body_timeout", "drain_timeout"])
 @pytest.mark.parametrize(
     ("seconds", "read"),
     [("2.5", 2.5), ("1e2", 100), (".5", 0.5), ("1_0.5", 0), ("inf", 0), ("nan", 0), ("１.5", 0)],
 )
 def test_seconds_in_the_environment_are_a_number(
-    monkeypatch: pytest.MonkeyPatch, seconds: Any, read: Any
+    monkeypatch: pytest.MonkeyPatch, field: str, seconds: Any, read: Any
 ) -> None:
-    monkeypatch.setenv("TTC_REQUEST_TIMEOUT", seconds)
+    monkeypatch.setenv(f"TTC_{field.upper()}", seconds)
     if read:
-        assert read_settings({"artifact": ARTIFACT}).request_timeout == read
+        assert getattr(read_settings({"artifact": ARTIFACT}), field) == read
     else:
-        with pytest.raises(InputError, match="request_timeout"):
+        with pytest.raises(InputError, match=field):
             read_settings({"artifact": ARTIFACT})
 
 
