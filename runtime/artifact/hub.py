@@ -129,7 +129,12 @@ def hub_errors(field: str, value: str, before: str = "") -> Iterator[None]:
     Raises:
         InputError: the Hub cannot be reached, or refuses.
     """
-    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         yield
@@ -144,7 +149,14 @@ def hub_errors(field: str, value: str, before: str = "") -> Iterator[None]:
             f"{before}the Hub has no such repository, or not for you: of a private one, log in "
             "with hf auth login, or set HF_TOKEN",
         ) from None
+    except HfHubHTTPError as error:
+        refused = error.response.status_code in (401, 403)
+        hint = ": log in with hf auth login, or set HF_TOKEN" if refused else ""
+        raise InputError(field, value, f"{before}the Hub refuses: {_line(error)}{hint}") from None
     # HTTPError is of the client's HTTP library: connections that fail. ValueError: invalid names.
     except (HTTPError, OSError, ValueError) as error:
-        why = " ".join(str(error).split())
-        raise InputError(field, value, f"{before}the Hugging Face Hub fails: {why}") from None
+        raise InputError(field, value, f"{before}the Hub does not do it: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -297,8 +297,8 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
         return [str(p) for p in [*parts, *small]]
 
     def made(out: Path) -> dict[str, bytes]:
-        # How long it took is not the same again, and the report names its folder.
-        others = ("latency.json", "samples.parquet", "report.html")
+        # How long it took is not the same again, and report and card name its folder.
+        others = ("latency.json", "samples.parquet", "report.html", "README.md")
         files = [path for path in out.iterdir() if path.name not in others]
         return {path.name: path.read_bytes() for path in files}
 
