@@ -155,7 +155,7 @@ def hub_errors(field: str, value: str, before: str = "") -> Iterator[None]:
         raise InputError(field, value, f"{before}the Hub refuses: {_line(error)}{hint}") from None
     # HTTPError is of the client's HTTP library: connections that fail. ValueError: invalid names.
     except (HTTPError, OSError, ValueError) as error:
-        raise InputError(field, value, f"{before}the Hub does not do it: {_line(error)}") from None
+        raise InputError(field, value, f"{before}the Hub cannot be used: {_line(error)}") from None
 
 
 def _line(error: Exception) -> str:

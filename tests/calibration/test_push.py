@@ -206,5 +206,5 @@ def test_what_cannot_be_pushed_is_refused(
     monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_else")
     assert "log in with hf auth login" in refused("push", made, NAME, *MODELS)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    assert "the Hub does not do it" in refused("push", made, NAME, *MODELS)
+    assert "the Hub cannot be used" in refused("push", made, NAME, *MODELS)
     assert set(hub.repositories) == known

@@ -138,7 +138,7 @@ def test_a_hub_that_cannot_be_reached(hub: Hub, monkeypatch: pytest.MonkeyPatch)
     known = artifact_folder(NAME)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     assert artifact_folder(NAME) == known  # from the cache
-    with pytest.raises(InputError, match="no such folder, and the Hub does not do it"):
+    with pytest.raises(InputError, match="no such folder, and the Hub cannot be used"):
         artifact_folder("someone/else")
 
 

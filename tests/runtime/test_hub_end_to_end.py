@@ -149,9 +149,9 @@ def test_the_program_of_the_card_runs_as_it_stands(hub: Hub, artifact: str, tmp_
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     *_, answer, why = done.stdout.splitlines()
     assert answer.startswith("#")
-    assert "pass@1" in why
+    assert "for 16 generations" in why
