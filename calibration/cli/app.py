@@ -51,7 +51,7 @@ COMMANDS = {
     ),
     "push": (
         "calibration.cli.push:push",
-        "Put an artifact on the Hugging Face Hub, with a card; samples only when requested.",
+        "Put an artifact on the Hugging Face Hub, with its card.",
     ),
     "flops": (
         "calibration.cli.flops:flops",
