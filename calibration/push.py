@@ -179,7 +179,7 @@ def push(files: Files, name: HubName, *, private: bool = False, message: str) ->
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api, repository = HfApi(library_name=LIBRARY), name.repository
-    with hub_errors("repository", str(name)), warnings.catch_warnings():
+    with hub_errors("name", str(name)), warnings.catch_warnings():
         # It takes Parquet for a data set that was put in the wrong place.
         warnings.filterwarnings("ignore", message="It seems that you are about to commit a data")
         api.create_repo(repository, private=private or None, exist_ok=True)

@@ -13,6 +13,8 @@ from tests.support.cli import invoke, refused
 from tests.support.hub import Hub
 from tests.support.summaries import artifact, minimal_summary, minimal_table
 
+pytestmark = pytest.mark.slow
+
 NAME = "someone/arithmetic"
 MODELS = ("--model", "someone/base", "--verifier", "someone/prm")
 NAMED = {"model": "someone/base", "verifier": "someone/prm"}

@@ -26,6 +26,8 @@ from runtime.solving.thinking_rule import ThinkingRule
 from tests.support.hub import Hub
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 NAME = "someone/arithmetic"
 THOUGHTFUL = ROOT / "benchmarks" / "thinking" / "artifact"
 MARKER = "hostile-was-here"
@@ -183,7 +185,6 @@ def test_a_grader_is_neither_downloaded_nor_run_unless_its_artifact_is_named(
     assert_nothing_was_run(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_grader_that_is_trusted_is_that_of_the_same_commit(hub: Hub, tmp_path: Path) -> None:
     commit = with_grader(hub)
     folder = artifact_folder(NAME)

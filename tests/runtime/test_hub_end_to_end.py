@@ -18,6 +18,8 @@ from tests.support.cli import invoke, refused
 from tests.support.hub import Hub
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 NAME, MISSING = "someone/arithmetic", "someone/missing"
 MODELS = ("--model", "someone/base", "--verifier", "someone/prm")
 PROMPT = "347+58*7-91"
@@ -58,7 +60,6 @@ def copied(tmp_path: Path, **changes: str) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_commands_say_the_same_of_a_name_as_of_the_folder(artifact: str, tmp_path: Path) -> None:
     for command in (
         ("flops", "{}", "--parameters", "2.8e6", "--larger", "11.3e6"),
@@ -99,7 +100,6 @@ def test_every_command_looks_for_an_artifact_on_the_hub(hub: Hub, command: list[
     assert f"GET /api/models/{MISSING}/revision/main" in hub.requests
 
 
-@pytest.mark.slow
 def test_a_grader_runs_for_those_who_name_its_artifact(hub: Hub, tmp_path: Path) -> None:
     hub.add_folder("someone/base", BASE)
     hub.add_folder("someone/prm", PRM)
@@ -119,7 +119,6 @@ def test_a_grader_runs_for_those_who_name_its_artifact(hub: Hub, tmp_path: Path)
     assert marker.exists()
 
 
-@pytest.mark.slow
 def test_another_process_serves_a_commit_by_its_name(
     hub: Hub, artifact: str, tmp_path: Path
 ) -> None:
@@ -137,7 +136,6 @@ def test_another_process_serves_a_commit_by_its_name(
 
 
 @pytest.mark.vllm
-@pytest.mark.slow
 def test_the_program_of_the_card_runs_as_it_stands(hub: Hub, artifact: str, tmp_path: Path) -> None:
     card = hub.repositories[NAME].files()[CARD].decode()
     (program,) = re.findall(r"```python\n(.*?)\n```", card, re.DOTALL)

@@ -57,6 +57,7 @@ def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None
         *("curves.json", "prices.json", "gain_model.json", "latency.json", "drift_baseline.json"),
         *("difficulty-0.safetensors", "difficulty-1.txt", "difficulty-2.txt"),
         *(f"difficulty-{pilots}.json" for pilots in (0, 1, 2)),
+        *("README.md", "report.html", "report-accuracy.png"),
     }
     loaded = Artifact.load(artifact)
     assert [row.budget for row in loaded.policy.table.rows] == [1, 4, 8]
