@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from allocator.errors import InputError
 from allocator.latency import Latency
 from calibration.fitting.fit import Calibration
+from calibration.report.card import write_card
 from calibration.report.summary import Summary
 from predictors.scoring import Scoring
 from runtime.artifact import ArtifactParts
@@ -67,6 +68,7 @@ def new_artifact(
             folder.mkdir()
             parts.save(folder)
             summary.save(folder)
+            write_card(folder, artifact=str(out))
             yield folder
             os.replace(folder, out)
     except OSError as error:

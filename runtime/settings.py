@@ -125,6 +125,11 @@ class Settings(JsonArtifact):
         """Names of the fields that hold a model."""
         return [which for which in MODELS if getattr(self, which) is not None]
 
+    def local_folder(self, base: Path, which: str) -> Path | None:
+        """The folder of one of the models on this machine; None for a name on the hub."""
+        name = str(getattr(self, which))
+        return next((place for place in (base / name, Path(name)) if place.is_dir()), None)
+
     def folder(self, base: Path, which: str) -> Path:
         """The folder of one of the models.
 
@@ -132,13 +137,13 @@ class Settings(JsonArtifact):
             InputError: it is not to be found.
         """
         name = str(getattr(self, which))
-        beside = base / name
-        if beside.is_dir() or Path(name).is_dir():
-            return resolve_model(str(beside) if beside.is_dir() else name, which)
+        if (local := self.local_folder(base, which)) is not None:
+            return resolve_model(str(local), which)
         try:
             return resolve_model(name, which)
         except InputError as error:
-            places = " nor ".join(dict.fromkeys(str(p.resolve()) for p in (beside, Path(name))))
+            tried = (base / name, Path(name))
+            places = " nor ".join(dict.fromkeys(str(place.resolve()) for place in tried))
             raise InputError(
                 which, name, f"there is no folder {places}; give its path ({error.hint})"
             ) from None

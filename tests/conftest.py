@@ -28,6 +28,7 @@ from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.artifacts import artifact_of, bent_models, bent_prompts, calibrated
 from tests.support.generation_config import ADVERSE
+from tests.support.hub import TOKEN, Hub, serving_hub
 from tests.support.live_server import Served
 from tests.support.running import Run
 from tests.support.serving import Api, Apis
@@ -201,6 +202,23 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A stand-in of the Hugging Face Hub, which is this process's, with an empty cache."""
+    from huggingface_hub import constants
+
+    with serving_hub() as hub:
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        for name, value in {
+            "ENDPOINT": hub.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_CACHE": str(tmp_path / "hub-cache"),
+            "HF_HUB_DISABLE_XET": True,
+        }.items():
+            monkeypatch.setattr(constants, name, value)
+        yield hub
 
 
 @pytest.fixture

@@ -66,21 +66,25 @@ class Serving:
 
 @contextmanager
 def ttc_serve(
-    engine: str = "vllm", log: Path | None = None, environment: Mapping[str, str] | None = None
+    engine: str = "vllm",
+    log: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    artifact: str = str(ARTIFACT),
 ) -> Iterator[Serving]:
-    """The testbed's artifact behind `ttc serve` for as long as the block lasts.
+    """An artifact, by default the testbed's, behind `ttc serve` for as long as the block lasts.
 
     Args:
         engine: what samples: an engine's name, or URLs of `vllm serve`.
         log: file for what it writes to stderr.
         environment: of it, beside the present one.
+        artifact: a folder, or a name on the Hub.
 
     Raises:
         RuntimeError: the server ended, or was not ready in time.
     """
     port = free_port()
     command = [
-        sys.executable, "-m", "calibration.cli", "serve", "--artifact", str(ARTIFACT),
+        sys.executable, "-m", "calibration.cli", "serve", "--artifact", artifact,
         "--engine", engine, "--port", str(port),
     ]  # fmt: skip
     with _serving("ttc serve", command, port, environment or {}, log) as serving:

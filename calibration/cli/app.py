@@ -49,6 +49,10 @@ COMMANDS = {
         "calibration.cli.artifact:diff",
         "Print what changed from artifact A's table to B's.",
     ),
+    "push": (
+        "calibration.cli.push:push",
+        "Put an artifact on the Hugging Face Hub, with its card.",
+    ),
     "flops": (
         "calibration.cli.flops:flops",
         "Compare thinking longer with pretraining a larger model, at equal FLOPs.",

@@ -5,15 +5,18 @@ from typing import Annotated
 
 import typer
 
+from allocator.errors import InputError
 from allocator.extras import require
 from calibration.cli.artifact_view import differences, inspected
 from calibration.cli.console import reports_errors, write_answer
+from calibration.cli.options import ArtifactArgument
 from calibration.progress import console
 from calibration.report.artifact_files import Contents
+from calibration.report.card import write_card
 from calibration.report.diff import diff_tables
 from calibration.report.page import REPORT, write_report
-
-ArtifactArgument = Annotated[Path, typer.Argument(help="calibrated artifact folder")]
+from runtime.artifact import artifact_folder
+from runtime.artifact.hub import hub_origin
 
 
 @reports_errors
@@ -23,9 +26,17 @@ def report(
         Path | None, typer.Option(help="HTML file to write; else report.html in the artifact")
     ] = None,
 ) -> None:
-    """Write what calibration found as one page of HTML, its figures beside it as SVG."""
+    """Write what calibration found as one page of HTML, its figures beside it as SVG.
+
+    Without --out the artifact's card, README.md, is brought up to date too.
+    """
     require("report", "report", str(artifact))
-    page, *figures = write_report(artifact, artifact / REPORT if out is None else out)
+    folder = artifact_folder(artifact)
+    if out is None and hub_origin(folder) is not None:
+        raise InputError("out", None, f"give a file: {artifact} is an artifact on the Hub")
+    page, *figures = write_report(folder, folder / REPORT if out is None else out)
+    if out is None:
+        write_card(folder)
     names = "".join(f", {figure.name}" for figure in figures)
     console.print(f"Wrote {page}{names}", soft_wrap=True, highlight=False, markup=False)
 
@@ -33,13 +44,13 @@ def report(
 @reports_errors
 def inspect(artifact: ArtifactArgument) -> None:
     """Print an artifact: its table, what it was made with, predictor, gain, warnings."""
-    write_answer(*inspected(Contents.load(artifact)))
+    write_answer(*inspected(Contents.load(artifact_folder(artifact))))
 
 
 @reports_errors
 def diff(
-    a: Annotated[Path, typer.Argument(help="one artifact folder")],
-    b: Annotated[Path, typer.Argument(help="another")],
+    a: ArtifactArgument,
+    b: ArtifactArgument,
 ) -> None:
     """Print what changed from artifact A's table to B's.
 
@@ -51,4 +62,5 @@ def diff(
     prompts, the test is conservative. Bins are compared by rank, at
     budgets of both; rows with different numbers of bins are not compared.
     """
-    write_answer(*differences(diff_tables(Contents.load(a).table, Contents.load(b).table)))
+    tables = (Contents.load(artifact_folder(each)).table for each in (a, b))
+    write_answer(*differences(diff_tables(*tables)))

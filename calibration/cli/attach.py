@@ -16,6 +16,7 @@ from calibration.cli.calibrate_options import SolvingOptions
 from calibration.cli.console import reports_errors, say
 from calibration.cli.options import (
     SOURCE_HELP,
+    ArtifactArgument,
     EngineOption,
     SeedOption,
     given,
@@ -25,6 +26,7 @@ from calibration.data.datasets import DataSettings, read_graded_prompts, rows_na
 from calibration.data.table_io import pairs
 from calibration.progress import console, progress
 from runtime.answers.graders import PREFIX
+from runtime.artifact import artifact_folder
 from runtime.engines.base import SamplingSettings
 from runtime.engines.loading import EngineName
 from runtime.settings import Settings
@@ -49,7 +51,7 @@ class CheckOptions(BaseModel):
 )
 def attach(
     context: typer.Context,
-    artifact: Annotated[Path, typer.Argument(help="artifact folder made from logs")],
+    artifact: ArtifactArgument,
     out: Annotated[Path, typer.Option(help="artifact folder to write")],
     scores: Annotated[
         str,
@@ -77,7 +79,7 @@ def attach(
     Models are refused if a test says that they are clearly different.
     Samples like the log's are called different in 1% of checks.
     """
-    made = LogArtifact(artifact)
+    made = LogArtifact(artifact_folder(artifact))
     if models.model is None:
         raise InputError("model", None, "must be given")
     if made.answers is not None and "answers" not in given(context):

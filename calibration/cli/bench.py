@@ -18,11 +18,13 @@ from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.log_options import LogOptions, refuse_options
 from calibration.cli.options import (
     ANSWERS_HELP,
+    ARTIFACT_HELP,
     SOURCE_HELP,
     EngineOption,
     ForceOption,
     JobsOption,
     SeedOption,
+    TrustOption,
     given,
     load_artifact,
     load_table,
@@ -40,6 +42,7 @@ from calibration.report.words import subtitle, title
 from calibration.sampling.collect import check_answers
 from calibration.sampling.lock import LOCK, exclusive
 from calibration.sampling.resume import SampleStore, made_with
+from runtime.artifact import artifact_folder
 from runtime.engines.loading import engine_kind
 from runtime.models import open_models
 from runtime.request import RequestSettings
@@ -59,7 +62,7 @@ OF_LOGS = OF_BOTH | {
 def bench(
     context: typer.Context,
     dataset: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
-    artifact: Annotated[Path | None, typer.Option(help="calibrated artifact folder")] = None,
+    artifact: Annotated[Path | None, typer.Option(help=ARTIFACT_HELP)] = None,
     prompts: Annotated[
         int | None,
         typer.Option(help="number of prompts, the first that it was not calibrated on; else all"),
@@ -71,6 +74,7 @@ def bench(
         Path, typer.Option(help="folder for bench.json, bench.html and what was sampled")
     ] = Path("out/bench"),
     force: ForceOption = False,
+    trust_grader: TrustOption = "",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     split: Annotated[
@@ -124,21 +128,22 @@ def bench(
     if dataset is None:
         raise InputError("prompts", None, "give a data set, or measure --from-logs")
     if artifact is None:
-        raise InputError("artifact", None, "give the folder of a calibrated artifact")
+        raise InputError("artifact", None, "give a calibrated artifact")
     kind = engine_kind(engine)
-    table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
-    graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), artifact)
-    loaded, way = load_artifact(artifact, force), cheapest_way(artifact)
+    folder = artifact_folder(artifact)
+    table = rows_of(load_table(folder), numbers("budgets", budgets) if budgets else [])
+    graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), folder)
+    loaded, way = load_artifact(folder, force, trust_grader), cheapest_way(folder)
     schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
-    identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)
+    identity = made_with(loaded.settings.fingerprint(folder), kind, graded, work)
     with exclusive(out / SAMPLES / LOCK, out):
         store = SampleStore(out / SAMPLES, identity)
         resumed = len(store.done)
-        models = partial(open_models, loaded.settings, artifact, engine)
+        models = partial(open_models, loaded.settings, folder, engine)
         with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
             sampling = RequestSettings(loaded.settings.sampling)
-            sizes = loaded.settings.sizes(artifact)
+            sizes = loaded.settings.sizes(folder)
             replay = asyncio.run(
                 sample(table, graded, work, store, models, sampling, done, n_jobs, sizes)
             )

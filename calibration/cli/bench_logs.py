@@ -64,11 +64,11 @@ def bench_log(
         if splits != SPLITS:
             raise InputError("splits", splits, "it goes with --split; leave it out")
         policy = FittedPolicy.read(artifact)
-        table = rows_of(policy.policy.table, some)
-        log, left_out = unseen_questions(options.read(columns, answers, aggregation), artifact)
+        table, folder = rows_of(policy.policy.table, some), policy.folder
+        log, left_out = unseen_questions(options.read(columns, answers, aggregation), folder)
         with console.status("Measuring"):
-            thinking = read_thinking(artifact)
-            found = measure_log(log, policy, table, cheapest_way(artifact), n_jobs, thinking)
+            thinking = read_thinking(folder)
+            found = measure_log(log, policy, table, cheapest_way(folder), n_jobs, thinking)
         measured = str(artifact)
     elif split is not None and artifact is None:
         if splits < 1:

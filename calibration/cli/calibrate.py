@@ -25,6 +25,7 @@ from calibration.data.datasets import DataSettings, read_graded_prompts, rows_na
 from calibration.fitting.fit import Calibration
 from calibration.progress import console, progress
 from calibration.replay.parallel import check_jobs
+from calibration.report.card import write_card
 from calibration.report.page import REPORT, write_report
 from calibration.report.summary import Summary
 from calibration.report.words import confidence_words
@@ -150,4 +151,5 @@ def _show(calibration: Calibration, out: Path) -> None:
         console.print(f"Wrote {out}, without a report: {hint}", soft_wrap=True, markup=False)
         return
     page, *_ = write_report(out, out / REPORT)
+    write_card(out)
     console.print(f"Wrote {out}, and what was found as {page}.", soft_wrap=True, markup=False)

@@ -8,9 +8,10 @@ from rich.console import RenderableType
 from allocator.errors import InputError
 from allocator.flops import STUDIED, Exchange, pretraining_flops
 from allocator.table import BudgetRow, Cell
-from calibration.cli.artifact import ArtifactArgument
 from calibration.cli.console import new_table, reports_errors, write_answer
+from calibration.cli.options import ArtifactArgument
 from calibration.report.artifact_files import Contents
+from runtime.artifact import artifact_folder
 from runtime.engines.checkpoint import parameter_count
 
 
@@ -40,7 +41,7 @@ def flops(
     the largest calibrated budget within that, its accuracy in every bin, and which is better
     there. Without --larger-accuracy it is what the larger model would have to beat.
     """
-    contents = Contents.load(artifact)
+    contents = Contents.load(artifact_folder(artifact))
     small = _parameters(contents) if parameters is None else parameters
     if not small > 0:
         raise InputError("parameters", small, "must be positive")

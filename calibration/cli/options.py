@@ -40,10 +40,14 @@ LOGS_HELP = (
     "as written by lm-evaluation-harness (--log_samples), search-and-learn or OpenAI batches"
 )
 GOLD_HELP = "gold answers to OpenAI batch output: a file of custom_id and answer"
+ARTIFACT_HELP = "calibrated artifact: a folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub"
+TRUST_HELP = "artifact on the Hub whose Python grader may be run, as OWNER/NAME[@COMMIT]"
 
 AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
-ArtifactOption = Annotated[Path, typer.Option("--artifact", help="calibrated artifact folder")]
+ArtifactOption = Annotated[Path, typer.Option("--artifact", help=ARTIFACT_HELP)]
+ArtifactArgument = Annotated[Path, typer.Argument(help=ARTIFACT_HELP)]
+TrustOption = Annotated[str, typer.Option("--trust-grader", help=TRUST_HELP)]
 JobsOption = Annotated[
     int, typer.Option("--n-jobs", help="cores for replay and fits; -1 is all; changes no figure")
 ]
@@ -108,11 +112,11 @@ def load_table(folder: Path) -> "LookupTable":
     return read_table(folder)
 
 
-def load_artifact(folder: Path, force: bool) -> "Artifact":
+def load_artifact(folder: Path, force: bool, trust_grader: str) -> "Artifact":
     """Load an artifact; a foreign one only if forced, with a warning for every difference."""
     from runtime.artifact import Artifact
 
-    artifact = Artifact.load(folder, force)
+    artifact = Artifact.load(folder, force, trust_grader)
     for difference in artifact.foreign:
         say("warning", difference, "yellow")
     return artifact

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from allocator.extras import require
 from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.options import load_artifact
+from runtime.artifact import artifact_folder
 from runtime.server.settings import ServeSettings, as_toml, read_settings
 
 
@@ -61,7 +62,8 @@ def serve(
         write_answer(as_toml(settings))
         return
     require("server", "serve", str(settings.artifact))
-    artifact = load_artifact(settings.artifact, settings.force)
+    folder = artifact_folder(settings.artifact)
+    artifact = load_artifact(folder, settings.force, settings.trust_grader)
     import uvloop
 
     from runtime.server.run import serve as run_server

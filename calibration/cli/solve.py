@@ -24,6 +24,7 @@ from calibration.cli.options import (
     ForceOption,
     SeedOption,
     ThinkingOption,
+    TrustOption,
     depth_of,
     load_artifact,
     load_table,
@@ -34,7 +35,7 @@ from calibration.progress import console, progress
 from calibration.sampling.lock import check_writable
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
-from runtime.artifact import Artifact
+from runtime.artifact import Artifact, artifact_folder
 from runtime.engines.loading import engine_kind
 from runtime.frontend.reasoning import check_thinks
 from runtime.models import open_models
@@ -82,6 +83,7 @@ def solve(
         Path | None, typer.Option(help="file for Prometheus metrics, in the text format")
     ] = None,
     force: ForceOption = False,
+    trust_grader: TrustOption = "",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     *,
@@ -95,7 +97,7 @@ def solve(
     if fixed is not None and not budget:
         raise InputError("plan", plan, "a plan goes with --budget")
     engine_kind(engine)
-    loaded = _load(artifact, force, spend, cap)
+    loaded = _load(artifact_folder(artifact), force, trust_grader, spend, cap)
 
     async def run() -> list[Result | Failure]:
         async with open_models(loaded.settings, loaded.folder, engine) as models:
@@ -118,11 +120,11 @@ def _report(solver: Solver, metrics: Path | None) -> None:
         solver.metrics.write(metrics)
 
 
-def _load(folder: Path, force: bool, spend: Spend, cap: int | None) -> Artifact:
+def _load(folder: Path, force: bool, trust_grader: str, spend: Spend, cap: int | None) -> Artifact:
     """The artifact, if it can keep the budget and the cap on thoughts."""
     if spend.budget:
         Policy(load_table(folder)).row(spend.budget)
-    artifact = load_artifact(folder, force)
+    artifact = load_artifact(folder, force, trust_grader)
     if spend.budget_tokens is not None:
         token_policy(artifact).table.row(spend.budget_tokens)
     if spend.average_tokens is not None:
@@ -178,13 +180,15 @@ def explain(
     budget: BudgetOption,
     prompt: Annotated[str, typer.Argument(help="the prompt")],
     force: ForceOption = False,
+    trust_grader: TrustOption = "",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
 ) -> None:
     """Why a prompt gets the plan it gets: its pilots, what they say, and the other bins."""
     engine_kind(engine)
-    row = Policy(load_table(artifact)).row(budget)
-    loaded = load_artifact(artifact, force)
+    folder = artifact_folder(artifact)
+    row = Policy(load_table(folder)).row(budget)
+    loaded = load_artifact(folder, force, trust_grader)
 
     async def run() -> None:
         async with open_models(loaded.settings, loaded.folder, engine) as models:

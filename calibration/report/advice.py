@@ -11,6 +11,7 @@ from calibration.report.artifact_files import Contents
 from calibration.report.methods import best, is_oracle, measured_ways, named, policy_of
 from calibration.report.summary import Group, Summary
 from calibration.report.words import count, percent
+from runtime.artifact import read_scoring
 
 # If half the 95% interval of a bin's accuracy is wider, it hides differences between plans.
 WIDE = 0.1
@@ -130,6 +131,7 @@ def _spend(
 
 
 def _without_models(contents: Contents, way: Way, budget: int, average: float) -> Iterator[Step]:
+    artifact, scoring = str(contents.folder), read_scoring(contents.folder)
     why = "The artifact was made from logs, so it names no models for ttc solve to load. "
     if way == "bins":
         yield Step(
@@ -143,13 +145,13 @@ def _without_models(contents: Contents, way: Way, budget: int, average: float) -
             f"Stop early in your own program, at {average} generations per prompt on average",
             f"{why}The stop rule decides from each prompt's answers and scores so far: stop, or "
             "sample more. It loads no model.",
-            snippets.stop_program(contents.folder, average),
+            snippets.stop_program(artifact, scoring, average),
         )
     yield Step(
         "Attach models to solve and serve with it",
         "Once the models of the log are at hand, ttc attach writes an artifact that names them. "
         "It compares a few of their samples with the log first.",
-        snippets.attach_command(contents.folder),
+        snippets.attach_command(artifact, scoring),
     )
 
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import StringIO
+from dataclasses import dataclass, replace
+from io import BytesIO, StringIO
 from math import ceil, floor, log2, sqrt
 from typing import Any
 
@@ -26,6 +26,7 @@ _LIGHT = {name: light for name, light, _ in PALETTE}
 
 # Inches of 72 points, shown at 96 pixels to the inch. The narrow one is for phones.
 WIDE, NARROW = 8.6, 3.5
+PIXELS = 150  # of a PNG, to the inch
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ class Drawing:
         says: what it shows, in a sentence, for screen readers.
         wide: SVG.
         narrow: SVG.
+        picture: the wide one as PNG, where pages that show no SVG use it.
     """
 
     name: str
     says: str
     wide: str
     narrow: str
+    picture: bytes = b""
 
 
 def accuracy_figure(
@@ -67,7 +70,7 @@ def accuracy_figure(
         _legend(figure, axes, width)
         return figure
 
-    return _drawn("accuracy", says, draw)
+    return replace(_drawn("accuracy", says, draw), picture=_png(draw))
 
 
 def bins_figure(groups: Sequence[Group], baseline: str, says: str) -> Drawing:
@@ -210,13 +213,21 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
 
 
 def _drawn(name: str, says: str, draw: Callable[[float], Any]) -> Drawing:
-    svgs = []
-    for width in (WIDE, NARROW):
-        with _look():
-            svg = StringIO()
-            draw(width).savefig(svg, format="svg", metadata={"Date": None})
-            svgs.append(svg.getvalue())
-    return Drawing(name, says, *svgs)
+    return Drawing(name, says, wide=_svg(draw, WIDE), narrow=_svg(draw, NARROW))
+
+
+def _svg(draw: Callable[[float], Any], width: float) -> str:
+    with _look():
+        svg = StringIO()
+        draw(width).savefig(svg, format="svg", metadata={"Date": None})
+        return svg.getvalue()
+
+
+def _png(draw: Callable[[float], Any]) -> bytes:
+    with _look():
+        png = BytesIO()
+        draw(WIDE).savefig(png, format="png", dpi=PIXELS, metadata={"Software": None})
+        return png.getvalue()
 
 
 @contextmanager

@@ -35,7 +35,8 @@ def write_report(folder: Path, out: Path) -> list[Path]:
 
     Args:
         folder: the artifact folder.
-        out: the HTML file; each figure is written beside it, named after it, as SVG.
+        out: the HTML file; each figure is written beside it, named after it, as SVG, and the first
+            as PNG too.
 
     Returns:
         The files written, the page first.
@@ -47,13 +48,16 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError("out", str(out), "give a file in a folder that exists")
     drawings = draw(summary)
-    files = {out: page(contents, summary, drawings)} | {
-        out.with_name(f"{out.stem}-{drawing.name}.svg"): drawing.wide for drawing in drawings
-    }
-    for path, text in files.items():
+    files = {out: page(contents, summary, drawings).encode()}
+    for drawing in drawings:
+        figure = out.with_name(f"{out.stem}-{drawing.name}.svg")
+        files[figure] = drawing.wide.encode()
+        if drawing.picture:
+            files[figure.with_suffix(".png")] = drawing.picture
+    for path, content in files.items():
         try:
             with atomic_write(path) as scratch:
-                scratch.write_text(text, encoding="utf-8")
+                scratch.write_bytes(content)
         except OSError as error:
             why = f"cannot be written ({error.strerror or error}); the artifact is whole"
             raise InputError("out", str(path), why) from None

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from calibration.data.log_scores import aggregation_of
 from calibration.replay.ways import OPTIONS, Way
-from runtime.artifact import TABLE, read_scoring
+from predictors.scoring import Scoring
+from runtime.artifact import TABLE
 
 # Prompts of a command that shares one total.
 TOGETHER = ("first prompt", "second prompt", "third prompt")
@@ -66,9 +67,8 @@ table = LookupTable.load(Path({str(folder / TABLE)!r}))
 plans = Policy(table).plans({budget}, [0.9, 0.2]).plans"""
 
 
-def stop_program(folder: Path, average: float) -> str:
+def stop_program(artifact: str, scoring: Scoring | None, average: float) -> str:
     """A program that decides by price whether to sample more of a prompt, without models."""
-    scoring = read_scoring(folder)
     names = {} if scoring is None else dict.fromkeys(scoring.scores, 0.9)
     given = [repr(names)] if names else []
     if scoring is not None:
@@ -79,7 +79,7 @@ def stop_program(folder: Path, average: float) -> str:
     return f"""\
 from ttc_allocator import StopRule
 
-rule = StopRule.load({str(folder)!r}, average_budget={average})
+rule = StopRule.load({artifact!r}, average_budget={average})
 votes = rule.start()  # one prompt
 while (more := votes.more()) > 0:
     for _ in range(more):  # sample the prompt once more, and add its answer
@@ -87,12 +87,11 @@ while (more := votes.more()) > 0:
 print(votes.answer)"""
 
 
-def attach_command(folder: Path) -> str:
+def attach_command(artifact: str, scoring: Scoring | None) -> str:
     """``ttc attach`` with the models to be named."""
-    scoring = read_scoring(folder)
     weighted = [] if scoring is None else [name for name, w in scoring.scores.items() if w]
     unknown = [f"{name}=last" for name in weighted if aggregation_of(name) is None]
     verifier = " --verifier VERIFIER" if weighted else ""
     verifier += f" --scores {shlex.quote(','.join(unknown))}" if unknown else ""
-    artifact, out = shlex.quote(str(folder)), shlex.quote(f"{folder}-served")
-    return f"ttc attach {artifact} --out {out} --model MODEL{verifier} --check PROMPTS.jsonl"
+    made, out = shlex.quote(artifact), shlex.quote(f"{artifact}-served")
+    return f"ttc attach {made} --out {out} --model MODEL{verifier} --check PROMPTS.jsonl"

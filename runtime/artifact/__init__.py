@@ -17,10 +17,15 @@ summary.json        what was found, for people: see `calibration.report.summary`
 tokens/             the table and the difficulty models of budgets in tokens
 thinking.json       when to stop, sample more or think deeper, by the price of a token
 samples.parquet     what was sampled; nothing of it is read to run
+README.md           its card, for people: see `calibration.report.card`
+
+`hub` finds an artifact by its name, in a local folder or on the Hugging Face Hub.
 """
 
 from runtime.artifact.files import (
+    CARD,
     CURVES,
+    DATA,
     DRIFT_BASELINE,
     FORMER,
     GAIN_MODEL,
@@ -45,11 +50,14 @@ from runtime.artifact.files import (
     read_scoring,
     read_table,
 )
+from runtime.artifact.hub import artifact_folder
 from runtime.artifact.loaded import Artifact, FittedPolicy, foreign_parts
 from runtime.artifact.parts import ArtifactParts
 
 __all__ = [
+    "CARD",
     "CURVES",
+    "DATA",
     "DRIFT_BASELINE",
     "FORMER",
     "GAIN_MODEL",
@@ -67,6 +75,7 @@ __all__ = [
     "Artifact",
     "ArtifactParts",
     "FittedPolicy",
+    "artifact_folder",
     "foreign_parts",
     "is_artifact",
     "load_settings",

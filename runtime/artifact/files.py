@@ -9,6 +9,8 @@ from allocator.price import PriceList
 from allocator.table import LookupTable
 from predictors.gain_model import GainModel
 from predictors.scoring import Scoring
+from predictors.thinking_policy import THINKING
+from predictors.token_policy import TOKENS
 from runtime.settings import Settings
 
 SETTINGS, TABLE, ORACLE_TABLE = "settings.json", "table.json", "oracle_table.json"
@@ -16,9 +18,21 @@ CURVES, PRICES, GAIN_MODEL = "curves.json", "prices.json", "gain_model.json"
 LATENCY, DRIFT_BASELINE = "latency.json", "drift_baseline.json"
 SUMMARY, SAMPLES = "summary.json", "samples.parquet"
 SCORING, QUESTIONS, LOGGED_FIGURES = "scoring.json", "questions.json", "logged.json"
+CARD = "README.md"
 
 # What files were called by older versions of this library.
 FORMER = {GAIN_MODEL: "prospects.json", DRIFT_BASELINE: "reference.json"}
+
+_PREDICTORS = tuple(f"difficulty-*.{kind}" for kind in ("json", "txt", "safetensors"))
+
+# Patterns of the files that an artifact is read from: JSON, LightGBM's text, safetensors, Parquet.
+DATA = (
+    *(SETTINGS, TABLE, ORACLE_TABLE, CURVES, PRICES, GAIN_MODEL, LATENCY, DRIFT_BASELINE),
+    *(SUMMARY, SCORING, QUESTIONS, LOGGED_FIGURES, THINKING, *FORMER.values()),
+    *_PREDICTORS,
+    *(f"{TOKENS}/{name}" for name in (TABLE, *_PREDICTORS)),
+    SAMPLES,
+)
 
 # What the fingerprint of a table made from logs calls its verifier.
 OF_LOGS = "log"

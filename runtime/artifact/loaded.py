@@ -29,6 +29,7 @@ from runtime.artifact.files import (
     read_scoring,
     read_table,
 )
+from runtime.artifact.hub import artifact_folder, check_grader
 from runtime.engines.base import SamplingSettings
 from runtime.settings import Settings
 
@@ -64,12 +65,16 @@ class FittedPolicy:
     thinking: ThinkingPolicy | None = None
 
     @classmethod
-    def read(cls, folder: Path) -> "FittedPolicy":
+    def read(cls, artifact: str | Path) -> "FittedPolicy":
         """Read the policy of any artifact, of one made from logs too.
+
+        Args:
+            artifact: its folder, or its name on the Hub; see `runtime.artifact.hub`.
 
         Raises:
             InputError: missing or damaged.
         """
+        folder = artifact_folder(artifact)
         return cls(**_policy_files(folder, read_table(folder)), scoring=read_scoring(folder))
 
 
@@ -86,17 +91,21 @@ class Artifact(FittedPolicy):
     foreign: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, folder: Path, force: bool = False) -> "Artifact":
+    def load(cls, artifact: str | Path, force: bool = False, trust_grader: str = "") -> "Artifact":
         """Read an artifact and check that it belongs to the models it names.
 
         Args:
-            folder: the artifact's.
+            artifact: its folder, or its name on the Hub; see `runtime.artifact.hub`.
             force: take it although the models have changed; `foreign` then says how.
+            trust_grader: name of an artifact on the Hub whose Python grader may be run.
 
         Raises:
-            InputError: missing or damaged, or the models have changed since calibration.
+            InputError: missing or damaged, the models have changed since calibration, or a Python
+                grader from the Hub that is not trusted.
         """
+        folder = artifact_folder(artifact)
         settings = load_settings(folder)
+        check_grader(folder, settings.answers, trust_grader)
         table = read_table(folder)
         found = settings.fingerprint(folder)
         foreign = []

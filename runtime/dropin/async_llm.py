@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allocator.errors import InputError
-from runtime.artifact import Artifact
+from runtime.artifact import Artifact, artifact_folder
 from runtime.dropin.loading import find_artifact, open_solver
 from runtime.dropin.vllm_params import NOT_CALIBRATED, params_for, refuse, vllm_options
 from runtime.dropin.vllm_prompts import prompts_of
@@ -29,10 +29,11 @@ class AsyncComputeOptimalLLM:
     Args:
         model: an artifact's folder; or a model, with its artifact given by `artifact` or the
             environment's TTC_ARTIFACT.
-        artifact: folder of the model's artifact.
+        artifact: the model's artifact, a folder or a name on the Hub, ``OWNER/NAME[@REVISION]``.
         budget: generations per prompt of a call without a budget; None uses the environment's
             TTC_BUDGET, else 16. A call that requests more solutions raises it to their number.
         seed: with the prompt, determines every sample if SamplingParams have no seed.
+        trust_grader: name of an artifact on the Hub whose Python grader may be run.
         engine_args: further arguments of vLLM's engine.
 
     Raises:
@@ -46,15 +47,20 @@ class AsyncComputeOptimalLLM:
         artifact: str | Path | None = None,
         budget: int | None = None,
         seed: int = 0,
+        trust_grader: str = "",
         **engine_args: Any,
     ) -> None:
         refuse(**{name: engine_args.pop(name, None) for name in NOT_CALIBRATED})
-        self._open(find_artifact(model, artifact), budget, seed, "vllm", **engine_args)
+        found = find_artifact(model, artifact, trust_grader)
+        self._open(found, budget, seed, "vllm", **engine_args)
 
     @classmethod
     def from_pretrained(cls, artifact: str | Path, **options: Any) -> "AsyncComputeOptimalLLM":
-        """The model of an artifact; `options` are the constructor's."""
-        return cls(artifact, **options)
+        """The model of an artifact, which may be a name on the Hub, ``OWNER/NAME[@REVISION]``.
+
+        `options` are the constructor's, and so are the errors.
+        """
+        return cls(artifact_folder(artifact), **options)
 
     @classmethod
     def wrap(
@@ -70,14 +76,14 @@ class AsyncComputeOptimalLLM:
         Args:
             engine: an `AsyncLLM`, in its own event loop; a `vllm.LLM`, not to be used directly;
                 or a `runtime.engines.base.Engine` of the artifact's model.
-            artifact: the model's artifact, or its folder.
+            artifact: the model's artifact, its folder, or its name on the Hub.
             budget: as the constructor's.
             seed: likewise.
 
         Raises:
             InputError: an engine of another model.
         """
-        found = artifact if isinstance(artifact, Artifact) else Artifact.load(Path(artifact))
+        found = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
         made = cls.__new__(cls)
         made._open(found, budget, seed, engine)
         return made

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.artifact import Artifact
+from runtime.artifact import Artifact, artifact_folder
 from runtime.dropin.background import SolverThread
 from runtime.dropin.loading import check_loop, find_artifact, open_solver
 from runtime.dropin.progress_bar import progress
@@ -44,11 +44,12 @@ class ComputeOptimalLLM:
     Args:
         model: an artifact's folder; or a model, with its artifact given by `artifact` or the
             environment's TTC_ARTIFACT.
-        artifact: folder of the model's artifact.
+        artifact: the model's artifact, a folder or a name on the Hub, ``OWNER/NAME[@REVISION]``.
         budget: generations per prompt of a call without a budget; None uses the environment's
             TTC_BUDGET, else 16. A call that requests more solutions raises it to their number.
         seed: with the prompt, determines every sample if SamplingParams have no seed.
         chat_template: in place of the model's, as text or as a file.
+        trust_grader: name of an artifact on the Hub whose Python grader may be run.
         engine_args: further arguments of vLLM's engine, for example ``tensor_parallel_size``.
 
     Raises:
@@ -63,17 +64,20 @@ class ComputeOptimalLLM:
         budget: int | None = None,
         seed: int = 0,
         chat_template: str | Path | None = None,
+        trust_grader: str = "",
         **engine_args: Any,
     ) -> None:
         refuse(**{name: engine_args.pop(name, None) for name in NOT_CALIBRATED})
-        self._open(
-            find_artifact(model, artifact), budget, seed, chat_template, "vllm", **engine_args
-        )
+        found = find_artifact(model, artifact, trust_grader)
+        self._open(found, budget, seed, chat_template, "vllm", **engine_args)
 
     @classmethod
     def from_pretrained(cls, artifact: str | Path, **options: Any) -> "ComputeOptimalLLM":
-        """The model of an artifact; `options` are the constructor's."""
-        return cls(artifact, **options)
+        """The model of an artifact, which may be a name on the Hub, ``OWNER/NAME[@REVISION]``.
+
+        `options` are the constructor's, and so are the errors.
+        """
+        return cls(artifact_folder(artifact), **options)
 
     @classmethod
     def wrap(
@@ -89,14 +93,14 @@ class ComputeOptimalLLM:
 
         Args:
             engine: a `vllm.LLM`, or a `runtime.engines.base.Engine` of the artifact's model.
-            artifact: the model's artifact, or its folder.
+            artifact: the model's artifact, its folder, or its name on the Hub.
             budget: as the constructor's, like the arguments below.
 
         Raises:
             InputError: an engine of another model, or one that is bound to an event loop.
         """
         check_loop(engine)
-        found = artifact if isinstance(artifact, Artifact) else Artifact.load(Path(artifact))
+        found = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
         made = cls.__new__(cls)
         made._open(found, budget, seed, chat_template, engine)
         return made

@@ -22,12 +22,16 @@ from runtime.verifiers.loading import VerifierEngine
 ARTIFACT_VARIABLE = "TTC_ARTIFACT"
 
 
-def find_artifact(model: str | Path, artifact: str | Path | None) -> Artifact:
+def find_artifact(
+    model: str | Path, artifact: str | Path | None, trust_grader: str = ""
+) -> Artifact:
     """The artifact of a model.
 
     Args:
         model: an artifact's folder, or a model's name or folder.
-        artifact: folder of the model's artifact; None uses the environment's TTC_ARTIFACT.
+        artifact: the model's artifact, a folder or a name on the Hub; None uses the environment's
+            TTC_ARTIFACT.
+        trust_grader: see `runtime.artifact.Artifact.load`.
 
     Raises:
         InputError: no artifact, one that cannot be used, or one of another model.
@@ -37,15 +41,16 @@ def find_artifact(model: str | Path, artifact: str | Path | None) -> Artifact:
             raise InputError(
                 "artifact", str(artifact), f"{model} is an artifact itself; leave this out"
             )
-        return Artifact.load(Path(model))
-    folder = artifact if artifact is not None else os.environ.get(ARTIFACT_VARIABLE)
-    if not folder:
+        return Artifact.load(model, trust_grader=trust_grader)
+    chosen = artifact if artifact is not None else os.environ.get(ARTIFACT_VARIABLE)
+    if not chosen:
         raise InputError(
             "artifact",
-            folder,
-            f"give the artifact that ttc calibrate made for {model}, or set {ARTIFACT_VARIABLE}",
+            chosen,
+            f"give the artifact that ttc calibrate made for {model}, or set {ARTIFACT_VARIABLE}; "
+            "if it is itself an artifact on the Hub, open it with from_pretrained",
         )
-    found = Artifact.load(Path(folder))
+    found = Artifact.load(chosen, trust_grader=trust_grader)
     check_model(found, str(model))
     return found
 

@@ -83,19 +83,26 @@ class ComputeOptimalModel:
 
     @classmethod
     def from_pretrained(
-        cls, artifact: str | Path, *, budget: int | None = None, seed: int = 0
+        cls,
+        artifact: str | Path,
+        *,
+        budget: int | None = None,
+        seed: int = 0,
+        trust_grader: str = "",
     ) -> "ComputeOptimalModel":
         """The model of an artifact.
 
         Args:
-            artifact: the artifact's folder.
+            artifact: a folder, or a name on the Hub, ``OWNER/NAME[@REVISION]``.
             budget: as the constructor's.
             seed: likewise.
+            trust_grader: name of an artifact on the Hub whose Python grader may be run.
 
         Raises:
             InputError: an artifact that cannot be used.
         """
-        return cls(Artifact.load(Path(artifact)), budget=budget, seed=seed)
+        loaded = Artifact.load(artifact, trust_grader=trust_grader)
+        return cls(loaded, budget=budget, seed=seed)
 
     def generate(
         self,

@@ -54,7 +54,10 @@ class ServeSettings(BaseSettings):
         env_prefix="TTC_", extra="forbid", frozen=True, allow_inf_nan=False
     )
 
-    artifact: Path = Field(description="calibrated artifact folder")
+    artifact: Path = Field(
+        description="calibrated artifact: a folder, or OWNER/NAME[@REVISION] on the Hugging Face "
+        "Hub"
+    )
     engine: str = Field(
         default="auto",
         description="auto, vllm, transformers, or URLs of vllm servers, comma-separated",
@@ -97,6 +100,10 @@ class ServeSettings(BaseSettings):
     )
     seed: int = Field(default=0, ge=0, description="seed of requests without one")
     force: bool = Field(default=False, description="use an artifact made for another model")
+    trust_grader: str = Field(
+        default="",
+        description="artifact on the Hub whose Python grader may be run, as OWNER/NAME[@COMMIT]",
+    )
 
     @field_validator("*", mode="before")
     @classmethod

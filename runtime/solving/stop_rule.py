@@ -14,7 +14,7 @@ from predictors.gain_model import COLUMNS, GainModel
 from predictors.scoring import COUNTED, Scoring
 from predictors.stage_gains import StageGains
 from predictors.vote_state import VoteState
-from runtime.artifact import read_gain_model, read_prices, read_scoring
+from runtime.artifact import artifact_folder, read_gain_model, read_prices, read_scoring
 
 
 class StopRule:
@@ -80,21 +80,26 @@ class StopRule:
     @classmethod
     def load(
         cls,
-        folder: str | Path,
+        artifact: str | Path,
         *,
         average_budget: float | None = None,
         price: float | None = None,
     ) -> "StopRule":
         """The rule of an artifact, made from logs or with models.
 
+        Args:
+            artifact: its folder, or its name on the Hugging Face Hub.
+            average_budget: as the class has it.
+            price: likewise.
+
         Raises:
             InputError: a missing or damaged artifact, or as the class.
         """
-        path = Path(folder)
+        folder = artifact_folder(artifact)
         return cls(
-            read_prices(path),
-            read_gain_model(path),
-            read_scoring(path),
+            read_prices(folder),
+            read_gain_model(folder),
+            read_scoring(folder),
             average_budget=average_budget,
             price=price,
         )

@@ -11,6 +11,7 @@ from allocator.errors import InputError
 from predictors.branches import Branch
 from predictors.thinking_policy import THINKING, Action, ThinkingPolicy
 from predictors.thinking_state import tally
+from runtime.artifact import artifact_folder
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,23 @@ class ThinkingRule:
     @classmethod
     def load(
         cls,
-        folder: str | Path,
+        artifact: str | Path,
         *,
         average_tokens: float | None = None,
         price: float | None = None,
     ) -> "ThinkingRule":
         """The rule of an artifact that was calibrated on a log of thoughts.
 
+        Args:
+            artifact: its folder, or its name on the Hugging Face Hub.
+            average_tokens: as the class has it.
+            price: likewise.
+
         Raises:
             InputError: an artifact without a policy over thoughts, or a damaged one; else as the
                 class.
         """
-        policy = ThinkingPolicy.load(Path(folder) / THINKING)
+        policy = ThinkingPolicy.load(artifact_folder(artifact) / THINKING)
         return cls(policy, average_tokens=average_tokens, price=price)
 
     def start(self) -> "ThinkingRun":

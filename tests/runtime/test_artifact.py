@@ -43,6 +43,7 @@ def test_all_that_was_calibrated_is_read_back(made: Path) -> None:
         *("difficulty-0.json", "difficulty-0.safetensors"),
         *("difficulty-2.json", "difficulty-2.txt"),
         *("curves.json", "prices.json", "gain_model.json", "latency.json", "drift_baseline.json"),
+        "README.md",
     }
     artifact = Artifact.load(made)
     assert list(artifact.difficulty) == [0, 2]

@@ -25,8 +25,12 @@ def test_report(tmp_path: Path) -> None:
     assert out == ""
     assert f"Wrote {folder / 'report.html'}, report-accuracy.svg" in message
     assert (folder / "report.html").is_file()
+    card = folder / "README.md"
+    assert "](report-accuracy.png)" in card.read_text()
+    card.unlink()
     assert invoke("report", folder, "--out", tmp_path / "mine.html")[0] == 0
     assert (tmp_path / "mine.html").read_bytes() == (folder / "report.html").read_bytes()
+    assert not card.exists()  # nothing is written into the artifact
     assert "a folder that exists" in refused("report", folder, "--out", tmp_path)
 
 

@@ -57,6 +57,7 @@ def test_calibrate_then_solve_then_explain(graded: Path, tmp_path: Path) -> None
         *("curves.json", "prices.json", "gain_model.json", "latency.json", "drift_baseline.json"),
         *("difficulty-0.safetensors", "difficulty-1.txt", "difficulty-2.txt"),
         *(f"difficulty-{pilots}.json" for pilots in (0, 1, 2)),
+        *("README.md", "report.html", "report-accuracy.png"),
     }
     loaded = Artifact.load(artifact)
     assert [row.budget for row in loaded.policy.table.rows] == [1, 4, 8]
@@ -299,8 +300,8 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
         return [str(p) for p in [*parts, *small]]
 
     def made(out: Path) -> dict[str, bytes]:
-        # How long it took is not the same again, and the report names its folder.
-        others = ("latency.json", "samples.parquet", "report.html")
+        # How long it took is not the same again, and report and card name its folder.
+        others = ("latency.json", "samples.parquet", "report.html", "README.md")
         files = [path for path in out.iterdir() if path.name not in others]
         return {path.name: path.read_bytes() for path in files}
 

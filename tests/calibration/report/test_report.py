@@ -15,6 +15,7 @@ from benchmarks.testbed.paths import SETTINGS
 from calibration.replay.curve_summary import CurveSummary
 from calibration.report.advice import steps
 from calibration.report.artifact_files import Contents
+from calibration.report.card import PICTURE
 from calibration.report.heatmap import heat_map
 from calibration.report.methods import styles
 from calibration.report.page import write_report
@@ -41,10 +42,13 @@ def test_the_page_says_all_that_was_found(tmp_path: Path) -> None:
     page, *figures = write_report(folder, folder / "report.html")
     assert [f.name for f in figures] == [
         "report-accuracy.svg",
+        "report-accuracy.png",
         "report-bins.svg",
         "report-reliability.svg",
     ]
-    assert all(figure.read_text().rstrip().endswith("</svg>") for figure in figures)
+    drawn = [figure for figure in figures if figure.suffix == ".svg"]
+    assert all(figure.read_text().rstrip().endswith("</svg>") for figure in drawn)
+    assert (folder / PICTURE).read_bytes().startswith(b"\x89PNG")
     assert not list(folder.glob("*.partial"))
     text = page.read_text()
     assert "<h1>Compute-optimal reaches 70.9% with 4.2 generations per prompt; best-of-N" in text
@@ -191,7 +195,7 @@ def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     )
     page, *figures = write_report(folder, tmp_path / "r.html")
     for path in (page, *figures):
-        assert "<script" not in path.read_text()
+        assert b"<script" not in path.read_bytes()
     assert page.read_text().count("&lt;script&gt;alert(1)") >= 6
 
 
