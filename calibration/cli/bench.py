@@ -19,6 +19,7 @@ from calibration.cli.log_options import LogOptions, refuse_options
 from calibration.cli.options import (
     ANSWERS_HELP,
     SOURCE_HELP,
+    ArgsOptions,
     EngineOption,
     ForceOption,
     JobsOption,
@@ -55,7 +56,7 @@ OF_LOGS = OF_BOTH | {
 
 
 @reports_errors
-@settings_options(log=LogOptions, data=DataSettings)
+@settings_options(log=LogOptions, args=ArgsOptions, data=DataSettings)
 def bench(
     context: typer.Context,
     dataset: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
@@ -88,6 +89,7 @@ def bench(
     n_jobs: JobsOption = -1,
     *,
     log: LogOptions,
+    args: ArgsOptions,
     data: DataSettings,
 ) -> None:
     """Measure what allocation gains on graded prompts that the artifact has not seen.
@@ -125,10 +127,10 @@ def bench(
         raise InputError("prompts", None, "give a data set, or measure --from-logs")
     if artifact is None:
         raise InputError("artifact", None, "give the folder of a calibrated artifact")
-    kind = engine_kind(engine)
+    kind, engine_args = engine_kind(engine), args.read(engine)
     table = rows_of(load_table(artifact), numbers("budgets", budgets) if budgets else [])
     graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), artifact)
-    loaded, way = load_artifact(artifact, force), cheapest_way(artifact)
+    loaded, way = load_artifact(artifact, force, engine_args), cheapest_way(artifact)
     schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(artifact), kind, graded, work)

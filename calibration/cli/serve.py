@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from allocator.extras import require
 from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.options import load_artifact
+from runtime.engines.engine_args import given_args
 from runtime.server.settings import ServeSettings, as_toml, read_settings
 
 
@@ -21,6 +22,8 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     names = []
     if name in ("api_keys", "cors_origins"):  # may be given several times
         kind, names = list[str], [f"--{name[:-1].replace('_', '-')}"]
+    if field.default == {}:
+        kind = str
     shown = str(field.default) if not field.is_required() and field.default else False
     option = typer.Option(*names, help=field.description, show_default=shown)
     return inspect.Parameter(
@@ -61,7 +64,9 @@ def serve(
         write_answer(as_toml(settings))
         return
     require("server", "serve", str(settings.artifact))
-    artifact = load_artifact(settings.artifact, settings.force)
+    engine_args = (settings.engine_args, settings.verifier_args, settings.reviser_args)
+    args = given_args(*engine_args, engine=settings.engine)
+    artifact = load_artifact(settings.artifact, settings.force, args)
     import uvloop
 
     from runtime.server.run import serve as run_server

@@ -18,6 +18,11 @@ class Backend(Protocol):
     """Runs a verifier's model."""
 
     @property
+    def resources(self) -> str:
+        """What it runs on, in words."""
+        ...
+
+    @property
     def context_length(self) -> int | None:
         """Tokens of its own that the model reads at most; None has no limit."""
         ...
@@ -39,6 +44,7 @@ class ModelVerifier:
         backend: runs the model.
 
     Attributes:
+        resources: what it runs on, in words.
         shares_tokens: see `runtime.verifiers.base.HasContext`.
         context_length: likewise. A verifier with a tokenizer of its own that has all the language
             model's tokens, and marks besides, is taken to count as that does.
@@ -46,6 +52,7 @@ class ModelVerifier:
 
     def __init__(self, family: Family, backend: Backend) -> None:
         self._family, self._backend = family, backend
+        self.resources = backend.resources
         self.shares_tokens = family.shares_tokens
         self.context_length = backend.context_length if family.counts_alike else None
         # Scores by the text up to the place they were read at, oldest first.

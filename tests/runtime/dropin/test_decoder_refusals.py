@@ -16,7 +16,6 @@ from runtime.dropin.loading import find_artifact
 from runtime.engines.loading import open_engine
 from runtime.engines.transformers import TransformersEngine
 from runtime.engines.vllm import VLLMEngine
-from runtime.engines.vllm_core import memory_share
 from runtime.frontend.budget import default_budget
 from runtime.models import Models
 from tests.support.templates import FAULTS
@@ -212,18 +211,6 @@ def test_the_default_budget_is_found_in_the_environment(monkeypatch: pytest.Monk
         monkeypatch.setenv("TTC_BUDGET", bad)
         with pytest.raises(InputError, match="TTC_BUDGET"):
             default_budget(None)
-
-
-def test_an_engines_share_of_memory_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TTC_SHARE", raising=False)
-    assert memory_share("TTC_SHARE", "0.7") == 0.7
-    for text, share in (("0.25", 0.25), (".5", 0.5), ("1", 1)):
-        monkeypatch.setenv("TTC_SHARE", text)
-        assert memory_share("TTC_SHARE", "0.7") == share
-    for bad in ("", "half", "0", "1.5", "0_1", "+0.5", " 0.5", "０.5", "nan"):
-        monkeypatch.setenv("TTC_SHARE", bad)
-        with pytest.raises(InputError, match="TTC_SHARE"):
-            memory_share("TTC_SHARE", "0.7")
 
 
 @pytest.mark.slow
