@@ -55,7 +55,7 @@ class VLLMCore:
             InputError: an argument that vLLM does not have, or vLLM cannot serve the model; the
                 message is vLLM's own.
         """
-        with environment_defaults(VLLM_LOGGING_LEVEL="ERROR", VLLM_CPU_KVCACHE_SPACE="1"):
+        with environment_defaults(VLLM_LOGGING_LEVEL="ERROR"):
             return cls._start(field, model, engine_args)
 
     @classmethod
@@ -81,6 +81,7 @@ class VLLMCore:
                 "max_num_seqs": 256,
                 "block_size": 32,
                 "enable_chunked_prefill": False,
+                "kv_cache_memory_bytes": 2**30,
             }
         try:
             args = AsyncEngineArgs(model=str(model), **(defaults | engine_args))

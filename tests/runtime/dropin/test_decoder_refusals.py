@@ -221,6 +221,9 @@ def test_the_default_budget_is_found_in_the_environment(monkeypatch: pytest.Monk
         ({"seed": -1}, "seed"),
         ({"revision": "main"}, "revision"),
         ({"no_such_thing": 1}, "no_such_thing"),
+        ({"verifier_args": {"no_such_thing": 1}}, "no_such_thing"),
+        ({"reviser_args": {"seed": 1}}, "reviser_args"),
+        ({"quantization": "fp8"}, "artifact model"),
     ],
 )
 def test_it_is_not_made_of_what_cannot_be(options: dict[str, Any], field: str) -> None:
@@ -244,5 +247,7 @@ def test_engines_that_cannot_be_wrapped(vllm_models: Models) -> None:
             InputError, match="it is bound to its event loop; wrap it in AsyncComputeOptimalLLM"
         ):
             ComputeOptimalLLM.wrap(engine, ARTIFACT)
+    with pytest.raises(InputError, match=r"no_such_thing: 1: .*\(verifier_args\)"):
+        ComputeOptimalLLM.wrap(7, ARTIFACT, verifier_args={"no_such_thing": 1})
     with pytest.raises(InputError, match=r"engine: 'int'"):
         ComputeOptimalLLM.wrap(7, ARTIFACT)
