@@ -185,7 +185,9 @@ class _Opener:
             del here["model"]
         if self._kind == "servers" or self._shared:
             here.pop("reviser", None)
-        # What the engines get where the user has set nothing.
+        if self._kind == verifier_engine == "transformers":
+            here.clear()  # it has no share to set
+        # What vLLM's engines get where the user has set nothing.
         self._defaults = divide_memory(here, {which: settings.args(which) for which in here})
 
     @property
@@ -242,7 +244,7 @@ class _Opener:
             InputError: solutions may be longer than its context.
         """
         folder = self.folders[which]
-        args, defaults = self._settings.args(which), self._defaults[which]
+        args, defaults = self._settings.args(which), self._defaults.get(which)
         verifier = open_verifier(
             folder, model.tokenizer, family, self._verifier_engine, args, defaults
         )

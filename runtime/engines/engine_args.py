@@ -31,12 +31,15 @@ REVISER_HELP = "likewise of the reviser's"
 
 # Arguments that would change the model that was calibrated.
 NOT_CALIBRATED = ("tokenizer", "revision", "tokenizer_revision", "skip_tokenizer_init")
-DECIDED = ("model", "runner", "convert", *NOT_CALIBRATED)
+DECIDED = ("model", "model_weights", "hf_config_path", "runner", "convert", *NOT_CALIBRATED)
 # By these a family of verifiers says where and how vLLM reads it.
 OF_FAMILIES = ("hf_overrides", "pooler_config")
 
 # Arguments that change what a model samples or scores: they are part of its fingerprint.
-RESULTS = ("hf_overrides", "kv_cache_dtype", "quantization", "quantization_config")
+RESULTS = (
+    *("hf_overrides", "kv_cache_dtype", "logits_processors", "quantization"),
+    "quantization_config",
+)
 
 
 def read_args(field: str, given: Any) -> EngineArgs:

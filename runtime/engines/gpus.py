@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 
 from allocator.errors import InputError
@@ -50,13 +49,16 @@ def need_of(folder: Path, args: EngineArgs) -> Need:
     Raises:
         InputError: an argument out of range.
     """
-    split = prod(_count(args, f"{kind}_parallel_size") for kind in ("tensor", "pipeline"))
+    tensor, pipeline, data = (
+        _count(args, f"{kind}_parallel_size") or 1 for kind in ("tensor", "pipeline", "data")
+    )
+    split = tensor * pipeline
     token = token_bytes(folder, args.get("kv_cache_dtype"))
     return Need(
-        gpus=_gpus(args, split * _count(args, "data_parallel_size")),
+        gpus=_gpus(args, split * data),
         weights=weight_bytes(folder) // split,
         token=None if token is None else token // split,
-        cache=args.get("kv_cache_memory_bytes") and _count(args, "kv_cache_memory_bytes"),
+        cache=_count(args, "kv_cache_memory_bytes"),
         share=_share(args),
     )
 
@@ -120,8 +122,10 @@ def _physical(device: int | str) -> int:
         raise InputError("device_ids", device, f"there is no such GPU here ({error})") from None
 
 
-def _count(args: EngineArgs, name: str) -> int:
-    value = args.get(name) or 1
+def _count(args: EngineArgs, name: str) -> int | None:
+    value = args.get(name)
+    if value is None:
+        return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InputError(name, value, "must be a whole number of at least 1")
     return value

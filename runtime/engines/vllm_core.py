@@ -72,8 +72,8 @@ class VLLMCore:
             "dtype": model_dtype(model),
         }
         if current_platform.is_cpu():
-            # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for
-            # short prompts share no prefix at the default size.
+            # On CPU: no graphs to capture, a cache of 1 GiB, and prefix blocks as small as the
+            # backend allows, for short prompts share no prefix at the default size.
             # Whole prefills: one split over two steps makes the runner rewind a seeded request's
             # generator, which CPU generators cannot do (it ends the engine in vLLM 0.32).
             defaults |= {

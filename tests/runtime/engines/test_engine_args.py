@@ -59,6 +59,7 @@ def opened(settings: Settings, engine: Any = "vllm") -> None:
         (SETTINGS, {"engine_args": {"gpu_memory_utilization": 1.5}}, "above 0 and at most 1"),
         (SETTINGS, {"engine_args": {"gpu_memory_utilization": "all"}}, "above 0 and at most 1"),
         (SETTINGS, {"verifier_args": {"tensor_parallel_size": 0.5}}, "tensor_parallel_size: 0.5"),
+        (SETTINGS, {"engine_args": {"tensor_parallel_size": 0}}, "tensor_parallel_size: 0"),
         (SETTINGS, {"verifier_args": {"device_ids": 1}}, "must be a list of at least 1"),
         (SETTINGS, {"engine_args": {"kv_cache_memory_bytes": -1}}, "kv_cache_memory_bytes: -1"),
         (
