@@ -125,7 +125,8 @@ def test_what_each_model_got_is_in_the_same_log() -> None:
     ServerLog(stream=written)
     MODELS_LOGGER.info("model base: vLLM on CPU")
     (line,) = [json.loads(text) for text in written.getvalue().splitlines()]
-    assert (line["level"], line["event"]) == ("info", "model base: vLLM on CPU")
+    assert (line["level"], line["event"]) == ("info", "models")
+    assert line["opened"] == "model base: vLLM on CPU"
 
 
 @pytest.mark.parametrize("name", ["uvicorn.error", "asyncio"])
