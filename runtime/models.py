@@ -1,6 +1,7 @@
 """The models that all prompts share, and their opening."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from predictors.confidence import Confidence
 from predictors.scoring import VERIFIER_ALONE, Scoring
 from runtime.answers import Answers, answers_for
 from runtime.answers.thought import THINK, Thought, thoughts_of
-from runtime.engines.base import Engine, HasConfidence, HasHiddenState
+from runtime.engines.base import Engine, HasConfidence, HasHiddenState, HasResources
 from runtime.engines.checkpoint import model_sizes
+from runtime.engines.engine_args import ARGS, check_args, check_unchanged
+from runtime.engines.gpus import divide_memory
 from runtime.engines.hidden import open_hidden_states
 from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.engines.steps import StepSplitter
@@ -24,6 +27,9 @@ from runtime.solutions.marks import ThoughtMarks, thought_marks
 from runtime.verifiers.base import Aggregation, FamilyName, Verifier
 from runtime.verifiers.constant import NoVerifier
 from runtime.verifiers.loading import VerifierEngine, open_verifier
+
+# What each model got, one line per opening.
+LOGGER = logging.getLogger("ttc.models")
 
 
 @dataclass(frozen=True)
@@ -95,9 +101,10 @@ def load_models(
     base: Path,
     engine: EngineName | Engine = "auto",
     verifier_engine: VerifierEngine = "auto",
-    **engine_args: Any,
 ) -> Models:
     """The models of `settings`, loaded.
+
+    The logger ``ttc.models`` then says, in one line, what each of them got.
 
     Args:
         stack: closes what was opened here.
@@ -105,14 +112,14 @@ def load_models(
         base: relative model folders, and a grader's relative file, count from here.
         engine: which engine samples, by name, or an open one, which stays open.
         verifier_engine: what runs the verifiers.
-        engine_args: further arguments of vLLM's engine.
 
     Raises:
-        InputError: a model that cannot be found or loaded, answers that cannot be read, or
-            solutions that may be longer than a verifier's context.
+        InputError: a model that cannot be found or loaded, answers that cannot be read, arguments
+            that an engine does not have, models that do not fit the GPUs, or solutions that may
+            be longer than a verifier's context.
     """
     answers_for(settings.answers, base)  # refused before any model is loaded
-    opener = _Opener(stack, settings, base, engine, verifier_engine, engine_args)
+    opener = _Opener(stack, settings, base, engine, verifier_engine)
     model = opener.engine("model") if isinstance(engine, str) else engine
     if settings.confidence is not None and not isinstance(model, HasConfidence):
         raise InputError(
@@ -125,13 +132,16 @@ def load_models(
     verifier: Verifier = NoVerifier()
     if settings.verifier is not None:
         verifier = opener.verifier("verifier", model, settings.verifier_family)
+    reviser = opener.reviser(model, verifier)
+    if opener.opened:
+        LOGGER.info("; ".join(opener.opened))
     return Models(
         engine=model,
         verifier=verifier,
         answers=answers_for(settings.answers, base, settings.answer_timeout, thoughts),
         splitter=StepSplitter(model.tokenizer, settings.sampling.step_end),
         hidden=stack.enter_context(open_hidden_states(model, opener.folders["model"])),
-        reviser=opener.reviser(model, verifier),
+        reviser=reviser,
         aggregation=settings.aggregation,
         scoring=settings.scoring,
         verifier_timeout=settings.verifier_timeout,
@@ -185,10 +195,15 @@ class _Opener:
     """Opens the models that settings name; the stack closes them.
 
     Args:
-        stack, settings, base, engine, verifier_engine, engine_args: as `load_models` has them.
+        stack, settings, base, engine, verifier_engine: as `load_models` has them.
 
     Attributes:
         folders: the models' folders by the settings' names of them.
+        opened: what each model got, in words.
+
+    Raises:
+        InputError: arguments that an engine does not have, or models that do not fit the GPUs;
+            before any of them is loaded.
     """
 
     def __init__(
@@ -198,22 +213,58 @@ class _Opener:
         base: Path,
         engine: EngineName | Engine,
         verifier_engine: VerifierEngine,
-        engine_args: dict[str, Any],
     ) -> None:
         self._stack, self._settings, self._base = stack, settings, base
         self._engine_name = engine if isinstance(engine, str) else "auto"
-        self._verifier_engine, self._engine_args = verifier_engine, engine_args
+        self._kind, self._verifier_engine = engine_kind(self._engine_name), verifier_engine
         self.folders = {which: settings.folder(base, which) for which in settings.models()}
+        self.opened: list[str] = []
+        self._check_args()
+        here = dict(self.folders)
+        if not isinstance(engine, str) or self._kind == "servers":
+            del here["model"]
+        if self._kind == "servers" or self._shared:
+            here.pop("reviser", None)
+        if self._kind == verifier_engine == "transformers":
+            here.clear()  # it has no share to set
+        # What vLLM's engines get where the user has set nothing.
+        self._defaults = divide_memory(here, {which: settings.args(which) for which in here})
+
+    @property
+    def _shared(self) -> bool:
+        """Whether the reviser is the language model itself, and shares its engine."""
+        return self.folders.get("reviser") == self.folders["model"]
+
+    def _check_args(self) -> None:
+        settings = self._settings
+        for which, field in ARGS.items():
+            args = settings.args(which)
+            if args and which in ("verifier", "reviser") and which not in self.folders:
+                raise InputError(field, args, f"there is no {which}; leave them out")
+            check_args(field, args)
+        if settings.reviser_args and self._shared:
+            hint = "the reviser is the model itself and shares its engine; leave them out"
+            raise InputError("reviser_args", settings.reviser_args, hint)
 
     def engine(self, which: str) -> Engine:
         """An engine that runs one of the models."""
         # A server of several models needs the name of the one that is meant.
         served = getattr(self._settings, which) if "reviser" in self.folders else None
-        engine_args = self._engine_args
-        if which == "model" and engine_kind(self._engine_name) == "vllm":
-            engine_args = self._thought_args() | engine_args
-        opening = open_engine(self.folders[which], self._engine_name, served, **engine_args)
-        return self._stack.enter_context(opening)
+        args = self._settings.args(which)
+        if self._kind == "vllm":
+            own = self._thought_args() if which == "model" else {}
+            args = own | self._defaults[which] | args
+        else:
+            check_unchanged(ARGS[which], args if self._kind == "transformers" else {})
+            args = {}
+        opening = open_engine(self.folders[which], self._engine_name, served, **args)
+        engine = self._stack.enter_context(opening)
+        if isinstance(engine, HasResources):
+            self._note(which, engine)
+        return engine
+
+    def _note(self, which: str, opened: HasResources) -> None:
+        self.opened.append(f"{which} {self.folders[which].name}: {opened.resources}")
 
     def _thought_args(self) -> dict[str, Any]:
         """What vLLM needs in order to end the language model's thoughts at a cap."""
@@ -233,8 +284,12 @@ class _Opener:
             InputError: solutions may be longer than its context.
         """
         folder = self.folders[which]
-        verifier = open_verifier(folder, model.tokenizer, family, self._verifier_engine)
+        args, defaults = self._settings.args(which), self._defaults.get(which)
+        verifier = open_verifier(
+            folder, model.tokenizer, family, self._verifier_engine, args, defaults
+        )
         self._stack.callback(verifier.close)
+        self._note(which, verifier)
         check_context(folder, verifier.context_length, self._settings.sampling.max_tokens)
         return verifier
 
@@ -246,8 +301,7 @@ class _Opener:
         """
         if "reviser" not in self.folders:
             return None
-        shared = self.folders["reviser"] == self.folders["model"]
-        engine = model if shared else self.engine("reviser")
+        engine = model if self._shared else self.engine("reviser")
         if "reviser_verifier" in self.folders:
             verifier = self.verifier("reviser_verifier", model)
         check_vocabulary(str(self._settings.reviser), engine.tokenizer, model.tokenizer)

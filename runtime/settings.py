@@ -1,7 +1,7 @@
 """What an artifact was calibrated with: models, answers and sampling."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import thoughts_of
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_fingerprint, model_sizes, resolve_model
+from runtime.engines.engine_args import ARGS, EngineArgs, in_fingerprint
 from runtime.solutions.marks import ThoughtMarks, thought_marks
 from runtime.verifiers.base import Aggregation, FamilyName
 
@@ -53,6 +54,10 @@ class Settings(JsonArtifact):
         sampling: how solutions are sampled.
         confidence: how the confidence of solutions is read, and when it ends them; None where it is
             not read.
+        engine_args: arguments of the vLLM engine that runs the language model. They are of the
+            machine, and not in the fingerprint, but for those that change results.
+        verifier_args: likewise of either verifier.
+        reviser_args: likewise of the reviser.
     """
 
     MIGRATIONS = migrate.SETTINGS
@@ -72,6 +77,9 @@ class Settings(JsonArtifact):
     scoring: Scoring = VERIFIER_ALONE
     sampling: SamplingSettings
     confidence: Confidence | None = None
+    engine_args: EngineArgs = Field(default_factory=dict)
+    verifier_args: EngineArgs = Field(default_factory=dict)
+    reviser_args: EngineArgs = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -88,7 +96,10 @@ class Settings(JsonArtifact):
     def fingerprint(self, base: Path) -> Fingerprint:
         """Hashes of the models and the settings; relative folders and files count from `base`."""
         hashes = {"verifier": NO_VERIFIER}
-        hashes |= {which: model_fingerprint(self.folder(base, which)) for which in self.models()}
+        hashes |= {
+            which: model_fingerprint(self.folder(base, which)) + in_fingerprint(self.args(which))
+            for which in self.models()
+        }
         return Fingerprint(
             **hashes,
             answers=answers_fingerprint(self.answers, base)
@@ -129,6 +140,21 @@ class Settings(JsonArtifact):
         """The folder of one of the models on this machine; None for a name on the hub."""
         name = str(getattr(self, which))
         return next((place for place in (base / name, Path(name)) if place.is_dir()), None)
+
+    def args(self, which: str) -> EngineArgs:
+        """Arguments of the vLLM engine of one of the models."""
+        args: EngineArgs = getattr(self, ARGS[which])
+        return args
+
+    def with_args(self, given: Mapping[str, EngineArgs]) -> "Settings":
+        """The same with some of the engines' arguments.
+
+        Args:
+            given: by the settings that hold them; arguments that are not named stay.
+        """
+        return self.model_copy(
+            update={field: getattr(self, field) | args for field, args in given.items()}
+        )
 
     def folder(self, base: Path, which: str) -> Path:
         """The folder of one of the models.

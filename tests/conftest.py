@@ -33,8 +33,8 @@ from tests.support.live_server import Served
 from tests.support.running import Run
 from tests.support.serving import Api, Apis
 
-# On a GPU: the session's engine, and engines in processes of their own, side by side.
-os.environ.setdefault("TTC_GPU_MEMORY_UTILIZATION", "0.25")
+# On a GPU: the session's engines, and those of tests, which divide what is free, side by side.
+SMALL = {"gpu_memory_utilization": 0.2}
 
 # make test runs two files of tests at once, on as few as two cores. Left to itself, vLLM on CPU
 # binds the engines of both to the same core.
@@ -87,6 +87,7 @@ def run() -> Iterator[Run[Any]]:
 
 def _open(run: Run[Any], engine: str, settings: Settings = SETTINGS) -> Iterator[Models]:
     stack = AsyncExitStack()
+    settings = settings.with_args({"engine_args": SMALL})
     opening = stack.enter_async_context(open_models(settings, Path(), engine))
     yield run(opening)
     run(stack.aclose())
@@ -125,7 +126,7 @@ def vllm_verifier(run: Run[Any], tokenizer: Any, classifier: Path) -> Iterator[M
     """The classifier through vLLM's pooling runner, started once."""
 
     async def start() -> ModelVerifier:
-        return open_verifier(classifier, tokenizer, engine="vllm")
+        return open_verifier(classifier, tokenizer, engine="vllm", args=SMALL)
 
     verifier = run(start())
     yield verifier

@@ -16,6 +16,7 @@ from calibration.cli.calibrate_options import SolvingOptions
 from calibration.cli.console import reports_errors, say
 from calibration.cli.options import (
     SOURCE_HELP,
+    ArgsOptions,
     ArtifactArgument,
     EngineOption,
     SeedOption,
@@ -47,7 +48,11 @@ class CheckOptions(BaseModel):
 
 @reports_errors
 @settings_options(
-    models=SolvingOptions, checks=CheckOptions, data=DataSettings, sampling=SamplingSettings
+    models=SolvingOptions,
+    args=ArgsOptions,
+    checks=CheckOptions,
+    data=DataSettings,
+    sampling=SamplingSettings,
 )
 def attach(
     context: typer.Context,
@@ -67,6 +72,7 @@ def attach(
     engine: EngineOption = "auto",
     *,
     models: SolvingOptions,
+    args: ArgsOptions,
     checks: CheckOptions,
     data: DataSettings,
     sampling: SamplingSettings,
@@ -88,6 +94,7 @@ def attach(
         models = models.model_copy(update={"answers": made.answers})
     translated = verifier_scoring(made.scoring, pairs("scores", scores))
     settings = Settings(**models.model_dump(), scoring=translated.scoring, sampling=sampling)
+    settings = settings.with_args(args.read(engine))
     made.check(settings, out)
     read = [] if "answers" in given(context) else [f"answers are read by {settings.answers!r}"]
     for note in (*read, *translated.notes):

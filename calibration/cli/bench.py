@@ -20,6 +20,7 @@ from calibration.cli.options import (
     ANSWERS_HELP,
     ARTIFACT_HELP,
     SOURCE_HELP,
+    ArgsOptions,
     EngineOption,
     ForceOption,
     JobsOption,
@@ -58,7 +59,7 @@ OF_LOGS = OF_BOTH | {
 
 
 @reports_errors
-@settings_options(log=LogOptions, data=DataSettings)
+@settings_options(log=LogOptions, args=ArgsOptions, data=DataSettings)
 def bench(
     context: typer.Context,
     dataset: Annotated[str | None, typer.Argument(help=SOURCE_HELP)] = None,
@@ -92,6 +93,7 @@ def bench(
     n_jobs: JobsOption = -1,
     *,
     log: LogOptions,
+    args: ArgsOptions,
     data: DataSettings,
 ) -> None:
     """Measure what allocation gains on graded prompts that the artifact has not seen.
@@ -129,11 +131,12 @@ def bench(
         raise InputError("prompts", None, "give a data set, or measure --from-logs")
     if artifact is None:
         raise InputError("artifact", None, "give a calibrated artifact")
-    kind = engine_kind(engine)
+    kind, engine_args = engine_kind(engine), args.read(engine)
     folder = artifact_folder(artifact)
     table = rows_of(load_table(folder), numbers("budgets", budgets) if budgets else [])
     graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), folder)
-    loaded, way = load_artifact(folder, force, trust_grader), cheapest_way(folder)
+    loaded = load_artifact(folder, force, trust_grader, engine_args)
+    way = cheapest_way(folder)
     schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], loaded.settings.scoring, seed, schedule)
     identity = made_with(loaded.settings.fingerprint(folder), kind, graded, work)

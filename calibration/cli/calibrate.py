@@ -14,6 +14,7 @@ from calibration.cli.console import render_caps, render_table, reports_errors
 from calibration.cli.log_options import OF_LOGS_ALONE, LogOptions, refuse_options
 from calibration.cli.options import (
     SOURCE_HELP,
+    ArgsOptions,
     EngineOption,
     JobsOption,
     SeedOption,
@@ -45,6 +46,7 @@ OF_LOGS = {
 @settings_options(
     log=LogOptions,
     models=ModelOptions,
+    args=ArgsOptions,
     tables=TableOptions,
     data=DataSettings,
     sampling=SamplingSettings,
@@ -65,6 +67,7 @@ def calibrate(
     *,
     log: LogOptions,
     models: ModelOptions,
+    args: ArgsOptions,
     tables: TableOptions,
     data: DataSettings,
     sampling: SamplingSettings,
@@ -84,7 +87,7 @@ def calibrate(
         raise InputError("prompts", None, "give one, or calibrate --from-logs")
     if workers is not None and ray is None:
         raise InputError("workers", workers, "it goes with --ray; leave it out")
-    settings = models.settings(sampling)
+    settings = models.settings(sampling).with_args(args.read(engine))
     graded = read_graded_prompts(prompts, data)
     with rows_named(prompts, data), progress("Sampling prompts", len(graded)) as done:
         calibration = asyncio.run(

@@ -1,8 +1,10 @@
 """What the commands share: output, tables and the way errors are shown."""
 
+import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +122,33 @@ def say(kind: str, text: str, colour: str) -> None:
     console.print(" ".join(text.splitlines()), soft_wrap=True, highlight=False, markup=False)
 
 
+class _Said(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say("models", record.getMessage(), "cyan")
+
+
+@contextmanager
+def _says_what_models_got() -> Iterator[None]:
+    """Print what `runtime.models` logs, for as long as the block lasts."""
+    logger, handler = logging.getLogger("ttc.models"), _Said()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """An error ends with one clear line on standard error: status 2 for input, 1 for a model."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            with _says_what_models_got():
+                return command(*args, **kwargs)
         except (InputError, ModelError) as error:
             say("error", str(error), "red")
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from None

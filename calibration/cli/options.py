@@ -2,17 +2,26 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from allocator.errors import InputError
 from calibration.cli.console import say
+from runtime.engines.engine_args import (
+    ENGINE_HELP,
+    REVISER_HELP,
+    VERIFIER_HELP,
+    EngineArgs,
+    given_args,
+    read_args,
+)
 from runtime.engines.loading import EngineName
 
 if TYPE_CHECKING:
@@ -112,11 +121,40 @@ def load_table(folder: Path) -> "LookupTable":
     return read_table(folder)
 
 
-def load_artifact(folder: Path, force: bool, trust_grader: str) -> "Artifact":
-    """Load an artifact; a foreign one only if forced, with a warning for every difference."""
+class ArgsOptions(BaseModel):
+    """Arguments of vLLM's engines."""
+
+    engine_args: str = Field(default="{}", description=ENGINE_HELP)
+    verifier_args: str = Field(default="{}", description=VERIFIER_HELP)
+    reviser_args: str = Field(default="{}", description=REVISER_HELP)
+
+    def read(self, engine: EngineName) -> dict[str, EngineArgs]:
+        """The arguments, by the settings that hold them.
+
+        Raises:
+            InputError: no JSON object, or as `runtime.engines.engine_args.given_args`.
+        """
+        read = {field: read_args(field, text) for field, text in self.model_dump().items()}
+        return given_args(**read, engine=engine)
+
+
+def load_artifact(
+    folder: Path,
+    force: bool,
+    trust_grader: str,
+    args: "Mapping[str, EngineArgs]" = MappingProxyType({}),
+) -> "Artifact":
+    """Load an artifact; a foreign one only if forced, with a warning for every difference.
+
+    Args:
+        folder: the artifact's.
+        force: take it although models or settings have changed.
+        trust_grader: name of an artifact on the Hub whose Python grader may be run.
+        args: arguments of engines, in place of the artifact's of the same names.
+    """
     from runtime.artifact import Artifact
 
-    artifact = Artifact.load(folder, force, trust_grader)
+    artifact = Artifact.load(folder, force, trust_grader).with_args(args, force)
     for difference in artifact.foreign:
         say("warning", difference, "yellow")
     return artifact

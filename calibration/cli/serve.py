@@ -13,6 +13,7 @@ from allocator.extras import require
 from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.options import load_artifact
 from runtime.artifact import artifact_folder
+from runtime.engines.engine_args import given_args
 from runtime.server.settings import ServeSettings, as_toml, read_settings
 
 
@@ -22,6 +23,8 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     names = []
     if name in ("api_keys", "cors_origins"):  # may be given several times
         kind, names = list[str], [f"--{name[:-1].replace('_', '-')}"]
+    if field.default == {}:
+        kind = str
     shown = str(field.default) if not field.is_required() and field.default else False
     option = typer.Option(*names, help=field.description, show_default=shown)
     return inspect.Parameter(
@@ -62,8 +65,10 @@ def serve(
         write_answer(as_toml(settings))
         return
     require("server", "serve", str(settings.artifact))
+    engine_args = (settings.engine_args, settings.verifier_args, settings.reviser_args)
+    args = given_args(*engine_args, engine=settings.engine)
     folder = artifact_folder(settings.artifact)
-    artifact = load_artifact(folder, settings.force, settings.trust_grader)
+    artifact = load_artifact(folder, settings.force, settings.trust_grader, args)
     import uvloop
 
     from runtime.server.run import serve as run_server

@@ -1,7 +1,7 @@
 """``ttc solve`` and ``ttc explain``: answer prompts, and explain the choice of their plans."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -19,6 +19,7 @@ from calibration.cli.answering import answer_each
 from calibration.cli.console import new_table, reports_errors, write_answer
 from calibration.cli.options import (
     SOURCE_HELP,
+    ArgsOptions,
     ArtifactOption,
     EngineOption,
     ForceOption,
@@ -36,6 +37,7 @@ from calibration.sampling.lock import check_writable
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
 from runtime.artifact import Artifact, artifact_folder
+from runtime.engines.engine_args import EngineArgs
 from runtime.engines.loading import engine_kind
 from runtime.frontend.reasoning import check_thinks
 from runtime.models import open_models
@@ -47,7 +49,7 @@ BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt"
 
 
 @reports_errors
-@settings_options(data=DataSettings)
+@settings_options(args=ArgsOptions, data=DataSettings)
 def solve(
     artifact: ArtifactOption,
     budget: Annotated[int, typer.Option(help="generations each prompt may cost")] = 0,
@@ -87,6 +89,7 @@ def solve(
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
     *,
+    args: ArgsOptions,
     data: DataSettings,
 ) -> None:
     """Answer prompts within a budget; JSON lines, each answer with its receipt."""
@@ -97,7 +100,8 @@ def solve(
     if fixed is not None and not budget:
         raise InputError("plan", plan, "a plan goes with --budget")
     engine_kind(engine)
-    loaded = _load(artifact_folder(artifact), force, trust_grader, spend, cap)
+    folder = artifact_folder(artifact)
+    loaded = _load(folder, force, trust_grader, args.read(engine), spend, cap)
 
     async def run() -> list[Result | Failure]:
         async with open_models(loaded.settings, loaded.folder, engine) as models:
@@ -120,11 +124,18 @@ def _report(solver: Solver, metrics: Path | None) -> None:
         solver.metrics.write(metrics)
 
 
-def _load(folder: Path, force: bool, trust_grader: str, spend: Spend, cap: int | None) -> Artifact:
+def _load(
+    folder: Path,
+    force: bool,
+    trust_grader: str,
+    args: Mapping[str, EngineArgs],
+    spend: Spend,
+    cap: int | None,
+) -> Artifact:
     """The artifact, if it can keep the budget and the cap on thoughts."""
     if spend.budget:
         Policy(load_table(folder)).row(spend.budget)
-    artifact = load_artifact(folder, force, trust_grader)
+    artifact = load_artifact(folder, force, trust_grader, args)
     if spend.budget_tokens is not None:
         token_policy(artifact).table.row(spend.budget_tokens)
     if spend.average_tokens is not None:
@@ -175,6 +186,7 @@ def _write(results: Sequence[Result | Failure], out: Path | None) -> None:
 
 
 @reports_errors
+@settings_options(args=ArgsOptions)
 def explain(
     artifact: ArtifactOption,
     budget: BudgetOption,
@@ -183,12 +195,14 @@ def explain(
     trust_grader: TrustOption = "",
     seed: SeedOption = 0,
     engine: EngineOption = "auto",
+    *,
+    args: ArgsOptions,
 ) -> None:
     """Why a prompt gets the plan it gets: its pilots, what they say, and the other bins."""
     engine_kind(engine)
     folder = artifact_folder(artifact)
     row = Policy(load_table(folder)).row(budget)
-    loaded = load_artifact(folder, force, trust_grader)
+    loaded = load_artifact(folder, force, trust_grader, args.read(engine))
 
     async def run() -> None:
         async with open_models(loaded.settings, loaded.folder, engine) as models:

@@ -16,6 +16,7 @@ from calibration.sampling.timing import time_plans
 from predictors.scoring import Scoring
 from runtime.engines.base import encode_prompt
 from runtime.engines.concurrency import bounded, sharing_cores
+from runtime.engines.gpus import gpu_count
 from runtime.engines.hidden import LateEncoder
 from runtime.engines.loading import EngineName, engine_kind
 from runtime.models import Models, open_models
@@ -164,7 +165,8 @@ async def open_collector(
     else:
         from calibration.sampling.distributed import RayCollector
 
-        collector = RayCollector(settings.resolved(), engine, ray, workers)
+        gpus = gpu_count(settings.engine_args)
+        collector = RayCollector(settings.resolved(), engine, ray, workers, gpus)
         try:
             yield collector
         finally:

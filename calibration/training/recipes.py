@@ -39,7 +39,8 @@ from runtime.answers.thought import SolutionReader, thoughts_of
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_config, model_fingerprint
 from runtime.engines.concurrency import sharing_cores
-from runtime.engines.loading import EngineName, open_engine
+from runtime.engines.gpus import divide_memory
+from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.engines.tokenizer import decode
 from runtime.reviser import ask_again
 
@@ -239,10 +240,13 @@ async def _chains(
     journal = source.journal(
         _beside(out, "chains"), prompts, reviser=of_reviser, **chains.model_dump()
     )
+    folders = {"model": source.model, "reviser": reviser}
+    in_vllm = engine_kind(source.engine) == "vllm"
+    args = divide_memory(folders, {"model": {}, "reviser": {}}) if in_vllm else {}
     with (
         sharing_cores(),
-        open_engine(source.model, source.engine) as engine,
-        open_engine(reviser, source.engine) as revising,
+        open_engine(source.model, source.engine, **args.get("model", {})) as engine,
+        open_engine(reviser, source.engine, **args.get("reviser", {})) as revising,
         progress("Sampling chains", len(prompts)) as done,
     ):
         drawn = await sample_chains(

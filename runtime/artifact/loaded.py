@@ -1,7 +1,7 @@
 """An artifact read back: what it decides by, and the models that it belongs to."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from runtime.artifact.files import (
 )
 from runtime.artifact.hub import artifact_folder, check_grader
 from runtime.engines.base import SamplingSettings
+from runtime.engines.engine_args import EngineArgs
 from runtime.settings import Settings
 
 
@@ -107,23 +108,25 @@ class Artifact(FittedPolicy):
         settings = load_settings(folder)
         check_grader(folder, settings.answers, trust_grader)
         table = read_table(folder)
-        found = settings.fingerprint(folder)
-        foreign = []
-        for name, here, calibrated in foreign_parts(found, table.fingerprint):
-            if not force:
-                raise InputError(
-                    f"artifact {name}",
-                    here,
-                    f"{folder} was calibrated with {calibrated!r}; use that one, run ttc calibrate "
-                    "for this one, or use it all the same with --force",
-                )
-            foreign.append(f"{name} is {here!r}, the table was calibrated with {calibrated!r}")
         return cls(
             **_policy_files(folder, table),
             scoring=settings.scoring,
             settings=settings,
-            foreign=tuple(foreign),
+            foreign=_foreign(settings, table, folder, force),
         )
+
+    def with_args(self, given: Mapping[str, EngineArgs], force: bool = False) -> "Artifact":
+        """The same with some of the engines' arguments, see `Settings.with_args`.
+
+        Raises:
+            InputError: an argument that changes results, with which it was not calibrated; unless
+                forced.
+        """
+        if not any(given.values()):
+            return self
+        settings = self.settings.with_args(given)
+        foreign = _foreign(settings, self.policy.table, self.folder, force)
+        return replace(self, settings=settings, foreign=foreign)
 
     def oracle_table(self) -> LookupTable:
         """The table over oracle difficulty, for benchmarks.
@@ -157,6 +160,25 @@ def foreign_parts(found: Fingerprint, table: Fingerprint) -> Iterator[tuple[str,
             calibrated = SamplingSettings.model_validate(calibrated).model_dump()
         if here != calibrated:
             yield name, here, calibrated
+
+
+def _foreign(settings: Settings, table: LookupTable, folder: Path, force: bool) -> tuple[str, ...]:
+    """What of a table's fingerprint is not so with these settings, in words.
+
+    Raises:
+        InputError: anything, unless forced.
+    """
+    foreign = []
+    for name, here, calibrated in foreign_parts(settings.fingerprint(folder), table.fingerprint):
+        if not force:
+            raise InputError(
+                f"artifact {name}",
+                here,
+                f"{folder} was calibrated with {calibrated!r}; use that one, run ttc calibrate "
+                "for this one, or use it all the same with --force",
+            )
+        foreign.append(f"{name} is {here!r}, the table was calibrated with {calibrated!r}")
+    return tuple(foreign)
 
 
 def _policy_files(folder: Path, table: LookupTable) -> dict[str, Any]:

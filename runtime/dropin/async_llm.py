@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from allocator.errors import InputError
 from runtime.artifact import Artifact, artifact_folder
 from runtime.dropin.loading import find_artifact, open_solver
-from runtime.dropin.vllm_params import NOT_CALIBRATED, params_for, refuse, vllm_options
+from runtime.dropin.vllm_params import params_for, refuse, vllm_options
 from runtime.dropin.vllm_prompts import prompts_of
+from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
 from runtime.frontend.budget import default_budget, spend_for
 from runtime.request import Event
 from runtime.result import Result
@@ -34,6 +35,8 @@ class AsyncComputeOptimalLLM:
             TTC_BUDGET, else 16. A call that requests more solutions raises it to their number.
         seed: with the prompt, determines every sample if SamplingParams have no seed.
         trust_grader: name of an artifact on the Hub whose Python grader may be run.
+        verifier_args: as of `ComputeOptimalLLM`, like the arguments below.
+        reviser_args: likewise.
         engine_args: further arguments of vLLM's engine.
 
     Raises:
@@ -48,11 +51,14 @@ class AsyncComputeOptimalLLM:
         budget: int | None = None,
         seed: int = 0,
         trust_grader: str = "",
+        verifier_args: EngineArgs | None = None,
+        reviser_args: EngineArgs | None = None,
         **engine_args: Any,
     ) -> None:
         refuse(**{name: engine_args.pop(name, None) for name in NOT_CALIBRATED})
-        found = find_artifact(model, artifact, trust_grader)
-        self._open(found, budget, seed, "vllm", **engine_args)
+        given = given_args(engine_args, verifier_args, reviser_args)
+        found = find_artifact(model, artifact, trust_grader).with_args(given)
+        self._open(found, budget, seed, "vllm")
 
     @classmethod
     def from_pretrained(cls, artifact: str | Path, **options: Any) -> "AsyncComputeOptimalLLM":
@@ -70,6 +76,8 @@ class AsyncComputeOptimalLLM:
         *,
         budget: int | None = None,
         seed: int = 0,
+        verifier_args: EngineArgs | None = None,
+        reviser_args: EngineArgs | None = None,
     ) -> "AsyncComputeOptimalLLM":
         """Use an engine that is open already. It stays open.
 
@@ -79,21 +87,22 @@ class AsyncComputeOptimalLLM:
             artifact: the model's artifact, its folder, or its name on the Hub.
             budget: as the constructor's.
             seed: likewise.
+            verifier_args: likewise.
+            reviser_args: likewise.
 
         Raises:
             InputError: an engine of another model.
         """
         found = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
+        found = found.with_args(given_args(None, verifier_args, reviser_args))
         made = cls.__new__(cls)
         made._open(found, budget, seed, engine)
         return made
 
-    def _open(
-        self, artifact: Artifact, budget: int | None, seed: int, engine: Any, **engine_args: Any
-    ) -> None:
+    def _open(self, artifact: Artifact, budget: int | None, seed: int, engine: Any) -> None:
         self.artifact, self.budget = artifact, default_budget(budget)
         with ExitStack() as stack:  # on an error, closes what was opened before it
-            self._solver = open_solver(stack, artifact, seed, engine, **engine_args)
+            self._solver = open_solver(stack, artifact, seed, engine)
             self._stack = stack.pop_all()
         self._work: dict[str, set[asyncio.Task[Result]]] = {}
 

@@ -14,14 +14,9 @@ from runtime.artifact import Artifact, artifact_folder
 from runtime.dropin.background import SolverThread
 from runtime.dropin.loading import check_loop, find_artifact, open_solver
 from runtime.dropin.progress_bar import progress
-from runtime.dropin.vllm_params import (
-    NOT_CALIBRATED,
-    params_for,
-    params_of,
-    refuse,
-    vllm_options,
-)
+from runtime.dropin.vllm_params import params_for, params_of, refuse, vllm_options
 from runtime.dropin.vllm_prompts import conversations_of, prompts_of, read_template
+from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
 from runtime.engines.vllm import VLLMCompletions
 from runtime.frontend.budget import default_budget, spend_for
 from runtime.frontend.conversation import template_notes, template_variables
@@ -50,6 +45,9 @@ class ComputeOptimalLLM:
         seed: with the prompt, determines every sample if SamplingParams have no seed.
         chat_template: in place of the model's, as text or as a file.
         trust_grader: name of an artifact on the Hub whose Python grader may be run.
+        verifier_args: arguments of the verifiers' vLLM engines, as ``{"device_ids": [1]}``; they
+            replace the artifact's of the same names, here and below.
+        reviser_args: arguments of the reviser's.
         engine_args: further arguments of vLLM's engine, for example ``tensor_parallel_size``.
 
     Raises:
@@ -65,11 +63,14 @@ class ComputeOptimalLLM:
         seed: int = 0,
         chat_template: str | Path | None = None,
         trust_grader: str = "",
+        verifier_args: EngineArgs | None = None,
+        reviser_args: EngineArgs | None = None,
         **engine_args: Any,
     ) -> None:
         refuse(**{name: engine_args.pop(name, None) for name in NOT_CALIBRATED})
-        found = find_artifact(model, artifact, trust_grader)
-        self._open(found, budget, seed, chat_template, "vllm", **engine_args)
+        given = given_args(engine_args, verifier_args, reviser_args)
+        found = find_artifact(model, artifact, trust_grader).with_args(given)
+        self._open(found, budget, seed, chat_template, "vllm")
 
     @classmethod
     def from_pretrained(cls, artifact: str | Path, **options: Any) -> "ComputeOptimalLLM":
@@ -88,8 +89,13 @@ class ComputeOptimalLLM:
         budget: int | None = None,
         seed: int = 0,
         chat_template: str | Path | None = None,
+        verifier_args: EngineArgs | None = None,
+        reviser_args: EngineArgs | None = None,
     ) -> "ComputeOptimalLLM":
         """Use an engine that is open already. It stays open; do not use it directly meanwhile.
+
+        A verifier on its GPU needs memory that the engine leaves free: open it with a smaller
+        `gpu_memory_utilization` than vLLM's default.
 
         Args:
             engine: a `vllm.LLM`, or a `runtime.engines.base.Engine` of the artifact's model.
@@ -101,6 +107,7 @@ class ComputeOptimalLLM:
         """
         check_loop(engine)
         found = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
+        found = found.with_args(given_args(None, verifier_args, reviser_args))
         made = cls.__new__(cls)
         made._open(found, budget, seed, chat_template, engine)
         return made
@@ -112,13 +119,12 @@ class ComputeOptimalLLM:
         seed: int,
         chat_template: str | Path | None,
         engine: Any,
-        **engine_args: Any,
     ) -> None:
         self.artifact, self.budget = artifact, default_budget(budget)
         self._chat_template = read_template(chat_template)
 
         def opened(stack: ExitStack) -> Solver:
-            return open_solver(stack, artifact, seed, engine, **engine_args)
+            return open_solver(stack, artifact, seed, engine)
 
         self._thread = SolverThread(opened)
         self._request_ids = map(str, itertools.count())

@@ -75,7 +75,6 @@ def open_solver(
     seed: int,
     engine: Any = "auto",
     verifier_engine: VerifierEngine = "auto",
-    **engine_args: Any,
 ) -> Solver:
     """A solver with its models loaded. Call it inside the event loop that will use it.
 
@@ -85,7 +84,6 @@ def open_solver(
         seed: with the prompt, determines every sample.
         engine: an engine's name, or an open engine; see `borrowed`.
         verifier_engine: the engine of the verifiers.
-        engine_args: further arguments of vLLM's engine.
 
     Raises:
         InputError: as `load_models` and `borrowed`, or a seed below 0.
@@ -95,13 +93,8 @@ def open_solver(
     opened: EngineName | Engine = engine
     if not isinstance(engine, str):
         opened = stack.enter_context(borrowed(engine, artifact))
-    return Solver(
-        load_models(
-            stack, artifact.settings, artifact.folder, opened, verifier_engine, **engine_args
-        ),
-        artifact,
-        seed,
-    )
+    models = load_models(stack, artifact.settings, artifact.folder, opened, verifier_engine)
+    return Solver(models, artifact, seed)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 
 from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
+from runtime.engines.engine_args import NOT_CALIBRATED
 from runtime.frontend.prompt_request import RequestOptions, request_options
 from runtime.frontend.reasoning import BUDGET, check_thinks
 from runtime.frontend.sampling_overrides import SamplingOverrides
@@ -25,9 +26,6 @@ HONOURED = frozenset(
         "thinking_token_budget",
     )
 )
-
-# Arguments of vLLM's engine that would change the model that was calibrated.
-NOT_CALIBRATED = ("tokenizer", "revision", "tokenizer_revision", "skip_tokenizer_init")
 
 _NO_LOGPROBS = "only the log-probability of a whole solution is kept"
 _WHOLE_TEXT = "answers are extracted from the text without its stop text"

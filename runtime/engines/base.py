@@ -166,6 +166,16 @@ class HasConfidence(Protocol):
 
 
 @runtime_checkable
+class HasResources(Protocol):
+    """An engine or verifier that says what it runs on."""
+
+    @property
+    def resources(self) -> str:
+        """Its hardware, memory and context, in words."""
+        ...
+
+
+@runtime_checkable
 class HasProcess(Protocol):
     """An engine or verifier that runs in its own process."""
 

@@ -120,8 +120,7 @@ def parameter_count(folder: Path) -> int | None:
     from safetensors import SafetensorError, safe_open
 
     counted = 0
-    # Some models are there twice, the second time in a file of another name.
-    for file in [*folder.glob("model*.safetensors")] or folder.glob("*.safetensors"):
+    for file in _safetensors(folder):
         try:
             with safe_open(file, "np") as tensors:
                 slices = [tensors.get_slice(name) for name in tensors.keys()]  # noqa: SIM118
@@ -131,6 +130,39 @@ def parameter_count(folder: Path) -> int | None:
             return None
         counted += sum(prod(tensor.get_shape()) for tensor in slices)
     return counted or None
+
+
+def weight_bytes(folder: Path) -> int:
+    """Bytes of a model's weights as they are stored; 0 where there are none."""
+    files = _safetensors(folder) or [*folder.glob("pytorch_model*.bin")]
+    return sum(file.stat().st_size for file in files)
+
+
+def token_bytes(folder: Path, cache_dtype: str | None = None) -> int | None:
+    """Bytes of a token's keys and values in all layers of a transformer.
+
+    Args:
+        folder: the model's.
+        cache_dtype: vLLM's `kv_cache_dtype`; None or ``auto`` is the model's own.
+
+    Returns:
+        None where the configuration does not have the usual names.
+    """
+    config = model_config(folder)
+    text = config.get("text_config", config)
+    try:
+        heads = text["num_attention_heads"]
+        width = text.get("head_dim") or text["hidden_size"] // heads
+        numbers = 2 * text["num_hidden_layers"] * (text.get("num_key_value_heads") or heads) * width
+    except KeyError:
+        return None
+    dtype = cache_dtype if cache_dtype not in (None, "auto") else model_dtype(folder)
+    return int(numbers * (1 if "fp8" in str(dtype) else 4 if dtype == "float32" else 2))
+
+
+def _safetensors(folder: Path) -> list[Path]:
+    # Some models are there twice, the second time in a file of another name.
+    return [*folder.glob("model*.safetensors")] or [*folder.glob("*.safetensors")]
 
 
 def model_sizes(folders: Mapping[str, Path]) -> ModelSizes | None:

@@ -49,6 +49,9 @@ class OpenAIEngine:
         served: the name it is served under; of the servers, those that serve it are used. None
             takes the one model that all servers serve.
 
+    Attributes:
+        resources: where it runs, in words.
+
     A key for the servers is read from the environment variable OPENAI_API_KEY. Start them with
     ``--enable-prompt-tokens-details`` to have cached tokens counted.
 
@@ -78,6 +81,7 @@ class OpenAIEngine:
         self._looking: asyncio.Task[None] | None = None
         self._closed = False
         self._grouping = RequestCoalescer(self._send)
+        self.resources = f"servers at {', '.join(url for url, _ in found)}"
 
     @property
     def _client(self) -> aiohttp.ClientSession:

@@ -106,6 +106,11 @@ class TransformersEngine:
         self._model.get_output_embeddings().register_forward_pre_hook(self._note_states)
         self._batcher: MicroBatcher[_Row, Completion] = MicroBatcher(self._decode, MAX_BATCH)
 
+    @property
+    def resources(self) -> str:
+        """What it runs on, in words."""
+        return f"transformers on {self._device}"
+
     async def complete(
         self,
         token_ids: Sequence[int],

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from predictors.confidence import ConfidenceWindow, token_confidence
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.tokenizer import token_texts
-from runtime.engines.vllm_core import VLLMCore, memory_share
+from runtime.engines.vllm_core import VLLMCore, resources
 
 # Completions that may be this long end where a pattern of up to 64 tokens is repeated so often that
 # it is an endless loop: such thoughts cost the most and answer nothing.
@@ -183,6 +183,11 @@ class VLLMCompletions:
         return self._core.engine
 
     @property
+    def resources(self) -> str:
+        """What it runs on, in words."""
+        return resources(self.vllm)
+
+    @property
     def requests(self) -> int:
         """See `runtime.engines.base.HasRequests`."""
         return int(self.vllm.get_num_unfinished_requests()) if self.alive else 0
@@ -213,9 +218,7 @@ class VLLMEngine(VLLMCompletions):
     """
 
     def __init__(self, model: Path, **engine_args: Any) -> None:
-        # A GPU is shared with the verifier, which needs some of its memory too.
-        memory = memory_share("TTC_GPU_MEMORY_UTILIZATION", "0.7")
-        core = VLLMCore.start("model", model, {"gpu_memory_utilization": memory} | engine_args)
+        core = VLLMCore.start("model", model, engine_args)
         super().__init__(core, core.engine.get_tokenizer(), core.engine.model_config.max_model_len)
 
 

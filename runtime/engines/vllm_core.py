@@ -4,12 +4,10 @@ import asyncio
 import gc
 import itertools
 import os
-import re
 import secrets
 import signal
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Lock
@@ -19,7 +17,7 @@ import torch
 
 from allocator.errors import InputError, ModelError
 from runtime.engines.checkpoint import model_dtype
-from runtime.frontend.fields import DECIMAL
+from runtime.engines.engine_args import engine_fields
 
 
 class VLLMCore:
@@ -57,7 +55,7 @@ class VLLMCore:
             InputError: an argument that vLLM does not have, or vLLM cannot serve the model; the
                 message is vLLM's own.
         """
-        with environment_defaults(VLLM_LOGGING_LEVEL="ERROR", VLLM_CPU_KVCACHE_SPACE="1"):
+        with environment_defaults(VLLM_LOGGING_LEVEL="ERROR"):
             return cls._start(field, model, engine_args)
 
     @classmethod
@@ -65,9 +63,8 @@ class VLLMCore:
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
 
-        known = {field.name for field in fields(AsyncEngineArgs)}
         for name, value in engine_args.items():
-            if name not in known:
+            if name not in engine_fields():
                 raise InputError(name, value, "vLLM's engine has no such argument; leave it out")
         defaults: dict[str, Any] = {
             "enable_prefix_caching": True,
@@ -75,8 +72,8 @@ class VLLMCore:
             "dtype": model_dtype(model),
         }
         if current_platform.is_cpu():
-            # On CPU: no graphs to capture, and prefix blocks as small as the backend allows, for
-            # short prompts share no prefix at the default size.
+            # On CPU: no graphs to capture, a cache of 1 GiB, and prefix blocks as small as the
+            # backend allows, for short prompts share no prefix at the default size.
             # Whole prefills: one split over two steps makes the runner rewind a seeded request's
             # generator, which CPU generators cannot do (it ends the engine in vLLM 0.32).
             defaults |= {
@@ -84,13 +81,14 @@ class VLLMCore:
                 "max_num_seqs": 256,
                 "block_size": 32,
                 "enable_chunked_prefill": False,
+                "kv_cache_memory_bytes": 2**30,
             }
         try:
             args = AsyncEngineArgs(model=str(model), **(defaults | engine_args))
             with block_sigint():
                 # No name of its own here: vLLM keeps hold of this frame, and so of its names.
                 core = cls(f"{field} {model}", AsyncLLM.from_engine_args(args), owned=True)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, TypeError) as error:
             raise InputError(field, str(model), f"vLLM cannot serve it: {error}") from error
         _SHARING.enter(one_thread=current_platform.is_cpu())
         return core
@@ -206,16 +204,19 @@ def environment_defaults(**defaults: str) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def memory_share(variable: str, default: str) -> float:
-    """The share of a GPU's memory that an engine may use, from the environment.
-
-    Raises:
-        InputError: no number above 0 and up to 1.
-    """
-    text = os.environ.get(variable, default)
-    if not re.fullmatch(DECIMAL, text) or not 0 < float(text) <= 1:
-        raise InputError(variable, text, "give a number above 0 and up to 1, such as 0.7")
-    return float(text)
+def resources(engine: Any) -> str:
+    """What a vLLM engine has got, in words."""
+    config = engine.vllm_config
+    cache, parallel = config.cache_config, config.parallel_config
+    named = parallel.assigned_physical_gpu_ids or range(parallel.world_size)
+    where = (
+        "CPU"
+        if config.device_config.device_type == "cpu"
+        else f"{cache.gpu_memory_utilization:.1%} of GPU {', '.join(map(str, named))}"
+    )
+    room = cache.kv_cache_size_tokens
+    cached = "" if room is None else f", a KV cache of {room:,} tokens"
+    return f"vLLM on {where}{cached}, contexts of {config.model_config.max_model_len:,}"
 
 
 def request_ids() -> Iterator[str]:

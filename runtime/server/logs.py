@@ -13,6 +13,7 @@ Turn = Literal[
 ]
 
 LOGGER = logging.getLogger("ttc.serve")
+MODELS = "ttc.models"  # what each model got when it was opened, see `runtime.models`
 BELOW = ("uvicorn.error", "asyncio", "ttc.verifier")  # their warnings are logged too
 LONGEST = 256  # characters of a path, a model or a request id that a client sends
 BAD = ("engine_lost", "restart_failed", "failed")
@@ -72,6 +73,8 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
+        if record.name == MODELS:
+            line |= {"event": "models", "opened": record.getMessage()}
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -94,11 +97,11 @@ class ServerLog:
         handler = logging.StreamHandler(stream or sys.stderr)
         handler.setFormatter(JsonLines())
         self._before = []
-        for name in (LOGGER.name, *BELOW):
+        for name in (LOGGER.name, MODELS, *BELOW):
             logger = logging.getLogger(name)
             self._before.append((logger, logger.handlers, logger.level, logger.propagate))
             logger.handlers = [handler]
-            logger.setLevel(logging.INFO if logger is LOGGER else logging.WARNING)
+            logger.setLevel(logging.WARNING if name in BELOW else logging.INFO)
             logger.propagate = False
 
     def close(self) -> None:

@@ -25,11 +25,19 @@ from pydantic_settings import (
 )
 
 from allocator.errors import InputError
+from runtime.engines.engine_args import ENGINE_HELP, REVISER_HELP, VERIFIER_HELP, read_args
 from runtime.frontend.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MASK = "**********"  # shown in place of a key
 
+
+def _args(given: Any, info: ValidationInfo) -> Any:
+    """Arguments of an engine: a table of the file, or JSON."""
+    return read_args(str(info.field_name), given)
+
+
+Args = Annotated[dict[str, Any], NoDecode, BeforeValidator(_args)]
 
 NUMBERS = {int: WHOLE, float: DECIMAL}  # numbers in environment variables
 ORIGIN = r"https?://[^/?#\s]+"
@@ -62,6 +70,9 @@ class ServeSettings(BaseSettings):
         default="auto",
         description="auto, vllm, transformers, or URLs of vllm servers, comma-separated",
     )
+    engine_args: Args = Field(default={}, description=ENGINE_HELP)
+    verifier_args: Args = Field(default={}, description=VERIFIER_HELP)
+    reviser_args: Args = Field(default={}, description=REVISER_HELP)
     served_model_name: str = Field(
         default="", description="model name for clients; empty uses the model folder's name"
     )
@@ -194,6 +205,9 @@ def read_settings(given: Mapping[str, Any], config: Path | None = None) -> Serve
 def as_toml(settings: ServeSettings) -> str:
     """Settings as a TOML file, with keys masked."""
     plain = settings.model_dump(mode="json") | {"api_keys": [MASK] * len(settings.api_keys)}
-    # A JSON string, number, boolean or list of strings is valid TOML.
+    # Arguments of engines may be null, which TOML has not: as a text of JSON.
+    args = {name: value for name, value in plain.items() if isinstance(value, dict) and value}
+    plain |= {name: json.dumps(value) for name, value in args.items()}
+    # A JSON string, number, boolean, empty object or list of strings is valid TOML.
     lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in plain.items())
     return "\n".join(lines) + "\n"

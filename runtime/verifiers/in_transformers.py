@@ -51,16 +51,21 @@ class TransformersBackend:
         folder: the model.
         family: how it is loaded and read.
         max_bytes: memory for keys and values; 0 reads every text from its start.
+        gpu: number of the GPU, among those that this process sees.
 
     Attributes:
+        resources: what it runs on, in words.
         context_length: tokens that the model reads at most; None has no limit.
 
     Raises:
         InputError: the family cannot load it.
     """
 
-    def __init__(self, folder: Path, family: Family, max_bytes: int = MAX_BYTES) -> None:
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+    def __init__(
+        self, folder: Path, family: Family, max_bytes: int = MAX_BYTES, gpu: int = 0
+    ) -> None:
+        self._device = f"cuda:{gpu}" if torch.cuda.is_available() else "cpu"
+        self.resources = f"transformers on {self._device}"
         self._family = family
         self._model = family.load(folder).to(self._device).eval()
         self.context_length = context_length(self._model.config)

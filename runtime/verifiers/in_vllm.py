@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from runtime.engines.vllm import final_output
-from runtime.engines.vllm_core import VLLMCore, memory_share
+from runtime.engines.vllm_core import VLLMCore, resources
 from runtime.verifiers.layout import Family, Layout
 
 
@@ -21,7 +21,7 @@ class VLLMBackend:
     Args:
         folder: the model.
         family: how it is read.
-        engine_args: the family's `vllm_args`.
+        engine_args: the family's `vllm_args`, and the user's.
 
     Attributes:
         context_length: tokens that the model reads at most.
@@ -32,9 +32,7 @@ class VLLMBackend:
 
     def __init__(self, folder: Path, family: Family, engine_args: dict[str, Any]) -> None:
         self._family = family
-        memory = memory_share("TTC_VERIFIER_GPU_MEMORY_UTILIZATION", "0.2")
-        own = {"runner": "pooling", "gpu_memory_utilization": memory}
-        self._core = VLLMCore.start("verifier", folder, own | engine_args)
+        self._core = VLLMCore.start("verifier", folder, {"runner": "pooling"} | engine_args)
         self.context_length: int = self._core.engine.model_config.max_model_len
 
     async def read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
@@ -60,6 +58,11 @@ class VLLMBackend:
         output = await final_output(self._core, token_ids, params)
         logits: torch.Tensor = output.outputs.data.float()
         return logits
+
+    @property
+    def resources(self) -> str:
+        """What it runs on, in words."""
+        return resources(self._core.engine)
 
     @property
     def alive(self) -> bool:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from allocator.errors import InputError
+from runtime.engines.engine_args import EngineArgs, check_unchanged
 from runtime.verifiers.base import FamilyName
 
 if TYPE_CHECKING:
+    from runtime.verifiers.layout import Family
     from runtime.verifiers.model_verifier import Backend, ModelVerifier
 
 VerifierEngine = Literal["auto", "vllm", "transformers"]
@@ -18,6 +20,8 @@ def open_verifier(
     language_model: Any,
     family: FamilyName = "auto",
     engine: VerifierEngine = "auto",
+    args: EngineArgs | None = None,
+    defaults: EngineArgs | None = None,
 ) -> "ModelVerifier":
     """A verifier.
 
@@ -26,36 +30,79 @@ def open_verifier(
         language_model: the language model's tokenizer.
         family: its convention; ``auto`` recognises it from its configuration.
         engine: what runs it. ``auto`` takes vLLM on a GPU, if it is installed and serves the
-            family; on CPU two engines would fight for the cores.
+            family, or where the engine has arguments; on CPU two engines would fight for the cores.
+        args: arguments of its vLLM engine. In transformers `device_ids` names the one GPU, and the
+            others do not apply.
+        defaults: of the same, for vLLM alone.
 
     Raises:
-        InputError: an unknown family, a model that cannot be loaded, or vLLM requested by name
-            where it is missing or does not serve the family.
+        InputError: an unknown family, a model that cannot be loaded, an argument that cannot be
+            honoured, or vLLM requested by name where it is missing or does not serve the family.
     """
-    import torch
     from transformers import AutoTokenizer
 
     from runtime.verifiers.families import FAMILIES, recognise
     from runtime.verifiers.in_transformers import TransformersBackend
     from runtime.verifiers.model_verifier import ModelVerifier
 
+    args, defaults = args or {}, defaults or {}
     name = recognise(folder, family)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (ValueError, OSError) as error:
         raise InputError("verifier", str(folder), f"it has no tokenizer: {error}") from error
     made = FAMILIES[name](tokenizer, language_model, folder)
-    installed = importlib.util.find_spec("vllm") is not None
-    wanted = engine == "vllm" or (engine == "auto" and torch.cuda.is_available())
-    vllm_args = made.vllm_args(folder) if wanted and installed else None
-    if engine == "vllm" and vllm_args is None:
-        why = f"vLLM does not serve {name}" if installed else "vLLM is not installed"
-        raise InputError("verifier engine", engine, f"{why}; leave it at auto")
+    vllm_args = _vllm_args(made, name, folder, engine, args)
     backend: Backend
     if vllm_args is not None:
         from runtime.verifiers.in_vllm import VLLMBackend
 
-        backend = VLLMBackend(folder, made, vllm_args)
+        backend = VLLMBackend(folder, made, vllm_args | defaults | args)
     else:
-        backend = TransformersBackend(folder, made)
+        check_unchanged("verifier_args", args)
+        backend = TransformersBackend(folder, made, gpu=_only_gpu(args))
     return ModelVerifier(made, backend, f"{folder.name} (family {name})")
+
+
+def _vllm_args(
+    made: "Family", name: str, folder: Path, engine: VerifierEngine, args: EngineArgs
+) -> EngineArgs | None:
+    """The family's arguments of vLLM's engine; None where transformers is to run it.
+
+    Raises:
+        InputError: vLLM was requested, by name or by arguments, and cannot run it.
+    """
+    import torch
+
+    others = {arg: value for arg, value in args.items() if arg != "device_ids"}
+    preferred = engine == "auto" and (bool(others) or torch.cuda.is_available())
+    if engine != "vllm" and not preferred:
+        return None
+    installed = importlib.util.find_spec("vllm") is not None
+    vllm_args = made.vllm_args(folder) if installed else None
+    why = f"vLLM does not serve {name}" if installed else "vLLM is not installed"
+    if vllm_args is None and engine == "vllm":
+        raise InputError("verifier engine", engine, f"{why}; leave it at auto")
+    if vllm_args is None and others:
+        raise InputError("verifier_args", others, f"{why}; leave out all but device_ids")
+    return vllm_args
+
+
+def _only_gpu(args: EngineArgs) -> int:
+    """The GPU that a verifier in transformers runs on.
+
+    Raises:
+        InputError: several, or one that is not there.
+    """
+    import torch
+
+    named = args.get("device_ids") or [0]
+    if not torch.cuda.is_available():
+        return 0
+    if len(named) != 1 or named[0] not in range(torch.cuda.device_count()):
+        raise InputError(
+            "device_ids",
+            named,
+            f"must be one GPU of {torch.cuda.device_count()}, for transformers runs the verifier",
+        )
+    return int(named[0])

@@ -24,6 +24,11 @@ class Backend(Protocol):
     """Runs a verifier's model."""
 
     @property
+    def resources(self) -> str:
+        """What it runs on, in words."""
+        ...
+
+    @property
     def context_length(self) -> int | None:
         """Tokens of its own that the model reads at most; None has no limit."""
         ...
@@ -50,12 +55,14 @@ class ModelVerifier:
         name: what it is and how it is read, for messages.
 
     Attributes:
+        resources: what it runs on, in words.
         shares_tokens: see `runtime.verifiers.base.HasContext`.
         context_length: likewise.
     """
 
     def __init__(self, family: Family, backend: Backend, name: str) -> None:
         self._family, self._backend, self._name = family, backend, name
+        self.resources = backend.resources
         self.shares_tokens = family.shares_tokens
         self.context_length = backend.context_length if family.shares_tokens else None
         self._checked = False

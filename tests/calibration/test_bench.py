@@ -388,7 +388,10 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (["--budgets", "1,5"], "budgets: 5: the artifact was calibrated for 1, 2, 4, 8, 16"),
+        (
+            ["--budgets", "1,5"],
+            "budgets: 5: the artifact was calibrated for 1, 2, 3, 4, 6, 8, 12, 16",
+        ),
         (["--budgets", "1,x"], "give whole numbers, comma-separated"),
         (["--prompts", "0"], "choose from 1 to 220"),
         (["--prompts", "221"], "choose from 1 to 220"),

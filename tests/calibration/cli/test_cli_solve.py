@@ -1,10 +1,12 @@
 """``ttc solve``: what may be spent, on the command line."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.testbed.paths import ARTIFACT
@@ -56,6 +58,19 @@ def test_a_deadline_takes_a_plan_that_was_quick_enough() -> None:
         assert "s left no plan that fits was more accurate" in receipt["why"]
     tiny = receipts("--budget", "16", "--deadline", "0.000001")
     assert {receipt["generations"] for receipt in tiny} == {1}
+
+
+@pytest.mark.slow
+def test_what_each_model_got_is_one_line_on_standard_error() -> None:
+    before = logging.getLogger("ttc.models").handlers[:]
+    status, _, message = invoke(*solve("--budget", "1", "1+2"))
+    assert status == 0, message
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    (line,) = [line for line in message.splitlines() if line.startswith("models:")]
+    verifier = f"{device}:0" if device == "cuda" else device
+    expected = f"model base: transformers on {device}; verifier prm: transformers on {verifier}"
+    assert line == f"models: {expected}"
+    assert logging.getLogger("ttc.models").handlers == before
 
 
 @pytest.mark.slow

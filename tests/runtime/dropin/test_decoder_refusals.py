@@ -16,7 +16,6 @@ from runtime.dropin.loading import find_artifact
 from runtime.engines.loading import open_engine
 from runtime.engines.transformers import TransformersEngine
 from runtime.engines.vllm import VLLMEngine
-from runtime.engines.vllm_core import memory_share
 from runtime.frontend.budget import default_budget
 from runtime.models import Models
 from tests.support.templates import FAULTS
@@ -214,18 +213,6 @@ def test_the_default_budget_is_found_in_the_environment(monkeypatch: pytest.Monk
             default_budget(None)
 
 
-def test_an_engines_share_of_memory_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TTC_SHARE", raising=False)
-    assert memory_share("TTC_SHARE", "0.7") == 0.7
-    for text, share in (("0.25", 0.25), (".5", 0.5), ("1", 1)):
-        monkeypatch.setenv("TTC_SHARE", text)
-        assert memory_share("TTC_SHARE", "0.7") == share
-    for bad in ("", "half", "0", "1.5", "0_1", "+0.5", " 0.5", "０.5", "nan"):
-        monkeypatch.setenv("TTC_SHARE", bad)
-        with pytest.raises(InputError, match="TTC_SHARE"):
-            memory_share("TTC_SHARE", "0.7")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "field"),
@@ -234,6 +221,9 @@ def test_an_engines_share_of_memory_is_a_number(monkeypatch: pytest.MonkeyPatch)
         ({"seed": -1}, "seed"),
         ({"revision": "main"}, "revision"),
         ({"no_such_thing": 1}, "no_such_thing"),
+        ({"verifier_args": {"no_such_thing": 1}}, "no_such_thing"),
+        ({"reviser_args": {"seed": 1}}, "reviser_args"),
+        ({"quantization": "fp8"}, "artifact model"),
     ],
 )
 def test_it_is_not_made_of_what_cannot_be(options: dict[str, Any], field: str) -> None:
@@ -257,5 +247,7 @@ def test_engines_that_cannot_be_wrapped(vllm_models: Models) -> None:
             InputError, match="it is bound to its event loop; wrap it in AsyncComputeOptimalLLM"
         ):
             ComputeOptimalLLM.wrap(engine, ARTIFACT)
+    with pytest.raises(InputError, match=r"no_such_thing: 1: .*\(verifier_args\)"):
+        ComputeOptimalLLM.wrap(7, ARTIFACT, verifier_args={"no_such_thing": 1})
     with pytest.raises(InputError, match=r"engine: 'int'"):
         ComputeOptimalLLM.wrap(7, ARTIFACT)

@@ -15,7 +15,7 @@ from benchmarks.testbed.paths import SETTINGS
 from runtime.engines import vllm_core
 from runtime.engines.vllm_core import environment_defaults
 from runtime.models import open_models
-from runtime.server.logs import BELOW, LOGGER, ServerLog
+from runtime.server.logs import BELOW, LOGGER, MODELS, ServerLog
 
 
 def process_state() -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_the_transformers_engine_changes_nothing() -> None:
 
 
 def test_a_servers_log_gives_the_loggers_back() -> None:
-    names = (LOGGER.name, *BELOW)
+    names = (LOGGER.name, MODELS, *BELOW)
     for name in names:
         logging.getLogger(name)
     before = process_state()

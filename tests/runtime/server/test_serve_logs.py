@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.models import LOGGER as MODELS_LOGGER
 from runtime.server.logs import LONGEST, Finished, ServerLog
 
 REQUEST: dict[str, Any] = {
@@ -117,6 +118,15 @@ def test_an_unforeseen_error_is_logged_with_its_traceback_in_the_same_line() -> 
     (line,) = [json.loads(text) for text in written.getvalue().splitlines()]
     assert line["event"] == "unforeseen"
     assert "ZeroDivisionError: division by zero" in line["traceback"]
+
+
+def test_what_each_model_got_is_in_the_same_log() -> None:
+    written = io.StringIO()
+    ServerLog(stream=written)
+    MODELS_LOGGER.info("model base: vLLM on CPU")
+    (line,) = [json.loads(text) for text in written.getvalue().splitlines()]
+    assert (line["level"], line["event"]) == ("info", "models")
+    assert line["opened"] == "model base: vLLM on CPU"
 
 
 @pytest.mark.parametrize("name", ["uvicorn.error", "asyncio"])

@@ -1,6 +1,7 @@
 """The server's life: loading, ready, draining, gone; and its settings."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -259,6 +260,21 @@ def test_the_command_line_wins_over_the_environment_over_the_file(
     )
 
 
+def test_arguments_of_engines_are_tables_or_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_text(f'artifact = "{ARTIFACT}"\nengine_args = {{device_ids = [0, 1]}}\n')
+    monkeypatch.setenv("TTC_VERIFIER_ARGS", '{"device_ids": [2]}')
+    settings = read_settings({"reviser_args": '{"seed": 1}'}, path)
+    assert settings.engine_args == {"device_ids": [0, 1]}
+    assert settings.verifier_args == {"device_ids": [2]}
+    assert settings.reviser_args == {"seed": 1}
+    monkeypatch.setenv("TTC_VERIFIER_ARGS", "device_ids=2")
+    with pytest.raises(InputError, match=r"verifier_args: 'device_ids=2': must be a JSON object"):
+        read_settings({}, path)
+
+
 @pytest.mark.parametrize("number", ["1_0", "+5", " 16 ", "１６", "1e1", "5.0", "0x10"])
 def test_a_number_in_the_environment_is_in_ascii_digits(
     monkeypatch: pytest.MonkeyPatch, number: Any
@@ -289,6 +305,10 @@ def test_shown_settings_are_a_settings_file(tmp_path: Path) -> None:
     path = tmp_path / "serve.toml"
     path.write_text(shown(*options))
     assert shown("--config", path) == path.read_text()
+    args = {"device_ids": [1], "max_model_len": None}
+    path.write_text(shown(*options, "--verifier-args", json.dumps(args)))
+    assert shown("--config", path) == path.read_text()
+    assert read_settings({}, path).verifier_args == args
     masked = shown(*options, "--api-key", "secret", "--api-key", "other")
     assert "secret" not in masked
     path.write_text(masked)

@@ -133,7 +133,7 @@ def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> 
     asyncio.run(killed())
     assert not left_running(set(others)), "something was left running"
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert [line["event"] for line in lines] == ["engine_lost", "restarted"]
+    assert [line["event"] for line in lines] == ["models", "engine_lost", "models", "restarted"]
 
 
 class Mortal:

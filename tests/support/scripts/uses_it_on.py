@@ -24,7 +24,8 @@ from benchmarks.serving.accuracy import evaluated_by_harness
 from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from runtime.dropin.loading import borrowed
-from runtime.dropin.vllm_params import NOT_CALIBRATED, refuse
+from runtime.dropin.vllm_params import refuse
+from runtime.engines.engine_args import NOT_CALIBRATED
 from ttc_allocator import LLM, Artifact
 
 
