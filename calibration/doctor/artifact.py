@@ -134,17 +134,20 @@ class ArtifactCheck:
                     if which == "reviser":
                         check_vocabulary(str(settings.reviser), own, model)
                     elif which != "model":
-                        self._check_verifier(settings, which, found.models[which].context)
+                        self._check_verifier(settings, which, found.models[which].context, model)
         if found.loads and all(one.folder is not None for one in found.models.values()):
             with self._noted():
                 self._check_fingerprint(settings, found)
 
-    def _check_verifier(self, settings: Settings, which: str, context: int | None) -> None:
+    def _check_verifier(
+        self, settings: Settings, which: str, context: int | None, model: Any
+    ) -> None:
         from runtime.verifiers.families import FAMILIES, recognise
 
-        folder, _ = self._opened[which]
+        folder, tokenizer = self._opened[which]
         family = recognise(folder, settings.verifier_family if which == "verifier" else "auto")
-        own = context if FAMILIES[family].shares_tokens else None  # the others read in windows
+        made = FAMILIES[family](tokenizer, model, folder)
+        own = context if made.shares_tokens else None  # the others read in windows
         check_context(folder, own, settings.sampling.max_tokens)
 
     def _check_fingerprint(self, settings: Settings, found: ArtifactFound) -> None:

@@ -124,7 +124,8 @@ def test_models_are_listed_once_a_budget(run: Run[Any], service: Service) -> Non
         async with client_of(service) as client:
             return (await client.get(path)).json()
 
-    budgets = [row.budget for row in service.artifact.policy.table.rows]
+    rows = service.artifact.policy.table.rows
+    budgets = [row.budget for row in rows if row.budget <= service.settings.max_budget]
     listed = run(get("/v1/models"))["data"]
     assert [model["id"] for model in listed] == [
         "base",
