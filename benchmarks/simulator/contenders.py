@@ -7,7 +7,7 @@ from typing import Any
 
 from allocator.plan import Plan
 from benchmarks.simulator.engine import VirtualEngine
-from benchmarks.simulator.models import Engines, models_of, score_of
+from benchmarks.simulator.models import Engines, models_of
 from benchmarks.simulator.solutions import UNIQUE
 from runtime.engines.base import SamplingSettings, derive_seed
 from runtime.engines.concurrency import bounded
@@ -19,7 +19,8 @@ from runtime.strategies import STRATEGIES
 SAMPLING = SamplingSettings(temperature=0.8, max_tokens=2048, step_end="\n")
 SEED = 0
 
-Contender = Callable[[Engines, int, Plan], Coroutine[Any, Any, None]]
+# Takes engines, how many prompts there are, and the plan of each.
+Contender = Callable[..., Coroutine[Any, Any, None]]
 
 
 async def ours(
@@ -29,6 +30,7 @@ async def ours(
     in_flight: int = PROMPTS_IN_FLIGHT,
     in_order: bool = False,
     scored: bool = True,
+    settings: SamplingSettings = SAMPLING,
 ) -> None:
     """This library's scheduler, strategies and verifier.
 
@@ -39,11 +41,12 @@ async def ours(
         in_flight: prompts in progress at the same time.
         in_order: whether engines serve waiting requests of earlier prompts first.
         scored: whether solutions are scored; without, what is left is sampling.
+        settings: how solutions are sampled.
     """
-    models, settings = models_of(engines, in_order, scored), RequestSettings(SAMPLING)
+    models = models_of(engines, in_order, scored)
 
     async def one(number: int) -> None:
-        run = PromptRun(models, settings, str(number), SEED)
+        run = PromptRun(models, RequestSettings(settings), str(number), SEED)
         await STRATEGIES[plan.strategy](run, plan, ())
 
     await bounded(one, range(prompts), in_flight)
@@ -67,12 +70,14 @@ class Rival:
         engines: of all cards.
         card: number of the one that is used.
         whole: whether every text is scored from its start, or only what was not cached.
+        settings: how solutions are sampled.
         draws: so far, each of which has a seed of its own.
     """
 
     engines: Engines
     card: int
-    whole: bool = True
+    whole: bool
+    settings: SamplingSettings
     draws: int = field(default=0)
 
     def begin(self, prompt: int) -> Draft:
@@ -85,11 +90,11 @@ class Rival:
 
     async def _extend(self, beam: Draft) -> Draft:
         self.draws += 1
-        left = SAMPLING.max_tokens - beam.tokens
+        left = self.settings.max_tokens - beam.tokens
         seed = derive_seed(SEED, self.card, self.draws)
         found = await self.engines.write(self.card, beam.text, seed, left, True, 0)
         tokens = beam.tokens + len(found.token_ids)
-        ended = found.ended or tokens >= SAMPLING.max_tokens
+        ended = found.ended or tokens >= self.settings.max_tokens
         return Draft(beam.text + found.token_ids, tokens, ended)
 
     async def score(self, beams: Sequence[Draft]) -> None:
@@ -98,10 +103,16 @@ class Rival:
         texts = dict.fromkeys(beam.text for beam in beams)
         await asyncio.gather(*(engine.run(text, (), cached=not self.whole) for text in texts))
         for beam in beams:
-            beam.score = score_of(beam.text)
+            beam.score = self.engines.writer.score(beam.text)
 
 
-async def lockstep(engines: Engines, prompts: int, plan: Plan, whole: bool = True) -> None:
+async def lockstep(
+    engines: Engines,
+    prompts: int,
+    plan: Plan,
+    whole: bool = True,
+    settings: SamplingSettings = SAMPLING,
+) -> None:
     """Beam search round by round: all beams of a card's prompts are sampled, then all are scored.
 
     Every card has its share of the prompts, as the strongest public design would have it.
@@ -111,16 +122,17 @@ async def lockstep(engines: Engines, prompts: int, plan: Plan, whole: bool = Tru
         prompts: how many.
         plan: beam search, of every prompt.
         whole: whether the verifier reads every text from its start.
+        settings: how solutions are sampled.
     """
 
     async def shard(card: int) -> None:
-        rival = Rival(engines, card, whole)
+        rival = Rival(engines, card, whole, settings)
         living = {
             prompt: [rival.begin(prompt)] * plan.n
             for prompt in range(card, prompts, engines.site.cards)
         }
         finished = dict.fromkeys(living, 0)
-        for _ in range(SAMPLING.max_steps):
+        for _ in range(settings.max_steps):
             if not any(living.values()):
                 return
             grown = await rival.extend([beam for beams in living.values() for beam in beams])
@@ -140,7 +152,13 @@ async def lockstep(engines: Engines, prompts: int, plan: Plan, whole: bool = Tru
     await asyncio.gather(*(shard(card) for card in range(engines.site.cards)))
 
 
-async def its_hub(engines: Engines, prompts: int, plan: Plan, whole: bool = True) -> None:
+async def its_hub(
+    engines: Engines,
+    prompts: int,
+    plan: Plan,
+    whole: bool = True,
+    settings: SamplingSettings = SAMPLING,
+) -> None:
     """its_hub's way: all prompts at once, each in rounds of its own.
 
     A round samples a step of every beam, then scores them all, and keeps the best N/M, finished
@@ -152,13 +170,14 @@ async def its_hub(engines: Engines, prompts: int, plan: Plan, whole: bool = True
         prompts: how many.
         plan: beam search, of every prompt.
         whole: whether the verifier reads every text from its start.
+        settings: how solutions are sampled.
     """
-    rivals = [Rival(engines, card, whole) for card in range(engines.site.cards)]
+    rivals = [Rival(engines, card, whole, settings) for card in range(engines.site.cards)]
 
     async def one(prompt: int) -> None:
         rival = rivals[prompt % len(rivals)]
         beams = [rival.begin(prompt)] * plan.beam_width
-        for _ in range(SAMPLING.max_steps):
+        for _ in range(settings.max_steps):
             if all(beam.ended for beam in beams):
                 return
             done = [beam for beam in beams if beam.ended]

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.simulator.engine import Card, EngineShape, VirtualEngine
-from benchmarks.simulator.solutions import UNIQUE, Lengths, Tokenizer, Writer
+from benchmarks.simulator.solutions import (
+    PROMPT_TOKENS,
+    UNIQUE,
+    Lengths,
+    RandomWriter,
+    Tokenizer,
+    Writer,
+)
 from runtime.answers import PatternAnswers
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
@@ -14,6 +21,7 @@ from runtime.engines.replicas import Replicas
 from runtime.engines.steps import StepSplitter
 from runtime.models import Models
 from runtime.verifiers.base import Context
+from runtime.verifiers.constant import NoVerifier
 from runtime.verifiers.layout import Layout
 from runtime.verifiers.model_verifier import ModelVerifier
 
@@ -26,15 +34,15 @@ class Site:
         policy: how the language model's engines are set up.
         verifier: how the verifier's are.
         cards: GPUs; each has an engine of either, which share it.
-        lengths: of what the language model writes.
+        writer: the language model and the verifier.
         prompt_tokens: of a prompt.
     """
 
     policy: EngineShape
     verifier: EngineShape
     cards: int = 1
-    lengths: Lengths = Lengths()
-    prompt_tokens: int = 128
+    writer: Writer = RandomWriter(Lengths())
+    prompt_tokens: int = PROMPT_TOKENS
 
 
 class Engines:
@@ -49,7 +57,7 @@ class Engines:
     """
 
     def __init__(self, site: Site) -> None:
-        self.site, self.writer = site, Writer(site.lengths)
+        self.site, self.writer = site, site.writer
         self.tokenizer = Tokenizer(site.prompt_tokens)
         self.cards = [Card() for _ in range(site.cards)]
         self.policies = [VirtualEngine(site.policy, card) for card in self.cards]
@@ -176,15 +184,11 @@ class SimulatedBackend:
         if layout.score_positions[0] < first:  # it was scored before, and has been forgotten
             await engine.run(text, (), rank, cached=False)
             run_over += len(text)
-        return tuple(score_of(text[: place + 1]) for place in layout.score_positions), run_over
+        scores = (self._engines.writer.score(text[: place + 1]) for place in layout.score_positions)
+        return tuple(scores), run_over
 
     def close(self) -> None:
         """There is nothing to release."""
-
-
-def score_of(text: tuple[int, ...]) -> float:
-    """A score by chance, between 0 and 1, which is the same of the same text."""
-    return (hash(text) % 2**32) / 2**32
 
 
 def models_of(engines: Engines, in_order: bool = False, scored: bool = True) -> Models:
@@ -195,8 +199,6 @@ def models_of(engines: Engines, in_order: bool = False, scored: bool = True) -> 
         in_order: whether earlier prompts are served first.
         scored: whether there is a verifier.
     """
-    from runtime.verifiers.constant import NoVerifier
-
     verifier = ModelVerifier(SharedTokens(), SimulatedBackend(engines, in_order))  # type: ignore[arg-type]
     return Models(
         engine=SimulatedEngine(engines, in_order),

@@ -9,15 +9,18 @@ and `STEP` are standard deviations of log-lengths.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, sqrt
 from random import Random
-from typing import Any
+from statistics import NormalDist
+from typing import Any, Protocol
 
 # Token ids: the end of a solution, the end of a step, any other; larger ones tell texts apart.
 END, STEP_END, OTHER, UNIQUE = 0, 1, 2, 3
 # Share of solutions that end with the first, second, ... step; the last of these holds further on.
 LAST = (0.004, 0.021, 0.045, 0.154, 0.241, 0.272, 0.27, 0.251, 0.249, 0.242, 0.257, 0.212, 0.16)
 STEP_TOKENS, QUESTION, STEP = 56.2, 0.38, 0.8
+# Share of what is open about a solution that a step settles.
+SETTLED = 0.25
 # Questions have 51 tokens on average; with a chat template and a system prompt about twice that.
 PROMPT_TOKENS = 128
 
@@ -53,34 +56,23 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long solutions are, and how alike.
+    """How long solutions are.
 
     Attributes:
         last: share of solutions that end with the first, second, ... step.
         step_tokens: of a step on average.
         question: standard deviation of the log-length, over questions.
         step: likewise, over the steps of one question.
-        likeliest: chance that a step is the likeliest one, which is the same for all beams that have
-            the same text before it, and of the others that it is the next likely, and so on. With 0
-            all steps differ.
     """
 
     last: tuple[float, ...] = LAST
     step_tokens: float = STEP_TOKENS
     question: float = QUESTION
     step: float = STEP
-    likeliest: float = 0.0
 
 
-class Writer:
-    """Writes steps and solutions; the same seed writes the same.
-
-    Args:
-        lengths: of what it writes.
-    """
-
-    def __init__(self, lengths: Lengths) -> None:
-        self.lengths = lengths
+class Writer(Protocol):
+    """A language model and its verifier, as far as a simulation goes."""
 
     def write(
         self, token_ids: Sequence[int], seed: int, max_tokens: int, one_step: bool
@@ -93,6 +85,27 @@ class Writer:
             max_tokens: the most tokens to write.
             one_step: stop after a step.
         """
+        ...
+
+    def score(self, token_ids: Sequence[int]) -> float:
+        """The score of a prompt and a solution so far, between 0 and 1."""
+        ...
+
+
+class RandomWriter:
+    """Writes steps of random lengths, none of which equal each other; scores them by chance.
+
+    Args:
+        lengths: of what it writes.
+    """
+
+    def __init__(self, lengths: Lengths) -> None:
+        self.lengths = lengths
+
+    def write(
+        self, token_ids: Sequence[int], seed: int, max_tokens: int, one_step: bool
+    ) -> tuple[list[int], bool]:
+        """See `Writer.write`."""
         rng, text = Random(seed), list(token_ids)
         begun = len(text)
         while True:
@@ -106,11 +119,6 @@ class Writer:
     def _step(self, text: list[int], rng: Random) -> tuple[list[int], bool]:
         """The next step, and whether it is the last."""
         lengths = self.lengths
-        if lengths.likeliest:
-            rank = 0
-            while rng.random() > lengths.likeliest:
-                rank += 1
-            rng = Random(hash((tuple(text), rank)))
         number = text.count(STEP_END)
         question = Random(text[0]).gauss(0, lengths.question)
         spread = (lengths.question**2 + lengths.step**2) / 2
@@ -119,3 +127,17 @@ class Writer:
         ended = rng.random() < lengths.last[min(number, len(lengths.last) - 1)]
         first = UNIQUE + rng.getrandbits(48)
         return [first, *[OTHER] * (size - 2), END if ended else STEP_END], ended
+
+    def score(self, token_ids: Sequence[int]) -> float:
+        """See `Writer.score`: the chance that the solution ends correct, given its steps so far.
+
+        A solution is correct if the sum of what speaks for its question and for its steps is above
+        0. Each step settles the same share of what is open: as a solution is continued, its scores
+        are a martingale, as a perfect PRM's are.
+        """
+        question, *steps = (token for token in token_ids if token >= UNIQUE)
+        total, left = Random(question).gauss(0, 1), 1.0
+        for step in steps:
+            total += sqrt(left * SETTLED) * Random(step).gauss(0, 1)
+            left *= 1 - SETTLED
+        return NormalDist().cdf(total / sqrt(left))
