@@ -1,11 +1,12 @@
-"""The simulator checked: with step times of a CPU, it has to give what `benchmarks.throughput` measured.
+"""The simulator checked: with a CPU's step times it has to give the ratios that were measured.
 
 The step times are read from docs/throughput.json: a time per token, one per request, and one per
-token of the verifier. All that runs there shares two cores, as engines share a card here. Two sets
-of them, since `LLM.generate` and this library's engine, which its_hub was measured over, do not cost
-the same. Five runs give the five times: `LLM.generate` and lockstep search one set, best-of-N
-without scores and its_hub the other, and best-of-N with scores the verifier's. This library's beam
-search is none of them: its time is predicted, and with it three ratios.
+token of the verifier. All that runs there shares two cores, as engines share a card here. There are
+two sets of them, since `LLM.generate` and this library's engine, over which its_hub was measured,
+do not cost the same. Five runs give the five times: `LLM.generate` and lockstep search one set,
+best-of-N without scores and its_hub the other, and best-of-N with scores the verifier's. This
+library's beam search is none of them: its time is predicted, and with it three ratios. The request
+time that its_hub gives has its own handling of texts in it, so the prediction is somewhat too slow.
 """
 
 from collections.abc import Mapping
@@ -17,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.simulator.contenders import Contender, its_hub, lockstep, ours
-from benchmarks.simulator.engine import EngineShape
 from benchmarks.simulator.models import Site
 from benchmarks.simulator.run import Outcome, simulate
 from benchmarks.simulator.testbed import PoolWriter
-from benchmarks.simulator.times import StepTimes
+from benchmarks.simulator.times import EngineShape, StepTimes
 from benchmarks.testbed.paths import SETTINGS
 from benchmarks.throughput.__main__ import BEAM, BEST_OF_N, ITS_HUB, LOCKSTEP, PLAIN, SCORED
 from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES
@@ -105,7 +105,9 @@ def check(throughput: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     found: dict[str, Outcome] = {}
     for name, (contender, times) in contenders.items():
         plan = SAMPLES if name == SCORED else BEAMS
-        found[name] = simulate(partial(contender, settings=SETTINGS.sampling), site(times), PROMPTS, plan)
+        found[name] = simulate(
+            partial(contender, settings=SETTINGS.sampling), site(times), PROMPTS, plan
+        )
     pairs = ((LOCKSTEP, BEAM), (ITS_HUB, BEAM), (BEAM, SCORED))
     return {
         f"{over} over {under}": {

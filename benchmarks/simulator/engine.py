@@ -1,9 +1,9 @@
 """An engine of virtual time that schedules as vLLM does: continuous batching over a KV cache.
 
 As in vLLM's v1 scheduler, every step gives each decoding request one token, then goes on with what
-is being prefilled, then admits what waits, in order, as long as sequences, tokens and blocks suffice. A
-request whose next token finds no block has the last of the running requests preempted: it waits
-again, in front, and what was evicted meanwhile is read again.
+is being prefilled, then admits what waits, in order, as long as sequences, tokens and blocks
+suffice. A request whose next token finds no block has the last of the running requests preempted:
+it waits again, in front, and what was evicted meanwhile is read again.
 """
 
 import asyncio
@@ -13,28 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from benchmarks.simulator.kv_cache import PRIVATE, BlockKey, KVCache, block_keys
-from benchmarks.simulator.times import StepTimes
-
-
-@dataclass(frozen=True)
-class EngineShape:
-    """How an engine is set up.
-
-    Attributes:
-        times: of its steps.
-        kv_tokens: tokens that its KV cache holds.
-        max_sequences: requests that run at once; vLLM's ``max_num_seqs``.
-        max_new_tokens: tokens of a step; vLLM's ``max_num_batched_tokens``.
-        block: tokens of a block.
-        chunked: whether a prefill may be split over steps.
-    """
-
-    times: StepTimes
-    kv_tokens: int
-    max_sequences: int = 1024
-    max_new_tokens: int = 8192
-    block: int = 16
-    chunked: bool = True
+from benchmarks.simulator.times import EngineShape
 
 
 @dataclass(eq=False)
@@ -134,8 +113,15 @@ class VirtualEngine:
 
         Returns:
             Tokens of the text that were in the cache.
+
+        Raises:
+            ValueError: the KV cache, or an unchunked step, is too small for the request alone.
         """
         text = [*token_ids, *output]
+        if len(text) > self.cache.blocks * self.shape.block or not (
+            self.shape.chunked or len(text) <= self.shape.max_new_tokens
+        ):
+            raise ValueError(f"{len(text)} tokens are more than the engine takes")
         job = Job(
             target=len(token_ids),
             total=len(text),
@@ -166,8 +152,6 @@ class VirtualEngine:
             begun = self.begun
             new_tokens = self._prefill()
             decoding = len(self._running) - len(self._prefilling)
-            if not (decoding or new_tokens):
-                raise RuntimeError("a request is larger than the KV cache, or than a step")
             self._kv_tokens += decoding
             self.read += new_tokens
             await self.card.work(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.simulator.engine import Card, EngineShape, VirtualEngine
+from benchmarks.simulator.engine import Card, VirtualEngine
 from benchmarks.simulator.solutions import (
     PROMPT_TOKENS,
     UNIQUE,
@@ -14,6 +14,7 @@ from benchmarks.simulator.solutions import (
     Tokenizer,
     Writer,
 )
+from benchmarks.simulator.times import EngineShape
 from runtime.answers import PatternAnswers
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
@@ -24,6 +25,8 @@ from runtime.verifiers.base import Context
 from runtime.verifiers.constant import NoVerifier
 from runtime.verifiers.layout import Layout
 from runtime.verifiers.model_verifier import ModelVerifier
+
+WRITER = RandomWriter(Lengths())
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Site:
     policy: EngineShape
     verifier: EngineShape
     cards: int = 1
-    writer: Writer = RandomWriter(Lengths())
+    writer: Writer = WRITER
     prompt_tokens: int = PROMPT_TOKENS
 
 
@@ -64,7 +67,13 @@ class Engines:
         self.verifiers = [VirtualEngine(site.verifier, card) for card in self.cards]
 
     async def write(
-        self, card: int, token_ids: Sequence[int], seed: int, max_tokens: int, one_step: bool, rank: int
+        self,
+        card: int,
+        token_ids: Sequence[int],
+        seed: int,
+        max_tokens: int,
+        one_step: bool,
+        rank: int,
     ) -> Completion:
         """What the language model of a card writes after a text."""
         written, ended = self.writer.write(token_ids, seed, max_tokens, one_step)

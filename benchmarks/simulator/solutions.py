@@ -1,7 +1,7 @@
 """What the simulated language model writes: token ids whose lengths are those of real solutions.
 
-The lengths are those of 4,598 solutions of 242 questions of MATH-500 by Llama-3.1-8B-Instruct, the log
-of `benchmarks.logged` (public runs of mert-cemri/search-and-learn): `LAST` has the share of
+The lengths are those of 4,598 solutions of 242 questions of MATH-500 by Llama-3.1-8B-Instruct, the
+log of `benchmarks.logged` (public runs of mert-cemri/search-and-learn): `LAST` has the share of
 solutions that end with a step, of those that get there, and steps of `STEP_TOKENS` tokens on
 average vary as the log's do. A step is long or short in part because its question is: `QUESTION`
 and `STEP` are standard deviations of log-lengths.
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 # Token ids: the end of a solution, the end of a step, any other; larger ones tell texts apart.
 END, STEP_END, OTHER, UNIQUE = 0, 1, 2, 3
+TEXTS = {END: "", STEP_END: "\n", OTHER: "a"}
 # Share of solutions that end with the first, second, ... step; the last of these holds further on.
 LAST = (0.004, 0.021, 0.045, 0.154, 0.241, 0.272, 0.27, 0.251, 0.249, 0.242, 0.257, 0.212, 0.16)
 STEP_TOKENS, QUESTION, STEP = 56.2, 0.38, 0.8
@@ -33,17 +34,16 @@ class Tokenizer:
     """
 
     chat_template = bos_token_id = None
-    _texts = {END: "", STEP_END: "\n", OTHER: "a"}
 
     def __init__(self, prompt_tokens: int = PROMPT_TOKENS) -> None:
         self._prompt_tokens = prompt_tokens
 
     def get_vocab(self) -> dict[str, int]:
         """Ids by their text."""
-        return {text: token for token, text in self._texts.items()}
+        return {text: token for token, text in TEXTS.items()}
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(TEXTS)
 
     def encode(self, text: str, **_: Any) -> list[int]:
         """The tokens of a prompt, whose text is its number."""
@@ -51,7 +51,7 @@ class Tokenizer:
 
     def decode(self, token_ids: Sequence[int], **_: Any) -> str:
         """The text of one token; that of more is read by nobody."""
-        return self._texts.get(token_ids[0], "") if len(token_ids) == 1 else ""
+        return TEXTS.get(token_ids[0], "") if len(token_ids) == 1 else ""
 
 
 @dataclass(frozen=True)

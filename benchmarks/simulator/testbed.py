@@ -22,7 +22,8 @@ class PoolWriter:
     """Continues a text as one of the pool's solutions that begin so, and scores it as the PRM did.
 
     The pool has 1,280 solutions of each prompt, drawn independently: a solution that begins with
-    a text goes on as the language model would. Prompts are those of `benchmarks.throughput`, by number.
+    a text goes on as the language model would. The prompts are those of `benchmarks.throughput`, by
+    their number.
     """
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ and KV cache on one H100:
 - `H100_NIM`: "Llama-3.1-8b-instruct", version 1.8.0, of NVIDIA, "Performance" in "NIM for LLM
   benchmarking" (docs.nvidia.com/nim/benchmarking/llm/1.0.0/performance): milliseconds between
   tokens, by concurrency, of short requests. Its tokens a second and times to the first token agree
-  with outputs of 200 tokens; inputs of 200 are assumed. Used up to 25 requests, where prefill and the
-  server hardly count: this is where the fixed time shows.
+  with outputs of 200 tokens; inputs of 200 are assumed. Used up to 25 requests, where prefill and
+  the server hardly count: this is where the fixed time shows.
 
 What stands against it, as it was not used: "1st Token Latency" of LLaMA 7B in FP8 on H100 in
 NVIDIA, "Performance of TensorRT-LLM" (docs/source/performance.md, commit 138f96d4): 7 ms for 128
@@ -90,6 +90,27 @@ class StepTimes:
             + new_tokens * self.per_new_token
             + begun * self.per_request
         )
+
+
+@dataclass(frozen=True)
+class EngineShape:
+    """How an engine is set up.
+
+    Attributes:
+        times: of its steps.
+        kv_tokens: tokens that its KV cache holds.
+        max_sequences: requests that run at once; vLLM's ``max_num_seqs``.
+        max_new_tokens: tokens of a step; vLLM's ``max_num_batched_tokens``.
+        block: tokens of a block.
+        chunked: whether a prefill may be split over steps.
+    """
+
+    times: StepTimes
+    kv_tokens: int
+    max_sequences: int = 1024
+    max_new_tokens: int = 8192
+    block: int = 16
+    chunked: bool = True
 
 
 def kv_tokens(share: float) -> int:
