@@ -27,7 +27,6 @@ from benchmarks.targets import at_least, at_most, between, show_targets, write_r
 from calibration.cli.console import new_table
 from calibration.progress import console, progress
 from calibration.report.targets import Target, reported
-from runtime.solving.solve import PROMPTS_IN_FLIGHT
 
 THROUGHPUT = Path(__file__).parents[2] / "docs" / "throughput.json"
 # Of a card's memory, as the library divides it: what a policy and a verifier beside it take.
@@ -42,7 +41,7 @@ WIDE, WIDE_PROMPTS, WIDE_IN_FLIGHT = (
 )
 
 BEST_OF_N, BEAM = "best-of-N, scored", "beam search"
-FEW, ORDERED = "beam search, 64 prompts in flight in all", "beam search, earlier prompts first"
+FEW, ORDERED = "beam search, 64 prompts in flight for 8 cards", "beam search, earlier prompts first"
 LOCKSTEP, ITS_HUB = "lockstep beam search", "its_hub beam search"
 LOCKSTEP_NEW = "lockstep beam search, verifier reads new tokens only"
 ALL_WIDE = f"{WIDE.n} beams, {WIDE_PROMPTS} prompts in flight"
@@ -71,20 +70,18 @@ class Case:
 
 def cases(prompts: int, cards: int) -> dict[str, Case]:
     """All simulations, by name."""
-    full = partial(ours, in_flight=PROMPTS_IN_FLIGHT * cards)
-    ordered = partial(full, in_order=True)
     wide = {
         name: Case(partial(ours, in_flight=count), 1, WIDE_PROMPTS, WIDE)
         for name, count in ((ALL_WIDE, WIDE_PROMPTS), (SOME_WIDE, WIDE_IN_FLIGHT))
     }
     return {
-        BEAM: Case(full, cards, prompts, BEAMS),
-        BEST_OF_N: Case(full, cards, prompts, SAMPLES),
+        BEAM: Case(ours, cards, prompts, BEAMS),
+        BEST_OF_N: Case(ours, cards, prompts, SAMPLES),
         LOCKSTEP: Case(lockstep, cards, prompts, BEAMS),
         ITS_HUB: Case(its_hub, cards, prompts, BEAMS),
         LOCKSTEP_NEW: Case(partial(lockstep, whole=False), cards, prompts, BEAMS),
-        FEW: Case(partial(ours, in_flight=PROMPTS_IN_FLIGHT), cards, prompts, BEAMS),
-        ORDERED: Case(ordered, cards, prompts, BEAMS),
+        FEW: Case(partial(ours, in_flight=8 * cards), cards, prompts, BEAMS),
+        ORDERED: Case(partial(ours, in_order=True), cards, prompts, BEAMS),
         **wide,
     }
 

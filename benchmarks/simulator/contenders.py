@@ -13,7 +13,7 @@ from runtime.engines.base import SamplingSettings, derive_seed
 from runtime.engines.concurrency import bounded
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
-from runtime.solving.solve import PROMPTS_IN_FLIGHT
+from runtime.solving.solve import prompts_in_flight
 from runtime.strategies import STRATEGIES
 
 SAMPLING = SamplingSettings(temperature=0.8, max_tokens=2048, step_end="\n")
@@ -27,7 +27,7 @@ async def ours(
     engines: Engines,
     prompts: int,
     plan: Plan,
-    in_flight: int = PROMPTS_IN_FLIGHT,
+    in_flight: int | None = None,
     in_order: bool = False,
     scored: bool = True,
     settings: SamplingSettings = SAMPLING,
@@ -38,7 +38,7 @@ async def ours(
         engines: where it runs.
         prompts: how many.
         plan: of every prompt.
-        in_flight: prompts in progress at the same time.
+        in_flight: prompts in progress at the same time; None takes the library's own.
         in_order: whether engines serve waiting requests of earlier prompts first.
         scored: whether solutions are scored; without, what is left is sampling.
         settings: how solutions are sampled.
@@ -49,7 +49,7 @@ async def ours(
         run = PromptRun(models, RequestSettings(settings), str(number), SEED)
         await STRATEGIES[plan.strategy](run, plan, ())
 
-    await bounded(one, range(prompts), in_flight)
+    await bounded(one, range(prompts), in_flight or prompts_in_flight(models.engine))
 
 
 @dataclass

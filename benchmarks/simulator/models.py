@@ -140,6 +140,11 @@ class SimulatedEngine:
         self._replicas.answered(card, ids, [completion.token_ids for completion in found])
         return found
 
+    @property
+    def replicas(self) -> int:
+        """See `runtime.engines.base.HasReplicas`."""
+        return len(self._replicas)
+
     def close(self) -> None:
         """There is nothing to release."""
 

@@ -17,6 +17,8 @@ class Outcome:
         busy: share of that time in which cards worked, on average.
         sampled: tokens of complete outputs.
         requests: to the language model.
+        policy_steps: of its engines.
+        verifier_steps: of the verifier's.
         prefilled: tokens that the language model read, those read again among them.
         scored: tokens that the verifier read.
         preempted: requests of either that had to wait again.
@@ -27,6 +29,8 @@ class Outcome:
     busy: float
     sampled: int
     requests: int
+    policy_steps: int
+    verifier_steps: int
     prefilled: int
     scored: int
     preempted: int
@@ -56,6 +60,8 @@ def simulate(contender: Contender, site: Site, prompts: int, plan: Plan) -> Outc
         busy=sum(card.busy for card in engines.cards) / (seconds * len(engines.cards)),
         sampled=sum(engine.written for engine in policies),
         requests=sum(engine.begun for engine in policies),
+        policy_steps=sum(engine.steps for engine in policies),
+        verifier_steps=sum(engine.steps for engine in verifiers),
         prefilled=sum(engine.read for engine in policies),
         scored=sum(engine.read for engine in verifiers),
         preempted=sum(engine.preempted for engine in both),

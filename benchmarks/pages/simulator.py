@@ -1,0 +1,57 @@
+"""Search on simulated H100s."""
+
+from benchmarks.pages.tables import Data, measured_by, table, targets
+
+COMMAND = "python -m benchmarks.simulator"
+
+
+def full(data: Data) -> str:
+    """What each contender did, every figure, and what the figures rest on."""
+    step, cards, prompts = data["step"], data["cards"], data["prompts"]
+    heads = ("", "seconds", "busy", "sampled", "prefilled", "scored", "preempted")
+    rows = (
+        (
+            name,
+            f"{did['seconds']:.1f}",
+            f"{did['busy']:.0%}",
+            *(f"{did[key]:,}" for key in ("sampled", "prefilled", "scored", "preempted")),
+        )
+        for name, did in data["contenders"].items()
+    )
+    return "\n\n".join(
+        (
+            measured_by(COMMAND, data),
+            "Nothing here ran on a GPU. The scheduler, strategies and verifier of this library, and "
+            "its rivals, run on engines of virtual time that schedule and cache as vLLM does. A step "
+            "takes what NVIDIA publishes of Llama-3.1-8B in FP8 on an H100, fitted: "
+            f"{1000 * step['fixed']:.2f} ms, {1e6 * step['per_sequence']:.1f} microseconds per "
+            f"decoding sequence, {1e9 * step['per_kv_token']:.1f} nanoseconds per token of KV cache "
+            f"that it attends to, and {1e6 * step['per_new_token']:.1f} microseconds per token that "
+            "is read (sources: `benchmarks/simulator/times.py`). Policy and verifier share each "
+            "card. Steps and solutions are as long as those of Llama-3.1-8B on MATH-500.",
+            f"{prompts:,} prompts on {cards} cards, N = 16, M = 4, 64 in flight per card; with 256 "
+            "beams 64 prompts on one card. Tokens are totals.",
+            table(heads, rows),
+            targets(data["targets"]),
+            _why(data),
+        )
+    )
+
+
+def _why(data: Data) -> str:
+    """Where the time of beam search goes, beside that of best-of-N."""
+    done, step = data["contenders"], data["step"]["fixed"]
+    beams, best = done["beam search"], done["best-of-N, scored"]
+    cards = data["cards"]
+
+    def fixed(key: str) -> str:
+        return f"{(beams[key] - best[key]) * step / cards:.1f}"
+
+    return (
+        f"Beam search takes {beams['seconds'] - best['seconds']:.1f} seconds more than best-of-N. Of "
+        f"these, {fixed('policy_steps')} are the fixed time of more steps of the policy, as every "
+        "round waits for its longest step and batches are small at the end, and "
+        f"{fixed('verifier_steps')} that of more passes of the verifier, to which beams come one by "
+        "one. Lockstep search and its_hub are slower mostly because their verifier reads every text "
+        "from its start, as published."
+    )
