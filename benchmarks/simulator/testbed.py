@@ -49,7 +49,8 @@ class PoolWriter:
         self, token_ids: Sequence[int], seed: int, max_tokens: int, one_step: bool
     ) -> tuple[list[int], bool]:
         """See `benchmarks.simulator.solutions.Writer.write`."""
-        rng, text, written = Random(seed), self._key(token_ids), []
+        rng, text = Random(seed), self._key(token_ids)
+        written: list[int] = []
         while True:
             after = self._next[text]
             if text not in self._cumulated:
