@@ -59,6 +59,6 @@ def _why(data: Data) -> str:
         "one by one. Lockstep search and its_hub are slower mostly because their verifier reads "
         "every text from its start, as published. its_hub scores a round's beams together, which "
         f"takes fewer passes: {done['its_hub beam search']['verifier_steps']:,} of the verifier, "
-        f"where there are {beams['verifier_steps']:,} here. With 256 beams, all prompts at once read "
-        "evicted prefixes again; a quarter of them at once read less, but fill the card less."
+        f"where there are {beams['verifier_steps']:,} here. With 256 beams, all prompts at once "
+        "read evicted prefixes again; a quarter of them at once read less, but fill the card less."
     )
