@@ -16,7 +16,7 @@ from runtime.engines.base import derive_seed, draw_seed, encode_prompt
 from runtime.engines.concurrency import bounded
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
-from runtime.solving.solve import PROMPTS_IN_FLIGHT
+from runtime.solving.solve import prompts_in_flight
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Verifier
 from runtime.verifiers.in_transformers import TransformersBackend
@@ -44,7 +44,7 @@ def ours(models: Models, prompts: Prompts, plan: Plan, verifier: Verifier | None
             return select(await prompt_run.canonicalize(samples)).answer == gold
 
         started = time.perf_counter()
-        work.correct = await bounded(one, prompts, PROMPTS_IN_FLIGHT)
+        work.correct = await bounded(one, prompts, prompts_in_flight(models.engine))
         work.seconds = time.perf_counter() - started
         return work
 

@@ -195,6 +195,16 @@ class HasRequests(Protocol):
         ...
 
 
+@runtime_checkable
+class HasReplicas(Protocol):
+    """An engine of several servers, which share its requests."""
+
+    @property
+    def replicas(self) -> int:
+        """How many servers there are."""
+        ...
+
+
 def encode_prompt(engine: Engine, text: str) -> tuple[int, ...]:
     """A prompt's token ids, through the model's chat template if it has one.
 

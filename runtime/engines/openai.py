@@ -167,6 +167,11 @@ class OpenAIEngine:
             return text
 
     @property
+    def replicas(self) -> int:
+        """See `runtime.engines.base.HasReplicas`."""
+        return len(self._replicas)
+
+    @property
     def requests(self) -> int:
         """See `runtime.engines.base.HasRequests`."""
         return self._replicas.requests

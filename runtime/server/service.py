@@ -26,7 +26,7 @@ from runtime.server.prompt_requests import PromptRequest, prompt_requests
 from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.server.settings import ServeSettings
 from runtime.solving.metrics import Metrics
-from runtime.solving.solve import PROMPTS_IN_FLIGHT, Solver
+from runtime.solving.solve import Solver, prompts_in_flight
 
 BACK_SOON = {"Retry-After": "5"}
 # Closing the connection keeps the client from sending another request to a server that ends.
@@ -216,7 +216,7 @@ class Service:
                 raise ModelError("models", str(error)) from error
 
         async for number, result in stream(
-            one, range(len(call.prompt_requests)), PROMPTS_IN_FLIGHT
+            one, range(len(call.prompt_requests)), prompts_in_flight(self.solver.models.engine)
         ):
             call.results[number] = result
             call.views[number].finished(result)

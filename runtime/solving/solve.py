@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from allocator.errors import InputError, ModelError
 from allocator.price import PriceController
+from runtime.engines.base import Engine, HasReplicas
 from runtime.engines.concurrency import stream
 from runtime.request import Request
 from runtime.result import Failure, Result, Spend
@@ -12,9 +13,14 @@ from runtime.solving.limits import check_fixed
 from runtime.solving.prompt_solver import PromptSolver
 from runtime.solving.shared_budget import share_budget
 
-# Prompts in progress at the same time: enough to fill an engine of 256 sequences, few enough that
-# a long file of prompts is not in the engine's queue all at once.
+# Prompts in progress at the same time, on each replica: enough to fill an engine of 256 sequences,
+# few enough that a long file of prompts is not in the engine's queue all at once.
 PROMPTS_IN_FLIGHT = 64
+
+
+def prompts_in_flight(engine: Engine) -> int:
+    """Prompts in progress at the same time, at most."""
+    return PROMPTS_IN_FLIGHT * (engine.replicas if isinstance(engine, HasReplicas) else 1)
 
 
 class Solver(PromptSolver):
@@ -25,7 +31,7 @@ class Solver(PromptSolver):
     ) -> AsyncGenerator[tuple[int, Result | Failure], None]:
         """Answer prompts as they are read; yields (prompt's number, result) as they complete.
 
-        At most `PROMPTS_IN_FLIGHT` are in progress. The next prompt is read only once completed
+        At most `prompts_in_flight` are in progress. The next prompt is read only once completed
         results have been consumed, so a slow consumer slows the work down. Closing the iterator
         (`aclose`) cancels what is in progress. A prompt on which a model fails yields a
         `Failure`; the others continue.
@@ -67,7 +73,7 @@ class Solver(PromptSolver):
                 self.metrics.failed()
                 return Failure(prompt=_text(prompt), error=str(error))
 
-        async for number, result in stream(one, prompts, PROMPTS_IN_FLIGHT):
+        async for number, result in stream(one, prompts, prompts_in_flight(self.models.engine)):
             yield number, result
 
     async def solve_all(
@@ -112,7 +118,11 @@ class Solver(PromptSolver):
         runs = [self._adaptive_run(prompt) for prompt in prompts]
 
         failed = await share_budget(
-            runs, total, self._advance, lambda: self.monitor.drifted, PROMPTS_IN_FLIGHT
+            runs,
+            total,
+            self._advance,
+            lambda: self.monitor.drifted,
+            prompts_in_flight(self.models.engine),
         )
         results: list[Result | Failure] = []
         for number, (prompt, adaptive_run) in enumerate(zip(prompts, runs, strict=True)):

@@ -226,6 +226,30 @@ def test_a_stream_reads_no_further_than_it_works(bent: Artifact, tokenizer: Any)
     assert read <= PROMPTS_IN_FLIGHT + 5
 
 
+def test_replicas_have_as_many_prompts_each_as_one_engine_has(
+    bent: Artifact, tokenizer: Any
+) -> None:
+    begun = 0
+
+    class Replicated(BentCoins):
+        replicas = 3
+
+    def prompts() -> Iterator[str]:
+        nonlocal begun
+        while True:
+            begun += 1
+            yield f"50*{begun}"
+
+    async def first() -> None:
+        models = bent_models(tokenizer, engine=Replicated(tokenizer))
+        results = Solver(models, bent).solve_stream(prompts(), Spend(average=2))
+        await anext(results)
+        await results.aclose()
+
+    asyncio.run(first())
+    assert begun == 3 * PROMPTS_IN_FLIGHT
+
+
 def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
     prompts = bent_prompts(10, seed=2)
     free, fixed = solver(bent, tokenizer), solver(bent, tokenizer, fixed=SAFE)

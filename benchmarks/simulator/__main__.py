@@ -1,0 +1,170 @@
+"""Search as it would run on H100s: this scheduler and its rivals on engines of virtual time.
+
+    python -m benchmarks.simulator
+
+The scheduler, the strategies, the choice of a replica and the verifier's memory are this library's
+own; only what a step of an engine takes is simulated, from published figures (`times`). First the
+simulator is checked against `benchmarks.throughput` (`cpu`). Writes out/simulator.json. About a
+minute of one core per contender and thousand prompts.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from allocator.plan import Plan
+from benchmarks.simulator.contenders import SEED, Contender, its_hub, lockstep, ours
+from benchmarks.simulator.cpu import TOLERANCE, check
+from benchmarks.simulator.models import Site
+from benchmarks.simulator.run import Outcome, simulate
+from benchmarks.simulator.times import EngineShape, h100, kv_tokens
+from benchmarks.targets import at_least, at_most, between, show_targets, write_result
+from calibration.cli.console import new_table
+from calibration.progress import console, progress
+from calibration.report.targets import Target, reported
+
+THROUGHPUT = Path(__file__).parents[2] / "docs" / "throughput.json"
+# Of a card's memory, as the library divides it: what a policy and a verifier beside it take.
+POLICY_SHARE, VERIFIER_SHARE = 0.7, 0.2
+
+BEAMS = Plan(strategy="beam_search", n=16, beam_width=4)
+SAMPLES = Plan(strategy="best_of_n", n=16)
+WIDE, WIDE_PROMPTS, WIDE_IN_FLIGHT = (
+    Plan(strategy="beam_search", n=256, beam_width=4),
+    64,
+    16,
+)
+
+BEST_OF_N, BEAM = "best-of-N, scored", "beam search"
+FEW, ORDERED = "beam search, 64 prompts in flight for 8 cards", "beam search, earlier prompts first"
+LOCKSTEP, ITS_HUB = "lockstep beam search", "its_hub beam search"
+LOCKSTEP_NEW = "lockstep beam search, verifier reads new tokens only"
+ALL_WIDE = f"{WIDE.n} beams, {WIDE_PROMPTS} prompts in flight"
+SOME_WIDE = f"{WIDE.n} beams, {WIDE_IN_FLIGHT} prompts in flight"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A simulation to run: arguments of `simulate`."""
+
+    contender: Contender
+    cards: int
+    prompts: int
+    plan: Plan
+
+    def run(self) -> Outcome:
+        """Run it."""
+        times = h100()
+        site = Site(
+            EngineShape(times, kv_tokens(POLICY_SHARE)),
+            EngineShape(times, kv_tokens(VERIFIER_SHARE)),
+            self.cards,
+        )
+        return simulate(self.contender, site, self.prompts, self.plan)
+
+
+def cases(prompts: int, cards: int) -> dict[str, Case]:
+    """All simulations, by name."""
+    wide = {
+        name: Case(partial(ours, in_flight=count), 1, WIDE_PROMPTS, WIDE)
+        for name, count in ((ALL_WIDE, WIDE_PROMPTS), (SOME_WIDE, WIDE_IN_FLIGHT))
+    }
+    return {
+        BEAM: Case(ours, cards, prompts, BEAMS),
+        BEST_OF_N: Case(ours, cards, prompts, SAMPLES),
+        LOCKSTEP: Case(lockstep, cards, prompts, BEAMS),
+        ITS_HUB: Case(its_hub, cards, prompts, BEAMS),
+        LOCKSTEP_NEW: Case(partial(lockstep, whole=False), cards, prompts, BEAMS),
+        FEW: Case(partial(ours, in_flight=8 * cards), cards, prompts, BEAMS),
+        ORDERED: Case(partial(ours, in_order=True), cards, prompts, BEAMS),
+        **wide,
+    }
+
+
+def exactly(value: float) -> tuple[float, float, float]:
+    """A figure that is the same whenever it is simulated."""
+    return value, value, value
+
+
+def targets_of(found: dict[str, Outcome], ratios: dict[str, dict[str, float]]) -> list[Target]:
+    """The figures that the issue names, and those of the check."""
+    seconds = {name: outcome.seconds for name, outcome in found.items()}
+
+    def times_faster(name: str) -> tuple[float, float, float]:
+        return exactly(seconds[name] / seconds[BEAM])
+
+    return [
+        *(
+            at_least(f"beam search: times faster than {name}", times_faster(name), 2)
+            for name in (LOCKSTEP, ITS_HUB)
+        ),
+        at_most(
+            "beam search over best-of-N, wall time",
+            exactly(seconds[BEAM] / seconds[BEST_OF_N]),
+            1.3,
+        ),
+        *(
+            reported(f"beam search: times faster than {name}", times_faster(name))
+            for name in (LOCKSTEP_NEW, FEW, ORDERED)
+        ),
+        reported(
+            f"{SOME_WIDE}: times faster than all at once",
+            exactly(seconds[ALL_WIDE] / seconds[SOME_WIDE]),
+        ),
+        *(
+            between(
+                f"CPU, {name}: simulated over measured",
+                exactly(ratio["simulated"] / ratio["measured"]),
+                1 - TOLERANCE,
+                1 + TOLERANCE,
+            )
+            for name, ratio in ratios.items()
+        ),
+    ]
+
+
+def show(found: dict[str, Outcome]) -> None:
+    """A table of what each contender did."""
+    heads = ("", "seconds", "sampled", "prefilled", "scored", "preempted")
+    table = new_table("virtual time of H100s", *heads)
+    for name, did in found.items():
+        counts = (did.sampled, did.prefilled, did.scored, did.preempted)
+        table.add_row(name, f"{did.seconds:.1f}", *(f"{count:,}" for count in counts))
+    console.print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--prompts", type=int, default=1000)
+    parser.add_argument("--cards", type=int, default=8, help="H100s, each with both models")
+    args = parser.parse_args(arguments)
+    ratios = check(json.loads(THROUGHPUT.read_text()))
+    todo, found = cases(args.prompts, args.cards), {}
+    with ProcessPoolExecutor(os.cpu_count()) as pool, progress("Simulations", len(todo)) as done:
+        running = {name: pool.submit(case.run) for name, case in todo.items()}
+        for name, future in running.items():
+            found[name] = future.result()
+            done(None)
+    show(found)
+    targets = targets_of(found, ratios)
+    show_targets(targets)
+    data = {
+        "seed": SEED,
+        "prompts": args.prompts,
+        "cards": args.cards,
+        "step": asdict(h100()),
+        "check": ratios,
+        "contenders": {name: asdict(outcome) for name, outcome in found.items()},
+    }
+    write_result(Path("out/simulator.json"), data, targets)
+
+
+if __name__ == "__main__":
+    main()
