@@ -152,7 +152,7 @@ class SimulatedEngine:
 class SharedTokens:
     """A verifier's family that reads the language model's own tokens, at every step's end."""
 
-    shares_tokens = counts_alike = True
+    shares_tokens = True
 
     def format_input(self, context: Context, steps: Sequence[tuple[int, ...]]) -> Layout:
         """See `runtime.verifiers.layout.Family.format_input`."""
@@ -161,6 +161,9 @@ class SharedTokens:
             ids += step
             places.append(len(ids) - 1)
         return Layout(tuple(ids), tuple(places), len(context.token_ids))
+
+    def known_solutions(self) -> None:
+        """There is no vocabulary in which to tell right from wrong."""
 
 
 class SimulatedBackend:
@@ -171,7 +174,7 @@ class SimulatedBackend:
         in_order: whether they serve waiting requests of earlier prompts first.
     """
 
-    context_length = None
+    context_length, resources = None, "simulated"
 
     def __init__(self, engines: Engines, in_order: bool = False) -> None:
         self._engines, self._in_order = engines, in_order
@@ -213,7 +216,8 @@ def models_of(engines: Engines, in_order: bool = False, scored: bool = True) -> 
         in_order: whether earlier prompts are served first.
         scored: whether there is a verifier.
     """
-    verifier = ModelVerifier(SharedTokens(), SimulatedBackend(engines, in_order))  # type: ignore[arg-type]
+    backend = SimulatedBackend(engines, in_order)
+    verifier = ModelVerifier(SharedTokens(), backend, "simulated")  # type: ignore[arg-type]
     return Models(
         engine=SimulatedEngine(engines, in_order),
         verifier=verifier if scored else NoVerifier(),
