@@ -24,7 +24,7 @@ from runtime.artifact import (
     read_table,
 )
 from runtime.engines.checkpoint import HUB_NAME, UNREAD, context_length, parameter_count
-from runtime.models import check_context, check_vocabulary
+from runtime.opener import check_context, check_vocabulary
 from runtime.settings import Settings
 
 INDEX = "model.safetensors.index.json"

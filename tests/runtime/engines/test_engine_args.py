@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-import runtime.models
+import runtime.opener
 from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, REVISING, SETTINGS
 from runtime.artifact import Artifact
@@ -31,8 +31,8 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: object, **others: object) -> None:
         pytest.fail(f"it loads {arguments}")
 
-    monkeypatch.setattr(runtime.models, "open_engine", never)
-    monkeypatch.setattr(runtime.models, "open_verifier", never)
+    monkeypatch.setattr(runtime.opener, "open_engine", never)
+    monkeypatch.setattr(runtime.opener, "open_verifier", never)
 
 
 def opened(settings: Settings, engine: Any = "vllm") -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-import runtime.models
+import runtime.opener
 from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
@@ -263,7 +263,7 @@ def test_opening_that_is_cancelled_closes_what_it_had_loaded(
             finally:
                 happened.append("closed")
 
-    monkeypatch.setattr(runtime.models, "open_engine", watched)
+    monkeypatch.setattr(runtime.opener, "open_engine", watched)
 
     async def cancelled() -> None:
         async with asyncio.timeout(0.01), open_models(SETTINGS, Path(), "transformers"):
