@@ -22,6 +22,7 @@ def full(data: Data) -> str:
         _basis(data),
         table(heads, rows),
         targets(data["targets"]),
+        table(("further", ""), ((name, f"{ratio:.2f}") for name, ratio in data["further"].items())),
         _why(data),
     )
     return "\n\n".join(parts)

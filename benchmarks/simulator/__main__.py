@@ -26,7 +26,7 @@ from benchmarks.simulator.times import EngineShape, h100, kv_tokens
 from benchmarks.targets import at_least, at_most, between, show_targets, write_result
 from calibration.cli.console import new_table
 from calibration.progress import console, progress
-from calibration.report.targets import Target, reported
+from calibration.report.targets import Target
 
 THROUGHPUT = Path(__file__).parents[2] / "docs" / "throughput.json"
 # Of a card's memory, as the library divides it: what a policy and a verifier beside it take.
@@ -109,14 +109,6 @@ def targets_of(found: dict[str, Outcome], ratios: dict[str, dict[str, float]]) -
             1.3,
         ),
         *(
-            reported(f"beam search: times faster than {name}", times_faster(name))
-            for name in (LOCKSTEP_NEW, FEW, ORDERED)
-        ),
-        reported(
-            f"{SOME_WIDE}: times faster than all at once",
-            exactly(seconds[ALL_WIDE] / seconds[SOME_WIDE]),
-        ),
-        *(
             between(
                 f"CPU, {name}: simulated over measured",
                 exactly(ratio["simulated"] / ratio["measured"]),
@@ -126,6 +118,19 @@ def targets_of(found: dict[str, Outcome], ratios: dict[str, dict[str, float]]) -
             for name, ratio in ratios.items()
         ),
     ]
+
+
+def further(found: dict[str, Outcome]) -> dict[str, float]:
+    """Ratios of wall times that say where those of the targets come from."""
+    beams = found[BEAM].seconds
+    return {
+        f"beam search: times faster than {name}": found[name].seconds / beams
+        for name in (LOCKSTEP_NEW, FEW, ORDERED)
+    } | {
+        f"{SOME_WIDE}: times faster than all at once": (
+            found[ALL_WIDE].seconds / found[SOME_WIDE].seconds
+        )
+    }
 
 
 def show(found: dict[str, Outcome]) -> None:
@@ -161,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "cards": args.cards,
         "step": asdict(h100()),
         "check": ratios,
+        "further": further(found),
         "contenders": {name: asdict(outcome) for name, outcome in found.items()},
     }
     write_result(Path("out/simulator.json"), data, targets)
