@@ -72,15 +72,16 @@ rewriting: $(INSTALLED)-report
 	$(RUN)/python -m benchmarks.rewriting.make
 	rm -rf benchmarks/rewriting/models/prm benchmarks/rewriting/models/prm.*
 	$(RUN)/ttc train prm out/rewriting/train.jsonl --out benchmarks/rewriting/models/prm \
-		--model benchmarks/rewriting/models/base --answers 'pattern:^#([a-f]+)$$' \
-		--engine transformers --max-tokens 160 --step-end '\n' \
-		--samples 1 --explored 1 --rollouts 1 --learning-rate 1e-3 --batch 64 --dropout 0 \
-		--max-epochs 2 --extra-layers 2 --compile
+		--model benchmarks/rewriting/models/base --backbone out/rewriting/backbone \
+		--answers 'pattern:^#([a-f]+)$$' --engine transformers --max-tokens 160 --step-end '\n' \
+		--samples 1 --explored 1 --rollouts 1 --likelihood --learning-rate 1e-3 --batch 64 \
+		--max-epochs 3 --compile --dtype float16
 	rm -rf benchmarks/rewriting/artifact
 	$(RUN)/ttc calibrate benchmarks/rewriting/data/calibration.jsonl \
 		--out benchmarks/rewriting/artifact --model benchmarks/rewriting/models/base \
 		--verifier benchmarks/rewriting/models/prm --answers 'pattern:^#([a-f]+)$$' \
-		--step-end '\n' --max-tokens 160 --budgets 1,2,4,8,16,32 --engine transformers
+		--step-end '\n' --max-tokens 160 --budgets 1,2,3,4,6,8,12,16,24,32 --most-beams 32 \
+		--beam-widths every --race 100 --engine transformers
 
 # Rebuild the thinking model, its prompts and its artifact under benchmarks/thinking: about two hours.
 thinking: $(INSTALLED)-report,training

@@ -14,5 +14,5 @@ SETTINGS = Settings(
     model=str(BASE),
     verifier=str(PRM),
     answers="pattern:^#([a-f]+)$",
-    sampling=SamplingSettings(temperature=1.0, max_tokens=160, step_end="\n", max_steps=40),
+    sampling=SamplingSettings(temperature=1.0, max_tokens=160, step_end="\n"),
 )
