@@ -67,7 +67,7 @@ testbed: $(INSTALLED)-report,training
 	rm -rf benchmarks/testbed/artifact
 	$(RUN)/python -m benchmarks.testbed.calibrate
 
-# Rebuild the models and prompts under benchmarks/rewriting: about twelve minutes.
+# Rebuild the models and prompts under benchmarks/rewriting: about half an hour.
 rewriting: $(INSTALLED)-report
 	$(RUN)/python -m benchmarks.rewriting.make
 	rm -rf benchmarks/rewriting/models/prm benchmarks/rewriting/models/prm.*
