@@ -35,7 +35,7 @@ def test_diff() -> None:
     status, out, message = invoke("diff", ARTIFACT, REWRITING)
     assert status == 0, message
     assert_readable(out)
-    assert "-> beam search N=4 M=2" in out
+    assert "-> beam search N=4 M=4" in out
 
 
 def test_flops() -> None:
@@ -48,9 +48,9 @@ def test_flops() -> None:
 
 @pytest.mark.slow
 def test_explain() -> None:
-    row = Artifact.load(REWRITING).policy.row(8)
+    row = Artifact.load(REWRITING).policy.row(12)
     assert row.pilots
-    options = ("--artifact", REWRITING, "--engine", "transformers", "--budget", 8)
+    options = ("--artifact", REWRITING, "--engine", "transformers", "--budget", 12)
     status, _, message = invoke("explain", *options, "dacbfe.R.M3.Cab")
     assert status == 0, message
     tables = message[message.index("What moved the prediction") :]
