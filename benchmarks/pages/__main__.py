@@ -62,7 +62,7 @@ SECTIONS = {
         "One budget for all prompts, and stopping early",
         allocation.full,
         allocation.short,
-        ("allocation.png",),
+        ("allocation.png", "allocation-rewriting.png"),
     ),
     "figures": Section(
         "The paper's findings",

@@ -19,7 +19,7 @@ CHIEF = (
 
 def short(allocation: Data) -> str:
     """The gains of the methods that the library offers."""
-    first = allocation["arithmetic"]
+    first, second = allocation["arithmetic"], allocation["rewriting"]
     at, units = _budgets(first), [unit for unit in _units(first) if unit != "tokens"]
     return "\n\n".join(
         (
@@ -32,6 +32,15 @@ def short(allocation: Data) -> str:
             "of a point.",
             _gains([r for r in first["gains"] if r["method"] in CHIEF], at, units, NEARLY),
             "![Accuracy against generations](docs/allocation.png)",
+            f"A second task, rewriting strings: {second['prompts']} held-out prompts, calibrated "
+            "by `ttc calibrate` alone. At the same share of the way:",
+            _gains(
+                [row for row in second["gains"] if row["method"] in WAYS.values()],
+                _budgets(second)[-1:],
+                units,
+                NEARLY,
+            ),
+            "![Accuracy against generations, rewriting](docs/allocation-rewriting.png)",
         )
     )
 
