@@ -43,16 +43,14 @@ def figure_9(samples: Samples) -> Reproduced:
     answered, warm_answered = (larger_correct(path) for path in (GREEDY, WARM))
     prompts = [record.prompt for record in samples.by_prm.records]
     known = np.array([prompt in answered for prompt in prompts])
-    curves = {
-        name: part_of(curve, known)
-        for name, curve in test_time(samples, oracle_bins(samples)).items()
-    }
-    bins = oracle_bins(samples)[known]
-    draws = resamples(len(bins))
     greedy, warm = (
         np.array([found[prompt] for prompt in prompts if prompt in answered])
         for found in (answered, warm_answered)
     )
+    bins = oracle_bins(samples)
+    curves = {name: part_of(curve, known) for name, curve in test_time(samples, bins).items()}
+    bins = bins[known]
+    draws = resamples(len(bins))
     trained = pretraining.tokens / pretraining.base_tokens
     budgets = {ratio: pretraining.budget(ratio) for ratio in STUDIED}
     parts = parts_of(bins)

@@ -29,6 +29,7 @@ from benchmarks.figures.pools import (
     test_prompts,
 )
 from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS, REVISING
+from calibration.fitting.fit import searches_among
 from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from runtime.artifact import load_settings
@@ -52,7 +53,7 @@ def resample() -> None:
 
 def by_prm() -> None:
     """Searches guided by the PRM of the base's own size."""
-    plans = _searches([*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]])
+    plans = searches_among([*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]])
     searching = Searching(OWN, Path(), plans, SEED)
     write_pool(search("Searches by the own PRM", searching, test_prompts()), BY_PRM)
 
@@ -60,7 +61,7 @@ def by_prm() -> None:
 def by_score() -> None:
     """Those searches guided by the fitted score that `benchmarks.allocation` does not sample."""
     known = read_pool(SEARCHES)[0].searches
-    plans = [plan for plan in _searches([*FIXED, *ROOT, *SINGLE]) if plan not in known]
+    plans = [plan for plan in searches_among([*FIXED, *ROOT, *SINGLE]) if plan not in known]
     searching = Searching(load_settings(ARTIFACT), ARTIFACT, plans, SEED)
     write_pool(search("Searches by the score", searching, test_prompts()), BY_SCORE)
 
@@ -119,7 +120,3 @@ async def _score_again(
 
         with progress(what, len(records)) as done:
             write_pool(await bounded(one, records, PROMPTS_IN_FLIGHT, done), pool)
-
-
-def _searches(plans: Sequence[Plan]) -> list[Plan]:
-    return [plan for plan in dict.fromkeys(plans) if plan.strategy == "beam_search"]

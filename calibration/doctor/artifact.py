@@ -205,7 +205,7 @@ def _located(settings: Settings, folder: Path, which: str) -> Path:
         InputError: it is not here.
     """
     name = str(getattr(settings, which))
-    if (folder / name).is_dir() or Path(name).is_dir() or not HUB_NAME.fullmatch(name):
+    if settings.local_folder(folder, which) is not None or not HUB_NAME.fullmatch(name):
         return settings.folder(folder, which)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError

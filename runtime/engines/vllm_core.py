@@ -63,8 +63,9 @@ class VLLMCore:
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncEngineArgs, AsyncLLM
 
+        known = engine_fields()
         for name, value in engine_args.items():
-            if name not in engine_fields():
+            if name not in known:
                 raise InputError(name, value, "vLLM's engine has no such argument; leave it out")
         defaults: dict[str, Any] = {
             "enable_prefix_caching": True,
