@@ -100,6 +100,11 @@ class BudgetRow(_Schema):
                 )
         return self
 
+    @property
+    def plans(self) -> frozenset[Plan]:
+        """The plans of all bins."""
+        return frozenset(cell.plan for cell in self.cells)
+
 
 class LookupTable(JsonArtifact):
     """The whole table: one row per budget, in ascending order."""

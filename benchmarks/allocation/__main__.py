@@ -94,7 +94,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
     known = ARITHMETIC.calibration(prompt_states(ARITHMETIC, "calibration"), sizes)
     test = ARITHMETIC.test(prompt_states(ARITHMETIC, "test"), sizes)
     made = calibrated(ARITHMETIC, known)
-    learned = from_calibration(made)
+    learned = from_calibration(made, known)
     pass_at_1 = predicted(test, learned.difficulty)
     curves = [
         *methods(learned, test, ARITHMETIC.budgets, pass_at_1),
@@ -102,7 +102,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         *rivals(ARITHMETIC, known, made, test, pass_at_1),
     ]
     draws = resamples(test.prompts)
-    found = gain_rows(curves[0], curves[1:], AT, draws)
+    found = gain_rows(curves[0], learned.bought(curves[1:]), AT, draws)
     show_gains("Times less than best-of-N weighted", found, AT)
     by_name = {curve.name: curve for curve in curves}
     paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
@@ -143,7 +143,7 @@ def rewriting(out: Path) -> dict[str, Any]:
     at = budgets[-2:]
     curves = methods(learned, test, budgets, predicted(test, learned.difficulty))
     draws = resamples(test.prompts)
-    found = gain_rows(curves[0], curves[1:], at, draws)
+    found = gain_rows(curves[0], learned.bought(curves[1:]), at, draws)
     show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(

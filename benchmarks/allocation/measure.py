@@ -27,10 +27,18 @@ from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.gain_model import fit_gain_model, gains_between_stages
 from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.budget_replay import price_curve, shared_budget_curve
-from calibration.replay.curves import Curve, interval, plan_curve, resamples
+from calibration.replay.curves import (
+    Curve,
+    averaged,
+    interval,
+    plan_curve,
+    resamples,
+    summarized,
+)
 from calibration.replay.policy_curves import PassAt1, policy_curve
 from calibration.replay.replay import Replay
 from calibration.replay.ways import PREDICTED, PRICE, TOTAL
+from calibration.report.summary import Summary
 from calibration.report.targets import Interval
 from predictors.difficulty import DifficultyModel
 from predictors.gain_model import GainModel
@@ -56,6 +64,8 @@ class Known:
         prices: the schedule, and the result of each price.
         gain_model: predicts the gain of more solutions.
         compared: number of pilots that every prompt with pilots has.
+        efficient: budgets of the table that none of the others makes pointless on average, judged
+            on the calibration prompts; see `CurveSummary.efficient`.
     """
 
     table: LookupTable
@@ -65,10 +75,24 @@ class Known:
     prices: PriceList
     gain_model: GainModel
     compared: int
+    efficient: frozenset[float]
+
+    def bought(self, curves: Sequence[Curve]) -> list[Curve]:
+        """The curves as somebody uses them who pays for the average: of the table's budgets, the
+        efficient ones alone.
+        """
+        return [curve.at(self.efficient) if curve.name == PREDICTED else curve for curve in curves]
 
 
-def from_calibration(made: Calibration) -> Known:
-    """The results of a calibration in this process."""
+def from_calibration(made: Calibration, known: Replay) -> Known:
+    """The results of a calibration in this process, on these prompts."""
+    shape = known.prompts, known.replicates
+    held_out = averaged(
+        PREDICTED,
+        [fitted.row.budget for fitted in made.rows],
+        [fitted.outcome(shape) for fitted in made.rows],
+        [fitted.costs.reshape(shape) for fitted in made.rows],
+    )
     return Known(
         made.table,
         made.oracle_table,
@@ -77,11 +101,14 @@ def from_calibration(made: Calibration) -> Known:
         made.gain_model.prices,
         made.gain_model.gain_model,
         made.drift_baseline.pilots,
+        summarized(held_out, resamples(known.prompts)).efficient(),
     )
 
 
 def from_artifact(artifact: Artifact) -> Known:
     """The results in an artifact of ``ttc calibrate``."""
+    everyone = Summary.load(artifact.folder).groups[0]
+    (held_out,) = (curve for curve in everyone.curves if curve.name == PREDICTED)
     return Known(
         artifact.policy.table,
         artifact.oracle_table(),
@@ -90,6 +117,7 @@ def from_artifact(artifact: Artifact) -> Known:
         artifact.prices,
         artifact.gain_model,
         artifact.drift_baseline.pilots,
+        held_out.efficient(),
     )
 
 

@@ -166,7 +166,8 @@ def figure_4(samples: Samples) -> Reproduced:
         if guide == FITTED:
             learned = from_artifact(artifact_of(ARITHMETIC))
             pass_at_1 = predicted(replay, learned.difficulty)
-            curves.append(policy_curve(SERVED, replay, learned.table, pass_at_1))
+            served = policy_curve(SERVED, replay, learned.table, pass_at_1)
+            curves.append(served.at(learned.efficient))
             both = OneTable(replay, samples.revised)
             every = [*plans, *(plan for n in powers(MAX_N) for plan in ratios(n)[1:])]
             curves.append(compute_optimal(ONE_TABLE, both, every, budgets, by_prediction))

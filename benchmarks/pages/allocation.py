@@ -53,7 +53,9 @@ def full(allocation: Data) -> str:
         measured_by(COMMAND, allocation),
         f"{first['prompts']} held-out prompts of the testbed, {first['seeds']} seeds. How many "
         "times less each method spends to reach the accuracy of best-of-N weighted, with every "
-        "generation counted:",
+        "generation counted. A table's budget bounds what one prompt may cost; here somebody pays "
+        "for the average, and uses only those budgets of the table that, on the calibration "
+        "prompts, no other one matched with fewer generations:",
         _gains(first["gains"], _budgets(first), _units(first)),
         "The curves are almost flat at large budgets, so a tiny difference in accuracy changes "
         f"these factors a lot. The same at {NEARLY:.0%} of the way to that accuracy from one "

@@ -207,10 +207,12 @@ def _fit_rows(
             for pilots, fitted in difficulty.items()
             if pilots < budget and fitted.edges
         ]
-        chosen = best([one_bin, *binned]).fitted()
+        chosen, same_for_all = best([one_bin, *binned]).fitted(), one_bin.fitted()
+        if not chosen.row.pilots and chosen.row.plans == same_for_all.row.plans:
+            chosen = same_for_all  # bins that change nothing need no prediction
         # A prompt's bin must not depend on the very samples that a plan is judged by.
         if budget > outcomes.binned_budget:
-            return chosen, one_bin.fitted(), None
+            return chosen, same_for_all, None
         oracle = candidate(paired, budget, 0, oracle_edges, measured).fitted()
         if chosen.row.edges or paired is outcomes:
             return chosen, oracle, chosen

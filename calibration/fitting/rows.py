@@ -11,10 +11,13 @@ from allocator.bins import bin_of
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell
 from calibration.fitting.advantage import by_advantage
-from calibration.fitting.crossval import most_accurate
 from calibration.fitting.plan_selection import Rule, by_bin, held_out_figures, smoothed
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
+
+# Accuracy that a row must bring to be preferred over a cheaper one. Rows differ on few prompts, so
+# that a paired test would find even a tenth of a point, and pay any number of generations for it.
+NEGLIGIBLE = 0.005
 
 
 @dataclass(frozen=True)
@@ -113,12 +116,15 @@ def cell_of(
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
-    """The one of the greatest held-out accuracy, of equals the cheapest, then the first.
+    """The cheapest on average with a held-out accuracy within `NEGLIGIBLE` of the greatest.
 
-    The row's reported figures are the ones that it is chosen by.
+    More pilots, which every prompt pays, must bring a gain. The row's reported figures are the ones
+    that it is chosen by.
     """
-    accuracy, costs, _, _ = np.stack([candidate.held_out for candidate in candidates], axis=1)
-    return candidates[most_accurate(accuracy, [entries.mean() for entries in costs])]
+    accuracy, costs, _, _ = np.stack([c.held_out for c in candidates], axis=1).mean(axis=2)
+    order = np.lexsort((-accuracy, costs))
+    enough = accuracy[order] >= accuracy.max() - NEGLIGIBLE
+    return candidates[int(order[enough.argmax()])]
 
 
 def by_best_rule(

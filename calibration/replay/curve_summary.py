@@ -50,3 +50,16 @@ class CurveSummary(BaseModel):
     def at(self, budget: float) -> CurvePoint | None:
         """The point of a budget; None if the curve has none."""
         return next((point for point in self.points if point.budget == budget), None)
+
+    def efficient(self) -> frozenset[float]:
+        """The budgets whose accuracy no other budget reaches with fewer generations on average.
+
+        A budget bounds what one prompt may cost. A larger one whose pilots end most prompts early
+        can be both more accurate and cheaper on average.
+        """
+        reached, found = -1.0, []
+        for point in sorted(self.points, key=lambda point: (point.generations, -point.accuracy)):
+            if point.accuracy > reached:
+                reached = point.accuracy
+                found.append(point.budget)
+        return frozenset(found)

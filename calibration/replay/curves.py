@@ -1,6 +1,6 @@
 """Accuracy against budget, with intervals, and the gain of one method over another."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,15 @@ class Curve:
         counted: list[Unit] = ["generations"]
         counted += ["tokens"] if self.tokens.any() else []
         return (*counted, "flops") if self.flops.any() else tuple(counted)
+
+    def at(self, budgets: Collection[float]) -> "Curve":
+        """The curve with these of its budgets alone."""
+        kept = [row for row, budget in enumerate(self.budgets) if budget in budgets]
+        return Curve(
+            self.name,
+            tuple(self.budgets[row] for row in kept),
+            *(of[kept] for of in (self.correct, self.generations, self.tokens, self.flops)),
+        )
 
 
 def plan_curve(name: str, replay: Outcomes, plans: Sequence[Plan]) -> Curve:

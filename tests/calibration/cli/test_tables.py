@@ -42,8 +42,8 @@ def test_flops() -> None:
     status, out, message = invoke("flops", ARTIFACT, *LARGER)
     assert status == 0, message
     assert_readable(out)
-    # The longest verdict, in one line: of three of the five bins at a budget of 12.
-    assert out.count("cannot be told apart") == 3
+    # The longest verdict, in one line: of some bins at two budgets.
+    assert out.count("cannot be told apart") == 5
 
 
 @pytest.mark.slow

@@ -1,0 +1,60 @@
+"""Which candidate becomes a table's row, and which rows are worth their average cost."""
+
+import numpy as np
+
+from allocator.plan import Plan
+from calibration.fitting.plan_selection import by_bin
+from calibration.fitting.rows import NEGLIGIBLE, Candidate, best, by_best_rule
+from calibration.replay.curve_summary import CurvePoint, CurveSummary
+from calibration.replay.curves import Curve
+from calibration.replay.replay import Replay
+from tests.support.samples import graded_record
+
+
+def candidate(accuracy: float, generations: float) -> Candidate:
+    """A candidate with these held-out averages over 1,000 entries."""
+    replay = Replay([graded_record(i, [True, False] * 2, {}) for i in range(4)], 2)
+    plans = [Plan(strategy="best_of_n", n=1)]
+    of = by_best_rule(replay, plans, 1, 0, (), replay.measured(0).ravel()).replayed
+    correct = (np.arange(1000) < round(accuracy * 1000)).astype(float)
+    spent = np.full(1000, generations)
+    return Candidate(of, by_bin, np.array([correct, spent, spent, spent]))
+
+
+def test_more_pilots_must_bring_more_than_a_negligible_gain() -> None:
+    dear, cheap = candidate(0.9, 32), candidate(0.9 - NEGLIGIBLE + 0.001, 16)
+    assert best([dear, cheap]) is cheap
+    assert best([dear, candidate(0.9 - NEGLIGIBLE - 0.002, 16)]) is dear
+
+
+def test_of_equally_cheap_rows_the_most_accurate() -> None:
+    worse, better = candidate(0.899, 16), candidate(0.9, 16)
+    assert best([worse, better]) is better
+
+
+def summary(*points: tuple[int, float, float]) -> CurveSummary:
+    return CurveSummary(
+        name="x",
+        points=tuple(
+            CurvePoint(budget=budget, generations=spent, accuracy=reached, low=0, high=1)
+            for budget, spent, reached in points
+        ),
+    )
+
+
+def test_a_budget_is_efficient_unless_another_is_cheaper_on_average_and_as_accurate() -> None:
+    # A budget of 18 has pilots, which end most prompts early: on average it is cheaper than 16.
+    found = summary((8, 8, 0.80), (16, 16, 0.86), (18, 9, 0.86), (32, 28, 0.90), (64, 64, 0.89))
+    assert found.efficient() == {8, 18, 32}
+
+
+def test_of_budgets_alike_in_cost_the_most_accurate_is_efficient() -> None:
+    assert summary((1, 4, 0.5), (2, 4, 0.6)).efficient() == {2}
+
+
+def test_a_curve_with_some_of_its_budgets() -> None:
+    rows = np.arange(6.0).reshape(3, 2)
+    curve = Curve("x", (1, 2, 4), rows, rows + 1, rows + 2, rows + 3).at({4, 1})
+    assert curve.budgets == (1, 4)
+    assert curve.correct.tolist() == [[0, 1], [4, 5]]
+    assert curve.flops.tolist() == [[3, 4], [7, 8]]
