@@ -17,7 +17,7 @@ from predictors.scoring import Scoring
 from runtime.engines.base import encode_prompt
 from runtime.engines.concurrency import bounded, sharing_cores
 from runtime.engines.gpus import gpu_count
-from runtime.engines.hidden import LateEncoder
+from runtime.engines.hidden import PromptEncoder
 from runtime.engines.loading import EngineName, engine_kind
 from runtime.models import Models, open_models
 from runtime.request import RequestSettings
@@ -131,12 +131,13 @@ class LocalCollector:
         if reader is None:
             return None
         ids = [encode_prompt(self._models.engine, prompt) for prompt in prompts]
-        if self._close is not None and isinstance(reader, LateEncoder):
+        if self._close is not None and isinstance(reader, PromptEncoder):
             await self._close()
+            reader = PromptEncoder(reader.folder)  # the one that was open is closed with the rest
         try:
             return np.array(await bounded(reader.hidden_state, ids, PROMPTS_IN_FLIGHT))
         finally:
-            if isinstance(reader, LateEncoder):
+            if isinstance(reader, PromptEncoder):
                 reader.close()
 
 

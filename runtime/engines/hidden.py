@@ -26,45 +26,59 @@ ROOM = 1.25  # memory for a model and what it computes of a batch, over that of 
 class PromptEncoder:
     """Computes hidden states of prompts, on a GPU if there is one with room for the model.
 
+    The model is loaded at the first use, for few tables need it, and in the thread that reads, so
+    that the event loop goes on.
+
     Args:
         model: the language model's folder.
 
-    Raises:
-        InputError: transformers cannot load it.
+    Attributes:
+        folder: likewise.
     """
 
     def __init__(self, model: Path) -> None:
-        import torch
-        from transformers import AutoModel
-
-        dtype = model_dtype(model)
-        try:
-            self._model: Any = AutoModel.from_pretrained(model, dtype=dtype)
-        except (ValueError, OSError) as error:
-            raise InputError(
-                "model", str(model), f"transformers cannot load it: {error}"
-            ) from error
-        self._device = "cuda" if torch.cuda.is_available() and _fits(model, dtype) else "cpu"
-        self._model.to(self._device).eval()
+        self.folder = model
+        self._model: Any = None
         self._batcher: MicroBatcher[tuple[int, ...], NDArray[np.float32]] = MicroBatcher(
             self._read, MAX_BATCH
         )
 
     async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """The state at the last token; see `runtime.engines.base.HasHiddenState`."""
+        """The state at the last token; see `runtime.engines.base.HasHiddenState`.
+
+        Raises:
+            InputError: transformers cannot load the model.
+        """
         return await self._batcher.submit(tuple(token_ids))
+
+    def _load(self) -> Any:
+        """The model, where it is to run."""
+        import torch
+        from transformers import AutoModel
+
+        dtype = model_dtype(self.folder)
+        try:
+            model = AutoModel.from_pretrained(self.folder, dtype=dtype)
+        except (ValueError, OSError) as error:
+            raise InputError(
+                "model", str(self.folder), f"transformers cannot load it: {error}"
+            ) from error
+        on_gpu = torch.cuda.is_available() and _fits(self.folder, dtype)
+        return model.to("cuda" if on_gpu else "cpu").eval()
 
     def _read(self, prompts: list[tuple[int, ...]]) -> list[NDArray[np.float32]]:
         import torch
 
+        if self._model is None:
+            self._model = self._load()
         # Padded on the right, where a causal model does not look.
         width = max(map(len, prompts))
         ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts])
         mask = torch.tensor([[1] * len(p) + [0] * (width - len(p)) for p in prompts])
         with torch.inference_mode():
             states = self._model(
-                input_ids=ids.to(self._device),
-                attention_mask=mask.to(self._device),
+                input_ids=ids.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
                 use_cache=False,
             ).last_hidden_state
         last = [len(prompt) - 1 for prompt in prompts]
@@ -89,33 +103,6 @@ def _fits(model: Path, dtype: str) -> bool:
     return bool(free > ROOM * parameters * getattr(torch, dtype).itemsize)
 
 
-class LateEncoder:
-    """A prompt encoder that is loaded at its first use: few tables need it.
-
-    Args:
-        model: the language model's folder.
-    """
-
-    def __init__(self, model: Path) -> None:
-        self._model = model
-        self._encoder: PromptEncoder | None = None
-
-    async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """The state at the last token; see `runtime.engines.base.HasHiddenState`.
-
-        Raises:
-            InputError: transformers cannot load the model.
-        """
-        if self._encoder is None:
-            self._encoder = PromptEncoder(self._model)
-        return await self._encoder.hidden_state(token_ids)
-
-    def close(self) -> None:
-        """Stop the reading thread, if there is one."""
-        if self._encoder is not None:
-            self._encoder.close()
-
-
 @contextmanager
 def open_hidden_states(engine: Engine, model: Path) -> Iterator[HasHiddenState]:
     """A source of hidden states for the length of the block: the engine itself, if it gives them.
@@ -127,7 +114,7 @@ def open_hidden_states(engine: Engine, model: Path) -> Iterator[HasHiddenState]:
     if isinstance(engine, HasHiddenState):
         yield engine
         return
-    encoder = LateEncoder(model)
+    encoder = PromptEncoder(model)
     try:
         yield encoder
     finally:

@@ -1,6 +1,7 @@
 """Predicting from the prompt alone: its surface, the model's state, and the probe that reads it."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from predictors.prompt import PROMPT_FEATURE_NAMES, PromptProbe, prompt_features
 from runtime.engines import hidden
 from runtime.engines.base import HasHiddenState, encode_prompt
 from runtime.engines.checkpoint import parameter_count
-from runtime.engines.hidden import LateEncoder, PromptEncoder, open_hidden_states
+from runtime.engines.hidden import PromptEncoder, open_hidden_states
 from runtime.engines.transformers import TransformersEngine
 from tests.support.fakes import CoinEngine
 
@@ -91,45 +92,39 @@ def test_the_engine_itself_is_asked_where_it_can_tell(tokenizer: Any) -> None:
     silent = CoinEngine(tokenizer)
     assert not isinstance(silent, HasHiddenState)
     with open_hidden_states(silent, BASE) as states:
-        assert isinstance(states, LateEncoder)
+        assert isinstance(states, PromptEncoder)
 
 
-def test_an_encoder_is_loaded_once_and_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: list[Path] = []
+def test_an_encoder_is_loaded_once_only_when_asked_and_off_the_event_loop() -> None:
+    loaded: list[threading.Thread] = []
 
     class Counted(PromptEncoder):
-        def __init__(self, model: Path) -> None:
-            loaded.append(model)
-            super().__init__(model)
+        def _load(self) -> Any:
+            loaded.append(threading.current_thread())
+            return super()._load()
 
-    monkeypatch.setattr(hidden, "PromptEncoder", Counted)
-    LateEncoder(BASE).close()
-    late = LateEncoder(BASE)
+    Counted(BASE).close()
+    encoder = Counted(BASE)
     assert loaded == []
     ids = (5, 6, 7)
 
     async def twice() -> list[np.ndarray]:
-        return [await late.hidden_state(ids), await late.hidden_state(ids)]
+        return [await encoder.hidden_state(ids), await encoder.hidden_state(ids)]
 
     first, second = asyncio.run(twice())
-    late.close()
-    assert loaded == [BASE]
+    encoder.close()
+    assert len(loaded) == 1
+    assert loaded[0] is not threading.main_thread()
     np.testing.assert_array_equal(first, second)
     np.testing.assert_allclose(first, in_one_go(ids), atol=1e-4)
 
 
-def test_a_late_encoder_says_what_is_wrong_when_it_is_asked(tmp_path: Path) -> None:
+def test_an_encoder_says_what_is_wrong_when_it_is_asked(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    late = LateEncoder(tmp_path)
+    encoder = PromptEncoder(tmp_path)
     with pytest.raises(InputError, match="transformers cannot load it"):
-        asyncio.run(late.hidden_state((1,)))
-    late.close()
-
-
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="transformers cannot load it"):
-        PromptEncoder(tmp_path)
+        asyncio.run(encoder.hidden_state((1,)))
+    encoder.close()
 
 
 @pytest.mark.parametrize(("free", "fits"), [(3.2e6, False), (4.2e6, True)])

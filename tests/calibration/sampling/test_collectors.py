@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from calibration.sampling.collectors import LocalCollector, open_collector
-from runtime.engines import hidden
-from runtime.engines.hidden import LateEncoder, PromptEncoder
+from runtime.engines.hidden import PromptEncoder
 from runtime.models import Models
 
 PROMPTS = ["12+7*3", "5-9", "3+10+11"]
@@ -31,17 +30,18 @@ def test_states_that_the_engine_does_not_give_are_read_after_the_models_are_clos
     engine = transformers_models.engine
     order = []
 
-    class Noted(PromptEncoder):
-        def __init__(self, model: Any) -> None:
-            order.append("loaded")
-            super().__init__(model)
+    load = PromptEncoder._load
+
+    def noted(encoder: PromptEncoder) -> Any:
+        order.append("loaded")
+        return load(encoder)
 
     async def close() -> None:
         order.append("closed")
 
-    monkeypatch.setattr(hidden, "PromptEncoder", Noted)
+    monkeypatch.setattr(PromptEncoder, "_load", noted)
     stateless: Any = Stateless(engine.tokenizer, engine.context_length)
-    models = replace(transformers_models, engine=stateless, hidden=LateEncoder(BASE))
+    models = replace(transformers_models, engine=stateless, hidden=PromptEncoder(BASE))
     found = run(LocalCollector(models, REQUEST_SETTINGS, close).states(PROMPTS))
     assert order == ["closed", "loaded"]
 
@@ -61,13 +61,14 @@ def test_no_engine_and_no_verifier_is_left_beside_the_model_that_reads_states(
             models: Any = collector._models
             weights = weakref.ref(models.verifier._backend._model)
 
-            class Checked(PromptEncoder):
-                def __init__(self, model: Any) -> None:
-                    gc.collect()
-                    found.append((models.engine.alive, weights() is None))
-                    super().__init__(model)
+            load = PromptEncoder._load
 
-            monkeypatch.setattr(hidden, "PromptEncoder", Checked)
+            def checked(encoder: PromptEncoder) -> Any:
+                gc.collect()
+                found.append((models.engine.alive, weights() is None))
+                return load(encoder)
+
+            monkeypatch.setattr(PromptEncoder, "_load", checked)
             assert (models.engine.alive, weights() is None) == (True, False)
             return await collector.states(PROMPTS)
 
