@@ -4,18 +4,11 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 from runtime.answers.json_answers import json_key
 from runtime.answers.readers import Answers
-
-# How a model writes calls: between tags, as Hermes and Qwen do; as plain JSON, as Llama does; or
-# either, by whether there is a tag.
-CallForm = Literal["auto", "hermes", "json"]
-# What of a call is voted on: all of it, or the tool's name alone.
-CallVote = Literal["call", "name"]
-
-OPEN, CLOSE = "<tool_call>", "</tool_call>"
+from runtime.frontend.answer_form import CLOSE, OPEN, CallFormat
 
 
 @dataclass(frozen=True)
@@ -36,19 +29,15 @@ class ToolCall:
         return f'{{"name": {json.dumps(self.name)}, "arguments": {self.arguments}}}'
 
 
-@dataclass(frozen=True)
 class CallParser:
     """Finds calls in a solution.
 
-    Attributes:
-        tools: names of the tools that may be called.
-        form: how the model writes calls.
-        parallel: whether a solution may have several; otherwise its first counts.
+    Args:
+        calls: what calls it may make, and how the model writes them.
     """
 
-    tools: tuple[str, ...]
-    form: CallForm = "auto"
-    parallel: bool = True
+    def __init__(self, calls: CallFormat) -> None:
+        self._calls = calls
 
     def parse(self, text: str) -> tuple[str, tuple[ToolCall, ...]]:
         """The text before a solution's calls, and the calls.
@@ -56,14 +45,15 @@ class CallParser:
         A call must name one of the tools, and its arguments must be an object. If one of them is
         not such a call, the solution has none, and is all text.
         """
-        tagged = self.form == "hermes" or (self.form == "auto" and OPEN in text)
+        syntax = self._calls.syntax
+        tagged = syntax == "hermes" or (syntax == "auto" and OPEN in text)
         before, *tails = text.split(OPEN) if tagged else ("", text)
         try:
             values = [value for tail in tails for value in _json_values(tail.partition(CLOSE)[0])]
             calls = tuple(map(self._call, values))
         except (ValueError, RecursionError):
             return text, ()
-        return (before, calls if self.parallel else calls[:1]) if calls else (text, ())
+        return (before, calls if self._calls.parallel else calls[:1]) if calls else (text, ())
 
     def _call(self, value: Any) -> ToolCall:
         """A call, as models write it.
@@ -71,7 +61,7 @@ class CallParser:
         Raises:
             ValueError: it is none.
         """
-        if not isinstance(value, dict) or value.get("name") not in self.tools:
+        if not isinstance(value, dict) or value.get("name") not in self._calls.tools:
             raise ValueError("not a call of one of the tools")
         arguments = value.get("arguments", value.get("parameters"))
         if isinstance(arguments, str):
@@ -88,14 +78,13 @@ class CallAnswers:
     equal.
 
     Args:
-        parser: finds the calls.
+        calls: the calls, and what of them is compared.
         texts: reads and compares solutions without calls.
-        vote: what of a call is compared.
     """
 
-    def __init__(self, parser: CallParser, texts: Answers, vote: CallVote = "call") -> None:
-        self._parser, self._texts, self._vote = parser, texts, vote
-        self._written = replace(parser, form="json")  # how an answer's calls are written
+    def __init__(self, calls: CallFormat, texts: Answers) -> None:
+        self._parser, self._texts, self._vote = CallParser(calls), texts, calls.vote
+        self._written = CallParser(replace(calls, syntax="json"))  # as an answer's are
 
     def extract(self, text: str) -> str | None:
         """See `Answers.extract`."""

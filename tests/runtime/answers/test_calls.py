@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from runtime.answers import MathAnswers, PatternAnswers
-from runtime.answers.calls import CallAnswers, CallParser, CallVote
+from runtime.answers.calls import CallAnswers, CallParser
+from runtime.frontend.answer_form import CallFormat, CallSyntax, CallVote
 
 TOOLS = ("add", "find")
 ADD = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
@@ -30,8 +31,8 @@ def tagged(*calls: str) -> str:
         ("json", '{"name": "add", "arguments": "{\\"a\\": 1}"}', "", ["add"]),
     ],
 )
-def test_calls_are_found(form: CallVote, text: str, before: str, names: list[str]) -> None:
-    said, calls = CallParser(TOOLS, form).parse(text)
+def test_calls_are_found(form: CallSyntax, text: str, before: str, names: list[str]) -> None:
+    said, calls = CallParser(CallFormat(TOOLS, form)).parse(text)
     assert (said, [call.name for call in calls]) == (before, names)
 
 
@@ -55,17 +56,17 @@ def test_calls_are_found(form: CallVote, text: str, before: str, names: list[str
         ("auto", ""),
     ],
 )
-def test_what_is_no_call_is_text(form: CallVote, text: str) -> None:
-    assert CallParser(TOOLS, form).parse(text) == (text, ())
+def test_what_is_no_call_is_text(form: CallSyntax, text: str) -> None:
+    assert CallParser(CallFormat(TOOLS, form)).parse(text) == (text, ())
 
 
 def test_only_the_first_call_counts_where_one_was_allowed() -> None:
-    _, calls = CallParser(TOOLS, parallel=False).parse(tagged(ADD, FIND))
+    _, calls = CallParser(CallFormat(TOOLS, parallel=False)).parse(tagged(ADD, FIND))
     assert [(call.name, call.arguments) for call in calls] == [("add", '{"a": 1, "b": 2}')]
 
 
 def reader(vote: CallVote = "call") -> CallAnswers:
-    return CallAnswers(CallParser(TOOLS), PatternAnswers(r"#(\d+)"), vote)
+    return CallAnswers(CallFormat(TOOLS, vote=vote), PatternAnswers(r"#(\d+)"))
 
 
 def test_an_answer_is_the_calls_or_what_the_text_says() -> None:
@@ -102,6 +103,6 @@ def test_names_alone_may_be_compared() -> None:
 
 
 def test_texts_beside_calls_are_compared_as_the_task_has_it() -> None:
-    answers = CallAnswers(CallParser(TOOLS), MathAnswers(), "call")
+    answers = CallAnswers(CallFormat(TOOLS), MathAnswers())
     assert answers.canonicalize(["1/2", f"[{ADD}]", "0.5"]) == ["1/2", f"[{ADD}]", "1/2"]
     assert answers.undecided(["1/2", f"[{ADD}]"]) == []
