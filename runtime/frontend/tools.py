@@ -111,6 +111,13 @@ def tools_form(
     )
 
 
+def tool_variables(tools: Sequence[Tool], form: AnswerForm) -> dict[str, Any]:
+    """The chat template's variables by which a model sees the tools that it may call."""
+    if form.calls is None or not form.calls.shown:
+        return {}
+    return {"tools": [tool.shown for tool in tools]}
+
+
 def call_grammar(
     tools: Sequence[Tool], among_text: bool, parallel: bool, syntax: CallSyntax
 ) -> str:

@@ -22,7 +22,7 @@ from runtime.frontend.prompt_request import (
 )
 from runtime.frontend.reasoning import BUDGET, check_thinks, template_thinking
 from runtime.frontend.sampling_overrides import SamplingOverrides
-from runtime.frontend.tools import tools_form
+from runtime.frontend.tools import tool_variables, tools_form
 from runtime.request import Request, smallest_cap
 from runtime.result import Spend
 from runtime.server.protocol import ChatRequest, CompletionRequest
@@ -108,8 +108,7 @@ def prompt_requests(
     )
     notes = (*options.notes, *template_notes(variables))
     if isinstance(body, ChatRequest):
-        if form.calls is not None and form.calls.shown:
-            variables = {**variables, "tools": [tool.shown for tool in body.tools]}
+        variables = {**variables, **tool_variables(body.tools, form)}
         prompts = [_conversation(tokenizer, turns_of(body.messages), variables)]
     else:
         prompts = [
