@@ -18,6 +18,8 @@ from tests.support.http_server import LoopThread
 from tests.support.serving import Api, listening_on, service_of
 from tests.support.structured import SUM, tiny_model, tool, unverified
 
+pytestmark = pytest.mark.vllm
+
 MESSAGES = [{"role": "user", "content": "1+2"}]
 TOOLS = [tool("add"), tool("find")]
 FORMAT = {"type": "json_schema", "json_schema": {"name": "sum", "schema": SUM}}
@@ -43,7 +45,7 @@ def models(loop: LoopThread, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tiny_model(tmp_path_factory.mktemp("tiny"))
 
     async def opened() -> Models:
-        return unverified(VLLMEngine(folder, max_model_len=1024))
+        return unverified(VLLMEngine(folder, gpu_memory_utilization=0.2))
 
     models = loop.run(opened(), START)
     yield models
