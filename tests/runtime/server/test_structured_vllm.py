@@ -66,7 +66,7 @@ def client(api: Api) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def chat(client: openai.OpenAI, **fields: Any) -> Any:
+def chat(client: Any, **fields: Any) -> Any:
     fields = {"model": "base", "messages": MESSAGES, "max_tokens": 400} | fields
     return client.chat.completions.create(**fields)
 
@@ -77,7 +77,7 @@ def most(values: list[Any]) -> set[Any]:
     return {value for value, count in counts.items() if count == max(counts.values())}
 
 
-def test_json_is_held_to_its_schema_and_voted_on_by_value(client: openai.OpenAI) -> None:
+def test_json_is_held_to_its_schema_and_voted_on_by_value(client: Any) -> None:
     reply = chat(client, response_format=FORMAT, n=8)
     found = [Sum.model_validate_json(choice.message.content) for choice in reply.choices]
     assert len(found) == 8
@@ -93,7 +93,7 @@ def test_json_is_held_to_its_schema_and_voted_on_by_value(client: openai.OpenAI)
     assert reply.usage.completion_tokens == receipt["sampled_tokens"]
 
 
-def test_the_clients_own_classes_are_answered(client: openai.OpenAI) -> None:
+def test_the_clients_own_classes_are_answered(client: Any) -> None:
     fields: dict[str, Any] = {"model": "base", "messages": MESSAGES, "max_tokens": 400}
     reply = client.chat.completions.parse(**fields, response_format=Sum)
     assert isinstance(reply.choices[0].message.parsed, Sum)
@@ -103,7 +103,7 @@ def test_the_clients_own_classes_are_answered(client: openai.OpenAI) -> None:
     assert isinstance(call.function.parsed_arguments, Sum)
 
 
-def test_a_stream_of_json_says_what_the_whole_answer_says(client: openai.OpenAI) -> None:
+def test_a_stream_of_json_says_what_the_whole_answer_says(client: Any) -> None:
     whole = chat(client, response_format=FORMAT)
     usage = {"include_usage": True}
     *chunks, last = chat(client, response_format=FORMAT, stream=True, stream_options=usage)
@@ -112,9 +112,9 @@ def test_a_stream_of_json_says_what_the_whole_answer_says(client: openai.OpenAI)
     assert last.usage == whole.usage
 
 
-def test_other_forms_are_held_to(client: openai.OpenAI) -> None:
+def test_other_forms_are_held_to(client: Any) -> None:
     fields: dict[str, Any] = {"model": "base", "prompt": "1+2", "max_tokens": 200, "n": 4}
-    held = {"structured_outputs": {"choice": ["yes", "no"]}}
+    held: dict[str, Any] = {"structured_outputs": {"choice": ["yes", "no"]}}
     reply: Any = client.completions.create(**fields, extra_body=held)
     texts = [choice.text for choice in reply.choices]
     assert {*texts[:2]} == {"yes", "no"} == {*texts}
@@ -136,9 +136,7 @@ def test_other_forms_are_held_to(client: openai.OpenAI) -> None:
         ({"type": "function", "function": {"name": "find"}}, {"find"}),
     ],
 )
-def test_calls_are_made_where_they_must_be(
-    client: openai.OpenAI, choice: Any, names: set[str]
-) -> None:
+def test_calls_are_made_where_they_must_be(client: Any, choice: Any, names: set[str]) -> None:
     reply = chat(client, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False, n=8)
     values = []
     for each in reply.choices:
@@ -153,7 +151,7 @@ def test_calls_are_made_where_they_must_be(
     assert len(ids) == 8
 
 
-def test_votes_on_the_name_alone_are_fewer(client: openai.OpenAI) -> None:
+def test_votes_on_the_name_alone_are_fewer(client: Any) -> None:
     fields = {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False, "n": 8}
     reply = chat(client, **fields, extra_body={"ttc": {"tool_vote": "name"}})
     names = [each.message.tool_calls[0].function.name for each in reply.choices]
@@ -161,7 +159,7 @@ def test_votes_on_the_name_alone_are_fewer(client: openai.OpenAI) -> None:
     assert len({each.ttc["answer"] for each in reply.choices}) == len({*names}) == 2
 
 
-def test_a_stream_of_calls_is_put_together_by_the_client(client: openai.OpenAI) -> None:
+def test_a_stream_of_calls_is_put_together_by_the_client(client: Any) -> None:
     fields: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required"}
     whole = chat(client, **fields).choices[0]
     with client.chat.completions.stream(
@@ -178,7 +176,7 @@ def test_a_stream_of_calls_is_put_together_by_the_client(client: openai.OpenAI) 
     assert one == other
 
 
-def test_a_conversation_goes_on_with_a_call(client: openai.OpenAI) -> None:
+def test_a_conversation_goes_on_with_a_call(client: Any) -> None:
     fields: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required"}
     message = chat(client, **fields, parallel_tool_calls=False).choices[0].message
     told = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "3"}
@@ -187,7 +185,7 @@ def test_a_conversation_goes_on_with_a_call(client: openai.OpenAI) -> None:
         assert again.choices[0].finish_reason in ("stop", "length")
 
 
-def test_strict_tools_may_be_left_alone(client: openai.OpenAI) -> None:
+def test_strict_tools_may_be_left_alone(client: Any) -> None:
     tools = [pydantic_function_tool(Sum, name="add")]
     reply = chat(client, tools=tools, max_tokens=50)
     assert any("held to tools" in note for note in reply.ttc["notes"])
@@ -212,7 +210,7 @@ def test_strict_tools_may_be_left_alone(client: openai.OpenAI) -> None:
     ],
 )
 def test_what_vllm_cannot_hold_is_a_bad_request(
-    api: Api, client: openai.OpenAI, fields: Any, field: str
+    api: Api, client: Any, fields: Any, field: str
 ) -> None:
     begun = api.engine.begun
     with pytest.raises(openai.BadRequestError, match="vLLM refused it") as error:
