@@ -92,6 +92,16 @@ class Plan(BaseModel):
         """The plan with the default selection: plans that differ only in selection sample alike."""
         return self.model_copy(update={"selection": "weighted"})
 
+    def whole(self, pilots: int) -> "Plan":
+        """The plan if it samples whole solutions at once, else best-of-N at its cost.
+
+        Args:
+            pilots: pilots that the prompt has had.
+        """
+        if self.strategy == "best_of_n":
+            return self
+        return Plan(strategy="best_of_n", n=self.cost(pilots), selection=self.selection)
+
     def cost(self, pilots: int) -> int:
         """Generations the plan spends on a prompt that has had `pilots` pilot samples.
 

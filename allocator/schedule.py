@@ -94,6 +94,11 @@ class Schedule(BaseModel):
         """Generations of each stage."""
         return tuple(stage.cost for stage in self.stages)
 
+    @property
+    def whole(self) -> "Schedule":
+        """The same costs without searches: every stage adds independent solutions."""
+        return Schedule(stages=tuple(Stage(samples=cost) for cost in self.costs))
+
     def added(self, stage: int) -> Addition:
         """What a stage adds to what the stage before it holds.
 

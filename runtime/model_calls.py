@@ -101,6 +101,8 @@ class ModelCalls:
         *name, number = path
         own: dict[str, Any] = {} if thinking is None else {"thinking_tokens": thinking}
         own |= {} if window is None else {"confidence": window}
+        if self.settings.constraint is not None and ends is None:  # not within a thought
+            own["constraint"] = self.settings.constraint
         completion = await engine.complete(
             [*context.token_ids, *prefix],
             settings=sampling.model_copy(update={"temperature": 0.0}) if greedy else sampling,

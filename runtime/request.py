@@ -9,6 +9,8 @@ from pydantic import BaseModel
 
 from predictors.sample import Sample
 from runtime.engines.base import SamplingSettings
+from runtime.engines.constraint import Constraint
+from runtime.frontend.answer_form import FREE_TEXT, AnswerForm
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class RequestSettings:
             is for certain, None does not stop.
         thinking: the most tokens that each solution may think, whatever the plan says; 0 is no
             thought, None leaves it to the plan and the model.
+        form: the form of the answers. Under a constraint plans sample whole solutions.
     """
 
     sampling: SamplingSettings
@@ -125,6 +128,12 @@ class RequestSettings:
     stop_token_ids: tuple[int, ...] = ()
     early_stop: float | None = None
     thinking: int | None = None
+    form: AnswerForm = FREE_TEXT
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What each solution is held to; None for free text."""
+        return self.form.constraint
 
     def capped(self, thinking: int | None) -> int | None:
         """Tokens that a solution may think where its plan allows `thinking`."""

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from runtime.artifact import Artifact
 
 ANSWERS_HELP = (
-    "'math'; 'choices' (A to J), or 'choices:4'; 'pattern:' and a regular expression; or 'python:' "
-    "and a file that defines extract(text) and same(answer, other)"
+    "'math'; 'choices' (A to J), or 'choices:4'; 'pattern:' and a regular expression; 'json', or "
+    "'json:sum.value' for one field; or 'python:' and a file that defines extract(text) and "
+    "same(answer, other)"
 )
 TIMEOUT_HELP = "seconds that one answer may take to compare; then it equals no other"
 THOUGHT_HELP = (

@@ -5,6 +5,7 @@ beside missing ones becomes a float, a missing text becomes NaN. Each function r
 with what must hold; the caller adds the row.
 """
 
+import json
 from decimal import Decimal
 from math import isfinite
 
@@ -23,15 +24,18 @@ def is_blank(value: object) -> bool:
 
 
 def as_text(value: object) -> str:
-    """A text, or a number as text: whole numbers without a fraction, so that 5.0 is ``5``."""
+    """A text, a number as text (whole numbers without a fraction, so that 5.0 is ``5``), or an
+    object as JSON."""
     if isinstance(value, str):
         return value
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float | Decimal) and isfinite(value):
         whole = value == int(value) and -EXACT <= value <= EXACT
         return str(int(value)) if whole else str(value)
-    raise ValueError("must be text or a finite number")
+    raise ValueError("must be text, a finite number or a JSON object")
 
 
 def as_truth(value: object) -> bool:

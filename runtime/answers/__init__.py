@@ -6,6 +6,7 @@ from pathlib import Path
 from allocator.errors import InputError
 from runtime.answers.extraction import answer_line, last_boxed
 from runtime.answers.graders import PythonAnswers, grader_file
+from runtime.answers.json_answers import JsonAnswers
 from runtime.answers.readers import (
     DEADLINE,
     DEFAULT_CHOICES,
@@ -19,6 +20,7 @@ from runtime.answers.thought import THINK, Thought
 __all__ = [
     "Answers",
     "ChoiceAnswers",
+    "JsonAnswers",
     "MathAnswers",
     "PatternAnswers",
     "PythonAnswers",
@@ -27,7 +29,7 @@ __all__ = [
     "last_boxed",
 ]
 
-CHOICES = "choices"
+CHOICES, JSON = "choices", "json"
 
 
 def answers_for(
@@ -39,7 +41,8 @@ def answers_for(
     """The reader of a task's answers.
 
     Args:
-        name: ``math``; ``choices``, or ``choices:4`` where there are 4; ``pattern:`` and a regular
+        name: ``math``; ``choices``, or ``choices:4`` where there are 4; ``json``, or
+            ``json:result.total`` where one field is the answer; ``pattern:`` and a regular
             expression; or ``python:`` and a file, which is run, see `runtime.answers.graders`.
         base: a relative file counts from here, or from the working folder.
         seconds: deadline of one comparison.
@@ -55,6 +58,8 @@ def answers_for(
         return MathAnswers(seconds, thoughts)
     if kind == CHOICES and (rest.isdecimal() or name == CHOICES):
         return ChoiceAnswers(int(rest or DEFAULT_CHOICES), thoughts)
+    if kind == JSON and (rest or name == JSON):
+        return JsonAnswers(rest.split(".") if rest else (), thoughts)
     if kind == "pattern" and rest:
         return PatternAnswers(rest, thoughts)
     if (file := grader_file(name, base)) is not None:
@@ -62,6 +67,6 @@ def answers_for(
     raise InputError(
         "answers",
         name,
-        "must be math, choices, choices:NUMBER, pattern: and a regular expression, or python: "
-        "and a file",
+        "must be math, choices, choices:NUMBER, pattern: and a regular expression, json, "
+        "json:FIELD, or python: and a file",
     )

@@ -6,7 +6,6 @@ from runtime.dropin.llm import ComputeOptimalLLM as LLM    # after, with TTC_ART
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,12 @@ from runtime.dropin.vllm_params import params_for, params_of, refuse, vllm_optio
 from runtime.dropin.vllm_prompts import conversations_of, prompts_of, read_template
 from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
 from runtime.engines.vllm import VLLMCompletions
+from runtime.frontend.answer_form import FREE_TEXT, AnswerForm
 from runtime.frontend.budget import default_budget, spend_for
 from runtime.frontend.conversation import template_notes, template_variables
 from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.frontend.reasoning import template_thinking
-from runtime.solving.solve import Solver
+from runtime.frontend.tools import read_tools, tool_variables, tools_form
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -122,11 +122,7 @@ class ComputeOptimalLLM:
     ) -> None:
         self.artifact, self.budget = artifact, default_budget(budget)
         self._chat_template = read_template(chat_template)
-
-        def opened(stack: ExitStack) -> Solver:
-            return open_solver(stack, artifact, seed, engine)
-
-        self._thread = SolverThread(opened)
+        self._thread = SolverThread(lambda stack: open_solver(stack, artifact, seed, engine))
         self._request_ids = map(str, itertools.count())
 
     def generate(
@@ -190,7 +186,7 @@ class ComputeOptimalLLM:
         chat_template_content_format: str = "auto",
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
-        tools: None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         tokenization_kwargs: None = None,
         mm_processor_kwargs: None = None,
@@ -211,7 +207,7 @@ class ComputeOptimalLLM:
             chat_template_content_format: ``auto`` or ``string``; contents are passed as text.
             add_generation_prompt: whether the model's turn is begun.
             continue_final_message: refused: the verifier scores whole solutions.
-            tools: refused: the verifier cannot score tool calls.
+            tools: shown by the template; solutions that make the same calls are equal.
             chat_template_kwargs: further variables of the template. `enable_thinking=False` and
                 `reasoning_effort` hold where it does not read them, too.
 
@@ -225,21 +221,20 @@ class ComputeOptimalLLM:
             priority=priority,
             chat_template_content_format=None if contents in ("auto", "string") else contents,
             continue_final_message=continue_final_message or None,
-            tools=tools or None,
             tokenization_kwargs=tokenization_kwargs,
             mm_processor_kwargs=mm_processor_kwargs,
         )
         tokenizer = self.get_tokenizer()
         template = self._chat_template if chat_template is None else chat_template
-        variables, thinking = template_thinking(
-            tokenizer.chat_template if template is None else template,
-            template_variables(chat_template_kwargs, tokenizer),
-            self._thread.solver.models.thinks,
-        )
-        encoded = conversations_of(messages, tokenizer, template, add_generation_prompt, variables)
+        known, used = read_tools(tools or ()), template or tokenizer.chat_template
+        form = tools_form(known, used) if known else FREE_TEXT
+        given = template_variables(chat_template_kwargs, tokenizer)
+        variables, thinking = template_thinking(used, given, self._thread.solver.models.thinks)
+        shown = variables | tool_variables(known, form)
+        encoded = conversations_of(messages, tokenizer, template, add_generation_prompt, shown)
         limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
         notes = template_notes(variables)
-        return self._answer(encoded, sampling_params, use_tqdm, limits, thinking, notes)
+        return self._answer(encoded, sampling_params, use_tqdm, limits, thinking, notes, form)
 
     def _answer(
         self,
@@ -249,6 +244,7 @@ class ComputeOptimalLLM:
         limits: "tuple[int | None, int | None, float | None, int | None, float | None]",
         thinking: int | None = None,
         notes: Sequence[str] = (),
+        form: AnswerForm = FREE_TEXT,
     ) -> "list[ComputeOptimalOutput]":
         from runtime.dropin.outputs import all_answered
 
@@ -259,7 +255,7 @@ class ComputeOptimalLLM:
         spend, share, raised = spend_for(self.budget, solutions, len(prompts), *limits)
         models, calibrated = self._thread.solver.models, self.artifact.settings.sampling
         options = [
-            vllm_options(each, calibrated, models, share, thinking, (*notes, *raised))
+            vllm_options(each, calibrated, models, share, thinking, (*notes, *raised), form)
             for each in params
         ]
         requests = [o.request.request(prompt) for o, prompt in zip(options, prompts, strict=True)]

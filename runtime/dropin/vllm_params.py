@@ -1,7 +1,7 @@
 """vLLM's SamplingParams: the fields that are honoured, and refusal of all others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
 from runtime.engines.engine_args import NOT_CALIBRATED
+from runtime.frontend.answer_form import FREE_TEXT, AnswerForm, structured_form
 from runtime.frontend.prompt_request import RequestOptions, request_options
 from runtime.frontend.reasoning import BUDGET, check_thinks
 from runtime.frontend.sampling_overrides import SamplingOverrides
@@ -17,13 +18,14 @@ from runtime.request import smallest_cap
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
 
 # An answer is returned whole, so output_kind makes no difference to it.
 HONOURED = frozenset(
     (
         *("temperature", "top_p", "top_k", "min_p", "max_tokens", "n", "seed", "output_kind"),
         *("stop", "stop_token_ids", "skip_special_tokens", "spaces_between_special_tokens"),
-        "thinking_token_budget",
+        *("thinking_token_budget", "structured_outputs"),
     )
 )
 
@@ -34,7 +36,6 @@ _REASONS = dict.fromkeys(
     NOT_CALIBRATED, "the artifact determines the model that was calibrated"
 ) | {
     "continue_final_message": "the verifier scores whole solutions",
-    "tools": "the verifier cannot score tool calls",
     "logprobs": _NO_LOGPROBS,
     "prompt_logprobs": _NO_LOGPROBS,
     "logprob_token_ids": _NO_LOGPROBS,
@@ -46,7 +47,6 @@ _REASONS = dict.fromkeys(
     "logit_bias": _OTHER_SAMPLING,
     "bad_words": _OTHER_SAMPLING,
     "allowed_token_ids": _OTHER_SAMPLING,
-    "structured_outputs": _OTHER_SAMPLING,
     "min_tokens": _OTHER_SAMPLING,
     "ignore_eos": _OTHER_SAMPLING,
 }
@@ -124,6 +124,7 @@ def vllm_options(
     budget: int,
     thinking: int | None = None,
     notes: Sequence[str] = (),
+    form: AnswerForm = FREE_TEXT,
 ) -> VLLMOptions:
     """SamplingParams as they are honoured.
 
@@ -134,6 +135,7 @@ def vllm_options(
         budget: generations that the prompt may cost.
         thinking: tokens that a solution may think, by the template's variables; None is no cap.
         notes: further notes for the caller.
+        form: the form of the answers, where SamplingParams have no structured outputs.
 
     Raises:
         InputError: a value that is out of its range, or that the model cannot honour.
@@ -141,7 +143,9 @@ def vllm_options(
     tokenizer = models.engine.tokenizer
     if params is None:
         return VLLMOptions(
-            request_options(calibrated, tokenizer, budget, thinking=thinking, notes=notes)
+            request_options(
+                calibrated, tokenizer, budget, thinking=thinking, notes=notes, form=form
+            )
         )
     check_thinks(BUDGET, params.thinking_token_budget, models.thinks)
     greedy = params.temperature == 0  # vLLM then ignores the other three
@@ -170,6 +174,7 @@ def vllm_options(
         stop_token_ids=tuple(stop_reasons),
         thinking=smallest_cap(params.thinking_token_budget, thinking),
         notes=notes,
+        form=_held(form, params.structured_outputs),
     )
     return VLLMOptions(
         request,
@@ -177,6 +182,19 @@ def vllm_options(
         special_tokens=not params.skip_special_tokens,
         spaces_between_special_tokens=params.spaces_between_special_tokens,
     )
+
+
+def _held(form: AnswerForm, structured: "StructuredOutputsParams | None") -> AnswerForm:
+    """The form of answers that are held to structured outputs, and may be calls of tools."""
+    if structured is None:
+        return form
+    set_here = {
+        field.name: value
+        for field in fields(structured)
+        if field.init and (value := getattr(structured, field.name)) not in (None, False)
+    }
+    held = structured_form("structured_outputs", set_here)
+    return held if form.calls is None else replace(form, constraint=held.constraint)
 
 
 def _special_stops(stops: Sequence[str], tokenizer: Any) -> dict[int, str]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from runtime.engines.base import Completion, SamplingSettings
+from runtime.engines.constraint import Constraint
 
 # Choices of a request at most: so many already save most of what requests cost, and what is
 # finished does not wait for many others.
@@ -23,6 +24,7 @@ class CompletionRequest:
     stop: tuple[str, ...]
     stop_token_ids: tuple[int, ...]
     logprob: bool
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from transformers import AutoTokenizer
 from allocator.errors import InputError, ModelError
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
+from runtime.engines.constraint import Constraint
 from runtime.engines.replicas import Replicas
 
 TRIES = 5
@@ -106,22 +107,26 @@ class OpenAIEngine:
         stop: Sequence[str] = (),
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
+        constraint: Constraint | None = None,
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
         Calls of one moment go together, and come back together; see `runtime.engines.coalescer`.
         Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
         number of times, and so are the other replicas.
+
+        Raises:
+            ConstraintError: the server refuses the constraint, which it alone checks.
         """
         ends = tuple(stop_token_ids)
         request = CompletionRequest(
-            tuple(token_ids), settings, max_tokens, tuple(stop), ends, logprob
+            tuple(token_ids), settings, max_tokens, tuple(stop), ends, logprob, constraint
         )
         return await self._grouping.complete(request, seed)
 
     async def _send(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
         """Completions under n seeds, the given one and those after it."""
-        body = {
+        body: dict[str, Any] = {
             "model": self._served,
             "prompt": list(request.token_ids),
             "n": n,
@@ -137,6 +142,8 @@ class OpenAIEngine:
             "logprobs": 0 if request.logprob else None,
             "return_token_ids": True,
         } | NEUTRAL
+        if request.constraint is not None:
+            body["structured_outputs"] = request.constraint.fields
         home = self._replicas.place(request.token_ids)
         wait, why = FIRST_WAIT, ""
         for attempt in range(TRIES):
@@ -152,6 +159,10 @@ class OpenAIEngine:
                     reply = await self._post(url, body)
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = f"{url}: {type(error).__name__} {error}"
+            except _RefusedError as refused:
+                if request.constraint is None:
+                    raise
+                raise request.constraint.refused(refused.what) from refused
             except _Busy as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
             else:
@@ -159,6 +170,9 @@ class OpenAIEngine:
                 self._replicas.answered(place, request.token_ids, [c.token_ids for c in found])
                 return found
         raise ModelError("engine", f"no answer in {TRIES} tries; the last: {why}")
+
+    def check_constraint(self, constraint: Constraint) -> None:
+        """See `runtime.engines.constraint.HasConstraints`; only a request shows it."""
 
     async def _post(self, url: str, body: dict[str, Any]) -> str:
         async with self._client.post(f"{url}/v1/completions", json=body) as reply:
@@ -263,6 +277,10 @@ def _completion(
     )
 
 
+class _RefusedError(ModelError):
+    """A request that a server refuses, whatever it is for."""
+
+
 class _Busy(Exception):
     """An error after which a retry may succeed; `wait` is the delay in seconds it requested."""
 
@@ -277,4 +295,4 @@ def _check(url: str, status: int, headers: Mapping[str, str], text: str) -> None
         wait = min(float(asked), LONGEST_WAIT) if asked.replace(".", "", 1).isdecimal() else None
         raise _Busy(f"status {status}", wait)
     if status != 200:
-        raise ModelError("engine", f"{url} refused the request ({status}): {text[:300]}")
+        raise _RefusedError("engine", f"{url} refused the request ({status}): {text[:300]}")

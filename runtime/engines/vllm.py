@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from predictors.confidence import ConfidenceWindow, token_confidence
 from runtime.engines.base import Completion, SamplingSettings
+from runtime.engines.constraint import Constraint
 from runtime.engines.tokenizer import token_texts
 from runtime.engines.vllm_core import VLLMCore, resources
 
@@ -63,6 +64,7 @@ class VLLMCompletions:
     def __init__(self, core: Core, tokenizer: Any, context_length: int) -> None:
         self._core, self.tokenizer, self.context_length = core, tokenizer, context_length
         self._marks: dict[str, list[int]] = {}
+        self._checked: Constraint | None = None  # the last one: many prompts may have the same
 
     async def complete(
         self,
@@ -76,6 +78,7 @@ class VLLMCompletions:
         logprob: bool = True,
         thinking_tokens: int | None = None,
         confidence: ConfidenceWindow | None = None,
+        constraint: Constraint | None = None,
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
@@ -85,6 +88,7 @@ class VLLMCompletions:
             token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
             thinking_tokens: see `runtime.engines.base.HasThinkingBudget`.
             confidence: see `runtime.engines.base.HasConfidence`.
+            constraint: see `runtime.engines.constraint.HasConstraints`.
         """
         from vllm import SamplingParams
         from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
@@ -109,6 +113,7 @@ class VLLMCompletions:
             repetition_detection=RepetitionDetectionParams(**REPETITION)
             if max_tokens >= LONG
             else None,
+            structured_outputs=None if constraint is None else _structured(constraint),
             logprobs=self._logprobs(logprob, confidence),
             flat_logprobs=True,  # which alone is read: no object a token
             # Every token wakes this process up: only where one of them may end the request.
@@ -163,6 +168,24 @@ class VLLMCompletions:
             texts = token_texts(self.tokenizer)
             self._marks[stop] = [i for i, text in enumerate(texts) if stop in text]
         return self._marks[stop]
+
+    def check_constraint(self, constraint: Constraint) -> None:
+        """See `runtime.engines.constraint.HasConstraints`."""
+        from vllm import SamplingParams
+
+        if constraint == self._checked:
+            return
+        config = self.vllm.vllm_config
+        try:
+            SamplingParams(structured_outputs=_structured(constraint)).verify(
+                config.model_config,
+                config.speculative_config,
+                config.structured_outputs_config,
+                self.tokenizer,
+            )
+        except Exception as error:  # vLLM's own are of many classes, which change by version
+            raise constraint.refused(f"vLLM refused it: {error}") from error
+        self._checked = constraint
 
     @property
     def cutoff(self) -> tuple[int, ...] | None:
@@ -220,6 +243,13 @@ class VLLMEngine(VLLMCompletions):
     def __init__(self, model: Path, **engine_args: Any) -> None:
         core = VLLMCore.start("model", model, engine_args)
         super().__init__(core, core.engine.get_tokenizer(), core.engine.model_config.max_model_len)
+
+
+def _structured(constraint: Constraint) -> Any:
+    """A constraint as vLLM has it."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return StructuredOutputsParams(**constraint.fields)
 
 
 def _ended(

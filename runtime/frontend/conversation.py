@@ -5,6 +5,7 @@ The language model reads what its chat template renders; verifiers with a format
 """
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -13,8 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from allocator.errors import InputError
 from runtime.frontend.fields import Strict, input_error, only, present
 
-TURNS = ("user", "assistant")
-NO_TOOLS = "the verifier cannot score tool calls"
+TURNS = ("user", "assistant", "tool")
 REASONING = ("reasoning", "reasoning_content")
 # Names that variables may not have, besides the parameters of `apply_chat_template`.
 RESERVED = ("messages", "conversations", "self")
@@ -25,6 +25,48 @@ class TextPart(Strict):
 
     type: Literal["text"]
     text: str
+
+
+class CalledFunction(Strict):
+    """The function of a call; its arguments are a JSON object, as text."""
+
+    name: str
+    arguments: str
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The arguments, as chat templates read them.
+
+        Raises:
+            ValueError: they are not a JSON object.
+        """
+        values = json.loads(self.arguments or "{}")
+        if not isinstance(values, dict):
+            raise ValueError("not an object")
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> "CalledFunction":
+        try:
+            _ = self.values
+        except (ValueError, RecursionError):
+            raise InputError("arguments", self.arguments, "must be a JSON object") from None
+        return self
+
+
+class Called(Strict):
+    """A call of a tool in an assistant's turn."""
+
+    id: str | None = None
+    type: Literal["function"] = "function"
+    index: int | None = None  # of streams that clients put together
+    function: CalledFunction
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """As chat templates read it."""
+        function = {"name": self.function.name, "arguments": self.function.values}
+        return {"id": self.id, "type": self.type, "function": function}
 
 
 def _parts(content: Any) -> Any:
@@ -42,7 +84,7 @@ class Message(Strict):
     where they are empty or chat templates read them, and refused otherwise.
     """
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
 
     reasoning: str | None = None
     reasoning_content: str | None = None  # the same under the name that chat templates read
@@ -50,9 +92,10 @@ class Message(Strict):
     refusal: Annotated[Any, only("", why="a refusal is not part of the conversation")] = None
     audio: Annotated[Any, only({}, why="only text is supported")] = None
     images: Annotated[Any, only([], why="only text is supported")] = None
-    function_call: Annotated[Any, only({}, why=NO_TOOLS)] = None
-    tool_calls: Annotated[Any, only([], why=NO_TOOLS)] = None
-    name: Annotated[str | None, only(why="chat templates do not read names")] = None
+    function_call: Annotated[Any, only({}, why="give tool_calls in its place")] = None
+    tool_calls: list[Called] = Field(default_factory=list)
+    tool_call_id: str | None = None
+    name: str | None = None  # of a tool
     # LiteLLM's.
     provider_specific_fields: Annotated[Any, only({})] = None
     thinking_blocks: Annotated[Any, only([])] = None
@@ -65,11 +108,16 @@ class Message(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> "Message":
+        if self.role != "tool":
+            for name in ("name", "tool_call_id"):
+                if value := getattr(self, name):
+                    hint = "chat templates read it of a tool's message alone; leave it out"
+                    raise InputError(name, value, hint)
         if self.role == "assistant":
             return self
         if "content" not in self.model_fields_set:
             raise InputError("content", None, "give a text, or parts of type 'text'")
-        for name in ("annotations", *REASONING):
+        for name in ("annotations", "tool_calls", *REASONING):
             if value := getattr(self, name):
                 raise InputError(
                     name, value, "only an assistant's message may have it; leave it out"
@@ -77,17 +125,20 @@ class Message(Strict):
         return self
 
     @property
-    def turn(self) -> dict[str, str]:
+    def turn(self) -> dict[str, Any]:
         """The message as chat templates read it; ``developer`` is a later name for ``system``."""
-        turn = {
+        turn: dict[str, Any] = {
             "role": "system" if self.role == "developer" else self.role,
             "content": "\n".join(part.text for part in self.content),
         }
+        if self.tool_calls:
+            turn["tool_calls"] = [call.shown for call in self.tool_calls]
+        turn |= present({"tool_call_id": self.tool_call_id, "name": self.name})
         reasoning = self.reasoning or self.reasoning_content
         return turn | (dict.fromkeys(REASONING, reasoning) if reasoning else {})
 
 
-def turns_of(messages: Sequence[Message]) -> list[dict[str, str]]:
+def turns_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """A conversation as chat templates read it.
 
     Raises:
@@ -123,27 +174,36 @@ def _message(given: Any, number: int) -> Message:
         raise input_error(error.errors(include_url=False), "messages", number) from None
 
 
-def conversation_text(turns: Sequence[Mapping[str, str]]) -> str:
+def conversation_text(turns: Sequence[Mapping[str, Any]]) -> str:
     """A conversation as plain text, with an empty line between messages.
 
     A single user turn is its content alone, as in calibration. If there are several turns, each
-    begins with its role. A system message is its content alone.
+    begins with its role. A system message is its content alone. Calls of tools follow the content,
+    as JSON.
 
     Args:
         turns: each with a ``role`` and a ``content``.
     """
     several = sum(turn["role"] in TURNS for turn in turns) > 1
     return "\n\n".join(
-        f"{turn['role'].capitalize()}: {turn['content']}"
+        f"{turn['role'].capitalize()}: {_said(turn)}"
         if several and turn["role"] in TURNS
         else turn["content"]
         for turn in turns
     )
 
 
+def _said(turn: Mapping[str, Any]) -> str:
+    """A turn's content, and its calls of tools."""
+    calls = (
+        json.dumps(call["function"], ensure_ascii=False) for call in turn.get("tool_calls", ())
+    )
+    return "\n".join(filter(None, (turn["content"], *calls)))
+
+
 def render_conversation(
     tokenizer: Any,
-    turns: Sequence[Mapping[str, str]],
+    turns: Sequence[Mapping[str, Any]],
     chat_template: str | None = None,
     add_generation_prompt: bool = True,
     variables: Mapping[str, Any] | None = None,

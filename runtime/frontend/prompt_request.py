@@ -10,6 +10,7 @@ from typing import Any
 from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
 from runtime.engines.tokenizer import check_token_ids, decode, encode_text
+from runtime.frontend.answer_form import FREE_TEXT, AnswerForm
 from runtime.frontend.conversation import conversation_text, render_conversation
 from runtime.frontend.reasoning import cap_notes
 from runtime.frontend.sampling_overrides import SamplingOverrides, sampling_for
@@ -75,6 +76,7 @@ def request_options(
     stop: Sequence[str] = (),
     stop_token_ids: Sequence[int] = (),
     thinking: int | None = None,
+    form: AnswerForm = FREE_TEXT,
     notes: Sequence[str] = (),
 ) -> RequestOptions:
     """Check what a caller requested of a prompt.
@@ -91,6 +93,7 @@ def request_options(
         stop_token_ids: tokens that end a solution.
         thinking: the most tokens that a solution may think, of a model that has thoughts; 0 is no
             thought, None no cap.
+        form: the form of the answers.
         notes: notes for the caller that come before those made here.
 
     Raises:
@@ -103,10 +106,16 @@ def request_options(
     sampling, changed = sampling_for(calibrated, budget, overrides)
     ends = check_token_ids(tokenizer, stop_token_ids, "stop_token_ids")
     return RequestOptions(
-        settings=RequestSettings(sampling, tuple(stop), ends, thinking=thinking),
+        settings=RequestSettings(
+            sampling,
+            tuple(stop),
+            ends,
+            thinking=thinking,
+            form=form,
+        ),
         solutions=solutions,
         seed=None if seed is None else seed % SEEDS,
-        notes=(*notes, *changed, *cap_notes(thinking)),
+        notes=(*notes, *changed, *cap_notes(thinking), *form.notes),
     )
 
 
@@ -142,7 +151,7 @@ def token_prompt(
 
 def conversation_prompt(
     tokenizer: Any,
-    turns: Sequence[Mapping[str, str]],
+    turns: Sequence[Mapping[str, Any]],
     chat_template: str | None = None,
     add_generation_prompt: bool = True,
     variables: Mapping[str, Any] | None = None,

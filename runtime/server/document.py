@@ -60,20 +60,37 @@ class SpentOnSeveral(_Strict):
     notes: list[str]
 
 
+class CalledFunction(_Strict):
+    """A function's name, and its arguments as the text of a JSON object."""
+
+    name: str
+    arguments: str
+
+
+class Call(_Strict):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
 class AnswerMessage(_Strict):
     """The assistant's turn. Of a model that has thoughts, the thought stands apart in `reasoning`,
-    and the content is null where the thought has not ended."""
+    and the content is null where the thought has not ended. Calls of tools stand apart in
+    `tool_calls`, and the content is null where there is no text before them."""
 
     role: Literal["assistant"]
     content: str | None
     refusal: None
     reasoning: str | None = None
+    tool_calls: list[Call] | None = None
 
 
 class _Choice(_Strict):
     index: int
     logprobs: None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls"]
     ttc: Found
 
 

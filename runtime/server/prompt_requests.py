@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from allocator.errors import InputError
+from runtime.frontend.answer_form import AnswerForm, CallFormat, CallSyntax
 from runtime.frontend.budget import spend_for
 from runtime.frontend.conversation import (
     conversation_text,
@@ -20,6 +22,7 @@ from runtime.frontend.prompt_request import (
 )
 from runtime.frontend.reasoning import BUDGET, check_thinks, template_thinking
 from runtime.frontend.sampling_overrides import SamplingOverrides
+from runtime.frontend.tools import tool_variables, tools_form
 from runtime.request import Request, smallest_cap
 from runtime.result import Spend
 from runtime.server.protocol import ChatRequest, CompletionRequest
@@ -40,9 +43,17 @@ class PromptRequest:
     spend: Spend
     notes: tuple[str, ...]
 
+    @property
+    def calls(self) -> CallFormat | None:
+        """The calls of tools that its solutions may make; None where there are no tools."""
+        return None if self.request.settings is None else self.request.settings.form.calls
+
 
 def prompt_requests(
-    body: ChatRequest | CompletionRequest, solver: Solver, budget: int
+    body: ChatRequest | CompletionRequest,
+    solver: Solver,
+    budget: int,
+    tool_parser: CallSyntax = "auto",
 ) -> list[PromptRequest]:
     """The prompts of a body, each checked before work on any begins.
 
@@ -50,6 +61,7 @@ def prompt_requests(
         body: the request's.
         solver: what will answer them.
         budget: generations that each may cost.
+        tool_parser: how the model writes calls of tools.
 
     Raises:
         InputError: a value that the solver cannot use.
@@ -75,6 +87,7 @@ def prompt_requests(
             thinks,
             body.reasoning_effort,
         )
+    form = _form(body, tokenizer.chat_template, tool_parser)
     options = request_options(
         solver.settings.sampling,
         tokenizer,
@@ -91,9 +104,11 @@ def prompt_requests(
         stop=body.stop,
         stop_token_ids=body.stop_token_ids,
         thinking=smallest_cap(body.thinking_budget, cap),
+        form=form,
     )
     notes = (*options.notes, *template_notes(variables))
     if isinstance(body, ChatRequest):
+        variables = {**variables, **tool_variables(body.tools, form)}
         prompts = [_conversation(tokenizer, turns_of(body.messages), variables)]
     else:
         prompts = [
@@ -106,6 +121,28 @@ def prompt_requests(
     for request in requests:
         solver.start(request)  # checks that the prompt fits
     return [PromptRequest(request, spend, notes) for request in requests]
+
+
+def _form(
+    body: ChatRequest | CompletionRequest, template: Any, tool_parser: CallSyntax
+) -> AnswerForm:
+    """The form of a body's answers.
+
+    Raises:
+        InputError: tools that cannot be called, or a vote on calls where there are no tools.
+    """
+    if isinstance(body, ChatRequest) and body.tools and body.tool_choice != "none":
+        return tools_form(
+            body.tools,
+            template,
+            body.tool_choice,
+            body.parallel_tool_calls,
+            tool_parser,
+            body.ttc.tool_vote,
+        )
+    if body.ttc.tool_vote != "call":
+        raise InputError("ttc.tool_vote", body.ttc.tool_vote, "there are no tools; leave it out")
+    return body.form
 
 
 def in_tokens(body: ChatRequest | CompletionRequest) -> bool:

@@ -7,9 +7,11 @@ from pydantic import Field, model_validator
 
 from allocator.errors import InputError
 from runtime.engines.base import LARGEST
+from runtime.frontend.answer_form import AnswerForm, CallVote, ResponseFormat, StructuredOutputs
 from runtime.frontend.conversation import Message, turns_of
 from runtime.frontend.fields import Strict, only
 from runtime.frontend.reasoning import Effort
+from runtime.frontend.tools import Tool, ToolChoice
 from runtime.server.field_names import FREE_TEXT, MAX_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
 NO_LOGPROBS = "log-probabilities are not available in this version"
@@ -26,6 +28,7 @@ class Compute(Strict):
         budget_tokens: tokens that each prompt may cost on average over prompts of its bin.
         average_tokens: tokens that prompts may cost on average, by more or deeper thought.
         progress: whether a stream reports progress before the answer.
+        tool_vote: what of calls of tools is compared: all of a ``call``, or the tool's ``name``.
     """
 
     budget: Annotated[int, Field(ge=1)] | None = None
@@ -33,6 +36,7 @@ class Compute(Strict):
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
     average_tokens: Annotated[float, Field(gt=0)] | None = None
     progress: bool = True
+    tool_vote: CallVote = "call"
 
 
 class StreamOptions(Strict):
@@ -58,6 +62,8 @@ class _Request(Strict):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     # -1 is no budget, as in vLLM.
     thinking_token_budget: Annotated[int, Field(ge=-1, le=LARGEST)] | None = None
+    response_format: ResponseFormat = ResponseFormat(type="text")
+    structured_outputs: StructuredOutputs | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     ttc: Compute = Compute()
@@ -69,7 +75,6 @@ class _Request(Strict):
     presence_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     repetition_penalty: Annotated[float | None, only(1, why=WHOLE_OUTPUT)] = None
     logit_bias: Annotated[Any, only({}, why=FREE_TEXT)] = None
-    response_format: Annotated[Any, only({"type": "text"}, why=FREE_TEXT)] = None
     min_tokens: Annotated[int | None, only(0)] = None
     ignore_eos: Annotated[bool | None, only(False)] = None
     include_stop_str_in_output: Annotated[bool | None, only(False)] = None
@@ -77,6 +82,20 @@ class _Request(Strict):
     spaces_between_special_tokens: bool | None = None  # special tokens are not shown
     use_beam_search: Annotated[bool | None, only(False, why="the policy chooses the search")] = None
     prompt_logprobs: Annotated[int | None, only(why=NO_LOGPROBS)] = None
+
+    @model_validator(mode="after")
+    def _check_form(self) -> "_Request":
+        if self.structured_outputs is not None and self.response_format.type != "text":
+            given = self.structured_outputs.form.constraint
+            hint = "response_format says the form of the answer already; give one of them"
+            raise InputError("structured_outputs", given and given.text, hint)
+        return self
+
+    @property
+    def form(self) -> AnswerForm:
+        """The form of the answers, but for calls of tools."""
+        given = self.structured_outputs
+        return self.response_format.form if given is None else given.form
 
     @property
     def choices(self) -> int:
@@ -100,6 +119,9 @@ class ChatRequest(_Request):
     messages: Annotated[list[Message], Field(min_length=1)]
     max_completion_tokens: Tokens | None = None
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    tools: list[Tool] = Field(default_factory=list)
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
     reasoning_effort: Effort | None = None
     include_reasoning: bool = True
 
@@ -111,9 +133,6 @@ class ChatRequest(_Request):
     modalities: Annotated[list[str] | None, only(["text"])] = None
     logprobs: Annotated[bool | None, only(False, why=NO_LOGPROBS)] = None
     top_logprobs: Annotated[int | None, only(0, why=NO_LOGPROBS)] = None
-    tools: Annotated[Any, only([], why=FREE_TEXT)] = None
-    tool_choice: Annotated[Any, only("none", "auto", why=FREE_TEXT)] = None
-    parallel_tool_calls: bool | None = None  # tools are refused
     add_generation_prompt: Annotated[bool | None, only(True)] = None
     continue_final_message: Annotated[bool | None, only(False)] = None
 
@@ -131,6 +150,11 @@ class ChatRequest(_Request):
                 f"max_tokens is {self.max_tokens}; give one of them",
             )
         turns_of(self.messages)
+        if not self.tools and self.tool_choice not in ("none", "auto"):
+            raise InputError("tool_choice", str(self.tool_choice), "there are no tools; give some")
+        if self.tools and self.tool_choice != "none" and self.form.constraint is not None:
+            hint = f"{self.form.constraint.field} leaves no room for calls; give one of them"
+            raise InputError("tools", [tool.function.name for tool in self.tools], hint)
         return self
 
 

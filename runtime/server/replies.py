@@ -5,6 +5,7 @@ from math import isnan
 from typing import Any
 
 from predictors.sample import Sample
+from runtime.answers.calls import CallParser
 from runtime.request import Event
 from runtime.result import Result
 from runtime.server.protocol import ChatRequest
@@ -16,6 +17,7 @@ OBJECTS = {
     (False, False): "text_completion",
     (False, True): "text_completion",
 }
+CALLS = "tool_calls"  # a message's field, and the finish reason of a choice that has it
 
 
 def reply(call: Call) -> dict[str, Any]:
@@ -24,12 +26,11 @@ def reply(call: Call) -> dict[str, Any]:
     choices = []
     for number, result in sorted(call.results.items()):
         for index, sample in _chosen(call, number, result):
-            said = _said(call, sample)
+            said = _said(call, index, sample)
+            reason = _reason(sample, said)
             if chat:
                 said = {"message": {"role": "assistant", "content": None, "refusal": None} | said}
-            choices.append(
-                _choice(index, said, _reason(sample)) | {"ttc": _answer_and_score(sample)}
-            )
+            choices.append(_choice(index, said, reason) | {"ttc": _answer_and_score(sample)})
     shown = [
         _receipt_and_notes(call, number, result) for number, result in sorted(call.results.items())
     ]
@@ -88,13 +89,17 @@ class Chunks:
         }
 
     def answer(self, number: int, result: Result) -> Iterator[dict[str, Any]]:
-        """A prompt's choices, line by line; the last chunk of each has its finish reason."""
+        """A prompt's choices, line by line, then their calls of tools, each in two chunks.
+
+        The last chunk of each choice has its finish reason.
+        """
         shown = _receipt_and_notes(self._call, number, result)
         for index, sample in _chosen(self._call, number, result):
-            for name, text in _said(self._call, sample).items():
-                for piece in (text or "").splitlines(keepends=True):
-                    yield self._chunk(index, self._piece(piece, name))
-            yield self._chunk(index, self._piece(""), _reason(sample)) | {
+            said = _said(self._call, index, sample)
+            for name, value in said.items():
+                for piece in self._pieces(name, value):
+                    yield self._chunk(index, piece)
+            yield self._chunk(index, self._piece(""), _reason(sample, said)) | {
                 "ttc": shown | _answer_and_score(sample)
             }
 
@@ -102,6 +107,18 @@ class Chunks:
         """Usage, if the client requested it."""
         if self._usage:
             yield _head(self._call, streamed=True) | {"choices": [], "usage": usage(self._call)}
+
+    def _pieces(self, name: str, value: Any) -> Iterator[dict[str, Any]]:
+        """A field of a choice in pieces."""
+        if name != CALLS:
+            for line in (value or "").splitlines(keepends=True):
+                yield self._piece(line, name)
+            return
+        for number, call in enumerate(value):
+            function = call["function"]
+            begun = call | {"function": function | {"arguments": ""}}
+            for part in (begun, {"function": {"arguments": function["arguments"]}}):
+                yield {"delta": {CALLS: [{"index": number} | part]}}
 
     def _piece(self, text: str, name: str = "content") -> dict[str, Any]:
         if self._chat:
@@ -134,24 +151,50 @@ def _chosen(call: Call, number: int, result: Result) -> Iterator[tuple[int, Samp
     return enumerate(result.ranked[:wanted], start=number * wanted)
 
 
-def _said(call: Call, sample: Sample) -> dict[str, Any]:
+def _said(call: Call, index: int, sample: Sample) -> dict[str, Any]:
     """What a choice says, by the field of a message, as vLLM's server has it.
 
     In a chat, the thought of a model that has thoughts stands apart, unless the client wants none.
-    What is empty is null: the content while the thought has not ended, and a skipped thought.
+    What is empty is null: the content while the thought has not ended or beside calls of tools,
+    and a skipped thought.
+
+    Args:
+        call: the request.
+        index: the choice's number.
+        sample: what was chosen.
     """
     if not isinstance(call.body, ChatRequest):
         return {"text": sample.text}
     if not call.thinks:
-        return {"content": sample.text}
-    content = {"content": sample.content or None}
+        return _content_and_calls(call, index, sample.text)
+    content = _content_and_calls(call, index, sample.content or None)
     if not call.body.include_reasoning:
         return content
     thought = sample.reasoning or ""
     return {"reasoning": thought if thought.strip() else None} | content
 
 
-def _reason(sample: Sample) -> str:
+def _content_and_calls(call: Call, index: int, text: str | None) -> dict[str, Any]:
+    form = call.prompt_requests[0].calls  # a chat has one prompt
+    if form is None or text is None:
+        return {"content": text}
+    content, calls = CallParser(form).parse(text)
+    if not calls:
+        return {"content": content}
+    made = [
+        {
+            "id": f"call-{call.record.id}-{index}-{number}",
+            "type": "function",
+            "function": {"name": one.name, "arguments": one.arguments},
+        }
+        for number, one in enumerate(calls)
+    ]
+    return {"content": content if content.strip() else None, CALLS: made}
+
+
+def _reason(sample: Sample, said: Mapping[str, Any]) -> str:
+    if CALLS in said:
+        return CALLS
     return "stop" if sample.ended else "length"
 
 

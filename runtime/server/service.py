@@ -14,6 +14,7 @@ from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
 from runtime.engines.base import HasRequests
 from runtime.engines.concurrency import stream
+from runtime.engines.constraint import ConstraintError
 from runtime.models import Models
 from runtime.request import Event
 from runtime.result import Result
@@ -190,7 +191,7 @@ class Service:
         record.model = body.model
         record.budget = budget = self.models.budget(body.model, header, body.ttc.budget)
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
-        prompts = prompt_requests(body, solver, budget)
+        prompts = prompt_requests(body, solver, budget, self.settings.tool_parser)
         return Call(body, prompts, record, f"{kind}-{record.id}", solver.models.thinks)
 
     async def answer(self, call: Call) -> AsyncIterator[tuple[int, Result]]:
@@ -209,6 +210,9 @@ class Service:
                 self.metrics.failed()
                 if self._loaded is not None:
                     await self._loaded.lost(error)
+                raise
+            except ConstraintError:  # which only the engine's server could find out
+                self.metrics.failed()
                 raise
             except InputError as error:
                 # The request has been checked, so the fault lies with the models.

@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from allocator.errors import InputError
 from runtime.engines.engine_args import ENGINE_HELP, REVISER_HELP, VERIFIER_HELP, read_args
+from runtime.frontend.answer_form import CallSyntax
 from runtime.frontend.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -108,6 +109,11 @@ class ServeSettings(BaseSettings):
     )
     log_prompts: bool = Field(
         default=False, description="write prompts and answers to the log and the live page"
+    )
+    tool_parser: CallSyntax = Field(
+        default="auto",
+        description="how the model writes calls of tools: hermes (between <tool_call> tags), json, "
+        "or auto, by whether there is a tag",
     )
     seed: int = Field(default=0, ge=0, description="seed of requests without one")
     force: bool = Field(default=False, description="use an artifact made for another model")

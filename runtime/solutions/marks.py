@@ -62,6 +62,11 @@ class ThoughtMarks:
             (i for i in range(start, len(ids) - width + 1) if ids[i : i + width] == self.end), None
         )
 
+    def ended(self, token_ids: Sequence[int]) -> tuple[int, ...]:
+        """What ends a thought, without what follows its end; all of it where it has no end."""
+        end = self.find_end(token_ids)
+        return tuple(token_ids if end is None else token_ids[: end + len(self.end)])
+
 
 @lru_cache(maxsize=8)
 def thought_marks(

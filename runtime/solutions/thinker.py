@@ -99,11 +99,17 @@ class Thinker:
     def _may_end_early(self, draw: Draw) -> bool:
         """Whether something might end the solution within its thought, and must not."""
         settings = self._calls.settings
-        return bool(draw.step_end or settings.stops or settings.stop_token_ids)
+        ends = draw.step_end or settings.stops or settings.stop_token_ids
+        return bool(ends) or settings.constraint is not None
 
     async def _begin(self, written: Written) -> Place:
-        """Begin a thought, or skip it; with neither requested, see whether the model begins one."""
+        """Begin a thought, or skip it; with neither requested, see whether the model begins one.
+
+        Under a constraint one is begun: what else was sampled would stand before what it allows.
+        """
         marks, thinking = self._known, written.draw.thinking
+        if thinking is None and self._calls.settings.constraint is not None:
+            thinking = written.left
         if thinking is not None:
             written.append(marks.opening if thinking else marks.skipped)
             written.skipped = not thinking
@@ -126,7 +132,10 @@ class Thinker:
         marks, cap = self._known, written.draw.thinking
         if cap is None:
             return "after" if await self._sample_thought(written, written.left) else "inside"
-        answer = min(ANSWER_TOKENS, written.draw.max_tokens // 4) + len(marks.cutoff)
+        cutoff = marks.cutoff
+        if self._calls.settings.constraint is not None:  # it is the answer's from its beginning
+            cutoff = marks.ended(cutoff)
+        answer = min(ANSWER_TOKENS, written.draw.max_tokens // 4) + len(cutoff)
         depth = marks.length(written.solution, self._place == "inside") or 0
         more = min(cap - depth, written.left - answer)
         if self._engine_caps(written.draw) and more > 0:
@@ -136,7 +145,7 @@ class Thinker:
                 return "after"
             if written.sampled < more or written.aborted:
                 return "inside"
-        written.cut(marks.cutoff, depth + max(more, 0))
+        written.cut(cutoff, depth + max(more, 0))
         return "after"
 
     async def _sample_thought(self, written: Written, max_tokens: int) -> bool:

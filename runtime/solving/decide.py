@@ -21,6 +21,8 @@ from runtime.result import Decision
 
 # Pilots end early where pass@1 is, with this probability, in bins that all have the same plan.
 SURE = 0.9
+# Why a prompt under a constraint has no searches.
+WHOLE = "A constraint holds for solutions that are sampled whole"
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,15 @@ def fallback(decision: Decision, budget: int, why: str) -> Decision:
     plan = Plan(strategy="best_of_n", n=budget)
     reason = f"traffic does not look like calibration ({why}): {plan} is safe"
     return decision.model_copy(update={"plan": plan, "why": reason, "drifted": True})
+
+
+def without_searches(decision: Decision) -> Decision:
+    """The decision for a prompt under a constraint, which holds for whole solutions only."""
+    plan = decision.plan.whole(decision.pilots)
+    if plan == decision.plan:
+        return decision
+    why = f"{decision.why}. {WHOLE}: {plan} replaces it at the same cost"
+    return decision.model_copy(update={"plan": plan, "why": why})
 
 
 def observe(

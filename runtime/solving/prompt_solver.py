@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from allocator.drift import DriftMonitor
@@ -9,7 +10,10 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
 from predictors.thinking_policy import Action
+from runtime.answers.forms import answers_of
 from runtime.artifact import Artifact
+from runtime.engines.constraint import Constraint, check_constraint
+from runtime.frontend.answer_form import FREE_TEXT
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import Event, Request, RequestSettings
@@ -17,12 +21,14 @@ from runtime.result import Decision, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
 from runtime.solving.adaptive_thinking import AdaptiveThinking
 from runtime.solving.decide import (
+    WHOLE,
     deadline_of,
     decide,
     decide_in_tokens,
     fallback,
     observe,
     take_pilots,
+    without_searches,
 )
 from runtime.solving.limits import check_limits, thinking_policy, token_policy
 from runtime.solving.metrics import Metrics
@@ -68,17 +74,30 @@ class PromptSolver:
         """A prompt, encoded.
 
         Raises:
-            InputError: an empty prompt, or one longer than the context.
+            InputError: an empty prompt, or one longer than the context; or a constraint that the
+                engine cannot hold, or not under the fixed plan.
         """
         request = prompt if isinstance(prompt, Request) else Request(prompt)
+        settings, models = request.settings or self.settings, self.models
+        if settings.constraint is not None:
+            self._check_constraint(settings.constraint)
+        if settings.form != FREE_TEXT:
+            answers = answers_of(settings.form, models.answers, models.thoughts)
+            models = replace(models, answers=answers)
         return PromptRun(
-            self.models,
-            request.settings or self.settings,
+            models,
+            settings,
             request.text,
             self.seed if request.seed is None else request.seed,
             request.token_ids,
             request.on_event,
         )
+
+    def _check_constraint(self, constraint: Constraint) -> None:
+        check_constraint(self.models.engine, constraint)
+        if self.fixed is not None and self.fixed != self.fixed.whole(0):
+            hint = f"{constraint.field} holds for solutions that are sampled whole; fix best_of_n"
+            raise InputError("plan", str(self.fixed), hint)
 
     def check(
         self, budget: int, deadline: float | None = None, budget_tokens: int | None = None
@@ -120,6 +139,8 @@ class PromptSolver:
         decision = decide(self.artifact, row, piloted, budget, left)
         if self.monitor.drifted and left is None:
             decision = fallback(decision, budget, self.monitor.report().why)
+        if run.settings.constraint is not None:
+            decision = without_searches(decision)
         return decision, piloted.samples
 
     async def solve(
@@ -229,8 +250,10 @@ class PromptSolver:
         return await self._result(run.run, run.voted(), decision, started, limits)
 
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
-        prices = self.artifact.prices
-        return AdaptiveRun(self.start(prompt), prices.schedule, self.artifact.gain_model)
+        run, schedule = self.start(prompt), self.artifact.prices.schedule
+        if run.settings.constraint is not None:
+            schedule = schedule.whole
+        return AdaptiveRun(run, schedule, self.artifact.gain_model)
 
     async def _advance(self, adaptive_run: AdaptiveRun) -> None:
         await adaptive_run.advance()
@@ -238,15 +261,19 @@ class PromptSolver:
             self._seen(adaptive_run.run)(adaptive_run.first)
 
     def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
+        if run.settings.form != FREE_TEXT:  # its answers are of another form than calibration's
+            return lambda _: None
         return partial(observe, self.monitor, self.artifact, run)
 
     async def _adaptive_result(
         self, adaptive_run: AdaptiveRun, started: float, limits: dict[str, float | None]
     ) -> Result:
-        stage = adaptive_run.schedule.stages[adaptive_run.stage]
+        stage, why = adaptive_run.schedule.stages[adaptive_run.stage], adaptive_run.why
+        if adaptive_run.schedule != self.artifact.prices.schedule:
+            why += f". {WHOLE}: samples replace searches at the same cost"
         plan = (Plan(strategy="best_of_n", n=stage.samples), *stage.searches)[-1]
         drifted = self.monitor.drifted
-        decision = Decision(pilots=stage.samples, plan=plan, why=adaptive_run.why, drifted=drifted)
+        decision = Decision(pilots=stage.samples, plan=plan, why=why, drifted=drifted)
         return await self._result(adaptive_run.run, adaptive_run.samples, decision, started, limits)
 
     async def _result(

@@ -126,3 +126,21 @@ def test_parse_plan_names_what_is_wrong(text: str, field: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_plan(text)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("text", "pilots", "whole"),
+    [
+        ("best_of_n:8:majority", 2, "best_of_n:8:majority"),
+        ("best_of_n:4:2000", 2, "best_of_n:4:2000"),
+        ("beam_search:8:4", 0, "best_of_n:8"),
+        ("beam_search:8:4:1", 2, "best_of_n:18"),
+        ("revisions:8:4", 2, "best_of_n:8"),
+    ],
+)
+def test_best_of_n_stands_for_any_other_plan_at_its_cost(
+    text: str, pilots: int, whole: str
+) -> None:
+    plan = parse_plan(text)
+    assert plan.whole(pilots) == parse_plan(whole)
+    assert plan.whole(pilots).cost(pilots) == plan.cost(pilots)

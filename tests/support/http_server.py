@@ -46,9 +46,9 @@ class LoopThread:
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, Value]) -> Value:
-        """What a coroutine returns that runs in the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(SECONDS)
+    def run(self, work: Coroutine[Any, Any, Value], seconds: float = SECONDS) -> Value:
+        """What a coroutine returns that runs in the loop, and is given so many seconds."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
 
     def call(self, work: Callable[[], Value]) -> Value:
         """What a function returns that is called in the loop."""

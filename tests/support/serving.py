@@ -13,6 +13,7 @@ from allocator.errors import ModelError
 from benchmarks.testbed.paths import ARTIFACT
 from benchmarks.testbed.task import distinct_problems
 from runtime.artifact import Artifact
+from runtime.engines.constraint import HasConstraints
 from runtime.models import Models, open_models
 from runtime.server.app import create_app
 from runtime.server.listen import listening
@@ -39,6 +40,8 @@ class Watched:
         self.engine, self.last = engine, last
         self.tokenizer, self.context_length = engine.tokenizer, engine.context_length
         self.begun = self.running = 0
+        if isinstance(engine, HasConstraints):
+            self.check_constraint = engine.check_constraint
 
     async def complete(self, *args: Any, **kwargs: Any) -> Any:
         self.begun += 1

@@ -46,7 +46,6 @@ def llm() -> Iterator[ComputeOptimalLLM]:
         {"logprob_token_ids": [3]},
         {"detokenize": False},
         {"include_stop_str_in_output": True},
-        {"structured_outputs": StructuredOutputsParams(regex="1")},
         {"logit_bias": {3: 1.0}},
         {"allowed_token_ids": [3]},
         {"extra_args": {"a": 1}},
@@ -61,6 +60,12 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(
         llm.generate(PROMPT, SamplingParams(**field))
     assert refused.value.field == next(iter(field))
     assert "leave it at" in refused.value.hint
+
+
+def test_an_engine_that_is_not_vllm_holds_nothing_to_a_form(llm: ComputeOptimalLLM) -> None:
+    params = SamplingParams(structured_outputs=StructuredOutputsParams(regex="1"))
+    with pytest.raises(InputError, match=r"structured_outputs: .*the engine must be vLLM"):
+        llm.generate(PROMPT, params)
 
 
 def test_thoughts_of_a_model_without_any_are_not_capped(llm: ComputeOptimalLLM) -> None:
@@ -129,7 +134,9 @@ def test_prompts_that_are_none(llm: ComputeOptimalLLM, prompt: Any, field: str) 
         ),
         (CHAT, {"chat_template_kwargs": {7: 7}}, "chat_template_kwargs"),
         (CHAT, {"continue_final_message": True}, "continue_final_message"),
-        (CHAT, {"tools": [{"type": "function"}]}, "tools"),
+        (CHAT, {"tools": [{"type": "function"}]}, "tools[0].function"),
+        (CHAT, {"tools": {"type": "function"}}, "tools"),
+        (CHAT, {"tools": [{"type": "function", "function": {"name": "add"}}]}, "tools"),
         (CHAT, {"chat_template_content_format": "openai"}, "chat_template_content_format"),
         (CHAT, {"lora_request": 1}, "lora_request"),
         (CHAT, {"priority": 1}, "priority"),

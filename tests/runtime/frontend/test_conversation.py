@@ -23,6 +23,11 @@ from tests.support.templates import FAULTS
 
 ASK = {"role": "user", "content": "1+2"}
 AGAIN = {"role": "user", "content": "4+5"}
+CALL = {
+    "id": "7",
+    "type": "function",
+    "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'},
+}
 
 
 def answer(**fields: Any) -> dict[str, Any]:
@@ -78,9 +83,14 @@ def test_the_template_is_given_an_answers_reasoning(turns: Any, name: str, token
 @pytest.mark.parametrize(
     ("message", "field", "hint"),
     [
-        (answer(tool_calls=[{"id": "1"}]), "[1].tool_calls", "cannot score tool calls"),
-        (answer(content=None, tool_calls=[{}]), "[1].tool_calls", "cannot score tool calls"),
-        (answer(function_call={"name": "add"}), "[1].function_call", "cannot score tool calls"),
+        (answer(tool_calls=[{"id": "1"}]), "[1].tool_calls[0].function", "it is missing"),
+        (answer(content=None, tool_calls=[1]), "[1].tool_calls[0]", "valid dict"),
+        (
+            answer(tool_calls=[CALL | {"function": {"name": "add", "arguments": "[1]"}}]),
+            "[1].tool_calls[0].function.arguments",
+            "must be a JSON object",
+        ),
+        (answer(function_call={"name": "add"}), "[1].function_call", "give tool_calls"),
         (answer(refusal="I cannot"), "[1].refusal", "leave it out"),
         (answer(audio={"id": "1"}), "[1].audio", "only text is supported"),
         (answer(images=[{"url": "x"}]), "[1].images", "only text is supported"),
@@ -88,15 +98,18 @@ def test_the_template_is_given_an_answers_reasoning(turns: Any, name: str, token
         (answer(provider_specific_fields={"a": 1}), "[1].provider_specific_fields", "or give {}"),
         (answer(reasoning=7), "[1].reasoning", "valid string"),
         (answer(novelty=1), "[1].novelty", "no such field"),
-        (answer(name="Ann"), "[1].name", "do not read names"),
+        (answer(name="Ann"), "[1].name", "a tool's message alone"),
+        (ASK | {"name": "Ann"}, "[1].name", "a tool's message alone"),
+        (ASK | {"tool_call_id": "1"}, "[1].tool_call_id", "a tool's message alone"),
         (ASK | {"reasoning": "x"}, "[1].reasoning", "only an assistant's message"),
         (ASK | {"annotations": [1]}, "[1].annotations", "only an assistant's message"),
-        (ASK | {"tool_calls": [1]}, "[1].tool_calls", "cannot score tool calls"),
+        (ASK | {"tool_calls": [CALL]}, "[1].tool_calls", "only an assistant's message"),
         ({"role": "user"}, "[1].content", "give a text"),
         ({"role": "user", "content": None}, "[1].content", "give a text"),
         ({"role": "user", "content": 7}, "[1].content", "give a text"),
         ({"content": "1"}, "[1].role", "it is missing"),
-        ({"role": "tool", "content": "1"}, "[1].role", "'user'"),
+        ({"role": "tool"}, "[1].content", "give a text"),
+        ({"role": "function", "content": "1"}, "[1].role", "'user'"),
         (ASK | {"content": [{"type": "text"}]}, "[1].content[0].text", "it is missing"),
         (
             ASK | {"content": ["1", {"type": "text", "text": None}]},
@@ -134,6 +147,26 @@ def test_values_that_python_cannot_write_are_refused_too(field: str) -> None:
             by_drop_in([ASK | {field: value}])
         assert refused.value.field.startswith(f"messages[0].{field}")
         assert len(str(refused.value)) < 1000
+
+
+@both
+def test_the_template_is_given_calls_of_tools_and_what_came_of_them(
+    turns: Any, tokenizer: Any
+) -> None:
+    called = ChatCompletionMessage.model_validate(answer(content=None, tool_calls=[CALL]))
+    told = {"role": "tool", "tool_call_id": "7", "name": "add", "content": "3"}
+    found = turns([ASK, called.model_dump(), told])
+    template = (
+        "{% for m in messages %}{% for call in m.tool_calls or [] %}"
+        "{{ call.id }} {{ call.function.name }} {{ call.function.arguments.b }};{% endfor %}"
+        "{{ m.role }} {{ m.tool_call_id }} {{ m.name }} {{ m.content }};{% endfor %}"
+    )
+    assert render_conversation(tokenizer, found, template) == (
+        "user   1+2;7 add 2;assistant   ;tool 7 add 3;"
+    )
+    assert conversation_text(found) == (
+        'User: 1+2\n\nAssistant: {"name": "add", "arguments": {"a": 1, "b": 2}}\n\nTool: 3'
+    )
 
 
 @both

@@ -95,10 +95,10 @@ def test_a_conversation_and_a_chain(api: Api) -> None:
 
 def test_what_cannot_be_served_is_refused_by_name(api: Api) -> None:
     model = model_of(api)
-    with pytest.raises(openai.BadRequestError, match=r"response_format: .*free text"):
+    with pytest.raises(openai.BadRequestError, match=r"response_format: .*must be vLLM"):
         model.with_structured_output(SUM).invoke(PROMPTS[0])
     tool = {"type": "function", "function": {"name": "add", "parameters": {}}}
-    with pytest.raises(openai.BadRequestError, match=r"tools: .*free text"):
+    with pytest.raises(openai.BadRequestError, match=r"tools: .*does not show tools"):
         model.bind_tools([tool]).invoke(PROMPTS[0])
     with pytest.raises(openai.NotFoundError, match="ask for base"):
         list(model_of(api, model="gpt-4o").stream(PROMPTS[0]))

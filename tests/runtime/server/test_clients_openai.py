@@ -157,8 +157,8 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
 @pytest.mark.parametrize(
     ("fields", "field", "hint"),
     [
-        ({"tools": [TOOL]}, "tools", "calibrated on free text; leave it out"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "free text"),
+        ({"tools": [TOOL]}, "tools", "does not show tools to the model"),
+        ({"response_format": {"type": "json_object"}}, "response_format", "must be vLLM"),
         ({"logprobs": True, "top_logprobs": 2}, "logprobs", "not available in this version"),
         ({"reasoning_effort": "low"}, "reasoning_effort", "must have thoughts to cap"),
         ({"temperature": 3}, "temperature", "less than or equal to 2"),

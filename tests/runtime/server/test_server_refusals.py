@@ -54,8 +54,6 @@ def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body:
 @pytest.mark.parametrize(
     ("body", "field", "hint"),
     [
-        (CHAT | {"tools": [{"type": "function"}]}, "tools", "calibrated on free text"),
-        (CHAT | {"response_format": {"type": "json_object"}}, "response_format", "free text"),
         (CHAT | {"logprobs": True}, "logprobs", "not available in this version"),
         (CHAT | {"frequency_penalty": 0.5}, "frequency_penalty", "samples in pieces"),
         (CHAT | {"reasoning_effort": "low"}, "reasoning_effort", "must have thoughts"),
@@ -107,7 +105,6 @@ def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body:
             "messages[0].content[0].type",
             "'text'",
         ),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", "'user'"),
         (COMPLETION | {"logprobs": 0}, "logprobs", "not available in this version"),
         (COMPLETION | {"echo": True}, "echo", "leave it out"),
         (COMPLETION | {"suffix": "a"}, "suffix", "leave it out"),

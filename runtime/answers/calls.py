@@ -1,0 +1,164 @@
+"""Calls of tools in solutions: found, and compared as answers."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any
+
+from runtime.answers.json_answers import json_key
+from runtime.answers.readers import Answers
+from runtime.frontend.answer_form import CLOSE, OPEN, CallFormat
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool.
+
+    Attributes:
+        name: the tool's.
+        arguments: a JSON object.
+    """
+
+    name: str
+    arguments: str
+
+    @property
+    def text(self) -> str:
+        """The call as JSON."""
+        return f'{{"name": {json.dumps(self.name)}, "arguments": {self.arguments}}}'
+
+
+class CallParser:
+    """Finds calls in a solution.
+
+    Args:
+        calls: what calls it may make, and how the model writes them.
+    """
+
+    def __init__(self, calls: CallFormat) -> None:
+        self._calls = calls
+
+    def parse(self, text: str) -> tuple[str, tuple[ToolCall, ...]]:
+        """The text before a solution's calls, and the calls.
+
+        A call must name one of the tools, and its arguments must be an object. If one of them is
+        not such a call, the solution has none, and is all text.
+        """
+        syntax = self._calls.syntax
+        tagged = syntax == "hermes" or (syntax == "auto" and OPEN in text)
+        before, *tails = text.split(OPEN) if tagged else ("", text)
+        try:
+            values = [value for tail in tails for value in _json_values(tail.partition(CLOSE)[0])]
+            calls = tuple(map(self._call, values))
+        except (ValueError, RecursionError):
+            return text, ()
+        return (before, calls if self._calls.parallel else calls[:1]) if calls else (text, ())
+
+    def _call(self, value: Any) -> ToolCall:
+        """A call, as models write it.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not isinstance(value, dict) or value.get("name") not in self._calls.tools:
+            raise ValueError("not a call of one of the tools")
+        arguments = value.get("arguments", value.get("parameters"))
+        if isinstance(arguments, str):
+            (arguments,) = _json_values(arguments)
+        if not isinstance(arguments, dict):
+            raise ValueError("its arguments are not an object")
+        return ToolCall(value["name"], json.dumps(arguments, ensure_ascii=False))
+
+
+class CallAnswers:
+    """Answers of solutions that may call tools: their calls, else what another reader finds.
+
+    Solutions are equal if they make the same calls, in whatever order. A call and a text are never
+    equal.
+
+    Args:
+        calls: the calls, and what of them is compared.
+        texts: reads and compares solutions without calls.
+    """
+
+    def __init__(self, calls: CallFormat, texts: Answers) -> None:
+        self._parser, self._texts, self._vote = CallParser(calls), texts, calls.vote
+        self._written = CallParser(replace(calls, syntax="json"))  # as an answer's are
+
+    def extract(self, text: str) -> str | None:
+        """See `Answers.extract`."""
+        return self._called(text) or self._texts.extract(text)
+
+    def equivalent(self, answer: str, other: str) -> bool:
+        """See `Answers.equivalent`."""
+        one, same = self.canonicalize([answer, other])
+        return one == same
+
+    def canonicalize(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `Answers.canonicalize`."""
+        return self._merged(found, self._texts.canonicalize(self._others(found)))
+
+    def undecided(self, found: Iterable[str | None]) -> list[str]:
+        """See `Answers.undecided`."""
+        return self._texts.undecided(self._others(list(found)))
+
+    async def read(self, text: str) -> str | None:
+        """See `extract`."""
+        return self._called(text) or await self._texts.read(text)
+
+    async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
+        """See `canonicalize`."""
+        return self._merged(found, await self._texts.canonicalized(self._others(found)))
+
+    def _called(self, text: str) -> str | None:
+        """A solution's calls as an answer; None where it has none."""
+        _, calls = self._parser.parse(text)
+        return f"[{', '.join(call.text for call in calls)}]" if calls else None
+
+    def _key(self, answer: str | None) -> str | None:
+        """A key of an answer's calls; None where it has none."""
+        calls = self._written.parse(answer)[1] if answer is not None else ()
+        if not calls:
+            return None
+        one: Callable[[ToolCall], str] = (
+            (lambda call: call.name)
+            if self._vote == "name"
+            else (lambda call: json_key(call.text) or call.text)
+        )
+        return "\n".join(sorted(map(one, calls)))
+
+    def _others(self, found: Sequence[str | None]) -> list[str | None]:
+        """The answers, those that are calls left out."""
+        return [None if self._key(answer) else answer for answer in found]
+
+    def _merged(self, found: Sequence[str | None], texts: Sequence[str | None]) -> list[str | None]:
+        """Canonical answers: calls as written first, the others as `texts` has them."""
+        first: dict[str, str | None] = {}
+        keys = map(self._key, found)
+        return [
+            text if key is None else first.setdefault(key, answer)
+            for key, answer, text in zip(keys, found, texts, strict=True)
+        ]
+
+
+def _json_values(text: str) -> list[Any]:
+    """The JSON values of a text, one after the other or in one list.
+
+    Raises:
+        ValueError: there is something else in it.
+    """
+    decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+    values, rest = [], text.strip()
+    while rest:
+        value, end = decoder.raw_decode(rest)
+        values += value if isinstance(value, list) else [value]
+        rest = rest[end:].lstrip().removeprefix(";").lstrip()
+    return values
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value

@@ -1,0 +1,108 @@
+"""Calls of tools: found in what models write, and compared as answers."""
+
+import asyncio
+
+import pytest
+
+from runtime.answers import MathAnswers, PatternAnswers
+from runtime.answers.calls import CallAnswers, CallParser
+from runtime.frontend.answer_form import CallFormat, CallSyntax, CallVote
+
+TOOLS = ("add", "find")
+ADD = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
+FIND = '{"name": "find", "arguments": {"what": "é"}}'
+
+
+def tagged(*calls: str) -> str:
+    return "\n".join(f"<tool_call>\n{call}\n</tool_call>" for call in calls)
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "before", "names"),
+    [
+        ("auto", tagged(ADD), "", ["add"]),
+        ("auto", "Let me see.\n" + tagged(ADD, FIND), "Let me see.\n", ["add", "find"]),
+        ("hermes", f"<tool_call>{ADD}", "", ["add"]),  # an end of sequence may stand for the tag
+        ("auto", ADD, "", ["add"]),
+        ("auto", f" [{ADD}, {FIND}]\n", "", ["add", "find"]),
+        ("auto", f"{ADD}\n\n{FIND}", "", ["add", "find"]),  # tags that are special tokens
+        ("json", f"{ADD}; {FIND}", "", ["add", "find"]),
+        ("json", '{"name": "add", "parameters": {"a": 1}}', "", ["add"]),
+        ("json", '{"name": "add", "arguments": "{\\"a\\": 1}"}', "", ["add"]),
+    ],
+)
+def test_calls_are_found(form: CallSyntax, text: str, before: str, names: list[str]) -> None:
+    said, calls = CallParser(CallFormat(TOOLS, form)).parse(text)
+    assert (said, [call.name for call in calls]) == (before, names)
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("auto", "The answer is 5."),
+        ("auto", '{"answer": 5}'),
+        ("auto", '{"name": "drop", "arguments": {}}'),
+        ("auto", '{"name": ["add"], "arguments": {}}'),
+        ("auto", '{"name": "add"}'),
+        ("auto", '{"name": "add", "arguments": [1]}'),
+        ("auto", '{"name": "add", "arguments": "{"}'),
+        ("auto", '{"name": "add", "arguments": {"a": NaN}}'),
+        ("auto", '{"name": "add", "arguments": {"a": 1e999}}'),
+        ("auto", "<tool_call>"),
+        ("auto", "[" * 100_000),
+        ("auto", f"{tagged(ADD)}<tool_call>nothing</tool_call>"),
+        ("hermes", ADD),
+        ("json", tagged(ADD)),
+        ("auto", ""),
+    ],
+)
+def test_what_is_no_call_is_text(form: CallSyntax, text: str) -> None:
+    assert CallParser(CallFormat(TOOLS, form)).parse(text) == (text, ())
+
+
+def test_only_the_first_call_counts_where_one_was_allowed() -> None:
+    _, calls = CallParser(CallFormat(TOOLS, parallel=False)).parse(tagged(ADD, FIND))
+    assert [(call.name, call.arguments) for call in calls] == [("add", '{"a": 1, "b": 2}')]
+
+
+def reader(vote: CallVote = "call") -> CallAnswers:
+    return CallAnswers(CallFormat(TOOLS, vote=vote), PatternAnswers(r"#(\d+)"))
+
+
+def test_an_answer_is_the_calls_or_what_the_text_says() -> None:
+    answers = reader()
+    assert answers.extract("So\n" + tagged(ADD, FIND)) == f"[{ADD}, {FIND}]"
+    assert answers.extract("So\n#12") == "12"
+    assert answers.extract("So") is None
+    assert asyncio.run(answers.read(tagged(FIND))) == f"[{FIND}]"
+
+
+def test_the_same_calls_are_equal_in_whatever_order() -> None:
+    answers = reader()
+    swapped = '{"name": "add", "arguments": {"b": 2.0, "a": 1}}'
+    other = '{"name": "add", "arguments": {"a": 1, "b": 3}}'
+    read = [answers.extract(t) for t in (tagged(ADD, FIND), f"[{FIND}, {swapped}]", other, "#1")]
+    first, same, different, text = answers.canonicalize(read)
+    assert first == same == read[0]
+    assert (different, text) == (read[2], "1")
+    assert asyncio.run(answers.canonicalized([None, *read])) == [None, first, same, *read[2:]]
+    assert not answers.equivalent(f"[{ADD}]", f"[{ADD}, {FIND}]")
+    assert not answers.equivalent(f"[{ADD}]", f"[{ADD}, {ADD}]")
+
+
+def test_names_alone_may_be_compared() -> None:
+    answers = reader("name")
+    other = '{"name": "add", "arguments": {"a": 9}}'
+    assert answers.equivalent(f"[{ADD}]", f"[{other}]")
+    assert answers.canonicalize([f"[{other}]", f"[{ADD}]", "5", f"[{FIND}]"]) == [
+        f"[{other}]",
+        f"[{other}]",
+        "5",
+        f"[{FIND}]",
+    ]
+
+
+def test_texts_beside_calls_are_compared_as_the_task_has_it() -> None:
+    answers = CallAnswers(CallFormat(TOOLS), MathAnswers())
+    assert answers.canonicalize(["1/2", f"[{ADD}]", "0.5"]) == ["1/2", f"[{ADD}]", "1/2"]
+    assert answers.undecided(["1/2", f"[{ADD}]"]) == []
