@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SkipValidation
 
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
+from predictors.token_logprobs import PlaceLogprobs
 
 
 class Decision(BaseModel):
@@ -151,6 +152,8 @@ class Result(BaseModel):
         receipt: what was decided, and what it cost.
         ranked: every solution, best first: one of each answer, then the others. Not part of the
             JSON.
+        prompt_logprobs: log-probabilities at each of the prompt's tokens, None for the first; None
+            if they were not requested. Not part of the JSON either.
     """
 
     prompt: str
@@ -159,3 +162,6 @@ class Result(BaseModel):
     score: float | None
     receipt: Receipt
     ranked: tuple[Sample, ...] = Field(exclude=True, repr=False)
+    prompt_logprobs: SkipValidation[tuple[PlaceLogprobs | None, ...] | None] = Field(
+        default=None, exclude=True, repr=False
+    )

@@ -78,6 +78,7 @@ class PromptSolver:
             self.seed if request.seed is None else request.seed,
             request.token_ids,
             request.on_event,
+            solutions=request.solutions,
         )
 
     def check(
