@@ -1,5 +1,6 @@
 """What may be spent on prompts, and what comes back: answers, each with its receipt."""
 
+import time
 from dataclasses import dataclass
 
 from pydantic import BaseModel, Field, SkipValidation
@@ -154,6 +155,7 @@ class Result(BaseModel):
             JSON.
         prompt_logprobs: log-probabilities at each of the prompt's tokens, None for the first; None
             if they were not requested. Not part of the JSON either.
+        finished: when it was answered, in seconds since 1970. Likewise.
     """
 
     prompt: str
@@ -165,3 +167,4 @@ class Result(BaseModel):
     prompt_logprobs: SkipValidation[tuple[PlaceLogprobs | None, ...] | None] = Field(
         default=None, exclude=True, repr=False
     )
+    finished: float = Field(default_factory=time.time, exclude=True, repr=False)

@@ -116,6 +116,7 @@ class AsyncComputeOptimalLLM:
         deadline: float | None = None,
         budget_tokens: int | None = None,
         average_tokens: float | None = None,
+        priority: int = 0,
         **others: Any,
     ) -> "AsyncGenerator[ComputeOptimalOutput, None]":
         """Answer a prompt, as vLLM's `AsyncLLM.generate`.
@@ -132,6 +133,7 @@ class AsyncComputeOptimalLLM:
             deadline: seconds that it may take.
             budget_tokens: tokens that it may cost on average over prompts of its bin.
             average_tokens: tokens that prompts may cost on average, by more or deeper thought.
+            priority: see `runtime.engines.token_options.TokenOptions`.
             others: vLLM's other arguments, which are refused.
 
         Raises:
@@ -148,11 +150,10 @@ class AsyncComputeOptimalLLM:
         encoded = prompts_of(prompt, tokenizer)
         if len(encoded) != 1:
             raise InputError("prompt", prompt, "must be one prompt")
-        (params,) = params_for(sampling_params, 1)
-        n = 1 if params is None else params.n
+        (params,) = params_for(sampling_params, 1, priority)
         spend, share, notes = spend_for(
             self.budget,
-            n,
+            params.n,
             budget=budget,
             deadline=deadline,
             budget_tokens=budget_tokens,
@@ -160,7 +161,9 @@ class AsyncComputeOptimalLLM:
         )
         calibrated = self.artifact.settings.sampling
         options = vllm_options(params, calibrated, models, share, notes=notes)
-        progress = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
+        progress = params.given is None or (
+            params.given.output_kind != RequestOutputKind.FINAL_ONLY
+        )
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         request = options.request.request(encoded[0], events.put_nowait if progress else None)
         task = asyncio.create_task(self._solver.solve_within(request, spend))

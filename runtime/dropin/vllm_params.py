@@ -9,9 +9,11 @@ import numpy as np
 from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
 from runtime.engines.engine_args import NOT_CALIBRATED
+from runtime.engines.token_options import TokenOptions
 from runtime.frontend.prompt_request import RequestOptions, request_options
 from runtime.frontend.reasoning import BUDGET, check_thinks
 from runtime.frontend.sampling_overrides import SamplingOverrides
+from runtime.frontend.token_fields import bias_of, token_fields
 from runtime.models import Models
 from runtime.request import smallest_cap
 
@@ -23,11 +25,11 @@ HONOURED = frozenset(
     (
         *("temperature", "top_p", "top_k", "min_p", "max_tokens", "n", "seed", "output_kind"),
         *("stop", "stop_token_ids", "skip_special_tokens", "spaces_between_special_tokens"),
-        "thinking_token_budget",
+        *("thinking_token_budget", "logprobs", "prompt_logprobs", "logprob_token_ids"),
+        *("min_tokens", "ignore_eos", "logit_bias", "allowed_token_ids"),
     )
 )
 
-_NO_LOGPROBS = "only the log-probability of a whole solution is kept"
 _WHOLE_TEXT = "answers are extracted from the text without its stop text"
 _OTHER_SAMPLING = "it changes the samples, and the policy was calibrated without it"
 _REASONS = dict.fromkeys(
@@ -35,20 +37,13 @@ _REASONS = dict.fromkeys(
 ) | {
     "continue_final_message": "the verifier scores whole solutions",
     "tools": "the verifier cannot score tool calls",
-    "logprobs": _NO_LOGPROBS,
-    "prompt_logprobs": _NO_LOGPROBS,
-    "logprob_token_ids": _NO_LOGPROBS,
     "detokenize": _WHOLE_TEXT,
     "include_stop_str_in_output": _WHOLE_TEXT,
     "presence_penalty": _OTHER_SAMPLING,
     "frequency_penalty": _OTHER_SAMPLING,
     "repetition_penalty": _OTHER_SAMPLING,
-    "logit_bias": _OTHER_SAMPLING,
     "bad_words": _OTHER_SAMPLING,
-    "allowed_token_ids": _OTHER_SAMPLING,
     "structured_outputs": _OTHER_SAMPLING,
-    "min_tokens": _OTHER_SAMPLING,
-    "ignore_eos": _OTHER_SAMPLING,
 }
 
 
@@ -81,16 +76,35 @@ def refuse(**arguments: Any) -> None:
             raise InputError(name, value, f"{why}; leave it out")
 
 
-def params_for(given: Any, prompts: int) -> list[Any]:
-    """Checked SamplingParams, or None, for each prompt.
+@dataclass(frozen=True)
+class PromptParams:
+    """What a call requests of one prompt.
+
+    Attributes:
+        given: its SamplingParams, checked; None uses the calibrated settings.
+        priority: see `runtime.engines.token_options.TokenOptions`.
+    """
+
+    given: Any = None
+    priority: int = 0
+
+    @property
+    def n(self) -> int:
+        """Number of solutions."""
+        return 1 if self.given is None else int(self.given.n)
+
+
+def params_for(given: Any, prompts: int, priority: Any = None) -> list[PromptParams]:
+    """What a call requests of each prompt.
 
     Args:
         given: SamplingParams for all prompts, or one per prompt; None uses the calibrated settings.
         prompts: number of prompts.
+        priority: one for all prompts, or one per prompt; None is 0.
 
     Raises:
-        InputError: another number of SamplingParams than of prompts, or a field that is not
-            supported.
+        InputError: another number of SamplingParams or priorities than of prompts, or one that is
+            not supported.
     """
     params = list(given) if isinstance(given, Sequence) else [given] * prompts
     if len(params) != prompts:
@@ -98,7 +112,18 @@ def params_for(given: Any, prompts: int) -> list[Any]:
     for each in params:
         if each is not None:
             _check(each)
-    return params
+    priorities = _priorities(priority, prompts)
+    return [PromptParams(*both) for both in zip(params, priorities, strict=True)]
+
+
+def _priorities(given: Any, prompts: int) -> list[int]:
+    found = list(given) if isinstance(given, Sequence) else [given or 0] * prompts
+    if len(found) != prompts:
+        raise InputError("priority", given, f"give one for all prompts, or {prompts}")
+    for one in found:
+        if not isinstance(one, int) or isinstance(one, bool) or not -(2**63) <= one < 2**63:
+            raise InputError("priority", given, "must be an integer of 64 bits")
+    return found
 
 
 def _check(params: Any) -> None:
@@ -108,7 +133,11 @@ def _check(params: Any) -> None:
     if not isinstance(params, SamplingParams):
         raise InputError("sampling_params", params, "must be vllm.SamplingParams")
     # vLLM derives some fields from these.
-    usual = type(params)(stop=params.stop, stop_token_ids=params.stop_token_ids)
+    usual = type(params)(
+        stop=params.stop,
+        stop_token_ids=params.stop_token_ids,
+        prompt_logprobs=params.prompt_logprobs,
+    )
     for name in params.__struct_fields__:
         value, default = getattr(params, name), getattr(usual, name)
         differs = isinstance(value, np.ndarray) or value != default
@@ -118,7 +147,7 @@ def _check(params: Any) -> None:
 
 
 def vllm_options(
-    params: Any,
+    requested: PromptParams,
     calibrated: SamplingSettings,
     models: Models,
     budget: int,
@@ -128,7 +157,7 @@ def vllm_options(
     """SamplingParams as they are honoured.
 
     Args:
-        params: SamplingParams that `params_for` has checked; None uses the calibrated settings.
+        requested: what `params_for` has checked.
         calibrated: sampling settings that the artifact was calibrated with.
         models: the models.
         budget: generations that the prompt may cost.
@@ -138,10 +167,15 @@ def vllm_options(
     Raises:
         InputError: a value that is out of its range, or that the model cannot honour.
     """
-    tokenizer = models.engine.tokenizer
+    tokenizer, params = models.engine.tokenizer, requested.given
     if params is None:
+        tokens = token_fields(
+            TokenOptions(priority=requested.priority), None, models, calibrated.max_tokens
+        )
         return VLLMOptions(
-            request_options(calibrated, tokenizer, budget, thinking=thinking, notes=notes)
+            request_options(
+                calibrated, tokenizer, budget, thinking=thinking, tokens=tokens, notes=notes
+            )
         )
     check_thinks(BUDGET, params.thinking_token_budget, models.thinks)
     greedy = params.temperature == 0  # vLLM then ignores the other three
@@ -152,6 +186,7 @@ def vllm_options(
         min_p=None if greedy else params.min_p,
         max_tokens=models.engine.context_length if params.max_tokens is None else params.max_tokens,
     )
+    longest = overrides.max_tokens or calibrated.max_tokens
     special = {} if params.skip_special_tokens else _special_stops(params.stop, tokenizer)
     stop_reasons: dict[int, int | str] = {
         token: reason
@@ -169,6 +204,9 @@ def vllm_options(
         stop=[stop for stop in params.stop if stop not in special.values()],
         stop_token_ids=tuple(stop_reasons),
         thinking=smallest_cap(params.thinking_token_budget, thinking),
+        tokens=token_fields(
+            _token_options(params, requested.priority), params.prompt_logprobs, models, longest
+        ),
         notes=notes,
     )
     return VLLMOptions(
@@ -176,6 +214,18 @@ def vllm_options(
         stop_reasons,
         special_tokens=not params.skip_special_tokens,
         spaces_between_special_tokens=params.spaces_between_special_tokens,
+    )
+
+
+def _token_options(params: Any, priority: int) -> TokenOptions:
+    return TokenOptions(
+        logprobs=params.logprobs,
+        logprob_token_ids=tuple(params.logprob_token_ids or ()),
+        min_tokens=params.min_tokens,
+        ignore_eos=params.ignore_eos,
+        logit_bias=bias_of(params.logit_bias),
+        allowed_token_ids=tuple(params.allowed_token_ids or ()),
+        priority=priority,
     )
 
 

@@ -236,13 +236,13 @@ def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
         InputError: it has no tokens, or leaves no room.
     """
     if not ids:
-        raise InputError("prompt", text, "the prompt has no tokens; give it some text")
+        raise InputError("prompt", text, "the decoder prompt cannot be empty; give it some text")
     if len(ids) >= engine.context_length:
         raise InputError(
             "prompt",
             shortened(text),
             f"{len(ids)} tokens leave no room in the context of {engine.context_length}; "
-            "shorten it",
+            "shorten it: the maximum context length is for prompt and solution together",
         )
 
 

@@ -13,10 +13,12 @@ from runtime.engines.tokenizer import check_token_ids, decode, encode_text
 from runtime.frontend.conversation import conversation_text, render_conversation
 from runtime.frontend.reasoning import cap_notes
 from runtime.frontend.sampling_overrides import SamplingOverrides, sampling_for
+from runtime.frontend.token_fields import TokenFields
 from runtime.request import EventHandler, Request, RequestSettings
 
 SEEDS = 2**64  # samplers take seeds of 64 bits, without a sign
 AS_CALIBRATED = SamplingOverrides()
+NO_TOKEN_FIELDS = TokenFields()
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def request_options(
     stop: Sequence[str] = (),
     stop_token_ids: Sequence[int] = (),
     thinking: int | None = None,
+    tokens: TokenFields = NO_TOKEN_FIELDS,
     notes: Sequence[str] = (),
 ) -> RequestOptions:
     """Check what a caller requested of a prompt.
@@ -91,6 +94,7 @@ def request_options(
         stop_token_ids: tokens that end a solution.
         thinking: the most tokens that a solution may think, of a model that has thoughts; 0 is no
             thought, None no cap.
+        tokens: what the caller requested of single tokens.
         notes: notes for the caller that come before those made here.
 
     Raises:
@@ -103,10 +107,17 @@ def request_options(
     sampling, changed = sampling_for(calibrated, budget, overrides)
     ends = check_token_ids(tokenizer, stop_token_ids, "stop_token_ids")
     return RequestOptions(
-        settings=RequestSettings(sampling, tuple(stop), ends, thinking=thinking),
+        settings=RequestSettings(
+            sampling,
+            tuple(stop),
+            ends,
+            thinking=thinking,
+            tokens=tokens.options,
+            prompt_logprobs=tokens.prompt_logprobs,
+        ),
         solutions=solutions,
         seed=None if seed is None else seed % SEEDS,
-        notes=(*notes, *changed, *cap_notes(thinking)),
+        notes=(*notes, *changed, *tokens.notes, *cap_notes(thinking)),
     )
 
 
