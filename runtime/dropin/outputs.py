@@ -102,7 +102,7 @@ def answered(
     ]
     output = _output(request_id, prompt, completions, True, result.receipt.cached_tokens)
     output.receipt, output.notes = result.receipt, notes
-    output.metrics = _metrics(result)
+    output.metrics = _metrics(result) if options.metrics else None
     if result.prompt_logprobs is not None:
         output.prompt_logprobs = [place and _logprobs(place) for place in result.prompt_logprobs]
     output.reasoning = tuple(sample.reasoning for sample in best)

@@ -10,6 +10,7 @@ from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
 from runtime.engines.engine_args import NOT_CALIBRATED
 from runtime.engines.token_options import TokenOptions
+from runtime.engines.vllm import VLLMCompletions
 from runtime.frontend.prompt_request import RequestOptions, request_options
 from runtime.frontend.reasoning import BUDGET, check_thinks
 from runtime.frontend.sampling_overrides import SamplingOverrides
@@ -56,12 +57,14 @@ class VLLMOptions:
         stop_reasons: the output's stop reason of each stop token.
         special_tokens: whether the output's text shows special tokens.
         spaces_between_special_tokens: whether it may have spaces between them.
+        metrics: whether the output has metrics, as vLLM's has with its statistics on.
     """
 
     request: RequestOptions
     stop_reasons: Mapping[int, int | str] = field(default_factory=dict)
     special_tokens: bool = False
     spaces_between_special_tokens: bool = True
+    metrics: bool = False
 
 
 def refuse(**arguments: Any) -> None:
@@ -168,6 +171,7 @@ def vllm_options(
         InputError: a value that is out of its range, or that the model cannot honour.
     """
     tokenizer, params = models.engine.tokenizer, requested.given
+    metrics = isinstance(models.engine, VLLMCompletions) and models.engine.log_stats
     if params is None:
         tokens = token_fields(
             TokenOptions(priority=requested.priority), None, models, calibrated.max_tokens
@@ -175,7 +179,8 @@ def vllm_options(
         return VLLMOptions(
             request_options(
                 calibrated, tokenizer, budget, thinking=thinking, tokens=tokens, notes=notes
-            )
+            ),
+            metrics=metrics,
         )
     check_thinks(BUDGET, params.thinking_token_budget, models.thinks)
     greedy = params.temperature == 0  # vLLM then ignores the other three
@@ -214,6 +219,7 @@ def vllm_options(
         stop_reasons,
         special_tokens=not params.skip_special_tokens,
         spaces_between_special_tokens=params.spaces_between_special_tokens,
+        metrics=metrics,
     )
 
 

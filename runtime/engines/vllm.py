@@ -195,6 +195,11 @@ class VLLMCompletions:
         return self._core.engine
 
     @property
+    def log_stats(self) -> bool:
+        """Whether vLLM keeps statistics of requests: its argument ``disable_log_stats`` is off."""
+        return bool(self.vllm.log_stats)
+
+    @property
     def resources(self) -> str:
         """What it runs on, in words."""
         return resources(self.vllm)

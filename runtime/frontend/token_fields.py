@@ -8,6 +8,7 @@ from typing import Any
 
 from allocator.errors import InputError
 from runtime.engines.token_options import PLAIN, HasTokenOptions, TokenOptions
+from runtime.frontend.fields import present
 from runtime.models import Models
 
 # What changes the samples; a caller is told that the table knows nothing of it.
@@ -117,7 +118,7 @@ def bias_of(given: Mapping[Any, Any] | None) -> tuple[tuple[int, float], ...]:
     Raises:
         InputError: a token that is not an integer, or a bias that is not a finite number.
     """
-    given = given or {}
+    given = present(given or {})
     bad = [token for token in given if not str(token).isascii() or not str(token).isdecimal()]
     if bad:
         raise InputError("logit_bias", bad, "tokens must be integers")

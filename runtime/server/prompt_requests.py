@@ -20,6 +20,7 @@ from runtime.frontend.prompt_request import (
 )
 from runtime.frontend.reasoning import BUDGET, check_thinks, template_thinking
 from runtime.frontend.sampling_overrides import SamplingOverrides
+from runtime.frontend.token_fields import token_fields
 from runtime.request import Request, smallest_cap
 from runtime.result import Spend
 from runtime.server.protocol import ChatRequest, CompletionRequest
@@ -91,6 +92,13 @@ def prompt_requests(
         stop=body.stop,
         stop_token_ids=body.stop_token_ids,
         thinking=smallest_cap(body.thinking_budget, cap),
+        tokens=token_fields(
+            body.options,
+            body.of_prompt,
+            solver.models,
+            body.longest or solver.settings.sampling.max_tokens,
+            "top_logprobs" if isinstance(body, ChatRequest) else "logprobs",
+        ),
     )
     notes = (*options.notes, *template_notes(variables))
     if isinstance(body, ChatRequest):

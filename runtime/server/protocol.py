@@ -1,20 +1,21 @@
 """Requests as OpenAI and vLLM define them. A field that would change nothing is accepted, a field
 that cannot be served is refused by name; none is ignored."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
 from allocator.errors import InputError
 from runtime.engines.base import LARGEST
+from runtime.engines.token_options import TokenOptions
 from runtime.frontend.conversation import Message, turns_of
 from runtime.frontend.fields import Strict, only
 from runtime.frontend.reasoning import Effort
+from runtime.frontend.token_fields import bias_of
 from runtime.server.field_names import FREE_TEXT, MAX_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
-NO_LOGPROBS = "log-probabilities are not available in this version"
-
 Tokens = Annotated[int, Field(ge=1, le=LARGEST)]
+Likeliest = Annotated[int, Field(ge=-1, le=LARGEST)]  # -1 is the whole vocabulary
 
 
 class Compute(Strict):
@@ -25,14 +26,15 @@ class Compute(Strict):
         deadline: seconds in which each prompt must be answered.
         budget_tokens: tokens that each prompt may cost on average over prompts of its bin.
         average_tokens: tokens that prompts may cost on average, by more or deeper thought.
-        progress: whether a stream reports progress before the answer.
+        progress: whether a stream reports progress before the answer; by default it does, unless
+            its chunks are to account for single tokens (`_Request.counts_tokens`).
     """
 
     budget: Annotated[int, Field(ge=1)] | None = None
     deadline: Annotated[float, Field(gt=0)] | None = None
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
     average_tokens: Annotated[float, Field(gt=0)] | None = None
-    progress: bool = True
+    progress: bool | None = None
 
 
 class StreamOptions(Strict):
@@ -40,7 +42,7 @@ class StreamOptions(Strict):
 
     include_usage: bool | None = None
     include_obfuscation: Annotated[bool | None, only(False)] = None
-    continuous_usage_stats: Annotated[bool | None, only(False)] = None
+    continuous_usage_stats: bool | None = None
 
 
 class _Request(Strict):
@@ -58,6 +60,16 @@ class _Request(Strict):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     # -1 is no budget, as in vLLM.
     thinking_token_budget: Annotated[int, Field(ge=-1, le=LARGEST)] | None = None
+    # Options of tokens; see `runtime.engines.token_options.TokenOptions`.
+    min_tokens: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    ignore_eos: bool | None = None
+    logit_bias: dict[str, Any] | None = None
+    allowed_token_ids: list[int] | None = None
+    logprob_token_ids: list[int] | None = None
+    prompt_logprobs: Likeliest | None = None
+    priority: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    return_token_ids: bool | None = None
+    return_tokens_as_token_ids: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     ttc: Compute = Compute()
@@ -68,15 +80,11 @@ class _Request(Strict):
     frequency_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     presence_penalty: Annotated[float | None, only(0, why=WHOLE_OUTPUT)] = None
     repetition_penalty: Annotated[float | None, only(1, why=WHOLE_OUTPUT)] = None
-    logit_bias: Annotated[Any, only({}, why=FREE_TEXT)] = None
     response_format: Annotated[Any, only({"type": "text"}, why=FREE_TEXT)] = None
-    min_tokens: Annotated[int | None, only(0)] = None
-    ignore_eos: Annotated[bool | None, only(False)] = None
     include_stop_str_in_output: Annotated[bool | None, only(False)] = None
     skip_special_tokens: Annotated[bool | None, only(True)] = None
     spaces_between_special_tokens: bool | None = None  # special tokens are not shown
     use_beam_search: Annotated[bool | None, only(False, why="the policy chooses the search")] = None
-    prompt_logprobs: Annotated[int | None, only(why=NO_LOGPROBS)] = None
 
     @property
     def choices(self) -> int:
@@ -87,6 +95,37 @@ class _Request(Strict):
     def longest(self) -> int | None:
         """The longest solution, in tokens; None uses the calibrated limit."""
         return self.max_tokens
+
+    @property
+    def likeliest(self) -> int | None:
+        """Likeliest tokens to return at each place of a solution; None for no log-probabilities."""
+        raise NotImplementedError
+
+    @property
+    def of_prompt(self) -> int | None:
+        """The same, of the prompt."""
+        return self.prompt_logprobs
+
+    @property
+    def options(self) -> TokenOptions:
+        """What it requests of single tokens."""
+        own = self.logprob_token_ids if self.likeliest is not None else None
+        return TokenOptions(
+            logprobs=len(own) if own else self.likeliest,
+            logprob_token_ids=tuple(own or ()),
+            min_tokens=self.min_tokens or 0,
+            ignore_eos=bool(self.ignore_eos),
+            logit_bias=bias_of(self.logit_bias),
+            allowed_token_ids=tuple(self.allowed_token_ids or ()),
+            priority=self.priority or 0,
+        )
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether chunks of a stream account for single tokens."""
+        options = self.stream_options
+        continuous = options is not None and bool(options.continuous_usage_stats)
+        return continuous or bool(self.return_token_ids) or self.likeliest is not None
 
     @property
     def thinking_budget(self) -> int | None:
@@ -109,8 +148,8 @@ class ChatRequest(_Request):
     store: Annotated[bool | None, only(False)] = None
     service_tier: Annotated[str | None, only("auto", "default")] = None
     modalities: Annotated[list[str] | None, only(["text"])] = None
-    logprobs: Annotated[bool | None, only(False, why=NO_LOGPROBS)] = None
-    top_logprobs: Annotated[int | None, only(0, why=NO_LOGPROBS)] = None
+    logprobs: bool | None = None
+    top_logprobs: Likeliest | None = None
     tools: Annotated[Any, only([], why=FREE_TEXT)] = None
     tool_choice: Annotated[Any, only("none", "auto", why=FREE_TEXT)] = None
     parallel_tool_calls: bool | None = None  # tools are refused
@@ -122,6 +161,11 @@ class ChatRequest(_Request):
         """The longest solution, in tokens; None uses the calibrated limit."""
         return self.max_tokens or self.max_completion_tokens
 
+    @property
+    def likeliest(self) -> int | None:
+        """Likeliest tokens to return at each place of a solution; None for no log-probabilities."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
     @model_validator(mode="after")
     def _check(self) -> "ChatRequest":
         if len({self.max_tokens, self.max_completion_tokens} - {None}) > 1:
@@ -130,8 +174,10 @@ class ChatRequest(_Request):
                 self.max_completion_tokens,
                 f"max_tokens is {self.max_tokens}; give one of them",
             )
+        if self.top_logprobs and not self.logprobs:
+            raise InputError("top_logprobs", self.top_logprobs, "set logprobs as well")
         turns_of(self.messages)
-        return self
+        return _checked(self)
 
 
 class CompletionRequest(_Request):
@@ -140,9 +186,9 @@ class CompletionRequest(_Request):
     prompt: Annotated[list[str | list[int]], PROMPTS]
 
     best_of: Annotated[int, Field(ge=1)] | None = None
-    echo: Annotated[bool | None, only(False)] = None
+    echo: bool | None = None
     suffix: Annotated[str | None, only()] = None
-    logprobs: Annotated[int | bool | None, only(False, why=NO_LOGPROBS)] = None
+    logprobs: Likeliest | Literal[False] | None = None
     add_special_tokens: Annotated[bool | None, only(True)] = None
 
     @model_validator(mode="after")
@@ -153,4 +199,31 @@ class CompletionRequest(_Request):
                 self.best_of,
                 "the budget says how many are sampled; leave it out, and set ttc.budget",
             )
-        return self
+        return _checked(self)
+
+    @property
+    def likeliest(self) -> int | None:
+        """Likeliest tokens to return at each place of a solution; None for no log-probabilities."""
+        return None if self.logprobs is False else self.logprobs
+
+    @property
+    def of_prompt(self) -> int | None:
+        """Likeliest tokens to return at each place of the prompt; an echoed one has them, too."""
+        if self.prompt_logprobs is None and self.echo:
+            return self.likeliest
+        return self.prompt_logprobs
+
+
+Body = TypeVar("Body", ChatRequest, CompletionRequest)
+
+
+def _checked(body: Body) -> Body:
+    """A body whose fields go together."""
+    if body.stream_options is not None and not body.stream:
+        raise InputError("stream_options", None, "it is for streams alone; set stream, too")
+    if body.prompt_logprobs is not None and body.stream:
+        hint = "a stream does not return them, as vLLM's; leave it out"
+        raise InputError("prompt_logprobs", body.prompt_logprobs, hint)
+    if body.logprob_token_ids and body.likeliest is None:
+        raise InputError("logprob_token_ids", body.logprob_token_ids, "set logprobs as well")
+    return body

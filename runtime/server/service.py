@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import nan
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import Counter
 
@@ -60,6 +60,7 @@ class Call:
         prompt_requests: its prompts.
         record: its record in the access log.
         id: its id in answers.
+        tokenizer: the language model's.
         thinks: whether the model has thoughts, which chats show apart from the content.
         created: Unix time, in seconds.
         event_handlers: called with a prompt's number and each of its events.
@@ -70,6 +71,7 @@ class Call:
     prompt_requests: list[PromptRequest]
     record: RequestRecord
     id: str
+    tokenizer: Any
     thinks: bool = False
     created: float = field(default_factory=time.time)
     event_handlers: list[Callable[[int, Event], None]] = field(default_factory=list)
@@ -188,10 +190,15 @@ class Service:
         """
         solver = self.ready()
         record.model = body.model
-        record.budget = budget = self.models.budget(body.model, header, body.ttc.budget)
+        record.budget = budget = self.models.budget(
+            body.model, header, body.ttc.budget, body.choices
+        )
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
         prompts = prompt_requests(body, solver, budget)
-        return Call(body, prompts, record, f"{kind}-{record.id}", solver.models.thinks)
+        models = solver.models
+        return Call(
+            body, prompts, record, f"{kind}-{record.id}", models.engine.tokenizer, models.thinks
+        )
 
     async def answer(self, call: Call) -> AsyncIterator[tuple[int, Result]]:
         """Answer a request's prompts; (prompt's number, result) in the order of completion.
