@@ -96,6 +96,13 @@ class PromptParams:
         """Number of solutions."""
         return 1 if self.given is None else int(self.given.n)
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether outputs are returned before the final one."""
+        from vllm.sampling_params import RequestOutputKind
+
+        return self.given is None or self.given.output_kind != RequestOutputKind.FINAL_ONLY
+
 
 def params_for(given: Any, prompts: int, priority: Any = None) -> list[PromptParams]:
     """What a call requests of each prompt.

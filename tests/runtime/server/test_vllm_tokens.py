@@ -19,7 +19,7 @@ from runtime.models import Models
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from tests.support.prompts import RAW
-from tests.support.serving import Loaded, listening_on
+from tests.support.serving import Loaded, client_of, listening_on
 
 GREEDY = {"temperature": 0.0, "max_tokens": 60}
 CHAT = [{"role": "user", "content": "347+58*7-91"}]
@@ -233,3 +233,25 @@ def test_the_server_refuses_by_name(ask: Ask, body: dict[str, Any], field: str) 
     with pytest.raises(openai.BadRequestError) as refused:
         ask(work)
     assert refused.value.param == field
+
+
+def test_invocations_answers_as_the_two_paths_do(run: Any, vllm_models: Models) -> None:
+    settings = ServeSettings(artifact=ARTIFACT, port=0, default_budget=1)
+    service = Service(settings, Artifact.load(ARTIFACT))
+    service.open(Loaded(vllm_models))
+
+    async def both(body: dict[str, Any], path: str) -> list[Any]:
+        async with client_of(service) as client:
+            body = {"model": "base"} | GREEDY | body
+            replies = [await client.post(where, json=body) for where in ("/invocations", path)]
+            return [(reply.status_code, reply.json()) for reply in replies]
+
+    for body, path in (
+        ({"messages": CHAT}, "/v1/chat/completions"),
+        ({"prompt": RAW[0]}, "/v1/completions"),
+    ):
+        (status, one), (_, other) = run(both(body, path))
+        assert (status, one["choices"]) == (200, other["choices"])
+        for wrong in ({"top_p": 7}, {"stream_options": {}}):
+            (status, one), (_, other) = run(both(body | wrong, path))
+            assert (status, one) == (400, other)
