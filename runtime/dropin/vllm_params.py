@@ -14,7 +14,7 @@ from runtime.engines.vllm import VLLMCompletions
 from runtime.frontend.prompt_request import RequestOptions, request_options
 from runtime.frontend.reasoning import BUDGET, check_thinks
 from runtime.frontend.sampling_overrides import SamplingOverrides
-from runtime.frontend.token_fields import bias_of, token_fields
+from runtime.frontend.token_fields import TokenFields, bias_of, token_fields
 from runtime.models import Models
 from runtime.request import smallest_cap
 
@@ -180,9 +180,7 @@ def vllm_options(
     tokenizer, params = models.engine.tokenizer, requested.given
     metrics = isinstance(models.engine, VLLMCompletions) and models.engine.log_stats
     if params is None:
-        tokens = token_fields(
-            TokenOptions(priority=requested.priority), None, models, calibrated.max_tokens
-        )
+        tokens = _tokens(requested, models, calibrated.max_tokens)
         return VLLMOptions(
             request_options(
                 calibrated, tokenizer, budget, thinking=thinking, tokens=tokens, notes=notes
@@ -190,15 +188,7 @@ def vllm_options(
             metrics=metrics,
         )
     check_thinks(BUDGET, params.thinking_token_budget, models.thinks)
-    greedy = params.temperature == 0  # vLLM then ignores the other three
-    overrides = SamplingOverrides(
-        temperature=params.temperature,
-        top_p=None if greedy else params.top_p,
-        top_k=None if greedy else params.top_k,
-        min_p=None if greedy else params.min_p,
-        max_tokens=models.engine.context_length if params.max_tokens is None else params.max_tokens,
-    )
-    longest = overrides.max_tokens or calibrated.max_tokens
+    longest = models.engine.context_length if params.max_tokens is None else params.max_tokens
     special = {} if params.skip_special_tokens else _special_stops(params.stop, tokenizer)
     stop_reasons: dict[int, int | str] = {
         token: reason
@@ -210,15 +200,13 @@ def vllm_options(
         calibrated,
         tokenizer,
         budget,
-        overrides,
+        _overrides(params, longest),
         solutions=params.n,
         seed=params.seed,
         stop=[stop for stop in params.stop if stop not in special.values()],
         stop_token_ids=tuple(stop_reasons),
         thinking=smallest_cap(params.thinking_token_budget, thinking),
-        tokens=token_fields(
-            _token_options(params, requested.priority), params.prompt_logprobs, models, longest
-        ),
+        tokens=_tokens(requested, models, longest),
         notes=notes,
     )
     return VLLMOptions(
@@ -230,16 +218,32 @@ def vllm_options(
     )
 
 
-def _token_options(params: Any, priority: int) -> TokenOptions:
-    return TokenOptions(
+def _overrides(params: Any, longest: int) -> SamplingOverrides:
+    greedy = params.temperature == 0  # vLLM then ignores the other three
+    return SamplingOverrides(
+        temperature=params.temperature,
+        top_p=None if greedy else params.top_p,
+        top_k=None if greedy else params.top_k,
+        min_p=None if greedy else params.min_p,
+        max_tokens=longest,
+    )
+
+
+def _tokens(requested: PromptParams, models: Models, longest: int) -> TokenFields:
+    params = requested.given
+    if params is None:
+        options = TokenOptions(priority=requested.priority)
+        return token_fields(options, None, models.engines, longest)
+    options = TokenOptions(
         logprobs=params.logprobs,
         logprob_token_ids=tuple(params.logprob_token_ids or ()),
         min_tokens=params.min_tokens,
         ignore_eos=params.ignore_eos,
         logit_bias=bias_of(params.logit_bias),
         allowed_token_ids=tuple(params.allowed_token_ids or ()),
-        priority=priority,
+        priority=requested.priority,
     )
+    return token_fields(options, params.prompt_logprobs, models.engines, longest)
 
 
 def _special_stops(stops: Sequence[str], tokenizer: Any) -> dict[int, str]:

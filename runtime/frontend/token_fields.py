@@ -1,15 +1,15 @@
 """What a caller requests of single tokens, checked: log-probabilities, least length, biases."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from numbers import Real
 from typing import Any
 
 from allocator.errors import InputError
+from runtime.engines.base import Engine
 from runtime.engines.token_options import PLAIN, HasTokenOptions, TokenOptions
 from runtime.frontend.fields import present
-from runtime.models import Models
 
 # What changes the samples; a caller is told that the table knows nothing of it.
 CHANGES = ("min_tokens", "ignore_eos", "logit_bias", "allowed_token_ids")
@@ -34,7 +34,7 @@ class TokenFields:
 def token_fields(
     options: TokenOptions,
     prompt_logprobs: int | None,
-    models: Models,
+    engines: Sequence[Engine],
     longest: int,
     logprobs_field: str = "logprobs",
 ) -> TokenFields:
@@ -43,7 +43,7 @@ def token_fields(
     Args:
         options: as given; of `logprobs`, -1 is the whole vocabulary.
         prompt_logprobs: likeliest tokens to return at each place of the prompt, likewise.
-        models: the models.
+        engines: the language model's, then the reviser's if there is one.
         longest: the longest solution, in tokens.
         logprobs_field: the caller's name for `logprobs`, for error messages.
 
@@ -53,7 +53,7 @@ def token_fields(
     """
     if options == PLAIN and prompt_logprobs is None:
         return TokenFields()
-    engine = _engine(options, prompt_logprobs, models, logprobs_field)
+    engine = _engine(options, prompt_logprobs, engines, logprobs_field)
     if not 0 <= options.min_tokens <= longest:
         hint = f"must be 0 to {longest}, which a solution has at most"
         raise InputError("min_tokens", options.min_tokens, hint)
@@ -75,18 +75,20 @@ def token_fields(
 
 
 def _engine(
-    options: TokenOptions, prompt_logprobs: int | None, models: Models, logprobs_field: str
+    options: TokenOptions,
+    prompt_logprobs: int | None,
+    engines: Sequence[Engine],
+    logprobs_field: str,
 ) -> HasTokenOptions:
-    """The language model's engine, if it and the reviser's take options of tokens."""
+    """The language model's engine, if all engines take options of tokens."""
     given = {name: value for name, value in vars(options).items() if value != getattr(PLAIN, name)}
     given |= {} if prompt_logprobs is None else {"prompt_logprobs": prompt_logprobs}
-    engines = [models.engine] if models.reviser is None else [models.reviser.engine, models.engine]
-    for engine in engines:
-        if not isinstance(engine, HasTokenOptions):
-            name, value = next(iter(given.items()))
-            hint = "only a vLLM engine in this process takes it; leave it out"
-            raise InputError(logprobs_field if name == "logprobs" else name, value, hint)
-    return engine
+    taking = [engine for engine in engines if isinstance(engine, HasTokenOptions)]
+    if len(taking) < len(engines):
+        name, value = next(iter(given.items()))
+        hint = "only a vLLM engine in this process takes it; leave it out"
+        raise InputError(logprobs_field if name == "logprobs" else name, value, hint)
+    return taking[0]
 
 
 def _likeliest(field: str, number: int | None, engine: HasTokenOptions) -> int | None:

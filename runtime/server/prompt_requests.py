@@ -95,7 +95,7 @@ def prompt_requests(
         tokens=token_fields(
             body.options,
             body.of_prompt,
-            solver.models,
+            solver.models.engines,
             body.longest or solver.settings.sampling.max_tokens,
             "top_logprobs" if isinstance(body, ChatRequest) else "logprobs",
         ),

@@ -5,6 +5,7 @@ from math import isnan
 from typing import Any
 
 from predictors.sample import Sample
+from predictors.token_logprobs import PlaceLogprobs
 from runtime.request import Event
 from runtime.result import Result
 from runtime.server.protocol import ChatRequest, CompletionRequest
@@ -123,7 +124,8 @@ class TokenTold:
         shown = len(body.logprob_token_ids) + 1 if body.logprob_token_ids else body.likeliest
         if shown == -1:
             shown = max(map(len, places), default=0)
-        ids, told = sample.token_ids[start:end], places[start:end]
+        ids = sample.token_ids[start:end]
+        told: tuple[PlaceLogprobs | None, ...] = places[start:end]
         if isinstance(body, ChatRequest):
             return chat_logprobs(ids, told, self._names, shown)
         if whole and body.echo:

@@ -1,6 +1,5 @@
 """What a caller may request of single tokens, and what is refused by its name."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +8,6 @@ from allocator.errors import InputError
 from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.frontend.token_fields import TokenFields, bias_of, token_fields
-from runtime.models import Models
-from tests.support.artifacts import bent_models
 from tests.support.fakes import CoinEngine
 
 SIZE, MOST = 21, 5
@@ -19,20 +16,20 @@ SIZE, MOST = 21, 5
 class Reading(CoinEngine):
     """An engine that takes options of tokens."""
 
-    max_logprobs, vocabulary_size = MOST, SIZE
+    max_logprobs: int = MOST
+    vocabulary_size: int = SIZE
 
     async def text_logprobs(self, token_ids: Any, likeliest: int) -> tuple[PlaceLogprobs, ...]:
         return ()
 
 
 @pytest.fixture
-def models(tokenizer: Any) -> Models:
-    return replace(bent_models(tokenizer), engine=Reading(tokenizer), reviser=None)
+def reading(tokenizer: Any) -> Reading:
+    return Reading(tokenizer)
 
 
 def test_nothing_requested_needs_no_engine_that_takes_it(tokenizer: Any) -> None:
-    plain = replace(bent_models(tokenizer), engine=CoinEngine(tokenizer))
-    assert token_fields(PLAIN, None, plain, 9) == TokenFields()
+    assert token_fields(PLAIN, None, [CoinEngine(tokenizer)], 9) == TokenFields()
 
 
 @pytest.mark.parametrize(
@@ -49,10 +46,11 @@ def test_nothing_requested_needs_no_engine_that_takes_it(tokenizer: Any) -> None
 def test_another_engine_takes_none_of_it(
     tokenizer: Any, options: TokenOptions, prompt: int | None, field: str
 ) -> None:
-    plain = replace(bent_models(tokenizer), engine=CoinEngine(tokenizer))
-    with pytest.raises(InputError, match="only a vLLM engine") as refused:
-        token_fields(options, prompt, plain, 9, "top_logprobs")
-    assert refused.value.field == field
+    plain = CoinEngine(tokenizer)
+    for engines in ([plain], [Reading(tokenizer), plain]):
+        with pytest.raises(InputError, match="only a vLLM engine") as refused:
+            token_fields(options, prompt, engines, 9, "top_logprobs")
+        assert refused.value.field == field
 
 
 @pytest.mark.parametrize(
@@ -71,25 +69,25 @@ def test_another_engine_takes_none_of_it(
     ],
 )
 def test_what_no_engine_can_honour_is_refused_by_its_name(
-    models: Models, options: TokenOptions, prompt: int | None, field: str
+    reading: Reading, options: TokenOptions, prompt: int | None, field: str
 ) -> None:
     with pytest.raises(InputError) as refused:
-        token_fields(options, prompt, models, 9)
+        token_fields(options, prompt, [reading], 9)
     assert refused.value.field == field
 
 
-def test_what_changes_the_samples_is_told(models: Models) -> None:
-    found = token_fields(TokenOptions(min_tokens=9, ignore_eos=True), None, models, 9)
+def test_what_changes_the_samples_is_told(reading: Reading) -> None:
+    found = token_fields(TokenOptions(min_tokens=9, ignore_eos=True), None, [reading], 9)
     assert found.notes == ("the table was calibrated without min_tokens, ignore_eos",)
-    found = token_fields(TokenOptions(logprobs=MOST, priority=3), 0, models, 9)
+    found = token_fields(TokenOptions(logprobs=MOST, priority=3), 0, [reading], 9)
     assert (found.options.logprobs, found.prompt_logprobs, found.notes) == (MOST, 0, ())
-    found = token_fields(TokenOptions(logprob_token_ids=(3, 4)), None, models, 9)
+    found = token_fields(TokenOptions(logprob_token_ids=(3, 4)), None, [reading], 9)
     assert found.options.logprobs == 2
 
 
-def test_the_whole_vocabulary_where_the_engine_returns_so_many(models: Models) -> None:
-    models.engine.max_logprobs = SIZE  # type: ignore[attr-defined]
-    found = token_fields(TokenOptions(logprobs=-1), -1, models, 9)
+def test_the_whole_vocabulary_where_the_engine_returns_so_many(reading: Reading) -> None:
+    reading.max_logprobs = SIZE
+    found = token_fields(TokenOptions(logprobs=-1), -1, [reading], 9)
     assert (found.options.logprobs, found.prompt_logprobs) == (SIZE, SIZE)
 
 

@@ -252,6 +252,7 @@ def test_invocations_answers_as_the_two_paths_do(run: Any, vllm_models: Models) 
     ):
         (status, one), (_, other) = run(both(body, path))
         assert (status, one["choices"]) == (200, other["choices"])
-        for wrong in ({"top_p": 7}, {"stream_options": {}}):
+        faults: tuple[dict[str, Any], ...] = ({"top_p": 7}, {"stream_options": {}})
+        for wrong in faults:
             (status, one), (_, other) = run(both(body | wrong, path))
             assert (status, one) == (400, other)
