@@ -20,7 +20,7 @@ from runtime.frontend.prompt_request import (
 )
 from runtime.frontend.reasoning import BUDGET, check_thinks, template_thinking
 from runtime.frontend.sampling_overrides import SamplingOverrides
-from runtime.frontend.token_fields import token_fields
+from runtime.frontend.token_fields import TokenFields, token_fields
 from runtime.request import Request, smallest_cap
 from runtime.result import Spend
 from runtime.server.protocol import ChatRequest, CompletionRequest
@@ -80,25 +80,13 @@ def prompt_requests(
         solver.settings.sampling,
         tokenizer,
         budget,
-        SamplingOverrides(
-            temperature=body.temperature,
-            top_p=body.top_p,
-            top_k=body.top_k,
-            min_p=body.min_p,
-            max_tokens=body.longest,
-        ),
+        _overrides(body),
         solutions=body.choices,
         seed=body.seed,
         stop=body.stop,
         stop_token_ids=body.stop_token_ids,
         thinking=smallest_cap(body.thinking_budget, cap),
-        tokens=token_fields(
-            body.options,
-            body.of_prompt,
-            solver.models.engines,
-            body.longest or solver.settings.sampling.max_tokens,
-            "top_logprobs" if isinstance(body, ChatRequest) else "logprobs",
-        ),
+        tokens=_tokens(body, solver),
     )
     notes = (*options.notes, *template_notes(variables))
     if isinstance(body, ChatRequest):
@@ -114,6 +102,22 @@ def prompt_requests(
     for request in requests:
         solver.start(request)  # checks that the prompt fits
     return [PromptRequest(request, spend, notes) for request in requests]
+
+
+def _overrides(body: ChatRequest | CompletionRequest) -> SamplingOverrides:
+    return SamplingOverrides(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        min_p=body.min_p,
+        max_tokens=body.longest,
+    )
+
+
+def _tokens(body: ChatRequest | CompletionRequest, solver: Solver) -> TokenFields:
+    longest = body.longest or solver.settings.sampling.max_tokens
+    field = "top_logprobs" if isinstance(body, ChatRequest) else "logprobs"
+    return token_fields(body.options, body.of_prompt, solver.models.engines, longest, field)
 
 
 def in_tokens(body: ChatRequest | CompletionRequest) -> bool:

@@ -15,6 +15,7 @@ from runtime.frontend.token_fields import bias_of
 from runtime.server.field_names import FREE_TEXT, MAX_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
 Tokens = Annotated[int, Field(ge=1, le=LARGEST)]
+Integer64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Likeliest = Annotated[int, Field(ge=-1, le=LARGEST)]  # -1 is the whole vocabulary
 
 
@@ -57,7 +58,7 @@ class _Request(Strict):
     n: Annotated[int, Field(ge=1)] | None = None
     stop: Annotated[list[str], STOPS] = Field(default_factory=list)
     stop_token_ids: list[int] = Field(default_factory=list, max_length=MAX_STOPS)
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    seed: Integer64 | None = None
     # -1 is no budget, as in vLLM.
     thinking_token_budget: Annotated[int, Field(ge=-1, le=LARGEST)] | None = None
     # Options of tokens; see `runtime.engines.token_options.TokenOptions`.
@@ -67,7 +68,7 @@ class _Request(Strict):
     allowed_token_ids: list[int] | None = None
     logprob_token_ids: list[int] | None = None
     prompt_logprobs: Likeliest | None = None
-    priority: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    priority: Integer64 | None = None
     return_token_ids: bool | None = None
     return_tokens_as_token_ids: bool | None = None
     stream: bool | None = None
