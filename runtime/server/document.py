@@ -185,13 +185,12 @@ class Version(_Strict):
 
 
 class Error(_Strict):
-    """What is wrong, and a hint; `param` is the field that is wrong, None if no field is. `code` is
-    pydantic's word for what is wrong with a value."""
+    """What is wrong, and a hint; `param` is the field that is wrong, None if no field is."""
 
     message: str
     type: str
     param: str | None
-    code: str | None
+    code: None
 
 
 class Refusal(_Strict):

@@ -30,7 +30,6 @@ class ApiError(Exception):
         message: what is wrong, and what to do about it.
         param: the field that is wrong; None if no field is.
         headers: headers of the response, such as Retry-After.
-        code: the kind of a value that is not valid, in pydantic's words; None for other errors.
     """
 
     def __init__(
@@ -39,17 +38,16 @@ class ApiError(Exception):
         message: str,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
-        code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.param = status, message, param
-        self.headers, self.code = dict(headers or {}), code
+        self.headers = dict(headers or {})
 
     @property
     def body(self) -> dict[str, Any]:
         """The JSON that OpenAI's clients read."""
         kind = TYPES.get(self.status, "server_error")
-        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        error = {"message": self.message, "type": kind, "param": self.param, "code": None}
         return {"error": error}
 
 
@@ -77,6 +75,4 @@ def refusal(errors: Sequence[Any]) -> ApiError:
     if not place and not isinstance(cause, InputError):
         hint = "send a JSON object, as Content-Type: application/json"
         return ApiError(400, f"the body cannot be read: {cause or hint}")
-    found = as_api_error(input_error([{**first, "loc": place}]))
-    found.code = None if isinstance(cause, InputError) else first["type"]
-    return found
+    return as_api_error(input_error([{**first, "loc": place}]))

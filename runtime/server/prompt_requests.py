@@ -1,6 +1,6 @@
 """From a request's body to the solver's requests: prompts, sampling, budget, deadline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ def prompt_requests(
     )
     notes = (*options.notes, *template_notes(variables))
     if isinstance(body, ChatRequest):
-        prompts = [_conversation(tokenizer, turns_of(body.messages), variables)]
+        prompts = [_conversation(body, tokenizer, variables)]
     else:
         prompts = [
             text_prompt(tokenizer, prompt)
@@ -98,7 +98,7 @@ def prompt_requests(
             else token_prompt(tokenizer, prompt, "prompt")
             for prompt in body.prompt
         ]
-    requests = [options.request(prompt) for prompt in prompts]
+    requests = [options.request(_truncated(body, tokenizer, prompt)) for prompt in prompts]
     for request in requests:
         solver.start(request)  # checks that the prompt fits
     return [PromptRequest(request, spend, notes) for request in requests]
@@ -125,14 +125,28 @@ def in_tokens(body: ChatRequest | CompletionRequest) -> bool:
     return body.ttc.budget_tokens is not None or body.ttc.average_tokens is not None
 
 
-def _conversation(
-    tokenizer: Any, turns: Sequence[Mapping[str, str]], variables: Mapping[str, Any]
-) -> EncodedPrompt:
-    """A conversation through the chat template.
+def _conversation(body: ChatRequest, tokenizer: Any, variables: Mapping[str, Any]) -> EncodedPrompt:
+    """A conversation through the chat template, or as the token ids that it is known to have.
 
     A model without a template reads a lone user's turn as plain text, as in calibration.
     """
+    turns = turns_of(body.messages)
+    if (known := body.kv_transfer_params) is not None:
+        field = "kv_transfer_params.prompt_token_ids"
+        return token_prompt(tokenizer, known.prompt_token_ids, field)
     lone = [turn["role"] for turn in turns] == ["user"] and not variables
     if lone and not tokenizer.chat_template:
         return text_prompt(tokenizer, conversation_text(turns))
     return conversation_prompt(tokenizer, turns, variables=variables)
+
+
+def _truncated(
+    body: ChatRequest | CompletionRequest, tokenizer: Any, prompt: EncodedPrompt
+) -> EncodedPrompt:
+    """A prompt of as many tokens as are requested; verifiers read what is left of it."""
+    kept = body.truncate_prompt_tokens
+    if kept is None or kept >= len(prompt.token_ids):
+        return prompt
+    first = body.truncation_side == "right"
+    ids = prompt.token_ids[:kept] if first else prompt.token_ids[-kept:]
+    return token_prompt(tokenizer, ids, "prompt")

@@ -46,6 +46,15 @@ class StreamOptions(Strict):
     continuous_usage_stats: bool | None = None
 
 
+class TransferParams(Strict):
+    """The field ``kv_transfer_params``: a prompt's ids, which a router got with an earlier reply.
+
+    They are used as they are, in place of the messages.
+    """
+
+    prompt_token_ids: Annotated[list[int], Field(min_length=1)]
+
+
 class _Request(Strict):
     """Fields of both kinds of requests."""
 
@@ -69,6 +78,9 @@ class _Request(Strict):
     logprob_token_ids: list[int] | None = None
     prompt_logprobs: Likeliest | None = None
     priority: Integer64 | None = None
+    # Tokens of the prompt that are kept: the first, or by default the last.
+    truncate_prompt_tokens: Tokens | None = None
+    truncation_side: Literal["left", "right"] | None = None
     return_token_ids: bool | None = None
     return_tokens_as_token_ids: bool | None = None
     stream: bool | None = None
@@ -138,6 +150,7 @@ class ChatRequest(_Request):
     """The body of POST /v1/chat/completions."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
+    kv_transfer_params: TransferParams | None = None
     max_completion_tokens: Tokens | None = None
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
     reasoning_effort: Effort | None = None
@@ -149,7 +162,7 @@ class ChatRequest(_Request):
     store: Annotated[bool | None, only(False)] = None
     service_tier: Annotated[str | None, only("auto", "default")] = None
     modalities: Annotated[list[str] | None, only(["text"])] = None
-    logprobs: bool | None = None
+    logprobs: Annotated[bool, Field(strict=False)] | None = None  # also "true", as in vLLM
     top_logprobs: Likeliest | None = None
     tools: Annotated[Any, only([], why=FREE_TEXT)] = None
     tool_choice: Annotated[Any, only("none", "auto", why=FREE_TEXT)] = None
@@ -213,6 +226,25 @@ class CompletionRequest(_Request):
         if self.prompt_logprobs is None and self.echo:
             return self.likeliest
         return self.prompt_logprobs
+
+
+def with_defaults(
+    body: ChatRequest | CompletionRequest, tokens_as_ids: bool, force_usage: bool
+) -> ChatRequest | CompletionRequest:
+    """A body with what the server is set to do for all of them.
+
+    Args:
+        body: the request's.
+        tokens_as_ids: write tokens as ``token_id:N``, unless the request says otherwise.
+        force_usage: give usage with every chunk of a stream, whatever the request says.
+    """
+    changed: dict[str, Any] = {}
+    if tokens_as_ids and body.return_tokens_as_token_ids is None:
+        changed["return_tokens_as_token_ids"] = True
+    if force_usage and body.stream:
+        options = StreamOptions(include_usage=True, continuous_usage_stats=True)
+        changed["stream_options"] = options
+    return body.model_copy(update=changed) if changed else body
 
 
 Body = TypeVar("Body", ChatRequest, CompletionRequest)

@@ -23,7 +23,7 @@ from runtime.server.limits import Gate
 from runtime.server.live.store import LiveStore, RequestView
 from runtime.server.model_names import ServedModels
 from runtime.server.prompt_requests import PromptRequest, prompt_requests
-from runtime.server.protocol import ChatRequest, CompletionRequest
+from runtime.server.protocol import ChatRequest, CompletionRequest, with_defaults
 from runtime.server.settings import ServeSettings
 from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver, prompts_in_flight
@@ -188,7 +188,10 @@ class Service:
             ApiError: an unknown model, or the server is not ready.
             InputError: a value that cannot be used.
         """
-        solver = self.ready()
+        solver, settings = self.ready(), self.settings
+        body = with_defaults(
+            body, settings.return_tokens_as_token_ids, settings.enable_force_include_usage
+        )
         record.model = body.model
         record.budget = budget = self.models.budget(
             body.model, header, body.ttc.budget, body.choices

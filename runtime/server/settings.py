@@ -109,6 +109,12 @@ class ServeSettings(BaseSettings):
     log_prompts: bool = Field(
         default=False, description="write prompts and answers to the log and the live page"
     )
+    return_tokens_as_token_ids: bool = Field(
+        default=False, description="write tokens in log-probabilities as token_id:N"
+    )
+    enable_force_include_usage: bool = Field(
+        default=False, description="give usage with every chunk of every stream"
+    )
     seed: int = Field(default=0, ge=0, description="seed of requests without one")
     force: bool = Field(default=False, description="use an artifact made for another model")
     trust_grader: str = Field(

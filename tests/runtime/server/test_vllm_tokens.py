@@ -19,7 +19,7 @@ from runtime.models import Models
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from tests.support.prompts import RAW
-from tests.support.serving import Loaded, client_of, listening_on
+from tests.support.serving import Loaded, asked, chunks_of, client_of, listening_on
 
 GREEDY = {"temperature": 0.0, "max_tokens": 60}
 CHAT = [{"role": "user", "content": "347+58*7-91"}]
@@ -256,3 +256,49 @@ def test_invocations_answers_as_the_two_paths_do(run: Any, vllm_models: Models) 
         for wrong in faults:
             (status, one), (_, other) = run(both(body | wrong, path))
             assert (status, one) == (400, other)
+
+
+def test_kept_ids_of_a_prompt_replace_its_messages(ask: Ask) -> None:
+    ids = {"return_token_ids": True}
+
+    async def work(client: Any) -> Any:
+        create = client.chat.completions.create
+        first = await create(model="base", messages=CHAT, extra_body=ids, **GREEDY)
+        known = {"kv_transfer_params": {"prompt_token_ids": first.prompt_token_ids}}
+        other = [{"role": "user", "content": "1+1"}]
+        again = await create(model="base", messages=other, extra_body=ids | known, **GREEDY)
+        return first, again
+
+    first, again = ask(work)
+    assert again.prompt_token_ids == first.prompt_token_ids
+    assert again.choices[0].message.content == first.choices[0].message.content
+
+
+@pytest.mark.parametrize(("side", "kept"), [("right", slice(4)), ("left", slice(-4, None))])
+def test_a_prompt_is_cut_to_the_tokens_requested(ask: Ask, side: str, kept: slice) -> None:
+    extra = {"return_token_ids": True, "truncate_prompt_tokens": 4, "truncation_side": side}
+    ids = [2, 7, 8, 9, 15, 6, 3]
+
+    async def work(client: Any) -> Any:
+        return await client.completions.create(
+            model="base", prompt=ids, max_tokens=1, extra_body=extra
+        )
+
+    assert ask(work).choices[0].prompt_token_ids == ids[kept]
+
+
+def test_the_server_may_be_set_to_give_usage_and_ids(run: Any, vllm_models: Models) -> None:
+    settings = ServeSettings(
+        artifact=ARTIFACT,
+        port=0,
+        default_budget=1,
+        return_tokens_as_token_ids=True,
+        enable_force_include_usage=True,
+    )
+    service = Service(settings, Artifact.load(ARTIFACT))
+    service.open(Loaded(vllm_models))
+    body = {"prompt": RAW[0], "logprobs": 0, "stream": True} | GREEDY
+    chunks = chunks_of(run(asked(service, body)))
+    assert all(chunk["usage"] for chunk in chunks)
+    names = [name for chunk in chunks[:-1] for name in chunk["choices"][0]["logprobs"]["tokens"]]
+    assert {name.partition(":")[0] for name in names} == {"token_id"}
