@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import nan
 
-from pydantic import InstanceOf
+from pydantic import InstanceOf, SkipValidation
 
 from predictors.confidence import ConfidenceWindow
+from predictors.token_logprobs import PlaceLogprobs
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Sample:
             aborted.
         window: the confidence of its tokens; None where it was not read. Like the two before, it is
             only known where a solution has just been sampled.
+        logprobs: log-probabilities at each of its tokens, likewise; None where they were not
+            requested, or where a token was not sampled.
     """
 
     steps: tuple[tuple[int, ...], ...]
@@ -52,6 +55,9 @@ class Sample:
     reasoning: str | None = field(default=None, compare=False)
     content: str | None = field(default=None, compare=False)
     window: InstanceOf[ConfidenceWindow] | None = field(default=None, compare=False, repr=False)
+    logprobs: SkipValidation[tuple[PlaceLogprobs, ...] | None] = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def token_ids(self) -> tuple[int, ...]:

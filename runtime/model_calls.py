@@ -8,6 +8,7 @@ from typing import Any
 from allocator.errors import InputError, ModelError
 from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, Engine, draw_seed
+from runtime.engines.token_options import PLAIN
 from runtime.models import Models
 from runtime.request import RequestSettings
 from runtime.verifiers.base import Context, HasContext, TooLongError, Verifier
@@ -103,6 +104,11 @@ class ModelCalls:
         own |= {} if window is None else {"confidence": window}
         if self.settings.constraint is not None and ends is None:  # not within a thought
             own["constraint"] = self.settings.constraint
+        tokens = self.settings.tokens
+        if tokens != PLAIN:
+            # Within a thought `ends` are not what min_tokens is about, and vLLM would ban them.
+            left = 0 if ends is not None else tokens.left(len(prefix), max_tokens)
+            own["options"] = replace(tokens, min_tokens=left)
         completion = await engine.complete(
             [*context.token_ids, *prefix],
             settings=sampling.model_copy(update={"temperature": 0.0}) if greedy else sampling,
@@ -110,7 +116,7 @@ class ModelCalls:
             seed=draw_seed(self.seed, *self.prompt_ids, *name, number=int(number)),
             stop=stop if ends is not None else (*self.settings.stops, *stop),
             stop_token_ids=self.settings.stop_token_ids if ends is None else ends,
-            logprob=logprob,
+            logprob=logprob or tokens.logprobs is not None,
             **own,
         )
         if completion.stopped_by in self.settings.stops:

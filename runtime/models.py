@@ -66,6 +66,11 @@ class Models:
     sizes: ModelSizes | None = None
 
     @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The language model's engine, and the reviser's if there is one."""
+        return (self.engine,) if self.reviser is None else (self.engine, self.reviser.engine)
+
+    @property
     def thinks(self) -> bool:
         """Whether the language model has thoughts."""
         return self.marks is not None

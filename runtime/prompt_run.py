@@ -23,7 +23,7 @@ from runtime.request import (
 )
 from runtime.reviser import Reviser
 from runtime.solutions.beam import Beam, SampleReader, solution_window, step_window
-from runtime.solutions.draw import Draw, Path
+from runtime.solutions.draw import Draw, Path, continued, joined
 from runtime.solutions.thinker import Thinker
 from runtime.verifiers.base import Context, Verifier, aggregate
 
@@ -40,6 +40,7 @@ class PromptRun:
         token_ids: the prompt as the language model reads it; None applies the chat template.
         on_event: called with what happens.
         cost: counts what this prompt spends.
+        solutions: number of solutions to return.
         undecided: answers that could not be compared before the deadline.
 
     Attributes:
@@ -59,6 +60,7 @@ class PromptRun:
     token_ids: tuple[int, ...] | None = None
     on_event: EventHandler | None = None
     cost: Cost = field(default_factory=Cost)
+    solutions: int = 1
     undecided: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
@@ -178,6 +180,7 @@ class PromptRun:
             thinking=completion.thinking,
             forced=beam.forced or completion.forced,
             window=window,
+            logprobs=joined(beam.logprobs, completion.logprobs),
         )
         if score:
             tokens = len(prefix) + len(completion.token_ids)
@@ -271,13 +274,12 @@ class PromptRun:
         cap, read = self.settings.capped(thinking), window or solution_window(self.models, logprob)
         draw = Draw(path, self.max_tokens, cap, logprob=logprob, window=read)
         completion = await self._thinker.solution(draw, prefix)
-        whole = replace(completion, token_ids=(*prefix, *completion.token_ids))
-        return self._beam(whole, read)
+        return self._beam(continued(prefix, completion), read)
 
     async def _scored(self, beam: Beam, index: int) -> Sample:
         """The independent solution number `index`."""
-        models = self.models
-        solution = await self._finished(beam, self.context, models.verifier, models.scoring)
+        own = (self.context, self.models.verifier, self.models.scoring)
+        solution = await self._finished(beam, *own)
         self._emit(solution_event(solution, number=index))
         return solution
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from predictors.sample import Sample
 from runtime.engines.base import SamplingSettings
 from runtime.engines.constraint import Constraint
+from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.frontend.answer_form import FREE_TEXT, AnswerForm
 
 
@@ -120,6 +121,9 @@ class RequestSettings:
             is for certain, None does not stop.
         thinking: the most tokens that each solution may think, whatever the plan says; 0 is no
             thought, None leaves it to the plan and the model.
+        tokens: what the caller requests of single tokens.
+        prompt_logprobs: likeliest tokens to return at each place of the prompt; None returns no
+            log-probabilities of it.
         form: the form of the answers. Under a constraint plans sample whole solutions.
     """
 
@@ -128,6 +132,8 @@ class RequestSettings:
     stop_token_ids: tuple[int, ...] = ()
     early_stop: float | None = None
     thinking: int | None = None
+    tokens: TokenOptions = PLAIN
+    prompt_logprobs: int | None = None
     form: AnswerForm = FREE_TEXT
 
     @property

@@ -1,12 +1,14 @@
 """What may be spent on prompts, and what comes back: answers, each with its receipt."""
 
+import time
 from dataclasses import dataclass
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SkipValidation
 
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
+from predictors.token_logprobs import PlaceLogprobs
 
 
 class Decision(BaseModel):
@@ -151,6 +153,9 @@ class Result(BaseModel):
         receipt: what was decided, and what it cost.
         ranked: every solution, best first: one of each answer, then the others. Not part of the
             JSON.
+        prompt_logprobs: log-probabilities at each of the prompt's tokens, None for the first; None
+            if they were not requested. Not part of the JSON either.
+        finished: when it was answered, in seconds since 1970. Likewise.
     """
 
     prompt: str
@@ -159,3 +164,7 @@ class Result(BaseModel):
     score: float | None
     receipt: Receipt
     ranked: tuple[Sample, ...] = Field(exclude=True, repr=False)
+    prompt_logprobs: SkipValidation[tuple[PlaceLogprobs | None, ...] | None] = Field(
+        default=None, exclude=True, repr=False
+    )
+    finished: float = Field(default_factory=time.time, exclude=True, repr=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from allocator.errors import InputError
 from runtime.artifact import Artifact, artifact_folder
 from runtime.dropin.loading import find_artifact, open_solver
+from runtime.dropin.vllm_errors import vllm_errors
 from runtime.dropin.vllm_params import params_for, refuse, vllm_options
 from runtime.dropin.vllm_prompts import prompts_of
 from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
@@ -116,6 +117,7 @@ class AsyncComputeOptimalLLM:
         deadline: float | None = None,
         budget_tokens: int | None = None,
         average_tokens: float | None = None,
+        priority: int = 0,
         **others: Any,
     ) -> "AsyncGenerator[ComputeOptimalOutput, None]":
         """Answer a prompt, as vLLM's `AsyncLLM.generate`.
@@ -132,37 +134,36 @@ class AsyncComputeOptimalLLM:
             deadline: seconds that it may take.
             budget_tokens: tokens that it may cost on average over prompts of its bin.
             average_tokens: tokens that prompts may cost on average, by more or deeper thought.
+            priority: see `runtime.engines.token_options.TokenOptions`.
             others: vLLM's other arguments, which are refused.
 
         Raises:
             InputError: an argument that is not supported or cannot be used, by its name.
             ModelError: a model failed on the prompt.
         """
-        from vllm.sampling_params import RequestOutputKind
-
         from runtime.dropin.outputs import aborted, answered, underway
 
-        refuse(**{name: value or None for name, value in others.items()})
         models = self._solver.models
         tokenizer = models.engine.tokenizer
-        encoded = prompts_of(prompt, tokenizer)
-        if len(encoded) != 1:
-            raise InputError("prompt", prompt, "must be one prompt")
-        (params,) = params_for(sampling_params, 1)
-        n = 1 if params is None else params.n
-        spend, share, notes = spend_for(
-            self.budget,
-            n,
-            budget=budget,
-            deadline=deadline,
-            budget_tokens=budget_tokens,
-            average_tokens=average_tokens,
-        )
-        calibrated = self.artifact.settings.sampling
-        options = vllm_options(params, calibrated, models, share, notes=notes)
-        progress = params is None or params.output_kind != RequestOutputKind.FINAL_ONLY
+        with vllm_errors():
+            refuse(**{name: value or None for name, value in others.items()})
+            encoded = prompts_of(prompt, tokenizer)
+            if len(encoded) != 1:
+                raise InputError("prompt", prompt, "must be one prompt")
+            (params,) = params_for(sampling_params, 1, priority)
+            spend, share, notes = spend_for(
+                self.budget,
+                params.n,
+                budget=budget,
+                deadline=deadline,
+                budget_tokens=budget_tokens,
+                average_tokens=average_tokens,
+            )
+            calibrated = self.artifact.settings.sampling
+            options = vllm_options(params, calibrated, models, share, notes=notes)
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        request = options.request.request(encoded[0], events.put_nowait if progress else None)
+        on_event = events.put_nowait if params.shows_progress else None
+        request = options.request.request(encoded[0], on_event)
         task = asyncio.create_task(self._solver.solve_within(request, spend))
         task.add_done_callback(lambda _: events.put_nowait(None))
         with self._abortable(request_id, task):

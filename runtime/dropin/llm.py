@@ -13,6 +13,7 @@ from runtime.artifact import Artifact, artifact_folder
 from runtime.dropin.background import SolverThread
 from runtime.dropin.loading import check_loop, find_artifact, open_solver
 from runtime.dropin.progress_bar import progress
+from runtime.dropin.vllm_errors import vllm_errors
 from runtime.dropin.vllm_params import params_for, params_of, refuse, vllm_options
 from runtime.dropin.vllm_prompts import conversations_of, prompts_of, read_template
 from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
@@ -125,6 +126,7 @@ class ComputeOptimalLLM:
         self._thread = SolverThread(lambda stack: open_solver(stack, artifact, seed, engine))
         self._request_ids = map(str, itertools.count())
 
+    @vllm_errors()
     def generate(
         self,
         prompts: Any,
@@ -132,7 +134,7 @@ class ComputeOptimalLLM:
         *,
         use_tqdm: bool | Callable[..., Any] = True,
         lora_request: None = None,
-        priority: None = None,
+        priority: int | Sequence[int] | None = None,
         tokenization_kwargs: None = None,
         mm_processor_kwargs: None = None,
         budget: int | None = None,
@@ -155,6 +157,7 @@ class ComputeOptimalLLM:
                 Fields that are not supported are refused by name.
             use_tqdm: whether to show a progress bar, or a function that creates it.
             lora_request: refused, like vLLM's other arguments down to `budget`.
+            priority: one for all or one per prompt; see `TokenOptions`.
             budget: generations that each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
             deadline: seconds that each prompt may take.
@@ -167,21 +170,21 @@ class ComputeOptimalLLM:
         """
         refuse(
             lora_request=lora_request,
-            priority=priority,
             tokenization_kwargs=tokenization_kwargs,
             mm_processor_kwargs=mm_processor_kwargs,
         )
         encoded = prompts_of(prompts, self.get_tokenizer())
         limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
-        return self._answer(encoded, sampling_params, use_tqdm, limits)
+        return self._answer(encoded, sampling_params, use_tqdm, limits, priority)
 
+    @vllm_errors()
     def chat(
         self,
         messages: Any,
         sampling_params: "SamplingParams | Sequence[SamplingParams] | None" = None,
         use_tqdm: bool | Callable[..., Any] = True,
         lora_request: None = None,
-        priority: None = None,
+        priority: int | Sequence[int] | None = None,
         chat_template: str | None = None,
         chat_template_content_format: str = "auto",
         add_generation_prompt: bool = True,
@@ -218,7 +221,6 @@ class ComputeOptimalLLM:
         contents = chat_template_content_format
         refuse(
             lora_request=lora_request,
-            priority=priority,
             chat_template_content_format=None if contents in ("auto", "string") else contents,
             continue_final_message=continue_final_message or None,
             tokenization_kwargs=tokenization_kwargs,
@@ -234,7 +236,9 @@ class ComputeOptimalLLM:
         encoded = conversations_of(messages, tokenizer, template, add_generation_prompt, shown)
         limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
         notes = template_notes(variables)
-        return self._answer(encoded, sampling_params, use_tqdm, limits, thinking, notes, form)
+        return self._answer(
+            encoded, sampling_params, use_tqdm, limits, priority, thinking, notes, form
+        )
 
     def _answer(
         self,
@@ -242,16 +246,17 @@ class ComputeOptimalLLM:
         sampling_params: Any,
         use_tqdm: bool | Callable[..., Any],
         limits: "tuple[int | None, int | None, float | None, int | None, float | None]",
+        priority: int | Sequence[int] | None,
         thinking: int | None = None,
         notes: Sequence[str] = (),
         form: AnswerForm = FREE_TEXT,
     ) -> "list[ComputeOptimalOutput]":
         from runtime.dropin.outputs import all_answered
 
-        params = params_for(sampling_params, len(prompts))
+        params = params_for(sampling_params, len(prompts), priority)
         if not prompts:
             return []
-        solutions = max(1 if each is None else each.n for each in params)
+        solutions = max(each.n for each in params)
         spend, share, raised = spend_for(self.budget, solutions, len(prompts), *limits)
         models, calibrated = self._thread.solver.models, self.artifact.settings.sampling
         options = [

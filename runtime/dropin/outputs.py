@@ -1,13 +1,17 @@
 """Answers as vLLM's RequestOutput, each with its receipt. Needs vLLM."""
 
+import time
 from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
 from vllm import CompletionOutput, RequestOutput
+from vllm.logprobs import Logprob
+from vllm.v1.metrics.stats import RequestStateStats
 
 from allocator.errors import ModelError
 from predictors.sample import Sample
+from predictors.token_logprobs import PlaceLogprobs
 from runtime.answers.thought import before_any
 from runtime.dropin.vllm_params import VLLMOptions
 from runtime.engines.tokenizer import decode
@@ -18,6 +22,9 @@ from runtime.result import Failure, Receipt, Result
 
 class ComputeOptimalOutput(RequestOutput):  # type: ignore[misc]
     """vLLM's RequestOutput with a receipt.
+
+    Its `metrics` are of the whole work on the prompt: all tokens that were sampled, and the time to
+    the answer. The answer is chosen at the end, so its first token comes with its last.
 
     Attributes:
         receipt: what was decided for the prompt and what it cost; None until it is answered.
@@ -95,6 +102,9 @@ def answered(
     ]
     output = _output(request_id, prompt, completions, True, result.receipt.cached_tokens)
     output.receipt, output.notes = result.receipt, notes
+    output.metrics = _metrics(result) if options.metrics else None
+    if result.prompt_logprobs is not None:
+        output.prompt_logprobs = [place and _logprobs(place) for place in result.prompt_logprobs]
     output.reasoning = tuple(sample.reasoning for sample in best)
     return output
 
@@ -140,10 +150,30 @@ def _completion(
         else sample.text,
         token_ids=list(sample.token_ids),
         cumulative_logprob=None if isnan(sample.logprob) else sample.logprob,
-        logprobs=None,
+        logprobs=None
+        if options.request.settings.tokens.logprobs is None
+        else [_logprobs(place) for place in sample.logprobs or ()],
         finish_reason="stop" if sample.ended else "length",
         stop_reason=_stop_reason(sample, options, tokenizer),
     )
+
+
+def _metrics(result: Result) -> RequestStateStats:
+    seconds = result.receipt.seconds
+    end = time.monotonic() - (time.time() - result.finished)
+    return RequestStateStats(
+        num_generation_tokens=result.receipt.sampled_tokens,
+        arrival_time=result.finished - seconds,
+        queued_ts=end - seconds,
+        scheduled_ts=end - seconds,
+        first_token_ts=end,
+        last_token_ts=end,
+        first_token_latency=seconds,
+    )
+
+
+def _logprobs(place: PlaceLogprobs) -> dict[int, Logprob]:
+    return {token: Logprob(one.logprob, one.rank, one.text) for token, one in place.items()}
 
 
 def _stop_reason(sample: Sample, options: VLLMOptions, tokenizer: Any) -> int | str | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from allocator.errors import InputError
+from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.tokenizer import encode_text
 from runtime.frontend.conversation import render_conversation
 
@@ -70,6 +71,8 @@ class Completion:
         confidence: lowest mean confidence of the solution so far, see `predictors.confidence`; nan
             if it was not requested.
         aborted: whether the request was ended because that fell below the threshold.
+        logprobs: log-probabilities at each of the tokens; None where they were not requested, or
+            where one was not sampled.
     """
 
     token_ids: tuple[int, ...]
@@ -81,6 +84,7 @@ class Completion:
     forced: bool = False
     confidence: float = nan
     aborted: bool = False
+    logprobs: tuple[PlaceLogprobs, ...] | None = None
 
 
 class Engine(Protocol):
@@ -232,13 +236,13 @@ def check_room(engine: Engine, ids: Sequence[int], text: str) -> None:
         InputError: it has no tokens, or leaves no room.
     """
     if not ids:
-        raise InputError("prompt", text, "the prompt has no tokens; give it some text")
+        raise InputError("prompt", text, "the decoder prompt cannot be empty; give it some text")
     if len(ids) >= engine.context_length:
         raise InputError(
             "prompt",
             shortened(text),
             f"{len(ids)} tokens leave no room in the context of {engine.context_length}; "
-            "shorten it",
+            "shorten it: the maximum context length is for prompt and solution together",
         )
 
 

@@ -80,7 +80,9 @@ def check_token_ids(tokenizer: Any, token_ids: Iterable[int], field: str) -> tup
     found, size = tuple(token_ids), vocabulary_size(tokenizer)
     for token in found:
         if not 0 <= token < size:
-            raise InputError(field, token, f"token ids are 0 to {size - 1}")
+            raise InputError(
+                field, token, f"token ids are 0 to {size - 1}; it is out of vocabulary"
+            )
     return found
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from predictors.confidence import ConfidenceWindow, token_confidence
+from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.constraint import Constraint
+from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.engines.tokenizer import token_texts
 from runtime.engines.vllm_core import VLLMCore, resources
-
-# Completions that may be this long end where a pattern of up to 64 tokens is repeated so often that
-# it is an endless loop: such thoughts cost the most and answer nothing.
-LONG = 1024
-REPETITION = {"min_pattern_size": 4, "max_pattern_size": 64, "min_count": 16}
+from runtime.engines.vllm_requests import (
+    place_logprobs,
+    reading_params,
+    sampling_params,
+    structured_outputs,
+)
 
 
 class Core(Protocol):
@@ -24,8 +27,15 @@ class Core(Protocol):
 
     engine: Any
 
-    def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
+    def stream(
+        self, token_ids: Sequence[int], params: Any, priority: int = 0
+    ) -> AsyncGenerator[Any, None]:
         """The outputs of one request as they come; closing the iterator aborts the request.
+
+        Args:
+            token_ids: the prompt.
+            params: vLLM's SamplingParams.
+            priority: see `runtime.engines.token_options.TokenOptions`.
 
         Raises:
             ModelError: the engine has died, or refused the request.
@@ -42,13 +52,13 @@ class Core(Protocol):
         ...
 
 
-async def final_output(core: Core, token_ids: Sequence[int], params: Any) -> Any:
+async def final_output(core: Core, token_ids: Sequence[int], params: Any, priority: int = 0) -> Any:
     """The final output of one request; cancelling the call aborts the request.
 
     Raises:
         ModelError: the engine has died, or refused the request.
     """
-    async with aclosing(core.stream(token_ids, params)) as outputs:
+    async with aclosing(core.stream(token_ids, params, priority)) as outputs:
         return [output async for output in outputs][-1]
 
 
@@ -79,6 +89,7 @@ class VLLMCompletions:
         thinking_tokens: int | None = None,
         confidence: ConfidenceWindow | None = None,
         constraint: Constraint | None = None,
+        options: TokenOptions = PLAIN,
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
@@ -87,58 +98,51 @@ class VLLMCompletions:
         Args:
             token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
             thinking_tokens: see `runtime.engines.base.HasThinkingBudget`.
-            confidence: see `runtime.engines.base.HasConfidence`.
+            confidence: see `runtime.engines.base.HasConfidence`. Log-probabilities of the likeliest
+                tokens are then not returned.
             constraint: see `runtime.engines.constraint.HasConstraints`.
+            options: see `runtime.engines.token_options.HasTokenOptions`.
         """
-        from vllm import SamplingParams
-        from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
-
+        if confidence is not None:
+            options = replace(options, logprobs=None, logprob_token_ids=())
         # A stop token ends a request in the engine itself; a stop text is only seen afterwards,
         # by the process that decodes, and costs a wasted step. Texts that span tokens need it.
-        marks = {i: text for text in stop if len(text) == 1 for i in self._marks_of(text)}
-        texts = [text for text in stop if len(text) > 1]
-        params = SamplingParams(
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            top_k=settings.top_k,
-            min_p=settings.min_p,
+        # Before `min_tokens` vLLM never samples stop tokens, where it only skips stop texts.
+        short = [] if options.min_tokens else [text for text in stop if len(text) == 1]
+        marks = {i: text for text in short for i in self._marks_of(text)}
+        params = sampling_params(
+            settings,
+            options,
             max_tokens=max_tokens,
             seed=seed,
-            stop=texts,
+            stop=[text for text in stop if text not in short],
             stop_token_ids=[*marks, *stop_token_ids],
-            include_stop_str_in_output=True,
-            detokenize=bool(texts),  # token by token, where a whole text is soon decoded
-            skip_special_tokens=False,  # marks of thoughts are special tokens of some models
-            thinking_token_budget=thinking_tokens,
-            repetition_detection=RepetitionDetectionParams(**REPETITION)
-            if max_tokens >= LONG
-            else None,
-            structured_outputs=None if constraint is None else _structured(constraint),
-            logprobs=self._logprobs(logprob, confidence),
-            flat_logprobs=True,  # which alone is read: no object a token
+            thinking_tokens=thinking_tokens,
+            constraint=constraint,
+            logprobs=options.logprobs or self._logprobs(logprob, confidence),
             # Every token wakes this process up: only where one of them may end the request.
-            output_kind=RequestOutputKind.FINAL_ONLY
-            if confidence is None or confidence.settings.threshold is None
-            else RequestOutputKind.DELTA,
+            each_token=confidence is not None and confidence.settings.threshold is not None,
         )
-        output, written = await self._written(token_ids, params, confidence)
+        output, written = await self._written(token_ids, params, confidence, options.priority)
         if not logprob:
             written = replace(written, logprob=nan)
+        if options.logprobs is not None:
+            written = replace(written, logprobs=place_logprobs(output.outputs[0].logprobs))
         return written if written.aborted else _ended(written, output, marks, stop_token_ids)
 
     async def _written(
-        self, token_ids: Sequence[int], params: Any, window: ConfidenceWindow | None
+        self, token_ids: Sequence[int], params: Any, window: ConfidenceWindow | None, priority: int
     ) -> tuple[Any, Completion]:
         """The last output of a request, and its tokens, at most until the solution is lost."""
         if window is None:
-            output = await final_output(self._core, token_ids, params)
+            output = await final_output(self._core, token_ids, params, priority)
             final = output.outputs[0]
             total = float(final.cumulative_logprob or 0.0)
             cached = output.num_cached_tokens or 0
             return output, Completion(tuple(final.token_ids), total, False, cached)
         ids: list[int] = []
         total = 0.0
-        async with aclosing(self._core.stream(token_ids, params)) as outputs:
+        async with aclosing(self._core.stream(token_ids, params, priority)) as outputs:
             async for output in outputs:
                 final = output.outputs[0]
                 own, confidences = _read(final.logprobs, params.logprobs)
@@ -177,7 +181,7 @@ class VLLMCompletions:
             return
         config = self.vllm.vllm_config
         try:
-            SamplingParams(structured_outputs=_structured(constraint)).verify(
+            SamplingParams(structured_outputs=structured_outputs(constraint)).verify(
                 config.model_config,
                 config.speculative_config,
                 config.structured_outputs_config,
@@ -201,9 +205,27 @@ class VLLMCompletions:
         return int(self.vllm.vllm_config.model_config.get_vocab_size())
 
     @property
+    def max_logprobs(self) -> int:
+        """See `runtime.engines.token_options.HasTokenOptions`; vLLM's argument of that name."""
+        most = int(self.vllm.vllm_config.model_config.max_logprobs)
+        return self.vocabulary_size if most == -1 else most
+
+    async def text_logprobs(
+        self, token_ids: Sequence[int], likeliest: int
+    ) -> tuple[PlaceLogprobs | None, ...]:
+        """See `runtime.engines.token_options.HasTokenOptions`."""
+        output = await final_output(self._core, token_ids, reading_params(likeliest))
+        return (None, *place_logprobs(output.prompt_logprobs[1:]))
+
+    @property
     def vllm(self) -> Any:
         """vLLM's own engine: an `LLMEngine` or an `AsyncLLM`."""
         return self._core.engine
+
+    @property
+    def log_stats(self) -> bool:
+        """Whether vLLM keeps statistics of requests: its argument ``disable_log_stats`` is off."""
+        return bool(self.vllm.log_stats)
 
     @property
     def resources(self) -> str:
@@ -243,13 +265,6 @@ class VLLMEngine(VLLMCompletions):
     def __init__(self, model: Path, **engine_args: Any) -> None:
         core = VLLMCore.start("model", model, engine_args)
         super().__init__(core, core.engine.get_tokenizer(), core.engine.model_config.max_model_len)
-
-
-def _structured(constraint: Constraint) -> Any:
-    """A constraint as vLLM has it."""
-    from vllm.sampling_params import StructuredOutputsParams
-
-    return StructuredOutputsParams(**constraint.fields)
 
 
 def _ended(

@@ -94,7 +94,9 @@ class VLLMCore:
         _SHARING.enter(one_thread=current_platform.is_cpu())
         return core
 
-    async def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, token_ids: Sequence[int], params: Any, priority: int = 0
+    ) -> AsyncGenerator[Any, None]:
         """The outputs of one request; see `runtime.engines.vllm.Core.stream`.
 
         Raises:
@@ -111,7 +113,7 @@ class VLLMCore:
             # As vLLM's renderer would hand it on: there is nothing to tokenise, for which a prompt
             # would be sent to another thread and back.
             prompt = {"type": "token", "prompt_token_ids": list(token_ids)}
-            collector = await engine.add_request(request_id, prompt, params)
+            collector = await engine.add_request(request_id, prompt, params, priority=priority)
             finished = False
             while not finished:
                 output = collector.get_nowait() or await collector.get()

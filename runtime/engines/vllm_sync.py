@@ -22,6 +22,7 @@ class _Request:
     name: str
     token_ids: list[int]
     params: Any
+    priority: int
     loop: asyncio.AbstractEventLoop
     outputs: asyncio.Queue[Any]
 
@@ -44,13 +45,15 @@ class VLLMSyncCore:
         self._thread = Thread(target=self._drive, name="vllm-steps", daemon=True)
         self._thread.start()
 
-    async def stream(self, token_ids: Sequence[int], params: Any) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, token_ids: Sequence[int], params: Any, priority: int = 0
+    ) -> AsyncGenerator[Any, None]:
         """The outputs of one request; see `runtime.engines.vllm.Core.stream`."""
         if not self.alive:
             raise ModelError("vllm.LLM", "it has been let go")
         loop = asyncio.get_running_loop()
         name = next(self._request_ids)
-        request = _Request(name, list(token_ids), params, loop, asyncio.Queue())
+        request = _Request(name, list(token_ids), params, priority, loop, asyncio.Queue())
         self._orders.put(partial(self._add, request))
         try:
             finished = False
@@ -101,7 +104,7 @@ class VLLMSyncCore:
         self._running[request.name] = request
         try:
             prompt = TokensPrompt(prompt_token_ids=request.token_ids)
-            self.engine.add_request(request.name, prompt, request.params)
+            self.engine.add_request(request.name, prompt, request.params, priority=request.priority)
         except Exception as error:
             self._end(request, ModelError("vllm.LLM", f"it refused the request: {error}"))
 

@@ -14,10 +14,12 @@ from runtime.frontend.answer_form import FREE_TEXT, AnswerForm
 from runtime.frontend.conversation import conversation_text, render_conversation
 from runtime.frontend.reasoning import cap_notes
 from runtime.frontend.sampling_overrides import SamplingOverrides, sampling_for
+from runtime.frontend.token_fields import TokenFields
 from runtime.request import EventHandler, Request, RequestSettings
 
 SEEDS = 2**64  # samplers take seeds of 64 bits, without a sign
 AS_CALIBRATED = SamplingOverrides()
+NO_TOKEN_FIELDS = TokenFields()
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def request_options(
     stop: Sequence[str] = (),
     stop_token_ids: Sequence[int] = (),
     thinking: int | None = None,
+    tokens: TokenFields = NO_TOKEN_FIELDS,
     form: AnswerForm = FREE_TEXT,
     notes: Sequence[str] = (),
 ) -> RequestOptions:
@@ -93,6 +96,7 @@ def request_options(
         stop_token_ids: tokens that end a solution.
         thinking: the most tokens that a solution may think, of a model that has thoughts; 0 is no
             thought, None no cap.
+        tokens: what the caller requested of single tokens.
         form: the form of the answers.
         notes: notes for the caller that come before those made here.
 
@@ -111,11 +115,13 @@ def request_options(
             tuple(stop),
             ends,
             thinking=thinking,
+            tokens=tokens.options,
+            prompt_logprobs=tokens.prompt_logprobs,
             form=form,
         ),
         solutions=solutions,
         seed=None if seed is None else seed % SEEDS,
-        notes=(*notes, *changed, *cap_notes(thinking), *form.notes),
+        notes=(*notes, *changed, *tokens.notes, *cap_notes(thinking), *form.notes),
     )
 
 

@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, ValidationError, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -151,6 +151,18 @@ def _add_answers(app: FastAPI, settings: ServeSettings, service: Service) -> Non
         request: Request, body: CompletionRequest, budget: BudgetHeader = None
     ) -> Response:
         """Continue texts or token ids."""
+        return await answer(request, body, budget)
+
+    @app.post("/invocations", include_in_schema=False)
+    async def invocations(request: Request, budget: BudgetHeader = None) -> Response:
+        """Either of the two, whichever the body is: vLLM's other path to them."""
+        fields = await request.json()
+        kind = ChatRequest if "messages" in fields else CompletionRequest
+        try:
+            body = kind.model_validate(fields)
+        except ValidationError as error:
+            found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+            raise RequestValidationError(found) from None
         return await answer(request, body, budget)
 
 

@@ -87,9 +87,54 @@ class AnswerMessage(_Strict):
     tool_calls: list[Call] | None = None
 
 
+class TokenEntry(_Strict):
+    """A token, its log-probability, and its text as bytes."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenPlace(TokenEntry):
+    """A token of a solution, and the likeliest at its place."""
+
+    top_logprobs: list[TokenEntry]
+
+
+class ChatLogprobs(_Strict):
+    """Log-probabilities of a chat's solution."""
+
+    content: list[TokenPlace]
+    refusal: None
+
+
+class TextLogprobs(_Strict):
+    """Log-probabilities of a text's solution, and of its prompt if that is echoed."""
+
+    text_offset: list[int]
+    token_logprobs: list[float | None]
+    tokens: list[str]
+    top_logprobs: list[dict[str, float] | None]
+
+
+class PromptToken(_Strict):
+    """A token that may stand at a place of the prompt."""
+
+    logprob: float
+    rank: int | None
+    decoded_token: str
+
+
+class _OfPrompt(_Strict):
+    """What is told of a prompt; null unless requested."""
+
+    prompt_logprobs: list[dict[str, PromptToken] | None] | None
+    prompt_token_ids: list[int] | None
+
+
 class _Choice(_Strict):
     index: int
-    logprobs: None
+    token_ids: list[int] | None
     finish_reason: Literal["stop", "length", "tool_calls"]
     ttc: Found
 
@@ -98,12 +143,14 @@ class ChatChoice(_Choice):
     """One solution."""
 
     message: AnswerMessage
+    logprobs: ChatLogprobs | None
 
 
-class TextChoice(_Choice):
+class TextChoice(_Choice, _OfPrompt):
     """One solution."""
 
     text: str
+    logprobs: TextLogprobs | None
 
 
 class _Answer(_Strict):
@@ -113,7 +160,7 @@ class _Answer(_Strict):
     usage: Usage
 
 
-class ChatAnswer(_Answer):
+class ChatAnswer(_Answer, _OfPrompt):
     """The answer to a conversation."""
 
     object: Literal["chat.completion"]

@@ -71,7 +71,8 @@ class EventStream(Response):
                 chunks.put_nowait(chunk)
 
         put(made.opening())
-        if self._call.body.ttc.progress:
+        wanted = self._call.body.ttc.progress
+        if wanted or (wanted is None and not self._call.body.counts_tokens):
             self._call.event_handlers.append(on_event)
         async for number, result in self._service.answer(self._call):
             put(made.answer(number, result))

@@ -24,13 +24,14 @@ class ServedModels:
         listed = [budget for budget in budgets if budget <= self.max_budget]
         self.names = (self.name, *(f"{self.name}-ttc-{budget}" for budget in listed))
 
-    def budget(self, name: str, header: int | None, body: int | None) -> int:
+    def budget(self, name: str, header: int | None, body: int | None, choices: int = 1) -> int:
         """Generations that each prompt may cost: by the body, else the header, else the name.
 
         Args:
             name: the model requested.
             header: value of ``X-TTC-Budget``.
             body: value of the field ``ttc.budget``.
+            choices: solutions requested of each prompt, to which the server's default is raised.
 
         Raises:
             ApiError: an unknown model.
@@ -46,7 +47,8 @@ class ServedModels:
             ("model", found[1] and int(found[1])),
         )
         field, budget = next(
-            ((field, int(value)) for field, value in sources if value), ("", self.default)
+            ((field, int(value)) for field, value in sources if value),
+            ("n", max(self.default, choices)),
         )
         if budget > self.max_budget:
             raise InputError(

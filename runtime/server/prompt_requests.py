@@ -1,6 +1,6 @@
 """From a request's body to the solver's requests: prompts, sampling, budget, deadline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from runtime.frontend.prompt_request import (
 )
 from runtime.frontend.reasoning import BUDGET, check_thinks, template_thinking
 from runtime.frontend.sampling_overrides import SamplingOverrides
+from runtime.frontend.token_fields import TokenFields, token_fields
 from runtime.frontend.tools import tool_variables, tools_form
 from runtime.request import Request, smallest_cap
 from runtime.result import Spend
@@ -92,24 +93,19 @@ def prompt_requests(
         solver.settings.sampling,
         tokenizer,
         budget,
-        SamplingOverrides(
-            temperature=body.temperature,
-            top_p=body.top_p,
-            top_k=body.top_k,
-            min_p=body.min_p,
-            max_tokens=body.longest,
-        ),
+        _overrides(body),
         solutions=body.choices,
         seed=body.seed,
         stop=body.stop,
         stop_token_ids=body.stop_token_ids,
         thinking=smallest_cap(body.thinking_budget, cap),
+        tokens=_tokens(body, solver),
         form=form,
     )
     notes = (*options.notes, *template_notes(variables))
     if isinstance(body, ChatRequest):
         variables = {**variables, **tool_variables(body.tools, form)}
-        prompts = [_conversation(tokenizer, turns_of(body.messages), variables)]
+        prompts = [_conversation(body, tokenizer, variables)]
     else:
         prompts = [
             text_prompt(tokenizer, prompt)
@@ -117,7 +113,7 @@ def prompt_requests(
             else token_prompt(tokenizer, prompt, "prompt")
             for prompt in body.prompt
         ]
-    requests = [options.request(prompt) for prompt in prompts]
+    requests = [options.request(_truncated(body, tokenizer, prompt)) for prompt in prompts]
     for request in requests:
         solver.start(request)  # checks that the prompt fits
     return [PromptRequest(request, spend, notes) for request in requests]
@@ -145,19 +141,49 @@ def _form(
     return body.form
 
 
+def _overrides(body: ChatRequest | CompletionRequest) -> SamplingOverrides:
+    return SamplingOverrides(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        min_p=body.min_p,
+        max_tokens=body.longest,
+    )
+
+
+def _tokens(body: ChatRequest | CompletionRequest, solver: Solver) -> TokenFields:
+    longest = body.longest or solver.settings.sampling.max_tokens
+    field = "top_logprobs" if isinstance(body, ChatRequest) else "logprobs"
+    return token_fields(body.options, body.of_prompt, solver.models.engines, longest, field)
+
+
 def in_tokens(body: ChatRequest | CompletionRequest) -> bool:
     """Whether a request's budget is in tokens."""
     return body.ttc.budget_tokens is not None or body.ttc.average_tokens is not None
 
 
-def _conversation(
-    tokenizer: Any, turns: Sequence[Mapping[str, str]], variables: Mapping[str, Any]
-) -> EncodedPrompt:
-    """A conversation through the chat template.
+def _conversation(body: ChatRequest, tokenizer: Any, variables: Mapping[str, Any]) -> EncodedPrompt:
+    """A conversation through the chat template, or as the token ids that it is known to have.
 
     A model without a template reads a lone user's turn as plain text, as in calibration.
     """
+    turns = turns_of(body.messages)
+    if (known := body.kv_transfer_params) is not None:
+        field = "kv_transfer_params.prompt_token_ids"
+        return token_prompt(tokenizer, known.prompt_token_ids, field)
     lone = [turn["role"] for turn in turns] == ["user"] and not variables
     if lone and not tokenizer.chat_template:
         return text_prompt(tokenizer, conversation_text(turns))
     return conversation_prompt(tokenizer, turns, variables=variables)
+
+
+def _truncated(
+    body: ChatRequest | CompletionRequest, tokenizer: Any, prompt: EncodedPrompt
+) -> EncodedPrompt:
+    """A prompt of as many tokens as are requested; verifiers read what is left of it."""
+    kept = body.truncate_prompt_tokens
+    if kept is None or kept >= len(prompt.token_ids):
+        return prompt
+    first = body.truncation_side == "right"
+    ids = prompt.token_ids[:kept] if first else prompt.token_ids[-kept:]
+    return token_prompt(tokenizer, ids, "prompt")

@@ -10,6 +10,7 @@ from runtime.request import Event
 from runtime.result import Result
 from runtime.server.protocol import ChatRequest
 from runtime.server.service import Call
+from runtime.server.token_data import TokenTold, lines
 
 OBJECTS = {
     (True, False): "chat.completion",
@@ -25,22 +26,31 @@ def reply(call: Call) -> dict[str, Any]:
     chat = isinstance(call.body, ChatRequest)
     choices = []
     for number, result in sorted(call.results.items()):
+        told = TokenTold(call, number, result)
         for index, sample in _chosen(call, number, result):
             said = _said(call, index, sample)
             reason = _reason(sample, said)
             if chat:
                 said = {"message": {"role": "assistant", "content": None, "refusal": None} | said}
-            choices.append(_choice(index, said, reason) | {"ttc": _answer_and_score(sample)})
+            else:
+                said = {"text": told.echo + said["text"]} | told.of_prompt
+            own = {"logprobs": told.logprobs(sample, whole=True)} | told.ids(sample)
+            choices.append(_choice(index, said, reason) | own | {"ttc": _answer_and_score(sample)})
     shown = [
         _receipt_and_notes(call, number, result) for number, result in sorted(call.results.items())
     ]
     notes = dict.fromkeys(note for one in shown for note in one["notes"])
     several = {"receipts": [one["receipt"] for one in shown], "notes": list(notes)}
-    return _head(call, streamed=False) | {
-        "choices": choices,
-        "usage": usage(call),
-        "ttc": shown[0] if len(shown) == 1 else several,
-    }
+    of_prompt = TokenTold(call, 0, call.results[0]).of_prompt if chat else {}
+    return (
+        _head(call, streamed=False)
+        | {
+            "choices": choices,
+            "usage": usage(call),
+            "ttc": shown[0] if len(shown) == 1 else several,
+        }
+        | of_prompt
+    )
 
 
 def usage(call: Call) -> dict[str, Any]:
@@ -50,12 +60,7 @@ def usage(call: Call) -> dict[str, Any]:
     sampled = sum(receipt.sampled_tokens for receipt in receipts)
     # The engine reads a prompt once per generation; clients expect it to count once.
     cached = sum(min(receipt.cached_tokens, receipt.prompt_tokens) for receipt in receipts)
-    found = {
-        "prompt_tokens": prompt,
-        "completion_tokens": sampled,
-        "total_tokens": prompt + sampled,
-        "prompt_tokens_details": {"cached_tokens": cached},
-    }
+    found = _counted(prompt, sampled) | {"prompt_tokens_details": {"cached_tokens": cached}}
     if call.thinks:
         thought = sum(receipt.thinking_tokens for receipt in receipts)
         found["completion_tokens_details"] = {"reasoning_tokens": thought}
@@ -74,12 +79,19 @@ class Chunks:
         self._chat = isinstance(call.body, ChatRequest)
         options = call.body.stream_options
         self._usage = options is not None and bool(options.include_usage)
+        self._continuous = (
+            self._usage and options is not None and bool(options.continuous_usage_stats)
+        )
+        self._told = 0  # tokens
 
     def opening(self) -> Iterator[dict[str, Any]]:
         """The role of each choice."""
         if self._chat:
+            ids = list(self._call.prompt_requests[0].request.token_ids or ())
+            first = {"prompt_token_ids": ids} if self._call.body.return_token_ids else {}
             for index in range(len(self._call.prompt_requests) * self._call.body.choices):
-                yield self._chunk(index, {"delta": {"role": "assistant", "content": ""}})
+                yield self._chunk(index, {"delta": {"role": "assistant", "content": ""}}) | first
+                first = {}
 
     def progress(self, number: int, event: Event) -> dict[str, Any]:
         """An event of a prompt, as a chunk with no text."""
@@ -89,36 +101,70 @@ class Chunks:
         }
 
     def answer(self, number: int, result: Result) -> Iterator[dict[str, Any]]:
-        """A prompt's choices, line by line, then their calls of tools, each in two chunks.
+        """A prompt's choices: text line by line, then calls of tools, each in two chunks.
 
-        The last chunk of each choice has its finish reason.
+        The last chunk of each choice has its finish reason. Where usage is requested with every
+        chunk, a chunk's counts the tokens of the choices so far; a prompt's last also counts those
+        of the solutions that were not chosen.
         """
         shown = _receipt_and_notes(self._call, number, result)
-        for index, sample in _chosen(self._call, number, result):
+        told = TokenTold(self._call, number, result)
+        chosen = list(_chosen(self._call, number, result))
+        rest = result.receipt.sampled_tokens - sum(sample.tokens for _, sample in chosen)
+        for index, sample in chosen:
             said = _said(self._call, index, sample)
-            for name, value in said.items():
-                for piece in self._pieces(name, value):
-                    yield self._chunk(index, piece)
-            yield self._chunk(index, self._piece(""), _reason(sample, said)) | {
-                "ttc": shown | _answer_and_score(sample)
-            }
+            start, pieces = 0, list(self._pieces(sample, said, told.echo))
+            for place, (piece, tokens) in enumerate(pieces):
+                end, last = start + tokens, place == len(pieces) - 1
+                self._told += tokens + (rest if last and index == chosen[-1][0] else 0)
+                own = piece | self._own(told, sample, start, end)
+                chunk = self._chunk(index, own, _reason(sample, said) if last else None)
+                yield chunk | ({"ttc": shown | _answer_and_score(sample)} if last else {})
+                start = end
 
     def closing(self) -> Iterator[dict[str, Any]]:
         """Usage, if the client requested it."""
         if self._usage:
             yield _head(self._call, streamed=True) | {"choices": [], "usage": usage(self._call)}
 
-    def _pieces(self, name: str, value: Any) -> Iterator[dict[str, Any]]:
-        """A field of a choice in pieces."""
-        if name != CALLS:
-            for line in (value or "").splitlines(keepends=True):
-                yield self._piece(line, name)
+    def _pieces(
+        self, sample: Sample, said: Mapping[str, Any], echo: str
+    ) -> Iterator[tuple[dict[str, Any], int]]:
+        """What a choice says in pieces, each with its number of tokens.
+
+        The last has all tokens, unless the request counts them and the solution is one text.
+        """
+        texts = {name: text for name, text in said.items() if text and name != CALLS}
+        whole = len(texts) == 1 and CALLS not in said and not self._call.thinks
+        if self._call.body.counts_tokens and whole:
+            ((name, text),) = texts.items()
+            for line, tokens in lines(self._call.tokenizer, text, sample.token_ids):
+                yield self._piece(echo + line, name), tokens
+                echo = ""
             return
-        for number, call in enumerate(value):
+        pieces = [
+            self._piece(line, name)
+            for name, text in texts.items()
+            for line in text.splitlines(keepends=True)
+        ]
+        for number, call in enumerate(said.get(CALLS, ())):
             function = call["function"]
             begun = call | {"function": function | {"arguments": ""}}
             for part in (begun, {"function": {"arguments": function["arguments"]}}):
-                yield {"delta": {CALLS: [{"index": number} | part]}}
+                pieces.append({"delta": {CALLS: [{"index": number} | part]}})
+        *others, last = pieces or [self._piece("")]
+        for other in others:
+            yield other, 0
+        yield last, sample.tokens
+
+    def _own(self, told: TokenTold, sample: Sample, start: int, end: int) -> dict[str, Any]:
+        """What a chunk tells of its tokens."""
+        own: dict[str, Any] = {"logprobs": told.logprobs(sample, start, end, whole=not start)}
+        if self._call.body.return_token_ids:
+            own |= told.ids(sample, start, end)
+            if not self._chat and not start:
+                own["prompt_token_ids"] = told.of_prompt["prompt_token_ids"]
+        return own
 
     def _piece(self, text: str, name: str = "content") -> dict[str, Any]:
         if self._chat:
@@ -129,7 +175,19 @@ class Chunks:
         self, index: int, said: Mapping[str, Any], reason: str | None = None
     ) -> dict[str, Any]:
         chunk = _head(self._call, streamed=True) | {"choices": [_choice(index, said, reason)]}
+        if self._continuous:
+            requests = (one.request for one in self._call.prompt_requests)
+            prompt = sum(len(request.token_ids or ()) for request in requests)
+            return chunk | {"usage": _counted(prompt, self._told)}
         return chunk | {"usage": None} if self._usage else chunk
+
+
+def _counted(prompt: int, sampled: int) -> dict[str, Any]:
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": sampled,
+        "total_tokens": prompt + sampled,
+    }
 
 
 def _head(call: Call, streamed: bool) -> dict[str, Any]:
@@ -142,7 +200,7 @@ def _head(call: Call, streamed: bool) -> dict[str, Any]:
 
 
 def _choice(index: int, said: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
-    return {"index": index, **said, "logprobs": None, "finish_reason": reason}
+    return {"index": index, "logprobs": None, **said, "finish_reason": reason}
 
 
 def _chosen(call: Call, number: int, result: Result) -> Iterator[tuple[int, Sample]]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import nan
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import Counter
 
@@ -24,7 +24,7 @@ from runtime.server.limits import Gate
 from runtime.server.live.store import LiveStore, RequestView
 from runtime.server.model_names import ServedModels
 from runtime.server.prompt_requests import PromptRequest, prompt_requests
-from runtime.server.protocol import ChatRequest, CompletionRequest
+from runtime.server.protocol import ChatRequest, CompletionRequest, with_defaults
 from runtime.server.settings import ServeSettings
 from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver, prompts_in_flight
@@ -61,6 +61,7 @@ class Call:
         prompt_requests: its prompts.
         record: its record in the access log.
         id: its id in answers.
+        tokenizer: the language model's.
         thinks: whether the model has thoughts, which chats show apart from the content.
         created: Unix time, in seconds.
         event_handlers: called with a prompt's number and each of its events.
@@ -71,6 +72,7 @@ class Call:
     prompt_requests: list[PromptRequest]
     record: RequestRecord
     id: str
+    tokenizer: Any
     thinks: bool = False
     created: float = field(default_factory=time.time)
     event_handlers: list[Callable[[int, Event], None]] = field(default_factory=list)
@@ -187,12 +189,20 @@ class Service:
             ApiError: an unknown model, or the server is not ready.
             InputError: a value that cannot be used.
         """
-        solver = self.ready()
+        solver, settings = self.ready(), self.settings
+        body = with_defaults(
+            body, settings.return_tokens_as_token_ids, settings.enable_force_include_usage
+        )
         record.model = body.model
-        record.budget = budget = self.models.budget(body.model, header, body.ttc.budget)
+        record.budget = budget = self.models.budget(
+            body.model, header, body.ttc.budget, body.choices
+        )
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
         prompts = prompt_requests(body, solver, budget, self.settings.tool_parser)
-        return Call(body, prompts, record, f"{kind}-{record.id}", solver.models.thinks)
+        models = solver.models
+        return Call(
+            body, prompts, record, f"{kind}-{record.id}", models.engine.tokenizer, models.thinks
+        )
 
     async def answer(self, call: Call) -> AsyncIterator[tuple[int, Result]]:
         """Answer a request's prompts; (prompt's number, result) in the order of completion.

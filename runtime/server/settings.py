@@ -115,6 +115,12 @@ class ServeSettings(BaseSettings):
         description="how the model writes calls of tools: hermes (between <tool_call> tags), json, "
         "or auto, by whether there is a tag",
     )
+    return_tokens_as_token_ids: bool = Field(
+        default=False, description="write tokens in log-probabilities as token_id:N"
+    )
+    enable_force_include_usage: bool = Field(
+        default=False, description="give usage with every chunk of every stream"
+    )
     seed: int = Field(default=0, ge=0, description="seed of requests without one")
     force: bool = Field(default=False, description="use an artifact made for another model")
     trust_grader: str = Field(

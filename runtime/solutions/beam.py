@@ -7,6 +7,7 @@ from math import nan
 from predictors.confidence import ConfidenceWindow
 from predictors.sample import Sample
 from predictors.scoring import Scoring
+from predictors.token_logprobs import PlaceLogprobs
 from runtime.answers.thought import solution_reader
 from runtime.engines.base import Completion
 from runtime.engines.tokenizer import decode
@@ -28,6 +29,7 @@ class Beam:
     thinking: int | None = None  # as in `Sample`
     forced: bool = False
     window: ConfidenceWindow | None = None
+    logprobs: tuple[PlaceLogprobs, ...] | None = ()  # as in `Sample`
 
     @classmethod
     def whole(
@@ -45,6 +47,7 @@ class Beam:
             thinking=completion.thinking,
             forced=completion.forced,
             window=window,
+            logprobs=completion.logprobs,
         )
 
     @property
@@ -98,6 +101,7 @@ class SampleReader:
             reasoning=reading.reasoning,
             content=content,
             window=beam.window,
+            logprobs=beam.logprobs,
         )
 
     def holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:

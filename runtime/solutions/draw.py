@@ -1,9 +1,10 @@
 """One solution: how it is to be sampled, and what has been written of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 
 from predictors.confidence import ConfidenceWindow
+from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.base import Completion
 
 Path = tuple[str | int, ...]
@@ -50,6 +51,7 @@ class Written:
         self.forced_at: int | None = None
         self.skipped = False
         self.unsampled = 0  # of the thought's tokens
+        self.logprobs: tuple[PlaceLogprobs, ...] | None = ()  # of the new tokens
         self._requests = 0
 
     @property
@@ -77,13 +79,30 @@ class Written:
         self.cached_tokens += completion.cached_tokens
         self.ended, self.stopped_by = completion.ended, completion.stopped_by
         self.aborted = completion.aborted
+        self.logprobs = joined(self.logprobs, completion.logprobs)
 
     def append(self, token_ids: tuple[int, ...]) -> None:
         """Add what nobody sampled."""
         self.solution += token_ids
         self.left -= len(token_ids)
+        if token_ids:
+            self.logprobs = None
 
     def cut(self, cutoff: tuple[int, ...], thinking: int) -> None:
         """End the thought at its cap, after so many thinking tokens."""
         self.append(cutoff)
         self.forced_at, self.ended = thinking, False
+
+
+def continued(prefix: tuple[int, ...], completion: Completion) -> Completion:
+    """A completion with the prefix that it continues, whose log-probabilities are not known."""
+    if not prefix:
+        return completion
+    return replace(completion, token_ids=(*prefix, *completion.token_ids), logprobs=None)
+
+
+def joined(
+    before: tuple[PlaceLogprobs, ...] | None, after: tuple[PlaceLogprobs, ...] | None
+) -> tuple[PlaceLogprobs, ...] | None:
+    """Log-probabilities of two parts of a solution; None where those of one are not known."""
+    return None if before is None or after is None else before + after

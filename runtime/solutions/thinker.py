@@ -191,7 +191,8 @@ class Thinker:
             kept = found.token_ids[: at_cap - len(written.solution)]
             # The log-probability of a part is not known; its share is close.
             share = found.logprob * len(kept) / len(found.token_ids)
-            written.add(replace(found, token_ids=kept, logprob=share, ended=False))
+            part = found.logprobs and found.logprobs[: len(kept)]
+            written.add(replace(found, token_ids=kept, logprob=share, ended=False, logprobs=part))
             written.cut(marks.cutoff, cap)
             return "after"
         else:
@@ -244,6 +245,7 @@ class Thinker:
             forced=written.forced_at is not None,
             confidence=written.confidence,
             aborted=written.aborted,
+            logprobs=written.logprobs,
         )
 
     @property

@@ -91,6 +91,7 @@ class PromptSolver:
             self.seed if request.seed is None else request.seed,
             request.token_ids,
             request.on_event,
+            solutions=request.solutions,
         )
 
     def _check_constraint(self, constraint: Constraint) -> None:

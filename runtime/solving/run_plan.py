@@ -9,6 +9,7 @@ from predictors.sample import Sample
 from runtime.answers.selection import ranked
 from runtime.prompt_run import PromptRun
 from runtime.result import Decision, Receipt, Result
+from runtime.solving.returned_logprobs import prompt_logprobs, with_logprobs
 from runtime.strategies import STRATEGIES
 from runtime.strategies.best_of_n import score_ties
 
@@ -54,6 +55,8 @@ async def result_of(
         started: when work on it began, by `time.perf_counter`.
     """
     best = ranked(await run.canonicalize(samples), decision.plan.selection)
+    best = await with_logprobs(run, best)
+    of_prompt = await prompt_logprobs(run)
     receipt = Receipt.model_validate(
         decision.model_dump()
         | dict(limits)
@@ -72,4 +75,5 @@ async def result_of(
         score=None if isnan(best[0].score) else best[0].score,
         receipt=receipt,
         ranked=tuple(best),
+        prompt_logprobs=of_prompt,
     )

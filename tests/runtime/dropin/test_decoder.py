@@ -26,7 +26,7 @@ from benchmarks.testbed.paths import ARTIFACT, BASE, TEST_PROMPTS
 from runtime.artifact import Artifact
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.outputs import UnansweredError, answered
-from runtime.dropin.vllm_params import vllm_options
+from runtime.dropin.vllm_params import PromptParams, vllm_options
 from runtime.engines.base import Completion
 from runtime.engines.transformers import TransformersEngine
 from runtime.frontend.prompt_request import EncodedPrompt
@@ -318,11 +318,11 @@ def test_special_tokens_amid_a_solution(llm: ComputeOptimalLLM) -> None:
         prompt="", answer=None, solution="", score=None, receipt=output.receipt, ranked=(sample,)
     )
     calibrated, prompt = llm.artifact.settings.sampling, EncodedPrompt("", ids)
-    options = vllm_options(shown, calibrated, models, 1)
+    options = vllm_options(PromptParams(shown), calibrated, models, 1)
     assert (options.request.settings.stops, options.stop_reasons) == (("7=",), {user: "<user>"})
     found = answered("0", prompt, options, result, tokenizer).outputs[0]
     assert (found.text, found.stop_reason) == ("1<assistant>2", "<user>")
-    without = vllm_options(None, calibrated, models, 1)
+    without = vllm_options(PromptParams(), calibrated, models, 1)
     plain = answered("0", prompt, without, result, tokenizer).outputs[0]
     assert (plain.text, plain.stop_reason) == ("12", None)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from vllm import SamplingParams
+from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import StructuredOutputsParams
 
 from allocator.errors import InputError
@@ -38,16 +39,8 @@ def llm() -> Iterator[ComputeOptimalLLM]:
         {"presence_penalty": 0.5},
         {"frequency_penalty": 0.5},
         {"repetition_penalty": 1.1},
-        {"ignore_eos": True},
-        {"min_tokens": 2},
-        {"logprobs": 1},
-        {"logprobs": 0},
-        {"prompt_logprobs": 1},
-        {"logprob_token_ids": [3]},
         {"detokenize": False},
         {"include_stop_str_in_output": True},
-        {"logit_bias": {3: 1.0}},
-        {"allowed_token_ids": [3]},
         {"extra_args": {"a": 1}},
         {"bad_words": ["7"]},
     ],
@@ -66,6 +59,30 @@ def test_an_engine_that_is_not_vllm_holds_nothing_to_a_form(llm: ComputeOptimalL
     params = SamplingParams(structured_outputs=StructuredOutputsParams(regex="1"))
     with pytest.raises(InputError, match=r"structured_outputs: .*the engine must be vLLM"):
         llm.generate(PROMPT, params)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"ignore_eos": True},
+        {"min_tokens": 2},
+        {"logprobs": 1},
+        {"logprobs": 0},
+        {"prompt_logprobs": 1},
+        {"logprob_token_ids": [3]},
+        {"logit_bias": {3: 1.0}},
+        {"allowed_token_ids": [3]},
+    ],
+    ids=lambda field: next(iter(field)),
+)
+def test_an_engine_of_transformers_takes_no_options_of_tokens(
+    llm: ComputeOptimalLLM, field: dict[str, Any]
+) -> None:
+    with pytest.raises(VLLMValidationError, match="only a vLLM engine") as refused:
+        llm.generate(PROMPT, SamplingParams(**field))
+    assert isinstance(refused.value, InputError)
+    assert refused.value.field == next(iter(field))
+    assert vars(refused.value)["parameter"] == refused.value.field
 
 
 def test_thoughts_of_a_model_without_any_are_not_capped(llm: ComputeOptimalLLM) -> None:
@@ -140,6 +157,9 @@ def test_prompts_that_are_none(llm: ComputeOptimalLLM, prompt: Any, field: str) 
         (CHAT, {"chat_template_content_format": "openai"}, "chat_template_content_format"),
         (CHAT, {"lora_request": 1}, "lora_request"),
         (CHAT, {"priority": 1}, "priority"),
+        (CHAT, {"priority": [0, 1]}, "priority"),
+        (CHAT, {"priority": []}, "priority"),
+        (CHAT, {"priority": True}, "priority"),
         (CHAT, {"tokenization_kwargs": {"truncation": True}}, "tokenization_kwargs"),
         (CHAT, {"mm_processor_kwargs": {"a": 1}}, "mm_processor_kwargs"),
         (CHAT, {"budget": 0}, "budget"),

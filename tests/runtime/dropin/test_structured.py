@@ -13,7 +13,7 @@ from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
 from runtime.dropin.llm import ComputeOptimalLLM
-from runtime.dropin.vllm_params import vllm_options
+from runtime.dropin.vllm_params import PromptParams, vllm_options
 from runtime.frontend.answer_form import AnswerForm, CallFormat
 from runtime.models import Models
 from tests.support.prompts import RAW
@@ -59,12 +59,14 @@ def test_solutions_are_held_to_structured_outputs(run: Any, vllm_models: Models)
 def test_what_is_set_is_handed_on(structured: Any, fields: Any, reading: str) -> None:
     models, calibrated = unverified(Says(ONE)), Artifact.load(ARTIFACT).settings.sampling
     params = SamplingParams(structured_outputs=StructuredOutputsParams(**structured))
-    form = vllm_options(params, calibrated, models, 4).request.settings.form
+    form = vllm_options(PromptParams(params), calibrated, models, 4).request.settings.form
     assert form.constraint is not None
     assert (form.constraint.field, form.constraint.fields) == ("structured_outputs", fields)
     assert form.reading == reading
     calls = AnswerForm(calls=CallFormat(("add",)))
-    both = vllm_options(params, calibrated, models, 4, form=calls).request.settings.form
+    both = vllm_options(
+        PromptParams(params), calibrated, models, 4, form=calls
+    ).request.settings.form
     assert (both.constraint, both.calls) == (form.constraint, calls.calls)
 
 

@@ -159,10 +159,10 @@ TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
     [
         ({"tools": [TOOL]}, "tools", "does not show tools to the model"),
         ({"response_format": {"type": "json_object"}}, "response_format", "must be vLLM"),
-        ({"logprobs": True, "top_logprobs": 2}, "logprobs", "not available in this version"),
+        ({"logprobs": True, "top_logprobs": 2}, "top_logprobs", "only a vLLM engine"),
         ({"reasoning_effort": "low"}, "reasoning_effort", "must have thoughts to cap"),
         ({"temperature": 3}, "temperature", "less than or equal to 2"),
-        ({"n": 32}, "n", "more than the budget of 8"),
+        ({"n": 32, "extra_body": {"ttc": {"budget": 8}}}, "n", "more than the budget of 8"),
         ({"extra_body": {"ttc": {"budget": 512}}}, "ttc.budget", "256 generations at most"),
         ({"extra_headers": {"X-TTC-Budget": "0"}}, "X-TTC-Budget", "greater than or equal to 1"),
         ({"extra_headers": {"X-TTC-Budget": "1_0"}}, "X-TTC-Budget", "valid integer"),

@@ -29,7 +29,7 @@ CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
         CHAT
         | {"user": "a", "metadata": {"a": "b"}, "store": False, "logprobs": False}
         | {"response_format": {"type": "text"}, "tools": [], "tool_choice": "none"}
-        | {"stream_options": {"include_usage": True}, "parallel_tool_calls": True}
+        | {"parallel_tool_calls": True, "min_tokens": 0, "ignore_eos": False, "priority": 0}
         | {"service_tier": "auto", "logit_bias": {}, "frequency_penalty": 0, "n": 1}
         | {"presence_penalty": 0.0, "repetition_penalty": 1, "max_completion_tokens": 4},
         CHAT | {"reasoning_effort": "none", "include_reasoning": False},
@@ -38,7 +38,8 @@ CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
         COMPLETION | {"stop": None, "seed": None, "temperature": None, "stream": None},
         CHAT
         | {"stop": None, "tools": None, "ttc": CHAT["ttc"] | {"progress": None, "later": None}}
-        | {"stream_options": {"include_usage": None, "later": None}, "chat_template_kwargs": None}
+        | {"stream_options": {"include_usage": None, "later": None}, "stream": True}
+        | {"chat_template_kwargs": None}
         | {"response_format": {"type": "text", "json_schema": None}, "logit_bias": {"5": None}}
         | {"reasoning_effort": None, "later": None, "stop_token_ids": [], "metadata": {"a": None}},
         COMPLETION | {"stop_token_ids": None, "ttc": None, "max_tokens": 1},
@@ -54,7 +55,10 @@ def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body:
 @pytest.mark.parametrize(
     ("body", "field", "hint"),
     [
-        (CHAT | {"logprobs": True}, "logprobs", "not available in this version"),
+        (CHAT | {"logprobs": True}, "top_logprobs", "only a vLLM engine"),
+        (CHAT | {"top_logprobs": 2}, "top_logprobs", "set logprobs as well"),
+        (CHAT | {"min_tokens": 2}, "min_tokens", "only a vLLM engine"),
+        (CHAT | {"stream_options": {}}, "stream_options", "streams alone"),
         (CHAT | {"frequency_penalty": 0.5}, "frequency_penalty", "samples in pieces"),
         (CHAT | {"reasoning_effort": "low"}, "reasoning_effort", "must have thoughts"),
         (CHAT | {"reasoning_effort": "much"}, "reasoning_effort", "'none', 'minimal', 'low'"),
@@ -79,7 +83,8 @@ def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body:
         (CHAT | {"chat_template_kwargs": {"tools": [1]}}, "chat_template_kwargs.tools", "leave"),
         (CHAT | {"chat_template_kwargs": [1]}, "chat_template_kwargs", "valid dict"),
         (COMPLETION | {"chat_template_kwargs": {"a": 1}}, "chat_template_kwargs", "no such field"),
-        (CHAT | {"logit_bias": {"5": 1.0}}, "logit_bias", "free text"),
+        (CHAT | {"logit_bias": {"5": 1.0}}, "logit_bias", "only a vLLM engine"),
+        (CHAT | {"logit_bias": {"5": "x"}}, "logit_bias.5", "finite number"),
         (CHAT | {"stop_token_ids": [99999]}, "stop_token_ids", "token ids are 0 to"),
         (CHAT | {"stop_token_ids": ["4"]}, "stop_token_ids[0]", "valid integer"),
         (CHAT | {"stop_token_ids": [4] * 17}, "stop_token_ids", "at most 16"),
@@ -105,8 +110,7 @@ def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body:
             "messages[0].content[0].type",
             "'text'",
         ),
-        (COMPLETION | {"logprobs": 0}, "logprobs", "not available in this version"),
-        (COMPLETION | {"echo": True}, "echo", "leave it out"),
+        (COMPLETION | {"logprobs": 0}, "logprobs", "only a vLLM engine"),
         (COMPLETION | {"suffix": "a"}, "suffix", "leave it out"),
         (COMPLETION | {"best_of": 4}, "best_of", "the budget says how many"),
         (COMPLETION | {"prompt": [1, 99999]}, "prompt", "token ids are 0 to"),

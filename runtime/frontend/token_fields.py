@@ -1,0 +1,130 @@
+"""What a caller requests of single tokens, checked: log-probabilities, least length, biases."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from numbers import Real
+from typing import Any
+
+from allocator.errors import InputError
+from runtime.engines.base import Engine
+from runtime.engines.token_options import PLAIN, HasTokenOptions, TokenOptions
+from runtime.frontend.fields import present
+
+# What changes the samples; a caller is told that the table knows nothing of it.
+CHANGES = ("min_tokens", "ignore_eos", "logit_bias", "allowed_token_ids")
+ALL = -1  # likeliest tokens: the whole vocabulary, as in vLLM
+
+
+@dataclass(frozen=True)
+class TokenFields:
+    """Options of tokens, as a request has them once they are checked.
+
+    Attributes:
+        options: go to the engine with every call.
+        prompt_logprobs: as `runtime.request.RequestSettings`.
+        notes: notes for the caller.
+    """
+
+    options: TokenOptions = PLAIN
+    prompt_logprobs: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def token_fields(
+    options: TokenOptions,
+    prompt_logprobs: int | None,
+    engines: Sequence[Engine],
+    longest: int,
+    logprobs_field: str = "logprobs",
+) -> TokenFields:
+    """Check what a caller requests of single tokens.
+
+    Args:
+        options: as given; of `logprobs`, -1 is the whole vocabulary.
+        prompt_logprobs: likeliest tokens to return at each place of the prompt, likewise.
+        engines: the language model's, then the reviser's if there is one.
+        longest: the longest solution, in tokens.
+        logprobs_field: the caller's name for `logprobs`, for error messages.
+
+    Raises:
+        InputError: an engine that takes no such options, a number out of its range, or a token
+            outside the vocabulary.
+    """
+    if options == PLAIN and prompt_logprobs is None:
+        return TokenFields()
+    engine = _engine(options, prompt_logprobs, engines, logprobs_field)
+    if not 0 <= options.min_tokens <= longest:
+        hint = f"must be 0 to {longest}, which a solution has at most"
+        raise InputError("min_tokens", options.min_tokens, hint)
+    size = engine.vocabulary_size
+    known_tokens("logit_bias", [token for token, _ in options.logit_bias], size)
+    known_tokens("allowed_token_ids", options.allowed_token_ids, size)
+    known_tokens("logprob_token_ids", options.logprob_token_ids, size)
+    names = [name for name in CHANGES if getattr(options, name) != getattr(PLAIN, name)]
+    notes = [f"the table was calibrated without {', '.join(names)}"] if names else []
+    given = options.logprobs
+    if number := len(options.logprob_token_ids):
+        if given not in (None, number):
+            hint = f"with logprob_token_ids it must be their number, {number}"
+            raise InputError(logprobs_field, given, hint)
+        given = number
+    likeliest = _likeliest(logprobs_field, given, engine)
+    of_prompt = _likeliest("prompt_logprobs", prompt_logprobs, engine)
+    return TokenFields(replace(options, logprobs=likeliest), of_prompt, tuple(notes))
+
+
+def _engine(
+    options: TokenOptions,
+    prompt_logprobs: int | None,
+    engines: Sequence[Engine],
+    logprobs_field: str,
+) -> HasTokenOptions:
+    """The language model's engine, if all engines take options of tokens."""
+    given = {name: value for name, value in vars(options).items() if value != getattr(PLAIN, name)}
+    given |= {} if prompt_logprobs is None else {"prompt_logprobs": prompt_logprobs}
+    taking = [engine for engine in engines if isinstance(engine, HasTokenOptions)]
+    if len(taking) < len(engines):
+        name, value = next(iter(given.items()))
+        hint = "only a vLLM engine in this process takes it; leave it out"
+        raise InputError(logprobs_field if name == "logprobs" else name, value, hint)
+    return taking[0]
+
+
+def _likeliest(field: str, number: int | None, engine: HasTokenOptions) -> int | None:
+    most = engine.max_logprobs
+    found = engine.vocabulary_size if number == ALL else number
+    if found is not None and not 0 <= found <= most:
+        hint = f"must be 0 to {most}, which the engine returns at most (vLLM's max_logprobs)"
+        raise InputError(field, number, hint)
+    return found
+
+
+def known_tokens(field: str, token_ids: Iterable[int], size: int) -> None:
+    """Check that tokens are in the vocabulary.
+
+    Raises:
+        InputError: one that is not.
+    """
+    for token in token_ids:
+        if not 0 <= token < size:
+            raise InputError(field, token, f"token ids are 0 to {size - 1}, of {size} tokens")
+
+
+def bias_of(given: Mapping[Any, Any] | None) -> tuple[tuple[int, float], ...]:
+    """A `logit_bias` by token id, as vLLM reads it: clipped to [-100, 100].
+
+    Args:
+        given: biases by token id; the ids may be texts, as in JSON.
+
+    Raises:
+        InputError: a token that is not an integer, or a bias that is not a finite number.
+    """
+    given = present(given or {})
+    bad = [token for token in given if not str(token).isascii() or not str(token).isdecimal()]
+    if bad:
+        raise InputError("logit_bias", bad, "tokens must be integers")
+    for token, bias in given.items():
+        if isinstance(bias, bool) or not isinstance(bias, Real) or not isfinite(bias):
+            raise InputError(f"logit_bias.{token}", bias, "must be a finite number")
+    return tuple((int(token), min(max(float(b), -100.0), 100.0)) for token, b in given.items())
