@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
+from runtime.notebook import receipt_html, result_html
 
 
 class Decision(BaseModel):
@@ -93,6 +94,9 @@ class Receipt(Decision):
     seconds: float
     undecided: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        return receipt_html(self)
+
 
 @dataclass(frozen=True)
 class Spend:
@@ -159,3 +163,6 @@ class Result(BaseModel):
     score: float | None
     receipt: Receipt
     ranked: tuple[Sample, ...] = Field(exclude=True, repr=False)
+
+    def _repr_html_(self) -> str:
+        return result_html(self)
