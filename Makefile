@@ -21,7 +21,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --quiet --strict
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: install browser demo figures test quick check site testbed rewriting thinking clean
+.PHONY: install browser demo figures test quick check site tutorials testbed rewriting thinking clean
 
 $(INSTALLED)-%: pyproject.toml install.py
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; pass PYTHON=')"
@@ -63,6 +63,10 @@ check: $(INSTALLED)-dev
 # The documentation, as a folder of pages: site/index.html.
 site: $(INSTALLED)-docs
 	$(SITE)
+
+# Run the scripts under docs/tutorials, to the notebooks that the documentation shows.
+tutorials: $(INSTALLED)-docs
+	$(RUN)/python -m benchmarks.site.tutorials
 
 # Rebuild everything under benchmarks/testbed: two to three hours on 2 cores.
 testbed: $(INSTALLED)-report,training

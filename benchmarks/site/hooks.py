@@ -1,14 +1,15 @@
-"""Hooks of mkdocs: pages that lie outside docs/, and links that hold on GitHub and on the site."""
+"""Hooks of mkdocs: pages that lie outside docs/, tutorials, and links that hold on the site too."""
 
 import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+import nbformat
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parent.parent.parent
+from benchmarks.site.tutorials import ROOT, TUTORIALS, markdown_of
 
 # Pages outside docs/, by their files; they stay where GitHub looks for them.
 OUTSIDE = {
@@ -24,9 +25,12 @@ _LINK = re.compile(r"(?<=\]\()(?P<target>[^)#:\s]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages outside docs/."""
+    """Add the pages outside docs/, and those of the tutorials."""
     for file, page in OUTSIDE.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / file)))
+    for path in TUTORIALS.glob("*.ipynb"):
+        text = markdown_of(nbformat.read(path, as_version=4), path.name)
+        files.append(File.generated(config, f"tutorials/{path.stem}.md", content=text))
     return files
 
 
@@ -50,6 +54,8 @@ def site_links(markdown: str, page: str) -> str:
         if not (ROOT / file).is_file():
             return found["target"]
         target = OUTSIDE.get(file, file.removeprefix("docs/"))
+        if target.endswith(".ipynb"):
+            target = target.removesuffix(".ipynb") + ".md"
         return os.path.relpath(target, PurePosixPath(page).parent)
 
     return _LINK.sub(link, markdown)

@@ -37,7 +37,7 @@ from runtime.notebook import table_html
 from runtime.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FittedPolicy:
     """What an artifact decides by, read back; without the models that it was made with.
 
@@ -97,11 +97,14 @@ class FittedPolicy:
         """
         return plot_policy(self, axes)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} in {self.folder}>"
+
     def _repr_html_(self) -> str:
         return table_html(self.policy.table, [("artifact", str(self.folder))])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Artifact(FittedPolicy):
     """A calibrated artifact, read back and checked against the models it names.
 

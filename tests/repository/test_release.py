@@ -53,7 +53,7 @@ def test_ci_on_github_runs_what_ci_runs_and_builds_distributions_and_site() -> N
     built = commands(jobs["wheel"])
     assert "python -m build" in built
     assert built.index("python -m build") < built.index("dist/*.whl")
-    assert commands(jobs["site"]) == "make site"
+    assert commands(jobs["site"]) == "make tutorials site"
     least = PROJECT["project"]["requires-python"].removeprefix(">=")
     pythons = [
         step["with"]["python-version"]

@@ -22,6 +22,17 @@ from tests.support.paths import ROOT
 API = ROOT / "docs" / "api"
 COMPARISON = ROOT / "docs" / "comparison.md"
 
+# Pages of each kind: text, wide tables, pictures, the reference, a notebook.
+LOOKED_AT = (
+    "index",
+    "which-way",
+    "costs",
+    "comparison",
+    "results",
+    "api/dropins",
+    "tutorials/drop_in",
+)
+
 # What browsers load without a click, by the attribute that names it.
 LOADED = {
     **dict.fromkeys(("script", "img", "iframe", "source", "video", "audio", "embed"), "src"),
@@ -131,7 +142,7 @@ def test_pages_fit_can_be_read_and_request_nothing_from_elsewhere(
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
-    for name in ("index", "which-way", "costs", "comparison", "results", "api/dropins"):
+    for name in LOOKED_AT:
         page.goto(f"{address}/{name}.html")
         assert page.evaluate("document.documentElement.scrollWidth") == width, name
         # Of the theme's own code blocks, whose colours it chooses, nothing is read.
@@ -179,6 +190,8 @@ def test_links_hold_on_the_site() -> None:
     assert site_links("[a](https://example.org/docs/results.md)", "index.md").endswith(
         "results.md)"
     )
+    tutorial = "[a](docs/tutorials/drop_in.ipynb)"
+    assert site_links(tutorial, "index.md") == "[a](tutorials/drop_in.md)"
     assert site_links("x[0](result)", "index.md") == "x[0](result)"
     for file in OUTSIDE:
         assert (ROOT / file).is_file()
