@@ -25,7 +25,7 @@ out.mkdir(parents=True, exist_ok=True)
 
 
 def log_of(pool, questions):
-    """The first samples of each question; equal ones are stored once, with their places."""
+    """The first samples of each question; equal ones share a row, with their places."""
     rows = pq.read_table(f"benchmarks/testbed/pools/{pool}.parquet").to_pylist()
     names = set(list(dict.fromkeys(row["prompt"] for row in rows))[:questions])
     return [
@@ -49,7 +49,8 @@ for name, questions in (("calibration", 400), ("test", 200)):
     log = log_of(name, questions)
     log.sort(key=lambda row: (row["question"], row["sample"]))
     (out / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in log))
-print(f"{len(log):,} samples to test on, such as", log[0])
+print(f"{len(log):,} samples to test on, such as")
+log[0]
 
 # %% [markdown]
 # ## Calibrate
