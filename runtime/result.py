@@ -9,6 +9,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
 from predictors.token_logprobs import PlaceLogprobs
+from runtime.notebook import receipt_html, result_html
 
 
 class Decision(BaseModel):
@@ -95,6 +96,9 @@ class Receipt(Decision):
     seconds: float
     undecided: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        return receipt_html(self)
+
 
 @dataclass(frozen=True)
 class Spend:
@@ -168,3 +172,6 @@ class Result(BaseModel):
         default=None, exclude=True, repr=False
     )
     finished: float = Field(default_factory=time.time, exclude=True, repr=False)
+
+    def _repr_html_(self) -> str:
+        return result_html(self)

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO, StringIO
-from math import ceil, floor, log2, sqrt
+from math import ceil, sqrt
 from typing import Any
 
 from calibration.replay.ways import PREDICTED
-from calibration.report.methods import COLOURS, styles
+from calibration.report.methods import styles
 from calibration.report.summary import Gain, Group, PredictorSummary
 from calibration.report.words import count
+from runtime.artifact.plot import COLOURS, scale_generations
 
 # (name, on light, on dark). Figures are drawn in the light ones; in the page each is replaced by
 # the CSS variable of its name, so that they follow the reader's light or dark.
@@ -163,14 +164,7 @@ def _curves(axes: Any, group: Group, baseline: str, leading: str) -> None:
             axes.fill_between(x, *ends, color=style.colour, alpha=0.14, lw=0)
         if len(points) == 1:
             axes.plot([x[0], x[0]], [points[0].low, points[0].high], color=style.colour, lw=1.2)
-    axes.set_xscale("log", base=2)
-    powers = range(floor(log2(min(spent))), ceil(log2(max(spent))) + 1)
-    step = 1 + len(powers) // 8
-    ticks = [2.0**power for power in powers][::step]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.set_xlabel("generations per prompt")
+    scale_generations(axes, spent)
 
 
 def _arrow(axes: Any, gain: Gain) -> None:

@@ -6,21 +6,10 @@ from dataclasses import dataclass
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.ways import PRICE, TOTAL, WAYS, Way
 from calibration.report.summary import Group, Summary
+from runtime.artifact.plot import COLOURS
 
 POLICY = "compute-optimal"
 
-# Colour-blind safe after Okabe and Ito, darkened or lightened to 3:1 against the page:
-# (name, on light, on dark). Compute-optimal's comes first, the baseline's second, then those of the
-# ways that stop early.
-COLOURS = (
-    ("c0", "#0072b2", "#56b4e9"),
-    ("c1", "#d55e00", "#ff8f50"),
-    ("c2", "#00805f", "#2fc79a"),
-    ("c3", "#b0578c", "#e39bc8"),
-    ("c4", "#9a6a00", "#e6b93c"),
-    ("c5", "#6a7380", "#a3abb8"),
-    ("c6", "#6f52b5", "#b79cf0"),
-)
 EARLY = (PRICE, TOTAL)
 MARKERS = "^sDvPX*"
 

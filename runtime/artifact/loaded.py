@@ -30,12 +30,14 @@ from runtime.artifact.files import (
     read_table,
 )
 from runtime.artifact.hub import artifact_folder, check_grader
+from runtime.artifact.plot import plot_policy
 from runtime.engines.base import SamplingSettings
 from runtime.engines.engine_args import EngineArgs
+from runtime.notebook import table_html
 from runtime.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FittedPolicy:
     """What an artifact decides by, read back; without the models that it was made with.
 
@@ -78,8 +80,31 @@ class FittedPolicy:
         folder = artifact_folder(artifact)
         return cls(**_policy_files(folder, read_table(folder)), scoring=read_scoring(folder))
 
+    def plot(self, axes: Any = None) -> Any:
+        """Draw what budgets buy: accuracy over generations per prompt, as calibration measured it.
 
-@dataclass(frozen=True, kw_only=True)
+        Three ways to spend are compared: best-of-N for all prompts, by difficulty bins, by price.
+        `ttc report` has all methods, with intervals.
+
+        Args:
+            axes: matplotlib's Axes to draw on; None makes a figure.
+
+        Returns:
+            The axes, so that ``artifact.plot().figure.savefig("budgets.png")`` saves it.
+
+        Raises:
+            InputError: matplotlib is not installed.
+        """
+        return plot_policy(self, axes)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        return table_html(self.policy.table, [("artifact", str(self.folder))])
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Artifact(FittedPolicy):
     """A calibrated artifact, read back and checked against the models it names.
 
@@ -127,6 +152,13 @@ class Artifact(FittedPolicy):
         settings = self.settings.with_args(given)
         foreign = _foreign(settings, self.policy.table, self.folder, force)
         return replace(self, settings=settings, foreign=foreign)
+
+    def _repr_html_(self) -> str:
+        settings = self.settings
+        made_with = [("artifact", str(self.folder)), ("model", settings.model)]
+        made_with += [("verifier", settings.verifier or "none"), ("answers", settings.answers)]
+        made_with += [("warning", text) for text in self.foreign]
+        return table_html(self.policy.table, made_with)
 
     def oracle_table(self) -> LookupTable:
         """The table over oracle difficulty, for benchmarks.

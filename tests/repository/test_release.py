@@ -46,13 +46,14 @@ def test_every_package_says_that_it_is_typed() -> None:
         assert (ROOT / pattern.rstrip("*") / "py.typed").is_file()
 
 
-def test_ci_on_github_runs_what_ci_runs_and_builds_the_distributions() -> None:
+def test_ci_on_github_runs_what_ci_runs_and_builds_distributions_and_site() -> None:
     jobs = read(GITHUB / "workflows" / "ci.yml")["jobs"]
     assert commands(jobs["check"]) == ".ci/run"
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     built = commands(jobs["wheel"])
     assert "python -m build" in built
     assert built.index("python -m build") < built.index("dist/*.whl")
+    assert commands(jobs["site"]) == "make tutorials site"
     least = PROJECT["project"]["requires-python"].removeprefix(">=")
     pythons = [
         step["with"]["python-version"]
@@ -60,7 +61,7 @@ def test_ci_on_github_runs_what_ci_runs_and_builds_the_distributions() -> None:
         for step in job["steps"]
         if "setup-python" in step.get("uses", "")
     ]
-    assert pythons == [least, least]
+    assert pythons == [least] * len(jobs)
 
 
 @pytest.mark.parametrize("form", [f for f in FORMS if f.stem != "config"], ids=lambda f: f.stem)
