@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 from allocator.errors import InputError
+from allocator.lock import check_writable
 from allocator.table import LookupTable
 from calibration.data.logged_figures import LoggedFigures
 from calibration.data.sample_log import LOGGED
 from calibration.new_artifact import new_artifact
 from calibration.report.summary import Summary
-from calibration.sampling.lock import check_writable
 from runtime.answers.graders import answers_fingerprint
 from runtime.artifact import (
     LOGGED_FIGURES,

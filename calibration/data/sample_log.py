@@ -22,9 +22,9 @@ from calibration.data.log_thoughts import Probed, read_thoughts
 from calibration.data.thoughts import DirectAnswers, Thoughts
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
+from runtime.traffic import MIN_SAMPLES
 from runtime.verifiers.base import Aggregation
 
-MIN_SAMPLES = 4
 LOGGED = "logged"
 
 

@@ -25,6 +25,7 @@ from runtime.server.document import (
     STREAM,
     ChatAnswer,
     Documented,
+    FeedbackTaken,
     ModelName,
     ModelNames,
     TextAnswer,
@@ -35,7 +36,7 @@ from runtime.server.events import EventStream
 from runtime.server.lifecycle import admitted, run_while_connected
 from runtime.server.live.page import live_router
 from runtime.server.logs import ServerLog
-from runtime.server.protocol import ChatRequest, CompletionRequest
+from runtime.server.protocol import ChatRequest, CompletionRequest, FeedbackRequest
 from runtime.server.replies import reply
 from runtime.server.service import Call, Service
 from runtime.server.settings import ServeSettings
@@ -102,6 +103,7 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
     app.include_router(live_router(service.live_store, lambda _: None))
     _add_error_handlers(app)
     _add_answers(app, settings, service)
+    _add_feedback(app, service)
     _add_models(app, service)
     _add_status(app, service)
     return app
@@ -152,6 +154,15 @@ def _add_answers(app: FastAPI, settings: ServeSettings, service: Service) -> Non
     ) -> Response:
         """Continue texts or token ids."""
         return await answer(request, body, budget)
+
+
+def _add_feedback(app: FastAPI, service: Service) -> None:
+    """The endpoint that takes what clients say of answers."""
+
+    @app.post("/v1/feedback", response_model=FeedbackTaken)
+    async def feedback(body: FeedbackRequest) -> dict[str, object]:
+        """Say whether a choice of an answer is right."""
+        return service.feedback.give(body)
 
 
 def _add_models(app: FastAPI, service: Service) -> None:

@@ -137,6 +137,15 @@ class Version(_Strict):
     version: str
 
 
+class FeedbackTaken(_Strict):
+    """What was done with feedback: `artifact` answered the request; `recorded` is whether its
+    samples are recorded, and the feedback with them."""
+
+    request_id: str
+    artifact: str
+    recorded: bool
+
+
 class Error(_Strict):
     """What is wrong, and a hint; `param` is the field that is wrong, None if no field is."""
 

@@ -154,3 +154,17 @@ class CompletionRequest(_Request):
                 "the budget says how many are sampled; leave it out, and set ttc.budget",
             )
         return self
+
+
+class FeedbackRequest(Strict):
+    """The body of POST /v1/feedback.
+
+    Attributes:
+        request_id: id of an answer, or of its header X-Request-Id.
+        correct: whether the choice is right.
+        index: number of the choice.
+    """
+
+    request_id: Annotated[str, Field(min_length=1)]
+    correct: bool
+    index: Annotated[int, Field(ge=0, le=LARGEST)] = 0

@@ -12,6 +12,7 @@ from runtime.models import open_models
 from runtime.server.app import create_app
 from runtime.server.listen import listening, uvicorn_of
 from runtime.server.logs import ServerLog
+from runtime.server.recorder import recording
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from runtime.server.supervisor import Supervisor
@@ -34,6 +35,7 @@ async def serve(
     """
     log = ServerLog(settings.log_prompts)
     service = Service(settings, artifact)
+    located = artifact.settings.located(artifact.folder)
     app = create_app(settings, service, log)
     stop = asyncio.Event()
 
@@ -45,6 +47,9 @@ async def serve(
     with closing(log), _on_signals(end):
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(listening(settings))
+            recorder = stack.enter_context(recording(settings, located, service.metrics))
+            if recorder is not None:
+                service.record_to(recorder)
             log.turn("start", url=_url(listener), engine=settings.engine)
             server = uvicorn_of(app)
             serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -15,15 +15,17 @@ from runtime.artifact import Artifact
 from runtime.engines.base import HasRequests
 from runtime.engines.concurrency import stream
 from runtime.models import Models
-from runtime.request import Event
+from runtime.request import Event, Request
 from runtime.result import Result
 from runtime.server.access_log import RequestRecord
 from runtime.server.errors import ApiError
+from runtime.server.feedback import Answered, Feedback
 from runtime.server.limits import Gate
 from runtime.server.live.store import LiveStore, RequestView
 from runtime.server.model_names import ServedModels
 from runtime.server.prompt_requests import PromptRequest, prompt_requests
 from runtime.server.protocol import ChatRequest, CompletionRequest
+from runtime.server.recorder import Recorder
 from runtime.server.settings import ServeSettings
 from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver, prompts_in_flight
@@ -31,6 +33,7 @@ from runtime.solving.solve import Solver, prompts_in_flight
 BACK_SOON = {"Retry-After": "5"}
 # Closing the connection keeps the client from sending another request to a server that ends.
 LEAVING = BACK_SOON | {"Connection": "close"}
+RECORDED = "its solutions are recorded for calibration, which needs independent ones"
 PARTING = 5.0  # seconds for requests to end after they were cancelled
 
 
@@ -64,6 +67,7 @@ class Call:
         created: Unix time, in seconds.
         event_handlers: called with a prompt's number and each of its events.
         views: its prompts on the live page.
+        recorded: numbers of the prompts that were recorded.
     """
 
     body: ChatRequest | CompletionRequest
@@ -74,6 +78,7 @@ class Call:
     created: float = field(default_factory=time.time)
     event_handlers: list[Callable[[int, Event], None]] = field(default_factory=list)
     views: list[RequestView] = field(default_factory=list)
+    recorded: set[int] = field(default_factory=set)
 
     @property
     def results(self) -> dict[int, Result]:
@@ -100,6 +105,8 @@ class Service:
         created: Unix time of its start, in seconds.
         gate: limits the requests in flight.
         live_store: data of the live page.
+        feedback: takes what clients say of answers.
+        recorder: records traffic; None records none.
         closing: set when requests in progress are to be cancelled.
 
     Raises:
@@ -108,7 +115,7 @@ class Service:
 
     def __init__(self, settings: ServeSettings, artifact: Artifact) -> None:
         artifact.policy.row(settings.default_budget)
-        self.settings, self.artifact = settings, artifact
+        self.settings, self.artifact, self.label = settings, artifact, artifact.label
         budgets = [row.budget for row in artifact.policy.table.rows]
         self.models = ServedModels(settings, artifact.settings.model, budgets)
         self.metrics = Metrics()
@@ -122,6 +129,8 @@ class Service:
         self.created = int(time.time())
         self.gate = Gate(settings.max_concurrent, settings.max_concurrent_per_key)
         self.live_store = LiveStore(settings.log_prompts)
+        self.feedback = Feedback(self.metrics)
+        self.recorder: Recorder | None = None
         self.closing = asyncio.Event()
         self._watch()
         self._loaded: ModelSource | None = None
@@ -142,6 +151,11 @@ class Service:
     def open(self, models: ModelSource) -> None:
         """Take requests, to be answered with these models."""
         self._loaded = models
+
+    def record_to(self, recorder: Recorder) -> None:
+        """Record traffic, and feedback on it."""
+        self.recorder = recorder
+        self.feedback.record_to(recorder)
 
     def ready(self) -> Solver:
         """The solver.
@@ -204,7 +218,7 @@ class Service:
             prompt_request = call.prompt_requests[number]
             request = replace(prompt_request.request, on_event=partial(call.emit, number))
             try:
-                return await self.solver.solve_within(request, prompt_request.spend)
+                return await self._solve(call, number, request)
             except ModelError as error:
                 self.metrics.failed()
                 if self._loaded is not None:
@@ -221,6 +235,31 @@ class Service:
             call.results[number] = result
             call.views[number].finished(result)
             yield number, result
+        self.feedback.remember(
+            call.record.id,
+            Answered(self.label, call.body.choices, len(call.prompt_requests), call.recorded),
+        )
+
+    async def _solve(self, call: Call, number: int, request: Request) -> Result:
+        """Answer a prompt, and record it if it is to be recorded."""
+        prompt_request, recorder = call.prompt_requests[number], self.recorder
+        spend = prompt_request.spend
+        if recorder is None or not recorder.takes(prompt_request, self.solver.settings):
+            return await self.solver.solve_within(request, spend)
+        try:
+            result = await self.solver.solve_independently(request, spend.budget, RECORDED)
+        except BaseException:  # cancelled, too
+            recorder.forget(request.text)
+            raise
+        if recorder.prompt(
+            result,
+            request=call.record.id,
+            prompt=number,
+            choices=call.body.choices,
+            artifact=self.label,
+        ):
+            call.recorded.add(number)
+        return result
 
     async def drain(self) -> None:
         """Refuse new requests; let those in progress finish for some time, then cancel them."""

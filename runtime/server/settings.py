@@ -109,6 +109,24 @@ class ServeSettings(BaseSettings):
     log_prompts: bool = Field(
         default=False, description="write prompts and answers to the log and the live page"
     )
+    record: str = Field(
+        default="",
+        description="folder to record samples and scores of prompts in, for ttc calibrate "
+        "--from-logs; empty records nothing",
+    )
+    record_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="share of the prompts to record; they are answered by best-of-N, whose samples "
+        "are independent",
+    )
+    record_prompts: bool = Field(
+        default=False, description="record prompts and answers as they are, not as hashes"
+    )
+    record_megabytes: int = Field(
+        default=256, ge=1, description="size of the record; then the oldest samples are removed"
+    )
     seed: int = Field(default=0, ge=0, description="seed of requests without one")
     force: bool = Field(default=False, description="use an artifact made for another model")
     trust_grader: str = Field(

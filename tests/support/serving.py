@@ -17,6 +17,7 @@ from runtime.models import Models, open_models
 from runtime.server.app import create_app
 from runtime.server.listen import listening
 from runtime.server.logs import ServerLog
+from runtime.server.recorder import recording
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from tests.support.http_server import LoopThread, http_server
@@ -187,8 +188,13 @@ class Apis:
             settings: the server's.
         """
         service = service_of(self.models, last, **settings)
-        with self.thread.entered(listening_on(service)) as port:
-            yield Api(port, service, self.thread)
+        artifact = service.artifact
+        located = artifact.settings.located(artifact.folder)
+        with recording(service.settings, located, service.metrics) as recorder:
+            if recorder is not None:
+                service.record_to(recorder)
+            with self.thread.entered(listening_on(service)) as port:
+                yield Api(port, service, self.thread)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.thread.run(work)
