@@ -128,7 +128,8 @@ def read_log(
     gold: str | None = None,
     logits: Sequence[str] = (),
 ) -> Log:
-    """Read samples from any source of rows, see `calibration.data.table_io.open_rows`.
+    """Read samples from recorded traffic, see `runtime.traffic`, or from any source of rows, see
+    `calibration.data.table_io.open_rows`.
 
     Each row has a question and an answer, and ``correct`` or a ``gold`` answer. Where they were
     logged it has a ``score`` (a probability or log-odds), or the scores of its steps as a list, a

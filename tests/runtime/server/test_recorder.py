@@ -205,7 +205,7 @@ def test_samples_and_feedback_of_a_real_client_are_recorded(apis: Apis, tmp_path
     with apis.listening(**settings, api_keys=["sk-one"]) as api:
         client = openai.OpenAI(base_url=f"{api.url}/v1", api_key="sk-one")
         answers = [
-            client.chat.completions.create(**chat(prompt), n=2)  # type: ignore[call-overload]
+            client.chat.completions.create(**chat(prompt), n=2)
             for prompt in (*PROMPTS[:3], PROMPTS[0])
         ]
         recorded = [answer.ttc["receipt"]["why"] for answer in answers]
