@@ -1,6 +1,5 @@
 """An artifact read back: what it decides by, and the models that it belongs to."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,12 +64,6 @@ class FittedPolicy:
     scoring: Scoring | None
     tokens: TokenPolicy | None = None
     thinking: ThinkingPolicy | None = None
-
-    @property
-    def label(self) -> str:
-        """Its folder's name, and the beginning of a hash of its table: a short name for people."""
-        table = self.policy.table.model_dump_json().encode()
-        return f"{self.folder.resolve().name}-{hashlib.sha256(table).hexdigest()[:8]}"
 
     @classmethod
     def read(cls, artifact: str | Path) -> "FittedPolicy":

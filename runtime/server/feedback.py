@@ -3,12 +3,10 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from prometheus_client import Counter
-
 from runtime.server.errors import ApiError
+from runtime.server.policies import Policies
 from runtime.server.protocol import FeedbackRequest
 from runtime.server.recorder import Recorder
-from runtime.solving.metrics import Metrics
 from runtime.traffic import RecordedVerdict
 
 REMEMBERED = 100_000  # answered requests; later feedback on older ones is refused
@@ -37,19 +35,13 @@ class Feedback:
     """Remembers the last answered requests, and takes what clients say of their answers.
 
     Args:
-        metrics: where feedback is counted.
+        policies: count feedback by the artifact that answered.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
         self._answered: OrderedDict[str, Answered] = OrderedDict()
         self._recorder: Recorder | None = None
-        self._verdicts = Counter(
-            "feedback",
-            "Answers that clients called right or wrong, by the artifact that answered",
-            ("artifact", "verdict"),
-            namespace="ttc",
-            registry=metrics.registry,
-        )
 
     def record_to(self, recorder: Recorder) -> None:
         """Have feedback recorded; that on prompts that were recorded before is taken, too."""
@@ -93,7 +85,7 @@ class Feedback:
         before = answered.verdicts.get(body.index)
         if before is None:
             answered.verdicts[body.index] = body.correct
-            self._verdicts.labels(answered.artifact, _word(body.correct)).inc()
+            self._policies.judged(answered.artifact, body.correct)
             if recorder is not None:
                 recorder.verdict(
                     RecordedVerdict(request=request, prompt=prompt, rank=rank, correct=body.correct)

@@ -7,8 +7,8 @@ from typing import Any
 from predictors.sample import Sample
 from runtime.request import Event
 from runtime.result import Result
+from runtime.server.call import Call
 from runtime.server.protocol import ChatRequest
-from runtime.server.service import Call
 
 OBJECTS = {
     (True, False): "chat.completion",

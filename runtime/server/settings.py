@@ -29,6 +29,7 @@ from runtime.engines.engine_args import ENGINE_HELP, REVISER_HELP, VERIFIER_HELP
 from runtime.frontend.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+KEYS = ("api_keys", "admin_keys")
 MASK = "**********"  # shown in place of a key
 
 
@@ -80,6 +81,10 @@ class ServeSettings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes any")
     api_keys: Annotated[tuple[SecretStr, ...], *Texts] = Field(
         default=(), description="key that clients may use; without keys, only loopback addresses"
+    )
+    admin_keys: Annotated[tuple[SecretStr, ...], *Texts] = Field(
+        default=(),
+        description="key with which ttc reload may change the artifact; other keys may not",
     )
     cors_origins: Annotated[tuple[str, ...], *Texts] = Field(
         default=(),
@@ -134,6 +139,11 @@ class ServeSettings(BaseSettings):
         description="artifact on the Hub whose Python grader may be run, as OWNER/NAME[@COMMIT]",
     )
 
+    @property
+    def keys(self) -> list[str]:
+        """All keys, those of administrators last; without any every request is accepted."""
+        return [key.get_secret_value() for key in (*self.api_keys, *self.admin_keys)]
+
     @field_validator("*", mode="before")
     @classmethod
     def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
@@ -144,21 +154,22 @@ class ServeSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "ServeSettings":
-        if not self.api_keys and self.host not in LOOPBACK:
+        if not self.keys and self.host not in LOOPBACK:
             raise InputError(
                 "host",
                 self.host,
                 "without a key it must be a loopback address; set a key, or listen on 127.0.0.1",
             )
-        if any(key.get_secret_value() in ("", MASK) for key in self.api_keys):
-            raise InputError(
-                "api_keys", MASK, "a key must not be empty or masked; give the key itself"
-            )
+        for field in KEYS:
+            if any(key.get_secret_value() in ("", MASK) for key in getattr(self, field)):
+                raise InputError(
+                    field, MASK, "a key must not be empty or masked; give the key itself"
+                )
         for origin in self.cors_origins:
             if origin != "*" and not re.fullmatch(ORIGIN, origin):
                 hint = "give an origin such as https://chat.example, without a path, or *"
                 raise InputError("cors_origins", origin, hint)
-        if "*" in self.cors_origins and not self.api_keys:
+        if "*" in self.cors_origins and not self.keys:
             raise InputError(
                 "cors_origins",
                 "*",
@@ -216,13 +227,14 @@ def read_settings(given: Mapping[str, Any], config: Path | None = None) -> Serve
             raise InputError(
                 field, None, f"give --{field}, TTC_{field.upper()}, or {field} in a TOML file"
             ) from None
-        value = MASK if field == "api_keys" else first["input"]
+        value = MASK if field in KEYS else first["input"]
         raise InputError(field, value, first["msg"]) from None
 
 
 def as_toml(settings: ServeSettings) -> str:
     """Settings as a TOML file, with keys masked."""
-    plain = settings.model_dump(mode="json") | {"api_keys": [MASK] * len(settings.api_keys)}
+    plain = settings.model_dump(mode="json")
+    plain |= {field: [MASK] * len(plain[field]) for field in KEYS}
     # Arguments of engines may be null, which TOML has not: as a text of JSON.
     args = {name: value for name, value in plain.items() if isinstance(value, dict) and value}
     plain |= {name: json.dumps(value) for name, value in args.items()}

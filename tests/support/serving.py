@@ -12,12 +12,14 @@ import httpx
 from allocator.errors import ModelError
 from benchmarks.testbed.paths import ARTIFACT
 from benchmarks.testbed.task import distinct_problems
+from calibration.report.diff import clearly_worse
 from runtime.artifact import Artifact
 from runtime.models import Models, open_models
 from runtime.server.app import create_app
 from runtime.server.listen import listening
 from runtime.server.logs import ServerLog
 from runtime.server.recorder import recording
+from runtime.server.reload import Reloader
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from tests.support.http_server import LoopThread, http_server
@@ -107,7 +109,9 @@ def chunks_of(response: httpx.Response) -> list[dict[str, Any]]:
 @asynccontextmanager
 async def listening_on(service: Service) -> AsyncIterator[int]:
     """The service behind a real socket, in the running event loop; yields the port."""
-    app = create_app(service.settings, service, ServerLog())
+    log = ServerLog()
+    reloader = Reloader(service.settings, service.policies, clearly_worse, log)
+    app = create_app(service.settings, service, log, reloader)
     with listening(service.settings) as listener:
         async with http_server(app, listener) as port:
             yield port

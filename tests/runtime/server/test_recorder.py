@@ -220,14 +220,19 @@ def test_samples_and_feedback_of_a_real_client_are_recorded(apis: Apis, tmp_path
         assert said(**first).status_code == 200  # sent again
         assert said(**first | {"correct": False}).status_code == 409
         repeated = said(request_id=answers[3].id, correct=False).json()
-        assert (repeated["recorded"], repeated["artifact"]) == (False, api.service.label)
+        assert (repeated["recorded"], repeated["artifact"]) == (
+            False,
+            api.service.policies.current.label,
+        )
         assert said(request_id="chatcmpl-unknown", correct=True).status_code == 404
         assert said(request_id=answers[1].id, correct=True, index=2).status_code == 404
         assert said(request_id=answers[1].id, correct="maybe").status_code == 400
         assert said("sk-two", **first).status_code == 401
         counted = api.service.metrics.registry.get_sample_value
-        labels = {"artifact": api.service.label, "verdict": "right"}
-        assert counted("ttc_feedback_total", labels) == 1
+        assert (
+            counted("ttc_artifact_right_total", {"artifact": api.service.policies.current.label})
+            == 1
+        )
         eventually(lambda: outcome(api.service.metrics, "written") == 4)
     assert ["recorded" in why for why in recorded] == [True, True, True, False]
     *prompts, verdict = lines_in(tmp_path)
