@@ -38,6 +38,11 @@ class _Question:
         """The answer that was called right; None if none was."""
         return next((answer for answer, right in self.said.items() if right), None)
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is known of every sample whether it is correct."""
+        return self.known is not None or {*self.prompt.answer} - {None} <= self.said.keys()
+
     def right_answer(self) -> str | None:
         """The right answer, drawn where it is not known; None if no sample has it.
 
@@ -83,13 +88,13 @@ def traffic_rows(folder: Path) -> Rows:
     if not questions:
         raise InputError("from-logs", str(folder), "no prompt has been recorded there yet")
     scores = {score for one in questions for score in one.prompt.probability}
-    open_ones = [one for one in questions if one.known is None]
-    if open_ones and len(scores) == 1:
+    unsettled = sum(not one.settled for one in questions)
+    if unsettled and len(scores) == 1:
         raise InputError(
             "from-logs",
             str(folder),
-            f"{len(open_ones)} of {len(questions)} questions have no right answer by feedback, and "
-            "all samples have the same score, by which none can be estimated; give feedback",
+            f"feedback does not say which answer of {unsettled} of {len(questions)} questions is "
+            "right, and all samples have the same score, by which it could be estimated",
         )
     texts = all(one.prompt.text is not None for one in questions)
     columns = (*COLUMNS, "prompt") if texts else COLUMNS
@@ -131,8 +136,8 @@ def _say(places: Mapping[tuple[str, int], _Question], verdict: RecordedVerdict) 
 
 def _notes(questions: Sequence[_Question]) -> Iterator[str]:
     """Where the correctness of the samples comes from, and how good the estimates are."""
-    known = sum(one.known is not None for one in questions)
-    wrong = sum(one.known is None and bool(one.said) for one in questions)
+    known = sum(one.settled for one in questions)
+    wrong = sum(not one.settled and bool(one.said) for one in questions)
     if known < len(questions):
         yield (
             f"which samples are correct is known of {known} of {len(questions)} questions, by "

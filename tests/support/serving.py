@@ -70,7 +70,7 @@ class Loaded:
 def service_of(models: Models, last: int | None = None, **settings: Any) -> Service:
     """A service that takes requests; its engine is `Watched`."""
     fields = {"artifact": ARTIFACT, "port": 0} | settings
-    service = Service(ServeSettings(**fields), Artifact.load(ARTIFACT))
+    service = Service(ServeSettings(**fields), Artifact.load(fields["artifact"]))
     service.open(Loaded(replace(models, engine=Watched(models.engine, last))))
     return service
 

@@ -82,6 +82,13 @@ def test_an_answer_called_wrong_leaves_the_others_open(tmp_path: Path) -> None:
     assert "expects 89% to be right, and 0% are" in log.notes[1]
 
 
+def test_where_every_answer_is_called_wrong_nothing_is_left_open(tmp_path: Path) -> None:
+    verdicts = [said(0, 0, False), said(0, 2, False)]
+    log = read_log(record(tmp_path, prompt(0), prompt(1), *verdicts, said(1, 0, True)))
+    assert log.correct.sum(axis=1).tolist() == [0, 2]
+    assert len(log.notes) == 1  # no estimate
+
+
 def test_without_feedback_the_score_says_how_probable_an_answer_is(tmp_path: Path) -> None:
     found = answer_probabilities(NAMES, (0.9, 0.8, 0.1, 0.05))
     odds = np.array([9, 1 / 9])
@@ -113,7 +120,7 @@ def test_traffic_that_cannot_be_calibrated_on_is_refused(tmp_path: Path) -> None
     (tmp_path / "votes").mkdir()
     counted = [prompt(number, probability=(1.0,) * 4) for number in range(3)]
     folder = record(tmp_path / "votes", *counted, said(0, 0, True))
-    with pytest.raises(InputError, match="2 of 3 questions have no right answer by feedback"):
+    with pytest.raises(InputError, match="answer of 2 of 3 questions is right"):
         read_log(folder)
     (tmp_path / "none").mkdir()
     folder = record(tmp_path / "none", said(0, 0, True), said(0, 1, True))
