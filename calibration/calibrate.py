@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from allocator.latency import Latency
+from allocator.lock import LOCK, exclusive
 from allocator.plan import SEARCHES, Plan
 from allocator.table import Fingerprint
 from calibration.fitting.abort_threshold import fit_confidence
@@ -26,7 +27,6 @@ from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
 from calibration.sampling.collect import PromptRecord, check_answers, in_order
 from calibration.sampling.collectors import Collector, Work, open_collector
-from calibration.sampling.lock import LOCK, exclusive
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.steps import PROMPTS as STEP_PROMPTS
 from calibration.sampling.steps import SAMPLES as STEP_SAMPLES

@@ -9,6 +9,8 @@ from allocator.latency import Latency
 from allocator.plan import Plan, Strategy, plan_grid
 from allocator.policy import Policy
 from allocator.table import Fingerprint
+from calibration.attaching.attach import with_models
+from calibration.attaching.scores import verifier_scoring
 from calibration.data.logged_figures import LoggedFigures
 from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
@@ -24,6 +26,7 @@ from calibration.settings import check_tables
 from predictors.scoring import Scoring
 from predictors.thinking_policy import THINKING
 from runtime.artifact import LOGGED_FIGURES, OF_LOGS, QUESTIONS, FittedPolicy
+from runtime.settings import Settings
 
 STRATEGIES: tuple[Strategy, ...] = ("best_of_n",)  # searches cannot be replayed on logged samples
 
@@ -95,16 +98,20 @@ def calibrate_from_logs(
     pilots: Sequence[int],
     n_bins: int,
     n_jobs: int | None = -1,
+    settings: Settings | None = None,
 ) -> Calibration:
     """Fit tables and predictor on logged samples, and write the whole artifact folder.
 
-    The artifact has no settings: there is no model to decode with. If the log has thoughts, what
-    each cap leads to is in the summary, and a policy over width and depth in a file of its own.
+    Without `settings` the artifact has none: there is no model to decode with. If the log has
+    thoughts, what each cap leads to is in the summary, and a policy over width and depth in a file
+    of its own.
 
     Args:
         log: the samples.
         out: the artifact folder, which must not exist yet.
         budgets, pilots, n_bins, n_jobs: as `fit_log` has them.
+        settings: the models that the samples are of, and how they were sampled; of recorded
+            traffic they are known.
 
     Raises:
         InputError: unusable input; nothing is left behind.
@@ -119,6 +126,9 @@ def calibrate_from_logs(
         thinking = fit_thinking(log.thoughts, n_jobs=n_jobs)
         summary = summary.model_copy(update={"caps": thinking.caps})
     parts = parts_of(fitted.calibration, scoring=fitted.scoring)
+    if settings is not None:
+        scoring = verifier_scoring(fitted.scoring, {}).scoring
+        parts = with_models(parts, settings.model_copy(update={"scoring": scoring}), out)
     with new_artifact(out, parts, summary, "the log is untouched") as folder:
         CalibratedOn.of(log.names).save(folder / QUESTIONS)
         LoggedFigures.of(log).save(folder / LOGGED_FIGURES)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from allocator.errors import InputError
+from allocator.lock import check_writable
 from allocator.plan import CONSIDERED, MAX_BEAMS, SEARCHES, Plan, Strategy, plan_grid
-from calibration.sampling.lock import check_writable
 
 ScoringChoice = Literal["fitted", "verifier"]
 

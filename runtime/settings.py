@@ -182,6 +182,14 @@ class Settings(JsonArtifact):
         """The same with local model folders, and a grader's file, as absolute paths."""
         return self._moved(os.path.abspath)
 
+    def located(self, base: Path) -> "Settings":
+        """The same with absolute folders of local models; relative ones count from `base`."""
+        folders = {which: self.local_folder(base, which) for which in self.models()}
+        local = {which: str(found.resolve()) for which, found in folders.items() if found}
+        if (grader := grader_file(self.answers, base)) is not None:
+            local["answers"] = PREFIX + str(grader.resolve())
+        return self.model_copy(update=local)
+
     def _moved(self, written: Callable[[str], str]) -> "Settings":
         local = {
             which: written(name)

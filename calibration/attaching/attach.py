@@ -2,16 +2,17 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from allocator.errors import InputError
+from allocator.lock import check_writable
 from allocator.table import LookupTable
 from calibration.data.logged_figures import LoggedFigures
 from calibration.data.sample_log import LOGGED
 from calibration.new_artifact import new_artifact
 from calibration.report.summary import Summary
-from calibration.sampling.lock import check_writable
 from runtime.answers.graders import answers_fingerprint
 from runtime.artifact import (
     LOGGED_FIGURES,
@@ -26,6 +27,32 @@ from runtime.artifact import (
     read_table,
 )
 from runtime.settings import Settings
+
+
+def with_models(parts: ArtifactParts, settings: Settings, out: Path) -> ArtifactParts:
+    """What was found on logs, for the models that are to be run.
+
+    Args:
+        parts: as calibration from logs makes them.
+        settings: models, answers, scoring and sampling; relative folders count from the working
+            directory.
+        out: the artifact's folder.
+
+    Raises:
+        InputError: a model that cannot be found.
+    """
+    fingerprint = settings.fingerprint(Path())
+
+    def of_models(table: LookupTable) -> LookupTable:
+        return table.model_copy(update={"fingerprint": fingerprint})
+
+    return replace(
+        parts,
+        table=of_models(parts.table),
+        oracle_table=of_models(parts.oracle_table),
+        settings=settings.relative_to(out),
+        scoring=None,
+    )
 
 
 class LogArtifact:
@@ -121,21 +148,16 @@ class LogArtifact:
                 written.
         """
         self.check(settings, out)
-        fingerprint = settings.fingerprint(Path())
-
-        def of_models(table: LookupTable) -> LookupTable:
-            return table.model_copy(update={"fingerprint": fingerprint})
-
         parts = ArtifactParts(
-            table=of_models(self.policy.policy.table),
-            oracle_table=of_models(read_oracle_table(self.folder)),
+            table=self.policy.policy.table,
+            oracle_table=read_oracle_table(self.folder),
             difficulty=self.policy.difficulty,
             curves=self.policy.curves,
             prices=self.policy.prices,
             gain_model=self.policy.gain_model,
             drift_baseline=self.policy.drift_baseline,
-            settings=settings.relative_to(out),
         )
+        parts = with_models(parts, settings, out)
         summary = Summary.load(self.folder)
         summary = summary.model_copy(update={"warnings": (*summary.warnings, *warnings)})
         with new_artifact(out, parts, summary, f"{self.folder} is untouched") as scratch:

@@ -61,6 +61,10 @@ COMMANDS = {
         "calibration.cli.serve:serve",
         "Serve a model through OpenAI's API, each prompt with the compute it deserves.",
     ),
+    "reload": (
+        "calibration.cli.reload:reload",
+        "Give a running server another artifact of the same models.",
+    ),
     "doctor": (
         "calibration.cli.doctor:doctor",
         "Versions, devices, whether vLLM imports and an artifact fits; and what is wrong.",

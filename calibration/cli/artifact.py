@@ -61,6 +61,8 @@ def diff(
     to be independent estimates; if both were measured on the same
     prompts, the test is conservative. Bins are compared by rank, at
     budgets of both; rows with different numbers of bins are not compared.
+    Over all prompts the same test compares what the tables reach at each
+    budget; by this, ttc reload decides.
     """
     tables = (Contents.load(artifact_folder(each)).table for each in (a, b))
     write_answer(*differences(diff_tables(*tables)))

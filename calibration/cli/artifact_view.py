@@ -106,6 +106,17 @@ def differences(diff: TableDiff) -> Iterator[RenderableType]:
                 style="bold" if cell.significant else "",
             )
         yield shown
+    if diff.whole:
+        shown = new_table("Over all prompts", "budget", "accuracy", "B less A [95%]")
+        for whole in diff.whole:
+            shown.add_row(
+                str(whole.budget),
+                f"{percent(whole.before.accuracy)} -> {percent(whole.after.accuracy)}",
+                f"{_points(whole.difference)} [{_points(whole.low)}, {_points(whole.high)}]"
+                + ("\nsignificant" if whole.significant else ""),
+                style="bold" if whole.significant else "",
+            )
+        yield shown
     significant = sum(cell.significant for cell in diff.cells)
     yield Text(
         f"{count(diff.compared, 'cell')} compared, {significant} with a significant difference "

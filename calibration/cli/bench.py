@@ -11,6 +11,7 @@ from rich.text import Text
 
 from allocator.errors import InputError
 from allocator.extras import require
+from allocator.lock import LOCK, exclusive
 from calibration.bench import measure, rows_of, sample, schedule_within, unseen, work_of
 from calibration.cli.bench_logs import SPLITS, bench_log
 from calibration.cli.bench_view import comparison, in_points
@@ -41,7 +42,6 @@ from calibration.report.provenance import provenance
 from calibration.report.summary import cheapest_way
 from calibration.report.words import subtitle, title
 from calibration.sampling.collect import check_answers
-from calibration.sampling.lock import LOCK, exclusive
 from calibration.sampling.resume import SampleStore, made_with
 from runtime.artifact import artifact_folder
 from runtime.engines.loading import engine_kind

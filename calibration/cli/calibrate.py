@@ -32,6 +32,7 @@ from calibration.report.summary import Summary
 from calibration.report.words import confidence_words
 from runtime.artifact import load_settings
 from runtime.engines.base import SamplingSettings
+from runtime.traffic import is_traffic
 
 PILOTS = "0,1,2,4,8"
 
@@ -130,9 +131,16 @@ def _from_logs(
     pilots = tables.pilots_within([n for n in budgets if n <= log.window])
     if "pilots" not in named:  # a log's prompts are not read
         pilots.remove(0)
+    folder = Path(str(options.from_logs))
     with console.status("Fitting tables"):
         return calibrate_from_logs(
-            log, out, budgets=budgets, pilots=pilots, n_bins=tables.bins, n_jobs=n_jobs
+            log,
+            out,
+            budgets=budgets,
+            pilots=pilots,
+            n_bins=tables.bins,
+            n_jobs=n_jobs,
+            settings=load_settings(folder) if is_traffic(folder) else None,
         )
 
 

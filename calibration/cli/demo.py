@@ -8,9 +8,9 @@ import typer
 
 from allocator.errors import InputError
 from allocator.extras import require
+from allocator.lock import check_writable
 from calibration.cli.console import reports_errors
 from calibration.cli.options import EngineOption
-from calibration.sampling.lock import check_writable
 
 
 @reports_errors

@@ -46,8 +46,9 @@ SOURCE_HELP = (
     "openai/gsm8k:main:test; NAME may be a folder, CONFIG and SPLIT empty"
 )
 LOGS_HELP = (
-    "no model: samples that exist already; a source as PROMPTS may be, with one row per sample, or "
-    "as written by lm-evaluation-harness (--log_samples), search-and-learn or OpenAI batches"
+    "no model: samples that exist already; a folder of ttc serve --record, or a source as PROMPTS "
+    "may be, with one row per sample, or as written by lm-evaluation-harness (--log_samples), "
+    "search-and-learn or OpenAI batches"
 )
 GOLD_HELP = "gold answers to OpenAI batch output: a file of custom_id and answer"
 ARTIFACT_HELP = "calibrated artifact: a folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub"

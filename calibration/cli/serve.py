@@ -14,14 +14,14 @@ from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.options import load_artifact
 from runtime.artifact import artifact_folder
 from runtime.engines.engine_args import given_args
-from runtime.server.settings import ServeSettings, as_toml, read_settings
+from runtime.server.settings import KEYS, ServeSettings, as_toml, read_settings
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """A setting as an option; if it is not given, the environment or a file may set it."""
     kind: Any = field.annotation
     names = []
-    if name in ("api_keys", "cors_origins"):  # may be given several times
+    if name in (*KEYS, "cors_origins"):  # may be given several times
         kind, names = list[str], [f"--{name[:-1].replace('_', '-')}"]
     if field.default == {}:
         kind = str
@@ -71,7 +71,11 @@ def serve(
     artifact = load_artifact(folder, settings.force, settings.trust_grader, args)
     import uvloop
 
+    from calibration.report.diff import clearly_worse
     from runtime.server.run import serve as run_server
 
+    def ready(url: str) -> None:
+        say("serving", url, "green")
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_server(settings, artifact, lambda url: say("serving", url, "green")))
+        runner.run(run_server(settings, artifact, clearly_worse, ready))

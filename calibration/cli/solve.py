@@ -12,6 +12,7 @@ from rich.table import Table
 
 from allocator.errors import InputError, ModelError
 from allocator.files import atomic_write
+from allocator.lock import check_writable
 from allocator.plan import parse_plan
 from allocator.policy import Policy
 from allocator.table import BudgetRow
@@ -33,7 +34,6 @@ from calibration.cli.options import (
 )
 from calibration.data.datasets import DataSettings, located_prompts
 from calibration.progress import console, progress
-from calibration.sampling.lock import check_writable
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
 from runtime.artifact import Artifact, artifact_folder

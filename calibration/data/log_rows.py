@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from allocator.errors import InputError
 from calibration.data.cells import as_text, is_blank
 from calibration.data.log_formats import recognise
 from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
+from calibration.data.traffic import traffic_rows
+from runtime.traffic import is_traffic
 
 # The columns to read, and their alternative names.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -47,7 +50,7 @@ class LogRows:
         numbers: the row number of each sample.
         cells: each column's cells, one per sample.
         solutions: whether answers are whole solutions, as in the files of other programs.
-        notes: what was left out, for people.
+        notes: what was left out, and where the rows come from, for people.
     """
 
     rows: Rows
@@ -135,7 +138,8 @@ def read_log_rows(
         InputError: no such file or column, no rows, lists of different lengths, or samples of
             several models.
     """
-    rows = open_rows(source, "from-logs")
+    folder = Path(source)
+    rows = traffic_rows(folder) if is_traffic(folder) else open_rows(source, "from-logs")
     form = recognise(rows, columns, gold)
     if form is None:
         names = _names(rows, columns)
@@ -149,7 +153,8 @@ def read_log_rows(
         if column not in rows.columns:
             raise InputError("where", column, f"{source} has {', '.join(rows.columns)}")
     cells_of: dict[str, list[object]] = {ours: [] for ours in names}
-    log_rows = LogRows(rows, names, [], cells_of, solutions=form is not None)
+    notes = list(rows.notes)
+    log_rows = LogRows(rows, names, [], cells_of, solutions=form is not None, notes=notes)
     seen: dict[str, set[str]] = {column: set() for column in where}
     for number, row in rows.read(list(read)):
         if late := absent & row.keys():

@@ -22,9 +22,9 @@ from calibration.data.log_thoughts import Probed, read_thoughts
 from calibration.data.thoughts import DirectAnswers, Thoughts
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
+from runtime.traffic import MIN_SAMPLES
 from runtime.verifiers.base import Aggregation
 
-MIN_SAMPLES = 4
 LOGGED = "logged"
 
 
@@ -128,7 +128,8 @@ def read_log(
     gold: str | None = None,
     logits: Sequence[str] = (),
 ) -> Log:
-    """Read samples from any source of rows, see `calibration.data.table_io.open_rows`.
+    """Read samples from recorded traffic, see `runtime.traffic`, or from any source of rows, see
+    `calibration.data.table_io.open_rows`.
 
     Each row has a question and an answer, and ``correct`` or a ``gold`` answer. Where they were
     logged it has a ``score`` (a probability or log-odds), or the scores of its steps as a list, a

@@ -29,12 +29,14 @@ class Rows:
         columns: its columns; of JSON, those of the first row.
         read: reads its rows, with the requested columns and possibly others.
         unit: word for a row: ``line`` for JSON lines, ``row`` otherwise.
+        notes: what is to be known of the rows, for people.
     """
 
     source: str
     columns: tuple[str, ...]
     read: Callable[[Sequence[str]], Iterator[Row]]
     unit: str = "row"
+    notes: tuple[str, ...] = ()
 
     def where(self, number: int) -> str:
         """Location of a row, for messages."""

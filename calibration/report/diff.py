@@ -1,9 +1,10 @@
 """What changed between two lookup tables, and which accuracies changed by more than chance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import hypot
+from math import hypot, sqrt
 from statistics import NormalDist
+from typing import NamedTuple
 
 from allocator.table import BudgetRow, Cell, LookupTable
 
@@ -51,6 +52,40 @@ class CellChange:
         return self.after.accuracy - self.before.accuracy
 
 
+class Estimate(NamedTuple):
+    """An accuracy with its 95% interval."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class WholeChange:
+    """What the tables reach at a budget over all prompts, by the rows that they use for it.
+
+    Attributes:
+        budget: the budget.
+        before: of the first table.
+        after: of the second.
+        low: lower bound of the 95% interval of the difference, after less before.
+        high: its upper bound.
+        significant: as `CellChange.significant`, over all budgets compared.
+    """
+
+    budget: int
+    before: Estimate
+    after: Estimate
+    low: float
+    high: float
+    significant: bool
+
+    @property
+    def difference(self) -> float:
+        """Difference in accuracy, after less before."""
+        return self.after.accuracy - self.before.accuracy
+
+
 @dataclass(frozen=True)
 class TableDiff:
     """All differences.
@@ -62,6 +97,7 @@ class TableDiff:
             bins are not compared cell by cell: their bins hold different prompts.
         cells: cells that differ, by budget and bin.
         compared: number of cells compared, equal ones included.
+        whole: every budget of either table that both can use, over all prompts.
     """
 
     made_with: tuple[Change, ...]
@@ -69,6 +105,7 @@ class TableDiff:
     rows: tuple[Change, ...]
     cells: tuple[CellChange, ...]
     compared: int
+    whole: tuple[WholeChange, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -110,10 +147,60 @@ def diff_tables(before: LookupTable, after: LookupTable) -> TableDiff:
             if old != new
         ),
         compared=len(cells),
+        whole=tuple(_whole_changes(before, after)),
     )
 
 
-def difference(before: Cell, after: Cell) -> tuple[float, float, float]:
+def clearly_worse(before: LookupTable, after: LookupTable) -> list[str]:
+    """In what the second table is clearly worse than the first, in words; nothing if in nothing.
+
+    It is clearly worse if it cannot serve one of the first one's budgets, or if over all prompts
+    its accuracy at a budget is lower by more than chance. Where its budgets end earlier, what it
+    reaches at its largest one is compared.
+    """
+    least = min(row.budget for row in after.rows)
+    lost = [row.budget for row in before.rows if row.budget < least]
+    found = [f"budget {budget} is below its least, {least}" for budget in lost]
+    for change in _whole_changes(before, after):
+        if change.significant and change.difference < 0:
+            found.append(
+                f"at budget {change.budget} its accuracy is {change.after.accuracy:.1%}, not "
+                f"{change.before.accuracy:.1%}: {-100 * change.difference:.1f} points lower "
+                f"[{-100 * change.high:.1f}, {-100 * change.low:.1f}]"
+            )
+    return found
+
+
+def _whole_changes(before: LookupTable, after: LookupTable) -> Iterator[WholeChange]:
+    least = max(min(row.budget for row in table.rows) for table in (before, after))
+    budgets = sorted({row.budget for row in (*before.rows, *after.rows) if row.budget >= least})
+    pairs = [(_whole(before, budget), _whole(after, budget)) for budget in budgets]
+    differences = [difference(old, new) for old, new in pairs]
+    significant = holm([p_value for *_, p_value in differences])
+    for budget, (old, new), (low, high, _), rejected in zip(
+        budgets, pairs, differences, significant, strict=True
+    ):
+        yield WholeChange(budget, old, new, low, high, rejected and not low <= 0 <= high)
+
+
+def _whole(table: LookupTable, budget: int) -> Estimate:
+    """The accuracy of the row for a budget over all prompts.
+
+    Its variance is that within bins, and that of how many of the prompts fall into which.
+    """
+    cells = table.row(budget).cells
+    # A bin counts every prompt that is in it in any replicate: those of several bins overlap.
+    prompts = min(sum(cell.prompts for cell in row.cells) for row in table.rows)
+    share = 1 / len(cells)  # bins are quantiles
+    mean = share * sum(cell.accuracy for cell in cells)
+    between = share * sum((cell.accuracy - mean) ** 2 for cell in cells)
+    spread = QUANTILE * sqrt(between / prompts)
+    down = hypot(spread, *(share * (cell.accuracy - cell.low) for cell in cells))
+    up = hypot(spread, *(share * (cell.high - cell.accuracy) for cell in cells))
+    return Estimate(mean, mean - down, mean + up)
+
+
+def difference(before: Cell | Estimate, after: Cell | Estimate) -> tuple[float, float, float]:
     """The 95% interval of `after`'s accuracy less `before`'s, and the two-sided p-value of no
     difference.
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from safetensors import SafetensorError
 
 from allocator.errors import InputError
+from allocator.lock import exclusive
 from calibration.progress import console, progress
-from calibration.sampling.lock import exclusive
 from calibration.training.attempts import flip_rates, sample_chains
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, check_steps, label_prompts

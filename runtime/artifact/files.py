@@ -1,5 +1,6 @@
 """The files of an artifact folder: their names, and one reader for each."""
 
+import hashlib
 from pathlib import Path
 
 from allocator.drift_baseline import DriftBaseline
@@ -134,3 +135,12 @@ def load_settings(folder: Path) -> Settings:
             "artifact", str(folder), f"it has no {SETTINGS}; make one with ttc calibrate"
         )
     return Settings.load(path)
+
+
+def content_label(folder: Path) -> str:
+    """A short name for people: the folder's, and a hash of all that the artifact decides by."""
+    digest = hashlib.sha256()
+    deciding = [name for name in DATA if name not in (SUMMARY, SAMPLES)]
+    for path in sorted({path for name in deciding for path in folder.glob(name)}):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"{folder.resolve().name}-{digest.hexdigest()[:8]}"

@@ -20,11 +20,13 @@ from runtime.frontend.fields import number_in
 from runtime.server.access_log import AccessLog
 from runtime.server.auth import Keys
 from runtime.server.body import BodyLimit, body_of
+from runtime.server.call import Call
 from runtime.server.document import (
     REFUSALS,
     STREAM,
     ChatAnswer,
     Documented,
+    FeedbackTaken,
     ModelName,
     ModelNames,
     TextAnswer,
@@ -35,9 +37,11 @@ from runtime.server.events import EventStream
 from runtime.server.lifecycle import admitted, run_while_connected
 from runtime.server.live.page import live_router
 from runtime.server.logs import ServerLog
-from runtime.server.protocol import ChatRequest, CompletionRequest
+from runtime.server.policy_routes import add_policies
+from runtime.server.protocol import ChatRequest, CompletionRequest, FeedbackRequest
+from runtime.server.reload import Reloader
 from runtime.server.replies import reply
-from runtime.server.service import Call, Service
+from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 
 ABOUT = "OpenAI's API; a calibrated policy spends each prompt's budget by its difficulty."
@@ -85,13 +89,16 @@ def _check_headers_and_query(request: Request) -> None:
         raise InputError(name, value, "query parameters are not read; put it into the body")
 
 
-def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> FastAPI:
+def create_app(
+    settings: ServeSettings, service: Service, log: ServerLog, reloader: Reloader | None = None
+) -> FastAPI:
     """The server's application.
 
     Args:
         settings: the server's.
         service: answers requests.
         log: where every request is logged.
+        reloader: changes the artifact; None for a server that keeps its own.
     """
     app = Documented(
         title="ttc serve", description=ABOUT, responses=REFUSALS, redirect_slashes=False
@@ -102,6 +109,8 @@ def create_app(settings: ServeSettings, service: Service, log: ServerLog) -> Fas
     app.include_router(live_router(service.live_store, lambda _: None))
     _add_error_handlers(app)
     _add_answers(app, settings, service)
+    add_policies(app, settings, service.policies, reloader)
+    _add_feedback(app, service)
     _add_models(app, service)
     _add_status(app, service)
     return app
@@ -112,8 +121,7 @@ def _add_middleware(
 ) -> None:
     """Body limit, then access log, then CORS: the one added last sees a request first."""
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout)
-    keys = Keys([key.get_secret_value() for key in settings.api_keys])
-    app.add_middleware(AccessLog, keys=keys, requests=service.requests, log=log)
+    app.add_middleware(AccessLog, keys=Keys(settings.keys), requests=service.requests, log=log)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -164,6 +172,15 @@ def _add_answers(app: FastAPI, settings: ServeSettings, service: Service) -> Non
             found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
             raise RequestValidationError(found) from None
         return await answer(request, body, budget)
+
+
+def _add_feedback(app: FastAPI, service: Service) -> None:
+    """The endpoint that takes what clients say of answers."""
+
+    @app.post("/v1/feedback", response_model=FeedbackTaken)
+    async def feedback(body: FeedbackRequest) -> dict[str, object]:
+        """Say whether a choice of an answer is right."""
+        return service.feedback.give(body)
 
 
 def _add_models(app: FastAPI, service: Service) -> None:

@@ -25,9 +25,7 @@ class Keys:
         for key in keys:
             if not key or key != key.strip():
                 raise InputError("api_keys", "...", "must not be empty or have space around it")
-        self._digests = [
-            hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest() for key in keys
-        ]
+        self._digests = [bytes.fromhex(_digest(key)) for key in keys]
 
     def owner(self, authorization: str | None) -> str:
         """The owner of a request, as a short id that does not reveal the key.
@@ -50,6 +48,15 @@ class Keys:
         if not sum(hmac.compare_digest(given, digest) for digest in self._digests):
             _unauthorized("unknown API key; ask the operator of this server for one")
         return given.hex()[:8]
+
+
+def owner_of(key: str) -> str:
+    """The owner that requests with a key have; see `Keys.owner`."""
+    return _digest(key)[:8]
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _raw(header: str) -> bytes:

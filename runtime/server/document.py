@@ -201,6 +201,38 @@ class Version(_Strict):
     version: str
 
 
+class ServedArtifact(_Strict):
+    """An artifact in service, and what it has answered since; `accuracy` is the share of right
+    answers among those that clients called right or wrong."""
+
+    artifact: str
+    since: int
+    prompts: int
+    generations: int
+    sampled_tokens: int
+    failures: int
+    right: int
+    wrong: int
+    accuracy: float | None
+
+
+class ServedArtifacts(_Strict):
+    """The artifact that answers; and the one that is tried, on `share` of the requests."""
+
+    current: ServedArtifact
+    trial: ServedArtifact | None
+    share: float
+
+
+class FeedbackTaken(_Strict):
+    """What was done with feedback: `artifact` answered the request; `recorded` is whether its
+    samples are recorded, and the feedback with them."""
+
+    request_id: str
+    artifact: str
+    recorded: bool
+
+
 class Error(_Strict):
     """What is wrong, and a hint; `param` is the field that is wrong, None if no field is."""
 

@@ -12,10 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from runtime.engines.concurrency import together
 from runtime.request import Event
+from runtime.server.call import Call
 from runtime.server.errors import ApiError
 from runtime.server.lifecycle import run_while_connected
 from runtime.server.replies import Chunks
-from runtime.server.service import Call, Service
+from runtime.server.service import Service
 
 STEP_SECONDS = 0.1  # least time between two steps that are sent; other events are all sent
 DONE = b"data: [DONE]\n\n"

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from starlette.types import Receive
 
 from runtime.server.access_log import GONE
+from runtime.server.call import Call
 from runtime.server.errors import ApiError, as_api_error
 from runtime.server.logs import LOGGER
-from runtime.server.service import LEAVING, Call, Service
+from runtime.server.service import LEAVING, Service
 
 Found = TypeVar("Found")
 

@@ -9,14 +9,22 @@ from typing import Any, Literal, TextIO
 
 Outcome = Literal["answered", "refused", "failed", "cancelled"]
 Turn = Literal[
-    "start", "ready", "engine_lost", "restart_failed", "restarted", "draining", "stopped"
+    "start",
+    "ready",
+    "engine_lost",
+    "restart_failed",
+    "restarted",
+    "reloaded",
+    "reload_refused",
+    "draining",
+    "stopped",
 ]
 
 LOGGER = logging.getLogger("ttc.serve")
 MODELS = "ttc.models"  # what each model got when it was opened, see `runtime.models`
 BELOW = ("uvicorn.error", "asyncio", "ttc.verifier")  # their warnings are logged too
 LONGEST = 256  # characters of a path, a model or a request id that a client sends
-BAD = ("engine_lost", "restart_failed", "failed")
+BAD = ("engine_lost", "restart_failed", "reload_refused", "failed")
 
 
 @dataclass(frozen=True)

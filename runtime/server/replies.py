@@ -8,8 +8,8 @@ from predictors.sample import Sample
 from runtime.answers.calls import CallParser
 from runtime.request import Event
 from runtime.result import Result
+from runtime.server.call import Call
 from runtime.server.protocol import ChatRequest
-from runtime.server.service import Call
 from runtime.server.token_data import TokenTold, lines
 
 OBJECTS = {

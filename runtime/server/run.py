@@ -3,30 +3,38 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, closing, contextmanager
 from functools import partial
+from signal import SIGHUP, SIGINT, SIGTERM
 
 from runtime.artifact import Artifact
 from runtime.models import open_models
 from runtime.server.app import create_app
 from runtime.server.listen import listening, uvicorn_of
 from runtime.server.logs import ServerLog
+from runtime.server.recorder import recording
+from runtime.server.reload import Comparison, Reloader
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from runtime.server.supervisor import Supervisor
 
 
 async def serve(
-    settings: ServeSettings, artifact: Artifact, ready: Callable[[str], None] = lambda _: None
+    settings: ServeSettings,
+    artifact: Artifact,
+    clearly_worse: Comparison,
+    ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal cancels the requests in progress.
 
-    A signal during the loading of the models takes effect once they are loaded.
+    A signal during the loading of the models takes effect once they are loaded. SIGHUP reads the
+    artifact again.
 
     Args:
         settings: the server's.
         artifact: what calibration found.
+        clearly_worse: see `runtime.server.reload.Reloader`.
         ready: called with the server's URL when it accepts requests.
 
     Raises:
@@ -34,17 +42,28 @@ async def serve(
     """
     log = ServerLog(settings.log_prompts)
     service = Service(settings, artifact)
-    app = create_app(settings, service, log)
+    located = artifact.settings.located(artifact.folder)
+    reloader = Reloader(settings, service.policies, clearly_worse, log)
+    app = create_app(settings, service, log, reloader)
     stop = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()  # the loop alone would not keep them alive
 
     def end() -> None:
         if stop.is_set():
             service.closing.set()
         stop.set()
 
-    with closing(log), _on_signals(end):
+    def reload() -> None:
+        task = asyncio.create_task(reloader.reload_quietly())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    with closing(log), _on_signals({SIGTERM: end, SIGINT: end, SIGHUP: reload}):
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(listening(settings))
+            recorder = stack.enter_context(recording(settings, located, service.metrics))
+            if recorder is not None:
+                service.record_to(recorder)
             log.turn("start", url=_url(listener), engine=settings.engine)
             server = uvicorn_of(app)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -63,11 +82,11 @@ async def serve(
 
 
 @contextmanager
-def _on_signals(handler: Callable[[], None]) -> Iterator[None]:
-    """Call a function on SIGTERM and SIGINT, for as long as the block lasts."""
+def _on_signals(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Call a function on each of some signals, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
     try:
         yield

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from math import nan
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import Counter
 
@@ -16,15 +16,19 @@ from runtime.engines.base import HasRequests
 from runtime.engines.concurrency import stream
 from runtime.engines.constraint import ConstraintError
 from runtime.models import Models
-from runtime.request import Event
+from runtime.request import Request
 from runtime.result import Result
 from runtime.server.access_log import RequestRecord
+from runtime.server.call import Call
 from runtime.server.errors import ApiError
+from runtime.server.feedback import Answered, Feedback
 from runtime.server.limits import Gate
-from runtime.server.live.store import LiveStore, RequestView
+from runtime.server.live.store import LiveStore
 from runtime.server.model_names import ServedModels
-from runtime.server.prompt_requests import PromptRequest, prompt_requests
+from runtime.server.policies import Policies, ServedPolicy
+from runtime.server.prompt_requests import prompt_requests
 from runtime.server.protocol import ChatRequest, CompletionRequest, with_defaults
+from runtime.server.recorder import Recorder
 from runtime.server.settings import ServeSettings
 from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver, prompts_in_flight
@@ -32,6 +36,7 @@ from runtime.solving.solve import Solver, prompts_in_flight
 BACK_SOON = {"Retry-After": "5"}
 # Closing the connection keeps the client from sending another request to a server that ends.
 LEAVING = BACK_SOON | {"Connection": "close"}
+RECORDED = "its solutions are recorded for calibration, which needs independent ones"
 PARTING = 5.0  # seconds for requests to end after they were cancelled
 
 
@@ -52,43 +57,6 @@ class ModelSource(Protocol):
         ...
 
 
-@dataclass(eq=False)
-class Call:
-    """One API request in progress.
-
-    Attributes:
-        body: the request's body.
-        prompt_requests: its prompts.
-        record: its record in the access log.
-        id: its id in answers.
-        tokenizer: the language model's.
-        thinks: whether the model has thoughts, which chats show apart from the content.
-        created: Unix time, in seconds.
-        event_handlers: called with a prompt's number and each of its events.
-        views: its prompts on the live page.
-    """
-
-    body: ChatRequest | CompletionRequest
-    prompt_requests: list[PromptRequest]
-    record: RequestRecord
-    id: str
-    tokenizer: Any
-    thinks: bool = False
-    created: float = field(default_factory=time.time)
-    event_handlers: list[Callable[[int, Event], None]] = field(default_factory=list)
-    views: list[RequestView] = field(default_factory=list)
-
-    @property
-    def results(self) -> dict[int, Result]:
-        """Results so far, by the prompt's number."""
-        return self.record.results
-
-    def emit(self, number: int, event: Event) -> None:
-        """Pass an event of a prompt to all event handlers."""
-        for handler in self.event_handlers:
-            handler(number, event)
-
-
 class Service:
     """Answers requests, from the opening of the models until it is drained.
 
@@ -97,12 +65,14 @@ class Service:
         artifact: what calibration found.
 
     Attributes:
-        models: the model names that it serves.
+        policies: the artifacts in service.
         metrics: counts of answered prompts.
         requests: counter of HTTP requests.
         created: Unix time of its start, in seconds.
         gate: limits the requests in flight.
         live_store: data of the live page.
+        feedback: takes what clients say of answers.
+        recorder: records traffic; None records none.
         closing: set when requests in progress are to be cancelled.
 
     Raises:
@@ -111,10 +81,9 @@ class Service:
 
     def __init__(self, settings: ServeSettings, artifact: Artifact) -> None:
         artifact.policy.row(settings.default_budget)
-        self.settings, self.artifact = settings, artifact
-        budgets = [row.budget for row in artifact.policy.table.rows]
-        self.models = ServedModels(settings, artifact.settings.model, budgets)
+        self.settings = settings
         self.metrics = Metrics()
+        self.policies = Policies(artifact, settings.seed, self.metrics)
         self.requests = Counter(
             "http_requests",
             "HTTP requests, by endpoint and status",
@@ -125,10 +94,11 @@ class Service:
         self.created = int(time.time())
         self.gate = Gate(settings.max_concurrent, settings.max_concurrent_per_key)
         self.live_store = LiveStore(settings.log_prompts)
+        self.feedback = Feedback(self.policies)
+        self.recorder: Recorder | None = None
         self.closing = asyncio.Event()
         self._watch()
         self._loaded: ModelSource | None = None
-        self._solver: Solver | None = None
 
     def _watch(self) -> None:
         """Gauges of what there is to do."""
@@ -138,39 +108,50 @@ class Service:
         watch("engine_requests", "Requests that the engine runs, or that wait there", self._queued)
 
     def _queued(self) -> float:
-        if self._solver is None or not isinstance(self._solver.models.engine, HasRequests):
+        solver = self.policies.current.solver
+        if solver is None or not isinstance(solver.models.engine, HasRequests):
             return nan
-        return self._solver.models.engine.requests
+        return solver.models.engine.requests
 
     def open(self, models: ModelSource) -> None:
         """Take requests, to be answered with these models."""
         self._loaded = models
 
+    def record_to(self, recorder: Recorder) -> None:
+        """Record traffic, and feedback on it."""
+        self.recorder = recorder
+        self.feedback.record_to(recorder)
+
+    @property
+    def artifact(self) -> Artifact:
+        """The artifact that answers."""
+        return self.policies.current.artifact
+
+    @property
+    def models(self) -> ServedModels:
+        """The model names that it serves."""
+        budgets = [row.budget for row in self.artifact.policy.table.rows]
+        return ServedModels(self.settings, self.artifact.settings.model, budgets)
+
     def ready(self) -> Solver:
-        """The solver.
+        """The solver of the artifact that answers.
 
         Raises:
             ApiError: the models are away, or the server is shutting down.
         """
         if self.gate.closed:
             raise ApiError(503, "the server is shutting down; use another", headers=LEAVING)
-        return self.solver
+        return self._solver(self.policies.current)
 
-    @property
-    def solver(self) -> Solver:
-        """Answers prompts with the models as they are now.
+    def _solver(self, policy: ServedPolicy) -> Solver:
+        """Answers prompts by an artifact, with the models as they are now.
 
         Raises:
             ApiError: they are away.
         """
         if self._loaded is None:
             raise ApiError(503, "the models are loading; retry soon", headers=BACK_SOON)
-        models = self._loaded.models
-        if self._solver is None:
-            self._solver = Solver(models, self.artifact, self.settings.seed)
-            self._solver.metrics = self.metrics
-        self._solver.models = models
-        return self._solver
+        return self.policies.solver(policy, self._loaded.models)
 
     def call(
         self,
@@ -189,7 +170,10 @@ class Service:
             ApiError: an unknown model, or the server is not ready.
             InputError: a value that cannot be used.
         """
-        solver, settings = self.ready(), self.settings
+        self.ready()
+        settings = self.settings
+        policy = self.policies.choose(record.id)
+        solver = self._solver(policy)
         body = with_defaults(
             body, settings.return_tokens_as_token_ids, settings.enable_force_include_usage
         )
@@ -198,11 +182,9 @@ class Service:
             body.model, header, body.ttc.budget, body.choices
         )
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
-        prompts = prompt_requests(body, solver, budget, self.settings.tool_parser)
-        models = solver.models
-        return Call(
-            body, prompts, record, f"{kind}-{record.id}", models.engine.tokenizer, models.thinks
-        )
+        prompts = prompt_requests(body, solver, budget, settings.tool_parser)
+        name, models = f"{kind}-{record.id}", solver.models
+        return Call(body, prompts, record, name, policy, models.engine.tokenizer, models.thinks)
 
     async def answer(self, call: Call) -> AsyncIterator[tuple[int, Result]]:
         """Answer a request's prompts; (prompt's number, result) in the order of completion.
@@ -215,9 +197,9 @@ class Service:
             prompt_request = call.prompt_requests[number]
             request = replace(prompt_request.request, on_event=partial(call.emit, number))
             try:
-                return await self.solver.solve_within(request, prompt_request.spend)
+                return await self._solve(call, number, request)
             except ModelError as error:
-                self.metrics.failed()
+                self._failed(call)
                 if self._loaded is not None:
                     await self._loaded.lost(error)
                 raise
@@ -226,15 +208,48 @@ class Service:
                 raise
             except InputError as error:
                 # The request has been checked, so the fault lies with the models.
-                self.metrics.failed()
+                self._failed(call)
                 raise ModelError("models", str(error)) from error
 
+        engine = self._solver(call.policy).models.engine
         async for number, result in stream(
-            one, range(len(call.prompt_requests)), prompts_in_flight(self.solver.models.engine)
+            one, range(len(call.prompt_requests)), prompts_in_flight(engine)
         ):
+            self.policies.answered(call.policy, result.receipt)
             call.results[number] = result
             call.views[number].finished(result)
             yield number, result
+        self.feedback.remember(
+            call.record.id,
+            Answered(
+                call.policy.label, call.body.choices, len(call.prompt_requests), call.recorded
+            ),
+        )
+
+    async def _solve(self, call: Call, number: int, request: Request) -> Result:
+        """Answer a prompt, and record it if it is to be recorded."""
+        prompt_request, recorder = call.prompt_requests[number], self.recorder
+        solver, spend = self._solver(call.policy), prompt_request.spend
+        if recorder is None or not recorder.takes(prompt_request, solver.settings):
+            return await solver.solve_within(request, spend)
+        try:
+            result = await solver.solve_independently(request, spend.budget, RECORDED)
+        except BaseException:  # cancelled, too
+            recorder.forget(request.text)
+            raise
+        if recorder.prompt(
+            result,
+            request=call.record.id,
+            prompt=number,
+            choices=call.body.choices,
+            artifact=call.policy.label,
+        ):
+            call.recorded.add(number)
+        return result
+
+    def _failed(self, call: Call) -> None:
+        self.metrics.failed()
+        self.policies.count(call.policy, "failures")
 
     async def drain(self) -> None:
         """Refuse new requests; let those in progress finish for some time, then cancel them."""

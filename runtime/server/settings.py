@@ -30,6 +30,7 @@ from runtime.frontend.answer_form import CallSyntax
 from runtime.frontend.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+KEYS = ("api_keys", "admin_keys")
 MASK = "**********"  # shown in place of a key
 
 
@@ -82,6 +83,10 @@ class ServeSettings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], *Texts] = Field(
         default=(), description="key that clients may use; without keys, only loopback addresses"
     )
+    admin_keys: Annotated[tuple[SecretStr, ...], *Texts] = Field(
+        default=(),
+        description="key with which ttc reload may change the artifact; other keys may not",
+    )
     cors_origins: Annotated[tuple[str, ...], *Texts] = Field(
         default=(),
         description="origin of web pages that may call the server, such as https://chat.example, "
@@ -121,12 +126,35 @@ class ServeSettings(BaseSettings):
     enable_force_include_usage: bool = Field(
         default=False, description="give usage with every chunk of every stream"
     )
+    record: str = Field(
+        default="",
+        description="folder to record samples and scores of prompts in, for ttc calibrate "
+        "--from-logs; empty records nothing",
+    )
+    record_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="share of the prompts to record; they are answered by best-of-N, whose samples "
+        "are independent",
+    )
+    record_prompts: bool = Field(
+        default=False, description="record prompts and answers as they are, not as hashes"
+    )
+    record_megabytes: int = Field(
+        default=256, ge=1, description="size of the record; then the oldest samples are removed"
+    )
     seed: int = Field(default=0, ge=0, description="seed of requests without one")
     force: bool = Field(default=False, description="use an artifact made for another model")
     trust_grader: str = Field(
         default="",
         description="artifact on the Hub whose Python grader may be run, as OWNER/NAME[@COMMIT]",
     )
+
+    @property
+    def keys(self) -> list[str]:
+        """All keys, those of administrators last; without any every request is accepted."""
+        return [key.get_secret_value() for key in (*self.api_keys, *self.admin_keys)]
 
     @field_validator("*", mode="before")
     @classmethod
@@ -138,21 +166,22 @@ class ServeSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "ServeSettings":
-        if not self.api_keys and self.host not in LOOPBACK:
+        if not self.keys and self.host not in LOOPBACK:
             raise InputError(
                 "host",
                 self.host,
                 "without a key it must be a loopback address; set a key, or listen on 127.0.0.1",
             )
-        if any(key.get_secret_value() in ("", MASK) for key in self.api_keys):
-            raise InputError(
-                "api_keys", MASK, "a key must not be empty or masked; give the key itself"
-            )
+        for field in KEYS:
+            if any(key.get_secret_value() in ("", MASK) for key in getattr(self, field)):
+                raise InputError(
+                    field, MASK, "a key must not be empty or masked; give the key itself"
+                )
         for origin in self.cors_origins:
             if origin != "*" and not re.fullmatch(ORIGIN, origin):
                 hint = "give an origin such as https://chat.example, without a path, or *"
                 raise InputError("cors_origins", origin, hint)
-        if "*" in self.cors_origins and not self.api_keys:
+        if "*" in self.cors_origins and not self.keys:
             raise InputError(
                 "cors_origins",
                 "*",
@@ -210,13 +239,14 @@ def read_settings(given: Mapping[str, Any], config: Path | None = None) -> Serve
             raise InputError(
                 field, None, f"give --{field}, TTC_{field.upper()}, or {field} in a TOML file"
             ) from None
-        value = MASK if field == "api_keys" else first["input"]
+        value = MASK if field in KEYS else first["input"]
         raise InputError(field, value, first["msg"]) from None
 
 
 def as_toml(settings: ServeSettings) -> str:
     """Settings as a TOML file, with keys masked."""
-    plain = settings.model_dump(mode="json") | {"api_keys": [MASK] * len(settings.api_keys)}
+    plain = settings.model_dump(mode="json")
+    plain |= {field: [MASK] * len(plain[field]) for field in KEYS}
     # Arguments of engines may be null, which TOML has not: as a text of JSON.
     args = {name: value for name, value in plain.items() if isinstance(value, dict) and value}
     plain |= {name: json.dumps(value) for name, value in args.items()}

@@ -10,8 +10,8 @@ from predictors.sample import Sample
 from predictors.token_logprobs import PlaceLogprobs, TokenLogprob
 from runtime.engines.tokenizer import token_texts
 from runtime.result import Result
+from runtime.server.call import Call
 from runtime.server.protocol import ChatRequest, CompletionRequest
-from runtime.server.service import Call
 
 LEAST = -9999.0  # in place of minus infinity, which JSON has not
 

@@ -171,8 +171,7 @@ class PromptSolver:
         started = time.perf_counter()
         run = self.start(prompt)
         decision, pilots = await self.decide(run, budget, deadline, budget_tokens)
-        if run.on_event is not None:
-            run.on_event(Event(kind="decision", decision=decision.model_dump(mode="json")))
+        _emit(run, decision)
         solutions = prompt.solutions if isinstance(prompt, Request) else 1
         most = budget or decision.plan.cost(len(pilots))
         samples = await run_plan(run, decision.plan, pilots, solutions, most)
@@ -202,10 +201,29 @@ class PromptSolver:
         started = time.perf_counter()
         run = self.start(prompt)
         plan = Plan(strategy="best_of_n", n=budget)
-        samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
-        self._seen(run)(samples)
+        samples = await self._independent(run, plan)
         decision = fallback(Decision(plan=plan, why=""), budget, self.monitor.report().why)
         return await self._result(run, samples, decision, started, {"budget": budget})
+
+    async def solve_independently(self, prompt: str | Request, budget: int, why: str) -> Result:
+        """Answer one prompt by best-of-N, because its solutions are wanted: they are independent.
+
+        Args:
+            prompt: the prompt.
+            budget: generations it costs.
+            why: the reason, for the receipt.
+        """
+        started = time.perf_counter()
+        run = self.start(prompt)
+        decision = Decision(plan=Plan(strategy="best_of_n", n=budget), why=why)
+        _emit(run, decision)
+        samples = await self._independent(run, decision.plan)
+        return await self._result(run, samples, decision, started, {"budget": budget})
+
+    async def _independent(self, run: PromptRun, plan: Plan) -> list[Sample]:
+        samples = await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
+        self._seen(run)(samples)
+        return samples
 
     async def solve_at_price(self, prompt: str | Request, price: float) -> Result:
         """Answer one prompt, stopping when another generation is not worth its price.
@@ -290,3 +308,9 @@ class PromptSolver:
         self.metrics.answered(receipt)
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
         return result
+
+
+def _emit(run: PromptRun, decision: Decision) -> None:
+    """Tell whoever listens what was decided."""
+    if run.on_event is not None:
+        run.on_event(Event(kind="decision", decision=decision.model_dump(mode="json")))

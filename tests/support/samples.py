@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from allocator.plan import Plan
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
+from runtime.result import Receipt, Result
 
 SEARCH = Plan(strategy="beam_search", n=2, beam_width=2)
 
@@ -24,6 +25,34 @@ def make_sample(
         score=score,
         logprob=logprob,
         ended=True,
+    )
+
+
+def make_result(prompt: str, answers: Sequence[str | None]) -> Result:
+    """A prompt answered by best-of-N, with samples of these answers, best first."""
+    samples = tuple(
+        make_sample(answer, 0.9 / (1 + rank), logprob=-1.0 - rank)
+        for rank, answer in enumerate(answers)
+    )
+    receipt = Receipt(
+        plan=Plan(strategy="best_of_n", n=len(samples)),
+        why="it was requested",
+        prompt_tokens=5,
+        generations=len(samples),
+        sampled_tokens=3 * len(samples),
+        cached_tokens=0,
+        verifier_tokens=0,
+        verifier_cached_tokens=0,
+        seconds=0.1,
+    )
+    best = samples[0]
+    return Result(
+        prompt=prompt,
+        answer=best.answer,
+        solution=best.text,
+        score=best.score,
+        receipt=receipt,
+        ranked=samples,
     )
 
 

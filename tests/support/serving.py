@@ -12,12 +12,15 @@ import httpx
 from allocator.errors import ModelError
 from benchmarks.testbed.paths import ARTIFACT
 from benchmarks.testbed.task import distinct_problems
+from calibration.report.diff import clearly_worse
 from runtime.artifact import Artifact
 from runtime.engines.constraint import HasConstraints
 from runtime.models import Models, open_models
 from runtime.server.app import create_app
 from runtime.server.listen import listening
 from runtime.server.logs import ServerLog
+from runtime.server.recorder import recording
+from runtime.server.reload import Reloader
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
 from tests.support.http_server import LoopThread, http_server
@@ -70,7 +73,7 @@ class Loaded:
 def service_of(models: Models, last: int | None = None, **settings: Any) -> Service:
     """A service that takes requests; its engine is `Watched`."""
     fields = {"artifact": ARTIFACT, "port": 0} | settings
-    service = Service(ServeSettings(**fields), Artifact.load(ARTIFACT))
+    service = Service(ServeSettings(**fields), Artifact.load(fields["artifact"]))
     service.open(Loaded(replace(models, engine=Watched(models.engine, last))))
     return service
 
@@ -109,7 +112,9 @@ def chunks_of(response: httpx.Response) -> list[dict[str, Any]]:
 @asynccontextmanager
 async def listening_on(service: Service) -> AsyncIterator[int]:
     """The service behind a real socket, in the running event loop; yields the port."""
-    app = create_app(service.settings, service, ServerLog())
+    log = ServerLog()
+    reloader = Reloader(service.settings, service.policies, clearly_worse, log)
+    app = create_app(service.settings, service, log, reloader)
     with listening(service.settings) as listener:
         async with http_server(app, listener) as port:
             yield port
@@ -190,8 +195,13 @@ class Apis:
             settings: the server's.
         """
         service = service_of(self.models, last, **settings)
-        with self.thread.entered(listening_on(service)) as port:
-            yield Api(port, service, self.thread)
+        artifact = service.artifact
+        located = artifact.settings.located(artifact.folder)
+        with recording(service.settings, located, service.metrics) as recorder:
+            if recorder is not None:
+                service.record_to(recorder)
+            with self.thread.entered(listening_on(service)) as port:
+                yield Api(port, service, self.thread)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.thread.run(work)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
-from calibration.report.diff import LEVEL, diff_tables, difference, holm
+from calibration.report.diff import LEVEL, clearly_worse, diff_tables, difference, holm
 
 FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={"temperature": 1.0})
 shares = st.floats(0, 1)
@@ -166,3 +166,35 @@ def test_budgets_bins_pilots_and_fingerprints_that_differ() -> None:
     assert (changed.budget, changed.bin, changed.significant) == (16, 2, True)
     assert changed.after.plan.n == 4
     assert found.compared == 2
+
+
+def test_over_all_prompts_bins_count_alike_and_their_spread_widens_the_interval() -> None:
+    plain = table(row(4, cell(0.5, 0.4, 0.6)))
+    binned = table(row(4, cell(0.9, 0.85, 0.95), cell(0.3, 0.2, 0.4), edges=(0.5,)))
+    (whole,) = diff_tables(plain, binned).whole
+    assert whole.before == pytest.approx((0.5, 0.4, 0.6))
+    assert whole.after.accuracy == pytest.approx(0.6)
+    # 100 prompts: the bins' own intervals, and of which bin a prompt is.
+    within, between = np.hypot(0.05, 0.1) / 2, 1.96 * np.sqrt(0.3**2 / 100)
+    assert whole.after.high - 0.6 == pytest.approx(np.hypot(within, between), rel=1e-4)
+    assert not whole.significant
+
+
+def test_a_table_is_clearly_worse_over_all_prompts_or_where_it_cannot_serve() -> None:
+    good = table(row(1, cell(0.5, 0.45, 0.55)), row(16, cell(0.9, 0.87, 0.93)))
+    noise = table(row(1, cell(0.48, 0.43, 0.53)), row(16, cell(0.88, 0.85, 0.91)))
+    bad = table(row(1, cell(0.5, 0.45, 0.55)), row(16, cell(0.7, 0.65, 0.75)))
+    short = table(row(1, cell(0.5, 0.45, 0.55)), row(8, cell(0.8, 0.77, 0.83)))
+    late = table(row(4, cell(0.8, 0.77, 0.83)), row(16, cell(0.9, 0.87, 0.93)))
+    assert clearly_worse(good, good) == clearly_worse(good, noise) == clearly_worse(bad, good) == []
+    (why,) = clearly_worse(good, bad)
+    assert why.startswith("at budget 16 its accuracy is 70.0%, not 90.0%: 20.0 points lower [14.")
+    # At 16 it spends 8; and it has a row at 8, where the other spends 1.
+    (why,) = clearly_worse(good, short)
+    assert why.startswith("at budget 16 its accuracy is 80.0%")
+    assert clearly_worse(good, late) == ["budget 1 is below its least, 4"]
+
+
+@given(tables())
+def test_no_table_is_clearly_worse_than_itself(one: LookupTable) -> None:
+    assert clearly_worse(one, one) == []

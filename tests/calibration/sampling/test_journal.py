@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from allocator.errors import InputError
+from allocator.lock import check_writable, exclusive
 from allocator.plan import Plan
 from allocator.table import LookupTable
 from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS, TEST_PROMPTS
@@ -23,7 +24,6 @@ from calibration import calibrate as calibration
 from calibration.sampling.collect import PromptRecord, collect
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.journal import Journals
-from calibration.sampling.lock import check_writable, exclusive
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings
 from predictors.confidence import Confidence
@@ -327,7 +327,7 @@ def test_a_budget_of_one_generation_can_be_calibrated(
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from calibration.sampling.lock import exclusive
+from allocator.lock import exclusive
 folder = Path(sys.argv[1])
 ready, begun = os.pipe()
 with exclusive(folder / "lock", folder):

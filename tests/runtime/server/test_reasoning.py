@@ -107,7 +107,7 @@ def test_thoughts_are_turned_off(run: Run[Any], template: str, fields: dict[str,
 
 def test_a_request_goes_below_its_plan_and_not_above(run: Run[Any]) -> None:
     service = served()
-    service.solver.fixed = Plan(strategy="best_of_n", n=1, thinking=11)
+    service.ready().fixed = Plan(strategy="best_of_n", n=1, thinking=11)
     assert said(answer(run, service, thinking_token_budget=5))[0]["reasoning"] == "\naaaa\n"
     assert len(said(answer(run, service, thinking_token_budget=20))[0]["reasoning"]) == 12
     assert said(answer(run, service, reasoning_effort="none"))[0]["reasoning"] is None

@@ -21,7 +21,7 @@ def service(transformers_models: Models) -> Any:
 
 @pytest.mark.slow
 def test_a_chat_is_answered_as_the_solver_answers(run: Run[Any], service: Service) -> None:
-    solver = Solver(service.solver.models, service.artifact, seed=5)
+    solver = Solver(service.ready().models, service.artifact, seed=5)
     for prompt in PROMPTS[:4]:
         reply = run(asked(service, chat(prompt, ttc={"budget": 8}))).json()
         result = run(solver.solve(prompt, 8))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from runtime.server.policies import ServedPolicy
 from runtime.server.service import Service
 from tests.support.running import Run
 from tests.support.serving import asked, chat, service_of
@@ -15,7 +16,7 @@ from tests.support.token_budgets import with_token_budgets
 @pytest.fixture(scope="module")
 def service() -> Service:
     made = service_of(thinking_models(thinker(30, TEMPLATE)))
-    made.artifact = with_token_budgets(made.artifact)
+    made.policies.current = ServedPolicy.of(with_token_budgets(made.artifact))
     return made
 
 
@@ -56,7 +57,8 @@ def test_what_cannot_be_kept_is_refused(
 
 def test_without_a_table_in_tokens_it_is_refused(run: Run[Any], service: Service) -> None:
     without = service_of(thinking_models(thinker(30, TEMPLATE)))
-    without.artifact = replace(without.artifact, tokens=None, thinking=None)
+    plain = replace(without.artifact, tokens=None, thinking=None)
+    without.policies.current = ServedPolicy.of(plain)
     for ttc in ({"budget_tokens": 60}, {"average_tokens": 60}):
         response = reply(run, without, **ttc)
         assert response.status_code == 400

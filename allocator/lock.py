@@ -26,12 +26,13 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextmanager
-def exclusive(path: Path, out: Path) -> Iterator[None]:
+def exclusive(path: Path, out: Path, field: str = "out") -> Iterator[None]:
     """Hold a lock while the block lasts. A killed process releases it.
 
     Args:
         path: the lock's file, which names the process; created with its folder, and removed.
         out: what is written while the lock is held, for messages.
+        field: the option that named it, likewise.
 
     Raises:
         InputError: another process holds it, or the file cannot be written.
@@ -43,12 +44,12 @@ def exclusive(path: Path, out: Path) -> Iterator[None]:
     except BlockingIOError:
         holder = path.read_text() if path.is_file() else "another"
         raise InputError(
-            "out",
+            field,
             str(out),
             f"process {holder} is writing there; wait for it, or choose another folder",
         ) from None
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise _unwritable(out, error, field) from None
     _held.add(file)
     try:
         yield
@@ -98,6 +99,6 @@ def check_writable(out: Path) -> None:
                 parent.rmdir()
 
 
-def _unwritable(out: Path, error: OSError) -> InputError:
+def _unwritable(out: Path, error: OSError, field: str = "out") -> InputError:
     why = "a file is in its way" if isinstance(error, FileExistsError) else error.strerror or error
-    return InputError("out", str(out), f"cannot be written ({why}); choose another")
+    return InputError(field, str(out), f"cannot be written ({why}); choose another")

@@ -1,0 +1,1 @@
+"""Learning from traffic: recalibrated on what was recorded, and replaced under load."""

@@ -1,0 +1,250 @@
+"""Records traffic for calibration: a thread writes, and no request waits for it."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client import Counter
+
+from allocator.errors import InputError
+from allocator.lock import exclusive
+from runtime.artifact import SETTINGS
+from runtime.request import RequestSettings
+from runtime.result import Result
+from runtime.server.logs import LOGGER
+from runtime.server.prompt_requests import PromptRequest
+from runtime.server.settings import ServeSettings
+from runtime.settings import Settings
+from runtime.solving.metrics import Metrics
+from runtime.traffic import (
+    FILE,
+    FILES,
+    MIN_SAMPLES,
+    Line,
+    RecordedPrompt,
+    RecordedVerdict,
+    question_id,
+    read_lines,
+)
+
+QUEUE = 1024  # lines that wait for the disk; further ones are dropped
+PARTS = 8  # files; the oldest makes room for the newest
+CLOSE_SECONDS = 10.0
+LOCK = "lock"
+
+
+@dataclass
+class _File:
+    """One of the folder's files: its size in bytes, and the prompts that it holds."""
+
+    size: int = 0
+    questions: list[str] = field(default_factory=list)
+
+
+class Recorder:
+    """Samples and verdicts of a share of the prompts, in a folder of bounded size.
+
+    Which prompts are recorded depends on their hash alone. Each is recorded once: asked again
+    under the same seed, it would get the same samples.
+
+    Args:
+        folder: where; see `runtime.traffic`.
+        share: share of the prompts.
+        max_bytes: size of all files; the oldest are removed.
+        show_prompts: whether prompts and answers may be read by people.
+        metrics: where it is counted what was written, dropped, or could not be written.
+
+    Attributes:
+        found: prompts that had been recorded before the start; empty once they were taken over.
+
+    Raises:
+        InputError: a damaged file.
+    """
+
+    def __init__(
+        self, folder: Path, share: float, max_bytes: int, show_prompts: bool, metrics: Metrics
+    ) -> None:
+        self.found: list[RecordedPrompt] = []
+        self._folder, self._share, self._show_prompts = folder, share, show_prompts
+        self._max_bytes = max_bytes
+        self._questions: set[str] = set()
+        self._files: dict[Path, _File] = {}
+        for path in sorted(folder.glob(FILES)):
+            self._read(path)
+        self._number = max((int(path.stem[-6:]) for path in self._files), default=0)
+        self._current: Path | None = None  # the last file may end in the middle of a line
+        self._waiting: queue.Queue[Callable[[], Line] | None] = queue.Queue(QUEUE)
+        self._lines = Counter(
+            "recorded_lines",
+            "Lines of recorded traffic, by what became of them",
+            ("outcome",),
+            namespace="ttc",
+            registry=metrics.registry,
+        )
+        metrics.watch("record_bytes", "Size of the recorded traffic", self._size)
+        self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
+        self._thread.start()
+
+    def takes(self, prompt_request: PromptRequest, calibrated: RequestSettings) -> bool:
+        """Whether a prompt is to be recorded; from then on it counts as recorded.
+
+        Only prompts whose solutions are sampled as in calibration are: others say nothing of it.
+
+        Args:
+            prompt_request: the prompt.
+            calibrated: how calibration's solutions were sampled.
+        """
+        request, spend = prompt_request.request, prompt_request.spend
+        if spend.budget < MIN_SAMPLES or spend.deadline is not None:
+            return False
+        if request.settings not in (None, calibrated):
+            return False
+        question = question_id(request.text)
+        if int(question[:8], 16) >= self._share * 2**32 or question in self._questions:
+            return False
+        self._questions.add(question)
+        return True
+
+    def forget(self, prompt: str) -> None:
+        """Let a prompt be recorded later: this time it got no answer."""
+        self._questions.discard(question_id(prompt))
+
+    def prompt(
+        self, result: Result, *, request: str, prompt: int, choices: int, artifact: str
+    ) -> bool:
+        """Have a prompt's samples written, soon; whether there was room for them in the queue.
+
+        Arguments as those of `RecordedPrompt.of`.
+        """
+
+        def line() -> Line:
+            return RecordedPrompt.of(
+                result,
+                request=request,
+                prompt=prompt,
+                choices=choices,
+                artifact=artifact,
+                show_prompts=self._show_prompts,
+            )
+
+        if not (room := self._put(line)):
+            self.forget(result.prompt)
+        return room
+
+    def verdict(self, verdict: RecordedVerdict) -> None:
+        """Have a verdict written, soon."""
+        self._put(lambda: verdict)
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        with suppress(queue.Full):  # the disk hangs: the thread ends with the process
+            self._waiting.put(None, timeout=CLOSE_SECONDS)
+            self._thread.join(CLOSE_SECONDS)
+
+    def _put(self, line: Callable[[], Line]) -> bool:
+        try:
+            self._waiting.put_nowait(line)
+        except queue.Full:
+            self._lines.labels("dropped").inc()
+            return False
+        return True
+
+    def _read(self, path: Path) -> None:
+        self._files[path] = found = _File(path.stat().st_size)
+        for line in read_lines(path):
+            if isinstance(line, RecordedPrompt):
+                found.questions.append(line.question)
+                self.found.append(line)
+        self._questions.update(found.questions)
+
+    def _write_all(self) -> None:
+        failing = False
+        while (make := self._waiting.get()) is not None:
+            try:
+                self._write(make())
+                self._lines.labels("written").inc()
+                failing = False
+            except Exception as error:  # a full disk, a solution without a score: requests go on
+                self._lines.labels("failed").inc()
+                if not failing:
+                    fields = {"folder": str(self._folder), "why": repr(error)}
+                    LOGGER.error("record_failed", extra={"fields": fields})
+                failing = True
+
+    def _write(self, line: Line) -> None:
+        text = line.model_dump_json().encode() + b"\n"
+        current = self._current
+        if current is None or self._files[current].size + len(text) > self._max_bytes / PARTS:
+            self._number += 1
+            current = self._current = self._folder / FILE.format(self._number)
+            self._files[current] = _File()
+        while len(self._files) > 1 and self._size() + len(text) > self._max_bytes:
+            self._remove(next(iter(self._files)))
+        with current.open("ab") as file:
+            file.write(text)
+        self._files[current].size += len(text)
+        if isinstance(line, RecordedPrompt):
+            self._files[current].questions.append(line.question)
+
+    def _remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._questions.difference_update(self._files.pop(path).questions)
+
+    def _size(self) -> float:
+        return sum(file.size for file in list(self._files.values()))
+
+
+@contextmanager
+def recording(settings: ServeSettings, of: Settings, metrics: Metrics) -> Iterator[Recorder | None]:
+    """The recorder that the settings request, for as long as the block lasts; None for none.
+
+    Args:
+        settings: the server's.
+        of: models, answers and sampling; folders are absolute.
+        metrics: see `Recorder`.
+
+    Raises:
+        InputError: a folder that cannot be written, that another server records into, that holds
+            other files or samples of other models, or a damaged file.
+    """
+    if not settings.record:
+        yield None
+        return
+    folder = Path(settings.record)
+    with exclusive(folder / LOCK, folder, "record"):
+        _check_same(folder, of)
+        of.save(folder / SETTINGS)
+        recorder = Recorder(
+            folder,
+            settings.record_share,
+            settings.record_megabytes * 2**20,
+            settings.record_prompts,
+            metrics,
+        )
+        try:
+            yield recorder
+        finally:
+            recorder.close()
+
+
+def _check_same(folder: Path, of: Settings) -> None:
+    """Check that what a folder holds was sampled with the same models and settings."""
+    path = folder / SETTINGS
+    if not path.is_file():
+        if any(file.name != LOCK for file in folder.iterdir()):
+            raise InputError("record", str(folder), "it holds other files; give a new folder")
+        return
+    # The score of a sample can be computed again; and arguments of engines are of the machine.
+    ignored = {"scoring", "engine_args", "verifier_args", "reviser_args"}
+    before, now = (each.model_dump(exclude=ignored) for each in (Settings.load(path), of))
+    for name in now:
+        if before[name] != now[name]:
+            raise InputError(
+                "record",
+                str(folder),
+                f"its samples were drawn with {name} {before[name]!r}, not {now[name]!r}; give "
+                "another folder",
+            )
