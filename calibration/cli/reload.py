@@ -26,7 +26,7 @@ def reload(
         str, typer.Option(envvar="TTC_ADMIN_KEY", help="an admin key of the server")
     ] = "",
 ) -> None:
-    """Give a running ttc serve another artifact of the same models.
+    """Give a running server another artifact of the same models.
 
     Requests that have begun are finished by the artifact that they began
     with. It is refused, and all stays as it was, if it is damaged, of other
