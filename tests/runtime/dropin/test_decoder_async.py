@@ -135,12 +135,12 @@ def test_many_at_once_are_answered_as_alone(run: Any, llm: AsyncComputeOptimalLL
     ("asked", "options", "field"),
     [
         ((RAW, None, "one"), {}, "prompt"),
-        ((RAW[0], SamplingParams(logprobs=1), "one"), {}, "logprobs"),
+        ((RAW[0], SamplingParams(bad_words=["1"]), "one"), {}, "bad_words"),
         ((RAW[0], SamplingParams(n=3), "one"), {"budget": 2}, "n"),
         ((RAW[0], None, "one"), {"budget": 0}, "budget"),
         ((RAW[0], None, "one"), {"deadline": 0}, "deadline"),
         ((RAW[0], None, "one"), {"lora_request": 1}, "lora_request"),
-        ((RAW[0], None, "one"), {"priority": 1}, "priority"),
+        ((RAW[0], None, "one"), {"trace_headers": {"a": "b"}}, "trace_headers"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(
