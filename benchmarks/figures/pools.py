@@ -21,7 +21,7 @@ from predictors.sample import Sample
 from runtime.verifiers.base import Aggregation, aggregate
 
 FOLDER = ARITHMETIC.folder
-PROMPTS = 150
+PROMPTS = 500
 MAX_N = 64  # beams and attempts of one prompt
 REPLICATES = 20
 

@@ -26,6 +26,7 @@ from benchmarks.pages import (
     startup,
     testbed,
     thinking,
+    traffic,
 )
 from benchmarks.pages.tables import Data
 
@@ -74,6 +75,7 @@ SECTIONS = {
     "throughput": Section("Speed of search", speed.throughput, speed.throughput_short),
     "simulator": Section("Search on H100s, simulated", simulator.full),
     "serving": Section("The server", speed.serving, speed.serving_short),
+    "traffic": Section("Learning from traffic", traffic.full),
     "startup": Section("The first minutes", startup.full, startup.short),
     "testbed": Section("The testbed", testbed.full),
 }

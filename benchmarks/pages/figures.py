@@ -22,29 +22,36 @@ TITLES = {
 # Why some findings are not reproduced; the measurements behind it are on the same page.
 WHY = {
     "F3": (
-        "Why not all: a PRM made of the base model itself is about as good a guide as a judge, so "
-        "that beam search and best-of-N hardly differ by it. Guided by the fitted score, which "
-        "rests on a stronger model's likelihoods, beam search is above best-of-N at every budget: "
-        "there are few errors of the verifier to exploit, and it does not fall below at N = 64."
+        "Why not all: a PRM made of the base model itself judges hardly better than votes, so that "
+        "beam search by it gains nothing to speak of, and at N = 64 exploits it, as in the paper; "
+        "in the easy bins both answer every prompt. Guided by the fitted score, which rests on a "
+        "stronger model's likelihoods, beam search is above best-of-N at every budget: there are "
+        "few errors of the verifier to exploit, and it does not fall below at N = 64."
     ),
     "F4": (
-        "Why not all: on 150 prompts the interval of a gain is wide. On 500 prompts it is in "
+        "Why undecided: by a PRM of the model's size best-of-N levels off at the accuracy of "
+        "votes, and a tenth of a point changes the gain many times. By the fitted score the gain "
+        "is above 4, and the interval begins just below. The artifact's own policy, which may end "
+        "a prompt after its pilots, is in "
         "[the benchmark of allocation](#one-budget-for-all-prompts-and-stopping-early)."
     ),
-    "F7": (
-        "Why undecided: in the easiest bin both ways answer every prompt. In the harder bins a "
-        "balanced ratio is ahead by more than two points, which 150 prompts hardly tell from none."
+    "F7": "Why undecided: in the easiest bin both ways answer every prompt.",
+    "F8": (
+        "Why undecided: parallel attempts level off, so that the budget at which they are matched "
+        "hangs on tenths of a point."
     ),
-    "F8": "Why undecided: on 150 prompts the interval of a gain is wide.",
     "F9": (
-        "Why not all: search by a PRM of the model's size stays below the larger model in bin 4. "
-        "Revisions, and search by the fitted score, are about as accurate as the larger model over "
-        "all prompts, so that it does not beat them even where inference is dear (R = 22). Every "
-        "difference is the base model's accuracy minus the larger model's."
+        "Why not all: the larger model answered 150 of the prompts. Search by a PRM of the model's "
+        "size stays below the larger model in bin 4. Revisions, and search by the fitted score, "
+        "are about as accurate as the larger model over all prompts, so that it does not beat them "
+        "even where inference is dear (R = 22). Every difference is the base model's accuracy "
+        "minus the larger model's."
     ),
     "appendix": (
         "Why not all: the PRM's steps are read from likelihoods that add up along the solution, so "
-        "that its last step and its least are nearly the same figure."
+        "that its last step and its least are nearly the same figure. At equal cost lookahead is "
+        "within a point of beam search: a PRM that reads likelihoods judges an unfinished step "
+        "about as well as what follows it."
     ),
 }
 
