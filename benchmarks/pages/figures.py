@@ -23,8 +23,8 @@ TITLES = {
 WHY = {
     "F3": (
         "Why not all: a PRM made of the base model itself judges hardly better than votes, so that "
-        "beam search by it gains nothing to speak of, and at N = 64 exploits it, as in the paper; "
-        "in the easy bins both answer every prompt. Guided by the fitted score, which rests on a "
+        "beam search by it is at most level with best-of-N, and falls below it at N = 64; in the "
+        "easy bins both answer every prompt. Guided by the fitted score, which rests on a "
         "stronger model's likelihoods, beam search is above best-of-N at every budget: there are "
         "few errors of the verifier to exploit, and it does not fall below at N = 64."
     ),
@@ -50,8 +50,7 @@ WHY = {
     "appendix": (
         "Why not all: the PRM's steps are read from likelihoods that add up along the solution, so "
         "that its last step and its least are nearly the same figure. At equal cost lookahead is "
-        "within a point of beam search: a PRM that reads likelihoods judges an unfinished step "
-        "about as well as what follows it."
+        "within a point of beam search."
     ),
 }
 
