@@ -34,11 +34,12 @@ from runtime.server.document import (
 )
 from runtime.server.errors import ApiError, as_api_error, as_response, refusal
 from runtime.server.events import EventStream
+from runtime.server.feedback import FeedbackRequest
 from runtime.server.lifecycle import admitted, run_while_connected
 from runtime.server.live.page import live_router
 from runtime.server.logs import ServerLog
 from runtime.server.policy_routes import add_policies
-from runtime.server.protocol import ChatRequest, CompletionRequest, FeedbackRequest
+from runtime.server.protocol import ChatRequest, CompletionRequest
 from runtime.server.reload import Reloader
 from runtime.server.replies import reply
 from runtime.server.service import Service

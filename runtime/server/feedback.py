@@ -2,14 +2,32 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from pydantic import Field
+
+from runtime.engines.base import LARGEST
+from runtime.frontend.fields import Strict
 from runtime.server.errors import ApiError
 from runtime.server.policies import Policies
-from runtime.server.protocol import FeedbackRequest
 from runtime.server.recorder import Recorder
 from runtime.traffic import RecordedVerdict
 
 REMEMBERED = 100_000  # answered requests; later feedback on older ones is refused
+
+
+class FeedbackRequest(Strict):
+    """The body of POST /v1/feedback.
+
+    Attributes:
+        request_id: id of an answer, or of its header X-Request-Id.
+        correct: whether the choice is right.
+        index: number of the choice.
+    """
+
+    request_id: Annotated[str, Field(min_length=1)]
+    correct: bool
+    index: Annotated[int, Field(ge=0, le=LARGEST)] = 0
 
 
 @dataclass

@@ -8,8 +8,7 @@ from runtime.server.auth import owner_of
 from runtime.server.document import ServedArtifacts
 from runtime.server.errors import ApiError
 from runtime.server.policies import Policies
-from runtime.server.protocol import ReloadRequest
-from runtime.server.reload import Reloader
+from runtime.server.reload import Reloader, ReloadRequest
 from runtime.server.settings import ServeSettings
 
 

@@ -284,35 +284,3 @@ def _checked(body: Body) -> Body:
     if body.logprob_token_ids and body.likeliest is None:
         raise InputError("logprob_token_ids", body.logprob_token_ids, "set logprobs as well")
     return body
-
-
-class FeedbackRequest(Strict):
-    """The body of POST /v1/feedback.
-
-    Attributes:
-        request_id: id of an answer, or of its header X-Request-Id.
-        correct: whether the choice is right.
-        index: number of the choice.
-    """
-
-    request_id: Annotated[str, Field(min_length=1)]
-    correct: bool
-    index: Annotated[int, Field(ge=0, le=LARGEST)] = 0
-
-
-class ReloadRequest(Strict):
-    """The body of POST /v1/reload.
-
-    Attributes:
-        artifact: a folder, or a name on the Hub; without one the server's own is read again.
-        share: share of the requests that it answers; 1 for all, 0 to end a trial.
-    """
-
-    artifact: Annotated[str, Field(min_length=1)] | None = None
-    share: Annotated[float, Field(ge=0, le=1)] = 1.0
-
-    @model_validator(mode="after")
-    def _check(self) -> "ReloadRequest":
-        if not self.share and self.artifact is not None:
-            raise InputError("artifact", self.artifact, "with a share of 0 leave it out")
-        return self

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
 
 from allocator.errors import InputError
 from allocator.table import LookupTable
 from runtime.artifact import Artifact, foreign_parts
 from runtime.engines.engine_args import given_args
+from runtime.frontend.fields import Strict
 from runtime.server.logs import ServerLog
 from runtime.server.policies import Policies, ServedPolicy
 from runtime.server.settings import ServeSettings
@@ -16,6 +19,24 @@ from runtime.server.settings import ServeSettings
 # In what the second table is clearly worse than the first, in words: `calibration.report.diff`,
 # which the server must not import, has one.
 Comparison = Callable[[LookupTable, LookupTable], Sequence[str]]
+
+
+class ReloadRequest(Strict):
+    """The body of POST /v1/reload.
+
+    Attributes:
+        artifact: a folder, or a name on the Hub; without one the server's own is read again.
+        share: share of the requests that it answers; 1 for all, 0 to end a trial.
+    """
+
+    artifact: Annotated[str, Field(min_length=1)] | None = None
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _check(self) -> "ReloadRequest":
+        if not self.share and self.artifact is not None:
+            raise InputError("artifact", self.artifact, "with a share of 0 leave it out")
+        return self
 
 
 class Reloader:
