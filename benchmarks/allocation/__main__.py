@@ -102,7 +102,8 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         *rivals(ARITHMETIC, known, made, test, pass_at_1),
     ]
     draws = resamples(test.prompts)
-    found = gain_rows(curves[0], learned.bought(curves[1:]), AT, draws)
+    bought = learned.bought(curves)
+    found = gain_rows(bought[0], bought[1:], AT, draws)
     show_gains("Times less than best-of-N weighted", found, AT)
     by_name = {curve.name: curve for curve in curves}
     paired = differences(by_name[BASELINE], by_name[PREDICTED], draws)
@@ -112,7 +113,11 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         for count, model in learned.difficulty.items()
     }
     summaries = [summarized(curve, draws) for curve in curves]
-    draw_methods(summaries, out / "allocation.png", f"{test.prompts} held-out prompts, 5 seeds")
+    draw_methods(
+        [summarized(curve, draws) for curve in bought],
+        out / "allocation.png",
+        f"{test.prompts} held-out prompts, 5 seeds",
+    )
     draw_difficulty(prediction, out / "allocation-difficulty.png")
     targets = [
         *gain_targets(found),
@@ -127,6 +132,7 @@ def arithmetic(out: Path) -> tuple[dict[str, Any], list[Target]]:
         "prompts": test.prompts,
         "seeds": test.replicates,
         "curves": [summary.model_dump() for summary in summaries],
+        "efficient": sorted(learned.efficient),
         "gains": found,
         "differences": paired,
         "table": made.table.model_dump(mode="json"),
@@ -143,15 +149,19 @@ def rewriting(out: Path) -> dict[str, Any]:
     at = budgets[-2:]
     curves = methods(learned, test, budgets, predicted(test, learned.difficulty))
     draws = resamples(test.prompts)
-    found = gain_rows(curves[0], learned.bought(curves[1:]), at, draws)
+    bought = learned.bought(curves)
+    found = gain_rows(bought[0], bought[1:], at, draws)
     show_gains(f"{REWRITING.name}, calibrated by the public command", found, at)
     summaries = [summarized(curve, draws) for curve in curves]
     draw_methods(
-        summaries, out / "allocation-rewriting.png", f"{test.prompts} prompts of rewriting"
+        [summarized(curve, draws) for curve in bought],
+        out / "allocation-rewriting.png",
+        f"{test.prompts} prompts of rewriting",
     )
     return {
         "prompts": test.prompts,
         "curves": [summary.model_dump() for summary in summaries],
+        "efficient": sorted(learned.efficient),
         "gains": found,
     }
 
