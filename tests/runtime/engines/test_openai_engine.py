@@ -14,7 +14,7 @@ import pytest
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
-from runtime.engines import openai
+from runtime.engines import servers
 from runtime.engines.base import Completion, encode_prompt
 from runtime.engines.openai import OpenAIEngine
 from runtime.models import Models
@@ -39,13 +39,13 @@ async def complete(engine: OpenAIEngine, seed: int) -> Completion:
 def counting(engine: OpenAIEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many completions each of its requests asks for, as they go."""
     counts: list[int] = []
-    post = engine._post
+    send = engine._servers._send
 
     async def counted(url: str, body: dict[str, Any]) -> str:
         counts.append(body["n"])
-        return await post(url, body)
+        return await send(url, body)
 
-    monkeypatch.setattr(engine, "_post", counted)
+    monkeypatch.setattr(engine._servers, "_send", counted)
     return counts
 
 
@@ -233,7 +233,7 @@ def faulty(
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(servers, "FIRST_WAIT", 0.01)
 
 
 async def request(urls: list[str]) -> Completion:
@@ -258,7 +258,7 @@ def test_the_tries_are_bounded_and_the_error_says_why() -> None:
     with faulty([429] * 100) as (url, answered, _):
         with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*status 429"):
             asyncio.run(request([url]))
-        assert len(answered) == openai.TRIES
+        assert len(answered) == servers.TRIES
 
 
 @pytest.mark.slow
@@ -279,7 +279,7 @@ def test_another_replica_takes_over() -> None:
 
 @pytest.mark.slow
 def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
 
     async def until(engine: OpenAIEngine, alive: bool) -> None:
         async with asyncio.timeout(SOON):
