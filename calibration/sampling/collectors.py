@@ -22,7 +22,7 @@ from runtime.engines.loading import EngineName, engine_kind
 from runtime.models import Models, open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
-from runtime.verifiers.loading import VerifierEngine
+from runtime.verifiers.loading import VerifierEngine, verifier_kind
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,8 @@ async def open_collector(
         InputError: unusable settings, or a cluster that cannot be reached.
     """
     if ray is None:
-        both = settings.verifier is not None and engine_kind(engine) == "transformers"
+        here = settings.verifier is not None and verifier_kind(verifier_engine) != "servers"
+        both = here and engine_kind(engine) == "transformers"
         with sharing_cores() if both else nullcontext():
             async with AsyncExitStack() as stack:
                 opening = open_models(settings, Path(), engine, verifier_engine)
