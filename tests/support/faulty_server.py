@@ -10,7 +10,9 @@ from typing import Any
 
 @contextmanager
 def faulty(
-    script: list[int], answer: bytes | Callable[[dict[str, Any]], bytes]
+    script: list[int],
+    answer: bytes | Callable[[dict[str, Any]], bytes],
+    name: str = "testbed",
 ) -> Iterator[tuple[str, list[int], list[dict[str, Any]]]]:
     """A server that answers with the script's statuses, one after the other, then well.
 
@@ -22,7 +24,7 @@ def faulty(
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            card = {"id": "testbed", "max_model_len": 256}
+            card = {"id": name, "max_model_len": 256}
             self._send(200, json.dumps({"data": [card]}).encode())
 
         def do_POST(self) -> None:

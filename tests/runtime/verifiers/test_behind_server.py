@@ -19,7 +19,8 @@ from runtime.engines import servers
 from runtime.engines.base import HasProcess
 from runtime.engines.engine_args import given_args
 from runtime.models import open_models
-from runtime.verifiers.behind_server import PROBE, serve_command
+from runtime.verifiers.behind_server import PROBE, _request, serve_command
+from runtime.verifiers.families import FAMILIES
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from runtime.verifiers.own_text import QwenPRM
@@ -56,8 +57,6 @@ def scored(
 
 def options(folder: Path, tokenizer: Any, family: str) -> list[str]:
     """What the command that starts the server has after the model's name."""
-    from runtime.verifiers.families import FAMILIES
-
     own = tokenizer if FAMILIES[family].shares_tokens else own_tokenizer()
     command = serve_command(FAMILIES[family](own, tokenizer, folder), folder)
     assert command is not None
@@ -158,8 +157,6 @@ def test_a_busy_or_failing_server_is_asked_again(
 def test_all_that_is_sent_is_vllms() -> None:
     from vllm.entrypoints.pooling.pooling.protocol import PoolingCompletionRequest
 
-    from runtime.verifiers.behind_server import _request
-
     assert _request(PROBE).keys() <= PoolingCompletionRequest.model_fields.keys()
 
 
@@ -189,6 +186,13 @@ def test_a_dead_replica_is_survived(
             verifier.close()
 
     asyncio.run(check())
+
+
+@pytest.mark.slow
+def test_of_several_servers_those_that_serve_it_are_used(classifier: Path, tokenizer: Any) -> None:
+    with faulty([], EACH, "owner/prm") as (url, _, bodies), faulty([], EACH) as (other, unused, _):
+        open_verifier(classifier, tokenizer, engine=f"{other},{url}", served="prm")
+    assert (bodies[0]["model"], unused) == ("owner/prm", [])
 
 
 @pytest.mark.slow
