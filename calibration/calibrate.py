@@ -37,6 +37,7 @@ from predictors.scoring import Scoring
 from runtime.artifact import SAMPLES
 from runtime.engines.loading import EngineName
 from runtime.settings import Settings
+from runtime.verifiers.loading import VerifierEngine
 
 
 async def calibrate(
@@ -46,6 +47,7 @@ async def calibrate(
     options: CalibrationSettings,
     *,
     engine: EngineName = "auto",
+    verifier_engine: VerifierEngine = "auto",
     ray: str | None = None,
     workers: int | None = None,
     n_jobs: int | None = -1,
@@ -63,6 +65,7 @@ async def calibrate(
         out: the artifact folder, which must not exist yet.
         options: what to sample of each prompt and which tables to fit.
         engine: which engine samples.
+        verifier_engine: what runs the verifiers.
         ray: address of a Ray cluster that samples, or ``auto``; None samples in this process.
         workers: number of engines on the cluster; None takes one per GPU, or one per node.
         n_jobs: cores that fit the tables; see `calibration.replay.parallel`.
@@ -79,7 +82,8 @@ async def calibrate(
     _check_confidence(settings)
     folder = out.with_name(f"{out.name}.samples")
     with exclusive(folder / LOCK, out):
-        async with open_collector(settings, engine, ray, workers) as collector:
+        opening = open_collector(settings, engine, ray, workers, verifier_engine)
+        async with opening as collector:
             sampled = await _sample(collector, prompts, settings, options, folder, done)
         settings = sampled.settings
         records = in_order(sampled.store.records(), prompts)

@@ -12,7 +12,7 @@ from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.reviser import Reviser
 from runtime.settings import Settings
 from runtime.verifiers.base import FamilyName, Verifier
-from runtime.verifiers.loading import VerifierEngine, open_verifier
+from runtime.verifiers.loading import VerifierEngine, open_verifier, verifier_kind
 
 
 def check_context(verifier: Path, context: int | None, longest: int) -> None:
@@ -83,12 +83,15 @@ class Opener:
         self.folders = {which: settings.folder(base, which) for which in settings.models()}
         self.opened: list[str] = []
         self._check_args()
+        verifiers = verifier_kind(verifier_engine)
         here = dict(self.folders)
         if not isinstance(engine, str) or self._kind == "servers":
             del here["model"]
         if self._kind == "servers" or self._shared:
             here.pop("reviser", None)
-        if self._kind == verifier_engine == "transformers":
+        if verifiers == "servers":
+            here = {which: here[which] for which in here if ARGS[which] != "verifier_args"}
+        if self._kind == verifiers == "transformers":
             here.clear()  # it has no share to set
         # What vLLM's engines get where the user has set nothing.
         self._defaults = divide_memory(here, {which: settings.args(which) for which in here})
@@ -148,8 +151,9 @@ class Opener:
         """
         folder = self.folders[which]
         args, defaults = self._settings.args(which), self._defaults.get(which)
+        served = getattr(self._settings, which) if "reviser_verifier" in self.folders else None
         verifier = open_verifier(
-            folder, model.tokenizer, family, self._verifier_engine, args, defaults
+            folder, model.tokenizer, family, self._verifier_engine, args, defaults, served
         )
         self._stack.callback(verifier.close)
         self._note(which, verifier)

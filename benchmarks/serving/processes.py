@@ -92,8 +92,12 @@ def ttc_serve(
 
 
 @contextmanager
-def vllm_serve(model: Path) -> Iterator[str]:
+def vllm_serve(model: Path, *options: str) -> Iterator[str]:
     """The model behind `vllm serve` for as long as the block lasts; yields the server's URL.
+
+    Args:
+        model: its folder.
+        options: further ones of the command line.
 
     Raises:
         RuntimeError: the server ended, or was not ready in time.
@@ -105,6 +109,7 @@ def vllm_serve(model: Path) -> Iterator[str]:
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
         "--enable-prompt-tokens-details", "--enforce-eager", "--gpu-memory-utilization", "0.2",
     ]  # fmt: skip
+    command += options
     if not torch.cuda.is_available():
         # As `runtime.engines.vllm_core` sets the engine in process.
         command += ["--block-size", "32", "--no-enable-chunked-prefill"]

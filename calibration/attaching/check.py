@@ -15,6 +15,7 @@ from runtime.models import open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
 from runtime.solving.decide import drift_signals
+from runtime.verifiers.loading import VerifierEngine
 
 # Samples like the log's are called different in this share of checks, all tests together.
 FALSE_ALARMS = 0.01
@@ -93,6 +94,7 @@ async def check_models(
     samples: int,
     *,
     engine: EngineName = "auto",
+    verifier_engine: VerifierEngine = "auto",
     seed: int = 0,
     done: Callable[[PromptRecord], None] = lambda _: None,
 ) -> Check:
@@ -106,6 +108,7 @@ async def check_models(
         prompts: (prompt, right answer) pairs.
         samples: number of samples of each prompt.
         engine: which engine samples.
+        verifier_engine: what runs the verifiers.
         seed: seed of all sampling.
         done: called with each prompt's record.
 
@@ -117,7 +120,7 @@ async def check_models(
         raise InputError("check", len(prompts), "must be at least two prompts")
     if samples < (pilots := policy.drift_baseline.pilots):
         raise InputError("check-samples", samples, f"must be at least {pilots}")
-    async with open_models(settings, Path(), engine) as models:
+    async with open_models(settings, Path(), engine, verifier_engine) as models:
         request = RequestSettings(settings.sampling)
         records = await collect(models, request, prompts, samples, lambda *_: (), seed, done)
     return compare(policy, logged, records)

@@ -31,6 +31,7 @@ from runtime.artifact import artifact_folder
 from runtime.engines.base import SamplingSettings
 from runtime.engines.loading import EngineName
 from runtime.settings import Settings
+from runtime.verifiers.loading import VerifierEngine
 
 UNCHECKED = "nothing was checked: whether these models sample as the log's did is not known"
 
@@ -103,7 +104,8 @@ def attach(
         say("note", f"{UNCHECKED}; give graded prompts with --check", "cyan")
         warning = UNCHECKED
     else:
-        found = _check(made, settings, checks.check, checks, data, engine, seed)
+        engines = engine, args.verifier_engine
+        found = _check(made, settings, checks.check, checks, data, engines, seed)
         warning = _verdict(found, force)
     made.attach(settings, out, [warning] if warning else [])
     console.print(f"Wrote {out}.", soft_wrap=True, markup=False)
@@ -120,10 +122,11 @@ def _check(
     source: str,
     checks: CheckOptions,
     data: DataSettings,
-    engine: EngineName,
+    engines: tuple[EngineName, VerifierEngine],
     seed: int,
 ) -> Check:
     """Sample some prompts of a source, and compare the samples with the log."""
+    engine, verifier_engine = engines
     figures = made.figures()
     graded = _some(read_graded_prompts(source, data), checks.check_prompts, seed)
     with rows_named(source, data), progress("Checking the models", len(graded)) as done:
@@ -135,6 +138,7 @@ def _check(
                 graded,
                 checks.check_samples,
                 engine=engine,
+                verifier_engine=verifier_engine,
                 seed=seed,
                 done=done,
             )

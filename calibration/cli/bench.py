@@ -143,7 +143,7 @@ def bench(
     with exclusive(out / SAMPLES / LOCK, out):
         store = SampleStore(out / SAMPLES, identity)
         resumed = len(store.done)
-        models = partial(open_models, loaded.settings, folder, engine)
+        models = partial(open_models, loaded.settings, folder, engine, args.verifier_engine)
         with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
             sampling = RequestSettings(loaded.settings.sampling)
             sizes = loaded.settings.sizes(folder)

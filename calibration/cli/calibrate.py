@@ -98,6 +98,7 @@ def calibrate(
                 out,
                 tables.settings(seed, has_verifier=settings.verifier is not None),
                 engine=engine,
+                verifier_engine=args.verifier_engine,
                 ray=ray,
                 workers=workers,
                 n_jobs=n_jobs,

@@ -17,12 +17,14 @@ from calibration.cli.console import say
 from runtime.engines.engine_args import (
     ENGINE_HELP,
     REVISER_HELP,
+    VERIFIER_ENGINE_HELP,
     VERIFIER_HELP,
     EngineArgs,
     given_args,
     read_args,
 )
 from runtime.engines.loading import EngineName
+from runtime.verifiers.loading import VerifierEngine, verifier_kind
 
 if TYPE_CHECKING:
     from allocator.table import LookupTable
@@ -124,8 +126,9 @@ def load_table(folder: Path) -> "LookupTable":
 
 
 class ArgsOptions(BaseModel):
-    """Arguments of vLLM's engines."""
+    """What runs the verifiers, and arguments of vLLM's engines."""
 
+    verifier_engine: VerifierEngine = Field(default="auto", description=VERIFIER_ENGINE_HELP)
     engine_args: str = Field(default="{}", description=ENGINE_HELP)
     verifier_args: str = Field(default="{}", description=VERIFIER_HELP)
     reviser_args: str = Field(default="{}", description=REVISER_HELP)
@@ -134,10 +137,13 @@ class ArgsOptions(BaseModel):
         """The arguments, by the settings that hold them.
 
         Raises:
-            InputError: no JSON object, or as `runtime.engines.engine_args.given_args`.
+            InputError: an unknown engine of the verifiers, no JSON object, or as
+                `runtime.engines.engine_args.given_args`.
         """
-        read = {field: read_args(field, text) for field, text in self.model_dump().items()}
-        return given_args(**read, engine=engine)
+        verifier_kind(self.verifier_engine)
+        texts = self.model_dump(exclude={"verifier_engine"})
+        read = {field: read_args(field, text) for field, text in texts.items()}
+        return given_args(**read, engine=engine, verifier_engine=self.verifier_engine)
 
 
 def load_artifact(

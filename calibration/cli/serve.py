@@ -15,6 +15,7 @@ from calibration.cli.options import load_artifact
 from runtime.artifact import artifact_folder
 from runtime.engines.engine_args import given_args
 from runtime.server.settings import KEYS, ServeSettings, as_toml, read_settings
+from runtime.verifiers.loading import verifier_kind
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -65,8 +66,9 @@ def serve(
         write_answer(as_toml(settings))
         return
     require("server", "serve", str(settings.artifact))
+    verifier_kind(settings.verifier_engine)
     engine_args = (settings.engine_args, settings.verifier_args, settings.reviser_args)
-    args = given_args(*engine_args, engine=settings.engine)
+    args = given_args(*engine_args, settings.engine, settings.verifier_engine)
     folder = artifact_folder(settings.artifact)
     artifact = load_artifact(folder, settings.force, settings.trust_grader, args)
     import uvloop

@@ -104,7 +104,8 @@ def solve(
     loaded = _load(folder, force, trust_grader, args.read(engine), spend, cap)
 
     async def run() -> list[Result | Failure]:
-        async with open_models(loaded.settings, loaded.folder, engine) as models:
+        opening = open_models(loaded.settings, loaded.folder, engine, args.verifier_engine)
+        async with opening as models:
             solver = Solver(models, loaded, seed, fixed, early_stop, cap)
             with progress("Answering prompts", len(texts)) as done:
                 results = await answer_each(solver, texts, rows, spend, done)
@@ -205,7 +206,8 @@ def explain(
     loaded = load_artifact(folder, force, trust_grader, args.read(engine))
 
     async def run() -> None:
-        async with open_models(loaded.settings, loaded.folder, engine) as models:
+        opening = open_models(loaded.settings, loaded.folder, engine, args.verifier_engine)
+        async with opening as models:
             solver = Solver(models, loaded, seed)
             started = solver.start(prompt)
             decision, pilots = await solver.decide(started, budget)

@@ -22,6 +22,7 @@ from runtime.engines.loading import EngineName, engine_kind
 from runtime.models import Models, open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
+from runtime.verifiers.loading import VerifierEngine, verifier_kind
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,11 @@ class LocalCollector:
 
 @asynccontextmanager
 async def open_collector(
-    settings: Settings, engine: EngineName, ray: str | None, workers: int | None
+    settings: Settings,
+    engine: EngineName,
+    ray: str | None,
+    workers: int | None,
+    verifier_engine: VerifierEngine = "auto",
 ) -> AsyncIterator[Collector]:
     """A collector for as long as the block lasts.
 
@@ -153,21 +158,24 @@ async def open_collector(
         ray: address of a Ray cluster, or ``auto``; None samples in this process.
         workers: number of workers on the cluster, each with its own engine; see
             `calibration.sampling.distributed.RayCollector`.
+        verifier_engine: what runs the verifiers.
 
     Raises:
         InputError: unusable settings, or a cluster that cannot be reached.
     """
     if ray is None:
-        both = settings.verifier is not None and engine_kind(engine) == "transformers"
+        here = settings.verifier is not None and verifier_kind(verifier_engine) != "servers"
+        both = here and engine_kind(engine) == "transformers"
         with sharing_cores() if both else nullcontext():
             async with AsyncExitStack() as stack:
-                models = await stack.enter_async_context(open_models(settings, Path(), engine))
+                opening = open_models(settings, Path(), engine, verifier_engine)
+                models = await stack.enter_async_context(opening)
                 yield LocalCollector(models, RequestSettings(settings.sampling), stack.aclose)
     else:
         from calibration.sampling.distributed import RayCollector
 
         gpus = gpu_count(settings.engine_args)
-        collector = RayCollector(settings.resolved(), engine, ray, workers, gpus)
+        collector = RayCollector(settings.resolved(), engine, ray, workers, gpus, verifier_engine)
         try:
             yield collector
         finally:

@@ -32,6 +32,7 @@ from runtime.engines.loading import EngineName
 from runtime.models import open_models
 from runtime.request import RequestSettings
 from runtime.settings import Settings
+from runtime.verifiers.loading import VerifierEngine
 
 # Batches that a worker has at once: while the last prompts of one are sampled, the engine is kept
 # busy by the other. Together they are as many prompts as one process has in flight.
@@ -48,8 +49,10 @@ class Worker:
     before that, and whether it has found a place on the cluster is known within seconds.
     """
 
-    def __init__(self, settings: Settings, engine: EngineName) -> None:
-        self._settings, self._engine = settings, engine
+    def __init__(
+        self, settings: Settings, engine: EngineName, verifier_engine: VerifierEngine
+    ) -> None:
+        self._settings, self._engines = settings, (engine, verifier_engine)
         self._stack = AsyncExitStack()
         self._opening: asyncio.Task[LocalCollector] | None = None
 
@@ -77,7 +80,7 @@ class Worker:
         return await self._opening
 
     async def _open(self) -> LocalCollector:
-        opening = open_models(self._settings, Path(), self._engine)
+        opening = open_models(self._settings, Path(), *self._engines)
         models = await self._stack.enter_async_context(opening)
         sampling = RequestSettings(self._settings.sampling)
         return LocalCollector(models, sampling, self._stack.aclose)
@@ -120,6 +123,7 @@ class RayCollector:
             without GPUs.
         gpus: GPUs per worker, all on one node: as many as its engine's ``tensor_parallel_size``.
             A cluster without GPUs gives a worker one core alone.
+        verifier_engine: what runs the verifiers.
 
     Raises:
         InputError: Ray is not installed, the cluster cannot be reached, or it has not so many
@@ -133,6 +137,7 @@ class RayCollector:
         address: str,
         workers: int | None,
         gpus: int = 1,
+        verifier_engine: VerifierEngine = "auto",
     ) -> None:
         if gpus < 1:
             raise InputError("gpus", gpus, "a worker needs at least 1")
@@ -149,16 +154,21 @@ class RayCollector:
                 raise InputError("ray", address, f"no cluster there ({error})") from None
         self.workers: list[Any] = []
         try:
-            self._start(settings, engine, workers, gpus)
+            self._start((settings, engine, verifier_engine), workers, gpus)
             self.engine: str = self._result(self.workers[0].engine.remote())
         except BaseException:
             self.close()
             raise
 
     def _start(
-        self, settings: Settings, engine: EngineName, workers: int | None, gpus: int
+        self, opened: tuple[Settings, EngineName, VerifierEngine], workers: int | None, gpus: int
     ) -> None:
         """Start the workers, without their models.
+
+        Args:
+            opened: what each of them opens.
+            workers: number of workers, as the constructor's.
+            gpus: likewise.
 
         Raises:
             InputError: there is no place for all of them.
@@ -175,7 +185,7 @@ class RayCollector:
         remote: Any = self._ray.remote(Worker)
         # A lost worker is restarted on any node and gets its batches again.
         options = remote.options(max_restarts=-1, max_task_retries=-1, num_cpus=1, num_gpus=gpus)
-        self.workers = [options.remote(settings, engine) for _ in range(count)]
+        self.workers = [options.remote(*opened) for _ in range(count)]
         started = [worker.__ray_ready__.remote() for worker in self.workers]
         _, waiting = self._ray.wait(started, num_returns=count, timeout=PLACE_SECONDS)
         if waiting:

@@ -16,6 +16,7 @@ from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
 from runtime.frontend.budget import default_budget, spend_for
 from runtime.request import Event
 from runtime.result import Result
+from runtime.verifiers.loading import VerifierEngine
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -36,7 +37,8 @@ class AsyncComputeOptimalLLM:
             TTC_BUDGET, else 16. A call that requests more solutions raises it to their number.
         seed: with the prompt, determines every sample if SamplingParams have no seed.
         trust_grader: name of an artifact on the Hub whose Python grader may be run.
-        verifier_args: as of `ComputeOptimalLLM`, like the arguments below.
+        verifier_engine: as of `ComputeOptimalLLM`, like the arguments below.
+        verifier_args: likewise.
         reviser_args: likewise.
         engine_args: further arguments of vLLM's engine.
 
@@ -52,14 +54,15 @@ class AsyncComputeOptimalLLM:
         budget: int | None = None,
         seed: int = 0,
         trust_grader: str = "",
+        verifier_engine: VerifierEngine = "auto",
         verifier_args: EngineArgs | None = None,
         reviser_args: EngineArgs | None = None,
         **engine_args: Any,
     ) -> None:
         refuse(**{name: engine_args.pop(name, None) for name in NOT_CALIBRATED})
-        given = given_args(engine_args, verifier_args, reviser_args)
+        given = given_args(engine_args, verifier_args, reviser_args, "vllm", verifier_engine)
         found = find_artifact(model, artifact, trust_grader).with_args(given)
-        self._open(found, budget, seed, "vllm")
+        self._open(found, budget, seed, "vllm", verifier_engine)
 
     @classmethod
     def from_pretrained(cls, artifact: str | Path, **options: Any) -> "AsyncComputeOptimalLLM":
@@ -77,6 +80,7 @@ class AsyncComputeOptimalLLM:
         *,
         budget: int | None = None,
         seed: int = 0,
+        verifier_engine: VerifierEngine = "auto",
         verifier_args: EngineArgs | None = None,
         reviser_args: EngineArgs | None = None,
     ) -> "AsyncComputeOptimalLLM":
@@ -88,6 +92,7 @@ class AsyncComputeOptimalLLM:
             artifact: the model's artifact, its folder, or its name on the Hub.
             budget: as the constructor's.
             seed: likewise.
+            verifier_engine: likewise.
             verifier_args: likewise.
             reviser_args: likewise.
 
@@ -95,15 +100,15 @@ class AsyncComputeOptimalLLM:
             InputError: an engine of another model.
         """
         found = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
-        found = found.with_args(given_args(None, verifier_args, reviser_args))
-        made = cls.__new__(cls)
-        made._open(found, budget, seed, engine)
+        given = given_args(None, verifier_args, reviser_args, "vllm", verifier_engine)
+        made, found = cls.__new__(cls), found.with_args(given)
+        made._open(found, budget, seed, engine, verifier_engine)
         return made
 
-    def _open(self, artifact: Artifact, budget: int | None, seed: int, engine: Any) -> None:
+    def _open(self, artifact: Artifact, budget: int | None, seed: int, *engines: Any) -> None:
         self.artifact, self.budget = artifact, default_budget(budget)
         with ExitStack() as stack:  # on an error, closes what was opened before it
-            self._solver = open_solver(stack, artifact, seed, engine)
+            self._solver = open_solver(stack, artifact, seed, *engines)
             self._stack = stack.pop_all()
         self._work: dict[str, set[asyncio.Task[Result]]] = {}
 

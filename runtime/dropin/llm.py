@@ -24,6 +24,7 @@ from runtime.frontend.conversation import template_notes, template_variables
 from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.frontend.reasoning import template_thinking
 from runtime.frontend.tools import read_tools, tool_variables, tools_form
+from runtime.verifiers.loading import VerifierEngine
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -46,6 +47,7 @@ class ComputeOptimalLLM:
         seed: with the prompt, determines every sample if SamplingParams have no seed.
         chat_template: in place of the model's, as text or as a file.
         trust_grader: name of an artifact on the Hub whose Python grader may be run.
+        verifier_engine: what runs the verifiers, such as URLs of `vllm serve`, comma-separated.
         verifier_args: arguments of the verifiers' vLLM engines, as ``{"device_ids": [1]}``; they
             replace the artifact's of the same names, here and below.
         reviser_args: arguments of the reviser's.
@@ -64,14 +66,15 @@ class ComputeOptimalLLM:
         seed: int = 0,
         chat_template: str | Path | None = None,
         trust_grader: str = "",
+        verifier_engine: VerifierEngine = "auto",
         verifier_args: EngineArgs | None = None,
         reviser_args: EngineArgs | None = None,
         **engine_args: Any,
     ) -> None:
         refuse(**{name: engine_args.pop(name, None) for name in NOT_CALIBRATED})
-        given = given_args(engine_args, verifier_args, reviser_args)
+        given = given_args(engine_args, verifier_args, reviser_args, "vllm", verifier_engine)
         found = find_artifact(model, artifact, trust_grader).with_args(given)
-        self._open(found, budget, seed, chat_template, "vllm")
+        self._open(found, budget, seed, read_template(chat_template), "vllm", verifier_engine)
 
     @classmethod
     def from_pretrained(cls, artifact: str | Path, **options: Any) -> "ComputeOptimalLLM":
@@ -90,6 +93,7 @@ class ComputeOptimalLLM:
         budget: int | None = None,
         seed: int = 0,
         chat_template: str | Path | None = None,
+        verifier_engine: VerifierEngine = "auto",
         verifier_args: EngineArgs | None = None,
         reviser_args: EngineArgs | None = None,
     ) -> "ComputeOptimalLLM":
@@ -108,22 +112,17 @@ class ComputeOptimalLLM:
         """
         check_loop(engine)
         found = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
-        found = found.with_args(given_args(None, verifier_args, reviser_args))
-        made = cls.__new__(cls)
-        made._open(found, budget, seed, chat_template, engine)
+        given = given_args(None, verifier_args, reviser_args, "vllm", verifier_engine)
+        made, found = cls.__new__(cls), found.with_args(given)
+        made._open(found, budget, seed, read_template(chat_template), engine, verifier_engine)
         return made
 
     def _open(
-        self,
-        artifact: Artifact,
-        budget: int | None,
-        seed: int,
-        chat_template: str | Path | None,
-        engine: Any,
+        self, artifact: Artifact, budget: int | None, seed: int, template: str | None, *engines: Any
     ) -> None:
         self.artifact, self.budget = artifact, default_budget(budget)
-        self._chat_template = read_template(chat_template)
-        self._thread = SolverThread(lambda stack: open_solver(stack, artifact, seed, engine))
+        self._chat_template = template
+        self._thread = SolverThread(lambda stack: open_solver(stack, artifact, seed, *engines))
         self._request_ids = map(str, itertools.count())
 
     @vllm_errors()

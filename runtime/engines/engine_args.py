@@ -22,6 +22,9 @@ ARGS = {
 }
 
 # What front ends say of these settings.
+VERIFIER_ENGINE_HELP = (
+    "what runs the verifiers: auto, vllm, transformers, or URLs of vllm servers, comma-separated"
+)
 ENGINE_HELP = (
     'arguments of the language model\'s vLLM engine, as JSON: {"tensor_parallel_size": 2}; they '
     "replace the artifact's of the same names"
@@ -95,6 +98,7 @@ def given_args(
     verifier_args: Mapping[str, Any] | None = None,
     reviser_args: Mapping[str, Any] | None = None,
     engine: str = "vllm",
+    verifier_engine: str = "auto",
 ) -> dict[str, EngineArgs]:
     """Arguments that a caller gives, checked, by the settings that hold them.
 
@@ -103,6 +107,7 @@ def given_args(
         verifier_args: of the verifiers'.
         reviser_args: of the reviser's.
         engine: the engine that the caller requests, by name.
+        verifier_engine: the verifiers', likewise.
 
     Raises:
         InputError: as `check_args`, or arguments of an engine that is not vLLM's own here.
@@ -113,8 +118,12 @@ def given_args(
         "reviser_args": dict(reviser_args or {}),
     }
     for field, args in given.items():
-        if args and field != "verifier_args" and engine_kind(engine) != "vllm":
-            raise InputError(field, args, f"arguments of vLLM's engine, and this is {engine}")
+        of_verifiers = field == "verifier_args"
+        there = verifier_engine if of_verifiers else engine
+        # Of the verifiers' arguments transformers takes the device.
+        takers = ("vllm", "transformers") if of_verifiers else ("vllm",)
+        if args and engine_kind(there) not in takers:
+            raise InputError(field, args, f"arguments of vLLM's engine, and this is {there}")
         check_args(field, args)
     return {field: args for field, args in given.items() if args}
 

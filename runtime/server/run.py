@@ -68,7 +68,8 @@ async def serve(
             server = uvicorn_of(app)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             try:
-                models = partial(open_models, artifact.settings, artifact.folder, settings.engine)
+                engines = settings.engine, settings.verifier_engine
+                models = partial(open_models, artifact.settings, artifact.folder, *engines)
                 service.open(await stack.enter_async_context(Supervisor(models, log)))
                 ready(_url(listener))
                 log.turn("ready", url=_url(listener))

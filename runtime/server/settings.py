@@ -25,7 +25,13 @@ from pydantic_settings import (
 )
 
 from allocator.errors import InputError
-from runtime.engines.engine_args import ENGINE_HELP, REVISER_HELP, VERIFIER_HELP, read_args
+from runtime.engines.engine_args import (
+    ENGINE_HELP,
+    REVISER_HELP,
+    VERIFIER_ENGINE_HELP,
+    VERIFIER_HELP,
+    read_args,
+)
 from runtime.frontend.answer_form import CallSyntax
 from runtime.frontend.fields import DECIMAL, WHOLE
 
@@ -72,6 +78,7 @@ class ServeSettings(BaseSettings):
         default="auto",
         description="auto, vllm, transformers, or URLs of vllm servers, comma-separated",
     )
+    verifier_engine: str = Field(default="auto", description=VERIFIER_ENGINE_HELP)
     engine_args: Args = Field(default={}, description=ENGINE_HELP)
     verifier_args: Args = Field(default={}, description=VERIFIER_HELP)
     reviser_args: Args = Field(default={}, description=REVISER_HELP)

@@ -1,5 +1,6 @@
 """Verifiers through vLLM's pooling runner, whose prefix cache makes a growing solution cheap."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,15 @@ class VLLMBackend:
     """
 
     def __init__(self, folder: Path, family: Family, engine_args: dict[str, Any]) -> None:
+        from vllm.config import PoolerConfig
+
         self._family = family
-        self._core = VLLMCore.start("verifier", folder, {"runner": "pooling"} | engine_args)
+        args = {"runner": "pooling"} | engine_args
+        if "pooler_config" in args:
+            args["pooler_config"] = PoolerConfig(**args["pooler_config"])
+        if "worker_extension_cls" in args:
+            importlib.import_module(args["worker_extension_cls"].rpartition(".")[0])
+        self._core = VLLMCore.start("verifier", folder, args)
         self.context_length: int = self._core.engine.model_config.max_model_len
 
     async def read(self, layout: Layout) -> tuple[tuple[float, ...], int]:

@@ -67,6 +67,7 @@ class Family(Protocol):
 
     def vllm_args(self, folder: Path) -> dict[str, Any] | None:
         """Arguments of vLLM's engine with which its pooling runner gives the same logits at every
-        token; None where vLLM does not serve the family.
+        token, as JSON has them; None where vLLM does not serve the family. The module of a
+        `worker_extension_cls` registers the architecture in the process that imports it.
         """
         ...

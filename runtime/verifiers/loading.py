@@ -12,7 +12,26 @@ if TYPE_CHECKING:
     from runtime.verifiers.layout import Family
     from runtime.verifiers.model_verifier import Backend, ModelVerifier
 
-VerifierEngine = Literal["auto", "vllm", "transformers"]
+# auto, vllm, transformers, or the URLs of vllm servers, comma-separated.
+VerifierEngine = str
+
+
+def verifier_kind(engine: VerifierEngine) -> Literal["auto", "vllm", "transformers", "servers"]:
+    """What an engine's name stands for.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if engine.startswith(("http://", "https://")):
+        return "servers"
+    for kind in ("auto", "vllm", "transformers"):
+        if engine == kind:
+            return kind
+    raise InputError(
+        "verifier engine",
+        engine,
+        "choose auto, vllm or transformers, or give the URL of a vllm server",
+    )
 
 
 def open_verifier(
@@ -22,6 +41,7 @@ def open_verifier(
     engine: VerifierEngine = "auto",
     args: EngineArgs | None = None,
     defaults: EngineArgs | None = None,
+    served: str | None = None,
 ) -> "ModelVerifier":
     """A verifier.
 
@@ -31,13 +51,16 @@ def open_verifier(
         family: its convention; ``auto`` recognises it from its configuration.
         engine: what runs it. ``auto`` takes vLLM on a GPU, if it is installed and serves the
             family, or where the engine has arguments; on CPU two engines would fight for the cores.
+            URLs are of `vllm serve`, see `runtime.verifiers.behind_server`.
         args: arguments of its vLLM engine. In transformers `device_ids` names the one GPU, and the
-            others do not apply.
+            others do not apply; servers are started with their own.
         defaults: of the same, for vLLM alone.
+        served: the name the model has among servers that serve several.
 
     Raises:
         InputError: an unknown family, a model that cannot be loaded, an argument that cannot be
-            honoured, or vLLM requested by name where it is missing or does not serve the family.
+            honoured, vLLM requested by name where it is missing or does not serve the family, or
+            servers that do not serve the verifier as it is read.
     """
     from transformers import AutoTokenizer
 
@@ -45,16 +68,19 @@ def open_verifier(
     from runtime.verifiers.in_transformers import TransformersBackend
     from runtime.verifiers.model_verifier import ModelVerifier
 
-    args, defaults = args or {}, defaults or {}
+    args, defaults, kind = args or {}, defaults or {}, verifier_kind(engine)
     name = recognise(folder, family)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (ValueError, OSError) as error:
         raise InputError("verifier", str(folder), f"it has no tokenizer: {error}") from error
     made = FAMILIES[name](tokenizer, language_model, folder)
-    vllm_args = _vllm_args(made, name, folder, engine, args)
     backend: Backend
-    if vllm_args is not None:
+    if kind == "servers":
+        from runtime.verifiers.behind_server import ServerBackend
+
+        backend = ServerBackend(engine.split(","), folder, made, name, served)
+    elif (vllm_args := _vllm_args(made, name, folder, engine, args)) is not None:
         from runtime.verifiers.in_vllm import VLLMBackend
 
         backend = VLLMBackend(folder, made, vllm_args | defaults | args)

@@ -117,11 +117,9 @@ class QwenPRM(_OwnText):
         return logits.softmax(-1)[..., 1]
 
     def vllm_args(self, folder: Path) -> dict[str, Any] | None:
-        from vllm.config import PoolerConfig
-
         # By default vLLM gives the marks' logits alone, and finds no mark in what a cached prefix
         # leaves out.
-        return {"pooler_config": PoolerConfig(tok_pooling_type="ALL")}
+        return {"pooler_config": {"tok_pooling_type": "ALL"}}
 
 
 class SkyworkPRM(_OwnText):
@@ -145,9 +143,8 @@ class SkyworkPRM(_OwnText):
         return logits[..., 0].sigmoid()
 
     def vllm_args(self, folder: Path) -> dict[str, Any] | None:
-        from runtime.verifiers import skywork_in_vllm
-
-        return {"hf_overrides": {"num_labels": 1}, **skywork_in_vllm.ENGINE_ARGS}
+        extension = "runtime.verifiers.skywork_in_vllm.InWorkers"
+        return {"hf_overrides": {"num_labels": 1}, "worker_extension_cls": extension}
 
 
 class _GoodOrBad(_OwnText):

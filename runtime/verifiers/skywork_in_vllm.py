@@ -1,7 +1,8 @@
 """Skywork's PRMs as models of vLLM, which has none for them.
 
-Importing this registers the architecture in the process: in the engine's own, too, where vLLM
-imports the module of `worker_extension_cls` before it loads the model.
+Importing this registers the architecture in the process: in this one, where `VLLMBackend` imports
+it, and in the engine's own, where vLLM imports the module of `worker_extension_cls` before it loads
+the model.
 """
 
 from collections.abc import Iterable
@@ -32,6 +33,3 @@ class InWorkers:
 
 
 ModelRegistry.register_model(Qwen2ForPrmModel.__name__, Qwen2ForPrmModel)
-
-# What an engine needs in order to know the architecture.
-ENGINE_ARGS = {"worker_extension_cls": f"{__name__}.{InWorkers.__name__}"}

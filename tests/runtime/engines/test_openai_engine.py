@@ -2,10 +2,6 @@
 
 import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import isnan
 from typing import Any
 
@@ -14,7 +10,7 @@ import pytest
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
-from runtime.engines import openai
+from runtime.engines import servers
 from runtime.engines.base import Completion, encode_prompt
 from runtime.engines.openai import OpenAIEngine
 from runtime.models import Models
@@ -22,6 +18,7 @@ from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.fakes import SOON
+from tests.support.faulty_server import faulty
 from tests.support.generation_config import ADVERSE
 
 LONG = "1" + "+1" * 60  # a prompt of several cache blocks
@@ -39,13 +36,13 @@ async def complete(engine: OpenAIEngine, seed: int) -> Completion:
 def counting(engine: OpenAIEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many completions each of its requests asks for, as they go."""
     counts: list[int] = []
-    post = engine._post
+    send = engine._servers._send
 
     async def counted(url: str, body: dict[str, Any]) -> str:
         counts.append(body["n"])
-        return await post(url, body)
+        return await send(url, body)
 
-    monkeypatch.setattr(engine, "_post", counted)
+    monkeypatch.setattr(engine._servers, "_send", counted)
     return counts
 
 
@@ -111,7 +108,7 @@ def test_all_that_a_server_may_fill_in_is_sent() -> None:
     from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
     filled = CompletionRequest(prompt="1")._DEFAULT_SAMPLING_PARAMS.keys()
-    with faulty([]) as (url, _, bodies):
+    with faulty([], REPLY) as (url, _, bodies):
         asyncio.run(request([url]))
     assert filled <= bodies[0].keys()
     assert not bodies[0].keys() - CompletionRequest.model_fields.keys()
@@ -186,54 +183,12 @@ def reply(text: str) -> bytes:
     return json.dumps({"choices": [choice | {"index": 0}]}).encode()
 
 
-@contextmanager
-def faulty(
-    script: list[int], answer: bytes = reply("#4")
-) -> Iterator[tuple[str, list[int], list[dict[str, Any]]]]:
-    """A server that answers with the script's statuses, one after the other, then well.
-
-    Status 0 cuts the connection off. Yields its URL, what it has answered, and what it was sent.
-    """
-    answered: list[int] = []
-    bodies: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            card = {"id": "testbed", "max_model_len": 256}
-            self._send(200, json.dumps({"data": [card]}).encode())
-
-        def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            status = script.pop(0) if script else 200
-            answered.append(status)
-            if status == 0:
-                self.connection.close()
-            else:
-                self._send(status, answer if status == 200 else b'{"error": "no"}')
-
-        def _send(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=service.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{service.server_port}", answered, bodies
-    finally:
-        service.shutdown()
-        thread.join()
-        service.server_close()
+REPLY = reply("#4")
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(servers, "FIRST_WAIT", 0.01)
 
 
 async def request(urls: list[str]) -> Completion:
@@ -248,22 +203,22 @@ async def request(urls: list[str]) -> Completion:
 @pytest.mark.parametrize("script", [[429], [500, 503], [0], [429, 0, 502, 500]])
 def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
     expected = [*script, 200]
-    with faulty(script) as (url, answered, _):
+    with faulty(script, REPLY) as (url, answered, _):
         assert asyncio.run(request([url])).token_ids == (1,)
         assert answered == expected
 
 
 @pytest.mark.slow
 def test_the_tries_are_bounded_and_the_error_says_why() -> None:
-    with faulty([429] * 100) as (url, answered, _):
+    with faulty([429] * 100, REPLY) as (url, answered, _):
         with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*status 429"):
             asyncio.run(request([url]))
-        assert len(answered) == openai.TRIES
+        assert len(answered) == servers.TRIES
 
 
 @pytest.mark.slow
 def test_a_refusal_is_not_repeated() -> None:
-    with faulty([400]) as (url, answered, _):
+    with faulty([400], REPLY) as (url, answered, _):
         with pytest.raises(ModelError, match=r"refused the request \(400\)"):
             asyncio.run(request([url]))
         assert answered == [400]
@@ -271,7 +226,7 @@ def test_a_refusal_is_not_repeated() -> None:
 
 @pytest.mark.slow
 def test_another_replica_takes_over() -> None:
-    with faulty([500] * 100) as (broken, _, _), faulty([]) as (sound, answered, _):
+    with faulty([500] * 100, REPLY) as (broken, _, _), faulty([], REPLY) as (sound, answered, _):
         assert asyncio.run(request([broken, sound])).token_ids == (1,)
         assert asyncio.run(request([sound, broken])).token_ids == (1,)
         assert answered == [200, 200]
@@ -279,7 +234,7 @@ def test_another_replica_takes_over() -> None:
 
 @pytest.mark.slow
 def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
 
     async def until(engine: OpenAIEngine, alive: bool) -> None:
         async with asyncio.timeout(SOON):
@@ -287,8 +242,8 @@ def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPat
                 await asyncio.sleep(0.001)
 
     async def check() -> None:
-        with faulty([]) as (last, answered, _):
-            with faulty([]) as (first, _, _):
+        with faulty([], REPLY) as (last, answered, _):
+            with faulty([], REPLY) as (first, _, _):
                 engine = OpenAIEngine([first, last], BASE)
                 await until(engine, True)
             for _ in range(100):  # the first is gone
@@ -311,7 +266,10 @@ def test_no_server_is_a_clear_error() -> None:
 
 @pytest.mark.slow
 def test_a_server_that_serves_something_else_is_refused() -> None:
-    with faulty([]) as (url, _, _), pytest.raises(InputError, match="where another is wanted"):
+    with (
+        faulty([], REPLY) as (url, _, _),
+        pytest.raises(InputError, match="where another is wanted"),
+    ):
         OpenAIEngine([url], BASE, served="another")
 
 

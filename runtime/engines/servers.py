@@ -1,0 +1,210 @@
+"""A model behind one or more servers: found by its name, asked with retries, looked at, closed.
+
+Requests of one text go to the same replica, whose prefix cache knows it
+(`runtime.engines.replicas`); busy and failing ones give way to the next.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx
+
+from allocator.errors import InputError, ModelError
+from runtime.engines.replicas import Replicas
+
+TRIES = 5
+FIRST_WAIT = 0.25  # seconds before the second try; each further one waits twice as long
+LONGEST_WAIT = 10.0
+BUSY = (429, 500, 502, 503, 504)
+CONNECTIONS = 1024
+LOOK_SECONDS, LOOK_TIMEOUT = 5.0, 5.0  # between looks at the servers, and for each
+OPENING_TIMEOUT = 60.0  # seconds; the first request warms a server up
+
+
+class Servers:
+    """The servers of one model, such as `vllm serve`.
+
+    A key for them is read from the environment variable OPENAI_API_KEY.
+
+    Args:
+        field: what they are in messages.
+        urls: where the replicas are, as ``http://host:8000``.
+        served: the name the model is served under; of the servers, those that serve it are used.
+            None takes the one model that all servers serve.
+
+    Attributes:
+        replicas: which of them a request goes to.
+        context_length: tokens that all of them read.
+        resources: where they are, in words.
+
+    Raises:
+        InputError: a server that cannot be reached, or that does not serve the model.
+    """
+
+    def __init__(self, field: str, urls: Sequence[str], served: str | None = None) -> None:
+        key = os.environ.get("OPENAI_API_KEY")
+        self._field, self._headers = field, {"Authorization": f"Bearer {key}"} if key else {}
+        roots = [url.rstrip("/").removesuffix("/v1") for url in urls]
+        found = [(url, card) for url in roots for card in self._cards(url)]
+        if served is not None:
+            found = [(url, card) for url, card in found if _is(card["id"], served)]
+        names = sorted({card["id"] for _, card in found})
+        if len(names) != 1:
+            raise InputError(
+                field,
+                ",".join(urls),
+                f"they serve {names or 'nothing'} where {served or 'one model'} is wanted; start "
+                "vllm serve with it, or with --served-model-name",
+            )
+        self._urls, self._served = [url for url, _ in found], names[0]
+        self.replicas = Replicas(self._urls)
+        self.context_length = min(int(card["max_model_len"]) for _, card in found)
+        self.resources = f"servers at {', '.join(self._urls)}"
+        self._opened: aiohttp.ClientSession | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def _cards(self, url: str) -> list[dict[str, Any]]:
+        """A server's list of models."""
+        try:
+            reply = httpx.get(f"{url}/v1/models", headers=self._headers, timeout=10)
+            reply.raise_for_status()
+            return [card for card in reply.json()["data"] if card.get("max_model_len")]
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            hint = f"no OpenAI-compatible server answers there ({error})"
+            raise InputError(self._field, url, hint) from None
+
+    @property
+    def _client(self) -> aiohttp.ClientSession:
+        # Opened in the loop that uses it. httpx, which looks through all its connections whenever
+        # one is freed, took minutes over the thousand requests that a search has under way.
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+                trust_env=True,
+            )
+        return self._opened
+
+    def each(self, path: str, body: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
+        """Send a request to every server, once, while they are opened: URL, status and reply.
+
+        Raises:
+            InputError: a server that does not answer.
+        """
+        body = {"model": self._served} | body
+        for url in self._urls:
+            try:
+                reply = httpx.post(
+                    f"{url}/{path}", json=body, headers=self._headers, timeout=OPENING_TIMEOUT
+                )
+            except httpx.HTTPError as error:
+                hint = f"the server does not answer ({type(error).__name__} {error})"
+                raise InputError(self._field, url, hint) from None
+            yield url, reply.status_code, reply.text
+
+    async def post(
+        self, path: str, body: dict[str, Any], token_ids: Sequence[int], choices: int = 1
+    ) -> tuple[int, str]:
+        """Send a request to the server that knows a text best.
+
+        Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
+        number of times, and so are the other replicas.
+
+        Args:
+            path: of the endpoint.
+            body: the request; the model's name is added.
+            token_ids: the text.
+            choices: requests that it counts as.
+
+        Returns:
+            The number of the server, for `Replicas.answered`, and its reply.
+
+        Raises:
+            RefusedError: the request is refused.
+            ModelError: no server answers.
+        """
+        body = {"model": self._served} | body
+        home = self.replicas.place(token_ids)
+        wait, why = FIRST_WAIT, ""
+        for place in range(home, home + TRIES):
+            if place > home:
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+            if self._closed:
+                raise ModelError(self._field, "it was closed while it had work to do")
+            url = self.replicas.url(place)
+            try:
+                with self.replicas.asked(place, choices):
+                    return place, await self._send(f"{url}/{path}", body)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                why = f"{url}: {type(error).__name__} {error}"
+            except _Busy as busy:
+                why, wait = f"{url}: {busy}", busy.wait or wait
+        raise ModelError(self._field, f"no answer in {TRIES} tries; the last: {why}")
+
+    async def _send(self, url: str, body: dict[str, Any]) -> str:
+        async with self._client.post(url, json=body) as reply:
+            text = await reply.text()
+            if reply.status in BUSY:
+                raise _Busy(reply.status, reply.headers)
+            if reply.status != 200:
+                what = f"{url} refused the request ({reply.status}): {text[:300]}"
+                raise RefusedError(self._field, what)
+            return text
+
+    @property
+    def alive(self) -> bool:
+        """Whether any of the servers answers, as of the last look at them.
+
+        Whoever asks has them looked at in the background, once every few seconds at most.
+        """
+        if not self._closed and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+        return self.replicas.alive
+
+    async def _look(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=LOOK_TIMEOUT)
+
+        async def one(place: int) -> None:
+            try:
+                url = f"{self.replicas.url(place)}/health"
+                async with self._client.get(url, timeout=timeout) as reply:
+                    self.replicas.looked_at(place, reply.status < 500)
+            except (aiohttp.ClientError, TimeoutError):
+                self.replicas.looked_at(place, answers=False)
+
+        await asyncio.gather(*(one(place) for place in range(len(self.replicas))))
+        await asyncio.sleep(LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._opened is not None and not self._opened.closed:
+            self._closing = asyncio.ensure_future(self._opened.close())
+
+
+def _is(served: str, wanted: str) -> bool:
+    """Whether two names, of which either may be a path, are of the same model."""
+    return served == wanted or Path(served).name == Path(wanted).name
+
+
+class RefusedError(ModelError):
+    """A request that a server refuses, whatever it is for."""
+
+
+class _Busy(Exception):
+    """An error after which a retry may succeed; `wait` is the delay in seconds it requested."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(f"status {status}")
+        asked = headers.get("Retry-After", "")
+        decimal = asked.replace(".", "", 1).isdecimal()
+        self.wait = min(float(asked), LONGEST_WAIT) if decimal else None

@@ -1,0 +1,57 @@
+"""A stand-in of `vllm serve` that fails by a script."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@contextmanager
+def faulty(
+    script: list[int],
+    answer: bytes | Callable[[dict[str, Any]], bytes],
+    name: str = "testbed",
+) -> Iterator[tuple[str, list[int], list[dict[str, Any]]]]:
+    """A server that answers with the script's statuses, one after the other, then well.
+
+    A good answer may depend on the request. Status 0 cuts the connection off. Yields its URL, what
+    it has answered, and what it was sent.
+    """
+    answered: list[int] = []
+    bodies: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            card = {"id": name, "max_model_len": 256}
+            self._send(200, json.dumps({"data": [card]}).encode())
+
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            status = script.pop(0) if script else 200
+            answered.append(status)
+            if status == 0:
+                self.connection.close()
+            else:
+                good = answer(bodies[-1]) if callable(answer) else answer
+                self._send(status, good if status == 200 else b'{"error": "no"}')
+
+        def _send(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=service.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{service.server_port}", answered, bodies
+    finally:
+        service.shutdown()
+        thread.join()
+        service.server_close()
