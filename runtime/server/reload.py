@@ -108,7 +108,8 @@ class Reloader:
         except Exception as error:  # of LightGBM, safetensors or pyarrow, on damaged files
             raise InputError("artifact", name, f"it cannot be read: {error!r}") from error
         args = (settings.engine_args, settings.verifier_args, settings.reviser_args)
-        artifact = artifact.with_args(given_args(*args, engine=settings.engine), settings.force)
+        given = given_args(*args, settings.engine, settings.verifier_engine)
+        artifact = artifact.with_args(given, settings.force)
         _check_same_models(name, artifact, current.artifact)
         artifact.policy.row(settings.default_budget)
         worse = self._clearly_worse(current.artifact.policy.table, artifact.policy.table)
