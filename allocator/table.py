@@ -101,6 +101,16 @@ class BudgetRow(_Schema):
         return self
 
     @property
+    def accuracy(self) -> float:
+        """Average over the bins, which hold about equally many prompts."""
+        return sum(cell.accuracy for cell in self.cells) / len(self.cells)
+
+    @property
+    def generations(self) -> float:
+        """Average over the bins, likewise."""
+        return sum(cell.generations for cell in self.cells) / len(self.cells)
+
+    @property
     def plans(self) -> frozenset[Plan]:
         """The plans of all bins."""
         return frozenset(cell.plan for cell in self.cells)

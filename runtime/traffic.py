@@ -8,15 +8,15 @@ traffic-NNNNNN.jsonl  lines in the order in which they were written, in several 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from allocator.errors import InputError
 from allocator.files import first_error
+from predictors.sample import Sample
 from runtime.artifact import SETTINGS
-from runtime.result import Result
 
 FILES, FILE = "traffic-*.jsonl", "traffic-{:06d}.jsonl"
 # Calibration from a log needs this many samples of each question.
@@ -61,7 +61,8 @@ class RecordedPrompt(_Line):
     @classmethod
     def of(
         cls,
-        result: Result,
+        text: str,
+        samples: Sequence[Sample],
         *,
         request: str,
         prompt: int,
@@ -72,19 +73,19 @@ class RecordedPrompt(_Line):
         """The line of an answered prompt.
 
         Args:
-            result: its samples are independent, and scored.
+            text: the prompt.
+            samples: independent, and scored; best first.
             request, prompt, choices, artifact: as the attributes.
             show_prompts: whether prompt and answers may be read by people.
         """
-        samples = result.ranked
         answers = [sample.answer for sample in samples]
         return cls(
             request=request,
             prompt=prompt,
             choices=choices,
             artifact=artifact,
-            question=question_id(result.prompt),
-            text=result.prompt if show_prompts else None,
+            question=question_id(text),
+            text=text if show_prompts else None,
             answer=tuple(answers if show_prompts else _numbered(answers)),
             probability=tuple(sample.score for sample in samples),
             score=tuple(sample.step_scores for sample in samples),

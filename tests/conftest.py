@@ -22,6 +22,7 @@ from calibration.training.classifiers import add_layers
 from calibration.training.settings import VerifierSettings
 from runtime.artifact import Artifact
 from runtime.engines.transformers import TransformersEngine
+from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models, open_models
 from runtime.settings import Settings
 from runtime.verifiers.loading import open_verifier
@@ -97,6 +98,13 @@ def _open(run: Run[Any], engine: str, settings: Settings = SETTINGS) -> Iterator
 def vllm_models(run: Run[Any]) -> Iterator[Models]:
     """The testbed through the real vLLM engine, started once."""
     yield from _open(run, "vllm")
+
+
+@pytest.fixture
+def theirs(vllm_models: Models) -> Any:
+    """vLLM's own AsyncLLM of `vllm_models`."""
+    assert isinstance(vllm_models.engine, VLLMEngine)
+    return vllm_models.engine._core.engine
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ prompts, all of them graded. Logs hold independent samples, so both tables hold 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from calibration.from_logs import fit_log
 from calibration.report.diff import WholeChange, clearly_worse, diff_tables
 from calibration.sampling.collect import PromptRecord
 from runtime.artifact import SETTINGS, load_settings
-from runtime.traffic import FILE, RecordedPrompt, RecordedVerdict, question_id
+from runtime.traffic import FILE, RecordedPrompt, RecordedVerdict
 
 POOLS = ROOT / "pools"
 SAMPLES, BUDGETS, PILOTS, BINS = 16, (1, 2, 4, 8, 16), (1, 2, 4), 5
@@ -95,38 +94,26 @@ def record(folder: Path, records: Sequence[PromptRecord], feedback: float) -> Pa
     judged = np.random.default_rng(0).random(len(records)) < feedback
     with (folder / FILE.format(1)).open("w") as file:
         for number, (record, said) in enumerate(zip(records, judged.tolist(), strict=True)):
-            line = _line(record, str(number))
+            samples = sorted(record.independent.samples[:SAMPLES], key=lambda s: -s.score)
+            line = RecordedPrompt.of(
+                record.prompt,
+                samples,
+                request=str(number),
+                prompt=0,
+                choices=SAMPLES,
+                artifact="testbed",
+                show_prompts=False,
+            )
             ranks = range(SAMPLES if feedback == 1 else 1) if said else ()
             verdicts = [
                 RecordedVerdict(
                     request=line.request,
                     prompt=0,
                     rank=rank,
-                    correct=line.answer[rank] == record.gold,
+                    correct=samples[rank].answer == record.gold,
                 )
                 for rank in ranks
             ]
             for each in (line, *verdicts):
                 file.write(each.model_dump_json() + "\n")
     return folder
-
-
-def _line(record: PromptRecord, request: str) -> RecordedPrompt:
-    samples = sorted(record.independent.samples[:SAMPLES], key=lambda sample: -sample.score)
-    fields: dict[str, Any] = {
-        "answer": [sample.answer for sample in samples],
-        "probability": [sample.score for sample in samples],
-        "score": [sample.step_scores for sample in samples],
-        "logprob": [sample.logprob for sample in samples],
-        "tokens": [sample.tokens for sample in samples],
-        "finished": [sample.ended for sample in samples],
-    }
-    return RecordedPrompt(
-        request=request,
-        prompt=0,
-        choices=SAMPLES,
-        artifact="testbed",
-        question=question_id(record.prompt),
-        text=None,
-        **fields,
-    )

@@ -13,7 +13,6 @@ from allocator.extras import require
 from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.options import load_artifact
 from runtime.artifact import artifact_folder
-from runtime.engines.engine_args import given_args
 from runtime.server.settings import KEYS, ServeSettings, as_toml, read_settings
 from runtime.verifiers.loading import verifier_kind
 
@@ -67,8 +66,7 @@ def serve(
         return
     require("server", "serve", str(settings.artifact))
     verifier_kind(settings.verifier_engine)
-    engine_args = (settings.engine_args, settings.verifier_args, settings.reviser_args)
-    args = given_args(*engine_args, settings.engine, settings.verifier_engine)
+    args = settings.given_args()
     folder = artifact_folder(settings.artifact)
     artifact = load_artifact(folder, settings.force, settings.trust_grader, args)
     import uvloop

@@ -78,15 +78,18 @@ def greatest(
     return cheapest_within(smoothed_accuracies(correct, bins, count), costs)
 
 
-def cheapest_within(accuracy: NDArray[np.float64], costs: NDArray[np.float64]) -> list[int]:
-    """The cheapest plan of each bin within `NEGLIGIBLE` of its greatest accuracy.
+def cheapest_within(
+    accuracy: NDArray[np.float64], costs: NDArray[np.float64], negligible: float = NEGLIGIBLE
+) -> list[int]:
+    """The cheapest plan of each bin close to its greatest accuracy.
 
     Args:
         accuracy: estimated, shape (plans, bins).
         costs: generations of each plan, shape (plans,).
+        negligible: differences in accuracy that are ignored.
     """
     order = np.lexsort((-accuracy.mean(axis=1), costs))
-    enough = accuracy[order] >= accuracy.max(axis=0) - NEGLIGIBLE
+    enough = accuracy[order] >= accuracy.max(axis=0) - negligible
     return [int(order[place]) for place in enough.argmax(axis=0)]
 
 

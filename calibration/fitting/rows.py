@@ -11,7 +11,13 @@ from allocator.bins import bin_of
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell
 from calibration.fitting.advantage import by_advantage
-from calibration.fitting.plan_selection import Rule, by_bin, held_out_figures, smoothed
+from calibration.fitting.plan_selection import (
+    Rule,
+    by_bin,
+    cheapest_within,
+    held_out_figures,
+    smoothed,
+)
 from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Outcome, Outcomes
 
@@ -122,9 +128,8 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     that it is chosen by.
     """
     accuracy, costs, _, _ = np.stack([c.held_out for c in candidates], axis=1).mean(axis=2)
-    order = np.lexsort((-accuracy, costs))
-    enough = accuracy[order] >= accuracy.max() - NEGLIGIBLE
-    return candidates[int(order[enough.argmax()])]
+    (place,) = cheapest_within(accuracy[:, None], costs, NEGLIGIBLE)
+    return candidates[place]
 
 
 def by_best_rule(

@@ -23,8 +23,28 @@ class Change:
     after: object
 
 
+class Estimate(NamedTuple):
+    """An accuracy with its 95% interval."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
+class _Changed:
+    """Two accuracies that are compared."""
+
+    before: Cell | Estimate
+    after: Cell | Estimate
+
+    @property
+    def difference(self) -> float:
+        """Difference in accuracy, after less before."""
+        return self.after.accuracy - self.before.accuracy
+
+
 @dataclass(frozen=True)
-class CellChange:
+class CellChange(_Changed):
     """A bin at a budget whose plan or accuracy differs.
 
     Attributes:
@@ -46,22 +66,9 @@ class CellChange:
     high: float
     significant: bool
 
-    @property
-    def difference(self) -> float:
-        """Difference in accuracy, after less before."""
-        return self.after.accuracy - self.before.accuracy
-
-
-class Estimate(NamedTuple):
-    """An accuracy with its 95% interval."""
-
-    accuracy: float
-    low: float
-    high: float
-
 
 @dataclass(frozen=True)
-class WholeChange:
+class WholeChange(_Changed):
     """What the tables reach at a budget over all prompts, by the rows that they use for it.
 
     Attributes:
@@ -79,11 +86,6 @@ class WholeChange:
     low: float
     high: float
     significant: bool
-
-    @property
-    def difference(self) -> float:
-        """Difference in accuracy, after less before."""
-        return self.after.accuracy - self.before.accuracy
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,7 @@ def diff_tables(before: LookupTable, after: LookupTable) -> TableDiff:
         if len(old.cells) == len(new.cells)
         for number, pair in enumerate(zip(old.cells, new.cells, strict=True), start=1)
     ]
-    differences = [difference(old, new) for *_, old, new in cells]
-    significant = holm([p_value for *_, p_value in differences])
+    tested = _tested([(old, new) for *_, old, new in cells])
     return TableDiff(
         made_with=tuple(_made_with(before, after)),
         budgets=tuple(
@@ -139,11 +140,8 @@ def diff_tables(before: LookupTable, after: LookupTable) -> TableDiff:
         ),
         rows=tuple(change for old, new in pairs for change in _row_changes(old, new)),
         cells=tuple(
-            # Both conditions: p-value and interval may round to different sides of the threshold.
-            CellChange(budget, number, old, new, low, high, rejected and not low <= 0 <= high)
-            for (budget, number, old, new), (low, high, _), rejected in zip(
-                cells, differences, significant, strict=True
-            )
+            CellChange(budget, number, old, new, *test)
+            for (budget, number, old, new), test in zip(cells, tested, strict=True)
             if old != new
         ),
         compared=len(cells),
@@ -175,12 +173,21 @@ def _whole_changes(before: LookupTable, after: LookupTable) -> Iterator[WholeCha
     least = max(min(row.budget for row in table.rows) for table in (before, after))
     budgets = sorted({row.budget for row in (*before.rows, *after.rows) if row.budget >= least})
     pairs = [(_whole(before, budget), _whole(after, budget)) for budget in budgets]
+    for budget, (old, new), test in zip(budgets, pairs, _tested(pairs), strict=True):
+        yield WholeChange(budget, old, new, *test)
+
+
+def _tested(
+    pairs: Sequence[tuple[Cell | Estimate, Cell | Estimate]],
+) -> list[tuple[float, float, bool]]:
+    """The 95% interval of each difference, and whether it is significant among all of them."""
     differences = [difference(old, new) for old, new in pairs]
     significant = holm([p_value for *_, p_value in differences])
-    for budget, (old, new), (low, high, _), rejected in zip(
-        budgets, pairs, differences, significant, strict=True
-    ):
-        yield WholeChange(budget, old, new, low, high, rejected and not low <= 0 <= high)
+    return [
+        # Both conditions: p-value and interval may round to different sides of the threshold.
+        (low, high, rejected and not low <= 0 <= high)
+        for (low, high, _), rejected in zip(differences, significant, strict=True)
+    ]
 
 
 def _whole(table: LookupTable, budget: int) -> Estimate:
@@ -188,11 +195,11 @@ def _whole(table: LookupTable, budget: int) -> Estimate:
 
     Its variance is that within bins, and that of how many of the prompts fall into which.
     """
-    cells = table.row(budget).cells
+    row = table.row(budget)
+    cells, mean = row.cells, row.accuracy
     # A bin counts every prompt that is in it in any replicate: those of several bins overlap.
     prompts = min(sum(cell.prompts for cell in row.cells) for row in table.rows)
     share = 1 / len(cells)  # bins are quantiles
-    mean = share * sum(cell.accuracy for cell in cells)
     between = share * sum((cell.accuracy - mean) ** 2 for cell in cells)
     spread = QUANTILE * sqrt(between / prompts)
     down = hypot(spread, *(share * (cell.accuracy - cell.low) for cell in cells))

@@ -47,10 +47,9 @@ def plot_policy(policy: "FittedPolicy", axes: Any = None) -> Any:
         if option.plan.strategy == "best_of_n" and option.plan.thinking is None
     ]
     rows = [row for row in policy.policy.table.rows if row.unit == "generations"]
-    bins = [(_mean(row.cells, "generations"), _mean(row.cells, "accuracy")) for row in rows]
     drawn = {
         "best-of-N for all": ("c1", [(float(o.generations), o.accuracy) for o in same]),
-        "by difficulty bins": ("c0", bins),
+        "by difficulty bins": ("c0", [(row.generations, row.accuracy) for row in rows]),
         "by price": ("c2", [(point.generations, point.accuracy) for point in policy.prices.points]),
     }
     inks = {name: on_light for name, on_light, _ in COLOURS}
@@ -81,8 +80,3 @@ def scale_generations(axes: Any, spent: Sequence[float]) -> None:
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_xlabel("generations per prompt")
-
-
-def _mean(cells: Sequence[Any], name: str) -> float:
-    """Over the bins, which hold about equally many prompts."""
-    return float(sum(getattr(cell, name) for cell in cells) / len(cells))

@@ -13,18 +13,35 @@ from runtime.engines.base import Engine
 EngineName = str
 
 
+def named_kind(
+    name: EngineName, field: str = "engine"
+) -> Literal["auto", "vllm", "transformers", "servers"]:
+    """What an engine's name stands for, on any machine.
+
+    Args:
+        name: the name.
+        field: what it is in messages.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name.startswith(("http://", "https://")):
+        return "servers"
+    for kind in ("auto", "vllm", "transformers"):
+        if name == kind:
+            return kind
+    hint = "choose auto, vllm or transformers, or give the URL of a vllm server"
+    raise InputError(field, name, hint)
+
+
 def engine_kind(name: EngineName) -> Literal["vllm", "transformers", "servers"]:
     """Which engine a name stands for on this machine; nothing is opened.
 
     Raises:
         InputError: an unknown name, or vLLM by name without being installed.
     """
-    if name.startswith(("http://", "https://")):
+    if named_kind(name) == "servers":
         return "servers"
-    if name not in ("auto", "vllm", "transformers"):
-        raise InputError(
-            "engine", name, "choose auto, vllm or transformers, or give the URL of a vllm server"
-        )
     if name == "vllm":
         require("vllm", "engine", name)
     return "vllm" if missing("vllm") is None and name != "transformers" else "transformers"

@@ -77,13 +77,21 @@ def check_token_ids(tokenizer: Any, token_ids: Iterable[int], field: str) -> tup
     Raises:
         InputError: a negative id, or one above the tokenizer's largest.
     """
-    found, size = tuple(token_ids), vocabulary_size(tokenizer)
-    for token in found:
-        if not 0 <= token < size:
-            raise InputError(
-                field, token, f"token ids are 0 to {size - 1}; it is out of vocabulary"
-            )
+    found = tuple(token_ids)
+    check_within(found, vocabulary_size(tokenizer), field)
     return found
+
+
+def check_within(token_ids: Iterable[int], size: int, field: str) -> None:
+    """Check that token ids are below a number of tokens.
+
+    Raises:
+        InputError: a negative id, or one above it.
+    """
+    for token in token_ids:
+        if not 0 <= token < size:
+            hint = f"token ids are 0 to {size - 1}, of {size} tokens; it is out of vocabulary"
+            raise InputError(field, token, hint)
 
 
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:

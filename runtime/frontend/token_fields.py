@@ -1,6 +1,6 @@
 """What a caller requests of single tokens, checked: log-probabilities, least length, biases."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from numbers import Real
@@ -9,6 +9,7 @@ from typing import Any
 from allocator.errors import InputError
 from runtime.engines.base import Engine
 from runtime.engines.token_options import PLAIN, HasTokenOptions, TokenOptions
+from runtime.engines.tokenizer import check_within
 from runtime.frontend.fields import present
 
 # What changes the samples; a caller is told that the table knows nothing of it.
@@ -58,9 +59,9 @@ def token_fields(
         hint = f"must be 0 to {longest}, which a solution has at most"
         raise InputError("min_tokens", options.min_tokens, hint)
     size = engine.vocabulary_size
-    known_tokens("logit_bias", [token for token, _ in options.logit_bias], size)
-    known_tokens("allowed_token_ids", options.allowed_token_ids, size)
-    known_tokens("logprob_token_ids", options.logprob_token_ids, size)
+    check_within([token for token, _ in options.logit_bias], size, "logit_bias")
+    check_within(options.allowed_token_ids, size, "allowed_token_ids")
+    check_within(options.logprob_token_ids, size, "logprob_token_ids")
     names = [name for name in CHANGES if getattr(options, name) != getattr(PLAIN, name)]
     notes = [f"the table was calibrated without {', '.join(names)}"] if names else []
     given = options.logprobs
@@ -98,17 +99,6 @@ def _likeliest(field: str, number: int | None, engine: HasTokenOptions) -> int |
         hint = f"must be 0 to {most}, which the engine returns at most (vLLM's max_logprobs)"
         raise InputError(field, number, hint)
     return found
-
-
-def known_tokens(field: str, token_ids: Iterable[int], size: int) -> None:
-    """Check that tokens are in the vocabulary.
-
-    Raises:
-        InputError: one that is not.
-    """
-    for token in token_ids:
-        if not 0 <= token < size:
-            raise InputError(field, token, f"token ids are 0 to {size - 1}, of {size} tokens")
 
 
 def bias_of(given: Mapping[Any, Any] | None) -> tuple[tuple[int, float], ...]:

@@ -25,7 +25,7 @@ class Keys:
         for key in keys:
             if not key or key != key.strip():
                 raise InputError("api_keys", "...", "must not be empty or have space around it")
-        self._digests = [bytes.fromhex(_digest(key)) for key in keys]
+        self._digests = [_digest(key) for key in keys]
 
     def owner(self, authorization: str | None) -> str:
         """The owner of a request, as a short id that does not reveal the key.
@@ -52,11 +52,11 @@ class Keys:
 
 def owner_of(key: str) -> str:
     """The owner that requests with a key have; see `Keys.owner`."""
-    return _digest(key)[:8]
+    return _digest(key).hex()[:8]
 
 
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def _raw(header: str) -> bytes:

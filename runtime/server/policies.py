@@ -85,8 +85,9 @@ class Policies:
         Args:
             request: its id, hexadecimal and random.
         """
-        tried = self.trial is not None and int(request[:8], 16) < self.share * 2**32
-        return self.trial if tried and self.trial is not None else self.current
+        if self.trial is not None and int(request[:8], 16) < self.share * 2**32:
+            return self.trial
+        return self.current
 
     def put(self, policy: ServedPolicy, share: float) -> None:
         """Have an artifact answer requests from now on; those that have begun keep theirs.

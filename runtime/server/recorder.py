@@ -122,7 +122,8 @@ class Recorder:
 
         def line() -> Line:
             return RecordedPrompt.of(
-                result,
+                result.prompt,
+                result.ranked,
                 request=request,
                 prompt=prompt,
                 choices=choices,

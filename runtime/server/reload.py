@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from allocator.errors import InputError
 from allocator.table import LookupTable
 from runtime.artifact import Artifact, foreign_parts
-from runtime.engines.engine_args import given_args
 from runtime.frontend.fields import Strict
 from runtime.server.logs import ServerLog
 from runtime.server.policies import Policies, ServedPolicy
@@ -107,9 +106,7 @@ class Reloader:
             raise
         except Exception as error:  # of LightGBM, safetensors or pyarrow, on damaged files
             raise InputError("artifact", name, f"it cannot be read: {error!r}") from error
-        args = (settings.engine_args, settings.verifier_args, settings.reviser_args)
-        given = given_args(*args, settings.engine, settings.verifier_engine)
-        artifact = artifact.with_args(given, settings.force)
+        artifact = artifact.with_args(settings.given_args(), settings.force)
         _check_same_models(name, artifact, current.artifact)
         artifact.policy.row(settings.default_budget)
         worse = self._clearly_worse(current.artifact.policy.table, artifact.policy.table)

@@ -133,15 +133,18 @@ class Service:
         budgets = [row.budget for row in self.artifact.policy.table.rows]
         return ServedModels(self.settings, self.artifact.settings.model, budgets)
 
-    def ready(self) -> Solver:
-        """The solver of the artifact that answers.
+    def ready(self, policy: ServedPolicy | None = None) -> Solver:
+        """The solver of an artifact in service.
+
+        Args:
+            policy: the artifact; None for the one that answers.
 
         Raises:
             ApiError: the models are away, or the server is shutting down.
         """
         if self.gate.closed:
             raise ApiError(503, "the server is shutting down; use another", headers=LEAVING)
-        return self._solver(self.policies.current)
+        return self._solver(policy or self.policies.current)
 
     def _solver(self, policy: ServedPolicy) -> Solver:
         """Answers prompts by an artifact, with the models as they are now.
@@ -170,10 +173,8 @@ class Service:
             ApiError: an unknown model, or the server is not ready.
             InputError: a value that cannot be used.
         """
-        self.ready()
-        settings = self.settings
-        policy = self.policies.choose(record.id)
-        solver = self._solver(policy)
+        settings, policy = self.settings, self.policies.choose(record.id)
+        solver = self.ready(policy)
         body = with_defaults(
             body, settings.return_tokens_as_token_ids, settings.enable_force_include_usage
         )

@@ -30,6 +30,8 @@ from runtime.engines.engine_args import (
     REVISER_HELP,
     VERIFIER_ENGINE_HELP,
     VERIFIER_HELP,
+    EngineArgs,
+    given_args,
     read_args,
 )
 from runtime.frontend.answer_form import CallSyntax
@@ -157,6 +159,15 @@ class ServeSettings(BaseSettings):
         default="",
         description="artifact on the Hub whose Python grader may be run, as OWNER/NAME[@COMMIT]",
     )
+
+    def given_args(self) -> dict[str, EngineArgs]:
+        """Arguments of engines, by the artifact's settings that they add to.
+
+        Raises:
+            InputError: as `runtime.engines.engine_args.given_args`.
+        """
+        args = self.engine_args, self.verifier_args, self.reviser_args
+        return given_args(*args, self.engine, self.verifier_engine)
 
     @property
     def keys(self) -> list[str]:

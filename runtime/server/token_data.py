@@ -202,6 +202,6 @@ class TokenTold:
         if whole and body.echo:
             of_prompt = self._result.prompt_logprobs or ()
             ids, told = (*self._prompt, *ids), (*of_prompt, *told)
-        before = text_logprobs(sample.token_ids[:start], places[:start], self._names, 0)
-        offset = sum(map(len, before["tokens"]))
+        before = zip(sample.token_ids[:start], places[:start], strict=True)
+        offset = sum(len(self._names.name(token, place[token])) for token, place in before)
         return text_logprobs(ids, told, self._names, shown, offset)

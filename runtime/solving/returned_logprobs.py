@@ -23,9 +23,9 @@ async def with_logprobs(run: PromptRun, ranked: Sequence[Sample]) -> list[Sample
         run: the prompt.
         ranked: its solutions.
     """
-    if run.settings.tokens.logprobs is None:
+    if (likeliest := run.settings.tokens.logprobs) is None:
         return list(ranked)
-    returned = await together(_known(run, sample) for sample in ranked[: run.solutions])
+    returned = await together(_known(run, sample, likeliest) for sample in ranked[: run.solutions])
     return [*returned, *ranked[run.solutions :]]
 
 
@@ -36,9 +36,8 @@ async def prompt_logprobs(run: PromptRun) -> tuple[PlaceLogprobs | None, ...] | 
     return await _read(run, run.context.token_ids, likeliest)
 
 
-async def _known(run: PromptRun, sample: Sample) -> Sample:
-    likeliest = run.settings.tokens.logprobs
-    if sample.logprobs is not None or likeliest is None:
+async def _known(run: PromptRun, sample: Sample, likeliest: int) -> Sample:
+    if sample.logprobs is not None:
         return sample
     prompt = run.context.token_ids
     found = await _read(run, (*prompt, *sample.token_ids), likeliest)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from allocator.errors import InputError
 from runtime.engines.engine_args import EngineArgs, check_unchanged
+from runtime.engines.loading import named_kind
 from runtime.verifiers.base import FamilyName
 
 if TYPE_CHECKING:
@@ -22,16 +23,7 @@ def verifier_kind(engine: VerifierEngine) -> Literal["auto", "vllm", "transforme
     Raises:
         InputError: an unknown name.
     """
-    if engine.startswith(("http://", "https://")):
-        return "servers"
-    for kind in ("auto", "vllm", "transformers"):
-        if engine == kind:
-            return kind
-    raise InputError(
-        "verifier engine",
-        engine,
-        "choose auto, vllm or transformers, or give the URL of a vllm server",
-    )
+    return named_kind(engine, "verifier engine")
 
 
 def open_verifier(

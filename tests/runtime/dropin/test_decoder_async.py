@@ -13,7 +13,6 @@ from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
-from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models, open_models
 from runtime.request import Event, Request
 from runtime.result import Result
@@ -22,13 +21,6 @@ from tests.support.prompts import RAW
 from tests.support.waiting import eventually_in_loop
 
 LONG = SamplingParams(max_tokens=150, seed=3)
-
-
-@pytest.fixture
-def theirs(vllm_models: Models) -> Any:
-    """The session's AsyncLLM."""
-    assert isinstance(vllm_models.engine, VLLMEngine)
-    return vllm_models.engine._core.engine
 
 
 @pytest.fixture

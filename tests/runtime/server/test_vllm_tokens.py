@@ -14,7 +14,6 @@ from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
-from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
@@ -25,13 +24,6 @@ GREEDY = {"temperature": 0.0, "max_tokens": 60}
 CHAT = [{"role": "user", "content": "347+58*7-91"}]
 
 Ask = Callable[[Callable[[Any], Coroutine[Any, Any, Any]]], Any]
-
-
-@pytest.fixture
-def theirs(vllm_models: Models) -> Any:
-    """The session's AsyncLLM."""
-    assert isinstance(vllm_models.engine, VLLMEngine)
-    return vllm_models.engine._core.engine
 
 
 @pytest.fixture
