@@ -1,4 +1,10 @@
-"""Figure 9: test-time compute against pretraining a larger model, at equal FLOPs (section 7)."""
+"""Figure 9: test-time compute against pretraining a larger model, at equal FLOPs (section 7).
+
+The verifier's FLOPs count. The paper leaves them out; here the verifier may be larger than the base
+model.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +15,44 @@ from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, larger_correct
 from benchmarks.figures.optimal import ORACLE, at_budget, compute_optimal, needed
 from benchmarks.figures.pools import MAX_N, Samples, powers, ratios
-from benchmarks.figures.search import MAX_SOLUTIONS, candidates, guided, oracle_bins, parts_of
-from calibration.replay.curves import Curve, interval, resamples
+from benchmarks.figures.search import (
+    MAX_SOLUTIONS,
+    best_of,
+    candidates,
+    guided,
+    oracle_bins,
+    parts_of,
+)
+from calibration.replay.curves import Curve, interval, plan_curve, resamples
 from calibration.report.targets import Target, reported
 
 # Represents any ratio, however large.
 ANY_RATIO = 1000.0
 LARGER = "larger model, greedy"
+SPENT = "FLOPs, in solutions of the base model"
+
+
+def in_solutions(curve: Curve, flops: float) -> Curve:
+    """The curve with FLOPs as its budgets and its cost, sampling and scoring together.
+
+    Args:
+        curve: of the base model.
+        flops: of sampling one solution, the unit.
+    """
+    spent = curve.flops / flops
+    ascending = np.argsort(spent.mean(axis=1), kind="stable")
+    return replace(
+        curve,
+        budgets=tuple(spent.mean(axis=1)[ascending].tolist()),
+        correct=curve.correct[ascending],
+        generations=spent[ascending],
+        tokens=curve.tokens[ascending],
+        flops=curve.flops[ascending],
+    )
 
 
 def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
-    """Compute-optimal curves of the base model, by kind of test-time compute."""
+    """Compute-optimal curves of the base model, by kind of test-time compute, over FLOPs."""
     revised = [plan for n in powers(MAX_N) for plan in ratios(n)]
     curves = {
         "revisions": compute_optimal(ORACLE, samples.revised, revised, powers(MAX_N), bins),
@@ -28,7 +61,9 @@ def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
         curves[f"search by {guide}"] = compute_optimal(
             ORACLE, replay, candidates(samples, guide), powers(MAX_SOLUTIONS), bins
         )
-    return curves
+    # A single solution needs no verifier.
+    one = float(plan_curve("one solution", samples.by_prm, [best_of(1)]).flops.mean())
+    return {name: in_solutions(curve, one) for name, curve in curves.items()}
 
 
 def figure_9(samples: Samples) -> Reproduced:
@@ -66,7 +101,7 @@ def figure_9(samples: Samples) -> Reproduced:
             panels.append(
                 Panel(
                     f"{name}, {part}",
-                    "generations",
+                    SPENT,
                     [line_of(curve, inside, banded=True), Line(LARGER, spent, [level] * 3)],
                 )
             )

@@ -2,23 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.plan import Plan
+from benchmarks.figures.findings import Finding
+from benchmarks.figures.pools import MAX_N
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import edges_of
 from calibration.fitting.plan_selection import held_out_figures
-from calibration.replay.curves import Curve, averaged, cost_at, gain
+from calibration.replay.curves import Curve, averaged, cost_at
+from calibration.replay.gain_rows import SHARES, gain_row, gain_rows
 from calibration.replay.replay import Outcome
 from calibration.report.targets import Interval
 
 BINS = 5
 ORACLE, PREDICTED = "compute-optimal, oracle bins", "compute-optimal, predicted bins"
-AT, TIMES = (16, 64), 4.0  # budgets at which gains are reported; the paper's gain
+AT, TIMES = (16, MAX_N), 4.0  # budgets at which gains are reported; the paper's gain
+NEARLY = min(SHARES)
 
 
 class Tried(Protocol):
@@ -117,20 +121,54 @@ def compute_optimal(
     return averaged(name, budgets, found, costs)
 
 
-def best_gain(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> tuple[int, Interval]:
-    """The budget of `AT` at which a method needs the fewest times its baseline's, and how many."""
-    found = {budget: gain(baseline, budget, method, draws) for budget in AT}
-    budget = max(found, key=lambda b: found[b][0])
-    return budget, found[budget]
+def gains_of(
+    baseline: Curve,
+    methods: Sequence[Curve],
+    draws: NDArray[np.int64],
+    claimed: str = "",
+) -> tuple[Finding, list[tuple[str, Interval]]]:
+    """Whether the first method takes `TIMES` less than the baseline, and the gain of every method.
+
+    The finding is at `NEARLY` of the way from one solution's accuracy to the baseline's: where the
+    baseline is flat, tenths of a point decide what reaching all of it costs.
+
+    Args:
+        baseline: the same plan for all prompts, for example best-of-N weighted.
+        methods: compute-optimal choices, the one by oracle bins first.
+        draws: bootstrap draws of prompts.
+        claimed: what the claim begins with.
+    """
+    rows = [row for row in gain_rows(baseline, methods, AT, draws) if row["unit"] == "generations"]
+
+    def measured(row: dict[str, Any]) -> Interval:
+        return row["value"], row["low"], row["high"]
+
+    chief = gain_row(rows, methods[0].name, MAX_N, "generations", NEARLY)
+    finding = Finding(
+        f"{claimed}with oracle bins {NEARLY:.0%} of the way from one solution to {baseline.name} "
+        f"at {MAX_N} takes over {TIMES:g} times less",
+        measured(chief),
+        unit="times",
+        bound=TIMES,
+    )
+    gains = [
+        (
+            f"{row['method']}: gain at {row['budget']}"
+            + (f", {row['share']:.0%} of the way" if row["share"] < 1 else ""),
+            measured(row),
+        )
+        for row in rows
+    ]
+    return finding, gains
 
 
-def at_budget(curve: Curve, generations: float) -> NDArray[np.float64]:
+def at_budget(curve: Curve, budget: float) -> NDArray[np.float64]:
     """Accuracy of each prompt at a budget between two of the curve's: a mix of the two.
 
     Above its greatest budget, the curve ends.
     """
     budgets = np.array(curve.budgets, dtype=float)
-    return np.array([np.interp(generations, budgets, line) for line in curve.correct.T])
+    return np.array([np.interp(budget, budgets, line) for line in curve.correct.T])
 
 
 def needed(

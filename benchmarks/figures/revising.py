@@ -9,17 +9,14 @@ from allocator.plan import Plan
 from benchmarks.figures.drawing import Figure, Line, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.optimal import (
-    AT,
     ORACLE,
     PREDICTED,
-    TIMES,
-    best_gain,
     compute_optimal,
+    gains_of,
 )
 from benchmarks.figures.pools import MAX_N, Samples, powers, ratios, revisions
 from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
-from benchmarks.targets import at_least
-from calibration.replay.curves import Curve, gain, interval, plan_curve, resamples
+from calibration.replay.curves import Curve, interval, plan_curve, resamples
 from calibration.report.targets import reported
 from calibration.sampling.collect import PromptRecord
 
@@ -177,26 +174,8 @@ def figure_8(samples: Samples) -> Reproduced:
         compute_optimal(ORACLE, replay, plans, powers(MAX_N), oracle_bins(samples)),
         compute_optimal(PREDICTED, replay, plans, powers(MAX_N), predicted_bins(samples)),
     ]
-    at, times = best_gain(parallel, curves[1], draws)
-    findings = [
-        Finding(
-            f"with oracle bins best-of-{at} in parallel is matched with over {TIMES:g} times less",
-            times,
-            unit="times",
-            bound=TIMES,
-        )
-    ]
-    targets = [
-        at_least(f"F8: revisions, {ORACLE}: gain at {at}", times, TIMES),
-        *(
-            reported(
-                f"F8: revisions, {curve.name}: gain at {budget}",
-                gain(parallel, budget, curve, draws),
-            )
-            for curve in curves[1:]
-            for budget in AT
-        ),
-    ]
+    finding, gains = gains_of(parallel, curves[1:], draws)
+    targets = [reported(f"F8: revisions, {name}", times) for name, times in gains]
     lines = [line_of(curve, everyone, spent=True, banded=True) for curve in curves]
     figure = Figure(
         "F8",
@@ -204,4 +183,4 @@ def figure_8(samples: Samples) -> Reproduced:
         [Panel("all prompts", "average generations per prompt", lines)],
         1,
     )
-    return Reproduced(figure, findings, targets)
+    return Reproduced(figure, [finding], targets)

@@ -12,18 +12,15 @@ from benchmarks.allocation.measure import from_artifact
 from benchmarks.figures.drawing import Figure, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.optimal import (
-    AT,
     ORACLE,
     PREDICTED,
-    TIMES,
     OneTable,
-    best_gain,
     bins_by,
     compute_optimal,
+    gains_of,
 )
 from benchmarks.figures.pools import AHEAD, FIXED, MAX_N, ROOT, SINGLE, Samples, powers, ratios
-from benchmarks.targets import at_least
-from calibration.replay.curves import Curve, gain, plan_curve, resamples
+from calibration.replay.curves import Curve, plan_curve, resamples
 from calibration.replay.policy_curves import policy_curve, predicted
 from calibration.report.targets import Interval, reported
 
@@ -175,15 +172,9 @@ def figure_4(samples: Samples) -> Reproduced:
             line_of(c, everyone, spent=True, banded=c.name in (WEIGHTED, ORACLE)) for c in curves
         ]
         panels.append(Panel(f"by {guide}", "average generations per prompt", lines))
-        at, times = best_gain(plain, optimal, draws)
+        gained, gains = gains_of(plain, curves[1:], draws, f"by {guide}, ")
         findings += [
-            Finding(
-                f"by {guide}, with oracle bins best-of-{at} weighted is matched with over "
-                f"{TIMES:g} times less",
-                times,
-                unit="times",
-                bound=TIMES,
-            ),
+            gained,
             Finding(
                 f"by {guide}, predicted bins are less than a point below oracle bins from {SMALL} "
                 f"to {MAX_N} generations",
@@ -197,14 +188,6 @@ def figure_4(samples: Samples) -> Reproduced:
                 below=True,
             ),
         ]
-        targets.append(
-            at_least(f"F4: search by {guide}, {ORACLE}: gain at {at}", times, TIMES),
-        )
-        targets += [
-            reported(f"F4: search by {guide}, {curve.name}: gain at {budget}", found)
-            for curve in curves[1:]
-            for budget in AT
-            for found in [gain(plain, budget, curve, draws)]
-        ]
+        targets += [reported(f"F4: search by {guide}, {name}", times) for name, times in gains]
     figure = Figure("F4", "Compute-optimal search against best-of-N weighted", panels, 2)
     return Reproduced(figure, findings, targets)
