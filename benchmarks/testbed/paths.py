@@ -8,10 +8,10 @@ from runtime.settings import Settings
 
 ROOT = Path(__file__).parent
 BASE, PRM, ORM = ROOT / "models" / "base", ROOT / "models" / "prm", ROOT / "models" / "orm"
-OWN_PRM = ROOT / "models" / "own_prm"  # made of the base model itself
+OWN_PRM = ROOT / "models" / "own_prm"  # of the base model's size
 REVISER, REVISER_ORM = ROOT / "models" / "reviser", ROOT / "models" / "reviser_orm"
-# What the verifiers are trained from; rebuilt by make testbed, its weights are within theirs.
-BACKBONE = Path("out/backbone")
+# What the verifiers are trained from; rebuilt by make testbed, their weights are within theirs.
+BACKBONE, OWN_BACKBONE = Path("out/backbone"), Path("out/own-backbone")
 ARTIFACT = ROOT / "artifact"
 CALIBRATION_PROMPTS, TEST_PROMPTS = (
     ROOT / "data" / "calibration.jsonl",

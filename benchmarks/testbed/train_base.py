@@ -25,6 +25,7 @@ MODELS = Path(__file__).parent / "models"
 CONTEXT = 256
 TRAIN_SEED = 1
 STEPS, TOKENS = 1550, 4096  # of the testbed's base model; tokens per step
+PEAK_RATE = 3e-3
 KEPT_EVERY = 50
 IGNORED = -100
 
@@ -159,7 +160,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--tokens", type=int, default=TOKENS, help="tokens a batch")
-    parser.add_argument("--peak-rate", type=float, default=3e-3)
+    parser.add_argument("--peak-rate", type=float, default=PEAK_RATE)
     parser.add_argument("--out", type=Path, default=MODELS / "base")
     args = parser.parse_args()
     train(

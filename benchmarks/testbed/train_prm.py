@@ -7,8 +7,8 @@ is sampled: the paper's labels, and a head that reads how likely the backbone fi
 classifier of this size, trained on the same labels, does not find that comparison by itself: its
 AUC within a prompt stays at about 0.65.
 
-A second PRM, for the paper's figures, is made of the base model itself, from the same labels: the
-paper's PRM, too, is no stronger than its policy.
+A second PRM, for the paper's figures, is of the base model's size, from the same labels: the
+paper's PRM, too, is no larger than its policy.
 
 The numbers suit a model of billions in the paper; here many prompts have two solutions and one
 rollout a step each, in place of 16 and 16. One of the two is sampled at a higher temperature, for
@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.testbed.paths import BACKBONE, BASE, OWN_PRM, PRM, SETTINGS
+from benchmarks.testbed.paths import BACKBONE, BASE, OWN_BACKBONE, OWN_PRM, PRM, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.training.recipes import Source, prm_recipe
 from calibration.training.settings import LabelSettings, VerifierSettings
@@ -32,6 +32,7 @@ SOURCE = Source(
     model=BASE, answers=SETTINGS.answers, sampling=SETTINGS.sampling, engine="transformers"
 )
 STRONGER = SOURCE.model_copy(update={"backbone": BACKBONE})
+OWN = SOURCE.model_copy(update={"backbone": OWN_BACKBONE})
 # What the testbed's verifiers share.
 TRAINING = VerifierSettings(
     likelihood=True,
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.out.with_name(f"{args.out.name}.samples.jsonl"),
         args.own.with_name(f"{args.own.name}.samples.jsonl"),
     )
-    asyncio.run(prm_recipe(SOURCE, prompts, args.own, labels, training))
+    asyncio.run(prm_recipe(OWN, prompts, args.own, labels, training))
 
 
 if __name__ == "__main__":
