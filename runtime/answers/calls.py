@@ -1,7 +1,7 @@
 """Calls of tools in solutions: found, and compared as answers."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
@@ -118,15 +118,13 @@ class CallAnswers:
 
     def _key(self, answer: str | None) -> str | None:
         """A key of an answer's calls; None where it has none."""
-        calls = self._written.parse(answer)[1] if answer is not None else ()
-        if not calls:
-            return None
-        one: Callable[[ToolCall], str] = (
-            (lambda call: call.name)
-            if self._vote == "name"
-            else (lambda call: json_key(call.text) or call.text)
-        )
-        return "\n".join(sorted(map(one, calls)))
+        return None if answer is None else "\n".join(self._keys(answer)) or None
+
+    def _keys(self, answer: str) -> list[str]:
+        """A key of each of an answer's calls, sorted."""
+        _, calls = self._written.parse(answer)
+        by_name = self._vote == "name"
+        return sorted(call.name if by_name else json_key(call.text) or call.text for call in calls)
 
     def _others(self, found: Sequence[str | None]) -> list[str | None]:
         """The answers, those that are calls left out."""
@@ -140,6 +138,15 @@ class CallAnswers:
             text if key is None else first.setdefault(key, answer)
             for key, answer, text in zip(keys, found, texts, strict=True)
         ]
+
+
+class EachCall(CallAnswers):
+    """Answers of which every call is voted on by itself, see `answer_mass`."""
+
+    def parts(self, answer: str) -> list[str]:
+        """The calls of an answer, equal ones numbered; of a text all of it."""
+        keys = self._keys(answer)
+        return [f"{keys[:i].count(key)} {key}" for i, key in enumerate(keys)] or [answer]
 
 
 def _json_values(text: str) -> list[Any]:

@@ -13,8 +13,8 @@ from runtime.frontend.fields import Strict
 # How a model writes calls: between tags, as Hermes and Qwen do; as plain JSON, as Llama does; or
 # either, by whether there is a tag.
 CallSyntax = Literal["auto", "hermes", "json"]
-# What of a call is voted on: all of it, or the tool's name alone.
-CallVote = Literal["call", "name"]
+# What is voted on: a solution's calls together, each of them by itself, or the tools' names alone.
+CallVote = Literal["call", "each", "name"]
 
 # Marks of a call between tags.
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -28,7 +28,7 @@ class CallFormat:
         tools: names of the tools that may be called.
         syntax: how the model writes calls.
         parallel: whether a solution may have several; otherwise its first counts.
-        vote: what of calls is compared.
+        vote: what of calls is voted on.
         shown: whether the chat template shows the tools to the model.
     """
 

@@ -77,7 +77,7 @@ def tools_form(
         choice: whether a tool must be called, and which.
         parallel: whether one solution may make several calls.
         syntax: how the model writes calls.
-        vote: what of calls is compared.
+        vote: what of calls is voted on.
 
     Raises:
         InputError: a choice of a tool that is not there, tools that the model would not see, or

@@ -31,7 +31,8 @@ class Compute(Strict):
         average_tokens: tokens that prompts may cost on average, by more or deeper thought.
         progress: whether a stream reports progress before the answer; by default it does, unless
             its chunks are to account for single tokens (`_Request.counts_tokens`).
-        tool_vote: what of calls of tools is compared: all of a ``call``, or the tool's ``name``.
+        tool_vote: what of calls of tools is voted on: a solution's together (``call``), ``each`` by
+            itself, or the tools' ``name`` alone.
     """
 
     budget: Annotated[int, Field(ge=1)] | None = None

@@ -54,7 +54,8 @@ async def result_of(
         limits: what the caller allowed, as the receipt names it: budget, deadline or price.
         started: when work on it began, by `time.perf_counter`.
     """
-    best = ranked(await run.canonicalize(samples), decision.plan.selection)
+    named = await run.canonicalize(samples)
+    best = ranked(named, decision.plan.selection, run.parts)
     best = await with_logprobs(run, best)
     of_prompt = await prompt_logprobs(run)
     receipt = Receipt.model_validate(

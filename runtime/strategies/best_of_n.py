@@ -26,7 +26,8 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
         more = remaining
         if (sure := run.settings.early_stop) is not None:
             votes = await run.canonicalize(samples)
-            more = min_to_settle(votes, remaining, plan.selection, sure)
+            whole = run.parts is None
+            more = min_to_settle(votes, remaining, plan.selection, sure, whole)
         if not more:
             break
         samples += await run.samples(
@@ -58,7 +59,7 @@ async def score_ties(run: PromptRun, samples: Sequence[Sample], how: Selection) 
     if how != "majority":
         return list(samples)
     named = await run.canonicalize(samples)
-    tied = tied_answers(named, how)
+    tied = tied_answers(named, how, run.parts)
 
     async def scored(sample: Sample, answer: str | None) -> Sample:
         return await run.score(sample) if answer in tied else sample

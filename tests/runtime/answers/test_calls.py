@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from runtime.answers import MathAnswers, PatternAnswers
-from runtime.answers.calls import CallAnswers, CallParser
+from runtime.answers.calls import CallAnswers, CallParser, EachCall
 from runtime.frontend.answer_form import CallFormat, CallSyntax, CallVote
 
 TOOLS = ("add", "find")
@@ -100,6 +100,17 @@ def test_names_alone_may_be_compared() -> None:
         "5",
         f"[{FIND}]",
     ]
+
+
+def test_each_call_may_be_voted_on_by_itself() -> None:
+    answers = EachCall(CallFormat(TOOLS, vote="each"), PatternAnswers(r"#(\d+)"))
+    swapped = '{"name": "add", "arguments": {"b": 2.0, "a": 1}}'
+    one, other = answers.parts(f"[{FIND}, {ADD}]"), answers.parts(f"[{swapped}]")
+    assert len(one) == len(set(one)) == 2
+    assert set(other) < set(one)
+    assert len(set(answers.parts(f"[{ADD}, {swapped}]"))) == 2
+    assert set(other) < set(answers.parts(f"[{ADD}, {ADD}]"))
+    assert answers.parts("12") == ["12"]
 
 
 def test_texts_beside_calls_are_compared_as_the_task_has_it() -> None:

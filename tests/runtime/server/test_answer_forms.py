@@ -76,7 +76,7 @@ def service(transformers_models: Models) -> Service:
         ),
         (CHAT | {"structured_outputs": {"xml": "1"}}, "structured_outputs.xml", "no such field"),
         (CHAT | {"ttc": {"tool_vote": "name"}}, "ttc.tool_vote", "there are no tools"),
-        (CHAT | {"ttc": {"tool_vote": "all"}}, "ttc.tool_vote", "'call' or 'name'"),
+        (CHAT | {"ttc": {"tool_vote": "all"}}, "ttc.tool_vote", "'call', 'each' or 'name'"),
         (COMPLETION | {"tools": [ADD]}, "tools", "no such field"),
         (chat("1+2", tool_calls=1), "tool_calls", "no such field"),
     ],
@@ -141,6 +141,20 @@ def test_names_alone_may_be_votes(run: Run[Any]) -> None:
     names = said(run, engine, ttc={"budget": 8, "tool_vote": "name"})
     assert calls[0]["function"]["name"] == "sub"
     assert names["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "add"
+
+
+def test_each_call_may_be_a_vote(run: Run[Any]) -> None:
+    def added(number: int) -> str:
+        return f'<tool_call>{{"name": "add", "arguments": {{"a": {number}}}}}</tool_call>'
+
+    # All find and add something: whole solutions with 2 and 3 have two votes each, SUB alone one.
+    engine = Says(added(2) + SUB, SUB + added(2), added(3) + SUB, SUB + added(3), SUB)
+    fields = {"budget": 20, "tool_vote": "each"}
+    (whole,) = said(run, engine, ttc={"budget": 20})["choices"]
+    first, second = said(run, engine, ttc=fields, n=2)["choices"]
+    assert len(whole["message"]["tool_calls"]) == 2
+    assert [call["function"]["name"] for call in first["message"]["tool_calls"]] == ["sub"]
+    assert len(second["message"]["tool_calls"]) == 2
 
 
 def test_an_answer_in_words_is_a_vote_too(run: Run[Any]) -> None:
