@@ -13,7 +13,7 @@ from runtime.frontend.conversation import Message, turns_of
 from runtime.frontend.fields import Strict, only
 from runtime.frontend.reasoning import Effort
 from runtime.frontend.token_fields import bias_of
-from runtime.frontend.tools import Tool, ToolChoice
+from runtime.frontend.tool_fields import Tool, ToolChoice
 from runtime.server.field_names import MAX_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
 Tokens = Annotated[int, Field(ge=1, le=LARGEST)]

@@ -15,6 +15,7 @@ from runtime.dropin.async_llm import AsyncComputeOptimalLLM
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.vllm_params import PromptParams, vllm_options
 from runtime.frontend.answer_form import AnswerForm, CallFormat
+from runtime.frontend.call_syntax import TextCalls
 from runtime.models import Models
 from tests.support.prompts import RAW
 from tests.support.structured import Says, tool, unverified
@@ -63,7 +64,7 @@ def test_what_is_set_is_handed_on(structured: Any, fields: Any, reading: str) ->
     assert form.constraint is not None
     assert (form.constraint.field, form.constraint.fields) == ("structured_outputs", fields)
     assert form.reading == reading
-    calls = AnswerForm(calls=CallFormat(("add",)))
+    calls = AnswerForm(calls=CallFormat(("add",), TextCalls()))
     both = vllm_options(
         PromptParams(params), calibrated, models, 4, form=calls
     ).request.settings.form
