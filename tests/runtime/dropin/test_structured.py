@@ -9,6 +9,7 @@ import pytest
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
+from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
@@ -90,3 +91,31 @@ def test_a_chat_with_tools_votes_on_calls(llm: ComputeOptimalLLM) -> None:
     (plain,) = llm.chat(CHAT, params, use_tqdm=False)
     assert "add" not in plain.prompt
     assert plain.outputs[0].text == "#3"  # the only one with an answer
+
+
+def test_a_chat_says_how_calls_are_written_and_voted_on(llm: ComputeOptimalLLM) -> None:
+    def best(**how: Any) -> list[str]:
+        params = SamplingParams(max_tokens=100, n=2)
+        (output,) = llm.chat(CHAT, params, tools=[tool("add")], use_tqdm=False, **how)
+        return [each.text for each in output.outputs]
+
+    assert best(tool_parser="pythonic")[0] == "#3"  # the others are no calls then
+    first, second = best(tool_vote="name")
+    assert (first in (ONE, SAME, TWO), second) == (True, "#3")
+    assert best(tool_parser="qwen3_json", tool_vote="each")[0] in (ONE, SAME)
+
+
+@pytest.mark.parametrize(
+    ("how", "field", "hint"),
+    [
+        ({"tools": [tool("add")], "tool_parser": "lama"}, "tool_parser", "or of vLLM's"),
+        ({"tools": [tool("add")], "tool_vote": "all"}, "tool_vote", "call, each, name"),
+        ({"tool_vote": "name"}, "tool_vote", "there are no tools"),
+    ],
+)
+def test_what_says_nothing_of_calls_is_refused(
+    llm: ComputeOptimalLLM, how: Any, field: str, hint: str
+) -> None:
+    with pytest.raises(InputError, match=hint) as error:
+        llm.chat(CHAT, use_tqdm=False, **how)
+    assert error.value.field == field

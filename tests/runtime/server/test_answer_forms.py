@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from allocator.errors import InputError
 from runtime.models import Models
 from runtime.server.service import Service
 from tests.support.running import Run
 from tests.support.serving import asked, chat, chunks_of, engine_of, service_of
-from tests.support.structured import Says, tool, unverified
+from tests.support.structured import Says, marked_tokenizer, tool, unverified
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
@@ -215,6 +216,50 @@ def test_how_calls_are_written_is_a_setting(run: Run[Any], tool_parser: str, fou
     (choice,) = run(asked(service, chat("1+2", tools=TOOLS))).json()["choices"]
     assert (choice["finish_reason"] == "tool_calls") == found
     assert (choice["message"]["content"] is None) == found
+
+
+MISTRAL = '[TOOL_CALLS]add[ARGS]{"a": 1, "b": 2}', '[TOOL_CALLS]add[ARGS]{"b": 2.0, "a": 1}'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tool_parser", "texts"),
+    [
+        # Its marks are special tokens, which texts are shown without.
+        ("mistral", (MISTRAL[0], "#3", MISTRAL[1], "[TOOL_CALLS]drop[ARGS]{}")),
+        ("pythonic", ("[add(a=1, b=2)]", "#3", "[add(b=2, a=1)]", "[drop()]")),
+    ],
+)
+def test_calls_in_the_syntaxes_of_vllms_parsers_are_votes(
+    run: Run[Any], tool_parser: str, texts: tuple[str, ...]
+) -> None:
+    engine = Says(*texts)
+    engine.tokenizer = marked_tokenizer()
+    service = service_of(unverified(engine), tool_parser=tool_parser)
+    body = chat("1+2", tools=TOOLS, n=2, ttc={"budget": 8})
+    first, second = run(asked(service, body)).json()["choices"]
+    (call,) = first["message"]["tool_calls"]
+    assert (call["function"]["name"], first["message"]["content"]) == ("add", None)
+    assert json.loads(call["function"]["arguments"]) == {"a": 1, "b": 2}
+    assert (first["finish_reason"], second["finish_reason"]) == ("tool_calls", "stop")
+    assert second["message"]["content"] == "#3"  # the call of an unknown tool has no answer
+    (streamed,) = chunks_of(run(asked(service, body | {"n": 1, "stream": True})))[-1]["choices"]
+    assert streamed["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.slow
+def test_the_token_that_ends_a_solution_is_none_of_its_calls(run: Run[Any]) -> None:
+    engine = Says(ONE.removesuffix("</tool_call>"))  # a tag may stay open at the end
+    service = service_of(unverified(engine), tool_parser="qwen3_json")
+    (choice,) = run(asked(service, chat("1+2", tools=TOOLS))).json()["choices"]
+    assert choice["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.slow
+def test_a_tool_parser_must_fit_the_model() -> None:
+    with pytest.raises(InputError, match="could not locate the tool call token") as error:
+        service_of(unverified(Says(ONE)), tool_parser="mistral")
+    assert error.value.field == "tool_parser"
 
 
 def test_strict_tools_need_an_engine_that_holds_to_them(run: Run[Any]) -> None:
