@@ -9,8 +9,6 @@ from allocator.plan import Selection
 from predictors.confidence import ConfidenceWindow
 from predictors.sample import Sample
 from predictors.scoring import Scoring, alone
-from runtime.answers.calls import EachCall
-from runtime.answers.selection import Parts
 from runtime.engines.base import Completion, check_room, encode_prompt
 from runtime.engines.concurrency import together
 from runtime.model_calls import Cost, ModelCalls, room_after
@@ -252,12 +250,6 @@ class PromptRun:
         canonicalized = await self.models.answers.canonicalized(answers)
         self.undecided.update(self.models.answers.undecided(answers))
         return [s.with_answer(a) for s, a in zip(samples, canonicalized, strict=True)]
-
-    @property
-    def parts(self) -> Parts | None:
-        """What of an answer is voted on by itself; None where answers are voted on whole."""
-        answers = self.models.answers
-        return answers.parts if isinstance(answers, EachCall) else None
 
     def score_of(self, beam: Beam) -> float:
         """A beam's score so far."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from runtime.answers.json_answers import json_key
 from runtime.answers.readers import Answers
+from runtime.answers.selection import Parts
 from runtime.frontend.answer_form import CallFormat
 from runtime.frontend.call_syntax import TextCalls, json_values
 
@@ -145,3 +146,8 @@ class EachCall(CallAnswers):
         """The calls of an answer, equal ones numbered; of a text all of it."""
         keys = self._keys(answer)
         return [f"{keys[:i].count(key)} {key}" for i, key in enumerate(keys)] or [answer]
+
+
+def parts_of(answers: Answers) -> Parts | None:
+    """What of an answer is voted on by itself; None where answers are voted on whole."""
+    return answers.parts if isinstance(answers, EachCall) else None

@@ -216,8 +216,7 @@ class ComputeOptimalLLM:
                 `reasoning_effort` hold where it does not read them, too.
 
         Raises:
-            InputError: as `generate`.
-            UnansweredError: as `generate`.
+            InputError, UnansweredError: as `generate`.
         """
         contents = chat_template_content_format
         refuse(

@@ -21,7 +21,7 @@ class CallFormat:
 
     Attributes:
         tools: names of the tools that may be called.
-        reader: reads them.
+        reader: finds them in what the model writes.
         parallel: whether a solution may have several; otherwise its first counts.
         vote: what of calls is voted on.
         shown: whether the chat template shows the tools to the model.

@@ -71,7 +71,7 @@ class VLLMCalls:
         request: the tools.
 
     Attributes:
-        special_tokens: see `runtime.frontend.call_syntax.CallReader`, like the methods.
+        special_tokens: see `runtime.frontend.call_syntax.CallReader`.
 
     Raises:
         InputError: tools that vLLM refuses.
@@ -96,6 +96,7 @@ class VLLMCalls:
         self.special_tokens = not self._adjusted.skip_special_tokens
 
     def read(self, text: str) -> tuple[str, list[Any]]:
+        """See `CallReader.read`."""
         try:
             parser = self._syntax.parser(self._adjusted.tools)
             _, content, calls = parser.parse(text, self._adjusted, enable_auto_tools=True)
@@ -104,6 +105,7 @@ class VLLMCalls:
         return content or "", [{"name": c.name, "arguments": c.arguments} for c in calls or ()]
 
     def held(self) -> Mapping[str, Any]:
+        """See `CallReader.held`."""
         params = self._adjusted.structured_outputs
         found = {name: getattr(params, name, None) for name in FIELDS}
         fields = {name: value for name, value in found.items() if value is not None}

@@ -1,6 +1,7 @@
 """Calls of tools in the syntaxes that vLLM's own tool parsers read."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -147,3 +148,10 @@ def test_an_unknown_parser_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(InputError, match=r"auto, hermes, json, or of vLLM's: .*mistral") as error:
         read_settings({"artifact": "none", "tool_parser": "llama"})
     assert error.value.field == "tool_parser"
+
+
+def test_without_vllm_its_parsers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm.tool_parsers", None)  # as if it were not installed
+    with pytest.raises(InputError, match=r"must be one of auto, hermes, json; .*install vLLM"):
+        check_tool_parser("mistral")
+    check_tool_parser("hermes")
