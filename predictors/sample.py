@@ -34,6 +34,8 @@ class Sample:
         reasoning: text of its thought; None where it has none.
         content: what follows the thought; None where the thought has not ended, or the solution was
             aborted.
+        raw_content: the content with its special tokens, by which some models mark calls of tools;
+            None where they are not looked for.
         window: the confidence of its tokens; None where it was not read. Like the two before, it is
             only known where a solution has just been sampled.
         logprobs: log-probabilities at each of its tokens, likewise; None where they were not
@@ -54,6 +56,7 @@ class Sample:
     confidence_at: int | None = None
     reasoning: str | None = field(default=None, compare=False)
     content: str | None = field(default=None, compare=False)
+    raw_content: str | None = field(default=None, compare=False)
     window: InstanceOf[ConfidenceWindow] | None = field(default=None, compare=False, repr=False)
     logprobs: SkipValidation[tuple[PlaceLogprobs, ...] | None] = field(
         default=None, compare=False, repr=False

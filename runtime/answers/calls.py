@@ -1,14 +1,15 @@
 """Calls of tools in solutions: found, and compared as answers."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any
 
 from runtime.answers.json_answers import json_key
 from runtime.answers.readers import Answers
-from runtime.frontend.answer_form import CLOSE, OPEN, CallFormat
+from runtime.answers.selection import Parts
+from runtime.frontend.answer_form import CallFormat
+from runtime.frontend.call_syntax import TextCalls, json_values
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,8 @@ class CallParser:
         A call must name one of the tools, and its arguments must be an object. If one of them is
         not such a call, the solution has none, and is all text.
         """
-        syntax = self._calls.syntax
-        tagged = syntax == "hermes" or (syntax == "auto" and OPEN in text)
-        before, *tails = text.split(OPEN) if tagged else ("", text)
         try:
-            values = [value for tail in tails for value in _json_values(tail.partition(CLOSE)[0])]
+            before, values = self._calls.reader.read(text)
             calls = tuple(map(self._call, values))
         except (ValueError, RecursionError):
             return text, ()
@@ -65,7 +63,7 @@ class CallParser:
             raise ValueError("not a call of one of the tools")
         arguments = value.get("arguments", value.get("parameters"))
         if isinstance(arguments, str):
-            (arguments,) = _json_values(arguments)
+            (arguments,) = json_values(arguments)
         if not isinstance(arguments, dict):
             raise ValueError("its arguments are not an object")
         return ToolCall(value["name"], json.dumps(arguments, ensure_ascii=False))
@@ -84,7 +82,8 @@ class CallAnswers:
 
     def __init__(self, calls: CallFormat, texts: Answers) -> None:
         self._parser, self._texts, self._vote = CallParser(calls), texts, calls.vote
-        self._written = CallParser(replace(calls, syntax="json"))  # as an answer's are
+        # An answer's are plain JSON.
+        self._written = CallParser(replace(calls, reader=TextCalls(syntax="json")))
 
     def extract(self, text: str) -> str | None:
         """See `Answers.extract`."""
@@ -118,15 +117,13 @@ class CallAnswers:
 
     def _key(self, answer: str | None) -> str | None:
         """A key of an answer's calls; None where it has none."""
-        calls = self._written.parse(answer)[1] if answer is not None else ()
-        if not calls:
-            return None
-        one: Callable[[ToolCall], str] = (
-            (lambda call: call.name)
-            if self._vote == "name"
-            else (lambda call: json_key(call.text) or call.text)
-        )
-        return "\n".join(sorted(map(one, calls)))
+        return None if answer is None else "\n".join(self._keys(answer)) or None
+
+    def _keys(self, answer: str) -> list[str]:
+        """A key of each of an answer's calls, sorted."""
+        _, calls = self._written.parse(answer)
+        by_name = self._vote == "name"
+        return sorted(call.name if by_name else json_key(call.text) or call.text for call in calls)
 
     def _others(self, found: Sequence[str | None]) -> list[str | None]:
         """The answers, those that are calls left out."""
@@ -142,23 +139,15 @@ class CallAnswers:
         ]
 
 
-def _json_values(text: str) -> list[Any]:
-    """The JSON values of a text, one after the other or in one list.
+class EachCall(CallAnswers):
+    """Answers of which every call is voted on by itself, see `answer_mass`."""
 
-    Raises:
-        ValueError: there is something else in it.
-    """
-    decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
-    values, rest = [], text.strip()
-    while rest:
-        value, end = decoder.raw_decode(rest)
-        values += value if isinstance(value, list) else [value]
-        rest = rest[end:].lstrip().removeprefix(";").lstrip()
-    return values
+    def parts(self, answer: str) -> list[str]:
+        """The calls of an answer, equal ones numbered; of a text all of it."""
+        keys = self._keys(answer)
+        return [f"{keys[:i].count(key)} {key}" for i, key in enumerate(keys)] or [answer]
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not isfinite(value):
-        raise ValueError(f"{text} is too large")
-    return value
+def parts_of(answers: Answers) -> Parts | None:
+    """What of an answer is voted on by itself; None where answers are voted on whole."""
+    return answers.parts if isinstance(answers, EachCall) else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from runtime.answers.calls import CallAnswers
+from runtime.answers.calls import CallAnswers, EachCall
 from runtime.answers.json_answers import JsonAnswers
 from runtime.answers.readers import Answers, PatternAnswers
 from runtime.answers.thought import Thought
@@ -20,7 +20,8 @@ def answers_of(form: AnswerForm, task: Answers, thoughts: Sequence[Thought]) -> 
         thoughts: marks of thoughts, after which solutions are read.
     """
     if form.calls is not None:
-        return CallAnswers(form.calls, task)
+        kind = EachCall if form.calls.vote == "each" else CallAnswers
+        return kind(form.calls, task)
     if form.reading == "json" and not isinstance(task, JsonAnswers):
         return JsonAnswers(thoughts=thoughts)
     if form.reading == "text":

@@ -45,11 +45,13 @@ class Reading:
         text: all of it.
         reasoning: its thought, without marks; None where it has none.
         content: what follows its last thought; None while it thinks.
+        raw_content: the content with its special tokens; None where they were not asked for.
     """
 
     text: str
     reasoning: str | None
     content: str | None
+    raw_content: str | None = None
 
 
 def marked(start: str, end: str) -> Thought:
@@ -160,28 +162,37 @@ class SolutionReader:
         end = decode(self._tokenizer, prompt_ids[-MARK_TOKENS:], False).rstrip()
         return next((t.start for t in self._thoughts if end.endswith(t.start)), "")
 
-    def read(self, token_ids: Sequence[int], stops: Sequence[str], begun: str = "") -> Reading:
+    def read(
+        self,
+        token_ids: Sequence[int],
+        stops: Sequence[str],
+        begun: str = "",
+        special_tokens: bool = False,
+    ) -> Reading:
         """A solution's text, its thought, and what follows it.
 
         Args:
             token_ids: the solution.
             stops: texts before the first of which it is cut, after its thought.
             begun: what `begun` says of its prompt.
+            special_tokens: whether the content is also needed with its special tokens.
         """
         text = whole = decode(self._tokenizer, token_ids)
-        if self._marks_are_special:
+        with_special = self._marks_are_special or special_tokens
+        if with_special:
             whole = decode(self._tokenizer, token_ids, skip_special_tokens=False)
         whole = begun + whole
         after = after_thought(whole, self._thoughts)
         reasoning = thought_in(whole, after, self._thoughts)
-        if self._marks_are_special:
+        raw = before_any(stops, after) if special_tokens and after is not None else None
+        if with_special:
             after, reasoning = self._plain(after), self._plain(reasoning)
         if after is None:
             return Reading(text, reasoning, None)
         content = before_any(stops, after)
         if text.endswith(after):
-            return Reading(text.removesuffix(after) + content, reasoning, content)
-        return Reading(before_any(stops, text), reasoning, content)
+            return Reading(text.removesuffix(after) + content, reasoning, content, raw)
+        return Reading(before_any(stops, text), reasoning, content, raw)
 
     def _plain(self, text: str | None) -> str | None:
         """A text without special tokens."""

@@ -15,15 +15,14 @@ from runtime.dropin.loading import check_loop, find_artifact, open_solver
 from runtime.dropin.progress_bar import progress
 from runtime.dropin.vllm_errors import vllm_errors
 from runtime.dropin.vllm_params import params_for, params_of, refuse, vllm_options
-from runtime.dropin.vllm_prompts import conversations_of, prompts_of, read_template
+from runtime.dropin.vllm_prompts import conversations_of, prompts_of, read_template, tools_of
 from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
 from runtime.engines.vllm import VLLMCompletions
-from runtime.frontend.answer_form import FREE_TEXT, AnswerForm
+from runtime.frontend.answer_form import FREE_TEXT, AnswerForm, CallVote
 from runtime.frontend.budget import default_budget, spend_for
 from runtime.frontend.conversation import template_notes, template_variables
 from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.frontend.reasoning import template_thinking
-from runtime.frontend.tools import read_tools, tool_variables, tools_form
 from runtime.verifiers.loading import VerifierEngine
 
 if TYPE_CHECKING:
@@ -193,6 +192,8 @@ class ComputeOptimalLLM:
         tokenization_kwargs: None = None,
         mm_processor_kwargs: None = None,
         *,
+        tool_parser: str = "auto",
+        tool_vote: CallVote = "call",
         budget: int | None = None,
         total_budget: int | None = None,
         deadline: float | None = None,
@@ -210,12 +211,12 @@ class ComputeOptimalLLM:
             add_generation_prompt: whether the model's turn is begun.
             continue_final_message: refused: the verifier scores whole solutions.
             tools: shown by the template; solutions that make the same calls are equal.
+            tool_parser, tool_vote: how calls are read and voted on, see `tools_of`.
             chat_template_kwargs: further variables of the template. `enable_thinking=False` and
                 `reasoning_effort` hold where it does not read them, too.
 
         Raises:
-            InputError: as `generate`.
-            UnansweredError: as `generate`.
+            InputError, UnansweredError: as `generate`.
         """
         contents = chat_template_content_format
         refuse(
@@ -227,11 +228,11 @@ class ComputeOptimalLLM:
         )
         tokenizer = self.get_tokenizer()
         template = self._chat_template if chat_template is None else chat_template
-        known, used = read_tools(tools or ()), template or tokenizer.chat_template
-        form = tools_form(known, used) if known else FREE_TEXT
+        used = template or tokenizer.chat_template
+        shown, form = tools_of(tools, used, tokenizer, tool_parser, tool_vote)
         given = template_variables(chat_template_kwargs, tokenizer)
         variables, thinking = template_thinking(used, given, self._thread.solver.models.thinks)
-        shown = variables | tool_variables(known, form)
+        shown = variables | shown
         encoded = conversations_of(messages, tokenizer, template, add_generation_prompt, shown)
         limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
         notes = template_notes(variables)

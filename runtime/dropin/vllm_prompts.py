@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from allocator.errors import InputError
+from runtime.frontend.answer_form import FREE_TEXT, AnswerForm, CallVote
+from runtime.frontend.call_syntax import call_syntax
 from runtime.frontend.conversation import read_messages, turns_of
 from runtime.frontend.prompt_request import (
     EncodedPrompt,
@@ -15,6 +17,8 @@ from runtime.frontend.prompt_request import (
     text_prompt,
     token_prompt,
 )
+from runtime.frontend.tool_fields import ToolRequest, read_tools
+from runtime.frontend.tools import tool_variables, tools_form
 
 
 def prompts_of(given: Any, tokenizer: Any) -> list[EncodedPrompt]:
@@ -111,6 +115,32 @@ def conversations_of(
             raise InputError(field, error.value, error.hint) from error
         prompts.append(prompt)
     return prompts
+
+
+def tools_of(
+    given: Any, template: Any, tokenizer: Any, parser: str, vote: CallVote
+) -> tuple[dict[str, Any], AnswerForm]:
+    """The chat template's variables that show tools, and the form of solutions that call them.
+
+    Args:
+        given: the tools, each a mapping as OpenAI defines it; None or empty for none.
+        template: the chat template.
+        tokenizer: the language model's.
+        parser: how the model writes calls; see `call_syntax`.
+        vote: what of calls is voted on, see `CallFormat`.
+
+    Raises:
+        InputError: as `read_tools`, `call_syntax` and `tools_form`; or a vote on calls without
+            tools.
+    """
+    tools = read_tools(given or ())
+    if vote != "call" and not tools:
+        raise InputError("tool_vote", vote, "there are no tools; leave it out")
+    syntax = call_syntax(parser, tokenizer)
+    if not tools:
+        return {}, FREE_TEXT
+    form = tools_form(ToolRequest(tuple(tools)), template, syntax, vote)
+    return tool_variables(tools, form), form
 
 
 def read_template(given: str | Path | None) -> str | None:

@@ -8,16 +8,11 @@ from pydantic import Field, model_validator
 
 from allocator.errors import InputError
 from runtime.engines.constraint import Constraint
+from runtime.frontend.call_syntax import CallReader
 from runtime.frontend.fields import Strict
 
-# How a model writes calls: between tags, as Hermes and Qwen do; as plain JSON, as Llama does; or
-# either, by whether there is a tag.
-CallSyntax = Literal["auto", "hermes", "json"]
-# What of a call is voted on: all of it, or the tool's name alone.
-CallVote = Literal["call", "name"]
-
-# Marks of a call between tags.
-OPEN, CLOSE = "<tool_call>", "</tool_call>"
+# What is voted on: a solution's calls together, each of them by itself, or the tools' names alone.
+CallVote = Literal["call", "each", "name"]
 
 
 @dataclass(frozen=True)
@@ -26,14 +21,14 @@ class CallFormat:
 
     Attributes:
         tools: names of the tools that may be called.
-        syntax: how the model writes calls.
+        reader: finds them in what the model writes.
         parallel: whether a solution may have several; otherwise its first counts.
-        vote: what of calls is compared.
+        vote: what of calls is voted on.
         shown: whether the chat template shows the tools to the model.
     """
 
     tools: tuple[str, ...]
-    syntax: CallSyntax = "auto"
+    reader: CallReader
     parallel: bool = True
     vote: CallVote = "call"
     shown: bool = True

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from allocator.errors import InputError
-from runtime.frontend.answer_form import AnswerForm, CallFormat, CallSyntax
+from runtime.frontend.answer_form import AnswerForm, CallFormat
 from runtime.frontend.budget import spend_for
+from runtime.frontend.call_syntax import call_syntax
 from runtime.frontend.conversation import (
     conversation_text,
     template_notes,
@@ -23,6 +24,7 @@ from runtime.frontend.prompt_request import (
 from runtime.frontend.reasoning import BUDGET, check_thinks, template_thinking
 from runtime.frontend.sampling_overrides import SamplingOverrides
 from runtime.frontend.token_fields import TokenFields, token_fields
+from runtime.frontend.tool_fields import ToolRequest
 from runtime.frontend.tools import tool_variables, tools_form
 from runtime.request import Request, smallest_cap
 from runtime.result import Spend
@@ -54,7 +56,7 @@ def prompt_requests(
     body: ChatRequest | CompletionRequest,
     solver: Solver,
     budget: int,
-    tool_parser: CallSyntax = "auto",
+    tool_parser: str = "auto",
 ) -> list[PromptRequest]:
     """The prompts of a body, each checked before work on any begins.
 
@@ -62,7 +64,7 @@ def prompt_requests(
         body: the request's.
         solver: what will answer them.
         budget: generations that each may cost.
-        tool_parser: how the model writes calls of tools.
+        tool_parser: how the model writes calls of tools, as `call_syntax` has it.
 
     Raises:
         InputError: a value that the solver cannot use.
@@ -88,7 +90,7 @@ def prompt_requests(
             thinks,
             body.reasoning_effort,
         )
-    form = _form(body, tokenizer.chat_template, tool_parser)
+    form = _form(body, tokenizer, tool_parser)
     options = request_options(
         solver.settings.sampling,
         tokenizer,
@@ -119,23 +121,16 @@ def prompt_requests(
     return [PromptRequest(request, spend, notes) for request in requests]
 
 
-def _form(
-    body: ChatRequest | CompletionRequest, template: Any, tool_parser: CallSyntax
-) -> AnswerForm:
+def _form(body: ChatRequest | CompletionRequest, tokenizer: Any, tool_parser: str) -> AnswerForm:
     """The form of a body's answers.
 
     Raises:
         InputError: tools that cannot be called, or a vote on calls where there are no tools.
     """
     if isinstance(body, ChatRequest) and body.tools and body.tool_choice != "none":
-        return tools_form(
-            body.tools,
-            template,
-            body.tool_choice,
-            body.parallel_tool_calls,
-            tool_parser,
-            body.ttc.tool_vote,
-        )
+        request = ToolRequest(tuple(body.tools), body.tool_choice, body.parallel_tool_calls)
+        syntax = call_syntax(tool_parser, tokenizer)
+        return tools_form(request, tokenizer.chat_template, syntax, body.ttc.tool_vote)
     if body.ttc.tool_vote != "call":
         raise InputError("ttc.tool_vote", body.ttc.tool_vote, "there are no tools; leave it out")
     return body.form

@@ -13,7 +13,7 @@ from runtime.frontend.conversation import Message, turns_of
 from runtime.frontend.fields import Strict, only
 from runtime.frontend.reasoning import Effort
 from runtime.frontend.token_fields import bias_of
-from runtime.frontend.tools import Tool, ToolChoice
+from runtime.frontend.tool_fields import Tool, ToolChoice
 from runtime.server.field_names import MAX_STOPS, PROMPTS, STOPS, WHOLE_OUTPUT
 
 Tokens = Annotated[int, Field(ge=1, le=LARGEST)]
@@ -31,7 +31,8 @@ class Compute(Strict):
         average_tokens: tokens that prompts may cost on average, by more or deeper thought.
         progress: whether a stream reports progress before the answer; by default it does, unless
             its chunks are to account for single tokens (`_Request.counts_tokens`).
-        tool_vote: what of calls of tools is compared: all of a ``call``, or the tool's ``name``.
+        tool_vote: what of calls of tools is voted on: a solution's together (``call``), ``each`` by
+            itself, or the tools' ``name`` alone.
     """
 
     budget: Annotated[int, Field(ge=1)] | None = None

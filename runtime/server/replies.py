@@ -224,21 +224,23 @@ def _said(call: Call, index: int, sample: Sample) -> dict[str, Any]:
     if not isinstance(call.body, ChatRequest):
         return {"text": sample.text}
     if not call.thinks:
-        return _content_and_calls(call, index, sample.text)
-    content = _content_and_calls(call, index, sample.content or None)
+        return _content_and_calls(call, index, sample, sample.text)
+    content = _content_and_calls(call, index, sample, sample.content or None)
     if not call.body.include_reasoning:
         return content
     thought = sample.reasoning or ""
     return {"reasoning": thought if thought.strip() else None} | content
 
 
-def _content_and_calls(call: Call, index: int, text: str | None) -> dict[str, Any]:
+def _content_and_calls(call: Call, index: int, sample: Sample, text: str | None) -> dict[str, Any]:
+    """A choice's calls and the text before them; without calls the text that is given."""
     form = call.prompt_requests[0].calls  # a chat has one prompt
     if form is None or text is None:
         return {"content": text}
-    content, calls = CallParser(form).parse(text)
+    written = text if sample.raw_content is None else sample.raw_content
+    content, calls = CallParser(form).parse(written)
     if not calls:
-        return {"content": content}
+        return {"content": text}
     made = [
         {
             "id": f"call-{call.record.id}-{index}-{number}",

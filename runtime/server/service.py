@@ -15,6 +15,7 @@ from runtime.artifact import Artifact
 from runtime.engines.base import HasRequests
 from runtime.engines.concurrency import stream
 from runtime.engines.constraint import ConstraintError
+from runtime.frontend.call_syntax import call_syntax
 from runtime.models import Models
 from runtime.request import Request
 from runtime.result import Result
@@ -114,7 +115,12 @@ class Service:
         return solver.models.engine.requests
 
     def open(self, models: ModelSource) -> None:
-        """Take requests, to be answered with these models."""
+        """Take requests, to be answered with these models.
+
+        Raises:
+            InputError: the tool parser does not fit the language model.
+        """
+        call_syntax(self.settings.tool_parser, models.models.engine.tokenizer)
         self._loaded = models
 
     def record_to(self, recorder: Recorder) -> None:

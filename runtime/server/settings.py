@@ -34,7 +34,7 @@ from runtime.engines.engine_args import (
     given_args,
     read_args,
 )
-from runtime.frontend.answer_form import CallSyntax
+from runtime.frontend.call_syntax import check_tool_parser
 from runtime.frontend.fields import DECIMAL, WHOLE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -124,10 +124,10 @@ class ServeSettings(BaseSettings):
     log_prompts: bool = Field(
         default=False, description="write prompts and answers to the log and the live page"
     )
-    tool_parser: CallSyntax = Field(
+    tool_parser: str = Field(
         default="auto",
         description="how the model writes calls of tools: hermes (between <tool_call> tags), json, "
-        "or auto, by whether there is a tag",
+        "auto, by whether there is a tag, or the name of one of vLLM's tool parsers",
     )
     return_tokens_as_token_ids: bool = Field(
         default=False, description="write tokens in log-probabilities as token_id:N"
@@ -184,6 +184,7 @@ class ServeSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "ServeSettings":
+        check_tool_parser(self.tool_parser)
         if not self.keys and self.host not in LOOPBACK:
             raise InputError(
                 "host",

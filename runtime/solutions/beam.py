@@ -77,15 +77,20 @@ class SampleReader:
         self._models, self._settings = models, settings
         self._reader = solution_reader(models.engine.tokenizer, models.thoughts)
         self._begun = self._reader.begun(prompt_ids)
+        calls = settings.form.calls
+        self._special = calls is not None and calls.reader.special_tokens
 
     async def sample(self, beam: Beam, score: float) -> Sample:
         """A beam as a sample, with its answer; one whose confidence was too low has none."""
         shown = self._shown([token for step in beam.steps for token in step])
-        reading = self._reader.read(shown, self._settings.stops, self._begun)
+        if self._special and beam.ended:
+            shown = self._without_end(shown)
+        reading = self._reader.read(shown, self._settings.stops, self._begun, self._special)
         answer = None
         content = None if beam.window is not None and beam.window.lost else reading.content
+        raw = None if content is None else reading.raw_content
         if content is not None:
-            answer = await self._models.answers.read(content)
+            answer = await self._models.answers.read(content if raw is None else raw)
         return Sample(
             steps=beam.steps,
             text=reading.text,
@@ -100,6 +105,7 @@ class SampleReader:
             confidence_at=None if beam.window is None else beam.window.lowest_at,
             reasoning=reading.reasoning,
             content=content,
+            raw_content=raw,
             window=beam.window,
             logprobs=beam.logprobs,
         )
@@ -117,6 +123,11 @@ class SampleReader:
     def _shown(self, tokens: list[int]) -> list[int]:
         """A solution's tokens without the one that the caller had it stop at."""
         return tokens[:-1] if tokens and tokens[-1] in self._settings.stop_token_ids else tokens
+
+    def _without_end(self, tokens: list[int]) -> list[int]:
+        """A solution's tokens without the special one that ended it."""
+        ends = bool(tokens) and not decode(self._models.engine.tokenizer, tokens[-1:])
+        return tokens[:-1] if ends else tokens
 
 
 def solution_window(models: Models, logprob: bool) -> ConfidenceWindow | None:

@@ -6,6 +6,7 @@ from math import isnan
 
 from allocator.plan import Plan
 from predictors.sample import Sample
+from runtime.answers.calls import parts_of
 from runtime.answers.selection import ranked
 from runtime.prompt_run import PromptRun
 from runtime.result import Decision, Receipt, Result
@@ -54,7 +55,8 @@ async def result_of(
         limits: what the caller allowed, as the receipt names it: budget, deadline or price.
         started: when work on it began, by `time.perf_counter`.
     """
-    best = ranked(await run.canonicalize(samples), decision.plan.selection)
+    named = await run.canonicalize(samples)
+    best = ranked(named, decision.plan.selection, parts_of(run.models.answers))
     best = await with_logprobs(run, best)
     of_prompt = await prompt_logprobs(run)
     receipt = Receipt.model_validate(

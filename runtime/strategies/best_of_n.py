@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from allocator.plan import Plan, Selection
 from predictors.sample import Sample
+from runtime.answers.calls import parts_of
 from runtime.answers.selection import tied_answers
 from runtime.engines.concurrency import together
 from runtime.prompt_run import PromptRun
@@ -26,7 +27,8 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
         more = remaining
         if (sure := run.settings.early_stop) is not None:
             votes = await run.canonicalize(samples)
-            more = min_to_settle(votes, remaining, plan.selection, sure)
+            whole = parts_of(run.models.answers) is None
+            more = min_to_settle(votes, remaining, plan.selection, sure, whole)
         if not more:
             break
         samples += await run.samples(
@@ -58,7 +60,7 @@ async def score_ties(run: PromptRun, samples: Sequence[Sample], how: Selection) 
     if how != "majority":
         return list(samples)
     named = await run.canonicalize(samples)
-    tied = tied_answers(named, how)
+    tied = tied_answers(named, how, parts_of(run.models.answers))
 
     async def scored(sample: Sample, answer: str | None) -> Sample:
         return await run.score(sample) if answer in tied else sample

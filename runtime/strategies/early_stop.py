@@ -16,7 +16,11 @@ CERTAIN = 1.0
 
 
 def min_to_settle(
-    samples: Sequence[Sample], remaining: int, how: Selection, confidence: float = CERTAIN
+    samples: Sequence[Sample],
+    remaining: int,
+    how: Selection,
+    confidence: float = CERTAIN,
+    whole: bool = True,
 ) -> int:
     """The minimum number of further solutions before the answer can be settled; 0 if it is.
 
@@ -32,13 +36,17 @@ def min_to_settle(
         remaining: number of solutions not yet sampled.
         how: the selection that will be made.
         confidence: above 0.5, at most 1.
+        whole: whether answers are voted on whole. Where their parts are, the leader is settled once
+            it leads over all others together: then more than half of the weight has each of its
+            parts, and no other part.
     """
     answered = [sample for sample in samples if sample.answer is not None]
     if how == "best":
         settled = any(sample.score >= GREATEST_SCORE for sample in answered)
         return 0 if settled else remaining
     mass = answer_mass(answered, how)
-    first, second = sorted([*mass.values(), 0.0, 0.0], reverse=True)[:2]
+    first, *others = sorted([*mass.values(), 0.0, 0.0], reverse=True)
+    second = others[0] if whole else sum(others)
     # k more for the leader, and the rest against it: lead + k > remaining - k.
     k = floor((remaining - (first - second) / GREATEST_SCORE) / 2) + 1
     certain = min(max(0, k), remaining)

@@ -20,6 +20,11 @@ WITH_TOOLS = "{% for tool in tools or [] %}<sys>{{ tool | tojson }}{% endfor %}"
     "{{ m['content'] }}{% for call in m.tool_calls or [] %}{{ call.function | tojson }}"
     "{% endfor %}",
 )
+CALL_MARKS = (
+    *("[TOOL_CALLS]", "[ARGS]", "<|python_tag|>"),
+    *("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁sep｜>"),
+    *("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"),
+)
 SUM = {
     "type": "object",
     "properties": {"sum": {"enum": [1, 2]}, "sure": {"type": "boolean"}},
@@ -37,6 +42,13 @@ def tooled_tokenizer() -> Any:
     """A token per byte; the chat template shows tools and calls."""
     tokenizer = own_tokenizer()
     tokenizer.chat_template = WITH_TOOLS
+    return tokenizer
+
+
+def marked_tokenizer() -> Any:
+    """Like that, with the special tokens by which models of several families mark calls."""
+    tokenizer = tooled_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": list(CALL_MARKS)})
     return tokenizer
 
 

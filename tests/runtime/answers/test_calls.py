@@ -1,16 +1,22 @@
 """Calls of tools: found in what models write, and compared as answers."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from runtime.answers import MathAnswers, PatternAnswers
-from runtime.answers.calls import CallAnswers, CallParser
-from runtime.frontend.answer_form import CallFormat, CallSyntax, CallVote
+from runtime.answers.calls import CallAnswers, CallParser, EachCall
+from runtime.frontend.answer_form import CallFormat, CallVote
+from runtime.frontend.call_syntax import TextCalls
 
 TOOLS = ("add", "find")
 ADD = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
 FIND = '{"name": "find", "arguments": {"what": "é"}}'
+
+
+def form(syntax: str = "auto", **fields: Any) -> CallFormat:
+    return CallFormat(TOOLS, TextCalls(syntax=syntax), **fields)
 
 
 def tagged(*calls: str) -> str:
@@ -18,7 +24,7 @@ def tagged(*calls: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("form", "text", "before", "names"),
+    ("syntax", "text", "before", "names"),
     [
         ("auto", tagged(ADD), "", ["add"]),
         ("auto", "Let me see.\n" + tagged(ADD, FIND), "Let me see.\n", ["add", "find"]),
@@ -31,13 +37,13 @@ def tagged(*calls: str) -> str:
         ("json", '{"name": "add", "arguments": "{\\"a\\": 1}"}', "", ["add"]),
     ],
 )
-def test_calls_are_found(form: CallSyntax, text: str, before: str, names: list[str]) -> None:
-    said, calls = CallParser(CallFormat(TOOLS, form)).parse(text)
+def test_calls_are_found(syntax: str, text: str, before: str, names: list[str]) -> None:
+    said, calls = CallParser(form(syntax)).parse(text)
     assert (said, [call.name for call in calls]) == (before, names)
 
 
 @pytest.mark.parametrize(
-    ("form", "text"),
+    ("syntax", "text"),
     [
         ("auto", "The answer is 5."),
         ("auto", '{"answer": 5}'),
@@ -56,17 +62,17 @@ def test_calls_are_found(form: CallSyntax, text: str, before: str, names: list[s
         ("auto", ""),
     ],
 )
-def test_what_is_no_call_is_text(form: CallSyntax, text: str) -> None:
-    assert CallParser(CallFormat(TOOLS, form)).parse(text) == (text, ())
+def test_what_is_no_call_is_text(syntax: str, text: str) -> None:
+    assert CallParser(form(syntax)).parse(text) == (text, ())
 
 
 def test_only_the_first_call_counts_where_one_was_allowed() -> None:
-    _, calls = CallParser(CallFormat(TOOLS, parallel=False)).parse(tagged(ADD, FIND))
+    _, calls = CallParser(form(parallel=False)).parse(tagged(ADD, FIND))
     assert [(call.name, call.arguments) for call in calls] == [("add", '{"a": 1, "b": 2}')]
 
 
 def reader(vote: CallVote = "call") -> CallAnswers:
-    return CallAnswers(CallFormat(TOOLS, vote=vote), PatternAnswers(r"#(\d+)"))
+    return CallAnswers(form(vote=vote), PatternAnswers(r"#(\d+)"))
 
 
 def test_an_answer_is_the_calls_or_what_the_text_says() -> None:
@@ -102,7 +108,18 @@ def test_names_alone_may_be_compared() -> None:
     ]
 
 
+def test_each_call_may_be_voted_on_by_itself() -> None:
+    answers = EachCall(form(vote="each"), PatternAnswers(r"#(\d+)"))
+    swapped = '{"name": "add", "arguments": {"b": 2.0, "a": 1}}'
+    one, other = answers.parts(f"[{FIND}, {ADD}]"), answers.parts(f"[{swapped}]")
+    assert len(one) == len(set(one)) == 2
+    assert set(other) < set(one)
+    assert len(set(answers.parts(f"[{ADD}, {swapped}]"))) == 2
+    assert set(other) < set(answers.parts(f"[{ADD}, {ADD}]"))
+    assert answers.parts("12") == ["12"]
+
+
 def test_texts_beside_calls_are_compared_as_the_task_has_it() -> None:
-    answers = CallAnswers(CallFormat(TOOLS), MathAnswers())
+    answers = CallAnswers(form(), MathAnswers())
     assert answers.canonicalize(["1/2", f"[{ADD}]", "0.5"]) == ["1/2", f"[{ADD}]", "1/2"]
     assert answers.undecided(["1/2", f"[{ADD}]"]) == []

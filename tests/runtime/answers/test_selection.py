@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from allocator.errors import InputError
 from runtime.answers import answers_for
-from runtime.answers.selection import ranked, select, weights
+from runtime.answers.selection import ranked, select, tied_answers, weights
 from tests.support.samples import make_sample
 
 
@@ -65,6 +65,57 @@ def test_every_attempt_of_a_chain_is_ranked_once() -> None:
         ("7", 0.5),
         ("9", 0.1),
     ]
+
+
+def letters(answer: str) -> str:
+    """The parts of an answer: its letters."""
+    return answer
+
+
+def test_parts_are_voted_on_each_by_itself() -> None:
+    # All have p, and nothing else has more than half. Voted on whole, "pa" has the most votes.
+    votes = [make_sample(answer, 0.5) for answer in ("pb", "pa", "pa", "pa", "pc", "pd", "pb", "p")]
+    assert select(votes, "majority").answer == "pa"
+    assert select(votes, "majority", letters).answer == "p"
+    # Without a solution that has p alone: the one whose other part is the most frequent.
+    assert select(votes[:-1], "majority", letters).answer == "pa"
+    # p: 8 of 8 for it; a: 3 for it, 5 against it; the others likewise.
+    expected = {"p": 8, "pa": 8 - 2, "pb": 8 - 4, "pc": 8 - 6, "pd": 8 - 6}
+    assert weights(votes, "majority", letters) == expected
+    assert [s.answer for s in ranked(votes, "majority", letters)[:3]] == ["p", "pa", "pb"]
+
+
+def test_parts_weigh_what_their_samples_score() -> None:
+    # b: 0.9 of 1.3 for it; a and c: 0.5 of 1.3.
+    samples = [make_sample("ac", 0.2), make_sample("ac", 0.2), make_sample("b", 0.9)]
+    assert select(samples, "weighted", letters).answer == "b"
+    assert select(samples, "majority", letters).answer == "ac"
+    assert select(samples, "best", letters).answer == "b"
+    tied = [make_sample("a", 0.4), make_sample("b", 0.5), make_sample(None, 0.9)]
+    assert tied_answers(tied, "majority", letters) == {"a", "b"}
+    assert select(tied, "majority", letters).answer == "b"
+    assert select([make_sample(None, 0.9)], "majority", letters).answer is None
+
+
+SETS = st.lists(st.sets(st.sampled_from("abcd"), min_size=1), min_size=1, max_size=9)
+
+
+@given(SETS)
+def test_the_chosen_parts_differ_least_from_all(sets: list[set[str]]) -> None:
+    votes = [make_sample("".join(sorted(each)), 0.5) for each in sets]
+    chosen = set(str(select(votes, "majority", letters).answer))
+
+    def difference(one: set[str]) -> int:
+        return sum(len(one ^ other) for other in sets)
+
+    assert difference(chosen) == min(map(difference, sets))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9)), min_size=1, max_size=9))
+def test_answers_of_one_part_are_voted_on_as_whole_ones(pairs: list[tuple[str, int]]) -> None:
+    samples = [make_sample(answer, score / 16) for answer, score in pairs]
+    for how in ("weighted", "best", "majority"):
+        assert select(samples, how, letters) is select(samples, how)
 
 
 def test_the_weights_are_what_select_compares() -> None:

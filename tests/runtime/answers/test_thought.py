@@ -1,6 +1,7 @@
 """Thought is not an answer, whatever marks it and whether or not the marks are special tokens."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,19 @@ def test_special_tokens_are_no_part_of_an_answer() -> None:
     reader = solution_reader(tokenizer, thoughts_of("auto", tokenizer))
     ids = tokenizer.encode("<|channel|>analysis<|message|>3<|channel|>final<|message|>5<|return|>")
     assert reader.read(ids, ()) == Reading("analysis3final5", "3", "5")
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_the_content_may_be_read_with_its_special_tokens(special: bool) -> None:
+    tokenizer = byte_tokenizer("[CALL]", "<think>", "</think>", special=special)
+    reader = solution_reader(tokenizer, (THINK,))
+    ids = tokenizer.encode("<think>3</think>so [CALL]5; 6")
+    plain = "so 5" if special else "so [CALL]5"
+    found = reader.read(ids, (";",), special_tokens=True)
+    assert (found.reasoning, found.content, found.raw_content) == ("3", plain, "so [CALL]5")
+    assert reader.read(ids, (";",)) == replace(found, raw_content=None)
+    unfinished = tokenizer.encode("<think>3[CALL]")
+    assert reader.read(unfinished, (), special_tokens=True).raw_content is None
 
 
 def test_a_thought_that_the_prompt_began() -> None:

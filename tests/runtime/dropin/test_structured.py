@@ -9,12 +9,14 @@ import pytest
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
+from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.vllm_params import PromptParams, vllm_options
 from runtime.frontend.answer_form import AnswerForm, CallFormat
+from runtime.frontend.call_syntax import TextCalls
 from runtime.models import Models
 from tests.support.prompts import RAW
 from tests.support.structured import Says, tool, unverified
@@ -63,7 +65,7 @@ def test_what_is_set_is_handed_on(structured: Any, fields: Any, reading: str) ->
     assert form.constraint is not None
     assert (form.constraint.field, form.constraint.fields) == ("structured_outputs", fields)
     assert form.reading == reading
-    calls = AnswerForm(calls=CallFormat(("add",)))
+    calls = AnswerForm(calls=CallFormat(("add",), TextCalls()))
     both = vllm_options(
         PromptParams(params), calibrated, models, 4, form=calls
     ).request.settings.form
@@ -89,3 +91,31 @@ def test_a_chat_with_tools_votes_on_calls(llm: ComputeOptimalLLM) -> None:
     (plain,) = llm.chat(CHAT, params, use_tqdm=False)
     assert "add" not in plain.prompt
     assert plain.outputs[0].text == "#3"  # the only one with an answer
+
+
+def test_a_chat_says_how_calls_are_written_and_voted_on(llm: ComputeOptimalLLM) -> None:
+    def best(**how: Any) -> list[str]:
+        params = SamplingParams(max_tokens=100, n=2)
+        (output,) = llm.chat(CHAT, params, tools=[tool("add")], use_tqdm=False, **how)
+        return [each.text for each in output.outputs]
+
+    assert best(tool_parser="pythonic")[0] == "#3"  # the others are no calls then
+    first, second = best(tool_vote="name")
+    assert (first in (ONE, SAME, TWO), second) == (True, "#3")
+    assert best(tool_parser="qwen3_json", tool_vote="each")[0] in (ONE, SAME)
+
+
+@pytest.mark.parametrize(
+    ("how", "field", "hint"),
+    [
+        ({"tools": [tool("add")], "tool_parser": "lama"}, "tool_parser", "or of vLLM's"),
+        ({"tools": [tool("add")], "tool_vote": "all"}, "tool_vote", "call, each, name"),
+        ({"tool_vote": "name"}, "tool_vote", "there are no tools"),
+    ],
+)
+def test_what_says_nothing_of_calls_is_refused(
+    llm: ComputeOptimalLLM, how: Any, field: str, hint: str
+) -> None:
+    with pytest.raises(InputError, match=hint) as error:
+        llm.chat(CHAT, use_tqdm=False, **how)
+    assert error.value.field == field

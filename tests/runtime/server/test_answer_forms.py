@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from allocator.errors import InputError
 from runtime.models import Models
 from runtime.server.service import Service
 from tests.support.running import Run
 from tests.support.serving import asked, chat, chunks_of, engine_of, service_of
-from tests.support.structured import Says, tool, unverified
+from tests.support.structured import Says, marked_tokenizer, tool, unverified
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
@@ -76,7 +77,7 @@ def service(transformers_models: Models) -> Service:
         ),
         (CHAT | {"structured_outputs": {"xml": "1"}}, "structured_outputs.xml", "no such field"),
         (CHAT | {"ttc": {"tool_vote": "name"}}, "ttc.tool_vote", "there are no tools"),
-        (CHAT | {"ttc": {"tool_vote": "all"}}, "ttc.tool_vote", "'call' or 'name'"),
+        (CHAT | {"ttc": {"tool_vote": "all"}}, "ttc.tool_vote", "'call', 'each' or 'name'"),
         (COMPLETION | {"tools": [ADD]}, "tools", "no such field"),
         (chat("1+2", tool_calls=1), "tool_calls", "no such field"),
     ],
@@ -143,6 +144,20 @@ def test_names_alone_may_be_votes(run: Run[Any]) -> None:
     assert names["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "add"
 
 
+def test_each_call_may_be_a_vote(run: Run[Any]) -> None:
+    def added(number: int) -> str:
+        return f'<tool_call>{{"name": "add", "arguments": {{"a": {number}}}}}</tool_call>'
+
+    # All find and add something: whole solutions with 2 and 3 have two votes each, SUB alone one.
+    engine = Says(added(2) + SUB, SUB + added(2), added(3) + SUB, SUB + added(3), SUB)
+    fields = {"budget": 20, "tool_vote": "each"}
+    (whole,) = said(run, engine, ttc={"budget": 20})["choices"]
+    first, second = said(run, engine, ttc=fields, n=2)["choices"]
+    assert len(whole["message"]["tool_calls"]) == 2
+    assert [call["function"]["name"] for call in first["message"]["tool_calls"]] == ["sub"]
+    assert len(second["message"]["tool_calls"]) == 2
+
+
 def test_an_answer_in_words_is_a_vote_too(run: Run[Any]) -> None:
     answer = said(run, Says("so #3", ONE, "then #3", "or #3"))
     (choice,) = answer["choices"]
@@ -201,6 +216,50 @@ def test_how_calls_are_written_is_a_setting(run: Run[Any], tool_parser: str, fou
     (choice,) = run(asked(service, chat("1+2", tools=TOOLS))).json()["choices"]
     assert (choice["finish_reason"] == "tool_calls") == found
     assert (choice["message"]["content"] is None) == found
+
+
+MISTRAL = '[TOOL_CALLS]add[ARGS]{"a": 1, "b": 2}', '[TOOL_CALLS]add[ARGS]{"b": 2.0, "a": 1}'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tool_parser", "texts"),
+    [
+        # Its marks are special tokens, which texts are shown without.
+        ("mistral", (MISTRAL[0], "#3", MISTRAL[1], "[TOOL_CALLS]drop[ARGS]{}")),
+        ("pythonic", ("[add(a=1, b=2)]", "#3", "[add(b=2, a=1)]", "[drop()]")),
+    ],
+)
+def test_calls_in_the_syntaxes_of_vllms_parsers_are_votes(
+    run: Run[Any], tool_parser: str, texts: tuple[str, ...]
+) -> None:
+    engine = Says(*texts)
+    engine.tokenizer = marked_tokenizer()
+    service = service_of(unverified(engine), tool_parser=tool_parser)
+    body = chat("1+2", tools=TOOLS, n=2, ttc={"budget": 8})
+    first, second = run(asked(service, body)).json()["choices"]
+    (call,) = first["message"]["tool_calls"]
+    assert (call["function"]["name"], first["message"]["content"]) == ("add", None)
+    assert json.loads(call["function"]["arguments"]) == {"a": 1, "b": 2}
+    assert (first["finish_reason"], second["finish_reason"]) == ("tool_calls", "stop")
+    assert second["message"]["content"] == "#3"  # the call of an unknown tool has no answer
+    (streamed,) = chunks_of(run(asked(service, body | {"n": 1, "stream": True})))[-1]["choices"]
+    assert streamed["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.slow
+def test_the_token_that_ends_a_solution_is_none_of_its_calls(run: Run[Any]) -> None:
+    engine = Says(ONE.removesuffix("</tool_call>"))  # a tag may stay open at the end
+    service = service_of(unverified(engine), tool_parser="qwen3_json")
+    (choice,) = run(asked(service, chat("1+2", tools=TOOLS))).json()["choices"]
+    assert choice["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.slow
+def test_a_tool_parser_must_fit_the_model() -> None:
+    with pytest.raises(InputError, match="could not locate the tool call token") as error:
+        service_of(unverified(Says(ONE)), tool_parser="mistral")
+    assert error.value.field == "tool_parser"
 
 
 def test_strict_tools_need_an_engine_that_holds_to_them(run: Run[Any]) -> None:

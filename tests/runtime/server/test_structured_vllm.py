@@ -1,6 +1,7 @@
 """The `openai` client against real vLLM: JSON and calls of tools that are held to their schemas."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -129,6 +130,34 @@ def test_other_forms_are_held_to(client: Any) -> None:
     assert isinstance(json.loads(free.choices[0].message.content), dict)
 
 
+SQL = """
+root ::= "SELECT " column " FROM " table
+column ::= "col_1" | "col_2"
+table ::= "table_1" | "table_2"
+"""
+TAG = {"begin": "<sum>", "content": {"type": "json_schema", "json_schema": SUM}, "end": "</sum>"}
+TAGGED = json.dumps({"type": "structural_tag", "format": {"type": "tag"} | TAG})
+
+
+@pytest.mark.parametrize(
+    ("held", "pattern"),
+    [
+        ({"grammar": SQL}, r"SELECT col_([12]) FROM table_[12]"),
+        ({"structural_tag": TAGGED}, r"<sum>(\{.*\})</sum>"),
+        ({"regex": r"([1-9]|1[0-9])\.[0-9]{2}"}, r"([1-9]|1[0-9])\.[0-9]{2}"),
+    ],
+)
+def test_every_choice_of_a_stream_is_held_to_its_form(client: Any, held: Any, pattern: str) -> None:
+    fields = {"n": 3, "seed": 7, "extra_body": {"structured_outputs": held}}
+    whole = [choice.message.content for choice in chat(client, **fields).choices]
+    assert all(re.fullmatch(pattern, text, re.DOTALL) for text in whole)
+    streamed = ["", "", ""]
+    for chunk in chat(client, stream=True, **fields):
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.delta.content or ""
+    assert streamed == whole
+
+
 @pytest.mark.parametrize(
     ("choice", "names"),
     [
@@ -227,3 +256,17 @@ def test_calls_may_be_written_as_plain_json(loop: LoopThread, models: Models) ->
             choice = chat(client, tools=TOOLS, tool_choice="required").choices[0]
     assert choice.finish_reason == "tool_calls"
     assert Sum.model_validate_json(choice.message.tool_calls[0].function.arguments)
+
+
+def test_calls_are_held_to_the_models_own_syntax(loop: LoopThread, models: Models) -> None:
+    service: Service = service_of(models, default_budget=4, tool_parser="qwen3_coder")
+    fields: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required", "n": 4}
+    with loop.entered(listening_on(service)) as port:
+        url = f"http://127.0.0.1:{port}/v1"
+        with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
+            reply = chat(client, **fields, parallel_tool_calls=False)
+    for choice in reply.choices:
+        assert choice.finish_reason == "tool_calls"
+        (call,) = choice.message.tool_calls
+        assert call.function.name in ("add", "find")
+        assert Sum.model_validate_json(call.function.arguments)

@@ -14,6 +14,7 @@ from runtime.artifact import Artifact
 from runtime.engines.base import Completion
 from runtime.engines.constraint import Constraint
 from runtime.frontend.answer_form import AnswerForm, CallFormat
+from runtime.frontend.call_syntax import TextCalls
 from runtime.request import Request, RequestSettings
 from runtime.result import Result, Spend
 from runtime.solving.solve import Solver
@@ -97,7 +98,7 @@ def test_a_plan_without_a_search_stays(bent: Artifact, tokenizer: Any) -> None:
 def test_free_text_and_calls_that_are_found_in_it_are_searched(
     bent: Artifact, tokenizer: Any
 ) -> None:
-    for form in (AnswerForm(), AnswerForm(calls=CallFormat(("add",)))):
+    for form in (AnswerForm(), AnswerForm(calls=CallFormat(("add",), TextCalls()))):
         solving = solver(with_row(bent, 0, (), [SEARCH]), tokenizer)
         results = solved(solving, form, Spend(budget=8))
         assert {result.receipt.plan for result in results} == {SEARCH}
@@ -119,7 +120,7 @@ def test_a_shared_total_buys_samples_in_place_of_searches(bent: Artifact, tokeni
 
 def test_other_forms_than_calibrations_are_no_drift(bent: Artifact, tokenizer: Any) -> None:
     observed = []
-    for form in (AnswerForm(), HELD, AnswerForm(calls=CallFormat(("add",)))):
+    for form in (AnswerForm(), HELD, AnswerForm(calls=CallFormat(("add",), TextCalls()))):
         solving = solver(bent, tokenizer)
         solved(solving, form, Spend(budget=8))
         observed.append(solving.monitor.report().prompts)

@@ -304,6 +304,29 @@ def test_less_confidence_never_asks_for_more(
         )
 
 
+@given(
+    st.lists(st.sampled_from(("p", "pa", "pb", "ab")), max_size=9),
+    st.lists(st.sampled_from(("p", "pa", "pb", "ab", "c", "abc")), min_size=1, max_size=9),
+)
+def test_what_later_votes_on_parts_may_change_is_not_settled(
+    answers: list[str], later: list[str]
+) -> None:
+    votes = [make_sample(answer, 0.5) for answer in answers]
+    more = min_to_settle(votes, len(later), "majority", whole=False)
+    assert more >= min_to_settle(votes, len(later), "majority")
+    if not more:
+        every = votes + [make_sample(answer, 0.5) for answer in later]
+        chosen = (select(each, "majority", list).answer for each in (votes, every))
+        assert len(set(chosen)) == 1
+
+
+def test_parts_are_settled_once_more_than_half_is_for_one_answer() -> None:
+    votes = [make_sample(answer, 0.5) for answer in ("p", "p", "p", "pa", "b")]
+    assert min_to_settle(votes, 1, "majority") == 0
+    assert min_to_settle(votes, 1, "majority", whole=False) == 1  # 3 to 2, and one to come
+    assert min_to_settle([*votes, votes[0]], 1, "majority", whole=False) == 0
+
+
 @given(st.lists(st.sampled_from("789"), max_size=30), st.integers(1, 30))
 def test_a_vote_fewer_could_not_settle_it(answers: list[str], remaining: int) -> None:
     def stands(votes: list[str], left: int) -> bool:
