@@ -17,7 +17,7 @@ import torch
 from benchmarks.testbed.paths import ARTIFACT
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-READY_SECONDS = 240
+READY_SECONDS, LOOK_SECONDS = 240, 0.1
 
 
 @dataclass(frozen=True)
@@ -155,13 +155,14 @@ def _wait_until_ready(serving: Serving, name: str) -> None:
     Raises:
         RuntimeError: it ended, or was not ready in time.
     """
-    for _ in range(READY_SECONDS):
+    until = time.monotonic() + READY_SECONDS
+    while time.monotonic() < until:
         if serving.process.poll() is not None:
             raise RuntimeError(f"{name} ended with status {serving.process.returncode}")
         with suppress(httpx.TransportError):
             if httpx.get(f"{serving.url}/health").status_code == 200:
                 return
-        time.sleep(1)
+        time.sleep(LOOK_SECONDS)
     raise RuntimeError(f"{name} was not ready in {READY_SECONDS} seconds")
 
 

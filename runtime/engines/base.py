@@ -164,8 +164,8 @@ class HasConfidence(Protocol):
     """
 
     @property
-    def vocabulary_size(self) -> int:
-        """Tokens to choose among at each place."""
+    def max_confidence_top(self) -> int:
+        """The most of the likeliest tokens that it reads at one place."""
         ...
 
 

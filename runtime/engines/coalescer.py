@@ -8,6 +8,7 @@ from typing import Any
 
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.constraint import Constraint
+from runtime.engines.token_options import PLAIN, TokenOptions
 
 # Choices of a request at most: so many already save most of what requests cost, and what is
 # finished does not wait for many others.
@@ -25,6 +26,7 @@ class CompletionRequest:
     stop_token_ids: tuple[int, ...]
     logprob: bool
     constraint: Constraint | None = None
+    options: TokenOptions = PLAIN
 
 
 @dataclass(frozen=True)

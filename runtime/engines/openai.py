@@ -6,18 +6,24 @@ those of one moment go together.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import AutoTokenizer
 
 from allocator.errors import ModelError
-from runtime.engines.base import Completion, SamplingSettings
+from predictors.token_logprobs import PlaceLogprobs, TokenLogprob
+from runtime.engines.base import LARGEST, Completion, SamplingSettings
 from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
 from runtime.engines.constraint import Constraint
 from runtime.engines.servers import RefusedError, Servers
+from runtime.engines.token_options import PLAIN, TokenOptions
+from runtime.engines.tokenizer import token_texts, vocabulary_size
+
+PATH = "v1/completions"
 
 # What `vllm serve` would otherwise fill in from the model's generation_config.json, or from how
 # it was started: off, as in process.
@@ -25,10 +31,12 @@ NEUTRAL = {
     "repetition_penalty": 1.0,
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
-    "min_tokens": 0,
-    "ignore_eos": False,
     "watermarking": False,
 }
+# Log-probabilities that a server returns at a place, where it does not say: vLLM's default.
+USUAL_LOGPROBS = 20
+
+Read = TypeVar("Read")
 
 
 class OpenAIEngine:
@@ -41,6 +49,8 @@ class OpenAIEngine:
             takes the one model that all servers serve.
 
     Attributes:
+        max_logprobs: see `runtime.engines.token_options.HasTokenOptions`; of the servers that
+            return the fewest, vLLM's option ``--max-logprobs``.
         resources: where it runs, in words.
 
     A key for the servers is read from the environment variable OPENAI_API_KEY. Start them with
@@ -55,6 +65,7 @@ class OpenAIEngine:
         self._servers = Servers("engine", urls, served)
         self.context_length = self._servers.context_length
         self.resources = self._servers.resources
+        self.max_logprobs = _max_logprobs(self._servers)
         self._grouping = RequestCoalescer(self._send)
 
     async def complete(
@@ -68,6 +79,7 @@ class OpenAIEngine:
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
         constraint: Constraint | None = None,
+        options: TokenOptions = PLAIN,
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
@@ -79,12 +91,15 @@ class OpenAIEngine:
         """
         ends = tuple(stop_token_ids)
         request = CompletionRequest(
-            tuple(token_ids), settings, max_tokens, tuple(stop), ends, logprob, constraint
+            tuple(token_ids), settings, max_tokens, tuple(stop), ends, logprob, constraint, options
         )
         return await self._grouping.complete(request, seed)
 
     async def _send(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
         """Completions under n seeds, the given one and those after it."""
+        options, likeliest = request.options, request.options.logprobs
+        if likeliest is None and request.logprob:
+            likeliest = 0
         body: dict[str, Any] = {
             "prompt": list(request.token_ids),
             "n": n,
@@ -97,21 +112,43 @@ class OpenAIEngine:
             "stop": request.stop,
             "stop_token_ids": request.stop_token_ids,
             "include_stop_str_in_output": True,
-            "logprobs": 0 if request.logprob else None,
+            "min_tokens": options.min_tokens,
+            "ignore_eos": options.ignore_eos,
+            "logit_bias": dict(options.logit_bias) or None,
+            "allowed_token_ids": options.allowed_token_ids or None,
+            "priority": options.priority,
+            "logprobs": likeliest,
+            "logprob_token_ids": options.logprob_token_ids or None,
+            # Several tokens may have one text, by which the likeliest would be listed.
+            "return_tokens_as_token_ids": options.logprobs is not None,
             "return_token_ids": True,
         } | NEUTRAL
         if request.constraint is not None:
             body["structured_outputs"] = request.constraint.fields
         ids = request.token_ids
         try:
-            place, reply = await self._servers.post("v1/completions", body, ids, choices=n)
+            place, reply = await self._servers.post(PATH, body, ids, choices=n)
         except RefusedError as refused:
             if request.constraint is None:
                 raise
             raise request.constraint.refused(refused.what) from refused
-        found = _completions(reply, request, n)
+        texts = () if options.logprobs is None else token_texts(self.tokenizer)
+        found = _read(reply, lambda reply: _completions(reply, request, n, texts))
         self._servers.replicas.answered(place, ids, [c.token_ids for c in found])
         return found
+
+    async def text_logprobs(
+        self, token_ids: Sequence[int], likeliest: int
+    ) -> tuple[PlaceLogprobs | None, ...]:
+        """See `runtime.engines.token_options.HasTokenOptions`."""
+        body = {"prompt": list(token_ids), "max_tokens": 1, "prompt_logprobs": likeliest} | NEUTRAL
+        _, reply = await self._servers.post(PATH, body, token_ids)
+        return _read(reply, _prompt_logprobs)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """See `runtime.engines.token_options.HasTokenOptions`; of tokens that have a text."""
+        return vocabulary_size(self.tokenizer)
 
     def check_constraint(self, constraint: Constraint) -> None:
         """See `runtime.engines.constraint.HasConstraints`; only a request shows it."""
@@ -136,23 +173,43 @@ class OpenAIEngine:
         self._servers.close()
 
 
-def _completions(text: str, request: CompletionRequest, n: int) -> list[Completion]:
-    """A server's reply as n completions, in the order of their seeds."""
+def _max_logprobs(servers: Servers) -> int:
+    """The most log-probabilities that all servers return at a place.
+
+    A server has them in no reply but that in which it refuses more than any returns.
+    """
+    replies = servers.each(PATH, {"prompt": [0], "max_tokens": 1, "logprobs": LARGEST})
+    said = [re.search(r"greater than max allowed: (\d+)", text) for _, _, text in replies]
+    return min(int(found[1]) if found else USUAL_LOGPROBS for found in said)
+
+
+def _read(text: str, read: Callable[[dict[str, Any]], Read]) -> Read:
+    """What is read of a server's reply.
+
+    Raises:
+        ModelError: the reply has not the fields that are read.
+    """
     try:
-        reply = json.loads(text)
-        choices = {choice["index"]: choice for choice in reply["choices"]}
-        details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
-        cached = details.get("cached_tokens") or 0
-        return [_completion(choices[index], cached, request) for index in range(n)]
-    except (ValueError, KeyError, TypeError) as error:
+        return read(json.loads(text))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(
             "engine",
             f"a reply without vllm serve's fields ({type(error).__name__} {error}): {text[:300]}",
         ) from error
 
 
+def _completions(
+    reply: dict[str, Any], request: CompletionRequest, n: int, texts: Sequence[str]
+) -> list[Completion]:
+    """A server's n completions, in the order of their seeds."""
+    choices = {choice["index"]: choice for choice in reply["choices"]}
+    details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
+    cached = details.get("cached_tokens") or 0
+    return [_completion(choices[index], cached, request, texts) for index in range(n)]
+
+
 def _completion(
-    choice: dict[str, Any], cached_tokens: int, request: CompletionRequest
+    choice: dict[str, Any], cached_tokens: int, request: CompletionRequest, texts: Sequence[str]
 ) -> Completion:
     reason = choice.get("stop_reason")
     stopped_by = reason if isinstance(reason, str) else None
@@ -169,4 +226,33 @@ def _completion(
         ended=choice["finish_reason"] == "stop" and stopped_by is None,
         cached_tokens=cached_tokens,
         stopped_by=stopped_by,
+        logprobs=None
+        if request.options.logprobs is None
+        else tuple(_place(place, texts) for place in choice["logprobs"]["top_logprobs"]),
+    )
+
+
+def _place(likeliest: Mapping[str, float], texts: Sequence[str]) -> PlaceLogprobs:
+    """Log-probabilities at one place of a completion, by ``token_id:N``; they come without ranks.
+
+    Args:
+        likeliest: the sampled token's, then the likeliest.
+        texts: of all tokens; an id above them has none.
+    """
+    found = {int(name.removeprefix("token_id:")): logprob for name, logprob in likeliest.items()}
+    return {
+        token: TokenLogprob(logprob, None, texts[token] if token < len(texts) else "")
+        for token, logprob in found.items()
+    }
+
+
+def _prompt_logprobs(reply: dict[str, Any]) -> tuple[PlaceLogprobs | None, ...]:
+    """Log-probabilities at each place of a prompt; None at the first, which follows nothing."""
+    return tuple(
+        place
+        and {
+            int(token): TokenLogprob(one["logprob"], one["rank"], one["decoded_token"] or "")
+            for token, one in place.items()
+        }
+        for place in reply["choices"][0]["prompt_logprobs"]
     )

@@ -143,7 +143,7 @@ class TransformersEngine:
             raise
 
     @property
-    def vocabulary_size(self) -> int:
+    def max_confidence_top(self) -> int:
         """See `runtime.engines.base.HasConfidence`."""
         return int(self._model.get_output_embeddings().weight.shape[0])
 

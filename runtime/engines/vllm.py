@@ -7,7 +7,7 @@ from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
-from predictors.confidence import ConfidenceWindow, token_confidence
+from predictors.confidence import ConfidenceWindow
 from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.constraint import Constraint
@@ -15,6 +15,7 @@ from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.engines.tokenizer import token_texts
 from runtime.engines.vllm_core import VLLMCore, resources
 from runtime.engines.vllm_requests import (
+    own_and_confidences,
     place_logprobs,
     reading_params,
     sampling_params,
@@ -145,7 +146,7 @@ class VLLMCompletions:
         async with aclosing(self._core.stream(token_ids, params, priority)) as outputs:
             async for output in outputs:
                 final = output.outputs[0]
-                own, confidences = _read(final.logprobs, params.logprobs)
+                own, confidences = own_and_confidences(final.logprobs, params.logprobs)
                 taken = window.add(confidences)
                 ids += final.token_ids[:taken]
                 total += sum(own[:taken])
@@ -163,7 +164,7 @@ class VLLMCompletions:
     def _logprobs(self, logprob: bool, confidence: ConfidenceWindow | None) -> int | None:
         """Log-probabilities to request beside the sampled token's own; None for not even that."""
         if confidence is not None:
-            return min(confidence.settings.top, self.vocabulary_size)
+            return min(confidence.settings.top, self.max_confidence_top)
         return 0 if logprob else None
 
     def _marks_of(self, stop: str) -> list[int]:
@@ -200,8 +201,13 @@ class VLLMCompletions:
         return tuple(reasoning.reasoning_end_token_ids)
 
     @property
-    def vocabulary_size(self) -> int:
+    def max_confidence_top(self) -> int:
         """See `runtime.engines.base.HasConfidence`."""
+        return self.vocabulary_size
+
+    @property
+    def vocabulary_size(self) -> int:
+        """See `runtime.engines.token_options.HasTokenOptions`."""
         return int(self.vllm.vllm_config.model_config.get_vocab_size())
 
     @property
@@ -287,16 +293,3 @@ def _ended(
         stopped_by = None
     ended = final.finish_reason == "stop" and stopped_by is None
     return replace(written, ended=ended, stopped_by=stopped_by)
-
-
-def _read(flat: Any, top: int) -> tuple[list[float], list[float]]:
-    """Log-probability and confidence of each token.
-
-    Args:
-        flat: vLLM's flat log-probabilities. At each place stands the sampled token's own, then
-            those of the likeliest; outputs that vLLM has merged leave out the second of two equal.
-        top: number of the likeliest.
-    """
-    own = [flat.logprobs[start] for start in flat.start_indices]
-    confidences = [token_confidence(flat.logprobs[end - top : end]) for end in flat.end_indices]
-    return own, confidences

@@ -87,7 +87,7 @@ def _engine(
     taking = [engine for engine in engines if isinstance(engine, HasTokenOptions)]
     if len(taking) < len(engines):
         name, value = next(iter(given.items()))
-        hint = "only a vLLM engine in this process takes it; leave it out"
+        hint = "only a vLLM engine takes it, here or behind its server; leave it out"
         raise InputError(logprobs_field if name == "logprobs" else name, value, hint)
     return taking[0]
 

@@ -9,6 +9,7 @@ from prometheus_client import Counter
 from runtime.artifact import Artifact, content_label
 from runtime.models import Models
 from runtime.result import Receipt
+from runtime.server.share import in_share
 from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver
 
@@ -85,7 +86,7 @@ class Policies:
         Args:
             request: its id, hexadecimal and random.
         """
-        if self.trial is not None and int(request[:8], 16) < self.share * 2**32:
+        if self.trial is not None and in_share(request, self.share):
             return self.trial
         return self.current
 

@@ -17,6 +17,7 @@ from runtime.result import Result
 from runtime.server.logs import LOGGER
 from runtime.server.prompt_requests import PromptRequest
 from runtime.server.settings import ServeSettings
+from runtime.server.share import in_share
 from runtime.settings import Settings
 from runtime.solving.metrics import Metrics
 from runtime.traffic import (
@@ -103,7 +104,7 @@ class Recorder:
         if request.settings not in (None, calibrated):
             return False
         question = question_id(request.text)
-        if int(question[:8], 16) >= self._share * 2**32 or question in self._questions:
+        if not in_share(question, self._share) or question in self._questions:
             return False
         self._questions.add(question)
         return True

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -208,5 +209,8 @@ def test_what_cannot_be_pushed_is_refused(
     monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_else")
     assert "log in with hf auth login" in refused("push", made, NAME, *MODELS)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    # It tries again five times, and waits ever longer before.
+    without_waiting = SimpleNamespace(sleep=lambda seconds: None)
+    monkeypatch.setattr("huggingface_hub.utils._http.time", without_waiting)
     assert "the Hub cannot be used" in refused("push", made, NAME, *MODELS)
     assert set(hub.repositories) == known

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+MAX_LOGPROBS = 7
+TOO_MANY = f"Requested sample logprobs of 8, which is greater than max allowed: {MAX_LOGPROBS}"
+
 
 @contextmanager
 def faulty(
@@ -17,7 +20,8 @@ def faulty(
     """A server that answers with the script's statuses, one after the other, then well.
 
     A good answer may depend on the request. Status 0 cuts the connection off. Yields its URL, what
-    it has answered, and what it was sent.
+    it has answered, and what it was sent. More log-probabilities than any server returns are
+    refused in vLLM's words, beside the script.
     """
     answered: list[int] = []
     bodies: list[dict[str, Any]] = []
@@ -28,7 +32,11 @@ def faulty(
             self._send(200, json.dumps({"data": [card]}).encode())
 
         def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if (body.get("logprobs") or 0) > MAX_LOGPROBS:
+                self._send(400, json.dumps({"error": {"message": TOO_MANY}}).encode())
+                return
+            bodies.append(body)
             status = script.pop(0) if script else 200
             answered.append(status)
             if status == 0:

@@ -142,7 +142,7 @@ class UnsureThinker(ScriptedThinker):
         thought: its letters, as many as it thinks.
     """
 
-    vocabulary_size = 256
+    max_confidence_top = 256
 
     def __init__(self, thought: str) -> None:
         super().__init__(len(thought), thought=thought)

@@ -116,17 +116,16 @@ def test_a_policy_saves_tokens_on_held_out_questions() -> None:
     assert min(reached) < whole.tokens / 2
     prices = [point.price for point in fitted.policy.prices]
     assert prices == sorted(prices)
-    again = fit_thinking(long, n_jobs=2)
-    assert again.policy == fitted.policy
-    assert np.array_equal(again.curve.correct, fitted.curve.correct)
 
 
 @pytest.mark.slow
-def test_rows_of_one_question_are_held_out_together() -> None:
+def test_rows_of_one_question_are_held_out_together_by_one_process_as_by_several() -> None:
     one = made_thoughts(10, 8)
     twice = one.of(np.tile(np.arange(10), 2))
-    names = [f"q{n}" for n in range(10)] * 2
-    fitted = fit_thinking(twice, names, ["m"] * 10 + ["n"] * 10, n_jobs=1)
+    names, models = [f"q{n}" for n in range(10)] * 2, ["m"] * 10 + ["n"] * 10
+    fitted, again = (fit_thinking(twice, names, models, n_jobs=n_jobs) for n_jobs in (1, 2))
+    assert again.policy == fitted.policy
+    assert np.array_equal(again.curve.correct, fitted.curve.correct)
     # Both models have the same thoughts, so the fit on the other folds is the same for both.
     assert fitted.curve.generations.shape[1] == 20
     with pytest.raises(InputError, match="at least 5"):

@@ -26,6 +26,7 @@ def started(script: Path, **environment: str) -> subprocess.Popen[str]:
         [sys.executable, str(SCRIPTS / "uses_it_on.py"), str(script), str(BASE)],
         env=os.environ
         | {"VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(Path.cwd())}
+        | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}  # as it is for users
         | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

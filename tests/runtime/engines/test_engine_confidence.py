@@ -70,7 +70,7 @@ def test_transformers_reads_what_its_logits_say(transformers_engine: Transformer
 def test_more_of_the_likeliest_than_there_are_tokens_are_all(
     transformers_engine: TransformersEngine,
 ) -> None:
-    size = transformers_engine.vocabulary_size
+    size = transformers_engine.max_confidence_top
     assert size == len(transformers_engine.tokenizer)
     (window, written), *_ = of_all(transformers_engine, Confidence(top=size + 10))
     values = by_hand(transformers_engine, PROMPTS[0], written, size)
@@ -110,8 +110,8 @@ def test_transformers_ends_a_lost_solution(transformers_engine: TransformersEngi
 
 
 def test_servers_do_not_say_that_they_read_it() -> None:
-    assert hasattr(TransformersEngine, "vocabulary_size")
-    assert not hasattr(OpenAIEngine, "vocabulary_size")
+    assert hasattr(TransformersEngine, "max_confidence_top")
+    assert not hasattr(OpenAIEngine, "max_confidence_top")
 
 
 def test_vllm_ends_a_lost_solution_where_transformers_does(run: Any, vllm_models: Models) -> None:

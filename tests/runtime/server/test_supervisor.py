@@ -92,7 +92,11 @@ async def until_ready(supervisor: Supervisor, seconds: float) -> int:
 
 
 @pytest.mark.vllm
-def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same() -> None:
+def test_a_killed_vllm_engine_is_followed_by_another_that_answers_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # All processes that an engine has for users, for none may be left.
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
     others, log = children(), io.StringIO()
 
     async def ends(supervisor: Supervisor, prompt: str) -> str:

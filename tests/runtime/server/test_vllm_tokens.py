@@ -1,9 +1,11 @@
 """Log-probabilities, ids and options of tokens, end to end: compared with vLLM's own numbers.
 
-Real clients of a server, and the drop-in, on the session's vLLM engine.
+Real clients of a server, and the drop-in, on the session's vLLM engine; the server also in front of
+a real `vllm serve`.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -11,9 +13,10 @@ import pytest
 from vllm import SamplingParams, TokensPrompt
 
 from allocator.errors import InputError
-from benchmarks.testbed.paths import ARTIFACT
+from benchmarks.testbed.paths import ARTIFACT, BASE
 from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
+from runtime.engines.openai import OpenAIEngine
 from runtime.models import Models
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
@@ -36,18 +39,23 @@ def llm(run: Any, theirs: Any) -> Iterator[AsyncComputeOptimalLLM]:
     llm.shutdown()
 
 
-@pytest.fixture
-def ask(run: Any, vllm_models: Models) -> Ask:
+@pytest.fixture(params=["in process", "over HTTP"])
+def ask(request: pytest.FixtureRequest, run: Any, vllm_models: Models, server: str) -> Ask:
     """Runs what an openai client does to a server with a budget of 1."""
     settings = ServeSettings(artifact=ARTIFACT, port=0, default_budget=1)
     service = Service(settings, Artifact.load(ARTIFACT))
-    service.open(Loaded(vllm_models))
 
     async def asked(work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-        async with listening_on(service) as port:
-            url = f"http://127.0.0.1:{port}/v1"
-            async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
-                return await work(client)
+        remote = OpenAIEngine([server], BASE) if request.param == "over HTTP" else None
+        service.open(Loaded(replace(vllm_models, engine=remote or vllm_models.engine)))
+        try:
+            async with listening_on(service) as port:
+                url, key = f"http://127.0.0.1:{port}/v1", "none"
+                async with openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0) as client:
+                    return await work(client)
+        finally:
+            if remote is not None:
+                remote.close()
 
     return lambda work: run(asked(work))
 
