@@ -150,6 +150,11 @@ class SimulatedEngine:
         return min(shape.max_sequences, shape.kv_tokens // tokens)
 
     @property
+    def requests(self) -> int:
+        """See `runtime.engines.base.HasRequests`."""
+        return self._replicas.requests
+
+    @property
     def replicas(self) -> int:
         """See `runtime.engines.base.HasReplicas`."""
         return len(self._replicas)

@@ -19,6 +19,9 @@ from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
 from runtime.engines.constraint import Constraint
 from runtime.engines.servers import RefusedError, Servers
 
+# Requests that a server runs at once at most, for it does not tell: vLLM's default on large GPUs.
+# A server that runs fewer has the others wait.
+SEQUENCES = 1024
 # What `vllm serve` would otherwise fill in from the model's generation_config.json, or from how
 # it was started: off, as in process.
 NEUTRAL = {
@@ -115,6 +118,11 @@ class OpenAIEngine:
 
     def check_constraint(self, constraint: Constraint) -> None:
         """See `runtime.engines.constraint.HasConstraints`; only a request shows it."""
+
+    def capacity(self, tokens: int) -> int | None:
+        """See `runtime.engines.base.HasCapacity`."""
+        room = self._servers.kv_tokens
+        return None if room is None else min(SEQUENCES, room // tokens)
 
     @property
     def replicas(self) -> int:

@@ -7,15 +7,16 @@ from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
-from predictors.confidence import ConfidenceWindow, token_confidence
+from predictors.confidence import ConfidenceWindow
 from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.constraint import Constraint
 from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.engines.tokenizer import token_texts
-from runtime.engines.vllm_core import VLLMCore, resources
+from runtime.engines.vllm_core import VLLMCore, capacity, resources
 from runtime.engines.vllm_requests import (
     place_logprobs,
+    read_flat,
     reading_params,
     sampling_params,
     structured_outputs,
@@ -145,7 +146,7 @@ class VLLMCompletions:
         async with aclosing(self._core.stream(token_ids, params, priority)) as outputs:
             async for output in outputs:
                 final = output.outputs[0]
-                own, confidences = _read(final.logprobs, params.logprobs)
+                own, confidences = read_flat(final.logprobs, params.logprobs)
                 taken = window.add(confidences)
                 ids += final.token_ids[:taken]
                 total += sum(own[:taken])
@@ -232,6 +233,10 @@ class VLLMCompletions:
         """What it runs on, in words."""
         return resources(self.vllm)
 
+    def capacity(self, tokens: int) -> int:
+        """See `runtime.engines.base.HasCapacity`."""
+        return capacity(self.vllm, tokens)
+
     @property
     def requests(self) -> int:
         """See `runtime.engines.base.HasRequests`."""
@@ -287,16 +292,3 @@ def _ended(
         stopped_by = None
     ended = final.finish_reason == "stop" and stopped_by is None
     return replace(written, ended=ended, stopped_by=stopped_by)
-
-
-def _read(flat: Any, top: int) -> tuple[list[float], list[float]]:
-    """Log-probability and confidence of each token.
-
-    Args:
-        flat: vLLM's flat log-probabilities. At each place stands the sampled token's own, then
-            those of the likeliest; outputs that vLLM has merged leave out the second of two equal.
-        top: number of the likeliest.
-    """
-    own = [flat.logprobs[start] for start in flat.start_indices]
-    confidences = [token_confidence(flat.logprobs[end - top : end]) for end in flat.end_indices]
-    return own, confidences

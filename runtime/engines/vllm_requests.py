@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from predictors.confidence import token_confidence
 from predictors.token_logprobs import PlaceLogprobs, TokenLogprob
 from runtime.engines.base import SamplingSettings
 from runtime.engines.constraint import Constraint
@@ -109,3 +110,16 @@ def place_logprobs(found: Iterable[Mapping[int, Any]]) -> tuple[PlaceLogprobs, .
         }
         for place in found
     )
+
+
+def read_flat(flat: Any, top: int) -> tuple[list[float], list[float]]:
+    """Log-probability and confidence of each token.
+
+    Args:
+        flat: vLLM's flat log-probabilities. At each place stands the sampled token's own, then
+            those of the likeliest; outputs that vLLM has merged leave out the second of two equal.
+        top: number of the likeliest.
+    """
+    own = [flat.logprobs[start] for start in flat.start_indices]
+    confidences = [token_confidence(flat.logprobs[end - top : end]) for end in flat.end_indices]
+    return own, confidences
