@@ -3,7 +3,7 @@
 While a round waits for its longest step, the beams that are best so far are extended by the very
 draws that they get if they are kept. Draws are named by parent and child for that, where the
 library names them by place. What is begun for a beam that is not kept runs to the end of its step,
-and counts as sampled. This is no part of the library: it brings too little (`benchmarks.simulator`).
+and counts as sampled. This is no part of the library, for it brings too little.
 """
 
 import asyncio
