@@ -19,7 +19,7 @@ from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
 from runtime.settings import Settings
-from runtime.solving.solve import PROMPTS_IN_FLIGHT
+from runtime.solving.solve import prompts_in_flight
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context
 from runtime.verifiers.loading import open_verifier
@@ -71,7 +71,8 @@ async def timed(
         return await run.canonicalize(await STRATEGIES[plan.strategy](run, plan, ()))
 
     started = time.perf_counter()
-    found = await bounded(solutions, runs, PROMPTS_IN_FLIGHT)
+    most = prompts_in_flight(models.engine, plan.n, settings.sampling.max_tokens)
+    found = await bounded(solutions, runs, most)
     seconds = time.perf_counter() - started
     answers = [select(samples).answer for samples in found]
     done = Run(

@@ -22,30 +22,42 @@ from benchmarks.simulator.contenders import SEED, Contender, its_hub, lockstep, 
 from benchmarks.simulator.cpu import TOLERANCE, check
 from benchmarks.simulator.models import Site
 from benchmarks.simulator.run import Outcome, simulate
-from benchmarks.simulator.times import EngineShape, h100, kv_tokens
+from benchmarks.simulator.speculation import speculative
+from benchmarks.simulator.times import (
+    CARD_BYTES,
+    KV_BYTES,
+    WEIGHT_BYTES,
+    EngineShape,
+    h100,
+    kv_tokens,
+)
 from benchmarks.targets import at_least, at_most, between, show_targets, write_result
 from calibration.cli.console import new_table
 from calibration.progress import console, progress
 from calibration.report.targets import Target
+from runtime.engines.memory import Gpu, Need, plan_shares
 
 THROUGHPUT = Path(__file__).parents[2] / "docs" / "throughput.json"
-# Of a card's memory, as the library divides it: what a policy and a verifier beside it take.
-POLICY_SHARE, VERIFIER_SHARE = 0.7, 0.2
-
 BEAMS = Plan(strategy="beam_search", n=16, beam_width=4)
 SAMPLES = Plan(strategy="best_of_n", n=16)
-WIDE, WIDE_PROMPTS, WIDE_IN_FLIGHT = (
-    Plan(strategy="beam_search", n=256, beam_width=4),
-    64,
-    16,
-)
+WIDE, WIDE_PROMPTS, FEWER = Plan(strategy="beam_search", n=256, beam_width=4), 64, 16
+# Prompts in flight per card whatever their beams are, as it was before, and a card's share of them
+# where one card is simulated.
+BEFORE, ONE_CARD = 64, 125
+# Requests that an engine may have with those that are begun early: fewer hardly slow a step down.
+ROOM = 64
 
 BEST_OF_N, BEAM = "best-of-N, scored", "beam search"
-FEW, ORDERED = "beam search, 64 prompts in flight for 8 cards", "beam search, earlier prompts first"
+FEW, UNPACED = f"{BEAM}, {BEFORE} in flight per card", f"{BEAM}, every text read at once"
+NEITHER = f"{BEAM}, {BEFORE} in flight per card, every text read at once"
+FEW_SAMPLES, ORDERED = f"{BEST_OF_N}, {BEFORE} in flight per card", f"{BEAM}, earlier prompts first"
 LOCKSTEP, ITS_HUB = "lockstep beam search", "its_hub beam search"
-LOCKSTEP_NEW = "lockstep beam search, verifier reads new tokens only"
-ALL_WIDE = f"{WIDE.n} beams, {WIDE_PROMPTS} prompts in flight"
-SOME_WIDE = f"{WIDE.n} beams, {WIDE_IN_FLIGHT} prompts in flight"
+NEW = ", verifier reads new tokens only"
+ALL_WIDE, SOME_WIDE, FEWER_WIDE = (
+    f"{WIDE.n} beams, {count} in flight"
+    for count in (WIDE_PROMPTS, "as many as the library has", FEWER)
+)
+ROUNDS, SPECULATIVE = "one card, draws named by parent", "one card, extended speculatively"
 
 
 @dataclass(frozen=True)
@@ -55,34 +67,44 @@ class Case:
     contender: Contender
     cards: int
     prompts: int
-    plan: Plan
+    plan: Plan = BEAMS
+    paced: bool = True
 
     def run(self) -> Outcome:
         """Run it."""
-        times = h100()
-        site = Site(
-            EngineShape(times, kv_tokens(POLICY_SHARE)),
-            EngineShape(times, kv_tokens(VERIFIER_SHARE)),
-            self.cards,
-        )
+        policy, verifier = (EngineShape(h100(), kv_tokens(share)) for share in shares())
+        site = Site(policy, verifier, self.cards, paced=self.paced)
         return simulate(self.contender, site, self.prompts, self.plan)
+
+
+def shares() -> tuple[float, float]:
+    """Of a card's memory, what a policy and a verifier beside it get of the library."""
+    need = Need(gpus=(0,), weights=int(WEIGHT_BYTES), token=KV_BYTES)
+    card = Gpu(total=int(CARD_BYTES), free=int(CARD_BYTES))
+    planned = plan_shares({"model": need, "verifier": need}, {0: card})
+    return planned["model"], planned["verifier"]
 
 
 def cases(prompts: int, cards: int) -> dict[str, Case]:
     """All simulations, by name."""
-    wide = {
-        name: Case(partial(ours, in_flight=count), 1, WIDE_PROMPTS, WIDE)
-        for name, count in ((ALL_WIDE, WIDE_PROMPTS), (SOME_WIDE, WIDE_IN_FLIGHT))
-    }
+    few = partial(ours, in_flight=BEFORE * cards)
     return {
-        BEAM: Case(ours, cards, prompts, BEAMS),
+        BEAM: Case(ours, cards, prompts),
         BEST_OF_N: Case(ours, cards, prompts, SAMPLES),
-        LOCKSTEP: Case(lockstep, cards, prompts, BEAMS),
-        ITS_HUB: Case(its_hub, cards, prompts, BEAMS),
-        LOCKSTEP_NEW: Case(partial(lockstep, whole=False), cards, prompts, BEAMS),
-        FEW: Case(partial(ours, in_flight=8 * cards), cards, prompts, BEAMS),
-        ORDERED: Case(partial(ours, in_order=True), cards, prompts, BEAMS),
-        **wide,
+        LOCKSTEP: Case(lockstep, cards, prompts),
+        ITS_HUB: Case(its_hub, cards, prompts),
+        LOCKSTEP + NEW: Case(partial(lockstep, whole=False), cards, prompts),
+        ITS_HUB + NEW: Case(partial(its_hub, whole=False), cards, prompts),
+        FEW: Case(few, cards, prompts),
+        UNPACED: Case(ours, cards, prompts, paced=False),
+        NEITHER: Case(few, cards, prompts, paced=False),
+        FEW_SAMPLES: Case(few, cards, prompts, SAMPLES),
+        ORDERED: Case(partial(ours, in_order=True), cards, prompts),
+        ROUNDS: Case(partial(speculative, room=0), 1, ONE_CARD),
+        SPECULATIVE: Case(partial(speculative, room=ROOM), 1, ONE_CARD),
+        ALL_WIDE: Case(partial(ours, in_flight=WIDE_PROMPTS), 1, WIDE_PROMPTS, WIDE),
+        SOME_WIDE: Case(ours, 1, WIDE_PROMPTS, WIDE),
+        FEWER_WIDE: Case(partial(ours, in_flight=FEWER), 1, WIDE_PROMPTS, WIDE),
     }
 
 
@@ -125,10 +147,13 @@ def further(found: dict[str, Outcome]) -> dict[str, float]:
     beams = found[BEAM].seconds
     return {
         f"beam search: times faster than {name}": found[name].seconds / beams
-        for name in (LOCKSTEP_NEW, FEW, ORDERED)
+        for name in (LOCKSTEP + NEW, ITS_HUB + NEW, FEW, UNPACED, NEITHER, ORDERED)
     } | {
-        f"{SOME_WIDE}: times faster than all at once": (
-            found[ALL_WIDE].seconds / found[SOME_WIDE].seconds
+        f"{name}: times faster than {other}": found[other].seconds / found[name].seconds
+        for name, other in (
+            (SPECULATIVE, ROUNDS),
+            (SOME_WIDE, ALL_WIDE),
+            (SOME_WIDE, FEWER_WIDE),
         )
     }
 
@@ -165,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "prompts": args.prompts,
         "cards": args.cards,
         "step": asdict(h100()),
+        "shares": shares(),
         "check": ratios,
         "further": further(found),
         "contenders": {name: asdict(outcome) for name, outcome in found.items()},

@@ -49,7 +49,8 @@ async def ours(
         run = PromptRun(models, RequestSettings(settings), str(number), SEED)
         await STRATEGIES[plan.strategy](run, plan, ())
 
-    await bounded(one, range(prompts), in_flight or prompts_in_flight(models.engine))
+    most = in_flight or prompts_in_flight(models.engine, plan.n, settings.max_tokens)
+    await bounded(one, range(prompts), most)
 
 
 @dataclass

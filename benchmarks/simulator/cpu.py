@@ -94,6 +94,7 @@ def check(throughput: Mapping[str, Any]) -> dict[str, dict[str, float]]:
             EngineShape(verifier, ENOUGH, block=1),  # of a text every known token is used
             writer=writer,
             prompt_tokens=PROMPT_TOKENS,
+            paced=False,  # transformers has batches of its own
         )
 
     contenders: dict[str, tuple[Contender, StepTimes]] = {

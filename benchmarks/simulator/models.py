@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks.simulator.engine import Card, VirtualEngine
@@ -25,6 +26,7 @@ from runtime.verifiers.base import Context
 from runtime.verifiers.constant import NoVerifier
 from runtime.verifiers.layout import Layout
 from runtime.verifiers.model_verifier import ModelVerifier
+from runtime.verifiers.pacing import ReadPacer
 
 WRITER = RandomWriter(Lengths())
 
@@ -39,6 +41,7 @@ class Site:
         cards: GPUs; each has an engine of either, which share it.
         writer: the language model and the verifier.
         prompt_tokens: of a prompt.
+        paced: whether the verifier's reads are paced, as those of vLLM's engines are.
     """
 
     policy: EngineShape
@@ -46,6 +49,7 @@ class Site:
     cards: int = 1
     writer: Writer = WRITER
     prompt_tokens: int = PROMPT_TOKENS
+    paced: bool = True
 
 
 class Engines:
@@ -140,6 +144,16 @@ class SimulatedEngine:
         self._replicas.answered(card, ids, [completion.token_ids for completion in found])
         return found
 
+    def capacity(self, tokens: int) -> int:
+        """See `runtime.engines.base.HasCapacity`."""
+        shape = self._engines.site.policy
+        return min(shape.max_sequences, shape.kv_tokens // tokens)
+
+    @property
+    def requests(self) -> int:
+        """See `runtime.engines.base.HasRequests`."""
+        return self._replicas.requests
+
     @property
     def replicas(self) -> int:
         """See `runtime.engines.base.HasReplicas`."""
@@ -178,6 +192,7 @@ class SimulatedBackend:
 
     def __init__(self, engines: Engines, in_order: bool = False) -> None:
         self._engines, self._in_order = engines, in_order
+        self._pacers = [ReadPacer() for _ in engines.verifiers] if engines.site.paced else []
         # Equal texts at once are read once, as `runtime.verifiers.in_transformers` does.
         self._reading: dict[Layout, asyncio.Future[tuple[tuple[float, ...], int]]] = {}
 
@@ -194,9 +209,11 @@ class SimulatedBackend:
     async def _read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
         text = layout.token_ids
         number = text[0] - UNIQUE
-        engine = self._engines.verifiers[number % len(self._engines.verifiers)]
+        card = number % len(self._engines.verifiers)
+        engine = self._engines.verifiers[card]
         rank = number if self._in_order else 0
-        first = await engine.run(text, (), rank)
+        run = partial(engine.run, text, (), rank)
+        first = await (self._pacers[card].read(run) if self._pacers else run())
         run_over = len(text) - first
         if layout.score_positions[0] < first:  # it was scored before, and has been forgotten
             await engine.run(text, (), rank, cached=False)

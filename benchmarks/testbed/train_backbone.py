@@ -6,10 +6,9 @@ In practice a PRM of billions of parameters judges a model of one or two. Here t
 times the base model's parameters and sees three times its tokens, of the same training prompts:
 enough to be nearly always right at a single line of arithmetic. About half an hour on 2 CPU cores.
 
-A second one, for the figures' PRM of the model's size, has the base model's shape and sees twice its
-tokens. Made of the base model itself, a PRM makes the mistakes that it should find, and judges
-hardly better than votes; after ten times the tokens it errs as rarely as the larger one. Five
-minutes.
+A second one, for the figures' PRM of the model's size, has the base model's shape and sees twice
+its tokens. Made of the base model itself, a PRM makes the mistakes that it should find, and judges
+hardly better than votes. Five minutes.
 """
 
 from benchmarks.testbed.paths import BACKBONE, OWN_BACKBONE

@@ -44,7 +44,9 @@ def ours(models: Models, prompts: Prompts, plan: Plan, verifier: Verifier | None
             return select(await prompt_run.canonicalize(samples)).answer == gold
 
         started = time.perf_counter()
-        work.correct = await bounded(one, prompts, prompts_in_flight(models.engine))
+        longest = REQUEST_SETTINGS.sampling.max_tokens
+        most = prompts_in_flight(models.engine, plan.n, longest)
+        work.correct = await bounded(one, prompts, most)
         work.seconds = time.perf_counter() - started
         return work
 

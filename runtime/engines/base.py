@@ -200,6 +200,19 @@ class HasRequests(Protocol):
 
 
 @runtime_checkable
+class HasCapacity(Protocol):
+    """An engine that knows how many requests it runs at once."""
+
+    def capacity(self, tokens: int) -> int | None:
+        """Requests that each replica runs at once; None where a server does not tell.
+
+        Args:
+            tokens: that a request holds in the KV cache on average.
+        """
+        ...
+
+
+@runtime_checkable
 class HasReplicas(Protocol):
     """An engine of several servers, which share its requests."""
 

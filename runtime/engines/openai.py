@@ -25,6 +25,9 @@ from runtime.engines.tokenizer import token_texts, vocabulary_size
 
 PATH = "v1/completions"
 
+# Requests that a server runs at once at most, for it does not tell: vLLM's default on large GPUs.
+# A server that runs fewer has the others wait.
+SEQUENCES = 1024
 # What `vllm serve` would otherwise fill in from the model's generation_config.json, or from how
 # it was started: off, as in process.
 NEUTRAL = {
@@ -152,6 +155,11 @@ class OpenAIEngine:
 
     def check_constraint(self, constraint: Constraint) -> None:
         """See `runtime.engines.constraint.HasConstraints`; only a request shows it."""
+
+    def capacity(self, tokens: int) -> int | None:
+        """See `runtime.engines.base.HasCapacity`."""
+        room = self._servers.kv_tokens
+        return None if room is None else min(SEQUENCES, room // tokens)
 
     @property
     def replicas(self) -> int:

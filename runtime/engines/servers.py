@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from allocator.errors import InputError, ModelError
 from runtime.engines.replicas import Replicas
@@ -39,6 +40,7 @@ class Servers:
     Attributes:
         replicas: which of them a request goes to.
         context_length: tokens that all of them read.
+        kv_tokens: tokens that the smallest of their KV caches holds; None where none of them tells.
         resources: where they are, in words.
 
     Raises:
@@ -63,6 +65,8 @@ class Servers:
         self._urls, self._served = [url for url, _ in found], names[0]
         self.replicas = Replicas(self._urls)
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
+        rooms = [self._kv_tokens(url) for url in self._urls]
+        self.kv_tokens = min((room for room in rooms if room is not None), default=None)
         self.resources = f"servers at {', '.join(self._urls)}"
         self._opened: aiohttp.ClientSession | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -77,6 +81,19 @@ class Servers:
         except (httpx.HTTPError, ValueError, KeyError) as error:
             hint = f"no OpenAI-compatible server answers there ({error})"
             raise InputError(self._field, url, hint) from None
+
+    def _kv_tokens(self, url: str) -> int | None:
+        """Tokens that a server's KV cache holds, from vLLM's metrics; None without those."""
+        try:
+            text = httpx.get(f"{url}/metrics", headers=self._headers, timeout=10).text
+            return min(
+                int(sample.labels["kv_cache_size_tokens"])
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+                if sample.name == "vllm:cache_config_info"
+            )
+        except (httpx.HTTPError, ValueError, KeyError):
+            return None
 
     @property
     def _client(self) -> aiohttp.ClientSession:

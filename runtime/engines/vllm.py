@@ -13,7 +13,7 @@ from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.constraint import Constraint
 from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.engines.tokenizer import token_texts
-from runtime.engines.vllm_core import VLLMCore, resources
+from runtime.engines.vllm_core import VLLMCore, capacity, resources
 from runtime.engines.vllm_requests import (
     own_and_confidences,
     place_logprobs,
@@ -237,6 +237,10 @@ class VLLMCompletions:
     def resources(self) -> str:
         """What it runs on, in words."""
         return resources(self.vllm)
+
+    def capacity(self, tokens: int) -> int:
+        """See `runtime.engines.base.HasCapacity`."""
+        return capacity(self.vllm, tokens)
 
     @property
     def requests(self) -> int:

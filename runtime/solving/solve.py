@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from allocator.errors import InputError, ModelError
 from allocator.price import PriceController
-from runtime.engines.base import Engine, HasReplicas
+from runtime.engines.base import Engine, HasCapacity, HasReplicas
 from runtime.engines.concurrency import stream
 from runtime.request import Request
 from runtime.result import Failure, Result, Spend
@@ -13,14 +13,34 @@ from runtime.solving.limits import check_fixed
 from runtime.solving.prompt_solver import PromptSolver
 from runtime.solving.shared_budget import share_budget
 
-# Prompts in progress at the same time, on each replica: enough to fill an engine of 256 sequences,
-# few enough that a long file of prompts is not in the engine's queue all at once.
+# Prompts in progress at the same time, on each replica, where it is not known how many beams they
+# have, or how many the engine runs.
 PROMPTS_IN_FLIGHT = 64
+# Beams in progress for each that an engine runs at once: while a round of search waits for its
+# longest step, most of its beams wait, too, and a step of the engine that decodes few beams costs
+# more than to read again what has left the KV cache (benchmarks.simulator).
+FILL = 8
+# A solution is about a quarter as long as it may be, and while it grows half of that on average.
+HELD = 8
 
 
-def prompts_in_flight(engine: Engine) -> int:
-    """Prompts in progress at the same time, at most."""
-    return PROMPTS_IN_FLIGHT * (engine.replicas if isinstance(engine, HasReplicas) else 1)
+def prompts_in_flight(engine: Engine, beams: int | None = None, max_tokens: int = 0) -> int:
+    """Prompts in progress at the same time, at most.
+
+    As many as fill the engine: by the sequences that it runs at once, and by the tokens that its KV
+    cache holds.
+
+    Args:
+        engine: the language model.
+        beams: of a prompt, on average; None where that is not known.
+        max_tokens: that a solution may have.
+    """
+    replicas = engine.replicas if isinstance(engine, HasReplicas) else 1
+    held = max(1, max_tokens // HELD)
+    capacity = engine.capacity(held) if isinstance(engine, HasCapacity) else None
+    if beams is None or capacity is None:
+        return PROMPTS_IN_FLIGHT * replicas
+    return max(1, FILL * capacity // beams) * replicas
 
 
 class Solver(PromptSolver):
@@ -73,7 +93,9 @@ class Solver(PromptSolver):
                 self.metrics.failed()
                 return Failure(prompt=_text(prompt), error=str(error))
 
-        async for number, result in stream(one, prompts, prompts_in_flight(self.models.engine)):
+        # A price follows what results have cost: with many prompts in flight it would lag.
+        in_flight = self._in_flight(spend.budget or None)
+        async for number, result in stream(one, prompts, in_flight):
             yield number, result
 
     async def solve_all(
@@ -110,6 +132,11 @@ class Solver(PromptSolver):
             done(result)
         return [results[number] for number in sorted(results)]
 
+    def _in_flight(self, generations: int | None) -> int:
+        """Prompts in progress at the same time, where each costs so many generations."""
+        longest = self.settings.sampling.max_tokens
+        return prompts_in_flight(self.models.engine, generations, longest)
+
     async def _solve_within(
         self, prompts: Sequence[str | Request], total: int, done: Callable[[Result | Failure], None]
     ) -> list[Result | Failure]:
@@ -122,7 +149,7 @@ class Solver(PromptSolver):
             total,
             self._advance,
             lambda: self.monitor.drifted,
-            prompts_in_flight(self.models.engine),
+            self._in_flight(total // len(prompts)),
         )
         results: list[Result | Failure] = []
         for number, (prompt, adaptive_run) in enumerate(zip(prompts, runs, strict=True)):

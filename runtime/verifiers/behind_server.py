@@ -4,6 +4,7 @@ import base64
 import json
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from allocator.errors import InputError, ModelError
 from runtime.engines.servers import Servers
 from runtime.verifiers.layout import Family, Layout
+from runtime.verifiers.pacing import ReadPacer
 
 FIELD = "verifier engine"
 PATH = "pooling"
@@ -48,7 +50,8 @@ class ServerBackend:
     """Reads a family's model through the pooling endpoint of one or more `vllm serve`.
 
     Every text is run over whole, on the less busy of two replicas: vLLM leaves the prefix cache
-    unread for per-token pooling, and over HTTP nothing else can be requested.
+    unread for per-token pooling, and over HTTP nothing else can be requested. Texts that come
+    within a short while go together: see `runtime.verifiers.pacing`.
 
     Args:
         urls: where the replicas are, as ``http://host:8000``.
@@ -79,7 +82,7 @@ class ServerBackend:
             hint = f"vllm serve does not serve {name}; leave it at auto"
             raise InputError(FIELD, ",".join(urls), hint)
         self._family, self._hint = family, f"start the verifier's server with: {command}"
-        self._servers = Servers(FIELD, urls, served)
+        self._servers, self._pacer = Servers(FIELD, urls, served), ReadPacer()
         self.context_length = self._servers.context_length
         self.resources = self._servers.resources
         for url, status, text in self._servers.each(PATH, _request(PROBE)):
@@ -113,7 +116,8 @@ class ServerBackend:
         """
         tokens = layout.token_ids
         try:
-            _, text = await self._servers.post(PATH, _request(tokens), tokens)
+            post = partial(self._servers.post, PATH, _request(tokens), tokens)
+            _, text = await self._pacer.read(post)
             numbers = _numbers(text)
         except (ValueError, KeyError, TypeError) as error:
             what = f"a reply without the fields of vLLM ({type(error).__name__} {error})"

@@ -1,6 +1,7 @@
 """Verifiers through vLLM's pooling runner, whose prefix cache makes a growing solution cheap."""
 
 import importlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from runtime.engines.vllm import final_output
 from runtime.engines.vllm_core import VLLMCore, resources
 from runtime.verifiers.layout import Family, Layout
+from runtime.verifiers.pacing import ReadPacer
 
 
 class VLLMBackend:
@@ -18,6 +20,8 @@ class VLLMBackend:
     because cached tokens have no output. Here it is read all the same: the places that fall in
     the cached part have been scored before, as a rule, and are remembered; where one has been
     forgotten the whole text is run over once more.
+
+    Texts that come within a short while are read in one pass: see `runtime.verifiers.pacing`.
 
     Args:
         folder: the model.
@@ -34,7 +38,7 @@ class VLLMBackend:
     def __init__(self, folder: Path, family: Family, engine_args: dict[str, Any]) -> None:
         from vllm.config import PoolerConfig
 
-        self._family = family
+        self._family, self._pacer = family, ReadPacer()
         args = {"runner": "pooling"} | engine_args
         if "pooler_config" in args:
             args["pooler_config"] = PoolerConfig(**args["pooler_config"])
@@ -46,8 +50,8 @@ class VLLMBackend:
     async def read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
         """Probabilities at the places, and the tokens run over."""
         token_ids, score_positions = layout.token_ids, layout.score_positions
-        logits, run_over = await self._logits(token_ids, skip_cache=False), 0
-        run_over += len(logits)
+        logits = await self._pacer.read(partial(self._logits, token_ids, skip_cache=False))
+        run_over = len(logits)
         first = len(token_ids) - len(logits)
         if score_positions[0] < first:
             logits = await self._logits(token_ids, skip_cache=True)

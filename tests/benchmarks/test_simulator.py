@@ -19,6 +19,7 @@ from benchmarks.simulator.kv_cache import PRIVATE, KVCache, block_keys
 from benchmarks.simulator.models import Site
 from benchmarks.simulator.run import Outcome, simulate
 from benchmarks.simulator.solutions import Lengths, RandomWriter, Tokenizer
+from benchmarks.simulator.speculation import speculative
 from benchmarks.simulator.times import (
     FIRST_TOKEN,
     EngineShape,
@@ -205,6 +206,29 @@ def test_all_contenders_do_the_work_and_only_ours_reads_new_tokens_alone() -> No
     assert lock.scored > 3 * beams.scored
     assert lock.seconds > lock_new.seconds > beams.seconds
     assert outcome(ours) == beams  # the same seed simulates the same
+
+
+def test_reads_that_are_paced_take_fewer_passes_and_delay_no_lone_prompt() -> None:
+    at_once = replace(SITE, cards=1, paced=False)
+    plan = Plan(strategy="beam_search", n=16, beam_width=4)
+    many, many_at_once = (
+        simulate(ours, site, 12, plan) for site in (replace(at_once, paced=True), at_once)
+    )
+    assert many.verifier_steps < 0.6 * many_at_once.verifier_steps
+    assert many.seconds < 0.95 * many_at_once.seconds
+    assert (many.sampled, many.requests) == (many_at_once.sampled, many_at_once.requests)
+    alone = [
+        simulate(ours, site, 1, plan).seconds for site in (replace(at_once, paced=True), at_once)
+    ]
+    assert alone[0] < 1.01 * alone[1]
+
+
+def test_extending_beams_early_finds_the_same_in_fewer_steps_of_more_tokens() -> None:
+    one_card = replace(SITE, cards=1)
+    rounds, early = (outcome(partial(speculative, room=room), site=one_card) for room in (0, 64))
+    assert early.scored == rounds.scored
+    assert early.sampled > rounds.sampled  # what is begun for beams that are not kept
+    assert early.policy_steps < rounds.policy_steps
 
 
 def test_a_small_cache_has_searches_read_again() -> None:

@@ -16,20 +16,22 @@ def faulty(
     script: list[int],
     answer: bytes | Callable[[dict[str, Any]], bytes],
     name: str = "testbed",
+    metrics: str = "",
 ) -> Iterator[tuple[str, list[int], list[dict[str, Any]]]]:
     """A server that answers with the script's statuses, one after the other, then well.
 
-    A good answer may depend on the request. Status 0 cuts the connection off. Yields its URL, what
-    it has answered, and what it was sent. More log-probabilities than any server returns are
-    refused in vLLM's words, beside the script.
+    A good answer may depend on the request. `metrics` is what it tells of itself. Status 0 cuts the
+    connection off. Yields its URL, what it has answered, and what it was sent. More
+    log-probabilities than any server returns are refused in vLLM's words, beside the script.
     """
     answered: list[int] = []
     bodies: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            card = {"id": name, "max_model_len": 256}
-            self._send(200, json.dumps({"data": [card]}).encode())
+            cards = {"data": [{"id": name, "max_model_len": 256}]}
+            body = metrics if self.path == "/metrics" else json.dumps(cards)
+            self._send(200, body.encode())
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

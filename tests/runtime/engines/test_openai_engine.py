@@ -12,7 +12,8 @@ from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from runtime.engines import servers
 from runtime.engines.base import Completion, encode_prompt
-from runtime.engines.openai import OpenAIEngine
+from runtime.engines.openai import SEQUENCES, OpenAIEngine
+from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
@@ -68,6 +69,11 @@ def test_what_comes_back_is_what_the_engine_in_process_samples(
             found.append((remote, await vllm_models.engine.complete(ids, **stopping)))
         again = await engine.complete(encode_prompt(engine, LONG), **settings)
         assert again.cached_tokens >= 96
+        assert engine.capacity(1) == SEQUENCES
+        assert 0 < (engine.capacity(2**14) or 0) < SEQUENCES  # by the cache that the server has
+        assert isinstance(vllm_models.engine, VLLMEngine)
+        assert vllm_models.engine.capacity(1) == 256
+        assert 0 < vllm_models.engine.capacity(2**16) < 256
         first, second = await complete(engine, 7), await complete(engine, 7)
         assert first == second
         engine.close()
@@ -281,3 +287,24 @@ def test_a_reply_that_is_not_vllms_is_a_clear_error(answer: bytes) -> None:
     unread = pytest.raises(ModelError, match="a reply without vllm serve's fields")
     with faulty([], answer) as (url, _, _), unread:
         asyncio.run(request([url]))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "capacity"),
+    [
+        ('vllm:cache_config_info{block_size="16",kv_cache_size_tokens="4000"} 1.0', 40),
+        ('vllm:cache_config_info{block_size="16",kv_cache_size_tokens="None"} 1.0', None),
+        ('vllm:cache_config_info{block_size="16"} 1.0', None),
+        ("vllm:num_requests_running 1.0", None),
+        ("<html>", None),
+    ],
+)
+def test_a_server_tells_what_its_cache_holds(metrics: str, capacity: int | None) -> None:
+    with faulty([], b"", metrics=metrics) as (url, _, _):
+        assert OpenAIEngine([url], BASE).capacity(100) == capacity
+    with (
+        faulty([], b"", metrics=metrics) as (url, _, _),
+        faulty([], b"", metrics=metrics.replace("4000", "900")) as (small, _, _),
+    ):
+        found = OpenAIEngine([url, small], BASE).capacity(100)
+        assert found == (None if capacity is None else 9)

@@ -15,7 +15,7 @@ from allocator.plan import Plan
 from predictors.gain_model import GainModel
 from runtime.artifact import Artifact
 from runtime.result import Failure, Result, Spend
-from runtime.solving.solve import PROMPTS_IN_FLIGHT, Solver
+from runtime.solving.solve import FILL, PROMPTS_IN_FLIGHT, Solver, prompts_in_flight
 from runtime.verifiers.base import Context, Verdict
 from tests.support.artifacts import BentCoins, bent_models, bent_prompts, with_row
 from tests.support.fakes import SumVerifier
@@ -248,6 +248,57 @@ def test_replicas_have_as_many_prompts_each_as_one_engine_has(
 
     asyncio.run(first())
     assert begun == 3 * PROMPTS_IN_FLIGHT
+
+
+class Roomy(BentCoins):
+    """Two replicas that run 100 sequences each, and hold 6,400 tokens."""
+
+    replicas = 2
+
+    def capacity(self, tokens: int) -> int:
+        return min(100, 6400 // tokens)
+
+
+@pytest.mark.parametrize(
+    ("beams", "max_tokens", "expected"),
+    [
+        (16, 256, 2 * (FILL * 100 // 16)),
+        (256, 256, 2 * (FILL * 100 // 256)),
+        (16, 2048, 2 * (FILL * 25 // 16)),  # 256 tokens of each solution at a time
+        (1000, 2048, 2),
+        (None, 2048, 2 * PROMPTS_IN_FLIGHT),
+    ],
+)
+def test_prompts_are_admitted_by_their_beams_and_what_the_engine_holds(
+    tokenizer: Any, beams: int | None, max_tokens: int, expected: int
+) -> None:
+    assert prompts_in_flight(Roomy(tokenizer), beams, max_tokens) == expected
+    alone = PROMPTS_IN_FLIGHT  # of an engine that tells nothing
+    assert prompts_in_flight(BentCoins(tokenizer), beams, max_tokens) == alone
+
+
+@pytest.mark.parametrize("budget", [8, 100])
+def test_a_budget_of_many_generations_admits_fewer_prompts(
+    bent: Artifact, tokenizer: Any, budget: int
+) -> None:
+    begun = 0
+
+    def prompts() -> Iterator[str]:
+        nonlocal begun
+        while True:
+            begun += 1
+            yield f"50*{begun}"
+
+    async def first() -> int:
+        solving = Solver(bent_models(tokenizer, engine=Roomy(tokenizer)), bent)
+        results = solving.solve_stream(prompts(), Spend(budget=budget))
+        await anext(results)
+        await results.aclose()
+        return prompts_in_flight(
+            solving.models.engine, budget, solving.settings.sampling.max_tokens
+        )
+
+    assert asyncio.run(first()) == begun
 
 
 def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
