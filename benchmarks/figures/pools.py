@@ -2,8 +2,8 @@
 
 Independent solutions are those of `benchmarks.allocation`; what is searched and revised beside them
 was sampled by `benchmarks.figures.sampling` on the first of the same test prompts. Search is guided
-by a PRM made of the base model itself, as the paper's is no stronger than its policy, and by the
-score that calibration fits from the stronger PRM and the log-probability.
+by a PRM of the base model's size, as the paper's is no larger than its policy, and by the score
+that calibration fits from the larger PRM and the log-probability.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

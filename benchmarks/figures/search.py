@@ -20,6 +20,7 @@ from benchmarks.figures.optimal import (
     gains_of,
 )
 from benchmarks.figures.pools import AHEAD, FIXED, MAX_N, ROOT, SINGLE, Samples, powers, ratios
+from benchmarks.testbed.measure import within
 from calibration.replay.curves import Curve, plan_curve, resamples
 from calibration.replay.policy_curves import policy_curve, predicted
 from calibration.report.targets import Interval, reported
@@ -89,6 +90,13 @@ def parts_of(bins: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
     return everyone | {f"bin {b + 1}": bins == b for b in range(int(bins.max()) + 1)}
 
 
+def auc_within(replay: SeededReplay) -> Interval:
+    """How well the score tells right solutions of a prompt from wrong ones."""
+    few = [(r.independent.correct[:MAX_N], r.independent.samples[:MAX_N]) for r in replay.records]
+    correct = np.array([right for right, _ in few], dtype=float)
+    return within(correct, np.array([[s.score for s in samples] for _, samples in few]))
+
+
 def figure_3(samples: Samples) -> Reproduced:
     """Methods of search against budget, over all prompts and by bin."""
     bins = oracle_bins(samples)
@@ -144,8 +152,12 @@ def figure_3(samples: Samples) -> Reproduced:
             below=True,
         ),
     ]
+    targets = [
+        reported(f"F3: AUC within a prompt of {guide}", auc_within(replay))
+        for guide, replay in guided(samples).items()
+    ]
     title = "Search against the verifier, by budget and difficulty"
-    return Reproduced(Figure("F3", title, panels, len(parts)), findings)
+    return Reproduced(Figure("F3", title, panels, len(parts)), findings, targets)
 
 
 def figure_4(samples: Samples) -> Reproduced:

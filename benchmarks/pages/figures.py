@@ -22,35 +22,32 @@ TITLES = {
 # Why some findings are not reproduced; the measurements behind it are on the same page.
 WHY = {
     "F3": (
-        "Why not all: a PRM made of the base model itself judges hardly better than votes, so that "
-        "beam search by it is at most level with best-of-N, and falls below it at N = 64; in the "
-        "easy bins both answer every prompt. Guided by the fitted score, which rests on a "
-        "stronger model's likelihoods, beam search is above best-of-N at every budget: there are "
-        "few errors of the verifier to exploit, and it does not fall below at N = 64."
+        "Why not all: both verifiers are better than the paper's, with an AUC within a prompt of "
+        "about 0.96, so that there are few errors to exploit. Beam search is above best-of-N at "
+        "N = 64, too, and best-of-64 solves a quarter of the hardest bin. In the easy bins both "
+        "answer every prompt. With a PRM made of the base model itself (AUC 0.86), hardly better "
+        "than votes, beam search did fall below at N = 64, and the hardest bin gained nothing; but "
+        "then it was not clearly above anywhere, and there was little to allocate."
     ),
     "F4": (
-        "Why undecided: by a PRM of the model's size best-of-N levels off at the accuracy of "
-        "votes, and a tenth of a point changes the gain many times. By the fitted score the gain "
-        "is above 4, and the interval begins just below. The artifact's own policy, which may end "
-        "a prompt after its pilots, is in "
+        "The gain is measured at 95% of the way: where best-of-N levels off, tenths of a point "
+        "decide what all of the way costs; that is among the figures below. The artifact's own policy, which may end a prompt after its pilots, is in "
         "[the benchmark of allocation](#one-budget-for-all-prompts-and-stopping-early)."
     ),
     "F7": "Why undecided: in the easiest bin both ways answer every prompt.",
     "F8": (
-        "Why undecided: parallel attempts level off, so that the budget at which they are matched "
-        "hangs on tenths of a point."
+        "Parallel attempts level off, so that the budget at which all of their accuracy is matched "
+        "hangs on tenths of a point; the finding is at 95% of the way."
     ),
     "F9": (
-        "Why not all: the larger model answered 150 of the prompts. Search by a PRM of the model's "
-        "size stays below the larger model in bin 4. Revisions, and search by the fitted score, "
-        "are about as accurate as the larger model over all prompts, so that it does not beat them "
-        "even where inference is dear (R = 22). Every difference is the base model's accuracy "
-        "minus the larger model's."
+        "At equal FLOPs, with those of the verifier, which the paper leaves out: here it has one "
+        "to three times the base model's parameters. Every difference is the base model's accuracy "
+        "minus the larger model's. Why not all: the larger model answered only 150 of the prompts, "
+        "and the undecided differences are smaller than that can tell."
     ),
     "appendix": (
         "Why not all: the PRM's steps are read from likelihoods that add up along the solution, so "
-        "that its last step and its least are nearly the same figure. At equal cost lookahead is "
-        "within a point of beam search."
+        "that its last step and its least are nearly the same figure."
     ),
 }
 
