@@ -24,14 +24,15 @@ WHY = {
     "F3": (
         "Why not all: both verifiers are better than the paper's, with an AUC within a prompt of "
         "about 0.96, so that there are few errors to exploit. Beam search is above best-of-N at "
-        "N = 64, too, and best-of-64 solves a quarter of the hardest bin. In the easy bins both "
+        "N = 64, too, and best-of-64 gains 25 points in the hardest bin. In the easy bins both "
         "answer every prompt. With a PRM made of the base model itself (AUC 0.86), hardly better "
         "than votes, beam search did fall below at N = 64, and the hardest bin gained nothing; but "
         "then it was not clearly above anywhere, and there was little to allocate."
     ),
     "F4": (
         "The gain is measured at 95% of the way: where best-of-N levels off, tenths of a point "
-        "decide what all of the way costs; that is among the figures below. The artifact's own policy, which may end a prompt after its pilots, is in "
+        "decide what all of the way costs; that is among the figures below. The artifact's own "
+        "policy, which may end a prompt after its pilots, is in "
         "[the benchmark of allocation](#one-budget-for-all-prompts-and-stopping-early)."
     ),
     "F7": "Why undecided: in the easiest bin both ways answer every prompt.",
