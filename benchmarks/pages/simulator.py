@@ -110,7 +110,9 @@ def _rivals(data: Data) -> str:
     return (
         "\n\nLockstep search and its_hub are slower mostly because their verifier reads every text "
         f"from its start, as published ({hub['scored']:,} tokens). If it read new tokens only, "
-        f"beam search would be {lock_new} and {hub_new} times as fast as they."
+        f"beam search would be {lock_new} and {hub_new} times as fast as they: its_hub ends a "
+        "prompt when the beams that it keeps are finished, where the paper's search goes on until "
+        "N are."
     )
 
 
