@@ -143,13 +143,9 @@ class Solver(PromptSolver):
         """Answer prompts within one total; see `runtime.solving.shared_budget`."""
         started = time.perf_counter()
         runs = [self._adaptive_run(prompt) for prompt in prompts]
-
+        each = max(1, total // len(prompts))  # a total that is less than that is refused below
         failed = await share_budget(
-            runs,
-            total,
-            self._advance,
-            lambda: self.monitor.drifted,
-            self._in_flight(total // len(prompts)),
+            runs, total, self._advance, lambda: self.monitor.drifted, self._in_flight(each)
         )
         results: list[Result | Failure] = []
         for number, (prompt, adaptive_run) in enumerate(zip(prompts, runs, strict=True)):

@@ -318,6 +318,10 @@ def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
             asyncio.run(solving.solve_all(asked, spend))
         assert sampled(solving) == 0
 
+    roomy = Solver(bent_models(tokenizer, engine=Roomy(tokenizer)), bent)
+    with pytest.raises(InputError, match="10 prompts cost 1 each at least"):
+        asyncio.run(roomy.solve_all(prompts, Spend(total=9)))
+
     async def first() -> None:
         await anext(free.solve_stream(prompts, Spend(total=90)))
 
