@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from calibration.replay.curves import Curve, accuracy, resamples
 from calibration.report.targets import Interval
 
 MARKS = "osD^vP"
+TITLE_WIDTH = 40  # characters in a line of a panel's title
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def _draw_panel(axes: Any, panel: Panel, names: Sequence[str], crowded: bool) ->
     # No ticks at halves of a percent, which the labels would round.
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.set_title(panel.title, loc="left", fontsize=8.5 if crowded else 9.5)
+    axes.set_title(fill(panel.title, TITLE_WIDTH), loc="left", fontsize=8.5 if crowded else 9.5)
     axes.set_xlabel(panel.x_label)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -29,7 +29,7 @@ from calibration.report.targets import Target, reported
 # Represents any ratio, however large.
 ANY_RATIO = 1000.0
 LARGER = "larger model, greedy"
-SPENT = "FLOPs, in solutions of the base model"
+SPENT = "FLOPs, in solutions"  # of the base model
 
 
 def in_solutions(curve: Curve, flops: float) -> Curve:
@@ -145,7 +145,8 @@ def figure_9(samples: Samples) -> Reproduced:
     return Reproduced(
         Figure(
             "F9",
-            "Test-time compute against a larger model; its marks are at equal FLOPs, R = "
+            "Test-time compute against a larger model, in FLOPs of a solution of the base model; "
+            "its marks are at equal FLOPs, R = "
             + ", ".join(f"{ratio:g}" for ratio in sorted(STUDIED, reverse=True)),
             panels,
             len(parts),
