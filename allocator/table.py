@@ -133,6 +133,11 @@ class LookupTable(JsonArtifact):
             raise ValueError(f"rows: budgets {budgets}: list each budget once, in ascending order")
         return self
 
+    @property
+    def plans(self) -> frozenset[Plan]:
+        """The plans of all rows."""
+        return frozenset(plan for row in self.rows for plan in row.plans)
+
     def row(self, budget: int) -> BudgetRow:
         """The row of the largest calibrated budget that is at most `budget`.
 

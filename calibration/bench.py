@@ -133,7 +133,7 @@ def work_of(
     """
     budgets = [row.budget for row in tables[0].rows]
     plans = {beam_plan(budget) for budget in budgets}
-    plans |= {plan for table in tables for row in table.rows for plan in row.plans}
+    plans |= {plan for table in tables for plan in table.plans}
     if schedule is not None:
         plans |= {*schedule.searches}
     return Work(budgets[-1], tuple(searches_among(plans)), scoring, seed)

@@ -63,7 +63,7 @@ def searches_of(family: Family) -> list[Plan]:
         return searches_among(grid(family.window, 0))
     artifact = artifact_of(family)
     tables = artifact.policy.table, artifact.oracle_table()
-    plans = {plan for table in tables for row in table.rows for plan in row.plans}
+    plans = {plan for table in tables for plan in table.plans}
     plans |= {*artifact.prices.schedule.searches}
     return searches_among(plans)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from benchmarks.figures.pools import MAX_N
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import edges_of
 from calibration.fitting.plan_selection import held_out_figures
-from calibration.replay.curves import Curve, averaged, cost_at
-from calibration.replay.gain_rows import SHARES, gain_row, gain_rows
+from calibration.replay.curves import Curve, averaged, cost_at, gains_at
+from calibration.replay.gain_rows import SHARES, part_way
 from calibration.replay.replay import Outcome
 from calibration.report.targets import Interval
 
@@ -138,26 +138,24 @@ def gains_of(
         draws: bootstrap draws of prompts.
         claimed: what the claim begins with.
     """
-    rows = [row for row in gain_rows(baseline, methods, AT, draws) if row["unit"] == "generations"]
-
-    def measured(row: dict[str, Any]) -> Interval:
-        return row["value"], row["low"], row["high"]
-
-    chief = gain_row(rows, methods[0].name, MAX_N, "generations", NEARLY)
+    found = {
+        (share, method.name, budget): times
+        for share in SHARES
+        for method in methods
+        for budget, times in zip(
+            AT, gains_at(part_way(baseline, share), AT, method, draws, "generations"), strict=True
+        )
+    }
     finding = Finding(
         f"{claimed}with oracle bins {NEARLY:.0%} of the way from one solution to {baseline.name} "
         f"at {MAX_N} takes over {TIMES:g} times less",
-        measured(chief),
+        found[NEARLY, methods[0].name, MAX_N],
         unit="times",
         bound=TIMES,
     )
     gains = [
-        (
-            f"{row['method']}: gain at {row['budget']}"
-            + (f", {row['share']:.0%} of the way" if row["share"] < 1 else ""),
-            measured(row),
-        )
-        for row in rows
+        (f"{name}: gain at {budget}" + (f", {share:.0%} of the way" if share < 1 else ""), times)
+        for (share, name, budget), times in found.items()
     ]
     return finding, gains
 

@@ -22,12 +22,12 @@ TITLES = {
 # Why some findings are not reproduced; the measurements behind it are on the same page.
 WHY = {
     "F3": (
-        "Why not all: both verifiers are better than the paper's, with an AUC within a prompt of "
-        "about 0.96, so that there are few errors to exploit. Beam search is above best-of-N at "
-        "N = 64, too, and best-of-64 gains 25 points in the hardest bin. In the easy bins both "
-        "answer every prompt. With a PRM made of the base model itself (AUC 0.86), hardly better "
-        "than votes, beam search did fall below at N = 64, and the hardest bin gained nothing; but "
-        "then it was not clearly above anywhere, and there was little to allocate."
+        "Why not all: both verifiers are better than the paper's (their AUC is below), so that "
+        "there are few errors to exploit: beam search is above best-of-N at N = 64, too, and "
+        "best-of-64 solves many prompts of the hardest bin. In the easy bins both answer every "
+        "prompt. By an earlier PRM, made of the base model itself and hardly better than votes, "
+        "beam search fell below at N = 64 and the hardest bin gained nothing; but then beam search "
+        "was not clearly above anywhere, and there was little to allocate."
     ),
     "F4": (
         "The gain is measured at 95% of the way: where best-of-N levels off, tenths of a point "

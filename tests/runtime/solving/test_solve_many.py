@@ -34,6 +34,25 @@ def solved(solving: Solver, prompts: list[str], spend: Spend) -> list[Result]:
     return [result for result in results if isinstance(result, Result)]
 
 
+def streamed(solving: Solver, spend: Spend, count: int = 1) -> tuple[list[int], int]:
+    """Places of the first results of endless prompts, and how many prompts were read for them."""
+    read = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield f"50*{read}"
+
+    async def first() -> list[int]:
+        results = solving.solve_stream(endless(), spend)
+        places = [(await anext(results))[0] for _ in range(count)]
+        await results.aclose()
+        return places
+
+    return asyncio.run(first()), read
+
+
 def generations(results: list[Result]) -> list[int]:
     return [result.receipt.generations for result in results]
 
@@ -208,46 +227,20 @@ def test_metrics_count_what_was_done(
 
 
 def test_a_stream_reads_no_further_than_it_works(bent: Artifact, tokenizer: Any) -> None:
-    read = 0
-
-    def endless() -> Iterator[str]:
-        nonlocal read
-        while True:
-            read += 1
-            yield f"50*{read}"
-
-    async def five() -> list[int]:
-        results = solver(bent, tokenizer).solve_stream(endless(), Spend(average=2))
-        found = [(await anext(results))[0] for _ in range(5)]
-        await results.aclose()
-        return found
-
-    assert len(set(asyncio.run(five()))) == 5
+    places, read = streamed(solver(bent, tokenizer), Spend(average=2), 5)
+    assert len(set(places)) == 5
     assert read <= PROMPTS_IN_FLIGHT + 5
 
 
 def test_replicas_have_as_many_prompts_each_as_one_engine_has(
     bent: Artifact, tokenizer: Any
 ) -> None:
-    begun = 0
-
     class Replicated(BentCoins):
         replicas = 3
 
-    def prompts() -> Iterator[str]:
-        nonlocal begun
-        while True:
-            begun += 1
-            yield f"50*{begun}"
-
-    async def first() -> None:
-        models = bent_models(tokenizer, engine=Replicated(tokenizer))
-        results = Solver(models, bent).solve_stream(prompts(), Spend(average=2))
-        await anext(results)
-        await results.aclose()
-
-    asyncio.run(first())
-    assert begun == 3 * PROMPTS_IN_FLIGHT
+    models = bent_models(tokenizer, engine=Replicated(tokenizer))
+    _, read = streamed(Solver(models, bent), Spend(average=2))
+    assert read == 3 * PROMPTS_IN_FLIGHT
 
 
 class Roomy(BentCoins):
@@ -281,24 +274,10 @@ def test_prompts_are_admitted_by_their_beams_and_what_the_engine_holds(
 def test_a_budget_of_many_generations_admits_fewer_prompts(
     bent: Artifact, tokenizer: Any, budget: int
 ) -> None:
-    begun = 0
-
-    def prompts() -> Iterator[str]:
-        nonlocal begun
-        while True:
-            begun += 1
-            yield f"50*{begun}"
-
-    async def first() -> int:
-        solving = Solver(bent_models(tokenizer, engine=Roomy(tokenizer)), bent)
-        results = solving.solve_stream(prompts(), Spend(budget=budget))
-        await anext(results)
-        await results.aclose()
-        return prompts_in_flight(
-            solving.models.engine, budget, solving.settings.sampling.max_tokens
-        )
-
-    assert asyncio.run(first()) == begun
+    solving = Solver(bent_models(tokenizer, engine=Roomy(tokenizer)), bent)
+    _, read = streamed(solving, Spend(budget=budget))
+    longest = solving.settings.sampling.max_tokens
+    assert read == prompts_in_flight(solving.models.engine, budget, longest)
 
 
 def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
