@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from calibration.replay.curves import Curve, accuracy, resamples
 from calibration.report.targets import Interval
 
 MARKS = "osD^vP"
-TITLE_WIDTH = 40  # characters in a line of a panel's title
+# Characters in a line of a panel's title; the last part of a longer one is on a second line.
+TITLE_WIDTH = 36
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,8 @@ def _draw_panel(axes: Any, panel: Panel, names: Sequence[str], crowded: bool) ->
     # No ticks at halves of a percent, which the labels would round.
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.set_title(fill(panel.title, TITLE_WIDTH), loc="left", fontsize=8.5 if crowded else 9.5)
+    lines = [panel.title] if len(panel.title) <= TITLE_WIDTH else panel.title.rsplit(", ", 1)
+    axes.set_title("\n".join(lines), loc="left", fontsize=8.5 if crowded else 9.5)
     axes.set_xlabel(panel.x_label)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.flops import STUDIED
-from benchmarks.figures.drawing import Figure, Line, Panel, line_of, part_of
+from benchmarks.figures.drawing import Figure, Line, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, larger_correct
 from benchmarks.figures.optimal import ORACLE, at_budget, compute_optimal, needed
@@ -69,22 +69,14 @@ def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
 def figure_9(samples: Samples) -> Reproduced:
     """Compute-optimal test-time compute of the base model against the larger one's first answer.
 
-    On the prompts that the larger model was sampled on; plans are chosen on all.
-
     Raises:
         InputError: the larger model has not been sampled.
     """
     pretraining = Pretraining.load(PRETRAINING)
-    answered, warm_answered = (larger_correct(path) for path in (GREEDY, WARM))
     prompts = [record.prompt for record in samples.by_prm.records]
-    known = np.array([prompt in answered for prompt in prompts])
-    greedy, warm = (
-        np.array([found[prompt] for prompt in prompts if prompt in answered])
-        for found in (answered, warm_answered)
-    )
+    greedy, warm = (larger_correct(path, prompts) for path in (GREEDY, WARM))
     bins = oracle_bins(samples)
-    curves = {name: part_of(curve, known) for name, curve in test_time(samples, bins).items()}
-    bins = bins[known]
+    curves = test_time(samples, bins)
     draws = resamples(len(bins))
     trained = pretraining.tokens / pretraining.base_tokens
     budgets = {ratio: pretraining.budget(ratio) for ratio in STUDIED}

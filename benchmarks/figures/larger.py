@@ -1,8 +1,10 @@
 """The larger model of figure 9 (section 7): its pretraining, its samples, and equal FLOPs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from allocator.files import JsonArtifact
 from allocator.flops import Exchange
@@ -88,10 +90,18 @@ async def sample_larger(model: Path, pretraining: Pretraining) -> None:
     pretraining.save(PRETRAINING)
 
 
-def larger_correct(path: Path) -> dict[str, float]:
+def larger_correct(path: Path, prompts: Sequence[str]) -> NDArray[np.float64]:
     """Share of right solutions of each prompt in one of the larger model's pools.
+
+    Args:
+        path: the pool.
+        prompts: texts of the prompts, all of which it was sampled on.
+
+    Returns:
+        Shape (prompts,).
 
     Raises:
         InputError: there is no pool.
     """
-    return {r.prompt: float(np.mean(r.independent.correct)) for r in read_pool(path)}
+    found = {record.prompt: record.independent.correct for record in read_pool(path)}
+    return np.array([np.mean(found[prompt]) for prompt in prompts])

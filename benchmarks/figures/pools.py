@@ -3,7 +3,8 @@
 Independent solutions are those of `benchmarks.allocation`; what is searched and revised beside them
 was sampled by `benchmarks.figures.sampling` on the first of the same test prompts. Search is guided
 by a PRM of the base model's size, as the paper's is no larger than its policy, and by the score
-that calibration fits from the larger PRM and the log-probability.
+that calibration fits from the larger PRM and the log-probability; in figure 3 also by a weaker PRM
+of that size, to show what depends on how good the verifier is.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompt_states, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
-from benchmarks.testbed.paths import ORM, OWN_PRM, REVISING, SETTINGS
+from benchmarks.testbed.paths import ORM, OWN_PRM, REVISING, SETTINGS, WEAK_PRM
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from runtime.verifiers.base import Aggregation, aggregate
@@ -28,10 +29,12 @@ REPLICATES = 20
 SOLUTIONS, SEARCHES = FOLDER / "test.parquet", FOLDER / "test-searches.parquet"
 BY_PRM, BY_SCORE = FOLDER / "figures-prm.parquet", FOLDER / "figures-score.parquet"
 BY_OWN_PRM = FOLDER / "figures-own.parquet"
+BY_WEAK_PRM, WEAK_SEARCHES = FOLDER / "figures-weak.parquet", FOLDER / "figures-weak-prm.parquet"
 CHAINS, BY_ORM = FOLDER / "figures-chains.parquet", FOLDER / "figures-orm.parquet"
 
 # The models with another verifier in place of the PRM.
 OWN = SETTINGS.model_copy(update={"verifier": str(OWN_PRM)})
+WEAK = SETTINGS.model_copy(update={"verifier": str(WEAK_PRM)})
 BY_THE_ORM = SETTINGS.model_copy(update={"verifier": str(ORM)})
 
 
@@ -88,6 +91,7 @@ class Samples:
 
     Attributes:
         by_prm: search guided by the PRM of the base's own size, solutions scored by it.
+        by_weak_prm: likewise by a weaker PRM of that size, up to 64 solutions.
         by_score: search guided by the fitted score, solutions scored by it.
         revised: chains of revisions, attempts scored by the reviser's ORM.
         by_orm: the first solutions of each prompt, scored by the ORM.
@@ -95,6 +99,7 @@ class Samples:
     """
 
     by_prm: SeededReplay
+    by_weak_prm: SeededReplay
     by_score: SeededReplay
     revised: SeededReplay
     by_orm: SeededReplay
@@ -118,6 +123,9 @@ def read_samples() -> Samples:
             beside(read_pool(BY_OWN_PRM), runs_of(read_pool(BY_PRM))),
             each,
             sizes=OWN.sizes(Path()),
+        ),
+        _rotated(
+            beside(read_pool(BY_WEAK_PRM), runs_of(read_pool(WEAK_SEARCHES))), WEAK.sizes(Path())
         ),
         SeededReplay(
             beside(

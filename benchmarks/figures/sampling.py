@@ -15,6 +15,7 @@ from benchmarks.figures.pools import (
     BY_PRM,
     BY_SCORE,
     BY_THE_ORM,
+    BY_WEAK_PRM,
     CHAINS,
     FIXED,
     KINDS,
@@ -24,6 +25,8 @@ from benchmarks.figures.pools import (
     ROOT,
     SEARCHES,
     SINGLE,
+    WEAK,
+    WEAK_SEARCHES,
     first_solutions,
     solutions_of,
     test_prompts,
@@ -45,9 +48,10 @@ SEED = 200
 def resample() -> None:
     """Sample all pools. The larger model's are sampled where it is trained."""
     by_prm()
+    by_weak_prm()
     by_score()
     with sharing_cores():
-        for part in (chains, by_orm, by_own_prm):
+        for part in (chains, by_orm, by_own_prm, of_weak_prm):
             asyncio.run(part())
 
 
@@ -56,6 +60,12 @@ def by_prm() -> None:
     plans = searches_among([*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]])
     searching = Searching(OWN, Path(), plans, SEED)
     write_pool(search("Searches by the own PRM", searching, test_prompts()), BY_PRM)
+
+
+def by_weak_prm() -> None:
+    """Beam search guided by the weaker PRM of that size."""
+    searching = Searching(WEAK, Path(), searches_among(FIXED), SEED)
+    write_pool(search("Searches by the weak PRM", searching, test_prompts()), WEAK_SEARCHES)
 
 
 def by_score() -> None:
@@ -99,6 +109,12 @@ async def by_orm() -> None:
 async def by_own_prm() -> None:
     """All independent solutions of each prompt, scored by the PRM of the base's own size."""
     await _score_again("Solutions by the own PRM", OWN, solutions_of(PROMPTS), BY_OWN_PRM)
+
+
+async def of_weak_prm() -> None:
+    """The first independent solutions of each prompt, scored by the weaker PRM."""
+    records = first_solutions(solutions_of(PROMPTS), MAX_N)
+    await _score_again("Solutions by the weak PRM", WEAK, records, BY_WEAK_PRM)
 
 
 async def _score_again(

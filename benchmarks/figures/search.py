@@ -34,6 +34,7 @@ ONE_TABLE = "search and revisions in one table, predicted bins"
 MAX_SOLUTIONS = 256
 SMALL, SLIGHT = 4, 0.05  # a small budget; a negligible accuracy
 OWN_SIZE, FITTED = "a PRM of the model's size", "the fitted score"
+WEAK = "a weaker PRM of that size"
 
 
 def best_of(n: int) -> Plan:
@@ -104,6 +105,8 @@ def figure_3(samples: Samples) -> Reproduced:
     parts = parts_of(bins)
     everyone = parts["all prompts"]
     curves = {guide: methods(r, looks=guide == OWN_SIZE) for guide, r in guided(samples).items()}
+    few = {WEIGHTED: [best_of(n) for n in powers(MAX_N)], WIDE: FIXED}
+    curves[WEAK] = {name: plan_curve(name, samples.by_weak_prm, few[name]) for name in few}
     panels = [
         Panel(
             f"{guide}, {part}",
@@ -118,9 +121,13 @@ def figure_3(samples: Samples) -> Reproduced:
         wide, plain = (mean_over(curves[guide][name], budgets) for name in (WIDE, WEIGHTED))
         return mean_above(wide, plain, inside, draws)
 
+    def best_above_one(guide: str, inside: NDArray[np.bool_]) -> Interval:
+        most, one = (mean_over(curves[guide][WEIGHTED], [n]) for n in (MAX_N, 1))
+        return mean_above(most, one, inside, draws)
+
     findings = [
         finding
-        for guide in curves
+        for guide in (OWN_SIZE, FITTED)
         for finding in (
             Finding(
                 f"by {guide}, beam search (M = 4) is above best-of-N weighted at N = {SMALL}",
@@ -133,28 +140,38 @@ def figure_3(samples: Samples) -> Reproduced:
             ),
         )
     ]
-    plain = curves[OWN_SIZE][WEIGHTED]
+    easy, medium, hardest = bins <= 1, (bins == 2) | (bins == 3), bins == bins.max()
     findings += [
         Finding(
             f"by {OWN_SIZE}, it is below at N = {MAX_N} in the easy bins (1, 2)",
-            wide_above(OWN_SIZE, [MAX_N], bins <= 1),
+            wide_above(OWN_SIZE, [MAX_N], easy),
             below=True,
         ),
         Finding(
             f"by {OWN_SIZE}, it is above at N = {SMALL} to {MAX_N} in the medium bins (3, 4)",
-            wide_above(OWN_SIZE, powers(MAX_N)[2:], (bins == 2) | (bins == 3)),
+            wide_above(OWN_SIZE, powers(MAX_N)[2:], medium),
         ),
         Finding(
             f"in the hardest bin best-of-{MAX_N} weighted is less than five points above one "
             "solution",
-            mean_above(mean_over(plain, [MAX_N]), mean_over(plain, [1]), bins == bins.max(), draws),
+            best_above_one(OWN_SIZE, hardest),
             bound=SLIGHT,
             below=True,
         ),
     ]
     targets = [
         reported(f"F3: AUC within a prompt of {guide}", auc_within(replay))
-        for guide, replay in guided(samples).items()
+        for guide, replay in {**guided(samples), WEAK: samples.by_weak_prm}.items()
+    ]
+    wide = f"F3: by {WEAK}, beam search (M = 4) minus best-of-N weighted"
+    targets += [
+        reported(f"{wide}, N = {SMALL}", wide_above(WEAK, [SMALL], everyone)),
+        reported(f"{wide}, N = {MAX_N}", wide_above(WEAK, [MAX_N], everyone)),
+        reported(f"{wide}, N = {MAX_N}, easy bins", wide_above(WEAK, [MAX_N], easy)),
+        reported(
+            f"F3: by {WEAK}, best-of-{MAX_N} weighted minus one solution, hardest bin",
+            best_above_one(WEAK, hardest),
+        ),
     ]
     title = "Search against the verifier, by budget and difficulty"
     return Reproduced(Figure("F3", title, panels, len(parts)), findings, targets)

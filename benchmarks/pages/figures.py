@@ -25,9 +25,10 @@ WHY = {
         "Why not all: both verifiers are better than the paper's (their AUC is below), so that "
         "there are few errors to exploit: beam search is above best-of-N at N = 64, too, and "
         "best-of-64 solves many prompts of the hardest bin. In the easy bins both answer every "
-        "prompt. By an earlier PRM, made of the base model itself and hardly better than votes, "
-        "beam search fell below at N = 64 and the hardest bin gained nothing; but then beam search "
-        "was not clearly above anywhere, and there was little to allocate."
+        "prompt. The weaker PRM of the same size, whose backbone has seen half as many tokens, "
+        "shows it: by its scores, too, in the figures below, beam search falls below best-of-N at "
+        "N = 64, in the easy bins as well, as in the paper, and the hardest bin gains little. But "
+        "then beam search is not clearly above anywhere."
     ),
     "F4": (
         "The gain is measured at 95% of the way: where best-of-N levels off, tenths of a point "
@@ -43,8 +44,8 @@ WHY = {
     "F9": (
         "At equal FLOPs, with those of the verifier, which the paper leaves out: here it has one "
         "to three times the base model's parameters. Every difference is the base model's accuracy "
-        "minus the larger model's. Why not all: the larger model answered only 150 of the prompts, "
-        "and the undecided differences are smaller than that can tell."
+        "minus the larger model's. Searches of up to 64 beams were sampled: above, best-of-N is "
+        "the only candidate."
     ),
     "appendix": (
         "Why not all: the PRM's steps are read from likelihoods that add up along the solution, so "

@@ -8,10 +8,12 @@ from runtime.settings import Settings
 
 ROOT = Path(__file__).parent
 BASE, PRM, ORM = ROOT / "models" / "base", ROOT / "models" / "prm", ROOT / "models" / "orm"
-OWN_PRM = ROOT / "models" / "own_prm"  # of the base model's size
+# Of the base model's size; the weak one's backbone has seen half as many tokens.
+OWN_PRM, WEAK_PRM = ROOT / "models" / "own_prm", ROOT / "models" / "weak_prm"
 REVISER, REVISER_ORM = ROOT / "models" / "reviser", ROOT / "models" / "reviser_orm"
 # What the verifiers are trained from; rebuilt by make testbed, their weights are within theirs.
 BACKBONE, OWN_BACKBONE = Path("out/backbone"), Path("out/own-backbone")
+WEAK_BACKBONE = Path("out/weak-backbone")
 ARTIFACT = ROOT / "artifact"
 CALIBRATION_PROMPTS, TEST_PROMPTS = (
     ROOT / "data" / "calibration.jsonl",

@@ -6,18 +6,19 @@ In practice a PRM of billions of parameters judges a model of one or two. Here t
 times the base model's parameters and sees three times its tokens, of the same training prompts:
 enough to be nearly always right at a single line of arithmetic. About half an hour on 2 CPU cores.
 
-A second one, for the figures' PRM of the model's size, has the base model's shape and sees twice
-its tokens. Made of the base model itself, a PRM makes the mistakes that it should find, and judges
-hardly better than votes. Five minutes.
+Two more, for the figures' PRMs of the model's size, have the base model's shape. One sees twice its
+tokens; the other, from another seed, as many, and makes more mistakes. Made of the base model
+itself, a PRM makes the very mistakes that it should find, and judges hardly better than votes.
 """
 
-from benchmarks.testbed.paths import BACKBONE, OWN_BACKBONE
+from benchmarks.testbed.paths import BACKBONE, OWN_BACKBONE, WEAK_BACKBONE
 from benchmarks.testbed.task import CHARACTERS, problems
 from benchmarks.testbed.train_base import PEAK_RATE as BASE_RATE
-from benchmarks.testbed.train_base import STEPS, TOKENS, train
+from benchmarks.testbed.train_base import STEPS, TOKENS, TRAIN_SEED, train
 
 WIDTH, LAYERS = 192, 5
 TIMES, OWN_TIMES = 3, 2  # the base model's tokens
+WEAK_SEED = 2
 TOKENS_A_STEP = TOKENS // 2  # smaller steps take fewer tokens
 PEAK_RATE = 2e-3  # a wider model bears less than the base's 3e-3
 
@@ -33,14 +34,16 @@ def main() -> None:
         tokens=TOKENS_A_STEP,
         peak_rate=PEAK_RATE,
     )
-    train(
-        problems,
-        CHARACTERS,
-        OWN_BACKBONE,
-        steps=OWN_TIMES * STEPS,
-        tokens=TOKENS,
-        peak_rate=BASE_RATE,
-    )
+    for out, times, seed in ((OWN_BACKBONE, OWN_TIMES, TRAIN_SEED), (WEAK_BACKBONE, 1, WEAK_SEED)):
+        train(
+            problems,
+            CHARACTERS,
+            out,
+            steps=times * STEPS,
+            tokens=TOKENS,
+            peak_rate=BASE_RATE,
+            seed=seed,
+        )
 
 
 if __name__ == "__main__":

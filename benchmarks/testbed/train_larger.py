@@ -3,7 +3,7 @@
     python -m benchmarks.testbed.train_larger [--steps 6200]
 
 About 14 times the base model's parameters, as in the paper (section 7), on the same training data,
-in more and smaller steps; the default is as many tokens, 85 minutes on 2 idle cores. Its weights
+in more and smaller steps; the default is as many tokens, 16 minutes on 2 idle cores. Its weights
 stay in out/larger, too large to be kept in the repository: what is kept there are its samples of
 the test prompts and what it was trained on. An interrupted run goes on when it is started again;
 one that is through only samples, until out/larger is removed.

@@ -7,8 +7,8 @@ is sampled: the paper's labels, and a head that reads how likely the backbone fi
 classifier of this size, trained on the same labels, does not find that comparison by itself: its
 AUC within a prompt stays at about 0.65.
 
-A second PRM, for the paper's figures, is of the base model's size, from the same labels: the
-paper's PRM, too, is no larger than its policy.
+Two more PRMs, for the paper's figures, are of the base model's size, from the same labels: the
+paper's PRM, too, is no larger than its policy. Of these the weak one is misled more often.
 
 The numbers suit a model of billions in the paper; here many prompts have two solutions and one
 rollout a step each, in place of 16 and 16. One of the two is sampled at a higher temperature, for
@@ -21,7 +21,16 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.testbed.paths import BACKBONE, BASE, OWN_BACKBONE, OWN_PRM, PRM, SETTINGS
+from benchmarks.testbed.paths import (
+    BACKBONE,
+    BASE,
+    OWN_BACKBONE,
+    OWN_PRM,
+    PRM,
+    SETTINGS,
+    WEAK_BACKBONE,
+    WEAK_PRM,
+)
 from benchmarks.testbed.task import distinct_problems
 from calibration.training.recipes import Source, prm_recipe
 from calibration.training.settings import LabelSettings, VerifierSettings
@@ -32,7 +41,6 @@ SOURCE = Source(
     model=BASE, answers=SETTINGS.answers, sampling=SETTINGS.sampling, engine="transformers"
 )
 STRONGER = SOURCE.model_copy(update={"backbone": BACKBONE})
-OWN = SOURCE.model_copy(update={"backbone": OWN_BACKBONE})
 # What the testbed's verifiers share.
 TRAINING = VerifierSettings(
     likelihood=True,
@@ -57,17 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=TRAINING.max_epochs)
     parser.add_argument("--out", type=Path, default=PRM)
     parser.add_argument("--own", type=Path, default=OWN_PRM, help="folder for the second PRM")
+    parser.add_argument("--weak", type=Path, default=WEAK_PRM, help="folder for the weak one")
     args = parser.parse_args(arguments)
     training = TRAINING.model_copy(update={"max_epochs": args.epochs})
     labels = LabelSettings(samples=1, explored=1, rollouts=1)
     prompts = training_prompts(args.prompts, PROMPT_SEED)
     asyncio.run(prm_recipe(STRONGER, prompts, args.out, labels, training))
-    # Its labels are the same samples.
-    shutil.copyfile(
-        args.out.with_name(f"{args.out.name}.samples.jsonl"),
-        args.own.with_name(f"{args.own.name}.samples.jsonl"),
-    )
-    asyncio.run(prm_recipe(OWN, prompts, args.own, labels, training))
+    labelled = args.out.with_name(f"{args.out.name}.samples.jsonl")
+    for out, backbone in ((args.own, OWN_BACKBONE), (args.weak, WEAK_BACKBONE)):
+        shutil.copyfile(labelled, out.with_name(f"{out.name}.samples.jsonl"))
+        source = SOURCE.model_copy(update={"backbone": backbone})
+        asyncio.run(prm_recipe(source, prompts, out, labels, training))
 
 
 if __name__ == "__main__":

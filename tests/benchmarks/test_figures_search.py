@@ -33,9 +33,8 @@ def samples_of(small: float, large: float) -> Samples:
         runs = {plan: [chain_run([searched(plan)] * plan.n)] for plan in plans}
         records += beside([alone], {f"p{i}": runs})
     replay = SeededReplay(records, SOLUTIONS // 2)
-    return Samples(
-        replay, replay, replay, replay, dict.fromkeys(("last", "min", "product"), replay)
-    )
+    by_steps = dict.fromkeys(("last", "min", "product"), replay)
+    return Samples(replay, replay, replay, replay, replay, by_steps)
 
 
 @pytest.mark.slow
