@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from benchmarks.figure import COLOURS
@@ -168,9 +168,8 @@ def _draw_panel(axes: Any, panel: Panel, names: Sequence[str], crowded: bool) ->
     ticks = [2**i for i in range(0, ceil(np.log2(most)) + 1, 2 if crowded else 1)]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    # No ticks at halves of a percent, which the labels would round.
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))  # decimals where the range is narrow
     lines = [panel.title] if len(panel.title) <= TITLE_WIDTH else panel.title.rsplit(", ", 1)
     axes.set_title("\n".join(lines), loc="left", fontsize=8.5 if crowded else 9.5)
     axes.set_xlabel(panel.x_label)
