@@ -43,6 +43,7 @@ class Contender:
 
 VOTING, WEIGHTED, BEAMS = "self-consistency", "best-of-N weighted", "beam search"
 STOPPING, OPTIMAL, ACROSS = "self-consistency, stopping early", "compute-optimal", "one total"
+VOTES = (VOTING, STOPPING)
 METHODS = [
     *(Contender(OURS, m, m) for m in (VOTING, STOPPING, WEIGHTED, BEAMS, OPTIMAL, ACROSS)),
     Contender(ITS_HUB.name, "self-consistency", VOTING),
@@ -94,11 +95,17 @@ def theirs(worker: Worker, services: dict[str, str]) -> Callable[..., Awaitable[
 
 
 def ours(url: str) -> Callable[..., Awaitable[Reply]]:
-    """Runs this library's method over the same server; the PRM runs in this process."""
+    """Runs this library's method over the same server; the PRM runs in this process.
+
+    Votes take no verifier, as the peers' take none: with one, it would decide their ties.
+    """
 
     async def run(method: str, prompts: Sequence[str], budget: int, seed: int) -> Reply:
         artifact = Artifact.load(ARTIFACT)
-        async with open_models(artifact.settings, artifact.folder, url, "transformers") as models:
+        settings = artifact.settings
+        if method in VOTES:
+            settings = settings.model_copy(update={"verifier": None})
+        async with open_models(settings, artifact.folder, url, "transformers") as models:
             early_stop = CONFIDENCE if method == STOPPING else None
             solver = Solver(models, artifact, seed, _plan(method, budget), early_stop)
             spend = Spend(total=budget * len(prompts)) if method == ACROSS else Spend(budget)
@@ -120,7 +127,7 @@ def ours(url: str) -> Callable[..., Awaitable[Reply]]:
 
 
 def _plan(method: str, budget: int) -> Plan | None:
-    if method in (VOTING, STOPPING):
+    if method in VOTES:
         return Plan(strategy="best_of_n", n=budget, selection="majority")
     if method == WEIGHTED:
         return Plan(strategy="best_of_n", n=budget)

@@ -10,9 +10,9 @@ from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.constraint import Constraint
 from runtime.engines.token_options import PLAIN, TokenOptions
 
-# Choices of a request at most: so many already save most of what requests cost, and what is
-# finished does not wait for many others.
-MAX_CHOICES = 8
+# Choices of a request at most: so many save nearly all of what requests cost, and what is finished
+# does not wait for many others.
+MAX_CHOICES = 16
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,10 @@ class TransformersBackend:
 
     def _keep(self, jobs: list[_Job], cache: Any, past: int, surprise: Surprise | None) -> None:
         """Remember what is known of the jobs' texts, padding left out."""
-        # (2 x layers, jobs, heads, tokens, width)
-        states = torch.stack([s for layer in cache.layers for s in (layer.keys, layer.values)])
+        layers = [states for layer in cache.layers for states in (layer.keys, layer.values)]
         for row, job in enumerate(jobs):
-            kept = states[:, row, :, past - job.known : past + len(job.new)].clone()
+            ours = slice(past - job.known, past + len(job.new))
+            kept = torch.stack([states[row, :, ours] for states in layers])
             last = None if surprise is None else surprise.at(row, len(job.new) - 1)
             self._memory.add(job.layout.token_ids, KnownText(kept, last, job.layout.start))
 
