@@ -63,6 +63,7 @@ async def run(turns: int) -> dict[str, list[Work]]:
                 max_num_seqs=256,
                 enable_chunked_prefill=False,
                 enable_prefix_caching=True,
+                gpu_memory_utilization=0.2,  # of a CPU's memory, too: it is one of three engines
             )
             family = FAMILIES[recognise(PRM)](models.engine.tokenizer, models.engine.tokenizer, PRM)
 
