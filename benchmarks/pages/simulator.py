@@ -8,8 +8,8 @@ COMMAND = "python -m benchmarks.simulator"
 # On the check with a CPU's step times.
 CHECKED = (
     "\n\nWith the CPU's step times the simulated beam search is faster than the one that was "
-    "measured. They are fitted to best-of-N, whose texts come in large passes of the verifier; those "
-    "of searches are small, and cost more per token. A time per pass is what the check lacks."
+    "measured. They are fitted to best-of-N, whose texts come in large passes of the verifier; "
+    "those of searches are small, and cost more per token. A time per pass is what the check lacks."
 )
 
 
