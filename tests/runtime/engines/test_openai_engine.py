@@ -12,6 +12,7 @@ from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from runtime.engines import servers
 from runtime.engines.base import Completion, encode_prompt
+from runtime.engines.coalescer import MAX_CHOICES
 from runtime.engines.openai import SEQUENCES, OpenAIEngine
 from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
@@ -135,17 +136,19 @@ def test_a_server_that_cuts_solutions_off_is_refused() -> None:
 def test_requests_of_one_moment_go_together_and_sample_the_same(
     run: Any, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seeds = (*range(MAX_CHOICES + 2), 40)
+
     async def both() -> tuple[list[Completion], list[Completion], list[int]]:
         engine = OpenAIEngine([server], BASE)
         counts = counting(engine, monkeypatch)
-        together = await asyncio.gather(*(complete(engine, seed) for seed in (*range(10), 40)))
+        together = await asyncio.gather(*(complete(engine, seed) for seed in seeds))
         sizes = list(counts)
-        alone = [await complete(engine, seed) for seed in (*range(10), 40)]
+        alone = [await complete(engine, seed) for seed in seeds]
         engine.close()
         return together, alone, sizes
 
     together, alone, sizes = run(both())
-    assert sizes == [8, 2, 1]
+    assert sizes == [MAX_CHOICES, 2, 1]
     assert len({found.token_ids for found in alone}) > 1
     for one, other in zip(together, alone, strict=True):
         assert (one.token_ids, one.ended) == (other.token_ids, other.ended)
