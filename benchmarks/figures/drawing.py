@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from benchmarks.figure import COLOURS
@@ -18,7 +18,7 @@ from calibration.report.targets import Interval
 
 MARKS = "osD^vP"
 # Characters in a line of a panel's title; the last part of a longer one is on a second line.
-TITLE_WIDTH = 36
+TITLE_WIDTH = 34
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _draw_panel(axes: Any, panel: Panel, names: Sequence[str], crowded: bool) ->
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))  # decimals where the range is narrow
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     lines = [panel.title] if len(panel.title) <= TITLE_WIDTH else panel.title.rsplit(", ", 1)
     axes.set_title("\n".join(lines), loc="left", fontsize=8.5 if crowded else 9.5)
     axes.set_xlabel(panel.x_label)
