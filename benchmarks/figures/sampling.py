@@ -48,24 +48,23 @@ SEED = 200
 def resample() -> None:
     """Sample all pools. The larger model's are sampled where it is trained."""
     by_prm()
-    by_weak_prm()
+    weak_searches()
     by_score()
     with sharing_cores():
-        for part in (chains, by_orm, by_own_prm, of_weak_prm):
+        for part in (chains, by_orm, by_own_prm, by_weak_prm):
             asyncio.run(part())
 
 
 def by_prm() -> None:
     """Searches guided by the PRM of the base's own size."""
     plans = searches_among([*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]])
-    searching = Searching(OWN, Path(), plans, SEED)
-    write_pool(search("Searches by the own PRM", searching, test_prompts()), BY_PRM)
+    _search("Searches by the own PRM", Searching(OWN, Path(), plans, SEED), BY_PRM)
 
 
-def by_weak_prm() -> None:
+def weak_searches() -> None:
     """Beam search guided by the weaker PRM of that size."""
     searching = Searching(WEAK, Path(), searches_among(FIXED), SEED)
-    write_pool(search("Searches by the weak PRM", searching, test_prompts()), WEAK_SEARCHES)
+    _search("Searches by the weak PRM", searching, WEAK_SEARCHES)
 
 
 def by_score() -> None:
@@ -73,7 +72,11 @@ def by_score() -> None:
     known = read_pool(SEARCHES)[0].searches
     plans = [plan for plan in searches_among([*FIXED, *ROOT, *SINGLE]) if plan not in known]
     searching = Searching(load_settings(ARTIFACT), ARTIFACT, plans, SEED)
-    write_pool(search("Searches by the score", searching, test_prompts()), BY_SCORE)
+    _search("Searches by the score", searching, BY_SCORE)
+
+
+def _search(what: str, searching: Searching, pool: Path) -> None:
+    write_pool(search(what, searching, test_prompts()), pool)
 
 
 async def chains() -> None:
@@ -102,8 +105,7 @@ async def chains() -> None:
 
 async def by_orm() -> None:
     """The first independent solutions of each prompt, scored by the ORM."""
-    records = first_solutions(solutions_of(PROMPTS), MAX_N)
-    await _score_again("Solutions by the ORM", BY_THE_ORM, records, BY_ORM)
+    await _score_again("Solutions by the ORM", BY_THE_ORM, _few_solutions(), BY_ORM)
 
 
 async def by_own_prm() -> None:
@@ -111,10 +113,13 @@ async def by_own_prm() -> None:
     await _score_again("Solutions by the own PRM", OWN, solutions_of(PROMPTS), BY_OWN_PRM)
 
 
-async def of_weak_prm() -> None:
+async def by_weak_prm() -> None:
     """The first independent solutions of each prompt, scored by the weaker PRM."""
-    records = first_solutions(solutions_of(PROMPTS), MAX_N)
-    await _score_again("Solutions by the weak PRM", WEAK, records, BY_WEAK_PRM)
+    await _score_again("Solutions by the weak PRM", WEAK, _few_solutions(), BY_WEAK_PRM)
+
+
+def _few_solutions() -> list[PromptRecord]:
+    return first_solutions(solutions_of(PROMPTS), MAX_N)
 
 
 async def _score_again(

@@ -1,6 +1,6 @@
 """Figures 3 and 4: search against the verifier, and its compute-optimal choice (section 5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,11 @@ def methods(replay: SeededReplay, looks: bool) -> dict[str, Curve]:
     plans |= {NARROW: ROOT, WIDE: FIXED, WIDEST: SINGLE}
     if looks:
         plans = plans | {LOOKS[k]: AHEAD[k] for k in AHEAD}
+    return curves_of(replay, plans)
+
+
+def curves_of(replay: SeededReplay, plans: Mapping[str, Sequence[Plan]]) -> dict[str, Curve]:
+    """A curve of each method's plans, one plan per budget, by name."""
     return {name: plan_curve(name, replay, of_name) for name, of_name in plans.items()}
 
 
@@ -106,7 +111,7 @@ def figure_3(samples: Samples) -> Reproduced:
     everyone = parts["all prompts"]
     curves = {guide: methods(r, looks=guide == OWN_SIZE) for guide, r in guided(samples).items()}
     few = {WEIGHTED: [best_of(n) for n in powers(MAX_N)], WIDE: FIXED}
-    curves[WEAK] = {name: plan_curve(name, samples.by_weak_prm, few[name]) for name in few}
+    curves[WEAK] = curves_of(samples.by_weak_prm, few)
     panels = [
         Panel(
             f"{guide}, {part}",
