@@ -1,12 +1,12 @@
 """The simulator checked: with a CPU's step times it has to give the ratios that were measured.
 
-The step times are read from docs/throughput.json: a time per token, one per request, and one per
-token of the verifier. All that runs there shares two cores, as engines share a card here. There are
-two sets of them, since `LLM.generate` and this library's engine, over which its_hub was measured,
-do not cost the same. Five runs give the five times: `LLM.generate` and lockstep search one set,
-best-of-N without scores and its_hub the other, and best-of-N with scores the verifier's. This
-library's beam search is none of them: its time is predicted, and with it three ratios. The request
-time that its_hub gives has its own handling of texts in it, so the prediction is somewhat too slow.
+The step times come from docs/throughput.json. Sampling takes a time per token and one per request:
+best-of-N and beam search without scores tell both for this library's engine, `LLM.generate` and
+lockstep search, whose verifier has the cores for itself, for `LLM.generate`. A pass of the verifier
+takes a time of its own, one per text and one per token, which were measured while nothing else ran.
+Beside sampling both are slower, since they share two cores: what best-of-N with scores takes longer
+than without tells by how much. This library's beam search and its_hub's, which runs over the same
+engine, are predicted, and with them three ratios.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,18 @@ from benchmarks.simulator.run import Outcome, simulate
 from benchmarks.simulator.testbed import PoolWriter
 from benchmarks.simulator.times import EngineShape, StepTimes
 from benchmarks.testbed.paths import SETTINGS
-from benchmarks.throughput.__main__ import BEAM, BEST_OF_N, ITS_HUB, LOCKSTEP, PLAIN, SCORED
+from benchmarks.throughput.__main__ import (
+    ALL_CORES,
+    BEAM,
+    BEST_OF_N,
+    ITS_HUB,
+    LOCKSTEP,
+    NEW_TOKENS,
+    PLAIN,
+    SCORED,
+    UNSCORED,
+    WHOLE_TEXTS,
+)
 from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES
 
 # By how much a ratio may differ from the measured one.
@@ -42,39 +53,89 @@ class Measured:
         sampled: tokens.
         requests: to the engine.
         scored: tokens that the verifier ran over.
+        texts: of which these were.
+        passes: in which it read them.
     """
 
     seconds: float
     sampled: float
     requests: float
     scored: float
+    texts: float
+    passes: float
+
+    def reading(self, verifier: StepTimes) -> float:
+        """Seconds of the verifier's passes."""
+        return (
+            self.passes * verifier.fixed
+            + self.texts * verifier.per_request
+            + self.scored * verifier.per_new_token
+        )
+
+
+@dataclass(frozen=True)
+class CpuTimes:
+    """Step times of the engines of `benchmarks.throughput`.
+
+    Attributes:
+        llm: of `LLM.generate`.
+        engine: of this library's engine.
+        whole_texts: of a verifier that reads whole texts.
+        alone: of one that has all cores for it.
+        new_tokens: of one that reads new tokens only.
+        together: see `benchmarks.simulator.engine.Card`.
+    """
+
+    llm: StepTimes
+    engine: StepTimes
+    whole_texts: StepTimes
+    alone: StepTimes
+    new_tokens: StepTimes
+    together: float
 
 
 def measured(throughput: Mapping[str, Any]) -> dict[str, Measured]:
     """The runs of docs/throughput.json, by name."""
-    keys = ("seconds", "sampled_tokens", "engine_calls", "verifier_tokens")
+    keys = (
+        "seconds",
+        "sampled_tokens",
+        "engine_calls",
+        "verifier_tokens",
+        "verifier_texts",
+        "verifier_passes",
+    )
     return {
         name: Measured(*(mean(turn[key] for turn in turns) for key in keys))
         for name, turns in throughput["turns"].items()
     }
 
 
-def step_times(runs: Mapping[str, Measured]) -> tuple[StepTimes, StepTimes, StepTimes]:
-    """Step times of `LLM.generate`, of this library's engine, and of the verifier."""
-    sampling, scored = runs[BEST_OF_N], runs[SCORED]
-    per_scored = (scored.seconds - sampling.seconds) / scored.scored
+def step_times(throughput: Mapping[str, Any]) -> CpuTimes:
+    """Step times from docs/throughput.json."""
+    runs = measured(throughput)
+    whole_texts, alone, new_tokens = (
+        StepTimes(found["fixed"], 0.0, 0.0, found["per_token"], found["per_text"])
+        for found in (throughput["passes"][name] for name in (WHOLE_TEXTS, ALL_CORES, NEW_TOKENS))
+    )
+    # While the verifier reads, sampling goes on at the speed that both have then: what is left of
+    # it afterwards makes the run longer.
+    reading = runs[SCORED].reading(new_tokens)
+    together = reading / (reading + runs[SCORED].seconds - runs[BEST_OF_N].seconds)
 
     def engine(*names: str) -> StepTimes:
         found = [runs[name] for name in names]
         counts = np.array([(run.sampled, run.requests) for run in found])
-        seconds = np.array([run.seconds - run.scored * per_scored for run in found])
+        seconds = np.array([run.seconds - run.reading(alone) for run in found])
         per_token, per_request = np.linalg.solve(counts, seconds).tolist()
         return StepTimes(0.0, per_token, 0.0, 0.0, per_request)
 
-    return (
-        engine(PLAIN, LOCKSTEP),
-        engine(BEST_OF_N, ITS_HUB),
-        StepTimes(0.0, 0.0, 0.0, per_scored),
+    return CpuTimes(
+        llm=engine(PLAIN, LOCKSTEP),
+        engine=engine(BEST_OF_N, UNSCORED),
+        whole_texts=whole_texts,
+        alone=alone,
+        new_tokens=new_tokens,
+        together=together,
     )
 
 
@@ -85,30 +146,30 @@ def check(throughput: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         throughput: docs/throughput.json.
     """
     runs = measured(throughput)
-    llm, engine, verifier = step_times(runs)
+    times = step_times(throughput)
     writer = PoolWriter()
 
-    def site(times: StepTimes) -> Site:
+    def site(engine: StepTimes, verifier: StepTimes) -> Site:
         return Site(
-            EngineShape(times, ENOUGH, SEQUENCES, ENOUGH, BLOCK, chunked=False),
-            EngineShape(verifier, ENOUGH, block=1),  # of a text every known token is used
+            EngineShape(engine, ENOUGH, SEQUENCES, ENOUGH, BLOCK, chunked=False),
+            EngineShape(verifier, ENOUGH),
             writer=writer,
             prompt_tokens=PROMPT_TOKENS,
             paced=False,  # transformers has batches of its own
+            blocks=False,
+            together=times.together,
         )
 
-    contenders: dict[str, tuple[Contender, StepTimes]] = {
-        SCORED: (ours, engine),
-        BEAM: (ours, engine),
-        LOCKSTEP: (lockstep, llm),
-        ITS_HUB: (its_hub, engine),
+    contenders: dict[str, tuple[Contender, Site]] = {
+        SCORED: (ours, site(times.engine, times.new_tokens)),
+        BEAM: (ours, site(times.engine, times.new_tokens)),
+        LOCKSTEP: (lockstep, site(times.llm, times.alone)),
+        ITS_HUB: (its_hub, site(times.engine, times.whole_texts)),
     }
     found: dict[str, Outcome] = {}
-    for name, (contender, times) in contenders.items():
+    for name, (contender, place) in contenders.items():
         plan = SAMPLES if name == SCORED else BEAMS
-        found[name] = simulate(
-            partial(contender, settings=SETTINGS.sampling), site(times), PROMPTS, plan
-        )
+        found[name] = simulate(partial(contender, settings=SETTINGS.sampling), place, PROMPTS, plan)
     pairs = ((LOCKSTEP, BEAM), (ITS_HUB, BEAM), (BEAM, SCORED))
     return {
         f"{over} over {under}": {

@@ -9,11 +9,14 @@ it waits again, in front, and what was evicted meanwhile is read again.
 import asyncio
 import heapq
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
 from benchmarks.simulator.kv_cache import PRIVATE, BlockKey, KVCache, block_keys
 from benchmarks.simulator.times import EngineShape
+
+MOMENT = 1e-9  # seconds
 
 
 @dataclass(eq=False)
@@ -52,21 +55,46 @@ class Job:
 
 
 class Card:
-    """A GPU: engines that share it take turns, step by step.
+    """What engines share: a GPU, where they take turns step by step, or a CPU, where they do not.
+
+    Args:
+        together: of its speed alone, what each of two engines has that work at the same time; None
+            lets them take turns.
 
     Attributes:
         busy: seconds that it has worked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, together: float | None = None) -> None:
+        self._together = together
         self._turn = asyncio.Lock()
+        self._working = 0
+        self._changed = asyncio.Event()
         self.busy = 0.0
 
     async def work(self, seconds: float) -> None:
         """One step of one engine."""
-        async with self._turn:
-            self.busy += seconds
-            await asyncio.sleep(seconds)
+        self.busy += seconds
+        if self._together is None:
+            async with self._turn:
+                await asyncio.sleep(seconds)
+            return
+        self._change(1)
+        while seconds > 0:
+            speed = 1.0 if self._working == 1 else self._together
+            began = asyncio.get_running_loop().time()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), seconds / speed)
+            passed = (asyncio.get_running_loop().time() - began) * speed
+            # Of the last moments of a step rounding may leave a trace, in which no time would pass.
+            seconds = seconds - passed if seconds - passed > MOMENT else 0.0
+        self._change(-1)
+
+    def _change(self, more: int) -> None:
+        """An engine begins or ends a step: the other's speed is another from now on."""
+        self._working += more
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class VirtualEngine:

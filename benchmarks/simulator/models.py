@@ -42,6 +42,9 @@ class Site:
         writer: the language model and the verifier.
         prompt_tokens: of a prompt.
         paced: whether the verifier's reads are paced, as those of vLLM's engines are.
+        blocks: whether the verifier knows beginnings of texts by their blocks, as vLLM does; else
+            it knows those that were texts themselves, as `runtime.verifiers.in_transformers` does.
+        together: see `benchmarks.simulator.engine.Card`.
     """
 
     policy: EngineShape
@@ -50,6 +53,8 @@ class Site:
     writer: Writer = WRITER
     prompt_tokens: int = PROMPT_TOKENS
     paced: bool = True
+    blocks: bool = True
+    together: float | None = None
 
 
 class Engines:
@@ -66,7 +71,7 @@ class Engines:
     def __init__(self, site: Site) -> None:
         self.site, self.writer = site, site.writer
         self.tokenizer = Tokenizer(site.prompt_tokens)
-        self.cards = [Card() for _ in range(site.cards)]
+        self.cards = [Card(site.together) for _ in range(site.cards)]
         self.policies = [VirtualEngine(site.policy, card) for card in self.cards]
         self.verifiers = [VirtualEngine(site.verifier, card) for card in self.cards]
 
@@ -193,6 +198,7 @@ class SimulatedBackend:
     def __init__(self, engines: Engines, in_order: bool = False) -> None:
         self._engines, self._in_order = engines, in_order
         self._pacers = [ReadPacer() for _ in engines.verifiers] if engines.site.paced else []
+        self._read_before: set[tuple[int, ...]] = set()
         # Equal texts at once are read once, as `runtime.verifiers.in_transformers` does.
         self._reading: dict[Layout, asyncio.Future[tuple[tuple[float, ...], int]]] = {}
 
@@ -212,14 +218,25 @@ class SimulatedBackend:
         card = number % len(self._engines.verifiers)
         engine = self._engines.verifiers[card]
         rank = number if self._in_order else 0
+        scores = tuple(
+            self._engines.writer.score(text[: place + 1]) for place in layout.score_positions
+        )
+        if not self._engines.site.blocks:
+            new = text[self._known_before(text) :]
+            await engine.run(new, (), rank, cached=False)
+            self._read_before.add(text)
+            return scores, len(new)
         run = partial(engine.run, text, (), rank)
         first = await (self._pacers[card].read(run) if self._pacers else run())
         run_over = len(text) - first
         if layout.score_positions[0] < first:  # it was scored before, and has been forgotten
             await engine.run(text, (), rank, cached=False)
             run_over += len(text)
-        scores = (self._engines.writer.score(text[: place + 1]) for place in layout.score_positions)
-        return tuple(scores), run_over
+        return scores, run_over
+
+    def _known_before(self, text: tuple[int, ...]) -> int:
+        """Tokens of the longest beginning that is a text which was read."""
+        return next((n for n in range(len(text), 0, -1) if text[:n] in self._read_before), 0)
 
     def close(self) -> None:
         """There is nothing to release."""

@@ -16,11 +16,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from allocator.plan import Plan
 from benchmarks.serving.processes import vllm_serve
 from benchmarks.targets import at_least, at_most, bootstrapped, show_targets, write_result
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, SETTINGS
-from benchmarks.throughput.contenders import Contender, its_hub, lockstep, ours, plain_vllm
+from benchmarks.throughput.contenders import (
+    Contender,
+    its_hub,
+    lockstep,
+    ours,
+    passes_counted,
+    plain_vllm,
+)
+from benchmarks.throughput.passes import TEXTS, pass_times, texts_of
 from benchmarks.throughput.policy import policy_time
 from benchmarks.throughput.workload import (
     BEAMS,
@@ -44,59 +54,80 @@ Turns = Mapping[str, Sequence[Work]]
 
 BEST_OF_N, PLAIN = "best-of-N, sampling only", "LLM.generate"
 SCORED, BEAM = "best-of-N, scored", "beam search"
+UNSCORED = "beam search, sampling only"
+NEW_TOKENS, WHOLE_TEXTS, ALL_CORES = "new tokens", "whole texts", "whole texts, all cores"
 LOCKSTEP, ITS_HUB, SERVED = "lockstep beam search", "its_hub beam search", "its_hub, vllm serve"
 
 
-async def run(turns: int) -> dict[str, list[Work]]:
-    """Every contender's turns, after one that does not count."""
+async def run(turns: int) -> tuple[dict[str, list[Work]], dict[str, dict[str, float]]]:
+    """Every contender's turns, after one that does not count; before, what the verifier's passes
+    take with nothing beside them, where it reads new tokens and where it reads whole texts."""
     from vllm import LLM
 
-    prompts = held_out_prompts()
+    prompts, cores = held_out_prompts(), torch.get_num_threads()
+    llm = LLM(
+        str(BASE),
+        dtype="float32",
+        enforce_eager=True,
+        block_size=32,
+        max_num_seqs=256,
+        enable_chunked_prefill=False,
+        enable_prefix_caching=True,
+        gpu_memory_utilization=0.2,  # of a CPU's memory, too: it is one of three engines
+    )
     with ExitStack() as stack:
         url = stack.enter_context(vllm_serve(BASE))
         async with open_models(SETTINGS, Path(), "vllm", "transformers") as models:
-            llm = LLM(
-                str(BASE),
-                dtype="float32",
-                enforce_eager=True,
-                block_size=32,
-                max_num_seqs=256,
-                enable_chunked_prefill=False,
-                enable_prefix_caching=True,
-                gpu_memory_utilization=0.2,  # of a CPU's memory, too: it is one of three engines
-            )
             family = FAMILIES[recognise(PRM)](models.engine.tokenizer, models.engine.tokenizer, PRM)
+            texts = texts_of(models.engine)
 
-            def backend(max_bytes: int) -> TransformersBackend:
+            async def backend(max_bytes: int, threads: int) -> TransformersBackend:
                 made = TransformersBackend(PRM, family, max_bytes)
                 stack.callback(made.close)
+                # A thread keeps the number with which it begins, and the first pass takes longer.
+                torch.set_num_threads(threads)
+                await made.read(texts[0][0])
+                torch.set_num_threads(1)
                 return made
 
-            # Ours runs over new tokens only; the others read every text from its start.
-            whole = backend(0)
+            # Ours runs over new tokens only; the others read every text from its start. Where
+            # nothing is sampled meanwhile, the verifier has all cores.
+            whole, alone = await backend(0, 1), await backend(0, cores)
+            passes = {
+                NEW_TOKENS: await pass_times([await backend(MAX_BYTES, 1) for _ in TEXTS], texts),
+                WHOLE_TEXTS: await pass_times([whole for _ in TEXTS], texts),
+                ALL_CORES: await pass_times([alone for _ in TEXTS], texts),
+            }
 
-            def fresh() -> ModelVerifier:
-                """A verifier that remembers nothing of earlier turns."""
-                return ModelVerifier(family, backend(MAX_BYTES), PRM.name)
+            async def scored(plan: Plan) -> Contender:
+                """Ours, with a verifier that remembers nothing of earlier turns."""
+                made = await backend(MAX_BYTES, 1)
+                verifier = ModelVerifier(family, made, PRM.name)
+                return passes_counted(ours(models, prompts, plan, verifier), made)
 
+            in_process = its_hub(models, prompts, BEAMS, whole, None)
+            served = its_hub(models, prompts, BEAMS, whole, url)
             found: dict[str, list[Work]] = {}
             with progress("Turns", turns + 1) as done:
                 for turn in range(turns + 1):
                     contenders: dict[str, Contender] = {
                         PLAIN: plain_vllm(llm, models, prompts, SAMPLES),
                         BEST_OF_N: ours(models, prompts, SAMPLES, None),
-                        SCORED: ours(models, prompts, SAMPLES, fresh()),
-                        BEAM: ours(models, prompts, BEAMS, fresh()),
-                        LOCKSTEP: lockstep(llm, models, prompts, BEAMS, whole),
-                        ITS_HUB: its_hub(models, prompts, BEAMS, whole, None),
-                        SERVED: its_hub(models, prompts, BEAMS, whole, url),
+                        UNSCORED: ours(models, prompts, BEAMS, None),
+                        SCORED: await scored(SAMPLES),
+                        BEAM: await scored(BEAMS),
+                        LOCKSTEP: passes_counted(
+                            lockstep(llm, models, prompts, BEAMS, alone), alone
+                        ),
+                        ITS_HUB: passes_counted(in_process, whole),
+                        SERVED: passes_counted(served, whole),
                     }
                     for name, contender in contenders.items():
                         work = await contender(turn)
                         if turn:
                             found.setdefault(name, []).append(work)
                     done(None)
-    return found
+    return found, passes
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> Interval:
@@ -171,13 +202,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if find_spec("its_hub") is None:
         parser.error("its_hub is not installed; pip install -e '.[bench]'")
-    turns = asyncio.run(run(args.turns))
+    turns, passes = asyncio.run(run(args.turns))
     show(turns)
     targets = targets_of(turns, policy_time(Artifact.load(ARTIFACT)))
     show_targets(targets)
     data = {
         "seed": PROMPT_SEED,
         "turns": {name: [asdict(work) for work in done] for name, done in turns.items()},
+        "passes": passes,
     }
     write_result(Path("out/throughput.json"), data, targets)
 

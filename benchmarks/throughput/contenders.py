@@ -53,6 +53,19 @@ def ours(models: Models, prompts: Prompts, plan: Plan, verifier: Verifier | None
     return run
 
 
+def passes_counted(contender: Contender, verifier: TransformersBackend) -> Contender:
+    """The contender, with the verifier's passes among its work."""
+
+    async def run(seed: int) -> Work:
+        passes, texts = verifier.passes, verifier.texts
+        work = await contender(seed)
+        work.verifier_passes = verifier.passes - passes
+        work.verifier_texts = verifier.texts - texts
+        return work
+
+    return run
+
+
 def plain_vllm(llm: Any, models: Models, prompts: Prompts, plan: Plan) -> Contender:
     """One call of vLLM's own ``LLM.generate`` with the same requests, seeds included."""
     from vllm import SamplingParams, TokensPrompt

@@ -30,6 +30,8 @@ class Work:
         cached_tokens: prompt tokens it took from its cache.
         prompt_tokens: prompt tokens it was given.
         verifier_tokens: tokens the verifier ran over.
+        verifier_passes: its forward passes.
+        verifier_texts: texts in these.
         engine_calls: requests to the engine.
     """
 
@@ -39,6 +41,8 @@ class Work:
     cached_tokens: int = 0
     prompt_tokens: int = 0
     verifier_tokens: int = 0
+    verifier_passes: int = 0
+    verifier_texts: int = 0
     engine_calls: int = 0
 
 

@@ -56,6 +56,8 @@ class TransformersBackend:
     Attributes:
         resources: what it runs on, in words.
         context_length: tokens that the model reads at most; None has no limit.
+        passes: forward passes so far.
+        texts: that these ran over; equal ones of one batch count once.
 
     Raises:
         InputError: the family cannot load it.
@@ -73,6 +75,7 @@ class TransformersBackend:
         # A token's likelihood is read from the token before it.
         self._overlap = 1 if isinstance(self._model, LikelihoodModel) else 0
         self._batcher: MicroBatcher[Layout, _Answer] = MicroBatcher(self._batch, MAX_SEQUENCES)
+        self.passes = self.texts = 0
 
     async def read(self, layout: Layout) -> _Answer:
         """Probabilities at the places, and the tokens run over."""
@@ -120,6 +123,8 @@ class TransformersBackend:
         Known keys and values stand to the left, padded on their left; new tokens stand to the
         right, padded on their right.
         """
+        self.passes += 1
+        self.texts += len(jobs)
         past, width = max(job.known for job in jobs), max(len(job.new) for job in jobs)
         ids = torch.zeros(len(jobs), width, dtype=torch.long)
         mask = torch.zeros(len(jobs), past + width, dtype=torch.long)

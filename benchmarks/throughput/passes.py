@@ -1,0 +1,62 @@
+"""What a forward pass of the verifier takes while nothing else runs."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+from scipy.optimize import nnls
+
+from benchmarks.allocation.pool import read_pool
+from benchmarks.testbed.paths import ROOT
+from runtime.engines.base import Engine, encode_prompt
+from runtime.engines.batching import LATENCY
+from runtime.verifiers.in_transformers import TransformersBackend
+from runtime.verifiers.layout import Layout
+
+PROMPTS, SOLUTIONS = 64, 4  # solutions of each prompt
+TEXTS = (1, 4, 16, 64)  # in a pass
+
+
+def texts_of(engine: Engine) -> list[list[Layout]]:
+    """Solutions of the testbed's prompts, each as it is read after its first step, its second..."""
+    found = []
+    for record in read_pool(ROOT / "pools" / "test.parquet")[:PROMPTS]:
+        prompt = tuple(encode_prompt(engine, record.prompt))
+        distinct = dict.fromkeys(s.steps for s in record.independent.samples)
+        found += [
+            [Layout.at_end(prompt, text) for text in accumulate(steps)]
+            for steps in list(distinct)[:SOLUTIONS]
+        ]
+    return found
+
+
+async def pass_times(
+    verifiers: Sequence[TransformersBackend], texts: Sequence[Sequence[Layout]]
+) -> dict[str, float]:
+    """Seconds of a pass, of each text in it and of each token, fitted to passes of many sizes.
+
+    Args:
+        verifiers: for each size a verifier that has not read these texts, or does not remember.
+        texts: solutions as they are read, step by step.
+
+    Returns:
+        ``fixed``, ``per_text`` and ``per_token``; every pass weighs alike in relative terms.
+    """
+    counts, seconds = [], []
+    for size, verifier in zip(TEXTS, verifiers, strict=True):
+        for start in range(size, len(texts), size):
+            part = texts[start : start + size]
+            for step in range(max(map(len, part))):
+                layouts = [layouts[step] for layouts in part if step < len(layouts)]
+                passes, read = verifier.passes, verifier.texts
+                started = time.perf_counter()
+                answers = await asyncio.gather(*map(verifier.read, layouts))
+                # It waits for company before it works.
+                seconds.append(time.perf_counter() - started - LATENCY)
+                tokens = sum(tokens for _, tokens in answers)
+                counts.append((verifier.passes - passes, verifier.texts - read, tokens))
+    rows, times = np.array(counts, dtype=float), np.array(seconds)
+    fitted, _ = nnls(rows / times[:, None], np.ones(len(times)))
+    return dict(zip(("fixed", "per_text", "per_token"), fitted.tolist(), strict=True))
