@@ -44,6 +44,8 @@ WIDE, WIDE_PROMPTS, FEWER = Plan(strategy="beam_search", n=256, beam_width=4), 6
 # Prompts in flight per card whatever their beams are, as it was before, and a card's share of them
 # where one card is simulated.
 BEFORE, ONE_CARD = 64, 125
+# Prompts of a card in a long run, whose end weighs less.
+LONG = 4 * ONE_CARD
 # Requests that an engine may have with those that are begun early: fewer hardly slow a step down.
 ROOM = 64
 
@@ -57,6 +59,7 @@ ALL_WIDE, SOME_WIDE, FEWER_WIDE = (
     f"{WIDE.n} beams, {count} in flight"
     for count in (WIDE_PROMPTS, "as many as the library has", FEWER)
 )
+LONG_BEAM, LONG_BEST = (f"{name}, {LONG} prompts of one card" for name in (BEAM, BEST_OF_N))
 ROUNDS, SPECULATIVE = "one card, draws named by parent", "one card, extended speculatively"
 
 
@@ -100,6 +103,8 @@ def cases(prompts: int, cards: int) -> dict[str, Case]:
         NEITHER: Case(few, cards, prompts, paced=False),
         FEW_SAMPLES: Case(few, cards, prompts, SAMPLES),
         ORDERED: Case(partial(ours, in_order=True), cards, prompts),
+        LONG_BEAM: Case(ours, 1, LONG),
+        LONG_BEST: Case(ours, 1, LONG, SAMPLES),
         ROUNDS: Case(partial(speculative, room=0), 1, ONE_CARD),
         SPECULATIVE: Case(partial(speculative, room=ROOM), 1, ONE_CARD),
         ALL_WIDE: Case(partial(ours, in_flight=WIDE_PROMPTS), 1, WIDE_PROMPTS, WIDE),
@@ -145,17 +150,24 @@ def targets_of(found: dict[str, Outcome], ratios: dict[str, dict[str, float]]) -
 def further(found: dict[str, Outcome]) -> dict[str, float]:
     """Ratios of wall times that say where those of the targets come from."""
     beams = found[BEAM].seconds
-    return {
-        f"beam search: times faster than {name}": found[name].seconds / beams
-        for name in (LOCKSTEP + NEW, ITS_HUB + NEW, FEW, UNPACED, NEITHER, ORDERED)
-    } | {
-        f"{name}: times faster than {other}": found[other].seconds / found[name].seconds
-        for name, other in (
-            (SPECULATIVE, ROUNDS),
-            (SOME_WIDE, ALL_WIDE),
-            (SOME_WIDE, FEWER_WIDE),
-        )
-    }
+    return (
+        {
+            f"beam search: times faster than {name}": found[name].seconds / beams
+            for name in (LOCKSTEP + NEW, ITS_HUB + NEW, FEW, UNPACED, NEITHER, ORDERED)
+        }
+        | {
+            f"{BEAM} over {BEST_OF_N}, {LONG} prompts of one card": found[LONG_BEAM].seconds
+            / found[LONG_BEST].seconds,
+        }
+        | {
+            f"{name}: times faster than {other}": found[other].seconds / found[name].seconds
+            for name, other in (
+                (SPECULATIVE, ROUNDS),
+                (SOME_WIDE, ALL_WIDE),
+                (SOME_WIDE, FEWER_WIDE),
+            )
+        }
+    )
 
 
 def show(found: dict[str, Outcome]) -> None:

@@ -19,7 +19,7 @@ PROMPTS_IN_FLIGHT = 64
 # Beams in progress for each that an engine runs at once: while a round of search waits for its
 # longest step, most of its beams wait, too, and a step of the engine that decodes few beams costs
 # more than to read again what has left the KV cache (benchmarks.simulator).
-FILL = 8
+FILL = 6
 # A solution is about a quarter as long as it may be, and while it grows half of that on average.
 HELD = 8
 
