@@ -1,5 +1,6 @@
 """How fast search runs, and the server under load."""
 
+from collections.abc import Mapping
 from statistics import mean
 
 from benchmarks.pages.tables import Data, measured_by, spread, table, targets
@@ -14,7 +15,14 @@ def throughput_short(throughput: Data) -> str:
 
 def throughput(data: Data) -> str:
     """The measurements of each contender, and every figure."""
-    keys = ("seconds", "sampled_tokens", "cached_tokens", "verifier_tokens", "engine_calls")
+    keys = (
+        "seconds",
+        "sampled_tokens",
+        "cached_tokens",
+        "verifier_tokens",
+        "verifier_passes",
+        "engine_calls",
+    )
     rows = []
     for name, turns in data["turns"].items():
         means = {key: mean(turn[key] for turn in turns) for key in keys}
@@ -27,10 +35,33 @@ def throughput(data: Data) -> str:
                 *(f"{means[key]:,.0f}" for key in keys[1:]),
             )
         )
-    heads = ("", "seconds", "accuracy", "sampled tokens", "cached", "verifier tokens", "requests")
-    return "\n\n".join(
-        (measured_by(THROUGHPUT, data), table(heads, rows), targets(data["targets"]))
+    heads = (
+        "",
+        "seconds",
+        "accuracy",
+        "sampled tokens",
+        "cached",
+        "verifier tokens",
+        "passes",
+        "requests",
     )
+    parts = (
+        measured_by(THROUGHPUT, data),
+        table(heads, rows),
+        _passes(data["passes"]),
+        targets(data["targets"]),
+    )
+    return "\n\n".join(parts)
+
+
+def _passes(times: Mapping[str, Mapping[str, float]]) -> str:
+    """What a pass of the verifier takes."""
+    found = (
+        f"{1000 * of['fixed']:.1f} ms, {1e6 * of['per_text']:.0f} microseconds per text and "
+        f"{1e6 * of['per_token']:.0f} per token ({name})"
+        for name, of in times.items()
+    )
+    return f"A pass of the verifier takes, with nothing beside it, {'; '.join(found)}."
 
 
 def serving_short(serving: Data) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isnan
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -255,6 +256,23 @@ def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> 
         assert len(stopped) == run.cost.generations
         spent.append(run.cost.generations)
     assert min(spent) < 40
+
+
+def test_after_the_minimum_twice_the_minimum_is_sampled(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(strategy="best_of_n", n=40, selection="majority")
+    rounds = []
+    for seed in range(5):
+        run = coin_run(tokenizer, seed, settings=replace(COIN_SETTINGS, early_stop=0.95))
+        monkeypatch.setattr(run, "samples", Mock(side_effect=run.samples))
+        samples = asyncio.run(best_of_n(run, plan, ()))
+        for start, stop, *_ in (call.args for call in run.samples.call_args_list):
+            least = min_to_settle(samples[:start], plan.n - start, "majority", 0.95)
+            assert stop - start == (min(plan.n - start, 2 * least) if start else least)
+        assert stop == len(samples)
+        rounds.append(run.samples.call_count)
+    assert max(rounds) > 2
 
 
 def test_no_more_are_sampled_than_it_takes_at_least() -> None:
