@@ -265,13 +265,14 @@ def test_after_the_minimum_twice_the_minimum_is_sampled(
     rounds = []
     for seed in range(5):
         run = coin_run(tokenizer, seed, settings=replace(COIN_SETTINGS, early_stop=0.95))
-        monkeypatch.setattr(run, "samples", Mock(side_effect=run.samples))
+        sampled = Mock(side_effect=run.samples)
+        monkeypatch.setattr(run, "samples", sampled)
         samples = asyncio.run(best_of_n(run, plan, ()))
-        for start, stop, *_ in (call.args for call in run.samples.call_args_list):
+        for start, stop, *_ in (call.args for call in sampled.call_args_list):
             least = min_to_settle(samples[:start], plan.n - start, "majority", 0.95)
             assert stop - start == (min(plan.n - start, 2 * least) if start else least)
         assert stop == len(samples)
-        rounds.append(run.samples.call_count)
+        rounds.append(sampled.call_count)
     assert max(rounds) > 2
 
 
