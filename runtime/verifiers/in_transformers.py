@@ -12,9 +12,11 @@ from runtime.verifiers.kv_memory import MAX_BYTES, KnownText, KVMemory
 from runtime.verifiers.layout import Family, Layout
 from runtime.verifiers.likelihood import LikelihoodModel, Surprise
 
-# Sequences and tokens in one forward pass: enough to fill 2 cores, small enough to stay in cache.
-MAX_SEQUENCES = 1024
-MAX_TOKENS = 8192
+MAX_SEQUENCES = 1024  # in one batch
+# Tokens of the texts in one forward pass, enough to fill a GPU. Of whole texts a CPU takes so few
+# that what a layer computes stays in the cores' cache; they are also more alike in length, so that
+# there is less padding.
+MAX_TOKENS, MAX_WHOLE_ON_CPU = 8192, 1024
 
 _Answer = tuple[tuple[float, ...], int]
 
@@ -66,7 +68,9 @@ class TransformersBackend:
     def __init__(
         self, folder: Path, family: Family, max_bytes: int = MAX_BYTES, gpu: int = 0
     ) -> None:
-        self._device = f"cuda:{gpu}" if torch.cuda.is_available() else "cpu"
+        on_gpu = torch.cuda.is_available()
+        self._device = f"cuda:{gpu}" if on_gpu else "cpu"
+        self._max_whole = MAX_TOKENS if on_gpu else MAX_WHOLE_ON_CPU
         self.resources = f"transformers on {self._device}"
         self._family = family
         self._model = family.load(folder).to(self._device).eval()
@@ -91,8 +95,9 @@ class TransformersBackend:
         for begun in (False, True):
             left = [job for job in jobs.values() if (job.past is not None) is begun]
             left.sort(key=lambda job: len(job.layout.token_ids))
+            most = MAX_TOKENS if begun else self._max_whole
             while left:
-                count = max(1, MAX_TOKENS // len(left[-1].layout.token_ids))
+                count = max(1, most // len(left[-1].layout.token_ids))
                 part, left = left[-count:], left[:-count]
                 results.update(
                     (job.layout, scores)
