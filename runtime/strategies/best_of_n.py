@@ -30,8 +30,8 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
             votes = await run.canonicalize(samples)
             whole = parts_of(run.models.answers) is None
             more = min_to_settle(votes, remaining, plan.selection, sure, whole)
-            # All of these would have to agree, and those before did not. With the minimum each time a
-            # prompt of 64 solutions can take 20 rounds, to save a fifteenth of them.
+            # All of these would have to agree, and those before did not. With the minimum each time
+            # a prompt of 64 solutions can take 20 rounds, to save a fifteenth of them.
             more = min(remaining, 2 * more) if samples else more
         if not more:
             break
