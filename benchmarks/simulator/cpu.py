@@ -24,17 +24,15 @@ from benchmarks.simulator.testbed import PoolWriter
 from benchmarks.simulator.times import EngineShape, StepTimes
 from benchmarks.testbed.paths import SETTINGS
 from benchmarks.throughput.__main__ import (
-    ALL_CORES,
     BEAM,
     BEST_OF_N,
     ITS_HUB,
     LOCKSTEP,
-    NEW_TOKENS,
     PLAIN,
     SCORED,
     UNSCORED,
-    WHOLE_TEXTS,
 )
+from benchmarks.throughput.verifiers import ALL_CORES, NEW_TOKENS, WHOLE_TEXTS
 from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES
 
 # By how much a ratio may differ from the measured one.

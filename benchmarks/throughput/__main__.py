@@ -30,8 +30,8 @@ from benchmarks.throughput.contenders import (
     passes_counted,
     plain_vllm,
 )
-from benchmarks.throughput.passes import TEXTS, pass_times, texts_of
 from benchmarks.throughput.policy import policy_time
+from benchmarks.throughput.verifiers import ALL_CORES, NEW_TOKENS, WHOLE_TEXTS, Verifiers
 from benchmarks.throughput.workload import (
     BEAMS,
     PROMPT_SEED,
@@ -45,9 +45,6 @@ from calibration.progress import console, progress
 from calibration.report.targets import Interval, Target, reported
 from runtime.artifact import Artifact
 from runtime.models import open_models
-from runtime.verifiers.families import FAMILIES, recognise
-from runtime.verifiers.in_transformers import TransformersBackend
-from runtime.verifiers.kv_memory import MAX_BYTES
 from runtime.verifiers.model_verifier import ModelVerifier
 
 Turns = Mapping[str, Sequence[Work]]
@@ -55,16 +52,16 @@ Turns = Mapping[str, Sequence[Work]]
 BEST_OF_N, PLAIN = "best-of-N, sampling only", "LLM.generate"
 SCORED, BEAM = "best-of-N, scored", "beam search"
 UNSCORED = "beam search, sampling only"
-NEW_TOKENS, WHOLE_TEXTS, ALL_CORES = "new tokens", "whole texts", "whole texts, all cores"
 LOCKSTEP, ITS_HUB, SERVED = "lockstep beam search", "its_hub beam search", "its_hub, vllm serve"
 
 
 async def run(turns: int) -> tuple[dict[str, list[Work]], dict[str, dict[str, float]]]:
-    """Every contender's turns, after one that does not count; before, what the verifier's passes
-    take with nothing beside them, where it reads new tokens and where it reads whole texts."""
+    """Every contender's turns, after one that does not count, and what passes of the verifier took
+    with nothing beside them."""
     from vllm import LLM
 
     prompts, cores = held_out_prompts(), torch.get_num_threads()
+    # First, for it leaves torch all threads: this library's engine leaves one to a verifier.
     llm = LLM(
         str(BASE),
         dtype="float32",
@@ -78,32 +75,15 @@ async def run(turns: int) -> tuple[dict[str, list[Work]], dict[str, dict[str, fl
     with ExitStack() as stack:
         url = stack.enter_context(vllm_serve(BASE))
         async with open_models(SETTINGS, Path(), "vllm", "transformers") as models:
-            family = FAMILIES[recognise(PRM)](models.engine.tokenizer, models.engine.tokenizer, PRM)
-            texts = texts_of(models.engine)
-
-            async def backend(max_bytes: int, threads: int) -> TransformersBackend:
-                made = TransformersBackend(PRM, family, max_bytes)
-                stack.callback(made.close)
-                # A thread keeps the number with which it begins, and the first pass takes longer.
-                torch.set_num_threads(threads)
-                await made.read(texts[0][0])
-                torch.set_num_threads(1)
-                return made
-
-            # Ours runs over new tokens only; the others read every text from its start. Where
-            # nothing is sampled meanwhile, the verifier has all cores.
-            whole, alone = await backend(0, 1), await backend(0, cores)
-            passes = {
-                NEW_TOKENS: await pass_times([await backend(MAX_BYTES, 1) for _ in TEXTS], texts),
-                WHOLE_TEXTS: await pass_times([whole for _ in TEXTS], texts),
-                ALL_CORES: await pass_times([alone for _ in TEXTS], texts),
-            }
+            verifiers = Verifiers(models.engine, cores, stack)
+            passes = await verifiers.pass_times()
+            whole, alone = [await verifiers.open(reads) for reads in (WHOLE_TEXTS, ALL_CORES)]
 
             async def scored(plan: Plan) -> Contender:
                 """Ours, with a verifier that remembers nothing of earlier turns."""
-                made = await backend(MAX_BYTES, 1)
-                verifier = ModelVerifier(family, made, PRM.name)
-                return passes_counted(ours(models, prompts, plan, verifier), made)
+                backend = await verifiers.open(NEW_TOKENS)
+                verifier = ModelVerifier(verifiers.family, backend, PRM.name)
+                return passes_counted(ours(models, prompts, plan, verifier), backend)
 
             in_process = its_hub(models, prompts, BEAMS, whole, None)
             served = its_hub(models, prompts, BEAMS, whole, url)

@@ -1,20 +1,27 @@
-"""What a forward pass of the verifier takes while nothing else runs."""
+"""The verifier as contenders read it, and what its passes take while nothing else runs."""
 
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import accumulate
 
 import numpy as np
+import torch
 from scipy.optimize import nnls
 
 from benchmarks.allocation.pool import read_pool
-from benchmarks.testbed.paths import ROOT
+from benchmarks.testbed.paths import PRM, ROOT
 from runtime.engines.base import Engine, encode_prompt
 from runtime.engines.batching import LATENCY
+from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.in_transformers import TransformersBackend
+from runtime.verifiers.kv_memory import MAX_BYTES
 from runtime.verifiers.layout import Layout
 
+# How the verifier reads: ours new tokens only, the others every text from its start, where nothing
+# is sampled meanwhile on all cores.
+NEW_TOKENS, WHOLE_TEXTS, ALL_CORES = "new tokens", "whole texts", "whole texts, all cores"
 PROMPTS, SOLUTIONS = 64, 4  # solutions of each prompt
 TEXTS = (1, 4, 16, 64)  # in a pass
 
@@ -30,6 +37,40 @@ def texts_of(engine: Engine) -> list[list[Layout]]:
             for steps in list(distinct)[:SOLUTIONS]
         ]
     return found
+
+
+class Verifiers:
+    """Opens the PRM, and closes all in the end.
+
+    Args:
+        engine: the language model's, whose tokens it reads.
+        cores: that the machine has.
+        stack: closes what was opened.
+
+    Attributes:
+        family: how the PRM is read.
+    """
+
+    def __init__(self, engine: Engine, cores: int, stack: ExitStack) -> None:
+        self.family = FAMILIES[recognise(PRM)](engine.tokenizer, engine.tokenizer, PRM)
+        self._texts, self._cores, self._stack = texts_of(engine), cores, stack
+
+    async def open(self, reads: str) -> TransformersBackend:
+        """A verifier that has read next to nothing."""
+        backend = TransformersBackend(PRM, self.family, MAX_BYTES if reads == NEW_TOKENS else 0)
+        self._stack.callback(backend.close)
+        # A thread keeps the number of cores with which it begins; the first pass takes longer.
+        torch.set_num_threads(self._cores if reads == ALL_CORES else 1)
+        await backend.read(self._texts[0][0])
+        torch.set_num_threads(1)
+        return backend
+
+    async def pass_times(self) -> dict[str, dict[str, float]]:
+        """`pass_times` of each way of reading."""
+        return {
+            reads: await pass_times([await self.open(reads) for _ in TEXTS], self._texts)
+            for reads in (NEW_TOKENS, WHOLE_TEXTS, ALL_CORES)
+        }
 
 
 async def pass_times(
