@@ -44,8 +44,9 @@ WIDE, WIDE_PROMPTS, FEWER = Plan(strategy="beam_search", n=256, beam_width=4), 6
 # Prompts in flight per card whatever their beams are, as it was before, and a card's share of them
 # where one card is simulated.
 BEFORE, ONE_CARD = 64, 125
-# Prompts of a card in a long run, whose end weighs less.
-LONG = 4 * ONE_CARD
+# Prompts of one card in a long run, whose end weighs less and which has not all of them in flight,
+# and how many were in flight before.
+LONG, LONG_BEFORE = 4 * ONE_CARD, 512
 # Requests that an engine may have with those that are begun early: fewer hardly slow a step down.
 ROOM = 64
 
@@ -60,6 +61,7 @@ ALL_WIDE, SOME_WIDE, FEWER_WIDE = (
     for count in (WIDE_PROMPTS, "as many as the library has", FEWER)
 )
 LONG_BEAM, LONG_BEST = (f"{name}, {LONG} prompts of one card" for name in (BEAM, BEST_OF_N))
+LONG_MANY = f"{LONG_BEAM}, {LONG_BEFORE} in flight"
 ROUNDS, SPECULATIVE = "one card, draws named by parent", "one card, extended speculatively"
 
 
@@ -105,6 +107,7 @@ def cases(prompts: int, cards: int) -> dict[str, Case]:
         ORDERED: Case(partial(ours, in_order=True), cards, prompts),
         LONG_BEAM: Case(ours, 1, LONG),
         LONG_BEST: Case(ours, 1, LONG, SAMPLES),
+        LONG_MANY: Case(partial(ours, in_flight=LONG_BEFORE), 1, LONG),
         ROUNDS: Case(partial(speculative, room=0), 1, ONE_CARD),
         SPECULATIVE: Case(partial(speculative, room=ROOM), 1, ONE_CARD),
         ALL_WIDE: Case(partial(ours, in_flight=WIDE_PROMPTS), 1, WIDE_PROMPTS, WIDE),
@@ -165,6 +168,7 @@ def further(found: dict[str, Outcome]) -> dict[str, float]:
                 (SPECULATIVE, ROUNDS),
                 (SOME_WIDE, ALL_WIDE),
                 (SOME_WIDE, FEWER_WIDE),
+                (LONG_BEAM, LONG_MANY),
             )
         }
     )

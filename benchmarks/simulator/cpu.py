@@ -1,12 +1,13 @@
 """The simulator checked: with a CPU's step times it has to give the ratios that were measured.
 
-The step times come from docs/throughput.json. Sampling takes a time per token and one per request:
-best-of-N and beam search without scores tell both for this library's engine, `LLM.generate` and
-lockstep search, whose verifier has the cores for itself, for `LLM.generate`. A pass of the verifier
-takes a time of its own, one per text and one per token, which were measured while nothing else ran.
-Beside sampling both are slower, since they share two cores: what best-of-N with scores takes longer
-than without tells by how much. This library's beam search and its_hub's, which runs over the same
-engine, are predicted, and with them three ratios.
+The step times come from docs/throughput.json. Sampling takes a time per token and one per request.
+Best-of-N and beam search without scores give both for this library's engine; `LLM.generate` and
+lockstep search give both for `LLM.generate`, once the time of lockstep's verifier, which reads
+while nothing is sampled, is taken off. A pass of the verifier takes a time of its own, one per text
+and one per token, which were measured while nothing else ran. Sampling and reading at once are
+slower, since they share two cores: how much longer best-of-N takes with scores says by how much.
+This library's beam search and its_hub's, which runs over the same engine, are predicted, and with
+them three ratios.
 """
 
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ from benchmarks.throughput.__main__ import (
 )
 from benchmarks.throughput.verifiers import ALL_CORES, NEW_TOKENS, WHOLE_TEXTS
 from benchmarks.throughput.workload import BEAMS, PROMPTS, SAMPLES
+from runtime.verifiers.in_transformers import MAX_WHOLE_ON_CPU
 
 # By how much a ratio may differ from the measured one.
 TOLERANCE = 0.15
@@ -79,17 +81,17 @@ class CpuTimes:
         llm: of `LLM.generate`.
         engine: of this library's engine.
         whole_texts: of a verifier that reads whole texts.
-        alone: of one that has all cores for it.
+        all_cores: likewise, on all cores.
         new_tokens: of one that reads new tokens only.
-        together: see `benchmarks.simulator.engine.Card`.
+        shared_speed: see `benchmarks.simulator.engine.Card`.
     """
 
     llm: StepTimes
     engine: StepTimes
     whole_texts: StepTimes
-    alone: StepTimes
+    all_cores: StepTimes
     new_tokens: StepTimes
-    together: float
+    shared_speed: float
 
 
 def measured(throughput: Mapping[str, Any]) -> dict[str, Measured]:
@@ -111,19 +113,19 @@ def measured(throughput: Mapping[str, Any]) -> dict[str, Measured]:
 def step_times(throughput: Mapping[str, Any]) -> CpuTimes:
     """Step times from docs/throughput.json."""
     runs = measured(throughput)
-    whole_texts, alone, new_tokens = (
+    whole_texts, all_cores, new_tokens = (
         StepTimes(found["fixed"], 0.0, 0.0, found["per_token"], found["per_text"])
         for found in (throughput["passes"][name] for name in (WHOLE_TEXTS, ALL_CORES, NEW_TOKENS))
     )
     # While the verifier reads, sampling goes on at the speed that both have then: what is left of
     # it afterwards makes the run longer.
     reading = runs[SCORED].reading(new_tokens)
-    together = reading / (reading + runs[SCORED].seconds - runs[BEST_OF_N].seconds)
+    shared_speed = reading / (reading + runs[SCORED].seconds - runs[BEST_OF_N].seconds)
 
     def engine(*names: str) -> StepTimes:
         found = [runs[name] for name in names]
         counts = np.array([(run.sampled, run.requests) for run in found])
-        seconds = np.array([run.seconds - run.reading(alone) for run in found])
+        seconds = np.array([run.seconds - run.reading(all_cores) for run in found])
         per_token, per_request = np.linalg.solve(counts, seconds).tolist()
         return StepTimes(0.0, per_token, 0.0, 0.0, per_request)
 
@@ -131,9 +133,9 @@ def step_times(throughput: Mapping[str, Any]) -> CpuTimes:
         llm=engine(PLAIN, LOCKSTEP),
         engine=engine(BEST_OF_N, UNSCORED),
         whole_texts=whole_texts,
-        alone=alone,
+        all_cores=all_cores,
         new_tokens=new_tokens,
-        together=together,
+        shared_speed=shared_speed,
     )
 
 
@@ -150,18 +152,18 @@ def check(throughput: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     def site(engine: StepTimes, verifier: StepTimes) -> Site:
         return Site(
             EngineShape(engine, ENOUGH, SEQUENCES, ENOUGH, BLOCK, chunked=False),
-            EngineShape(verifier, ENOUGH),
+            EngineShape(verifier, ENOUGH, max_new_tokens=MAX_WHOLE_ON_CPU, chunked=False),
             writer=writer,
             prompt_tokens=PROMPT_TOKENS,
             paced=False,  # transformers has batches of its own
-            blocks=False,
-            together=times.together,
+            knows_blocks=False,
+            shared_speed=times.shared_speed,
         )
 
     contenders: dict[str, tuple[Contender, Site]] = {
         SCORED: (ours, site(times.engine, times.new_tokens)),
         BEAM: (ours, site(times.engine, times.new_tokens)),
-        LOCKSTEP: (lockstep, site(times.llm, times.alone)),
+        LOCKSTEP: (lockstep, site(times.llm, times.all_cores)),
         ITS_HUB: (its_hub, site(times.engine, times.whole_texts)),
     }
     found: dict[str, Outcome] = {}

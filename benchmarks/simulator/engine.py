@@ -16,7 +16,8 @@ from itertools import count
 from benchmarks.simulator.kv_cache import PRIVATE, BlockKey, KVCache, block_keys
 from benchmarks.simulator.times import EngineShape
 
-MOMENT = 1e-9  # seconds
+# Seconds: rounding may leave a trace of a step, in which no time would pass.
+NEGLIGIBLE = 1e-9
 
 
 @dataclass(eq=False)
@@ -58,15 +59,15 @@ class Card:
     """What engines share: a GPU, where they take turns step by step, or a CPU, where they do not.
 
     Args:
-        together: of its speed alone, what each of two engines has that work at the same time; None
-            lets them take turns.
+        shared_speed: speed of each of two engines that work at once, as a share of its speed
+            alone; None lets them take turns.
 
     Attributes:
-        busy: seconds that it has worked.
+        busy: seconds of all steps, each as if alone.
     """
 
-    def __init__(self, together: float | None = None) -> None:
-        self._together = together
+    def __init__(self, shared_speed: float | None = None) -> None:
+        self._shared_speed = shared_speed
         self._turn = asyncio.Lock()
         self._working = 0
         self._changed = asyncio.Event()
@@ -75,20 +76,21 @@ class Card:
     async def work(self, seconds: float) -> None:
         """One step of one engine."""
         self.busy += seconds
-        if self._together is None:
+        if self._shared_speed is None:
             async with self._turn:
                 await asyncio.sleep(seconds)
             return
+        clock = asyncio.get_running_loop().time
         self._change(1)
-        while seconds > 0:
-            speed = 1.0 if self._working == 1 else self._together
-            began = asyncio.get_running_loop().time()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), seconds / speed)
-            passed = (asyncio.get_running_loop().time() - began) * speed
-            # Of the last moments of a step rounding may leave a trace, in which no time would pass.
-            seconds = seconds - passed if seconds - passed > MOMENT else 0.0
-        self._change(-1)
+        try:
+            while seconds > NEGLIGIBLE:
+                speed = 1.0 if self._working == 1 else self._shared_speed
+                began = clock()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), seconds / speed)
+                seconds -= (clock() - began) * speed
+        finally:
+            self._change(-1)
 
     def _change(self, more: int) -> None:
         """An engine begins or ends a step: the other's speed is another from now on."""

@@ -42,9 +42,9 @@ class Site:
         writer: the language model and the verifier.
         prompt_tokens: of a prompt.
         paced: whether the verifier's reads are paced, as those of vLLM's engines are.
-        blocks: whether the verifier knows beginnings of texts by their blocks, as vLLM does; else
-            it knows those that were texts themselves, as `runtime.verifiers.in_transformers` does.
-        together: see `benchmarks.simulator.engine.Card`.
+        knows_blocks: whether the verifier knows beginnings of texts by their blocks, as vLLM does;
+            else it knows those that were texts, as `runtime.verifiers.in_transformers` does.
+        shared_speed: see `benchmarks.simulator.engine.Card`.
     """
 
     policy: EngineShape
@@ -53,8 +53,8 @@ class Site:
     writer: Writer = WRITER
     prompt_tokens: int = PROMPT_TOKENS
     paced: bool = True
-    blocks: bool = True
-    together: float | None = None
+    knows_blocks: bool = True
+    shared_speed: float | None = None
 
 
 class Engines:
@@ -71,7 +71,7 @@ class Engines:
     def __init__(self, site: Site) -> None:
         self.site, self.writer = site, site.writer
         self.tokenizer = Tokenizer(site.prompt_tokens)
-        self.cards = [Card(site.together) for _ in range(site.cards)]
+        self.cards = [Card(site.shared_speed) for _ in range(site.cards)]
         self.policies = [VirtualEngine(site.policy, card) for card in self.cards]
         self.verifiers = [VirtualEngine(site.verifier, card) for card in self.cards]
 
@@ -221,8 +221,8 @@ class SimulatedBackend:
         scores = tuple(
             self._engines.writer.score(text[: place + 1]) for place in layout.score_positions
         )
-        if not self._engines.site.blocks:
-            new = text[self._known_before(text) :]
+        if not self._engines.site.knows_blocks:
+            new = text[self._known_before(layout) :]
             await engine.run(new, (), rank, cached=False)
             self._read_before.add(text)
             return scores, len(new)
@@ -234,9 +234,10 @@ class SimulatedBackend:
             run_over += len(text)
         return scores, run_over
 
-    def _known_before(self, text: tuple[int, ...]) -> int:
-        """Tokens of the longest beginning that is a text which was read."""
-        return next((n for n in range(len(text), 0, -1) if text[:n] in self._read_before), 0)
+    def _known_before(self, layout: Layout) -> int:
+        """Tokens of the longest text that was read, and is a beginning of this one's context."""
+        text, first = layout.token_ids, layout.score_positions[0]
+        return next((n for n in range(first, 0, -1) if text[:n] in self._read_before), 0)
 
     def close(self) -> None:
         """There is nothing to release."""

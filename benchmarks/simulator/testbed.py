@@ -10,10 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.simulator.solutions import END, STEP_END, UNIQUE
-from benchmarks.testbed.paths import ROOT
+from benchmarks.testbed.paths import TEST_POOL
 from benchmarks.throughput.workload import held_out_prompts
-
-POOL = ROOT / "pools" / "test.parquet"
 
 Tokens = tuple[int, ...]
 
@@ -32,7 +30,7 @@ class PoolWriter:
         self._cumulated: dict[Tokens, list[int]] = {}
         self._scores: dict[Tokens, float] = {}
         numbers = {prompt: number for number, (prompt, _) in enumerate(held_out_prompts())}
-        table = pq.read_table(POOL, columns=["prompt", "steps", "step_scores", "places"])
+        table = pq.read_table(TEST_POOL, columns=["prompt", "steps", "step_scores", "places"])
         for row in table.filter(pc.is_in(table["prompt"], pa.array(list(numbers)))).to_pylist():
             text: Tokens = (UNIQUE + numbers[row["prompt"]],)
             last = len(row["steps"]) - 1

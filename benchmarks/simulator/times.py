@@ -22,7 +22,7 @@ A verifier of about that size reads at the rate of prefill; it does not decode. 
 of prefill to its own prefix, and the time of servers and clients between steps.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -90,10 +90,6 @@ class StepTimes:
             + new_tokens * self.per_new_token
             + begun * self.per_request
         )
-
-    def times(self, factor: float) -> "StepTimes":
-        """The same steps, all of them slower by a factor."""
-        return StepTimes(*(factor * seconds for seconds in astuple(self)))
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ async def run(turns: int) -> tuple[dict[str, list[Work]], dict[str, dict[str, fl
     from vllm import LLM
 
     prompts, cores = held_out_prompts(), torch.get_num_threads()
-    # First, for it leaves torch all threads: this library's engine leaves one to a verifier.
+    # Opened first, with all of torch's threads: this library's engine leaves one to this process.
     llm = LLM(
         str(BASE),
         dtype="float32",

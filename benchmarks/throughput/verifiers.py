@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import nnls
 
 from benchmarks.allocation.pool import read_pool
-from benchmarks.testbed.paths import PRM, ROOT
+from benchmarks.testbed.paths import PRM, TEST_POOL
 from runtime.engines.base import Engine, encode_prompt
 from runtime.engines.batching import LATENCY
 from runtime.verifiers.families import FAMILIES, recognise
@@ -19,17 +19,17 @@ from runtime.verifiers.in_transformers import TransformersBackend
 from runtime.verifiers.kv_memory import MAX_BYTES
 from runtime.verifiers.layout import Layout
 
-# How the verifier reads: ours new tokens only, the others every text from its start, where nothing
-# is sampled meanwhile on all cores.
+# How a verifier reads. Ours: new tokens only. The others: every text from its start, on one core
+# beside sampling, or on all cores where nothing is sampled meanwhile (lockstep search).
 NEW_TOKENS, WHOLE_TEXTS, ALL_CORES = "new tokens", "whole texts", "whole texts, all cores"
-PROMPTS, SOLUTIONS = 64, 4  # solutions of each prompt
+TIMED_PROMPTS, SOLUTIONS = 64, 4  # solutions of each prompt
 TEXTS = (1, 4, 16, 64)  # in a pass
 
 
 def texts_of(engine: Engine) -> list[list[Layout]]:
     """Solutions of the testbed's prompts, each as it is read after its first step, its second..."""
     found = []
-    for record in read_pool(ROOT / "pools" / "test.parquet")[:PROMPTS]:
+    for record in read_pool(TEST_POOL)[:TIMED_PROMPTS]:
         prompt = tuple(encode_prompt(engine, record.prompt))
         distinct = dict.fromkeys(s.steps for s in record.independent.samples)
         found += [
@@ -56,7 +56,11 @@ class Verifiers:
         self._texts, self._cores, self._stack = texts_of(engine), cores, stack
 
     async def open(self, reads: str) -> TransformersBackend:
-        """A verifier that has read next to nothing."""
+        """A verifier that has read one text, as a warm-up.
+
+        Args:
+            reads: `NEW_TOKENS`, `WHOLE_TEXTS` or `ALL_CORES`.
+        """
         backend = TransformersBackend(PRM, self.family, MAX_BYTES if reads == NEW_TOKENS else 0)
         self._stack.callback(backend.close)
         # A thread keeps the number of cores with which it begins; the first pass takes longer.
@@ -87,7 +91,7 @@ async def pass_times(
     """
     counts, seconds = [], []
     for size, verifier in zip(TEXTS, verifiers, strict=True):
-        for start in range(size, len(texts), size):
+        for start in range(size, len(texts), size):  # the first texts were read as a warm-up
             part = texts[start : start + size]
             for step in range(max(map(len, part))):
                 layouts = [layouts[step] for layouts in part if step < len(layouts)]

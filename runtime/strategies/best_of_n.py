@@ -14,9 +14,9 @@ from runtime.strategies.early_stop import min_to_settle
 async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sample]:
     """N solutions, the pilots being the first of them.
 
-    They are scored, unless a majority decides. With early stop there may be fewer: first as many
-    are sampled as it takes at least to settle the answer, then twice as many as it takes at least,
-    and so on until it is settled.
+    They are scored, unless a majority decides. With early stop there may be fewer: after the pilots
+    as many are sampled as it takes at least to settle the answer, then twice as many as it takes at
+    least, and so on until it is settled.
 
     Args:
         run: the prompt.
@@ -30,9 +30,10 @@ async def best_of_n(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> lis
             votes = await run.canonicalize(samples)
             whole = parts_of(run.models.answers) is None
             more = min_to_settle(votes, remaining, plan.selection, sure, whole)
-            # All of these would have to agree, and those before did not. With the minimum each time
-            # a prompt of 64 solutions can take 20 rounds, to save a fifteenth of them.
-            more = min(remaining, 2 * more) if samples else more
+            # What a first round has not settled, the minimum will hardly settle either: with that
+            # each time a prompt of 64 solutions can take 20 rounds, to save a fifteenth of them.
+            if len(samples) > len(pilots):
+                more = min(remaining, 2 * more)
         if not more:
             break
         samples += await run.samples(

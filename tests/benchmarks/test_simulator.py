@@ -182,14 +182,13 @@ def test_engines_that_work_side_by_side_slow_each_other_down() -> None:
     assert clock.run(work(Card(0.4)))[0] == pytest.approx((2.5, 4.5))
 
 
-def test_a_verifier_that_knows_whole_texts_reads_more_than_one_that_knows_blocks() -> None:
-    by_texts = outcome(ours, site=replace(SITE, paced=False, blocks=False))
-    by_blocks = outcome(ours, site=replace(SITE, paced=False))
-    assert by_texts.sampled == by_blocks.sampled
-    assert by_texts.scored != by_blocks.scored
-    best = outcome(ours, SAMPLES, replace(SITE, paced=False, blocks=False))
-    # No solution is the beginning of another one: each is read from its start.
-    assert best.scored == best.sampled + best.requests * SITE.prompt_tokens
+def test_a_verifier_that_knows_whole_texts_reads_every_prompt_again() -> None:
+    prompts = 6 * 8 * SITE.prompt_tokens  # of every solution, and of every beam's first step
+    for plan in (SAMPLES, BEAMS):
+        by_texts = outcome(ours, plan, replace(SITE, paced=False, knows_blocks=False))
+        # What has been read of a beam is not read again.
+        assert by_texts.scored == by_texts.sampled + prompts
+        assert by_texts.scored > outcome(ours, plan, replace(SITE, paced=False)).scored
 
 
 def test_the_times_of_an_h100_are_those_that_were_published() -> None:

@@ -258,19 +258,21 @@ def test_early_stop_gives_the_same_answer_for_less(tokenizer: Any, how: Any) -> 
     assert min(spent) < 40
 
 
+@pytest.mark.parametrize("pilots", [0, 4])
 def test_after_the_minimum_twice_the_minimum_is_sampled(
-    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch, pilots: int
 ) -> None:
     plan = Plan(strategy="best_of_n", n=40, selection="majority")
     rounds = []
     for seed in range(5):
         run = coin_run(tokenizer, seed, settings=replace(COIN_SETTINGS, early_stop=0.95))
+        first = asyncio.run(run.samples(0, pilots))
         sampled = Mock(side_effect=run.samples)
         monkeypatch.setattr(run, "samples", sampled)
-        samples = asyncio.run(best_of_n(run, plan, ()))
+        samples = asyncio.run(best_of_n(run, plan, first))
         for start, stop, *_ in (call.args for call in sampled.call_args_list):
             least = min_to_settle(samples[:start], plan.n - start, "majority", 0.95)
-            assert stop - start == (min(plan.n - start, 2 * least) if start else least)
+            assert stop - start == min(plan.n - start, least if start == pilots else 2 * least)
         assert stop == len(samples)
         rounds.append(sampled.call_count)
     assert max(rounds) > 2
