@@ -52,8 +52,8 @@ def _basis(data: Data) -> str:
         f"MATH-500. {data['prompts']:,} prompts on {data['cards']} cards, N = 16, M = 4. The "
         "library admits all of them at once, as it does for best-of-N, and the rivals have all in "
         "flight, too, which is best for them; where 64 per card are in flight, the table says so. "
-        "With 256 beams there are 64 prompts on one card, of which the library admits 24; of 500 on "
-        "one card it admits 384. Tokens are totals."
+        "With 256 beams there are 64 prompts on one card, of which the library admits 24; of 500 "
+        "on one card it admits 384. Tokens are totals."
     )
 
 
@@ -79,9 +79,9 @@ def _missing(data: Data) -> str:
         f"read again, as the last block of a beam is for each of its children, and {idle:.1f} in "
         "which cards that have ended wait for the last one. What is left of the steps is the end "
         "of the run: a round waits for its longest step, so the longest searches go on, a few "
-        "beams at a time, when all others have ended. Of a longer run the end weighs less: with 500 "
-        f"prompts on one card, where each of eight had 125, beam search takes {longer:.2f} times as "
-        "long as best-of-N."
+        "beams at a time, when all others have ended. Of a longer run the end weighs less: with "
+        "500 prompts on one card, where each of eight had 125, beam search takes "
+        f"{longer:.2f} times as long as best-of-N."
     )
 
 

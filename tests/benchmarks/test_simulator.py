@@ -13,7 +13,7 @@ import pytest
 from allocator.plan import Plan
 from benchmarks.simulator import clock
 from benchmarks.simulator.contenders import its_hub, lockstep, ours
-from benchmarks.simulator.cpu import TOLERANCE, check
+from benchmarks.simulator.cpu import TOLERANCE, check, step_times
 from benchmarks.simulator.engine import Card, VirtualEngine
 from benchmarks.simulator.kv_cache import PRIVATE, KVCache, block_keys
 from benchmarks.simulator.models import Site
@@ -28,6 +28,8 @@ from benchmarks.simulator.times import (
     kv_tokens,
     published,
 )
+from benchmarks.throughput.__main__ import BEST_OF_N, LOCKSTEP, PLAIN, SCORED, UNSCORED
+from benchmarks.throughput.verifiers import ALL_CORES, NEW_TOKENS, WHOLE_TEXTS
 from tests.support.paths import ROOT
 
 TIMES = StepTimes(1.0, 0.1, 0.001, 0.01, 0.5)
@@ -263,6 +265,37 @@ def test_a_small_cache_has_searches_read_again() -> None:
     assert cramped.evicted
     assert not ample.evicted
     assert cramped.seconds > ample.seconds
+
+
+def test_step_times_come_from_runs_that_took_them() -> None:
+    passes = {
+        reads: {"fixed": 1e-3, "per_text": 1e-4, "per_token": per_token}
+        for reads, per_token in ((NEW_TOKENS, 1e-5), (WHOLE_TEXTS, 2e-5), (ALL_CORES, 3e-5))
+    }
+
+    def turn(seconds: float, requests: int, read: tuple[int, int, int] = (0, 0, 0)) -> Any:
+        counts = dict(
+            zip(("verifier_passes", "verifier_texts", "verifier_tokens"), read, strict=True)
+        )
+        return [{"seconds": seconds, "sampled_tokens": 1000, "engine_calls": requests} | counts]
+
+    reading = 4 * 1e-3 + 30 * 1e-4 + 500 * 1e-5
+    alone = 2 * 1e-3 + 40 * 1e-4 + 900 * 3e-5
+    engine, llm = (7e-5, 2e-4), (6e-5, 4e-4)  # per token and per request
+    turns = {
+        BEST_OF_N: turn(1000 * engine[0] + 10 * engine[1], 10),
+        UNSCORED: turn(1000 * engine[0] + 50 * engine[1], 50),
+        # At 0.4 of its speed for as long as the verifier reads.
+        SCORED: turn(1000 * engine[0] + 10 * engine[1] + reading * (1 / 0.4 - 1), 10, (4, 30, 500)),
+        PLAIN: turn(1000 * llm[0] + 10 * llm[1], 10),
+        LOCKSTEP: turn(1000 * llm[0] + 50 * llm[1] + alone, 50, (2, 40, 900)),
+    }
+    times = step_times({"turns": turns, "passes": passes})
+    assert times.shared_speed == pytest.approx(0.4)
+    for found, (per_token, per_request) in ((times.engine, engine), (times.llm, llm)):
+        assert found.per_sequence == pytest.approx(per_token)
+        assert found.per_request == pytest.approx(per_request)
+    assert times.whole_texts == StepTimes(1e-3, 0.0, 0.0, 2e-5, 1e-4)
 
 
 @pytest.mark.slow

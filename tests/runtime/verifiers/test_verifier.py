@@ -14,8 +14,10 @@ from transformers import AutoModelForTokenClassification
 
 from allocator.errors import InputError
 from predictors.scoring import alone
-from runtime.verifiers import model_verifier
+from runtime.engines.concurrency import together
+from runtime.verifiers import in_transformers, model_verifier
 from runtime.verifiers.base import Context, Verdict, aggregate, aggregated
+from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.kv_memory import KnownText, KVMemory
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
@@ -114,6 +116,26 @@ def test_in_transformers_too_what_grows_costs_its_new_tokens_only(
     context, steps = solutions[3]
     assert found[3][-1].step_scores == pytest.approx(direct(context, steps), abs=1e-3)
     assert found[3][0].processed_tokens == 0
+
+
+def test_few_whole_texts_are_read_in_a_pass_and_equal_ones_once(
+    classifier: Path, tokenizer: Any, direct: Direct, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solutions = [solution(tokenizer, f"5+{n}\n5+{n}={5 + n}\n#{5 + n}") for n in range(1, 7)]
+    longest = max(len(context.token_ids) + sum(map(len, steps)) for context, steps in solutions)
+    monkeypatch.setattr(in_transformers, "MAX_WHOLE_ON_CPU", 2 * longest)
+    family = FAMILIES[recognise(classifier)](tokenizer, tokenizer, classifier)
+    backend = in_transformers.TransformersBackend(classifier, family)
+    verifier = ModelVerifier(family, backend, "classifier")
+
+    async def score() -> list[Verdict]:
+        return await together(verifier.score(*s) for s in [*solutions] * 2)
+
+    verdicts = asyncio.run(score())
+    verifier.close()
+    for (context, steps), verdict in zip([*solutions] * 2, verdicts, strict=True):
+        assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+    assert (backend.texts, backend.passes) == (6, 3)
 
 
 def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
