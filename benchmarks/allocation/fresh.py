@@ -33,7 +33,7 @@ from runtime.request import RequestSettings
 Split = Literal["calibration", "test"]
 CALIBRATION_SEED, SAMPLING_SEED = 4, 100
 
-ARITHMETIC = Family("arithmetic chains", testbed.ROOT / "pools", 256, 400, 500, test_seed=3)
+ARITHMETIC = Family("arithmetic chains", testbed.POOLS, 256, 400, 500, test_seed=3)
 # The test prompts of seed 3 influenced when training of the base model stopped; these did not.
 REWRITING = Family("string rewriting", rewriting.ROOT / "pools", 32, 0, 300, test_seed=33)
 

@@ -16,7 +16,7 @@ from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompt_states, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
-from benchmarks.testbed.paths import ORM, OWN_PRM, REVISING, SETTINGS, WEAK_PRM
+from benchmarks.testbed.paths import ORM, OWN_PRM, REVISING, SETTINGS, TEST_POOL, WEAK_PRM
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from runtime.verifiers.base import Aggregation, aggregate
@@ -26,7 +26,7 @@ PROMPTS = 500
 MAX_N = 64  # beams and attempts of one prompt
 REPLICATES = 20
 
-SOLUTIONS, SEARCHES = FOLDER / "test.parquet", FOLDER / "test-searches.parquet"
+SEARCHES = FOLDER / "test-searches.parquet"
 BY_PRM, BY_SCORE = FOLDER / "figures-prm.parquet", FOLDER / "figures-score.parquet"
 BY_OWN_PRM = FOLDER / "figures-own.parquet"
 BY_WEAK_PRM, WEAK_SEARCHES = FOLDER / "figures-weak.parquet", FOLDER / "figures-weak-prm.parquet"
@@ -153,7 +153,7 @@ def read_samples() -> Samples:
 
 def solutions_of(prompts: int) -> list[PromptRecord]:
     """Independent solutions of the first test prompts."""
-    return read_pool(SOLUTIONS)[:prompts]
+    return read_pool(TEST_POOL)[:prompts]
 
 
 def first_solutions(records: Sequence[PromptRecord], count: int) -> list[PromptRecord]:

@@ -152,26 +152,20 @@ def targets_of(found: dict[str, Outcome], ratios: dict[str, dict[str, float]]) -
 
 def further(found: dict[str, Outcome]) -> dict[str, float]:
     """Ratios of wall times that say where those of the targets come from."""
-    beams = found[BEAM].seconds
-    return (
-        {
-            f"beam search: times faster than {name}": found[name].seconds / beams
-            for name in (LOCKSTEP + NEW, ITS_HUB + NEW, FEW, UNPACED, NEITHER, ORDERED)
-        }
-        | {
-            f"{BEAM} over {BEST_OF_N}, {LONG} prompts of one card": found[LONG_BEAM].seconds
-            / found[LONG_BEST].seconds,
-        }
-        | {
-            f"{name}: times faster than {other}": found[other].seconds / found[name].seconds
-            for name, other in (
-                (SPECULATIVE, ROUNDS),
-                (SOME_WIDE, ALL_WIDE),
-                (SOME_WIDE, FEWER_WIDE),
-                (LONG_BEAM, LONG_MANY),
-            )
-        }
+    others = (LOCKSTEP + NEW, ITS_HUB + NEW, FEW, UNPACED, NEITHER, ORDERED)
+    pairs = (
+        *((BEAM, other) for other in others),
+        (SPECULATIVE, ROUNDS),
+        (SOME_WIDE, ALL_WIDE),
+        (SOME_WIDE, FEWER_WIDE),
+        (LONG_BEAM, LONG_MANY),
     )
+    ratios = {
+        f"{name}: times faster than {other}": found[other].seconds / found[name].seconds
+        for name, other in pairs
+    }
+    longer = f"{BEAM} over {BEST_OF_N}, {LONG} prompts of one card"
+    return ratios | {longer: found[LONG_BEAM].seconds / found[LONG_BEST].seconds}
 
 
 def show(found: dict[str, Outcome]) -> None:

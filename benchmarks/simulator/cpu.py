@@ -110,12 +110,11 @@ def measured(throughput: Mapping[str, Any]) -> dict[str, Measured]:
     }
 
 
-def step_times(throughput: Mapping[str, Any]) -> CpuTimes:
-    """Step times from docs/throughput.json."""
-    runs = measured(throughput)
+def step_times(runs: Mapping[str, Measured], passes: Mapping[str, Mapping[str, float]]) -> CpuTimes:
+    """Step times from the runs and the verifier's passes of docs/throughput.json."""
     whole_texts, all_cores, new_tokens = (
         StepTimes(found["fixed"], 0.0, 0.0, found["per_token"], found["per_text"])
-        for found in (throughput["passes"][name] for name in (WHOLE_TEXTS, ALL_CORES, NEW_TOKENS))
+        for found in (passes[name] for name in (WHOLE_TEXTS, ALL_CORES, NEW_TOKENS))
     )
     # While the verifier reads, sampling goes on at the speed that both have then: what is left of
     # it afterwards makes the run longer.
@@ -146,7 +145,7 @@ def check(throughput: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         throughput: docs/throughput.json.
     """
     runs = measured(throughput)
-    times = step_times(throughput)
+    times = step_times(runs, throughput["passes"])
     writer = PoolWriter()
 
     def site(engine: StepTimes, verifier: StepTimes) -> Site:

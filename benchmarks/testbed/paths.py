@@ -15,7 +15,8 @@ REVISER, REVISER_ORM = ROOT / "models" / "reviser", ROOT / "models" / "reviser_o
 BACKBONE, OWN_BACKBONE = Path("out/backbone"), Path("out/own-backbone")
 WEAK_BACKBONE = Path("out/weak-backbone")
 ARTIFACT = ROOT / "artifact"
-TEST_POOL = ROOT / "pools" / "test.parquet"  # independent solutions of test prompts
+POOLS = ROOT / "pools"
+TEST_POOL = POOLS / "test.parquet"  # independent solutions of test prompts
 CALIBRATION_PROMPTS, TEST_PROMPTS = (
     ROOT / "data" / "calibration.jsonl",
     ROOT / "data" / "test.jsonl",

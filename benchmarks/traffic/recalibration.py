@@ -13,7 +13,7 @@ import numpy as np
 
 from allocator.table import LookupTable
 from benchmarks.allocation.pool import read_pool
-from benchmarks.testbed.paths import ARTIFACT, ROOT
+from benchmarks.testbed.paths import ARTIFACT, POOLS, TEST_POOL
 from calibration.data.sample_log import Log, read_log
 from calibration.from_logs import fit_log
 from calibration.report.diff import WholeChange, clearly_worse, diff_tables
@@ -21,7 +21,6 @@ from calibration.sampling.collect import PromptRecord
 from runtime.artifact import SETTINGS, load_settings
 from runtime.traffic import FILE, RecordedPrompt, RecordedVerdict
 
-POOLS = ROOT / "pools"
 SAMPLES, BUDGETS, PILOTS, BINS = 16, (1, 2, 4, 8, 16), (1, 2, 4), 5
 
 
@@ -56,7 +55,7 @@ def recalibrated(
     """
     known = read_pool(POOLS / "calibration.parquet")[:prompts]
     original = table_of(read_log(record(scratch / "original", known, 1.0)))
-    traffic = read_pool(POOLS / "test.parquet")[:prompts]
+    traffic = read_pool(TEST_POOL)[:prompts]
     found: list[Recalibrated] = []
     tables: list[LookupTable] = []
     for share in shares:

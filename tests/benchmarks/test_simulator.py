@@ -13,7 +13,7 @@ import pytest
 from allocator.plan import Plan
 from benchmarks.simulator import clock
 from benchmarks.simulator.contenders import its_hub, lockstep, ours
-from benchmarks.simulator.cpu import TOLERANCE, check, step_times
+from benchmarks.simulator.cpu import TOLERANCE, check, measured, step_times
 from benchmarks.simulator.engine import Card, VirtualEngine
 from benchmarks.simulator.kv_cache import PRIVATE, KVCache, block_keys
 from benchmarks.simulator.models import Site
@@ -290,7 +290,7 @@ def test_step_times_come_from_runs_that_took_them() -> None:
         PLAIN: turn(1000 * llm[0] + 10 * llm[1], 10),
         LOCKSTEP: turn(1000 * llm[0] + 50 * llm[1] + alone, 50, (2, 40, 900)),
     }
-    times = step_times({"turns": turns, "passes": passes})
+    times = step_times(measured({"turns": turns}), passes)
     assert times.shared_speed == pytest.approx(0.4)
     for found, (per_token, per_request) in ((times.engine, engine), (times.llm, llm)):
         assert found.per_sequence == pytest.approx(per_token)
