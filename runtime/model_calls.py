@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from allocator.errors import InputError, ModelError
+from allocator.errors import ModelError
 from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, Engine, draw_seed
 from runtime.engines.token_options import PLAIN
@@ -134,8 +134,8 @@ class ModelCalls:
         """A verifier's score of every step; 0 where the solution is too long for it.
 
         Raises:
-            ModelError: the verifier has failed, took too long, or gave another number of scores.
-            InputError: a score outside [0, 1].
+            ModelError: the verifier has failed, took too long, gave another number of scores, or a
+                score outside [0, 1].
         """
         timeout = self.models.verifier_timeout
         try:
@@ -154,10 +154,10 @@ class ModelCalls:
             raise ModelError("verifier", f"it gave {len(scores)} scores for {len(steps)} steps")
         if not all(0 <= score <= 1 for score in scores):
             bad = next(score for score in scores if not 0 <= score <= 1)
-            raise InputError(
-                "verifier score",
-                bad,
-                "scores lie in [0, 1]; check its weights, or load it in float32",
+            raise ModelError(
+                "verifier",
+                f"it gave the score {bad}: scores lie in [0, 1]; check its weights, or load it in "
+                "float32",
             )
         self.cost.windowed += verdict.windowed
         self.cost.verifier_tokens += verdict.processed_tokens

@@ -36,11 +36,12 @@ _INFINITY = re.compile(r"([+-]?)\s*(?:\\infty|inf|infinity|oo)", re.IGNORECASE)
 _RELATION = re.compile(r"\\(?:le|ge|ne|approx|in)(?![A-Za-z])|[=<>]")
 _VALUED = {"=", r"\approx", r"\in"}
 _LESS, _GREATER = {"<": "<", r"\le": r"\le"}, {">": "<", r"\ge": r"\le"}
-# What an equation names rather than restricts: x, x_1, f(x), AB, \theta, \angle ABC, area.
+# What an equation names rather than restricts: x, x_1, f(3), P(A), AB, \theta, \angle ABC, area.
 _NAME = re.compile(
     r"(?:\\?[A-Za-z]|\\(?!frac|sqrt)[A-Za-z]+|[A-Z]{2,}|[A-Za-z]{3,}|m?\s*\\angle\s*[A-Z]+"
-    r"|\\overline\{[A-Z]+\})\s*(?:_\s*\{?\w+\}?)?'*\s*(?:\(\s*[a-z](?:,\s*[a-z])*\s*\))?"
+    r"|\\overline\{[A-Z]+\})\s*(?:_\s*\{?\w+\}?)?'*\s*(?:\(\s*\w+(?:\s*[,|]\s*\w+)*\s*\))?"
 )
+_COMMAND = re.compile(r"\\(?:frac|sqrt|binom|cdot|times|div|pi)(?![A-Za-z])")
 
 
 def canonical_key(answer: str, leaf: Leaf) -> str:
@@ -121,6 +122,8 @@ def _list(text: str, leaf: Leaf) -> str | None:
     named = [_named(part) for part in parts]
     if len({name for name, _ in named if name}) > 1:
         return _set([f"{name}={_key(value, leaf)}" for name, value in named])
+    if all(re.search(r"[<>]|\\[lg]e(?![A-Za-z])", part) for part in parts):
+        return _union_of(parts, leaf)
     return _set([_key(value, leaf) for _, value in named])
 
 
@@ -134,7 +137,11 @@ def _named(part: str) -> tuple[str, str]:
 
 def _union(text: str, leaf: Leaf) -> str | None:
     parts = split(text, r"\cup")
-    return f"union({','.join(sorted(_key(p, leaf) for p in parts))})" if len(parts) > 1 else None
+    return _union_of(parts, leaf) if len(parts) > 1 else None
+
+
+def _union_of(parts: Sequence[str], leaf: Leaf) -> str:
+    return f"union({','.join(sorted(_key(part, leaf) for part in parts))})"
 
 
 def _matrix(text: str, leaf: Leaf) -> str | None:
@@ -164,7 +171,7 @@ def _relation(text: str, leaf: Leaf) -> str | None:
     if not all(sides):
         return None
     if set(relations) <= _VALUED:
-        if _NAME.fullmatch(sides[0]) or len(sides) > 2:
+        if _NAME.fullmatch(sides[0]) or len(sides) > 2 or _is_calculation(sides):
             return _key(sides[-1], leaf)
         return _key(sides[0], leaf) if _NAME.fullmatch(sides[1]) else leaf("=".join(sides))
     if all(relation in _GREATER for relation in relations):
@@ -172,6 +179,15 @@ def _relation(text: str, leaf: Leaf) -> str | None:
         relations = [_GREATER[relation] for relation in reversed(relations)]
     return _interval(sides, relations, leaf) or "related({})".format(
         ",".join([_key(side, leaf) for side in sides] + relations)
+    )
+
+
+def _is_calculation(sides: Sequence[str]) -> bool:
+    """Whether no side has a variable: ``7^3 = 343`` is 343."""
+    return not any(
+        not is_function(name)
+        for side in sides
+        for name in re.findall(r"[A-Za-z]+|\\", _COMMAND.sub(" ", side))
     )
 
 

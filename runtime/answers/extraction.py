@@ -5,7 +5,7 @@ Only regular expressions that read a bounded text once: nothing here can take lo
 
 import re
 
-from runtime.answers.notation import is_function, tidy
+from runtime.answers.notation import ASCII, is_function, tidy
 
 MAX_CHARACTERS = 2000  # of a solution's end, in which an answer is looked for
 
@@ -22,15 +22,25 @@ _SENTENCE_END = re.compile(
 _NAME = re.compile(r"(?<![^\s,(])[A-Za-z]{2,}(?![^\s,).])")
 _JOINED = re.compile(r"\b(?:and|or)\b")
 _LETTER = re.compile(
-    r"(?:(?:option|choice)\s+)?(?:\\text(?:bf)?\{)?(?:\(([A-Z])\)|([A-Z])(?=$|[).:,;}]))"
+    r"(?:(?:option|choice)\s+)?(?:"
+    r"\\(?:mathrm|mathbf|mathit|textrm|textit|mbox)\{(?P<boxed>[A-Z])\}(?=$|[).:,;])"
+    r"|(?:\\text(?:bf)?\{)?[\"'“]?(?:[(\[](?P<bracketed>[A-Z])[)\]]"
+    # A dash leads to what the choice says; before anything but a word it is a minus.
+    r"|(?P<bare>[A-Z])(?=$|[).:,;}\"'”]|\s+[-–—]\s+[A-Za-z]{2})))"
 )
-_ALONE = re.compile(r"\(([A-Z])\)|^[*_ ]*([A-Z])[*_. ]*$", re.MULTILINE)
+_CHOSEN = re.compile(
+    r"\((?P<bracketed>[A-Z])\)|^[*_ ]*(?P<alone>[A-Z])[*_. ]*$|^\*\*(?P<bold>[A-Z])[.):]?\*\*"
+    r"|\b(?i:option|choice)\s+is:?\s+[*_(\"']*(?P<said>[A-Z])\b"
+    r"|\b(?i:option|choice)\s+[*_(\"']*(?P<right>[A-Z])[*_)\"']*\s+is\s+(?:the\s+)?"
+    r"(?:correct|right|best|answer)\b",
+    re.MULTILINE,
+)
 _SPAN = r"\$\$(?:[^$]+)\$\$|\$(?:[^$\n]+)\$|\\\((?:.+?)\\\)|\\\[(?:.+?)\\\]"
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-_OPERAND = rf"[-+]?\s*\(*\s*[-+]?(?:{_NUMBER})!?%?\)*"
+_NUMBER = r"(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
+_OPERAND = rf"[-+]?\s*\(*\s*[-+]?(?:√\(*)?(?:(?:{_NUMBER})!?%?π?|π)\)*"
 _PLAIN = (
     rf"\((?:\s*[-+]?(?:{_NUMBER})\s*,)+\s*[-+]?(?:{_NUMBER})\s*\)"
-    rf"|-?[$€£]?{_OPERAND}(?:\s*[-+*/^×÷]\s*{_OPERAND})*"
+    rf"|-?[$€£]?{_OPERAND}(?:\s*(?:[-+*/^×÷]|(?=√))\s*{_OPERAND})*"
 )
 _EXPRESSION = re.compile(rf"{_SPAN}|(?<![A-Za-z0-9_.]){_PLAIN}", re.DOTALL)
 _LEADING = re.compile(rf"(?:{_SPAN}|{_PLAIN})(?![A-Za-z0-9_])", re.DOTALL)
@@ -97,15 +107,20 @@ def choice(text: str, count: int = 26) -> str | None:
         count: how many choices there are, from A.
     """
     found = _LETTER.match(tidy(text))
-    letter = found and (found[1] or found[2])
+    letter = found and _named(found)
     return letter if letter and ord(letter) - ord("A") < count else None
 
 
 def last_choice(text: str, count: int) -> str | None:
-    """The last letter that stands in brackets, or alone in its line."""
-    found = [one or other for one, other in _ALONE.findall(text)]
+    """The last letter that stands in brackets, alone in its line, or is said to be the option."""
+    found = map(_named, _CHOSEN.finditer(text))
     among = [letter for letter in found if ord(letter) - ord("A") < count]
     return among[-1] if among else None
+
+
+def _named(found: re.Match[str]) -> str:
+    """The letter of the one group that matched."""
+    return next(letter for letter in found.groupdict().values() if letter)
 
 
 def last_expression(text: str) -> str | None:
@@ -116,6 +131,7 @@ def last_expression(text: str) -> str | None:
 
 def _squeezed(text: str) -> str:
     """A text without runs of spaces, over which some expressions would take long."""
+    text = text.replace("−", "-")
     return re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", text)).strip()
 
 
@@ -124,7 +140,7 @@ def _is_formula(text: str) -> bool:
     plain = _JOINED.sub(",", re.sub(r"\\(?:text|mbox)\{[^{}]*\}", "", text))
     named = [name for name in _NAME.findall(plain) if not is_function(name)]
     formal = re.search(r"\d|[\\$]|^[a-z]$", text) is not None
-    return formal and "\n" not in text and not named and plain.isascii()
+    return formal and "\n" not in text and not named and plain.translate(ASCII).isascii()
 
 
 def _first_sentence(text: str) -> str:

@@ -15,15 +15,17 @@ FUNCTIONS = (
     "sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|exp|log|ln|sqrt|pi|inf|infinity|"
     "min|max|gcd|lcm|mod|det|deg"
 )
-# Words after a number that are not its unit.
+# Words after a number that are not its unit: a function's name is one only where it is short for
+# minutes, seconds or degrees, and some letters are variables or the imaginary unit.
 _NOT_UNITS = re.compile(
-    r"\b(?:or|and|to|than|more|less|least|most|not|base|mod|if|when|where|with|for|is|"
+    rf"\b(?!(?:min|sec|deg)\b)(?:{FUNCTIONS}|[eijknxyz])\b|"
+    r"\b(?:or|and|to|than|more|less|least|most|not|base|if|when|where|with|for|is|"
     r"dozen|hundred|thousand|million|billion|trillion)\b",
     re.IGNORECASE,
 )
 _SHORT_UNITS = "cm|mm|km|dm|ft|in|yd|mi|kg|mg|lb|lbs|oz|ml|hr|hrs|sq|cu|mph|am|pm"
 
-_UNICODE = str.maketrans(
+ASCII = str.maketrans(
     {
         "−": "-",
         "–": "-",
@@ -63,6 +65,7 @@ _REWRITTEN = [
         (r"\\\\(?=[{}$%])", r"\\"),
         (r"\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])", ""),
         (r"(?<=\d)\s*(?:,\s*\\!|\\!\s*,|\{,\}|\\,)\s*(?=\d{3}(?!\d))", ""),
+        (r"(?<=\d)(?<!\d{4})(?:\\[;:> ]|[ ~])(?=\d{3}(?![\d/]))", ""),
         (r"(?<!\\)\\[!,;:> ]|\\q?quad(?![A-Za-z])|~", " "),
         (r"\\?\$|[€£¥₹]", ""),
         (r"\\?%|\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\(?:degree|circ)(?![A-Za-z])", ""),
@@ -75,6 +78,7 @@ _REWRITTEN = [
         (r"\*\*", "^"),
     )
 ]
+_MEASURES = re.compile(rf"{_BOX}\s*\d")  # 3\text{ hours }20\text{ minutes}
 _UNIT_BOX = re.compile(rf"(?:(?<=[\d}})])|(?<=\\pi))\s*{_BOX}(?:\s*\^\s*\{{?\s*\d\s*\}}?)?")
 _UNIT = re.compile(
     rf"(.*[\d}})])(\s+[A-Za-z]{{3}}[A-Za-z.\s/^{{}}23]*|\s*(?:{_SHORT_UNITS})(?![A-Za-z])[A-Za-z.\s/^{{}}23]*)"
@@ -95,10 +99,11 @@ def latex(answer: str) -> str:
     Args:
         answer: as it stands in a solution.
     """
-    text = tidy(answer.translate(_UNICODE))
+    text = tidy(answer.translate(ASCII))
     for pattern, replacement in _REWRITTEN:
         text = pattern.sub(replacement, text)
-    text = _UNIT_BOX.sub(lambda box: "" if _are_units(box[1]) else box[0], text)
+    if not _MEASURES.search(text):
+        text = _UNIT_BOX.sub(lambda box: "" if _are_units(box[1]) else box[0], text)
     text = " ".join(re.sub(_BOX, r" \1 ", text).split())
     return tidy(_JOIN.sub(", ", text))
 

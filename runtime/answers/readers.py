@@ -235,7 +235,10 @@ def _answer_key(answer: str) -> str:
     """The key of any answer. Runs in a worker process."""
     from runtime.answers.symbolic import expression_key
 
-    return canonical_key(answer, expression_key)
+    try:
+        return canonical_key(answer, expression_key)
+    except RecursionError:
+        return text_key(answer)
 
 
 def _import_sympy() -> None:

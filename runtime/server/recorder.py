@@ -1,5 +1,6 @@
 """Records traffic for calibration: a thread writes, and no request waits for it."""
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -185,8 +186,14 @@ class Recorder:
             self._files[current] = _File()
         while len(self._files) > 1 and self._size() + len(text) > self._max_bytes:
             self._remove(next(iter(self._files)))
-        with current.open("ab") as file:
-            file.write(text)
+        try:
+            with current.open("ab") as file:
+                file.write(text)
+        except OSError:
+            # Of a line that a full disk cuts off, nothing may stay: the next would go on from it.
+            with suppress(OSError):
+                os.truncate(current, self._files[current].size)
+            raise
         self._files[current].size += len(text)
         if isinstance(line, RecordedPrompt):
             self._files[current].questions.append(line.question)

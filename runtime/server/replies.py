@@ -117,7 +117,7 @@ class Chunks:
             for place, (piece, tokens) in enumerate(pieces):
                 end, last = start + tokens, place == len(pieces) - 1
                 self._told += tokens + (rest if last and index == chosen[-1][0] else 0)
-                own = piece | self._own(told, sample, start, end)
+                own = piece | self._own(told, sample, start, end, first=place == 0)
                 chunk = self._chunk(index, own, _reason(sample, said) if last else None)
                 yield chunk | ({"ttc": shown | _answer_and_score(sample)} if last else {})
                 start = end
@@ -142,7 +142,8 @@ class Chunks:
                 yield self._piece(echo + line, name), tokens
                 echo = ""
             return
-        pieces = [
+        pieces = [self._piece(echo)] if echo else []
+        pieces += [
             self._piece(line, name)
             for name, text in texts.items()
             for line in text.splitlines(keepends=True)
@@ -157,12 +158,14 @@ class Chunks:
             yield other, 0
         yield last, sample.tokens
 
-    def _own(self, told: TokenTold, sample: Sample, start: int, end: int) -> dict[str, Any]:
-        """What a chunk tells of its tokens."""
-        own: dict[str, Any] = {"logprobs": told.logprobs(sample, start, end, whole=not start)}
+    def _own(
+        self, told: TokenTold, sample: Sample, start: int, end: int, first: bool
+    ) -> dict[str, Any]:
+        """What a chunk tells of its tokens; a choice's first also of an echoed prompt's."""
+        own: dict[str, Any] = {"logprobs": told.logprobs(sample, start, end, whole=first)}
         if self._call.body.return_token_ids:
             own |= told.ids(sample, start, end)
-            if not self._chat and not start:
+            if not self._chat and first:
                 own["prompt_token_ids"] = told.of_prompt["prompt_token_ids"]
         return own
 

@@ -1,6 +1,7 @@
 """Recorded traffic: what is written of a request, what is not, and that no request waits for it."""
 
 import json
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,6 +109,27 @@ def test_the_share_is_kept(tmp_path: Path) -> None:
     taken = sum(recorder.takes(asked(f"{number}+1"), CALIBRATED) for number in range(2000))
     recorder.close()
     assert 430 < taken < 570  # 500, within 3.6 standard deviations
+
+
+def test_a_line_that_a_full_disk_cuts_off_leaves_nothing(tmp_path: Path) -> None:
+    metrics = Metrics()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    recorder = Recorder(tmp_path, 1, 2**20, False, metrics)
+    put(recorder, "1+1")
+    eventually(lambda: outcome(metrics, "written") == 1)
+    (path,) = tmp_path.glob(FILES)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 30, unlimited[1]))
+    try:
+        put(recorder, "1+2")
+        eventually(lambda: outcome(metrics, "failed") == 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    put(recorder, "1+3")
+    recorder.close()
+    assert [line.question for line in lines_in(tmp_path)] == [
+        question_id("1+1"),
+        question_id("1+3"),
+    ]
 
 
 def test_the_oldest_samples_make_room_for_the_newest(tmp_path: Path) -> None:

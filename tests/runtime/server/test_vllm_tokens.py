@@ -212,6 +212,23 @@ def test_an_echo_has_the_prompts_logprobs(ask: Ask, run: Any, theirs: Any) -> No
     assert choice.logprobs.top_logprobs[0] is None
 
 
+@pytest.mark.parametrize("fields", [{}, {"logprobs": 1}], ids=str)
+def test_a_stream_echoes_the_prompt_once(ask: Ask, fields: dict[str, Any]) -> None:
+    fields = {"model": "base", "prompt": RAW[0], "echo": True} | fields | GREEDY
+
+    async def work(client: Any) -> tuple[Any, list[Any]]:
+        whole = await client.completions.create(**fields)
+        stream = await client.completions.create(**fields, stream=True)
+        return whole.choices[0], [chunk.choices[0] async for chunk in stream]
+
+    whole, chunks = ask(work)
+    assert whole.text.startswith(RAW[0])
+    assert "".join(chunk.text for chunk in chunks) == whole.text
+    if "logprobs" in fields:
+        streamed = [p for chunk in chunks for p in chunk.logprobs.token_logprobs]
+        assert streamed == whole.logprobs.token_logprobs
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
