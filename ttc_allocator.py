@@ -1,4 +1,4 @@
-"""The front door: everything that a user of the library imports.
+"""The front door: what a user of the library imports.
 
     from ttc_allocator import LLM    # in place of: from vllm import LLM
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from allocator.budget import allocate
     from allocator.errors import InputError, ModelError
     from allocator.plan import Plan, parse_plan
-    from runtime.artifact import Artifact
+    from predictors.branches import Branch
+    from runtime.artifact import Artifact, FittedPolicy
     from runtime.dropin.async_llm import AsyncComputeOptimalLLM as AsyncLLM
     from runtime.dropin.llm import ComputeOptimalLLM as LLM
     from runtime.dropin.transformers import ComputeOptimalModel
@@ -30,7 +31,9 @@ __all__ = [
     "LLM",
     "Artifact",
     "AsyncLLM",
+    "Branch",
     "ComputeOptimalModel",
+    "FittedPolicy",
     "InputError",
     "ModelError",
     "Plan",
@@ -49,7 +52,9 @@ _TARGETS = {
     "LLM": "runtime.dropin.llm:ComputeOptimalLLM",
     "Artifact": "runtime.artifact:Artifact",
     "AsyncLLM": "runtime.dropin.async_llm:AsyncComputeOptimalLLM",
+    "Branch": "predictors.branches:Branch",
     "ComputeOptimalModel": "runtime.dropin.transformers:ComputeOptimalModel",
+    "FittedPolicy": "runtime.artifact:FittedPolicy",
     "InputError": "allocator.errors:InputError",
     "ModelError": "allocator.errors:ModelError",
     "Plan": "allocator.plan:Plan",

@@ -102,15 +102,15 @@ class Receipt(Decision):
 
 @dataclass(frozen=True)
 class Spend:
-    """What may be spent: one of the five.
+    """What may be spent: one of the first five, and a deadline with a budget.
 
     Attributes:
         budget: generations each prompt may cost.
-        budget_tokens: tokens each prompt may cost, on average over prompts like it.
-        average_tokens: tokens prompts may cost on average, over a stream of them; see
-            `predictors.thinking_policy`.
         average: generations prompts may cost on average, over a stream of them.
         total: generations that all prompts together may cost.
+        budget_tokens: tokens each prompt may cost, on average over prompts of its bin.
+        average_tokens: tokens prompts may cost on average, over a stream of them; see
+            `predictors.thinking_policy`.
         deadline: seconds each prompt may take; with a budget.
     """
 
@@ -122,16 +122,23 @@ class Spend:
     average_tokens: float | None = None
 
     def __post_init__(self) -> None:
-        """Check that it is one of the five.
+        """Check that it is one of them.
 
         Raises:
             InputError: none, several, or a deadline without a budget.
         """
-        given = [self.budget, self.average, self.total, self.budget_tokens, self.average_tokens]
-        if sum(bool(value) for value in given) != 1:
+        budgets = {
+            "budget": self.budget,
+            "average_budget": self.average,
+            "total_budget": self.total,
+            "budget_tokens": self.budget_tokens,
+            "average_tokens": self.average_tokens,
+        }
+        given = {name: value for name, value in budgets.items() if value}
+        if len(given) != 1:
             raise InputError(
                 "budget",
-                given,
+                given or None,
                 "give one of: a budget for each prompt, or an average, in generations or in "
                 "tokens, or a total",
             )

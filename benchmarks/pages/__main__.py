@@ -81,8 +81,8 @@ SECTIONS = {
 }
 HEAD = """# Results
 
-Each section was measured by the command at its head: the first two on logged samples of real
-models, the others on this repository's testbed.
+Each section was measured by the command at its head, and says on what: logged samples of real
+models, or models of this repository, run or simulated.
 `python -m benchmarks.pages` wrote this page from the commands' output. Intervals are 95%. Seeds are
 fixed, so accuracies are reproducible; times depend on the machine."""
 

@@ -28,8 +28,8 @@ def short(allocation: Data) -> str:
             f"times fewer {listed([UNITS[unit] for unit in units])} each method needs to get "
             f"{NEARLY:.0%} of the way from one solution's accuracy to that of best-of-N weighted "
             f"with N = {', '.join(map(str, at))}, with 95% intervals over prompts. All of the way "
-            "is in [docs/results.md](docs/results.md): where a curve is flat, that hangs on tenths "
-            "of a point.",
+            "is in [docs/results.md](docs/results.md): where a curve is flat, that depends on "
+            "tenths of a point.",
             _gains([r for r in first["gains"] if r["method"] in CHIEF], at, units, NEARLY),
             "![Accuracy against generations](docs/allocation.png)",
             f"A second task, rewriting strings: {second['prompts']} held-out prompts, calibrated "

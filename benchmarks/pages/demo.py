@@ -64,10 +64,10 @@ def full(demo: Data) -> str:
 def _chosen(demo: Data) -> str:
     found = demo["calibration"]
     return (
-        "The policy's method and budget were chosen on the calibration prompts, as the cheapest "
-        f"{100 * MARGIN:.0f} points more accurate than best-of-{demo['budget']} weighted "
-        f"({found['baseline']:.1%} there): {demo['method']} at "
-        f"{found['generations']:.1f} generations per prompt ({found['accuracy']:.1%})."
+        "The policy's method and budget were chosen on the calibration prompts: the cheapest that "
+        f"is {100 * MARGIN:.0f} points more accurate than best-of-{demo['budget']} weighted, which "
+        f'has {found["baseline"]:.1%} there. That is "{demo["method"]}" at '
+        f"{found['generations']:.1f} generations per prompt, with {found['accuracy']:.1%}."
     )
 
 

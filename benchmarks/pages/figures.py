@@ -39,7 +39,7 @@ WHY = {
     "F7": "Why undecided: in the easiest bin both ways answer every prompt.",
     "F8": (
         "Parallel attempts level off, so that the budget at which all of their accuracy is matched "
-        "hangs on tenths of a point; the finding is at 95% of the way."
+        "depends on tenths of a point; the finding is at 95% of the way."
     ),
     "F9": (
         "At equal FLOPs, with those of the verifier, which the paper leaves out: here it has one "

@@ -1,28 +1,32 @@
-"""The policy's own time: predict pass@1, then the lookup that the solver calls."""
+"""The policy's own time: features of the pilots, pass@1 with its interval, and the plan."""
 
 import time
 
 import numpy as np
 
-from calibration.replay.curves import interval
+from benchmarks.allocation.pool import read_pool
+from benchmarks.testbed.paths import TEST_POOL
+from calibration.replay.curves import interval, resamples
 from calibration.report.targets import Interval
-from predictors.features import FEATURE_NAMES
+from predictors.features import pilot_features
 from runtime.artifact import Artifact
-
-BATCH, REPEATS = 1000, 20
+from runtime.solving.decide import PilotResult, decide, predict
 
 
 def policy_time(artifact: Artifact) -> Interval:
-    """Milliseconds per prompt in batches of 1,000, with its 95% interval over repeats."""
-    rng = np.random.default_rng(0)
-    features = rng.random((BATCH, len(FEATURE_NAMES)))
-    row = artifact.policy.table.rows[-1]
-    predictor = artifact.difficulty[max(artifact.difficulty)].predictor
+    """Milliseconds per prompt, with its 95% interval over prompts.
+
+    Prompts are decided one at a time and by the functions that serving calls, with as many pilots
+    as any row of the table takes.
+    """
+    row = max(artifact.policy.table.rows, key=lambda one: one.pilots)
+    model = artifact.difficulty[row.pilots]
     times = []
-    for _ in range(REPEATS):
+    for record in read_pool(TEST_POOL):
+        pilots = list(record.independent.samples[: row.pilots])
         started = time.perf_counter()
-        artifact.policy.plans(row.budget, predictor.predict(features), row)
-        times.append((time.perf_counter() - started) * 1000 / BATCH)
-    draws = rng.integers(REPEATS, size=(2000, REPEATS))
+        features = pilot_features(record.prompt_tokens, pilots)
+        decide(artifact, row, PilotResult(pilots, *predict(model, features)), row.budget)
+        times.append((time.perf_counter() - started) * 1000)
     values = np.array(times)
-    return interval(np.array([values.mean(), *values[draws].mean(axis=1)]))
+    return interval(values[resamples(len(values))].mean(axis=1))

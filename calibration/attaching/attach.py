@@ -87,7 +87,7 @@ class LogArtifact:
     @cached_property
     def policy(self) -> FittedPolicy:
         """What it decides by."""
-        return FittedPolicy.read(self.folder)
+        return FittedPolicy.load(self.folder)
 
     def figures(self) -> LoggedFigures:
         """What the logged samples are like.

@@ -59,7 +59,7 @@ COMMANDS = {
     ),
     "serve": (
         "calibration.cli.serve:serve",
-        "Serve a model through OpenAI's API, each prompt with the compute it deserves.",
+        "Serve a model through OpenAI's API, each prompt with compute by its difficulty.",
     ),
     "reload": (
         "calibration.cli.reload:reload",
@@ -73,7 +73,7 @@ COMMANDS = {
 
 app = typer.Typer(
     cls=lazy_group(COMMANDS),
-    help="Think as long as a prompt deserves: test-time compute allocation.",
+    help="Allocate test-time compute to each prompt by its predicted difficulty.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -63,7 +63,7 @@ def bench_log(
     if artifact is not None and split is None:
         if splits != SPLITS:
             raise InputError("splits", splits, "it goes with --split; leave it out")
-        policy = FittedPolicy.read(artifact)
+        policy = FittedPolicy.load(artifact)
         table, folder = rows_of(policy.policy.table, some), policy.folder
         log, left_out = unseen_questions(options.read(columns, answers, aggregation), folder)
         with console.status("Measuring"):

@@ -53,8 +53,12 @@ LOGS_HELP = (
     "search-and-learn or OpenAI batches"
 )
 GOLD_HELP = "gold answers to OpenAI batch output: a file of custom_id and answer"
-ARTIFACT_HELP = "calibrated artifact: a folder, or OWNER/NAME[@REVISION] on the Hugging Face Hub"
-TRUST_HELP = "artifact on the Hub whose Python grader may be run, as OWNER/NAME[@COMMIT]"
+ARTIFACT_HELP = (
+    "calibrated artifact: a folder, or OWNER/NAME or OWNER/NAME@REVISION on the Hugging Face Hub"
+)
+TRUST_HELP = (
+    "artifact on the Hub whose Python grader may be run, as OWNER/NAME or OWNER/NAME@COMMIT"
+)
 
 AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]

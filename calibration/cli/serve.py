@@ -56,7 +56,7 @@ def serve(
     ] = False,
     **given: Any,
 ) -> None:
-    """Serve a model through OpenAI's API, each prompt with the compute it deserves.
+    """Serve a model through OpenAI's API, each prompt with compute by its difficulty.
 
     Settings come from the command line, else from the environment (TTC_PORT), else from --config.
     """

@@ -52,7 +52,9 @@ BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt"
 @settings_options(args=ArgsOptions, data=DataSettings)
 def solve(
     artifact: ArtifactOption,
-    budget: Annotated[int, typer.Option(help="generations each prompt may cost")] = 0,
+    budget: Annotated[
+        int, typer.Option(help="generations each prompt may cost", show_default=False)
+    ] = 0,
     average_budget: Annotated[
         float | None, typer.Option(help="generations prompts may cost on average")
     ] = None,
@@ -60,7 +62,8 @@ def solve(
         int | None, typer.Option(help="generations all prompts together may cost")
     ] = None,
     budget_tokens: Annotated[
-        int | None, typer.Option(help="tokens each prompt may cost, on average over its like")
+        int | None,
+        typer.Option(help="tokens each prompt may cost, on average over prompts of its bin"),
     ] = None,
     average_tokens: Annotated[
         float | None,
@@ -78,7 +81,9 @@ def solve(
     ] = None,
     early_stop: Annotated[
         float | None,
-        typer.Option(help="stop best-of-n once its answer is this probable to stay; 1: sure"),
+        typer.Option(
+            help="stop best-of-n once its answer stays ahead with this probability; 1: certainly"
+        ),
     ] = None,
     thinking: ThinkingOption = "full",
     metrics: Annotated[

@@ -83,7 +83,7 @@ class ArtifactCheck:
     def run(self) -> ArtifactFound:
         """Examine the files, then the models, then how they fit."""
         with self._noted():
-            FittedPolicy.read(self._folder)
+            FittedPolicy.load(self._folder)
             Contents.load(self._folder)
         found = ArtifactFound(folder=self._folder, loads=not self.problems)
         if found.loads and not (self._folder / SETTINGS).is_file():

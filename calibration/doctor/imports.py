@@ -18,6 +18,10 @@ SECONDS = 120.0  # a cold disk may take half a minute to read vLLM and torch
 # are filled in.
 CAUSES = (
     (
+        r"not been imported within",
+        "the disk or the machine may be slow or busy: run ttc doctor again",
+    ),
+    (
         r"No module named '([\w.]+)'",
         "{0} is not installed, or in a version without that part: install it, in the version that "
         "{package} requires",

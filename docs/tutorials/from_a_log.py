@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from runtime.artifact import FittedPolicy
-from ttc_allocator import StopRule
+from ttc_allocator import FittedPolicy, StopRule
 
 SAMPLES = 16  # of each question
 out = Path("out/tutorial")
@@ -64,7 +63,7 @@ log[0]
 #     --budgets 1,2,4,8,16
 
 # %%
-policy = FittedPolicy.read(out / "artifact")
+policy = FittedPolicy.load(out / "artifact")
 policy
 
 # %%

@@ -68,7 +68,7 @@ class FittedPolicy:
     thinking: ThinkingPolicy | None = None
 
     @classmethod
-    def read(cls, artifact: str | Path) -> "FittedPolicy":
+    def load(cls, artifact: str | Path) -> "FittedPolicy":
         """Read the policy of any artifact, of one made from logs too.
 
         Args:

@@ -13,7 +13,7 @@ from runtime.dropin.vllm_errors import vllm_errors
 from runtime.dropin.vllm_params import params_for, refuse, vllm_options
 from runtime.dropin.vllm_prompts import prompts_of
 from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
-from runtime.frontend.budget import default_budget, spend_for
+from runtime.frontend.budget import Limits, default_budget, spend_for
 from runtime.request import Event
 from runtime.result import Result
 from runtime.verifiers.loading import VerifierEngine
@@ -159,10 +159,12 @@ class AsyncComputeOptimalLLM:
             spend, share, notes = spend_for(
                 self.budget,
                 params.n,
-                budget=budget,
-                deadline=deadline,
-                budget_tokens=budget_tokens,
-                average_tokens=average_tokens,
+                Limits(
+                    budget=budget,
+                    deadline=deadline,
+                    budget_tokens=budget_tokens,
+                    average_tokens=average_tokens,
+                ),
             )
             calibrated = self.artifact.settings.sampling
             options = vllm_options(params, calibrated, models, share, notes=notes)

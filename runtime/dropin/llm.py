@@ -1,7 +1,7 @@
 """A drop-in for vLLM's `LLM` that spends each prompt's budget by its difficulty.
 
-from vllm import LLM, SamplingParams                    # before
-from runtime.dropin.llm import ComputeOptimalLLM as LLM    # after, with TTC_ARTIFACT set
+from vllm import LLM, SamplingParams    # before
+from ttc_allocator import LLM           # after, with TTC_ARTIFACT set
 """
 
 import itertools
@@ -19,7 +19,7 @@ from runtime.dropin.vllm_prompts import conversations_of, prompts_of, read_templ
 from runtime.engines.engine_args import NOT_CALIBRATED, EngineArgs, given_args
 from runtime.engines.vllm import VLLMCompletions
 from runtime.frontend.answer_form import FREE_TEXT, AnswerForm, CallVote
-from runtime.frontend.budget import default_budget, spend_for
+from runtime.frontend.budget import Limits, default_budget, spend_for
 from runtime.frontend.conversation import template_notes, template_variables
 from runtime.frontend.prompt_request import EncodedPrompt
 from runtime.frontend.reasoning import template_thinking
@@ -154,7 +154,7 @@ class ComputeOptimalLLM:
                 model that has thoughts, `thinking_token_budget` caps them, whatever the plan says.
                 Fields that are not supported are refused by name.
             use_tqdm: whether to show a progress bar, or a function that creates it.
-            lora_request: refused, like vLLM's other arguments down to `budget`.
+            lora_request: refused, like `tokenization_kwargs` and `mm_processor_kwargs`.
             priority: one for all or one per prompt; see `TokenOptions`.
             budget: generations that each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
@@ -172,7 +172,7 @@ class ComputeOptimalLLM:
             mm_processor_kwargs=mm_processor_kwargs,
         )
         encoded = prompts_of(prompts, self.get_tokenizer())
-        limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
+        limits = Limits(budget, total_budget, deadline, budget_tokens, average_tokens)
         return self._answer(encoded, sampling_params, use_tqdm, limits, priority)
 
     @vllm_errors()
@@ -234,7 +234,7 @@ class ComputeOptimalLLM:
         variables, thinking = template_thinking(used, given, self._thread.solver.models.thinks)
         shown = variables | shown
         encoded = conversations_of(messages, tokenizer, template, add_generation_prompt, shown)
-        limits = (budget, total_budget, deadline, budget_tokens, average_tokens)
+        limits = Limits(budget, total_budget, deadline, budget_tokens, average_tokens)
         notes = template_notes(variables)
         return self._answer(
             encoded, sampling_params, use_tqdm, limits, priority, thinking, notes, form
@@ -245,7 +245,7 @@ class ComputeOptimalLLM:
         prompts: Sequence[EncodedPrompt],
         sampling_params: Any,
         use_tqdm: bool | Callable[..., Any],
-        limits: "tuple[int | None, int | None, float | None, int | None, float | None]",
+        limits: Limits,
         priority: int | Sequence[int] | None,
         thinking: int | None = None,
         notes: Sequence[str] = (),
@@ -257,7 +257,7 @@ class ComputeOptimalLLM:
         if not prompts:
             return []
         solutions = max(each.n for each in params)
-        spend, share, raised = spend_for(self.budget, solutions, len(prompts), *limits)
+        spend, share, raised = spend_for(self.budget, solutions, limits, len(prompts))
         models, calibrated = self._thread.solver.models, self.artifact.settings.sampling
         options = [
             vllm_options(each, calibrated, models, share, thinking, (*notes, *raised), form)

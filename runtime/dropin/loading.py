@@ -130,7 +130,7 @@ def check_loop(engine: Any) -> None:
         raise InputError(
             "engine",
             type(engine).__name__,
-            "it is bound to its event loop; wrap it in AsyncComputeOptimalLLM",
+            "it is bound to its event loop; wrap it in ttc_allocator.AsyncLLM",
         )
 
 

@@ -15,7 +15,7 @@ from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
 from runtime.dropin.background import SolverThread
 from runtime.dropin.loading import open_solver
-from runtime.frontend.budget import default_budget, spend_for
+from runtime.frontend.budget import Limits, default_budget, spend_for
 from runtime.frontend.prompt_request import RequestOptions, request_options, token_prompt
 from runtime.frontend.sampling_overrides import SamplingOverrides, counted
 from runtime.result import Failure, Receipt, Result
@@ -147,10 +147,8 @@ class ComputeOptimalModel:
         spend, share, raised = spend_for(
             self.budget,
             count,
+            Limits(budget, total_budget, deadline),
             len(prompts),
-            budget,
-            total_budget,
-            deadline,
             field="num_return_sequences",
         )
         options = self._options(honoured, share, raised)

@@ -1,6 +1,7 @@
 """What a call may spend: its budget, the environment's default, and a total for all prompts."""
 
 import os
+from dataclasses import dataclass
 
 from allocator.errors import InputError
 from runtime.frontend.fields import number_in
@@ -22,16 +23,27 @@ def default_budget(budget: int | None) -> int:
     return counted(BUDGET_VARIABLE, number_in(os.environ.get(BUDGET_VARIABLE, str(DEFAULT_BUDGET))))
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a call says of its budget; None where it says nothing.
+
+    Attributes:
+        budget: generations that each prompt may cost.
+        total: generations that all prompts together may cost.
+        deadline: seconds that each prompt may take.
+        budget_tokens: tokens that each prompt may cost, as `runtime.result.Spend` has them.
+        average_tokens: tokens that prompts may cost on average, likewise.
+    """
+
+    budget: int | None = None
+    total: int | None = None
+    deadline: float | None = None
+    budget_tokens: int | None = None
+    average_tokens: float | None = None
+
+
 def spend_for(
-    default: int,
-    solutions: int,
-    prompts: int = 1,
-    budget: int | None = None,
-    total: int | None = None,
-    deadline: float | None = None,
-    budget_tokens: int | None = None,
-    average_tokens: float | None = None,
-    field: str = "n",
+    default: int, solutions: int, limits: Limits, prompts: int = 1, field: str = "n"
 ) -> tuple[Spend, int, list[str]]:
     """What a call may spend.
 
@@ -39,12 +51,8 @@ def spend_for(
         default: generations per prompt if the call gives no budget. If it requests more solutions
             than that, the budget is their number.
         solutions: the largest number of solutions that it requests for one prompt.
+        limits: what it says of its budget.
         prompts: number of its prompts.
-        budget: generations that each prompt may cost.
-        total: generations that all prompts together may cost.
-        deadline: seconds that each prompt may take.
-        budget_tokens: tokens that each prompt may cost, as `runtime.result.Spend` has them.
-        average_tokens: tokens that prompts may cost on average, likewise.
         field: the caller's name for the number of solutions, for error messages.
 
     Returns:
@@ -54,6 +62,8 @@ def spend_for(
     Raises:
         InputError: several solutions under a shared total or a budget in tokens, or as `Spend`.
     """
+    budget, total, deadline = limits.budget, limits.total, limits.deadline
+    budget_tokens, average_tokens = limits.budget_tokens, limits.average_tokens
     if budget_tokens is not None or average_tokens is not None:
         if solutions > 1:
             hint = "a budget in tokens allows one solution per prompt; give a budget"

@@ -6,7 +6,7 @@ from typing import Any
 
 from allocator.errors import InputError
 from runtime.frontend.answer_form import AnswerForm, CallFormat
-from runtime.frontend.budget import spend_for
+from runtime.frontend.budget import Limits, spend_for
 from runtime.frontend.call_syntax import call_syntax
 from runtime.frontend.conversation import (
     conversation_text,
@@ -73,10 +73,12 @@ def prompt_requests(
     spend, budget, _ = spend_for(
         budget,
         body.choices,
-        budget=ttc.budget if in_tokens(body) else budget,
-        deadline=ttc.deadline,
-        budget_tokens=ttc.budget_tokens,
-        average_tokens=ttc.average_tokens,
+        Limits(
+            budget=ttc.budget if in_tokens(body) else budget,
+            deadline=ttc.deadline,
+            budget_tokens=ttc.budget_tokens,
+            average_tokens=ttc.average_tokens,
+        ),
     )
     solver.check_spend(spend)
     tokenizer, thinks = solver.models.engine.tokenizer, solver.models.thinks

@@ -73,8 +73,8 @@ class ServeSettings(BaseSettings):
     )
 
     artifact: Path = Field(
-        description="calibrated artifact: a folder, or OWNER/NAME[@REVISION] on the Hugging Face "
-        "Hub"
+        description="calibrated artifact: a folder, or OWNER/NAME or OWNER/NAME@REVISION on the "
+        "Hugging Face Hub"
     )
     engine: str = Field(
         default="auto",
@@ -157,7 +157,8 @@ class ServeSettings(BaseSettings):
     force: bool = Field(default=False, description="use an artifact made for another model")
     trust_grader: str = Field(
         default="",
-        description="artifact on the Hub whose Python grader may be run, as OWNER/NAME[@COMMIT]",
+        description="artifact on the Hub whose Python grader may be run, as OWNER/NAME or "
+        "OWNER/NAME@COMMIT",
     )
 
     def given_args(self) -> dict[str, EngineArgs]:

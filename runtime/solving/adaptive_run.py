@@ -38,11 +38,6 @@ class AdaptiveRun:
         self.first: list[Sample] = []
         self.reached: StageGains | None = None
 
-    @property
-    def spent(self) -> int:
-        """Generations of the stage it is at."""
-        return 0 if self.stage < 0 else self.schedule.costs[self.stage]
-
     async def advance(self) -> None:
         """Sample the next stage, and predict what the stages after it would gain."""
         number = self.stage + 1

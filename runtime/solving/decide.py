@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from allocator.bins import bin_of
 from allocator.drift import DriftMonitor
@@ -110,6 +111,16 @@ async def _predict(
         if run.models.hidden is not None:
             state = await run.models.hidden.hidden_state(run.context.token_ids)
             features = np.append(features, state)
+    return predict(model, features)
+
+
+def predict(model: DifficultyModel, features: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Predicted pass@1, and its interval of probability `SURE`.
+
+    Args:
+        model: for the prompt's number of pilots.
+        features: the prompt's, shape (features,).
+    """
     predicted = float(model.predictor.predict(features[None])[0])
     low, high = model.distribution.interval(predicted, SURE)
     return predicted, float(low), float(high)

@@ -125,7 +125,7 @@ class Solver(PromptSolver):
             self.start(prompt)
         if spend.total is not None:
             check_fixed(self.fixed, spend)
-            return await self._solve_within(prompts, spend.total, done)
+            return await self._share_total(prompts, spend.total, done)
         results: dict[int, Result | Failure] = {}
         async for number, result in self.solve_stream(prompts, spend):
             results[number] = result
@@ -137,7 +137,7 @@ class Solver(PromptSolver):
         longest = self.settings.sampling.max_tokens
         return prompts_in_flight(self.models.engine, generations, longest)
 
-    async def _solve_within(
+    async def _share_total(
         self, prompts: Sequence[str | Request], total: int, done: Callable[[Result | Failure], None]
     ) -> list[Result | Failure]:
         """Answer prompts within one total; see `runtime.solving.shared_budget`."""

@@ -287,7 +287,7 @@ def test_a_log_without_tokens_is_measured_in_samples_alone(tmp_path: Path) -> No
 def test_an_artifact_from_logs_is_read_back_as_it_was_fitted(tmp_path: Path) -> None:
     log = telling(40, 8)
     calibrate_from_logs(log, tmp_path / "a", budgets=[1, 4], pilots=[1], n_bins=2, n_jobs=1)
-    policy = FittedPolicy.read(tmp_path / "a")
+    policy = FittedPolicy.load(tmp_path / "a")
     made = fit_log(log, budgets=[1, 4], pilots=[1], n_bins=2, n_jobs=1).policy
     assert policy.scoring == made.scoring
     assert policy.policy.table == made.policy.table

@@ -103,7 +103,7 @@ def test_a_local_folder_of_that_name_wins(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ARTIFACT, NAME)
     assert artifact_folder(NAME) == Path(NAME)
-    assert FittedPolicy.read(NAME).folder == Path(NAME)
+    assert FittedPolicy.load(NAME).folder == Path(NAME)
     assert hub_origin(Path(NAME)) is None
     assert hub.requests == []
 
@@ -145,7 +145,7 @@ def test_a_hub_that_cannot_be_reached(hub: Hub, monkeypatch: pytest.MonkeyPatch)
 
 
 READERS: dict[str, tuple[Path, Callable[[str], object]]] = {
-    "policy": (ARTIFACT, lambda name: FittedPolicy.read(name).policy.table.rows),
+    "policy": (ARTIFACT, lambda name: FittedPolicy.load(name).policy.table.rows),
     "artifact": (ARTIFACT, lambda name: Artifact.load(name).settings.sampling),
     "dropin": (ARTIFACT, lambda name: find_artifact(BASE, name).settings.sampling),
     "stop": (THOUGHTFUL, lambda name: StopRule.load(name, average_budget=4).schedule),

@@ -140,7 +140,7 @@ def test_an_artifact_shows_its_models_and_its_table() -> None:
 
 
 def test_an_artifact_without_settings_shows_its_table_alone() -> None:
-    read = Read(FittedPolicy.read(ARTIFACT)._repr_html_())
+    read = Read(FittedPolicy.load(ARTIFACT)._repr_html_())
     assert "model" not in read.text
     assert "bin 1, easiest" in read.text
 

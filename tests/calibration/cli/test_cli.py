@@ -152,9 +152,10 @@ def test_a_verifier_that_returns_nan(tmp_path: Path) -> None:
     fingerprint = load_settings(folder).fingerprint(folder)
     table.model_copy(update={"fingerprint": fingerprint}).save(folder / TABLE)
     out = tmp_path / "answers.jsonl"
-    message = refused(*solve("--budget", "4", "--out", out, "1+1", artifact=folder))
+    status, _, message = invoke(*solve("--budget", "4", "--out", out, "1+1", artifact=folder))
+    assert status == 1
     assert "nan: scores lie in [0, 1]; check its weights" in message
-    assert not out.exists()
+    assert "nan: scores lie in" in json.loads(out.read_text())["error"]
     assert not list(tmp_path.glob("*.partial"))
 
 

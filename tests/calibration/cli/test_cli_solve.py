@@ -120,13 +120,13 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ([], "give one of: a budget for each prompt, or an average"),
+        ([], "budget: None: give one of: a budget for each prompt, or an average"),
         (
             ["--budget", "0"],
             "give one of: a budget for each prompt, or an average",
         ),
         (["--budget", "-4"], "must be 1 or more"),
-        (["--budget", "4", "--total-budget", "9"], "give one of"),
+        (["--budget", "4", "--total-budget", "9"], "{'budget': 4, 'total_budget': 9}: give one of"),
         (["--average-budget", "4", "--total-budget", "9"], "give one of"),
         (["--average-budget", "0.5"], "average: 0.5: must be 1 or more"),
         (["--total-budget", "7"], "total_budget: 7: 8 prompts cost 1 each at least"),

@@ -1,6 +1,7 @@
 """What needs no model answers at once: none of the packages that take seconds is imported."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -58,6 +59,15 @@ def test_a_command_that_needs_no_model_imports_nothing_heavy(arguments: list[obj
     assert status == 0, err
     assert out
     assert err == ["[]"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_help_has_what_would_be_taken_for_markup_and_left_out(name: str) -> None:
+    loaded = LazyCommand(name, *COMMANDS[name]).load()
+    commands = getattr(loaded, "commands", {name: loaded}).values()
+    helps = [option.help for command in commands for option in command.params]
+    assert helps
+    assert not [text for text in helps if re.search(r"\[[a-z#/@]", text or "")]
 
 
 SOLVE = ["solve", "--artifact", ARTIFACT]

@@ -56,6 +56,7 @@ def test_an_import_here_says_why_too(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         ("ModuleNotFoundError: No module named 'vllm.v1'", "vllm.v1 is not installed"),
         (f"OSError: {GOMP}", "apt-get install libgomp1"),
+        ("it has not been imported within 120 seconds", "run ttc doctor again"),
         (
             "ImportError: libcudart.so.12: cannot open shared object file: No such file",
             "this build is for CUDA, and libcudart.so.12 is not here",

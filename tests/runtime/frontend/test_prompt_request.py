@@ -6,7 +6,7 @@ import pytest
 
 from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
-from runtime.frontend.budget import spend_for
+from runtime.frontend.budget import Limits, spend_for
 from runtime.frontend.prompt_request import (
     are_token_ids,
     conversation_prompt,
@@ -76,10 +76,10 @@ def test_token_ids_are_a_list_of_integers(value: Any, expected: bool) -> None:
 
 
 def test_a_default_budget_grows_with_the_solutions_and_a_given_one_does_not() -> None:
-    spend, each, notes = spend_for(4, 6)
+    spend, each, notes = spend_for(4, 6, Limits())
     assert (spend.budget, each) == (6, 6)
     assert notes == ["the budget was 6, not 4, because 6 solutions were requested"]
-    assert spend_for(4, 6, budget=5)[1:] == (5, [])
-    assert spend_for(4, 1, prompts=3, total=10)[1:] == (4, [])
+    assert spend_for(4, 6, Limits(budget=5))[1:] == (5, [])
+    assert spend_for(4, 1, Limits(total=10), prompts=3)[1:] == (4, [])
     with pytest.raises(InputError, match="a shared total allows one solution per prompt"):
-        spend_for(4, 2, total=10)
+        spend_for(4, 2, Limits(total=10))
