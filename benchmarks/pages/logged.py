@@ -37,8 +37,8 @@ def short(logged: Data) -> str:
             f"{SAME} samples per question, on average. Intervals are 95%, over questions.",
             _savings(logged),
             f"There are only {first['prompts']} and {logged['logs']['Qwen3-1.7B']['prompts']} "
-            "questions, so the intervals of the factors are wide. One that begins at 0 includes "
-            "resamples of the questions in which the method never reaches the baseline's accuracy. "
+            "questions, so the intervals of the factors are wide. A dash for their low end: in "
+            "some resamples of the questions the method never reaches the baseline's accuracy. "
             "Each row is one command, such as:",
             f"```\n{_wrapped(logged['commands']['Llama-3.1-8B'])}\n```",
             SOURCES,

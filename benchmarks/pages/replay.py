@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from benchmarks.pages.tables import Data, measured_by, table, targets
+from calibration.report.words import times
 
 COMMAND = "python -m benchmarks.replay"
 BASELINE, CONSISTENT = "self-consistency", "adaptive consistency"
@@ -13,8 +14,8 @@ HOW = (
     "stood. Each question's samples are taken in 100 random orders, at most 64 of them. Where "
     "answers tie, accuracy is the chance that the right one is chosen at random. Intervals are "
     "95%, by resampling the questions of each contest 2,000 times. They are wide: there are 60 "
-    "questions per model, and some resamples never reach the accuracy (a factor of 0, or tokens "
-    "of 1e+06 thousand)."
+    "questions per model, and some resamples never reach the accuracy (a dash, or tokens of "
+    "1e+06 thousand)."
 )
 DECIDES = (
     "A vote weighs the odds that its answer is correct, by three columns: the length of the "
@@ -29,8 +30,8 @@ COUNTED = (
     "probed. AutoTTS's published figures count no forced answers, and have no questions to "
     "resample. A curve meets an accuracy where it crosses it after it was made monotone "
     "(isotonic regression), linear in the tokens between two prices, as for all gains on this "
-    'page. Where it never does, the factor is 0 or "not reached". The mean of models is '
-    "geometric."
+    'page. Where it never does, the factor is "not reached", or 0 among the figures below. The '
+    "mean of models is geometric."
 )
 TRIED = (
     "Caps were compared by accuracy on held-out questions of AIME 2024, averaged over costs of "
@@ -103,9 +104,9 @@ def short(data: Data) -> str:
     rows = [
         (
             row["model"],
-            _times(row["ratios"][BASELINE]),
-            _times(row["ratios"][CONSISTENT]),
-            _times(row["ratios"]["cheaper"]) if "cheaper" in row["ratios"] else "",
+            times(*row["ratios"][BASELINE]),
+            times(*row["ratios"][CONSISTENT]),
+            times(*row["ratios"]["cheaper"]) if "cheaper" in row["ratios"] else "",
         )
         for row in data["models"]
     ]
@@ -117,16 +118,11 @@ def _row(row: Data) -> Sequence[str]:
     cells = [row["model"], str(row["questions"])]
     for name in (BASELINE, CONSISTENT):
         right, spent = row[name]["accuracy"][0], row[name]["tokens"][0]
-        cells += [f"{100 * right:.1f}% at {spent / 1e3:.0f}k", _times(row["ratios"][name])]
+        cells += [f"{100 * right:.1f}% at {spent / 1e3:.0f}k", times(*row["ratios"][name])]
     cells += [
-        _times(row["ratios"][name]) for name in ("cheaper", "dearer") if name in row["ratios"]
+        times(*row["ratios"][name]) for name in ("cheaper", "dearer") if name in row["ratios"]
     ]
     return [*cells, *[""] * (len(HEADS) + 4 - len(cells))]
-
-
-def _times(value: Sequence[float]) -> str:
-    middle, low, high = value
-    return f"{f'{middle:.1f}' if middle else 'not reached'} [{low:.1f}, {high:.1f}]"
 
 
 def _caps(caps: Sequence[int | None]) -> str:

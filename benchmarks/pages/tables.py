@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from calibration.report.words import times
+
 Data = dict[str, Any]
 
 VERDICTS = {True: "met", False: "not met", None: ""}
@@ -45,5 +47,4 @@ def measured_by(command: str, data: Data) -> str:
 
 def gain(row: Data) -> str:
     """A factor of saving, with its interval."""
-    value = f"{row['value']:.1f}" if row["value"] > 0 else "not reached"
-    return f"{value} [{row['low']:.1f}, {row['high']:.1f}]"
+    return times(row["value"], row["low"], row["high"])

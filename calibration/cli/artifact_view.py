@@ -15,7 +15,7 @@ from calibration.report.artifact_files import Contents
 from calibration.report.diff import TableDiff
 from calibration.report.page import made_with
 from calibration.report.summary import Summary
-from calibration.report.words import chosen, count, number, percent, spent, subtitle, times, title
+from calibration.report.words import chosen, count, number, percent, saving, spent, subtitle, title
 
 
 def inspected(contents: Contents) -> Iterator[RenderableType]:
@@ -58,8 +58,8 @@ def _ways(summary: Summary) -> Table:
             shown.add_row(spent(way), "", "not reached", "")
             continue
         others = [gain.tokens, gain.flops] if counted else [gain.tokens]
-        saved = ("not counted" if cost is None else times(cost) for cost in others)
-        shown.add_row(spent(way), number(gain.generations), times(gain), *saved)
+        saved = ("not counted" if cost is None else saving(cost) for cost in others)
+        shown.add_row(spent(way), number(gain.generations), saving(gain), *saved)
     return shown
 
 

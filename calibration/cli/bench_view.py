@@ -7,7 +7,7 @@ from rich.table import Table
 
 from calibration.cli.console import new_table
 from calibration.replay.curve_summary import CurveSummary
-from calibration.report.words import flops, shown_units
+from calibration.report.words import flops, shown_units, times
 
 
 def comparison(
@@ -57,16 +57,15 @@ def comparison(
             if row["budget"] == budget and row["share"] == share
         }
         for name in (curve.name for curve in curves):
-            times = (_times(at.get((name, unit))) for unit in units)
-            saved.add_row(name, *times)
+            gained = (_times(at.get((name, unit))) for unit in units)
+            saved.add_row(name, *gained)
         yield saved
 
 
 def _times(gain: dict[str, Any] | None) -> str:
     if gain is None:
         return "not counted"
-    value = f"{gain['value']:.1f} x" if gain["value"] > 0 else "not reached"
-    return f"{value} [{gain['low']:.1f}, {gain['high']:.1f}]"
+    return times(gain["value"], gain["low"], gain["high"])
 
 
 def in_points(differences: Sequence[dict[str, Any]]) -> str:

@@ -123,7 +123,7 @@ def rendered(template: str, **values: Any) -> str:
         "number": words.number,
         "flops": words.flops,
         "count": words.count,
-        "times": words.times,
+        "saving": words.saving,
         "spent": words.spent,
     }
     return environment.get_template(template).render(

@@ -138,15 +138,25 @@ def _fewer(gain: Gain) -> str:
     """Of which units a gain is, and of which it is none."""
     others = {"tokens": gain.tokens, "FLOPs": gain.flops}
     known = {unit: cost for unit, cost in others.items() if cost is not None}
-    less = [f"{times(gain)} times fewer generations"]
-    less += [f"{times(cost)} times fewer {unit}" for unit, cost in known.items() if cost.times > 1]
-    more = [f"{unit} ({times(cost)} times)" for unit, cost in known.items() if cost.times <= 1]
+    less = [f"{saving(gain)} times fewer generations"]
+    less += [f"{saving(cost)} times fewer {unit}" for unit, cost in known.items() if cost.times > 1]
+    more = [f"{unit} ({saving(cost)} times)" for unit, cost in known.items() if cost.times <= 1]
     return listed(less) + (f" but no fewer {listed(more)}" if more else "")
 
 
-def times(saved: Gain | CostGain) -> str:
-    """``4.0 [2.1, 6.4]``, with the 95% interval."""
-    return f"{saved.times:.1f} [{saved.low:.1f}, {saved.high:.1f}]"
+def times(value: float, low: float, high: float) -> str:
+    """A factor of saving with its 95% interval: ``4.0 [2.1, 6.4]``, ``4.0 [–, 6.4]``.
+
+    0 stands for an accuracy that is not reached; as a number it would read as a loss.
+    """
+    reached = f"{value:.1f}" if value else "not reached"
+    ends = (f"{end:.1f}" if end else "–" for end in (low, high))
+    return f"{reached} [{', '.join(ends)}]"
+
+
+def saving(saved: Gain | CostGain) -> str:
+    """`times` of a gain."""
+    return times(saved.times, saved.low, saved.high)
 
 
 def chosen(summary: Summary) -> str:

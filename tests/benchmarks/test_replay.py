@@ -71,7 +71,6 @@ def test_the_page_shows_each_model() -> None:
     shown = [page._row(row) for row in rows]
     assert shown[0][:4] == ["Qwen3-0.6B", "20", "30.0% at 1000k", "4.0 [4.0, 4.0]"]
     assert shown[1][-2:] == ["", ""]
-    assert page._times((0, 0, 1)) == "not reached [0.0, 1.0]"
 
 
 def rows_of(model: str, benchmark: str) -> dict[str, object]:

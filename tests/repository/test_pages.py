@@ -78,7 +78,8 @@ def test_targets_say_whether_they_are_met() -> None:
 
 def test_small_forms() -> None:
     row = {"value": 0.0, "low": 0.0, "high": 2.04}
-    assert gain(row) == "not reached [0.0, 2.0]"
+    assert gain(row) == "not reached [–, 2.0]"
+    assert gain(row | {"value": 1.06}) == "1.1 [–, 2.0]"
     assert spread(row, ".1f") == "0.0 [0.0, 2.0]"
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n|---|---|\n| 1 | 2 |"
     data = {
