@@ -20,8 +20,8 @@ SAME = 8  # budget, in samples per question, at which accuracies are compared
 SOURCES = (
     "The samples are public: Llama's are runs of mert-cemri/search-and-learn (Apache-2.0), Qwen3's "
     "are the test environment of zhengkid/AutoTTS. "
-    "[docs/logs.md](docs/logs.md#the-readmes-samples) says how the files are made of them, and where "
-    "the benchmark looks for them."
+    "[docs/logs.md](docs/logs.md#the-readmes-samples) says how the files are made of them, and "
+    "where the benchmark looks for them."
 )
 
 
