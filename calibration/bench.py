@@ -291,7 +291,8 @@ def findings_of(
             "hardest": right.min(),
             "curves": [summarized(curve, draws) for curve in curves],
             "gains": gain_rows(plain, curves, upper, draws, n_jobs),
-            "differences": differences(plain, chosen, draws),
+            # A baseline may start at a smaller budget than the table, whose ways do not.
+            "differences": differences(plain.at(budgets), chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )
