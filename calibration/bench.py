@@ -205,8 +205,10 @@ def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
 
 
 def _greatest_score(run: Run, n: int) -> float:
-    """Accuracy of plain best-of-n, exact over all subsets."""
-    return float(best_of_n_accuracy([sample.score for sample in run.samples], run.correct, n))
+    """Accuracy of plain best-of-n, exact over all subsets; `select` has the same rule."""
+    # Samples without an answer lose to any that has one.
+    scores = [-1.0 if sample.answer is None else sample.score for sample in run.samples]
+    return float(best_of_n_accuracy(scores, run.correct, n))
 
 
 def compute_optimal(replay: Outcomes, artifact: FittedPolicy, table: LookupTable) -> Curve:
