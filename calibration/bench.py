@@ -17,7 +17,7 @@ from allocator.flops import ModelSizes
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.schedule import Schedule
 from allocator.table import LookupTable
-from calibration.data.questions import CalibratedOn
+from calibration.data.questions import TEXTS, CalibratedOn
 from calibration.fitting.fit import searches_among
 from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.budget_replay import averages_between, early_stopping_curves
@@ -47,8 +47,6 @@ from runtime.models import Models
 from runtime.request import RequestSettings
 
 BASELINE = NAMES["weighted"]
-# Columns in which data sets and logs have the texts of prompts.
-OF_PROMPTS = ("prompt", "question", "problem")
 
 
 def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
@@ -84,7 +82,7 @@ def unseen(
     """
     known = calibrated_on(folder)
     texts = [prompt for prompt, _ in prompts]
-    seen = None if known is None else known.seen(dict.fromkeys(OF_PROMPTS, texts))
+    seen = None if known is None else known.seen(dict.fromkeys(TEXTS, texts))
     if seen is None:
         return list(prompts), None
     left = [pair for pair, was_seen in zip(prompts, seen, strict=True) if not was_seen]
@@ -102,7 +100,7 @@ def calibrated_on(folder: Path) -> CalibratedOn | None:
     """What an artifact was calibrated on; None if it does not say."""
     if (folder / SAMPLES).is_file():
         prompts = sorted(sampled_prompts(folder / SAMPLES))
-        return CalibratedOn.of(dict.fromkeys(OF_PROMPTS, prompts))
+        return CalibratedOn.of(dict.fromkeys(TEXTS, prompts))
     path = folder / QUESTIONS
     return CalibratedOn.load(path) if path.is_file() else None
 
