@@ -1,5 +1,7 @@
 """Difficulty bins: quantiles of pass@1 over the calibration prompts (section 3.2)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -40,6 +42,26 @@ class DifficultyBins:
     def transform(self, pass_at_1: ArrayLike) -> NDArray[np.int64]:
         """The bin of each prompt, in the input's shape; a value on an edge is in the easier bin."""
         return bin_of(self.edges_, pass_at_1)
+
+
+def shares_of(bins: NDArray[np.int64], count: int) -> tuple[float, ...]:
+    """The share of each of `count` bins among bin indices."""
+    return tuple((np.bincount(bins, minlength=count) / len(bins)).tolist())
+
+
+def check_shares(shares: Sequence[float], count: int) -> None:
+    """Check the shares that a file has of its bins.
+
+    Raises:
+        ValueError: they are not one per bin, or do not sum to 1. None at all are valid.
+    """
+    if shares and (len(shares) != count or abs(sum(shares) - 1) > 1e-6):
+        raise ValueError(f"shares: {tuple(shares)}: one for each of {count} bins; they sum to 1")
+
+
+def weights_of(shares: Sequence[float], count: int) -> tuple[float, ...]:
+    """The weight of each bin over all prompts: its share; where none are known, all alike."""
+    return tuple(shares) or (1 / count,) * count
 
 
 def bin_of(edges: ArrayLike, pass_at_1: ArrayLike) -> NDArray[np.int64]:

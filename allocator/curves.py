@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from allocator.bins import check_shares, weights_of
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
@@ -41,16 +42,19 @@ class BinCurves(_Schema):
             from the prompt alone.
         edges: inner bin edges in pass@1, descending; one fewer than the bins.
         bins: the same plans in every bin, cheapest first; easiest bin first.
+        shares: share of the calibration prompts in each bin; empty in older files.
     """
 
     pilots: int = Field(ge=0)
     edges: tuple[Share, ...]
     bins: tuple[tuple[PlanEstimate, ...], ...] = Field(min_length=1)
+    shares: tuple[Share, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "BinCurves":
         if len(self.bins) != len(self.edges) + 1:
             raise ValueError(f"edges: {len(self.edges)}: one fewer than the {len(self.bins)} bins")
+        check_shares(self.shares, len(self.bins))
         plans = [[option.plan for option in options] for options in self.bins]
         if any(of_bin != plans[0] for of_bin in plans) or not plans[0]:
             raise ValueError("bins: give every bin the same plans")
@@ -72,12 +76,13 @@ class BinCurves(_Schema):
 
     @property
     def overall(self) -> tuple[PlanEstimate, ...]:
-        """The plans averaged over all bins, which hold about equally many prompts."""
+        """The plans averaged over all prompts."""
+        weights = weights_of(self.shares, len(self.bins))
         return tuple(
             options[0].model_copy(
                 update={
-                    "accuracy": float(np.mean([option.accuracy for option in options])),
-                    "tokens": float(np.mean([option.tokens for option in options])),
+                    "accuracy": float(np.dot(weights, [option.accuracy for option in options])),
+                    "tokens": float(np.dot(weights, [option.tokens for option in options])),
                 }
             )
             for options in zip(*self.bins, strict=True)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator import migrate
+from allocator.bins import check_shares, weights_of
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
@@ -76,6 +77,8 @@ class BudgetRow(_Schema):
         edges: inner bin edges in pass@1, descending; one fewer than the cells.
         cells: one per bin, easiest first.
         pilot_thinking: tokens that a pilot may think, as `allocator.plan.Plan.thinking`.
+        shares: share of the calibration prompts in each bin: ties, and bins merged because they
+            were small, make bins unequal. Empty in older files.
     """
 
     budget: int = Field(ge=1)
@@ -84,6 +87,7 @@ class BudgetRow(_Schema):
     cells: tuple[Cell, ...] = Field(min_length=1)
     unit: Literal["generations", "tokens"] = "generations"
     pilot_thinking: int | None = Field(default=None, ge=0)
+    shares: tuple[Share, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "BudgetRow":
@@ -91,6 +95,7 @@ class BudgetRow(_Schema):
             raise ValueError(
                 f"edges: {len(self.edges)}: one fewer than the {len(self.cells)} cells"
             )
+        check_shares(self.shares, len(self.cells))
         if list(self.edges) != sorted(set(self.edges), reverse=True):
             raise ValueError(f"edges: {self.edges}: list them in strictly descending order")
         for cell in self.cells:
@@ -101,14 +106,19 @@ class BudgetRow(_Schema):
         return self
 
     @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each bin over all prompts."""
+        return weights_of(self.shares, len(self.cells))
+
+    @property
     def accuracy(self) -> float:
-        """Average over the bins, which hold about equally many prompts."""
-        return sum(cell.accuracy for cell in self.cells) / len(self.cells)
+        """Average over all prompts."""
+        return sum(w * cell.accuracy for w, cell in zip(self.weights, self.cells, strict=True))
 
     @property
     def generations(self) -> float:
-        """Average over the bins, likewise."""
-        return sum(cell.generations for cell in self.cells) / len(self.cells)
+        """Average over all prompts."""
+        return sum(w * cell.generations for w, cell in zip(self.weights, self.cells, strict=True))
 
     @property
     def plans(self) -> frozenset[Plan]:

@@ -17,7 +17,7 @@ from allocator.flops import ModelSizes
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.schedule import Schedule
 from allocator.table import LookupTable
-from calibration.data.questions import CalibratedOn
+from calibration.data.questions import TEXTS, CalibratedOn
 from calibration.fitting.fit import searches_among
 from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.budget_replay import averages_between, early_stopping_curves
@@ -47,8 +47,6 @@ from runtime.models import Models
 from runtime.request import RequestSettings
 
 BASELINE = NAMES["weighted"]
-# Columns in which data sets and logs have the texts of prompts.
-OF_PROMPTS = ("prompt", "question", "problem")
 
 
 def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
@@ -84,7 +82,7 @@ def unseen(
     """
     known = calibrated_on(folder)
     texts = [prompt for prompt, _ in prompts]
-    seen = None if known is None else known.seen(dict.fromkeys(OF_PROMPTS, texts))
+    seen = None if known is None else known.seen(dict.fromkeys(TEXTS, texts))
     if seen is None:
         return list(prompts), None
     left = [pair for pair, was_seen in zip(prompts, seen, strict=True) if not was_seen]
@@ -102,7 +100,7 @@ def calibrated_on(folder: Path) -> CalibratedOn | None:
     """What an artifact was calibrated on; None if it does not say."""
     if (folder / SAMPLES).is_file():
         prompts = sorted(sampled_prompts(folder / SAMPLES))
-        return CalibratedOn.of(dict.fromkeys(OF_PROMPTS, prompts))
+        return CalibratedOn.of(dict.fromkeys(TEXTS, prompts))
     path = folder / QUESTIONS
     return CalibratedOn.load(path) if path.is_file() else None
 
@@ -205,8 +203,10 @@ def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
 
 
 def _greatest_score(run: Run, n: int) -> float:
-    """Accuracy of plain best-of-n, exact over all subsets."""
-    return float(best_of_n_accuracy([sample.score for sample in run.samples], run.correct, n))
+    """Accuracy of plain best-of-n, exact over all subsets; `select` has the same rule."""
+    # Samples without an answer lose to any that has one.
+    scores = [-1.0 if sample.answer is None else sample.score for sample in run.samples]
+    return float(best_of_n_accuracy(scores, run.correct, n))
 
 
 def compute_optimal(replay: Outcomes, artifact: FittedPolicy, table: LookupTable) -> Curve:
@@ -291,7 +291,8 @@ def findings_of(
             "hardest": right.min(),
             "curves": [summarized(curve, draws) for curve in curves],
             "gains": gain_rows(plain, curves, upper, draws, n_jobs),
-            "differences": differences(plain, chosen, draws),
+            # A baseline may start at a smaller budget than the table, whose ways do not.
+            "differences": differences(plain.at(budgets), chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )

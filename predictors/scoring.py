@@ -67,6 +67,8 @@ class Scoring(JsonArtifact):
         """
         odds = np.asarray(self.intercept, dtype=float)
         for name, weight in self.scores.items():
+            if not weight:  # of a score that did not vary where the weights were fitted
+                continue
             if name not in scores:
                 raise InputError("scores", list(scores), f"must include {name!r}, which has weight")
             odds = odds + weight * score_log_odds(scores[name], name in self.logits)

@@ -109,6 +109,9 @@ def train(
         tokens: tokens per batch.
         peak_rate: the highest learning rate.
         seed: of the first weights and of the problems.
+
+    Raises:
+        InputError: the interrupted training had other arguments.
     """
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(characters)
@@ -126,7 +129,15 @@ def train(
         optimizer,
         lambda s: min((s + 1) / 200, 0.05 + 0.475 * (1 + np.cos(np.pi * min(s / steps, 1)))),
     )
-    state = TrainingState(out, model, optimizer, schedule)
+    begun_with = {
+        "characters": characters,
+        "width": width,
+        "layers": layers,
+        "tokens": tokens,
+        "peak_rate": peak_rate,
+        "seed": seed,
+    }
+    state = TrainingState(out, model, optimizer, schedule, begun_with)
     state.load()
     first = schedule.last_epoch
     print(f"from step {first}", flush=True)

@@ -76,6 +76,9 @@ def train(
         out: folder for the model.
         steps: batches to train on.
         peak_rate: the highest learning rate.
+
+    Raises:
+        InputError: the interrupted training had another learning rate.
     """
     compile_layers(model)
     optimizer = torch.optim.AdamW(
@@ -85,7 +88,7 @@ def train(
         optimizer,
         lambda s: min((s + 1) / WARM_UP, 0.05 + 0.475 * (1 + np.cos(np.pi * min(s / steps, 1)))),
     )
-    state = TrainingState(out, model, optimizer, schedule)
+    state = TrainingState(out, model, optimizer, schedule, {"peak_rate": peak_rate})
     state.load()
     first, started, seen, running = schedule.last_epoch, time.time(), 0, 0.0
     model.train()

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from allocator.files import JsonArtifact
 
+# Columns in which data sets and logs have the texts of prompts.
+TEXTS = ("prompt", "question", "problem")
+
 
 class CalibratedOn(JsonArtifact):
     """The questions that an artifact was calibrated on.
@@ -36,19 +39,26 @@ class CalibratedOn(JsonArtifact):
     def seen(self, names: Mapping[str, Sequence[str]]) -> NDArray[np.bool_] | None:
         """Which of some questions are among them, shape (questions,).
 
+        Names are compared in the columns that both have. A question is known by its text if there
+        is one among them: other data sets number their questions alike.
+
         Args:
             names: their names, by column.
 
         Returns:
             None if it cannot be known, because the questions are named by other columns.
         """
-        if not self.columns & set(names):
+        shared = [column for column in names if column in self.columns]
+        if not shared:
             return None
-        held = [
-            [bool(name) and _digest(name) in self.digests for name in column]
-            for column in names.values()
-        ]
-        return np.asarray(np.any(held, axis=0))
+        questions = zip(*(names[column] for column in shared), strict=True)
+        return np.array([self._holds(shared, own) for own in questions], dtype=bool)
+
+    def _holds(self, columns: Sequence[str], names: Sequence[str]) -> bool:
+        """Whether a question is among them, by its name in each column."""
+        named = [(column, name) for column, name in zip(columns, names, strict=True) if name]
+        texts = [name for column, name in named if column in TEXTS and not name.isdigit()]
+        return any(_digest(name) in self.digests for name in texts or [name for _, name in named])
 
 
 def _digest(name: str) -> str:

@@ -151,8 +151,8 @@ def read_log(
 
     Raises:
         InputError: no such source or column, no rows, a cell that cannot be used (the message
-            names its row), samples of several models, a setting that does not apply to the log, or
-            too few samples per question.
+            names its row), samples of several models, one text under several numbers, a setting
+            that does not apply to the log, or too few samples per question.
     """
     source, where = str(source), where or {}
     chosen = {
@@ -165,6 +165,7 @@ def read_log(
         answers, reader = "math", answers_for("math")
     _check_answers(rows, answers)
     names = rows.parsed("question", needed)
+    aliases = _aliases(rows, names, told_apart="question" in chosen)
     questions = text_codes(names)
     scores = read_scores(rows, aggregation, logits)
     parsers: dict[str, Callable[[object], float]] = {
@@ -192,10 +193,7 @@ def read_log(
         tokens=placed.get("tokens"),
         left_out=len(np.unique(questions)) - len(place),
         questions=_chosen(names, place[:, 0]),
-        aliases={
-            rows.names[column]: _chosen(rows.parsed(column, _name), place[:, 0])
-            for column in rows.aliases
-        },
+        aliases={column: _chosen(cells, place[:, 0]) for column, cells in aliases.items()},
         question_column=rows.names["question"],
         counts=counts,
         logprob=placed.get("logprob"),
@@ -228,6 +226,38 @@ def _thoughts(
 
 def _chosen(names: Sequence[str], numbers: NDArray[np.int64]) -> tuple[str, ...]:
     return tuple(names[number] for number in numbers.tolist()) if names else ()
+
+
+def _aliases(rows: LogRows, names: Sequence[str], told_apart: bool) -> dict[str, list[str]]:
+    """What else the log calls the question of each row, by the log's columns.
+
+    One question under two numbers would be in calibration and in the test of it.
+
+    Args:
+        rows: the rows.
+        names: the name of each row's question.
+        told_apart: whether the user chose the column of these names: what several questions share
+            is then no name of one.
+
+    Raises:
+        InputError: a question that has several names, where nobody chose.
+    """
+    found = {}
+    for column in rows.aliases:
+        cells, first = rows.parsed(column, _name), dict[str, str]()
+        for name, cell, number in zip(names, cells, rows.numbers, strict=True):
+            if cell and first.setdefault(cell, name) != name:
+                if told_apart:
+                    break
+                own, other = rows.names["question"], rows.names[column]
+                why = (
+                    f"is that of {own} {first[cell]!r} too; say which column tells questions "
+                    f"apart: --columns question={other}, or question={own}"
+                )
+                raise rows.refusal(number, column, cell, why)
+        else:
+            found[rows.names[column]] = cells
+    return found
 
 
 def _name(cell: object) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from allocator.bins import bin_of
+from allocator.bins import bin_of, shares_of
 from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
 from allocator.drift_baseline import DriftBaseline
 from allocator.plan import Plan
@@ -46,7 +46,8 @@ def accuracy_curves(
         plans = list(grid(budget, paid))
         found = [outcomes.outcome(plan, paid) for plan in plans]
         correct = np.array([outcome.correct.ravel() for outcome in found])
-        accuracy = smoothed_accuracies(correct, bins, len(edges) + 1)
+        count = len(edges) + 1
+        accuracy = smoothed_accuracies(correct, bins, count)
         options = tuple(
             tuple(
                 PlanEstimate(
@@ -57,9 +58,10 @@ def accuracy_curves(
                 )
                 for number, (plan, outcome) in enumerate(zip(plans, found, strict=True))
             )
-            for b in range(len(edges) + 1)
+            for b in range(count)
         )
-        curves.append(BinCurves(pilots=paid, edges=edges, bins=options))
+        shares = shares_of(bins, count)
+        curves.append(BinCurves(pilots=paid, edges=edges, bins=options, shares=shares))
     return AccuracyCurves(curves=tuple(curves))
 
 

@@ -49,20 +49,24 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     """
     from scipy.stats import spearmanr
 
-    features, target = outcomes.features(pilots), outcomes.measured(pilots).ravel()
+    features, measured = outcomes.features(pilots), outcomes.measured(pilots)
     make: Callable[[], DifficultyPredictor | PromptProbe] = DifficultyPredictor
     if pilots == 0:
-        make, features = PromptProbe, with_states(features, outcomes.states)
-    flat = features.reshape(-1, features.shape[-1])
-    prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
+        # Replicates differ in their samples alone. The probe chooses its penalty by leaving out
+        # single rows, and would choose the smallest if copies of a row stayed.
+        make, features = PromptProbe, with_states(features, outcomes.states)[:, :1]
+        measured = measured[:, :1]
+    rows = features.shape[1]
+    flat, target = features.reshape(-1, features.shape[-1]), measured.ravel()
+    prompts = np.repeat(np.arange(outcomes.prompts), rows)
     predicted = out_of_fold_predictions(flat, target, prompts, make=make)
     varies = np.ptp(predicted) > 0 and np.ptp(target) > 0
     fitted = DistributionEstimator().fit(predicted, target, prompts)
     return FittedDifficulty(
         pilots=pilots,
         model=DifficultyModel(make().fit(flat, target), fitted.distribution_),
-        predicted=predicted,
-        edges=edges_of(predicted, n_bins, outcomes.replicates),
+        predicted=np.repeat(predicted, outcomes.replicates // rows),
+        edges=edges_of(predicted, n_bins, rows),
         rank_correlation=float(spearmanr(predicted, target).statistic) if varies else 0.0,
     )
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.bins import bin_of
+from allocator.bins import bin_of, shares_of
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell
 from calibration.fitting.advantage import by_advantage
@@ -85,7 +85,13 @@ class Candidate:
             inside = of.bins == b
             figures, prompts = self.held_out[:, inside], of.prompts[inside]
             cells.append(cell_of(of.plans[choice], prompts, *figures))
-        row = BudgetRow(budget=of.budget, pilots=of.pilots, edges=of.edges, cells=tuple(cells))
+        row = BudgetRow(
+            budget=of.budget,
+            pilots=of.pilots,
+            edges=of.edges,
+            cells=tuple(cells),
+            shares=shares_of(of.bins, count),
+        )
         return FittedRow(row, *self.held_out)
 
 

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from allocator.bins import bin_of
+from allocator.bins import bin_of, shares_of
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Fingerprint, LookupTable
 from calibration.fitting.difficulty import FittedDifficulty, fit_difficulty
@@ -181,6 +181,7 @@ def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) ->
         pilot_thinking=pilot_thinking if option.pilots else None,
         edges=option.edges,
         cells=tuple(cells),
+        shares=shares_of(option.bins, len(cells)),
     )
     return TokenRow(row, correct, tokens)
 

@@ -196,14 +196,14 @@ def _whole(table: LookupTable, budget: int) -> Estimate:
     Its variance is that within bins, and that of how many of the prompts fall into which.
     """
     row = table.row(budget)
-    cells, mean = row.cells, row.accuracy
+    mean = row.accuracy
     # A bin counts every prompt that is in it in any replicate: those of several bins overlap.
     prompts = min(sum(cell.prompts for cell in row.cells) for row in table.rows)
-    share = 1 / len(cells)  # bins are quantiles
-    between = share * sum((cell.accuracy - mean) ** 2 for cell in cells)
+    weighted = list(zip(row.weights, row.cells, strict=True))
+    between = sum(weight * (cell.accuracy - mean) ** 2 for weight, cell in weighted)
     spread = QUANTILE * sqrt(between / prompts)
-    down = hypot(spread, *(share * (cell.accuracy - cell.low) for cell in cells))
-    up = hypot(spread, *(share * (cell.high - cell.accuracy) for cell in cells))
+    down = hypot(spread, *(weight * (cell.accuracy - cell.low) for weight, cell in weighted))
+    up = hypot(spread, *(weight * (cell.high - cell.accuracy) for weight, cell in weighted))
     return Estimate(mean, mean - down, mean + up)
 
 

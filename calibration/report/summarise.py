@@ -253,13 +253,12 @@ def _predictor(
             )
         )
     # Predictions are shrunk towards the mean: each kind is cut at its own quantiles.
-    oracle_bins = bin_of(edges, measured)
-    count = int(oracle_bins.max()) + 1
-    shares = np.cumsum(np.bincount(oracle_bins, minlength=count))[:-1] / len(oracle_bins)
-    of = bin_of(np.quantile(predicted, 1 - shares), known.predicted)
+    oracle_bins, count = bin_of(edges, measured), len(edges) + 1
+    held = np.bincount(oracle_bins, minlength=count)
+    of = bin_of(np.quantile(predicted, 1 - np.cumsum(held)[:-1] / len(measured)), known.predicted)
+    # The edges are of samples that may be pilots here: what is left of them may miss a bin.
     confusion = [
-        np.bincount(of[oracle_bins == b].ravel(), minlength=count) / of[oracle_bins == b].size
-        for b in range(count)
+        np.bincount(of[oracle_bins == b], minlength=count) / max(1, held[b]) for b in range(count)
     ]
     return PredictorSummary(
         pilots=calibration.pilots,

@@ -65,7 +65,7 @@ class PredictorSummary(_Schema):
         rank_correlation: Spearman's, of predicted with measured pass@1.
         reliability: groups of prompts by ascending prediction.
         confusion: share of prompts by oracle bin (rows) and predicted bin (columns), easiest
-            first; rows sum to 1.
+            first; rows sum to 1, or to 0 where the bin is empty.
     """
 
     pilots: int

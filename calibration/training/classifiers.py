@@ -56,8 +56,8 @@ def train_verifier(
             for chains.
 
     Raises:
-        InputError: too few prompts to hold any out, or extra layers for an architecture without
-            Llama-like layers.
+        InputError: as `calibration.training.fine_tune.fine_tune`, or extra layers for an
+            architecture without Llama-like layers.
     """
     from transformers import AutoTokenizer
 
@@ -74,6 +74,7 @@ def train_verifier(
     fine_tune(
         model,
         network,
+        base,
         [example(s) for s in solutions],
         verifier_loss,
         settings,

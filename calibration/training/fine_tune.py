@@ -1,5 +1,6 @@
 """The fine-tuning that PRM, ORM and reviser share: batches, schedule, early stopping, resuming."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,13 @@ import torch
 from allocator.errors import InputError
 from calibration.training.settings import VALIDATION_SHARE, TrainSettings
 from calibration.training.state import TrainingState
+from runtime.engines.checkpoint import model_fingerprint
 
 Loss = Callable[[Any, Sequence["Example"], str], torch.Tensor]
 Measure = Callable[[Any, Sequence["Example"], str], str]
+
+# Settings that may change when an interrupted training is resumed: no step depends on them.
+CHANGEABLE = {"patience", "compile", "dtype"}
 
 
 def half_precision(device: str) -> torch.autocast:
@@ -60,6 +65,7 @@ class Example:
 def fine_tune(
     model: Any,
     network: Any,
+    base: Path,
     examples: Sequence[Example],
     loss: Loss,
     settings: TrainSettings,
@@ -71,11 +77,13 @@ def fine_tune(
     """Train `model`, and keep in `out` the epoch with the lowest loss on held-out prompts.
 
     The state after every epoch is kept in a folder beside `out` until training ends: called again
-    after an interruption, it resumes from there.
+    after an interruption, it resumes from there; with another base, other examples or settings it
+    is refused.
 
     Args:
         model: a transformers model, which is saved.
         network: the module to run, which holds the model's weights: the model itself, or a part.
+        base: folder of the language model that it was made from.
         examples: what to train on; every tenth prompt is held out for early stopping.
         loss: mean loss of a batch, given network, batch and device.
         settings: the fine-tuning.
@@ -85,13 +93,19 @@ def fine_tune(
         keep_last: keep the last epoch in place of the best.
 
     Raises:
-        InputError: too few prompts to hold any out.
+        InputError: too few prompts to hold any out, or an interrupted training in `out` was begun
+            with something else.
     """
     training, held_out = _split(examples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     optimizer, schedule = _optimizer(network, len(training), settings)
-    state = TrainingState(out, network, optimizer, schedule)
+    begun_with = {
+        "model": model_fingerprint(base),
+        "examples": _digest(examples),
+        **settings.model_dump(exclude=CHANGEABLE),
+    }
+    state = TrainingState(out, network, optimizer, schedule, begun_with)
     kept = state.load()
     epoch, stale = int(kept.get("epoch", 0)), int(kept.get("stale", 0))
     best = kept.get("best", float("inf"))
@@ -119,6 +133,16 @@ def fine_tune(
     if settings.dtype != "float32":
         type(model).from_pretrained(out, dtype=settings.dtype).save_pretrained(out)
     state.remove()
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    found = hashlib.sha256()
+    for example in examples:
+        length = len(example.token_ids)
+        found.update(np.array([example.prompt, example.prompt_tokens, length]).tobytes())
+        found.update(np.array(example.token_ids).tobytes())
+        found.update(np.array(example.targets, dtype=float).tobytes())
+    return found.hexdigest()[:16]
 
 
 def _split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

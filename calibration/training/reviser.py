@@ -115,7 +115,7 @@ def train_reviser(
         log: called with one line per epoch.
 
     Raises:
-        InputError: too few prompts to hold any out.
+        InputError: as `calibration.training.fine_tune.fine_tune`.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -126,7 +126,7 @@ def train_reviser(
     )
     config.max_position_embeddings = max(config.max_position_embeddings, context)
     model = AutoModelForCausalLM.from_pretrained(base, config=config, dtype="float32")
-    fine_tune(model, model, examples, reviser_loss, settings, out, log, keep_last=True)
+    fine_tune(model, model, base, examples, reviser_loss, settings, out, log, keep_last=True)
 
 
 def reviser_loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from allocator.errors import InputError
 from allocator.files import atomic_write
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each parameter
@@ -20,20 +21,29 @@ class TrainingState:
         model: the module that is trained.
         optimizer: an AdamW over it, with one group of parameters.
         schedule: schedule of the learning rate.
+        settings: what the weights depend on, as JSON has it; a state of others is refused.
     """
 
-    def __init__(self, out: Path, model: Any, optimizer: Any, schedule: Any) -> None:
+    def __init__(
+        self, out: Path, model: Any, optimizer: Any, schedule: Any, settings: Mapping[str, Any]
+    ) -> None:
         self._folder = out.with_name(f"{out.name}.training-state")
+        self._settings = dict(settings)
         self._model, self._optimizer, self._schedule = model, optimizer, schedule
 
     def load(self) -> dict[str, float]:
-        """Load the state and return its counters; empty where there is no state."""
+        """Load the state and return its counters; empty where there is no state.
+
+        Raises:
+            InputError: it is the state of another training.
+        """
         path = self._folder / "counters.json"
         if not path.is_file():
             return {}
         from safetensors.torch import load_file
 
         counters = json.loads(path.read_text())
+        self._check(counters.pop("settings", {}))
         taken = counters.pop("steps")
         tensors = load_file(self._folder / f"{taken}.safetensors")
         self._model.load_state_dict({n: tensors[f"model.{n}"] for n in self._model.state_dict()})
@@ -50,6 +60,18 @@ class TrainingState:
                 self._schedule.step()
         return dict(counters)
 
+    def _check(self, begun: Mapping[str, Any]) -> None:
+        own = self._settings
+        names = [name for name in own if name not in begun or begun[name] != own[name]]
+        if names:
+            was, now = ({name: of.get(name) for name in names} for of in (begun, own))
+            raise InputError(
+                "training-state",
+                str(self._folder),
+                f"this training was begun with {was}, not {now}; remove the folder to train anew, "
+                "or choose another one for the model",
+            )
+
     def save(self, counters: Mapping[str, float]) -> None:
         """Save the state; the counters are written last and atomically, and make it valid."""
         from safetensors.torch import save_file
@@ -61,7 +83,8 @@ class TrainingState:
         current = self._folder / f"{self._schedule.last_epoch}.safetensors"
         save_file(tensors, current)
         with atomic_write(self._folder / "counters.json") as scratch:
-            scratch.write_text(json.dumps({**counters, "steps": self._schedule.last_epoch}))
+            kept = {**counters, "steps": self._schedule.last_epoch, "settings": self._settings}
+            scratch.write_text(json.dumps(kept))
         for path in self._folder.glob("*.safetensors"):
             if path != current:
                 path.unlink()

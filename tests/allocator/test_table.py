@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from allocator import migrate
-from allocator.bins import DifficultyBins, bin_of
+from allocator.bins import DifficultyBins, bin_of, shares_of
 from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
@@ -57,6 +57,27 @@ def test_difficulty_outside_0_to_1_is_refused(bad: list[float]) -> None:
 
 def test_an_edge_belongs_to_the_easier_bin() -> None:
     assert bin_of((0.6, 0.2), [0.7, 0.6, 0.59, 0.2, 0.1]).tolist() == [0, 0, 1, 1, 2]
+
+
+def test_over_all_prompts_bins_count_by_their_shares() -> None:
+    cells = tuple(
+        cell(n).model_copy(update={"accuracy": accuracy})
+        for n, accuracy in ((4, 0.9), (8, 0.5), (8, 0.1))
+    )
+    row = BudgetRow(budget=8, pilots=4, edges=(0.6, 0.2), cells=cells, shares=(0.5, 0.25, 0.25))
+    assert row.accuracy == pytest.approx(0.45 + 0.125 + 0.025)
+    assert row.generations == pytest.approx(2 + 2 + 2)
+    # Files of older versions do not have the shares.
+    older = BudgetRow.model_validate(row.model_dump(exclude={"shares"}))
+    assert older.accuracy == pytest.approx(0.5)
+    assert older.generations == pytest.approx(20 / 3)
+    for shares in ((0.5, 0.5), (0.5, 0.25, 0.5)):
+        with pytest.raises(ValidationError, match="one for each of 3 bins; they sum to 1"):
+            BudgetRow(budget=8, pilots=4, edges=(0.6, 0.2), cells=cells, shares=shares)
+
+
+def test_shares_of_bins() -> None:
+    assert shares_of(np.array([0, 2, 2, 0, 0]), 4) == pytest.approx((0.6, 0, 0.4, 0))
 
 
 def test_saved_and_read_back(tmp_path: Path) -> None:

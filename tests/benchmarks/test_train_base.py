@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from allocator.errors import InputError
 from benchmarks.testbed import train_base
 from benchmarks.testbed.task import CHARACTERS, problems
 from calibration.training.state import TrainingState
@@ -15,9 +16,9 @@ from calibration.training.state import TrainingState
 STEPS = 6
 
 
-def weights(out: Path) -> dict[str, torch.Tensor]:
+def weights(out: Path, peak_rate: float = 1e-3) -> dict[str, torch.Tensor]:
     train_base.train(
-        problems, CHARACTERS, out, width=32, layers=1, steps=STEPS, tokens=256, peak_rate=1e-3
+        problems, CHARACTERS, out, width=32, layers=1, steps=STEPS, tokens=256, peak_rate=peak_rate
     )
     found: dict[str, torch.Tensor] = load_file(out / "model.safetensors")
     return found
@@ -49,6 +50,10 @@ def test_a_training_that_was_cut_off_ends_in_the_same_weights(
         with pytest.raises(Cut):
             weights(out)
     assert sorted(path.name for path in kept.iterdir()) == ["4.safetensors", "counters.json"]
+    with pytest.raises(
+        InputError, match=r"begun with \{.peak_rate.: 0.001\}, not \{.peak_rate.: 0.1"
+    ):
+        weights(out, peak_rate=0.1)
     resumed = weights(out)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from allocator.table import BudgetRow, Cell, LookupTable
 from benchmarks.testbed.paths import ARTIFACT, TEST_PROMPTS
 from calibration.bench import (
     BASELINE,
+    baselines,
     beam_plan,
     measure,
     rows_of,
@@ -33,16 +35,18 @@ from calibration.replay.replay import Replay
 from calibration.replay.ways import PREDICTED, PRICE, TOTAL
 from calibration.report.bench_page import page
 from calibration.report.bench_result import BenchResult, Findings
+from calibration.report.summarise import NAMES
 from calibration.report.targets import Target
-from calibration.sampling.collect import PromptRecord
+from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.store import sampled_prompts, write_records
+from runtime.answers.selection import select
 from runtime.artifact import QUESTIONS, SAMPLES, Artifact
 from runtime.models import Models
 from tests.support.artifacts import RIGHT, bent_models, bent_prompts
 from tests.support.cli import copied_artifact, invoke, refused
 from tests.support.fakes import COIN_SETTINGS
-from tests.support.samples import run_of
+from tests.support.samples import make_sample, run_of
 from tests.support.summaries import FINGERPRINT, bench_result
 
 ONE, PAIR = Plan(strategy="best_of_n", n=1), Plan(strategy="beam_search", n=2, beam_width=2)
@@ -143,6 +147,16 @@ def test_gains_are_counted_at_the_baselines_own_accuracy(known: Findings) -> Non
     assert (first.value, first.low, first.high) == (0, 0, 0)
     assert second.value == pytest.approx(0.2)
     assert 0 <= second.low < 0.2 < second.high
+
+
+def test_the_greatest_score_of_an_unanswered_sample_does_not_win() -> None:
+    samples = (make_sample(None, 0.9), make_sample("1", 0.5), make_sample("2", 0.3))
+    independent = Run(samples, (False, True, False), 9)
+    silent = PromptRecord("p", "1", 7, independent, {PAIR: run_of([True] * 2)})
+    (found,) = [c for c in baselines(Replay([silent], 3), [1, 2]) if c.name == NAMES["best"]]
+    chosen = [select(pair, "best").answer == "1" for pair in combinations(samples, 2)]
+    assert chosen == [True, False, True]
+    assert found.correct[:, 0] == pytest.approx([1 / 3, 2 / 3])
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from calibration.data.sample_log import Log, read_log
 from calibration.from_logs import FittedLog, calibrate_from_logs, fit_log
 from calibration.replay.curves import Curve
 from calibration.replay.gain_rows import part_way
-from calibration.replay.ways import PREDICTED, PRICE, TOTAL
+from calibration.replay.ways import PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import FITTED, NAMES
 from runtime.artifact import FittedPolicy
@@ -78,6 +78,16 @@ def test_every_method_is_measured_and_the_fitted_score_is_the_better_one(
     assert times[PRICE, 1.0] > times[FITTED, 1.0] > 1.5
     assert times[BASELINE, 1.0] == pytest.approx(1)
     assert times[BASELINE, 0.95] > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [None, "bins", "price"])
+def test_a_table_need_not_begin_at_one_sample(fitted: FittedLog, way: Way | None) -> None:
+    table = fitted.policy.policy.table
+    later = table.model_copy(update={"rows": table.rows[1:]})
+    found = measure_log(telling(30, 10, seed=1), fitted.policy, later, way, n_jobs=1).findings
+    assert [line.budget for line in found.differences] == list(found.budgets) == [2, 4, 8]
+    assert by_name(found)[BASELINE].points[0].budget == 1, "from where a part of the way is counted"
 
 
 @pytest.mark.slow

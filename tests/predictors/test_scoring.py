@@ -62,6 +62,12 @@ def test_a_score_is_a_probability(
     assert 0 <= scoring.score({"last": score}, logprob) <= 1
 
 
+def test_what_has_no_weight_need_not_be_given() -> None:
+    scoring = Scoring(scores={"last": 1.0, "constant": 0.0})
+    assert float(scoring.score({"last": 0.75})) == pytest.approx(0.75)
+    assert float(scoring.score({"last": 0.75, "constant": float("nan")})) == pytest.approx(0.75)
+
+
 def test_what_has_a_weight_must_be_given() -> None:
     with pytest.raises(InputError, match="'min'"):
         Scoring(scores={"min": 1.0}).score({"last": 0.5})

@@ -262,6 +262,30 @@ def test_step_scores_that_cannot_be_used(value: object) -> None:
         as_scores(value)
 
 
+def test_one_question_under_two_numbers_is_refused_until_a_column_is_chosen(tmp_path: Path) -> None:
+    texts = ["1+1", "2+2", "1+1"]
+    rows = [
+        {"question_id": n // 4, "question": texts[n // 4], "answer": str(n % 3), "gold": "1"}
+        for n in range(12)
+    ]
+    with pytest.raises(InputError) as refusal:
+        logged(tmp_path / "log.jsonl", rows)
+    assert "line 9" in refusal.value.field
+    assert refusal.value.hint == (
+        "its 'question' is that of question_id '0' too; say which column tells questions apart: "
+        "--columns question=question, or question=question_id"
+    )
+    by_text = logged(tmp_path / "log.jsonl", rows, columns={"question": "question"})
+    # Of the four samples that all questions have, those of the first are twice as many.
+    assert (by_text.questions, by_text.sizes.tolist()) == (("1+1", "2+2"), [8, 4])
+    by_number = logged(tmp_path / "log.jsonl", rows, columns={"question": "question_id"})
+    assert by_number.questions == ("0", "1", "2")
+    assert not by_number.aliases, "a text that two questions share names neither"
+    # Blank texts are no texts.
+    blank = [row | {"question": ""} for row in rows]
+    assert logged(tmp_path / "log.jsonl", blank).questions == ("0", "1", "2")
+
+
 def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
     # As search-and-learn writes them: completions, and for each the scores of its steps.
     rows = [

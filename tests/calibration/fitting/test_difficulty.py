@@ -1,7 +1,7 @@
 """What a number of pilots tells about difficulty: fitted, cut into bins, kept in files."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,22 @@ def test_without_pilots_the_models_own_state_is_read() -> None:
     without, read = (fit_difficulty(o, 0, 3) for o in (plain, told(noise=9.0, states=states)))
     assert read.rank_correlation > without.rank_correlation + 0.5
     assert len(read.model.predictor.coef_) == len(PROMPT_FEATURE_NAMES) + 5
+
+
+def test_the_probe_sees_a_prompt_once_however_often_it_is_replayed() -> None:
+    # With copies of the prompt that it leaves out, leave-one-out chooses the smallest penalty.
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(150, 120)).astype(np.float32)
+    pass_at_1 = np.clip(0.5 + 0.1 * states[:, :4].sum(1), 0, 1)
+    alone: Any = Told(pass_at_1, 9.0, states, replicates=1)
+    replayed: Any = replace(alone, replicates=16)
+    surface = alone.features(0)
+    replayed.features = lambda _: np.repeat(surface, 16, axis=1)
+    once, often = (fit_difficulty(outcomes, 0, 3) for outcomes in (alone, replayed))
+    np.testing.assert_allclose(often.predicted, np.repeat(once.predicted, 16))
+    np.testing.assert_allclose(often.model.predictor.coef_, once.model.predictor.coef_)
+    assert often.rank_correlation == pytest.approx(once.rank_correlation)
+    assert once.rank_correlation > 0.3
 
 
 def test_where_all_prompts_are_alike_nothing_is_told() -> None:

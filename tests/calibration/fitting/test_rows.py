@@ -1,6 +1,7 @@
 """Which candidate becomes a table's row, and which rows are worth their average cost."""
 
 import numpy as np
+import pytest
 
 from allocator.plan import Plan
 from calibration.fitting.plan_selection import by_bin
@@ -30,6 +31,17 @@ def test_more_pilots_must_bring_more_than_a_negligible_gain() -> None:
 def test_of_equally_cheap_rows_the_most_accurate() -> None:
     worse, better = candidate(0.899, 16), candidate(0.9, 16)
     assert best([worse, better]) is better
+
+
+def test_a_row_of_unequal_bins_has_the_accuracy_of_its_entries() -> None:
+    right = [[True] * 4] * 3 + [[True, False] * 2] * 5 + [[False] * 4] * 22
+    replay = Replay([graded_record(i, each, {}) for i, each in enumerate(right)], 2)
+    plans = [Plan(strategy="best_of_n", n=n) for n in (1, 2)]
+    made = by_best_rule(replay, plans, 2, 0, (0.9, 0.3), replay.measured(0).ravel()).fitted()
+    assert made.row.shares == pytest.approx((0.1, 5 / 30, 22 / 30))
+    assert made.row.accuracy == pytest.approx(made.correct.mean())
+    assert made.row.generations == pytest.approx(made.costs.mean())
+    assert 0.1 < made.row.accuracy < 0.3
 
 
 def summary(*points: tuple[int, float, float]) -> CurveSummary:

@@ -40,6 +40,15 @@ def test_curves_as_arrays() -> None:
     assert TWO_BINS.accuracies.tolist() == [[0.9, 0.95], [0.2, 0.3]]
 
 
+def test_over_all_prompts_bins_count_by_their_shares() -> None:
+    alike = [option.accuracy for option in TWO_BINS.overall]
+    assert alike == pytest.approx([0.55, 0.625]), "as in files of older versions"
+    of_hard = TWO_BINS.model_copy(update={"shares": (0.25, 0.75)})
+    assert [option.accuracy for option in of_hard.overall] == pytest.approx([0.375, 0.4625])
+    with pytest.raises(ValidationError, match="one for each of 2 bins"):
+        BinCurves.model_validate(TWO_BINS.model_dump() | {"shares": (1.0,)})
+
+
 @pytest.mark.parametrize(
     ("edges", "bins", "words"),
     [

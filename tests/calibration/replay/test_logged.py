@@ -159,6 +159,26 @@ def test_where_chance_alone_tells_questions_apart_bins_do_not_differ(scored: boo
         assert abs(known.rank_correlation) < 0.12
 
 
+@pytest.mark.usefixtures("without_gain_model")
+def test_an_oracle_bin_may_be_empty_beside_many_pilots(tmp_path: Path) -> None:
+    # Two of four samples measure 0, a half or 1; the one that three pilots leave, 0 or 1.
+    replay, made = fitted(made_log(60, 4, seed=1), [1, 2, 4], [3])
+    summary = summarise(
+        replay,
+        made,
+        source="",
+        selections=replay.selections,
+        strategies=("best_of_n",),
+        samples=4,
+        sampled_tokens=0,
+    )
+    easy, half, hard = summary.predictor.confusion
+    assert half == (0, 0, 0)
+    assert sum(easy) == pytest.approx(1) == sum(hard)
+    summary.save(tmp_path)
+    assert Summary.load(tmp_path) == summary
+
+
 def test_difficulty_is_measured_apart_from_what_is_judged_and_from_pilots() -> None:
     log = made_log(30, 19)
     replay = replay_of(log)

@@ -180,6 +180,17 @@ def test_over_all_prompts_bins_count_alike_and_their_spread_widens_the_interval(
     assert not whole.significant
 
 
+def test_over_all_prompts_bins_count_by_their_shares() -> None:
+    cells, shares = (cell(0.9, 0.85, 0.95), cell(0.3, 0.2, 0.4)), (0.25, 0.75)
+    alike = row(4, *cells, edges=(0.5,))
+    (whole,) = diff_tables(table(alike), table(alike.model_copy(update={"shares": shares}))).whole
+    assert whole.before.accuracy == pytest.approx(0.6)
+    assert whole.after.accuracy == pytest.approx(0.45)
+    within = np.hypot(0.05 * 0.25, 0.1 * 0.75)
+    between = 1.96 * np.sqrt((0.25 * 0.45**2 + 0.75 * 0.15**2) / 100)
+    assert whole.after.high - 0.45 == pytest.approx(np.hypot(within, between), rel=1e-4)
+
+
 def test_a_table_is_clearly_worse_over_all_prompts_or_where_it_cannot_serve() -> None:
     good = table(row(1, cell(0.5, 0.45, 0.55)), row(16, cell(0.9, 0.87, 0.93)))
     noise = table(row(1, cell(0.48, 0.43, 0.53)), row(16, cell(0.88, 0.85, 0.91)))

@@ -1,6 +1,8 @@
 """The training recipes: labels against values known in closed form, fine-tunings that learn."""
 
 import asyncio
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,6 +228,20 @@ def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     # Interrupted in its second epoch, before that epoch's end is kept.
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped", stop_after=2)
+    kept = tmp_path / "stopped.training-state" / "counters.json"
+    before = kept.read_text()
+    other_settings = settings.model_copy(update={"learning_rate": 2e-3})
+    other_base = shutil.copytree(BASE, tmp_path / "base")
+    config = json.loads((other_base / "config.json").read_text())
+    (other_base / "config.json").write_text(json.dumps(config | {"rope_theta": 5e3}))
+    for base, labelled, chosen, what in (
+        (BASE, solutions, other_settings, "learning_rate': 0.001}, not {'learning_rate': 0.002}"),
+        (BASE, solutions[1:], settings, "examples"),
+        (other_base, solutions, settings, "model"),
+    ):
+        with pytest.raises(InputError, match=f"was begun with {{'{what}.*remove the folder"):
+            train_verifier("prm", base, tmp_path / "stopped", labelled, chosen)
+    assert kept.read_text() == before
     resumed = train(tmp_path / "stopped")
     assert resumed == whole[1:]
     first, second = (
@@ -341,7 +357,7 @@ def test_turned_counts_neighbours() -> None:
 
 def test_too_few_prompts_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one in ten is held out"):
-        fine_tune(None, None, [], lambda *_: torch.zeros(1), TrainSettings(), tmp_path)
+        fine_tune(None, None, BASE, [], lambda *_: torch.zeros(1), TrainSettings(), tmp_path)
 
 
 def test_any_causal_model_can_be_trained(tokenizer: Any, tmp_path: Path) -> None:
