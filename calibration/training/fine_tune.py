@@ -11,6 +11,7 @@ import torch
 from allocator.errors import InputError
 from calibration.training.settings import VALIDATION_SHARE, TrainSettings
 from calibration.training.state import TrainingState
+from runtime.engines.environment import has_gpu
 
 Loss = Callable[[Any, Sequence["Example"], str], torch.Tensor]
 Measure = Callable[[Any, Sequence["Example"], str], str]
@@ -88,7 +89,7 @@ def fine_tune(
         InputError: too few prompts to hold any out.
     """
     training, held_out = _split(examples)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if has_gpu() else "cpu"
     network.to(device)
     optimizer, schedule = _optimizer(network, len(training), settings)
     state = TrainingState(out, network, optimizer, schedule)
