@@ -65,6 +65,7 @@ class Completion:
         cached_tokens: tokens of the prefix that the engine had in its cache. For several choices of
             one request a server reports only that of the last to end, which is used for all.
         stopped_by: the stop text that it stopped after; None if it stopped otherwise.
+        repeating: whether the engine ended it because it repeated itself without end.
         thinking: thinking tokens of the whole solution; None where it has no thought. Engines leave
             this and the next to `runtime.solutions.thinker`.
         forced: whether the thought was ended at its cap.
@@ -80,6 +81,7 @@ class Completion:
     ended: bool
     cached_tokens: int = 0
     stopped_by: str | None = None
+    repeating: bool = False
     thinking: int | None = None
     forced: bool = False
     confidence: float = nan

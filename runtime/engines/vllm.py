@@ -94,7 +94,7 @@ class VLLMCompletions:
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
-        A text that repeats itself without end is ended, as if it had reached `max_tokens`.
+        A text that repeats itself without end is ended.
 
         Args:
             token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
@@ -288,9 +288,11 @@ def _ended(
         marks: tokens that hold a stop text, with that text.
         stop_token_ids: tokens that end a solution.
     """
+    final = output.outputs[0]
+    if final.finish_reason == "repetition":  # its stop reason is not one of the stop texts
+        return replace(written, repeating=True)
     # The reason of a stop is the text or token that was requested; an end of sequence has none,
     # or a token of the model's own. A stop token that holds a mark ends the solution.
-    final = output.outputs[0]
     reason = final.stop_reason
     stopped_by = reason if isinstance(reason, str) else marks.get(reason)
     if reason in stop_token_ids:

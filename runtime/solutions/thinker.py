@@ -241,6 +241,7 @@ class Thinker:
             ended=written.ended,
             cached_tokens=written.cached_tokens,
             stopped_by=written.stopped_by,
+            repeating=written.repeating,
             thinking=thinking,
             forced=written.forced_at is not None,
             confidence=written.confidence,
