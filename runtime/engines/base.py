@@ -143,20 +143,6 @@ class HasHiddenState(Protocol):
 
 
 @runtime_checkable
-class HasThinkingBudget(Protocol):
-    """An engine that can end a thought at a number of tokens itself, within one request.
-
-    Its `complete` then takes ``thinking_tokens``: tokens of a thought, counted from its start mark,
-    wherever that stands, after which the engine writes `cutoff` and the solution goes on.
-    """
-
-    @property
-    def cutoff(self) -> tuple[int, ...] | None:
-        """What it writes; None where it was opened without."""
-        ...
-
-
-@runtime_checkable
 class HasConfidence(Protocol):
     """An engine that gives log-probabilities of the likeliest tokens at each place.
 
