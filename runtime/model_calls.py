@@ -26,8 +26,6 @@ class Cost:
         verifier_tokens: tokens that verifiers ran over.
         verifier_cached_tokens: tokens of scored texts that they did not have to run over.
         thinking_tokens: of the sampled tokens, those of thoughts.
-        ignored_caps: thoughts that the engine did not end at their cap, though it said so; they
-            were cut off here.
         aborted: solutions that were ended because their confidence fell too low.
         windowed: scorings of solutions longer than a verifier's context, which read the later steps
             in windows.
@@ -41,7 +39,6 @@ class Cost:
     verifier_tokens: int = 0
     verifier_cached_tokens: int = 0
     thinking_tokens: int = 0
-    ignored_caps: int = 0
     aborted: int = 0
     windowed: int = 0
     unscored: int = 0
@@ -77,7 +74,6 @@ class ModelCalls:
         greedy: bool = False,
         logprob: bool = True,
         ends: tuple[int, ...] | None = None,
-        thinking: int | None = None,
         window: ConfidenceWindow | None = None,
     ) -> Completion:
         """Sample what follows a context.
@@ -94,14 +90,11 @@ class ModelCalls:
             logprob: have the engine give the log-probability.
             ends: tokens that end what is sampled, in place of all that ends the prompt's solutions:
                 within a thought those do not count.
-            thinking: tokens after which the engine itself ends a thought; see
-                `runtime.engines.base.HasThinkingBudget`.
             window: reads the confidence; see `runtime.engines.base.HasConfidence`.
         """
         sampling = self.settings.sampling
         *name, number = path
-        own: dict[str, Any] = {} if thinking is None else {"thinking_tokens": thinking}
-        own |= {} if window is None else {"confidence": window}
+        own: dict[str, Any] = {} if window is None else {"confidence": window}
         if self.settings.constraint is not None and ends is None:  # not within a thought
             own["constraint"] = self.settings.constraint
         tokens = self.settings.tokens

@@ -19,7 +19,6 @@ _LONGEST = 300  # characters of a prompt
 # Counts of a receipt that are shown only where they are not zero, in words.
 _RARE = {
     "forced_thoughts": "thoughts ended at a cap",
-    "ignored_caps": "thoughts cut off beyond their cap",
     "aborted": "solutions ended for low confidence",
     "windowed": "scorings in windows",
     "unscored": "scorings that no verifier could read",

@@ -77,7 +77,7 @@ class Opener:
         engine: EngineName | Engine,
         verifier_engine: VerifierEngine,
     ) -> None:
-        self._stack, self._settings, self._base = stack, settings, base
+        self._stack, self._settings = stack, settings
         self._engine_name = engine if isinstance(engine, str) else "auto"
         self._kind, self._verifier_engine = engine_kind(self._engine_name), verifier_engine
         self.folders = {which: settings.folder(base, which) for which in settings.models()}
@@ -118,8 +118,7 @@ class Opener:
         served = getattr(self._settings, which) if "reviser" in self.folders else None
         args = self._settings.args(which)
         if self._kind == "vllm":
-            own = self._thought_args() if which == "model" else {}
-            args = own | self._defaults[which] | args
+            args = self._defaults[which] | args
         else:
             check_unchanged(ARGS[which], args if self._kind == "transformers" else {})
             args = {}
@@ -131,17 +130,6 @@ class Opener:
 
     def _note(self, which: str, opened: HasResources) -> None:
         self.opened.append(f"{which} {self.folders[which].name}: {opened.resources}")
-
-    def _thought_args(self) -> dict[str, Any]:
-        """What vLLM needs in order to end the language model's thoughts at a cap."""
-        from vllm.config.reasoning import ReasoningConfig
-
-        marks = self._settings.marks(self._base)
-        if marks is None:
-            return {}
-        start, end = marks.thought.start, self._settings.thought_cutoff or marks.thought.cutoff
-        config = ReasoningConfig(reasoning_start_str=start, reasoning_end_str=end)
-        return {"reasoning_config": config}
 
     def verifier(self, which: str, model: Engine, family: FamilyName = "auto") -> Verifier:
         """One of the verifiers, for solutions of the language model.

@@ -175,7 +175,8 @@ class PromptRun:
             else (),
             logprob=beam.logprob + completion.logprob,
             ended=ended,
-            stopped=ended or len(completion.token_ids) >= left,
+            # What repeats itself without end would do so again in its next step.
+            stopped=ended or completion.repeating or len(completion.token_ids) >= left,
             step=step,
             thinking=completion.thinking,
             forced=beam.forced or completion.forced,

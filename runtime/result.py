@@ -55,8 +55,6 @@ class Receipt(Decision):
         thinking_cap: tokens that each thought could have, by the plan and the request; 0 is no
             thought, None no cap.
         forced_thoughts: solutions whose thought was ended at a cap.
-        ignored_caps: thoughts that an engine did not end at their cap although it takes one; they
-            were cut off afterwards, and what lay beyond the cap was sampled in vain.
         aborted: solutions that were ended because their confidence fell too low.
         windowed: scorings of solutions longer than a verifier's context, which read the later steps
             in windows: the prompt and the steps just before them alone. A search scores a growing
@@ -85,7 +83,6 @@ class Receipt(Decision):
     thinking_tokens: int = 0
     thinking_cap: int | None = None
     forced_thoughts: int = 0
-    ignored_caps: int = 0
     aborted: int = 0
     windowed: int = 0
     unscored: int = 0

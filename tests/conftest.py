@@ -112,8 +112,12 @@ def theirs(vllm_models: Models) -> Any:
 
 @pytest.fixture(scope="session")
 def thinking_models(run: Run[Any]) -> Iterator[Models]:
-    """The thinking model through the real vLLM engine, started once."""
-    yield from _open(run, "vllm", THINKING)
+    """The thinking model through the real vLLM engine, started once.
+
+    What ends a thought at its cap begins the answer, too: a model itself never ends one like that.
+    """
+    cutoff = {"thought_cutoff": "\n</think>\n\n#"}
+    yield from _open(run, "vllm", THINKING.model_copy(update=cutoff))
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,9 @@ HOW = (
     "{prompts} held-out prompts in real vLLM; all sampled tokens count, those of pilots and "
     "probes too. Uniform self-consistency is averaged over all subsets of 16 full thoughts."
 )
-CAPPED = (
-    "At a cap of {cap} thinking tokens, single solutions are right for {native:.1%} of the prompts "
-    "where vLLM ends the thought within one request, and for {fallback:.1%} where it takes two. Of "
-    "the tokens before a deepened thought and its answer, the engine had {cached:.0%} in its cache."
+CACHED = (
+    "Where thoughts that were cut off at {cap} tokens are thought on, the engine has {cached:.0%} "
+    "of the tokens before the longer thought and before its answer in its cache."
 )
 SHORT = (
     "A tiny thinking model of our own, end to end in real vLLM (`{command}`): self-consistency "
@@ -41,7 +40,6 @@ def full(data: Data) -> str:
         for curve in data["curves"]
         for point in curve["points"]
     ]
-    capped = CAPPED.format(cap=data["cap"], cached=data["cached"], **data["capped"])
     return "\n\n".join(
         [
             measured_by(COMMAND, data),
@@ -49,7 +47,7 @@ def full(data: Data) -> str:
             "![Accuracy against tokens, for each method](thinking.png)",
             targets(data["targets"]),
             table(("method", "thoughts or budget", "tokens per prompt", "accuracy"), rows),
-            capped,
+            CACHED.format(**data),
         ]
     )
 

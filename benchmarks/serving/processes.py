@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import torch
 
 from benchmarks.testbed.paths import ARTIFACT
+from runtime.engines.environment import has_gpu
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 READY_SECONDS, LOOK_SECONDS = 240, 0.1
@@ -110,7 +110,7 @@ def vllm_serve(model: Path, *options: str) -> Iterator[str]:
         "--enable-prompt-tokens-details", "--enforce-eager", "--gpu-memory-utilization", "0.2",
     ]  # fmt: skip
     command += options
-    if not torch.cuda.is_available():
+    if not has_gpu():
         # As `runtime.engines.vllm_core` sets the engine in process.
         command += ["--block-size", "32", "--no-enable-chunked-prefill"]
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1"}

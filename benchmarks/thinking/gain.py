@@ -4,13 +4,11 @@ Every method answers the same prompts, and every sampled token counts, those of 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from allocator.errors import ModelError
 from allocator.plan import Plan
@@ -27,7 +25,6 @@ UNIFORM, TABLE, POLICY = "self-consistency, full depth", "table in tokens", "wid
 # Averages of tokens that the policy over width and depth is asked for, as shares of what the
 # baseline costs.
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-CAPPED = 16  # solutions of each prompt at a cap
 # The table is measured up to this share of it: far above, budgets cost much and say nothing.
 DEAREST = 0.5
 
@@ -40,32 +37,11 @@ class Gained:
 
     Attributes:
         curves: accuracy and tokens of each method, one point per budget.
-        native: accuracy of each prompt where vLLM ends thoughts at a cap, shape (prompts,).
-        fallback: the same where two requests do.
         cached: share of the prefix tokens of deepened thoughts that the engine had in its cache.
     """
 
     curves: dict[str, Curve]
-    native: NDArray[np.float64]
-    fallback: NDArray[np.float64]
     cached: float
-
-
-class TwoRequests:
-    """An engine that does not end thoughts itself: a capped thought takes two requests."""
-
-    def __init__(self, engine: Any) -> None:
-        self.tokenizer, self.context_length = engine.tokenizer, engine.context_length
-        self.complete: Callable[..., Awaitable[Any]] = engine.complete
-
-    def close(self) -> None:
-        """Does nothing: whoever opened the engine closes it."""
-
-
-def in_two_requests(models: Models) -> Models:
-    """The models, with an engine that does not end thoughts itself."""
-    engine: Any = TwoRequests(models.engine)
-    return replace(models, engine=engine)
 
 
 async def measure(
@@ -76,7 +52,7 @@ async def measure(
     Args:
         artifact: the thinking model's.
         graded: held-out prompts with their answers.
-        cap: thinking tokens at which vLLM's own cap is compared with two requests.
+        cap: thinking tokens from which thoughts are deepened.
         seed: of all sampling.
         note: called with what is done next.
     """
@@ -91,10 +67,8 @@ async def measure(
         curves[TABLE] = await _curve(TABLE, solver, graded, spends, note)
         averages = [Spend(average_tokens=share * dearest) for share in SHARES]
         curves[POLICY] = await _curve(POLICY, solver, graded, averages, note)
-        note("one cap, by vLLM and by two requests")
-        native = await _capped(models, artifact, graded, cap, seed, native=True)
-        fallback = await _capped(models, artifact, graded, cap, seed, native=False)
-        return Gained(curves, native, fallback, await _cached(solver, graded, cap))
+        note(f"thoughts that were cut off at {cap} tokens, thought on")
+        return Gained(curves, await _cached(solver, graded, cap))
 
 
 async def _uniform(models: Models, artifact: Artifact, graded: Graded, seed: int) -> Curve:
@@ -139,25 +113,6 @@ async def _curve(
         np.array([[float(r.receipt.generations) for r in found] for _, found in points]),
         np.array([[float(r.receipt.sampled_tokens) for r in found] for _, found in points]),
         np.array([[r.receipt.flops or 0.0 for r in found] for _, found in points]),
-    )
-
-
-async def _capped(
-    models: Models, artifact: Artifact, graded: Graded, cap: int, seed: int, native: bool
-) -> NDArray[np.float64]:
-    """Accuracy of single solutions at a cap, each prompt's averaged over several."""
-    count = CAPPED
-    if not native:
-        models = in_two_requests(models)
-    plan = Plan(strategy="best_of_n", n=count, selection="majority", thinking=cap)
-    results = await _results(
-        Solver(models, artifact, seed, fixed=plan), graded, Spend(budget=count)
-    )
-    return np.array(
-        [
-            np.mean([sample.answer == gold for sample in result.ranked])
-            for result, (_, gold) in zip(results, graded, strict=True)
-        ]
     )
 
 

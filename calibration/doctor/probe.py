@@ -12,6 +12,7 @@ from typing import Any
 def _torch() -> dict[str, Any]:
     torch: Any = import_module("torch")
     reason = None
+    # Here CUDA may start, and must: that there is a GPU does not say that it can.
     if torch.version.cuda is not None and not torch.cuda.is_available():
         try:
             torch.cuda.init()

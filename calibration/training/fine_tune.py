@@ -13,6 +13,7 @@ from allocator.errors import InputError
 from calibration.training.settings import VALIDATION_SHARE, TrainSettings
 from calibration.training.state import TrainingState
 from runtime.engines.checkpoint import model_fingerprint
+from runtime.engines.environment import has_gpu
 
 Loss = Callable[[Any, Sequence["Example"], str], torch.Tensor]
 Measure = Callable[[Any, Sequence["Example"], str], str]
@@ -97,7 +98,7 @@ def fine_tune(
             with something else.
     """
     training, held_out = _split(examples)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if has_gpu() else "cpu"
     network.to(device)
     optimizer, schedule = _optimizer(network, len(training), settings)
     begun_with = {

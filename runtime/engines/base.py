@@ -65,6 +65,7 @@ class Completion:
         cached_tokens: tokens of the prefix that the engine had in its cache. For several choices of
             one request a server reports only that of the last to end, which is used for all.
         stopped_by: the stop text that it stopped after; None if it stopped otherwise.
+        repeating: whether the engine ended it because it repeated itself without end.
         thinking: thinking tokens of the whole solution; None where it has no thought. Engines leave
             this and the next to `runtime.solutions.thinker`.
         forced: whether the thought was ended at its cap.
@@ -80,6 +81,7 @@ class Completion:
     ended: bool
     cached_tokens: int = 0
     stopped_by: str | None = None
+    repeating: bool = False
     thinking: int | None = None
     forced: bool = False
     confidence: float = nan
@@ -137,20 +139,6 @@ class HasHiddenState(Protocol):
 
     async def hidden_state(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """The last layer's state at the last token, after the final norm, shape (hidden,)."""
-        ...
-
-
-@runtime_checkable
-class HasThinkingBudget(Protocol):
-    """An engine that can end a thought at a number of tokens itself, within one request.
-
-    Its `complete` then takes ``thinking_tokens``: tokens of a thought, counted from its start mark,
-    wherever that stands, after which the engine writes `cutoff` and the solution goes on.
-    """
-
-    @property
-    def cutoff(self) -> tuple[int, ...] | None:
-        """What it writes; None where it was opened without."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from allocator.errors import InputError
 from allocator.flops import ModelSizes
+from runtime.engines.environment import has_gpu
 
 CONFIG = "config.json"
 
@@ -81,11 +82,11 @@ def model_config(folder: Path) -> dict[str, Any]:
 
 def model_dtype(folder: Path) -> str:
     """The dtype to load a model in: its checkpoint's, but float32 where there is no GPU."""
-    import torch
-
     config = model_config(folder)
-    stored = config.get("dtype") or config.get("torch_dtype") or "float32"
-    return str(stored) if torch.cuda.is_available() else "float32"
+    # Models that also read images may name it for their text alone.
+    parts = config, config.get("text_config", {})
+    named = [part[name] for part in parts for name in ("dtype", "torch_dtype") if part.get(name)]
+    return str(named[0]) if named and has_gpu() else "float32"
 
 
 def context_length(config: Any) -> int | None:

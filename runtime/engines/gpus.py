@@ -9,6 +9,7 @@ from allocator.errors import InputError
 from allocator.extras import missing
 from runtime.engines.checkpoint import token_bytes, weight_bytes
 from runtime.engines.engine_args import EngineArgs
+from runtime.engines.environment import has_gpu
 from runtime.engines.memory import Gpu, Need, plan_shares
 
 
@@ -94,9 +95,7 @@ def gpu_memory(number: int) -> Gpu:
 
 
 def _has_gpus() -> bool:
-    import torch
-
-    if not torch.cuda.is_available() or missing("vllm") is not None:
+    if not has_gpu() or missing("vllm") is not None:
         return False
     from vllm.platforms import current_platform
 

@@ -18,6 +18,7 @@ from allocator.errors import InputError
 from runtime.engines.base import Engine, HasHiddenState
 from runtime.engines.batching import MicroBatcher
 from runtime.engines.checkpoint import model_dtype, parameter_count
+from runtime.engines.environment import has_gpu
 
 MAX_BATCH = 32
 ROOM = 1.25  # memory for a model and what it computes of a batch, over that of its weights
@@ -53,7 +54,6 @@ class PromptEncoder:
 
     def _load(self) -> Any:
         """The model, where it is to run."""
-        import torch
         from transformers import AutoModel
 
         dtype = model_dtype(self.folder)
@@ -63,7 +63,7 @@ class PromptEncoder:
             raise InputError(
                 "model", str(self.folder), f"transformers cannot load it: {error}"
             ) from error
-        on_gpu = torch.cuda.is_available() and _fits(self.folder, dtype)
+        on_gpu = has_gpu() and _fits(self.folder, dtype)
         return model.to("cuda" if on_gpu else "cpu").eval()
 
     def _read(self, prompts: list[tuple[int, ...]]) -> list[NDArray[np.float32]]:

@@ -23,6 +23,7 @@ from predictors.confidence import ConfidenceWindow, token_confidence
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.batching import MicroBatcher
 from runtime.engines.checkpoint import context_length, model_dtype
+from runtime.engines.environment import has_gpu
 from runtime.engines.steps import StepSplitter
 
 # Sequences decoded at once: beyond this a step takes as much longer as it does more.
@@ -86,7 +87,7 @@ class TransformersEngine:
     """
 
     def __init__(self, model: Path) -> None:
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = "cuda" if has_gpu() else "cpu"
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(model)
             self._model = AutoModelForCausalLM.from_pretrained(model, dtype=model_dtype(model))

@@ -87,18 +87,16 @@ class VLLMCompletions:
         stop: Sequence[str] = (),
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
-        thinking_tokens: int | None = None,
         confidence: ConfidenceWindow | None = None,
         constraint: Constraint | None = None,
         options: TokenOptions = PLAIN,
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
-        A text that repeats itself without end is ended, as if it had reached `max_tokens`.
+        A text that repeats itself without end is ended.
 
         Args:
             token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
-            thinking_tokens: see `runtime.engines.base.HasThinkingBudget`.
             confidence: see `runtime.engines.base.HasConfidence`. Log-probabilities of the likeliest
                 tokens are then not returned.
             constraint: see `runtime.engines.constraint.HasConstraints`.
@@ -118,7 +116,6 @@ class VLLMCompletions:
             seed=seed,
             stop=[text for text in stop if text not in short],
             stop_token_ids=[*marks, *stop_token_ids],
-            thinking_tokens=thinking_tokens,
             constraint=constraint,
             logprobs=options.logprobs or self._logprobs(logprob, confidence),
             # Every token wakes this process up: only where one of them may end the request.
@@ -191,14 +188,6 @@ class VLLMCompletions:
         except Exception as error:  # vLLM's own are of many classes, which change by version
             raise constraint.refused(f"vLLM refused it: {error}") from error
         self._checked = constraint
-
-    @property
-    def cutoff(self) -> tuple[int, ...] | None:
-        """See `runtime.engines.base.HasThinkingBudget`; vLLM's reasoning configuration has it."""
-        reasoning = self.vllm.vllm_config.reasoning_config
-        if reasoning is None or not reasoning.enabled:
-            return None
-        return tuple(reasoning.reasoning_end_token_ids)
 
     @property
     def max_confidence_top(self) -> int:
@@ -288,9 +277,11 @@ def _ended(
         marks: tokens that hold a stop text, with that text.
         stop_token_ids: tokens that end a solution.
     """
+    final = output.outputs[0]
+    if final.finish_reason == "repetition":  # its stop reason is not one of the stop texts
+        return replace(written, repeating=True)
     # The reason of a stop is the text or token that was requested; an end of sequence has none,
     # or a token of the model's own. A stop token that holds a mark ends the solution.
-    final = output.outputs[0]
     reason = final.stop_reason
     stopped_by = reason if isinstance(reason, str) else marks.get(reason)
     if reason in stop_token_ids:

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import itertools
-import os
 import secrets
 import signal
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -18,6 +17,7 @@ import torch
 from allocator.errors import InputError, ModelError
 from runtime.engines.checkpoint import model_dtype
 from runtime.engines.engine_args import engine_fields
+from runtime.engines.environment import environment_defaults
 
 
 class VLLMCore:
@@ -201,18 +201,6 @@ class _Sharing:
 
 
 _SHARING = _Sharing()
-
-
-@contextmanager
-def environment_defaults(**defaults: str) -> Iterator[None]:
-    """Environment variables that are set for as long as the block lasts, where they were not."""
-    added = {name: value for name, value in defaults.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
 
 
 def capacity(engine: Any, tokens: int) -> int:

@@ -27,7 +27,6 @@ def sampling_params(
     seed: int,
     stop: Sequence[str],
     stop_token_ids: Sequence[int],
-    thinking_tokens: int | None,
     constraint: Constraint | None,
     logprobs: int | None,
     each_token: bool,
@@ -35,7 +34,7 @@ def sampling_params(
     """The parameters of one completion; see `runtime.engines.base.Engine.complete`.
 
     Args:
-        settings, options, max_tokens, seed, stop, stop_token_ids, thinking_tokens: as there.
+        settings, options, max_tokens, seed, stop, stop_token_ids: as there.
         constraint: what the completion is held to.
         logprobs: likeliest tokens to return at each place; None returns not even the sampled one's
             log-probability.
@@ -59,7 +58,6 @@ def sampling_params(
         # Token by token, where a whole text is soon decoded.
         detokenize=bool(stop) or options.logprobs is not None,
         skip_special_tokens=False,  # marks of thoughts are special tokens of some models
-        thinking_token_budget=thinking_tokens,
         repetition_detection=RepetitionDetectionParams(**REPETITION)
         if max_tokens >= LONG
         else None,

@@ -18,6 +18,9 @@ from runtime.frontend.token_fields import TokenFields
 from runtime.request import EventHandler, Request, RequestSettings
 
 SEEDS = 2**64  # samplers take seeds of 64 bits, without a sign
+# Beside min_tokens vLLM has room for 128, the model's own ends among them. More would end its
+# engine on a GPU.
+MAX_HELD_STOPS = 112
 AS_CALIBRATED = SamplingOverrides()
 NO_TOKEN_FIELDS = TokenFields()
 
@@ -101,14 +104,19 @@ def request_options(
         notes: notes for the caller that come before those made here.
 
     Raises:
-        InputError: more solutions than the budget, a sampling setting out of its range, or a stop
-            token outside the vocabulary.
+        InputError: more solutions than the budget, a sampling setting out of its range, a stop
+            token outside the vocabulary, or too many of them.
     """
     if solutions > budget:
         hint = f"it is more than the budget of {budget}; raise the budget or lower this"
         raise InputError(solutions_field, solutions, hint)
     sampling, changed = sampling_for(calibrated, budget, overrides)
     ends = check_token_ids(tokenizer, stop_token_ids, "stop_token_ids")
+    if tokens.options.min_tokens and len(ends) > MAX_HELD_STOPS:
+        hint = (
+            f"more tokens than vLLM has room for beside min_tokens; give {MAX_HELD_STOPS} at most"
+        )
+        raise InputError("stop_token_ids", len(ends), hint)
     return RequestOptions(
         settings=RequestSettings(
             sampling,

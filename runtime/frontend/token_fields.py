@@ -14,6 +14,9 @@ from runtime.frontend.fields import present
 
 # What changes the samples; a caller is told that the table knows nothing of it.
 CHANGES = ("min_tokens", "ignore_eos", "logit_bias", "allowed_token_ids")
+# Tokens per request that vLLM has room for. More biases or allowed tokens would end its engine on a
+# GPU, for all who use it.
+ROOM = {"logit_bias": 1024, "allowed_token_ids": 1024, "logprob_token_ids": 128}
 ALL = -1  # likeliest tokens: the whole vocabulary, as in vLLM
 
 
@@ -49,8 +52,8 @@ def token_fields(
         logprobs_field: the caller's name for `logprobs`, for error messages.
 
     Raises:
-        InputError: an engine that takes no such options, a number out of its range, or a token
-            outside the vocabulary.
+        InputError: an engine that takes no such options, a number out of its range, a token
+            outside the vocabulary, or too many tokens.
     """
     if options == PLAIN and prompt_logprobs is None:
         return TokenFields()
@@ -59,9 +62,9 @@ def token_fields(
         hint = f"must be 0 to {longest}, which a solution has at most"
         raise InputError("min_tokens", options.min_tokens, hint)
     size = engine.vocabulary_size
-    check_within([token for token, _ in options.logit_bias], size, "logit_bias")
-    check_within(options.allowed_token_ids, size, "allowed_token_ids")
-    check_within(options.logprob_token_ids, size, "logprob_token_ids")
+    _check_tokens([token for token, _ in options.logit_bias], size, "logit_bias")
+    _check_tokens(options.allowed_token_ids, size, "allowed_token_ids")
+    _check_tokens(options.logprob_token_ids, size, "logprob_token_ids")
     names = [name for name in CHANGES if getattr(options, name) != getattr(PLAIN, name)]
     notes = [f"the table was calibrated without {', '.join(names)}"] if names else []
     given = options.logprobs
@@ -90,6 +93,13 @@ def _engine(
         hint = "only a vLLM engine takes it, here or behind its server; leave it out"
         raise InputError(logprobs_field if name == "logprobs" else name, value, hint)
     return taking[0]
+
+
+def _check_tokens(tokens: Sequence[int], size: int, field: str) -> None:
+    check_within(tokens, size, field)
+    if len(tokens) > ROOM[field]:
+        hint = f"more tokens than vLLM has room for; give {ROOM[field]:,} at most"
+        raise InputError(field, len(tokens), hint)
 
 
 def _likeliest(field: str, number: int | None, engine: HasTokenOptions) -> int | None:

@@ -24,7 +24,7 @@ class Beam:
     step_scores: tuple[float, ...] = ()
     logprob: float = 0.0
     ended: bool = False
-    stopped: bool = False  # ended, or out of tokens
+    stopped: bool = False  # ended, repeating itself, or out of tokens
     step: SearchStep | None = None  # its last
     thinking: int | None = None  # as in `Sample`
     forced: bool = False

@@ -48,6 +48,7 @@ class Written:
         self.ended = False
         self.aborted = draw.window is not None and draw.window.lost
         self.stopped_by: str | None = None
+        self.repeating = False
         self.forced_at: int | None = None
         self.skipped = False
         self.unsampled = 0  # of the thought's tokens
@@ -78,6 +79,7 @@ class Written:
         self.logprob += completion.logprob
         self.cached_tokens += completion.cached_tokens
         self.ended, self.stopped_by = completion.ended, completion.stopped_by
+        self.repeating = completion.repeating
         self.aborted = completion.aborted
         self.logprobs = joined(self.logprobs, completion.logprobs)
 

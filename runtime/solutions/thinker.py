@@ -1,15 +1,17 @@
 """Solutions of models that think: thought as long as requested, then the answer.
 
-A thought at its cap is ended by text that is appended to it, and the answer is sampled after that.
-An engine that can end thoughts itself does both in one request; with any other they are two, and
-the second finds the first in the engine's prefix cache. Until a thought has ended, nothing else
-ends the solution: neither a stop text nor the end of a step.
+A thought at its cap is ended by text that is appended to it, and the answer is sampled after that,
+in a request of its own, which finds the thought in the engine's prefix cache. Until a thought has
+ended, nothing else ends the solution: neither a stop text nor the end of a step.
+
+vLLM's own cap (`thinking_token_budget`) would need one request. But a thought has ended for it only
+where the model writes what vLLM itself would write at the cap, token for token; after any other end
+it goes on counting, and cuts off the answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from runtime.engines.base import Completion, Engine, HasThinkingBudget
+from runtime.engines.base import Completion, Engine
 from runtime.engines.steps import StepSplitter
 from runtime.model_calls import ModelCalls
 from runtime.solutions.draw import Draw, Written
@@ -138,8 +140,6 @@ class Thinker:
         answer = min(ANSWER_TOKENS, written.draw.max_tokens // 4) + len(cutoff)
         depth = marks.length(written.solution, self._place == "inside") or 0
         more = min(cap - depth, written.left - answer)
-        if self._engine_caps(written.draw) and more > 0:
-            return await self._capped_by_engine(written, depth + more)
         if more > 0:
             if await self._sample_thought(written, more):
                 return "after"
@@ -163,50 +163,12 @@ class Thinker:
         written.ended = written.ended and not over
         return over
 
-    def _engine_caps(self, draw: Draw) -> bool:
-        """Whether the engine ends thoughts itself, and nothing must sleep until then."""
-        return (
-            isinstance(self._engine, HasThinkingBudget)
-            and self._engine.cutoff == self._known.cutoff
-            and not self._may_end_early(draw)
-        )
-
-    async def _capped_by_engine(self, written: Written, cap: int) -> Place:
-        """Thought and answer in one request. A thought that goes on beyond its cap is cut here."""
-        marks, begun = self._known, self._place == "inside"
-        found = await self._complete(written, written.left, thinking=cap)
-        solution = (*written.solution, *found.token_ids)
-        start = 0 if begun else len(marks.start)
-        at_cap = start + cap
-        end = marks.find_end(solution, start)
-        if solution[at_cap : at_cap + len(marks.cutoff)] == marks.cutoff:
-            written.add(found)
-            written.forced_at = cap
-        elif (
-            len(solution) > at_cap + len(marks.cutoff)
-            and (end is None or end > at_cap)
-            and not found.aborted
-        ):
-            self._calls.cost.ignored_caps += 1
-            kept = found.token_ids[: at_cap - len(written.solution)]
-            # The log-probability of a part is not known; its share is close.
-            share = found.logprob * len(kept) / len(found.token_ids)
-            part = found.logprobs and found.logprobs[: len(kept)]
-            written.add(replace(found, token_ids=kept, logprob=share, ended=False, logprobs=part))
-            written.cut(marks.cutoff, cap)
-            return "after"
-        else:
-            written.add(found)
-        written.left = 0
-        return "inside"
-
     async def _complete(
         self,
         written: Written,
         max_tokens: int,
         step_end: tuple[str, ...] = (),
         ends: tuple[int, ...] | None = None,
-        thinking: int | None = None,
     ) -> Completion:
         return await self._calls.complete(
             self._engine,
@@ -219,7 +181,6 @@ class Thinker:
             greedy=written.draw.greedy,
             window=written.draw.window,
             ends=ends,
-            thinking=thinking,
         )
 
     def _counted(self, written: Written) -> Completion:
@@ -241,6 +202,7 @@ class Thinker:
             ended=written.ended,
             cached_tokens=written.cached_tokens,
             stopped_by=written.stopped_by,
+            repeating=written.repeating,
             thinking=thinking,
             forced=written.forced_at is not None,
             confidence=written.confidence,

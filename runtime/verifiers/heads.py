@@ -9,6 +9,7 @@ from torch import nn
 
 from allocator.errors import InputError
 from runtime.engines.checkpoint import model_dtype
+from runtime.engines.environment import has_gpu
 
 Head = TypeVar("Head", bound=nn.Module)
 
@@ -106,5 +107,5 @@ def load_head(kind: Callable[[], Head], folder: Path, prefix: str) -> Head:
             f"its safetensors files hold no {prefix}* weights as the family has them",
         )
     head.load_state_dict(found, assign=True)
-    dtype = next(iter(found.values())).dtype if torch.cuda.is_available() else torch.float32
+    dtype = next(iter(found.values())).dtype if has_gpu() else torch.float32
     return head.to(dtype)

@@ -8,6 +8,7 @@ import torch
 
 from runtime.engines.batching import MicroBatcher
 from runtime.engines.checkpoint import context_length
+from runtime.engines.environment import has_gpu
 from runtime.verifiers.kv_memory import MAX_BYTES, KnownText, KVMemory
 from runtime.verifiers.layout import Family, Layout
 from runtime.verifiers.likelihood import LikelihoodModel, Surprise
@@ -68,7 +69,7 @@ class TransformersBackend:
     def __init__(
         self, folder: Path, family: Family, max_bytes: int = MAX_BYTES, gpu: int = 0
     ) -> None:
-        on_gpu = torch.cuda.is_available()
+        on_gpu = has_gpu()
         self._device = f"cuda:{gpu}" if on_gpu else "cpu"
         self._max_whole = MAX_TOKENS if on_gpu else MAX_WHOLE_ON_CPU
         self.resources = f"transformers on {self._device}"

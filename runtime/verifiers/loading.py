@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from allocator.errors import InputError
 from runtime.engines.engine_args import EngineArgs, check_unchanged
+from runtime.engines.environment import has_gpu
 from runtime.engines.loading import named_kind
 from runtime.verifiers.base import FamilyName
 
@@ -90,10 +91,8 @@ def _vllm_args(
     Raises:
         InputError: vLLM was requested, by name or by arguments, and cannot run it.
     """
-    import torch
-
     others = {arg: value for arg, value in args.items() if arg != "device_ids"}
-    preferred = engine == "auto" and (bool(others) or torch.cuda.is_available())
+    preferred = engine == "auto" and (bool(others) or has_gpu())
     if engine != "vllm" and not preferred:
         return None
     installed = importlib.util.find_spec("vllm") is not None
@@ -115,7 +114,7 @@ def _only_gpu(args: EngineArgs) -> int:
     import torch
 
     named = args.get("device_ids") or [0]
-    if not torch.cuda.is_available():
+    if not has_gpu():
         return 0
     if len(named) != 1 or named[0] not in range(torch.cuda.device_count()):
         raise InputError(

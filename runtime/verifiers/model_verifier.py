@@ -1,8 +1,8 @@
 """A verifier of any family on any backend, which never scores the same text twice."""
 
+import asyncio
 import logging
-from asyncio import to_thread
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from allocator.errors import InputError
@@ -68,6 +68,8 @@ class ModelVerifier:
         self._checked = False
         # Scores by the text up to the place they were read at, oldest first.
         self._known: dict[bytes, float] = {}
+        # Scores that are being read, by the same key and the loop that waits; set when they are.
+        self._reading: dict[tuple[asyncio.AbstractEventLoop, bytes], asyncio.Event] = {}
 
     def room(self, context: Context) -> int | None:
         """Tokens that a solution may have; see `runtime.verifiers.base.HasContext.room`."""
@@ -92,14 +94,17 @@ class ModelVerifier:
         arguments = self._family, context, steps, self._backend.context_length
         # A long text takes a tenth of a second to tokenise, in which all other prompts would wait.
         layouts = (
-            windows(*arguments) if self.shares_tokens else await to_thread(windows, *arguments)
+            windows(*arguments)
+            if self.shares_tokens
+            else await asyncio.to_thread(windows, *arguments)
         )
         parts = await together(self._read(layout) for layout in layouts)
         return Verdict(
             step_scores=tuple(score for scores, _ in parts for score in scores),
             processed_tokens=sum(run_over for _, run_over in parts),
+            # A text of which scores were forgotten may be run over more than once.
             cached_tokens=sum(
-                len(layout.token_ids) - run_over
+                max(0, len(layout.token_ids) - run_over)
                 for layout, (_, run_over) in zip(layouts, parts, strict=True)
             ),
             windowed=len(layouts) > 1,
@@ -107,25 +112,46 @@ class ModelVerifier:
 
     async def _read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
         """Scores at the layout's places, and how many tokens were run over for it."""
-        keys = _keys(layout)
+        keys, loop = _keys(layout), asyncio.get_running_loop()
         # Taken now: while this waits for the others, a score may be forgotten again.
-        found = {key: self._known[key] for key in keys if key in self._known}
+        found = self._remembered(keys)
+        reads = [self._reading.get((loop, key)) for key in keys if key not in found]
+        # Equal solutions are often scored at once, and one of them is read for all. If its read
+        # fails or is cancelled, each of the others has one of its own.
+        if all(reads):
+            for read in filter(None, reads):
+                await read.wait()
+            found |= self._remembered(keys)
         missing = {
             key: place
             for key, place in zip(keys, layout.score_positions, strict=True)
             if key not in found
         }
-        run_over = 0
-        if missing:
-            places = tuple(missing.values())
-            text = layout.token_ids[: places[-1] + 1]
+        if not missing:
+            return tuple(found[key] for key in keys), 0
+        places = tuple(missing.values())
+        text = layout.token_ids[: places[-1] + 1]
+        done = asyncio.Event()
+        begun = {(loop, key) for key in missing} - self._reading.keys()
+        self._reading |= dict.fromkeys(begun, done)
+        try:
             scores, run_over = await self._backend.read(Layout(text, places, layout.start))
             new = dict(zip(missing, scores, strict=True))
-            found |= new
-            self._known |= new
-            while len(self._known) > REMEMBERED:
-                del self._known[next(iter(self._known))]
+            self._remember(new)
+        finally:
+            done.set()
+            for key in begun:
+                del self._reading[key]
+        found |= new
         return tuple(found[key] for key in keys), run_over
+
+    def _remembered(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+        return {key: self._known[key] for key in keys if key in self._known}
+
+    def _remember(self, scores: Mapping[bytes, float]) -> None:
+        self._known |= scores
+        while len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
 
     async def _check(self) -> None:
         """Warn if a wrong solution is scored above a right one."""

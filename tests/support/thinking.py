@@ -105,36 +105,6 @@ class ScriptedThinker:
         pass
 
 
-class CappingThinker(ScriptedThinker):
-    """Ends thoughts at a cap itself, as vLLM does.
-
-    Args:
-        length: letters of its thoughts.
-        ignores: whether it says so, and does not.
-    """
-
-    def __init__(self, length: int, ignores: bool = False) -> None:
-        super().__init__(length)
-        self.ignores = ignores
-        self.cutoff = tuple(self.tokenizer.encode("\n</think>\n\n"))
-
-    async def complete(
-        self, token_ids: Sequence[int], *, thinking_tokens: int | None = None, **how: Any
-    ) -> Completion:
-        found = await super().complete(token_ids, **how)
-        if thinking_tokens is None or self.ignores:
-            return found
-        begun = self.tokenizer.decode(token_ids).partition("<think>")[2]
-        more = thinking_tokens - len(begun)
-        text = self.tokenizer.decode(found.token_ids)
-        if "</think>" in text[:more]:
-            return found
-        after = "\n</think>\n\n"
-        answer = f"#{len((begun + text[:more]).strip())}\n{END}"
-        ids = self.tokenizer.encode(text[:more] + after + answer)
-        return Completion(tuple(ids), -0.1 * len(ids), ended=True)
-
-
 class UnsureThinker(ScriptedThinker):
     """Is unsure of letters ``x``, whose confidence is 1; that of all others is 10.
 

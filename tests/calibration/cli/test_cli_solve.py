@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.testbed.paths import ARTIFACT
 from benchmarks.testbed.task import distinct_problems
 from calibration.progress import console
 from runtime.artifact import Artifact
+from runtime.engines.environment import has_gpu
 from runtime.solving.solve import Solver
 from tests.support.cli import invoke, refused, solve
 
@@ -65,7 +65,7 @@ def test_what_each_model_got_is_one_line_on_standard_error() -> None:
     before = logging.getLogger("ttc.models").handlers[:]
     status, _, message = invoke(*solve("--budget", "1", "1+2"))
     assert status == 0, message
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if has_gpu() else "cpu"
     (line,) = [line for line in message.splitlines() if line.startswith("models:")]
     verifier = f"{device}:0" if device == "cuda" else device
     expected = f"model base: transformers on {device}; verifier prm: transformers on {verifier}"

@@ -1,12 +1,15 @@
-"""Parameters by the headers of a model's files."""
+"""A model's dtype by its configuration, and its parameters by the headers of its files."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from runtime.engines.checkpoint import parameter_count
+from runtime.engines import checkpoint
+from runtime.engines.checkpoint import model_dtype, parameter_count
 
 
 def test_parameters_are_counted_over_all_files(tmp_path: Path) -> None:
@@ -35,3 +38,24 @@ def test_packed_weights_are_not_counted(tmp_path: Path, dtype: type) -> None:
 def test_a_file_without_weights_is_not_counted(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
     assert parameter_count(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "dtype"),
+    [
+        ({"dtype": "float16"}, "float16"),
+        ({"torch_dtype": "bfloat16"}, "bfloat16"),
+        ({"text_config": {"dtype": "bfloat16"}}, "bfloat16"),
+        ({"dtype": None, "text_config": {"torch_dtype": "float16"}}, "float16"),
+        ({"text_config": {}}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_the_dtype_on_a_gpu_is_the_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], dtype: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(checkpoint, "has_gpu", lambda: True)
+    assert model_dtype(tmp_path) == dtype
+    monkeypatch.setattr(checkpoint, "has_gpu", lambda: False)
+    assert model_dtype(tmp_path) == "float32"

@@ -13,10 +13,15 @@ import pytest
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import BASE, SETTINGS
+from runtime.engines import vllm_requests
 from runtime.engines.base import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.engines.steps import StepSplitter
+from runtime.engines.token_options import TokenOptions
 from runtime.engines.transformers import TransformersEngine
 from runtime.models import Models
+from runtime.prompt_run import PromptRun
+from runtime.request import RequestSettings
+from runtime.solutions.beam import Beam
 from tests.support.fakes import SOON
 
 PROMPT = "12+7*3"
@@ -237,3 +242,16 @@ def test_a_burst_of_seeded_requests_is_served(run: Any, vllm_models: Models) -> 
         )
 
     assert len(run(burst())) == 150
+
+
+def test_a_beam_that_repeats_itself_is_not_extended_again(
+    run: Any, vllm_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_requests, "LONG", 100)
+    (one,) = vllm_models.engine.tokenizer.encode("1", add_special_tokens=False)
+    settings = RequestSettings(SETTINGS.sampling, tokens=TokenOptions(allowed_token_ids=(one,)))
+    prompt_run = PromptRun(vllm_models, settings, PROMPT, 0)
+    beam = run(prompt_run.extend(Beam(), ("beam", 0)))
+    assert beam.steps == ((one,) * 64,)
+    assert prompt_run.max_tokens > 100
+    assert (beam.stopped, beam.ended) == (True, False)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.testbed.paths import SETTINGS
+from benchmarks.testbed.paths import BASE, SETTINGS
 from runtime.engines import vllm_core
-from runtime.engines.vllm_core import environment_defaults
+from runtime.engines.environment import environment_defaults
+from runtime.engines.gpus import divide_memory
 from runtime.models import open_models
 from runtime.server.logs import BELOW, LOGGER, MODELS, ServerLog
 
@@ -91,6 +92,21 @@ def test_environment_variables_are_set_for_the_block_alone(monkeypatch: pytest.M
         assert (os.environ["TTC_OURS"], os.environ["TTC_NEW"]) == ("mine", "default")
     assert os.environ["TTC_OURS"] == "mine"
     assert "TTC_NEW" not in os.environ
+
+
+def test_gpus_are_looked_for_without_starting_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: list[str | None] = []
+
+    def is_available() -> bool:
+        checks.append(os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK"))
+        return False
+
+    monkeypatch.delenv("PYTORCH_NVML_BASED_CUDA_CHECK", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    before = process_state()
+    divide_memory({"model": BASE}, {"model": {}})
+    assert set(checks) == {"1"}
+    assert changed(before, process_state()) == {}
 
 
 @pytest.mark.slow

@@ -1,18 +1,16 @@
-"""Thoughts in real vLLM: its own cap, the cap by two requests, and what a deeper thought costs."""
+"""Thoughts in real vLLM: how they are capped, and what a deeper thought costs."""
 
 import asyncio
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from benchmarks.testbed.task import Problem
-from benchmarks.thinking.gain import in_two_requests
 from benchmarks.thinking.paths import SETTINGS
 from benchmarks.thinking.task import problems
 from predictors.sample import Sample
-from runtime.engines.base import HasThinkingBudget
+from runtime.engines.base import encode_prompt
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
@@ -32,42 +30,45 @@ async def drawn(models: Models, count: int, cap: int | None) -> list[list[Sample
     return list(await asyncio.gather(*(r.samples(0, count, thinking=cap) for r in runs)))
 
 
-def accuracy(found: list[list[Sample]]) -> np.ndarray[Any, Any]:
-    return np.array(
-        [
-            np.mean([sample.answer == problem.answer for sample in samples])
-            for samples, problem in zip(found, PROBLEMS, strict=True)
-        ]
-    )
-
-
-def test_vllm_ends_thoughts_itself(run: Run[Any], thinking_models: Models) -> None:
-    engine = thinking_models.engine
-    assert isinstance(engine, HasThinkingBudget)
-    assert thinking_models.marks is not None
-    assert engine.cutoff == thinking_models.marks.cutoff
-
-
-@pytest.mark.parametrize("two", [False, True], ids=["vllm", "two requests"])
-def test_a_cap_holds_to_the_token(run: Run[Any], thinking_models: Models, two: bool) -> None:
-    models = in_two_requests(thinking_models) if two else thinking_models
-    samples = [sample for samples in run(drawn(models, 2, CAP)) for sample in samples]
+def test_a_cap_holds_to_the_token(run: Run[Any], thinking_models: Models) -> None:
+    samples = [sample for found in run(drawn(thinking_models, 2, CAP)) for sample in found]
     forced = [sample for sample in samples if sample.forced]
     assert len(forced) > len(samples) / 4
     assert {sample.thinking for sample in forced} == {CAP}
     assert max(sample.thinking or 0 for sample in samples) <= CAP
     assert np.mean([sample.answer is not None for sample in forced]) > 0.9
     assert all(sample.text.startswith("<think>\n") for sample in samples)
-    # vLLM ends a thought once more that ends by itself right at the cap.
-    assert np.mean([sample.text.count("</think>") > 1 for sample in samples]) < 0.05
 
 
-def test_both_ways_to_cap_are_equally_accurate(run: Run[Any], thinking_models: Models) -> None:
-    native = accuracy(run(drawn(thinking_models, 8, CAP)))
-    two = accuracy(run(drawn(in_two_requests(thinking_models), 8, CAP)))
-    # Of eight samples each: four standard errors of the mean difference.
-    spread = np.sqrt(native * (1 - native) / 8 + two * (1 - two) / 8 + 1 / 64)
-    assert abs(native.mean() - two.mean()) < 4 * np.sqrt((spread**2).sum()) / len(PROBLEMS)
+def test_a_cap_holds_where_the_prompt_has_begun_the_thought(
+    run: Run[Any], thinking_models: Models
+) -> None:
+    engine = thinking_models.engine
+    settings, begun = RequestSettings(SETTINGS.sampling), engine.tokenizer.encode("<think>\n")
+    samples = []
+    for problem in PROBLEMS[:10]:
+        ids = (*encode_prompt(engine, problem.text), *begun)
+        prompt_run = PromptRun(thinking_models, settings, problem.text, 0, ids)
+        samples.append(run(prompt_run.sample(0, CAP)))
+    forced = [sample for sample in samples if sample.forced]
+    assert len(forced) > 2
+    assert {sample.thinking for sample in forced} == {CAP}
+    assert all(sample.text.count("</think>") == 1 for sample in forced)
+
+
+def test_a_cap_leaves_an_answer_alone(run: Run[Any], thinking_models: Models) -> None:
+    """A thought that ends just before its cap, so that the answer goes beyond it."""
+    compared = 0
+    for problem in PROBLEMS[:20]:
+        free = run(started(thinking_models, problem).sample(0, 200))
+        if free.forced or free.thinking is None or not free.ended:
+            continue
+        close = run(started(thinking_models, problem).sample(0, free.thinking + 2))
+        assert (close.forced, close.thinking) == (False, free.thinking)
+        assert close.reasoning == free.reasoning
+        assert close.text.count("</think>") == 1
+        compared += 1
+    assert compared >= 5
 
 
 def test_a_request_without_thought_has_none(run: Run[Any], thinking_models: Models) -> None:

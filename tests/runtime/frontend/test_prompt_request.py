@@ -6,6 +6,7 @@ import pytest
 
 from allocator.errors import InputError
 from runtime.engines.base import SamplingSettings
+from runtime.engines.token_options import TokenOptions
 from runtime.frontend.budget import Limits, spend_for
 from runtime.frontend.prompt_request import (
     are_token_ids,
@@ -15,6 +16,7 @@ from runtime.frontend.prompt_request import (
     token_prompt,
 )
 from runtime.frontend.sampling_overrides import SamplingOverrides
+from runtime.frontend.token_fields import TokenFields
 from runtime.request import RequestSettings
 
 CALIBRATED = SamplingSettings(temperature=1.0, top_p=0.95, max_tokens=160, step_end="\n")
@@ -54,6 +56,11 @@ def test_errors_name_the_callers_field(tokenizer: Any) -> None:
         )
     with pytest.raises(InputError, match="stop_token_ids: 99999: token ids are 0 to"):
         request_options(CALIBRATED, tokenizer, 8, stop_token_ids=[99999])
+    least = TokenFields(TokenOptions(min_tokens=2))
+    request_options(CALIBRATED, tokenizer, 8, stop_token_ids=[4] * 113)
+    request_options(CALIBRATED, tokenizer, 8, stop_token_ids=[4] * 112, tokens=least)
+    with pytest.raises(InputError, match=r"stop_token_ids: 113: .*give 112 at most"):
+        request_options(CALIBRATED, tokenizer, 8, stop_token_ids=[4] * 113, tokens=least)
     with pytest.raises(InputError, match="input_ids: -1: token ids are 0 to"):
         token_prompt(tokenizer, [-1], "input_ids")
 

@@ -76,6 +76,24 @@ def test_what_no_engine_can_honour_is_refused_by_its_name(
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("field", "room"),
+    [("logit_bias", 1024), ("allowed_token_ids", 1024), ("logprob_token_ids", 128)],
+)
+def test_more_tokens_than_vllm_has_room_for_are_refused(
+    reading: Reading, field: str, room: int
+) -> None:
+    reading.vocabulary_size = reading.max_logprobs = 2000
+
+    def fields(count: int) -> TokenFields:
+        tokens = tuple((i, 1.0) for i in range(count)) if field == "logit_bias" else range(count)
+        return token_fields(TokenOptions(**{field: tuple(tokens)}), None, [reading], 9)
+
+    assert len(getattr(fields(room).options, field)) == room
+    with pytest.raises(InputError, match=f"{field}: {room + 1}: .*give {room:,} at most"):
+        fields(room + 1)
+
+
 def test_what_changes_the_samples_is_told(reading: Reading) -> None:
     found = token_fields(TokenOptions(min_tokens=9, ignore_eos=True), None, [reading], 9)
     assert found.notes == ("the table was calibrated without min_tokens, ignore_eos",)

@@ -10,7 +10,7 @@ from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
 from runtime.solutions.beam import Beam
 from runtime.strategies.best_of_n import best_of_n
-from tests.support.thinking import SETTINGS, CappingThinker, ScriptedThinker, thinking_run
+from tests.support.thinking import SETTINGS, ScriptedThinker, thinking_run
 
 # A thought of 30 letters has 32 tokens: a newline stands before and after them.
 LETTERS, NATURAL = 30, 32
@@ -144,30 +144,6 @@ def test_the_answers_beginning_may_be_written_too() -> None:
     sample = drawn(thinking_run(engine, cutoff="</think>\nIt is "), 11)
     assert engine.requests[1][0].endswith("aaa</think>\nIt is ")
     assert sample.text.endswith("</think>\nIt is #10\n<end>")
-
-
-@pytest.mark.parametrize(("cap", "answer", "forced"), [(11, "10", True), (50, "30", False)])
-def test_an_engine_that_caps_thoughts_needs_one_request(
-    cap: int, answer: str, forced: bool
-) -> None:
-    engine = CappingThinker(LETTERS)
-    sample = drawn(thinking_run(engine), cap)
-    assert (sample.answer, sample.forced, len(engine.requests)) == (answer, forced, 1)
-    assert sample.thinking == (11 if forced else NATURAL)
-
-
-def test_an_engine_that_ignores_a_cap_is_found_out() -> None:
-    engine = CappingThinker(LETTERS, ignores=True)
-    run = thinking_run(engine)
-    sample = drawn(run, 11)
-    assert (sample.answer, sample.thinking, sample.forced) == ("10", 11, True)
-    assert run.cost.ignored_caps == 1
-
-
-def test_stops_are_not_given_to_an_engine_that_caps_thoughts() -> None:
-    engine = CappingThinker(LETTERS)
-    sample = drawn(thinking_run(engine, replace(SETTINGS, stops=("aaa",))), 11)
-    assert (sample.answer, len(engine.requests)) == ("10", 2)
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification
 
-from allocator.errors import InputError
+from allocator.errors import InputError, ModelError
 from predictors.scoring import alone
 from runtime.engines.concurrency import together
 from runtime.verifiers import in_transformers, model_verifier
 from runtime.verifiers.base import Context, Verdict, aggregate, aggregated
 from runtime.verifiers.families import FAMILIES, recognise
 from runtime.verifiers.kv_memory import KnownText, KVMemory
+from runtime.verifiers.layout import Layout
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.checkpoints import grown, solution
 from tests.support.fakes import CoinEngine, SumVerifier, coin_run
+from tests.support.waiting import eventually_in_loop
 
 Direct = Callable[[Context, Sequence[tuple[int, ...]]], list[float]]
 
@@ -176,6 +178,76 @@ def test_scores_hold_though_they_are_forgotten_at_once(
         assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
 
 
+def test_equal_solutions_scored_at_once_are_read_once(
+    run: Any, verifier: ModelVerifier, tokenizer: Any, direct: Direct
+) -> None:
+    # Several blocks of vLLM's cache, which gives no scores for the tokens that it holds.
+    numbers = range(30, 45)
+    lines = [f"{7 * n}+{n}={8 * n}" for n in numbers]
+    context, steps = solution(tokenizer, "\n".join(["7*30+30", *lines, "#360"]))
+    length = len(context.token_ids) + sum(map(len, steps))
+
+    async def score() -> list[Verdict]:
+        return await together(verifier.score(context, steps) for _ in range(4))
+
+    verdicts = run(score())
+    for verdict in verdicts:
+        assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+        assert verdict.processed_tokens + verdict.cached_tokens == length
+    assert [verdict.processed_tokens for verdict in verdicts[1:]] == [0, 0, 0]
+
+
+def test_what_is_run_over_twice_is_not_taken_off_what_was_cached(
+    run: Any, vllm_verifier: ModelVerifier, tokenizer: Any, direct: Direct
+) -> None:
+    lines = [f"{9 * n}+{n}={10 * n}" for n in range(30, 45)]
+    context, steps = solution(tokenizer, "\n".join(["9*30+30", *lines, "#440"]))
+    length = len(context.token_ids) + sum(map(len, steps))
+    run(vllm_verifier.score(context, steps))
+    vllm_verifier._known.clear()
+    verdict = run(vllm_verifier.score(context, steps))
+    assert verdict.step_scores == pytest.approx(direct(context, steps), abs=1e-3)
+    assert verdict.processed_tokens > length, "its end, which gives the last scores, and all of it"
+    assert verdict.cached_tokens == 0
+
+
+class HeldBackend:
+    """A backend of which reads wait until they may go on."""
+
+    resources, context_length = "nothing", None
+
+    def __init__(self) -> None:
+        self.reads, self.go_on = 0, asyncio.Event()
+
+    async def read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
+        self.reads += 1
+        await self.go_on.wait()
+        return tuple(0.5 for _ in layout.score_positions), len(layout.token_ids)
+
+    def close(self) -> None: ...
+
+
+def test_a_cancelled_read_is_begun_again_for_those_that_wait_for_it(
+    classifier: Path, tokenizer: Any
+) -> None:
+    context, steps = solution(tokenizer, "5-9\n5-9=996\n#996")
+
+    async def score() -> tuple[HeldBackend, Verdict]:
+        backend = HeldBackend()
+        family = FAMILIES[recognise(classifier)](tokenizer, tokenizer, classifier)
+        verifier = ModelVerifier(family, backend, "held")
+        first, second = (asyncio.create_task(verifier.score(context, steps)) for _ in range(2))
+        await eventually_in_loop(lambda: backend.reads)
+        first.cancel()
+        await eventually_in_loop(lambda: backend.reads == 2)
+        backend.go_on.set()
+        return backend, await second
+
+    backend, verdict = asyncio.run(score())
+    assert verdict.step_scores == (0.5,) * len(steps)
+    assert backend.reads == 2
+
+
 @pytest.fixture
 def broken(classifier: Path, tmp_path: Path) -> Path:
     """A copy of the classifier, to be broken."""
@@ -188,7 +260,7 @@ def test_nan_is_an_error_that_names_the_mend(tokenizer: Any, broken: Path) -> No
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     verifier = open_verifier(broken, tokenizer, engine="transformers")
     prompt_run = coin_run(tokenizer, verifier=verifier)
-    with pytest.raises(InputError, match="check its weights"):
+    with pytest.raises(ModelError, match="check its weights"):
         asyncio.run(prompt_run.sample(0))
     verifier.close()
 
