@@ -131,6 +131,18 @@ def fitted(log: Log, budgets: list[int], pilots: list[int]) -> tuple[LoggedRepla
     return replay, fit(replay, grid, budgets, pilots, 3, fingerprint)
 
 
+def summary_of(replay: LoggedReplay, made: Calibration, samples: int) -> Summary:
+    return summarise(
+        replay,
+        made,
+        source="",
+        selections=replay.selections,
+        strategies=("best_of_n",),
+        samples=samples,
+        sampled_tokens=0,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_gain_model")
 @pytest.mark.parametrize("scored", [True, False])
@@ -138,15 +150,7 @@ def test_where_chance_alone_tells_questions_apart_bins_do_not_differ(scored: boo
     # Were a bin measured on what a plan is judged by, the first would do far better than the last.
     log = alike(600, 19, scored=scored)
     replay, made = fitted(log, [1, 2, 4, 8, 16], [1, 4, 12])
-    summary = summarise(
-        replay,
-        made,
-        source="",
-        selections=replay.selections,
-        strategies=("best_of_n",),
-        samples=19,
-        sampled_tokens=0,
-    )
+    summary = summary_of(replay, made, 19)
     first, *_, last = summary.groups[1:]
     assert first.hardest > last.easiest, "they do differ in what was measured"
     for easy, hard in zip(first.curves, last.curves, strict=True):
@@ -163,15 +167,7 @@ def test_where_chance_alone_tells_questions_apart_bins_do_not_differ(scored: boo
 def test_an_oracle_bin_may_be_empty_beside_many_pilots(tmp_path: Path) -> None:
     # Two of four samples measure 0, a half or 1; the one that three pilots leave, 0 or 1.
     replay, made = fitted(made_log(60, 4, seed=1), [1, 2, 4], [3])
-    summary = summarise(
-        replay,
-        made,
-        source="",
-        selections=replay.selections,
-        strategies=("best_of_n",),
-        samples=4,
-        sampled_tokens=0,
-    )
+    summary = summary_of(replay, made, 4)
     easy, half, hard = summary.predictor.confusion
     assert half == (0, 0, 0)
     assert sum(easy) == pytest.approx(1) == sum(hard)

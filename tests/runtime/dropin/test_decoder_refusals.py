@@ -271,7 +271,7 @@ def test_engines_that_cannot_be_wrapped(vllm_models: Models) -> None:
     assert isinstance(vllm_models.engine, VLLMEngine)
     for engine in (vllm_models.engine, vllm_models.engine._core.engine):
         with pytest.raises(
-            InputError, match="it is bound to its event loop; wrap it in ttc_allocator.AsyncLLM"
+            InputError, match=r"it is bound to its event loop; wrap it in ttc_allocator\.AsyncLLM"
         ):
             ComputeOptimalLLM.wrap(engine, ARTIFACT)
     with pytest.raises(InputError, match=r"no_such_thing: 1: .*\(verifier_args\)"):
