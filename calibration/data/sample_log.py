@@ -244,20 +244,28 @@ def _aliases(rows: LogRows, names: Sequence[str], told_apart: bool) -> dict[str,
     """
     found = {}
     for column in rows.aliases:
-        cells, first = rows.parsed(column, _name), dict[str, str]()
-        for name, cell, number in zip(names, cells, rows.numbers, strict=True):
-            if cell and first.setdefault(cell, name) != name:
-                if told_apart:
-                    break
-                own, other = rows.names["question"], rows.names[column]
-                why = (
-                    f"is that of {own} {first[cell]!r} too; say which column tells questions "
-                    f"apart: --columns question={other}, or question={own}"
-                )
-                raise rows.refusal(number, column, cell, why)
-        else:
-            found[rows.names[column]] = cells
+        cells = rows.parsed(column, _name)
+        shared = _shared(names, cells)
+        own, other = rows.names["question"], rows.names[column]
+        if shared is None:
+            found[other] = cells
+        elif not told_apart:
+            row, first = shared
+            why = (
+                f"is that of {own} {first!r} too; say which column tells questions apart: "
+                f"--columns question={other}, or question={own}"
+            )
+            raise rows.refusal(rows.numbers[row], column, cells[row], why)
     return found
+
+
+def _shared(names: Sequence[str], cells: Sequence[str]) -> tuple[int, str] | None:
+    """The first row whose cell is that of another question, and that question; None without one."""
+    first: dict[str, str] = {}
+    for row, (name, cell) in enumerate(zip(names, cells, strict=True)):
+        if cell and first.setdefault(cell, name) != name:
+            return row, first[cell]
+    return None
 
 
 def _name(cell: object) -> str:

@@ -123,6 +123,7 @@ def rendered(template: str, **values: Any) -> str:
         "number": words.number,
         "flops": words.flops,
         "count": words.count,
+        "factor": words.factor,
         "saving": words.saving,
         "spent": words.spent,
     }

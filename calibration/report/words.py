@@ -150,8 +150,12 @@ def times(value: float, low: float, high: float) -> str:
     0 stands for an accuracy that is not reached; as a number it would read as a loss.
     """
     reached = f"{value:.1f}" if value else "not reached"
-    ends = (f"{end:.1f}" if end else "–" for end in (low, high))
-    return f"{reached} [{', '.join(ends)}]"
+    return f"{reached} [{factor(low)}, {factor(high)}]"
+
+
+def factor(end: float) -> str:
+    """An end of such an interval: ``2.1``, or a dash."""
+    return f"{end:.1f}" if end else "–"
 
 
 def saving(saved: Gain | CostGain) -> str:

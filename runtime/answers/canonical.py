@@ -122,7 +122,7 @@ def _list(text: str, leaf: Leaf) -> str | None:
     named = [_named(part) for part in parts]
     if len({name for name, _ in named if name}) > 1:
         return _set([f"{name}={_key(value, leaf)}" for name, value in named])
-    if all(re.search(r"[<>]|\\[lg]e(?![A-Za-z])", part) for part in parts):
+    if all(any(s[0] in _LESS | _GREATER for s in _RELATION.finditer(part)) for part in parts):
         return _union_of(parts, leaf)
     return _set([_key(value, leaf) for _, value in named])
 

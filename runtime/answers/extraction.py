@@ -5,7 +5,7 @@ Only regular expressions that read a bounded text once: nothing here can take lo
 
 import re
 
-from runtime.answers.notation import ASCII, is_function, tidy
+from runtime.answers.notation import ASCII, SETTING, is_function, tidy
 
 MAX_CHARACTERS = 2000  # of a solution's end, in which an answer is looked for
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"(?<![^\s,(])[A-Za-z]{2,}(?![^\s,).])")
 _JOINED = re.compile(r"\b(?:and|or)\b")
 _LETTER = re.compile(
     r"(?:(?:option|choice)\s+)?(?:"
-    r"\\(?:mathrm|mathbf|mathit|textrm|textit|mbox)\{(?P<boxed>[A-Z])\}(?=$|[).:,;])"
+    rf"{SETTING}\{{(?P<boxed>[A-Z])\}}(?=$|[).:,;])"
     r"|(?:\\text(?:bf)?\{)?[\"'“]?(?:[(\[](?P<bracketed>[A-Z])[)\]]"
     # A dash leads to what the choice says; before anything but a word it is a minus.
     r"|(?P<bare>[A-Z])(?=$|[).:,;}\"'”]|\s+[-–—]\s+[A-Za-z]{2})))"

@@ -57,7 +57,9 @@ ASCII = str.maketrans(
         "\u202f": " ",
     }
 )
-_BOX = r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}"
+# The commands that only set what they hold.
+SETTING = r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|mathbf|mathit|operatorname)\s*"
+_BOX = rf"{SETTING}\{{([^{{}}]*)\}}"
 # In the order in which they apply.
 _REWRITTEN = [
     (re.compile(pattern), replacement)
