@@ -26,6 +26,9 @@ class DifficultyBins:
     def fit(self, pass_at_1: ArrayLike) -> "DifficultyBins":
         """Place the edges at the quantiles of `pass_at_1`, shape (prompts,).
 
+        An edge lies halfway between two different values: equal prompts share a bin, and those that
+        are nearly equal to them later fall into the same one.
+
         Raises:
             InputError: no values, or a value outside [0, 1] or NaN.
         """
@@ -35,8 +38,12 @@ class DifficultyBins:
         if not np.all((values >= 0) & (values <= 1)):
             bad = values[~((values >= 0) & (values <= 1))][0]
             raise InputError("pass_at_1", float(bad), "must be between 0 and 1")
-        quantiles = np.quantile(values, np.arange(1, self.n_bins) / self.n_bins)
-        self.edges_ = np.unique(quantiles)[::-1]
+        distinct, counts = np.unique(values, return_counts=True)
+        halfway = (distinct[:-1] + distinct[1:]) / 2
+        below = np.cumsum(counts)[:-1] / values.size  # the share of prompts below each
+        shares = np.arange(1, self.n_bins) / self.n_bins if len(below) else ()
+        nearest = [int(np.abs(below - share).argmin()) for share in shares]
+        self.edges_ = np.unique(halfway[nearest])[::-1]
         return self
 
     def transform(self, pass_at_1: ArrayLike) -> NDArray[np.int64]:

@@ -15,6 +15,8 @@ from predictors.prompt import PromptProbe, with_states
 
 # Plans cannot be compared on fewer prompts: such a bin is merged with its smaller neighbour.
 MIN_IN_BIN = 8
+# Predictions closer than this are the same: what is left is rounding.
+NOISE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,27 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     flat, target = features.reshape(-1, features.shape[-1]), measured.ravel()
     prompts = np.repeat(np.arange(outcomes.prompts), rows)
     predicted = out_of_fold_predictions(flat, target, prompts, make=make)
-    varies = np.ptp(predicted) > 0 and np.ptp(target) > 0
-    fitted = DistributionEstimator().fit(predicted, target, prompts)
+    predictor, fitted = make().fit(flat, target), DistributionEstimator()
+    served = predictor.predict(flat)
+    varies = all(np.ptp(values) > NOISE for values in (predicted, served, target))
     return FittedDifficulty(
         pilots=pilots,
-        model=DifficultyModel(make().fit(flat, target), fitted.distribution_),
+        model=DifficultyModel(predictor, fitted.fit(predicted, target, prompts).distribution_),
         predicted=np.repeat(predicted, outcomes.replicates // rows),
-        edges=edges_of(predicted, n_bins, rows),
+        edges=edges_of(_averaged(predicted, served), n_bins, rows),
         rank_correlation=float(spearmanr(predicted, target).statistic) if varies else 0.0,
     )
+
+
+def _averaged(predicted: NDArray[np.float64], served: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Out-of-fold predictions, averaged over entries that the predictor on every prompt puts alike.
+
+    Folds differ a little in what they predict of equal pilots. An edge among these would be one
+    that only the calibration prompts fall on both sides of: with answers alone and two pilots,
+    agreement is all there is to tell, yet five bins could be cut.
+    """
+    _, alike = np.unique(np.round(served / NOISE), return_inverse=True)
+    return np.asarray((np.bincount(alike, predicted) / np.bincount(alike))[alike])
 
 
 def edges_of(pass_at_1: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:

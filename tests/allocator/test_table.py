@@ -49,6 +49,15 @@ def test_harder_is_never_in_an_easier_bin(values: list[float]) -> None:
     assert np.all(np.diff(bins[order]) <= 0)
 
 
+@pytest.mark.parametrize("easy", [30, 50, 70])
+def test_equal_prompts_share_a_bin_and_the_edge_is_halfway_to_others(easy: int) -> None:
+    values = np.repeat([0.8, 0.2], [easy, 100 - easy])
+    bins = DifficultyBins(5).fit(values)
+    np.testing.assert_allclose(bins.edges_, [0.5])
+    assert bins.transform([0.79, 0.21]).tolist() == [0, 1]
+    assert DifficultyBins(5).fit([0.8, 0.8]).edges_.tolist() == []
+
+
 @pytest.mark.parametrize("bad", [[], [0.2, float("nan")], [1.5]])
 def test_difficulty_outside_0_to_1_is_refused(bad: list[float]) -> None:
     with pytest.raises(InputError, match="pass_at_1"):

@@ -98,6 +98,21 @@ def test_the_probe_sees_a_prompt_once_however_often_it_is_replayed() -> None:
     assert once.rank_correlation > 0.3
 
 
+@pytest.mark.parametrize(("values", "bins"), [(1, 1), (2, 2), (4, 4)])
+def test_no_edge_parts_what_the_predictor_cannot_tell_apart(values: int, bins: int) -> None:
+    # As with answers alone, of which a few pilots agree or do not: folds differ, features do not.
+    pass_at_1 = np.random.default_rng(3).beta(0.7, 0.7, 300)
+    outcomes: Any = Told(pass_at_1, noise=0.0, replicates=4)
+    few = np.zeros((300, 4, len(FEATURE_NAMES)))
+    few[..., 0] = np.floor(pass_at_1 * values)[:, None] / values
+    outcomes.features = lambda _: few
+    known = fit_difficulty(outcomes, 2, 5)
+    served = known.model.predictor.predict(few.reshape(1200, -1))
+    assert len(known.edges) == bins - 1
+    np.testing.assert_array_equal(bin_of(known.edges, served), bin_of(known.edges, known.predicted))
+    assert (known.rank_correlation > 0.7) if values > 1 else (known.rank_correlation == 0)
+
+
 def test_where_all_prompts_are_alike_nothing_is_told() -> None:
     outcomes = Told(np.ones(40), noise=0.0)
     with warnings.catch_warnings():
