@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.figures.drawing import Figure, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
@@ -31,29 +32,31 @@ def appendix(samples: Samples) -> Reproduced:
         WIDE: plan_curve(WIDE, samples.by_prm, FIXED),
     }
     curves |= {LOOKS[k]: plan_curve(LOOKS[k], samples.by_prm, AHEAD[k]) for k in AHEAD}
-    draws = resamples(samples.by_prm.prompts)
     everyone = np.ones(samples.by_prm.prompts, dtype=bool)
+    further = np.ones(samples.by_orm.prompts, dtype=bool)
 
-    def drawn(title: str, names: list[str]) -> Panel:
-        lines = [line_of(curves[name], everyone) for name in names]
+    def drawn(title: str, names: list[str], prompts: NDArray[np.bool_]) -> Panel:
+        lines = [line_of(curves[name], prompts) for name in names]
         return Panel(title, "generations", lines)
 
-    def above(one: str, other: str, budgets: Sequence[float]) -> Interval:
+    def above(
+        one: str, other: str, budgets: Sequence[float], prompts: NDArray[np.bool_]
+    ) -> Interval:
         values, others = (mean_over(curves[name], budgets) for name in (one, other))
-        return mean_above(values, others, everyone, draws)
+        return mean_above(values, others, prompts, resamples(len(prompts)))
 
     findings = [
         *(
             Finding(
                 f"{LAST}, is above {other} at N = {SEVERAL[0]} to {MAX_N}",
-                above(LAST, other, SEVERAL),
+                above(LAST, other, SEVERAL, further),
             )
             for other in (LOWEST, PRODUCT, ORM_SCORE)
         ),
         *(
             Finding(
                 f"{name} is below beam search at equal cost",
-                above(name, WIDE, curves[name].budgets),
+                above(name, WIDE, curves[name].budgets, everyone),
                 below=True,
             )
             for name in LOOKS.values()
@@ -63,9 +66,9 @@ def appendix(samples: Samples) -> Reproduced:
         "appendix",
         "Aggregation of steps, PRM against ORM, lookahead",
         [
-            drawn("best-of-N weighted, by aggregation", [LAST, LOWEST, PRODUCT]),
-            drawn("best-of-N weighted, by verifier", [LAST, ORM_SCORE, VOTES]),
-            drawn("beam search, by lookahead", [WEIGHTED, WIDE, *LOOKS.values()]),
+            drawn("best-of-N weighted, by aggregation", [LAST, LOWEST, PRODUCT], further),
+            drawn("best-of-N weighted, by verifier", [LAST, ORM_SCORE, VOTES], further),
+            drawn("beam search, by lookahead", [WEIGHTED, WIDE, *LOOKS.values()], everyone),
         ],
         3,
     )

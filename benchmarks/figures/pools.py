@@ -4,7 +4,8 @@ Independent solutions are those of `benchmarks.allocation`; what is searched and
 was sampled by `benchmarks.figures.sampling` on the first of the same test prompts. Search is guided
 by a PRM of the base model's size, as the paper's is no larger than its policy, and by the score
 that calibration fits from the larger PRM and the log-probability; in figure 3 also by a weaker PRM
-of that size, to show what depends on how good the verifier is.
+of that size, to show what depends on how good the verifier is. The appendix compares ways to read a
+PRM's steps, which differ by tenths of a point: on further test prompts, four times as many.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,12 +18,13 @@ from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompt_states, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
 from benchmarks.testbed.paths import ORM, OWN_PRM, REVISING, SETTINGS, TEST_POOL, WEAK_PRM
+from benchmarks.testbed.task import distinct_problems
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from runtime.verifiers.base import Aggregation, aggregate
 
 FOLDER = ARITHMETIC.folder
-PROMPTS = 500
+PROMPTS, FURTHER = 500, 2000
 MAX_N = 64  # beams and attempts of one prompt
 REPLICATES = 20
 
@@ -30,7 +32,8 @@ SEARCHES = FOLDER / "test-searches.parquet"
 BY_PRM, BY_SCORE = FOLDER / "figures-prm.parquet", FOLDER / "figures-score.parquet"
 BY_OWN_PRM = FOLDER / "figures-own.parquet"
 BY_WEAK_PRM, WEAK_SEARCHES = FOLDER / "figures-weak.parquet", FOLDER / "figures-weak-prm.parquet"
-CHAINS, BY_ORM = FOLDER / "figures-chains.parquet", FOLDER / "figures-orm.parquet"
+CHAINS = FOLDER / "figures-chains.parquet"
+BY_STEPS, BY_ORM = FOLDER / "figures-steps.parquet", FOLDER / "figures-orm.parquet"
 
 # The models with another verifier in place of the PRM.
 OWN = SETTINGS.model_copy(update={"verifier": str(OWN_PRM)})
@@ -85,16 +88,22 @@ def test_prompts() -> list[tuple[str, str]]:
     return prompts_of(ARITHMETIC, "test")[:PROMPTS]
 
 
+def further_prompts() -> list[tuple[str, str]]:
+    """(prompt, right answer) pairs of the test prompts after those, for the appendix."""
+    problems = distinct_problems("test", PROMPTS + FURTHER, ARITHMETIC.test_seed)
+    return [(problem.text, problem.answer) for problem in problems[PROMPTS:]]
+
+
 @dataclass(frozen=True)
 class Samples:
-    """All that the figures are drawn from, the same prompts in the same order.
+    """All that the figures are drawn from, the same prompts in the same order but for the last two.
 
     Attributes:
         by_prm: search guided by the PRM of the base's own size, solutions scored by it.
         by_weak_prm: likewise by a weaker PRM of that size, up to 64 solutions.
         by_score: search guided by the fitted score, solutions scored by it.
         revised: chains of revisions, attempts scored by the reviser's ORM.
-        by_orm: the first solutions of each prompt, scored by the ORM.
+        by_orm: a few solutions of each further prompt, scored by the ORM.
         by_steps: the same solutions, scored by the PRM in each way to make one score of its steps'.
     """
 
@@ -117,7 +126,7 @@ def read_samples() -> Samples:
     sizes = SETTINGS.sizes(Path())
     solutions = solutions_of(PROMPTS)
     prompts = {record.prompt for record in solutions}
-    few = first_solutions(solutions, MAX_N)
+    scored = read_pool(BY_STEPS)
     return Samples(
         SeededReplay(
             beside(read_pool(BY_OWN_PRM), runs_of(read_pool(BY_PRM))),
@@ -147,7 +156,7 @@ def read_samples() -> Samples:
             sizes=REVISING.sizes(Path()),
         ),
         _rotated(read_pool(BY_ORM), BY_THE_ORM.sizes(Path())),
-        {how: _rotated(rescored(few, _by(how)), sizes) for how in ("last", "min", "product")},
+        {how: _rotated(rescored(scored, _by(how)), sizes) for how in ("last", "min", "product")},
     )
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool, rescored, write_pool
-from benchmarks.allocation.sampling import Searching, search
+from benchmarks.allocation.sampling import Searching, draw, search
 from benchmarks.figures.pools import (
     AHEAD,
     BY_ORM,
     BY_OWN_PRM,
     BY_PRM,
     BY_SCORE,
+    BY_STEPS,
     BY_THE_ORM,
     BY_WEAK_PRM,
     CHAINS,
@@ -28,10 +29,12 @@ from benchmarks.figures.pools import (
     WEAK,
     WEAK_SEARCHES,
     first_solutions,
+    further_prompts,
     solutions_of,
     test_prompts,
 )
-from benchmarks.testbed.paths import ARTIFACT, REQUEST_SETTINGS, REVISING
+from benchmarks.testbed.paths import ARTIFACT, BASE, REQUEST_SETTINGS, REVISING, SETTINGS
+from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.fitting.fit import searches_among
 from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
@@ -51,7 +54,7 @@ def resample() -> None:
     weak_searches()
     by_score()
     with sharing_cores():
-        for part in (chains, by_orm, by_own_prm, by_weak_prm):
+        for part in (chains, by_steps, by_orm, by_own_prm, by_weak_prm):
             asyncio.run(part())
 
 
@@ -103,9 +106,18 @@ async def chains() -> None:
     write_pool(joined, CHAINS)
 
 
+async def by_steps() -> None:
+    """Independent solutions of each further prompt, scored by the PRM, step by step."""
+    async with open_models(SETTINGS, Path(), "transformers") as models:
+        prompts, engine = further_prompts(), TreeEngine(BASE, MAX_N, SEED)
+        with progress("Further prompts: solutions", len(prompts)) as done:
+            write_pool(await draw(models, REQUEST_SETTINGS, engine, prompts, done), BY_STEPS)
+        engine.close()
+
+
 async def by_orm() -> None:
-    """The first independent solutions of each prompt, scored by the ORM."""
-    await _score_again("Solutions by the ORM", BY_THE_ORM, _few_solutions(), BY_ORM)
+    """The same solutions, scored by the ORM."""
+    await _score_again("Solutions by the ORM", BY_THE_ORM, read_pool(BY_STEPS), BY_ORM)
 
 
 async def by_own_prm() -> None:
@@ -115,11 +127,8 @@ async def by_own_prm() -> None:
 
 async def by_weak_prm() -> None:
     """The first independent solutions of each prompt, scored by the weaker PRM."""
-    await _score_again("Solutions by the weak PRM", WEAK, _few_solutions(), BY_WEAK_PRM)
-
-
-def _few_solutions() -> list[PromptRecord]:
-    return first_solutions(solutions_of(PROMPTS), MAX_N)
+    few = first_solutions(solutions_of(PROMPTS), MAX_N)
+    await _score_again("Solutions by the weak PRM", WEAK, few, BY_WEAK_PRM)
 
 
 async def _score_again(

@@ -1,7 +1,5 @@
 """``ttc bench``: measure what an artifact gains on the user's data set."""
 
-import asyncio
-import time
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +9,8 @@ from rich.text import Text
 
 from allocator.errors import InputError
 from allocator.extras import require
-from allocator.lock import LOCK, exclusive
-from calibration.bench import measure, rows_of, sample, schedule_within, unseen, work_of
 from calibration.cli.bench_logs import SPLITS, bench_log
+from calibration.cli.bench_prompts import bench_prompts
 from calibration.cli.bench_view import comparison, in_points
 from calibration.cli.console import reports_errors, say, write_answer
 from calibration.cli.log_options import LogOptions, refuse_options
@@ -29,24 +26,14 @@ from calibration.cli.options import (
     TrustOption,
     given,
     load_artifact,
-    load_table,
-    numbers,
     settings_options,
 )
-from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
-from calibration.progress import console, progress
+from calibration.data.datasets import DataSettings
+from calibration.progress import console
 from calibration.replay.parallel import check_jobs
 from calibration.report.bench_page import as_summary, chosen, write_page
 from calibration.report.bench_result import BenchResult
-from calibration.report.provenance import provenance
-from calibration.report.summary import cheapest_way
 from calibration.report.words import subtitle, title
-from calibration.sampling.collect import check_answers
-from calibration.sampling.resume import SampleStore, made_with
-from runtime.artifact import artifact_folder
-from runtime.engines.loading import engine_kind
-from runtime.models import open_models
-from runtime.request import RequestSettings
 from runtime.verifiers.base import Aggregation
 
 RESULT, PAGE, SAMPLES = "bench.json", "bench.html", "samples"
@@ -106,70 +93,33 @@ def bench(
     With --from-logs no model is needed: methods are replayed on logged samples of questions that
     the artifact has not seen, or, with --split, that each calibration has not.
     """
-    started = time.time()
     check_jobs(n_jobs)
     _check_out(out)
     if log.from_logs is not None:
         refuse_options(context, set(context.params) - OF_LOGS, "does not apply to --from-logs")
-        named = given(context)
+        named = answers if "answers" in given(context) else None
         result = bench_log(
-            log,
-            data.columns,
-            answers if "answers" in named else None,
-            aggregation,
+            log, data.columns, named, aggregation, artifact, split, splits, budgets, seed, n_jobs
+        )
+    else:
+        refuse_options(context, OF_LOGS - OF_BOTH, "goes with --from-logs")
+        if dataset is None:
+            raise InputError("prompts", None, "give a data set, or measure --from-logs")
+        if artifact is None:
+            raise InputError("artifact", None, "give a calibrated artifact")
+        result = bench_prompts(
             artifact,
-            split,
-            splits,
+            partial(load_artifact, force=force, trust_grader=trust_grader, args=args.read(engine)),
+            dataset,
+            data,
+            prompts,
             budgets,
+            out / SAMPLES,
+            engine,
+            args.verifier_engine,
             seed,
             n_jobs,
         )
-        _publish(result, out)
-        return
-    refuse_options(context, OF_LOGS - OF_BOTH, "goes with --from-logs")
-    if dataset is None:
-        raise InputError("prompts", None, "give a data set, or measure --from-logs")
-    if artifact is None:
-        raise InputError("artifact", None, "give a calibrated artifact")
-    kind, engine_args = engine_kind(engine), args.read(engine)
-    folder = artifact_folder(artifact)
-    table = rows_of(load_table(folder), numbers("budgets", budgets) if budgets else [])
-    graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), folder)
-    loaded = load_artifact(folder, force, trust_grader, engine_args)
-    way = cheapest_way(folder)
-    schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
-    work = work_of([table], loaded.settings.scoring, seed, schedule)
-    identity = made_with(loaded.settings.fingerprint(folder), kind, graded, work)
-    with exclusive(out / SAMPLES / LOCK, out):
-        store = SampleStore(out / SAMPLES, identity)
-        resumed = len(store.done)
-        models = partial(open_models, loaded.settings, folder, engine, args.verifier_engine)
-        with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
-            sampling = RequestSettings(loaded.settings.sampling)
-            sizes = loaded.settings.sizes(folder)
-            replay = asyncio.run(
-                sample(table, graded, work, store, models, sampling, done, n_jobs, sizes)
-            )
-    check_answers(replay.records, loaded.settings.answers)
-    with console.status("Measuring"):
-        findings = measure(replay, loaded, table, way)
-    result = BenchResult(
-        **dict(findings),
-        **provenance(),
-        source=dataset,
-        artifact=str(artifact),
-        fingerprint=table.fingerprint,
-        foreign=loaded.foreign,
-        left_out=left_out,
-        resumed=resumed,
-        engine=kind,
-        samples=work.samples,
-        searches=tuple(map(str, work.searches)),
-        sampled_tokens=sum(record.sampled_tokens for record in replay.records),
-        seconds=time.time() - started,
-        seed=seed,
-        targets=findings.as_targets(),
-    )
     _publish(result, out)
 
 
@@ -177,16 +127,6 @@ def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError("out", str(out), "it is a file; give a folder")
     require("report", "out", str(out))
-
-
-def _first_unseen(
-    prompts: int | None, graded: list[tuple[str, str]], artifact: Path
-) -> tuple[list[tuple[str, str]], int | None]:
-    """The first prompts of `calibration.bench.unseen`; all of them if the number is None."""
-    graded, left_out = unseen(graded, artifact)
-    if prompts is not None and not 1 <= prompts <= len(graded):
-        raise InputError("prompts", prompts, f"choose from 1 to {len(graded)}")
-    return graded[:prompts], left_out
 
 
 def _write(result: BenchResult, out: Path) -> None:

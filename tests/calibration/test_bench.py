@@ -28,7 +28,7 @@ from calibration.bench import (
     unseen,
     work_of,
 )
-from calibration.cli import bench as bench_cli
+from calibration.cli import bench_prompts
 from calibration.data.questions import CalibratedOn
 from calibration.replay.curve_summary import CurveSummary
 from calibration.replay.replay import Replay
@@ -395,7 +395,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     def loaded(*_: object) -> None:
         pytest.fail("a model is loaded")
 
-    monkeypatch.setattr(bench_cli, "open_models", loaded)
+    monkeypatch.setattr(bench_prompts, "open_models", loaded)
 
 
 @pytest.mark.usefixtures("no_models")
@@ -465,7 +465,7 @@ def test_on_the_testbed_from_the_command_line(
 
     # Again: the same figures, and no model is loaded. With another seed: refused, likewise.
     with monkeypatch.context() as patched:
-        patched.setattr(bench_cli, "open_models", lambda *_: pytest.fail("a model is loaded"))
+        patched.setattr(bench_prompts, "open_models", lambda *_: pytest.fail("a model is loaded"))
         status, _, message = invoke(*command)
         assert status == 0, message
         again = BenchResult.load(out / "bench.json")

@@ -15,7 +15,7 @@ from allocator.table import LookupTable
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, TEST_PROMPTS
 from calibration import calibrate as calibration
 from calibration import from_logs
-from calibration.cli import bench as bench_cli
+from calibration.cli import bench_prompts
 from calibration.from_logs import calibrate_from_logs
 from calibration.report.summary import Summary
 from calibration.training import recipes
@@ -121,7 +121,7 @@ def test_an_out_that_cannot_be_written_is_refused_before_any_work(
     monkeypatch.setattr(calibration, "open_collector", never)
     monkeypatch.setattr(calibration, "fit", never)
     monkeypatch.setattr(from_logs, "fit", never)
-    monkeypatch.setattr(bench_cli, "sample", never)
+    monkeypatch.setattr(bench_prompts, "sample", never)
     monkeypatch.setattr(recipes, "open_engine", never)
     monkeypatch.setattr("benchmarks.demo.run_demo", never)
     monkeypatch.setattr(Artifact, "load", Artifact.load if command[0] == "bench" else never)

@@ -1,0 +1,103 @@
+"""``ttc bench`` on a data set: sample its prompts, and measure on the samples."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from allocator.errors import InputError
+from allocator.lock import LOCK, exclusive
+from calibration.bench import measure, rows_of, sample, schedule_within, unseen, work_of
+from calibration.cli.options import load_table, numbers
+from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
+from calibration.progress import console, progress
+from calibration.report.bench_result import BenchResult
+from calibration.report.provenance import provenance
+from calibration.report.summary import cheapest_way
+from calibration.sampling.collect import check_answers
+from calibration.sampling.resume import SampleStore, made_with
+from runtime.artifact import Artifact, artifact_folder
+from runtime.engines.loading import EngineName, engine_kind
+from runtime.models import open_models
+from runtime.request import RequestSettings
+
+
+def bench_prompts(
+    artifact: Path,
+    load: Callable[[Path], Artifact],
+    dataset: str,
+    data: DataSettings,
+    prompts: int | None,
+    budgets: str,
+    samples: Path,
+    engine: EngineName,
+    verifier_engine: EngineName,
+    seed: int,
+    n_jobs: int,
+) -> BenchResult:
+    """The result of an artifact on graded prompts that it has not seen.
+
+    Args:
+        artifact: the artifact's folder, or one within it.
+        load: loads it for sampling.
+        dataset, data: the prompts, and how they are read.
+        prompts: number of prompts, the first that are unseen; None for all of them.
+        budgets: budgets to measure, comma-separated; empty for all.
+        samples: folder in which samples are kept, so that the same call resumes.
+        engine, verifier_engine: what runs the models.
+        seed: of the samples.
+        n_jobs: see `calibration.replay.parallel`.
+
+    Raises:
+        InputError: unusable input.
+        ModelError: a model cannot be loaded or run.
+    """
+    started = time.time()
+    kind, folder = engine_kind(engine), artifact_folder(artifact)
+    table = rows_of(load_table(folder), numbers("budgets", budgets) if budgets else [])
+    graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), folder)
+    loaded = load(folder)
+    way, settings = cheapest_way(folder), loaded.settings
+    schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
+    work = work_of([table], settings.scoring, seed, schedule)
+    identity = made_with(settings.fingerprint(folder), kind, graded, work)
+    models = partial(open_models, settings, folder, engine, verifier_engine)
+    sampling, sizes = RequestSettings(settings.sampling), settings.sizes(folder)
+    with exclusive(samples / LOCK, samples.parent):
+        store = SampleStore(samples, identity)
+        resumed = len(store.done)
+        with rows_named(dataset, data), progress("Sampling prompts", len(graded)) as done:
+            replay = asyncio.run(
+                sample(table, graded, work, store, models, sampling, done, n_jobs, sizes)
+            )
+    check_answers(replay.records, settings.answers)
+    with console.status("Measuring"):
+        findings = measure(replay, loaded, table, way)
+    return BenchResult(
+        **dict(findings),
+        **provenance(),
+        source=dataset,
+        artifact=str(artifact),
+        fingerprint=table.fingerprint,
+        foreign=loaded.foreign,
+        left_out=left_out,
+        resumed=resumed,
+        engine=kind,
+        samples=work.samples,
+        searches=tuple(map(str, work.searches)),
+        sampled_tokens=sum(record.sampled_tokens for record in replay.records),
+        seconds=time.time() - started,
+        seed=seed,
+        targets=findings.as_targets(),
+    )
+
+
+def _first_unseen(
+    prompts: int | None, graded: list[tuple[str, str]], artifact: Path
+) -> tuple[list[tuple[str, str]], int | None]:
+    """The first prompts of `calibration.bench.unseen`; all of them if the number is None."""
+    graded, left_out = unseen(graded, artifact)
+    if prompts is not None and not 1 <= prompts <= len(graded):
+        raise InputError("prompts", prompts, f"choose from 1 to {len(graded)}")
+    return graded[:prompts], left_out
