@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import Literal, Self
 
@@ -203,18 +204,23 @@ class ThinkingPolicy(JsonArtifact):
     def price_for(self, tokens: float) -> float:
         """The price at which calibration questions cost an average, interpolated in logs.
 
-        Beyond the ends of `prices` it is the price at the end.
+        Of an average above all of `prices` it is the lowest price: thoughts that end by themselves
+        spend no more.
 
         Args:
             tokens: average per question.
 
         Raises:
-            InputError: not positive, or the policy has no prices.
+            InputError: not positive, below the least average of `prices`, or the policy has none.
         """
         if not (np.isfinite(tokens) and tokens > 0):
-            raise InputError("tokens", tokens, "must be a positive number of tokens")
+            raise InputError("average_tokens", tokens, "must be a positive number of tokens")
         if not self.prices:
             raise InputError("prices", (), "the policy has none; give a price")
+        least = min(point.tokens for point in self.prices)
+        if tokens < least:
+            why = f"must be at least {ceil(least)} tokens, the least that calibration measured"
+            raise InputError("average_tokens", tokens, why)
         spent = np.log([point.tokens for point in self.prices])[::-1]
         prices = np.log([point.price for point in self.prices])[::-1]
         return float(np.exp(np.interp(np.log(tokens), np.maximum.accumulate(spent), prices)))

@@ -43,7 +43,8 @@ class ThinkingRule:
 
     Args:
         policy: the fitted policy.
-        average_tokens: tokens that calibration's questions cost on average at the price to take.
+        average_tokens: tokens that calibration's questions cost on average at the price to take;
+            above the most that calibration measured, the lowest price is taken.
         price: accuracy that a token must gain, in place of an average.
 
     Attributes:
@@ -51,7 +52,8 @@ class ThinkingRule:
         price: accuracy that a token must gain.
 
     Raises:
-        InputError: not one of average and price, or one that is not positive.
+        InputError: not one of average and price, one that is not positive, or an average below the
+            least that calibration measured.
     """
 
     def __init__(
