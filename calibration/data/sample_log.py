@@ -22,6 +22,7 @@ from calibration.data.log_thoughts import Probed, read_thoughts
 from calibration.data.thoughts import DirectAnswers, Thoughts
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
+from runtime.answers.thought import KNOWN
 from runtime.traffic import MIN_SAMPLES
 from runtime.verifiers.base import Aggregation
 
@@ -159,10 +160,10 @@ def read_log(
         ours: (theirs,) if isinstance(theirs, str) else tuple(theirs)
         for ours, theirs in (columns or {}).items()
     }
-    reader = None if answers is None else answers_for(answers)
+    reader = None if answers is None else answers_for(answers, thoughts=KNOWN)
     rows, probed = read_thoughts(read_log_rows(source, chosen, where, gold))
     if rows.solutions and reader is None:
-        answers, reader = "math", answers_for("math")
+        answers, reader = "math", answers_for("math", thoughts=KNOWN)
     _check_answers(rows, answers)
     names = rows.parsed("question", needed)
     aliases = _aliases(rows, names, told_apart="question" in chosen)
