@@ -3,6 +3,7 @@
 Every cap on thinking tokens at one of these depths is evaluated exactly, without a model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -128,6 +129,35 @@ class Thoughts:
     def unprobed(self) -> "Thoughts":
         """The same without probes: whole thoughts alone."""
         return replace(self, probes=self.probes[:0], forced=self.forced[:, :, :0])
+
+    def probed_at(self, depths: Sequence[int], probe_tokens: int) -> "Thoughts":
+        """The same with other probes, as far as these have been made.
+
+        A log's probes may end before its longest thought does: what would have been forced beyond
+        the last one is not known, and costs its tokens.
+
+        Args:
+            depths: ascending depths of the probes.
+            probe_tokens: tokens of one.
+
+        Raises:
+            InputError: a depth before the last probe at which there is none, or no depth at which
+                there is one.
+        """
+        known = np.isin(depths, self.probes)
+        last = self.probes.max(initial=0)
+        missing = [d for d, is_known in zip(depths, known, strict=True) if not is_known]
+        if missing and (missing[0] < last or not known.any()):
+            why = f"answers must have been forced at this depth too, as at {self.probes.tolist()}"
+            raise InputError("probes", missing[0], why)
+        made = self.forced[:, :, np.isin(self.probes, depths)]
+        filled = ((0, 0), (0, 0), (0, len(missing)))
+        return replace(
+            self,
+            probes=np.array(depths, dtype=np.int64),
+            forced=np.pad(made, filled, constant_values=UNANSWERED),
+            probe_tokens=probe_tokens,
+        )
 
     def at_cap(self, cap: int | None, probed: bool = True) -> Capped:
         """The thoughts under a cap; where one is cut off, the answer is the one forced there.

@@ -42,6 +42,17 @@ def test_fewer_probes_cost_less_and_tell_later() -> None:
     assert found.at_cap(None).cost.tolist() == [[45, 12, 60]]
 
 
+def test_probes_may_be_fewer_and_cost_otherwise() -> None:
+    found = THOUGHTS.probed_at([20, 40], 5)
+    assert found.at_cap(None).first.tolist() == [[20, 12, 40]]
+    # Nobody knows what was forced after 40, and it costs its tokens.
+    assert found.at_cap(None).cost.tolist() == [[30, 12, 50]]
+    assert THOUGHTS.probed_at([], 5).probes.tolist() == []
+    for depths, missing in (([10, 15], 15), ([40], 40), ([5], 5)):
+        with pytest.raises(InputError, match=rf"probes: {missing}: .* as at \[10, 20, 30\]"):
+            THOUGHTS.probed_at(depths, 5)
+
+
 def test_a_cap_must_have_been_probed() -> None:
     with pytest.raises(InputError, match=r"one of \[10, 20, 30\]"):
         THOUGHTS.at_cap(15)

@@ -1,5 +1,7 @@
 """Runs over logged thoughts, against the policy that decides online from the same thoughts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -126,6 +128,31 @@ def test_replay_ends_where_the_rule_ends_online(price: float) -> None:
             state = state_of(run.branches, SCORING, POLICY.probes)
             assert state[5] == pytest.approx(tokens[at])
             assert (run.answer == "0") == (correct[at] == 1)  # weighted votes do not tie here
+
+
+def test_the_probes_are_the_policys_whatever_those_of_the_log() -> None:
+    rng, questions, samples, every = np.random.default_rng(0), 6, 8, 5
+    tokens = rng.integers(5, 100, (questions, samples)).astype(float)
+    depths = every * np.arange(1, 20)
+    forced = rng.integers(0, 3, (questions, samples, len(depths)))
+    dense = Thoughts(rng.integers(0, 3, tokens.shape), tokens, depths, forced, probe_tokens=7)
+    sparse = replace(dense.every(2 * every), probe_tokens=POLICY.probe_tokens)
+    ones, others = (policy_runs(POLICY, thoughts, 4) for thoughts in (dense, sparse))
+    np.testing.assert_array_equal(ones.states, others.states)
+    with pytest.raises(InputError, match="probes: 10: answers must have been forced"):
+        policy_runs(POLICY, dense.every(4 * every), 4)
+
+
+def test_thoughts_that_are_shorter_than_the_caps_need_no_probes_there() -> None:
+    made = made_thoughts(6, 8)
+    short = replace(made, tokens=np.minimum(made.tokens, 15.0))
+    few = replace(short, probes=short.probes[:1], forced=short.forced[:, :, :1])
+    runs = policy_runs(POLICY, few, 4)
+    np.testing.assert_array_equal(runs.states, policy_runs(POLICY, short, 4).states)
+    np.testing.assert_array_equal(runs.states[:, :, 0], runs.states[:, :, 2])
+    cut = replace(few, tokens=made.tokens)
+    with pytest.raises(InputError, match=r"cap: 20: must be one of \[10\]"):
+        policy_runs(POLICY, cut, 4)
 
 
 @pytest.mark.parametrize("price", PRICES)
