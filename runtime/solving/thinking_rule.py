@@ -111,6 +111,7 @@ class ThinkingRun:
         self.branches: list[Branch] = []
         self.ended = False
         self._rule, self._level, self._stage = rule, 0, 0
+        self._exhausted: set[int] = set()  # numbers of thoughts that could not go on
 
     @property
     def answer(self) -> str | None:
@@ -141,6 +142,9 @@ class ThinkingRun:
     def replace(self, number: int, branch: Branch) -> None:
         """Put a thought that was continued in the place of its beginning.
 
+        One that is no deeper than it was could not go on, as where the context has ended, and is
+        not requested again.
+
         Raises:
             InputError: `next` did not request it, or it is shorter than it was.
         """
@@ -150,6 +154,8 @@ class ThinkingRun:
             raise InputError("state", branch.state, "a thought that goes on is not direct")
         if branch.depth < self.branches[number].depth:
             raise InputError("depth", branch.depth, "a thought must not become shorter")
+        if branch.depth == self.branches[number].depth:
+            self._exhausted.add(number)
         self.branches[number] = branch
 
     def next(self) -> Step | None:
@@ -180,11 +186,13 @@ class ThinkingRun:
 
     @property
     def _shallow(self) -> tuple[int, ...]:
-        """Thoughts that were cut off below the cap that holds."""
+        """Thoughts that were cut off below the cap that holds, and may go on."""
         cap = self._rule.policy.caps[self._level]
         top = float("inf") if cap is None else cap
         return tuple(
             number
             for number, branch in enumerate(self.branches)
-            if branch.state in ("open", "capped") and branch.depth < top
+            if branch.state in ("open", "capped")
+            and branch.depth < top
+            and number not in self._exhausted
         )
