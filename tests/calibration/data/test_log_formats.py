@@ -126,6 +126,18 @@ def test_nothing_is_read_within_a_thought(tmp_path: Path, whole: str, cut: str, 
     assert all(f": {noted} solutions without </think>" in note for note in notes)
 
 
+def test_a_thought_that_was_cut_off_is_no_content_of_a_batch(tmp_path: Path) -> None:
+    # Some servers take it for content, for they see no end of it.
+    ended, cut = batch_row("sum-0-0", ["It is 100."]), batch_row("sum-0-1", [CUT], reason="length")
+    path, gold = tmp_path / "output.jsonl", gold_file(tmp_path, 1)
+    log = read_log(write(path, [ended, cut] * 2), gold=gold)
+    assert log.correct.all()  # without any thought apart, it is an answer as it was before
+    ended["response"]["body"]["choices"][0]["message"]["reasoning_content"] = "It is 7."
+    log = read_log(write(path, [ended, cut] * 2), gold=gold)
+    assert sorted(log.answer[0].tolist()) == [-1, -1, 0, 0]
+    assert "unfinished thoughts, without an answer: 2 that were cut off" in log.notes
+
+
 def test_a_stray_end_of_a_thought_says_nothing_of_others(tmp_path: Path) -> None:
     begun = "<think>It is 7.</think>So 100."
     rows = lm_eval_rows(1, resps=[[begun, begun, "So </think> 100.", "It is 100."]])
