@@ -1,6 +1,5 @@
 """A language model's thoughts in its own token ids: beginning, end, and what cuts one off."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -8,12 +7,12 @@ from typing import Any, Literal
 
 from allocator.errors import InputError
 from runtime.answers.thought import MARK_TOKENS, Thought, thoughts_of
+from runtime.engines.steps import StepSplitter
 from runtime.engines.tokenizer import decode
 
 # Where a prompt leaves a model: within a thought, after one, or before it may begin one.
 Place = Literal["before", "inside", "after"]
 SPACES = 4  # tokens of white space that a model may write before the mark that begins a thought
-WINDOW = 256  # tokens in which a mark of several tokens is looked for at once
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class ThoughtMarks:
         start: what begins a thought.
         opening: what is written to begin one.
         end: what ends it.
+        finder: finds an end of several tokens in a solution; None for an end of one.
         cutoff: what is written to end one at its cap: the end, and the answer's beginning.
         ended: the same without the answer's beginning.
         skipped: what is written in place of a thought where there is to be none.
@@ -39,6 +39,7 @@ class ThoughtMarks:
     start: tuple[int, ...]
     opening: tuple[int, ...]
     end: tuple[int, ...]
+    finder: StepSplitter | None = field(repr=False)
     cutoff: tuple[int, ...]
     ended: tuple[int, ...]
     skipped: tuple[int, ...]
@@ -85,20 +86,14 @@ class ThoughtMarks:
 
     def find_end(self, token_ids: Sequence[int], start: int = 0) -> int | None:
         """Where the first end of a thought begins, at or after `start`; None if there is none."""
-        ids = tuple(token_ids)
-        if len(self.end) == 1:
-            return ids.index(self.end[0], start) if self.end[0] in ids[start:] else None
-        for first in range(start, len(ids), WINDOW):
-            window = ids[first : first + WINDOW + MARK_TOKENS]
-            if self._ends(window):
-                counts = range(len(window))
-                stop = bisect_left(counts, True, key=lambda count: self._ends(window[:count]))
-                lead = bisect_left(counts, True, key=lambda lead: not self._ends(window[lead:stop]))
-                return first + lead - 1
-        return None
-
-    def _ends(self, token_ids: Sequence[int]) -> bool:
-        return self.thought.end in self._text(token_ids)
+        rest = tuple(token_ids[start:])
+        if self.finder is None:
+            return start + rest.index(self.end[0]) if self.end[0] in rest else None
+        first = self.finder.split(rest)[0] if rest else ()
+        if not (first and self.finder.ends_step(first)):
+            return None
+        leads = reversed(range(len(first)))
+        return start + next(i for i in leads if self.thought.end in self._text(first[i:]))
 
     def _text(self, token_ids: Sequence[int]) -> str:
         return decode(self.tokenizer, token_ids, skip_special_tokens=False)
@@ -131,12 +126,14 @@ def thought_marks(tokenizer: Any, setting: str, cutoff: str = "") -> ThoughtMark
     def ids(text: str) -> tuple[int, ...]:
         return tuple(tokenizer.encode(text, add_special_tokens=False))
 
+    end = ids(thought.end)
     return ThoughtMarks(
         tokenizer=tokenizer,
         thought=thought,
         start=ids(thought.start),
         opening=ids(thought.opening),
-        end=ids(thought.end),
+        end=end,
+        finder=None if len(end) == 1 else StepSplitter(tokenizer, thought.end),
         cutoff=ids(cutoff),
         ended=ids(cutoff.partition(thought.end)[0] + thought.end),
         skipped=ids(thought.skipped),
