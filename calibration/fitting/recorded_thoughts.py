@@ -48,14 +48,17 @@ def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | No
             np.array([[max(1.0, sample.tokens) for sample in taken] for taken in direct]),
             np.array([[-sample.logprob for sample in taken] for taken in direct]),
         )
+    tokens = np.array([[max(1.0, s.thinking or 0) for s in taken[:count]] for taken in whole])
+    sampled = np.array([[s.tokens for s in taken[:count]] for taken in whole])
     return Thoughts(
         np.array(answer),
-        np.array([[max(1.0, s.thinking or 0) for s in taken[:count]] for taken in whole]),
+        tokens,
         np.array(caps, dtype=np.int64),
         np.array(forced),
         round(float(np.mean(answers))) if answers else PROBE_TOKENS,
         without,
         np.array([[-sample.logprob for sample in taken[:count]] for taken in whole]),
+        np.maximum(0.0, sampled - tokens),
     )
 
 

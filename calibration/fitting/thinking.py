@@ -89,7 +89,7 @@ def fit_thinking(
         )
     ]
     policy = policy.model_copy(update={"prices": tuple(points)})
-    capped = [thoughts.at_cap(cap) for cap in caps]
+    capped = [thoughts.at_cap(cap, probed=False) for cap in caps]
     rows = cap_table(caps, capped, searches[0].votes, shuffles_of(count), n_jobs)
     return FittedThinking(policy, tuple(choice for choice, _ in tried), curve, tuple(rows))
 

@@ -200,12 +200,12 @@ def test_the_same_runs_for_any_number_of_jobs() -> None:
 
 def test_caps_are_tabled_with_the_accuracy_of_their_answers() -> None:
     thoughts, caps = made_thoughts(50, 8), [20, None]
-    capped = [thoughts.at_cap(cap) for cap in caps]
+    capped = [thoughts.at_cap(cap, probed=False) for cap in caps]
     votes = [votes_of(SCORING, under) for under in capped]
     rows = {(row.cap, row.samples): row for row in cap_table(caps, capped, votes, 200)}
     assert set(rows) == {(cap, n) for cap in caps for n in (1, 2, 4, 8)}
     for cap, under in zip(caps, capped, strict=True):
         assert rows[cap, 1].majority == pytest.approx((under.answer == 0).mean(), abs=0.02)
         assert rows[cap, 1].majority == pytest.approx(rows[cap, 1].weighted)
-        assert rows[cap, 4].tokens == pytest.approx(4 * under.depth.mean())
+        assert rows[cap, 4].tokens == pytest.approx(4 * under.cost.mean())
     assert rows[None, 8].majority > rows[20, 8].majority + 0.1
