@@ -67,7 +67,7 @@ class DepthGain(_Part):
 
     Attributes:
         weights: one for each column of `gain_columns`.
-        tokens: further tokens of each unfinished thought, on average.
+        tokens: further tokens of each unfinished thought and its new answer, on average.
     """
 
     weights: tuple[float, ...] = Field(min_length=DEEPENING, max_length=DEEPENING)
@@ -153,7 +153,16 @@ class ThinkingPolicy(JsonArtifact):
             self._cost(level, stage, states),
             depth_gain,
             depth_cost,
+            unfinished * self.dropped_tokens,
         )
+
+    @property
+    def dropped_tokens(self) -> int:
+        """Tokens of a forced answer that is dropped where its thought goes on.
+
+        They are 0 where thoughts are probed: the answer is then one of the probes, which count.
+        """
+        return 0 if self.probes else self.probe_tokens
 
     def spent(self, level: int, stages: Sequence[int]) -> NDArray[np.float64]:
         """Tokens that numbers of samples cost on average in calibration, shape (stages,).
@@ -243,12 +252,14 @@ class Outlook:
         sample_cost: tokens of that, likewise.
         depth_gain: accuracy gained by deepening, shape (...); 0 where there is nothing to deepen.
         depth_cost: tokens of that, likewise.
+        dropped: tokens of the forced answers that deepening drops, likewise.
     """
 
     sample_gain: NDArray[np.float64]
     sample_cost: NDArray[np.float64]
     depth_gain: NDArray[np.float64]
     depth_cost: NDArray[np.float64]
+    dropped: NDArray[np.float64]
 
     def actions(self, price: float) -> NDArray[np.int64]:
         """What each run does at a price, in accuracy per token; `Action`s of shape (...)."""

@@ -207,4 +207,5 @@ class CapSearch:
 
     def _deepening(self, low: int, high: int, train: NDArray[np.int64]) -> DepthGain:
         begun = sum(stage < self._direct for stage in self._stages)
-        return fit_depth_gain(self._runs.under([low, high]).of(train), begun)
+        dropped = 0 if self._probed else self._questions.thoughts.probe_tokens
+        return fit_depth_gain(self._runs.under([low, high]).of(train), begun, dropped)

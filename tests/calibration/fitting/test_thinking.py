@@ -65,6 +65,8 @@ def test_gains_are_recovered() -> None:
     assert found.mean() == pytest.approx(0.2 * (1 - 8**-0.7), abs=0.02)
     step = fit_depth_gain(runs)
     assert step.tokens == pytest.approx(50)
+    # The answers that were forced at the lower cap, and are dropped, were paid for.
+    assert fit_depth_gain(runs, dropped_tokens=20).tokens == pytest.approx(50 + 20)
     gains = np.exp(gain_columns(runs.states[:, :, 0]) @ np.array(step.weights))
     assert gains.mean() == pytest.approx(0.05, abs=0.002)
 
