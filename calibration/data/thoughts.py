@@ -87,6 +87,8 @@ class Thoughts:
             None where it is not known.
         answer_tokens: of the answer after each whole thought, shape (questions, samples), where
             `tokens` does not count it; None where it does.
+        limit: the last of the depths, where no thought may be longer: one that was cut off there
+            has more `tokens`. None where thoughts may have any length.
 
     Raises:
         InputError: shapes that do not agree, depths that do not ascend, or tokens below 1.
@@ -100,6 +102,7 @@ class Thoughts:
     direct: DirectAnswers | None = None
     nll: NDArray[np.float64] | None = None
     answer_tokens: NDArray[np.float64] | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         shape = self.answer.shape
@@ -137,14 +140,15 @@ class Thoughts:
         """The thoughts under a cap; where one is cut off, the answer is the one forced there.
 
         Args:
-            cap: one of the depths of the probes; None for no cap.
+            cap: one of the depths of the probes; None for no cap, where there is no limit.
             probed: whether answers are forced before the cap, too: that costs tokens, and tells how
                 long the answer has stood.
 
         Raises:
             InputError: no such depth.
         """
-        if cap is not None and cap not in self.probes:
+        known = self.limit is None if cap is None else cap in self.probes
+        if not known:
             raise InputError("cap", cap, f"must be one of {self.probes.tolist()}")
         top = np.inf if cap is None else cap
         finished = self.tokens <= top
@@ -171,8 +175,8 @@ class Thoughts:
 def joined(parts: list[Thoughts]) -> Thoughts:
     """The thoughts of several logs, one after the other: of the samples that all of them have.
 
-    Depths are those of the log with the most; elsewhere no answer was forced there. Direct answers
-    and log-probabilities are left out.
+    They have no limit, and their tokens count the answers. Depths are those of the log with the
+    most; elsewhere no answer was forced there. Direct answers and log-probabilities are left out.
 
     Raises:
         InputError: depths of one that are not the first of the other's.

@@ -17,7 +17,8 @@ def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | No
 
     Args:
         records: sampled prompts.
-        depths: what was sampled beside whole thoughts, as `Plan.thinking`: 0 for direct answers.
+        depths: what may be sampled later, as `Plan.thinking`: 0 for direct answers. Without None,
+            no thought may be longer than the greatest.
     """
     caps = sorted(depth for depth in depths if depth)
     direct = _pools(records, 0) if 0 in depths else [[] for _ in records]
@@ -59,6 +60,7 @@ def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | No
         without,
         np.array([[-sample.logprob for sample in taken[:count]] for taken in whole]),
         np.maximum(0.0, sampled - tokens),
+        None if None in depths else max(caps, default=None),
     )
 
 

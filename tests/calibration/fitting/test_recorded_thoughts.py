@@ -8,7 +8,7 @@ import pytest
 
 from allocator.plan import Plan
 from calibration.fitting.recorded_thoughts import recorded_thoughts
-from calibration.fitting.thinking import fit_thinking
+from calibration.fitting.thinking import candidates, fit_thinking
 from calibration.replay.thinking_curve import policy_runs
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.branches import Branch
@@ -50,6 +50,13 @@ def test_a_recorded_thought_costs_all_its_tokens(cap: int | None) -> None:
     runs = [r.independent if cap is None else next(iter(r.searches.values())) for r in records]
     under = recorded_thoughts(records, [CAP, None]).at_cap(cap, probed=False)
     assert under.cost.tolist() == [[sample.tokens for sample in run.samples] for run in runs]
+
+
+def test_without_whole_thoughts_among_the_depths_the_largest_cap_is_the_last() -> None:
+    records = recorded()
+    assert recorded_thoughts(records, [CAP, None]).limit is None
+    capped = recorded_thoughts(records, [CAP])
+    assert candidates(capped) == [CAP]
 
 
 @pytest.mark.slow
