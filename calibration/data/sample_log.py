@@ -221,8 +221,20 @@ def _thoughts(
         length, own = np.moveaxis(probed.direct[place], -1, 0)
         direct = DirectAnswers(given[..., 0], length, own)
         depths, given = depths[1:], given[..., 1:]
-    tokens = np.maximum(1.0, logged["tokens"][place])
-    return Thoughts(answer[place], tokens, depths, given, direct=direct, nll=nll)
+    tokens, after = logged["tokens"][place], None
+    if probed.tokens is not None:
+        tokens, after = np.moveaxis(probed.tokens[place], -1, 0)
+    return Thoughts(
+        answer[place],
+        np.maximum(1.0, tokens),
+        depths,
+        given,
+        probed.probe_tokens,
+        direct,
+        nll,
+        after,
+        probed.limit,
+    )
 
 
 def _chosen(names: Sequence[str], numbers: NDArray[np.int64]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The policy over width and depth on logged thoughts: accuracy and cost of each price."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +71,10 @@ def policy_runs(
 def _under(policy: ThinkingPolicy, thoughts: Thoughts, cap: int | None) -> Capped:
     """The thoughts under one of a policy's caps, probed as the policy has them probed."""
     longest = thoughts.tokens.max()
-    if cap is not None and cap >= longest:
-        cap = None  # it cuts off none of them
+    if thoughts.limit is not None and longest <= thoughts.limit:
+        thoughts = replace(thoughts, limit=None)  # it has cut off none of them
+    if cap is not None and cap >= longest and thoughts.limit is None:
+        cap = None  # nor would the cap
     if cap is not None and cap not in thoughts.probes:
         raise InputError("cap", cap, f"must be one of {thoughts.probes.tolist()}")
     top = longest if cap is None else cap
