@@ -248,6 +248,26 @@ def test_a_cancelled_read_is_begun_again_for_those_that_wait_for_it(
     assert backend.reads == 2
 
 
+def test_the_scores_longest_unused_are_forgotten_first(
+    classifier: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_verifier, "REMEMBERED", 2)
+    texts = {text: solution(tokenizer, f"5-9\n{text}") for text in ("1", "2", "3")}
+
+    async def reads() -> list[int]:
+        backend = HeldBackend()
+        backend.go_on.set()
+        family = FAMILIES[recognise(classifier)](tokenizer, tokenizer, classifier)
+        verifier = ModelVerifier(family, backend, "held")
+        found = []
+        for text in "12131":
+            await verifier.score(*texts[text])
+            found.append(backend.reads)
+        return found
+
+    assert asyncio.run(reads()) == [1, 2, 2, 3, 3]
+
+
 @pytest.fixture
 def broken(classifier: Path, tmp_path: Path) -> Path:
     """A copy of the classifier, to be broken."""
