@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from allocator.errors import ModelError
+from allocator.errors import InputError, ModelError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,7 +42,8 @@ class MicroBatcher(Generic[Item, Result]):
         """The item's result. An error in the batch function reaches every request of the batch.
 
         Raises:
-            ModelError: it has been closed.
+            InputError: as the batch function raised it.
+            ModelError: it has been closed, or the batch function failed otherwise.
         """
         if self._closed:
             raise _closed()
@@ -87,9 +88,10 @@ class MicroBatcher(Generic[Item, Result]):
                 raise _closed()
             results = await loop.run_in_executor(self._thread, self._run, items)
         except Exception as error:
+            failure = _failure(error)
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(failure)
             return
         finally:
             for item in items:
@@ -113,6 +115,15 @@ class MicroBatcher(Generic[Item, Result]):
 def _settle(future: asyncio.Future[Result], result: Result) -> None:
     if not future.done():
         future.set_result(result)
+
+
+def _failure(error: Exception) -> Exception:
+    """The error as callers know it: any of the model's own, as of memory, is a ModelError."""
+    if isinstance(error, InputError | ModelError):
+        return error
+    failure = ModelError("model", f"it failed ({type(error).__name__}: {error})")
+    failure.__cause__ = error
+    return failure
 
 
 def _closed() -> ModelError:

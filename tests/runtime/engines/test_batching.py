@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 import pytest
 
-from allocator.errors import ModelError
+from allocator.errors import InputError, ModelError
 from runtime.engines.batching import MicroBatcher
 from tests.support.fakes import SOON
 
@@ -153,4 +153,30 @@ def test_nothing_is_delivered_to_a_loop_that_is_gone() -> None:
     asyncio.run(gives_up())
     gone.set()
     assert delivered.get(timeout=SOON) == "no error"
+    batcher.close()
+
+
+@pytest.mark.parametrize(
+    ("raised", "known"),
+    [
+        (InputError("model", "m", "transformers cannot load it"), InputError),
+        (ModelError("verifier", "it died"), ModelError),
+        (RuntimeError("CUDA out of memory"), ModelError),
+    ],
+)
+def test_whatever_the_model_raises_is_an_error_that_callers_know(
+    raised: Exception, known: type[Exception]
+) -> None:
+    def fails(items: list[int]) -> list[int]:
+        raise raised
+
+    batcher = MicroBatcher(fails, 8)
+
+    async def run() -> None:
+        found = await asyncio.gather(*map(batcher.submit, (1, 2)), return_exceptions=True)
+        for error in found:
+            assert isinstance(error, known)
+            assert str(raised) in str(error)
+
+    asyncio.run(run())
     batcher.close()
