@@ -68,8 +68,8 @@ def ask_again(engine: Engine, prompt: str) -> Tokens:
             field="prompt",
         )
 
-    # What stands for an attempt must be found where the attempt is, not in the prompt or in what the
-    # template writes by itself.
+    # What stands for an attempt must be found where the attempt is, not in the prompt, nor in what
+    # the template writes by itself.
     others = asked_twice("another one")
     attempt = next(name for n in count() if (name := f"an attempt {n}") not in others)
     after = asked_twice(attempt).partition(attempt)[2]

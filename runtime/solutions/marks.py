@@ -58,9 +58,13 @@ class ThoughtMarks:
     def find_end(self, token_ids: Sequence[int], start: int = 0) -> int | None:
         """Where the first end of a thought begins, at or after `start`; None if there is none."""
         ids, width = tuple(token_ids), len(self.end)
-        return next(
-            (i for i in range(start, len(ids) - width + 1) if ids[i : i + width] == self.end), None
-        )
+        try:
+            while ids[start : start + width] != self.end:
+                # Thoughts are long and searched at every step: `index` is many times as fast.
+                start = ids.index(self.end[0], start + 1)
+        except ValueError:  # there is no further token of which one could begin
+            return None
+        return start
 
     def ended(self, token_ids: Sequence[int]) -> tuple[int, ...]:
         """What ends a thought, without what follows its end; all of it where it has no end."""

@@ -17,7 +17,7 @@ from runtime.engines import vllm_requests
 from runtime.engines.base import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.engines.steps import StepSplitter
 from runtime.engines.token_options import TokenOptions
-from runtime.engines.transformers import TransformersEngine
+from runtime.engines.transformers import MAX_STOPS, TransformersEngine
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
@@ -198,6 +198,23 @@ def test_a_solution_ends_where_tokenizer_or_generation_config_says_as_in_vllm(
 
     ended = {found.token_ids[-1] for found in asyncio.run(sample()) if found.ended}
     assert ended == {4, 13}
+
+
+def test_of_all_texts_at_which_to_stop_the_last_used_are_kept(
+    transformers_engine: TransformersEngine,
+) -> None:
+    async def stopped(*numbers: int) -> None:
+        await asyncio.gather(
+            *(complete(transformers_engine, 0, stop=(f"{number}",)) for number in numbers)
+        )
+
+    async def kept() -> tuple[int, int]:
+        await stopped(*range(MAX_STOPS + 10))
+        found = transformers_engine._splitter.cache_info()
+        await stopped(MAX_STOPS)
+        return found.currsize, transformers_engine._splitter.cache_info().hits - found.hits
+
+    assert asyncio.run(kept()) == (MAX_STOPS, 1)
 
 
 def test_steps_split_where_the_mark_is(tokenizer: Any) -> None:
