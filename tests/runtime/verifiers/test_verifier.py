@@ -156,6 +156,10 @@ def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
     assert float(found.states[0, 0, 0, 0]) == 0
     # Not more of the text than asked for.
     assert memory.longest((1, 1, 9), 1) is None
+    # One that takes more than all of the memory leaves the others.
+    memory.add((5, 5), KnownText(torch.zeros(1, 1, 2, 4)))
+    assert memory.longest((5, 5, 9), 3) is None
+    assert memory.longest((1, 1, 9), 3) is not None
 
 
 @pytest.mark.slow
