@@ -166,9 +166,11 @@ class TransformersEngine:
     def _decode(self, rows: list[_Row]) -> list[Completion]:
         # Requests share a sequence of the batch as long as they have the same tokens: samples of
         # one prompt, and beams of one parent, until they part. `at` says which is each request's.
-        distinct = list(dict.fromkeys(tuple(row.prompt) for row in rows))
-        place = {prompt: i for i, prompt in enumerate(distinct)}
-        at = [place[tuple(row.prompt)] for row in rows]
+        # Rows of a batch that has failed go on from the tokens that they have.
+        texts = [(*row.prompt, *row.sampled) for row in rows]
+        distinct = list(dict.fromkeys(texts))
+        place = {text: i for i, text in enumerate(distinct)}
+        at = [place[text] for text in texts]
         logits, mask, cache = self._read(distinct)
         read: set[int] = set()
         for row, sequence in zip(rows, at, strict=True):

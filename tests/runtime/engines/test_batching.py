@@ -3,6 +3,7 @@
 import asyncio
 from queue import SimpleQueue
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
@@ -179,4 +180,25 @@ def test_whatever_the_model_raises_is_an_error_that_callers_know(
             assert str(raised) in str(error)
 
     asyncio.run(run())
+    batcher.close()
+
+
+def test_only_the_request_that_the_model_cannot_take_fails() -> None:
+    runs: list[list[int]] = []
+
+    def limited(items: list[int]) -> list[int]:
+        runs.append(items)
+        if sum(items) > 5:
+            raise MemoryError("out of memory")
+        return [2 * item for item in items]
+
+    batcher = MicroBatcher(limited, 8)
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(*map(batcher.submit, (1, 2, 9, 3)), return_exceptions=True)
+
+    one, two, failed, three = asyncio.run(run())
+    assert (one, two, three) == (2, 4, 6)
+    assert isinstance(failed, ModelError)
+    assert runs == [[1, 2, 9, 3], [1, 2], [9, 3], [9], [3]]
     batcher.close()
