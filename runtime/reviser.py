@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from runtime.engines.base import Engine
 from runtime.engines.tokenizer import known_ids
@@ -58,12 +59,20 @@ def ask_again(engine: Engine, prompt: str) -> Tokens:
     tokenizer = engine.tokenizer
     if not tokenizer.chat_template:
         return tuple(tokenizer.encode("\n\n" + prompt, add_special_tokens=False))
-    attempt = "an attempt"
-    turns = [("user", prompt), ("assistant", attempt), ("user", prompt)]
-    text = render_conversation(
-        tokenizer, [{"role": role, "content": content} for role, content in turns], field="prompt"
-    )
-    after = text.partition(attempt)[2]
+
+    def asked_twice(attempt: str) -> str:
+        turns = [("user", prompt), ("assistant", attempt), ("user", prompt)]
+        return render_conversation(
+            tokenizer,
+            [{"role": role, "content": content} for role, content in turns],
+            field="prompt",
+        )
+
+    # What stands for an attempt must be found where the attempt is, not in the prompt, nor in what
+    # the template writes by itself.
+    others = asked_twice("another one")
+    attempt = next(name for n in count() if (name := f"an attempt {n}") not in others)
+    after = asked_twice(attempt).partition(attempt)[2]
     return tuple(tokenizer.encode(after, add_special_tokens=False))
 
 

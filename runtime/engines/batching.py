@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from traceback import clear_frames
 from typing import Generic, TypeVar
 
-from allocator.errors import ModelError
+from allocator.errors import InputError, ModelError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +27,8 @@ class MicroBatcher(Generic[Item, Result]):
     other begins.
 
     Args:
-        run: takes a list of items, returns as many results. Runs in one thread.
+        run: takes a list of items, returns as many results. Runs in one thread. Where it fails with
+            an error of no kind of ours, it is run again on each half of what has no result yet.
         max_items: the largest batch.
     """
 
@@ -39,10 +41,11 @@ class MicroBatcher(Generic[Item, Result]):
         self._closed = False
 
     async def submit(self, item: Item) -> Result:
-        """The item's result. An error in the batch function reaches every request of the batch.
+        """The item's result.
 
         Raises:
-            ModelError: it has been closed.
+            InputError: as the batch function raised it.
+            ModelError: it has been closed, or the batch function failed otherwise.
         """
         if self._closed:
             raise _closed()
@@ -80,22 +83,35 @@ class MicroBatcher(Generic[Item, Result]):
             del self._waiting[loop]
 
     async def _answer(self, batch: list[_Request[Item, Result]]) -> None:
+        try:
+            results = await self._results(batch)
+        except Exception as error:
+            failure = _failure(error)
+            again = failure is not error and len(batch) > 1
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                _settle(future, result)
+            return
+        left = [(item, future) for item, future in batch if not future.done()]
+        if again:
+            # One of them may be too much for the model, or all of them together.
+            half = (len(left) + 1) // 2
+            for part in filter(None, (left[:half], left[half:])):
+                await self._answer(part)
+        else:
+            for _, future in left:
+                future.set_exception(failure)
+
+    async def _results(self, batch: list[_Request[Item, Result]]) -> list[Result]:
         items, loop = [item for item, _ in batch], asyncio.get_running_loop()
         self._at_work |= {id(item): future for item, future in batch}
         try:
             if self._closed:
                 raise _closed()
-            results = await loop.run_in_executor(self._thread, self._run, items)
-        except Exception as error:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-            return
+            return await loop.run_in_executor(self._thread, self._run, items)
         finally:
             for item in items:
                 self._at_work.pop(id(item), None)
-        for (_, future), result in zip(batch, results, strict=True):
-            _settle(future, result)
 
     def close(self, release: Callable[[], None] = lambda: None) -> None:
         """Refuse further items: the running batch completes, waiting requests get ModelError.
@@ -113,6 +129,16 @@ class MicroBatcher(Generic[Item, Result]):
 def _settle(future: asyncio.Future[Result], result: Result) -> None:
     if not future.done():
         future.set_result(result)
+
+
+def _failure(error: Exception) -> Exception:
+    """The error as callers know it: any of the model's own, as of memory, is a ModelError."""
+    if isinstance(error, InputError | ModelError):
+        return error
+    failure = ModelError("model", f"it failed ({type(error).__name__}: {error})")
+    failure.__cause__ = error
+    clear_frames(error.__traceback__)  # which hold what was computed so far, of a GPU's memory
+    return failure
 
 
 def _closed() -> ModelError:

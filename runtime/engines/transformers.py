@@ -9,6 +9,7 @@ and in company.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from runtime.engines.steps import StepSplitter
 
 # Sequences decoded at once: beyond this a step takes as much longer as it does more.
 MAX_BATCH = 256
+# Texts at which to stop that are kept ready, the last used ones: each may take 4 megabytes.
+MAX_STOPS = 64
 # Tokens of context where the architecture has no limit of its own.
 NO_LIMIT = 2**20
 
@@ -102,7 +105,7 @@ class TransformersEngine:
         ends = self.generation_config.eos_token_id
         listed = ends if isinstance(ends, list) else [ends]
         self.end_ids = frozenset({*listed, self.tokenizer.eos_token_id} - {None})
-        self._stops: dict[str, StepSplitter] = {}
+        self._splitter = lru_cache(MAX_STOPS)(partial(StepSplitter, self.tokenizer))
         self._states: torch.Tensor  # what the head read last, shape (rows, columns, hidden)
         self._model.get_output_embeddings().register_forward_pre_hook(self._note_states)
         self._batcher: MicroBatcher[_Row, Completion] = MicroBatcher(self._decode, MAX_BATCH)
@@ -130,11 +133,8 @@ class TransformersEngine:
             token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
             confidence: see `runtime.engines.base.HasConfidence`.
         """
-        for text in stop:
-            if text not in self._stops:
-                self._stops[text] = StepSplitter(self.tokenizer, text)
         uniforms = torch.rand(max_tokens, generator=torch.Generator().manual_seed(seed))
-        splitters = [self._stops[text] for text in stop]
+        splitters = [self._splitter(text) for text in stop]
         ends = frozenset(stop_token_ids)
         row = _Row(list(token_ids), settings, max_tokens, splitters, ends, uniforms, confidence)
         try:
@@ -166,9 +166,11 @@ class TransformersEngine:
     def _decode(self, rows: list[_Row]) -> list[Completion]:
         # Requests share a sequence of the batch as long as they have the same tokens: samples of
         # one prompt, and beams of one parent, until they part. `at` says which is each request's.
-        distinct = list(dict.fromkeys(tuple(row.prompt) for row in rows))
-        place = {prompt: i for i, prompt in enumerate(distinct)}
-        at = [place[tuple(row.prompt)] for row in rows]
+        # Rows of a batch that has failed go on from the tokens that they have.
+        texts = [(*row.prompt, *row.sampled) for row in rows]
+        distinct = list(dict.fromkeys(texts))
+        place = {text: i for i, text in enumerate(distinct)}
+        at = [place[text] for text in texts]
         logits, mask, cache = self._read(distinct)
         read: set[int] = set()
         for row, sequence in zip(rows, at, strict=True):

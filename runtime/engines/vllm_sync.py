@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -117,9 +118,14 @@ class VLLMSyncCore:
         """Pass an output to the caller of its request."""
         if output.finished:
             del self._running[request.name]
-        request.loop.call_soon_threadsafe(request.outputs.put_nowait, output)
+        _pass_on(request, output)
 
     def _end(self, request: _Request, error: ModelError) -> None:
         """End a request with an error."""
         del self._running[request.name]
-        request.loop.call_soon_threadsafe(request.outputs.put_nowait, error)
+        _pass_on(request, error)
+
+
+def _pass_on(request: _Request, given: Any) -> None:
+    with suppress(RuntimeError):  # its loop has been closed: the caller waits no more
+        request.loop.call_soon_threadsafe(request.outputs.put_nowait, given)

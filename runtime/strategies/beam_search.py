@@ -27,8 +27,8 @@ async def beam_search(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> l
     """
     path = ("beam_search", plan.n, plan.beam_width, plan.lookahead)
     first = SearchStep("beam_search", plan.n, plan.lookahead, round=0, place=0)
+    run.cost.generations += plan.n * (plan.lookahead + 1)  # spent though it may fail
     beams = await grow(run, plan.n, keep_best(plan.beam_width), path, first)
-    run.cost.generations += plan.n * (plan.lookahead + 1)
     return [*pilots, *await run.finish(beams)]
 
 
@@ -53,7 +53,7 @@ async def grow(
     """N finished beams.
 
     A beam that has ended is one of the N solutions and takes no further part; the living ones share
-    what is left of the N. Beams that still go on after the last round are finished as they stand.
+    what is left of the N. All that still go on after the last round are finished as they stand.
 
     Args:
         run: the prompt.
@@ -74,8 +74,9 @@ async def grow(
         return beam, await run.lookahead(beam, first.lookahead, draw)
 
     finished: list[Beam] = []
-    living = [Beam()] * n
+    ranked: list[tuple[Beam, float]] = []
     for round_ in range(run.settings.sampling.max_steps):
+        living = share(ranked, n - len(finished)) if round_ else [Beam()] * n
         candidates = await together(
             candidate(parent, round_, place) for place, parent in enumerate(living)
         )
@@ -86,6 +87,5 @@ async def grow(
             key=lambda entry: -entry[1],
         )
         if not ranked:
-            return finished
-        living = share(ranked, n - len(finished))
-    return finished + living
+            break
+    return finished + [beam for beam, _ in ranked]

@@ -4,9 +4,7 @@ Not in the paper. Where most beams have taken the same step, REBASE gives that d
 each of them, though its score is known no better than that of a step that one beam has taken.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,16 +43,12 @@ def distinctness(beams: Sequence[Beam]) -> NDArray[np.float64]:
     Published with embeddings of steps by a language model; here two steps are alike as far as they
     have the same tokens.
     """
-    steps = [Counter(beam.steps[-1]) for beam in beams]
-    sizes = [sqrt(sum(count**2 for count in step.values())) for step in steps]
-    alike = np.array(
-        [
-            [
-                sum(count * other[token] for token, count in step.items()) / (size * other_size)
-                for other, other_size in zip(steps, sizes, strict=True)
-            ]
-            for step, size in zip(steps, sizes, strict=True)
-        ]
-    )
+    # All tokens of all steps as places in their vocabulary, and how often each step has each.
+    lengths = [len(beam.steps[-1]) for beam in beams]
+    places = np.unique([t for beam in beams for t in beam.steps[-1]], return_inverse=True)[1]
+    counts = np.zeros((len(beams), places.max() + 1))
+    np.add.at(counts, (np.repeat(range(len(beams)), lengths), places), 1)
+    sizes = np.sqrt((counts**2).sum(axis=1))
+    alike = counts @ counts.T / np.outer(sizes, sizes)
     weights = np.exp((alike - 1) / SHARPNESS)
     return np.asarray(1 / weights.sum(axis=1))

@@ -23,6 +23,7 @@ async def dvts(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sam
         pilots: samples already at hand; they take no part in the search.
     """
     width = plan.beam_width
+    run.cost.generations += plan.n  # spent though it may fail
     trees = await together(
         grow(
             run,
@@ -33,5 +34,4 @@ async def dvts(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -> list[Sam
         )
         for tree in range(plan.n // width)
     )
-    run.cost.generations += plan.n
     return [*pilots, *await run.finish([beam for tree in trees for beam in tree])]

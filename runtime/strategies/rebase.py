@@ -35,8 +35,8 @@ async def resampling(
 ) -> list[Sample]:
     """The pilots and N finished beams, which are continued by shares; others as in `rebase`."""
     first = SearchStep(plan.strategy, plan.n, lookahead=0, round=0, place=0)
+    run.cost.generations += plan.n  # spent though it may fail
     beams = await grow(run, plan.n, share, (plan.strategy, plan.n), first)
-    run.cost.generations += plan.n
     return [*pilots, *await run.finish(beams)]
 
 

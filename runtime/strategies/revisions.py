@@ -43,8 +43,8 @@ async def beam_revisions(run: PromptRun, plan: Plan, pilots: Sequence[Sample]) -
     """
     path = ("beam_revisions", plan.beams, plan.beam_width)
     start = SearchStep("beam_revisions", plan.beams, lookahead=0, round=0, place=0)
+    run.cost.generations += plan.beams  # spent though it may fail
     beams = await grow(run, plan.beams, keep_best(plan.beam_width), path, start)
-    run.cost.generations += plan.beams
 
     async def chain(index: int, beam: Sample) -> list[Sample]:
         return await revised(run, await run.as_attempt(beam, index), plan.length)

@@ -56,8 +56,8 @@ class KVMemory:
         return None
 
     def add(self, token_ids: TokenIds, text: KnownText) -> None:
-        """Keep what is known of a text."""
-        if token_ids in self._known:
+        """Keep what is known of a text, unless it takes more than all of the memory by itself."""
+        if token_ids in self._known or text.states.nbytes > self.max_bytes:
             return
         self._known[token_ids] = text
         self._of_length[len(token_ids)] = self._of_length.get(len(token_ids), 0) + 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -15,9 +16,10 @@ from runtime.verifiers.windows import windows
 
 LOGGER = logging.getLogger("ttc.verifier")
 
-# Scores kept. The steps of a growing beam, and those that beams have in common, are scored once;
-# the limit holds memory to some hundred megabytes at solutions of a hundred tokens.
-REMEMBERED = 100_000
+# Scores kept. The steps of a growing beam, and those that beams have in common, are scored once. A
+# large GPU runs six thousand beams; where they have 160 steps each, all scores of theirs are kept.
+# At 280 bytes a score that is 280 megabytes at most.
+REMEMBERED = 1_000_000
 
 
 class Backend(Protocol):
@@ -66,8 +68,9 @@ class ModelVerifier:
         self.shares_tokens = family.shares_tokens
         self.context_length = backend.context_length if family.shares_tokens else None
         self._checked = False
-        # Scores by the text up to the place they were read at, oldest first.
-        self._known: dict[bytes, float] = {}
+        # Scores by the text up to the place they were read at, the longest unused first. In a dict,
+        # the search for the first key passes over all that were deleted before it.
+        self._known: OrderedDict[bytes, float] = OrderedDict()
         # Scores that are being read, by the same key and the loop that waits; set when they are.
         self._reading: dict[tuple[asyncio.AbstractEventLoop, bytes], asyncio.Event] = {}
 
@@ -146,12 +149,15 @@ class ModelVerifier:
         return tuple(found[key] for key in keys), run_over
 
     def _remembered(self, keys: Sequence[bytes]) -> dict[bytes, float]:
-        return {key: self._known[key] for key in keys if key in self._known}
+        found = {key: self._known[key] for key in keys if key in self._known}
+        for key in found:
+            self._known.move_to_end(key)
+        return found
 
     def _remember(self, scores: Mapping[bytes, float]) -> None:
         self._known |= scores
         while len(self._known) > REMEMBERED:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
     async def _check(self) -> None:
         """Warn if a wrong solution is scored above a right one."""

@@ -132,8 +132,9 @@ class LockstepPrompt:
             else:
                 ranked.append((score, candidate))
         ranked.sort(key=lambda entry: entry[0], reverse=True)
-        search.living = []
-        if ranked:
+        # After the last round there is nothing to share out: all are solutions as they stand.
+        search.living = [draft for _, draft in ranked]
+        if ranked and number < self.sampling.max_steps - 1:
             best = [draft for _, draft in ranked[: -(-len(ranked) // search.width)]]
             left = search.n - len(search.finished)
             search.living = [best[i * len(best) // left] for i in range(left)]

@@ -3,10 +3,11 @@
 import asyncio
 from queue import SimpleQueue
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
-from allocator.errors import ModelError
+from allocator.errors import InputError, ModelError
 from runtime.engines.batching import MicroBatcher
 from tests.support.fakes import SOON
 
@@ -153,4 +154,51 @@ def test_nothing_is_delivered_to_a_loop_that_is_gone() -> None:
     asyncio.run(gives_up())
     gone.set()
     assert delivered.get(timeout=SOON) == "no error"
+    batcher.close()
+
+
+@pytest.mark.parametrize(
+    ("raised", "known"),
+    [
+        (InputError("model", "m", "transformers cannot load it"), InputError),
+        (ModelError("verifier", "it died"), ModelError),
+        (RuntimeError("CUDA out of memory"), ModelError),
+    ],
+)
+def test_whatever_the_model_raises_is_an_error_that_callers_know(
+    raised: Exception, known: type[Exception]
+) -> None:
+    def fails(items: list[int]) -> list[int]:
+        raise raised
+
+    batcher = MicroBatcher(fails, 8)
+
+    async def run() -> None:
+        found = await asyncio.gather(*map(batcher.submit, (1, 2)), return_exceptions=True)
+        for error in found:
+            assert isinstance(error, known)
+            assert str(raised) in str(error)
+
+    asyncio.run(run())
+    batcher.close()
+
+
+def test_only_the_request_that_the_model_cannot_take_fails() -> None:
+    runs: list[list[int]] = []
+
+    def limited(items: list[int]) -> list[int]:
+        runs.append(items)
+        if sum(items) > 5:
+            raise MemoryError("out of memory")
+        return [2 * item for item in items]
+
+    batcher = MicroBatcher(limited, 8)
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(*map(batcher.submit, (1, 2, 9, 3)), return_exceptions=True)
+
+    one, two, failed, three = asyncio.run(run())
+    assert (one, two, three) == (2, 4, 6)
+    assert isinstance(failed, ModelError)
+    assert runs == [[1, 2, 9, 3], [1, 2], [9, 3], [9], [3]]
     batcher.close()

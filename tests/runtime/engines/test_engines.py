@@ -10,6 +10,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+import torch
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import BASE, SETTINGS
@@ -17,7 +18,7 @@ from runtime.engines import vllm_requests
 from runtime.engines.base import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
 from runtime.engines.steps import StepSplitter
 from runtime.engines.token_options import TokenOptions
-from runtime.engines.transformers import TransformersEngine
+from runtime.engines.transformers import MAX_STOPS, TransformersEngine
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
@@ -198,6 +199,47 @@ def test_a_solution_ends_where_tokenizer_or_generation_config_says_as_in_vllm(
 
     ended = {found.token_ids[-1] for found in asyncio.run(sample()) if found.ended}
     assert ended == {4, 13}
+
+
+def test_what_is_too_much_for_memory_together_is_sampled_in_parts(
+    transformers_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def sampled() -> list[Completion]:
+        seeds = (complete(transformers_engine, seed) for seed in range(16))
+        return list(await asyncio.gather(*seeds))
+
+    expected = asyncio.run(sampled())
+    forward, failed_at = transformers_engine._forward, []
+
+    def limited(inputs: Any, mask: Any, cache: Any) -> Any:
+        # A batch fails midway, when its rows have some tokens and are no longer alike.
+        if len(mask) > 2:
+            failed_at.append(mask.shape[1])
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(inputs, mask, cache)
+
+    monkeypatch.setattr(transformers_engine, "_forward", limited)
+    found = asyncio.run(sampled())
+    assert [c.token_ids for c in found] == [c.token_ids for c in expected]
+    assert [c.logprob for c in found] == pytest.approx([c.logprob for c in expected], abs=1e-3)
+    assert failed_at
+
+
+def test_of_all_texts_at_which_to_stop_the_last_used_are_kept(
+    transformers_engine: TransformersEngine,
+) -> None:
+    async def stopped(*numbers: int) -> None:
+        await asyncio.gather(
+            *(complete(transformers_engine, 0, stop=(f"{number}",)) for number in numbers)
+        )
+
+    async def kept() -> tuple[int, int]:
+        await stopped(*range(MAX_STOPS + 10))
+        found = transformers_engine._splitter.cache_info()
+        await stopped(MAX_STOPS)
+        return found.currsize, transformers_engine._splitter.cache_info().hits - found.hits
+
+    assert asyncio.run(kept()) == (MAX_STOPS, 1)
 
 
 def test_steps_split_where_the_mark_is(tokenizer: Any) -> None:

@@ -20,6 +20,7 @@ from runtime.reviser import ask_again
 from runtime.server.protocol import ChatRequest
 from tests.support.fakes import CoinEngine
 from tests.support.templates import FAULTS
+from tests.support.tokenizers import byte_tokenizer
 
 ASK = {"role": "user", "content": "1+2"}
 AGAIN = {"role": "user", "content": "4+5"}
@@ -198,3 +199,16 @@ def test_a_template_that_fails_in_any_way_is_named(
     for encode in (encode_prompt, ask_again):
         with pytest.raises(InputError, match=r"prompt: .*the chat template fails"):
             encode(engine, "1+2")
+
+
+@pytest.mark.parametrize("system", ["", "Make an attempt 0 or an attempt 1.", "an attempt"])
+@pytest.mark.parametrize("prompt", ["1+2", "In an attempt 0 to save, Tom buys another one."])
+def test_the_same_is_asked_again_whatever_the_prompt_and_the_template_say(
+    system: str, prompt: str
+) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = (
+        system + "{% for m in messages %}|{{ m.role }}: {{ m.content }};{% endfor %}|assistant: "
+    )
+    again = tokenizer.decode(ask_again(CoinEngine(tokenizer), prompt))
+    assert again == f";|user: {prompt};|assistant: "

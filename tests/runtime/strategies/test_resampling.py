@@ -10,7 +10,7 @@ import pytest
 from allocator.plan import parse_plan
 from runtime.solutions.beam import Beam
 from runtime.strategies import STRATEGIES
-from runtime.strategies.dora import by_direction, distinctness
+from runtime.strategies.dora import SHARPNESS, by_direction, distinctness
 from runtime.strategies.rebase import TEMPERATURE, by_weight, shared
 from tests.support.fakes import STEPS, CoinEngine, coin_run
 
@@ -51,6 +51,31 @@ def test_beams_that_go_the_same_way_share_one_beams_weight() -> None:
     ranked = [(beam, 0.5) for beam in living]
     assert counts(by_direction(ranked, 12), living) == [2, 2, 2, 6]
     assert counts(by_weight(ranked, 12), living) == [3, 3, 3, 3]
+
+
+class CountedToken(int):
+    """A token that counts how often any is looked up."""
+
+    lookups = 0
+
+    def __hash__(self) -> int:
+        CountedToken.lookups += 1
+        return super().__hash__()
+
+
+def test_each_token_of_many_beams_is_looked_up_at_most_once() -> None:
+    size = 40
+    rng = np.random.default_rng(0)
+    living = beams(
+        *(tuple(map(CountedToken, rng.integers(30, size=size).tolist())) for _ in range(size))
+    )
+    found = distinctness(living)
+    assert CountedToken.lookups <= size**2
+    vectors = np.array([np.bincount(beam.steps[-1], minlength=30) for beam in living])
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    alike = [[sum(one * other) for other in vectors] for one in vectors]
+    expected = 1 / np.exp((np.array(alike) - 1) / SHARPNESS).sum(axis=1)
+    assert found == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("strategy", ["rebase", "dora"])

@@ -17,6 +17,8 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
 from runtime.answers.selection import select
+from runtime.engines.base import Completion
+from runtime.request import RequestSettings
 from runtime.reviser import Reviser, revision_context
 from runtime.solutions.beam import Beam
 from runtime.strategies import STRATEGIES
@@ -74,6 +76,42 @@ def test_beams_are_as_many_as_planned_and_costed(tokenizer: Any) -> None:
     assert len(run.models.engine.requests) == 12 * (STEPS + 1)
     assert run.cost.sampled_tokens == 12 * (STEPS * 2 + 3)
     assert all(len(sample.steps) == len(sample.step_scores) == STEPS + 1 for sample in samples)
+
+
+STEPWISE = [
+    Plan(strategy="beam_search", n=8, beam_width=4),
+    Plan(strategy="beam_search", n=4, beam_width=4, lookahead=1),
+    Plan(strategy="dvts", n=8, beam_width=4),
+    Plan(strategy="rebase", n=8),
+    Plan(strategy="dora", n=8),
+    Plan(strategy="beam_revisions", n=8, beam_width=4, length=1),
+]
+
+
+@pytest.mark.parametrize("plan", STEPWISE, ids=str)
+def test_all_that_the_last_round_sampled_are_solutions(tokenizer: Any, plan: Plan) -> None:
+    class Distinct(CoinEngine):
+        """No two sums of its steps' log-probabilities are equal."""
+
+        async def complete(self, *args: Any, **kwargs: Any) -> Completion:
+            number = len(self.requests)
+            return replace(await super().complete(*args, **kwargs), logprob=-(2.0**number))
+
+    settings = RequestSettings(COIN_SETTINGS.sampling.model_copy(update={"max_steps": 2}))
+    reviser = Reviser(StepUp(tokenizer), SumVerifier(tokenizer))
+    run = coin_run(tokenizer, engine=Distinct(tokenizer), settings=settings, reviser=reviser)
+    samples = asyncio.run(STRATEGIES[plan.strategy](run, plan, ()))
+    assert len(samples) == plan.n
+    assert len({sample.logprob for sample in samples}) == plan.n
+    assert run.cost.generations == plan.cost(0)
+
+
+@pytest.mark.parametrize("plan", STEPWISE, ids=str)
+def test_a_search_that_fails_has_spent_its_generations(tokenizer: Any, plan: Plan) -> None:
+    run = coin_run(tokenizer, engine=CoinEngine(tokenizer, fails_after=plan.n + 1))
+    with pytest.raises(RuntimeError, match="has failed"):
+        asyncio.run(STRATEGIES[plan.strategy](run, plan, ()))
+    assert run.cost.generations == plan.cost(0)
 
 
 def test_pilots_are_reused_and_not_paid_twice(tokenizer: Any) -> None:

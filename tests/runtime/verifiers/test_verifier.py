@@ -156,6 +156,10 @@ def test_keys_and_values_longest_unused_are_forgotten_first() -> None:
     assert float(found.states[0, 0, 0, 0]) == 0
     # Not more of the text than asked for.
     assert memory.longest((1, 1, 9), 1) is None
+    # One that takes more than all of the memory leaves the others.
+    memory.add((5, 5), KnownText(torch.zeros(1, 1, 2, 4)))
+    assert memory.longest((5, 5, 9), 3) is None
+    assert memory.longest((1, 1, 9), 3) is not None
 
 
 @pytest.mark.slow
@@ -246,6 +250,26 @@ def test_a_cancelled_read_is_begun_again_for_those_that_wait_for_it(
     backend, verdict = asyncio.run(score())
     assert verdict.step_scores == (0.5,) * len(steps)
     assert backend.reads == 2
+
+
+def test_the_scores_longest_unused_are_forgotten_first(
+    classifier: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_verifier, "REMEMBERED", 2)
+    texts = {text: solution(tokenizer, f"5-9\n{text}") for text in ("1", "2", "3")}
+
+    async def reads() -> list[int]:
+        backend = HeldBackend()
+        backend.go_on.set()
+        family = FAMILIES[recognise(classifier)](tokenizer, tokenizer, classifier)
+        verifier = ModelVerifier(family, backend, "held")
+        found = []
+        for text in "12131":
+            await verifier.score(*texts[text])
+            found.append(backend.reads)
+        return found
+
+    assert asyncio.run(reads()) == [1, 2, 2, 3, 3]
 
 
 @pytest.fixture
