@@ -1,66 +1,20 @@
 """Thoughts capped, skipped and thought on, by a model of which all is known."""
 
 import asyncio
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from types import FrameType
-from typing import Any
 
 import pytest
 
 from allocator.plan import Plan
 from predictors.sample import Sample
-from runtime.answers.thought import THINK
 from runtime.prompt_run import PromptRun
 from runtime.solutions.beam import Beam
-from runtime.solutions.marks import ThoughtMarks
 from runtime.strategies.best_of_n import best_of_n
 from tests.support.thinking import END, SETTINGS, ScriptedThinker, thinking_run
 from tests.support.tokenizers import byte_tokenizer
 
 # A thought of 30 letters has 32 tokens: a newline stands before and after them.
 LETTERS, NATURAL = 30, 32
-
-
-def marks_of(end: tuple[int, ...]) -> ThoughtMarks:
-    return ThoughtMarks(THINK, start=(1,), opening=(1,), end=end, cutoff=end, skipped=end)
-
-
-@pytest.mark.parametrize(
-    ("ids", "start", "found"),
-    [
-        ((7, 7, 8), 0, 0),
-        ([5, 7, 7, 7, 8, 7, 7, 8], 0, 2),
-        ((5, 7, 7, 7, 8, 7, 7, 8), 2, 2),
-        ((5, 7, 7, 7, 8, 7, 7, 8), 3, 5),
-        ((7, 7, 8), 1, None),
-        ((7, 8, 7, 7), 0, None),
-        ((), 0, None),
-        ((7, 7, 8), 9, None),
-    ],
-)
-def test_the_end_of_a_thought_is_found(ids: Sequence[int], start: int, found: int | None) -> None:
-    assert marks_of((7, 7, 8)).find_end(ids, start) == found
-
-
-def test_the_end_of_a_long_thought_is_found_in_few_steps() -> None:
-    events = 0
-
-    def count(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal events
-        frame.f_trace_opcodes = True
-        events += 1
-        return count
-
-    marks, before = marks_of((7, 8)), sys.gettrace()
-    sys.settrace(count)
-    try:
-        found = marks.find_end((5,) * 10_000 + (7, 5, 7, 8))
-    finally:
-        sys.settrace(before)
-    assert found == 10_002
-    assert events < 1_000
 
 
 def drawn(run: PromptRun, thinking: int | None = None) -> Sample:
