@@ -103,6 +103,27 @@ def test_correct_answers_of_several_spellings_vote_together(tmp_path: Path) -> N
     assert sorted(log.answer[0].tolist()) in ([0, 0, 0, 1, 2, 2], [0, 0, 0, 1, 1, 2])
 
 
+@pytest.mark.parametrize("steps", [False, True])
+@pytest.mark.parametrize("reward", [-20.0, -2000.0])
+def test_of_rewards_far_below_0_votes_are_counted(
+    tmp_path: Path, reward: float, steps: bool
+) -> None:
+    rows = [
+        {
+            "question": f"q{q}",
+            "answer": "right" if i % 3 else f"wrong {i}",
+            "gold": "right",
+            "score": [reward - i] if steps else reward - i,
+        }
+        for q in range(4)
+        for i in range(9)
+    ]
+    log = read_log(write(tmp_path / "log.jsonl", rows))
+    assert replay_of(log).outcome(Plan(strategy="best_of_n", n=9), 0).correct.all()
+    if not steps:  # the fitted score is of the rewards as they are
+        assert log.scores.values["score"].min() == reward - 8
+
+
 def test_as_many_samples_of_each_as_use_most_of_the_file(tmp_path: Path) -> None:
     rows = [r for r in rows_of(10, 8) if r["question"] != "q3"] + rows_of(10, 8)[24:28]
     log = read_log(write(tmp_path / "log.parquet", rows))
