@@ -136,4 +136,4 @@ def _probabilities(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     from scipy.special import expit
 
-    return np.maximum(NEAREST, expit(log_odds))
+    return np.asarray(np.maximum(NEAREST, expit(log_odds)))

@@ -34,13 +34,14 @@ class Probed:
         answers: of each sample, one per depth up to its end or beyond; None for none.
         direct: tokens and negative log-probability (0 where it is not known) of each sample's
             answer without a thought, shape (samples, 2); None where there are none.
-        right: question and answer of each row that the log says is correct.
+        judged: question and answer of each row, and whether the log says that it is correct; empty
+            where the rows that are left say the same.
     """
 
     depths: NDArray[np.int64]
     answers: list[list[str | None]] = field(repr=False)
     direct: NDArray[np.float64] | None = field(default=None, repr=False)
-    right: frozenset[tuple[str, str | None]] = frozenset()
+    judged: tuple[tuple[str, str | None, bool], ...] = ()
 
 
 def read_thoughts(rows: LogRows) -> tuple[LogRows, Probed | None]:
@@ -95,17 +96,16 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
             raise rows.refusal(rows.numbers[whole], "thinking_tokens", 0, why)
         kept.append(whole)
         forced.append([_forced(rows, row_of, depth, answers, tokens) for depth in depths])
-    direct, right = None, frozenset[tuple[str, str | None]]()
+    direct, judged = None, tuple[tuple[str, str | None, bool], ...]()
     if "correct" in rows.names:
-        judged = zip(questions, answers, rows.parsed("correct", as_truth), strict=True)
-        right = frozenset((name, answer) for name, answer, is_right in judged if is_right)
+        judged = tuple(zip(questions, answers, rows.parsed("correct", as_truth), strict=True))
     if 0 in depths:  # every sample has such a row, or was refused
         given = [row_of[0.0] for row_of in of.values()]
         nll = [0.0] * len(given)
         if "logprob" in rows.names:
             nll = [-logprob for logprob in _taken(rows, given).parsed("logprob", as_logprob)]
         direct = np.array([[max(1.0, tokens[row]) for row in given], nll]).T
-    return _taken(rows, kept), Probed(np.array(depths, dtype=np.int64), forced, direct, right)
+    return _taken(rows, kept), Probed(np.array(depths, dtype=np.int64), forced, direct, judged)
 
 
 def _taken(rows: LogRows, kept: list[int]) -> LogRows:
