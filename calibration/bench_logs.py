@@ -128,13 +128,15 @@ def measure_splits(
         done: called after each part was measured.
 
     Raises:
-        InputError: a share that leaves too few questions to calibrate or to test on; else as
-            `calibration.from_logs.fit_log`.
+        InputError: a share that leaves too few questions to calibrate or to test on, or a
+            calibration without a correct sample; else as `calibration.from_logs.fit_log`.
     """
     count = len(log.answer)
     check_share(share, count)
+    divided = list(splits(count, share, seeds))
+    _check_solved(log, share, [train for train, _ in divided])
     parts, ways, tables = [], [], []
-    for train, test in splits(count, share, seeds):
+    for train, test in divided:
         fitted = fit_log(
             log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
         )
@@ -182,13 +184,38 @@ def check_share(share: float, questions: int) -> None:
         )
 
 
+def _check_solved(log: Log, share: float, trained: Sequence[NDArray[np.int64]]) -> None:
+    """Check that each calibration gets a correct sample, before the first one takes its time.
+
+    A log without any is left to `calibration.from_logs.fit_log`.
+
+    Args:
+        log: the samples.
+        share: share of the questions that each calibration gets.
+        trained: the questions of each calibration, by their indices.
+
+    Raises:
+        InputError: a calibration would get none.
+    """
+    solved = log.correct.any(1)
+    without = sum(not solved[train].any() for train in trained)
+    if without and solved.any():
+        raise InputError(
+            "split",
+            share,
+            f"only {solved.sum()} of {len(solved)} questions have a correct sample, and "
+            f"{without} of {len(trained)} calibrations would get none of these; use a log with "
+            "more of them, or a larger share",
+        )
+
+
 def splits(
     count: int, share: float, seeds: Sequence[int]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Questions to calibrate on and questions to test on, by their indices.
 
     Each seed shuffles the questions. If parts of `1 - share` of them make up the whole, each part
-    is tested: of 0.5 both halves, of 0.8 all five fifths. Of other shares one part is.
+    is tested: of 0.5 both divided, of 0.8 all five fifths. Of other shares one part is.
 
     Args:
         count: number of questions.

@@ -78,9 +78,7 @@ def _known(
         else:
             marks.setdefault((question, text), []).append(is_right)
     if blank:
-        rows.notes.append(
-            f"{blank} rows are marked correct and have no answer: they count as wrong"
-        )
+        rows.notes.append(f"{blank} rows marked correct have no answer: they count as wrong")
     if disputed := sum(0 < sum(each) < len(each) for each in marks.values()):
         rows.notes.append(
             f"{disputed} answers to a question are marked correct in some rows and wrong in "

@@ -172,6 +172,22 @@ def test_repeated_splits_are_the_same_for_any_number_of_jobs() -> None:
     assert found[0].prompts == 44
 
 
+def test_a_split_whose_calibration_gets_no_correct_sample_is_refused_first() -> None:
+    log = telling(60, 6)
+    hard = replace(log, answer=np.where(log.correct, 1, log.answer))
+    measured: list[object] = []
+
+    def measure(log: Log) -> None:
+        measure_splits(log, 0.5, range(5), BUDGETS[:3], PILOTS, 1, 1, measured.append)
+
+    with pytest.raises(InputError, match=r"correct: 0: no sample of any question .* check the"):
+        measure(hard)
+    hard.answer[[3, 17], 0] = 0
+    with pytest.raises(InputError, match=r"split: 0\.5: only 2 of 60 questions have a correct"):
+        measure(hard)
+    assert not measured
+
+
 def rows(log: Log) -> list[dict[str, Any]]:
     tokens = np.asarray(log.tokens)
     return [
