@@ -41,6 +41,7 @@ from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
+from calibration.settings import MIN_PROMPTS
 from predictors.scoring import Scoring
 from runtime.artifact import QUESTIONS, SAMPLES, FittedPolicy
 from runtime.models import Models
@@ -94,6 +95,30 @@ def unseen(
             "it has not seen",
         )
     return left, len(prompts) - len(left)
+
+
+def check_several(field: str, prompts: int) -> None:
+    """Check that intervals over prompts are possible: over a single one they would have no width.
+
+    Raises:
+        InputError: a single prompt, with this field.
+    """
+    if prompts < 2:
+        raise InputError(
+            field,
+            prompts,
+            f"give at least 2 prompts to measure, better {MIN_PROMPTS}: intervals are over prompts",
+        )
+
+
+def few_prompts(prompts: int) -> tuple[str, ...]:
+    """A note where intervals are over few prompts; none where there are enough."""
+    if prompts >= MIN_PROMPTS:
+        return ()
+    return (
+        f"Measured on {prompts} prompts: intervals over fewer than {MIN_PROMPTS} are too narrow, "
+        "and say little of other prompts.",
+    )
 
 
 def calibrated_on(folder: Path) -> CalibratedOn | None:

@@ -11,7 +11,14 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage, schedule_of
 from allocator.table import LookupTable
-from calibration.bench import BASELINE, calibrated_on, compute_optimal, findings_of, stopping_early
+from calibration.bench import (
+    BASELINE,
+    calibrated_on,
+    check_several,
+    compute_optimal,
+    findings_of,
+    stopping_early,
+)
 from calibration.data.sample_log import Log
 from calibration.fitting.log_scoring import log_scores
 from calibration.from_logs import fit_log
@@ -96,9 +103,11 @@ def measure_log(
         thinking: the artifact's policy over width and depth; None where it has none.
 
     Raises:
-        InputError: fewer samples per question than the smallest budget, or the log lacks a score
-            that the policy weighs, or the thoughts that its policy over depth needs.
+        InputError: a single question, fewer samples per question than the smallest budget, or the
+            log lacks a score that the policy weighs, or the thoughts that its policy over depth
+            needs.
     """
+    check_several("from-logs", len(log.answer))
     table = _within(table, log)
     curves = log_curves(log, policy, table, n_jobs)
     if thinking is not None:
@@ -197,7 +206,7 @@ def _check_solved(log: Log, share: float, trained: Sequence[NDArray[np.int64]]) 
     Raises:
         InputError: a calibration would get none.
     """
-    solved = log.correct.any(1)
+    solved = np.asarray(log.correct.any(axis=1))
     without = sum(not solved[train].any() for train in trained)
     if without and solved.any():
         raise InputError(
@@ -215,7 +224,7 @@ def splits(
     """Questions to calibrate on and questions to test on, by their indices.
 
     Each seed shuffles the questions. If parts of `1 - share` of them make up the whole, each part
-    is tested: of 0.5 both divided, of 0.8 all five fifths. Of other shares one part is.
+    is tested: of 0.5 both halves, of 0.8 all five fifths. Of other shares one part is.
 
     Args:
         count: number of questions.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
-from calibration.bench import BASELINE
+from calibration.bench import BASELINE, few_prompts
 from calibration.bench_logs import (
     CHOSEN,
     CONSISTENCY,
@@ -78,6 +78,18 @@ def test_every_method_is_measured_and_the_fitted_score_is_the_better_one(
     assert times[PRICE, 1.0] > times[FITTED, 1.0] > 1.5
     assert times[BASELINE, 1.0] == pytest.approx(1)
     assert times[BASELINE, 0.95] > 1
+
+
+@pytest.mark.slow
+def test_a_single_question_is_refused(fitted: FittedLog) -> None:
+    with pytest.raises(InputError, match="from-logs: 1: give at least 2 prompts to measure"):
+        measure_log(telling(1, 10), fitted.policy, fitted.policy.policy.table)
+
+
+def test_a_note_where_intervals_are_over_few_prompts() -> None:
+    (note,) = few_prompts(19)
+    assert note.startswith("Measured on 19 prompts: intervals over fewer than 20")
+    assert few_prompts(20) == ()
 
 
 @pytest.mark.slow
@@ -227,6 +239,10 @@ def test_the_command_on_an_artifact_leaves_out_what_it_has_seen(tmp_path: Path) 
     assert "95% of the way to its accuracy" in page
     assert CONSISTENCY in page
     assert "calibrated on every one of its questions" in refused(*bench, first)
+    some = write(tmp_path / "some.jsonl", [r for r in every if r["question"] >= "question 88"])
+    status, _, message = invoke(*bench, some)
+    assert status == 0, message
+    assert "Measured on 3 prompts: intervals over fewer than 20" in " ".join(message.split())
 
 
 @pytest.mark.slow
