@@ -23,7 +23,7 @@ from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.budget_replay import averages_between, early_stopping_curves
 from calibration.replay.curves import (
     Curve,
-    differences,
+    differences_at_cost,
     majority_curve,
     plan_curve,
     resamples,
@@ -317,7 +317,7 @@ def findings_of(
             "curves": [summarized(curve, draws) for curve in curves],
             "gains": gain_rows(plain, curves, upper, draws, n_jobs),
             # A baseline may start at a smaller budget than the table, whose ways do not.
-            "differences": differences(plain.at(budgets), chosen, draws),
+            "differences": differences_at_cost(plain.at(budgets), chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
-from calibration.bench import BASELINE, few_prompts
+from calibration.bench import BASELINE, few_prompts, findings_of
 from calibration.bench_logs import (
     CHOSEN,
     CONSISTENCY,
@@ -25,7 +25,7 @@ from calibration.bench_logs import (
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log, read_log
 from calibration.from_logs import FittedLog, calibrate_from_logs, fit_log
-from calibration.replay.curves import Curve
+from calibration.replay.curves import Curve, differences_at_cost, resamples
 from calibration.replay.gain_rows import part_way
 from calibration.replay.ways import PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
@@ -168,6 +168,26 @@ def test_each_calibrations_way_has_points_at_the_same_average_budgets() -> None:
     by_price = as_chosen(curves, "price")
     assert (by_price.name, by_price.budgets) == (CHOSEN, averages)
     assert by_price.generations.ravel().tolist() == list(averages)
+
+
+def test_accuracies_are_compared_at_the_cost_that_was_spent() -> None:
+    def curve(name: str, correct: list[float], spent: list[float]) -> Curve:
+        rows = np.tile(np.array(correct)[:, None], (1, 5))
+        costs = np.tile(np.array(spent)[:, None], (1, 5))
+        return Curve(name, tuple(BUDGETS), rows, costs, costs, 0 * costs)
+
+    baseline = curve(BASELINE, [0.2, 0.3, 0.4, 0.5], [1, 2, 4, 8])
+    # It spends half as much again as its budget, and no more than 6.
+    method = curve(PRICE, [0.3, 0.4, 0.5, 0.5], [1.5, 3, 6, 6])
+    right = np.full(5, 0.2)
+    found = findings_of([baseline, method], BASELINE, BUDGETS, right, "price", 1).differences
+    assert [row.budget for row in found] == BUDGETS
+    at_cost = [0.3 / 1.5, 0.3 + 0.1 / 3, 0.4 + 0.1 / 3, 0.5]
+    expected = [one - other for one, other in zip(at_cost, [0.2, 0.3, 0.4, 0.5], strict=True)]
+    for key in ("value", "low", "high"):  # all prompts are alike
+        assert [getattr(row, key) for row in found] == pytest.approx(expected)
+    same = differences_at_cost(baseline, baseline, resamples(5))
+    assert [row["value"] for row in same] == pytest.approx([0] * 4)
 
 
 def test_part_of_the_way_from_one_sample() -> None:
