@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import Literal, Self
 
@@ -54,7 +55,7 @@ class SampleGain(_Part):
     Attributes:
         weights: one for each of the first columns of `gain_columns`.
         rho: how fast gains level off: the smaller, the more later samples gain.
-        tokens: tokens of a direct answer, or of a thought and its probes, on average.
+        tokens: tokens of a direct answer, or of a thought, its probes and its answer, on average.
     """
 
     weights: tuple[float, ...] = Field(min_length=BASE, max_length=BASE)
@@ -67,7 +68,7 @@ class DepthGain(_Part):
 
     Attributes:
         weights: one for each column of `gain_columns`.
-        tokens: further tokens of each unfinished thought, on average.
+        tokens: further tokens of each unfinished thought and its new answer, on average.
     """
 
     weights: tuple[float, ...] = Field(min_length=DEEPENING, max_length=DEEPENING)
@@ -95,6 +96,8 @@ class ThinkingPolicy(JsonArtifact):
         scoring: how thoughts vote.
         probes: ascending depths at which every thought is probed, as far as it goes.
         probe_tokens: tokens of a probe.
+        answer_tokens: tokens of the answer after a thought that ended by itself, on average; 0
+            where the tokens of a thought count it.
         caps: thinking tokens of each depth, ascending; None, the last one, for no cap.
         stages: thoughts in all at each stage, ascending; direct answers count as thoughts.
         direct: the first so many samples are direct answers.
@@ -108,6 +111,7 @@ class ThinkingPolicy(JsonArtifact):
     scoring: BranchScoring
     probes: tuple[int, ...]
     probe_tokens: int = Field(default=PROBE_TOKENS, ge=0)
+    answer_tokens: float = Field(default=0.0, ge=0)
     caps: tuple[int | None, ...] = Field(min_length=1)
     stages: tuple[int, ...] = Field(min_length=1)
     direct: int = Field(default=0, ge=0)
@@ -150,7 +154,16 @@ class ThinkingPolicy(JsonArtifact):
             self._cost(level, stage, states),
             depth_gain,
             depth_cost,
+            unfinished * self.dropped_tokens,
         )
+
+    @property
+    def dropped_tokens(self) -> int:
+        """Tokens of a forced answer that is dropped where its thought goes on.
+
+        They are 0 where thoughts are probed: the answer is then one of the probes, which count.
+        """
+        return 0 if self.probes else self.probe_tokens
 
     def spent(self, level: int, stages: Sequence[int]) -> NDArray[np.float64]:
         """Tokens that numbers of samples cost on average in calibration, shape (stages,).
@@ -197,24 +210,30 @@ class ThinkingPolicy(JsonArtifact):
             branches: its thoughts.
             price: accuracy that a token must gain.
         """
-        state = state_of(branches, self.scoring, self.probes, self.probe_tokens)
+        each = self.probe_tokens, self.answer_tokens
+        state = state_of(branches, self.scoring, self.probes, *each)
         return Action(int(self.outlook(level, stage, state).actions(price)))
 
     def price_for(self, tokens: float) -> float:
         """The price at which calibration questions cost an average, interpolated in logs.
 
-        Beyond the ends of `prices` it is the price at the end.
+        Of an average above all of `prices` it is the lowest price: thoughts that end by themselves
+        spend no more.
 
         Args:
             tokens: average per question.
 
         Raises:
-            InputError: not positive, or the policy has no prices.
+            InputError: not positive, below the least average of `prices`, or the policy has none.
         """
         if not (np.isfinite(tokens) and tokens > 0):
-            raise InputError("tokens", tokens, "must be a positive number of tokens")
+            raise InputError("average_tokens", tokens, "must be a positive number of tokens")
         if not self.prices:
             raise InputError("prices", (), "the policy has none; give a price")
+        least = min(point.tokens for point in self.prices)
+        if tokens < least:
+            why = f"must be at least {ceil(least)} tokens, the least that calibration measured"
+            raise InputError("average_tokens", tokens, why)
         spent = np.log([point.tokens for point in self.prices])[::-1]
         prices = np.log([point.price for point in self.prices])[::-1]
         return float(np.exp(np.interp(np.log(tokens), np.maximum.accumulate(spent), prices)))
@@ -239,12 +258,14 @@ class Outlook:
         sample_cost: tokens of that, likewise.
         depth_gain: accuracy gained by deepening, shape (...); 0 where there is nothing to deepen.
         depth_cost: tokens of that, likewise.
+        dropped: tokens of the forced answers that deepening drops, likewise.
     """
 
     sample_gain: NDArray[np.float64]
     sample_cost: NDArray[np.float64]
     depth_gain: NDArray[np.float64]
     depth_cost: NDArray[np.float64]
+    dropped: NDArray[np.float64]
 
     def actions(self, price: float) -> NDArray[np.int64]:
         """What each run does at a price, in accuracy per token; `Action`s of shape (...)."""

@@ -9,8 +9,8 @@ from predictors.branches import Branch, BranchScoring
 from predictors.vote_state import overtaken
 
 # `leader` and `rival` are the votes of the two leading answers, `squares` the sum of squared votes,
-# `tokens` those of all thoughts and their probes, `unfinished` the thoughts that have not ended.
-# Direct answers count as thoughts that have ended.
+# `tokens` those of all thoughts, their probes and answers, `unfinished` the thoughts that have not
+# ended. Direct answers count as thoughts that have ended.
 STATE_NAMES = ("samples", "leader", "rival", "votes", "squares", "tokens", "unfinished")
 PROBE_TOKENS = 20  # of a forced answer: the end of the thought, and a short answer
 MIN_LEADER = 1e-3  # votes of a leader are taken to be at least this before their logarithm
@@ -46,6 +46,7 @@ def state_of(
     scoring: BranchScoring,
     probes: Sequence[int],
     probe_tokens: int = PROBE_TOKENS,
+    answer_tokens: float = 0.0,
 ) -> NDArray[np.float64]:
     """The state of one run, shape (len(STATE_NAMES),).
 
@@ -54,6 +55,7 @@ def state_of(
         scoring: how they vote.
         probes: depths at which each thought is probed.
         probe_tokens: tokens of a probe.
+        answer_tokens: tokens of the answer after a thought that has ended by itself.
     """
     votes = scoring.votes_of(branches)
     leading = sorted(tally(branches, scoring).values(), reverse=True)
@@ -64,7 +66,8 @@ def state_of(
     cut = ("open", "capped")
     forced = np.array([b.state in cut and b.depth not in probes for b in branches])
     tokens = probed_tokens(depths, probes, probe_tokens) + probe_tokens * forced
-    tokens = np.where(direct, depths, tokens)
+    ended = np.array([branch.state == "finished" for branch in branches])
+    tokens = np.where(direct, depths, tokens + answer_tokens * ended)
     return np.array(
         [
             len(branches),

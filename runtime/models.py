@@ -149,7 +149,7 @@ def load_models(
         scoring=settings.scoring,
         verifier_timeout=settings.verifier_timeout,
         thoughts=thoughts,
-        marks=thought_marks(model.tokenizer, thoughts, settings.thought_cutoff),
+        marks=thought_marks(model.tokenizer, settings.thought, settings.thought_cutoff),
         confidence=settings.confidence,
         sizes=model_sizes(opener.folders),
     )

@@ -16,7 +16,6 @@ from predictors.confidence import Confidence
 from predictors.scoring import VERIFIER_ALONE, Scoring, alone
 from runtime.answers.graders import PREFIX, answers_fingerprint, grader_file
 from runtime.answers.readers import DEADLINE
-from runtime.answers.thought import thoughts_of
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_fingerprint, model_sizes, resolve_model
 from runtime.engines.engine_args import ARGS, EngineArgs, in_fingerprint
@@ -129,8 +128,7 @@ class Settings(JsonArtifact):
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.folder(base, "model"))
-        thoughts = thoughts_of(self.thought, tokenizer)
-        return thought_marks(tokenizer, thoughts, self.thought_cutoff)
+        return thought_marks(tokenizer, self.thought, self.thought_cutoff)
 
     def models(self) -> list[str]:
         """Names of the fields that hold a model."""

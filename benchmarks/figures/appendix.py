@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from benchmarks.figures.drawing import Figure, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.pools import AHEAD, FIXED, MAX_N, Samples, powers
-from benchmarks.figures.search import LOOKS, WEIGHTED, WIDE, best_of, mean_over
+from benchmarks.figures.search import LOOKS, WEIGHTED, WIDE, auc_within, best_of, mean_over
 from calibration.replay.curves import plan_curve, resamples
-from calibration.report.targets import Interval
+from calibration.report.targets import Interval, reported
 
 LAST, LOWEST, PRODUCT = "PRM, last step", "PRM, least step", "PRM, product of steps"
 ORM_SCORE, VOTES = "ORM", "majority"
+BEST = {name: f"greatest score by {name}" for name in (LAST, LOWEST, PRODUCT, ORM_SCORE)}
 SEVERAL = powers(MAX_N)[2:]
 
 
@@ -22,11 +23,10 @@ def appendix(samples: Samples) -> Reproduced:
     plain = [best_of(n) for n in powers(MAX_N)]
     votes = [plan.model_copy(update={"selection": "majority"}) for plan in plain]
     steps = samples.by_steps
-    curves = {
-        LAST: plan_curve(LAST, steps["last"], plain),
-        LOWEST: plan_curve(LOWEST, steps["min"], plain),
-        PRODUCT: plan_curve(PRODUCT, steps["product"], plain),
-        ORM_SCORE: plan_curve(ORM_SCORE, samples.by_orm, plain),
+    scored = {LAST: steps["last"], LOWEST: steps["min"], PRODUCT: steps["product"]}
+    scored[ORM_SCORE] = samples.by_orm
+    curves = {name: plan_curve(name, replay, plain) for name, replay in scored.items()}
+    curves |= {
         VOTES: plan_curve(VOTES, steps["last"], votes),
         WEIGHTED: plan_curve(WEIGHTED, samples.by_prm, plain),
         WIDE: plan_curve(WIDE, samples.by_prm, FIXED),
@@ -72,4 +72,24 @@ def appendix(samples: Samples) -> Reproduced:
         ],
         3,
     )
-    return Reproduced(figure, findings)
+    # Whether what differs is the order of solutions, or how much weight their votes have.
+    greatest = [plan.model_copy(update={"selection": "best"}) for plan in plain]
+    curves |= {BEST[name]: plan_curve(name, replay, greatest) for name, replay in scored.items()}
+    targets = [
+        *(
+            reported(f"appendix: AUC within a prompt of {name}", auc_within(replay))
+            for name, replay in scored.items()
+        ),
+        *(
+            reported(
+                f"appendix: {BEST[LAST]}, minus {name}, N = {SEVERAL[0]} to {MAX_N}",
+                above(BEST[LAST], BEST[name], SEVERAL, further),
+            )
+            for name in scored
+            if name != LAST
+        ),
+    ]
+    targets.append(
+        reported("appendix: further test prompts, for all but search", (len(further),) * 3)
+    )
+    return Reproduced(figure, findings, targets)

@@ -18,8 +18,8 @@ CACHED = (
 SHORT = (
     "A tiny thinking model of our own, end to end in real vLLM (`{command}`): self-consistency "
     "with 16 full thoughts is right for {accuracy} of {prompts} held-out prompts, at {tokens:,.0f} "
-    "tokens. The policy needs {fewer} times fewer tokens for that (a dash: in some resamples of the "
-    "prompts it never reaches it)."
+    "tokens. The policy needs {fewer} times fewer tokens for that (a dash: in some resamples of "
+    "the prompts it never reaches it)."
 )
 
 

@@ -1,6 +1,6 @@
 """The answers of a log's rows, graded and numbered within their questions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from calibration.data.grading import canonicalized
 from calibration.data.log_rows import LogRows
 from calibration.data.log_thoughts import Probed
 from runtime.answers import Answers
+from runtime.answers.thought import KNOWN, after_thought
 
 
 def needed(cell: object) -> str:
@@ -27,7 +28,7 @@ def graded(
     """The answer of each sample, and those forced in mid-thought, numbered within questions.
 
     Args:
-        rows: the rows.
+        rows: the rows; notes are added on thoughts that have not ended, and on `correct`.
         questions: the question of each.
         probed: the forced answers; None for none.
         reader: reads and compares answers; None for exact strings.
@@ -39,6 +40,8 @@ def graded(
         InputError: a cell that cannot be used, or whole solutions where answers must be.
     """
     texts = rows.parsed("answer", _answer)
+    if reader is not None:
+        texts = _concluded(texts, rows.notes)
     depths = 0 if probed is None else len(probed.depths)
     # All answers of a sample, the natural one first: equal ones get equal numbers.
     every = [[text] for text in texts]
@@ -126,6 +129,33 @@ def _check_spellings(rows: LogRows, right: Mapping[tuple[int, str], int]) -> Non
 
 def _answer(cell: object) -> str | None:
     return None if is_blank(cell) else as_text(cell)
+
+
+def _concluded(texts: Sequence[str | None], notes: list[str]) -> list[str | None]:
+    """Answers or whole solutions; None for those whose thought has not ended.
+
+    Solutions do not show a thought that the chat template has begun. They hold its end alone, and
+    those that were cut off within it hold neither.
+
+    Args:
+        texts: the answers or solutions; None where there is none.
+        notes: one is added about thoughts whose beginning is not seen.
+    """
+    kept = [None if text is None or after_thought(text, KNOWN) is None else text for text in texts]
+    for thought in KNOWN:
+        ending = [text for text in kept if text is not None and thought.end in text]
+        begun = sum(thought.start not in text.partition(thought.end)[0] for text in ending)
+        if 2 * begun <= len(ending):
+            continue
+        open_ones = [place for place, text in enumerate(kept) if text and thought.end not in text]
+        for place in open_ones:
+            kept[place] = None
+        if open_ones:
+            notes.append(
+                f"unfinished thoughts, without an answer: {len(open_ones)} solutions without "
+                f"{thought.end}, before which others have no {thought.start}"
+            )
+    return kept
 
 
 def _golds(rows: LogRows, questions: NDArray[np.int64]) -> list[str]:

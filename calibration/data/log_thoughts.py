@@ -1,9 +1,9 @@
 """Thoughts in a log: answers forced in mid-thought, or the same thought under several caps.
 
 A log holds them in one of two ways. A column `probes` lists the answers forced every `probe_every`
-thinking tokens. Or a sample has several rows, one per cap in `thinking_tokens`; the row of the
-largest cap, or the one where it is blank, is the whole thought; that of cap 0, or ``off``, is an
-answer without a thought.
+thinking tokens. Or a sample has several rows, one per cap in `thinking_tokens`; the one where it is
+blank is the whole thought; that of cap 0, or ``off``, is an answer without a thought. Where no row
+is blank, no thought may be longer than the largest cap.
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from calibration.data.cells import (
     is_blank,
 )
 from calibration.data.log_rows import LogRows
+from predictors.thinking_state import PROBE_TOKENS
 
 WHOLE, DIRECT = "full", "off"
 
@@ -36,12 +37,19 @@ class Probed:
             answer without a thought, shape (samples, 2); None where there are none.
         judged: question and answer of each row, and whether the log says that it is correct; empty
             where the rows that are left say the same.
+        tokens: of each sample's thought, and of the answer after it as far as the former do not
+            count it, shape (samples, 2); None where the log's tokens are those of thoughts.
+        probe_tokens: tokens of a forced answer.
+        limit: the greatest cap, where no sample was thought about without one; None else.
     """
 
     depths: NDArray[np.int64]
     answers: list[list[str | None]] = field(repr=False)
     direct: NDArray[np.float64] | None = field(default=None, repr=False)
     judged: tuple[tuple[str, str | None, bool], ...] = ()
+    tokens: NDArray[np.float64] | None = field(default=None, repr=False)
+    probe_tokens: int = PROBE_TOKENS
+    limit: int | None = None
 
 
 def read_thoughts(rows: LogRows) -> tuple[LogRows, Probed | None]:
@@ -87,15 +95,17 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         if of.setdefault(name, {}).setdefault(cap, row) != row:
             why = "must differ between the rows of a sample"
             raise rows.refusal(rows.numbers[row], "thinking_tokens", cap, why)
-    depths = sorted(set(caps))[:-1]
-    kept, forced = [], []
+    depths, top = sorted({cap for cap in caps if cap < np.inf}), max(caps)
+    # The tokens by which a row exceeds its cap are of its answer.
+    beyond = [n - cap for n, cap in zip(tokens, caps, strict=True) if 0 < cap < np.inf]
+    capped = _Capped(rows, answers, tokens, depths, top, max(beyond, default=0.0))
     for row_of in of.values():
-        whole = row_of[max(row_of)]
-        if not max(row_of):
-            why = "the sample needs a row with a thought too: give both the same sample number"
-            raise rows.refusal(rows.numbers[whole], "thinking_tokens", 0, why)
-        kept.append(whole)
-        forced.append([_forced(rows, row_of, depth, answers, tokens) for depth in depths])
+        capped.check(row_of)
+    kept = [row_of[max(row_of)] for row_of in of.values()]
+    forced = [
+        [answers[row_of.get(depth, whole)] for depth in depths]
+        for row_of, whole in zip(of.values(), kept, strict=True)
+    ]
     direct, judged = None, tuple[tuple[str, str | None, bool], ...]()
     if "correct" in rows.names:
         judged = tuple(zip(questions, answers, rows.parsed("correct", as_truth), strict=True))
@@ -105,7 +115,18 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         if "logprob" in rows.names:
             nll = [-logprob for logprob in _taken(rows, given).parsed("logprob", as_logprob)]
         direct = np.array([[max(1.0, tokens[row]) for row in given], nll]).T
-    return _taken(rows, kept), Probed(np.array(depths, dtype=np.int64), forced, direct, judged)
+    lengths = [capped.thought(row_of) for row_of in of.values()]
+    after = [max(0.0, tokens[row] - n) for row, n in zip(kept, lengths, strict=True)]
+    found = Probed(
+        depths=np.array(depths, dtype=np.int64),
+        answers=forced,
+        direct=direct,
+        judged=judged,
+        tokens=np.array([lengths, after]).T,
+        probe_tokens=capped.probe_tokens(list(of.values()), lengths),
+        limit=None if top == np.inf else int(top),
+    )
+    return _taken(rows, kept), found
 
 
 def _taken(rows: LogRows, kept: list[int]) -> LogRows:
@@ -114,21 +135,98 @@ def _taken(rows: LogRows, kept: list[int]) -> LogRows:
     return replace(rows, numbers=[rows.numbers[row] for row in kept], cells=cells)
 
 
-def _forced(
-    rows: LogRows,
-    row_of: dict[float, int],
-    depth: float,
-    answers: list[str | None],
-    tokens: list[float],
-) -> str | None:
-    """The answer of a sample under a cap."""
-    if depth in row_of:
-        return answers[row_of[depth]]
-    whole = row_of[max(row_of)]
-    if tokens[whole] > depth or not depth:
-        why = f"must be {int(depth)} in a row of this sample too: it has {tokens[whole]:.0f} tokens"
-        raise rows.refusal(rows.numbers[whole], "thinking_tokens", max(row_of), why)
-    return answers[whole]
+@dataclass(frozen=True)
+class _Capped:
+    """The rows of a log with one row per sample and cap; a sample's are a dict, by their caps.
+
+    Attributes:
+        rows: the rows.
+        answers: of each.
+        tokens: of each, thought and answer together.
+        depths: the caps, ascending; 0 stands for no thought.
+        top: the greatest cap; infinite where rows without a cap have whole thoughts.
+        longest: tokens of an answer at most, as far as rows tell.
+    """
+
+    rows: LogRows
+    answers: list[str | None]
+    tokens: list[float]
+    depths: list[float]
+    top: float
+    longest: float
+
+    def check(self, row_of: dict[float, int]) -> None:
+        """Refuse a sample that lacks a row which others have, and which its others do not tell.
+
+        Raises:
+            InputError: it lacks one.
+        """
+        most = max(row_of)
+        total = self.tokens[row_of[most]]
+        if not most:
+            why = "the sample needs a row with a thought too: give both the same sample number"
+            raise self._refusal(row_of, why)
+        # A thought that ended by itself is whole under any greater cap.
+        missing = [self.top] if most < self.top and total >= most else []
+        missing += [
+            depth
+            for depth in self.depths
+            if depth not in row_of and depth < most and (not depth or total - depth > self.longest)
+        ]
+        if missing:
+            why = f"must be {_shown(missing[0])} in a row of this sample too"
+            raise self._refusal(row_of, f"{why}: it has {total:.0f} tokens")
+
+    def thought(self, row_of: dict[float, int]) -> float:
+        """Tokens of a sample's thought, its answer included as far as no cap tells them apart.
+
+        One that was cut off at the greatest cap has more tokens than that.
+        """
+        total = self.tokens[row_of[max(row_of)]]
+        ended = [depth for depth in self.depths if depth and self._ended(row_of, depth)]
+        if ended or self.top == np.inf:
+            return min([total, *ended])
+        return max(total, self.top + 1)
+
+    def _ended(self, row_of: dict[float, int], cap: float) -> bool:
+        """Whether a sample's thought ended by itself under a cap."""
+        most, row = max(row_of), row_of.get(cap)
+        whole = row_of[most]
+        total = self.tokens[whole]
+        if cap >= most:
+            return total < most
+        if total <= cap:
+            return True
+        if total - cap > self.longest:  # no answer is as long
+            return False
+        if row is None or self.tokens[row] < cap:
+            return True
+        return (self.answers[row], self.tokens[row]) == (self.answers[whole], total)
+
+    def probe_tokens(self, samples: list[dict[float, int]], lengths: list[float]) -> int:
+        """Tokens of a forced answer, on average over the rows that were cut off.
+
+        Args:
+            samples: the rows of each sample.
+            lengths: tokens of each one's thought.
+        """
+        forced = [
+            max(0.0, self.tokens[row] - cap)
+            for row_of, length in zip(samples, lengths, strict=True)
+            for cap, row in row_of.items()
+            if 0 < cap < length and cap < np.inf
+        ]
+        # A log in which forced answers have no tokens does not count them.
+        return round(float(np.mean(forced))) or PROBE_TOKENS if forced else PROBE_TOKENS
+
+    def _refusal(self, row_of: dict[float, int], why: str) -> InputError:
+        most = max(row_of)
+        number = self.rows.numbers[row_of[most]]
+        return self.rows.refusal(number, "thinking_tokens", _shown(most), why)
+
+
+def _shown(cap: float) -> int | str:
+    return WHOLE if cap == np.inf else int(cap)
 
 
 def _require(rows: LogRows, column: str, needed: str, meaning: str) -> None:

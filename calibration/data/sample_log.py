@@ -22,6 +22,7 @@ from calibration.data.log_thoughts import Probed, read_thoughts
 from calibration.data.thoughts import DirectAnswers, Thoughts
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
+from runtime.answers.thought import KNOWN
 from runtime.traffic import MIN_SAMPLES
 from runtime.verifiers.base import Aggregation
 
@@ -159,10 +160,10 @@ def read_log(
         ours: (theirs,) if isinstance(theirs, str) else tuple(theirs)
         for ours, theirs in (columns or {}).items()
     }
-    reader = None if answers is None else answers_for(answers)
+    reader = None if answers is None else answers_for(answers, thoughts=KNOWN)
     rows, probed = read_thoughts(read_log_rows(source, chosen, where, gold))
     if rows.solutions and reader is None:
-        answers, reader = "math", answers_for("math")
+        answers, reader = "math", answers_for("math", thoughts=KNOWN)
     _check_answers(rows, answers)
     names = rows.parsed("question", needed)
     aliases = _aliases(rows, names, told_apart="question" in chosen)
@@ -220,8 +221,20 @@ def _thoughts(
         length, own = np.moveaxis(probed.direct[place], -1, 0)
         direct = DirectAnswers(given[..., 0], length, own)
         depths, given = depths[1:], given[..., 1:]
-    tokens = np.maximum(1.0, logged["tokens"][place])
-    return Thoughts(answer[place], tokens, depths, given, direct=direct, nll=nll)
+    tokens, after = logged["tokens"][place], None
+    if probed.tokens is not None:
+        tokens, after = np.moveaxis(probed.tokens[place], -1, 0)
+    return Thoughts(
+        answer[place],
+        np.maximum(1.0, tokens),
+        depths,
+        given,
+        probed.probe_tokens,
+        direct,
+        nll,
+        after,
+        probed.limit,
+    )
 
 
 def _chosen(names: Sequence[str], numbers: NDArray[np.int64]) -> tuple[str, ...]:

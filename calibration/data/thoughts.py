@@ -3,6 +3,7 @@
 Every cap on thinking tokens at one of these depths is evaluated exactly, without a model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +42,7 @@ class Capped:
         depth: thinking tokens.
         first: depth at which the answer was first probed; the depth itself where no probe gave it.
         finished: whether the thought ended by itself.
-        cost: tokens of the thought and its probes.
+        cost: tokens of the thought, its probes and its answer.
         nll: negative log-probability of a finished thought in nats; all 0 where it is not known.
     """
 
@@ -85,6 +86,10 @@ class Thoughts:
         direct: answers to the same questions without a thought; None where there are none.
         nll: negative log-probability of each whole thought in nats, shape (questions, samples);
             None where it is not known.
+        answer_tokens: of the answer after each whole thought, shape (questions, samples), where
+            `tokens` does not count it; None where it does.
+        limit: the last of the depths, where no thought may be longer: one that was cut off there
+            has more `tokens`. None where thoughts may have any length.
 
     Raises:
         InputError: shapes that do not agree, depths that do not ascend, or tokens below 1.
@@ -97,6 +102,8 @@ class Thoughts:
     probe_tokens: int = PROBE_TOKENS
     direct: DirectAnswers | None = None
     nll: NDArray[np.float64] | None = None
+    answer_tokens: NDArray[np.float64] | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         shape = self.answer.shape
@@ -118,6 +125,7 @@ class Thoughts:
             forced=self.forced[questions],
             direct=None if self.direct is None else self.direct.of(questions),
             nll=None if self.nll is None else self.nll[questions],
+            answer_tokens=None if self.answer_tokens is None else self.answer_tokens[questions],
         )
 
     def every(self, tokens: int) -> "Thoughts":
@@ -129,18 +137,48 @@ class Thoughts:
         """The same without probes: whole thoughts alone."""
         return replace(self, probes=self.probes[:0], forced=self.forced[:, :, :0])
 
+    def probed_at(self, depths: Sequence[int], probe_tokens: int) -> "Thoughts":
+        """The same with other probes, as far as these have been made.
+
+        A log's probes may end before its longest thought does: what would have been forced beyond
+        the last one is not known, and costs its tokens.
+
+        Args:
+            depths: ascending depths of the probes.
+            probe_tokens: tokens of one.
+
+        Raises:
+            InputError: a depth before the last probe at which there is none, or no depth at which
+                there is one.
+        """
+        known = np.isin(depths, self.probes)
+        last = self.probes.max(initial=0)
+        missing = [d for d, is_known in zip(depths, known, strict=True) if not is_known]
+        if missing and (missing[0] < last or not known.any()):
+            why = f"answers must have been forced at this depth too, as at {self.probes.tolist()}"
+            raise InputError("probes", missing[0], why)
+        made = self.forced[:, :, np.isin(self.probes, depths)]
+        filled = ((0, 0), (0, 0), (0, len(missing)))
+        return replace(
+            self,
+            probes=np.array(depths, dtype=np.int64),
+            forced=np.pad(made, filled, constant_values=UNANSWERED),
+            probe_tokens=probe_tokens,
+        )
+
     def at_cap(self, cap: int | None, probed: bool = True) -> Capped:
         """The thoughts under a cap; where one is cut off, the answer is the one forced there.
 
         Args:
-            cap: one of the depths of the probes; None for no cap.
+            cap: one of the depths of the probes; None for no cap, where there is no limit.
             probed: whether answers are forced before the cap, too: that costs tokens, and tells how
                 long the answer has stood.
 
         Raises:
             InputError: no such depth.
         """
-        if cap is not None and cap not in self.probes:
+        known = self.limit is None if cap is None else cap in self.probes
+        if not known:
             raise InputError("cap", cap, f"must be one of {self.probes.tolist()}")
         top = np.inf if cap is None else cap
         finished = self.tokens <= top
@@ -153,19 +191,22 @@ class Thoughts:
         same = (self.forced == answer[..., None]) & (self.probes <= depth[..., None])
         same &= answer[..., None] != UNANSWERED
         first = depth
-        cost = depth + self.probe_tokens * ~finished
+        none = np.zeros(depth.shape)
+        after = none if self.answer_tokens is None else self.answer_tokens
+        cost = depth + np.where(finished, after, self.probe_tokens)
         if probed and len(self.probes):
             first = np.where(same.any(axis=-1), self.probes[same.argmax(axis=-1)], depth)
-            cost = probed_tokens(depth, self.probes.tolist(), self.probe_tokens)
-        nll = np.zeros(depth.shape) if self.nll is None else self.nll
+            # The answer at the cap is the last of the probes.
+            cost = probed_tokens(depth, self.probes.tolist(), self.probe_tokens) + finished * after
+        nll = none if self.nll is None else self.nll
         return Capped(answer, depth, first.astype(float), finished, cost, nll)
 
 
 def joined(parts: list[Thoughts]) -> Thoughts:
     """The thoughts of several logs, one after the other: of the samples that all of them have.
 
-    Depths are those of the log with the most; elsewhere no answer was forced there. Direct answers
-    and log-probabilities are left out.
+    They have no limit, and their tokens count the answers. Depths are those of the log with the
+    most; elsewhere no answer was forced there. Direct answers and log-probabilities are left out.
 
     Raises:
         InputError: depths of one that are not the first of the other's.

@@ -17,8 +17,6 @@ from predictors.difficulty import traffic_signals
 
 # Searches in schedules begin at this cost, and those of some schedules end at the other.
 SMALLEST_SEARCH, SMALL_SEARCH = 4, 8
-# Share of prompts that the predictor may put into other bins than its out-of-fold predictions did.
-MAX_MOVED = 0.25
 
 
 def accuracy_curves(
@@ -68,21 +66,13 @@ def accuracy_curves(
 def drift_baseline_of(outcomes: Outcomes, known: FittedDifficulty) -> DriftBaseline:
     """Distributions of the calibration prompts' pilot scores, agreement and bins.
 
-    What the prompts do not have is left out. So are bins if the predictor puts the same prompts
-    into others than its out-of-fold predictions did: where pilots hardly differ, these differ by
-    fold alone, and live traffic would seem to have drifted.
+    What the prompts do not have is left out.
     """
     features = outcomes.features(known.pilots).reshape(len(known.predicted), -1)
     signals = traffic_signals(features, known.predicted, known.edges)
     known_signals = {
         name: values for name, values in signals.items() if np.all(np.isfinite(values))
     }
-    shares = [
-        np.bincount(bin_of(known.edges, predicted), minlength=len(known.edges) + 1)
-        for predicted in (known.predicted, known.model.predictor.predict(features))
-    ]
-    if np.abs(shares[0] - shares[1]).sum() / 2 > MAX_MOVED * len(features):
-        del known_signals["bin"]
     return DriftBaseline.of(known_signals, outcomes.prompts, known.pilots)
 
 

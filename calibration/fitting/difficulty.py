@@ -27,7 +27,7 @@ class FittedDifficulty:
         pilots: number of pilots; 0 reads the prompt alone.
         model: fitted on every prompt.
         predicted: out-of-fold predictions of pass@1 for every prompt and replicate, shape
-            (entries,).
+            (entries,); those that many prompts share are the model's own.
         edges: inner edges of the bins of these predictions.
         rank_correlation: Spearman's, of measured pass@1 with these predictions; 0 where either is
             constant.
@@ -61,28 +61,38 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     rows = features.shape[1]
     flat, target = features.reshape(-1, features.shape[-1]), measured.ravel()
     prompts = np.repeat(np.arange(outcomes.prompts), rows)
-    predicted = out_of_fold_predictions(flat, target, prompts, make=make)
+    told = out_of_fold_predictions(flat, target, prompts, make=make)
     predictor, fitted = make().fit(flat, target), DistributionEstimator()
     served = predictor.predict(flat)
-    varies = all(np.ptp(values) > NOISE for values in (predicted, served, target))
+    varies = all(np.ptp(values) > NOISE for values in (told, served, target))
+    predicted = _as_served(told, served, prompts)
     return FittedDifficulty(
         pilots=pilots,
-        model=DifficultyModel(predictor, fitted.fit(predicted, target, prompts).distribution_),
+        model=DifficultyModel(predictor, fitted.fit(told, target, prompts).distribution_),
         predicted=np.repeat(predicted, outcomes.replicates // rows),
-        edges=edges_of(_averaged(predicted, served), n_bins, rows),
-        rank_correlation=float(spearmanr(predicted, target).statistic) if varies else 0.0,
+        edges=edges_of(predicted, n_bins, rows),
+        rank_correlation=float(spearmanr(told, target).statistic) if varies else 0.0,
     )
 
 
-def _averaged(predicted: NDArray[np.float64], served: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Out-of-fold predictions, averaged over entries that the predictor on every prompt puts alike.
+def _as_served(
+    told: NDArray[np.float64], served: NDArray[np.float64], prompts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Out-of-fold predictions; where many prompts are predicted alike, as the model predicts them.
 
     Folds differ a little in what they predict of equal pilots. An edge among these would be one
     that only the calibration prompts fall on both sides of: with answers alone and two pilots,
-    agreement is all there is to tell, yet five bins could be cut.
+    agreement is all there is to tell, yet five bins could be cut. A prompt has little say in what
+    it shares with many, so that its own prediction may be counted among them.
+
+    Args:
+        told: out-of-fold predictions, shape (entries,).
+        served: those of the predictor on every prompt, shape (entries,).
+        prompts: which prompt each entry belongs to, shape (entries,).
     """
     _, alike = np.unique(np.round(served / NOISE), return_inverse=True)
-    return np.asarray((np.bincount(alike, predicted) / np.bincount(alike))[alike])
+    sharing = np.bincount(np.unique(np.stack([alike, prompts]), axis=1)[0])
+    return np.where(sharing[alike] >= MIN_IN_BIN, served, told)
 
 
 def edges_of(pass_at_1: NDArray[np.float64], n_bins: int, replicates: int) -> tuple[float, ...]:

@@ -17,7 +17,8 @@ def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | No
 
     Args:
         records: sampled prompts.
-        depths: what was sampled beside whole thoughts, as `Plan.thinking`: 0 for direct answers.
+        depths: what may be sampled later, as `Plan.thinking`: 0 for direct answers. Without None,
+            no thought may be longer than the greatest.
     """
     caps = sorted(depth for depth in depths if depth)
     direct = _pools(records, 0) if 0 in depths else [[] for _ in records]
@@ -48,14 +49,18 @@ def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | No
             np.array([[max(1.0, sample.tokens) for sample in taken] for taken in direct]),
             np.array([[-sample.logprob for sample in taken] for taken in direct]),
         )
+    tokens = np.array([[max(1.0, s.thinking or 0) for s in taken[:count]] for taken in whole])
+    sampled = np.array([[s.tokens for s in taken[:count]] for taken in whole])
     return Thoughts(
         np.array(answer),
-        np.array([[max(1.0, s.thinking or 0) for s in taken[:count]] for taken in whole]),
+        tokens,
         np.array(caps, dtype=np.int64),
         np.array(forced),
         round(float(np.mean(answers))) if answers else PROBE_TOKENS,
         without,
         np.array([[-sample.logprob for sample in taken[:count]] for taken in whole]),
+        np.maximum(0.0, sampled - tokens),
+        None if None in depths else max(caps, default=None),
     )
 
 

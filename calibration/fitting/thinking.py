@@ -26,7 +26,7 @@ from predictors.thinking_policy import ThinkingPolicy, TokenPrice
 DIRECT = (2, 4, 8, 16, 32)
 # Powers of the odds that are tried as votes, after the odds themselves.
 POWERS = (0.5, 0.25)
-# Caps tried: shares of the thoughts that have ended by then. No cap is tried too.
+# Caps tried: shares of the thoughts that have ended by then. No cap is tried too, or the limit.
 ENDED = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -89,18 +89,18 @@ def fit_thinking(
         )
     ]
     policy = policy.model_copy(update={"prices": tuple(points)})
-    capped = [thoughts.at_cap(cap) for cap in caps]
+    capped = [thoughts.at_cap(cap, probed=False) for cap in caps]
     rows = cap_table(caps, capped, searches[0].votes, shuffles_of(count), n_jobs)
     return FittedThinking(policy, tuple(choice for choice, _ in tried), curve, tuple(rows))
 
 
 def candidates(thoughts: Thoughts) -> list[int | None]:
     """The caps that are tried, ascending."""
-    found = set()
+    found = set[int]()
     for tokens in np.quantile(thoughts.tokens, ENDED):
         if len(thoughts.probes):
             found.add(int(thoughts.probes[np.abs(thoughts.probes - tokens).argmin()]))
-    return [*sorted(found), None]
+    return [*sorted(found - {thoughts.limit}), thoughts.limit]
 
 
 def _held_out(names: NDArray[np.int64]) -> list[NDArray[np.int64]]:

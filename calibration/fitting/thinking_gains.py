@@ -82,12 +82,13 @@ def fit_sample_gain(
     )
 
 
-def fit_depth_gain(runs: ThinkingRuns, first: int = 0) -> DepthGain:
+def fit_depth_gain(runs: ThinkingRuns, first: int = 0, dropped_tokens: int = 0) -> DepthGain:
     """What the step from a cap to the next gains, from all stages.
 
     Args:
         runs: runs under the two caps.
         first: number of the first stage that counts; there is nothing to deepen before it.
+        dropped_tokens: as `ThinkingPolicy.dropped_tokens`.
     """
     from scipy.optimize import minimize
 
@@ -108,9 +109,9 @@ def fit_depth_gain(runs: ThinkingRuns, first: int = 0) -> DepthGain:
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
     cut = states[:, UNFINISHED].sum()
     more = (runs.tokens[:, :, 1, first:] - runs.tokens[:, :, 0, first:]).sum()
-    return DepthGain(
-        weights=_restored(found, middle, scale), tokens=round(float(more / max(cut, 1)), 1)
-    )
+    # What a thought cost under the lower cap counts the answer that is dropped now.
+    tokens = float(more / max(cut, 1)) + dropped_tokens
+    return DepthGain(weights=_restored(found, middle, scale), tokens=round(tokens, 1))
 
 
 def _height(exponent: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -108,7 +108,11 @@ class CapSearch:
         thoughts = questions.thoughts
         self._questions, self._caps = questions, list(caps)
         self._direct, self._power, self._probed = direct, power, probed
-        self._thought = float(thoughts.tokens.mean())
+        last = thoughts.at_cap(caps[-1], probed=False)
+        self._thought = float(last.cost.mean())
+        self._answer = 0.0
+        if thoughts.answer_tokens is not None and last.finished.any():
+            self._answer = round(float(thoughts.answer_tokens[last.finished].mean()), 1)
         self._stages = tuple(n for n in STAGES if n <= direct + thoughts.answer.shape[1])
         self._known: dict[tuple[int, ...], SampleGain] = {}  # by direct or not, cap, questions
         self.prices = [price / self._thought for price in PRICES]
@@ -183,6 +187,7 @@ class CapSearch:
             scoring=BranchScoring() if scoring is None else scoring,
             probes=tuple(self._questions.thoughts.probes.tolist()) if self._probed else (),
             probe_tokens=self._questions.thoughts.probe_tokens,
+            answer_tokens=self._answer,
             caps=caps,
             stages=self._stages,
             direct=self._direct,
@@ -202,4 +207,5 @@ class CapSearch:
 
     def _deepening(self, low: int, high: int, train: NDArray[np.int64]) -> DepthGain:
         begun = sum(stage < self._direct for stage in self._stages)
-        return fit_depth_gain(self._runs.under([low, high]).of(train), begun)
+        dropped = 0 if self._probed else self._questions.thoughts.probe_tokens
+        return fit_depth_gain(self._runs.under([low, high]).of(train), begun, dropped)

@@ -18,7 +18,7 @@ class CapRow(BaseModel):
     Attributes:
         cap: thinking tokens; None for no cap.
         samples: thoughts per question.
-        tokens: tokens per question, without probes.
+        tokens: tokens per question, answers included, without probes before the cap.
         majority: accuracy of the most frequent answer.
         weighted: accuracy where votes weigh the odds of being correct, fitted on other questions.
     """
@@ -43,7 +43,7 @@ def cap_table(
 
     Args:
         caps: thinking tokens of each cap.
-        capped: the thoughts under each.
+        capped: the thoughts under each, not probed before it.
         votes: their votes, one array of shape (questions, samples) per cap.
         shuffles: orders of a question's samples.
         n_jobs: see `calibration.replay.parallel`.
@@ -56,7 +56,7 @@ def cap_table(
         CapRow(
             cap=cap,
             samples=size,
-            tokens=float(size * under.depth.mean()),
+            tokens=float(size * under.cost.mean()),
             majority=min(1.0, float(counted[i, j])),
             weighted=min(1.0, float(weighed[i, j])),
         )

@@ -40,6 +40,8 @@ class LoggedReplay:
         replicates: rotations of a question's samples.
         exact: use closed forms where there are any.
         n_jobs: see `calibration.replay.parallel`.
+        served: the score as live samples have it, which difficulty is predicted from; None for
+            `score`. Scores of several held-out scorings would tell their folds apart.
 
     Raises:
         InputError: `n_jobs` is 0.
@@ -58,11 +60,13 @@ class LoggedReplay:
         replicates: int = REPLICATES,
         exact: bool = True,
         n_jobs: int | None = -1,
+        served: NDArray[np.float64] | None = None,
     ) -> None:
         check_jobs(n_jobs)
         self.n_jobs = n_jobs
         self.log = log
         self.score = score
+        self.served = score if served is None else served
         self.prompts, self.window = len(log.answer), log.window
         self.binned_budget = self.window // 2
         self.replicates = replicates
@@ -89,7 +93,7 @@ class LoggedReplay:
     @cached_property
     def paired(self) -> "LoggedReplay":
         """The same without closed forms."""
-        return LoggedReplay(self.log, self.score, self.replicates, False, self.n_jobs)
+        return LoggedReplay(self.log, self.score, self.replicates, False, self.n_jobs, self.served)
 
     def features(self, pilots: int) -> NDArray[np.float64]:
         """Pilot features, shape (questions, replicates, features); NaN where the log lacks them.
@@ -248,8 +252,8 @@ class LoggedReplay:
             "answer_entropy": -(shares * logs).sum(1),
             "unanswered_share": (answer == UNANSWERED).mean(1),
         }
-        if self.score is not None:
-            score = _at(self.score, place)
+        if self.served is not None:
+            score = _at(self.served, place)
             found |= {
                 "score_mean": score.mean(1),
                 "score_std": score.std(1),

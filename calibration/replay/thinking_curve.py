@@ -1,6 +1,7 @@
 """The policy over width and depth on logged thoughts: accuracy and cost of each price."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +42,13 @@ def policy_runs(
 
     Args:
         policy: the policy.
-        thoughts: probed as the policy says.
+        thoughts: probed at the policy's depths, and others.
         shuffles: orders of each question's samples.
         n_jobs: see `calibration.replay.parallel`.
 
     Raises:
-        InputError: thoughts that were not probed at one of its caps, or too few of them or of
-            direct answers.
+        InputError: thoughts that were not probed at one of its depths or caps, or too few of them
+            or of direct answers.
     """
     needed = policy.stages[-1] - policy.direct
     if (samples := thoughts.answer.shape[1]) < needed:
@@ -62,9 +63,24 @@ def policy_runs(
         if scoring.direct_sqrt_nll and not direct.nll.any():
             raise InputError("logprob", None, "the policy's votes need that of direct answers")
         lead = Lead(direct, scoring.direct_votes(direct.nll), policy.direct)
-    capped = [thoughts.at_cap(cap, bool(policy.probes)) for cap in policy.caps]
+    capped = [_under(policy, thoughts, cap) for cap in policy.caps]
     weights = [votes_of(policy.scoring, under) for under in capped]
     return thinking_runs(capped, weights, policy.stages, shuffles, n_jobs, lead)
+
+
+def _under(policy: ThinkingPolicy, thoughts: Thoughts, cap: int | None) -> Capped:
+    """The thoughts under one of a policy's caps, probed as the policy has them probed."""
+    longest = thoughts.tokens.max()
+    if thoughts.limit is not None and longest <= thoughts.limit:
+        thoughts = replace(thoughts, limit=None)  # it has cut off none of them
+    if cap is not None and cap >= longest and thoughts.limit is None:
+        cap = None  # nor would the cap
+    if cap is not None and cap not in thoughts.probes:
+        raise InputError("cap", cap, f"must be one of {thoughts.probes.tolist()}")
+    top = longest if cap is None else cap
+    made = {probe for probe in policy.probes if probe <= top} | ({cap} if cap else set())
+    probed = thoughts.probed_at(sorted(made), policy.probe_tokens)
+    return probed.at_cap(cap, bool(policy.probes))
 
 
 def price_curve(
@@ -90,7 +106,7 @@ def thinking_curve(log: Log, policy: ThinkingPolicy, n_jobs: int | None = -1) ->
     """The policy over width and depth on a log's thoughts, at each of its prices.
 
     Raises:
-        InputError: the log has no thoughts, or they were not probed at one of its caps.
+        InputError: the log has no thoughts, or as `policy_runs`.
     """
     if log.thoughts is None:
         raise InputError(

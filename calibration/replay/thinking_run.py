@@ -23,8 +23,9 @@ TIE = 1e-9  # votes closer than this share of the leader's tie
 class ThinkingRuns:
     """Runs of many questions through all stages under each cap, several shuffles per question.
 
-    Deepening goes on from a thought's own tokens. So a run that was deepened has the state and the
-    cost of one that had the higher cap from the start.
+    Deepening goes on from a thought's own tokens. So a run that was deepened has the state of one
+    that had the higher cap from the start. It costs as much and the answers that were forced at the
+    lower cap, see `Outlook.dropped`.
 
     Attributes:
         states: shape (questions, shuffles, caps, stages, len(STATE_NAMES)).
@@ -159,32 +160,37 @@ def outlooks(policy: ThinkingPolicy, runs: ThinkingRuns) -> list[list[Outlook]]:
 
 def ends_at(
     known: Sequence[Sequence[Outlook]], price: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """The cap and the stage, by their numbers, at which each run ends at a price.
 
     Returns:
-        Two arrays of shape (questions, shuffles).
+        Three arrays of shape (questions, shuffles); the third one has the tokens of forced answers
+        that were dropped on the way.
     """
     actions = np.array([[outlook.actions(price) for outlook in row] for row in known])
+    dropping = np.array([[outlook.dropped for outlook in row] for row in known])
     question, shuffle = np.indices(actions.shape[2:])
     cap, stage = np.zeros_like(question), np.zeros_like(question)
+    dropped = np.zeros(question.shape)
     while True:
         chosen = actions[cap, stage, question, shuffle]
         if not chosen.any():
-            return cap, stage
+            return cap, stage, dropped
+        deepened = chosen == Action.DEEPEN
+        dropped = dropped + deepened * dropping[cap, stage, question, shuffle]
         stage = stage + (chosen == Action.SAMPLE)
-        cap = cap + (chosen == Action.DEEPEN)
+        cap = cap + deepened
 
 
 def spent(
-    runs: ThinkingRuns, ends: tuple[NDArray[np.int64], NDArray[np.int64]]
+    runs: ThinkingRuns, ends: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Chance of being right, thoughts and tokens of each run where it ends.
 
     Returns:
         Three arrays of shape (questions, shuffles).
     """
-    cap, stage = ends
+    cap, stage, dropped = ends
     question, shuffle = np.indices(cap.shape)
     state = runs.states[question, shuffle, cap, stage]
-    return runs.correct[question, shuffle, cap, stage], state[..., 0], state[..., TOKENS]
+    return runs.correct[question, shuffle, cap, stage], state[..., 0], state[..., TOKENS] + dropped

@@ -115,6 +115,7 @@ class OpenAIEngine:
             "stop": request.stop,
             "stop_token_ids": request.stop_token_ids,
             "include_stop_str_in_output": True,
+            "skip_special_tokens": False,  # stop texts may be special tokens, as marks of thoughts
             "min_tokens": options.min_tokens,
             "ignore_eos": options.ignore_eos,
             "logit_bias": dict(options.logit_bias) or None,

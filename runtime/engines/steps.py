@@ -34,7 +34,9 @@ class StepSplitter:
     def split(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
         """A solution's tokens as steps; the last step is what follows the last mark."""
         steps, start = [], 0
-        for end in range(1, len(token_ids) + 1):
+        for end, token in enumerate(token_ids, start=1):
+            if token not in self._candidates and end < len(token_ids):
+                continue  # nearly all of them
             last = token_ids[max(start, end - self._width) : end]
             if end == len(token_ids) or self.ends_step(last):
                 steps.append(tuple(token_ids[start:end]))

@@ -39,7 +39,7 @@ class Thinker:
         self._marks = marks
         self._place: Place = "after"
         if marks is not None:
-            self._place = marks.place(engine.tokenizer, context.token_ids)
+            self._place = marks.place(context.token_ids)
 
     async def solution(self, draw: Draw, prefix: Sequence[int] = ()) -> Completion:
         """What follows a prefix of a solution, up to the solution's end or that of a step.
@@ -70,8 +70,10 @@ class Thinker:
             token_ids: the solution.
             thinking: tokens of its thought.
         """
-        lead = len(self._marks.start) if self._marks and self._place == "before" else 0
-        return tuple(token_ids[: lead + thinking])
+        lead = None
+        if self._marks is not None and self._place == "before":
+            lead = self._marks.begun(token_ids)
+        return tuple(token_ids[: (lead or 0) + thinking])
 
     def steps(
         self, token_ids: Sequence[int], splitter: StepSplitter
@@ -117,11 +119,12 @@ class Thinker:
             written.skipped = not thinking
             written.unsampled = len(marks.opening) - len(marks.start)
             return "inside" if thinking else "after"
-        width = min(len(marks.start), written.left)
-        written.add(await self._complete(written, width, ends=()))
-        if written.ended:
-            written.left = 0
-        return "inside" if written.new == marks.start else "after"
+        while written.left > 0 and not written.aborted and marks.may_begin(written.new):
+            width = max(1, len(marks.start) - len(written.new))
+            written.add(await self._complete(written, min(width, written.left), ends=()))
+            if written.ended:
+                written.left = 0
+        return "after" if marks.begun(written.new) is None else "inside"
 
     async def _think(self, written: Written) -> Place:
         """Think to the thought's end or its cap, where it is cut off.
@@ -136,7 +139,7 @@ class Thinker:
             return "after" if await self._sample_thought(written, written.left) else "inside"
         cutoff = marks.cutoff
         if self._calls.settings.constraint is not None:  # it is the answer's from its beginning
-            cutoff = marks.ended(cutoff)
+            cutoff = marks.ended
         answer = min(ANSWER_TOKENS, written.draw.max_tokens // 4) + len(cutoff)
         depth = marks.length(written.solution, self._place == "inside") or 0
         more = min(cap - depth, written.left - answer)
@@ -159,7 +162,9 @@ class Thinker:
             ends=marks.end if single else (),
         )
         written.add(found)
-        over = found.token_ids[-len(marks.end) :] == marks.end and not found.aborted
+        # The token that completes a mark of several may hold more than the mark.
+        last = found.token_ids[-1:] == marks.end
+        over = (last if single else found.stopped_by == marks.thought.end) and not found.aborted
         written.ended = written.ended and not over
         return over
 

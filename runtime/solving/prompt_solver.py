@@ -113,7 +113,8 @@ class PromptSolver:
         """Check that what a prompt may cost can be kept.
 
         Raises:
-            InputError: as `check`, or an average of tokens without a policy over thoughts.
+            InputError: as `check`; or an average of tokens without a policy over thoughts, or below
+                the least that its calibration measured.
         """
         if spend.average_tokens is not None:
             thinking_policy(self.artifact).price_for(spend.average_tokens)

@@ -43,7 +43,8 @@ class ThinkingRule:
 
     Args:
         policy: the fitted policy.
-        average_tokens: tokens that calibration's questions cost on average at the price to take.
+        average_tokens: tokens that calibration's questions cost on average at the price to take;
+            above the most that calibration measured, the lowest price is taken.
         price: accuracy that a token must gain, in place of an average.
 
     Attributes:
@@ -51,7 +52,8 @@ class ThinkingRule:
         price: accuracy that a token must gain.
 
     Raises:
-        InputError: not one of average and price, or one that is not positive.
+        InputError: not one of average and price, one that is not positive, or an average below the
+            least that calibration measured.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class ThinkingRun:
         self.branches: list[Branch] = []
         self.ended = False
         self._rule, self._level, self._stage = rule, 0, 0
+        self._exhausted: set[int] = set()  # numbers of thoughts that could not go on
 
     @property
     def answer(self) -> str | None:
@@ -139,6 +142,9 @@ class ThinkingRun:
     def replace(self, number: int, branch: Branch) -> None:
         """Put a thought that was continued in the place of its beginning.
 
+        One that is no deeper than it was could not go on, as where the context has ended, and is
+        not requested again.
+
         Raises:
             InputError: `next` did not request it, or it is shorter than it was.
         """
@@ -148,6 +154,8 @@ class ThinkingRun:
             raise InputError("state", branch.state, "a thought that goes on is not direct")
         if branch.depth < self.branches[number].depth:
             raise InputError("depth", branch.depth, "a thought must not become shorter")
+        if branch.depth == self.branches[number].depth:
+            self._exhausted.add(number)
         self.branches[number] = branch
 
     def next(self) -> Step | None:
@@ -178,11 +186,13 @@ class ThinkingRun:
 
     @property
     def _shallow(self) -> tuple[int, ...]:
-        """Thoughts that were cut off below the cap that holds."""
+        """Thoughts that were cut off below the cap that holds, and may go on."""
         cap = self._rule.policy.caps[self._level]
         top = float("inf") if cap is None else cap
         return tuple(
             number
             for number, branch in enumerate(self.branches)
-            if branch.state in ("open", "capped") and branch.depth < top
+            if branch.state in ("open", "capped")
+            and branch.depth < top
+            and number not in self._exhausted
         )

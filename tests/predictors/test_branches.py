@@ -5,7 +5,7 @@ import pytest
 
 from allocator.errors import InputError
 from predictors.branches import Branch, BranchScoring
-from predictors.thinking_state import gain_columns, probed_tokens, state_of, tally
+from predictors.thinking_state import STATE_NAMES, gain_columns, probed_tokens, state_of, tally
 
 SCORING = BranchScoring(intercept=1.0, log_depth=-1.0, unfinished=-2.0, log_first=0.5)
 
@@ -40,6 +40,10 @@ def test_the_state_sums_votes_and_tokens() -> None:
     # 55 thinking tokens and 3 + 1 + 0 + 1 probes of 20 tokens.
     expected = [4, 2, 1, 3, 3, 55 + 5 * 20, 2]
     assert state_of(branches, equal, (10, 20, 30, 40)).tolist() == expected
+    # The answer after a thought that has ended is counted, that of a direct answer is its depth.
+    mixed = [Branch("a", 30, 10), Branch("b", 10, 10, "capped"), Branch("a", 4, 4, "direct")]
+    tokens = state_of(mixed, equal, (), 20, 7.0)[STATE_NAMES.index("tokens")]
+    assert tokens == 30 + 7 + 10 + 20 + 4
     assert probed_tokens(np.array([9.0, 10.0]), (10,)).tolist() == [9, 30]
 
 

@@ -62,7 +62,9 @@ def test_the_choice_that_gains_more_per_token_is_made_if_it_is_worth_its_price()
 
 def test_prices_are_read_by_the_average_that_they_led_to() -> None:
     assert POLICY.price_for(200) == pytest.approx(np.sqrt(1e-4 * 1e-3))
-    assert (POLICY.price_for(10), POLICY.price_for(1e6)) == pytest.approx((1e-3, 1e-4))
+    assert (POLICY.price_for(100), POLICY.price_for(1e6)) == pytest.approx((1e-3, 1e-4))
+    with pytest.raises(InputError, match=r"average_tokens: 99.5: must be at least 100 tokens"):
+        POLICY.price_for(99.5)
     with pytest.raises(InputError, match="positive"):
         POLICY.price_for(0)
     with pytest.raises(InputError, match="has none"):

@@ -74,7 +74,7 @@ class ScriptedThinker:
         text, stopped_by = "", None
         for number, token in enumerate(ids, start=1):
             text += self.tokenizer.decode([token])
-            stopped_by = next((mark for mark in stop if text.endswith(mark)), None)
+            stopped_by = next((mark for mark in stop if mark in text), None)
             if stopped_by or token in stop_token_ids or text.endswith(END):
                 ids = ids[:number]
                 break
@@ -162,16 +162,16 @@ def finding_prompts(count: int) -> list[tuple[str, str]]:
     return [(f"{i % 10}{i % 7}{i:02d}A:", str(i % 10)) for i in range(count)]
 
 
-def thinking_models(engine: Any, cutoff: str = "") -> Models:
+def thinking_models(engine: Any, cutoff: str = "", thought: str = "auto") -> Models:
     """A model that thinks, without a verifier."""
-    thoughts = thoughts_of("auto", engine.tokenizer)
+    thoughts = thoughts_of(thought, engine.tokenizer)
     return Models(
         engine,
         NoVerifier(),
         PatternAnswers(r"#(\d+)", thoughts),
         StepSplitter(engine.tokenizer, "\n"),
         thoughts=thoughts,
-        marks=thought_marks(engine.tokenizer, thoughts, cutoff),
+        marks=thought_marks(engine.tokenizer, thought, cutoff),
     )
 
 
@@ -180,10 +180,12 @@ def thinking_run(
     settings: RequestSettings = SETTINGS,
     prompt: str = "U:?A:",
     cutoff: str = "",
+    thought: str = "auto",
     **fields: Any,
 ) -> PromptRun:
     """A prompt of a model that thinks; `fields` are further ones of its models."""
-    return PromptRun(replace(thinking_models(engine, cutoff), **fields), settings, prompt, 0)
+    models = thinking_models(engine, cutoff, thought)
+    return PromptRun(replace(models, **fields), settings, prompt, 0)
 
 
 def thinker(length: int, template: str = TEMPLATE, **how: Any) -> ScriptedThinker:

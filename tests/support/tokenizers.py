@@ -1,5 +1,6 @@
 """Small tokenizers with what real ones have: holes, merged tokens, a BOS token, no backend."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,17 @@ def python_tokenizer(folder: Path) -> Any:
     return BertGenerationTokenizer(str(path))
 
 
-def byte_tokenizer(*marks: str, special: bool = False) -> PreTrainedTokenizerFast:
-    """A token a byte, and some marks."""
+def byte_tokenizer(
+    *marks: str, special: bool = False, merges: Sequence[tuple[str, str]] = ()
+) -> PreTrainedTokenizerFast:
+    """A token a byte, and some marks; pairs of tokens may be merged, a newline is ``Ċ`` in them."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    vocabulary = [*alphabet, *(first + second for first, second in merges)]
+    ids = {token: number for number, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.BPE(ids, list(merges)))
+    # What is merged may be of several words.
+    words = not merges
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_tokens([AddedToken(mark, special=special, normalized=False) for mark in marks])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)

@@ -40,6 +40,7 @@ class OpenAIBatch(LogFormat):
         }
         self._gold, self._golds = gold, _read_golds(gold)
         self._failed = self._read = self._several = 0
+        self._reasoned: list[bool] = []  # of each sample: whether its thought stands apart
         self._model: str | None = None
 
     def cells(self, number: int, row: Mapping[str, object]) -> dict[str, object] | None:
@@ -58,6 +59,7 @@ class OpenAIBatch(LogFormat):
             case {"completion_tokens": known} if len(texts) == 1:
                 tokens = known
         self._several += len(texts) > 1
+        self._reasoned += [_has_reasoning(choice) for choice in choices]
         question, answer = self._question(number, row["custom_id"])
         return {
             "custom_id": question,
@@ -72,6 +74,8 @@ class OpenAIBatch(LogFormat):
         if self._failed and not self._read:
             raise InputError("from-logs", self.rows.source, f"all {self._failed} requests failed")
         notes = [f"failed requests, left out: {self._failed}"] if self._failed else []
+        if unfinished := self._drop_unfinished(cells["answer"], cells["finished"]):
+            notes.append(f"unfinished thoughts, without an answer: {unfinished} that were cut off")
         for column in ("tokens", "finished"):
             if None in cells.get(column, []):
                 del cells[column]
@@ -80,6 +84,19 @@ class OpenAIBatch(LogFormat):
             why = several if self._several else "not every request has usage"
             notes.append(f"numbers of tokens are left out: {why}")
         return notes
+
+    def _drop_unfinished(self, answers: list[object], finished: list[object]) -> int:
+        """Leave out contents that are thoughts; returns their number.
+
+        Servers that tell thoughts from answers by their end take one that was cut off for content.
+        """
+        if not any(self._reasoned):
+            return 0
+        dropped = 0
+        for place, reasoned in enumerate(self._reasoned):
+            if not reasoned and finished[place] is False and answers[place]:
+                answers[place], dropped = None, dropped + 1
+        return dropped
 
     def _body(self, number: int, body: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """A response's body and its choices. All must be of one model."""
@@ -122,6 +139,13 @@ class OpenAIBatch(LogFormat):
             f"must be in {self._gold}, itself or without an ending such as -3 after the "
             "question's id",
         )
+
+
+def _has_reasoning(choice: dict[str, Any]) -> bool:
+    """Whether a choice has a thought apart from its content, by either of the fields in use."""
+    message = choice.get("message")
+    fields = ("reasoning_content", "reasoning")
+    return isinstance(message, dict) and any(message.get(field) for field in fields)
 
 
 def _status(response: Mapping[str, object]) -> object:

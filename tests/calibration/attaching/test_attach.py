@@ -301,8 +301,8 @@ def test_the_attached_artifact_is_served_and_dropped_in(
 def test_a_log_of_answers_alone_needs_no_verifier(unscored: Path) -> None:
     artifact = Artifact.load(unscored)
     assert artifact.settings.verifier is None
-    # One answer says nothing of difficulty: its bins would be those of the folds.
-    assert set(artifact.drift_baseline.signals) == {"agreement"}
+    # One answer says nothing of difficulty: all prompts are in one bin.
+    assert artifact.drift_baseline.signals["bin"].edges == (1.0,)
     solve = ["solve", "--artifact", unscored, "--engine", "transformers"]
     for spend in (["--average-budget", "2"], ["--budget", "4"]):
         status, answers, message = invoke(*solve, *spend, "12+7")

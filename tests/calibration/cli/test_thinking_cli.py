@@ -67,6 +67,7 @@ def test_tokens_are_spent(made: Path) -> None:
     prompts = [json.loads(line)["prompt"] for line in TEST_PROMPTS.read_text().splitlines()[:6]]
     artifact = Artifact.load(made)
     assert artifact.tokens is not None
+    assert artifact.thinking is not None
     least = artifact.tokens.table.rows[0].budget
     most = artifact.tokens.table.rows[-1].budget
 
@@ -79,7 +80,8 @@ def test_tokens_are_spent(made: Path) -> None:
     short = sum(receipt["sampled_tokens"] for receipt in spent("--budget-tokens", least))
     long = sum(receipt["sampled_tokens"] for receipt in spent("--budget-tokens", most))
     assert short < long
-    cheap, dear = spent("--average-tokens", least), spent("--average-tokens", most)
+    least_average = min(point.tokens for point in artifact.thinking.prices)
+    cheap, dear = spent("--average-tokens", least_average), spent("--average-tokens", most)
     assert all(r["price_of_token"] > d["price_of_token"] for r, d in zip(cheap, dear, strict=True))
     assert sum(r["sampled_tokens"] for r in cheap) < sum(r["sampled_tokens"] for r in dear)
     assert sum(receipt["thinking_tokens"] for receipt in dear) > 0

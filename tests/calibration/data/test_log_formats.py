@@ -101,6 +101,51 @@ def test_repeats_are_graded_and_other_filters_read_once(tmp_path: Path) -> None:
     assert read_log(array).answer.tolist() == log.answer.tolist()
 
 
+CUT = "Perhaps the answer is \\boxed{100}. Hmm, wait"
+
+
+@pytest.mark.parametrize(
+    ("whole", "cut", "noted"),
+    [
+        ("It is 7.</think>So 100.", CUT, 2),
+        ("<think>It is 7.</think>So 100.", f"<think>{CUT}", 0),
+        ("[THINK]It is 7.[/THINK]So 100.", f"[THINK]{CUT}", 0),
+        (
+            "<|channel|>analysis<|message|>7<|end|><|start|>assistant<|channel|>final<|message|>100",
+            f"<|channel|>analysis<|message|>{CUT}",
+            0,
+        ),
+    ],
+)
+def test_nothing_is_read_within_a_thought(tmp_path: Path, whole: str, cut: str, noted: int) -> None:
+    rows = lm_eval_rows(1, resps=[[whole, cut] * 2])
+    log = read_log(write(tmp_path / "samples_sums.jsonl", rows))
+    assert sorted(log.answer[0].tolist()) == [-1, -1, 0, 0]
+    notes = [note for note in log.notes if "unfinished thoughts" in note]
+    assert len(notes) == (noted > 0)
+    assert all(f": {noted} solutions without </think>" in note for note in notes)
+
+
+def test_a_thought_that_was_cut_off_is_no_content_of_a_batch(tmp_path: Path) -> None:
+    # Some servers take it for content, for they see no end of it.
+    ended, cut = batch_row("sum-0-0", ["It is 100."]), batch_row("sum-0-1", [CUT], reason="length")
+    path, gold = tmp_path / "output.jsonl", gold_file(tmp_path, 1)
+    log = read_log(write(path, [ended, cut] * 2), gold=gold)
+    assert log.correct.all()  # without any thought apart, it is an answer as it was before
+    ended["response"]["body"]["choices"][0]["message"]["reasoning_content"] = "It is 7."
+    log = read_log(write(path, [ended, cut] * 2), gold=gold)
+    assert sorted(log.answer[0].tolist()) == [-1, -1, 0, 0]
+    assert "unfinished thoughts, without an answer: 2 that were cut off" in log.notes
+
+
+def test_a_stray_end_of_a_thought_says_nothing_of_others(tmp_path: Path) -> None:
+    begun = "<think>It is 7.</think>So 100."
+    rows = lm_eval_rows(1, resps=[[begun, begun, "So </think> 100.", "It is 100."]])
+    log = read_log(write(tmp_path / "samples_sums.jsonl", rows))
+    assert log.correct.all()
+    assert not log.notes
+
+
 def test_runs_of_one_task_join_their_samples_and_tasks_do_not(tmp_path: Path) -> None:
     runs = lm_eval_rows() * 2
     assert read_log(write(tmp_path / "runs.jsonl", runs)).answer.shape == (2, 12)

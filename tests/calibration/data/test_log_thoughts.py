@@ -8,6 +8,8 @@ import pytest
 
 from allocator.errors import InputError
 from calibration.data.sample_log import read_log
+from calibration.fitting.thinking import candidates
+from predictors.thinking_state import PROBE_TOKENS
 from tests.support.logs import write
 
 # Each sample: its answer, its tokens, and the answers forced after 10 and 20 tokens.
@@ -99,6 +101,80 @@ def test_answers_without_a_thought_stand_apart(tmp_path: Path, off: object) -> N
     more = rows[-1] | {"sample_index": 99}
     with pytest.raises(InputError, match="the sample needs a row with a thought too"):
         read_log(write(tmp_path / "more.jsonl", [*rows, more]))
+
+
+def answered() -> list[dict[str, Any]]:
+    """A row per sample and cap; tokens are of thought and answer.
+
+    Of each question two thoughts end after 900 tokens, their answers have 300; two go on to 5000.
+    """
+    rows: list[dict[str, Any]] = []
+    for question in ("a", "b"):
+        for number in range(4):
+            common: dict[str, Any] = {"question": question, "gold": "7", "sample_index": number}
+            ended = number < 2
+            at_cap = {"answer": "7", "tokens": 1200} if ended else {"answer": "5", "tokens": 1310}
+            whole = at_cap if ended else {"answer": "7", "tokens": 5300}
+            rows.append(common | {"thinking_tokens": 1000} | at_cap)
+            rows.append(common | {"thinking_tokens": "full"} | whole)
+    return rows
+
+
+@pytest.mark.parametrize("left_out", [[], [0], [0, 2, 8, 10]])
+def test_a_thought_has_ended_where_its_rows_are_the_same(
+    tmp_path: Path, left_out: list[int]
+) -> None:
+    rows = [row for number, row in enumerate(answered()) if number not in left_out]
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert found is not None
+    under = found.at_cap(1000, probed=False)
+    assert under.finished.sum(axis=1).tolist() == [2, 2]
+    # Each one costs what its row says.
+    assert np.sort(under.cost).tolist() == [[1200, 1200, 1310, 1310]] * 2
+    assert np.sort(found.at_cap(None, probed=False).cost).tolist() == [[1200, 1200, 5300, 5300]] * 2
+    assert found.probe_tokens == 310
+
+
+def test_a_thought_that_ended_below_its_cap_has_ended(tmp_path: Path) -> None:
+    rows = answered()
+    # The answer to the same thought was sampled again, in fewer tokens.
+    rows[0] = rows[0] | {"tokens": 950, "answer": "8"}
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert found is not None
+    assert found.at_cap(1000).finished.sum() == 4
+
+
+def test_without_whole_thoughts_the_largest_cap_is_the_last(tmp_path: Path) -> None:
+    rows = answered()
+    for row in rows:
+        if row["thinking_tokens"] == "full":
+            row["thinking_tokens"] = 4000
+            row["tokens"] = min(row["tokens"], 4300)
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert found is not None
+    assert (found.probes.tolist(), found.limit) == ([1000, 4000], 4000)
+    under = found.at_cap(4000, probed=False)
+    assert under.finished.sum(axis=1).tolist() == [2, 2]
+    assert np.sort(under.depth).tolist() == [[1000, 1000, 4000, 4000]] * 2
+    assert np.sort(under.cost).tolist() == [[1200, 1200, 4305, 4305]] * 2  # 310 and 300 on average
+    assert candidates(found) == [1000, 4000]
+    with pytest.raises(InputError, match=r"cap: None: must be one of \[1000, 4000\]"):
+        found.at_cap(None)
+
+
+def test_a_sample_without_the_row_of_its_whole_thought_is_refused(tmp_path: Path) -> None:
+    rows = answered()
+    assert rows[5]["thinking_tokens"] == "full"
+    with pytest.raises(InputError, match="must be full in a row of this sample too"):
+        read_log(write(tmp_path / "log.jsonl", rows[:5] + rows[6:]))
+    with pytest.raises(InputError, match="must be 1000 in a row of this sample too"):
+        read_log(write(tmp_path / "log.jsonl", rows[:4] + rows[5:]))
+
+
+def test_a_log_that_does_not_count_forced_answers(tmp_path: Path) -> None:
+    found = read_log(write(tmp_path / "log.jsonl", capped("full"))).thoughts
+    assert found is not None
+    assert found.probe_tokens == PROBE_TOKENS
 
 
 def test_rows_without_a_thought_are_judged_by_themselves(tmp_path: Path) -> None:

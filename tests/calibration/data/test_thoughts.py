@@ -1,5 +1,7 @@
 """Thoughts under a cap."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,11 +37,32 @@ def test_without_a_cap_probes_tell_when_the_answer_came_up() -> None:
     assert plain.first.tolist() == plain.depth.tolist() == plain.cost.tolist() == [[25, 12, 40]]
 
 
+def test_an_answer_after_a_thought_costs_its_tokens() -> None:
+    answered = replace(THOUGHTS, answer_tokens=np.array([[5.0, 6.0, 7.0]]))
+    assert answered.at_cap(None, probed=False).cost.tolist() == [[25 + 5, 12 + 6, 40 + 7]]
+    # Where a thought is cut off, its answer is the probe there.
+    assert answered.at_cap(20, probed=False).cost.tolist() == [[20 + 20, 12 + 6, 20 + 20]]
+    assert answered.at_cap(20).cost.tolist() == [[20 + 40, 12 + 20 + 6, 20 + 40]]
+    (one,) = answered.of(np.array([0])).at_cap(None).cost.tolist()
+    assert one == [25 + 40 + 5, 12 + 20 + 6, 40 + 60 + 7]
+
+
 def test_fewer_probes_cost_less_and_tell_later() -> None:
     found = THOUGHTS.every(20)
     assert found.probes.tolist() == [20]
     assert found.at_cap(None).first.tolist() == [[20, 12, 40]]
     assert found.at_cap(None).cost.tolist() == [[45, 12, 60]]
+
+
+def test_probes_may_be_fewer_and_cost_otherwise() -> None:
+    found = THOUGHTS.probed_at([20, 40], 5)
+    assert found.at_cap(None).first.tolist() == [[20, 12, 40]]
+    # Nobody knows what was forced after 40, and it costs its tokens.
+    assert found.at_cap(None).cost.tolist() == [[30, 12, 50]]
+    assert THOUGHTS.probed_at([], 5).probes.tolist() == []
+    for depths, missing in (([10, 15], 15), ([40], 40), ([5], 5)):
+        with pytest.raises(InputError, match=rf"probes: {missing}: .* as at \[10, 20, 30\]"):
+            THOUGHTS.probed_at(depths, 5)
 
 
 def test_a_cap_must_have_been_probed() -> None:

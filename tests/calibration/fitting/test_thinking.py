@@ -8,6 +8,7 @@ from calibration.data.thoughts import Thoughts
 from calibration.fitting.branch_scoring import fit_branch_scoring
 from calibration.fitting.thinking import candidates, fit_thinking
 from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
+from calibration.fitting.thinking_search import CapSearch, Questions
 from calibration.replay.thinking_run import ThinkingRuns
 from predictors.branches import branch_columns
 from predictors.thinking_state import STATE_NAMES, gain_columns
@@ -65,8 +66,21 @@ def test_gains_are_recovered() -> None:
     assert found.mean() == pytest.approx(0.2 * (1 - 8**-0.7), abs=0.02)
     step = fit_depth_gain(runs)
     assert step.tokens == pytest.approx(50)
+    # The answers that were forced at the lower cap, and are dropped, were paid for.
+    assert fit_depth_gain(runs, dropped_tokens=20).tokens == pytest.approx(50 + 20)
     gains = np.exp(gain_columns(runs.states[:, :, 0]) @ np.array(step.weights))
     assert gains.mean() == pytest.approx(0.05, abs=0.002)
+
+
+def test_deepening_costs_all_tokens_beyond_the_lower_cap() -> None:
+    thoughts, cap = made_thoughts(10, 4), 20
+    folds = [np.arange(fold, 10, 5) for fold in range(5)]
+    questions = Questions(thoughts, folds, np.zeros(10, dtype=np.int64), n_jobs=1)
+    beyond = (thoughts.tokens - cap)[thoughts.tokens > cap].mean()
+    # Without probes the answer at the cap is dropped: its 20 tokens are not saved.
+    search = CapSearch(questions, [cap, None], probed=False)
+    policy = search.policy((cap, None), questions.everyone)
+    assert policy.deepening[0].tokens == pytest.approx(beyond, rel=0.1)
 
 
 def test_candidates_are_probed_depths_where_thoughts_have_ended() -> None:

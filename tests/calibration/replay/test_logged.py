@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from allocator.bins import bin_of
 from allocator.errors import InputError
 from allocator.plan import Plan, plan_grid
 from allocator.price import PriceList
@@ -20,7 +21,8 @@ from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
 from calibration.fitting.gain_model import FittedGainModel, price_list
-from calibration.from_logs import calibrate_from_logs
+from calibration.fitting.log_scoring import log_scores
+from calibration.from_logs import calibrate_from_logs, fit_log
 from calibration.replay.adaptive_run import AdaptiveRuns
 from calibration.replay.curves import majority_curve
 from calibration.replay.intervals import mean_interval
@@ -276,3 +278,27 @@ def test_the_majority_that_reports_show_does_not_move_with_the_scores() -> None:
         return of_log, benched.correct.tolist()
 
     assert shown(log.scores.values["score"]) == shown(rng.random(log.answer.shape))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_verifier_that_passes_or_fails_makes_bins_that_live_prompts_fall_into(seed: int) -> None:
+    # Held-out scorings differ by fold. If difficulty were read from them, so would equal samples.
+    def passed(questions: int, number: int) -> Log:
+        log = made_log(questions, 8, number, scored=False)
+        told = np.random.default_rng(number).random(log.answer.shape)
+        passes = np.where(log.correct, told < 0.7, told < 0.3).astype(float)
+        return replace(log, scores=LoggedScores({"passed": passes}), tokens=None)
+
+    made = fit_log(passed(100, seed), budgets=[1, 4], pilots=[1, 2], n_bins=5, n_jobs=1)
+    assert made.scoring is not None
+    live = passed(1000, 50 + seed)
+    replay = LoggedReplay(live, log_scores(made.scoring, live), n_jobs=1)
+    for pilots, known in made.calibration.difficulty.items():
+        features = replay.features(pilots)
+        predicted = known.model.predictor.predict(features.reshape(-1, features.shape[-1]))
+        promised, found = (
+            np.bincount(bin_of(known.edges, values), minlength=len(known.edges) + 1) / len(values)
+            for values in (known.predicted, predicted)
+        )
+        assert promised.min() > 0.05
+        np.testing.assert_allclose(found, promised, atol=0.15)

@@ -1,5 +1,7 @@
 """Runs over logged thoughts, against the policy that decides online from the same thoughts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -107,8 +109,8 @@ def test_states_are_those_of_the_branches_so_far() -> None:
 def test_replay_ends_where_the_rule_ends_online(price: float) -> None:
     thoughts, shuffles = made_thoughts(6, 10, seed=1), 4
     runs = policy_runs(POLICY, thoughts, shuffles)
-    caps, stages = ends_at(outlooks(POLICY, runs), price)
-    correct, samples, tokens = spent(runs, (caps, stages))
+    caps, stages, dropped = ends_at(outlooks(POLICY, runs), price)
+    correct, samples, tokens = spent(runs, (caps, stages, dropped))
     capped = {cap: thoughts.at_cap(cap) for cap in POLICY.caps}
     for question in range(6):
         orders = order_of(question, 10, shuffles)
@@ -128,12 +130,42 @@ def test_replay_ends_where_the_rule_ends_online(price: float) -> None:
             assert (run.answer == "0") == (correct[at] == 1)  # weighted votes do not tie here
 
 
+def test_the_probes_are_the_policys_whatever_those_of_the_log() -> None:
+    rng, questions, samples, every = np.random.default_rng(0), 6, 8, 5
+    tokens = rng.integers(5, 100, (questions, samples)).astype(float)
+    depths = every * np.arange(1, 20)
+    forced = rng.integers(0, 3, (questions, samples, len(depths)))
+    dense = Thoughts(rng.integers(0, 3, tokens.shape), tokens, depths, forced, probe_tokens=7)
+    sparse = replace(dense.every(2 * every), probe_tokens=POLICY.probe_tokens)
+    ones, others = (policy_runs(POLICY, thoughts, 4) for thoughts in (dense, sparse))
+    np.testing.assert_array_equal(ones.states, others.states)
+    with pytest.raises(InputError, match="probes: 10: answers must have been forced"):
+        policy_runs(POLICY, dense.every(4 * every), 4)
+
+
+def test_thoughts_that_are_shorter_than_the_caps_need_no_probes_there() -> None:
+    made = made_thoughts(6, 8)
+    short = replace(made, tokens=np.minimum(made.tokens, 15.0))
+    few = replace(short, probes=short.probes[:1], forced=short.forced[:, :, :1])
+    runs = policy_runs(POLICY, few, 4)
+    np.testing.assert_array_equal(runs.states, policy_runs(POLICY, short, 4).states)
+    np.testing.assert_array_equal(runs.states[:, :, 0], runs.states[:, :, 2])
+    # A log's own limit says nothing where it has cut off none.
+    limited = policy_runs(POLICY, replace(short, limit=int(short.probes[-1])), 4)
+    np.testing.assert_array_equal(runs.states, limited.states)
+    with pytest.raises(InputError, match="cap: None: must be one of"):
+        policy_runs(POLICY, replace(made, limit=int(made.probes[-1])), 4)
+    cut = replace(few, tokens=made.tokens)
+    with pytest.raises(InputError, match=r"cap: 20: must be one of \[10\]"):
+        policy_runs(POLICY, cut, 4)
+
+
 @pytest.mark.parametrize("price", PRICES)
 def test_direct_answers_come_first_online_as_in_replay(price: float) -> None:
     thoughts, shuffles, ready = with_direct_answers(made_thoughts(6, 10, seed=1), 5), 4, 5
     runs = policy_runs(AFTER_DIRECT, thoughts, shuffles)
-    caps, stages = ends_at(outlooks(AFTER_DIRECT, runs), price)
-    correct, samples, tokens = spent(runs, (caps, stages))
+    caps, stages, dropped = ends_at(outlooks(AFTER_DIRECT, runs), price)
+    correct, samples, tokens = spent(runs, (caps, stages, dropped))
     capped = {cap: thoughts.at_cap(cap) for cap in AFTER_DIRECT.caps}
     for question in range(6):
         rng = np.random.default_rng(question)
@@ -159,6 +191,33 @@ def test_direct_answers_come_first_online_as_in_replay(price: float) -> None:
             assert online == pytest.approx(state)
             assert state[5] == pytest.approx(tokens[at_end])
             assert (run.answer == "0") == (correct[at_end] == 1)
+
+
+def test_an_answer_that_was_forced_in_vain_counts() -> None:
+    thoughts = replace(made_thoughts(6, 10, seed=1), probe_tokens=7)
+    policy = POLICY.model_copy(update={"probes": (), "probe_tokens": 7})
+    runs = policy_runs(policy, thoughts, 4)
+    price = PRICES[2]
+    tokens = spent(runs, ends_at(outlooks(policy, runs), price))[2]
+    capped = {cap: thoughts.at_cap(cap, probed=False) for cap in policy.caps}
+    dropped = 0
+    for question in range(6):
+        for shuffle, taken in enumerate(order_of(question, 10, 4).tolist()):
+            run, sampled = ThinkingRule(policy, price=price).start(), 0.0
+            while (step := run.next()) is not None:
+                for _ in range(step.sample):
+                    sample = taken[len(run.branches)]
+                    run.add(branch(capped[step.cap], question, sample))
+                    sampled += capped[step.cap].cost[question, sample]
+                for number in step.deepen:
+                    deeper = branch(capped[step.cap], question, taken[number])
+                    # Only what follows the earlier thought is sampled: its end, and an answer.
+                    sampled += deeper.depth - run.branches[number].depth
+                    sampled += 7 * (deeper.state == "capped")
+                    run.replace(number, deeper)
+                    dropped += 1
+            assert tokens[question, shuffle] == pytest.approx(sampled)
+    assert dropped
 
 
 def test_a_policy_needs_its_direct_answers() -> None:
@@ -200,12 +259,12 @@ def test_the_same_runs_for_any_number_of_jobs() -> None:
 
 def test_caps_are_tabled_with_the_accuracy_of_their_answers() -> None:
     thoughts, caps = made_thoughts(50, 8), [20, None]
-    capped = [thoughts.at_cap(cap) for cap in caps]
+    capped = [thoughts.at_cap(cap, probed=False) for cap in caps]
     votes = [votes_of(SCORING, under) for under in capped]
     rows = {(row.cap, row.samples): row for row in cap_table(caps, capped, votes, 200)}
     assert set(rows) == {(cap, n) for cap in caps for n in (1, 2, 4, 8)}
     for cap, under in zip(caps, capped, strict=True):
         assert rows[cap, 1].majority == pytest.approx((under.answer == 0).mean(), abs=0.02)
         assert rows[cap, 1].majority == pytest.approx(rows[cap, 1].weighted)
-        assert rows[cap, 4].tokens == pytest.approx(4 * under.depth.mean())
+        assert rows[cap, 4].tokens == pytest.approx(4 * under.cost.mean())
     assert rows[None, 8].majority > rows[20, 8].majority + 0.1

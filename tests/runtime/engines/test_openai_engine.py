@@ -13,6 +13,7 @@ from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from runtime.engines import servers
 from runtime.engines.base import Completion, encode_prompt
 from runtime.engines.openai import SEQUENCES, OpenAIEngine
+from runtime.engines.token_options import TokenOptions
 from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
@@ -107,6 +108,26 @@ def test_what_is_sampled_is_not_what_the_servers_generation_config_asks_for(
     assert [remote.token_ids for remote, _ in found] == [local.token_ids for _, local in found]
     assert len({remote.token_ids for remote, _ in found}) > 1
     assert max(len(remote.token_ids) for remote, _ in found) > ADVERSE["max_new_tokens"]
+
+
+def test_a_stop_text_may_be_a_special_token(run: Any, server: str) -> None:
+    # As the marks of gpt-oss's thoughts, which are several special tokens.
+    async def stopped() -> Completion:
+        engine = OpenAIEngine([server], BASE)
+        found = await engine.complete(
+            encode_prompt(engine, "12+7*3"),
+            settings=SETTINGS.sampling,
+            max_tokens=100,
+            seed=1,
+            stop=("<end>",),
+            options=TokenOptions(ignore_eos=True),
+        )
+        engine.close()
+        return found
+
+    found = run(stopped())
+    assert found.stopped_by == "<end>"
+    assert len(found.token_ids) < 100
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ def test_an_average_of_tokens_is_spent_by_price(run: Run[Any], service: Service)
     [
         ({"budget_tokens": 0}, "ttc.budget_tokens"),
         ({"budget_tokens": 7}, "must be at least 50 tokens"),
+        ({"average_tokens": 7}, "must be at least 9 tokens"),
         ({"budget_tokens": 60, "average_tokens": 60}, "give one of"),
         ({"budget_tokens": 60, "budget": 4}, "give one of"),
         ({"budget_tokens": 60, "deadline": 2}, "goes with a budget for each prompt"),

@@ -10,7 +10,8 @@ from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
 from runtime.solutions.beam import Beam
 from runtime.strategies.best_of_n import best_of_n
-from tests.support.thinking import SETTINGS, ScriptedThinker, thinking_run
+from tests.support.thinking import END, SETTINGS, ScriptedThinker, thinking_run
+from tests.support.tokenizers import byte_tokenizer
 
 # A thought of 30 letters has 32 tokens: a newline stands before and after them.
 LETTERS, NATURAL = 30, 32
@@ -123,6 +124,47 @@ def test_a_model_that_does_not_think_keeps_its_stops() -> None:
     sample = drawn(thinking_run(engine, replace(SETTINGS, stops=("#",))))
     assert sample.text == "plain\n"
     assert [most for _, most in engine.requests] == [1, 199]
+
+
+class SpacedThinker(ScriptedThinker):
+    """Begins thoughts on a new line, as GLM-4.5 does."""
+
+    def _rest(self, before: str, prompt: str, seed: int) -> str:
+        newline = "" if before else "\n"
+        return newline + super()._rest(before.removeprefix("\n"), prompt, seed)
+
+
+def test_white_space_may_stand_before_a_thought() -> None:
+    run = thinking_run(SpacedThinker(LETTERS))
+
+    async def deepened() -> list[Sample]:
+        whole = await run.sample(0)
+        return [whole, await run.think_on(whole, 0, 11, kept=11)]
+
+    whole, cut = asyncio.run(deepened())
+    assert (whole.answer, whole.thinking, run.cost.thinking_tokens) == ("30", NATURAL, NATURAL)
+    assert (cut.answer, cut.thinking, cut.forced) == ("10", 11, True)
+    settings = replace(SETTINGS, stops=("aaa",))
+    assert drawn(thinking_run(SpacedThinker(LETTERS), settings)).answer == "30"
+
+
+@pytest.mark.parametrize("merges", [(), ((">", "Ċ"), (">Ċ", "Ċ")), (("Ċ", "<"), ("Ċ<", "/"))])
+@pytest.mark.parametrize("prompt", ["U:?A:", "U:?A:<think>\n"])
+@pytest.mark.parametrize("thinking", [None, 11, 50])
+def test_named_marks_may_be_of_several_tokens_that_merge_with_their_neighbours(
+    merges: tuple[tuple[str, str], ...], prompt: str, thinking: int | None
+) -> None:
+    engine = ScriptedThinker(LETTERS)
+    engine.tokenizer = byte_tokenizer(END, merges=merges)
+    run = thinking_run(engine, prompt=prompt, thought="<think>...</think>")
+    sample = drawn(run, thinking)
+    assert sample.answer is not None
+    assert sample.ended
+    assert sample.forced == (thinking == 11)
+    # A newline before and after the letters counts where it is a token of its own.
+    letters, depth = int(sample.answer), sample.thinking or 0
+    assert letters == LETTERS if thinking != 11 else letters in (10, 11)
+    assert letters <= depth <= letters + (0 if sample.forced and letters == 11 else 2)
 
 
 def test_the_end_of_a_turn_within_a_thought_is_no_answer() -> None:

@@ -185,7 +185,7 @@ def test_unlike_traffic_is_answered_safely_until_it_is_like_calibration_again(
         assert receipt.plan == Plan(strategy="best_of_n", n=n)
         assert receipt.generations == n
         assert "traffic does not look like calibration (" in receipt.why
-        assert "100% of the last " in receipt.why
+        assert "% of the last 100 prompts are " in receipt.why
     assert series(solving, tmp_path)["ttc_drift"] == 1
     back = solved(solving, bent_prompts(250, seed=3), spend)
     assert not any(result.receipt.drifted for result in back[-60:])

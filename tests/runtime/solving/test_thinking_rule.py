@@ -50,6 +50,23 @@ def test_a_run_samples_deepens_and_stops() -> None:
     assert run.answer == "b"
 
 
+def test_a_thought_that_the_context_has_ended_is_not_requested_again() -> None:
+    run = ThinkingRule(POLICY, price=5e-4).start()
+    run.next()
+    run.add(Branch("a", 90, 90, "capped"))
+    assert run.next() == Step(0, (0,), 100)
+    run.replace(0, Branch("a", 95, 90, "capped"))
+    assert run.next() == Step(0, (0,), 100)
+    run.replace(0, Branch("a", 95, 90, "capped"))
+    with pytest.raises(InputError, match="did not request"):
+        run.replace(0, CUT)
+    # The deeper cap holds now, for new thoughts alone.
+    assert run.next() == Step(2, (), 200)
+    for _ in range(2):
+        run.add(ENDED)
+    assert run.next() is None
+
+
 def test_nothing_more_is_worth_a_high_price() -> None:
     run = ThinkingRule(POLICY, price=1.0).start()
     run.next()
