@@ -23,7 +23,7 @@ from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.budget_replay import averages_between, early_stopping_curves
 from calibration.replay.curves import (
     Curve,
-    differences,
+    differences_at_cost,
     majority_curve,
     plan_curve,
     resamples,
@@ -41,6 +41,7 @@ from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
 from calibration.sampling.store import sampled_prompts
+from calibration.settings import MIN_PROMPTS
 from predictors.scoring import Scoring
 from runtime.artifact import QUESTIONS, SAMPLES, FittedPolicy
 from runtime.models import Models
@@ -94,6 +95,30 @@ def unseen(
             "it has not seen",
         )
     return left, len(prompts) - len(left)
+
+
+def check_several(field: str, prompts: int) -> None:
+    """Check that intervals over prompts are possible: over a single one they would have no width.
+
+    Raises:
+        InputError: a single prompt, with this field.
+    """
+    if prompts < 2:
+        raise InputError(
+            field,
+            prompts,
+            f"give at least 2 prompts to measure, better {MIN_PROMPTS}: intervals are over prompts",
+        )
+
+
+def few_prompts(prompts: int) -> tuple[str, ...]:
+    """A note where intervals are over few prompts; none where there are enough."""
+    if prompts >= MIN_PROMPTS:
+        return ()
+    return (
+        f"Measured on {prompts} prompts: intervals over fewer than {MIN_PROMPTS} are too narrow, "
+        "and say little of other prompts.",
+    )
 
 
 def calibrated_on(folder: Path) -> CalibratedOn | None:
@@ -292,7 +317,7 @@ def findings_of(
             "curves": [summarized(curve, draws) for curve in curves],
             "gains": gain_rows(plain, curves, upper, draws, n_jobs),
             # A baseline may start at a smaller budget than the table, whose ways do not.
-            "differences": differences(plain.at(budgets), chosen, draws),
+            "differences": differences_at_cost(plain.at(budgets), chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen})),
         }
     )

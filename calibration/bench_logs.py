@@ -11,7 +11,14 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage, schedule_of
 from allocator.table import LookupTable
-from calibration.bench import BASELINE, calibrated_on, compute_optimal, findings_of, stopping_early
+from calibration.bench import (
+    BASELINE,
+    calibrated_on,
+    check_several,
+    compute_optimal,
+    findings_of,
+    stopping_early,
+)
 from calibration.data.sample_log import Log
 from calibration.fitting.log_scoring import log_scores
 from calibration.from_logs import fit_log
@@ -96,9 +103,11 @@ def measure_log(
         thinking: the artifact's policy over width and depth; None where it has none.
 
     Raises:
-        InputError: fewer samples per question than the smallest budget, or the log lacks a score
-            that the policy weighs, or the thoughts that its policy over depth needs.
+        InputError: a single question, fewer samples per question than the smallest budget, or the
+            log lacks a score that the policy weighs, or the thoughts that its policy over depth
+            needs.
     """
+    check_several("from-logs", len(log.answer))
     table = _within(table, log)
     curves = log_curves(log, policy, table, n_jobs)
     if thinking is not None:
@@ -128,13 +137,15 @@ def measure_splits(
         done: called after each part was measured.
 
     Raises:
-        InputError: a share that leaves too few questions to calibrate or to test on; else as
-            `calibration.from_logs.fit_log`.
+        InputError: a share that leaves too few questions to calibrate or to test on, or a
+            calibration without a correct sample; else as `calibration.from_logs.fit_log`.
     """
     count = len(log.answer)
     check_share(share, count)
+    divided = list(splits(count, share, seeds))
+    _check_solved(log, share, [train for train, _ in divided])
     parts, ways, tables = [], [], []
-    for train, test in splits(count, share, seeds):
+    for train, test in divided:
         fitted = fit_log(
             log.of(train), budgets=budgets, pilots=pilots, n_bins=n_bins, n_jobs=n_jobs
         )
@@ -179,6 +190,31 @@ def check_share(share: float, questions: int) -> None:
             share,
             f"of {questions} questions it leaves {least} on one side; at least {MIN_PROMPTS} are "
             "needed to calibrate, and to test",
+        )
+
+
+def _check_solved(log: Log, share: float, trained: Sequence[NDArray[np.int64]]) -> None:
+    """Check that each calibration gets a correct sample, before the first one takes its time.
+
+    A log without any is left to `calibration.from_logs.fit_log`.
+
+    Args:
+        log: the samples.
+        share: share of the questions that each calibration gets.
+        trained: the questions of each calibration, by their indices.
+
+    Raises:
+        InputError: a calibration would get none.
+    """
+    solved = np.asarray(log.correct.any(axis=1))
+    without = sum(not solved[train].any() for train in trained)
+    if without and solved.any():
+        raise InputError(
+            "split",
+            share,
+            f"only {solved.sum()} of {len(solved)} questions have a correct sample, and "
+            f"{without} of {len(trained)} calibrations would get none of these; use a log with "
+            "more of them, or a larger share",
         )
 
 

@@ -151,7 +151,7 @@ def _publish(result: BenchResult, out: Path) -> None:
         Text(f"{subtitle(summary)} {chosen(result)}"),
         *comparison(result.curves, shown["gains"], result.budgets, result.baseline),
         Text(
-            f"{result.policy} less {result.baseline} at the same budget, in points: "
+            f"{result.policy} less {result.baseline} at the same cost, in points: "
             f"{in_points(shown['differences'])}."
         ),
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allocator.errors import InputError
-from calibration.bench import rows_of
+from calibration.bench import few_prompts, rows_of
 from calibration.bench_logs import (
     LogFindings,
     check_share,
@@ -91,7 +91,11 @@ def bench_log(
         fingerprint=found.table.fingerprint,
         foreign=(),
         left_out=left_out,
-        notes=(*_notes(log), *([found.note] if found.note else [])),
+        notes=(
+            *few_prompts(found.findings.prompts),
+            *_notes(log),
+            *([found.note] if found.note else []),
+        ),
         resumed=0,
         engine="none: samples are from the log",
         samples=log.window,

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from allocator.errors import InputError
 from allocator.lock import LOCK, exclusive
-from calibration.bench import measure, rows_of, sample, schedule_within, unseen, work_of
+from calibration.bench import (
+    check_several,
+    few_prompts,
+    measure,
+    rows_of,
+    sample,
+    schedule_within,
+    unseen,
+    work_of,
+)
 from calibration.cli.options import load_table, numbers
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
@@ -82,6 +91,7 @@ def bench_prompts(
         fingerprint=table.fingerprint,
         foreign=loaded.foreign,
         left_out=left_out,
+        notes=few_prompts(findings.prompts),
         resumed=resumed,
         engine=kind,
         samples=work.samples,
@@ -98,6 +108,7 @@ def _first_unseen(
 ) -> tuple[list[tuple[str, str]], int | None]:
     """The first prompts of `calibration.bench.unseen`; all of them if the number is None."""
     graded, left_out = unseen(graded, artifact)
-    if prompts is not None and not 1 <= prompts <= len(graded):
-        raise InputError("prompts", prompts, f"choose from 1 to {len(graded)}")
+    check_several("prompts", len(graded))
+    if prompts is not None and not 2 <= prompts <= len(graded):
+        raise InputError("prompts", prompts, f"choose from 2 to {len(graded)}")
     return graded[:prompts], left_out

@@ -23,14 +23,15 @@ def answer_codes(
     Args:
         question: the question of each answer, shape (answers,).
         text: its `text_codes`.
-        correct: whether it is correct.
+        correct: whether it is correct; not read where there is none.
     """
-    wrong = ~correct & (text != UNANSWERED)
+    answered = text != UNANSWERED
+    wrong = ~correct & answered
     width = text.max(initial=0) + 1
     distinct, of = np.unique(question[wrong] * width + text[wrong], return_inverse=True)
     owner = distinct // width
     # Distinct pairs are sorted by question: the first of each question is number 1.
     first = np.searchsorted(owner, owner, side="left")
-    answer = np.where(correct, CORRECT, UNANSWERED)
+    answer = np.where(correct & answered, CORRECT, UNANSWERED)
     answer[wrong] = (np.arange(len(distinct)) - first + 1)[of]
     return answer

@@ -1,10 +1,11 @@
 """The answers of a log's rows, graded and numbered within their questions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from allocator.errors import InputError
 from calibration.data.answer_codes import answer_codes, text_codes
 from calibration.data.cells import as_text, as_truth, is_blank
 from calibration.data.grading import canonicalized
@@ -27,7 +28,7 @@ def graded(
     """The answer of each sample, and those forced in mid-thought, numbered within questions.
 
     Args:
-        rows: the rows; a note is added where thoughts have not ended.
+        rows: the rows; notes are added on thoughts that have not ended, and on `correct`.
         questions: the question of each.
         probed: the forced answers; None for none.
         reader: reads and compares answers; None for exact strings.
@@ -36,7 +37,7 @@ def graded(
         Shapes (rows,) and (rows, depths).
 
     Raises:
-        InputError: a cell that cannot be used.
+        InputError: a cell that cannot be used, or whole solutions where answers must be.
     """
     texts = rows.parsed("answer", _answer)
     if reader is not None:
@@ -49,14 +50,8 @@ def graded(
     flat = [text for of_sample in every for text in of_sample]
     owners = np.repeat(questions, depths + 1)
     if "correct" in rows.names and reader is None:
-        right = rows.parsed("correct", as_truth)
-        named = zip(questions.tolist(), texts, strict=True)
-        known = {pair for pair, is_right in zip(named, right, strict=True) if is_right}
-        if probed is not None:
-            numbers = dict(zip(rows.parsed("question", str), questions.tolist(), strict=True))
-            known |= {(numbers[name], text) for name, text in probed.right}
+        known = _known(rows, questions.tolist(), texts, probed)
         correct = np.array([pair in known for pair in zip(owners.tolist(), flat, strict=True)])
-        correct[:: depths + 1] = right
     else:
         golds = [gold for gold in _golds(rows, questions) for _ in range(depths + 1)]
         if reader is not None:
@@ -64,6 +59,72 @@ def graded(
         correct = np.array([text == gold for text, gold in zip(flat, golds, strict=True)])
     answer = answer_codes(owners, text_codes(flat), correct).reshape(-1, depths + 1)
     return answer[:, 0], answer[:, 1:]
+
+
+def _known(
+    rows: LogRows, questions: list[int], texts: list[str | None], probed: Probed | None
+) -> set[tuple[int, str | None]]:
+    """The answers that are correct, each with its question: most of their rows say so.
+
+    Raises:
+        InputError: as `_check_spellings`.
+    """
+    judged = list(zip(questions, texts, rows.parsed("correct", as_truth), strict=True))
+    if probed is not None and probed.judged:
+        numbers = dict(zip(rows.parsed("question", str), questions, strict=True))
+        judged = [(numbers[name], text, is_right) for name, text, is_right in probed.judged]
+    marks: dict[tuple[int, str], list[bool]] = {}
+    blank = 0
+    for question, text, is_right in judged:
+        if text is None:
+            blank += is_right
+        else:
+            marks.setdefault((question, text), []).append(is_right)
+    if blank:
+        rows.notes.append(f"{blank} rows marked correct have no answer: they count as wrong")
+    if disputed := sum(0 < sum(each) < len(each) for each in marks.values()):
+        rows.notes.append(
+            f"{disputed} answers to a question are marked correct in some rows and wrong in "
+            "others: they count as most of their rows say"
+        )
+    right = {pair: len(each) for pair, each in marks.items() if 2 * sum(each) > len(each)}
+    _check_spellings(rows, right)
+    return set(right)
+
+
+def _check_spellings(rows: LogRows, right: Mapping[tuple[int, str], int]) -> None:
+    """Check that correct answers are answers, which samples share; a note counts spellings.
+
+    All correct texts of a question are one answer. Of whole solutions no vote could be predicted:
+    the correct ones would all vote together, and the wrong ones each alone.
+
+    Args:
+        rows: the rows.
+        right: how many rows have each correct text of a question.
+
+    Raises:
+        InputError: most texts are those of a single row, in questions with several correct rows.
+    """
+    of: dict[int, list[int]] = {}
+    for (question, _), count in right.items():
+        of.setdefault(question, []).append(count)
+    several = [counts for counts in of.values() if sum(counts) > 1]
+    alone = sum(counts.count(1) for counts in several if len(counts) > 1)
+    total = sum(map(sum, several))
+    if 2 * alone > total:
+        raise InputError(
+            "columns",
+            rows.names["answer"],
+            f"must hold final answers: {alone} of {total} correct samples in {rows.rows.source} "
+            "have a text that no other correct one of their question has, as whole solutions do; "
+            "map a column of answers, answer=NAME, or give gold answers and --answers, which reads "
+            "answers out of solutions",
+        )
+    if spelled := sum(len(counts) > 1 for counts in several):
+        rows.notes.append(
+            f"the correct samples of {spelled} of {len(several)} questions have several texts: "
+            "they vote as one answer, while wrong answers of several spellings vote apart"
+        )
 
 
 def _answer(cell: object) -> str | None:

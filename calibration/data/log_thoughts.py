@@ -35,7 +35,8 @@ class Probed:
         answers: of each sample, one per depth up to its end or beyond; None for none.
         direct: tokens and negative log-probability (0 where it is not known) of each sample's
             answer without a thought, shape (samples, 2); None where there are none.
-        right: question and answer of each row that the log says is correct.
+        judged: question and answer of each row, and whether the log says that it is correct; empty
+            where the rows that are left say the same.
         tokens: of each sample's thought, and of the answer after it as far as the former do not
             count it, shape (samples, 2); None where the log's tokens are those of thoughts.
         probe_tokens: tokens of a forced answer.
@@ -45,7 +46,7 @@ class Probed:
     depths: NDArray[np.int64]
     answers: list[list[str | None]] = field(repr=False)
     direct: NDArray[np.float64] | None = field(default=None, repr=False)
-    right: frozenset[tuple[str, str | None]] = frozenset()
+    judged: tuple[tuple[str, str | None, bool], ...] = ()
     tokens: NDArray[np.float64] | None = field(default=None, repr=False)
     probe_tokens: int = PROBE_TOKENS
     limit: int | None = None
@@ -105,10 +106,9 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         [answers[row_of.get(depth, whole)] for depth in depths]
         for row_of, whole in zip(of.values(), kept, strict=True)
     ]
-    direct, right = None, frozenset[tuple[str, str | None]]()
+    direct, judged = None, tuple[tuple[str, str | None, bool], ...]()
     if "correct" in rows.names:
-        judged = zip(questions, answers, rows.parsed("correct", as_truth), strict=True)
-        right = frozenset((name, answer) for name, answer, is_right in judged if is_right)
+        judged = tuple(zip(questions, answers, rows.parsed("correct", as_truth), strict=True))
     if 0 in depths:  # every sample has such a row, or was refused
         given = [row_of[0.0] for row_of in of.values()]
         nll = [0.0] * len(given)
@@ -121,7 +121,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         depths=np.array(depths, dtype=np.int64),
         answers=forced,
         direct=direct,
-        right=right,
+        judged=judged,
         tokens=np.array([lengths, after]).T,
         probe_tokens=capped.probe_tokens(list(of.values()), lengths),
         limit=None if top == np.inf else int(top),

@@ -17,7 +17,7 @@ from calibration.sampling.collect import PromptRecord
 from predictors.scoring import Scoring, alone, log_tokens, score_log_odds, sqrt_nll
 from runtime.verifiers.base import aggregated
 
-DECIMALS = 3
+DECIMALS = 3  # of the intercept, and of the weights of columns whose values differ by a few units
 SAMPLES = 8  # solutions per prompt; enough to fit a few weights
 # Correct and incorrect solutions of a question that are paired, each at most; of many questions
 # fewer are, for about so many pairs in all. They are enough for a few weights.
@@ -136,22 +136,37 @@ def fitted_scoring(
     if confidence is not None:
         columns["confidence"] = confidence
     columns = _distinct(columns)
+    X = np.stack([*columns.values()], axis=1)
     try:
         with one_blas_thread():
-            model = WithinQuestions().fit(np.stack([*columns.values()], axis=1), correct, questions)
+            model = WithinQuestions().fit(X, correct, questions)
     except ValueError:
         for first in scores:
             return alone(first, first in logits)
         return Scoring()
     # Rounded, so that the same samples give the same weights: a resumed calibration then finds the
     # samples that it stored under these weights.
-    weights = dict(zip(columns, np.round(model.coef_, DECIMALS).tolist(), strict=True))
+    rounded = _rounded(model.coef_, X.std(axis=0))
+    weights = dict(zip(columns, rounded, strict=True))
+    # What rounding takes from the mean of the log-odds, which may be far from 0, goes here.
+    intercept = model.intercept_ + float(X.mean(axis=0) @ (model.coef_ - rounded))
     return Scoring(
-        intercept=round(model.intercept_, DECIMALS),
+        intercept=round(intercept, DECIMALS),
         scores={name: weights[name] for name in scores if name in weights},
         logits=tuple(name for name in logits if name in weights),
         **{name: weight for name, weight in weights.items() if name not in scores},
     )
+
+
+def _rounded(weights: NDArray[np.float64], spread: NDArray[np.float64]) -> list[float]:
+    """Weights with `DECIMALS`, and one more for each digit of their column's standard deviation.
+
+    Args:
+        weights: the weight of each column, shape (columns,).
+        spread: each column's standard deviation, likewise.
+    """
+    digits = np.floor(np.log10(np.maximum(1.0, spread))).astype(int)
+    return [round(w, DECIMALS + d) for w, d in zip(weights.tolist(), digits.tolist(), strict=True)]
 
 
 def _distinct(columns: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:

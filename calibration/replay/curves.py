@@ -231,3 +231,29 @@ def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> lis
         value, low, high = interval(paired)
         rows.append({"budget": budget, "value": value, "low": low, "high": high})
     return rows
+
+
+def differences_at_cost(
+    baseline: Curve, method: Curve, draws: NDArray[np.int64]
+) -> list[dict[str, float]]:
+    """The method's accuracy minus the baseline's where it costs as many generations on average.
+
+    A way to spend may cost more or less than its budget. So its own curve is read at the baseline's
+    cost, monotone and linear between points as in `gain`. Below its cheapest point the line is that
+    from no cost and nothing right; above its dearest it is level.
+
+    One row per budget of the baseline, as in `differences`.
+    """
+    lines = (method.correct, method.generations)
+    reached, costs = (np.array([line[draws].mean(axis=1) for line in each]) for each in lines)
+    nothing = np.zeros((1, len(draws)))
+    costs, fitted = monotone(np.vstack([nothing, reached]), np.vstack([nothing, costs]))
+    rows = []
+    for budget, correct, generations in zip(
+        baseline.budgets, baseline.correct, baseline.generations, strict=True
+    ):
+        spent = generations[draws].mean(axis=1)
+        read = [np.interp(*at) for at in zip(spent, costs.T, fitted.T, strict=True)]
+        value, low, high = interval(np.array(read) - correct[draws].mean(axis=1))
+        rows.append({"budget": budget, "value": value, "low": low, "high": high})
+    return rows

@@ -38,7 +38,10 @@ class Times(_Row):
 
 
 class Difference(_Row):
-    """The policy's accuracy less the baseline's at a budget, with its 95% interval."""
+    """The policy's accuracy less the baseline's at a budget of the baseline, with its 95% interval.
+
+    At equal cost: the policy is measured where it spends as many generations on average.
+    """
 
     budget: int
     value: float

@@ -407,8 +407,8 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
             "budgets: 5: the artifact was calibrated for 1, 2, 3, 4, 6, 8, 12, 16",
         ),
         (["--budgets", "1,x"], "give whole numbers, comma-separated"),
-        (["--prompts", "0"], "choose from 1 to 220"),
-        (["--prompts", "221"], "choose from 1 to 220"),
+        (["--prompts", "1"], "choose from 2 to 220"),
+        (["--prompts", "221"], "choose from 2 to 220"),
         (["--engine", "tensorrt"], "choose auto, vllm or transformers"),
         (["--artifact", "nowhere"], "make one with ttc calibrate"),
         (["--columns", "prompt=question"], "no 'question' in"),
@@ -430,6 +430,8 @@ def test_an_output_that_is_a_file_and_an_empty_data_set(tmp_path: Path) -> None:
     command = bench(tmp_path / "out")
     command[1] = path
     assert "it is empty" in refused(*command)
+    path.write_text(TEST_PROMPTS.read_text().splitlines()[0])
+    assert "give at least 2 prompts to measure" in refused(*command)
 
 
 @pytest.mark.slow
@@ -444,6 +446,7 @@ def test_on_the_testbed_from_the_command_line(
     status, shown, message = invoke(*command)
     assert status == 0, message
     assert "Left out: 1 prompt that the artifact was calibrated on." in message
+    assert "Measured on 5 prompts: intervals over fewer than 20" in " ".join(message.split())
     assert "compute-optimal" in shown
     assert "Stopping early by price" in " ".join(shown.split())
     assert {path.name for path in out.iterdir()} == {"bench.json", "bench.html", "samples"}

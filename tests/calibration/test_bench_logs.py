@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
-from calibration.bench import BASELINE
+from calibration.bench import BASELINE, few_prompts, findings_of
 from calibration.bench_logs import (
     CHOSEN,
     CONSISTENCY,
@@ -25,7 +25,7 @@ from calibration.bench_logs import (
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log, read_log
 from calibration.from_logs import FittedLog, calibrate_from_logs, fit_log
-from calibration.replay.curves import Curve
+from calibration.replay.curves import Curve, differences_at_cost, resamples
 from calibration.replay.gain_rows import part_way
 from calibration.replay.ways import PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
@@ -78,6 +78,18 @@ def test_every_method_is_measured_and_the_fitted_score_is_the_better_one(
     assert times[PRICE, 1.0] > times[FITTED, 1.0] > 1.5
     assert times[BASELINE, 1.0] == pytest.approx(1)
     assert times[BASELINE, 0.95] > 1
+
+
+@pytest.mark.slow
+def test_a_single_question_is_refused(fitted: FittedLog) -> None:
+    with pytest.raises(InputError, match="from-logs: 1: give at least 2 prompts to measure"):
+        measure_log(telling(1, 10), fitted.policy, fitted.policy.policy.table)
+
+
+def test_a_note_where_intervals_are_over_few_prompts() -> None:
+    (note,) = few_prompts(19)
+    assert note.startswith("Measured on 19 prompts: intervals over fewer than 20")
+    assert few_prompts(20) == ()
 
 
 @pytest.mark.slow
@@ -158,6 +170,26 @@ def test_each_calibrations_way_has_points_at_the_same_average_budgets() -> None:
     assert by_price.generations.ravel().tolist() == list(averages)
 
 
+def test_accuracies_are_compared_at_the_cost_that_was_spent() -> None:
+    def curve(name: str, correct: list[float], spent: list[float]) -> Curve:
+        rows = np.tile(np.array(correct)[:, None], (1, 5))
+        costs = np.tile(np.array(spent)[:, None], (1, 5))
+        return Curve(name, tuple(BUDGETS), rows, costs, costs, 0 * costs)
+
+    baseline = curve(BASELINE, [0.2, 0.3, 0.4, 0.5], [1, 2, 4, 8])
+    # It spends half as much again as its budget, and no more than 6.
+    method = curve(PRICE, [0.3, 0.4, 0.5, 0.5], [1.5, 3, 6, 6])
+    right = np.full(5, 0.2)
+    found = findings_of([baseline, method], BASELINE, BUDGETS, right, "price", 1).differences
+    assert [row.budget for row in found] == BUDGETS
+    at_cost = [0.3 / 1.5, 0.3 + 0.1 / 3, 0.4 + 0.1 / 3, 0.5]
+    expected = [one - other for one, other in zip(at_cost, [0.2, 0.3, 0.4, 0.5], strict=True)]
+    for key in ("value", "low", "high"):  # all prompts are alike
+        assert [getattr(row, key) for row in found] == pytest.approx(expected)
+    same = differences_at_cost(baseline, baseline, resamples(5))
+    assert [row["value"] for row in same] == pytest.approx([0] * 4)
+
+
 def test_part_of_the_way_from_one_sample() -> None:
     curve = Curve("m", (1, 16), np.array([[0.2], [0.6]]), *np.ones((3, 2, 1)))
     assert part_way(curve, 0.95).correct.ravel().tolist() == pytest.approx([0.2, 0.58])
@@ -170,6 +202,22 @@ def test_repeated_splits_are_the_same_for_any_number_of_jobs() -> None:
     found = [measure_splits(log, 0.5, [0], [1, 2], [1], 1, n_jobs).findings for n_jobs in (1, 2)]
     assert found[0] == found[1]
     assert found[0].prompts == 44
+
+
+def test_a_split_whose_calibration_gets_no_correct_sample_is_refused_first() -> None:
+    log = telling(60, 6)
+    hard = replace(log, answer=np.where(log.correct, 1, log.answer))
+    measured: list[object] = []
+
+    def measure(log: Log) -> None:
+        measure_splits(log, 0.5, range(5), BUDGETS[:3], PILOTS, 1, 1, measured.append)
+
+    with pytest.raises(InputError, match=r"correct: 0: no sample of any question .* check the"):
+        measure(hard)
+    hard.answer[[3, 17], 0] = 0
+    with pytest.raises(InputError, match=r"split: 0\.5: only 2 of 60 questions have a correct"):
+        measure(hard)
+    assert not measured
 
 
 def rows(log: Log) -> list[dict[str, Any]]:
@@ -211,6 +259,10 @@ def test_the_command_on_an_artifact_leaves_out_what_it_has_seen(tmp_path: Path) 
     assert "95% of the way to its accuracy" in page
     assert CONSISTENCY in page
     assert "calibrated on every one of its questions" in refused(*bench, first)
+    some = write(tmp_path / "some.jsonl", [r for r in every if r["question"] >= "question 88"])
+    status, _, message = invoke(*bench, some)
+    assert status == 0, message
+    assert "Measured on 3 prompts: intervals over fewer than 20" in " ".join(message.split())
 
 
 @pytest.mark.slow

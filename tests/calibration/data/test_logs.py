@@ -101,6 +101,70 @@ def test_correct_answers_of_several_spellings_vote_together(tmp_path: Path) -> N
     ]
     log = read_log(write(tmp_path / "log.parquet", rows))
     assert sorted(log.answer[0].tolist()) in ([0, 0, 0, 1, 2, 2], [0, 0, 0, 1, 1, 2])
+    assert "correct samples of 1 of 1 questions have several texts" in log.notes[0]
+
+
+def marked(*rows: tuple[str | None, bool]) -> list[dict[str, Any]]:
+    """Samples of one question: answers, and whether each is marked correct."""
+    return [{"question": "q", "answer": a, "correct": right} for a, right in rows]
+
+
+def test_a_blank_answer_is_wrong_whatever_the_log_says(tmp_path: Path) -> None:
+    rows = marked(("5", True), ("5", True), ("", True), (None, True), ("7", False))
+    log = read_log(write(tmp_path / "log.jsonl", rows))
+    assert sorted(log.answer[0].tolist()) == [-1, -1, 0, 0, 1]
+    assert log.notes == ("2 rows marked correct have no answer: they count as wrong",)
+
+
+def test_an_answer_that_is_marked_both_ways_counts_as_most_of_its_rows_say(tmp_path: Path) -> None:
+    rows = marked(
+        *[("5", True), ("5", True), ("5", False)],
+        *[("7", False), ("7", True), ("8", True), ("8", False), ("8", False)],
+    )
+    log = read_log(write(tmp_path / "log.jsonl", rows))
+    assert sorted(log.answer[0].tolist()) == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert len(log.notes) == 1
+    assert log.notes[0].startswith("3 answers to a question are marked correct in some rows")
+
+
+def test_whole_solutions_in_place_of_answers_are_refused(tmp_path: Path) -> None:
+    # Graded by `correct`, the right ones would vote together and the wrong ones each alone.
+    rows = [
+        {
+            "question": f"q{q}",
+            "answer": f"Attempt {i}: so it is {v}",
+            "correct": v == 5,
+            "gold": "5",
+        }
+        for q in range(3)
+        for i, v in enumerate([5, 5, 7, 5, 8, 7])
+    ]
+    path = write(tmp_path / "log.jsonl", rows)
+    with pytest.raises(InputError, match="columns: 'answer': must hold final answers: 9 of 9"):
+        read_log(path)
+    log = read_log(path, answers=r"pattern:it is (\d+)")
+    assert [sorted(answers) for answers in log.answer.tolist()] == [[0, 0, 0, 1, 1, 2]] * 3
+
+
+@pytest.mark.parametrize("steps", [False, True])
+@pytest.mark.parametrize("reward", [-20.0, -2000.0])
+def test_of_rewards_far_below_0_votes_are_counted(
+    tmp_path: Path, reward: float, steps: bool
+) -> None:
+    rows = [
+        {
+            "question": f"q{q}",
+            "answer": "right" if i % 3 else f"wrong {i}",
+            "gold": "right",
+            "score": [reward - i] if steps else reward - i,
+        }
+        for q in range(4)
+        for i in range(9)
+    ]
+    log = read_log(write(tmp_path / "log.jsonl", rows))
+    assert replay_of(log).outcome(Plan(strategy="best_of_n", n=9), 0).correct.all()
+    if not steps:  # the fitted score is of the rewards as they are
+        assert log.scores.values["score"].min() == reward - 8
 
 
 def test_as_many_samples_of_each_as_use_most_of_the_file(tmp_path: Path) -> None:

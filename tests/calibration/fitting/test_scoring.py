@@ -104,6 +104,20 @@ def test_scores_as_log_odds_are_taken_as_they_are() -> None:
     assert as_odds.logits == ("reward",)
 
 
+@pytest.mark.parametrize(("scale", "mean"), [(20, 60), (500, -20_000), (5000, 0), (0.01, 3)])
+def test_the_scale_of_rewards_does_not_matter(scale: float, mean: float) -> None:
+    columns, correct, owners = confounded(400, 16)
+    inner = columns[:, 0]
+    of_ones, of_many = (
+        fitted_scoring({"reward": rewards}, correct, owners, logits=("reward",)).score(
+            {"reward": rewards}
+        )
+        for rewards in (inner, mean + scale * inner)
+    )
+    np.testing.assert_allclose(of_many, of_ones, atol=2e-3)
+    assert of_many.mean() == pytest.approx(correct.mean(), abs=2e-3)
+
+
 def test_solutions_that_were_cut_off_score_lower() -> None:
     rng = np.random.default_rng(2)
     owners = np.repeat(np.arange(300), 8)
