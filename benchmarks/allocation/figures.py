@@ -57,8 +57,10 @@ def draw_difficulty(prediction: Mapping[int, Mapping[str, Interval]], path: Path
     for axes, name in zip(panels, figures, strict=True):
         values = [prediction[count][name] for count in counts]
         middle = [value for value, _, _ in values]
-        low = [value - bottom for value, bottom, _ in values]
-        high = [top - value for value, _, top in values]
+        # Resampled prompts are fewer different ones, whose calibration error is greater: all of its
+        # interval may lie above it.
+        low = [max(value - bottom, 0) for value, bottom, _ in values]
+        high = [max(top - value, 0) for value, _, top in values]
         axes.errorbar(range(len(counts)), middle, [low, high], fmt="o-", ms=4, color=COLOURS[5])
         if name == "coverage":
             axes.axhline(0.9, color=COLOURS[0], ls="--", lw=1)

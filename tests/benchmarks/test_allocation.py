@@ -1,6 +1,7 @@
 """What benchmarks.allocation compares: methods and rivals, on cases worked by hand."""
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
 from benchmarks.allocation.family import SeededReplay
+from benchmarks.allocation.figures import draw_difficulty
 from benchmarks.allocation.methods import AVERAGES, bound, shared_by_bin
 from benchmarks.allocation.rivals import concave_by
 from benchmarks.allocation.traces import exact_majority
@@ -221,3 +223,11 @@ def test_a_tables_curve_takes_each_bins_plan() -> None:
     assert curve.generations.tolist() == [[1, 1], [2, 4]]
     assert curve.correct.tolist() == [[1, 0], [1, 1]]
     assert curve.tokens.tolist() == [[3, 3], [6, 12]]
+
+
+def test_an_interval_that_leaves_its_figure_out_is_drawn(tmp_path: Path) -> None:
+    # Of resampled prompts the calibration error is greater: there are fewer different ones.
+    quality = {"spearman": (0.8, 0.7, 0.9), "calibration error": (0.02, 0.03, 0.06)}
+    quality |= {"coverage": (0.9, 0.8, 0.95), "width": (0.4, 0.3, 0.5)}
+    draw_difficulty({1: quality, 4: quality}, tmp_path / "difficulty.png")
+    assert (tmp_path / "difficulty.png").stat().st_size > 1000
