@@ -126,6 +126,11 @@ def test_a_cancelled_request_of_a_wrapped_llm_leaves_the_others_alone(
     assert wrapped["left"] == 0
 
 
+def test_requests_whose_loop_has_ended_leave_a_wrapped_llm_at_work(runs: tuple[Any, Any]) -> None:
+    (_, wrapped), _ = runs
+    assert wrapped["steps_on"]
+
+
 def test_lm_evaluation_harness_runs_its_vllm_model_on_it(runs: tuple[Any, Any]) -> None:
     _, (_, evaluated, _) = runs
     found = evaluated["answers"]

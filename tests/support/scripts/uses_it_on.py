@@ -13,7 +13,8 @@ import os
 import runpy
 import signal
 import sys
-from threading import Timer
+from functools import partial
+from threading import Event, Timer
 from typing import Any
 
 import vllm
@@ -26,6 +27,9 @@ from benchmarks.testbed.task import distinct_problems
 from runtime.dropin.loading import borrowed
 from runtime.dropin.vllm_params import refuse
 from runtime.engines.engine_args import NOT_CALIBRATED
+from runtime.engines.vllm_sync import VLLMSyncCore
+from tests.support.fakes import SOON
+from tests.support.waiting import eventually
 from ttc_allocator import LLM, Artifact
 
 
@@ -34,9 +38,11 @@ def wrapped(llm: Any, use: Any) -> Any:
         used = use(ours)
     with borrowed(llm, Artifact.load(ARTIFACT)) as engine:
         tokens = asyncio.run(cancels(engine, llm.llm_engine.output_processor.request_states))
+    steps_on = abandoned(llm)
     left = llm.llm_engine.get_num_unfinished_requests()
     text = llm.generate("<user>12+7*3<assistant>", SamplingParams(temperature=0))[0].outputs[0].text
-    return {"used": used, "tokens": tokens, "left": left, "afterwards": text}
+    found = {"used": used, "tokens": tokens, "steps_on": steps_on}
+    return found | {"left": left, "afterwards": text}
 
 
 async def cancels(engine: Any, states: Any) -> Any:
@@ -56,6 +62,31 @@ async def cancels(engine: Any, states: Any) -> Any:
     tokens = [alone, await beside, await complete(1)]
     await asyncio.gather(cancelled, return_exceptions=True)
     return tokens
+
+
+def abandoned(llm: Any) -> bool:
+    """Whether the thread that steps the engine goes on after requests whose loop has ended."""
+    core, gone = VLLMSyncCore(llm), Event()
+    params: Any = SamplingParams(max_tokens=100, ignore_eos=True)
+
+    async def give_up() -> None:
+        async def listen() -> None:
+            async for _ in core.stream([5, 6, 7], params):
+                pass
+
+        requests = [asyncio.create_task(listen()) for _ in range(4)]
+        await asyncio.to_thread(eventually, llm.llm_engine.has_unfinished_requests)
+        # The loop ends before the thread comes to what it has ordered.
+        core._orders.put(partial(gone.wait, SOON))
+        for request in requests:
+            request.cancel()
+
+    asyncio.run(give_up())
+    gone.set()
+    eventually(lambda: not llm.llm_engine.has_unfinished_requests())
+    alive = core.alive
+    core.close()
+    return alive
 
 
 def tokens_of(state: Any) -> Any:
