@@ -49,10 +49,11 @@ def sizes_of(family: Family) -> ModelSizes | None:
     return settings.sizes(Path())
 
 
-def prompts_of(family: Family, split: Split) -> list[tuple[str, str]]:
-    """(prompt, right answer) pairs of one split."""
+def prompts_of(family: Family, split: Split, count: int | None = None) -> list[tuple[str, str]]:
+    """(prompt, right answer) pairs of one split: the first so many, else the family's own."""
     problems = (testbed_task if family == ARITHMETIC else rewriting_task).distinct_problems
-    count = family.calibration_prompts if split == "calibration" else family.test_prompts
+    if count is None:
+        count = family.calibration_prompts if split == "calibration" else family.test_prompts
     seed = CALIBRATION_SEED if split == "calibration" else family.test_seed
     return [(problem.text, problem.answer) for problem in problems(split, count, seed)]
 

@@ -88,8 +88,6 @@ def appendix(samples: Samples) -> Reproduced:
             for name in scored
             if name != LAST
         ),
+        reported("appendix: further test prompts, for all but search", (len(further),) * 3),
     ]
-    targets.append(
-        reported("appendix: further test prompts, for all but search", (len(further),) * 3)
-    )
     return Reproduced(figure, findings, targets)

@@ -18,7 +18,6 @@ from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.fresh import ARITHMETIC, prompt_states, prompts_of
 from benchmarks.allocation.pool import read_pool, rescored
 from benchmarks.testbed.paths import ORM, OWN_PRM, REVISING, SETTINGS, TEST_POOL, WEAK_PRM
-from benchmarks.testbed.task import distinct_problems
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from runtime.verifiers.base import Aggregation, aggregate
@@ -85,13 +84,12 @@ def ratios(budget: int) -> list[Plan]:
 
 def test_prompts() -> list[tuple[str, str]]:
     """(prompt, right answer) pairs of the figures' test prompts."""
-    return prompts_of(ARITHMETIC, "test")[:PROMPTS]
+    return prompts_of(ARITHMETIC, "test", PROMPTS)
 
 
 def further_prompts() -> list[tuple[str, str]]:
     """(prompt, right answer) pairs of the test prompts after those, for the appendix."""
-    problems = distinct_problems("test", PROMPTS + FURTHER, ARITHMETIC.test_seed)
-    return [(problem.text, problem.answer) for problem in problems[PROMPTS:]]
+    return prompts_of(ARITHMETIC, "test", PROMPTS + FURTHER)[PROMPTS:]
 
 
 @dataclass(frozen=True)

@@ -229,11 +229,11 @@ def _thoughts(
         np.maximum(1.0, tokens),
         depths,
         given,
-        probed.probe_tokens,
-        direct,
-        nll,
-        after,
-        probed.limit,
+        probe_tokens=probed.probe_tokens,
+        direct=direct,
+        nll=nll,
+        answer_tokens=after,
+        limit=probed.limit,
     )
 
 

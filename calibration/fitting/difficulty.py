@@ -29,8 +29,8 @@ class FittedDifficulty:
         predicted: out-of-fold predictions of pass@1 for every prompt and replicate, shape
             (entries,); those that many prompts share are the model's own.
         edges: inner edges of the bins of these predictions.
-        rank_correlation: Spearman's, of measured pass@1 with these predictions; 0 where either is
-            constant.
+        rank_correlation: Spearman's, of measured pass@1 with out-of-fold predictions; 0 where
+            either is constant, or the model predicts the same of all prompts.
     """
 
     pilots: int
@@ -62,13 +62,14 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     flat, target = features.reshape(-1, features.shape[-1]), measured.ravel()
     prompts = np.repeat(np.arange(outcomes.prompts), rows)
     told = out_of_fold_predictions(flat, target, prompts, make=make)
-    predictor, fitted = make().fit(flat, target), DistributionEstimator()
+    predictor = make().fit(flat, target)
     served = predictor.predict(flat)
+    distribution = DistributionEstimator().fit(told, target, prompts).distribution_
     varies = all(np.ptp(values) > NOISE for values in (told, served, target))
     predicted = _as_served(told, served, prompts)
     return FittedDifficulty(
         pilots=pilots,
-        model=DifficultyModel(predictor, fitted.fit(told, target, prompts).distribution_),
+        model=DifficultyModel(predictor, distribution),
         predicted=np.repeat(predicted, outcomes.replicates // rows),
         edges=edges_of(predicted, n_bins, rows),
         rank_correlation=float(spearmanr(told, target).statistic) if varies else 0.0,

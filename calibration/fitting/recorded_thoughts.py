@@ -56,11 +56,11 @@ def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | No
         tokens,
         np.array(caps, dtype=np.int64),
         np.array(forced),
-        round(float(np.mean(answers))) if answers else PROBE_TOKENS,
-        without,
-        np.array([[-sample.logprob for sample in taken[:count]] for taken in whole]),
-        np.maximum(0.0, sampled - tokens),
-        None if None in depths else max(caps, default=None),
+        probe_tokens=round(float(np.mean(answers))) if answers else PROBE_TOKENS,
+        direct=without,
+        nll=np.array([[-sample.logprob for sample in taken[:count]] for taken in whole]),
+        answer_tokens=np.maximum(0.0, sampled - tokens),
+        limit=None if None in depths else max(caps, default=None),
     )
 
 

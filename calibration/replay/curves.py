@@ -175,7 +175,7 @@ def gains_at(
 
     def ratios(block: NDArray[np.int64]) -> NDArray[np.float64]:
         reached, costs, wanted, spent = (
-            np.array([line[block].mean(axis=1) for line in lines])
+            _averages(lines, block)
             for lines in (
                 method.correct,
                 getattr(method, unit),
@@ -213,8 +213,7 @@ def costs_to_reach(
     Returns:
         Shape (draws,); infinite where the accuracy is not reached.
     """
-    lines = (method.correct, getattr(method, unit))
-    reached, costs = (np.array([line[draws].mean(axis=1) for line in each]) for each in lines)
+    reached, costs = (_averages(of, draws) for of in (method.correct, getattr(method, unit)))
     return np.asarray(costs_at(*monotone(reached, costs), wanted[None])[0])
 
 
@@ -224,13 +223,8 @@ def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> lis
     The method's curve may have other budgets too. One row per budget, with ``value`` and its 95%
     interval over prompts, ``low`` and ``high``.
     """
-    rows = []
-    for row, budget in enumerate(baseline.budgets):
-        of_method = method.correct[method.budgets.index(budget)]
-        paired = (of_method - baseline.correct[row])[draws].mean(axis=1)
-        value, low, high = interval(paired)
-        rows.append({"budget": budget, "value": value, "low": low, "high": high})
-    return rows
+    of_method = method.correct[[method.budgets.index(budget) for budget in baseline.budgets]]
+    return _by_budget(baseline.budgets, _averages(of_method - baseline.correct, draws))
 
 
 def differences_at_cost(
@@ -244,16 +238,25 @@ def differences_at_cost(
 
     One row per budget of the baseline, as in `differences`.
     """
-    lines = (method.correct, method.generations)
-    reached, costs = (np.array([line[draws].mean(axis=1) for line in each]) for each in lines)
+    reached, costs, level, spent = (
+        _averages(of, draws)
+        for of in (method.correct, method.generations, baseline.correct, baseline.generations)
+    )
     nothing = np.zeros((1, len(draws)))
     costs, fitted = monotone(np.vstack([nothing, reached]), np.vstack([nothing, costs]))
+    read = [np.interp(*at) for at in zip(spent.T, costs.T, fitted.T, strict=True)]
+    return _by_budget(baseline.budgets, np.array(read).T - level)
+
+
+def _averages(lines: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The averages over each draw's prompts of values of shape (budgets, prompts)."""
+    return np.array([line[draws].mean(axis=1) for line in lines])
+
+
+def _by_budget(budgets: Sequence[float], values: NDArray[np.float64]) -> list[dict[str, float]]:
+    """A row per budget, of values with their bootstrap draws, shape (budgets, draws)."""
     rows = []
-    for budget, correct, generations in zip(
-        baseline.budgets, baseline.correct, baseline.generations, strict=True
-    ):
-        spent = generations[draws].mean(axis=1)
-        read = [np.interp(*at) for at in zip(spent, costs.T, fitted.T, strict=True)]
-        value, low, high = interval(np.array(read) - correct[draws].mean(axis=1))
+    for budget, of_budget in zip(budgets, values, strict=True):
+        value, low, high = interval(of_budget)
         rows.append({"budget": budget, "value": value, "low": low, "high": high})
     return rows

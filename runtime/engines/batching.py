@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from traceback import clear_frames
 from typing import Generic, TypeVar
 
 from allocator.errors import InputError, ModelError
+from runtime.engines.concurrency import pass_on
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -66,8 +68,7 @@ class MicroBatcher(Generic[Item, Result]):
         """
         future = self._at_work.get(id(item))
         if future is not None:
-            with suppress(RuntimeError):  # its loop has been closed
-                future.get_loop().call_soon_threadsafe(_settle, future, result)
+            pass_on(future.get_loop(), partial(_settle, future), result)
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -24,6 +24,12 @@ def sharing_cores() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def pass_on(loop: asyncio.AbstractEventLoop, take: Callable[[Item], object], given: Item) -> None:
+    """Give something to another thread's event loop, unless that is closed: then nobody waits."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(take, given)
 
 
 async def stream(

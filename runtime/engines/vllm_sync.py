@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -10,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 from allocator.errors import ModelError
+from runtime.engines.concurrency import pass_on
 from runtime.engines.vllm_core import request_ids
 
 # Seconds that the thread may take to end: less than a step of any model.
@@ -118,14 +118,9 @@ class VLLMSyncCore:
         """Pass an output to the caller of its request."""
         if output.finished:
             del self._running[request.name]
-        _pass_on(request, output)
+        pass_on(request.loop, request.outputs.put_nowait, output)
 
     def _end(self, request: _Request, error: ModelError) -> None:
         """End a request with an error."""
         del self._running[request.name]
-        _pass_on(request, error)
-
-
-def _pass_on(request: _Request, given: Any) -> None:
-    with suppress(RuntimeError):  # its loop has been closed: the caller waits no more
-        request.loop.call_soon_threadsafe(request.outputs.put_nowait, given)
+        pass_on(request.loop, request.outputs.put_nowait, error)
