@@ -169,7 +169,7 @@ class ComputeOptimalModel:
         return ComputeOptimalGeneration(sequences, tuple(r.receipt for r in results), notes)
 
     def _options(
-        self, honoured: Mapping[str, Any], budget: int, notes: Sequence[str]
+        self, honoured: Mapping[str, Any], budget: int | None, notes: Sequence[str]
     ) -> RequestOptions:
         sampling, unused = _sampling_overrides(honoured)
         options = request_options(

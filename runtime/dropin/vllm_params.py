@@ -161,7 +161,7 @@ def vllm_options(
     requested: PromptParams,
     calibrated: SamplingSettings,
     models: Models,
-    budget: int,
+    budget: int | None,
     thinking: int | None = None,
     notes: Sequence[str] = (),
     form: AnswerForm = FREE_TEXT,
@@ -172,7 +172,7 @@ def vllm_options(
         requested: what `params_for` has checked.
         calibrated: sampling settings that the artifact was calibrated with.
         models: the models.
-        budget: generations that the prompt may cost.
+        budget: generations that the prompt may cost; None where its budget is in tokens.
         thinking: tokens that a solution may think, by the template's variables; None is no cap.
         notes: further notes for the caller.
         form: the form of the answers, where SamplingParams have no structured outputs.

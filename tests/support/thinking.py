@@ -54,6 +54,7 @@ class ScriptedThinker:
         self.tokenizer = thinking_tokenizer()
         self.length, self.begins, self.thought, self.within = length, begins, thought, within
         self.requests: list[tuple[str, int]] = []
+        self.temperatures: list[float] = []
 
     async def complete(
         self,
@@ -69,6 +70,7 @@ class ScriptedThinker:
         await asyncio.sleep(0)
         before = self.tokenizer.decode(token_ids).partition("A:")[2]
         self.requests.append((before, max_tokens))
+        self.temperatures.append(settings.temperature)
         prompt = self.tokenizer.decode(token_ids)
         ids = self.tokenizer.encode(self._rest(before, prompt, seed))[:max_tokens]
         text, stopped_by = "", None

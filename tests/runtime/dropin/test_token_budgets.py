@@ -18,6 +18,8 @@ from tests.support.token_budgets import with_token_budgets
 
 PROMPT = "U:?A:"
 LONG = SamplingParams(max_tokens=150)
+GREEDY = SamplingParams(temperature=0, max_tokens=150)
+SAME = "at temperature 0 all solutions of a prompt would be the same"
 
 
 def artifact() -> Artifact:
@@ -64,12 +66,25 @@ def test_several_solutions_need_a_budget_in_generations(llm: ComputeOptimalLLM) 
         answered(llm, budget_tokens=7)
 
 
+@pytest.mark.parametrize("budget", [{"budget_tokens": 60}, {"average_tokens": 900}])
+def test_thoughts_that_would_be_the_same_are_sampled_as_calibrated(
+    engine: ScriptedThinker, llm: ComputeOptimalLLM, budget: dict[str, int]
+) -> None:
+    engine.temperatures.clear()
+    (output,) = llm.generate(PROMPT, GREEDY, use_tqdm=False, **budget)
+    assert output.receipt.generations > 1
+    assert set(engine.temperatures) == {1.0}
+    assert SAME in output.notes[0]
+
+
 def test_the_asynchronous_one_does_so_too(engine: ScriptedThinker) -> None:
     async def last() -> Any:
         llm = AsyncComputeOptimalLLM.wrap(engine, artifact(), budget=1)
         found = None
-        async for output in llm.generate(PROMPT, LONG, "1", budget_tokens=60):
+        async for output in llm.generate(PROMPT, GREEDY, "1", budget_tokens=60):
             found = output
         return found
 
-    assert asyncio.run(last()).receipt.plan.thinking == 11
+    output = asyncio.run(last())
+    assert output.receipt.plan.thinking == 11
+    assert SAME in output.notes[0]
