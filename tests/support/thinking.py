@@ -136,6 +136,36 @@ class UnsureThinker(ScriptedThinker):
         )
 
 
+class LoopingThinker(ScriptedThinker):
+    """Writes one text. A thought ends after 64 equal letters: it is taken for an endless loop.
+
+    Args:
+        text: what it writes, thought and answer.
+    """
+
+    ends_loops = True
+    LOOP = 64
+
+    def __init__(self, text: str) -> None:
+        super().__init__(0)
+        self.text = text
+        self.thoughts: list[bool] = []  # of each request, whether it was said to sample one
+
+    async def complete(
+        self, token_ids: Sequence[int], *, thought: bool = False, **how: Any
+    ) -> Completion:
+        self.thoughts.append(thought)
+        found = await super().complete(token_ids, **how)
+        for end in range(self.LOOP, len(found.token_ids) + 1 if thought else 0):
+            ids = found.token_ids[:end]
+            if len(set(ids[-self.LOOP :])) == 1:
+                return replace(found, token_ids=ids, ended=False, stopped_by=None, repeating=True)
+        return found
+
+    def _rest(self, before: str, prompt: str, seed: int) -> str:
+        return self.text.removeprefix(before)
+
+
 class FindingThinker(ScriptedThinker):
     """Finds the answer of a prompt after a while, thinks on a little, and then gives it.
 

@@ -10,7 +10,7 @@ from predictors.sample import Sample
 from runtime.prompt_run import PromptRun
 from runtime.solutions.beam import Beam
 from runtime.strategies.best_of_n import best_of_n
-from tests.support.thinking import END, SETTINGS, ScriptedThinker, thinking_run
+from tests.support.thinking import END, SETTINGS, LoopingThinker, ScriptedThinker, thinking_run
 from tests.support.tokenizers import byte_tokenizer
 
 # A thought of 30 letters has 32 tokens: a newline stands before and after them.
@@ -239,3 +239,49 @@ def test_pilots_that_have_thought_enough_are_kept() -> None:
         return await best_of_n(run, Plan(strategy="best_of_n", n=2, thinking=5), pilots)
 
     assert [sample.answer for sample in asyncio.run(answered())] == ["10", "10"]
+
+
+LOOP = "a" * 100
+
+
+@pytest.mark.parametrize("thinking", [None, 150])
+def test_a_thought_that_repeats_itself_is_ended(thinking: int | None) -> None:
+    engine = LoopingThinker(f"<think>\n{LOOP}\n</think>\n\n#7{END}")
+    sample = drawn(thinking_run(engine), thinking)
+    assert sample.text == "<think>\n" + "a" * LoopingThinker.LOOP
+    assert (sample.answer, sample.ended) == (None, False)
+    assert engine.thoughts == [True]
+
+
+@pytest.mark.parametrize("thought", ["<think>\nso\n</think>\n\n", ""])
+def test_an_answer_may_repeat_itself(thought: str) -> None:
+    engine = LoopingThinker(f"{thought}{LOOP}\n#7{END}")
+    sample = drawn(thinking_run(engine))
+    assert sample.text == engine.text
+    assert (sample.answer, sample.ended) == ("7", True)
+    assert engine.thoughts == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("thinking", "stops", "thoughts"),
+    [(150, (), [True, False]), (0, (), [False]), (None, ("x",), [False, True, False])],
+)
+def test_only_requests_that_sample_a_thought_may_be_ended(
+    thinking: int | None, stops: tuple[str, ...], thoughts: list[bool]
+) -> None:
+    skipped = "\n\n</think>\n\n" if thinking == 0 else "\nso\n</think>"
+    engine = LoopingThinker(f"<think>{skipped}{LOOP}\n#7{END}")
+    sample = drawn(thinking_run(engine, replace(SETTINGS, stops=stops)), thinking)
+    assert (sample.answer, engine.thoughts) == ("7", thoughts)
+
+
+def test_a_model_without_thoughts_may_repeat_itself() -> None:
+    engine = LoopingThinker(f"{LOOP}\n#7{END}")
+    sample = drawn(thinking_run(engine, thought="none"))
+    assert (sample.answer, engine.thoughts) == ("7", [False])
+
+
+def test_a_beam_whose_thought_repeats_itself_is_not_extended_again() -> None:
+    engine = LoopingThinker(f"<think>\n{LOOP}\n</think>\n\n#7{END}")
+    beam = asyncio.run(thinking_run(engine).extend(Beam(), ("x", 0)))
+    assert (beam.stopped, beam.ended) == (True, False)
