@@ -109,13 +109,16 @@ class Thinker:
     async def _begin(self, written: Written) -> Place:
         """Begin a thought, or skip it; with neither requested, see whether the model begins one.
 
-        Under a constraint one is begun: what else was sampled would stand before what it allows.
+        Under a constraint one is begun: what else was sampled would stand before what it allows. So
+        would the beginning of an answer after a thought that is skipped.
         """
         marks, thinking = self._known, written.draw.thinking
-        if thinking is None and self._calls.settings.constraint is not None:
+        held = self._calls.settings.constraint is not None
+        if thinking is None and held:
             thinking = written.left
         if thinking is not None:
-            written.append(marks.opening if thinking else marks.skipped)
+            skipped = marks.empty if held else marks.skipped
+            written.append(marks.opening if thinking else skipped)
             written.skipped = not thinking
             written.unsampled = len(marks.opening) - len(marks.start)
             return "inside" if thinking else "after"

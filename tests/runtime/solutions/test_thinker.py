@@ -1,16 +1,29 @@
 """Thoughts capped, skipped and thought on, by a model of which all is known."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from allocator.plan import Plan
 from predictors.sample import Sample
+from runtime.answers.forms import answers_of
+from runtime.engines.base import Completion
+from runtime.engines.constraint import Constraint
+from runtime.frontend.answer_form import structured_form
 from runtime.prompt_run import PromptRun
 from runtime.solutions.beam import Beam
 from runtime.strategies.best_of_n import best_of_n
-from tests.support.thinking import END, SETTINGS, LoopingThinker, ScriptedThinker, thinking_run
+from tests.support.thinking import (
+    END,
+    SETTINGS,
+    LoopingThinker,
+    ScriptedThinker,
+    thinking_models,
+    thinking_run,
+)
 from tests.support.tokenizers import byte_tokenizer
 
 # A thought of 30 letters has 32 tokens: a newline stands before and after them.
@@ -285,3 +298,25 @@ def test_a_beam_whose_thought_repeats_itself_is_not_extended_again() -> None:
     engine = LoopingThinker(f"<think>\n{LOOP}\n</think>\n\n#7{END}")
     beam = asyncio.run(thinking_run(engine).extend(Beam(), ("x", 0)))
     assert (beam.stopped, beam.ended) == (True, False)
+
+
+class ChoosingThinker(ScriptedThinker):
+    """Answers ``yes`` under a constraint."""
+
+    async def complete(
+        self, token_ids: Sequence[int], *, constraint: Constraint | None = None, **how: Any
+    ) -> Completion:
+        if constraint is None:
+            return await super().complete(token_ids, **how)
+        return Completion(tuple(self.tokenizer.encode("yes")), -1.0, ended=True)
+
+
+@pytest.mark.parametrize("thinking", [None, 11, 0])
+def test_what_a_constraint_holds_stands_alone_after_any_thought(thinking: int | None) -> None:
+    """Also after one that is skipped: votes would take it for another answer."""
+    form = structured_form("structured_outputs", {"choice": ["yes", "no"]})
+    models = thinking_models(ChoosingThinker(LETTERS))
+    models = replace(models, answers=answers_of(form, models.answers, models.thoughts))
+    sample = drawn(PromptRun(models, replace(SETTINGS, form=form), "U:?A:", 0), thinking)
+    assert (sample.answer, sample.content) == ("yes", "yes")
+    assert sample.text.endswith("</think>yes")
