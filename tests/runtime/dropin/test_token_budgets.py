@@ -2,30 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from vllm import SamplingParams
 
 from allocator.errors import InputError
-from benchmarks.testbed.paths import ARTIFACT
-from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
 from runtime.dropin.llm import ComputeOptimalLLM
 from tests.support.thinking import ScriptedThinker, thinker
-from tests.support.token_budgets import with_token_budgets
+from tests.support.token_budgets import unverified
 
 PROMPT = "U:?A:"
 LONG = SamplingParams(max_tokens=150)
 GREEDY = SamplingParams(temperature=0, max_tokens=150)
 SAME = "at temperature 0 all solutions of a prompt would be the same"
-
-
-def artifact() -> Artifact:
-    """The testbed's, without a verifier: it could not read this model's tokens."""
-    found = with_token_budgets(Artifact.load(ARTIFACT))
-    return replace(found, settings=found.settings.model_copy(update={"verifier": None}))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +26,7 @@ def engine() -> ScriptedThinker:
 
 @pytest.fixture(scope="module")
 def llm(engine: ScriptedThinker) -> Iterator[ComputeOptimalLLM]:
-    with ComputeOptimalLLM.wrap(engine, artifact(), budget=1) as llm:
+    with ComputeOptimalLLM.wrap(engine, unverified(), budget=1) as llm:
         yield llm
 
 
@@ -79,7 +70,7 @@ def test_thoughts_that_would_be_the_same_are_sampled_as_calibrated(
 
 def test_the_asynchronous_one_does_so_too(engine: ScriptedThinker) -> None:
     async def last() -> Any:
-        llm = AsyncComputeOptimalLLM.wrap(engine, artifact(), budget=1)
+        llm = AsyncComputeOptimalLLM.wrap(engine, unverified(), budget=1)
         found = None
         async for output in llm.generate(PROMPT, GREEDY, "1", budget_tokens=60):
             found = output
