@@ -20,6 +20,7 @@ from runtime.result import Result, Spend
 from runtime.solving.decide import PilotResult, decide
 from runtime.solving.solve import Solver
 from tests.support.artifacts import SECONDS_EACH, bent_models, bent_prompts, with_row
+from tests.support.samples import make_sample
 
 PROMPTS = bent_prompts(12, seed=7)
 
@@ -154,6 +155,17 @@ def test_a_tiny_deadline_is_answered_by_one_solution(bent: Artifact, tokenizer: 
     (result,) = solved(solver(bent, tokenizer), PROMPTS[:1], 8, deadline=1e-6)
     assert result.receipt.plan == best_of(1)
     assert result.receipt.generations == 1
+    assert result.receipt.why == "With 0.00 s left no plan fits: one solution is sampled"
+
+
+def test_time_that_pilots_have_used_up_is_no_negative_time(bent: Artifact) -> None:
+    row = with_row(bent, 1, (0.5,), [best_of(8), best_of(8)]).policy.row(8)
+    piloted = PilotResult([make_sample("1", 0.5)], 0.9, 0.8, 1.0)
+    decision = decide(bent, row, piloted, 8, -0.004)
+    assert decision.plan == best_of(1)
+    assert decision.why.endswith(
+        "bin 1 of 2. With 0.00 s left no plan fits: nothing more is sampled"
+    )
 
 
 def test_without_pilots_a_deadline_looks_at_all_bins(bent: Artifact) -> None:
