@@ -202,8 +202,9 @@ def vllm_options(
     stop_reasons: dict[int, int | str] = {
         token: reason
         for token, reason in ({end: end for end in params.stop_token_ids} | special).items()
-        # The model's own end of sequence needs no request, and vLLM gives no stop reason for it.
-        if token != tokenizer.eos_token_id
+        # The model's own end of sequence needs no request, unless it is ignored, and vLLM gives no
+        # stop reason for it.
+        if token != tokenizer.eos_token_id or params.ignore_eos
     }
     request = request_options(
         calibrated,

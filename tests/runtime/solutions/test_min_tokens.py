@@ -1,9 +1,7 @@
 """Stop texts and `min_tokens`: within the first tokens nothing ends a solution, nor cuts it."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from vllm import SamplingParams
@@ -12,52 +10,12 @@ from benchmarks.testbed.paths import ARTIFACT
 from runtime.answers.thought import THINK, solution_reader
 from runtime.artifact import Artifact
 from runtime.dropin.llm import ComputeOptimalLLM
-from runtime.engines.base import Completion
-from runtime.engines.token_options import PLAIN, TokenOptions
+from runtime.engines.token_options import TokenOptions
 from runtime.prompt_run import PromptRun
 from runtime.solutions.beam import Beam
-from tests.support.thinking import SETTINGS, TEMPLATE, thinking_models, thinking_tokenizer
+from tests.support.thinking import SETTINGS, thinking_models
 from tests.support.tokenizers import byte_tokenizer
-
-
-class Writer:
-    """Writes its text, one letter a token, up to a stop text that ends after `min_tokens`.
-
-    Args:
-        text: what it writes.
-    """
-
-    context_length = 1000
-    max_logprobs, vocabulary_size = 5, 256
-
-    def __init__(self, text: str) -> None:
-        self.tokenizer, self.text = thinking_tokenizer(), text
-        self.tokenizer.chat_template = TEMPLATE
-
-    async def complete(
-        self,
-        token_ids: Sequence[int],
-        *,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        options: TokenOptions = PLAIN,
-        **_: Any,
-    ) -> Completion:
-        written = self.tokenizer.decode(token_ids).partition("A:")[2]
-        whole = self.text.removeprefix(written)
-        rest = whole[:max_tokens]
-        for end in range(options.min_tokens + 1, len(rest) + 1):
-            for found in stop:
-                if rest[:end].endswith(found):
-                    ids = tuple(self.tokenizer.encode(rest[:end]))
-                    return Completion(ids, -1.0, ended=False, stopped_by=found)
-        return Completion(tuple(self.tokenizer.encode(rest)), -1.0, ended=rest == whole)
-
-    async def text_logprobs(self, *_: Any) -> tuple[None, ...]:
-        return ()
-
-    def close(self) -> None:
-        pass
+from tests.support.writer import Writer
 
 
 def run_of(text: str, stop: str, least: int) -> PromptRun:
