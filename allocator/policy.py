@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from allocator.bins import bin_of
+from allocator.checks import finite
 from allocator.curves import AccuracyCurves
 from allocator.errors import InputError
 from allocator.latency import Latency
@@ -74,7 +75,7 @@ class Policy:
         Raises:
             InputError: budget below 1, or below the smallest calibrated budget.
         """
-        if budget < 1:
+        if not finite(budget) or budget < 1:
             raise InputError("budget", budget, "must be 1 or more generations")
         row = self.table.row(budget)
         if deadline is None or not row.pilots:

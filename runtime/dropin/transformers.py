@@ -210,14 +210,15 @@ class ComputeOptimalModel:
         """Token ids of each prompt, checked and without its padding."""
         if not isinstance(input_ids, torch.Tensor) or input_ids.dim() != 2 or not len(input_ids):
             raise InputError("input_ids", input_ids, "must be a tensor of shape (prompts, tokens)")
+        if input_ids.is_floating_point() or input_ids.dtype == torch.bool:
+            raise InputError("input_ids", str(input_ids.dtype), "must be integers: ids of tokens")
         if mask is None:  # as transformers does
             mask = torch.ones_like(input_ids)
             if pad not in self._ends:
                 mask = input_ids.ne(pad)
-        if mask.shape != input_ids.shape:
-            raise InputError(
-                "attention_mask", tuple(mask.shape), "must have the shape of input_ids"
-            )
+        if not isinstance(mask, torch.Tensor) or mask.shape != input_ids.shape:
+            given = tuple(mask.shape) if isinstance(mask, torch.Tensor) else mask
+            raise InputError("attention_mask", given, "must be a tensor of the shape of input_ids")
         if (mask.long().diff(dim=1) < 0).any():
             raise InputError(
                 "attention_mask", mask.tolist(), "prompts must be padded on their left"

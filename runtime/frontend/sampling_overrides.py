@@ -1,12 +1,12 @@
 """Sampling settings that a caller requests in place of the calibrated ones."""
 
 from dataclasses import asdict, dataclass
-from math import isfinite
 from numbers import Integral
 from typing import Any
 
 from pydantic import ValidationError
 
+from allocator.checks import finite
 from allocator.errors import InputError
 from runtime.engines.base import LARGEST, SamplingSettings
 from runtime.frontend.fields import present
@@ -79,14 +79,6 @@ def sampling_for(
         if used != known and not greedy:
             notes.append(f"{name} is {used}; the table was calibrated at {name} {known}")
     return settings, notes
-
-
-def finite(value: Any) -> bool:
-    """Whether a value is a number that fits a float."""
-    try:
-        return isfinite(value)
-    except (TypeError, OverflowError):
-        return False
 
 
 def counted(field: str, value: Any) -> int:

@@ -59,6 +59,8 @@ def test_policy_takes_the_largest_row_within_budget() -> None:
     assert policy.row(100).budget == 8
     with pytest.raises(InputError, match="budget: 0"):
         policy.row(0)
+    with pytest.raises(InputError, match="budget: '8'"):
+        policy.row("8")
 
 
 def test_policy_plans_many_prompts_at_once() -> None:

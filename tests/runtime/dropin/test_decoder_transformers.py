@@ -170,6 +170,8 @@ def test_a_total_is_shared(model: ComputeOptimalModel, inputs: dict[str, torch.T
         ({"attention_mask": torch.ones(1, 1)}, "attention_mask"),
         ({"input_ids": torch.tensor([1, 2])}, "input_ids"),
         ({"input_ids": [[1, 2]]}, "input_ids"),
+        ({"input_ids": torch.tensor([[1.0, 2.0]])}, "input_ids"),
+        ({"attention_mask": [[1, 1]]}, "attention_mask"),
         ({"generation_config": GenerationConfig(num_beams=4)}, "num_beams"),
         ({"token_type_ids": torch.ones(3, 9)}, "token_type_ids"),
     ],

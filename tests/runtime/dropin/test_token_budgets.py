@@ -53,8 +53,10 @@ def test_several_solutions_need_a_budget_in_generations(llm: ComputeOptimalLLM) 
         llm.generate(PROMPT, two, use_tqdm=False, budget_tokens=60)
     with pytest.raises(InputError, match="give one of"):
         answered(llm, budget=4, budget_tokens=60)
-    with pytest.raises(InputError, match="must be at least 50 tokens"):
+    with pytest.raises(InputError, match="budget_tokens: 7: must be at least 50 tokens"):
         answered(llm, budget_tokens=7)
+    with pytest.raises(InputError, match="average_tokens: '900': must be a number"):
+        answered(llm, average_tokens="900")
 
 
 @pytest.mark.parametrize("budget", [{"budget_tokens": 60}, {"average_tokens": 900}])
