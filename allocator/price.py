@@ -91,7 +91,7 @@ class PriceController:
 
     def __init__(self, average: float, prices: PriceList, rate: float = RATE) -> None:
         if not finite(average) or average < 1:
-            raise InputError("average", average, "must be 1 or more generations")
+            raise InputError("average_budget", average, "must be 1 or more generations")
         self.average, self.rate = average, rate
         self.value = prices.price_for(average)
         # Beyond these limits costs no longer change. Without limits the price would drift far away

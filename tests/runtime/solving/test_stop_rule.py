@@ -179,7 +179,7 @@ def test_the_price_follows_what_prompts_cost() -> None:
         ({"price": 0.1, "average_budget": 4}, "give one of the two"),
         ({"price": 0.0}, "price: 0.0: must"),
         ({"price": float("nan")}, "price: nan: must"),
-        ({"average_budget": 0.5}, "must be 1 or more"),
+        ({"average_budget": 0.5}, "average_budget: 0.5: must be 1 or more"),
         ({"price": "x"}, "price: 'x': must"),
         ({"average_budget": "4"}, "'4': must be 1 or more"),
     ],
