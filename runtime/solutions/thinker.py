@@ -163,8 +163,9 @@ class Thinker:
         """
         step_end = written.draw.step_end
         written.add(await self._complete(written, written.left, step_end, thought=thinks))
-        answers = self._where(written.solution) == "after"
-        if written.repeating and answers and written.left > 0:
+        if not written.repeating or written.left <= 0:
+            return
+        if self._where(written.solution) == "after":
             # An answer may repeat itself, as a table does: it goes on.
             written.add(await self._complete(written, written.left, step_end))
 
