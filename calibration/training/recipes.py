@@ -105,7 +105,9 @@ class Source(BaseModel):
         """
         own = {
             "model": model_fingerprint(self.model),
-            "answers": answers_fingerprint(self.answers, Path()),
+            # Journals from before marks were named do not have them.
+            "answers": answers_fingerprint(self.answers, Path())
+            + ("" if self.thought == "auto" else f", thought {self.thought}"),
             "sampling": self.sampling.model_dump(),
             "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest()[:16],
         }
