@@ -77,6 +77,9 @@ def fine_tune(
 ) -> None:
     """Train `model`, and keep in `out` the epoch with the lowest loss on held-out prompts.
 
+    Training ends after `max_epochs`, or with the first epoch that is more than `patience` epochs
+    after the best: a patience of 0 ends it with the first epoch that is no better.
+
     The state after every epoch is kept in a folder beside `out` until training ends: called again
     after an interruption, it resumes from there; with another base, other examples or settings it
     is refused.

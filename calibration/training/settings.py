@@ -76,7 +76,11 @@ class TrainSettings(BaseModel):
     batch: int = Field(default=128, ge=1, description="sequences per batch")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="attention dropout")
     max_epochs: int = Field(default=5, ge=1, description="epochs at most")
-    patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
+    patience: int = Field(
+        default=1,
+        ge=0,
+        description="epochs in a row that may bring no lower validation loss; one more ends it",
+    )
     compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
     dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float32",
