@@ -11,7 +11,7 @@ class SampleSettings(BaseModel):
     """How many solutions are sampled."""
 
     samples: int = Field(default=16, ge=1, description="solutions sampled per prompt")
-    seed: int = Field(default=0, description="seed of all sampling and shuffling")
+    seed: int = Field(default=0, ge=0, description="seed of all sampling and shuffling")
 
 
 class LabelSettings(SampleSettings):
@@ -39,7 +39,7 @@ class ChainSettings(BaseModel):
 
     chains: int = Field(default=4, ge=1, description="chains sampled per prompt")
     length: int = Field(default=5, ge=2, description="attempts in a chain")
-    seed: int = Field(default=0, description="seed of all sampling and shuffling")
+    seed: int = Field(default=0, ge=0, description="seed of all sampling and shuffling")
 
 
 class ReviserSettings(BaseModel):
@@ -64,7 +64,7 @@ class ReviserSettings(BaseModel):
         gt=0,
         description="weight of tokens in steps that the last attempt does not have",
     )
-    seed: int = Field(default=0, description="seed of all sampling and shuffling")
+    seed: int = Field(default=0, ge=0, description="seed of all sampling and shuffling")
 
 
 class TrainSettings(BaseModel):
@@ -86,7 +86,7 @@ class TrainSettings(BaseModel):
         default="float32",
         description="numbers that the model is saved in; training takes float32",
     )
-    seed: int = Field(default=0, description="seed of all sampling and shuffling")
+    seed: int = Field(default=0, ge=0, description="seed of all sampling and shuffling")
 
 
 class VerifierSettings(TrainSettings):

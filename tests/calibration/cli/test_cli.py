@@ -264,6 +264,7 @@ def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
         (["--learning-rate", "0"], "greater than 0"),
         (["--explored", "1", "--rollouts", "0"], "only rollouts label them"),
         (["--extra-layers", "-1"], "greater than or equal to 0"),
+        (["--seed", "-1"], "seed: -1: Input should be greater than or equal to 0"),
     ],
 )
 def test_training_refuses_bad_options(

@@ -37,7 +37,7 @@ def test_labels_read_with_other_marks_are_not_taken(tmp_path: Path) -> None:
         opened("[T]...[/T]")
     (tmp_path / "labels.jsonl").unlink()
     assert opened("none") == [0]
-    with pytest.raises(InputError, match="it was begun with .*thought none"):
+    with pytest.raises(InputError, match=r"it was begun with .*thought none"):
         opened("auto")
 
 
