@@ -56,8 +56,8 @@ def train_verifier(
             for chains.
 
     Raises:
-        InputError: as `calibration.training.fine_tune.fine_tune`, or extra layers for an
-            architecture without Llama-like layers.
+        InputError, ModelError: as `calibration.training.fine_tune.fine_tune`, or extra layers for
+            an architecture without Llama-like layers.
     """
     from transformers import AutoTokenizer
 

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from allocator.errors import InputError
+from allocator.errors import InputError, ModelError
 from calibration.training.settings import VALIDATION_SHARE, TrainSettings
 from calibration.training.state import TrainingState
 from runtime.engines.checkpoint import model_fingerprint
@@ -99,6 +100,7 @@ def fine_tune(
     Raises:
         InputError: too few prompts to hold any out, or an interrupted training in `out` was begun
             with something else.
+        ModelError: the validation loss is no longer finite.
     """
     training, held_out = _split(examples)
     device = "cuda" if has_gpu() else "cpu"
@@ -123,7 +125,16 @@ def fine_tune(
             _step(loss(network, batch, device), network, optimizer, schedule)
             for batch in batches(training, settings.batch, settings.seed + epoch)
         ]
-        validation, quality = _validate(network, held_out, loss, settings.batch, device, measure)
+        validation = _validate(network, held_out, loss, settings.batch, device)
+        if not isfinite(validation):
+            state.remove()  # it leads here again, and is in the way of another learning rate
+            raise ModelError(
+                "training",
+                f"the validation loss of epoch {epoch} is no longer finite ({validation}); lower "
+                "--learning-rate",
+            )
+        with torch.no_grad():
+            quality = f", {measure(network, held_out, device)}" if measure else ""
         log(
             f"epoch {epoch}: training loss {np.mean(losses):.4f}, "
             f"validation loss {validation:.4f}{quality}"
@@ -187,25 +198,14 @@ def _step(
 
 
 def _validate(
-    network: Any,
-    held_out: Sequence[Example],
-    loss: Loss,
-    batch: int,
-    device: str,
-    measure: Measure | None,
-) -> tuple[float, str]:
-    """Mean loss on the held-out examples, and what `measure` says of them, for the log."""
+    network: Any, held_out: Sequence[Example], loss: Loss, batch: int, device: str
+) -> float:
+    """Mean loss on the held-out examples; leaves the network in evaluation mode."""
     network.eval()
     with torch.no_grad():
         parts = batches(held_out, batch, seed=0)
-        validation = float(
-            np.average(
-                [loss(network, part, device).item() for part in parts],
-                weights=[len(part) for part in parts],
-            )
-        )
-        quality = f", {measure(network, held_out, device)}" if measure else ""
-    return validation, quality
+        losses = [loss(network, part, device).item() for part in parts]
+    return float(np.average(losses, weights=[len(part) for part in parts]))
 
 
 def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:

@@ -128,6 +128,7 @@ async def prm_recipe(
 
     Raises:
         InputError: unusable input, or solutions without steps, see `calibration.sampling.steps`.
+        ModelError: training has diverged.
     """
     from calibration.training.classifiers import train_verifier
 
@@ -169,6 +170,7 @@ async def reviser_recipe(
 
     Raises:
         InputError: unusable input.
+        ModelError: training has diverged.
     """
     from calibration.training.reviser import chains_of, train_reviser
 
@@ -205,6 +207,7 @@ async def reviser_orm_recipe(
 
     Raises:
         InputError: unusable input.
+        ModelError: training has diverged.
     """
     from calibration.training.classifiers import train_verifier
 

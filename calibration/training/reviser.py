@@ -115,7 +115,7 @@ def train_reviser(
         log: called with one line per epoch.
 
     Raises:
-        InputError: as `calibration.training.fine_tune.fine_tune`.
+        InputError, ModelError: as `calibration.training.fine_tune.fine_tune`.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

@@ -1,0 +1,69 @@
+"""When training ends: on one weight, whose validation losses are given."""
+
+from collections.abc import Sequence
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from allocator.errors import ModelError
+from benchmarks.testbed.paths import BASE
+from calibration.training.fine_tune import Example, fine_tune
+from calibration.training.settings import TrainSettings
+
+EXAMPLES = [Example(prompt, [1], [1.0]) for prompt in range(20)]
+
+
+class OneWeight(torch.nn.Module):
+    """A model of one weight.
+
+    Args:
+        losses: its validation loss in each epoch; its training loss is the weight itself.
+    """
+
+    def __init__(self, losses: Sequence[float]) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.losses = [loss for loss in losses for _ in range(2)]  # two held-out examples
+
+    def save_pretrained(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text("{}")
+
+
+def loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
+    return network.weight.sum() if network.training else torch.tensor(network.losses.pop(0))
+
+
+def lines(out: Path, losses: Sequence[float], measure: Any = None, **settings: Any) -> list[str]:
+    """The log of a training with these validation losses."""
+    found: list[str] = []
+    model = OneWeight(losses)
+    chosen = TrainSettings(batch=1, max_epochs=len(losses), **settings)
+    fine_tune(model, model, BASE, EXAMPLES, loss, chosen, out, found.append, measure)
+    return found
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 2), (1, 3), (2, 4)])
+def test_patience_is_epochs_after_the_best_that_do_not_end_training(
+    tmp_path: Path, patience: int, epochs: int
+) -> None:
+    assert len(lines(tmp_path / "out", [1.0, 2.0, 2.0, 2.0, 2.0], patience=patience)) == epochs
+
+
+@pytest.mark.parametrize("lost", [nan, inf])
+def test_a_training_that_diverges_says_so_and_can_be_begun_anew(
+    tmp_path: Path, lost: float
+) -> None:
+    def never(*_: object) -> str:
+        pytest.fail("a diverged model was measured")
+
+    out = tmp_path / "out"
+    with pytest.raises(ModelError, match=rf"epoch 1 is no longer finite \({lost}\); lower --learn"):
+        lines(out, [lost], never)
+    with pytest.raises(ModelError, match=r"training: the validation loss of epoch 2 "):
+        lines(out, [1.0, lost])
+    # The advice can be followed.
+    assert len(lines(out, [1.0, 0.5], learning_rate=1e-6)) == 2
