@@ -1,6 +1,7 @@
 """``ttc train``: train a PRM, an ORM or a reviser on a language model's own samples."""
 
 import asyncio
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -150,11 +151,19 @@ def reviser(
     graded = read_graded_prompts(prompts, data)
     recipe = reviser_recipe(model.source(sampling), graded, out, chains, training)
     wrong, right = asyncio.run(recipe)
-    console.print(
-        f"On prompts held out, a revision turns {wrong:.0%} of correct attempts wrong, "
-        f"and {right:.0%} of wrong ones correct."
-    )
+    console.print(_revisions(wrong, right))
     console.print(f"Wrote {out}.")
+
+
+def _revisions(wrong: float, right: float) -> str:
+    """The shares of `calibration.training.attempts.flip_rates` in words."""
+    turned = f"a revision turns {wrong:.0%} of correct attempts wrong"
+    corrected = f"a revision turns {right:.0%} of wrong attempts correct"
+    parts = (
+        "no attempt that was revised was correct" if isnan(wrong) else turned,
+        "no attempt that was revised was wrong" if isnan(right) else corrected,
+    )
+    return f"On prompts held out, {' and '.join(parts)}."
 
 
 @train_app.command("reviser-orm")

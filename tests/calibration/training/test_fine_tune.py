@@ -10,6 +10,7 @@ import torch
 
 from allocator.errors import ModelError
 from benchmarks.testbed.paths import BASE
+from calibration.training.classifiers import within_prompts
 from calibration.training.fine_tune import Example, fine_tune
 from calibration.training.settings import TrainSettings
 
@@ -67,3 +68,12 @@ def test_a_training_that_diverges_says_so_and_can_be_begun_anew(
         lines(out, [1.0, lost])
     # The advice can be followed.
     assert len(lines(out, [1.0, 0.5], learning_rate=1e-6)) == 2
+
+
+def test_an_auc_that_no_prompt_gives_is_said_to_be_unknown() -> None:
+    class Sure(torch.nn.Module):
+        def forward(self, ids: torch.Tensor, **_: object) -> torch.Tensor:
+            return torch.ones(*ids.shape, 1)
+
+    said = within_prompts(Sure(), EXAMPLES, "cpu")
+    assert said == "AUC within prompts unknown, over all unknown"
