@@ -21,6 +21,7 @@ from calibration.data.datasets import DataSettings, read_graded_prompts
 from calibration.progress import console
 from calibration.training.recipes import (
     Source,
+    check_own,
     orm_recipe,
     prm_recipe,
     reviser_orm_recipe,
@@ -97,6 +98,7 @@ def prm(
     training: VerifierSettings,
 ) -> None:
     """A process reward model: Monte Carlo rollouts from every step, no human labels."""
+    check_own(out)
     graded = read_graded_prompts(prompts, data)
     asyncio.run(prm_recipe(model.source(sampling), graded, out, labels, training))
     console.print(f"Wrote {out}.")
@@ -122,6 +124,7 @@ def orm(
     training: VerifierSettings,
 ) -> None:
     """An outcome reward model: is a whole solution correct?"""
+    check_own(out)
     graded = read_graded_prompts(prompts, data)
     asyncio.run(orm_recipe(model.source(sampling), graded, out, samples, training))
     console.print(f"Wrote {out}.")
@@ -148,6 +151,7 @@ def reviser(
 ) -> None:
     """A reviser: correct answers in view of incorrect ones."""
     require("training", "reviser", str(out))
+    check_own(out)
     graded = read_graded_prompts(prompts, data)
     recipe = reviser_recipe(model.source(sampling), graded, out, chains, training)
     wrong, right = asyncio.run(recipe)
@@ -187,6 +191,7 @@ def reviser_orm(
     training: VerifierSettings,
 ) -> None:
     """The reviser's own outcome reward model, which sees the chain of attempts."""
+    check_own(out)
     graded = read_graded_prompts(prompts, data)
     revises = resolve_model(reviser, "reviser")
     recipe = reviser_orm_recipe(model.source(sampling), revises, graded, out, chains, training)
