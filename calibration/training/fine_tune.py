@@ -81,9 +81,10 @@ def fine_tune(
     Training ends after `max_epochs`, or with the first epoch that is more than `patience` epochs
     after the best: a patience of 0 ends it with the first epoch that is no better.
 
-    The state after every epoch is kept in a folder beside `out` until training ends: called again
-    after an interruption, it resumes from there; with another base, other examples or settings it
-    is refused.
+    The state after every epoch is kept in a folder beside `out`: called again after an
+    interruption, it resumes from there; with another base, other examples or settings it is
+    refused. Once training has finished the folder says so, until the caller removes it with
+    `calibration.training.state.remove_state`: called again with the same, nothing is trained.
 
     Args:
         model: a transformers model, which is saved.
@@ -111,7 +112,14 @@ def fine_tune(
         "examples": _digest(examples),
         **settings.model_dump(exclude=CHANGEABLE),
     }
+    made_with = {
+        **begun_with,
+        **settings.model_dump(include={"patience", "dtype"}),
+        "context": model.config.max_position_embeddings,
+    }
     state = TrainingState(out, network, optimizer, schedule, begun_with)
+    if state.is_finished(made_with):
+        return
     kept = state.load()
     epoch, stale = int(kept.get("epoch", 0)), int(kept.get("stale", 0))
     best = kept.get("best", float("inf"))
@@ -147,7 +155,7 @@ def fine_tune(
         state.save({"epoch": epoch, "best": best, "stale": stale})
     if settings.dtype != "float32":
         type(model).from_pretrained(out, dtype=settings.dtype).save_pretrained(out)
-    state.remove()
+    state.finish(made_with)
 
 
 def _digest(examples: Sequence[Example]) -> str:

@@ -1,7 +1,7 @@
 """The recipes of ``ttc train``, from a language model and a file of prompts to a trained model.
 
-Samples are kept in a journal beside the trained model. A recipe that was interrupted, in sampling
-or in training, resumes when it is called again.
+Samples are kept in a journal beside the trained model. A recipe that was interrupted, in sampling,
+in training or while it measured what it has trained, resumes when it is called again.
 """
 
 import errno
@@ -31,6 +31,7 @@ from calibration.training.settings import (
     TrainSettings,
     VerifierSettings,
 )
+from calibration.training.state import remove_state
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
 from runtime.answers.grading import Grader
@@ -271,6 +272,8 @@ async def _chains(
 def _alone(out: Path, source: Source, reviser: Path | None = None) -> Iterator[Path]:
     """Lock the folder against other processes, and report a full disk as an InputError.
 
+    Where the block ends well, what was kept to resume its training is removed.
+
     Args:
         out: the folder.
         source: its models, and the reviser, are not overwritten.
@@ -290,6 +293,7 @@ def _alone(out: Path, source: Source, reviser: Path | None = None) -> Iterator[P
     try:
         with exclusive(folder.with_name(f"{folder.name}.lock"), out):
             yield folder
+            remove_state(folder)
     except (OSError, SafetensorError) as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise

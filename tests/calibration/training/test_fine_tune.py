@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from math import inf, nan
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from allocator.errors import ModelError
+from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import BASE
 from calibration.training.classifiers import within_prompts
 from calibration.training.fine_tune import Example, fine_tune
 from calibration.training.settings import TrainSettings
+from calibration.training.state import remove_state
 
 EXAMPLES = [Example(prompt, [1], [1.0]) for prompt in range(20)]
 
@@ -27,6 +29,7 @@ class OneWeight(torch.nn.Module):
     def __init__(self, losses: Sequence[float]) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
+        self.config = SimpleNamespace(max_position_embeddings=8)
         self.losses = [loss for loss in losses for _ in range(2)]  # two held-out examples
 
     def save_pretrained(self, folder: Path) -> None:
@@ -38,10 +41,16 @@ def loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
     return network.weight.sum() if network.training else torch.tensor(network.losses.pop(0))
 
 
-def lines(out: Path, losses: Sequence[float], measure: Any = None, **settings: Any) -> list[str]:
-    """The log of a training with these validation losses."""
+def lines(
+    out: Path,
+    losses: Sequence[float],
+    measure: Any = None,
+    stopped: bool = False,
+    **settings: Any,
+) -> list[str]:
+    """The log of a training with these validation losses; it may be stopped before the last."""
     found: list[str] = []
-    model = OneWeight(losses)
+    model = OneWeight(losses[:-1] if stopped else losses)
     chosen = TrainSettings(batch=1, max_epochs=len(losses), **settings)
     fine_tune(model, model, BASE, EXAMPLES, loss, chosen, out, found.append, measure)
     return found
@@ -68,6 +77,25 @@ def test_a_training_that_diverges_says_so_and_can_be_begun_anew(
         lines(out, [1.0, lost])
     # The advice can be followed.
     assert len(lines(out, [1.0, 0.5], learning_rate=1e-6)) == 2
+
+
+def test_a_finished_training_is_not_repeated_with_the_same(tmp_path: Path) -> None:
+    out, losses = tmp_path / "out", [1.0, 0.5]
+    assert len(lines(out, losses)) == 2
+    assert lines(out, losses) == []
+    # Another training in its place is run, and the first is no longer the one that finished.
+    for changed in ({"learning_rate": 1e-6}, {"patience": 3}, {}):
+        assert len(lines(out, losses, **changed)) == 2
+        assert lines(out, losses, **changed) == []
+    (out / "config.json").unlink()
+    assert len(lines(out, losses)) == 2
+    # Interrupted halfway, it is the second that is resumed; the first is not taken for finished.
+    with pytest.raises(IndexError):
+        lines(out, losses, learning_rate=1e-5, stopped=True)
+    with pytest.raises(InputError, match="was begun with"):
+        lines(out, losses)
+    remove_state(out)
+    assert len(lines(out, losses)) == 2
 
 
 def test_an_auc_that_no_prompt_gives_is_said_to_be_unknown() -> None:
