@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from allocator.errors import InputError
 from allocator.lock import exclusive
 from calibration.progress import console, progress
+from calibration.sampling.collect import unmatched
 from calibration.training.attempts import flip_rates, sample_chains
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, check_steps, label_prompts
@@ -128,7 +129,8 @@ async def prm_recipe(
         training: the fine-tuning.
 
     Raises:
-        InputError: unusable input, or solutions without steps, see `calibration.sampling.steps`.
+        InputError: unusable input; solutions without steps, see `calibration.sampling.steps`; or
+            none of them right, or all.
         ModelError: training has diverged.
     """
     from calibration.training.classifiers import train_verifier
@@ -169,7 +171,7 @@ async def reviser_recipe(
         correct.
 
     Raises:
-        InputError: unusable input.
+        InputError: unusable input; or no solution is right, or all are.
         ModelError: training has diverged.
     """
     from calibration.training.reviser import chains_of, train_reviser
@@ -206,7 +208,7 @@ async def reviser_orm_recipe(
         training: the fine-tuning.
 
     Raises:
-        InputError: unusable input.
+        InputError: unusable input; or no solution is right, or all are.
         ModelError: training has diverged.
     """
     from calibration.training.classifiers import train_verifier
@@ -215,6 +217,7 @@ async def reviser_orm_recipe(
     with _alone(out, source, reviser) as folder:
         drawn = await _chains(source, reviser, prompts, folder, chains)
         attempts = [attempt for chain in drawn for attempt in chain]
+        await _check_labels(source, prompts, attempts)
         context = int(model_config(reviser)["max_position_embeddings"])
         train_verifier("orm", trained, folder, attempts, training, console.print, context)
 
@@ -234,7 +237,34 @@ async def _labelled(
             engine, source.grader(engine.tokenizer), source.sampling, prompts, labels, journal, done
         )
     journal.close()
+    await _check_labels(source, prompts, solutions)
     return solutions
+
+
+async def _check_labels(
+    source: Source, prompts: Prompts, solutions: Sequence[LabelledSolution]
+) -> None:
+    """Refuse labels that are all alike, of which nothing is learnt.
+
+    Raises:
+        InputError: no solution is right, so that the answers must be read wrongly; or all are.
+    """
+    from transformers import AutoTokenizer
+
+    labels = [label for solution in solutions for label in solution.labels]
+    if prompts and not any(labels):
+        sampled = None
+        if first := next((solution for solution in solutions if solution.prompt == 0), None):
+            grader = source.grader(AutoTokenizer.from_pretrained(source.model))
+            ids, start = first.token_ids, first.prompt_tokens
+            sampled = await grader.answer(ids[:start], ids[start:])
+        raise unmatched(source.answers, prompts[0][1], sampled)
+    if labels and min(labels) == 1:
+        raise InputError(
+            "prompts",
+            len(prompts),
+            "every solution of every prompt is right, of which nothing is learnt; give harder ones",
+        )
 
 
 async def _chains(

@@ -1,18 +1,35 @@
 """Recipes as a whole, their samples given: what is resumed, and what is refused."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.testbed.paths import BASE
-from calibration.training import fine_tune, recipes
+from allocator.errors import InputError
+from benchmarks.testbed.paths import BASE, REVISER
+from calibration.training import classifiers, fine_tune, recipes, reviser
 from calibration.training.labels import LabelledSolution
-from calibration.training.recipes import Source, reviser_recipe
-from calibration.training.settings import ReviserSettings, TrainSettings
+from calibration.training.recipes import (
+    Source,
+    orm_recipe,
+    prm_recipe,
+    reviser_orm_recipe,
+    reviser_recipe,
+)
+from calibration.training.settings import (
+    ChainSettings,
+    LabelSettings,
+    ReviserSettings,
+    SampleSettings,
+    TrainSettings,
+    VerifierSettings,
+)
 from runtime.engines.base import SamplingSettings
+from tests.support.fakes import StepUp
 
 SOURCE = Source(
     model=BASE, answers=r"pattern:#(\d+)", sampling=SamplingSettings(), engine="transformers"
@@ -75,3 +92,57 @@ def test_a_reviser_that_is_being_measured_is_not_trained_again(
     assert train(context=16384) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert train(context=16384) == 1, "what has ended well may be trained anew"
+
+
+def never(*_: object, **__: object) -> None:
+    pytest.fail("a model was trained on labels that are all alike")
+
+
+@pytest.mark.parametrize("kind", ["prm", "orm", "reviser", "reviser-orm"])
+@pytest.mark.parametrize(
+    ("pattern", "gold", "refusal"),
+    [
+        (
+            r"#(\d+)",
+            "#3",
+            r"answers: .* no sample of any prompt matched its answer; .*expected '#3', sampled '3'",
+        ),
+        (r"=(\d+)", "3", r"answers: .*expected '3', sampled None"),
+        (r"#(\d+)", "3", r"prompts: 20: every solution of every prompt is right"),
+    ],
+)
+def test_labels_that_are_all_alike_are_refused(
+    tokenizer: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    pattern: str,
+    gold: str,
+    refusal: str,
+) -> None:
+    @contextmanager
+    def opened(*_: object, **__: object) -> Iterator[StepUp]:
+        yield StepUp(tokenizer)
+
+    monkeypatch.setattr(recipes, "open_engine", opened)
+    monkeypatch.setattr(classifiers, "train_verifier", never)
+    monkeypatch.setattr(reviser, "train_reviser", never)
+    sampling = SamplingSettings(step_end="\n", max_tokens=40)
+    source = SOURCE.model_copy(update={"answers": f"pattern:{pattern}", "sampling": sampling})
+    prompts = [(prompt, gold) for prompt, _ in PROMPTS]
+    out, training = tmp_path / "out", VerifierSettings()
+    recipe: Any = {
+        "prm": lambda: prm_recipe(
+            source, prompts, out, LabelSettings(samples=2, rollouts=1), training
+        ),
+        "orm": lambda: orm_recipe(source, prompts, out, SampleSettings(samples=2), training),
+        "reviser": lambda: reviser_recipe(
+            source, prompts, out, ReviserSettings(samples=2), TrainSettings()
+        ),
+        "reviser-orm": lambda: reviser_orm_recipe(
+            source, REVISER, prompts, out, ChainSettings(chains=2, length=2), training
+        ),
+    }[kind]
+    with pytest.raises(InputError, match=refusal):
+        asyncio.run(recipe())
+    assert not out.exists()
