@@ -30,6 +30,9 @@ class PromptJournal:
 
     Args:
         path: the file; created with the first value.
+
+    Raises:
+        InputError: a whole line of the file is damaged, or the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,12 +42,21 @@ class PromptJournal:
         if path.is_file():
             whole = 0
             with self._told():
-                for line in path.read_bytes().splitlines(keepends=True):
-                    if line.endswith(b"\n"):
-                        key, *value = json.loads(line)
-                        self._known[key] = value
-                        whole += len(line)
+                for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+                    self._read(number, line)
+                    whole += len(line) + 1
                 os.truncate(path, whole)
+
+    def _read(self, number: int, line: bytes) -> None:
+        try:
+            key, *value = json.loads(line)
+            self._known[key] = value
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                "samples",
+                str(self._path),
+                f"line {number} is damaged ({error}); remove the file",
+            ) from None
 
     def get(self, key: str) -> list[Any] | None:
         """The value that an earlier run stored under a key; None where there is none."""
