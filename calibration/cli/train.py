@@ -162,12 +162,13 @@ def reviser(
 def _revisions(wrong: float, right: float) -> str:
     """The shares of `calibration.training.attempts.flip_rates` in words."""
     turned = f"a revision turns {wrong:.0%} of correct attempts wrong"
-    corrected = f"a revision turns {right:.0%} of wrong attempts correct"
-    parts = (
-        "no attempt that was revised was correct" if isnan(wrong) else turned,
-        "no attempt that was revised was wrong" if isnan(right) else corrected,
-    )
-    return f"On prompts held out, {' and '.join(parts)}."
+    corrected = f"{right:.0%} of wrong ones correct"
+    if isnan(wrong):
+        turned = "no attempt was correct before its revision"
+        corrected = f"a revision turns {corrected}"
+    elif isnan(right):
+        corrected = "no attempt was wrong before its revision"
+    return f"On prompts held out, {turned}, and {corrected}."
 
 
 @train_app.command("reviser-orm")

@@ -26,9 +26,13 @@ def prompts(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("wrong", "right", "said"),
     [
-        (0.25, 0.5, "a revision turns 25% of correct attempts wrong and a revision turns 50% of"),
-        (nan, 0.0, "no attempt that was revised was correct and a revision turns 0% of wrong"),
-        (1.0, nan, "turns 100% of correct attempts wrong and no attempt that was revised was"),
+        (
+            0.25,
+            0.5,
+            "a revision turns 25% of correct attempts wrong, and 50% of wrong ones correct.",
+        ),
+        (nan, 0.0, "correct before its revision, and a revision turns 0% of wrong ones correct."),
+        (1.0, nan, "turns 100% of correct attempts wrong, and no attempt was wrong before its"),
     ],
 )
 def test_what_revisions_do_is_said_in_words(
