@@ -68,17 +68,20 @@ class JsonArtifact(BaseModel):
         """Read it back; a file of an older schema version is brought up to date.
 
         Raises:
-            InputError: no such file, a damaged one, or one of an unknown schema version.
+            InputError: no such file, one that cannot be read, a damaged one, or one of an unknown
+                schema version.
         """
         try:
             document = parse_json(path.read_bytes())
             if not isinstance(document, dict):
                 raise TypeError("it is not a JSON object")
             return cls.model_validate(cls._up_to_date(document))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InputError(
                 path.stem, str(path), "no such file; make one with ttc calibrate"
             ) from None
+        except OSError as error:
+            raise InputError(path.stem, str(path), f"cannot be read ({error.strerror})") from None
         except InputError:  # of another schema version
             raise
         except (ValueError, KeyError, TypeError) as error:

@@ -6,6 +6,7 @@ buys depends on the ratio of inference to pretraining tokens, R = D_inf / D_pre.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -85,16 +86,17 @@ class Exchange:
         ratio: tokens inferred over tokens pretrained on, R, where each prompt is answered once.
 
     Raises:
-        InputError: a larger model that is not larger, or a ratio that is not positive.
+        InputError: a larger model that is not larger, or a ratio that is not positive; or so much
+            of one that the budget has no end.
     """
 
     scale: float
     ratio: float
 
     def __post_init__(self) -> None:
-        if not self.scale > 1:
+        if not 1 < self.scale < inf:
             raise InputError("scale", self.scale, "the larger model has more parameters; above 1")
-        if not self.ratio > 0:
+        if not 0 < self.ratio < inf or self.budget == inf:
             raise InputError("ratio", self.ratio, "give inferred over pretrained tokens, above 0")
 
     @property

@@ -161,6 +161,8 @@ def parse_plan(text: str) -> Plan:
         )
     except ValidationError as error:
         raise InputError("plan", text, error.errors()[0]["msg"]) from None
+    except ValueError as error:  # more digits than Python reads
+        raise InputError("plan", text[:80], str(error)) from None
 
 
 def plan_grid(

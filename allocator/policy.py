@@ -83,7 +83,8 @@ class Policy:
         taken = deadline.latency.seconds(Plan(strategy="best_of_n", n=row.pilots))
         if taken is not None and taken <= deadline.seconds / 2:
             return row
-        return row.model_copy(update={"pilots": 0, "edges": (), "cells": row.cells[:1]})
+        whole = {"pilots": 0, "edges": (), "cells": row.cells[:1], "shares": ()}
+        return row.model_copy(update=whole)
 
     def plans(
         self,

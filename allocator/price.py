@@ -58,7 +58,12 @@ class PriceList(JsonArtifact):
 
         Args:
             generations: average cost per prompt.
+
+        Raises:
+            InputError: an average that is not above 0.
         """
+        if not generations > 0:
+            raise InputError("generations", generations, "must be above 0")
         spent = np.log([point.generations for point in self.points])[::-1]
         prices = np.log([point.price for point in self.points])[::-1]
         # Averages over few prompts need not be monotone in the price.

@@ -26,7 +26,7 @@ from calibration.replay.adaptive_consistency import CONFIDENCES, adaptive_consis
 from calibration.replay.curves import Curve, majority_curve, plan_curve
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.thinking_curve import thinking_curve
-from calibration.replay.ways import WAYS, Way
+from calibration.replay.ways import CHOSEN, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
 from calibration.settings import MIN_PROMPTS
@@ -35,7 +35,6 @@ from runtime.artifact import FittedPolicy
 
 CONSISTENCY = "adaptive consistency, majority"
 WEIGHTED_CONSISTENCY = "adaptive consistency, fitted score"
-CHOSEN = "each calibration's cheapest way"
 # Adaptive consistency decides after every sample up to this one, then at the schedule's stages.
 ONE_BY_ONE = 16
 WHOLE = 0.05  # a share such as 0.67 means two of three parts

@@ -22,6 +22,8 @@ KNOTS = 101  # predictions at which they are stored, evenly spaced among calibra
 # narrow), but at least 40: 1 prompt in 40 is below the low end of a 95% interval.
 MIN_NEAREST, NEAREST_SHARE = 40, 0.2
 CORRECTED_AT = 4000  # pairs at most on which levels are corrected, evenly spaced
+# The level of the last of a prompt's nearest, however many: beyond it nothing is excluded.
+LAST = 1 - 1e-6
 DIGITS = 4
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -177,7 +179,9 @@ class _Pairs:
         A prompt's own level is the share of its nearest prompts, itself excluded, with a lower
         measured value. Among n prompts and a new one, each is equally likely to have the r-th
         lowest level, which therefore corresponds to r / (n + 1). Where that is beyond all n
-        prompts nothing is excluded: the level is 0 or 1 (see `_quantiles`).
+        prompts nothing is excluded: the level is 0 at the low end and 1 at the high end (see
+        `_quantiles`). Where prompts are often the greatest of their nearest, as with pass@1 of 0
+        or 1 alone, a low end is the greatest measured value, and never above it.
         """
         rows = np.linspace(0, len(self.predicted) - 1, min(len(self.predicted), CORRECTED_AT))
         chosen = rows.astype(int)
@@ -193,8 +197,9 @@ class _Pairs:
         weights = self.weights[chosen] * (self.prompts / self.weights[chosen].sum())
         ranks = LEVELS * (self.prompts + 1)
         low, high = np.floor(ranks + 1e-9), np.ceil(ranks - 1e-9)
-        lower = np.where(low < 1, 0, _quantiles(at_most, weights, low / self.prompts))
-        upper = np.where(high > self.prompts, 1, _quantiles(below, weights, high / self.prompts))
+        lower = _quantiles(at_most, weights, low / self.prompts).clip(max=LAST)
+        upper = _quantiles(below, weights, high / self.prompts).clip(min=1 - LAST)
+        lower, upper = np.where(low < 1, 0, lower), np.where(high > self.prompts, 1, upper)
         return np.maximum.accumulate(np.where(LEVELS < 0.5, lower, upper))
 
 

@@ -147,7 +147,7 @@ def _publish(result: BenchResult, out: Path) -> None:
         say("note", warning, "yellow")
     shown, summary = result.model_dump(), as_summary(result)
     write_answer(
-        Text(title(summary), style="bold"),
+        Text(title(summary, result.policy), style="bold"),
         Text(f"{subtitle(summary)} {chosen(result)}"),
         *comparison(result.curves, shown["gains"], result.budgets, result.baseline),
         Text(

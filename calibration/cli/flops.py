@@ -1,16 +1,20 @@
 """``ttc flops``: think longer with a small model, or pretrain a larger one? (section 7)"""
 
+from collections.abc import Iterator
+from math import inf
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import RenderableType
 
 from allocator.errors import InputError
 from allocator.flops import STUDIED, Exchange, pretraining_flops
-from allocator.table import BudgetRow, Cell
+from allocator.table import BudgetRow, Cell, LookupTable
 from calibration.cli.console import new_table, reports_errors, write_answer
 from calibration.cli.options import ArtifactArgument
 from calibration.report.artifact_files import Contents
+from calibration.report.diff import Estimate, over_all
 from runtime.artifact import artifact_folder
 from runtime.engines.checkpoint import parameter_count
 
@@ -52,18 +56,18 @@ def flops(
     ]
     for value in ratios:
         exchange = Exchange(larger / small, value)
-        row = contents.table.row(int(exchange.budget))
+        # The exact budget is often whole, and computed a rounding below.
+        row = contents.table.row(int(exchange.budget * (1 + 1e-9)))
         shown = new_table(
             f"R = {value:g}: {exchange.budget:.1f} generations, a budget of {row.budget}",
             *("bin", "thinking longer [95%]", "larger", "better"),
         )
-        cells = zip(row.cells, _of_row(accuracies, row), strict=True)
-        for number, (cell, accuracy) in enumerate(cells, 1):
+        for name, own, accuracy in _lines(contents.table, row, accuracies):
             shown.add_row(
-                f"{number} of {len(row.cells)}",
-                f"{cell.accuracy:.1%} [{cell.low:.1%}, {cell.high:.1%}]",
+                name,
+                f"{own.accuracy:.1%} [{own.low:.1%}, {own.high:.1%}]",
                 "" if accuracy is None else f"{accuracy:.1%}",
-                "" if accuracy is None else _better(cell, accuracy),
+                "" if accuracy is None else _better(own, accuracy),
             )
         parts.append(shown)
     if pretraining_tokens is not None:
@@ -91,8 +95,10 @@ def _parameters(contents: Contents) -> int:
 def _ratios(
     given: list[float] | None, pretrained: float | None, inferred: float | None
 ) -> tuple[float, ...]:
+    if pretrained is not None and not 0 < pretrained < inf:
+        raise InputError("pretraining_tokens", pretrained, "must be above 0")
     if inferred is not None:
-        if not pretrained:
+        if pretrained is None:
             raise InputError("pretraining_tokens", pretrained, "R takes both numbers of tokens")
         if given:
             raise InputError("ratio", given, "inference_tokens give R; leave one of them out")
@@ -110,22 +116,29 @@ def _accuracies(text: str) -> list[float]:
     return found
 
 
-def _of_row(accuracies: list[float], row: BudgetRow) -> list[float | None]:
-    """One accuracy per cell: bins hold about equally many prompts, so their mean is that of all."""
-    if not accuracies:
-        return [None] * len(row.cells)
-    if len(row.cells) == 1:
-        return [sum(accuracies) / len(accuracies)]
-    if len(accuracies) != len(row.cells):
-        raise InputError(
-            "larger_accuracy",
-            accuracies,
-            f"the table has {len(row.cells)} bins at a budget of {row.budget}; give one each",
-        )
-    return list(accuracies)
+def _lines(
+    table: LookupTable, row: BudgetRow, larger: list[float]
+) -> Iterator[tuple[str, Cell | Estimate, float | None]]:
+    """What to compare in a row, by name: its bins, or all prompts where one side knows no more.
+
+    Raises:
+        InputError: accuracies for another number of bins than the table has.
+    """
+    bins = len(row.cells)
+    if len(larger) in (0, bins):
+        for index, cell in enumerate(row.cells):
+            yield f"{index + 1} of {bins}", cell, larger[index] if larger else None
+        return
+    weights = {len(of.cells): of.weights for of in table.rows} | {1: (1.0,)}
+    if len(larger) not in weights or bins > 1 < len(larger):
+        most = max(weights) if bins == 1 else bins
+        why = f"the table has {most} bins; give one accuracy each, or one of all prompts"
+        raise InputError("larger_accuracy", larger, why)
+    everyone = float(np.average(larger, weights=weights[len(larger)]))
+    yield "all", over_all(table, row.budget), everyone
 
 
-def _better(cell: Cell, larger: float) -> str:
-    if larger > cell.high:
+def _better(own: Cell | Estimate, larger: float) -> str:
+    if larger > own.high:
         return "pretrain"
-    return "think longer" if larger < cell.low else "cannot be told apart"
+    return "think longer" if larger < own.low else "cannot be told apart"

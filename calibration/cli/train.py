@@ -1,6 +1,7 @@
 """``ttc train``: train a PRM, an ORM or a reviser on a language model's own samples."""
 
 import asyncio
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from calibration.data.datasets import DataSettings, read_graded_prompts
 from calibration.progress import console
 from calibration.training.recipes import (
     Source,
+    check_own,
     orm_recipe,
     prm_recipe,
     reviser_orm_recipe,
@@ -96,6 +98,7 @@ def prm(
     training: VerifierSettings,
 ) -> None:
     """A process reward model: Monte Carlo rollouts from every step, no human labels."""
+    check_own(out)
     graded = read_graded_prompts(prompts, data)
     asyncio.run(prm_recipe(model.source(sampling), graded, out, labels, training))
     console.print(f"Wrote {out}.")
@@ -121,6 +124,7 @@ def orm(
     training: VerifierSettings,
 ) -> None:
     """An outcome reward model: is a whole solution correct?"""
+    check_own(out)
     graded = read_graded_prompts(prompts, data)
     asyncio.run(orm_recipe(model.source(sampling), graded, out, samples, training))
     console.print(f"Wrote {out}.")
@@ -147,14 +151,24 @@ def reviser(
 ) -> None:
     """A reviser: correct answers in view of incorrect ones."""
     require("training", "reviser", str(out))
+    check_own(out)
     graded = read_graded_prompts(prompts, data)
     recipe = reviser_recipe(model.source(sampling), graded, out, chains, training)
     wrong, right = asyncio.run(recipe)
-    console.print(
-        f"On prompts held out, a revision turns {wrong:.0%} of correct attempts wrong, "
-        f"and {right:.0%} of wrong ones correct."
-    )
+    console.print(_revisions(wrong, right))
     console.print(f"Wrote {out}.")
+
+
+def _revisions(wrong: float, right: float) -> str:
+    """The shares of `calibration.training.attempts.flip_rates` in words."""
+    turned = f"a revision turns {wrong:.0%} of correct attempts wrong"
+    corrected = f"{right:.0%} of wrong ones correct"
+    if isnan(wrong):
+        turned = "no attempt was correct before its revision"
+        corrected = f"a revision turns {corrected}"
+    elif isnan(right):
+        corrected = "no attempt was wrong before its revision"
+    return f"On prompts held out, {turned}, and {corrected}."
 
 
 @train_app.command("reviser-orm")
@@ -178,6 +192,7 @@ def reviser_orm(
     training: VerifierSettings,
 ) -> None:
     """The reviser's own outcome reward model, which sees the chain of attempts."""
+    check_own(out)
     graded = read_graded_prompts(prompts, data)
     revises = resolve_model(reviser, "reviser")
     recipe = reviser_orm_recipe(model.source(sampling), revises, graded, out, chains, training)

@@ -11,6 +11,8 @@ PRICE = "price, stopping early"
 TOTAL = "one total, stopping early"
 # The simplest way first: it is preferred among ways that save equally.
 WAYS: dict[Way, str] = {"bins": PREDICTED, "price": PRICE, "total": TOTAL}
+# Of several calibrations, each in its own way.
+CHOSEN = "each calibration's cheapest way"
 OPTIONS: dict[Way, str] = {
     "bins": "--budget",
     "price": "--average-budget",

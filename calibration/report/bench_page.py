@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from allocator.files import atomic_write
+from calibration.replay.ways import CHOSEN
 from calibration.report import words
 from calibration.report.bench_result import BenchResult
 from calibration.report.figures import accuracy_figure
@@ -23,13 +24,14 @@ def write_page(result: BenchResult, out: Path) -> None:
 def page(result: BenchResult) -> str:
     """The page, as HTML."""
     summary = as_summary(result)
-    says = "Accuracy against generations per prompt, one curve per method. " + words.title(summary)
+    title = words.title(summary, result.policy)
+    says = f"Accuracy against generations per prompt, one curve per method. {title}"
     everyone = summary.groups[0]
     units = words.shown_units(row.unit for row in result.gains)
     figure = accuracy_figure(everyone, result.baseline, result.policy, result.saving, says)
     return rendered(
         "bench.html.jinja",
-        title=words.title(summary),
+        title=title,
         subtitle=words.subtitle(summary),
         chosen=chosen(result),
         result=result,
@@ -47,6 +49,11 @@ def page(result: BenchResult) -> str:
 
 def chosen(result: BenchResult) -> str:
     """Which way to spend the gain is of, and who chose it, in a sentence."""
+    if result.policy == CHOSEN:
+        return (
+            "Generations are spent in the way that each calibration found the cheapest; it was not "
+            "chosen on these prompts."
+        )
     if result.way is None:
         return (
             f"Generations are spent {words.spent('bins')}: the artifact's calibration does not say "

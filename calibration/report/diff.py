@@ -95,8 +95,8 @@ class TableDiff:
     Attributes:
         made_with: differences of the fingerprints, and of the kind of difficulty.
         budgets: budgets in one table only.
-        rows: differences of pilots and bins, at budgets of both. Rows with different numbers of
-            bins are not compared cell by cell: their bins hold different prompts.
+        rows: differences of units, pilots and bins, at budgets of both. Rows with different
+            numbers of bins are not compared cell by cell: their bins hold different prompts.
         cells: cells that differ, by budget and bin.
         compared: number of cells compared, equal ones included.
         whole: every budget of either table that both can use, over all prompts.
@@ -172,7 +172,7 @@ def clearly_worse(before: LookupTable, after: LookupTable) -> list[str]:
 def _whole_changes(before: LookupTable, after: LookupTable) -> Iterator[WholeChange]:
     least = max(min(row.budget for row in table.rows) for table in (before, after))
     budgets = sorted({row.budget for row in (*before.rows, *after.rows) if row.budget >= least})
-    pairs = [(_whole(before, budget), _whole(after, budget)) for budget in budgets]
+    pairs = [(over_all(before, budget), over_all(after, budget)) for budget in budgets]
     for budget, (old, new), test in zip(budgets, pairs, _tested(pairs), strict=True):
         yield WholeChange(budget, old, new, *test)
 
@@ -190,7 +190,7 @@ def _tested(
     ]
 
 
-def _whole(table: LookupTable, budget: int) -> Estimate:
+def over_all(table: LookupTable, budget: int) -> Estimate:
     """The accuracy of the row for a budget over all prompts.
 
     Its variance is that within bins, and that of how many of the prompts fall into which.
@@ -257,11 +257,14 @@ def _parts(table: LookupTable) -> dict[str, object]:
 
 def _row_changes(before: BudgetRow, after: BudgetRow) -> list[Change]:
     pairs: dict[str, tuple[object, object]] = {
+        "unit": (before.unit, after.unit),
         "pilots": (before.pilots, after.pilots),
+        "pilots' thinking": (before.pilot_thinking, after.pilot_thinking),
         "bins": (len(before.cells), len(after.cells)),
     }
     if len(before.cells) == len(after.cells):
         pairs["bin edges"] = before.edges, after.edges
+        pairs["shares of bins"] = before.shares, after.shares
     return [
         Change(f"budget {before.budget}", name, *pair)
         for name, pair in pairs.items()

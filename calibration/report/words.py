@@ -71,11 +71,17 @@ def spent(way: Way) -> str:
     return f"{SPENDING[way].how} ({OPTIONS[way]})"
 
 
-def title(summary: Summary) -> str:
-    """The result in a sentence."""
+def title(summary: Summary, policy: str | None = None) -> str:
+    """The result in a sentence.
+
+    Args:
+        summary: what was measured.
+        policy: name of the curve that the gain is of; None is that of the gain's way.
+    """
     gain, everyone, way = summary.gain, summary.groups[0], headline(summary)
     if gain is not None:
-        subject, plain = SPENDING[gain.way].subject, summary.baseline.split()[0]
+        subject = _upper(_subject(policy or WAYS[gain.way]))
+        plain = summary.baseline.split()[0]
         cost = count(gain.generations, "generation")
         if gain.times > 1:
             return (
@@ -87,7 +93,8 @@ def title(summary: Summary) -> str:
             f"{plain} {number(gain.baseline)}"
         )
     known = {curve.name: curve for curve in everyone.curves if curve.points}
-    wanted = [summary.baseline, *([WAYS[way]] if way else [])]
+    name = policy or (WAYS[way] if way else None)
+    wanted = [summary.baseline, *([name] if name else [])]
     shown = [known[name] for name in wanted if name in known] or sorted(
         known.values(), key=lambda curve: -best(curve).accuracy
     )[:1]
@@ -98,7 +105,11 @@ def title(summary: Summary) -> str:
     ]
     if len(said) == 2:
         return f"No saving found: {'; '.join(said)}"
-    return said[0][:1].upper() + said[0][1:] if said else "A table was calibrated"
+    return _upper(said[0]) if said else "A table was calibrated"
+
+
+def _upper(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _lower(words: str) -> str:

@@ -229,10 +229,20 @@ def check_answers(records: Sequence[PromptRecord], answers: str) -> None:
     """
     correct = [right for record in records for right in record.independent.correct]
     if not any(correct):
-        raise InputError(
-            "answers",
-            answers,
-            "no sample of any prompt matched its answer; is 'answer' the bare answer, as this "
-            f"reads it? (first prompt: expected {records[0].gold!r}, sampled "
-            f"{records[0].independent.samples[0].answer!r})",
-        )
+        raise unmatched(answers, records[0].gold, records[0].independent.samples[0].answer)
+
+
+def unmatched(answers: str, gold: str, sampled: str | None) -> InputError:
+    """The refusal of samples of which none is right.
+
+    Args:
+        answers: how answers were read.
+        gold: the first prompt's right answer.
+        sampled: an answer that was sampled of it; None where none was read.
+    """
+    return InputError(
+        "answers",
+        answers,
+        "no sample of any prompt matched its answer; is 'answer' the bare answer, as this "
+        f"reads it? (first prompt: expected {gold!r}, sampled {sampled!r})",
+    )

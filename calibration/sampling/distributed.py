@@ -4,16 +4,19 @@ A worker that finds no place is refused, for Ray itself would wait for one witho
 word.
 
 A prompt's seed determines its samples, whichever worker draws them and however often one is lost:
-the records equal those that one process would have collected.
+the records equal those that one process would have collected. What a batch drew is journaled by
+the process that collects when the batch is done: an interruption loses the batches in flight.
 """
 
 import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from io import BytesIO
 from math import inf
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
@@ -42,6 +45,25 @@ CONNECT_SECONDS = 5
 PLACE_SECONDS = 120.0  # for workers to start; their models are loaded afterwards
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is journaled of a batch, on its way to a worker.
+
+    Attributes:
+        identity: of the journals.
+        held: what they hold, as `Journals.read` returns it.
+    """
+
+    identity: str
+    held: Mapping[str, bytes]
+
+    def journals(self, folder: Path) -> Journals:
+        """The same journals in a folder."""
+        journals = Journals(folder, self.identity)
+        journals.write(self.held)
+        return journals
+
+
 class Worker:
     """One engine, in its own actor, which samples all the batches that it has at once.
 
@@ -60,15 +82,29 @@ class Worker:
         """Name of the engine's class."""
         return (await self._collector()).engine
 
-    async def collect(self, prompts: Sequence[tuple[str, str]], work: Work) -> bytes:
-        """Records of a batch, as a Parquet file."""
+    async def collect(
+        self, prompts: Sequence[tuple[str, str]], work: Work, known: Known | None = None
+    ) -> tuple[bytes, dict[str, bytes]]:
+        """Sample a batch.
+
+        Args:
+            prompts: (prompt, right answer) pairs.
+            work: what to sample of each.
+            known: what is journaled of them already; None journals nothing.
+
+        Returns:
+            Their records, as a Parquet file, and their journals.
+        """
         collector = await self._collector()
         records: list[PromptRecord] = []
-        await collector.collect(prompts, work, records.append)
+        with TemporaryDirectory() as folder:
+            journals = None if known is None else known.journals(Path(folder))
+            await collector.collect(prompts, work, records.append, journals)
+            held = {} if journals is None else journals.read(prompt for prompt, _ in prompts)
         rows = [row for record in records for row in rows_of(record)]
         file = BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=schema()), file)
-        return file.getvalue()
+        return file.getvalue(), held
 
     async def states(self, prompts: Sequence[str]) -> NDArray[np.float32] | None:
         """The language model's states after prompts."""
@@ -206,17 +242,23 @@ class RayCollector:
         done: Callable[[PromptRecord], None] = lambda _: None,
         journals: Journals | None = None,
     ) -> None:
-        """See `.collectors.Collector`; whole batches are kept, no part of one."""
+        """See `.collectors.Collector`; whole batches are kept and journaled, no part of one."""
         batches = [prompts[start : start + BATCH] for start in range(0, len(prompts), BATCH)]
         waiting: dict[Any, Any] = {}
         free = [*self.workers] * IN_FLIGHT  # each once, before any has a second batch
         while batches or waiting:
             while batches and free:
-                worker = free.pop(0)
-                waiting[worker.collect.remote(batches.pop(0), work)] = worker
+                worker, batch = free.pop(0), batches.pop(0)
+                known = None
+                if journals is not None:
+                    known = Known(journals.identity, journals.read(prompt for prompt, _ in batch))
+                waiting[worker.collect.remote(batch, work, known)] = worker
             (ready,), _ = await asyncio.to_thread(self._ray.wait, list(waiting))
             free.append(waiting.pop(ready))
-            table = pq.read_table(BytesIO(self._result(ready)), schema=schema())
+            file, held = self._result(ready)
+            if journals is not None:  # before the records, with which they may be removed again
+                journals.write(held)
+            table = pq.read_table(BytesIO(file), schema=schema())
             for record in records_of(table.to_pylist()):
                 done(record)
 

@@ -9,13 +9,14 @@ the same ones, and those in the journal are not computed again.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from allocator.errors import InputError
+from allocator.files import atomic_write
 from predictors.confidence import ConfidenceWindow
 from runtime.engines.base import Completion, EndsLoops, Engine, SamplingSettings
 from runtime.models import Models
@@ -30,6 +31,9 @@ class PromptJournal:
 
     Args:
         path: the file; created with the first value.
+
+    Raises:
+        InputError: a whole line of the file is damaged, or the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,13 +42,22 @@ class PromptJournal:
         self._known: dict[str, list[Any]] = {}
         if path.is_file():
             whole = 0
-            with self._told():
-                for line in path.read_bytes().splitlines(keepends=True):
-                    if line.endswith(b"\n"):
-                        key, *value = json.loads(line)
-                        self._known[key] = value
-                        whole += len(line)
+            with _told(path):
+                for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+                    self._read(number, line)
+                    whole += len(line) + 1
                 os.truncate(path, whole)
+
+    def _read(self, number: int, line: bytes) -> None:
+        try:
+            key, *value = json.loads(line)
+            self._known[key] = value
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                "samples",
+                str(self._path),
+                f"line {number} is damaged ({error}); remove the file",
+            ) from None
 
     def get(self, key: str) -> list[Any] | None:
         """The value that an earlier run stored under a key; None where there is none."""
@@ -57,30 +70,32 @@ class PromptJournal:
             InputError: the disk is full or missing; what was written before is kept.
         """
         line = json.dumps([key, *value], separators=(",", ":")).encode() + b"\n"
-        with self._told():
+        with _told(self._path):
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("ab")
             self._file.write(line)
             self._file.flush()
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise InputError(
-                "samples",
-                str(self._path),
-                f"cannot be written ({error.strerror or error}); nothing before it is lost: make "
-                "room and run the same command again",
-            ) from None
-
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             with suppress(OSError):  # `add` has reported what could not be written
                 self._file.close()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Report a disk that is full or missing as an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            "samples",
+            str(path),
+            f"cannot be written ({error.strerror or error}); nothing before it is lost: make "
+            "room and run the same command again",
+        ) from None
 
 
 class JournaledEngine:
@@ -205,19 +220,50 @@ class Journals:
     Args:
         folder: where they lie; made with the first.
         identity: identifies the models: samples of other models are never reused.
+
+    Attributes:
+        identity: as given.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:
-        self._folder, self._identity = folder, identity
+        self._folder, self.identity = folder, identity
 
     @contextmanager
     def recording(self, models: Models, prompt: str) -> Iterator[Models]:
         """A prompt's models, all of them journaled, for as long as the block lasts."""
         journal = PromptJournal(self._path(prompt))
         try:
-            yield _journaled(models, journal, self._identity)
+            yield _journaled(models, journal, self.identity)
         finally:
             journal.close()
+
+    def read(self, prompts: Iterable[str]) -> dict[str, bytes]:
+        """What the journals of prompts hold, for another process; prompts without one are left out.
+
+        Raises:
+            InputError: a damaged journal.
+        """
+        paths = {prompt: self._path(prompt) for prompt in prompts}
+        found = {prompt: path for prompt, path in paths.items() if path.is_file()}
+        for path in found.values():
+            PromptJournal(path)  # refuses what is damaged here, where its file can be removed
+        return {prompt: path.read_bytes() for prompt, path in found.items()}
+
+    def write(self, held: Mapping[str, bytes]) -> None:
+        """Replace the journals of prompts by what another process gave.
+
+        Args:
+            held: as `read` returns it.
+
+        Raises:
+            InputError: the disk is full or missing; what was written before is kept.
+        """
+        for prompt, lines in held.items():
+            path = self._path(prompt)
+            with _told(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_write(path) as scratch:
+                    scratch.write_bytes(lines)
 
     def remove(self, prompts: Iterable[str]) -> None:
         """Remove the journals of prompts whose records are stored."""

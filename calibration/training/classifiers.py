@@ -56,8 +56,8 @@ def train_verifier(
             for chains.
 
     Raises:
-        InputError: as `calibration.training.fine_tune.fine_tune`, or extra layers for an
-            architecture without Llama-like layers.
+        InputError, ModelError: as `calibration.training.fine_tune.fine_tune`, or extra layers for
+            an architecture without Llama-like layers.
     """
     from transformers import AutoTokenizer
 
@@ -164,7 +164,7 @@ def within_prompts(network: Any, examples: Sequence[Example], device: str) -> st
     """AUC of the last score against correctness, within prompts and over all of them.
 
     Over all solutions, a verifier that only separates hard prompts from easy ones has a high AUC;
-    a search needs a high AUC within prompts.
+    a search needs a high AUC within prompts. Unknown where solutions are all right or all wrong.
     """
     by_prompt: dict[int, tuple[list[float], list[bool]]] = {}
     for batch in batches(examples, 256, seed=0):
@@ -184,4 +184,5 @@ def within_prompts(network: Any, examples: Sequence[Example], device: str) -> st
     correct = [c for prompt in by_prompt.values() for c in prompt[1]]
     pooled = roc_auc_score(correct, scores) if len(set(correct)) == 2 else float("nan")
     within = np.mean(aucs) if aucs else float("nan")
-    return f"AUC within prompts {within:.3f}, over all {pooled:.3f}"
+    shown = ["unknown" if np.isnan(auc) else f"{auc:.3f}" for auc in (within, pooled)]
+    return f"AUC within prompts {shown[0]}, over all {shown[1]}"

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from allocator.errors import InputError
+from allocator.errors import InputError, ModelError
 from calibration.training.settings import VALIDATION_SHARE, TrainSettings
 from calibration.training.state import TrainingState
 from runtime.engines.checkpoint import model_fingerprint
@@ -77,9 +78,13 @@ def fine_tune(
 ) -> None:
     """Train `model`, and keep in `out` the epoch with the lowest loss on held-out prompts.
 
-    The state after every epoch is kept in a folder beside `out` until training ends: called again
-    after an interruption, it resumes from there; with another base, other examples or settings it
-    is refused.
+    Training ends after `max_epochs`, or with the first epoch that is more than `patience` epochs
+    after the best: a patience of 0 ends it with the first epoch that is no better.
+
+    The state after every epoch is kept in a folder beside `out`: called again after an
+    interruption, it resumes from there; with another base, other examples or settings it is
+    refused. Once training has finished the folder says so, until the caller removes it with
+    `calibration.training.state.remove_state`: called again with the same, nothing is trained.
 
     Args:
         model: a transformers model, which is saved.
@@ -96,6 +101,7 @@ def fine_tune(
     Raises:
         InputError: too few prompts to hold any out, or an interrupted training in `out` was begun
             with something else.
+        ModelError: the validation loss is no longer finite.
     """
     training, held_out = _split(examples)
     device = "cuda" if has_gpu() else "cpu"
@@ -106,7 +112,14 @@ def fine_tune(
         "examples": _digest(examples),
         **settings.model_dump(exclude=CHANGEABLE),
     }
+    made_with = {
+        **begun_with,
+        **settings.model_dump(include={"patience", "dtype"}),
+        "context": model.config.max_position_embeddings,
+    }
     state = TrainingState(out, network, optimizer, schedule, begun_with)
+    if state.is_finished(made_with):
+        return
     kept = state.load()
     epoch, stale = int(kept.get("epoch", 0)), int(kept.get("stale", 0))
     best = kept.get("best", float("inf"))
@@ -120,7 +133,16 @@ def fine_tune(
             _step(loss(network, batch, device), network, optimizer, schedule)
             for batch in batches(training, settings.batch, settings.seed + epoch)
         ]
-        validation, quality = _validate(network, held_out, loss, settings.batch, device, measure)
+        validation = _validate(network, held_out, loss, settings.batch, device)
+        if not isfinite(validation):
+            state.remove()  # it leads here again, and is in the way of another learning rate
+            raise ModelError(
+                "training",
+                f"the validation loss of epoch {epoch} is no longer finite ({validation}); lower "
+                "--learning-rate",
+            )
+        with torch.no_grad():
+            quality = f", {measure(network, held_out, device)}" if measure else ""
         log(
             f"epoch {epoch}: training loss {np.mean(losses):.4f}, "
             f"validation loss {validation:.4f}{quality}"
@@ -133,7 +155,7 @@ def fine_tune(
         state.save({"epoch": epoch, "best": best, "stale": stale})
     if settings.dtype != "float32":
         type(model).from_pretrained(out, dtype=settings.dtype).save_pretrained(out)
-    state.remove()
+    state.finish(made_with)
 
 
 def _digest(examples: Sequence[Example]) -> str:
@@ -184,25 +206,14 @@ def _step(
 
 
 def _validate(
-    network: Any,
-    held_out: Sequence[Example],
-    loss: Loss,
-    batch: int,
-    device: str,
-    measure: Measure | None,
-) -> tuple[float, str]:
-    """Mean loss on the held-out examples, and what `measure` says of them, for the log."""
+    network: Any, held_out: Sequence[Example], loss: Loss, batch: int, device: str
+) -> float:
+    """Mean loss on the held-out examples; leaves the network in evaluation mode."""
     network.eval()
     with torch.no_grad():
         parts = batches(held_out, batch, seed=0)
-        validation = float(
-            np.average(
-                [loss(network, part, device).item() for part in parts],
-                weights=[len(part) for part in parts],
-            )
-        )
-        quality = f", {measure(network, held_out, device)}" if measure else ""
-    return validation, quality
+        losses = [loss(network, part, device).item() for part in parts]
+    return float(np.average(losses, weights=[len(part) for part in parts]))
 
 
 def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:

@@ -1,7 +1,7 @@
 """The recipes of ``ttc train``, from a language model and a file of prompts to a trained model.
 
-Samples are kept in a journal beside the trained model. A recipe that was interrupted, in sampling
-or in training, resumes when it is called again.
+Samples are kept in a journal beside the trained model. A recipe that was interrupted, in sampling,
+in training or while it measured what it has trained, resumes when it is called again.
 """
 
 import errno
@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from allocator.errors import InputError
 from allocator.lock import exclusive
 from calibration.progress import console, progress
+from calibration.sampling.collect import unmatched
 from calibration.training.attempts import flip_rates, sample_chains
 from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, check_steps, label_prompts
@@ -31,6 +32,7 @@ from calibration.training.settings import (
     TrainSettings,
     VerifierSettings,
 )
+from calibration.training.state import remove_state
 from runtime.answers import answers_for
 from runtime.answers.graders import answers_fingerprint
 from runtime.answers.grading import Grader
@@ -105,7 +107,9 @@ class Source(BaseModel):
         """
         own = {
             "model": model_fingerprint(self.model),
-            "answers": answers_fingerprint(self.answers, Path()),
+            # Journals from before marks were named do not have them.
+            "answers": answers_fingerprint(self.answers, Path())
+            + ("" if self.thought == "auto" else f", thought {self.thought}"),
             "sampling": self.sampling.model_dump(),
             "prompts": hashlib.sha256(repr(list(prompts)).encode()).hexdigest()[:16],
         }
@@ -120,19 +124,21 @@ async def prm_recipe(
     Args:
         source: the language model.
         prompts: (prompt, right answer) pairs.
-        out: folder for the PRM.
+        out: folder for the PRM. A model in it is overwritten, if it is none that the recipe reads.
         labels: how labels are sampled.
         training: the fine-tuning.
 
     Raises:
-        InputError: unusable input, or solutions without steps, see `calibration.sampling.steps`.
+        InputError: unusable input; solutions without steps, see `calibration.sampling.steps`; or
+            none of them right, or all.
+        ModelError: training has diverged.
     """
     from calibration.training.classifiers import train_verifier
 
     trained = source.trained
-    with _alone(out):
-        solutions = await _labelled(source, prompts, out, labels, stepwise=True)
-        train_verifier("prm", trained, out, solutions, training, console.print)
+    with _alone(out, source) as folder:
+        solutions = await _labelled(source, prompts, folder, labels, stepwise=True)
+        train_verifier("prm", trained, folder, solutions, training, console.print)
 
 
 async def orm_recipe(
@@ -142,11 +148,10 @@ async def orm_recipe(
     from calibration.training.classifiers import train_verifier
 
     trained = source.trained
-    with _alone(out):
-        solutions = await _labelled(
-            source, prompts, out, LabelSettings(**vars(samples), rollouts=0)
-        )
-        train_verifier("orm", trained, out, solutions, training, console.print)
+    labels = LabelSettings(**vars(samples), rollouts=0)
+    with _alone(out, source) as folder:
+        solutions = await _labelled(source, prompts, folder, labels)
+        train_verifier("orm", trained, folder, solutions, training, console.print)
 
 
 async def reviser_recipe(
@@ -157,7 +162,7 @@ async def reviser_recipe(
     Args:
         source: the language model.
         prompts: (prompt, right answer) pairs.
-        out: folder for the reviser.
+        out: folder for the reviser, as `prm_recipe`'s.
         chains: how training chains are made.
         training: the fine-tuning.
 
@@ -166,20 +171,21 @@ async def reviser_recipe(
         correct.
 
     Raises:
-        InputError: unusable input.
+        InputError: unusable input; or no solution is right, or all are.
+        ModelError: training has diverged.
     """
     from calibration.training.reviser import chains_of, train_reviser
 
     trained = source.trained
-    with _alone(out):
-        labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
-        solutions = await _labelled(source, prompts, out, labels)
+    labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
+    with _alone(out, source) as folder:
+        solutions = await _labelled(source, prompts, folder, labels)
         with open_engine(source.model, "transformers") as engine:
             again = [ask_again(engine, prompt) for prompt, _ in prompts]
             examples = chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
-        train_reviser(trained, out, examples, training, chains.context, console.print)
+        train_reviser(trained, folder, examples, training, chains.context, console.print)
         held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
-        drawn = await _chains(source, out, held_out, out, ChainSettings(seed=chains.seed))
+        drawn = await _chains(source, folder, held_out, folder, ChainSettings(seed=chains.seed))
         return flip_rates(drawn)
 
 
@@ -197,21 +203,23 @@ async def reviser_orm_recipe(
         source: the language model.
         reviser: the reviser.
         prompts: (prompt, right answer) pairs.
-        out: folder for the ORM.
+        out: folder for the ORM, as `prm_recipe`'s.
         chains: number and length of the reviser's chains to train on.
         training: the fine-tuning.
 
     Raises:
-        InputError: unusable input.
+        InputError: unusable input; or no solution is right, or all are.
+        ModelError: training has diverged.
     """
     from calibration.training.classifiers import train_verifier
 
     trained = source.trained
-    with _alone(out):
-        drawn = await _chains(source, reviser, prompts, out, chains)
+    with _alone(out, source, reviser) as folder:
+        drawn = await _chains(source, reviser, prompts, folder, chains)
         attempts = [attempt for chain in drawn for attempt in chain]
+        await _check_labels(source, prompts, attempts)
         context = int(model_config(reviser)["max_position_embeddings"])
-        train_verifier("orm", trained, out, attempts, training, console.print, context)
+        train_verifier("orm", trained, folder, attempts, training, console.print, context)
 
 
 async def _labelled(
@@ -229,7 +237,34 @@ async def _labelled(
             engine, source.grader(engine.tokenizer), source.sampling, prompts, labels, journal, done
         )
     journal.close()
+    await _check_labels(source, prompts, solutions)
     return solutions
+
+
+async def _check_labels(
+    source: Source, prompts: Prompts, solutions: Sequence[LabelledSolution]
+) -> None:
+    """Refuse labels that are all alike, of which nothing is learnt.
+
+    Raises:
+        InputError: no solution is right, so that the answers must be read wrongly; or all are.
+    """
+    from transformers import AutoTokenizer
+
+    labels = [label for solution in solutions for label in solution.labels]
+    if prompts and not any(labels):
+        sampled = None
+        if first := next((solution for solution in solutions if solution.prompt == 0), None):
+            grader = source.grader(AutoTokenizer.from_pretrained(source.model))
+            ids, start = first.token_ids, first.prompt_tokens
+            sampled = await grader.answer(ids[:start], ids[start:])
+        raise unmatched(source.answers, prompts[0][1], sampled)
+    if labels and min(labels) == 1:
+        raise InputError(
+            "prompts",
+            len(prompts),
+            "every solution of every prompt is right, of which nothing is learnt; give harder ones",
+        )
 
 
 async def _chains(
@@ -264,13 +299,31 @@ async def _chains(
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Lock the folder against other processes, and report a full disk as an InputError."""
-    if out.is_file():
+def _alone(out: Path, source: Source, reviser: Path | None = None) -> Iterator[Path]:
+    """Lock the folder against other processes, and report a full disk as an InputError.
+
+    Where the block ends well, what was kept to resume its training is removed.
+
+    Args:
+        out: the folder.
+        source: its models, and the reviser, are not overwritten.
+        reviser: a reviser that is sampled.
+
+    Returns:
+        The folder as an absolute path, which has a name for the files beside it.
+    """
+    folder = _absolute(out)
+    if folder.is_file():
         raise InputError("out", str(out), "it is a file; give a folder")
+    read = {"model": source.model, "backbone": source.backbone, "reviser": reviser}
+    for name, model in read.items():
+        if model is not None and model.resolve() == folder.resolve():
+            why = f"it is the folder of the --{name}, which would be overwritten; choose another"
+            raise InputError("out", str(out), why)
     try:
-        with exclusive(out.with_name(f"{out.name}.lock"), out):
-            yield
+        with exclusive(folder.with_name(f"{folder.name}.lock"), out):
+            yield folder
+            remove_state(folder)
     except (OSError, SafetensorError) as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
@@ -280,6 +333,36 @@ def _alone(out: Path) -> Iterator[None]:
             f"cannot be written ({error}); what was sampled and trained is kept: make room and "
             "run the same command again",
         ) from None
+
+
+def check_own(out: Path) -> None:
+    """Refuse a folder with a model that no recipe has left there.
+
+    A recipe begins with a journal beside its model, and never removes it.
+
+    Args:
+        out: folder for a trained model.
+
+    Raises:
+        InputError: it holds such a model, or has no name.
+    """
+    folder = _absolute(out)
+    journals = [_beside(folder, what) for what in ("samples", "chains")]
+    if (folder / "config.json").is_file() and not any(path.is_file() for path in journals):
+        raise InputError(
+            "out",
+            str(out),
+            "it holds a model that ttc train has not left there; choose another folder, or remove "
+            "it",
+        )
+
+
+def _absolute(out: Path) -> Path:
+    # A link stays a link: journals of earlier runs lie beside it.
+    folder = Path(os.path.abspath(out))
+    if not folder.name:
+        raise InputError("out", str(out), "it has no name; give a folder")
+    return folder
 
 
 def _beside(out: Path, what: str) -> Path:

@@ -102,9 +102,9 @@ def train_reviser(
 ) -> None:
     """Fine-tune `base` on chains and save the last epoch to `out`.
 
-    Training stops `patience` epochs after the lowest validation loss, and keeps the last epoch:
-    the paper overfits slightly on purpose, because training chains differ from the chains that
-    the reviser sees in use (app. H).
+    Training ends with the first epoch that is more than `patience` epochs after the best, and keeps
+    that last epoch: the paper overfits slightly on purpose, because training chains differ from
+    the chains that the reviser sees in use (app. H).
 
     Args:
         base: the language model's folder.
@@ -115,7 +115,7 @@ def train_reviser(
         log: called with one line per epoch.
 
     Raises:
-        InputError: as `calibration.training.fine_tune.fine_tune`.
+        InputError, ModelError: as `calibration.training.fine_tune.fine_tune`.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

@@ -11,7 +11,7 @@ class SampleSettings(BaseModel):
     """How many solutions are sampled."""
 
     samples: int = Field(default=16, ge=1, description="solutions sampled per prompt")
-    seed: int = Field(default=0, description="seed of all sampling and shuffling")
+    seed: int = Field(default=0, ge=0, description="seed of all sampling and shuffling")
 
 
 class LabelSettings(SampleSettings):
@@ -39,7 +39,7 @@ class ChainSettings(BaseModel):
 
     chains: int = Field(default=4, ge=1, description="chains sampled per prompt")
     length: int = Field(default=5, ge=2, description="attempts in a chain")
-    seed: int = Field(default=0, description="seed of all sampling and shuffling")
+    seed: int = Field(default=0, ge=0, description="seed of all sampling and shuffling")
 
 
 class ReviserSettings(BaseModel):
@@ -64,7 +64,7 @@ class ReviserSettings(BaseModel):
         gt=0,
         description="weight of tokens in steps that the last attempt does not have",
     )
-    seed: int = Field(default=0, description="seed of all sampling and shuffling")
+    seed: int = Field(default=0, ge=0, description="seed of all sampling and shuffling")
 
 
 class TrainSettings(BaseModel):
@@ -76,13 +76,17 @@ class TrainSettings(BaseModel):
     batch: int = Field(default=128, ge=1, description="sequences per batch")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="attention dropout")
     max_epochs: int = Field(default=5, ge=1, description="epochs at most")
-    patience: int = Field(default=1, ge=0, description="epochs after the best until the stop")
+    patience: int = Field(
+        default=1,
+        ge=0,
+        description="epochs in a row that may bring no lower validation loss; one more ends it",
+    )
     compile: bool = Field(default=False, description="torch.compile the model; needs a compiler")
     dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float32",
         description="numbers that the model is saved in; training takes float32",
     )
-    seed: int = Field(default=0, description="seed of all sampling and shuffling")
+    seed: int = Field(default=0, ge=0, description="seed of all sampling and shuffling")
 
 
 class VerifierSettings(TrainSettings):

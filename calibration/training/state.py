@@ -1,4 +1,7 @@
-"""An interrupted training on disk: weights and optimizer as safetensors, counters as JSON."""
+"""A training on disk: what resumes it, and what it was made with once it has finished.
+
+Weights and optimizer are safetensors; counters, and what it was made with, are JSON.
+"""
 
 import json
 import shutil
@@ -10,6 +13,7 @@ from typing import Any
 from allocator.errors import InputError
 from allocator.files import atomic_write
 
+COUNTERS, FINISHED = "counters.json", "finished.json"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each parameter
 
 
@@ -17,7 +21,7 @@ class TrainingState:
     """The latest state from which training can resume, in a folder beside its model.
 
     Args:
-        out: the model's folder; the state is beside it until training ends.
+        out: the model's folder; the state is beside it.
         model: the module that is trained.
         optimizer: an AdamW over it, with one group of parameters.
         schedule: schedule of the learning rate.
@@ -27,17 +31,39 @@ class TrainingState:
     def __init__(
         self, out: Path, model: Any, optimizer: Any, schedule: Any, settings: Mapping[str, Any]
     ) -> None:
-        self._folder = out.with_name(f"{out.name}.training-state")
+        self._out, self._folder = out, _folder(out)
         self._settings = dict(settings)
         self._model, self._optimizer, self._schedule = model, optimizer, schedule
+
+    def is_finished(self, made_with: Mapping[str, Any]) -> bool:
+        """Whether the model's folder holds the result of a finished training of these settings."""
+        path = self._folder / FINISHED
+        known = path.is_file() and (self._out / "config.json").is_file()
+        return known and json.loads(path.read_text()) == dict(made_with)
+
+    def finish(self, made_with: Mapping[str, Any]) -> None:
+        """Note in place of the state that training has finished.
+
+        Args:
+            made_with: what the model in its folder depends on, as JSON has it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self._folder / FINISHED) as scratch:
+            scratch.write_text(json.dumps(dict(made_with)))
+        (self._folder / COUNTERS).unlink(missing_ok=True)
+        for path in self._folder.glob("*.safetensors"):
+            path.unlink()
 
     def load(self) -> dict[str, float]:
         """Load the state and return its counters; empty where there is no state.
 
+        The model's folder holds no finished training from then on.
+
         Raises:
             InputError: it is the state of another training.
         """
-        path = self._folder / "counters.json"
+        (self._folder / FINISHED).unlink(missing_ok=True)
+        path = self._folder / COUNTERS
         if not path.is_file():
             return {}
         from safetensors.torch import load_file
@@ -82,7 +108,7 @@ class TrainingState:
             tensors |= {f"optimizer.{i}.{moment}": values[moment].clone() for moment in MOMENTS}
         current = self._folder / f"{self._schedule.last_epoch}.safetensors"
         save_file(tensors, current)
-        with atomic_write(self._folder / "counters.json") as scratch:
+        with atomic_write(self._folder / COUNTERS) as scratch:
             kept = {**counters, "steps": self._schedule.last_epoch, "settings": self._settings}
             scratch.write_text(json.dumps(kept))
         for path in self._folder.glob("*.safetensors"):
@@ -90,5 +116,18 @@ class TrainingState:
                 path.unlink()
 
     def remove(self) -> None:
-        """Remove the state: training has ended."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove what is kept of the training."""
+        remove_state(self._out)
+
+
+def remove_state(out: Path) -> None:
+    """Remove what is kept of a model's training.
+
+    Args:
+        out: the model's folder.
+    """
+    shutil.rmtree(_folder(out), ignore_errors=True)
+
+
+def _folder(out: Path) -> Path:
+    return out.with_name(f"{out.name}.training-state")

@@ -27,9 +27,13 @@ class Grader:
             solution: its token ids.
             gold: the right answer.
         """
-        concluded = self._reader.read(solution, (), self._reader.begun(prompt_ids)).content
-        answer = None if concluded is None else await self._answers.read(concluded)
+        answer = await self.answer(prompt_ids, solution)
         if answer is None:
             return None
         known, canonicalized = await self._answers.canonicalized([gold, answer])
         return known == canonicalized
+
+    async def answer(self, prompt_ids: Sequence[int], solution: Sequence[int]) -> str | None:
+        """A solution's answer; None if it has none. Arguments as `is_right`."""
+        concluded = self._reader.read(solution, (), self._reader.begun(prompt_ids)).content
+        return None if concluded is None else await self._answers.read(concluded)

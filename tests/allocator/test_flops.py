@@ -1,5 +1,7 @@
 """What pretraining and inference cost, and the exchange between them."""
 
+from math import inf, nan
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,15 @@ def test_the_papers_ratios() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "ratio", "field"), [(1, 1, "scale"), (14, 0, "ratio"), (14, float("nan"), "ratio")]
+    ("scale", "ratio", "field"),
+    [
+        (1, 1, "scale"),
+        (inf, 1, "scale"),
+        (14, 0, "ratio"),
+        (14, nan, "ratio"),
+        (14, inf, "ratio"),
+        (14, 1e-320, "ratio"),
+    ],
 )
 def test_what_is_no_exchange_is_refused(scale: float, ratio: float, field: str) -> None:
     with pytest.raises(InputError) as refused:

@@ -120,6 +120,7 @@ def test_parse_plan() -> None:
         ("best_of_n:many", "plan"),
         ("beam_search:6:4", "plan"),
         ("best_of_n:0", "plan"),
+        ("best_of_n:" + "9" * 5000, "plan"),
     ],
 )
 def test_parse_plan_names_what_is_wrong(text: str, field: str) -> None:

@@ -92,10 +92,14 @@ def test_a_deadline_has_the_most_accurate_plan_that_fits_it() -> None:
 
 
 def test_pilots_that_take_more_than_half_of_the_time_are_left_out() -> None:
-    policy = Policy(table())
+    known = table()
+    shares = {row.budget: (1 / len(row.cells),) * len(row.cells) for row in known.rows}
+    rows = [row.model_copy(update={"shares": shares[row.budget]}) for row in known.rows]
+    policy = Policy(known.model_copy(update={"rows": tuple(rows)}))
     assert policy.row(8, deadline(8.0)) == policy.row(8)
     without = policy.row(8, deadline(7.9))
     assert (without.pilots, without.edges, without.budget) == (0, (), 8)
+    assert without.accuracy == without.cells[0].accuracy
 
 
 def test_bounds_are_settled_where_all_bins_between_them_have_one_plan() -> None:

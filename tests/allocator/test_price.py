@@ -64,6 +64,12 @@ def test_points_that_cannot_be(change: dict[str, float]) -> None:
         PricePoint(**({"price": 0.1, "generations": 2, "accuracy": 0.5} | change))
 
 
+@pytest.mark.parametrize("generations", [0, -1, float("nan")])
+def test_an_average_of_nothing_has_no_price(generations: float) -> None:
+    with pytest.raises(InputError, match=r"generations: .*: must be above 0"):
+        FOUR.price_for(generations)
+
+
 def test_a_list_survives_saving(tmp_path: Path) -> None:
     path = tmp_path / "prices.json"
     FOUR.save(path)
@@ -76,6 +82,10 @@ def test_a_damaged_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; make one"):
         PriceList.load(path)
     FOUR.save(path)
+    with pytest.raises(InputError, match="no such file; make one"):
+        PriceList.load(path / "prices.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        PriceList.load(tmp_path)
     whole = path.read_text()
     damaged = [
         whole[: len(whole) // 2].encode(),

@@ -191,7 +191,8 @@ def test_budgets_that_are_no_multiple_of_four_beams(bent: Artifact) -> None:
     ]
     found = measure(Replay(records, 6), bent, table_of(row(3, ONE), row(6, ONE)))
     points = by_name(found)["beam search, M = 4"].points
-    assert [(p.budget, p.generations) for p in points] == [(3, 3), (6, 4)]
+    # The first is where the way to the baseline's accuracy begins, whatever the table's budgets.
+    assert [(p.budget, p.generations) for p in points] == [(1, 1), (3, 3), (6, 4)]
 
 
 def test_every_figure_is_among_the_targets(known: Findings) -> None:

@@ -11,7 +11,6 @@ import pytest
 from allocator.errors import InputError
 from calibration.bench import BASELINE, few_prompts, findings_of
 from calibration.bench_logs import (
-    CHOSEN,
     CONSISTENCY,
     WEIGHTED_CONSISTENCY,
     as_chosen,
@@ -27,7 +26,7 @@ from calibration.data.sample_log import Log, read_log
 from calibration.from_logs import FittedLog, calibrate_from_logs, fit_log
 from calibration.replay.curves import Curve, differences_at_cost, resamples
 from calibration.replay.gain_rows import part_way
-from calibration.replay.ways import PREDICTED, PRICE, TOTAL, Way
+from calibration.replay.ways import CHOSEN, PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import FITTED, NAMES
 from runtime.artifact import FittedPolicy

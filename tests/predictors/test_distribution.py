@@ -54,6 +54,26 @@ def test_few_prompts_exclude_nothing() -> None:
     assert few.interval(0.5, 0.5)[1] < 1
 
 
+@pytest.mark.parametrize("level", [0.5, 0.6, 0.7, 0.8, 0.9])
+def test_right_or_wrong_alone_is_within_the_interval(level: float) -> None:
+    # Greedy samples have pass@1 of 0 or 1; most prompts are as great as the greatest of their like.
+    rng = np.random.default_rng(0)
+    measured = (rng.random(1400) < 0.5).astype(float)
+    predicted = 0.1 + 0.8 * measured + rng.uniform(-0.1, 0.1, 1400)
+    fitted = DistributionEstimator().fit(predicted[:400], measured[:400], np.arange(400))
+    low, high = fitted.distribution_.interval(predicted[400:], level).T
+    assert np.mean((low <= measured[400:]) & (measured[400:] <= high)) >= level
+    assert np.mean(high - low) < 0.2
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 1.0])
+def test_where_all_are_alike_so_is_the_interval(value: float) -> None:
+    predicted = np.linspace(0, 1, 100)
+    alike = DistributionEstimator().fit(predicted, np.full(100, value), np.arange(100))
+    low, high = alike.distribution_.interval(0.3)
+    assert low == value <= high
+
+
 def test_a_wrong_predictor_is_corrected() -> None:
     predicted, measured, prompts = pairs(400, 0)
     shrunk = 0.4 + 0.2 * predicted

@@ -248,6 +248,8 @@ def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
     status, _, message = invoke("train", "prm", graded, "--out", out, *model, *TASK, *numbers)
     assert status == 0, message
     assert "epoch 1: training loss" in message
+    left = {"prm", "prm.samples.jsonl"}
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith("prm")} == left
     assert load_settings(ARTIFACT).model_copy(update={"verifier": str(out)}).fingerprint(ARTIFACT)
     # With other numbers the samples beside it are not what was asked for.
     other = ["--samples", "3", *numbers[2:]]
@@ -264,6 +266,7 @@ def test_train_prm_then_score_with_it(graded: Path, tmp_path: Path) -> None:
         (["--learning-rate", "0"], "greater than 0"),
         (["--explored", "1", "--rollouts", "0"], "only rollouts label them"),
         (["--extra-layers", "-1"], "greater than or equal to 0"),
+        (["--seed", "-1"], "seed: -1: Input should be greater than or equal to 0"),
     ],
 )
 def test_training_refuses_bad_options(

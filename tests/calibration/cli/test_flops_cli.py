@@ -63,10 +63,30 @@ def test_tokens_give_the_ratio_and_the_cost_of_pretraining() -> None:
     assert "takes 1.2e+16 FLOPs more" in out
 
 
+def test_one_accuracy_is_of_all_prompts() -> None:
+    policy = Artifact.load(ARTIFACT).policy
+    row = policy.row(32)
+    options = ("--larger", 8e6, "--ratio", "0.79", "--larger-accuracy")
+    status, out, message = invoke("flops", ARTIFACT, *options, "0.5")
+    assert status == 0, message
+    (line,) = (line.split() for line in out.splitlines() if line.split()[:1] == ["all"])
+    assert line[1] == f"{row.accuracy:.1%}"
+    assert line[4:] == ["50.0%", "think", "longer"]
+
+
+def test_a_budget_that_is_whole_is_not_rounded_down() -> None:
+    # 3.8 + 3 x 2.8 / 2 is 8, and 7.999999999999999 in floats.
+    _, out, _ = invoke("flops", ARTIFACT, "--larger", 3.8e6, "--parameters", 1e6, "--ratio", 2)
+    assert titles(out) == ["R = 2: 8.0 generations, a budget of 8"]
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
         (("--larger", 1e5), "scale"),
+        (("--larger", "inf"), "scale"),
+        (("--larger", 1e7, "--ratio", 1e-320), "ratio"),
+        (("--larger", 1e7, "--pretraining-tokens", -5), "pretraining_tokens"),
         (("--larger", 1e7, "--parameters", 0), "parameters"),
         (("--larger", 1e7, "--ratio", -1), "ratio"),
         (("--larger", 1e7, "--inference-tokens", 5), "pretraining_tokens"),

@@ -183,7 +183,10 @@ def test_over_all_prompts_bins_count_alike_and_their_spread_widens_the_interval(
 def test_over_all_prompts_bins_count_by_their_shares() -> None:
     cells, shares = (cell(0.9, 0.85, 0.95), cell(0.3, 0.2, 0.4)), (0.25, 0.75)
     alike = row(4, *cells, edges=(0.5,))
-    (whole,) = diff_tables(table(alike), table(alike.model_copy(update={"shares": shares}))).whole
+    found = diff_tables(table(alike), table(alike.model_copy(update={"shares": shares})))
+    assert not found.empty
+    assert [(c.what, c.before, c.after) for c in found.rows] == [("shares of bins", (), shares)]
+    (whole,) = found.whole
     assert whole.before.accuracy == pytest.approx(0.6)
     assert whole.after.accuracy == pytest.approx(0.45)
     within = np.hypot(0.05 * 0.25, 0.1 * 0.75)

@@ -9,9 +9,10 @@ import ttc_allocator
 from allocator.price import PriceList, PricePoint
 from allocator.schedule import schedule_of
 from benchmarks.testbed.paths import SETTINGS
-from calibration.replay.ways import Way
+from calibration.replay.ways import CHOSEN, Way
 from calibration.report.advice import Step, steps
 from calibration.report.artifact_files import Contents
+from calibration.report.bench_page import chosen as chosen_by
 from calibration.report.summary import CostGain, Gain, Summary
 from calibration.report.words import chosen, count, flops, interval, percent, subtitle, title
 from predictors.gain_model import COLUMNS, GainModel
@@ -20,6 +21,7 @@ from runtime.result import Spend
 from runtime.settings import Settings
 from tests.support.summaries import (
     artifact,
+    bench_result,
     minimal_summary,
     minimal_table,
     no_gain_summary,
@@ -132,6 +134,18 @@ def test_flops_are_written_short() -> None:
 def test_titles(summary: Summary, first: str, second: str) -> None:
     assert title(summary) == first
     assert subtitle(summary) == second
+
+
+def test_the_title_names_the_curve_that_the_gain_is_of() -> None:
+    assert title(rich_summary(gain=gain(4, 2, "price")), CHOSEN) == (
+        "Each calibration's cheapest way reaches 73.8% with 4 generations per prompt; best-of-N "
+        "needs 16"
+    )
+    result = bench_result(policy=CHOSEN, way="price")
+    assert chosen_by(result) == (
+        "Generations are spent in the way that each calibration found the cheapest; it was not "
+        "chosen on these prompts."
+    )
 
 
 def test_the_page_says_which_way_it_is() -> None:

@@ -3,25 +3,30 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+from transformers import AutoTokenizer
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
-from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
+from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from calibration.calibrate import calibrate
 from calibration.sampling import distributed
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.collectors import LocalCollector, Work, open_collector
-from calibration.sampling.distributed import RayCollector, capacity
+from calibration.sampling.distributed import Known, RayCollector, capacity
+from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings
 from predictors.scoring import alone
 from runtime.models import Models
+from tests.support.artifacts import RIGHT, BentCoins, bent_models, bent_prompts
+from tests.support.fakes import COIN_SETTINGS
 
 pytestmark = pytest.mark.slow
 
@@ -60,13 +65,23 @@ class Counting(distributed.Worker):
 
     now = most = 0
 
-    async def collect(self, prompts: Sequence[tuple[str, str]], work: Work) -> bytes:
+    async def collect(
+        self, prompts: Sequence[tuple[str, str]], work: Work, known: Known | None = None
+    ) -> tuple[bytes, dict[str, bytes]]:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            return await super().collect(prompts, work)
+            return await super().collect(prompts, work, known)
         finally:
             self.now -= 1
+
+
+class Coins(distributed.Worker):
+    """Samples bent coins in place of what the settings name."""
+
+    async def _open(self) -> LocalCollector:
+        self.coins = BentCoins(AutoTokenizer.from_pretrained(BASE))
+        return LocalCollector(bent_models(self.coins.tokenizer, engine=self.coins), COIN_SETTINGS)
 
 
 def test_two_workers_one_killed_sample_what_one_process_samples(
@@ -102,6 +117,53 @@ def test_two_workers_one_killed_sample_what_one_process_samples(
     run(LocalCollector(transformers_models, REQUEST_SETTINGS).collect(PROMPTS, WORK, local.append))
     assert len(found) == len(PROMPTS)
     assert by_prompt(found) == by_prompt(local)
+
+
+def test_what_workers_drew_is_journaled_here_and_not_drawn_again(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "BATCH", 2)
+    monkeypatch.setattr(distributed, "Worker", Coins)
+    prompts = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
+    few, many = (Work(samples, (), alone("last"), seed=2) for samples in (4, 8))
+
+    def drawn(collecting: Callable[[RayCollector, SampleStore], Coroutine[Any, Any, None]]) -> int:
+        """Solutions that a new worker draws for a store that is opened anew."""
+        store = SampleStore(tmp_path / "store", {"model": "bent", "verifier": "sum"})
+        collector = RayCollector(SETTINGS.resolved(), "transformers", "auto", 1)
+        try:
+            asyncio.run(collecting(collector, store))
+            (worker,) = collector.workers
+            return int(ray.get(worker.__ray_call__.remote(lambda self: self.coins.generations)))
+        finally:
+            collector.close()
+
+    async def ended(collector: RayCollector, store: SampleStore) -> None:
+        """The first pass of a calibration, which is interrupted when one batch is done."""
+
+        def done(_: PromptRecord) -> None:
+            raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            await collector.collect(prompts, few, done, store.journals)
+
+    found: list[PromptRecord] = []
+    drawn(ended)
+    kept = tmp_path / "store" / UNFINISHED
+    assert len(list(kept.iterdir())) == 2, "the batch that was done"
+    assert drawn(lambda c, s: c.collect(prompts, few, found.append, s.journals)) == 4 * 4
+    assert len(list(kept.iterdir())) == 6
+    assert drawn(lambda c, s: s.fill(c, prompts, many)) == 6 * 4
+    assert not kept.exists(), "what is stored as records is in no journal"
+
+    local: list[PromptRecord] = []
+    models = bent_models(AutoTokenizer.from_pretrained(BASE))
+    asyncio.run(LocalCollector(models, COIN_SETTINGS).collect(prompts, few, local.append))
+    assert by_prompt(found) == by_prompt(local)
+    local.clear()
+    asyncio.run(LocalCollector(models, COIN_SETTINGS).collect(prompts, many, local.append))
+    stored = SampleStore(tmp_path / "store", {"model": "bent", "verifier": "sum"}).records()
+    assert by_prompt(stored) == by_prompt(local)
 
 
 def test_a_calibration_on_the_cluster_ends_in_the_same_table(cluster: None, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS, TEST_PROMPTS
 from calibration import calibrate as calibration
 from calibration.sampling.collect import PromptRecord, collect
 from calibration.sampling.collectors import LocalCollector, Work
-from calibration.sampling.journal import Journals
+from calibration.sampling.journal import Journals, PromptJournal
 from calibration.sampling.resume import UNFINISHED, SampleStore
 from calibration.settings import CalibrationSettings
 from predictors.confidence import Confidence
@@ -172,6 +172,17 @@ def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
     assert [r.independent.samples[0].text for r in store.records()] == [
         r.independent.samples[0].text for r in plain
     ]
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"\0\0", b"\xff\xfe", b"7", b"[]", b"[[1], 2]", b""])
+def test_a_damaged_line_is_told_with_its_number(tmp_path: Path, damaged: bytes) -> None:
+    path = tmp_path / "prompt.jsonl"
+    journal = PromptJournal(path)
+    journal.add("first", [1])
+    journal.close()
+    path.write_bytes(path.read_bytes() + damaged + b"\n" + b'["third", 3]\n')
+    with pytest.raises(InputError, match=r"prompt.jsonl': line 2 is damaged \(.*; remove the file"):
+        PromptJournal(path)
 
 
 def test_what_other_models_or_settings_sampled_is_not_taken(tokenizer: Any, tmp_path: Path) -> None:

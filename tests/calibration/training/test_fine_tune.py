@@ -1,0 +1,107 @@
+"""When training ends: on one weight, whose validation losses are given."""
+
+from collections.abc import Sequence
+from math import inf, nan
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from allocator.errors import InputError, ModelError
+from benchmarks.testbed.paths import BASE
+from calibration.training.classifiers import within_prompts
+from calibration.training.fine_tune import Example, fine_tune
+from calibration.training.settings import TrainSettings
+from calibration.training.state import remove_state
+
+EXAMPLES = [Example(prompt, [1], [1.0]) for prompt in range(20)]
+
+
+class OneWeight(torch.nn.Module):
+    """A model of one weight.
+
+    Args:
+        losses: its validation loss in each epoch; its training loss is the weight itself.
+    """
+
+    def __init__(self, losses: Sequence[float]) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.config = SimpleNamespace(max_position_embeddings=8)
+        self.losses = [loss for loss in losses for _ in range(2)]  # two held-out examples
+
+    def save_pretrained(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text("{}")
+
+
+def loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
+    return network.weight.sum() if network.training else torch.tensor(network.losses.pop(0))
+
+
+def lines(
+    out: Path,
+    losses: Sequence[float],
+    measure: Any = None,
+    stopped: bool = False,
+    **settings: Any,
+) -> list[str]:
+    """The log of a training with these validation losses; it may be stopped before the last."""
+    found: list[str] = []
+    model = OneWeight(losses[:-1] if stopped else losses)
+    chosen = TrainSettings(batch=1, max_epochs=len(losses), **settings)
+    fine_tune(model, model, BASE, EXAMPLES, loss, chosen, out, found.append, measure)
+    return found
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 2), (1, 3), (2, 4)])
+def test_patience_is_epochs_after_the_best_that_do_not_end_training(
+    tmp_path: Path, patience: int, epochs: int
+) -> None:
+    assert len(lines(tmp_path / "out", [1.0, 2.0, 2.0, 2.0, 2.0], patience=patience)) == epochs
+
+
+@pytest.mark.parametrize("lost", [nan, inf])
+def test_a_training_that_diverges_says_so_and_can_be_begun_anew(
+    tmp_path: Path, lost: float
+) -> None:
+    def never(*_: object) -> str:
+        pytest.fail("a diverged model was measured")
+
+    out = tmp_path / "out"
+    with pytest.raises(ModelError, match=rf"epoch 1 is no longer finite \({lost}\); lower --learn"):
+        lines(out, [lost], never)
+    with pytest.raises(ModelError, match=r"training: the validation loss of epoch 2 "):
+        lines(out, [1.0, lost])
+    # The advice can be followed.
+    assert len(lines(out, [1.0, 0.5], learning_rate=1e-6)) == 2
+
+
+def test_a_finished_training_is_not_repeated_with_the_same(tmp_path: Path) -> None:
+    out, losses = tmp_path / "out", [1.0, 0.5]
+    assert len(lines(out, losses)) == 2
+    assert lines(out, losses) == []
+    # Another training in its place is run, and the first is no longer the one that finished.
+    for changed in ({"learning_rate": 1e-6}, {"patience": 3}, {}):
+        assert len(lines(out, losses, **changed)) == 2
+        assert lines(out, losses, **changed) == []
+    (out / "config.json").unlink()
+    assert len(lines(out, losses)) == 2
+    # Interrupted halfway, it is the second that is resumed; the first is not taken for finished.
+    with pytest.raises(IndexError):
+        lines(out, losses, learning_rate=1e-5, stopped=True)
+    with pytest.raises(InputError, match="was begun with"):
+        lines(out, losses)
+    remove_state(out)
+    assert len(lines(out, losses)) == 2
+
+
+def test_an_auc_that_no_prompt_gives_is_said_to_be_unknown() -> None:
+    class Sure(torch.nn.Module):
+        def forward(self, ids: torch.Tensor, **_: object) -> torch.Tensor:
+            return torch.ones(*ids.shape, 1)
+
+    said = within_prompts(Sure(), EXAMPLES, "cpu")
+    assert said == "AUC within prompts unknown, over all unknown"
