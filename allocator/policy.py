@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from allocator.bins import bin_of
+from allocator.checks import finite
 from allocator.curves import AccuracyCurves
 from allocator.errors import InputError
 from allocator.latency import Latency
@@ -39,11 +40,13 @@ class Choices:
         row: the table's row.
         bins: the row's bin of each prompt, 0 the easiest, shape (prompts,).
         plans: the plan of each prompt.
+        fit: whether a plan fits the deadline, for each prompt; true where there is no deadline.
     """
 
     row: BudgetRow
     bins: NDArray[np.int64]
     plans: tuple[Plan, ...]
+    fit: tuple[bool, ...]
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -72,7 +75,7 @@ class Policy:
         Raises:
             InputError: budget below 1, or below the smallest calibrated budget.
         """
-        if budget < 1:
+        if not finite(budget) or budget < 1:
             raise InputError("budget", budget, "must be 1 or more generations")
         row = self.table.row(budget)
         if deadline is None or not row.pilots:
@@ -114,15 +117,17 @@ class Policy:
             raise InputError("pass_at_1", values.tolist(), "must be between 0 and 1")
         bins = bin_of(row.edges, values)
         if deadline is None:
-            return Choices(row, bins, tuple(row.cells[number].plan for number in bins.tolist()))
+            found = tuple(row.cells[number].plan for number in bins.tolist())
+            return Choices(row, bins, found, (True,) * len(found))
         curves = deadline.curves.after(pilots)
         known = pass_at_1 is not None
         options = list(curves.bins) if known else [curves.overall]
         numbers = bin_of(curves.edges, values) if known else np.zeros(1, dtype=np.int64)
         pilots_alone = Plan(strategy="best_of_n", n=max(1, pilots))
         within = [deadline.latency.best_within(o, budget, deadline.seconds) for o in options]
-        fitting = [pilots_alone if found is None else found.plan for found in within]
-        return Choices(row, bins, tuple(fitting[number] for number in numbers.tolist()))
+        each = [within[number] for number in numbers.tolist()]
+        plans = tuple(pilots_alone if best is None else best.plan for best in each)
+        return Choices(row, bins, plans, tuple(best is not None for best in each))
 
 
 def settled(row: BudgetRow, low: ArrayLike, high: ArrayLike) -> NDArray[np.bool_]:

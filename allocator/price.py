@@ -1,12 +1,13 @@
 """The price of compute: the accuracy that a generation must gain to be spent."""
 
-from math import exp, inf, log
+from math import exp, log
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator import migrate
+from allocator.checks import finite
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
@@ -94,8 +95,8 @@ class PriceController:
     """
 
     def __init__(self, average: float, prices: PriceList, rate: float = RATE) -> None:
-        if not 1 <= average < inf:
-            raise InputError("average", average, "must be 1 or more generations")
+        if not finite(average) or average < 1:
+            raise InputError("average_budget", average, "must be 1 or more generations")
         self.average, self.rate = average, rate
         self.value = prices.price_for(average)
         # Beyond these limits costs no longer change. Without limits the price would drift far away

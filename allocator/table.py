@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from allocator import migrate
 from allocator.bins import check_shares, weights_of
+from allocator.checks import finite
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
@@ -152,10 +153,12 @@ class LookupTable(JsonArtifact):
         """The row of the largest calibrated budget that is at most `budget`.
 
         Raises:
-            InputError: the budget is below the smallest calibrated one.
+            InputError: the budget is below the smallest calibrated one, or no number. Of a table in
+                tokens the field is `budget_tokens`.
         """
-        within = [row for row in self.rows if row.budget <= budget]
+        within = [row for row in self.rows if row.budget <= budget] if finite(budget) else []
         if not within:
             least = self.rows[0]
-            raise InputError("budget", budget, f"must be at least {least.budget} {least.unit}")
+            field = "budget_tokens" if least.unit == "tokens" else "budget"
+            raise InputError(field, budget, f"must be at least {least.budget} {least.unit}")
         return within[-1]

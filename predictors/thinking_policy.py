@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from allocator.checks import check_positive
 from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from predictors.branches import Branch, BranchScoring
@@ -226,8 +227,7 @@ class ThinkingPolicy(JsonArtifact):
         Raises:
             InputError: not positive, below the least average of `prices`, or the policy has none.
         """
-        if not (np.isfinite(tokens) and tokens > 0):
-            raise InputError("average_tokens", tokens, "must be a positive number of tokens")
+        check_positive("average_tokens", tokens, "must be a positive number of tokens")
         if not self.prices:
             raise InputError("prices", (), "the policy has none; give a price")
         least = min(point.tokens for point in self.prices)

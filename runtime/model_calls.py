@@ -7,7 +7,7 @@ from typing import Any
 
 from allocator.errors import ModelError
 from predictors.confidence import ConfidenceWindow
-from runtime.engines.base import Completion, Engine, draw_seed
+from runtime.engines.base import Completion, EndsLoops, Engine, draw_seed
 from runtime.engines.token_options import PLAIN
 from runtime.models import Models
 from runtime.request import RequestSettings
@@ -75,6 +75,7 @@ class ModelCalls:
         logprob: bool = True,
         ends: tuple[int, ...] | None = None,
         window: ConfidenceWindow | None = None,
+        thought: bool = False,
     ) -> Completion:
         """Sample what follows a context.
 
@@ -91,12 +92,15 @@ class ModelCalls:
             ends: tokens that end what is sampled, in place of all that ends the prompt's solutions:
                 within a thought those do not count.
             window: reads the confidence; see `runtime.engines.base.HasConfidence`.
+            thought: whether a thought is sampled; see `runtime.engines.base.EndsLoops`.
         """
         sampling = self.settings.sampling
         *name, number = path
         own: dict[str, Any] = {} if window is None else {"confidence": window}
         if self.settings.constraint is not None and ends is None:  # not within a thought
             own["constraint"] = self.settings.constraint
+        if thought and isinstance(engine, EndsLoops) and engine.ends_loops:
+            own["thought"] = True
         tokens = self.settings.tokens
         if tokens != PLAIN:
             # Within a thought `ends` are not what min_tokens is about, and vLLM would ban them.

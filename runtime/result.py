@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field, SkipValidation
 
+from allocator.checks import finite
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
@@ -122,7 +123,7 @@ class Spend:
         """Check that it is one of them.
 
         Raises:
-            InputError: none, several, or a deadline without a budget.
+            InputError: none, several, what is no number, or a deadline without a budget.
         """
         budgets = {
             "budget": self.budget,
@@ -139,6 +140,9 @@ class Spend:
                 "give one of: a budget for each prompt, or an average, in generations or in "
                 "tokens, or a total",
             )
+        for name, value in given.items():
+            if not finite(value):
+                raise InputError(name, value, "must be a number")
         if self.deadline is not None and not self.budget:
             raise InputError("deadline", self.deadline, "it goes with a budget for each prompt")
 

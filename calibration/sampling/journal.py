@@ -18,7 +18,7 @@ from typing import IO, Any
 from allocator.errors import InputError
 from allocator.files import atomic_write
 from predictors.confidence import ConfidenceWindow
-from runtime.engines.base import Completion, Engine, SamplingSettings
+from runtime.engines.base import Completion, EndsLoops, Engine, SamplingSettings
 from runtime.models import Models
 from runtime.reviser import Reviser
 from runtime.verifiers.base import Context, HasContext, Verdict, Verifier
@@ -123,8 +123,9 @@ class JournaledEngine:
         stop_token_ids: Sequence[int] = (),
         logprob: bool = True,
         confidence: ConfidenceWindow | None = None,
+        thought: bool = False,
     ) -> Completion:
-        """See `runtime.engines.base.Engine.complete`, and `HasConfidence` there."""
+        """See `runtime.engines.base.Engine.complete`, and `HasConfidence` and `EndsLoops` there."""
         read = [] if confidence is None else [confidence.settings.model_dump_json()]
         key = _key(
             self._model,
@@ -137,6 +138,8 @@ class JournaledEngine:
             confidence.add(known[5])
         if known is None:
             own: dict[str, Any] = {} if confidence is None else {"confidence": confidence}
+            if thought:
+                own["thought"] = True
             before = 0 if confidence is None else len(confidence.values)
             found = await self._engine.complete(
                 token_ids,
@@ -155,13 +158,20 @@ class JournaledEngine:
                 int(found.cached_tokens),
                 found.stopped_by,
             ]
-            if confidence is not None:
-                known.append(confidence.values[before:].tolist())
+            if confidence is not None or found.repeating:
+                known.append([] if confidence is None else confidence.values[before:].tolist())
+            if found.repeating:
+                known.append(True)
             self._journal.add(key, known)
-        completion = Completion(tuple(known[0]), *known[1:5])
+        completion = replace(Completion(tuple(known[0]), *known[1:5]), repeating=len(known) > 6)
         if confidence is None:
             return completion
         return replace(completion, confidence=confidence.lowest, aborted=confidence.lost)
+
+    @property
+    def ends_loops(self) -> bool:
+        """See `runtime.engines.base.EndsLoops`."""
+        return isinstance(self._engine, EndsLoops) and self._engine.ends_loops
 
     def close(self) -> None:
         """Does nothing: the owner of the engine closes it."""

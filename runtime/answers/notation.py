@@ -16,14 +16,15 @@ FUNCTIONS = (
     "min|max|gcd|lcm|mod|det|deg"
 )
 # Words after a number that are not its unit: a function's name is one only where it is short for
-# minutes, seconds or degrees, and some letters are variables or the imaginary unit.
+# minutes, seconds or degrees, and some letters are variables or the imaginary unit. ``am`` and
+# ``pm`` tell times apart.
 _NOT_UNITS = re.compile(
     rf"\b(?!(?:min|sec|deg)\b)(?:{FUNCTIONS}|[eijknxyz])\b|"
-    r"\b(?:or|and|to|than|more|less|least|most|not|base|if|when|where|with|for|is|"
+    r"\b[ap]\.?\s?m\b|\b(?:or|and|to|than|more|less|least|most|not|base|if|when|where|with|for|is|"
     r"dozen|hundred|thousand|million|billion|trillion)\b",
     re.IGNORECASE,
 )
-_SHORT_UNITS = "cm|mm|km|dm|ft|in|yd|mi|kg|mg|lb|lbs|oz|ml|hr|hrs|sq|cu|mph|am|pm"
+_SHORT_UNITS = "cm|mm|km|dm|ft|in|yd|mi|kg|mg|lb|lbs|oz|ml|hr|hrs|sq|cu|mph"
 
 ASCII = str.maketrans(
     {
@@ -85,6 +86,7 @@ _UNIT_BOX = re.compile(rf"(?:(?<=[\d}})])|(?<=\\pi))\s*{_BOX}(?:\s*\^\s*\{{?\s*\
 _UNIT = re.compile(
     rf"(.*[\d}})])(\s+[A-Za-z]{{3}}[A-Za-z.\s/^{{}}23]*|\s*(?:{_SHORT_UNITS})(?![A-Za-z])[A-Za-z.\s/^{{}}23]*)"
 )
+_HALF_DAY = re.compile(r"(\d)\s*([ap])(?:\.\s*m\b\.?|m\b)", re.IGNORECASE)  # 5 p.m., 5PM, 5 pm
 _JOIN = re.compile(r"\s*,?\s*(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])\s*", re.IGNORECASE)
 _WORD = re.compile(r"(?<![^\s(\[{,])[A-Za-z]{3,}(?![^\s)\]},.!?;:'-])")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -107,6 +109,7 @@ def latex(answer: str) -> str:
     if not _MEASURES.search(text):
         text = _UNIT_BOX.sub(lambda box: "" if _are_units(box[1]) else box[0], text)
     text = " ".join(re.sub(_BOX, r" \1 ", text).split())
+    text = _HALF_DAY.sub(lambda time: f"{time[1]} {time[2].lower()}m", text)
     return tidy(_JOIN.sub(", ", text))
 
 

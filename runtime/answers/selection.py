@@ -50,6 +50,9 @@ def ranked(
 ) -> list[Sample]:
     """All samples, best first: one of every answer as `select` chooses among them, then the others.
 
+    Samples without an answer are among the others, after those of the same score. If none has an
+    answer, the one that `select` chooses is first.
+
     Args:
         samples: as for `select`.
         how: likewise.
@@ -58,14 +61,11 @@ def ranked(
     Raises:
         InputError: as `select`.
     """
-    best, left = [select(samples, how, parts)], list(samples)
-    while True:
-        left = [s for s in left if s.answer != best[-1].answer]
-        if not left:
-            break
+    best, left = [select(samples, how, parts)], [s for s in samples if s.answer is not None]
+    while left := [s for s in left if s.answer != best[-1].answer]:
         best.append(select(left, how, parts))
     rest = [s for s in samples if not any(s is b for b in best)]
-    return best + sorted(rest, key=lambda s: -_known(s))
+    return best + sorted(rest, key=lambda s: (-_known(s), s.answer is None))
 
 
 def weights(

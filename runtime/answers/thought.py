@@ -126,11 +126,32 @@ def thought_in(whole: str, after: str | None, thoughts: Sequence[Thought]) -> st
     return None
 
 
-def before_any(stops: Sequence[str], text: str) -> str:
-    """A text up to the first of several stop texts."""
+def before_any(stops: Sequence[str], text: str, letters: int) -> str:
+    """A text up to the first of several stop texts.
+
+    Args:
+        stops: the stop texts.
+        text: the text.
+        letters: how many at its end may complete a stop text; see `letters_after`.
+    """
+    held = max(0, len(text) - letters)
     for stop in stops:
-        text = text.partition(stop)[0]
+        found = text.find(stop, max(0, held - len(stop) + 1))
+        text = text if found < 0 else text[:found]
     return text
+
+
+def letters_after(tokenizer: Any, token_ids: Sequence[int], count: int, **how: bool) -> int:
+    """Letters of a text after its first `count` tokens: those before complete no stop text in vLLM.
+
+    Args:
+        tokenizer: the language model's.
+        token_ids: the text.
+        count: the request's `min_tokens`.
+        how: as `runtime.engines.tokenizer.decode` takes it.
+    """
+    first = decode(tokenizer, token_ids[:count], **how) if count else ""
+    return len(decode(tokenizer, token_ids, **how)) - len(first)
 
 
 @lru_cache(maxsize=8)
@@ -168,6 +189,7 @@ class SolutionReader:
         stops: Sequence[str],
         begun: str = "",
         special_tokens: bool = False,
+        min_tokens: int = 0,
     ) -> Reading:
         """A solution's text, its thought, and what follows it.
 
@@ -176,23 +198,28 @@ class SolutionReader:
             stops: texts before the first of which it is cut, after its thought.
             begun: what `begun` says of its prompt.
             special_tokens: whether the content is also needed with its special tokens.
+            min_tokens: tokens within which no stop text counts.
         """
         text = whole = decode(self._tokenizer, token_ids)
+        letters = letters_after(self._tokenizer, token_ids, min_tokens)
         with_special = self._marks_are_special or special_tokens
         if with_special:
             whole = decode(self._tokenizer, token_ids, skip_special_tokens=False)
         whole = begun + whole
         after = after_thought(whole, self._thoughts)
         reasoning = thought_in(whole, after, self._thoughts)
-        raw = before_any(stops, after) if special_tokens and after is not None else None
+        raw = None
+        if special_tokens and after is not None:
+            own = letters_after(self._tokenizer, token_ids, min_tokens, skip_special_tokens=False)
+            raw = before_any(stops, after, own)
         if with_special:
             after, reasoning = self._plain(after), self._plain(reasoning)
         if after is None:
             return Reading(text, reasoning, None)
-        content = before_any(stops, after)
+        content = before_any(stops, after, letters)
         if text.endswith(after):
             return Reading(text.removesuffix(after) + content, reasoning, content, raw)
-        return Reading(before_any(stops, text), reasoning, content, raw)
+        return Reading(before_any(stops, text, letters), reasoning, content, raw)
 
     def _plain(self, text: str | None) -> str | None:
         """A text without special tokens."""

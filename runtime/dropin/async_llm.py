@@ -46,6 +46,7 @@ class AsyncComputeOptimalLLM:
         InputError: no artifact for the model, or an argument that cannot be used, by its name.
     """
 
+    @vllm_errors()
     def __init__(
         self,
         model: str | Path,
@@ -65,6 +66,7 @@ class AsyncComputeOptimalLLM:
         self._open(found, budget, seed, "vllm", verifier_engine)
 
     @classmethod
+    @vllm_errors()
     def from_pretrained(cls, artifact: str | Path, **options: Any) -> "AsyncComputeOptimalLLM":
         """The model of an artifact, which may be a name on the Hub, ``OWNER/NAME[@REVISION]``.
 
@@ -73,6 +75,7 @@ class AsyncComputeOptimalLLM:
         return cls(artifact_folder(artifact), **options)
 
     @classmethod
+    @vllm_errors()
     def wrap(
         cls,
         engine: Any,
@@ -180,7 +183,9 @@ class AsyncComputeOptimalLLM:
                 if task.cancelled():
                     yield aborted(request_id, encoded[0])
                 else:
-                    yield answered(request_id, encoded[0], options, task.result(), tokenizer)
+                    with vllm_errors():
+                        result = task.result()
+                    yield answered(request_id, encoded[0], options, result, tokenizer)
             finally:
                 await _cancel(task)
 

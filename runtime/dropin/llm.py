@@ -56,6 +56,7 @@ class ComputeOptimalLLM:
         InputError: no artifact for the model, or an argument that cannot be used, by its name.
     """
 
+    @vllm_errors()
     def __init__(
         self,
         model: str | Path,
@@ -76,6 +77,7 @@ class ComputeOptimalLLM:
         self._open(found, budget, seed, read_template(chat_template), "vllm", verifier_engine)
 
     @classmethod
+    @vllm_errors()
     def from_pretrained(cls, artifact: str | Path, **options: Any) -> "ComputeOptimalLLM":
         """The model of an artifact, which may be a name on the Hub, ``OWNER/NAME[@REVISION]``.
 
@@ -84,6 +86,7 @@ class ComputeOptimalLLM:
         return cls(artifact_folder(artifact), **options)
 
     @classmethod
+    @vllm_errors()
     def wrap(
         cls,
         engine: Any,

@@ -12,7 +12,7 @@ from vllm.v1.metrics.stats import RequestStateStats
 from allocator.errors import ModelError
 from predictors.sample import Sample
 from predictors.token_logprobs import PlaceLogprobs
-from runtime.answers.thought import before_any
+from runtime.answers.thought import before_any, letters_after
 from runtime.dropin.vllm_params import VLLMOptions
 from runtime.engines.tokenizer import decode
 from runtime.frontend.prompt_request import EncodedPrompt
@@ -190,13 +190,15 @@ def _stop_reason(sample: Sample, options: VLLMOptions, tokenizer: Any) -> int | 
 def _with_special_tokens(sample: Sample, options: VLLMOptions, tokenizer: Any) -> str:
     """A solution's text with its special tokens, except the one that ended it."""
     reason = _stop_reason(sample, options, tokenizer)
-    by_token = sample.ended and reason not in options.request.settings.stops
-    text = decode(
-        tokenizer,
-        sample.token_ids[: -1 if by_token else None],
-        skip_special_tokens=False,
-        spaces_between_special_tokens=options.spaces_between_special_tokens,
-    )
+    settings = options.request.settings
+    by_token = sample.ended and reason not in settings.stops
+    ids = sample.token_ids[: -1 if by_token else None]
+    how = {
+        "skip_special_tokens": False,
+        "spaces_between_special_tokens": options.spaces_between_special_tokens,
+    }
+    text = decode(tokenizer, ids, **how)
     thought = sample.reasoning or ""  # within which stop texts do not count
     start = max(text.find(thought), 0) + len(thought)
-    return text[:start] + before_any(options.request.settings.stops, text[start:])
+    letters = letters_after(tokenizer, ids, settings.tokens.min_tokens, **how)
+    return text[:start] + before_any(settings.stops, text[start:], letters)

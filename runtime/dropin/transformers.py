@@ -119,7 +119,8 @@ class ComputeOptimalModel:
 
         Args:
             input_ids: prompts, shape (prompts, tokens), the shorter padded on the left.
-            attention_mask: 0 where `input_ids` is padding; None derives it from the pad token.
+            attention_mask: 0 where `input_ids` is padding; None derives it from the pad token, the
+                call's own if it gives one, unless the model ends with it.
             generation_config: a transformers GenerationConfig; `overrides` have precedence.
             budget: generations that each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
@@ -139,10 +140,15 @@ class ComputeOptimalModel:
         honoured = self._honoured(generation_config, overrides)
         for name in ("num_return_sequences", "max_new_tokens"):
             counted(name, honoured.get(name, 1))
-        count = honoured.get("num_return_sequences", 1)
+        count, pad = (
+            honoured.get("num_return_sequences", 1),
+            honoured.get("pad_token_id", self._pad),
+        )
+        if not isinstance(pad, int) or isinstance(pad, bool):
+            raise InputError("pad_token_id", pad, "must be an integer")
         prompts = [
             token_prompt(self.tokenizer, ids, "input_ids")
-            for ids in self._prompts(input_ids, attention_mask)
+            for ids in self._prompts(input_ids, attention_mask, pad)
         ]
         spend, share, raised = spend_for(
             self.budget,
@@ -159,7 +165,6 @@ class ComputeOptimalModel:
             for result in results
             for place in range(count)
         ]
-        pad = honoured.get("pad_token_id", self._pad)
         sequences = _appended(input_ids.repeat_interleave(count, dim=0), solutions, pad)
         if not honoured.get("return_dict_in_generate"):
             return sequences
@@ -169,7 +174,7 @@ class ComputeOptimalModel:
         return ComputeOptimalGeneration(sequences, tuple(r.receipt for r in results), notes)
 
     def _options(
-        self, honoured: Mapping[str, Any], budget: int, notes: Sequence[str]
+        self, honoured: Mapping[str, Any], budget: int | None, notes: Sequence[str]
     ) -> RequestOptions:
         sampling, unused = _sampling_overrides(honoured)
         options = request_options(
@@ -201,18 +206,19 @@ class ComputeOptimalModel:
                 raise InputError(name, value, "it is not supported; leave it out")
         return honoured
 
-    def _prompts(self, input_ids: Any, mask: Any) -> list[list[int]]:
+    def _prompts(self, input_ids: Any, mask: Any, pad: int) -> list[list[int]]:
         """Token ids of each prompt, checked and without its padding."""
         if not isinstance(input_ids, torch.Tensor) or input_ids.dim() != 2 or not len(input_ids):
             raise InputError("input_ids", input_ids, "must be a tensor of shape (prompts, tokens)")
+        if input_ids.is_floating_point() or input_ids.dtype == torch.bool:
+            raise InputError("input_ids", str(input_ids.dtype), "must be integers: ids of tokens")
         if mask is None:  # as transformers does
             mask = torch.ones_like(input_ids)
-            if self._pad not in self._ends:
-                mask = input_ids.ne(self._pad)
-        if mask.shape != input_ids.shape:
-            raise InputError(
-                "attention_mask", tuple(mask.shape), "must have the shape of input_ids"
-            )
+            if pad not in self._ends:
+                mask = input_ids.ne(pad)
+        if not isinstance(mask, torch.Tensor) or mask.shape != input_ids.shape:
+            given = tuple(mask.shape) if isinstance(mask, torch.Tensor) else mask
+            raise InputError("attention_mask", given, "must be a tensor of the shape of input_ids")
         if (mask.long().diff(dim=1) < 0).any():
             raise InputError(
                 "attention_mask", mask.tolist(), "prompts must be padded on their left"

@@ -1,5 +1,6 @@
 """Errors of requests, in the class in which vLLM raises its own."""
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -27,8 +28,10 @@ def request_error() -> type[InputError]:
 @contextmanager
 def vllm_errors() -> Iterator[None]:
     """Raise what the block, or the method that this decorates, refuses so that callers may catch
-    it as vLLM's."""
+    it as vLLM's, where vLLM is installed."""
     try:
         yield
     except InputError as error:
+        if importlib.util.find_spec("vllm") is None or isinstance(error, request_error()):
+            raise
         raise request_error()(error.field, error.value, error.hint) from error

@@ -161,7 +161,7 @@ def vllm_options(
     requested: PromptParams,
     calibrated: SamplingSettings,
     models: Models,
-    budget: int,
+    budget: int | None,
     thinking: int | None = None,
     notes: Sequence[str] = (),
     form: AnswerForm = FREE_TEXT,
@@ -172,7 +172,7 @@ def vllm_options(
         requested: what `params_for` has checked.
         calibrated: sampling settings that the artifact was calibrated with.
         models: the models.
-        budget: generations that the prompt may cost.
+        budget: generations that the prompt may cost; None where its budget is in tokens.
         thinking: tokens that a solution may think, by the template's variables; None is no cap.
         notes: further notes for the caller.
         form: the form of the answers, where SamplingParams have no structured outputs.
@@ -202,8 +202,9 @@ def vllm_options(
     stop_reasons: dict[int, int | str] = {
         token: reason
         for token, reason in ({end: end for end in params.stop_token_ids} | special).items()
-        # The model's own end of sequence needs no request, and vLLM gives no stop reason for it.
-        if token != tokenizer.eos_token_id
+        # The model's own end of sequence needs no request, unless it is ignored, and vLLM gives no
+        # stop reason for it.
+        if token != tokenizer.eos_token_id or params.ignore_eos
     }
     request = request_options(
         calibrated,

@@ -65,7 +65,8 @@ class Completion:
         cached_tokens: tokens of the prefix that the engine had in its cache. For several choices of
             one request a server reports only that of the last to end, which is used for all.
         stopped_by: the stop text that it stopped after; None if it stopped otherwise.
-        repeating: whether the engine ended it because it repeated itself without end.
+        repeating: whether the engine ended it because it repeated itself without end; see
+            `EndsLoops`.
         thinking: thinking tokens of the whole solution; None where it has no thought. Engines leave
             this and the next to `runtime.solutions.thinker`.
         forced: whether the thought was ended at its cap.
@@ -154,6 +155,19 @@ class HasConfidence(Protocol):
     @property
     def max_confidence_top(self) -> int:
         """The most of the likeliest tokens that it reads at one place."""
+        ...
+
+
+@runtime_checkable
+class EndsLoops(Protocol):
+    """An engine that ends a thought which repeats itself without end.
+
+    Where `ends_loops` is true, its `complete` takes ``thought``: whether a thought is sampled.
+    """
+
+    @property
+    def ends_loops(self) -> bool:
+        """Whether it does."""
         ...
 
 

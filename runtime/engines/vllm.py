@@ -90,10 +90,9 @@ class VLLMCompletions:
         confidence: ConfidenceWindow | None = None,
         constraint: Constraint | None = None,
         options: TokenOptions = PLAIN,
+        thought: bool = False,
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
-
-        A text that repeats itself without end is ended.
 
         Args:
             token_ids, settings, max_tokens, seed, stop, stop_token_ids, logprob: as there.
@@ -101,6 +100,7 @@ class VLLMCompletions:
                 tokens are then not returned.
             constraint: see `runtime.engines.constraint.HasConstraints`.
             options: see `runtime.engines.token_options.HasTokenOptions`.
+            thought: see `runtime.engines.base.EndsLoops`.
         """
         if confidence is not None:
             options = replace(options, logprobs=None, logprob_token_ids=())
@@ -117,6 +117,7 @@ class VLLMCompletions:
             stop=[text for text in stop if text not in short],
             stop_token_ids=[*marks, *stop_token_ids],
             constraint=constraint,
+            thought=thought,
             logprobs=options.logprobs or self._logprobs(logprob, confidence),
             # Every token wakes this process up: only where one of them may end the request.
             each_token=confidence is not None and confidence.settings.threshold is not None,
@@ -188,6 +189,11 @@ class VLLMCompletions:
         except Exception as error:  # vLLM's own are of many classes, which change by version
             raise constraint.refused(f"vLLM refused it: {error}") from error
         self._checked = constraint
+
+    @property
+    def ends_loops(self) -> bool:
+        """See `runtime.engines.base.EndsLoops`."""
+        return True
 
     @property
     def max_confidence_top(self) -> int:

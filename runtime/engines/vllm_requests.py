@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
-# Completions that may be this long end where a pattern of up to 64 tokens is repeated so often that
-# it is an endless loop: such thoughts cost the most and answer nothing.
+# Thoughts that may be this long end where a pattern of up to 64 tokens is repeated so often that it
+# is an endless loop: they cost the most and answer nothing. Answers such as tables may repeat
+# themselves as often.
 LONG = 1024
 REPETITION = {"min_pattern_size": 4, "max_pattern_size": 64, "min_count": 16}
 
@@ -28,6 +29,7 @@ def sampling_params(
     stop: Sequence[str],
     stop_token_ids: Sequence[int],
     constraint: Constraint | None,
+    thought: bool,
     logprobs: int | None,
     each_token: bool,
 ) -> "SamplingParams":
@@ -36,6 +38,8 @@ def sampling_params(
     Args:
         settings, options, max_tokens, seed, stop, stop_token_ids: as there.
         constraint: what the completion is held to.
+        thought: whether a thought is sampled, which may be an endless loop. What is held to a
+            constraint, or must not end by itself (`ignore_eos`), is never taken for one.
         logprobs: likeliest tokens to return at each place; None returns not even the sampled one's
             log-probability.
         each_token: return an output after every token, in place of one at the end.
@@ -43,6 +47,7 @@ def sampling_params(
     from vllm import SamplingParams
     from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
 
+    may_loop = thought and constraint is None and not options.ignore_eos and max_tokens >= LONG
     return SamplingParams(
         temperature=settings.temperature,
         top_p=settings.top_p,
@@ -58,9 +63,7 @@ def sampling_params(
         # Token by token, where a whole text is soon decoded.
         detokenize=bool(stop) or options.logprobs is not None,
         skip_special_tokens=False,  # marks of thoughts are special tokens of some models
-        repetition_detection=RepetitionDetectionParams(**REPETITION)
-        if max_tokens >= LONG
-        else None,
+        repetition_detection=RepetitionDetectionParams(**REPETITION) if may_loop else None,
         structured_outputs=None if constraint is None else structured_outputs(constraint),
         logprobs=logprobs,
         logprob_token_ids=list(options.logprob_token_ids) or None,

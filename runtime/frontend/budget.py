@@ -44,7 +44,7 @@ class Limits:
 
 def spend_for(
     default: int, solutions: int, limits: Limits, prompts: int = 1, field: str = "n"
-) -> tuple[Spend, int, list[str]]:
+) -> tuple[Spend, int | None, list[str]]:
     """What a call may spend.
 
     Args:
@@ -57,7 +57,7 @@ def spend_for(
 
     Returns:
         What the call may spend; generations per prompt, with a shared total their mean, rounded
-        up, and of budgets in tokens one; and a note if the default budget was raised.
+        up, and None where tokens are counted; and a note if the default budget was raised.
 
     Raises:
         InputError: several solutions under a shared total or a budget in tokens, or as `Spend`.
@@ -71,7 +71,7 @@ def spend_for(
         if budget_tokens is not None:
             counted("budget_tokens", budget_tokens)
         spend = Spend(budget or 0, None, total, deadline, budget_tokens, average_tokens)
-        return spend, 1, []
+        return spend, None, []
     if total is not None:
         if solutions > 1:
             hint = "a shared total allows one solution per prompt; give a budget"

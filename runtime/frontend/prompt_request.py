@@ -72,7 +72,7 @@ class RequestOptions:
 def request_options(
     calibrated: SamplingSettings,
     tokenizer: Any,
-    budget: int,
+    budget: int | None,
     overrides: SamplingOverrides = AS_CALIBRATED,
     *,
     solutions: int = 1,
@@ -90,7 +90,8 @@ def request_options(
     Args:
         calibrated: sampling settings that the artifact was calibrated with.
         tokenizer: the language model's.
-        budget: generations that the prompt may cost.
+        budget: generations that the prompt may cost; None where its budget is in tokens, under
+            which `spend_for` allows one solution.
         overrides: sampling settings in place of calibrated ones.
         solutions: number of solutions to return.
         solutions_field: the caller's name for it, for error messages.
@@ -107,7 +108,7 @@ def request_options(
         InputError: more solutions than the budget, a sampling setting out of its range, a stop
             token outside the vocabulary, or too many of them.
     """
-    if solutions > budget:
+    if budget is not None and solutions > budget:
         hint = f"it is more than the budget of {budget}; raise the budget or lower this"
         raise InputError(solutions_field, solutions, hint)
     sampling, changed = sampling_for(calibrated, budget, overrides)

@@ -1,12 +1,12 @@
 """Sampling settings that a caller requests in place of the calibrated ones."""
 
 from dataclasses import asdict, dataclass
-from math import isfinite
 from numbers import Integral
 from typing import Any
 
 from pydantic import ValidationError
 
+from allocator.checks import finite
 from allocator.errors import InputError
 from runtime.engines.base import LARGEST, SamplingSettings
 from runtime.frontend.fields import present
@@ -35,7 +35,7 @@ class SamplingOverrides:
 
 
 def sampling_for(
-    calibrated: SamplingSettings, budget: int, overrides: SamplingOverrides
+    calibrated: SamplingSettings, budget: int | None, overrides: SamplingOverrides
 ) -> tuple[SamplingSettings, list[str]]:
     """How to sample for a caller, and notes on it for the caller.
 
@@ -44,7 +44,8 @@ def sampling_for(
 
     Args:
         calibrated: sampling settings that the artifact was calibrated with.
-        budget: generations that the prompt may cost.
+        budget: generations that the prompt may cost; None where its budget is in tokens, which may
+            be several.
         overrides: what the caller requested.
 
     Returns:
@@ -57,10 +58,11 @@ def sampling_for(
     if given.get("top_k") == -1:
         given["top_k"] = 0
     notes = []
-    if given.get("temperature") == 0 and budget > 1 and calibrated.temperature > 0:
+    if given.get("temperature") == 0 and budget != 1 and calibrated.temperature > 0:
         del given["temperature"]
+        several = "all solutions of a prompt" if budget is None else f"all {budget} solutions"
         notes.append(
-            f"at temperature 0 all {budget} solutions would be the same; they were sampled at the "
+            f"at temperature 0 {several} would be the same; they were sampled at the "
             f"calibrated temperature {calibrated.temperature}"
         )
     for name, value in given.items():
@@ -77,14 +79,6 @@ def sampling_for(
         if used != known and not greedy:
             notes.append(f"{name} is {used}; the table was calibrated at {name} {known}")
     return settings, notes
-
-
-def finite(value: Any) -> bool:
-    """Whether a value is a number that fits a float."""
-    try:
-        return isfinite(value)
-    except (TypeError, OverflowError):
-        return False
 
 
 def counted(field: str, value: Any) -> int:

@@ -70,7 +70,7 @@ def prompt_requests(
         InputError: a value that the solver cannot use.
     """
     ttc = body.ttc
-    spend, budget, _ = spend_for(
+    spend, share, _ = spend_for(
         budget,
         body.choices,
         Limits(
@@ -96,7 +96,7 @@ def prompt_requests(
     options = request_options(
         solver.settings.sampling,
         tokenizer,
-        budget,
+        share,
         _overrides(body),
         solutions=body.choices,
         seed=body.seed,

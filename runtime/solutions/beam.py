@@ -8,7 +8,7 @@ from predictors.confidence import ConfidenceWindow
 from predictors.sample import Sample
 from predictors.scoring import Scoring
 from predictors.token_logprobs import PlaceLogprobs
-from runtime.answers.thought import solution_reader
+from runtime.answers.thought import before_any, letters_after, solution_reader
 from runtime.engines.base import Completion
 from runtime.engines.tokenizer import decode
 from runtime.models import Models
@@ -85,7 +85,8 @@ class SampleReader:
         shown = self._shown([token for step in beam.steps for token in step])
         if self._special and beam.ended:
             shown = self._without_end(shown)
-        reading = self._reader.read(shown, self._settings.stops, self._begun, self._special)
+        stops, least = self._settings.stops, self._settings.tokens.min_tokens
+        reading = self._reader.read(shown, stops, self._begun, self._special, least)
         answer = None
         content = None if beam.window is not None and beam.window.lost else reading.content
         raw = None if content is None else reading.raw_content
@@ -111,14 +112,15 @@ class SampleReader:
         )
 
     def holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
-        """Whether a text that ends solutions is in one, after its thought."""
-        tokens = [token for step in steps for token in step]
+        """Whether a text that ends solutions is in one, after its thought and `min_tokens`."""
+        tokens = self._shown([token for step in steps for token in step])
+        tokenizer = self._models.engine.tokenizer
         if self._models.marks is not None:
-            reading = self._reader.read(self._shown(tokens), (), self._begun)
-            text = reading.content or ""
+            text = self._reader.read(tokens, (), self._begun).content or ""
         else:
-            text = decode(self._models.engine.tokenizer, self._shown(tokens))
-        return any(stop in text for stop in self._settings.stops)
+            text = decode(tokenizer, tokens)
+        letters = letters_after(tokenizer, tokens, self._settings.tokens.min_tokens)
+        return before_any(self._settings.stops, text, letters) != text
 
     def _shown(self, tokens: list[int]) -> list[int]:
         """A solution's tokens without the one that the caller had it stop at."""

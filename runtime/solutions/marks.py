@@ -32,6 +32,7 @@ class ThoughtMarks:
         cutoff: what is written to end one at its cap: the end, and the answer's beginning.
         ended: the same without the answer's beginning.
         skipped: what is written in place of a thought where there is to be none.
+        empty: the same without the answer's beginning.
     """
 
     tokenizer: Any = field(repr=False)
@@ -43,6 +44,7 @@ class ThoughtMarks:
     cutoff: tuple[int, ...]
     ended: tuple[int, ...]
     skipped: tuple[int, ...]
+    empty: tuple[int, ...]
 
     def place(self, prompt_ids: Sequence[int]) -> Place:
         """Where a prompt leaves the model; chat templates may have begun or skipped a thought."""
@@ -126,6 +128,9 @@ def thought_marks(tokenizer: Any, setting: str, cutoff: str = "") -> ThoughtMark
     def ids(text: str) -> tuple[int, ...]:
         return tuple(tokenizer.encode(text, add_special_tokens=False))
 
+    def without_answer(text: str) -> str:
+        return text.partition(thought.end)[0] + thought.end
+
     end = ids(thought.end)
     return ThoughtMarks(
         tokenizer=tokenizer,
@@ -135,6 +140,7 @@ def thought_marks(tokenizer: Any, setting: str, cutoff: str = "") -> ThoughtMark
         end=end,
         finder=None if len(end) == 1 else StepSplitter(tokenizer, thought.end),
         cutoff=ids(cutoff),
-        ended=ids(cutoff.partition(thought.end)[0] + thought.end),
+        ended=ids(without_answer(cutoff)),
         skipped=ids(thought.skipped),
+        empty=ids(without_answer(thought.skipped)),
     )

@@ -52,15 +52,15 @@ class Thinker:
             The tokens after the prefix, those that were appended for the model among them.
         """
         written = Written(draw, list(prefix))
-        place = self._where(prefix)
+        place, thinks = self._where(prefix), False
         if self._marks is None or (draw.thinking is None and not self._may_end_early(draw)):
-            place = "after"  # one request, whatever the model thinks
+            thinks, place = place != "after", "after"  # one request, whatever the model thinks
         if place == "before" and not written.aborted:
             place = await self._begin(written)
         if place == "inside" and not written.aborted:
             place = await self._think(written)
         if place == "after" and written.left > 0 and not written.aborted:
-            written.add(await self._complete(written, written.left, step_end=draw.step_end))
+            await self._answer(written, thinks)
         return self._counted(written)
 
     def thought_of(self, token_ids: Sequence[int], thinking: int) -> tuple[int, ...]:
@@ -109,13 +109,16 @@ class Thinker:
     async def _begin(self, written: Written) -> Place:
         """Begin a thought, or skip it; with neither requested, see whether the model begins one.
 
-        Under a constraint one is begun: what else was sampled would stand before what it allows.
+        Under a constraint one is begun: what else was sampled would stand before what it allows. So
+        would the beginning of an answer after a thought that is skipped.
         """
         marks, thinking = self._known, written.draw.thinking
-        if thinking is None and self._calls.settings.constraint is not None:
+        held = self._calls.settings.constraint is not None
+        if thinking is None and held:
             thinking = written.left
         if thinking is not None:
-            written.append(marks.opening if thinking else marks.skipped)
+            skipped = marks.empty if held else marks.skipped
+            written.append(marks.opening if thinking else skipped)
             written.skipped = not thinking
             written.unsampled = len(marks.opening) - len(marks.start)
             return "inside" if thinking else "after"
@@ -151,6 +154,21 @@ class Thinker:
         written.cut(cutoff, depth + max(more, 0))
         return "after"
 
+    async def _answer(self, written: Written, thinks: bool) -> None:
+        """Sample the rest of a solution.
+
+        Args:
+            written: the solution.
+            thinks: whether a thought may come first. Only that may end for repeating itself.
+        """
+        step_end = written.draw.step_end
+        written.add(await self._complete(written, written.left, step_end, thought=thinks))
+        if not written.repeating or written.left <= 0:
+            return
+        if self._where(written.solution) == "after":
+            # An answer may repeat itself, as a table does: it goes on.
+            written.add(await self._complete(written, written.left, step_end))
+
     async def _sample_thought(self, written: Written, max_tokens: int) -> bool:
         """Sample a thought; returns whether it has ended."""
         marks = self._known
@@ -160,6 +178,7 @@ class Thinker:
             max_tokens,
             step_end=() if single else (marks.thought.end,),
             ends=marks.end if single else (),
+            thought=True,
         )
         written.add(found)
         # The token that completes a mark of several may hold more than the mark.
@@ -174,6 +193,7 @@ class Thinker:
         max_tokens: int,
         step_end: tuple[str, ...] = (),
         ends: tuple[int, ...] | None = None,
+        thought: bool = False,
     ) -> Completion:
         return await self._calls.complete(
             self._engine,
@@ -186,6 +206,7 @@ class Thinker:
             greedy=written.draw.greedy,
             window=written.draw.window,
             ends=ends,
+            thought=thought,
         )
 
     def _counted(self, written: Written) -> Completion:

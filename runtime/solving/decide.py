@@ -146,8 +146,14 @@ def decide(
     deadline = deadline_of(artifact, seconds)
     points = None if predicted is None else [predicted]
     chosen = artifact.policy.plans(budget, points, row, taken, deadline)
-    timed = None if seconds is None else f"With {seconds:.2f} s left"
-    return _decision(row, piloted, int(chosen.bins[0]), chosen.plans[0], timed)
+    (plan,), (fits,), timed = chosen.plans, chosen.fit, None
+    if seconds is not None:
+        timed = f"With {max(seconds, 0.0):.2f} s left no plan "
+        if fits:
+            timed += f"that fits was more accurate than {plan}"
+        else:
+            timed += "fits: nothing more is sampled" if taken else "fits: one solution is sampled"
+    return _decision(row, piloted, int(chosen.bins[0]), plan, timed)
 
 
 def _decision(
@@ -160,20 +166,24 @@ def _decision(
         piloted: the prompt's pilots.
         number: number of the prompt's bin, from 0 on.
         plan: what was chosen.
-        timed: the time that was left, in words, where the prompt has a deadline.
+        timed: why it was chosen, in words, where the prompt has a deadline.
     """
     taken, predicted, cell = len(piloted.samples), piloted.predicted, row.cells[number]
-    why = f"for {row.budget} {row.unit} one plan for every prompt did as well as pilots and bins"
+    reasons = []
     if predicted is not None:
-        why = (
+        reasons.append(
             f"{_counted(taken)} {predicted:.2f} [{piloted.low:.2f}, {piloted.high:.2f}]: "
             f"bin {number + 1} of {len(row.cells)}"
         )
     if timed is not None:
-        why += f". {timed} no plan that fits was more accurate than {plan}"
-    elif predicted is not None:
-        why += (
-            f". For {row.budget} {row.unit} no plan was clearly better there than {plan}; choosing "
+        reasons.append(timed)
+    elif predicted is None:
+        reasons.append(
+            f"for {row.budget} {row.unit} one plan for every prompt did as well as pilots and bins"
+        )
+    else:
+        reasons.append(
+            f"For {row.budget} {row.unit} no plan was clearly better there than {plan}; choosing "
             f"so was right for {cell.accuracy:.0%} [{cell.low:.0%}, {cell.high:.0%}] of "
             f"{cell.prompts} calibration prompts"
         )
@@ -185,7 +195,7 @@ def _decision(
         bin=None if predicted is None else number + 1,
         bins=1 if predicted is None else len(row.cells),
         plan=plan,
-        why=why,
+        why=". ".join(reasons),
     )
 
 

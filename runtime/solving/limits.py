@@ -1,11 +1,11 @@
 """What a caller may request: budgets and deadlines that can be kept, checked before any work."""
 
+from allocator.checks import check_positive, finite
 from allocator.errors import InputError
 from allocator.plan import SEARCHES, Plan
 from predictors.thinking_policy import ThinkingPolicy
 from predictors.token_policy import TokenPolicy
 from runtime.artifact import Artifact
-from runtime.frontend.sampling_overrides import finite
 from runtime.result import Spend
 
 
@@ -31,7 +31,7 @@ def check_limits(
             fixed search without a verifier; a deadline that is not positive, or that cannot be
             kept; or a probability that is not one.
     """
-    if early_stop is not None and not 0.5 < early_stop <= 1:
+    if early_stop is not None and not (finite(early_stop) and 0.5 < early_stop <= 1):
         raise InputError("early_stop", early_stop, "a probability above 0.5; 1 is for certain")
     artifact.policy.row(budget)
     if fixed is not None and fixed.strategy in SEARCHES and artifact.settings.verifier is None:
@@ -40,8 +40,7 @@ def check_limits(
         raise InputError("budget", budget, f"{fixed} costs {fixed.cost(0)}; allow that")
     if deadline is None:
         return
-    if not finite(deadline) or deadline <= 0:
-        raise InputError("deadline", deadline, "must be a positive number of seconds")
+    check_positive("deadline", deadline, "must be a positive number of seconds")
     if early_stop is not None:
         raise InputError(
             "deadline", deadline, "early stop takes longer than plans were timed; leave it out"

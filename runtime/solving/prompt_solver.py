@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 
 from allocator.drift import DriftMonitor
 from allocator.errors import InputError
@@ -236,8 +237,7 @@ class PromptSolver:
         Raises:
             InputError: a price that is not positive, or a prompt that does not fit the context.
         """
-        if not price > 0:
-            raise InputError("price", price, "must be positive")
+        _check_price(price)
         started = time.perf_counter()
         adaptive_run = self._adaptive_run(prompt)
         await self._advance(adaptive_run)
@@ -256,8 +256,7 @@ class PromptSolver:
             InputError: a price that is not positive, an artifact that was not calibrated on
                 thoughts, or a prompt that does not fit the context.
         """
-        if not price > 0:
-            raise InputError("price", price, "must be positive")
+        _check_price(price)
         started = time.perf_counter()
         run = AdaptiveThinking(self.start(prompt), thinking_policy(self.artifact))
         action = Action.SAMPLE
@@ -309,6 +308,11 @@ class PromptSolver:
         self.metrics.answered(receipt)
         self.metrics.drift(drift.drifted, {signal.name: signal.p for signal in drift.signals})
         return result
+
+
+def _check_price(price: float) -> None:
+    if not isinstance(price, Real) or not price > 0:  # it may be infinite
+        raise InputError("price", price, "must be positive")
 
 
 def _emit(run: PromptRun, decision: Decision) -> None:

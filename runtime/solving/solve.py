@@ -149,11 +149,13 @@ class Solver(PromptSolver):
         )
         results: list[Result | Failure] = []
         for number, (prompt, adaptive_run) in enumerate(zip(prompts, runs, strict=True)):
-            if number in failed:
-                self.metrics.failed()
-                results.append(Failure(prompt=_text(prompt), error=str(failed[number])))
-            else:
+            try:
+                if number in failed:
+                    raise failed[number]
                 results.append(await self._adaptive_result(adaptive_run, started, {}))
+            except ModelError as error:  # reads log-probabilities, where they are requested
+                self.metrics.failed()
+                results.append(Failure(prompt=_text(prompt), error=str(error)))
             done(results[-1])
         return results
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 
+from allocator.checks import check_positive, finite
 from allocator.errors import InputError
 from allocator.price import PriceController, PriceList
 from predictors.gain_model import COLUMNS, GainModel
@@ -67,8 +68,8 @@ class StopRule:
         if (average_budget is None) == (price is None):
             given = {"average_budget": average_budget, "price": price}
             raise InputError("price", given, "give one of the two")
-        if price is not None and not (isfinite(price) and price > 0):
-            raise InputError("price", price, "must be positive")
+        if price is not None:
+            check_positive("price", price)
         self.schedule, self.gain_model = prices.schedule, gain_model
         self.scoring = COUNTED if scoring is None else scoring
         self._controller: PriceController | None = None
@@ -192,7 +193,7 @@ class PromptVotes:
         scoring, given = self._rule.scoring, scores or {}
         for name in scoring.scores.keys() & given.keys():
             value = given[name]
-            if not isfinite(value) or not (name in scoring.logits or 0 <= value <= 1):
+            if not finite(value) or not (name in scoring.logits or 0 <= value <= 1):
                 raise InputError(
                     name,
                     value,

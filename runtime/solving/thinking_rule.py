@@ -4,9 +4,9 @@ It decides as `calibration.replay.thinking_run` replays it, from the thoughts so
 """
 
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 
+from allocator.checks import check_positive
 from allocator.errors import InputError
 from predictors.branches import Branch
 from predictors.thinking_policy import THINKING, Action, ThinkingPolicy
@@ -68,9 +68,8 @@ class ThinkingRule:
             raise InputError("price", given, "give one of the two")
         if average_tokens is not None:
             price = policy.price_for(average_tokens)
-        if price is None or not (isfinite(price) and price > 0):
-            raise InputError("price", price, "must be positive")
-        self.policy, self.price = policy, price
+        check_positive("price", price)
+        self.policy, self.price = policy, float(price or 0.0)
 
     @classmethod
     def load(

@@ -59,6 +59,8 @@ def test_policy_takes_the_largest_row_within_budget() -> None:
     assert policy.row(100).budget == 8
     with pytest.raises(InputError, match="budget: 0"):
         policy.row(0)
+    with pytest.raises(InputError, match="budget: '8'"):
+        policy.row("8")
 
 
 def test_policy_plans_many_prompts_at_once() -> None:
@@ -84,6 +86,9 @@ def test_a_deadline_has_the_most_accurate_plan_that_fits_it() -> None:
     row = policy.row(8)
     late = policy.plans(8, [0.1], row, pilots=4, deadline=deadline(0.5))
     assert late.plans == (best_of(4),), "the pilots alone"
+    assert late.fit == (False,)
+    assert policy.plans(8, [0.1], row, pilots=4, deadline=deadline(8.0)).fit == (True,)
+    assert policy.plans(8, [0.1, 0.9]).fit == (True, True)
 
 
 def test_pilots_that_take_more_than_half_of_the_time_are_left_out() -> None:

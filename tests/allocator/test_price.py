@@ -212,5 +212,5 @@ def test_the_average_holds_though_cheap_prompts_end_first(in_flight: int) -> Non
 
 
 def test_less_than_one_generation_is_refused() -> None:
-    with pytest.raises(InputError, match=r"average: 0\.5"):
+    with pytest.raises(InputError, match=r"average_budget: 0\.5"):
         PriceController(0.5, FOUR)

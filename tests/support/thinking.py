@@ -54,6 +54,7 @@ class ScriptedThinker:
         self.tokenizer = thinking_tokenizer()
         self.length, self.begins, self.thought, self.within = length, begins, thought, within
         self.requests: list[tuple[str, int]] = []
+        self.temperatures: list[float] = []
 
     async def complete(
         self,
@@ -69,6 +70,7 @@ class ScriptedThinker:
         await asyncio.sleep(0)
         before = self.tokenizer.decode(token_ids).partition("A:")[2]
         self.requests.append((before, max_tokens))
+        self.temperatures.append(settings.temperature)
         prompt = self.tokenizer.decode(token_ids)
         ids = self.tokenizer.encode(self._rest(before, prompt, seed))[:max_tokens]
         text, stopped_by = "", None
@@ -132,6 +134,36 @@ class UnsureThinker(ScriptedThinker):
             confidence=confidence.lowest,
             aborted=confidence.lost,
         )
+
+
+class LoopingThinker(ScriptedThinker):
+    """Writes one text. A thought ends after 64 equal letters: it is taken for an endless loop.
+
+    Args:
+        text: what it writes, thought and answer.
+    """
+
+    ends_loops = True
+    LOOP = 64
+
+    def __init__(self, text: str) -> None:
+        super().__init__(0)
+        self.text = text
+        self.thoughts: list[bool] = []  # of each request, whether it was said to sample one
+
+    async def complete(
+        self, token_ids: Sequence[int], *, thought: bool = False, **how: Any
+    ) -> Completion:
+        self.thoughts.append(thought)
+        found = await super().complete(token_ids, **how)
+        for end in range(self.LOOP, len(found.token_ids) + 1 if thought else 0):
+            ids = found.token_ids[:end]
+            if len(set(ids[-self.LOOP :])) == 1:
+                return replace(found, token_ids=ids, ended=False, stopped_by=None, repeating=True)
+        return found
+
+    def _rest(self, before: str, prompt: str, seed: int) -> str:
+        return self.text.removeprefix(before)
 
 
 class FindingThinker(ScriptedThinker):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell, LookupTable
+from benchmarks.testbed.paths import ARTIFACT
 from predictors.branches import BranchScoring
 from predictors.thinking_policy import DepthGain, SampleGain, ThinkingPolicy, TokenPrice
 from predictors.token_policy import TokenPolicy
@@ -32,3 +33,9 @@ def with_token_budgets(artifact: Artifact) -> Artifact:
         fingerprint=artifact.policy.table.fingerprint, difficulty="predicted", rows=(row,)
     )
     return replace(artifact, tokens=TokenPolicy(table, {}), thinking=POLICY)
+
+
+def unverified() -> Artifact:
+    """The testbed's so, without a verifier: it could not read a thinking model's tokens."""
+    found = with_token_budgets(Artifact.load(ARTIFACT))
+    return replace(found, settings=found.settings.model_copy(update={"verifier": None}))

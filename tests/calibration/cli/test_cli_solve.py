@@ -128,7 +128,7 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
         (["--budget", "-4"], "must be 1 or more"),
         (["--budget", "4", "--total-budget", "9"], "{'budget': 4, 'total_budget': 9}: give one of"),
         (["--average-budget", "4", "--total-budget", "9"], "give one of"),
-        (["--average-budget", "0.5"], "average: 0.5: must be 1 or more"),
+        (["--average-budget", "0.5"], "average_budget: 0.5: must be 1 or more"),
         (["--total-budget", "7"], "total_budget: 7: 8 prompts cost 1 each at least"),
         (["--total-budget", "-7"], "total_budget: -7: 8 prompts cost 1 each at least"),
         (["--average-budget", "2", "--deadline", "1"], "deadline: 1.0: it goes with a budget"),

@@ -35,12 +35,13 @@ from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
 from runtime.reviser import Reviser
+from runtime.solutions.beam import Beam
 from runtime.verifiers.base import Verdict
 from tests.support.artifacts import RIGHT, BentCoins, bent_models, bent_prompts
 from tests.support.cli import MODELS, TASK, refused
 from tests.support.fakes import COIN_SETTINGS, SOON, StepUp, SumVerifier
 from tests.support.thinking import SETTINGS as THINKING
-from tests.support.thinking import UnsureThinker, thinking_run
+from tests.support.thinking import LoopingThinker, UnsureThinker, thinking_models, thinking_run
 from tests.support.waiting import eventually_in_loop, turns
 
 PAIRS = [(prompt, RIGHT) for prompt in bent_prompts(6, seed=3)]
@@ -215,6 +216,19 @@ def test_confidence_is_journaled(tmp_path: Path) -> None:
         assert not engine.requests
         assert again == first
         assert (again.confidence, again.answer) == (pytest.approx(lowest, nan_ok=True), answer)
+
+
+def test_a_thought_that_was_ended_in_a_loop_is_journaled_as_such(tmp_path: Path) -> None:
+    def sampled() -> tuple[Beam, LoopingThinker]:
+        engine = LoopingThinker("<think>\n" + "a" * 100)
+        with Journals(tmp_path, "looping").recording(thinking_models(engine), "U:?A:") as recorded:
+            run = PromptRun(recorded, THINKING, "U:?A:", 0)
+            return asyncio.run(run.extend(Beam(), ("x", 0))), engine
+
+    first, engine = sampled()
+    assert (first.stopped, first.ended, any(engine.thoughts)) == (True, False, True)
+    again, engine = sampled()
+    assert (again, engine.requests) == (first, [])
 
 
 def test_a_reviser_is_journaled_beside_the_model_it_shares(tokenizer: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Answers, their comparison, and selection against cases computed by hand."""
 
 from dataclasses import replace
+from math import nan
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,29 @@ def test_weighted_wins_by_mass(pairs: list[tuple[str, float]]) -> None:
     mass = {a: sum(s for b, s in pairs if b == a) for a in "abc"}
     chosen = select(samples).answer
     assert mass[str(chosen)] == pytest.approx(max(mass.values()))
+
+
+def test_a_sample_without_an_answer_is_no_other_answer() -> None:
+    samples = [
+        make_sample("7", 0.9),
+        make_sample(None, 0.8),
+        make_sample(None, 0.05),
+        make_sample("7", 0.8),
+        make_sample("9", 0.3),
+        make_sample("7", 0.7),
+    ]
+    assert [(s.answer, s.score) for s in ranked(samples)] == [
+        ("7", 0.9),
+        ("9", 0.3),
+        ("7", 0.8),
+        (None, 0.8),
+        ("7", 0.7),
+        (None, 0.05),
+    ]
+    unscored = [replace(sample, score=nan) for sample in samples]
+    assert [s.answer for s in ranked(unscored, "majority")] == ["7", "9", "7", "7", None, None]
+    lost = [make_sample(None, 0.1), make_sample(None, 0.2)]
+    assert [s.score for s in ranked(lost)] == [0.2, 0.1]
 
 
 def test_every_attempt_of_a_chain_is_ranked_once() -> None:

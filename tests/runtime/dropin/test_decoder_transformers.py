@@ -85,6 +85,24 @@ def test_padding_is_told_by_the_mask_or_by_the_pad_token(
         model.generate(**right)
 
 
+def test_a_calls_own_pad_token_tells_padding(model: ComputeOptimalModel, tokenizer: Any) -> None:
+    ids, (own,) = tokenizer.encode("12+7="), tokenizer.encode("#")
+    padded = torch.tensor([[own, own, *ids]])
+    greedy = {"do_sample": False, "max_new_tokens": 12, "budget": 1}
+    found = model.generate(padded, pad_token_id=own, return_dict_in_generate=True, **greedy)
+    assert isinstance(found, ComputeOptimalGeneration)
+    assert found.receipts[0].prompt_tokens == len(ids)
+    alone = model.generate(torch.tensor([ids]), **greedy)
+    assert isinstance(alone, torch.Tensor)
+    assert torch.equal(found.sequences[:, 2:], alone)
+    # In transformers, too, a token that ends solutions tells no padding.
+    end = model.generate(
+        padded, pad_token_id=tokenizer.eos_token_id, return_dict_in_generate=True, **greedy
+    )
+    assert isinstance(end, ComputeOptimalGeneration)
+    assert end.receipts[0].prompt_tokens == len(ids) + 2
+
+
 @pytest.mark.slow
 def test_several_sequences_are_a_prompts_best_with_its_receipt(
     model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]
@@ -148,9 +166,12 @@ def test_a_total_is_shared(model: ComputeOptimalModel, inputs: dict[str, torch.T
         ({"num_return_sequences": 0}, "num_return_sequences"),
         ({"num_return_sequences": 9, "budget": 8}, "num_return_sequences"),
         ({"budget": 0}, "budget"),
+        ({"pad_token_id": "x"}, "pad_token_id"),
         ({"attention_mask": torch.ones(1, 1)}, "attention_mask"),
         ({"input_ids": torch.tensor([1, 2])}, "input_ids"),
         ({"input_ids": [[1, 2]]}, "input_ids"),
+        ({"input_ids": torch.tensor([[1.0, 2.0]])}, "input_ids"),
+        ({"attention_mask": [[1, 1]]}, "attention_mask"),
         ({"generation_config": GenerationConfig(num_beams=4)}, "num_beams"),
         ({"token_type_ids": torch.ones(3, 9)}, "token_type_ids"),
     ],

@@ -2,28 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from vllm import SamplingParams
 
 from allocator.errors import InputError
-from benchmarks.testbed.paths import ARTIFACT
-from runtime.artifact import Artifact
 from runtime.dropin.async_llm import AsyncComputeOptimalLLM
 from runtime.dropin.llm import ComputeOptimalLLM
 from tests.support.thinking import ScriptedThinker, thinker
-from tests.support.token_budgets import with_token_budgets
+from tests.support.token_budgets import unverified
 
 PROMPT = "U:?A:"
 LONG = SamplingParams(max_tokens=150)
-
-
-def artifact() -> Artifact:
-    """The testbed's, without a verifier: it could not read this model's tokens."""
-    found = with_token_budgets(Artifact.load(ARTIFACT))
-    return replace(found, settings=found.settings.model_copy(update={"verifier": None}))
+GREEDY = SamplingParams(temperature=0, max_tokens=150)
+SAME = "at temperature 0 all solutions of a prompt would be the same"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +26,7 @@ def engine() -> ScriptedThinker:
 
 @pytest.fixture(scope="module")
 def llm(engine: ScriptedThinker) -> Iterator[ComputeOptimalLLM]:
-    with ComputeOptimalLLM.wrap(engine, artifact(), budget=1) as llm:
+    with ComputeOptimalLLM.wrap(engine, unverified(), budget=1) as llm:
         yield llm
 
 
@@ -60,16 +53,31 @@ def test_several_solutions_need_a_budget_in_generations(llm: ComputeOptimalLLM) 
         llm.generate(PROMPT, two, use_tqdm=False, budget_tokens=60)
     with pytest.raises(InputError, match="give one of"):
         answered(llm, budget=4, budget_tokens=60)
-    with pytest.raises(InputError, match="must be at least 50 tokens"):
+    with pytest.raises(InputError, match="budget_tokens: 7: must be at least 50 tokens"):
         answered(llm, budget_tokens=7)
+    with pytest.raises(InputError, match="average_tokens: '900': must be a number"):
+        answered(llm, average_tokens="900")
+
+
+@pytest.mark.parametrize("budget", [{"budget_tokens": 60}, {"average_tokens": 900}])
+def test_thoughts_that_would_be_the_same_are_sampled_as_calibrated(
+    engine: ScriptedThinker, llm: ComputeOptimalLLM, budget: dict[str, int]
+) -> None:
+    engine.temperatures.clear()
+    (output,) = llm.generate(PROMPT, GREEDY, use_tqdm=False, **budget)
+    assert output.receipt.generations > 1
+    assert set(engine.temperatures) == {1.0}
+    assert SAME in output.notes[0]
 
 
 def test_the_asynchronous_one_does_so_too(engine: ScriptedThinker) -> None:
     async def last() -> Any:
-        llm = AsyncComputeOptimalLLM.wrap(engine, artifact(), budget=1)
+        llm = AsyncComputeOptimalLLM.wrap(engine, unverified(), budget=1)
         found = None
-        async for output in llm.generate(PROMPT, LONG, "1", budget_tokens=60):
+        async for output in llm.generate(PROMPT, GREEDY, "1", budget_tokens=60):
             found = output
         return found
 
-    assert asyncio.run(last()).receipt.plan.thinking == 11
+    output = asyncio.run(last())
+    assert output.receipt.plan.thinking == 11
+    assert SAME in output.notes[0]

@@ -286,7 +286,7 @@ def test_a_burst_of_seeded_requests_is_served(run: Any, vllm_models: Models) -> 
     assert len(run(burst())) == 150
 
 
-def test_a_beam_that_repeats_itself_is_not_extended_again(
+def test_a_solution_without_a_thought_may_repeat_itself(
     run: Any, vllm_models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vllm_requests, "LONG", 100)
@@ -294,6 +294,5 @@ def test_a_beam_that_repeats_itself_is_not_extended_again(
     settings = RequestSettings(SETTINGS.sampling, tokens=TokenOptions(allowed_token_ids=(one,)))
     prompt_run = PromptRun(vllm_models, settings, PROMPT, 0)
     beam = run(prompt_run.extend(Beam(), ("beam", 0)))
-    assert beam.steps == ((one,) * 64,)
     assert prompt_run.max_tokens > 100
-    assert (beam.stopped, beam.ended) == (True, False)
+    assert beam.steps == ((one,) * prompt_run.max_tokens,)

@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from benchmarks.testbed.task import Problem
 from benchmarks.thinking.paths import SETTINGS
 from benchmarks.thinking.task import problems
 from predictors.sample import Sample
+from runtime.engines import vllm_requests
 from runtime.engines.base import encode_prompt
+from runtime.engines.token_options import TokenOptions
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
+from runtime.solutions.beam import Beam
 from tests.support.running import Run
 
 CAP = 40
@@ -108,6 +112,22 @@ def test_stops_sleep_within_a_thought(run: Run[Any], thinking_models: Models) ->
         assert "#" in sample.reasoning
         assert sample.answer is None
         assert sample.content is None or "#" not in sample.content
+
+
+def test_a_beam_whose_thought_repeats_itself_is_not_extended_again(
+    run: Run[Any], thinking_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_requests, "LONG", 100)
+    engine = thinking_models.engine
+    (one,) = engine.tokenizer.encode("1", add_special_tokens=False)
+    settings = RequestSettings(SETTINGS.sampling, tokens=TokenOptions(allowed_token_ids=(one,)))
+    text = PROBLEMS[0].text
+    ids = (*encode_prompt(engine, text), *engine.tokenizer.encode("<think>\n"))
+    prompt_run = PromptRun(thinking_models, settings, text, 0, ids)
+    beam = run(prompt_run.extend(Beam(), ("beam", 0)))
+    assert beam.steps == ((one,) * 64,)
+    assert prompt_run.max_tokens > 100
+    assert (beam.stopped, beam.ended) == (True, False)
 
 
 def test_settings_of_the_benchmark_hold(tmp_path: Path) -> None:

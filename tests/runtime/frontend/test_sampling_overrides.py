@@ -34,6 +34,15 @@ def test_greedy_is_for_one_solution() -> None:
     ]
 
 
+def test_greedy_gives_way_where_a_budget_in_tokens_may_be_several_solutions() -> None:
+    settings, notes = sampling_for(CALIBRATED, None, SamplingOverrides(temperature=0.0))
+    assert settings == CALIBRATED
+    assert notes == [
+        "at temperature 0 all solutions of a prompt would be the same; they were sampled at the "
+        "calibrated temperature 1.0"
+    ]
+
+
 def test_minus_one_is_no_top_k() -> None:
     assert sampling_for(CALIBRATED, 4, SamplingOverrides(top_k=-1)) == (CALIBRATED, [])
 

@@ -37,6 +37,14 @@ def test_an_average_of_tokens_is_spent_by_price(run: Run[Any], service: Service)
     assert dear["sampled_tokens"] > 4 * cheap["sampled_tokens"]
 
 
+def test_thoughts_that_would_be_the_same_are_sampled_as_calibrated(
+    run: Run[Any], service: Service
+) -> None:
+    body = chat("?", temperature=0, ttc={"budget_tokens": 60})
+    (note,) = run(asked(service, body)).json()["ttc"]["notes"]
+    assert "at temperature 0 all solutions of a prompt would be the same" in note
+
+
 @pytest.mark.parametrize(
     ("ttc", "says"),
     [

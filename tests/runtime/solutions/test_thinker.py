@@ -1,16 +1,29 @@
 """Thoughts capped, skipped and thought on, by a model of which all is known."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from allocator.plan import Plan
 from predictors.sample import Sample
+from runtime.answers.forms import answers_of
+from runtime.engines.base import Completion
+from runtime.engines.constraint import Constraint
+from runtime.frontend.answer_form import structured_form
 from runtime.prompt_run import PromptRun
 from runtime.solutions.beam import Beam
 from runtime.strategies.best_of_n import best_of_n
-from tests.support.thinking import END, SETTINGS, ScriptedThinker, thinking_run
+from tests.support.thinking import (
+    END,
+    SETTINGS,
+    LoopingThinker,
+    ScriptedThinker,
+    thinking_models,
+    thinking_run,
+)
 from tests.support.tokenizers import byte_tokenizer
 
 # A thought of 30 letters has 32 tokens: a newline stands before and after them.
@@ -239,3 +252,71 @@ def test_pilots_that_have_thought_enough_are_kept() -> None:
         return await best_of_n(run, Plan(strategy="best_of_n", n=2, thinking=5), pilots)
 
     assert [sample.answer for sample in asyncio.run(answered())] == ["10", "10"]
+
+
+LOOP = "a" * 100
+
+
+@pytest.mark.parametrize("thinking", [None, 150])
+def test_a_thought_that_repeats_itself_is_ended(thinking: int | None) -> None:
+    engine = LoopingThinker(f"<think>\n{LOOP}\n</think>\n\n#7{END}")
+    sample = drawn(thinking_run(engine), thinking)
+    assert sample.text == "<think>\n" + "a" * LoopingThinker.LOOP
+    assert (sample.answer, sample.ended) == (None, False)
+    assert engine.thoughts == [True]
+
+
+@pytest.mark.parametrize("thought", ["<think>\nso\n</think>\n\n", ""])
+def test_an_answer_may_repeat_itself(thought: str) -> None:
+    engine = LoopingThinker(f"{thought}{LOOP}\n#7{END}")
+    sample = drawn(thinking_run(engine))
+    assert sample.text == engine.text
+    assert (sample.answer, sample.ended) == ("7", True)
+    assert engine.thoughts == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("thinking", "stops", "thoughts"),
+    [(150, (), [True, False]), (0, (), [False]), (None, ("x",), [False, True, False])],
+)
+def test_only_requests_that_sample_a_thought_may_be_ended(
+    thinking: int | None, stops: tuple[str, ...], thoughts: list[bool]
+) -> None:
+    skipped = "\n\n</think>\n\n" if thinking == 0 else "\nso\n</think>"
+    engine = LoopingThinker(f"<think>{skipped}{LOOP}\n#7{END}")
+    sample = drawn(thinking_run(engine, replace(SETTINGS, stops=stops)), thinking)
+    assert (sample.answer, engine.thoughts) == ("7", thoughts)
+
+
+def test_a_model_without_thoughts_may_repeat_itself() -> None:
+    engine = LoopingThinker(f"{LOOP}\n#7{END}")
+    sample = drawn(thinking_run(engine, thought="none"))
+    assert (sample.answer, engine.thoughts) == ("7", [False])
+
+
+def test_a_beam_whose_thought_repeats_itself_is_not_extended_again() -> None:
+    engine = LoopingThinker(f"<think>\n{LOOP}\n</think>\n\n#7{END}")
+    beam = asyncio.run(thinking_run(engine).extend(Beam(), ("x", 0)))
+    assert (beam.stopped, beam.ended) == (True, False)
+
+
+class ChoosingThinker(ScriptedThinker):
+    """Answers ``yes`` under a constraint."""
+
+    async def complete(
+        self, token_ids: Sequence[int], *, constraint: Constraint | None = None, **how: Any
+    ) -> Completion:
+        if constraint is None:
+            return await super().complete(token_ids, **how)
+        return Completion(tuple(self.tokenizer.encode("yes")), -1.0, ended=True)
+
+
+@pytest.mark.parametrize("thinking", [None, 11, 0])
+def test_what_a_constraint_holds_stands_alone_after_any_thought(thinking: int | None) -> None:
+    """Also after one that is skipped: votes would take it for another answer."""
+    form = structured_form("structured_outputs", {"choice": ["yes", "no"]})
+    models = thinking_models(ChoosingThinker(LETTERS))
+    models = replace(models, answers=answers_of(form, models.answers, models.thoughts))
+    sample = drawn(PromptRun(models, replace(SETTINGS, form=form), "U:?A:", 0), thinking)
+    assert (sample.answer, sample.content) == ("yes", "yes")
+    assert sample.text.endswith("</think>yes")

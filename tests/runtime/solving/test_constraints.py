@@ -160,9 +160,10 @@ class ConstrainedThinker(ScriptedThinker):
     [
         (True, None, ["<think>\n", f"<think>\n{'a' * 30}\n</think>"], [False, True]),
         (False, None, ["<think>\n", f"<think>\n{'a' * 30}\n</think>"], [False, True]),
-        # What begins the answer at a cap would stand before what the constraint allows.
+        # What begins the answer at a cap, or after a thought that is skipped, would stand before
+        # what the constraint allows.
         (True, 11, ["<think>\n", f"<think>\n{'a' * 10}\n</think>"], [False, True]),
-        (True, 0, ["<think>\n\n</think>\n\n"], [True]),
+        (True, 0, ["<think>\n\n</think>"], [True]),
     ],
 )
 def test_a_constraint_begins_after_the_thought(

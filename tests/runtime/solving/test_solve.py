@@ -20,6 +20,7 @@ from runtime.result import Result, Spend
 from runtime.solving.decide import PilotResult, decide
 from runtime.solving.solve import Solver
 from tests.support.artifacts import SECONDS_EACH, bent_models, bent_prompts, with_row
+from tests.support.samples import make_sample
 
 PROMPTS = bent_prompts(12, seed=7)
 
@@ -115,8 +116,8 @@ def test_at_one_price_unsettled_prompts_continue_longer_than_settled_ones(
     assert spent(97, 99) < 2 < spent(55, 75)
 
 
-@pytest.mark.parametrize("price", [0.0, -1.0, nan])
-def test_a_price_that_is_none(bent: Artifact, tokenizer: Any, price: float) -> None:
+@pytest.mark.parametrize("price", [0.0, -1.0, nan, "1"])
+def test_a_price_that_is_none(bent: Artifact, tokenizer: Any, price: Any) -> None:
     with pytest.raises(InputError, match="must be positive"):
         asyncio.run(solver(bent, tokenizer).solve_at_price(PROMPTS[0], price))
 
@@ -154,6 +155,17 @@ def test_a_tiny_deadline_is_answered_by_one_solution(bent: Artifact, tokenizer: 
     (result,) = solved(solver(bent, tokenizer), PROMPTS[:1], 8, deadline=1e-6)
     assert result.receipt.plan == best_of(1)
     assert result.receipt.generations == 1
+    assert result.receipt.why == "With 0.00 s left no plan fits: one solution is sampled"
+
+
+def test_time_that_pilots_have_used_up_is_no_negative_time(bent: Artifact) -> None:
+    row = with_row(bent, 1, (0.5,), [best_of(8), best_of(8)]).policy.row(8)
+    piloted = PilotResult([make_sample("1", 0.5)], 0.9, 0.8, 1.0)
+    decision = decide(bent, row, piloted, 8, -0.004)
+    assert decision.plan == best_of(1)
+    assert decision.why.endswith(
+        "bin 1 of 2. With 0.00 s left no plan fits: nothing more is sampled"
+    )
 
 
 def test_without_pilots_a_deadline_looks_at_all_bins(bent: Artifact) -> None:
@@ -181,6 +193,7 @@ def test_without_pilots_a_deadline_looks_at_all_bins(bent: Artifact) -> None:
         ({"budget": 4, "average": 2.0, "total": 8}, "give one of"),
         ({"average": 2.0, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
         ({"total": 8, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
+        ({"total": "8"}, "total_budget: '8': must be a number"),
     ],
 )
 def test_spend_is_one_of_three(limits: dict[str, Any], message: str) -> None:
@@ -192,11 +205,12 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
     free, fixed = solver(bent, tokenizer), solver(bent, tokenizer, fixed=best_of(4))
     untimed = solver(replace(bent, latency=Latency(timed=())), tokenizer)
     fixed.check(4)
-    refused: list[tuple[Solver, int, float | None, str]] = [
+    refused: list[tuple[Solver, Any, Any, str]] = [
         (free, 0, None, "must be 1 or more"),
         (free, -3, None, "must be 1 or more"),
         (free, 8, 0.0, "must be a positive number"),
         (free, 8, -inf, "must be a positive number"),
+        (free, 8, "1", "deadline: '1': must be a positive number"),
         (fixed, 3, None, "costs 4; allow that"),
         (fixed, 8, 1.0, "leave --plan out"),
         (untimed, 8, 1.0, "plans were not timed; calibrate again"),

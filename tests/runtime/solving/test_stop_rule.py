@@ -146,13 +146,15 @@ def test_scores_weigh_votes() -> None:
         votes.add(answer, {"score": score, "reward": reward})
     assert votes.answer == "b"
     votes.more()
-    for given, what in (
+    scores: list[tuple[Any, str]] = [
         ({"score": 0.5}, "'reward', which has weight"),
         ({"score": 1.5, "reward": 3.0}, "score: 1.5"),
         ({"score": float("nan"), "reward": 3.0}, "score: nan"),
+        ({"score": "0.5", "reward": 3.0}, "score: '0.5'"),
         ({"score": 0.5, "reward": float("inf")}, "reward: inf"),
         (None, "'score', which has weight"),
-    ):
+    ]
+    for given, what in scores:
         with pytest.raises(InputError, match=what):
             votes.add("a", given)
     assert votes.samples == 3
@@ -177,10 +179,12 @@ def test_the_price_follows_what_prompts_cost() -> None:
         ({"price": 0.1, "average_budget": 4}, "give one of the two"),
         ({"price": 0.0}, "price: 0.0: must"),
         ({"price": float("nan")}, "price: nan: must"),
-        ({"average_budget": 0.5}, "must be 1 or more"),
+        ({"average_budget": 0.5}, "average_budget: 0.5: must be 1 or more"),
+        ({"price": "x"}, "price: 'x': must"),
+        ({"average_budget": "4"}, "'4': must be 1 or more"),
     ],
 )
-def test_a_spend_that_is_not_possible_is_refused(spend: dict[str, float], what: str) -> None:
+def test_a_spend_that_is_not_possible_is_refused(spend: dict[str, Any], what: str) -> None:
     with pytest.raises(InputError, match=what):
         StopRule(PRICE_LIST, FLAT, None, **spend)
 

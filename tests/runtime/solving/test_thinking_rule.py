@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,8 @@ def test_a_rule_takes_a_price_or_an_average(tmp_path: Path) -> None:
     assert ThinkingRule.load(tmp_path, average_tokens=1000).price == pytest.approx(5e-4)
     assert ThinkingRule.load(tmp_path, price=0.5).price == 0.5
     both = {"price": 1.0, "average_tokens": 5.0}
-    for given in ({}, both, {"price": 0.0}, {"average_tokens": -1.0}):
+    texts: list[Any] = [{"price": "x"}, {"average_tokens": "900"}]
+    for given in ({}, both, {"price": 0.0}, {"average_tokens": -1.0}, *texts):
         with pytest.raises(InputError):
             ThinkingRule.load(tmp_path, **given)
     with pytest.raises(InputError, match="no such file"):

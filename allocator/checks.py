@@ -1,0 +1,29 @@
+"""Numbers that callers give, checked where they come in."""
+
+from math import isfinite
+from typing import Any
+
+from allocator.errors import InputError
+
+
+def finite(value: Any) -> bool:
+    """Whether a value is a number that fits a float; a text is none."""
+    try:
+        return isfinite(value)
+    except (TypeError, OverflowError):
+        return False
+
+
+def check_positive(field: str, value: Any, hint: str = "must be positive") -> None:
+    """Check that a value is a positive number.
+
+    Args:
+        field: the caller's name for it.
+        value: the value.
+        hint: what must hold.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not finite(value) or value <= 0:
+        raise InputError(field, value, hint)
