@@ -141,17 +141,19 @@ def before_any(stops: Sequence[str], text: str, letters: int) -> str:
     return text
 
 
-def letters_after(tokenizer: Any, token_ids: Sequence[int], count: int, **how: bool) -> int:
+def letters_after(
+    text: str, tokenizer: Any, token_ids: Sequence[int], count: int, **how: bool
+) -> int:
     """Letters of a text after its first `count` tokens: those before complete no stop text in vLLM.
 
     Args:
+        text: the tokens, decoded.
         tokenizer: the language model's.
-        token_ids: the text.
+        token_ids: the tokens.
         count: the request's `min_tokens`.
-        how: as `runtime.engines.tokenizer.decode` takes it.
+        how: `text` was decoded with it, see `runtime.engines.tokenizer.decode`.
     """
-    first = decode(tokenizer, token_ids[:count], **how) if count else ""
-    return len(decode(tokenizer, token_ids, **how)) - len(first)
+    return len(text) - (len(decode(tokenizer, token_ids[:count], **how)) if count else 0)
 
 
 @lru_cache(maxsize=8)
@@ -200,17 +202,18 @@ class SolutionReader:
             special_tokens: whether the content is also needed with its special tokens.
             min_tokens: tokens within which no stop text counts.
         """
-        text = whole = decode(self._tokenizer, token_ids)
-        letters = letters_after(self._tokenizer, token_ids, min_tokens)
+        text = spelled = decode(self._tokenizer, token_ids)
+        letters = letters_after(text, self._tokenizer, token_ids, min_tokens)
         with_special = self._marks_are_special or special_tokens
         if with_special:
-            whole = decode(self._tokenizer, token_ids, skip_special_tokens=False)
-        whole = begun + whole
+            spelled = decode(self._tokenizer, token_ids, skip_special_tokens=False)
+        whole = begun + spelled
         after = after_thought(whole, self._thoughts)
         reasoning = thought_in(whole, after, self._thoughts)
         raw = None
         if special_tokens and after is not None:
-            own = letters_after(self._tokenizer, token_ids, min_tokens, skip_special_tokens=False)
+            how = {"skip_special_tokens": False}
+            own = letters_after(spelled, self._tokenizer, token_ids, min_tokens, **how)
             raw = before_any(stops, after, own)
         if with_special:
             after, reasoning = self._plain(after), self._plain(reasoning)

@@ -200,5 +200,5 @@ def _with_special_tokens(sample: Sample, options: VLLMOptions, tokenizer: Any) -
     text = decode(tokenizer, ids, **how)
     thought = sample.reasoning or ""  # within which stop texts do not count
     start = max(text.find(thought), 0) + len(thought)
-    letters = letters_after(tokenizer, ids, settings.tokens.min_tokens, **how)
+    letters = letters_after(text, tokenizer, ids, settings.tokens.min_tokens, **how)
     return text[:start] + before_any(settings.stops, text[start:], letters)

@@ -115,11 +115,10 @@ class SampleReader:
         """Whether a text that ends solutions is in one, after its thought and `min_tokens`."""
         tokens = self._shown([token for step in steps for token in step])
         tokenizer = self._models.engine.tokenizer
+        text = whole = decode(tokenizer, tokens)
         if self._models.marks is not None:
             text = self._reader.read(tokens, (), self._begun).content or ""
-        else:
-            text = decode(tokenizer, tokens)
-        letters = letters_after(tokenizer, tokens, self._settings.tokens.min_tokens)
+        letters = letters_after(whole, tokenizer, tokens, self._settings.tokens.min_tokens)
         return before_any(self._settings.stops, text, letters) != text
 
     def _shown(self, tokens: list[int]) -> list[int]:
