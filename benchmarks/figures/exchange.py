@@ -1,10 +1,11 @@
 """Figure 9: test-time compute against pretraining a larger model, at equal FLOPs (section 7).
 
 The verifier's FLOPs count. The paper leaves them out; here the verifier may be larger than the base
-model.
+model. At the greatest ratio searches by the PRM of the base's own size differ by little from the
+larger model, and are measured on the further test prompts.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,11 @@ from allocator.flops import STUDIED
 from benchmarks.figures.drawing import Figure, Line, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, larger_correct
-from benchmarks.figures.optimal import ORACLE, at_budget, compute_optimal, needed
-from benchmarks.figures.pools import MAX_N, Samples, powers, ratios
+from benchmarks.figures.optimal import ORACLE, at_budget, bins_by, compute_optimal, needed
+from benchmarks.figures.pools import MAX_N, SMALL_N, Samples, powers, ratios
 from benchmarks.figures.search import (
     MAX_SOLUTIONS,
+    OWN_SIZE,
     best_of,
     candidates,
     guided,
@@ -24,12 +26,34 @@ from benchmarks.figures.search import (
     parts_of,
 )
 from calibration.replay.curves import Curve, interval, plan_curve, resamples
-from calibration.report.targets import Target, reported
+from calibration.replay.replay import Replay
+from calibration.report.targets import Interval, Target, reported
 
 # Represents any ratio, however large.
 ANY_RATIO = 1000.0
+SEARCH = "search by {}"
 LARGER = "larger model, greedy"
 SPENT = "FLOPs, in solutions"  # of the base model
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Test-time compute of the base model beside the larger model's first answers.
+
+    Attributes:
+        curve: of the base model, over FLOPs.
+        larger: accuracy of the larger model on the same prompts, shape (prompts,).
+        bins: of those prompts, shape (prompts,).
+    """
+
+    curve: Curve
+    larger: NDArray[np.float64]
+    bins: NDArray[np.int64]
+
+    def above(self, budget: float, inside: NDArray[np.bool_]) -> Interval:
+        """The base model's accuracy at a budget minus the larger model's, over some prompts."""
+        draws = resamples(len(self.bins))
+        return mean_above(at_budget(self.curve, budget), self.larger, inside, draws)
 
 
 def in_solutions(curve: Curve, flops: float) -> Curve:
@@ -58,12 +82,24 @@ def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
         "revisions": compute_optimal(ORACLE, samples.revised, revised, powers(MAX_N), bins),
     }
     for guide, replay in guided(samples).items():
-        curves[f"search by {guide}"] = compute_optimal(
-            ORACLE, replay, candidates(samples, guide), powers(MAX_SOLUTIONS), bins
+        curves[SEARCH.format(guide)] = compute_optimal(
+            ORACLE, replay, candidates(guide), powers(MAX_SOLUTIONS), bins
         )
-    # A single solution needs no verifier.
-    one = float(plan_curve("one solution", samples.by_prm, [best_of(1)]).flops.mean())
+    one = one_solution(samples.by_prm)
     return {name: in_solutions(curve, one) for name, curve in curves.items()}
+
+
+def one_solution(replay: Replay) -> float:
+    """Average FLOPs of a single solution, which needs no verifier."""
+    return float(plan_curve("one solution", replay, [best_of(1)]).flops.mean())
+
+
+def further(samples: Samples) -> Compared:
+    """Small searches by the PRM of the base's own size, on the further prompts."""
+    bins = bins_by(samples.small.pass_at_1)
+    curve = compute_optimal(ORACLE, samples.small, candidates(OWN_SIZE), powers(SMALL_N), bins)
+    greedy = larger_correct(GREEDY, [record.prompt for record in samples.small.records])
+    return Compared(in_solutions(curve, one_solution(samples.small)), greedy, bins)
 
 
 def figure_9(samples: Samples) -> Reproduced:
@@ -80,12 +116,16 @@ def figure_9(samples: Samples) -> Reproduced:
     draws = resamples(len(bins))
     trained = pretraining.tokens / pretraining.base_tokens
     budgets = {ratio: pretraining.budget(ratio) for ratio in STUDIED}
+    small, great = min(STUDIED), max(STUDIED)
+    more = further(samples)
     parts = parts_of(bins)
     panels: list[Panel] = []
     findings: list[Finding] = []
     targets: list[Target] = []
     rows = []
     for name, curve in curves.items():
+        compared = Compared(curve, greedy, bins)
+        at_great = more if name == SEARCH.format(OWN_SIZE) else compared
         for part, inside in parts.items():
             own = resamples(int(inside.sum()))
             level = interval(greedy[inside][own].mean(axis=1))
@@ -98,26 +138,22 @@ def figure_9(samples: Samples) -> Reproduced:
                 )
             )
             for ratio, budget in budgets.items():
-                found = Finding(
-                    f"{name} beats the larger model",
-                    mean_above(at_budget(curve, budget), greedy, inside, draws),
-                )
+                found = Finding(f"{name} beats the larger model", compared.above(budget, inside))
                 row = {"method": name, "prompts": part, "ratio": ratio, "generations": budget}
                 rows.append(row | {"measured": found.measured, "verdict": found.verdict})
-        small, great = min(STUDIED), max(STUDIED)
         findings += [
             Finding(
                 f"{name} beats the larger model in the easy and medium bins at R = {small}",
-                mean_above(at_budget(curve, budgets[small]), greedy, bins <= 3, draws),
+                compared.above(budgets[small], bins <= 3),
             ),
             Finding(
                 f"the larger model beats {name} in the hardest bin at R = {great:g}",
-                mean_above(at_budget(curve, budgets[great]), greedy, bins == bins.max(), draws),
+                at_great.above(budgets[great], at_great.bins == at_great.bins.max()),
                 below=True,
             ),
             Finding(
                 f"the larger model beats {name} over all prompts at R = {great:g}",
-                mean_above(at_budget(curve, budgets[great]), greedy, parts["all prompts"], draws),
+                at_great.above(budgets[great], parts_of(at_great.bins)["all prompts"]),
                 below=True,
             ),
         ]
@@ -133,6 +169,14 @@ def figure_9(samples: Samples) -> Reproduced:
         reported("F9: tokens it was pretrained on over the base model's", (trained,) * 3),
         reported("F9: larger model, greedy accuracy", interval(greedy[draws].mean(axis=1))),
         reported("F9: larger model, pass@1", interval(warm[draws].mean(axis=1))),
+        reported(
+            f"F9: further test prompts, for {SEARCH.format(OWN_SIZE)} at R = {great:g}",
+            (len(more.bins),) * 3,
+        ),
+        reported(
+            "F9: larger model, greedy accuracy on these",
+            interval(more.larger[resamples(len(more.bins))].mean(axis=1)),
+        ),
     ]
     return Reproduced(
         Figure(

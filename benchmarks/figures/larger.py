@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from allocator.files import JsonArtifact
 from allocator.flops import Exchange
 from benchmarks.allocation.pool import read_pool, write_pool
-from benchmarks.figures.pools import FOLDER, test_prompts
+from benchmarks.figures.pools import FOLDER, further_prompts, test_prompts
 from benchmarks.testbed.paths import SETTINGS
 from calibration.progress import progress
 from calibration.sampling.collect import collect
@@ -72,6 +72,8 @@ class Pretraining(JsonArtifact):
 async def sample_larger(model: Path, pretraining: Pretraining) -> None:
     """Greedy solutions and samples of the test prompts, into the pools, with the pretraining.
 
+    Of the further prompts greedy solutions alone.
+
     Args:
         model: the larger model's folder.
         pretraining: what it was trained on.
@@ -81,10 +83,13 @@ async def sample_larger(model: Path, pretraining: Pretraining) -> None:
     async with open_models(settings, Path(), "transformers") as models:
         warm = settings.sampling
         cold = warm.model_copy(update={"temperature": 0.0})
-        for path, count, sampling in ((GREEDY, 1, cold), (WARM, SAMPLES, warm)):
-            with progress(f"Larger model: {path.stem}", len(prompts)) as done:
+        for path, count, sampling, sampled in (
+            (GREEDY, 1, cold, [*prompts, *further_prompts()]),
+            (WARM, SAMPLES, warm, prompts),
+        ):
+            with progress(f"Larger model: {path.stem}", len(sampled)) as done:
                 records = await collect(
-                    models, RequestSettings(sampling), prompts, count, lambda *_: (), SEED, done
+                    models, RequestSettings(sampling), sampled, count, lambda *_: (), SEED, done
                 )
             write_pool(records, path)
     pretraining.save(PRETRAINING)

@@ -4,8 +4,9 @@ Independent solutions are those of `benchmarks.allocation`; what is searched and
 was sampled by `benchmarks.figures.sampling` on the first of the same test prompts. Search is guided
 by a PRM of the base model's size, as the paper's is no larger than its policy, and by the score
 that calibration fits from the larger PRM and the log-probability; in figure 3 also by a weaker PRM
-of that size, to show what depends on how good the verifier is. The appendix compares ways to read a
-PRM's steps, which differ by tenths of a point: on further test prompts, four times as many.
+of that size, to show what depends on how good the verifier is. What differs by little is measured
+on further test prompts, four times as many: ways to read a PRM's steps in the appendix, and in
+figure 9 small searches against the larger model.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,8 @@ BY_OWN_PRM = FOLDER / "figures-own.parquet"
 BY_WEAK_PRM, WEAK_SEARCHES = FOLDER / "figures-weak.parquet", FOLDER / "figures-weak-prm.parquet"
 CHAINS = FOLDER / "figures-chains.parquet"
 BY_STEPS, BY_ORM = FOLDER / "figures-steps.parquet", FOLDER / "figures-orm.parquet"
+FURTHER_BY_OWN_PRM = FOLDER / "figures-further.parquet"
+FURTHER_SEARCHES = FOLDER / "figures-further-prm.parquet"
 
 # The models with another verifier in place of the PRM.
 OWN = SETTINGS.model_copy(update={"verifier": str(OWN_PRM)})
@@ -73,6 +76,11 @@ AHEAD = {
     k: [beams(n, FIXED_BEAM_WIDTH, k) for n in powers(MAX_N // 2 // (k + 1)) if n > 1]
     for k in (1, 3)
 }
+# All searches guided by the PRM of the base's own size, and those of the further prompts: at the
+# greatest ratio of figure 9 the larger model's FLOPs are 16 of the base's solutions, unscored.
+BY_OWN_SIZE = [*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]]
+SMALL_N = 16
+SMALL_SEARCHES = [plan for plan in BY_OWN_SIZE if plan.cost(0) <= SMALL_N]
 # Of 64 chains one has 64 attempts, two have 32 or more, four 16 or more: all ratios of all budgets.
 KINDS = [revisions(MAX_N, MAX_N), *(revisions(MAX_N // 2, n) for n in reversed(powers(MAX_N // 2)))]
 
@@ -88,20 +96,23 @@ def test_prompts() -> list[tuple[str, str]]:
 
 
 def further_prompts() -> list[tuple[str, str]]:
-    """(prompt, right answer) pairs of the test prompts after those, for the appendix."""
+    """(prompt, right answer) pairs of the test prompts after those."""
     return prompts_of(ARITHMETIC, "test", PROMPTS + FURTHER)[PROMPTS:]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """All that the figures are drawn from, the same prompts in the same order but for the last two.
+    """All that the figures are drawn from, the same prompts in the same order.
+
+    The last three are of the further prompts.
 
     Attributes:
         by_prm: search guided by the PRM of the base's own size, solutions scored by it.
         by_weak_prm: likewise by a weaker PRM of that size, up to 64 solutions.
         by_score: search guided by the fitted score, solutions scored by it.
         revised: chains of revisions, attempts scored by the reviser's ORM.
-        by_orm: a few solutions of each further prompt, scored by the ORM.
+        small: small searches guided by the PRM of the base's size, a few solutions scored by it.
+        by_orm: the same solutions, scored by the ORM.
         by_steps: the same solutions, scored by the PRM in each way to make one score of its steps'.
     """
 
@@ -109,6 +120,7 @@ class Samples:
     by_weak_prm: SeededReplay
     by_score: SeededReplay
     revised: SeededReplay
+    small: SeededReplay
     by_orm: SeededReplay
     by_steps: dict[Aggregation, SeededReplay]
 
@@ -152,6 +164,10 @@ def read_samples() -> Samples:
             beside(solutions, {r.prompt: chained(r) for r in read_pool(CHAINS)}),
             each,
             sizes=REVISING.sizes(Path()),
+        ),
+        _rotated(
+            beside(read_pool(FURTHER_BY_OWN_PRM), runs_of(read_pool(FURTHER_SEARCHES))),
+            OWN.sizes(Path()),
         ),
         _rotated(read_pool(BY_ORM), BY_THE_ORM.sizes(Path())),
         {how: _rotated(rescored(scored, _by(how)), sizes) for how in ("last", "min", "product")},

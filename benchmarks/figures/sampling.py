@@ -9,9 +9,9 @@ from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool, rescored, write_pool
 from benchmarks.allocation.sampling import Searching, draw, search
 from benchmarks.figures.pools import (
-    AHEAD,
     BY_ORM,
     BY_OWN_PRM,
+    BY_OWN_SIZE,
     BY_PRM,
     BY_SCORE,
     BY_STEPS,
@@ -19,6 +19,8 @@ from benchmarks.figures.pools import (
     BY_WEAK_PRM,
     CHAINS,
     FIXED,
+    FURTHER_BY_OWN_PRM,
+    FURTHER_SEARCHES,
     KINDS,
     MAX_N,
     OWN,
@@ -26,6 +28,7 @@ from benchmarks.figures.pools import (
     ROOT,
     SEARCHES,
     SINGLE,
+    SMALL_SEARCHES,
     WEAK,
     WEAK_SEARCHES,
     first_solutions,
@@ -53,21 +56,22 @@ def resample() -> None:
     by_prm()
     weak_searches()
     by_score()
+    further_searches()
     with sharing_cores():
-        for part in (chains, by_steps, by_orm, by_own_prm, by_weak_prm):
+        for part in (chains, by_steps, by_orm, by_own_prm, by_weak_prm, further_by_own_prm):
             asyncio.run(part())
 
 
 def by_prm() -> None:
     """Searches guided by the PRM of the base's own size."""
-    plans = searches_among([*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]])
-    _search("Searches by the own PRM", Searching(OWN, Path(), plans, SEED), BY_PRM)
+    searching = Searching(OWN, Path(), searches_among(BY_OWN_SIZE), SEED)
+    write_pool(search("Searches by the own PRM", searching, test_prompts()), BY_PRM)
 
 
 def weak_searches() -> None:
     """Beam search guided by the weaker PRM of that size."""
     searching = Searching(WEAK, Path(), searches_among(FIXED), SEED)
-    _search("Searches by the weak PRM", searching, WEAK_SEARCHES)
+    write_pool(search("Searches by the weak PRM", searching, test_prompts()), WEAK_SEARCHES)
 
 
 def by_score() -> None:
@@ -75,11 +79,13 @@ def by_score() -> None:
     known = read_pool(SEARCHES)[0].searches
     plans = [plan for plan in searches_among([*FIXED, *ROOT, *SINGLE]) if plan not in known]
     searching = Searching(load_settings(ARTIFACT), ARTIFACT, plans, SEED)
-    _search("Searches by the score", searching, BY_SCORE)
+    write_pool(search("Searches by the score", searching, test_prompts()), BY_SCORE)
 
 
-def _search(what: str, searching: Searching, pool: Path) -> None:
-    write_pool(search(what, searching, test_prompts()), pool)
+def further_searches() -> None:
+    """Small searches of the further prompts, guided by the PRM of the base's own size."""
+    searching = Searching(OWN, Path(), searches_among(SMALL_SEARCHES), SEED)
+    write_pool(search("Further prompts: searches", searching, further_prompts()), FURTHER_SEARCHES)
 
 
 async def chains() -> None:
@@ -123,6 +129,12 @@ async def by_orm() -> None:
 async def by_own_prm() -> None:
     """All independent solutions of each prompt, scored by the PRM of the base's own size."""
     await _score_again("Solutions by the own PRM", OWN, solutions_of(PROMPTS), BY_OWN_PRM)
+
+
+async def further_by_own_prm() -> None:
+    """The solutions of the further prompts, scored by the PRM of the base's own size."""
+    records = read_pool(BY_STEPS)
+    await _score_again("Further prompts by the own PRM", OWN, records, FURTHER_BY_OWN_PRM)
 
 
 async def by_weak_prm() -> None:

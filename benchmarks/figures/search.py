@@ -19,7 +19,17 @@ from benchmarks.figures.optimal import (
     compute_optimal,
     gains_of,
 )
-from benchmarks.figures.pools import AHEAD, FIXED, MAX_N, ROOT, SINGLE, Samples, powers, ratios
+from benchmarks.figures.pools import (
+    AHEAD,
+    BY_OWN_SIZE,
+    FIXED,
+    MAX_N,
+    ROOT,
+    SINGLE,
+    Samples,
+    powers,
+    ratios,
+)
 from benchmarks.testbed.measure import within
 from calibration.replay.curves import Curve, plan_curve, resamples
 from calibration.replay.policy_curves import policy_curve, predicted
@@ -61,11 +71,10 @@ def guided(samples: Samples) -> dict[str, SeededReplay]:
     return {OWN_SIZE: samples.by_prm, FITTED: samples.by_score}
 
 
-def candidates(samples: Samples, guide: str) -> list[Plan]:
+def candidates(guide: str) -> list[Plan]:
     """All plans of search that were sampled."""
-    looks = [plan for plans in AHEAD.values() for plan in plans] if guide == OWN_SIZE else []
-    plans = [*(best_of(n) for n in powers(MAX_SOLUTIONS)), *FIXED, *ROOT, *SINGLE, *looks]
-    return list(dict.fromkeys(plans))
+    searches = BY_OWN_SIZE if guide == OWN_SIZE else [*FIXED, *ROOT, *SINGLE]
+    return list(dict.fromkeys([*(best_of(n) for n in powers(MAX_SOLUTIONS)), *searches]))
 
 
 def methods(replay: SeededReplay, looks: bool) -> dict[str, Curve]:
@@ -189,7 +198,7 @@ def figure_4(samples: Samples) -> Reproduced:
     everyone = parts_of(by_oracle)["all prompts"]
     panels, findings, targets = [], [], []
     for guide, replay in guided(samples).items():
-        plans, budgets = candidates(samples, guide), powers(MAX_SOLUTIONS)
+        plans, budgets = candidates(guide), powers(MAX_SOLUTIONS)
         plain = plan_curve(WEIGHTED, replay, [best_of(n) for n in budgets])
         optimal = compute_optimal(ORACLE, replay, plans, budgets, by_oracle)
         by_predictor = compute_optimal(PREDICTED, replay, plans, budgets, by_prediction)

@@ -15,7 +15,7 @@ HOW = (
     "answers tie, accuracy is the chance that the right one is chosen at random. Intervals are "
     "95%, by resampling the questions of each contest 2,000 times. They are wide: there are 60 "
     "questions per model, and some resamples never reach the accuracy (a dash, or tokens of "
-    "1e+06 thousand)."
+    "1,000,000 thousand)."
 )
 DECIDES = (
     "A vote weighs the odds that its answer is correct, by three columns: the length of the "

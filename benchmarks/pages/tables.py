@@ -17,8 +17,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def spread(row: Data, form: str = ".3g") -> str:
-    """A value, with its interval if it has one."""
-    value, low, high = (f"{row[key]:{form}}" for key in ("value", "low", "high"))
+    """A value, with its interval if it has one; whole numbers from a thousand on."""
+    figures = (row[key] for key in ("value", "low", "high"))
+    value, low, high = (f"{x:,.0f}" if abs(x) >= 1000 else f"{x:{form}}" for x in figures)
     return value if low == high else f"{value} [{low}, {high}]"
 
 

@@ -1,12 +1,18 @@
-"""Figure 3 and the appendix on searches whose truth is known."""
+"""Figures 3 and 9 and the appendix on searches whose truth is known."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from benchmarks.allocation.family import SeededReplay
+from benchmarks.allocation.pool import write_pool
+from benchmarks.figures import exchange
 from benchmarks.figures.appendix import appendix
-from benchmarks.figures.pools import AHEAD, FIXED, ROOT, SINGLE, Samples, beside
+from benchmarks.figures.pools import BY_OWN_SIZE, Samples, beside
 from benchmarks.figures.search import figure_3
 from tests.support.findings import verdicts
 from tests.support.samples import chain_run, record
@@ -20,8 +26,7 @@ def samples_of(small: float, large: float) -> Samples:
     One independent solution in two is right; wrong ones disagree, so many of them are right.
     """
     rng = np.random.default_rng(0)
-    every = dict.fromkeys([*FIXED, *ROOT, *SINGLE, *AHEAD[1], *AHEAD[3]])
-    plans = [plan for plan in every if plan.strategy == "beam_search"]
+    plans = [plan for plan in dict.fromkeys(BY_OWN_SIZE) if plan.strategy == "beam_search"]
     records = []
     for i in range(PROMPTS):
         ease = 0.1 + 0.8 * i / PROMPTS
@@ -34,7 +39,7 @@ def samples_of(small: float, large: float) -> Samples:
         records += beside([alone], {f"p{i}": runs})
     replay = SeededReplay(records, SOLUTIONS // 2)
     by_steps = dict.fromkeys(("last", "min", "product"), replay)
-    return Samples(replay, replay, replay, replay, replay, by_steps)
+    return Samples(replay, replay, replay, replay, replay, replay, by_steps)
 
 
 @pytest.mark.slow
@@ -49,3 +54,20 @@ def test_search_above_best_of_n_and_below_it_are_told(
     assert verdicts(figure_3(samples))[:4] == [above_at_4, below_at_64] * 2
     # One verifier's scores three times over differ in nothing.
     assert verdicts(appendix(samples))[:3] == ["cannot be told apart"] * 3
+
+
+def test_small_searches_meet_the_larger_model_on_the_prompts_that_both_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = samples_of(small=1.0, large=1.0)
+    answered = [record(f"p{i}", [i % 2 == 0]) for i in reversed(range(2 * PROMPTS))]
+    write_pool(answered, tmp_path / "greedy.parquet")
+    monkeypatch.setattr(exchange, "GREEDY", tmp_path / "greedy.parquet")
+    sized = SeededReplay(samples.small.records, SOLUTIONS // 2, sizes=ModelSizes(model=1))
+    compared = exchange.further(replace(samples, small=sized))
+    assert compared.curve.budgets == (1, 2, 4, 8, 16), "in FLOPs of a solution, without a verifier"
+    assert compared.larger.tolist() == [1.0, 0.0] * (PROMPTS // 2)
+    assert compared.bins[0] > compared.bins[-1] == 0, "the easiest bin is the first"
+    everyone, right = np.ones(PROMPTS, dtype=bool), compared.larger == 1
+    assert compared.above(12, everyone) == pytest.approx((0.5, 0.3, 0.7), abs=0.1)
+    assert compared.above(12, right)[0] == pytest.approx(0, abs=0.02)

@@ -81,6 +81,7 @@ def test_small_forms() -> None:
     assert gain(row) == "not reached [–, 2.0]"
     assert gain(row | {"value": 1.06}) == "1.1 [–, 2.0]"
     assert spread(row, ".1f") == "0.0 [0.0, 2.0]"
+    assert spread({"value": 253.4, "low": 2000.0, "high": 1e6}) == "253 [2,000, 1,000,000]"
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n|---|---|\n| 1 | 2 |"
     data = {
         "date": "2026-11-26",
