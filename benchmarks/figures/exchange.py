@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from allocator.flops import STUDIED
 from benchmarks.figures.drawing import Figure, Line, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
-from benchmarks.figures.larger import GREEDY, PRETRAINING, WARM, Pretraining, larger_correct
+from benchmarks.figures.larger import GREEDY, PRETRAINING, SEEDS, WARM, Pretraining, larger_correct
 from benchmarks.figures.optimal import ORACLE, at_budget, bins_by, compute_optimal, needed
 from benchmarks.figures.pools import MAX_N, SMALL_N, Samples, powers, ratios
 from benchmarks.figures.search import (
@@ -99,7 +99,8 @@ def further(samples: Samples) -> Compared:
     bins = bins_by(samples.small.pass_at_1)
     curve = compute_optimal(ORACLE, samples.small, candidates(OWN_SIZE), powers(SMALL_N), bins)
     greedy = larger_correct(GREEDY, [record.prompt for record in samples.small.records])
-    return Compared(in_solutions(curve, one_solution(samples.small)), greedy, bins)
+    in_flops = in_solutions(curve, one_solution(samples.small))
+    return Compared(in_flops, greedy.mean(axis=1), bins)
 
 
 def figure_9(samples: Samples) -> Reproduced:
@@ -110,7 +111,8 @@ def figure_9(samples: Samples) -> Reproduced:
     """
     pretraining = Pretraining.load(PRETRAINING)
     prompts = [record.prompt for record in samples.by_prm.records]
-    greedy, warm = (larger_correct(path, prompts) for path in (GREEDY, WARM))
+    of_trainings, warm = (larger_correct(path, prompts) for path in (GREEDY, WARM))
+    greedy = of_trainings.mean(axis=1)
     bins = oracle_bins(samples)
     curves = test_time(samples, bins)
     draws = resamples(len(bins))
@@ -168,7 +170,14 @@ def figure_9(samples: Samples) -> Reproduced:
         reported("F9: larger model's parameters over the base model's", (pretraining.scale,) * 3),
         reported("F9: tokens it was pretrained on over the base model's", (trained,) * 3),
         reported("F9: larger model, greedy accuracy", interval(greedy[draws].mean(axis=1))),
-        reported("F9: larger model, pass@1", interval(warm[draws].mean(axis=1))),
+        *(
+            reported(
+                f"F9: larger model, greedy accuracy of training {seed}",
+                interval(correct[draws].mean(axis=1)),
+            )
+            for seed, correct in zip(SEEDS, of_trainings.T, strict=True)
+        ),
+        reported("F9: larger model, pass@1", interval(warm.mean(axis=1)[draws].mean(axis=1))),
         reported(
             f"F9: further test prompts, for {SEARCH.format(OWN_SIZE)} at R = {great:g}",
             (len(more.bins),) * 3,

@@ -46,7 +46,9 @@ WHY = {
         "to three times the base model's parameters. Every difference is the base model's accuracy "
         "minus the larger model's. Searches of up to 64 beams were sampled: above, best-of-N is "
         "the only candidate. At R = 22 searches by a PRM of the model's size were compared on "
-        "further test prompts, whose number is below: the difference is small."
+        "further test prompts, whose number is below: the difference is small. The larger model "
+        "was trained from three seeds, and its accuracy is their average: as the figures below "
+        "say, one training differs from another by as much as some of the findings are about."
     ),
     "appendix": (
         "The ways to read a PRM's steps, and the ORM, were compared on further test prompts, whose "

@@ -60,7 +60,8 @@ def test_small_searches_meet_the_larger_model_on_the_prompts_that_both_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = samples_of(small=1.0, large=1.0)
-    answered = [record(f"p{i}", [i % 2 == 0]) for i in reversed(range(2 * PROMPTS))]
+    # Each of two trainings is right for half of the prompts.
+    answered = [record(f"p{i}", [i % 2 == 0] * 2) for i in reversed(range(2 * PROMPTS))]
     write_pool(answered, tmp_path / "greedy.parquet")
     monkeypatch.setattr(exchange, "GREEDY", tmp_path / "greedy.parquet")
     sized = SeededReplay(samples.small.records, SOLUTIONS // 2, sizes=ModelSizes(model=1))
