@@ -17,7 +17,6 @@ from benchmarks.figures.larger import GREEDY, PRETRAINING, SEEDS, WARM, Pretrain
 from benchmarks.figures.optimal import ORACLE, at_budget, bins_by, compute_optimal, needed
 from benchmarks.figures.pools import MAX_N, SMALL_N, Samples, powers, ratios
 from benchmarks.figures.search import (
-    MAX_SOLUTIONS,
     OWN_SIZE,
     best_of,
     candidates,
@@ -76,14 +75,17 @@ def in_solutions(curve: Curve, flops: float) -> Curve:
 
 
 def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
-    """Compute-optimal curves of the base model, by kind of test-time compute, over FLOPs."""
+    """Compute-optimal curves of the base model, by kind of test-time compute, over FLOPs.
+
+    They end where searches and revisions do: with best-of-N alone, more would be worse.
+    """
     revised = [plan for n in powers(MAX_N) for plan in ratios(n)]
     curves = {
         "revisions": compute_optimal(ORACLE, samples.revised, revised, powers(MAX_N), bins),
     }
     for guide, replay in guided(samples).items():
         curves[SEARCH.format(guide)] = compute_optimal(
-            ORACLE, replay, candidates(guide), powers(MAX_SOLUTIONS), bins
+            ORACLE, replay, candidates(guide), powers(MAX_N), bins
         )
     one = one_solution(samples.by_prm)
     return {name: in_solutions(curve, one) for name, curve in curves.items()}
