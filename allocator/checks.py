@@ -14,8 +14,8 @@ def finite(value: Any) -> bool:
         return False
 
 
-def check_positive(field: str, value: Any, hint: str = "must be positive") -> None:
-    """Check that a value is a positive number.
+def check_positive(field: str, value: Any, hint: str = "must be positive") -> float:
+    """The value, if it is a positive number.
 
     Args:
         field: the caller's name for it.
@@ -27,3 +27,4 @@ def check_positive(field: str, value: Any, hint: str = "must be positive") -> No
     """
     if not finite(value) or value <= 0:
         raise InputError(field, value, hint)
+    return float(value)

@@ -130,7 +130,7 @@ def _lines(
             yield f"{index + 1} of {bins}", cell, larger[index] if larger else None
         return
     weights = {len(of.cells): of.weights for of in table.rows} | {1: (1.0,)}
-    if len(larger) not in weights or bins > 1 < len(larger):
+    if len(larger) > 1 and (bins > 1 or len(larger) not in weights):
         most = max(weights) if bins == 1 else bins
         why = f"the table has {most} bins; give one accuracy each, or one of all prompts"
         raise InputError("larger_accuracy", larger, why)

@@ -53,16 +53,16 @@ def interval(low: float, high: float) -> str:
 
 @dataclass(frozen=True)
 class Spending:
-    """A way to spend in words: as the subject of a sentence, and how it is requested."""
+    """A way to spend in words: as the subject within a sentence, and how it is requested."""
 
     subject: str
     how: str
 
 
 SPENDING: dict[Way, Spending] = {
-    "bins": Spending("Compute-optimal", "by difficulty bins"),
-    "price": Spending("Stopping early by price", "by price"),
-    "total": Spending("Stopping early within one total", "as one total over all prompts"),
+    "bins": Spending("compute-optimal", "by difficulty bins"),
+    "price": Spending("stopping early by price", "by price"),
+    "total": Spending("stopping early within one total", "as one total over all prompts"),
 }
 
 
@@ -80,16 +80,16 @@ def title(summary: Summary, policy: str | None = None) -> str:
     """
     gain, everyone, way = summary.gain, summary.groups[0], headline(summary)
     if gain is not None:
-        subject = _upper(_subject(policy or WAYS[gain.way]))
+        subject = _subject(policy or WAYS[gain.way])
         plain = summary.baseline.split()[0]
         cost = count(gain.generations, "generation")
         if gain.times > 1:
             return (
-                f"{subject} reaches {percent(gain.accuracy)} with {cost} per prompt; {plain} needs "
-                f"{number(gain.baseline)}"
+                f"{_upper(subject)} reaches {percent(gain.accuracy)} with {cost} per prompt; "
+                f"{plain} needs {number(gain.baseline)}"
             )
         return (
-            f"No saving: for {percent(gain.accuracy)} {_lower(subject)} spends {cost} per prompt, "
+            f"No saving: for {percent(gain.accuracy)} {subject} spends {cost} per prompt, "
             f"{plain} {number(gain.baseline)}"
         )
     known = {curve.name: curve for curve in everyone.curves if curve.points}
@@ -112,13 +112,9 @@ def _upper(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _lower(words: str) -> str:
-    return words[:1].lower() + words[1:]
-
-
 def _subject(name: str) -> str:
     """A curve's name as the subject within a sentence."""
-    of_ways = {WAYS[way]: _lower(spending.subject) for way, spending in SPENDING.items()}
+    of_ways = {WAYS[way]: spending.subject for way, spending in SPENDING.items()}
     return of_ways.get(name, name.split(",")[0])
 
 

@@ -46,12 +46,14 @@ class Reading:
         reasoning: its thought, without marks; None where it has none.
         content: what follows its last thought; None while it thinks.
         raw_content: the content with its special tokens; None where they were not asked for.
+        stopped: whether a stop text ends the content.
     """
 
     text: str
     reasoning: str | None
     content: str | None
     raw_content: str | None = None
+    stopped: bool = False
 
 
 def marked(start: str, end: str) -> Thought:
@@ -221,8 +223,10 @@ class SolutionReader:
             return Reading(text, reasoning, None)
         content = before_any(stops, after, letters)
         if text.endswith(after):
-            return Reading(text.removesuffix(after) + content, reasoning, content, raw)
-        return Reading(before_any(stops, text, letters), reasoning, content, raw)
+            text = text.removesuffix(after) + content
+        else:
+            text = before_any(stops, text, letters)
+        return Reading(text, reasoning, content, raw, stopped=content != after)
 
     def _plain(self, text: str | None) -> str | None:
         """A text without special tokens."""

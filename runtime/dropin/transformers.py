@@ -140,10 +140,8 @@ class ComputeOptimalModel:
         honoured = self._honoured(generation_config, overrides)
         for name in ("num_return_sequences", "max_new_tokens"):
             counted(name, honoured.get(name, 1))
-        count, pad = (
-            honoured.get("num_return_sequences", 1),
-            honoured.get("pad_token_id", self._pad),
-        )
+        count = honoured.get("num_return_sequences", 1)
+        pad = honoured.get("pad_token_id", self._pad)
         if not isinstance(pad, int) or isinstance(pad, bool):
             raise InputError("pad_token_id", pad, "must be an integer")
         prompts = [

@@ -114,12 +114,12 @@ class SampleReader:
     def holds_stop(self, steps: Sequence[tuple[int, ...]]) -> bool:
         """Whether a text that ends solutions is in one, after its thought and `min_tokens`."""
         tokens = self._shown([token for step in steps for token in step])
-        tokenizer = self._models.engine.tokenizer
-        text = whole = decode(tokenizer, tokens)
+        stops, least = self._settings.stops, self._settings.tokens.min_tokens
         if self._models.marks is not None:
-            text = self._reader.read(tokens, (), self._begun).content or ""
-        letters = letters_after(whole, tokenizer, tokens, self._settings.tokens.min_tokens)
-        return before_any(self._settings.stops, text, letters) != text
+            return self._reader.read(tokens, stops, self._begun, min_tokens=least).stopped
+        tokenizer = self._models.engine.tokenizer
+        text = decode(tokenizer, tokens)
+        return before_any(stops, text, letters_after(text, tokenizer, tokens, least)) != text
 
     def _shown(self, tokens: list[int]) -> list[int]:
         """A solution's tokens without the one that the caller had it stop at."""

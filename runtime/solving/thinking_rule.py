@@ -68,8 +68,7 @@ class ThinkingRule:
             raise InputError("price", given, "give one of the two")
         if average_tokens is not None:
             price = policy.price_for(average_tokens)
-        check_positive("price", price)
-        self.policy, self.price = policy, float(price or 0.0)
+        self.policy, self.price = policy, check_positive("price", price)
 
     @classmethod
     def load(
