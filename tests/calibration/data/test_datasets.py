@@ -33,6 +33,7 @@ AFTER_TEXT = "what follows the first \\text was cut off as if it were a unit"
 NUMBER_LOST = "the unit is there, the number is gone"
 EMPTY_ROOT = r"\sqrt 2 became \sqrt{}2, the root of nothing"
 BROKEN_ANSWERS = {
+    530: ("9", "the boxed 9 a.m. lost its half of the day"),
     951: ("19", AFTER_TEXT),
     1141: (r"10\sqrt{}2", EMPTY_ROOT),
     1796: ("squareinches", NUMBER_LOST),
