@@ -21,7 +21,9 @@ SITE := NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --quiet --strict
 # The report is tested in one of these; Debian's is installed if there is none.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: install browser demo figures test quick check site tutorials testbed rewriting thinking clean
+TRAININGS := train-base train-backbone train-own_backbones train-prm train-reviser
+
+.PHONY: install browser demo figures test quick check site tutorials testbed $(TRAININGS) rewriting thinking clean
 
 $(INSTALLED)-%: pyproject.toml install.py
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; pass PYTHON=')"
@@ -70,14 +72,18 @@ tutorials: $(INSTALLED)-docs
 
 # Rebuild everything under benchmarks/testbed: two to three hours on 2 cores.
 testbed: $(INSTALLED)-report,training
-	$(RUN)/python -m benchmarks.testbed.train_base
-	$(RUN)/python -m benchmarks.testbed.train_backbone
-	$(RUN)/python -m benchmarks.testbed.train_prm
-	$(RUN)/python -m benchmarks.testbed.train_reviser
+	$(MAKE) --jobs=2 train-prm train-reviser
 	$(RUN)/python -m benchmarks.testbed.make_data
 	$(RUN)/python -m benchmarks.testbed.measure
 	rm -rf benchmarks/testbed/artifact
 	$(RUN)/python -m benchmarks.testbed.calibrate
+
+# Two trainings at a time, a thread each: models this small hardly gain by a second thread.
+$(TRAININGS): train-%: $(INSTALLED)-report,training
+	OMP_NUM_THREADS=1 $(RUN)/python -m benchmarks.testbed.train_$*
+
+train-prm: train-base train-backbone train-own_backbones
+train-reviser: train-base train-backbone
 
 # Rebuild the models and prompts under benchmarks/rewriting: about half an hour.
 rewriting: $(INSTALLED)-report

@@ -1,77 +1,35 @@
 """Figure 9: test-time compute against pretraining a larger model, at equal FLOPs (section 7).
 
 The verifier's FLOPs count. The paper leaves them out; here the verifier may be larger than the base
-model. At the greatest ratio searches by the PRM of the base's own size differ by little from the
-larger model, and are measured on the further test prompts.
+model. What differs by little from the larger model is measured on the further test prompts:
+searches by the PRM of the base's own size at the greatest ratio, revisions at the smallest.
 """
-
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.flops import STUDIED
 from benchmarks.figures.drawing import Figure, Line, Panel, line_of
-from benchmarks.figures.findings import Finding, Reproduced, mean_above
-from benchmarks.figures.larger import GREEDY, PRETRAINING, SEEDS, WARM, Pretraining, larger_correct
-from benchmarks.figures.optimal import ORACLE, at_budget, bins_by, compute_optimal, needed
-from benchmarks.figures.pools import MAX_N, SMALL_N, Samples, powers, ratios
-from benchmarks.figures.search import (
-    OWN_SIZE,
-    best_of,
-    candidates,
-    guided,
-    oracle_bins,
-    parts_of,
+from benchmarks.figures.equal_flops import (
+    Compared,
+    chosen_revisions,
+    in_solutions,
+    one_solution,
+    small_searches,
 )
-from calibration.replay.curves import Curve, interval, plan_curve, resamples
-from calibration.replay.replay import Replay
-from calibration.report.targets import Interval, Target, reported
+from benchmarks.figures.findings import Finding, Reproduced
+from benchmarks.figures.larger import GREEDY, PRETRAINING, SEEDS, WARM, Pretraining, larger_correct
+from benchmarks.figures.optimal import ORACLE, compute_optimal, needed
+from benchmarks.figures.pools import MAX_N, Samples, powers, ratios
+from benchmarks.figures.search import OWN_SIZE, candidates, guided, oracle_bins, parts_of
+from calibration.replay.curves import Curve, interval, resamples
+from calibration.report.targets import Target, reported
 
 # Represents any ratio, however large.
 ANY_RATIO = 1000.0
-SEARCH = "search by {}"
+SEARCH, REVISED = "search by {}", "revisions"
 LARGER = "larger model, greedy"
 SPENT = "FLOPs, in solutions"  # of the base model
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Test-time compute of the base model beside the larger model's first answers.
-
-    Attributes:
-        curve: of the base model, over FLOPs.
-        larger: accuracy of the larger model on the same prompts, shape (prompts,).
-        bins: of those prompts, shape (prompts,).
-    """
-
-    curve: Curve
-    larger: NDArray[np.float64]
-    bins: NDArray[np.int64]
-
-    def above(self, budget: float, inside: NDArray[np.bool_]) -> Interval:
-        """The base model's accuracy at a budget minus the larger model's, over some prompts."""
-        draws = resamples(len(self.bins))
-        return mean_above(at_budget(self.curve, budget), self.larger, inside, draws)
-
-
-def in_solutions(curve: Curve, flops: float) -> Curve:
-    """The curve with FLOPs as its budgets and its cost, sampling and scoring together.
-
-    Args:
-        curve: of the base model.
-        flops: of sampling one solution, the unit.
-    """
-    spent = curve.flops / flops
-    ascending = np.argsort(spent.mean(axis=1), kind="stable")
-    return replace(
-        curve,
-        budgets=tuple(spent.mean(axis=1)[ascending].tolist()),
-        correct=curve.correct[ascending],
-        generations=spent[ascending],
-        tokens=curve.tokens[ascending],
-        flops=curve.flops[ascending],
-    )
 
 
 def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
@@ -81,7 +39,7 @@ def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
     """
     revised = [plan for n in powers(MAX_N) for plan in ratios(n)]
     curves = {
-        "revisions": compute_optimal(ORACLE, samples.revised, revised, powers(MAX_N), bins),
+        REVISED: compute_optimal(ORACLE, samples.revised, revised, powers(MAX_N), bins),
     }
     for guide, replay in guided(samples).items():
         curves[SEARCH.format(guide)] = compute_optimal(
@@ -89,20 +47,6 @@ def test_time(samples: Samples, bins: NDArray[np.int64]) -> dict[str, Curve]:
         )
     one = one_solution(samples.by_prm)
     return {name: in_solutions(curve, one) for name, curve in curves.items()}
-
-
-def one_solution(replay: Replay) -> float:
-    """Average FLOPs of a single solution, which needs no verifier."""
-    return float(plan_curve("one solution", replay, [best_of(1)]).flops.mean())
-
-
-def further(samples: Samples) -> Compared:
-    """Small searches by the PRM of the base's own size, on the further prompts."""
-    bins = bins_by(samples.small.pass_at_1)
-    curve = compute_optimal(ORACLE, samples.small, candidates(OWN_SIZE), powers(SMALL_N), bins)
-    greedy = larger_correct(GREEDY, [record.prompt for record in samples.small.records])
-    in_flops = in_solutions(curve, one_solution(samples.small))
-    return Compared(in_flops, greedy.mean(axis=1), bins)
 
 
 def figure_9(samples: Samples) -> Reproduced:
@@ -121,7 +65,7 @@ def figure_9(samples: Samples) -> Reproduced:
     trained = pretraining.tokens / pretraining.base_tokens
     budgets = {ratio: pretraining.budget(ratio) for ratio in STUDIED}
     small, great = min(STUDIED), max(STUDIED)
-    more = further(samples)
+    searched, revised = small_searches(samples), chosen_revisions(samples)
     parts = parts_of(bins)
     panels: list[Panel] = []
     findings: list[Finding] = []
@@ -129,7 +73,8 @@ def figure_9(samples: Samples) -> Reproduced:
     rows = []
     for name, curve in curves.items():
         compared = Compared(curve, greedy, bins)
-        at_great = more if name == SEARCH.format(OWN_SIZE) else compared
+        at_small = revised if name == REVISED else compared
+        at_great = searched if name == SEARCH.format(OWN_SIZE) else compared
         for part, inside in parts.items():
             own = resamples(int(inside.sum()))
             level = interval(greedy[inside][own].mean(axis=1))
@@ -148,7 +93,7 @@ def figure_9(samples: Samples) -> Reproduced:
         findings += [
             Finding(
                 f"{name} beats the larger model in the easy and medium bins at R = {small}",
-                compared.above(budgets[small], bins <= 3),
+                at_small.above(budgets[small], at_small.bins <= 3),
             ),
             Finding(
                 f"the larger model beats {name} in the hardest bin at R = {great:g}",
@@ -181,12 +126,13 @@ def figure_9(samples: Samples) -> Reproduced:
         ),
         reported("F9: larger model, pass@1", interval(warm.mean(axis=1)[draws].mean(axis=1))),
         reported(
-            f"F9: further test prompts, for {SEARCH.format(OWN_SIZE)} at R = {great:g}",
-            (len(more.bins),) * 3,
+            f"F9: further test prompts, for {REVISED} at R = {small} and "
+            f"{SEARCH.format(OWN_SIZE)} at R = {great:g}",
+            (len(searched.bins),) * 3,
         ),
         reported(
             "F9: larger model, greedy accuracy on these",
-            interval(more.larger[resamples(len(more.bins))].mean(axis=1)),
+            interval(searched.larger[resamples(len(searched.bins))].mean(axis=1)),
         ),
     ]
     return Reproduced(

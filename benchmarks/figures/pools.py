@@ -6,7 +6,7 @@ by a PRM of the base model's size, as the paper's is no larger than its policy, 
 that calibration fits from the larger PRM and the log-probability; in figure 3 also by a weaker PRM
 of that size, to show what depends on how good the verifier is. What differs by little is measured
 on further test prompts, four times as many: ways to read a PRM's steps in the appendix, and in
-figure 9 small searches against the larger model.
+figure 9 small searches and chosen revisions against the larger model.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +27,8 @@ FOLDER = ARITHMETIC.folder
 PROMPTS, FURTHER = 500, 2000
 MAX_N = 64  # beams and attempts of one prompt
 REPLICATES = 20
+# Independent solutions of one replicate: replicates of up to 64 are disjoint, larger ones overlap.
+EACH = ARITHMETIC.window * 5 // REPLICATES
 
 SEARCHES = FOLDER / "test-searches.parquet"
 BY_PRM, BY_SCORE = FOLDER / "figures-prm.parquet", FOLDER / "figures-score.parquet"
@@ -36,6 +38,7 @@ CHAINS = FOLDER / "figures-chains.parquet"
 BY_STEPS, BY_ORM = FOLDER / "figures-steps.parquet", FOLDER / "figures-orm.parquet"
 FURTHER_BY_OWN_PRM = FOLDER / "figures-further.parquet"
 FURTHER_SEARCHES = FOLDER / "figures-further-prm.parquet"
+FURTHER_CHAINS = FOLDER / "figures-further-chains.parquet"
 
 # The models with another verifier in place of the PRM.
 OWN = SETTINGS.model_copy(update={"verifier": str(OWN_PRM)})
@@ -104,7 +107,7 @@ def further_prompts() -> list[tuple[str, str]]:
 class Samples:
     """All that the figures are drawn from, the same prompts in the same order.
 
-    The last three are of the further prompts.
+    The last four are of the further prompts.
 
     Attributes:
         by_prm: search guided by the PRM of the base's own size, solutions scored by it.
@@ -112,6 +115,7 @@ class Samples:
         by_score: search guided by the fitted score, solutions scored by it.
         revised: chains of revisions, attempts scored by the reviser's ORM.
         small: small searches guided by the PRM of the base's size, a few solutions scored by it.
+        chosen: chains of revisions, of the ratios that are best in each prompt's bin.
         by_orm: the same solutions, scored by the ORM.
         by_steps: the same solutions, scored by the PRM in each way to make one score of its steps'.
     """
@@ -121,6 +125,7 @@ class Samples:
     by_score: SeededReplay
     revised: SeededReplay
     small: SeededReplay
+    chosen: SeededReplay
     by_orm: SeededReplay
     by_steps: dict[Aggregation, SeededReplay]
 
@@ -131,8 +136,6 @@ def read_samples() -> Samples:
     Raises:
         InputError: a pool that is missing.
     """
-    # Replicates of up to 64 solutions are disjoint; larger ones overlap.
-    each = ARITHMETIC.window * 5 // REPLICATES
     sizes = SETTINGS.sizes(Path())
     solutions = solutions_of(PROMPTS)
     prompts = {record.prompt for record in solutions}
@@ -140,7 +143,7 @@ def read_samples() -> Samples:
     return Samples(
         SeededReplay(
             beside(read_pool(BY_OWN_PRM), runs_of(read_pool(BY_PRM))),
-            each,
+            EACH,
             sizes=OWN.sizes(Path()),
         ),
         _rotated(
@@ -156,22 +159,29 @@ def read_samples() -> Samples:
                     ]
                 ),
             ),
-            each,
+            EACH,
             prompt_states(ARITHMETIC, "test")[:PROMPTS],  # the artifact's probe reads them
             sizes=sizes,
         ),
-        SeededReplay(
-            beside(solutions, {r.prompt: chained(r) for r in read_pool(CHAINS)}),
-            each,
-            sizes=REVISING.sizes(Path()),
-        ),
+        read_revised(),
         _rotated(
             beside(read_pool(FURTHER_BY_OWN_PRM), runs_of(read_pool(FURTHER_SEARCHES))),
             OWN.sizes(Path()),
         ),
+        _rotated(beside(scored, runs_of(read_pool(FURTHER_CHAINS))), REVISING.sizes(Path())),
         _rotated(read_pool(BY_ORM), BY_THE_ORM.sizes(Path())),
         {how: _rotated(rescored(scored, _by(how)), sizes) for how in ("last", "min", "product")},
     )
+
+
+def read_revised() -> SeededReplay:
+    """Chains of revisions alone.
+
+    Raises:
+        InputError: a pool that is missing.
+    """
+    chains = {record.prompt: chained(record) for record in read_pool(CHAINS)}
+    return SeededReplay(beside(solutions_of(PROMPTS), chains), EACH, sizes=REVISING.sizes(Path()))
 
 
 def solutions_of(prompts: int) -> list[PromptRecord]:

@@ -1,21 +1,25 @@
 """Figures 6, 7 and 8: revisions, their ratios, and the compute-optimal one (section 6)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.plan import Plan
+from benchmarks.allocation.family import SeededReplay
 from benchmarks.figures.drawing import Figure, Line, Panel, line_of
 from benchmarks.figures.findings import Finding, Reproduced, mean_above
 from benchmarks.figures.optimal import (
     ORACLE,
     PREDICTED,
+    bins_by,
     compute_optimal,
     gains_of,
 )
 from benchmarks.figures.pools import MAX_N, Samples, powers, ratios, revisions
 from benchmarks.figures.search import mean_over, oracle_bins, parts_of, predicted_bins
+from calibration.fitting.crossval import most_accurate
 from calibration.replay.curves import Curve, interval, plan_curve, resamples
 from calibration.report.targets import reported
 from calibration.sampling.collect import PromptRecord
@@ -26,6 +30,24 @@ LATE = 32  # attempts from here on are late ones
 PAIRED = 16  # length of the chains on which flips of right and wrong are counted
 SEVERAL = powers(MAX_N)[2:]
 WITH_CHAINS = powers(MAX_N)[1:]  # budgets at which attempts may follow one another
+
+
+def best_ratios(revised: SeededReplay, budgets: Sequence[int]) -> list[list[Plan]]:
+    """In each bin, the most accurate ratio at each budget, of equally accurate ones the one of the
+    fewest FLOPs; all prompts take part in the choice, for it is tried on others.
+    """
+    bins = bins_by(revised.pass_at_1)
+    found = []
+    for number in range(int(bins.max()) + 1):
+        inside, chosen = bins == number, []
+        for budget in budgets:
+            plans = ratios(budget)
+            tried = [revised.outcome(plan, 0) for plan in plans]
+            correct = np.array([outcome.correct[inside].ravel() for outcome in tried])
+            flops = [outcome.flops[inside].mean() for outcome in tried]
+            chosen.append(plans[most_accurate(correct, flops)])
+        found.append(chosen)
+    return found
 
 
 def along_chains(record: PromptRecord) -> NDArray[np.float64]:

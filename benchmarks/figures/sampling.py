@@ -8,6 +8,7 @@ from pathlib import Path
 from allocator.plan import Plan
 from benchmarks.allocation.pool import read_pool, rescored, write_pool
 from benchmarks.allocation.sampling import Searching, draw, search
+from benchmarks.figures.optimal import bins_by
 from benchmarks.figures.pools import (
     BY_ORM,
     BY_OWN_PRM,
@@ -20,6 +21,7 @@ from benchmarks.figures.pools import (
     CHAINS,
     FIXED,
     FURTHER_BY_OWN_PRM,
+    FURTHER_CHAINS,
     FURTHER_SEARCHES,
     KINDS,
     MAX_N,
@@ -33,14 +35,18 @@ from benchmarks.figures.pools import (
     WEAK_SEARCHES,
     first_solutions,
     further_prompts,
+    powers,
+    read_revised,
     solutions_of,
     test_prompts,
 )
+from benchmarks.figures.revising import best_ratios
 from benchmarks.testbed.paths import ARTIFACT, BASE, REQUEST_SETTINGS, REVISING, SETTINGS
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.fitting.fit import searches_among
 from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
+from predictors.oracle import oracle_pass_at_1
 from runtime.artifact import load_settings
 from runtime.engines.base import encode_prompt
 from runtime.engines.concurrency import bounded, sharing_cores, together
@@ -58,7 +64,15 @@ def resample() -> None:
     by_score()
     further_searches()
     with sharing_cores():
-        for part in (chains, by_steps, by_orm, by_own_prm, by_weak_prm, further_by_own_prm):
+        for part in (
+            chains,
+            by_steps,
+            further_chains,
+            by_orm,
+            by_own_prm,
+            by_weak_prm,
+            further_by_own_prm,
+        ):
             asyncio.run(part())
 
 
@@ -110,6 +124,24 @@ async def chains() -> None:
         searches = {plan: run for r in of_prompt for plan, run in r.searches.items()}
         joined.append(replace(of_prompt[0], searches=searches))
     write_pool(joined, CHAINS)
+
+
+async def further_chains() -> None:
+    """Chains of each further prompt, of the ratios that are best in its bin on the first prompts.
+
+    Those of the two largest budgets: the FLOPs of the smallest ratio of figure 9 lie between them.
+    """
+    best = best_ratios(read_revised(), powers(MAX_N)[-2:])
+    solutions = read_pool(BY_STEPS)
+    bins = bins_by(oracle_pass_at_1([record.independent.correct for record in solutions]))
+    plans = {record.prompt: best[number] for record, number in zip(solutions, bins, strict=True)}
+    prompts = further_prompts()
+    async with open_models(REVISING, Path(), "vllm", "transformers") as models:
+        with progress("Further prompts: chains", len(prompts)) as done:
+            records = await collect(
+                models, REQUEST_SETTINGS, prompts, 1, lambda prompt, *_: plans[prompt], SEED, done
+            )
+    write_pool(records, FURTHER_CHAINS)
 
 
 async def by_steps() -> None:

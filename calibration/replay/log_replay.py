@@ -211,14 +211,17 @@ class LoggedReplay:
         place = self._place(replicate, n)
         answer, weights = _at(self.log.answer, place), self._weights(place)
         if plan.selection == "best":
-            mass = weights
+            ranks = [weights]
         else:
-            votes = np.ones(answer.shape) if plan.selection == "majority" else weights
-            mass = np.take_along_axis(_sums(answer, votes), np.maximum(answer, 0), 1)
-        mass = np.where(answer == UNANSWERED, -1.0, mass)
-        # Ties go to the greater score, then to the earlier sample.
-        leading = mass >= mass.max(1, keepdims=True) - 1e-12
-        chosen = np.where(leading, weights, -1.0).argmax(1)
+            votes = _of_answers(answer, np.ones(answer.shape))
+            mass = votes if plan.selection == "majority" else _of_answers(answer, weights)
+            # Ties go to the greater score, then to the answer of more samples.
+            ranks = [mass, weights, votes]
+        leading = answer != UNANSWERED
+        for rank in ranks:
+            reached = np.where(leading, rank, -1.0)
+            leading = reached >= reached.max(1, keepdims=True) - 1e-12
+        chosen = leading.argmax(1)  # the earliest
         return np.asarray(
             np.take_along_axis(answer, chosen[:, None], 1)[:, 0] == CORRECT, dtype=float
         )
@@ -292,6 +295,11 @@ def _adapted(given: tuple[Schedule, Sequence[tuple[NDArray[Any], ...]]]) -> Adap
             ]
             replay_run(found, (row, replicate), schedule, 0, str(CORRECT), draws, {})
     return found
+
+
+def _of_answers(answer: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The summed weights of each sample's answer, shape (questions, samples)."""
+    return np.take_along_axis(_sums(answer, weights), np.maximum(answer, 0), 1)
 
 
 def _sums(answer: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Choosing one answer among scored samples (sections 5.1 and 6.2)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
@@ -27,7 +27,8 @@ def select(
             weighted); of revision chains it chooses so within each chain, and then likewise
             among the chains' chosen ones (hierarchical, section 6.2). ``best`` takes the greatest
             single score, ``majority`` counts samples, scored or not. Samples without an answer
-            lose to any that has one. Ties go to the greater score, then to the earlier sample.
+            lose to any that has one. Ties go to the greater score, then, of votes, to the answer
+            of more samples, as where all scores are 0, and then to the earlier sample.
         parts: what of an answer is voted on by itself, see `answer_mass`; None for all of it.
 
     Raises:
@@ -40,8 +41,8 @@ def select(
     answered = _voters(samples, how)
     if how == "best":
         return answered[int(np.argmax([s.score for s in answered]))]
-    mass = answer_mass(answered, how, parts)
-    ranks = [(mass[s.answer], _known(s)) for s in answered]
+    mass, votes = answer_mass(answered, how, parts), Counter(s.answer for s in answered)
+    ranks = [(mass[s.answer], _known(s), votes[s.answer]) for s in answered]
     return answered[max(range(len(answered)), key=lambda i: (*ranks[i], -i))]
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from allocator.flops import Exchange
 from allocator.plan import Plan
 from benchmarks.figures.drawing import Figure, Line, Panel, draw, line_of
-from benchmarks.figures.exchange import ANY_RATIO, crossover, in_solutions
+from benchmarks.figures.equal_flops import in_solutions
+from benchmarks.figures.exchange import ANY_RATIO, crossover
 from benchmarks.figures.findings import Finding, mean_above, sentence
 from benchmarks.figures.larger import Pretraining
 from benchmarks.figures.optimal import (

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from allocator.flops import ModelSizes
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.figures.pools import (
     KINDS,
@@ -18,7 +19,14 @@ from benchmarks.figures.pools import (
     revisions,
     runs_of,
 )
-from benchmarks.figures.revising import along_chains, figure_6, figure_7, figure_8, flip_counts
+from benchmarks.figures.revising import (
+    along_chains,
+    best_ratios,
+    figure_6,
+    figure_7,
+    figure_8,
+    flip_counts,
+)
 from calibration.sampling.collect import PromptRecord
 from tests.support.findings import verdicts
 from tests.support.samples import SEARCH, chain_run, record, run_of
@@ -46,7 +54,7 @@ def samples_of(slope: float) -> Samples:
         runs = chained(chains_of(f"p{i}", chances, rng))
         records += beside([solutions], {f"p{i}": runs})
     replay = SeededReplay(records, 16)
-    return Samples(replay, replay, replay, replay, replay, replay, {})
+    return Samples(replay, replay, replay, replay, replay, replay, replay, {})
 
 
 def test_ratios_are_cut_from_chains_without_sharing_an_attempt() -> None:
@@ -87,6 +95,22 @@ def test_attempts_that_get_better_are_told_from_those_that_do_not(slope: float, 
     assert weighted == voted == first or slope == 0
     easiest, _ = verdicts(figure_7(samples))
     assert easiest != {"holds": "does not hold", "does not hold": "holds"}.get(first)
+
+
+def test_the_best_ratio_of_a_bin_is_its_most_accurate_then_the_cheapest() -> None:
+    one, two, four = ratios(4)
+    records = []
+    for i in range(PROMPTS):
+        hard = i >= PROMPTS // 2
+        # Where prompts are hard, chains of two alone are right; elsewhere all are.
+        runs = {
+            one: [chain_run([not hard] * 4)],
+            two: [chain_run([True] * 4)],
+            four: [replace(chain_run([not hard] * 4), sampled_tokens=1)],
+        }
+        records += beside([record(f"p{i}", [not hard] * 16)], {f"p{i}": runs})
+    replay = SeededReplay(records, 16, sizes=ModelSizes(model=1))
+    assert best_ratios(replay, [4]) == [[four], [two]]
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ from allocator.flops import ModelSizes
 from allocator.plan import Plan
 from benchmarks.allocation.family import SeededReplay
 from benchmarks.allocation.pool import write_pool
-from benchmarks.figures import exchange
+from benchmarks.figures import equal_flops
 from benchmarks.figures.appendix import appendix
-from benchmarks.figures.pools import BY_OWN_SIZE, Samples, beside
+from benchmarks.figures.pools import BY_OWN_SIZE, Samples, beside, revisions
 from benchmarks.figures.search import figure_3
 from tests.support.findings import verdicts
 from tests.support.samples import chain_run, record
@@ -39,7 +39,7 @@ def samples_of(small: float, large: float) -> Samples:
         records += beside([alone], {f"p{i}": runs})
     replay = SeededReplay(records, SOLUTIONS // 2)
     by_steps = dict.fromkeys(("last", "min", "product"), replay)
-    return Samples(replay, replay, replay, replay, replay, replay, by_steps)
+    return Samples(replay, replay, replay, replay, replay, replay, replay, by_steps)
 
 
 @pytest.mark.slow
@@ -63,12 +63,37 @@ def test_small_searches_meet_the_larger_model_on_the_prompts_that_both_answered(
     # Each of two trainings is right for half of the prompts.
     answered = [record(f"p{i}", [i % 2 == 0] * 2) for i in reversed(range(2 * PROMPTS))]
     write_pool(answered, tmp_path / "greedy.parquet")
-    monkeypatch.setattr(exchange, "GREEDY", tmp_path / "greedy.parquet")
+    monkeypatch.setattr(equal_flops, "GREEDY", tmp_path / "greedy.parquet")
     sized = SeededReplay(samples.small.records, SOLUTIONS // 2, sizes=ModelSizes(model=1))
-    compared = exchange.further(replace(samples, small=sized))
+    compared = equal_flops.small_searches(replace(samples, small=sized))
     assert compared.curve.budgets == (1, 2, 4, 8, 16), "in FLOPs of a solution, without a verifier"
     assert compared.larger.tolist() == [1.0, 0.0] * (PROMPTS // 2)
     assert compared.bins[0] > compared.bins[-1] == 0, "the easiest bin is the first"
     everyone, right = np.ones(PROMPTS, dtype=bool), compared.larger == 1
     assert compared.above(12, everyone) == pytest.approx((0.5, 0.3, 0.7), abs=0.1)
     assert compared.above(12, right)[0] == pytest.approx(0, abs=0.02)
+
+
+def test_chosen_revisions_meet_it_with_each_prompts_own_ratio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = [record(f"p{i}", [i % 2 == 0]) for i in range(PROMPTS)]
+    write_pool(answered, tmp_path / "greedy.parquet")
+    monkeypatch.setattr(equal_flops, "GREEDY", tmp_path / "greedy.parquet")
+    records = []
+    for i in range(PROMPTS):
+        length = 1 if i < PROMPTS // 2 else 8
+        runs = {revisions(n, length): [chain_run([n == 32] * n)] for n in (16, 32)}
+        alone = record(f"p{i}", [j < SOLUTIONS * i / PROMPTS for j in range(SOLUTIONS)])
+        records += beside([alone], {f"p{i}": runs})
+    replay = SeededReplay(records, SOLUTIONS // 2, sizes=ModelSizes(model=1))
+    samples = replace(samples_of(small=1.0, large=1.0), chosen=replay)
+    compared = equal_flops.chosen_revisions(samples)
+    # An attempt of a chain has 3 tokens here, where a solution has more.
+    small, large = compared.curve.budgets
+    assert large == 2 * small
+    assert compared.curve.correct.tolist() == [[0.0] * PROMPTS, [1.0] * PROMPTS]
+    assert compared.larger.tolist() == [1.0, 0.0] * (PROMPTS // 2)
+    everyone = np.ones(PROMPTS, dtype=bool)
+    assert compared.above(large, everyone)[0] == pytest.approx(0.5)
+    assert compared.above((small + large) / 2, everyone)[0] == pytest.approx(0.0)

@@ -249,6 +249,20 @@ def test_majority_of_a_log_is_exact_with_ties_shared(scored: bool) -> None:
             assert correct[question] == pytest.approx(shares(named, "0", n))
 
 
+@pytest.mark.parametrize("how", ["weighted", "majority", "best"])
+def test_a_log_chooses_as_select_does_where_weights_and_scores_tie(how: Any) -> None:
+    log = made_log(30, 8, seed=7)
+    coarse = np.round(log.scores.first * 2) / 2  # 0, 0.5 or 1
+    for scores in (coarse, np.zeros_like(coarse)):
+        log = replace(log, scores=LoggedScores({"score": scores}))
+        plan = Plan(strategy="best_of_n", n=6, selection=how)
+        found = LoggedReplay(log, scores, 8, exact=False).outcome(plan, 0).correct
+        for record, correct in zip(as_records(log), found, strict=True):
+            samples = record.independent.samples * 2
+            of_rotations = [select(samples[r : r + 6], how).answer == "0" for r in range(8)]
+            assert correct.tolist() == of_rotations
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_gain_model")
 def test_the_majority_that_reports_show_does_not_move_with_the_scores() -> None:

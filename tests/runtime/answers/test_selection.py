@@ -41,6 +41,11 @@ def test_ties_go_to_the_score_then_to_the_earlier() -> None:
     assert select([make_sample("1", 0.5), make_sample("2", 0.5)], "weighted").answer == "1"
 
 
+def test_where_all_scores_are_0_the_answer_of_most_samples_is_chosen() -> None:
+    samples = [make_sample("1", 0.0), make_sample("2", 0.0), make_sample("2", 0.0)]
+    assert select(samples).answer == "2"
+
+
 def test_nothing_to_select_from_is_an_error() -> None:
     with pytest.raises(InputError, match="at least one sample"):
         select([])
