@@ -35,7 +35,7 @@ class Calibration:
         difficulty: the difficulty model of each number of pilots, ascending.
         pilots: the number that the table's largest budgets take; where they take none, the
             smallest number that there is.
-        rows: the predicted table's rows, with their held-out figures.
+        rows: the predicted table's rows, with the figures of their entries.
         oracle_rows: the same of the oracle table.
         binnable_rows: the predicted table's at budgets up to `Outcomes.binned_budget`, evaluated on
             each replicate's own samples: these may be binned by measured pass@1.

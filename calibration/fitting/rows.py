@@ -1,4 +1,4 @@
-"""One row of a table: the plan of each bin at a budget, with its held-out figures."""
+"""One row of a table: the plan of each bin at a budget, with its held-out accuracy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from calibration.fitting.plan_selection import (
     held_out_figures,
     smoothed,
 )
-from calibration.replay.intervals import mean_interval
+from calibration.replay.intervals import accuracy_interval
 from calibration.replay.replay import Outcome, Outcomes
 
 # Accuracy that a row must bring to be preferred over a cheaper one. Rows differ on few prompts, so
@@ -28,9 +28,14 @@ NEGLIGIBLE = 0.005
 
 @dataclass(frozen=True)
 class FittedRow:
-    """A row, and the held-out figures of each entry, arrays of shape (entries,).
+    """A row, and the figures of each entry, arrays of shape (entries,).
 
-    An entry's plan is chosen on other prompts.
+    Attributes:
+        row: the row.
+        correct: accuracy of a plan chosen on other prompts.
+        costs: generations of the row's plan.
+        tokens: likewise; all 0 where they were not counted.
+        flops: likewise.
     """
 
     row: BudgetRow
@@ -40,7 +45,7 @@ class FittedRow:
     flops: NDArray[np.float64]
 
     def outcome(self, shape: tuple[int, int]) -> Outcome:
-        """Its held-out figures by prompt and replicate, whose numbers are the shape."""
+        """Its figures by prompt and replicate, whose numbers are the shape."""
         return Outcome(
             *(values.reshape(shape) for values in (self.correct, self.tokens, self.flops))
         )
@@ -80,11 +85,22 @@ class Candidate:
     def fitted(self) -> FittedRow:
         """The row, with the intervals of its cells. They take time: only the best has them."""
         of, count = self.replayed, len(self.replayed.edges) + 1
+        choices = np.array(self.rule(of.correct, of.costs, of.prompts, of.bins, count))
+        # The accuracy is held out: that of the plans chosen is too high by the choice. The cost is
+        # theirs: on half of the prompts other, often cheaper plans are chosen.
+        chosen, entries = choices[of.bins], np.arange(len(of.bins))
+        figures = np.array(
+            [
+                self.held_out[0],
+                of.costs[chosen],
+                of.tokens[chosen, entries],
+                of.flops[chosen, entries],
+            ]
+        )
         cells = []
-        for b, choice in enumerate(self.rule(of.correct, of.costs, of.prompts, of.bins, count)):
+        for b, choice in enumerate(choices):
             inside = of.bins == b
-            figures, prompts = self.held_out[:, inside], of.prompts[inside]
-            cells.append(cell_of(of.plans[choice], prompts, *figures))
+            cells.append(cell_of(of.plans[choice], of.prompts[inside], *figures[:, inside]))
         row = BudgetRow(
             budget=of.budget,
             pilots=of.pilots,
@@ -92,7 +108,7 @@ class Candidate:
             cells=tuple(cells),
             shares=shares_of(of.bins, count),
         )
-        return FittedRow(row, *self.held_out)
+        return FittedRow(row, *figures)
 
 
 def cell_of(
@@ -113,8 +129,7 @@ def cell_of(
         tokens: likewise.
         flops: likewise; all 0 where they were not counted.
     """
-    # Rounding may move sums of shares out of [0, 1] in the last bit.
-    accuracy, low, high = (min(max(f, 0.0), 1.0) for f in mean_interval(correct, prompts))
+    accuracy, low, high = accuracy_interval(correct, prompts)
     return Cell(
         plan=plan,
         accuracy=accuracy,

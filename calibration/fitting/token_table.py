@@ -28,7 +28,13 @@ BUDGETS = 8
 
 @dataclass(frozen=True)
 class TokenRow:
-    """A row in tokens, and the held-out figures of each entry, arrays of shape (entries,)."""
+    """A row in tokens, and the figures of each entry, arrays of shape (entries,).
+
+    Attributes:
+        row: the row.
+        correct: accuracy of a plan chosen on other prompts.
+        tokens: of the row's plan.
+    """
 
     row: BudgetRow
     correct: NDArray[np.float64]
@@ -42,7 +48,7 @@ class TokenTable:
     Attributes:
         table: the table.
         difficulty: the difficulty model of each number of pilots that its rows may take.
-        rows: its rows, with their held-out figures.
+        rows: its rows, with the figures of their entries.
     """
 
     table: LookupTable
@@ -160,15 +166,17 @@ def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) ->
     candidates = []
     for option in options:
         for rule in (by_bin, smoothed, greatest) if option.edges else (by_bin, greatest):
-            correct, tokens, flops = _held_out(option, rule, budget)
+            correct, tokens = _held_out(option, rule, budget)
             # A row of pilots that cost more than the budget on average does not keep to it.
             if not option.edges or tokens.mean() <= budget:
-                figures = correct, tokens, flops
-                candidates.append((correct.mean(), -tokens.mean(), option, rule, figures))
-    _, _, option, rule, (correct, tokens, flops) = max(candidates, key=lambda entry: entry[:2])
-    everyone = np.ones(len(option.prompts), dtype=bool)
+                candidates.append((correct.mean(), -tokens.mean(), option, rule, correct))
+    _, _, option, rule, correct = max(candidates, key=lambda entry: entry[:2])
+    choices = np.array(_choose(option, rule, budget, np.ones(len(option.prompts), dtype=bool)))
+    # As in `calibration.fitting.rows`: accuracy is held out, the cost is that of the plans chosen.
+    chosen, entries = choices[option.bins], np.arange(len(option.bins))
+    tokens, flops = option.tokens[chosen, entries], option.flops[chosen, entries]
     cells = []
-    for b, choice in enumerate(_choose(option, rule, budget, everyone)):
+    for b, choice in enumerate(choices):
         inside = option.bins == b
         plan, prompts = option.plans[choice], option.prompts[inside]
         generations = np.full(len(prompts), float(plan.cost(option.pilots)))
@@ -202,17 +210,17 @@ def _choose(option: _Option, rule: Rule, budget: int, on: NDArray[np.bool_]) -> 
 
 
 def _held_out(option: _Option, rule: Rule, budget: int) -> NDArray[np.float64]:
-    """Accuracy, tokens and FLOPs of each entry, whose plan is chosen on other prompts.
+    """Accuracy and tokens of each entry, whose plan is chosen on other prompts.
 
     Returns:
-        Shape (3, entries).
+        Shape (2, entries).
     """
 
     def choose(on: NDArray[np.bool_]) -> list[int]:
         return _choose(option, rule, budget, on)
 
     entries = np.arange(len(option.prompts))
-    figures = np.stack([option.correct, option.tokens, option.flops])
+    figures = np.stack([option.correct, option.tokens])
     found = [
         figures[:, choices, entries]
         for choices in held_out_choices(option.prompts, option.bins, choose)

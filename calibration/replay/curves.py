@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from allocator.plan import Plan
 from calibration.replay.curve_summary import CurvePoint, CurveSummary, Unit
-from calibration.replay.intervals import BOOTSTRAP_DRAWS, mean_interval
+from calibration.replay.intervals import BOOTSTRAP_DRAWS, widened
 from calibration.replay.monotone import costs_at, monotone
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcome, Outcomes
@@ -102,15 +102,9 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def accuracy(curve: Curve, row: int, draws: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Accuracy at one budget with its 95% interval over prompts.
-
-    Where all are right or all are wrong, the interval is that of `mean_interval`.
-    """
+    """Accuracy at one budget with its 95% interval over prompts; see `widened`."""
     values = curve.correct[row]
-    exact = values.round(9)  # closed forms have rounding errors
-    if np.all(exact == 0) or np.all(exact == 1):
-        return mean_interval(exact, np.arange(len(exact)))
-    return interval(values[draws].mean(axis=1))
+    return widened(*interval(values[draws].mean(axis=1)), len(values))
 
 
 def summarized(curve: Curve, draws: NDArray[np.int64]) -> CurveSummary:

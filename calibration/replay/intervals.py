@@ -5,15 +5,13 @@ from numpy.typing import NDArray
 
 BOOTSTRAP_DRAWS = 2000
 BATCH = 1_000_000  # resampled prompts held in memory at a time
+FEW = 5.0  # right or wrong prompts: with fewer, resampling shows too little of others
 
 
 def mean_interval(
     values: NDArray[np.float64], prompts: NDArray[np.int64], seed: int = 0
 ) -> tuple[float, float, float]:
     """Mean with a 95% percentile bootstrap interval over prompts.
-
-    Where all values are 0 or all are 1, resampling shows no spread; Jeffreys' interval for as many
-    prompts stands in.
 
     Args:
         values: shape (entries,).
@@ -23,14 +21,8 @@ def mean_interval(
     Returns:
         Mean, low and high.
     """
-    from scipy.stats import beta
-
     _, unit = np.unique(prompts, return_inverse=True)
     sums, counts = np.bincount(unit, values), np.bincount(unit)
-    if np.all(values == 0) or np.all(values == 1):
-        right = len(sums) * float(values[0])
-        low, high = beta.ppf([0.025, 0.975], right + 0.5, len(sums) - right + 0.5)
-        return float(values[0]), *((low, 1.0) if values[0] else (0.0, high))
     rng, means = np.random.default_rng(seed), []
     equal = counts.min() == counts.max()
     for start in range(0, BOOTSTRAP_DRAWS, rows := BATCH // len(sums) + 1):
@@ -40,3 +32,45 @@ def mean_interval(
         means.append(sums[drawn].sum(axis=1) / total)
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
+
+
+def accuracy_interval(
+    correct: NDArray[np.float64], prompts: NDArray[np.int64]
+) -> tuple[float, float, float]:
+    """`mean_interval` of an accuracy, `widened` near 0 and 1.
+
+    Args:
+        correct: shape (entries,), each in [0, 1].
+        prompts: which prompt each entry belongs to, shape (entries,).
+
+    Returns:
+        Accuracy, low and high, in [0, 1].
+    """
+    mean, low, high = mean_interval(correct, prompts)
+    return widened(mean, low, high, len(np.unique(prompts)))
+
+
+def widened(mean: float, low: float, high: float, prompts: int) -> tuple[float, float, float]:
+    """A bootstrap interval of an accuracy; near 0 and 1 it covers Jeffreys' interval, too.
+
+    Where nearly all prompts are right, or nearly all wrong, those drawn again differ hardly or not
+    at all, though a few other prompts among the next would.
+
+    Args:
+        mean: the accuracy.
+        low: of the bootstrap.
+        high: likewise.
+        prompts: number of prompts.
+
+    Returns:
+        Mean, low and high.
+    """
+    from scipy.stats import beta
+
+    # Closed forms and sums of shares may leave [0, 1] in the last bit.
+    mean, low, high = (min(max(figure, 0.0), 1.0) for figure in (mean, low, high))
+    right, wrong = mean * prompts, (1 - mean) * prompts
+    if min(right, wrong) < FEW:
+        of_few = beta.ppf([0.025, 0.975], right + 0.5, wrong + 0.5)
+        low, high = min(low, float(of_few[0])), max(high, float(of_few[1]))
+    return mean, low, high

@@ -14,9 +14,10 @@ from calibration.report.summary import CostGain, Gain
 def savings(best_of_n: Curve, by_way: Mapping[Way, Curve]) -> tuple[Gain, ...]:
     """The saving of each way at one accuracy: the highest of best-of-N that any of them reaches.
 
-    Accuracies of the baseline's budgets are considered. At the largest budget a way that spends all
-    of it is best-of-N itself: if no way saves anything there, to the decimal that is shown, the
-    next accuracy counts.
+    Accuracies of the baseline's budgets are considered, to the tenth of a point that is shown: of
+    budgets alike in it, the smallest is what best-of-N needs. At the largest budget a way that
+    spends all of it is best-of-N itself: if no way saves anything there, to the decimal that is
+    shown, the next accuracy counts.
 
     Args:
         best_of_n: the baseline.
@@ -27,7 +28,7 @@ def savings(best_of_n: Curve, by_way: Mapping[Way, Curve]) -> tuple[Gain, ...]:
     """
     draws, largest = resamples(best_of_n.correct.shape[1]), max(best_of_n.budgets)
     tie: tuple[Gain, ...] = ()
-    for row in np.argsort(-best_of_n.correct.mean(1), kind="stable"):
+    for row in np.argsort(-best_of_n.correct.mean(1).round(3), kind="stable"):
         budget = best_of_n.budgets[int(row)]
         each = [_saving(best_of_n, budget, curve, way, draws) for way, curve in by_way.items()]
         found = tuple(gain for gain in each if gain is not None)

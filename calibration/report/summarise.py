@@ -13,7 +13,7 @@ from calibration.fitting.rows import FittedRow
 from calibration.replay.budget_replay import averages_between
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve, averaged, resamples, summarized
-from calibration.replay.intervals import mean_interval
+from calibration.replay.intervals import accuracy_interval
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Outcome, Outcomes
@@ -209,7 +209,7 @@ def _group(
         for budget, outcome, costs in zip(
             method.budgets, method.outcomes, method.costs, strict=True
         ):
-            accuracy, low, high = mean_interval(outcome.correct[inside], prompts)
+            accuracy, low, high = accuracy_interval(outcome.correct[inside], prompts)
             tokens, flops = outcome.tokens[inside], outcome.flops[inside]
             points.append(
                 CurvePoint(
@@ -242,7 +242,7 @@ def _predictor(
     parts = np.array_split(np.argsort(predicted.ravel(), kind="stable"), RELIABILITY_POINTS)
     reliability = []
     for part in parts:
-        mean, low, high = mean_interval(measured[part], prompts[part])
+        mean, low, high = accuracy_interval(measured[part], prompts[part])
         reliability.append(
             Reliability(
                 predicted=float(predicted.ravel()[part].mean()),
