@@ -122,6 +122,14 @@ class BudgetRow(_Schema):
         return sum(w * cell.generations for w, cell in zip(self.weights, self.cells, strict=True))
 
     @property
+    def flops(self) -> float | None:
+        """Average over all prompts; None where they were not counted."""
+        each = [cell.flops for cell in self.cells]
+        if None in each:
+            return None
+        return sum(w * (flops or 0.0) for w, flops in zip(self.weights, each, strict=True))
+
+    @property
     def plans(self) -> frozenset[Plan]:
         """The plans of all bins."""
         return frozenset(cell.plan for cell in self.cells)

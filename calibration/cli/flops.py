@@ -41,9 +41,10 @@ def flops(
 ) -> None:
     """Compare thinking longer with pretraining a larger model, at equal FLOPs.
 
-    For each R: the generations that the small model may spend for each answer of the larger one,
-    the largest calibrated budget within that, its accuracy in every bin, and which is better
-    there. Without --larger-accuracy it is what the larger model would have to beat.
+    For each R: the generations that the small model may spend for each answer of the larger one;
+    the largest calibrated budget that costs no more FLOPs than these, those of its verifier among
+    them; its accuracy in every bin, and which is better there. Without --larger-accuracy it is
+    what the larger model would have to beat.
     """
     contents = Contents.load(artifact_folder(artifact))
     small = _parameters(contents) if parameters is None else parameters
@@ -56,8 +57,7 @@ def flops(
     ]
     for value in ratios:
         exchange = Exchange(larger / small, value)
-        # The exact budget is often whole, and computed a rounding below.
-        row = contents.table.row(int(exchange.budget * (1 + 1e-9)))
+        row = _affordable(contents.table, exchange.budget)
         shown = new_table(
             f"R = {value:g}: {exchange.budget:.1f} generations, a budget of {row.budget}",
             *("bin", "thinking longer [95%]", "larger", "better"),
@@ -70,6 +70,8 @@ def flops(
                 "" if accuracy is None else _better(own, accuracy),
             )
         parts.append(shown)
+    if not _knows_flops(contents.table):
+        parts.append("\nFLOPs of a verifier are not counted: the artifact does not know them.\n")
     if pretraining_tokens is not None:
         more = pretraining_flops(larger - small, pretraining_tokens)
         parts.append(f"\nPretraining the larger model takes {more:.3g} FLOPs more.\n")
@@ -90,6 +92,24 @@ def _parameters(contents: Contents) -> int:
         why = "its files have no weights that can be counted; say"
         raise InputError("parameters", str(folder), why)
     return counted
+
+
+def _knows_flops(table: LookupTable) -> bool:
+    """Whether rows can be compared with a solution that no verifier scores, in FLOPs."""
+    return table.rows[0].budget == 1 and all(row.flops is not None for row in table.rows)
+
+
+def _affordable(table: LookupTable, solutions: float) -> BudgetRow:
+    """The largest row that costs no more than so many unscored solutions of the small model.
+
+    Raises:
+        InputError: FLOPs were not counted, and the smallest budget is larger.
+    """
+    solutions *= 1 + 1e-9  # often whole, and computed a rounding below
+    if not _knows_flops(table):
+        return table.row(int(solutions))
+    allowed = solutions * (table.rows[0].flops or 0.0)
+    return [row for row in table.rows if (row.flops or 0.0) <= allowed][-1]
 
 
 def _ratios(

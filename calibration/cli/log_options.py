@@ -28,7 +28,7 @@ class LogOptions(BaseModel):
     logits: str = Field(
         default="",
         description="columns of scores that are log-odds, comma-separated; else those most of "
-        "whose values lie outside [0, 1]",
+        "whose values lie outside [0, 1], some of them below 0",
     )
 
     def read(self, columns: str, answers: str | None, aggregation: Aggregation | None) -> "Log":

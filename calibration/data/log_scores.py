@@ -112,7 +112,8 @@ def _are_logits(rows: LogRows, column: str, cells: list[list[float]]) -> bool:
     """Whether a column holds log-odds.
 
     Raises:
-        InputError: a few of its values lie outside [0, 1].
+        InputError: a few of its values lie outside [0, 1]; or most do, but none below 0, which is
+            another scale, as of 0 to 100.
     """
     outside = [any(not 0 <= score <= 1 for score in cell) for cell in cells]
     share = sum(outside) / len(outside)
@@ -124,6 +125,17 @@ def _are_logits(rows: LogRows, column: str, cells: list[list[float]]) -> bool:
             rows.cells[column][row],
             f"must lie in [0, 1], as {1 - share:.0%} of its column do; if these are log-odds, name "
             f"the column: --logits {rows.names[column]}",
+        )
+    most = max(max(cell) for cell in cells)
+    if share and min(min(cell) for cell in cells) >= 0:
+        row = next(row for row, cell in enumerate(cells) if max(cell) == most)
+        raise rows.refusal(
+            rows.numbers[row],
+            column,
+            rows.cells[column][row],
+            f"none of its column is below 0, so these are no log-odds, and {most:g} is no "
+            f"probability: divide by the most there can be; if these are log-odds, name the "
+            f"column: --logits {rows.names[column]}",
         )
     return share > 0
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from allocator.table import LookupTable
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
 from runtime.artifact import Artifact
 from tests.support.cli import invoke, refused
@@ -22,6 +23,18 @@ def titles(out: str) -> list[str]:
     return [line.strip() for line in out.splitlines() if line.startswith("R = ")]
 
 
+def uncounted() -> LookupTable:
+    """A table whose rows know no FLOPs, as those made from logs."""
+    table = rich_table()
+    rows = [
+        row.model_copy(
+            update={"cells": tuple(c.model_copy(update={"flops": None}) for c in row.cells)}
+        )
+        for row in table.rows
+    ]
+    return table.model_copy(update={"rows": tuple(rows)})
+
+
 def test_parameters_are_counted_and_the_papers_ratios_are_taken() -> None:
     status, out, message = invoke("flops", ARTIFACT, "--larger", "11293184")
     assert status == 0, message
@@ -29,7 +42,7 @@ def test_parameters_are_counted_and_the_papers_ratios_are_taken() -> None:
     assert titles(out) == [
         "R = 0.16: 257.8 generations, a budget of 64",
         "R = 0.79: 63.4 generations, a budget of 48",
-        "R = 22: 15.8 generations, a budget of 12",
+        "R = 22: 15.8 generations, a budget of 6",
     ]
     first = rows(out)[0]
     cells = Artifact.load(ARTIFACT).policy.row(64).cells
@@ -37,22 +50,45 @@ def test_parameters_are_counted_and_the_papers_ratios_are_taken() -> None:
     assert len(first) == 2, "nothing is known of the larger model"
 
 
+def test_a_budget_fits_with_its_verifiers_flops() -> None:
+    _, out, _ = invoke("flops", ARTIFACT, "--larger", 11293184)
+    rows = Artifact.load(ARTIFACT).policy.table.rows
+    solution = rows[0].flops
+    assert solution is not None
+    assert rows[0].generations == 1
+    for title in titles(out):
+        solutions, chosen = map(float, re.findall(r": ([0-9.]+) .* of ([0-9]+)", title)[0])
+        fits = [row.budget for row in rows if (row.flops or 0) <= solutions * solution * 1.001]
+        assert chosen == fits[-1]
+    assert "are not counted" not in out
+
+
+def test_where_flops_are_unknown_generations_are_compared(tmp_path: Path) -> None:
+    folder = artifact(tmp_path / "a", rich_summary(), uncounted(), SETTINGS)
+    options = ("--larger", 14e6, "--parameters", 1e6, "--ratio", 22)
+    status, out, message = invoke("flops", folder, *options)
+    assert status == 0, message
+    assert titles(out) == ["R = 22: 15.8 generations, a budget of 8"]
+    assert "FLOPs of a verifier are not counted" in out
+
+
 def test_the_better_one_is_told_bin_by_bin() -> None:
     table = Artifact.load(ARTIFACT).policy.table
-    (cells,) = (row.cells for row in table.rows if row.budget == 32)
+    (cells,) = (row.cells for row in table.rows if row.budget == 24)
     assert len(cells) == 5
-    # A larger model that is as accurate, worse, or better than the interval, in turn.
-    words = ("cannot be told apart", "think longer", "pretrain")
+    # A larger model that is worse, as accurate, or better than the interval.
+    equal, worse, better = "cannot be told apart", "think longer", "pretrain"
+    words = (equal, worse, equal, better, worse)
     larger = [
-        (cell.accuracy, cell.low / 2, (cell.high + 1) / 2)[bin_ % 3]
-        for bin_, cell in enumerate(cells)
+        {equal: cell.accuracy, worse: cell.low / 2, better: (cell.high + 1) / 2}[word]
+        for cell, word in zip(cells, words, strict=True)
     ]
     given = ",".join(map(str, larger))
     options = ("--larger", 8e6, "--ratio", "0.79", "--larger-accuracy", given)
     status, out, message = invoke("flops", ARTIFACT, *options)
     assert status == 0, message
-    assert titles(out)[0].endswith("a budget of 32")
-    assert [row[3] for row in rows(out)] == [words[bin_ % 3] for bin_ in range(5)]
+    assert titles(out)[0].endswith("a budget of 24")
+    assert [row[3] for row in rows(out)] == list(words)
 
 
 def test_tokens_give_the_ratio_and_the_cost_of_pretraining() -> None:
@@ -65,7 +101,7 @@ def test_tokens_give_the_ratio_and_the_cost_of_pretraining() -> None:
 
 def test_one_accuracy_is_of_all_prompts() -> None:
     policy = Artifact.load(ARTIFACT).policy
-    row = policy.row(32)
+    row = policy.row(24)
     options = ("--larger", 8e6, "--ratio", "0.79", "--larger-accuracy")
     status, out, message = invoke("flops", ARTIFACT, *options, "0.5")
     assert status == 0, message
@@ -74,9 +110,10 @@ def test_one_accuracy_is_of_all_prompts() -> None:
     assert line[4:] == ["50.0%", "think", "longer"]
 
 
-def test_a_budget_that_is_whole_is_not_rounded_down() -> None:
+def test_a_budget_that_is_whole_is_not_rounded_down(tmp_path: Path) -> None:
     # 3.8 + 3 x 2.8 / 2 is 8, and 7.999999999999999 in floats.
-    _, out, _ = invoke("flops", ARTIFACT, "--larger", 3.8e6, "--parameters", 1e6, "--ratio", 2)
+    folder = artifact(tmp_path / "a", rich_summary(), uncounted(), SETTINGS)
+    _, out, _ = invoke("flops", folder, "--larger", 3.8e6, "--parameters", 1e6, "--ratio", 2)
     assert titles(out) == ["R = 2: 8.0 generations, a budget of 8"]
 
 

@@ -167,6 +167,14 @@ def test_of_rewards_far_below_0_votes_are_counted(
         assert log.scores.values["score"].min() == reward - 8
 
 
+def test_scores_of_another_scale_are_refused_and_log_odds_may_be_named(tmp_path: Path) -> None:
+    rows = [row | {"score": 100 * row["score"]} for row in rows_of(4, 8)]
+    path = write(tmp_path / "log.jsonl", rows)
+    with pytest.raises(InputError, match="none of its column is below 0.* --logits score"):
+        read_log(path)
+    assert read_log(path, logits=["score"]).scores.logits == ("score",)
+
+
 def test_as_many_samples_of_each_as_use_most_of_the_file(tmp_path: Path) -> None:
     rows = [r for r in rows_of(10, 8) if r["question"] != "q3"] + rows_of(10, 8)[24:28]
     log = read_log(write(tmp_path / "log.parquet", rows))
