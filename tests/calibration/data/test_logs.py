@@ -170,7 +170,7 @@ def test_of_rewards_far_below_0_votes_are_counted(
 def test_scores_of_another_scale_are_refused_and_log_odds_may_be_named(tmp_path: Path) -> None:
     rows = [row | {"score": 100 * row["score"]} for row in rows_of(4, 8)]
     path = write(tmp_path / "log.jsonl", rows)
-    with pytest.raises(InputError, match="none of its column is below 0.* --logits score"):
+    with pytest.raises(InputError, match=r"none of its column is below 0.* --logits score"):
         read_log(path)
     assert read_log(path, logits=["score"]).scores.logits == ("score",)
 
