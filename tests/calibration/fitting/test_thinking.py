@@ -117,13 +117,13 @@ def test_cheap_direct_answers_come_first() -> None:
 
 @pytest.mark.slow
 def test_a_policy_saves_tokens_on_held_out_questions() -> None:
-    made = made_thoughts(30, 16)
+    made = made_thoughts(20, 8)
     # Long thoughts, beside which the 20 tokens of a probe are few.
     long = Thoughts(made.answer, made.tokens * 100, made.probes * 100, made.forced)
     fitted = fit_thinking(long, n_jobs=1)
     assert fitted.policy.caps == max(fitted.tried, key=lambda choice: choice.accuracy).caps
-    assert fitted.policy.stages[-1] == 16
-    whole = next(row for row in fitted.caps if (row.cap, row.samples) == (None, 16))
+    assert fitted.policy.stages[-1] == 8
+    whole = next(row for row in fitted.caps if (row.cap, row.samples) == (None, 8))
     reached = [
         point.tokens for point in fitted.policy.prices if point.accuracy >= whole.majority - 1e-9
     ]
