@@ -319,6 +319,6 @@ def findings_of(
             "gains": gain_rows(plain, curves, upper, draws, n_jobs),
             # A baseline may start at a smaller budget than the table, whose ways do not.
             "differences": differences_at_cost(plain.at(budgets), chosen, draws),
-            "saving": greatest(savings(plain, {way or "bins": chosen})),
+            "saving": greatest(savings(plain, {way or "bins": chosen}, n_jobs)),
         }
     )

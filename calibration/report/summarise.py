@@ -81,7 +81,7 @@ def summarise(
             range(len(edges) + 1),
             outcomes.n_jobs,
         )
-    ways = savings(plain, by_way)
+    ways = savings(plain, by_way, outcomes.n_jobs)
     return Summary(
         source=source,
         prompts=outcomes.prompts,
@@ -105,7 +105,7 @@ def cheapest_by(
 ) -> Way | None:
     """The way that `summarise` finds the cheapest, without the rest of the summary."""
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
-    gain = greatest(savings(*_by_way(methods, calibration)))
+    gain = greatest(savings(*_by_way(methods, calibration), outcomes.n_jobs))
     return None if gain is None else gain.way
 
 
