@@ -11,6 +11,10 @@ from allocator.errors import InputError
 from allocator.files import atomic_write
 from predictors.features import FEATURE_NAMES
 
+ROUNDS = 150
+LEAVES = 4  # few, because a calibration set has hundreds of prompts
+SEED = 0
+
 
 class Regressor(Protocol):
     """A scikit-learn regressor: `fit` returns itself, `predict` expected pass@1, shape (rows,)."""
@@ -28,25 +32,13 @@ class DifficultyPredictor:
 
     Args:
         names: names of the features, in their order.
-        rounds: boosting rounds.
-        leaves: leaves per tree; few, because a calibration set has hundreds of prompts.
-        seed: seed of the boosting.
 
     Attributes:
         booster_: the fitted LightGBM model.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str] = FEATURE_NAMES,
-        rounds: int = 150,
-        leaves: int = 4,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, names: Sequence[str] = FEATURE_NAMES) -> None:
         self.names = names
-        self.rounds = rounds
-        self.leaves = leaves
-        self.seed = seed
 
     def fit(
         self, features: NDArray[np.float64], pass_at_1: NDArray[np.float64]
@@ -56,21 +48,21 @@ class DifficultyPredictor:
 
         parameters = {
             "objective": "cross_entropy",
-            "num_leaves": self.leaves,
+            "num_leaves": LEAVES,
             "learning_rate": 0.04,
             "min_data_in_leaf": 20,
             "feature_fraction": 0.7,
             "bagging_fraction": 0.7,
             "bagging_freq": 1,
             "lambda_l2": 1.0,
-            "seed": self.seed,
+            "seed": SEED,
             "deterministic": True,
             # On data this small, several threads spend most of the time waiting for each other.
             "num_threads": 1,
             "verbose": -1,
         }
         data = lightgbm.Dataset(features, pass_at_1, feature_name=list(self.names))
-        self.booster_ = lightgbm.train(parameters, data, num_boost_round=self.rounds)
+        self.booster_ = lightgbm.train(parameters, data, num_boost_round=ROUNDS)
         return self
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -60,7 +60,6 @@ TRUST_HELP = (
     "artifact on the Hub whose Python grader may be run, as OWNER/NAME or OWNER/NAME@COMMIT"
 )
 
-AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
 ArtifactOption = Annotated[Path, typer.Option("--artifact", help=ARTIFACT_HELP)]
 ArtifactArgument = Annotated[Path, typer.Argument(help=ARTIFACT_HELP)]

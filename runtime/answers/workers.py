@@ -22,17 +22,15 @@ class OverdueError(Exception):
 
 
 class WorkerPool:
-    """Processes, started when they are needed, that run one call at a time each.
+    """Processes, started when they are needed, that run one call at a time each; one a core at
+    most, up to `MAX_PROCESSES`.
 
     Args:
-        processes: how many at most; None is one a core, up to 4.
         prepare: called once in each new process, outside of any deadline.
     """
 
-    def __init__(
-        self, processes: int | None = None, prepare: Callable[[], object] | None = None
-    ) -> None:
-        self.processes = processes or min(MAX_PROCESSES, os.cpu_count() or 1)
+    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
+        self.processes = min(MAX_PROCESSES, os.cpu_count() or 1)
         self._prepare = prepare
         self._places = BoundedSemaphore(self.processes)
         self._idle: SimpleQueue[_Worker] = SimpleQueue()

@@ -72,7 +72,6 @@ def test_no_help_has_what_would_be_taken_for_markup_and_left_out(name: str) -> N
 
 SOLVE = ["solve", "--artifact", ARTIFACT]
 MODELS = ["--model", BASE, "--verifier", PRM]
-MISSING_MODEL = ["--model", "./missing", "--verifier", PRM]
 GRADED = CALIBRATION_PROMPTS
 BAD = {
     "option": (["solve", "--nonsense"], "--nonsense"),
