@@ -155,15 +155,6 @@ def test_the_list_says_of_a_command_what_the_command_says_of_itself(name: str) -
     assert " ".join(own.partition("\n\n")[0].split()) == listed
 
 
-def test_every_package_export_of_allocator_is_there() -> None:
-    import allocator
-
-    for name in allocator.__all__:
-        assert getattr(allocator, name).__name__ == name
-    with pytest.raises(AttributeError, match="nonsense"):
-        allocator.nonsense  # noqa: B018
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [LIGHT["inspect"], LIGHT["show-config"]], ids=str)
 def test_a_reader_that_is_gone_ends_the_command_quietly(arguments: list[object]) -> None:
