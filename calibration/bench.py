@@ -1,4 +1,4 @@
-"""The third use of the library: measure what an artifact gains on prompts it has not seen.
+"""Measure what an artifact gains on prompts that it has not seen.
 
 The paper's comparison (sections 5.3 and 6.2) on the user's model: compute-optimal allocation and
 its alternatives at every budget of the artifact's table, on the same samples.
@@ -36,7 +36,7 @@ from calibration.replay.replay import Outcomes, Replay
 from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.savings import greatest, savings
-from calibration.report.summarise import NAMES
+from calibration.report.summarise import BEAM_SEARCH, NAMES
 from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
@@ -217,7 +217,7 @@ def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
     and weighted, beam search with M = 4.
     """
     best_of_n = [Plan(strategy="best_of_n", n=n) for n in budgets]
-    beams = plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in budgets])
+    beams = plan_curve(BEAM_SEARCH, replay, [beam_plan(budget) for budget in budgets])
     return [
         majority_curve(NAMES["majority"], replay, budgets),
         exact_curve(NAMES["best"], replay, budgets, _greatest_score),
@@ -318,7 +318,7 @@ def findings_of(
             "curves": [summarized(curve, draws) for curve in curves],
             "gains": gain_rows(plain, curves, upper, draws, n_jobs),
             # A baseline may start at a smaller budget than the table, whose ways do not.
-            "differences": differences_at_cost(plain.at(budgets), chosen, draws),
+            "differences": differences_at_cost(plain.restricted_to(budgets), chosen, draws),
             "saving": greatest(savings(plain, {way or "bins": chosen}, n_jobs)),
         }
     )

@@ -37,7 +37,8 @@ CONSISTENCY = "adaptive consistency, majority"
 WEIGHTED_CONSISTENCY = "adaptive consistency, fitted score"
 # Adaptive consistency decides after every sample up to this one, then at the schedule's stages.
 ONE_BY_ONE = 16
-WHOLE = 0.05  # a share such as 0.67 means two of three parts
+# How far 1 / (1 - share) may be from a whole number: 0.67 means two of three parts.
+ROUNDING = 0.05
 
 
 @dataclass(frozen=True)
@@ -230,18 +231,18 @@ def splits(
         share: share of them to calibrate on.
         seeds: one shuffle each.
     """
+    parts = count_parts(share)
     for seed in seeds:
         shuffled = np.random.default_rng(seed).permutation(count)
-        parts = parts_of(share)
         tested = np.array_split(shuffled, parts)
         for test in tested if parts > 1 else [shuffled[: round(count * (1 - share))]]:
             yield np.setdiff1d(shuffled, test), np.sort(test)
 
 
-def parts_of(share: float) -> int:
+def count_parts(share: float) -> int:
     """How many parts of the questions each shuffle tests, if calibration gets a share of them."""
     parts = 1 / (1 - share)
-    return round(parts) if abs(parts - round(parts)) < WHOLE else 1
+    return round(parts) if abs(parts - round(parts)) < ROUNDING else 1
 
 
 def log_curves(
@@ -310,7 +311,7 @@ def _within(table: LookupTable, log: Log) -> LookupTable:
         raise InputError(
             "from-logs",
             log.name,
-            f"it has {log.window} samples a question, and the smallest budget of the table is "
+            f"it has {log.window} samples per question, and the smallest budget of the table is "
             f"{table.rows[0].budget}",
         )
     return table.model_copy(update={"rows": rows})

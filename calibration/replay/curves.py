@@ -43,8 +43,8 @@ class Curve:
         counted += ["tokens"] if self.tokens.any() else []
         return (*counted, "flops") if self.flops.any() else tuple(counted)
 
-    def at(self, budgets: Collection[float]) -> "Curve":
-        """The curve with these of its budgets alone."""
+    def restricted_to(self, budgets: Collection[float]) -> "Curve":
+        """The curve at those of its budgets that are among these."""
         kept = [row for row, budget in enumerate(self.budgets) if budget in budgets]
         return Curve(
             self.name,

@@ -31,6 +31,7 @@ NAMES: dict[Selection, str] = {
     "majority": "majority",
     "best": "best-of-N, greatest score",
 }
+BEAM_SEARCH = f"beam search, M = {FIXED_BEAM_WIDTH}"
 ORACLE = "compute-optimal, oracle bins"
 FITTED = "best-of-N weighted, fitted score"
 RELIABILITY_POINTS = 10
@@ -187,7 +188,7 @@ def _methods(
         plans = [plan for plan in wide if plan in sampled]
         if plans:
             found = [outcomes.outcome(plan, 0) for plan in plans]
-            methods.append(fixed(f"beam search, M = {FIXED_BEAM_WIDTH}", plans, found))
+            methods.append(fixed(BEAM_SEARCH, plans, found))
     return [
         *methods,
         fitted(ORACLE, calibration.oracle_rows),

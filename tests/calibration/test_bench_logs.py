@@ -287,7 +287,7 @@ def test_the_command_with_a_split(tmp_path: Path) -> None:
         (["--split", "0.5", "--logits", "other"], "the columns of scores are last, product"),
         (["--split", "1.5"], "between 0 and 1"),
         (["--split", "0.9"], "leaves 4 on one side"),
-        (["--split", "0.5", "--budgets", "64"], "6 samples a question"),
+        (["--split", "0.5", "--budgets", "64"], "6 samples per question"),
         (["--split", "0.5", "--engine", "vllm"], "does not apply to --from-logs"),
         (["--split", "0.5", "--prompts", "9"], "does not apply to --from-logs"),
         (["--split", "0.5", "--force"], "does not apply to --from-logs"),
