@@ -1,8 +1,7 @@
 """The learned difficulty predictor: LightGBM from pilot features to expected pass@1."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,6 @@ from predictors.features import FEATURE_NAMES
 ROUNDS = 150
 LEAVES = 4  # few, because a calibration set has hundreds of prompts
 SEED = 0
-
-
-class Regressor(Protocol):
-    """A scikit-learn regressor: `fit` returns itself, `predict` expected pass@1, shape (rows,)."""
-
-    def fit(self, features: NDArray[Any], pass_at_1: NDArray[np.float64]) -> Any: ...
-
-    def predict(self, features: NDArray[Any]) -> NDArray[np.float64]: ...
 
 
 class DifficultyPredictor:
@@ -104,32 +95,3 @@ class DifficultyPredictor:
         if predictor.booster_.feature_name() != list(names):
             raise InputError("predictor", str(path), "fitted on other features; calibrate again")
         return predictor
-
-
-def out_of_fold_predictions(
-    features: NDArray[Any],
-    pass_at_1: NDArray[np.float64],
-    prompts: NDArray[np.int64],
-    folds: int = 5,
-    make: Callable[[], Regressor] = DifficultyPredictor,
-) -> NDArray[np.float64]:
-    """Predictions for every row by a predictor fitted on other prompts.
-
-    Args:
-        features: shape (rows, features).
-        pass_at_1: shape (rows,).
-        prompts: which prompt each row belongs to, shape (rows,).
-        folds: folds of prompts; fewer where there are fewer prompts.
-        make: makes an unfitted predictor.
-
-    Returns:
-        Shape (rows,).
-    """
-    from sklearn.model_selection import GroupKFold
-
-    predictions = np.empty(len(pass_at_1))
-    splits = GroupKFold(min(folds, len(np.unique(prompts)))).split(features, groups=prompts)
-    for train, held_out in splits:
-        fitted = make().fit(features[train], pass_at_1[train])
-        predictions[held_out] = fitted.predict(features[held_out])
-    return predictions
