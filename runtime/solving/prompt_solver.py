@@ -22,7 +22,7 @@ from runtime.result import Decision, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
 from runtime.solving.adaptive_thinking import AdaptiveThinking
 from runtime.solving.decide import (
-    WHOLE,
+    HELD_WHOLE,
     deadline_of,
     decide,
     decide_in_tokens,
@@ -97,7 +97,7 @@ class PromptSolver:
 
     def _check_constraint(self, constraint: Constraint) -> None:
         check_constraint(self.models.engine, constraint)
-        if self.fixed is not None and self.fixed != self.fixed.whole(0):
+        if self.fixed is not None and self.fixed != self.fixed.without_search(0):
             hint = f"{constraint.field} holds for solutions that are sampled whole; fix best_of_n"
             raise InputError("plan", str(self.fixed), hint)
 
@@ -271,7 +271,7 @@ class PromptSolver:
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         run, schedule = self.start(prompt), self.artifact.prices.schedule
         if run.settings.constraint is not None:
-            schedule = schedule.whole
+            schedule = schedule.without_searches
         return AdaptiveRun(run, schedule, self.artifact.gain_model)
 
     async def _advance(self, adaptive_run: AdaptiveRun) -> None:
@@ -289,7 +289,7 @@ class PromptSolver:
     ) -> Result:
         stage, why = adaptive_run.schedule.stages[adaptive_run.stage], adaptive_run.why
         if adaptive_run.schedule != self.artifact.prices.schedule:
-            why += f". {WHOLE}: samples replace searches at the same cost"
+            why += f". {HELD_WHOLE}: samples replace searches at the same cost"
         plan = (Plan(strategy="best_of_n", n=stage.samples), *stage.searches)[-1]
         drifted = self.monitor.drifted
         decision = Decision(pilots=stage.samples, plan=plan, why=why, drifted=drifted)
