@@ -266,7 +266,7 @@ class PromptSolver:
         plan = Plan(strategy="best_of_n", n=len(run.samples), thinking=run.thinking)
         decision = Decision(pilots=len(run.samples), plan=plan, why=run.why)
         limits = {"price_of_token": price}
-        return await self._result(run.run, run.voted(), decision, started, limits)
+        return await self._result(run.prompt_run, run.voted(), decision, started, limits)
 
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         run, schedule = self.start(prompt), self.artifact.prices.schedule
@@ -277,7 +277,7 @@ class PromptSolver:
     async def _advance(self, adaptive_run: AdaptiveRun) -> None:
         await adaptive_run.advance()
         if adaptive_run.stage == 0:
-            self._seen(adaptive_run.run)(adaptive_run.first)
+            self._seen(adaptive_run.prompt_run)(adaptive_run.first)
 
     def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
         if run.settings.form != FREE_TEXT:  # its answers are of another form than calibration's
@@ -293,7 +293,9 @@ class PromptSolver:
         plan = (Plan(strategy="best_of_n", n=stage.samples), *stage.searches)[-1]
         drifted = self.monitor.drifted
         decision = Decision(pilots=stage.samples, plan=plan, why=why, drifted=drifted)
-        return await self._result(adaptive_run.run, adaptive_run.samples, decision, started, limits)
+        return await self._result(
+            adaptive_run.prompt_run, adaptive_run.samples, decision, started, limits
+        )
 
     async def _result(
         self,
