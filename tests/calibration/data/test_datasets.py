@@ -14,6 +14,7 @@ from allocator.errors import InputError
 from calibration.data.datasets import DataSettings, located_prompts, read_graded_prompts
 from calibration.data.sample_log import read_log
 from runtime.answers import MathAnswers
+from tests.support.equivalent import equivalent
 from tests.support.paths import SHARED
 
 AUTO = DataSettings()
@@ -208,7 +209,7 @@ def not_graded_same(name: str, worked: str) -> dict[int, str]:
     found = {}
     for number, (solution, (_, gold)) in enumerate(zip(solutions, pairs, strict=True)):
         answer = answers.extract(solution)
-        if answer is None or not answers.equivalent(gold, answer):
+        if answer is None or not equivalent(answers, gold, answer):
             found[number] = gold
     return found
 

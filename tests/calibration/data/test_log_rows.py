@@ -18,6 +18,7 @@ from calibration.data.datasets import DataSettings, located_prompts, read_graded
 from calibration.data.sample_log import Log, read_log
 from runtime.answers import MathAnswers
 from tests.support.cli import refused
+from tests.support.equivalent import equivalent
 from tests.support.logs import write
 
 NAN, INF = float("nan"), float("inf")
@@ -342,7 +343,7 @@ def test_an_answer_line_is_read_alike_in_a_data_set_and_in_a_log(
     ((_, gold),) = read_graded_prompts(str(data), DataSettings())
     math = MathAnswers()
     assert gold == math.extract(worked)
-    assert math.equivalent(gold, answer)
+    assert equivalent(math, gold, answer)
     texts = [worked, answer, gold, "77"]
     rows = [{"question": "q", "answer": text, "gold": worked} for text in texts]
     log = logged(tmp_path / "log.jsonl", rows, answers="math")
