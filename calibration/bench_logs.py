@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,6 @@ from allocator.schedule import Schedule, Stage, schedule_of
 from allocator.table import LookupTable
 from calibration.bench import (
     BASELINE,
-    calibrated_on,
-    check_several,
     compute_optimal,
     findings_of,
     stopping_early,
@@ -30,6 +27,7 @@ from calibration.replay.ways import CHOSEN, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
 from calibration.settings import MIN_PROMPTS
+from calibration.unseen import check_several
 from predictors.thinking_policy import ThinkingPolicy
 from runtime.artifact import FittedPolicy
 
@@ -54,34 +52,6 @@ class LogFindings:
     findings: Findings
     table: LookupTable
     note: str | None = None
-
-
-def unseen_questions(log: Log, folder: Path) -> tuple[Log, int | None]:
-    """The questions of a log that an artifact was not calibrated on.
-
-    Args:
-        log: the log.
-        folder: the artifact folder.
-
-    Returns:
-        These questions, and the number left out; None if it is unknown, because the artifact does
-        not say what it was calibrated on, or knows questions by other columns than the log.
-
-    Raises:
-        InputError: none is left.
-    """
-    known = calibrated_on(folder)
-    seen = None if known is None else known.seen(log.names)
-    if seen is None:
-        return log, None
-    if seen.all():
-        raise InputError(
-            "from-logs",
-            log.name,
-            "the artifact was calibrated on every one of its questions; test on others, or "
-            "calibrate on a part of them: --split 0.5",
-        )
-    return log.of(np.flatnonzero(~seen)), int(seen.sum())
 
 
 def measure_log(

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allocator.errors import InputError
-from calibration.bench import few_prompts, rows_of
+from calibration.bench import rows_of
 from calibration.bench_logs import (
     LogFindings,
     check_share,
     count_parts,
     measure_log,
     measure_splits,
-    unseen_questions,
 )
 from calibration.cli.calibrate_options import TableOptions
 from calibration.cli.log_options import LogOptions
@@ -23,6 +22,7 @@ from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
 from calibration.report.summary import cheapest_way
 from calibration.report.words import count
+from calibration.unseen import few_prompts, unseen_questions
 from predictors.thinking_policy import read_thinking
 from runtime.artifact import FittedPolicy
 from runtime.verifiers.base import Aggregation

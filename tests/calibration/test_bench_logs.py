@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
-from calibration.bench import BASELINE, few_prompts, findings_of
+from calibration.bench import BASELINE, findings_of
 from calibration.bench_logs import (
     CONSISTENCY,
     WEIGHTED_CONSISTENCY,
@@ -19,7 +19,6 @@ from calibration.bench_logs import (
     measure_splits,
     pooled,
     splits,
-    unseen_questions,
 )
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log, read_log
@@ -29,6 +28,7 @@ from calibration.replay.gain_rows import part_way
 from calibration.replay.ways import CHOSEN, PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import FITTED, NAMES
+from calibration.unseen import few_prompts, unseen_questions
 from runtime.artifact import FittedPolicy
 from tests.support.cli import assert_readable, invoke, refused
 from tests.support.logs import made_log, write
