@@ -5,16 +5,16 @@ Joblib's loky runs them: they start without importing the caller's main module, 
 
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore
 from typing import Any
+
+from runtime.processes import begin_worker
 
 START_SECONDS = 120.0  # to start and to import sympy, on a machine that may be busy
 MAX_PROCESSES = 4
-WATCH_SECONDS = 1.0
 
 
 class OverdueError(Exception):
@@ -117,18 +117,6 @@ class _Worker:
 
     def kill(self) -> None:
         self._executor.shutdown(wait=False, kill_workers=True)
-
-
-def begin_worker(parent: int) -> None:
-    """In a new process: Ctrl-C is the parent's to hear, and it ends when the parent has."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(WATCH_SECONDS)
-    os._exit(0)
 
 
 def _run(seconds: float, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

@@ -13,7 +13,7 @@ from predictors.branches import Branch
 from predictors.sample import Sample
 from predictors.thinking_policy import Action, ThinkingPolicy
 from predictors.thinking_state import tally
-from runtime.engines.concurrency import together
+from runtime.concurrency import together
 from runtime.prompt_run import PromptRun
 
 DIRECT = 0  # thinking tokens of an answer without a thought

@@ -6,7 +6,7 @@ import numpy as np
 
 from allocator.errors import InputError, ModelError
 from allocator.schedule import allocate_stage
-from runtime.engines.concurrency import bounded
+from runtime.concurrency import bounded
 from runtime.solving.adaptive_run import AdaptiveRun
 
 

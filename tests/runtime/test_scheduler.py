@@ -16,7 +16,7 @@ from allocator.errors import ModelError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from runtime.engines.concurrency import stream
+from runtime.concurrency import stream
 from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
