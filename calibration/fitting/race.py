@@ -1,8 +1,8 @@
 """A race of searches: which of those that cost alike are worth running on every prompt.
 
 A grid with every strategy and width is many times as costly to sample as one with the paper's
-widths, and most of its searches lead nowhere. All are run on some prompts,
-drawn at random; the others get the leaders.
+widths, and most of its searches lead nowhere. All are run on some prompts, drawn at random; the
+others get the leaders.
 """
 
 from collections.abc import Sequence
