@@ -98,7 +98,7 @@ rewriting: $(INSTALLED)-report
 	$(RUN)/ttc calibrate benchmarks/rewriting/data/calibration.jsonl \
 		--out benchmarks/rewriting/artifact --model benchmarks/rewriting/models/base \
 		--verifier benchmarks/rewriting/models/prm --answers 'pattern:^#([a-f]+)$$' \
-		--step-end '\n' --max-tokens 160 --budgets 1,2,3,4,6,8,12,16,24,32 --most-beams 32 \
+		--step-end '\n' --max-tokens 160 --budgets 1,2,3,4,6,8,12,16,24,32 --max-beams 32 \
 		--beam-widths every --race 100 --engine transformers
 
 # Rebuild the thinking model, its prompts and its artifact under benchmarks/thinking: about two hours.

@@ -92,7 +92,7 @@ class Plan(BaseModel):
         """The plan with the default selection: plans that differ only in selection sample alike."""
         return self.model_copy(update={"selection": "weighted"})
 
-    def whole(self, pilots: int) -> "Plan":
+    def without_search(self, pilots: int) -> "Plan":
         """The plan if it samples whole solutions at once, else best-of-N at its cost.
 
         Args:

@@ -85,7 +85,6 @@ class PriceController:
     Args:
         average: generations per prompt to hold.
         prices: cost and accuracy of prices in calibration; the first price is read from it.
-        rate: step size, see `RATE`.
 
     Attributes:
         value: the current price.
@@ -94,10 +93,10 @@ class PriceController:
         InputError: an average below 1.
     """
 
-    def __init__(self, average: float, prices: PriceList, rate: float = RATE) -> None:
+    def __init__(self, average: float, prices: PriceList) -> None:
         if not finite(average) or average < 1:
             raise InputError("average_budget", average, "must be 1 or more generations")
-        self.average, self.rate = average, rate
+        self.average = average
         self.value = prices.price_for(average)
         # Beyond these limits costs no longer change. Without limits the price would drift far away
         # where traffic cannot cost the average, and take as long to return.
@@ -123,5 +122,5 @@ class PriceController:
             self._counted += 1
             if cost is not None:
                 steps = max(1.0, (self._begun - self._counted) / AWAITED)
-                moved = self.rate / steps * (cost - self.average) / self.average
+                moved = RATE / steps * (cost - self.average) / self.average
                 self.value = min(max(self.value * exp(moved), self._min), self._max)

@@ -95,7 +95,7 @@ class Schedule(BaseModel):
         return tuple(stage.cost for stage in self.stages)
 
     @property
-    def whole(self) -> "Schedule":
+    def without_searches(self) -> "Schedule":
         """The same costs without searches: every stage adds independent solutions."""
         return Schedule(stages=tuple(Stage(samples=cost) for cost in self.costs))
 

@@ -1,7 +1,8 @@
 """Targets of benchmarks: figures compared with what an issue requires, printed and written."""
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from calibration.progress import console
 from calibration.replay.curves import interval, resamples
 from calibration.report.provenance import provenance
 from calibration.report.targets import Interval, Target
+
+# A part of a benchmark: its data, and the targets that it is measured by.
+Part = Callable[[], tuple[dict[str, Any], list[Target]]]
 
 
 def at_least(name: str, interval: Interval, target: float) -> Target:
@@ -54,6 +58,30 @@ def write_result(path: Path, data: dict[str, Any], targets: Sequence[Target]) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [target.model_dump() for target in targets]
     path.write_text(json.dumps({**data, **provenance(), "targets": rows}, indent=1) + "\n")
+
+
+def run_parts(path: Path, parts: Mapping[str, Part], only: str | None, seed: int) -> None:
+    """Run the parts of a benchmark, show their targets and write its JSON.
+
+    Args:
+        path: the JSON.
+        parts: by their names.
+        only: the one part to run, which replaces its earlier results in the file; None for all.
+        seed: of all parts.
+    """
+    data: dict[str, Any] = {"seed": seed}
+    if only is not None and path.is_file():
+        data = json.loads(path.read_text())
+    for name, part in parts.items():
+        if only in (None, name):
+            started = time.perf_counter()
+            figures, targets = part()
+            show_targets(targets)
+            took = time.perf_counter() - started
+            data[name] = figures | {"took": took, "targets": [t.model_dump() for t in targets]}
+    measured = [Target(**row) for name in parts if name in data for row in data[name]["targets"]]
+    data.pop("targets", None)
+    write_result(path, data, measured)
 
 
 def bounded(row: dict[str, Any]) -> Interval:

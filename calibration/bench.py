@@ -1,4 +1,4 @@
-"""The third use of the library: measure what an artifact gains on prompts it has not seen.
+"""Measure what an artifact gains on prompts that it has not seen.
 
 The paper's comparison (sections 5.3 and 6.2) on the user's model: compute-optimal allocation and
 its alternatives at every budget of the artifact's table, on the same samples.
@@ -7,7 +7,6 @@ its alternatives at every budget of the artifact's table, on the same samples.
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from allocator.flops import ModelSizes
 from allocator.plan import FIXED_BEAM_WIDTH, Plan
 from allocator.schedule import Schedule
 from allocator.table import LookupTable
-from calibration.data.questions import TEXTS, CalibratedOn
 from calibration.fitting.fit import searches_among
 from calibration.fitting.gain_model import gains_between_stages
 from calibration.replay.budget_replay import averages_between, early_stopping_curves
@@ -36,14 +34,12 @@ from calibration.replay.replay import Outcomes, Replay
 from calibration.replay.ways import PREDICTED, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.savings import greatest, savings
-from calibration.report.summarise import NAMES
+from calibration.report.summarise import BEAM_SEARCH, NAMES
 from calibration.sampling.collect import PromptRecord, Run, in_order
 from calibration.sampling.collectors import LocalCollector, Work
 from calibration.sampling.resume import SampleStore
-from calibration.sampling.store import sampled_prompts
-from calibration.settings import MIN_PROMPTS
 from predictors.scoring import Scoring
-from runtime.artifact import QUESTIONS, SAMPLES, FittedPolicy
+from runtime.artifact import FittedPolicy
 from runtime.models import Models
 from runtime.request import RequestSettings
 
@@ -63,71 +59,6 @@ def rows_of(table: LookupTable, budgets: Sequence[int]) -> LookupTable:
             raise InputError("budgets", budget, f"the artifact was calibrated for {names}")
     rows = tuple(row for row in table.rows if not budgets or row.budget in budgets)
     return table.model_copy(update={"rows": rows})
-
-
-def unseen(
-    prompts: Sequence[tuple[str, str]], folder: Path
-) -> tuple[list[tuple[str, str]], int | None]:
-    """The prompts that an artifact was not calibrated on.
-
-    Args:
-        prompts: (prompt, right answer) pairs.
-        folder: the artifact folder.
-
-    Returns:
-        These prompts, and the number of prompts left out; None if it is unknown, because the
-        artifact was copied without its samples, or made from a log without the prompts' texts.
-
-    Raises:
-        InputError: no prompt is left.
-    """
-    known = calibrated_on(folder)
-    texts = [prompt for prompt, _ in prompts]
-    seen = None if known is None else known.seen(dict.fromkeys(TEXTS, texts))
-    if seen is None:
-        return list(prompts), None
-    left = [pair for pair, was_seen in zip(prompts, seen, strict=True) if not was_seen]
-    if not left:
-        raise InputError(
-            "prompts",
-            len(prompts),
-            "the artifact was calibrated on every one of them; give a data set, or a split, that "
-            "it has not seen",
-        )
-    return left, len(prompts) - len(left)
-
-
-def check_several(field: str, prompts: int) -> None:
-    """Check that intervals over prompts are possible: over a single one they would have no width.
-
-    Raises:
-        InputError: a single prompt, with this field.
-    """
-    if prompts < 2:
-        raise InputError(
-            field,
-            prompts,
-            f"give at least 2 prompts to measure, better {MIN_PROMPTS}: intervals are over prompts",
-        )
-
-
-def few_prompts(prompts: int) -> tuple[str, ...]:
-    """A note where intervals are over few prompts; none where there are enough."""
-    if prompts >= MIN_PROMPTS:
-        return ()
-    return (
-        f"Measured on {prompts} prompts: intervals over fewer than {MIN_PROMPTS} are too narrow, "
-        "and say little of other prompts.",
-    )
-
-
-def calibrated_on(folder: Path) -> CalibratedOn | None:
-    """What an artifact was calibrated on; None if it does not say."""
-    if (folder / SAMPLES).is_file():
-        prompts = sorted(sampled_prompts(folder / SAMPLES))
-        return CalibratedOn.of(dict.fromkeys(TEXTS, prompts))
-    path = folder / QUESTIONS
-    return CalibratedOn.load(path) if path.is_file() else None
 
 
 def beam_plan(budget: int) -> Plan:
@@ -217,7 +148,7 @@ def baselines(replay: Replay, budgets: Sequence[int]) -> list[Curve]:
     and weighted, beam search with M = 4.
     """
     best_of_n = [Plan(strategy="best_of_n", n=n) for n in budgets]
-    beams = plan_curve("beam search, M = 4", replay, [beam_plan(budget) for budget in budgets])
+    beams = plan_curve(BEAM_SEARCH, replay, [beam_plan(budget) for budget in budgets])
     return [
         majority_curve(NAMES["majority"], replay, budgets),
         exact_curve(NAMES["best"], replay, budgets, _greatest_score),
@@ -318,7 +249,7 @@ def findings_of(
             "curves": [summarized(curve, draws) for curve in curves],
             "gains": gain_rows(plain, curves, upper, draws, n_jobs),
             # A baseline may start at a smaller budget than the table, whose ways do not.
-            "differences": differences_at_cost(plain.at(budgets), chosen, draws),
-            "saving": greatest(savings(plain, {way or "bins": chosen})),
+            "differences": differences_at_cost(plain.restricted_to(budgets), chosen, draws),
+            "saving": greatest(savings(plain, {way or "bins": chosen}, n_jobs)),
         }
     )

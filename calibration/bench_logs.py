@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,6 @@ from allocator.schedule import Schedule, Stage, schedule_of
 from allocator.table import LookupTable
 from calibration.bench import (
     BASELINE,
-    calibrated_on,
-    check_several,
     compute_optimal,
     findings_of,
     stopping_early,
@@ -30,6 +27,7 @@ from calibration.replay.ways import CHOSEN, WAYS, Way
 from calibration.report.bench_result import Findings
 from calibration.report.summarise import FITTED, NAMES
 from calibration.settings import MIN_PROMPTS
+from calibration.unseen import check_several
 from predictors.thinking_policy import ThinkingPolicy
 from runtime.artifact import FittedPolicy
 
@@ -37,7 +35,8 @@ CONSISTENCY = "adaptive consistency, majority"
 WEIGHTED_CONSISTENCY = "adaptive consistency, fitted score"
 # Adaptive consistency decides after every sample up to this one, then at the schedule's stages.
 ONE_BY_ONE = 16
-WHOLE = 0.05  # a share such as 0.67 means two of three parts
+# How far 1 / (1 - share) may be from a whole number: 0.67 means two of three parts.
+ROUNDING = 0.05
 
 
 @dataclass(frozen=True)
@@ -53,34 +52,6 @@ class LogFindings:
     findings: Findings
     table: LookupTable
     note: str | None = None
-
-
-def unseen_questions(log: Log, folder: Path) -> tuple[Log, int | None]:
-    """The questions of a log that an artifact was not calibrated on.
-
-    Args:
-        log: the log.
-        folder: the artifact folder.
-
-    Returns:
-        These questions, and the number left out; None if it is unknown, because the artifact does
-        not say what it was calibrated on, or knows questions by other columns than the log.
-
-    Raises:
-        InputError: none is left.
-    """
-    known = calibrated_on(folder)
-    seen = None if known is None else known.seen(log.names)
-    if seen is None:
-        return log, None
-    if seen.all():
-        raise InputError(
-            "from-logs",
-            log.name,
-            "the artifact was calibrated on every one of its questions; test on others, or "
-            "calibrate on a part of them: --split 0.5",
-        )
-    return log.of(np.flatnonzero(~seen)), int(seen.sum())
 
 
 def measure_log(
@@ -230,18 +201,18 @@ def splits(
         share: share of them to calibrate on.
         seeds: one shuffle each.
     """
+    parts = count_parts(share)
     for seed in seeds:
         shuffled = np.random.default_rng(seed).permutation(count)
-        parts = parts_of(share)
         tested = np.array_split(shuffled, parts)
         for test in tested if parts > 1 else [shuffled[: round(count * (1 - share))]]:
             yield np.setdiff1d(shuffled, test), np.sort(test)
 
 
-def parts_of(share: float) -> int:
+def count_parts(share: float) -> int:
     """How many parts of the questions each shuffle tests, if calibration gets a share of them."""
     parts = 1 / (1 - share)
-    return round(parts) if abs(parts - round(parts)) < WHOLE else 1
+    return round(parts) if abs(parts - round(parts)) < ROUNDING else 1
 
 
 def log_curves(
@@ -310,7 +281,7 @@ def _within(table: LookupTable, log: Log) -> LookupTable:
         raise InputError(
             "from-logs",
             log.name,
-            f"it has {log.window} samples a question, and the smallest budget of the table is "
+            f"it has {log.window} samples per question, and the smallest budget of the table is "
             f"{table.rows[0].budget}",
         )
     return table.model_copy(update={"rows": rows})

@@ -1,4 +1,4 @@
-"""The second use of the library: calibrate an artifact on a data set."""
+"""Calibrate an artifact on a data set of graded prompts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

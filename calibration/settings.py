@@ -112,7 +112,7 @@ class CalibrationSettings:
         if unknown:
             raise InputError("strategies", unknown, f"choose from {', '.join(get_args(Strategy))}")
         for name, value in (
-            ("most-beams", self.max_beams),
+            ("max-beams", self.max_beams),
             ("runs", self.runs),
             ("race", self.raced),
             *(("lookahead", steps) for steps in self.lookaheads),

@@ -1,8 +1,7 @@
 """The learned difficulty predictor: LightGBM from pilot features to expected pass@1."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +10,9 @@ from allocator.errors import InputError
 from allocator.files import atomic_write
 from predictors.features import FEATURE_NAMES
 
-
-class Regressor(Protocol):
-    """A scikit-learn regressor: `fit` returns itself, `predict` expected pass@1, shape (rows,)."""
-
-    def fit(self, features: NDArray[Any], pass_at_1: NDArray[np.float64]) -> Any: ...
-
-    def predict(self, features: NDArray[Any]) -> NDArray[np.float64]: ...
+ROUNDS = 150
+LEAVES = 4  # few, because a calibration set has hundreds of prompts
+SEED = 0
 
 
 class DifficultyPredictor:
@@ -28,25 +23,13 @@ class DifficultyPredictor:
 
     Args:
         names: names of the features, in their order.
-        rounds: boosting rounds.
-        leaves: leaves per tree; few, because a calibration set has hundreds of prompts.
-        seed: seed of the boosting.
 
     Attributes:
         booster_: the fitted LightGBM model.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str] = FEATURE_NAMES,
-        rounds: int = 150,
-        leaves: int = 4,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, names: Sequence[str] = FEATURE_NAMES) -> None:
         self.names = names
-        self.rounds = rounds
-        self.leaves = leaves
-        self.seed = seed
 
     def fit(
         self, features: NDArray[np.float64], pass_at_1: NDArray[np.float64]
@@ -56,21 +39,21 @@ class DifficultyPredictor:
 
         parameters = {
             "objective": "cross_entropy",
-            "num_leaves": self.leaves,
+            "num_leaves": LEAVES,
             "learning_rate": 0.04,
             "min_data_in_leaf": 20,
             "feature_fraction": 0.7,
             "bagging_fraction": 0.7,
             "bagging_freq": 1,
             "lambda_l2": 1.0,
-            "seed": self.seed,
+            "seed": SEED,
             "deterministic": True,
             # On data this small, several threads spend most of the time waiting for each other.
             "num_threads": 1,
             "verbose": -1,
         }
         data = lightgbm.Dataset(features, pass_at_1, feature_name=list(self.names))
-        self.booster_ = lightgbm.train(parameters, data, num_boost_round=self.rounds)
+        self.booster_ = lightgbm.train(parameters, data, num_boost_round=ROUNDS)
         return self
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -112,32 +95,3 @@ class DifficultyPredictor:
         if predictor.booster_.feature_name() != list(names):
             raise InputError("predictor", str(path), "fitted on other features; calibrate again")
         return predictor
-
-
-def out_of_fold_predictions(
-    features: NDArray[Any],
-    pass_at_1: NDArray[np.float64],
-    prompts: NDArray[np.int64],
-    folds: int = 5,
-    make: Callable[[], Regressor] = DifficultyPredictor,
-) -> NDArray[np.float64]:
-    """Predictions for every row by a predictor fitted on other prompts.
-
-    Args:
-        features: shape (rows, features).
-        pass_at_1: shape (rows,).
-        prompts: which prompt each row belongs to, shape (rows,).
-        folds: folds of prompts; fewer where there are fewer prompts.
-        make: makes an unfitted predictor.
-
-    Returns:
-        Shape (rows,).
-    """
-    from sklearn.model_selection import GroupKFold
-
-    predictions = np.empty(len(pass_at_1))
-    splits = GroupKFold(min(folds, len(np.unique(prompts)))).split(features, groups=prompts)
-    for train, held_out in splits:
-        fitted = make().fit(features[train], pass_at_1[train])
-        predictions[held_out] = fitted.predict(features[held_out])
-    return predictions

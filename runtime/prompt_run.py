@@ -9,8 +9,8 @@ from allocator.plan import Selection
 from predictors.confidence import ConfidenceWindow
 from predictors.sample import Sample
 from predictors.scoring import Scoring, alone
+from runtime.concurrency import together
 from runtime.engines.base import Completion, check_room, encode_prompt
-from runtime.engines.concurrency import together
 from runtime.model_calls import Cost, ModelCalls, room_after
 from runtime.models import Models
 from runtime.request import (

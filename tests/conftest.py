@@ -21,6 +21,7 @@ from benchmarks.thinking.paths import SETTINGS as THINKING
 from calibration.training.classifiers import add_layers
 from calibration.training.settings import VerifierSettings
 from runtime.artifact import Artifact
+from runtime.engines import servers
 from runtime.engines.transformers import TransformersEngine
 from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models, open_models
@@ -243,3 +244,9 @@ def served() -> Iterator[Served]:
     served = Served()
     yield served
     served.stop()
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that are busy or failing are asked again at once."""
+    monkeypatch.setattr(servers, "FIRST_WAIT", 0.01)

@@ -25,7 +25,7 @@ from calibration.progress import progress
 from calibration.sampling.collect import PromptRecord
 from calibration.sampling.store import read_records
 from runtime.artifact import SAMPLES, Artifact, load_settings
-from runtime.engines.concurrency import sharing_cores
+from runtime.concurrency import sharing_cores
 from runtime.engines.hidden import PromptEncoder
 from runtime.models import open_models
 from runtime.request import RequestSettings

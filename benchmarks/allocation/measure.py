@@ -81,7 +81,10 @@ class Known:
         """The curves as somebody uses them who pays for the average: of the table's budgets, the
         efficient ones alone.
         """
-        return [curve.at(self.efficient) if curve.name == PREDICTED else curve for curve in curves]
+        return [
+            curve.restricted_to(self.efficient) if curve.name == PREDICTED else curve
+            for curve in curves
+        ]
 
 
 def from_calibration(made: Calibration, known: Replay) -> Known:

@@ -14,9 +14,9 @@ from scipy.stats import rankdata
 
 from allocator.errors import InputError
 from benchmarks.allocation.regressors import OF_PILOTS, OF_PROMPTS, OF_STATES, REFERENCE
+from calibration.fitting.crossval import Regressor, out_of_fold_predictions
 from calibration.replay.curves import interval, resamples
 from calibration.replay.replay import Replay
-from predictors.learned import Regressor, out_of_fold_predictions
 from predictors.prompt import with_states
 
 SHUFFLES = 5  # divisions into folds
@@ -150,7 +150,7 @@ def held_out(
     for seed in range(shuffles):
         # Folds follow the prompts' numbers: renumbering them gives another division.
         numbers = np.random.default_rng(seed).permutation(count).repeat(replicates)
-        predicted = out_of_fold_predictions(rows, target, numbers, make=make)
+        predicted = out_of_fold_predictions(rows, target, numbers, make)
         found.append(predicted.reshape(count, replicates))
     return np.clip(np.concatenate(found, axis=1), 0, 1)
 

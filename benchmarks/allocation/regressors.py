@@ -12,8 +12,9 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from calibration.fitting.crossval import Regressor, out_of_fold_predictions
 from predictors.features import FEATURE_NAMES
-from predictors.learned import DifficultyPredictor, Regressor, out_of_fold_predictions
+from predictors.learned import DifficultyPredictor
 from predictors.prompt import PENALTIES, PROMPT_FEATURE_NAMES, PromptProbe
 
 REFERENCE = "LightGBM"
@@ -55,7 +56,7 @@ def with_probe(
         prediction is the last feature of new prompts.
     """
     prompts = np.arange(len(pass_at_1))
-    probed = out_of_fold_predictions(states, pass_at_1, prompts, make=PromptProbe)
+    probed = out_of_fold_predictions(states, pass_at_1, prompts, PromptProbe)
     return np.column_stack([features, probed]), PromptProbe().fit(states, pass_at_1)
 
 

@@ -11,7 +11,7 @@ from allocator.plan import Plan
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, Run, collect
-from runtime.engines.concurrency import bounded
+from runtime.concurrency import bounded
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings

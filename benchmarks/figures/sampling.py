@@ -48,8 +48,8 @@ from calibration.progress import progress
 from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
 from predictors.oracle import oracle_pass_at_1
 from runtime.artifact import load_settings
+from runtime.concurrency import bounded, sharing_cores, together
 from runtime.engines.base import encode_prompt
-from runtime.engines.concurrency import bounded, sharing_cores, together
 from runtime.models import open_models
 from runtime.settings import Settings
 from runtime.verifiers.base import Context

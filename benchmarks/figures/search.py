@@ -207,7 +207,7 @@ def figure_4(samples: Samples) -> Reproduced:
             learned = from_artifact(artifact_of(ARITHMETIC))
             pass_at_1 = predicted(replay, learned.difficulty)
             served = policy_curve(SERVED, replay, learned.table, pass_at_1)
-            curves.append(served.at(learned.efficient))
+            curves.append(served.restricted_to(learned.efficient))
             both = OneTable(replay, samples.revised)
             every = [*plans, *(plan for n in powers(MAX_N) for plan in ratios(n)[1:])]
             curves.append(compute_optimal(ONE_TABLE, both, every, budgets, by_prediction))

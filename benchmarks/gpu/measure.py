@@ -14,7 +14,7 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.report.targets import Target, reported
 from predictors.sample import Sample
 from runtime.answers.selection import select
-from runtime.engines.concurrency import bounded
+from runtime.concurrency import bounded
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings

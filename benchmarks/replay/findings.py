@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks.replay.measure import CONSISTENT, OWN, UNIFORM, Measured
 from benchmarks.targets import at_least, at_most
-from calibration.replay.curves import Curve, costs_to_reach, interval, summarized
+from calibration.replay.curves import Curve, interval, summarized, tokens_to_reach
 from calibration.report.targets import Target
 
 Values = NDArray[np.float64]  # the figure, followed by its bootstrap draws
@@ -46,7 +46,7 @@ def ratios(found: Measured) -> dict[str, Values]:
     for name, budget in rows.items():
         baseline = found.curves[name]
         right, spent = at_budget(baseline, budget, draws)
-        values[name] = spent / costs_to_reach(own, right, draws)
+        values[name] = spent / tokens_to_reach(own, right, draws)
     return values
 
 
@@ -54,7 +54,7 @@ def autotts_ratios(found: Measured, model: str) -> dict[str, Values]:
     """The same against AutoTTS; empty for models without published figures."""
     own, draws = found.curves[OWN], found.draws
     return {
-        setting: tokens / costs_to_reach(own, np.full(len(draws), accuracy), draws)
+        setting: tokens / tokens_to_reach(own, np.full(len(draws), accuracy), draws)
         for setting, (accuracy, tokens) in zip(SETTINGS, AUTOTTS.get(model, ()), strict=False)
     }
 
@@ -95,7 +95,7 @@ def targets_of(results: Mapping[str, Measured]) -> list[Target]:
     for model, accuracy in REACHED.items():
         if model in results:
             own, draws = results[model].curves[OWN], results[model].draws
-            tokens = costs_to_reach(own, np.full(len(draws), accuracy), draws) / 1e3
+            tokens = tokens_to_reach(own, np.full(len(draws), accuracy), draws) / 1e3
             name = f"{model}: thousand tokens at an accuracy of {accuracy:.0%}"
             spent = interval(np.minimum(tokens, UNREACHED))
             targets.append(at_most(name, spent, WITHIN))

@@ -8,8 +8,6 @@ out/serving.json; with --only, into what that has of the other parts.
 
 import argparse
 import asyncio
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from benchmarks.serving.accuracy import by_client, by_command, by_harness
 from benchmarks.serving.faults import FAULTS
 from benchmarks.serving.load import CLIENTS, Load, loaded
 from benchmarks.serving.processes import ttc_serve, vllm_serve
-from benchmarks.targets import at_most, between, show_targets, write_result
+from benchmarks.targets import Part, at_most, between, once, run_parts
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import distinct_problems
 from calibration.cli.console import new_table
@@ -34,11 +32,6 @@ MIXED = (1, 4, 16)  # budgets under load
 TURNS, TURN_SECONDS = 6, 12.0  # turns of each server, which alternate, and seconds per turn
 OVERHEAD, GROWTH = 0.10, 0.05
 WARM = 30  # seconds until memory should be flat
-
-
-def exactly(value: float) -> Interval:
-    """A count, which has no interval."""
-    return value, value, value
 
 
 def accuracy() -> tuple[dict[str, Any], list[Target]]:
@@ -107,13 +100,13 @@ def under_load(seconds: float) -> tuple[dict[str, Any], list[Target]]:
         "megabytes": [round(value / 2**20) for value in memory],
     }
     return data, [
-        between("requests lost or failed", exactly(load.lost + load.errors.total()), 0, 0),
-        between("answers duplicated", exactly(load.duplicated), 0, 0),
-        between("answers crossed: unlike the prompt's own", exactly(load.unlike(alone)), 0, 0),
-        reported("seconds per request, median", exactly(float(p50))),
-        reported("seconds per request, 99th percentile", exactly(float(p99))),
-        reported("requests a second", exactly(load.answered / load.lasted)),
-        at_most("growth of memory under load", exactly(growth), GROWTH),
+        between("requests lost or failed", once(load.lost + load.errors.total()), 0, 0),
+        between("answers duplicated", once(load.duplicated), 0, 0),
+        between("answers crossed: unlike the prompt's own", once(load.unlike(alone)), 0, 0),
+        reported("seconds per request, median", once(float(p50))),
+        reported("seconds per request, 99th percentile", once(float(p99))),
+        reported("requests a second", once(load.answered / load.lasted)),
+        at_most("growth of memory under load", once(growth), GROWTH),
     ]
 
 
@@ -165,7 +158,7 @@ def faults() -> tuple[dict[str, Any], list[Target]]:
     return {"faults": [fault.model_dump() for fault in found]}, [
         between(
             f"{fault.name}: requests without answer or clear error, processes left",
-            exactly(fault.lost + fault.unclear + fault.left),
+            once(fault.lost + fault.unclear + fault.left),
             0,
             0,
         )
@@ -179,27 +172,13 @@ def main() -> None:
     parser.add_argument("--only", choices=["accuracy", "load", "overhead", "faults"])
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for serving.json")
     options = parser.parse_args()
-    parts: dict[str, Callable[[], tuple[dict[str, Any], list[Target]]]] = {
+    parts: dict[str, Part] = {
         "accuracy": accuracy,
         "load": lambda: under_load(options.seconds),
         "overhead": overhead,
         "faults": faults,
     }
-    path = options.out / "serving.json"
-    # A part alone replaces its earlier results.
-    data: dict[str, Any] = {"seed": SEED}
-    if options.only is not None and path.is_file():
-        data = json.loads(path.read_text())
-    for name, part in parts.items():
-        if options.only in (None, name):
-            started = time.perf_counter()
-            figures, targets = part()
-            show_targets(targets)
-            took = time.perf_counter() - started
-            data[name] = figures | {"took": took, "targets": [t.model_dump() for t in targets]}
-    measured = [Target(**row) for name in parts if name in data for row in data[name]["targets"]]
-    data.pop("targets", None)
-    write_result(path, data, measured)
+    run_parts(options.out / "serving.json", parts, options.only, SEED)
 
 
 if __name__ == "__main__":

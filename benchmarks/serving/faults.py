@@ -65,6 +65,14 @@ async def _under_load(
     return load
 
 
+async def _killed(pid: int, serving: Serving, model: str, prompt: str, at: list[float]) -> None:
+    """Kill a process; `at` gets the moment, and that of the next answer."""
+    os.kill(pid, signal.SIGKILL)
+    at.append(time.perf_counter())
+    await _answers_again(serving, model, prompt)
+    at.append(time.perf_counter())
+
+
 async def _answers_again(serving: Serving, model: str, prompt: str) -> None:
     """Until a request is answered.
 
@@ -114,11 +122,8 @@ def engine_killed(model: str, prompts: list[str]) -> Fault:
     with ttc_serve() as serving:
         at: list[float] = []
 
-        async def kill() -> None:
-            os.kill(serving.engine(), signal.SIGKILL)
-            at.append(time.perf_counter())
-            await _answers_again(serving, model, prompts[0])
-            at.append(time.perf_counter())
+        def kill() -> Awaitable[None]:
+            return _killed(serving.engine(), serving, model, prompts[0], at)
 
         load = asyncio.run(_under_load(serving, model, prompts, kill))
         return _fault("engine killed", load, at[1] - at[0], _ended(serving))
@@ -131,11 +136,9 @@ def replica_lost(model: str, prompts: list[str]) -> Fault:
         with ttc_serve(",".join(urls)) as serving:
             at: list[float] = []
 
-            async def kill() -> None:
-                os.kill(_listening(urlsplit(urls[1]).port), signal.SIGKILL)
-                at.append(time.perf_counter())
-                await _answers_again(serving, model, prompts[0])
-                at.append(time.perf_counter())
+            def kill() -> Awaitable[None]:
+                replica = _listening(urlsplit(urls[1]).port)
+                return _killed(replica, serving, model, prompts[0], at)
 
             load = asyncio.run(_under_load(serving, model, prompts, kill))
             return _fault("replica lost", load, at[1] - at[0], _ended(serving))

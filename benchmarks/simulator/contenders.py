@@ -9,8 +9,8 @@ from allocator.plan import Plan
 from benchmarks.simulator.engine import VirtualEngine
 from benchmarks.simulator.models import Engines, models_of
 from benchmarks.simulator.solutions import UNIQUE
+from runtime.concurrency import bounded
 from runtime.engines.base import SamplingSettings, derive_seed
-from runtime.engines.concurrency import bounded
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
 from runtime.solving.solve import prompts_in_flight

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from allocator.plan import Plan
 from benchmarks.simulator.contenders import SAMPLING, SEED
 from benchmarks.simulator.models import Engines, models_of
+from runtime.concurrency import bounded, together
 from runtime.engines.base import HasRequests
-from runtime.engines.concurrency import bounded, together
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings
 from runtime.solutions.beam import Beam

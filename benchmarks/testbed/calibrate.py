@@ -15,8 +15,8 @@ from calibration.progress import console, progress
 from calibration.settings import CalibrationSettings
 
 # Every search and width. With a verifier this strong larger searches are worth sampling; those
-# that lead nowhere are run on the first prompts alone. At budgets between the powers of two, pilots
-# fit beside a search.
+# that lead nowhere are run on the prompts of the race alone. At budgets between the powers of two,
+# pilots fit beside a search.
 OPTIONS = CalibrationSettings(
     budgets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64),
     pilots=(0, 1, 2, 4, 8),

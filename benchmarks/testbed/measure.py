@@ -23,7 +23,7 @@ from calibration.progress import progress
 from calibration.replay.curves import interval, resamples
 from calibration.report.targets import Interval, Target, reported
 from calibration.sampling.collect import collect
-from runtime.engines.concurrency import bounded, sharing_cores
+from runtime.concurrency import bounded, sharing_cores
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 

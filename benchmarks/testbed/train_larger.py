@@ -20,7 +20,7 @@ from benchmarks.figures.larger import SEEDS, Pretraining, join_larger, sample_la
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import CHARACTERS, problems
 from benchmarks.testbed.train_base import STEPS, TOKENS, train
-from runtime.engines.concurrency import sharing_cores
+from runtime.concurrency import sharing_cores
 
 # 15 heads of 32: 14.06 times the base model's parameters, embeddings not counted.
 WIDTH = 480

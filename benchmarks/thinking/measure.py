@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.thinking.paths import BASE, CONTEXT, MEASURED, TEST_PROMPTS
 from benchmarks.thinking.task import END_THINK, result_of
+from runtime.concurrency import bounded
 from runtime.engines.base import SamplingSettings
-from runtime.engines.concurrency import bounded
 from runtime.engines.transformers import TransformersEngine
 
 SAMPLES, SEED = 16, 5

@@ -12,8 +12,8 @@ from allocator.plan import Plan
 from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.throughput.workload import CountingEngine, CountingVerifier, NoVerifier, Work
 from runtime.answers.selection import select
+from runtime.concurrency import bounded
 from runtime.engines.base import derive_seed, draw_seed, encode_prompt
-from runtime.engines.concurrency import bounded
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.solving.solve import prompts_in_flight

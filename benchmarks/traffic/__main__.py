@@ -8,8 +8,7 @@ out/traffic.json; with --only, into what that has of the other part.
 
 import argparse
 import asyncio
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.serving.load import CLIENTS
 from benchmarks.serving.processes import Serving, ttc_serve
-from benchmarks.targets import between, once, show_targets, write_result
+from benchmarks.targets import Part, between, once, run_parts
 from benchmarks.testbed.paths import BASE
 from benchmarks.testbed.task import distinct_problems
 from benchmarks.traffic.recalibration import recalibrated
@@ -135,22 +134,11 @@ def main() -> None:
     parser.add_argument("--only", choices=["recalibration", "load"])
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for traffic.json")
     options = parser.parse_args()
-    parts: dict[str, Callable[[], tuple[dict[str, Any], list[Target]]]] = {
+    parts: dict[str, Part] = {
         "recalibration": recalibration,
         "load": lambda: under_load(options.seconds),
     }
-    path = options.out / "traffic.json"
-    data: dict[str, Any] = {"seed": SEED}
-    if options.only is not None and path.is_file():
-        data = json.loads(path.read_text())
-    for name, part in parts.items():
-        if options.only in (None, name):
-            figures, targets = part()
-            show_targets(targets)
-            data[name] = figures | {"targets": [target.model_dump() for target in targets]}
-    measured = [Target(**row) for name in parts if name in data for row in data[name]["targets"]]
-    data.pop("targets", None)
-    write_result(path, data, measured)
+    run_parts(options.out / "traffic.json", parts, options.only, SEED)
 
 
 if __name__ == "__main__":

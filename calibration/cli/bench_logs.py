@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allocator.errors import InputError
-from calibration.bench import few_prompts, rows_of
+from calibration.bench import rows_of
 from calibration.bench_logs import (
     LogFindings,
     check_share,
+    count_parts,
     measure_log,
     measure_splits,
-    parts_of,
-    unseen_questions,
 )
+from calibration.cli.calibrate_options import TableOptions
 from calibration.cli.log_options import LogOptions
 from calibration.cli.options import numbers
 from calibration.data.sample_log import Log
@@ -22,12 +22,12 @@ from calibration.report.bench_result import BenchResult
 from calibration.report.provenance import provenance
 from calibration.report.summary import cheapest_way
 from calibration.report.words import count
+from calibration.unseen import few_prompts, unseen_questions
 from predictors.thinking_policy import read_thinking
 from runtime.artifact import FittedPolicy
 from runtime.verifiers.base import Aggregation
 
 SPLITS = 5
-BUDGETS, PILOTS, BINS = (1, 2, 4, 8, 16, 32, 64), (1, 2, 4, 8), 5
 
 
 def bench_log(
@@ -110,14 +110,17 @@ def bench_log(
 def _split(
     log: Log, share: float, seeds: Sequence[int], budgets: Sequence[int], n_jobs: int
 ) -> LogFindings:
-    within = [budget for budget in budgets or BUDGETS if budget <= log.window]
+    tables = TableOptions()
+    wanted = budgets or numbers("budgets", tables.budgets)
+    within = [budget for budget in wanted if budget <= log.window]
     if not within:
-        raise InputError("budgets", budgets, f"the log has {log.window} samples a question")
-    pilots = [count for count in PILOTS if count <= max(1, max(within) - 1)]
+        raise InputError("budgets", budgets, f"the log has {log.window} samples per question")
+    # Tables without pilots would read the prompt alone: a log's prompts are not read.
+    pilots = [count for count in tables.pilots_within(within) if count]
     check_share(share, len(log.answer))
-    parts = parts_of(share) * len(seeds)
+    parts = count_parts(share) * len(seeds)
     with progress("Calibrating and measuring", parts) as done:
-        return measure_splits(log, share, seeds, within, pilots, BINS, n_jobs, done)
+        return measure_splits(log, share, seeds, within, pilots, tables.bins, n_jobs, done)
 
 
 def _notes(log: Log) -> tuple[str, ...]:

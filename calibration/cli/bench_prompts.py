@@ -9,13 +9,10 @@ from pathlib import Path
 from allocator.errors import InputError
 from allocator.lock import LOCK, exclusive
 from calibration.bench import (
-    check_several,
-    few_prompts,
     measure,
     rows_of,
     sample,
     schedule_within,
-    unseen,
     work_of,
 )
 from calibration.cli.options import load_table, numbers
@@ -26,6 +23,7 @@ from calibration.report.provenance import provenance
 from calibration.report.summary import cheapest_way
 from calibration.sampling.collect import check_answers
 from calibration.sampling.resume import SampleStore, made_with
+from calibration.unseen import check_several, few_prompts, unseen
 from runtime.artifact import Artifact, artifact_folder
 from runtime.engines.loading import EngineName, engine_kind
 from runtime.models import open_models
@@ -106,7 +104,7 @@ def bench_prompts(
 def _first_unseen(
     prompts: int | None, graded: list[tuple[str, str]], artifact: Path
 ) -> tuple[list[tuple[str, str]], int | None]:
-    """The first prompts of `calibration.bench.unseen`; all of them if the number is None."""
+    """The first prompts of `calibration.unseen.unseen`; all of them if the number is None."""
     graded, left_out = unseen(graded, artifact)
     check_several("prompts", len(graded))
     if prompts is not None and not 2 <= prompts <= len(graded):

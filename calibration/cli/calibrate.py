@@ -34,8 +34,6 @@ from runtime.artifact import load_settings
 from runtime.engines.base import SamplingSettings
 from runtime.traffic import is_traffic
 
-PILOTS = "0,1,2,4,8"
-
 # Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
 OF_LOGS = {
     *("out", "from_logs", "where", "gold", "logits", "columns", "answers", "aggregation"),

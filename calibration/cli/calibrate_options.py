@@ -113,7 +113,7 @@ class TableOptions(BaseModel):
     strategies: str = Field(
         default=",".join(CONSIDERED), description="strategies to choose among, comma-separated"
     )
-    most_beams: int = Field(default=MAX_BEAMS, description="beams of the largest search")
+    max_beams: int = Field(default=MAX_BEAMS, description="beams of the largest search")
     beam_widths: Widths = Field(
         default="paper",
         description="widths of searches to choose among: the paper's, or every power of two",
@@ -159,7 +159,7 @@ class TableOptions(BaseModel):
             n_bins=self.bins,
             seed=seed,
             strategies=cast("list[Strategy]", strategies.split(",")),
-            max_beams=self.most_beams,
+            max_beams=self.max_beams,
             widths=self.beam_widths,
             lookaheads=numbers("lookahead", self.lookahead) if self.lookahead else (),
             raced=self.race,

@@ -23,7 +23,7 @@ from runtime.engines.engine_args import (
     given_args,
     read_args,
 )
-from runtime.engines.loading import EngineName
+from runtime.engines.loading import ENGINE_NAME_HELP, EngineName
 from runtime.verifiers.loading import VerifierEngine, verifier_kind
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ TRUST_HELP = (
     "artifact on the Hub whose Python grader may be run, as OWNER/NAME or OWNER/NAME@COMMIT"
 )
 
-AnswersOption = Annotated[str, typer.Option(help=ANSWERS_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, help="determines every sample")]
 ArtifactOption = Annotated[Path, typer.Option("--artifact", help=ARTIFACT_HELP)]
 ArtifactArgument = Annotated[Path, typer.Argument(help=ARTIFACT_HELP)]
@@ -69,10 +68,7 @@ JobsOption = Annotated[
     int, typer.Option("--n-jobs", help="cores for replay and fits; -1 is all; changes no figure")
 ]
 PromptsArgument = Annotated[str, typer.Argument(help=SOURCE_HELP)]
-EngineOption = Annotated[
-    EngineName,
-    typer.Option(help="auto, vllm, transformers, or URLs of vllm servers, comma-separated"),
-]
+EngineOption = Annotated[EngineName, typer.Option(help=ENGINE_NAME_HELP)]
 ThinkingOption = Annotated[
     str,
     typer.Option(

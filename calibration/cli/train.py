@@ -38,7 +38,7 @@ from calibration.training.settings import (
 from runtime.answers.readers import DEADLINE
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import resolve_model
-from runtime.engines.loading import EngineName
+from runtime.engines.loading import ENGINE_NAME_HELP, EngineName
 
 train_app = typer.Typer(
     help="Train a verifier or a reviser on a language model's own samples. "
@@ -61,9 +61,7 @@ class ModelSettings(BaseModel):
     answers: str = Field(default="math", description=ANSWERS_HELP)
     answer_timeout: float = Field(default=DEADLINE, gt=0, description=TIMEOUT_HELP)
     thought: str = Field(default="auto", description=THOUGHT_HELP)
-    engine: EngineName = Field(
-        default="auto", description="auto, vllm, transformers, or URLs of vllm servers"
-    )
+    engine: EngineName = Field(default="auto", description=ENGINE_NAME_HELP)
 
     def source(self, sampling: SamplingSettings) -> Source:
         """The source that recipes start from."""

@@ -50,8 +50,8 @@ class DataSettings(BaseModel):
         return mapping
 
 
-def read_prompts(source: str, data: DataSettings) -> list[str]:
-    """The prompts of a data set.
+def located_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
+    """The prompts of a data set, each with its location for messages: (location, prompt) pairs.
 
     Args:
         source: a file, folder or name, see `calibration.data.table_io.open_rows`.
@@ -59,15 +59,6 @@ def read_prompts(source: str, data: DataSettings) -> list[str]:
 
     Raises:
         InputError: a data set that cannot be read, or a row whose prompt is missing, blank or NaN.
-    """
-    return [prompt for _, prompt in located_prompts(source, data)]
-
-
-def located_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
-    """Each prompt's location, for messages, and the prompt; arguments as `read_prompts`.
-
-    Raises:
-        InputError: as `read_prompts`.
     """
     return [(row.where, row.text(row.prompt)) for row in _rows(source, data, graded=False)]
 
@@ -92,11 +83,11 @@ def rows_named(source: str, data: DataSettings) -> Iterator[None]:
 
 
 def read_graded_prompts(source: str, data: DataSettings) -> list[tuple[str, str]]:
-    """(prompt, right answer) pairs of a data set; arguments as `read_prompts`.
+    """(prompt, right answer) pairs of a data set; arguments as `located_prompts`.
 
     Raises:
-        InputError: as `read_prompts`; or a row whose answer is missing, blank or NaN, or a prompt
-            that occurs twice.
+        InputError: as `located_prompts`; or a row whose answer is missing, blank or NaN, or a
+            prompt that occurs twice.
     """
     pairs: dict[str, str] = {}
     for row in _rows(source, data, graded=True):

@@ -92,7 +92,7 @@ class Log:
 
     @property
     def window(self) -> int:
-        """Samples of the question that has the fewest: all questions have as many."""
+        """Samples of the question that has the fewest: every question has at least as many."""
         return int(self.sizes.min())
 
     @property
@@ -326,7 +326,7 @@ def _places(
         raise InputError(
             "from-logs",
             source,
-            f"{samples} samples a question; at least {MIN_SAMPLES} are needed",
+            f"{samples} samples per question; at least {MIN_SAMPLES} are needed",
         )
     starts = np.cumsum(counts) - counts
     enough = np.flatnonzero(counts >= samples)

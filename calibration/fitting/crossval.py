@@ -1,21 +1,56 @@
 """Cross-validation over prompts: two folds for plans (section 3.2), five for models."""
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FOLDS = 5  # of models
 
 
-def folds(prompts: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Prompts to fit a model on, and prompts held out of the fit, for each of `FOLDS` folds.
+class Regressor(Protocol):
+    """A scikit-learn regressor: `fit` returns itself, `predict` expected pass@1, shape (rows,)."""
+
+    def fit(self, features: NDArray[Any], pass_at_1: NDArray[np.float64]) -> Any: ...
+
+    def predict(self, features: NDArray[Any]) -> NDArray[np.float64]: ...
+
+
+def folds(owners: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows to fit a model on, and rows held out of the fit, for each of `FOLDS` folds.
 
     Args:
-        prompts: number of prompts; with fewer than `FOLDS` each is a fold.
+        owners: the prompt of each row, shape (rows,): all rows of one are in the same fold. With
+            fewer than `FOLDS` prompts each is a fold.
     """
     from sklearn.model_selection import GroupKFold
 
-    everyone = np.arange(prompts)
-    return list(GroupKFold(min(FOLDS, prompts)).split(everyone, groups=everyone))
+    return list(GroupKFold(min(FOLDS, len(np.unique(owners)))).split(owners, groups=owners))
+
+
+def out_of_fold_predictions(
+    features: NDArray[Any],
+    pass_at_1: NDArray[np.float64],
+    prompts: NDArray[np.int64],
+    make: Callable[[], Regressor],
+) -> NDArray[np.float64]:
+    """Predictions for every row by a predictor fitted on other prompts.
+
+    Args:
+        features: shape (rows, features).
+        pass_at_1: shape (rows,).
+        prompts: which prompt each row belongs to, shape (rows,).
+        make: makes an unfitted predictor.
+
+    Returns:
+        Shape (rows,).
+    """
+    predictions = np.empty(len(pass_at_1))
+    for train, held_out in folds(prompts):
+        fitted = make().fit(features[train], pass_at_1[train])
+        predictions[held_out] = fitted.predict(features[held_out])
+    return predictions
 
 
 def most_accurate(correct: NDArray[np.float64], costs: ArrayLike) -> int:

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.bins import DifficultyBins, bin_of
+from calibration.fitting.crossval import out_of_fold_predictions
 from calibration.replay.replay import Outcomes
 from predictors.difficulty import DifficultyModel
 from predictors.distribution import DistributionEstimator
-from predictors.learned import DifficultyPredictor, out_of_fold_predictions
+from predictors.learned import DifficultyPredictor
 from predictors.prompt import PromptProbe, with_states
 
 # Plans cannot be compared on fewer prompts: such a bin is merged with its smaller neighbour.
@@ -61,7 +62,7 @@ def fit_difficulty(outcomes: Outcomes, pilots: int, n_bins: int) -> FittedDiffic
     rows = features.shape[1]
     flat, target = features.reshape(-1, features.shape[-1]), measured.ravel()
     prompts = np.repeat(np.arange(outcomes.prompts), rows)
-    told = out_of_fold_predictions(flat, target, prompts, make=make)
+    told = out_of_fold_predictions(flat, target, prompts, make)
     predictor = make().fit(flat, target)
     served = predictor.predict(flat)
     distribution = DistributionEstimator().fit(told, target, prompts).distribution_

@@ -84,7 +84,7 @@ def cross_validated_gains(
         Shape (prompts, replicates, from stage, to stage); 0 up to the stage itself.
     """
     gains = np.zeros((*adaptive_runs.correct.shape, len(schedule.stages)))
-    splits = folds(len(adaptive_runs.states))
+    splits = folds(np.arange(len(adaptive_runs.states)))
     train = [prompts for prompts, _ in splits]
     models = in_threads(lambda rows: _fitted(schedule, adaptive_runs, rows), train, n_jobs)
     for (_, held_out), model in zip(splits, models, strict=True):

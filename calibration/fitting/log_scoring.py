@@ -67,7 +67,7 @@ def held_out_log_scores(log: Log, n_jobs: int | None = -1) -> NDArray[np.float64
     Returns:
         Shape (questions, samples); None where nothing but answers was logged.
     """
-    found, splits = np.zeros(log.answer.shape), folds(len(log.answer))
+    found, splits = np.zeros(log.answer.shape), folds(np.arange(len(log.answer)))
     fitted = in_threads(fit_log_scoring, [log.of(train) for train, _ in splits], n_jobs)
     for scoring, (_, held_out) in zip(fitted, splits, strict=True):
         if scoring is None:

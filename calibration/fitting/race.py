@@ -1,7 +1,8 @@
 """A race of searches: which of those that cost alike are worth running on every prompt.
 
 A grid with every strategy and width is many times as costly to sample as one with the paper's
-widths, and most of its searches lead nowhere. All are run on the first prompts alone.
+widths, and most of its searches lead nowhere. All are run on some prompts, drawn at random; the
+others get the leaders.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ def leaders(outcomes: Outcomes, searches: Sequence[Plan]) -> list[Plan]:
     easiest prompts are often solved by every search.
 
     Args:
-        outcomes: replayed outcomes of the searches on the first prompts.
+        outcomes: replayed outcomes of the searches on the prompts of the race.
         searches: all that were run.
 
     Returns:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.fitting.crossval import FOLDS
+from calibration.fitting.crossval import folds
 from calibration.replay.parallel import one_blas_thread
 from calibration.sampling.collect import PromptRecord
 from predictors.scoring import Scoring, alone, log_tokens, score_log_odds, sqrt_nll
@@ -202,13 +202,9 @@ def _pairs(
 
 def _penalty(differences: NDArray[np.float64], owners: NDArray[np.int64]) -> float:
     """The penalty of the least loss on questions that were held out of the fit."""
-    from sklearn.model_selection import GroupKFold
-
-    count = min(FOLDS, len(np.unique(owners)))
-    if count < 2:
+    if len(np.unique(owners)) < 2:
         return PENALTIES[-1]
-    splits = list(GroupKFold(count).split(owners, groups=owners))
-    losses = []
+    splits, losses = folds(owners), []
     for penalty in PENALTIES:
         total = 0.0
         for train, held_out in splits:

@@ -43,8 +43,8 @@ class Curve:
         counted += ["tokens"] if self.tokens.any() else []
         return (*counted, "flops") if self.flops.any() else tuple(counted)
 
-    def at(self, budgets: Collection[float]) -> "Curve":
-        """The curve with these of its budgets alone."""
+    def restricted_to(self, budgets: Collection[float]) -> "Curve":
+        """The curve at those of its budgets that are among these."""
         kept = [row for row, budget in enumerate(self.budgets) if budget in budgets]
         return Curve(
             self.name,
@@ -193,22 +193,21 @@ def cost_at(reached: NDArray[np.float64], costs: NDArray[np.float64], wanted: fl
     return float(found[0, 0])
 
 
-def costs_to_reach(
-    method: Curve, wanted: NDArray[np.float64], draws: NDArray[np.int64], unit: Unit = "tokens"
+def tokens_to_reach(
+    method: Curve, wanted: NDArray[np.float64], draws: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The average cost at which a method reaches an accuracy, in each bootstrap draw; see `gain`.
+    """The average tokens at which a method reaches an accuracy, in each bootstrap draw; see `gain`.
 
     Args:
         method: the method.
         wanted: the accuracy in each draw, shape (draws,).
         draws: bootstrap draws of prompts.
-        unit: of the cost.
 
     Returns:
         Shape (draws,); infinite where the accuracy is not reached.
     """
-    reached, costs = (_averages(of, draws) for of in (method.correct, getattr(method, unit)))
-    return np.asarray(costs_at(*monotone(reached, costs), wanted[None])[0])
+    reached, tokens = (_averages(of, draws) for of in (method.correct, method.tokens))
+    return np.asarray(costs_at(*monotone(reached, tokens), wanted[None])[0])
 
 
 def differences(baseline: Curve, method: Curve, draws: NDArray[np.int64]) -> list[dict[str, float]]:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TypeVar
 
 from allocator.errors import InputError
+from runtime.processes import begin_worker
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -111,6 +112,4 @@ def _in_worker(function: Callable[[Part], Result], part: Part) -> Result:
 @cache
 def _begin() -> None:
     """Once in each process: it leaves Ctrl-C to its parent, and ends with it, even if killed."""
-    from runtime.answers.workers import begin_worker
-
     begin_worker(os.getppid())

@@ -11,7 +11,7 @@ from calibration.replay.ways import Way
 from calibration.report.summary import CostGain, Gain
 
 
-def savings(best_of_n: Curve, by_way: Mapping[Way, Curve]) -> tuple[Gain, ...]:
+def savings(best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None) -> tuple[Gain, ...]:
     """The saving of each way at one accuracy: the highest of best-of-N that any of them reaches.
 
     Accuracies of the baseline's budgets are considered, to the tenth of a point that is shown: of
@@ -22,6 +22,7 @@ def savings(best_of_n: Curve, by_way: Mapping[Way, Curve]) -> tuple[Gain, ...]:
     Args:
         best_of_n: the baseline.
         by_way: the ways to spend, on the same prompts.
+        n_jobs: see `calibration.replay.parallel`.
 
     Returns:
         Of the ways that reach the accuracy, in the order given; empty if none reaches any.
@@ -30,45 +31,57 @@ def savings(best_of_n: Curve, by_way: Mapping[Way, Curve]) -> tuple[Gain, ...]:
     tie: tuple[Gain, ...] = ()
     for row in np.argsort(-best_of_n.correct.mean(1).round(3), kind="stable"):
         budget = best_of_n.budgets[int(row)]
-        each = [_saving(best_of_n, budget, curve, way, draws) for way, curve in by_way.items()]
-        found = tuple(gain for gain in each if gain is not None)
+        of_ways = [
+            _saving(best_of_n, budget, curve, way, draws, n_jobs) for way, curve in by_way.items()
+        ]
+        found = tuple(saving for saving in of_ways if saving is not None)
         if not found:
             continue
-        if budget < largest or max(round(gain.times, 1) for gain in found) != 1:
+        if budget < largest or max(round(saving.times, 1) for saving in found) != 1:
             return found
         tie = found
     return tie
 
 
 def _saving(
-    best_of_n: Curve, budget: float, curve: Curve, way: Way, draws: NDArray[np.int64]
+    best_of_n: Curve,
+    budget: float,
+    curve: Curve,
+    way: Way,
+    draws: NDArray[np.int64],
+    n_jobs: int | None,
 ) -> Gain | None:
     """The saving at the accuracy of one of the baseline's budgets; None if it is not reached."""
-    times, low, high = gain(best_of_n, budget, curve, draws)
-    if not times:
+    in_generations = _saving_in("generations", best_of_n, budget, curve, draws, n_jobs)
+    if in_generations is None:
         return None
-    row = best_of_n.budgets.index(budget)
-    spent = float(best_of_n.generations[row].mean())
     return Gain(
         way=way,
-        accuracy=float(best_of_n.correct[row].mean()),
-        generations=spent / times,
-        baseline=spent,
-        times=times,
-        low=low,
-        high=high,
-        tokens=_cost_saving(best_of_n, budget, curve, draws, "tokens"),
-        flops=_cost_saving(best_of_n, budget, curve, draws, "flops"),
+        accuracy=float(best_of_n.correct[best_of_n.budgets.index(budget)].mean()),
+        generations=in_generations.spent,
+        baseline=in_generations.baseline,
+        times=in_generations.times,
+        low=in_generations.low,
+        high=in_generations.high,
+        tokens=_saving_in("tokens", best_of_n, budget, curve, draws, n_jobs),
+        flops=_saving_in("flops", best_of_n, budget, curve, draws, n_jobs),
     )
 
 
-def _cost_saving(
-    best_of_n: Curve, budget: float, curve: Curve, draws: NDArray[np.int64], unit: Unit
+def _saving_in(
+    unit: Unit,
+    best_of_n: Curve,
+    budget: float,
+    curve: Curve,
+    draws: NDArray[np.int64],
+    n_jobs: int | None,
 ) -> CostGain | None:
+    """The saving in one unit; None if it was not counted, or the accuracy is not reached."""
     if unit not in best_of_n.units:
         return None
-    times, low, high = gain(best_of_n, budget, curve, draws, unit)
-    if not times:  # ordered by this cost, the curve may end below the accuracy
+    times, low, high = gain(best_of_n, budget, curve, draws, unit, n_jobs)
+    # In order of tokens or FLOPs, a curve may end below what it reaches in order of generations.
+    if not times:
         return None
     spent = float(getattr(best_of_n, unit)[best_of_n.budgets.index(budget)].mean())
     return CostGain(spent=spent / times, baseline=spent, times=times, low=low, high=high)
@@ -78,4 +91,4 @@ def greatest(gains: Sequence[Gain]) -> Gain | None:
     """The greatest saving in generations, to the one decimal that is shown; of equal ones the
     first. None if there is none.
     """
-    return max(gains, key=lambda gain: round(gain.times, 1), default=None)
+    return max(gains, key=lambda each: round(each.times, 1), default=None)

@@ -31,6 +31,7 @@ NAMES: dict[Selection, str] = {
     "majority": "majority",
     "best": "best-of-N, greatest score",
 }
+BEAM_SEARCH = f"beam search, M = {FIXED_BEAM_WIDTH}"
 ORACLE = "compute-optimal, oracle bins"
 FITTED = "best-of-N weighted, fitted score"
 RELIABILITY_POINTS = 10
@@ -81,7 +82,7 @@ def summarise(
             range(len(edges) + 1),
             outcomes.n_jobs,
         )
-    ways = savings(plain, by_way)
+    ways = savings(plain, by_way, outcomes.n_jobs)
     return Summary(
         source=source,
         prompts=outcomes.prompts,
@@ -105,7 +106,7 @@ def cheapest_by(
 ) -> Way | None:
     """The way that `summarise` finds the cheapest, without the rest of the summary."""
     methods = _methods(outcomes, calibration, calibration.rows, selections, strategies, logged)
-    gain = greatest(savings(*_by_way(methods, calibration)))
+    gain = greatest(savings(*_by_way(methods, calibration), outcomes.n_jobs))
     return None if gain is None else gain.way
 
 
@@ -187,7 +188,7 @@ def _methods(
         plans = [plan for plan in wide if plan in sampled]
         if plans:
             found = [outcomes.outcome(plan, 0) for plan in plans]
-            methods.append(fixed(f"beam search, M = {FIXED_BEAM_WIDTH}", plans, found))
+            methods.append(fixed(BEAM_SEARCH, plans, found))
     return [
         *methods,
         fitted(ORACLE, calibration.oracle_rows),

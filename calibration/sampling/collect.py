@@ -8,7 +8,7 @@ from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.sampling.journal import Journals
 from predictors.sample import Sample
-from runtime.engines.concurrency import bounded, together
+from runtime.concurrency import bounded, together
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.request import RequestSettings

@@ -14,8 +14,8 @@ from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collec
 from calibration.sampling.journal import Journals
 from calibration.sampling.timing import time_plans
 from predictors.scoring import Scoring
+from runtime.concurrency import bounded, sharing_cores
 from runtime.engines.base import encode_prompt
-from runtime.engines.concurrency import bounded, sharing_cores
 from runtime.engines.gpus import gpu_count
 from runtime.engines.hidden import PromptEncoder
 from runtime.engines.loading import EngineName, engine_kind

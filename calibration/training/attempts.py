@@ -8,8 +8,8 @@ from calibration.training.journal import Journal
 from calibration.training.labels import LabelledSolution, step_ends
 from calibration.training.settings import ChainSettings
 from runtime.answers.grading import Grader
+from runtime.concurrency import together
 from runtime.engines.base import Engine, SamplingSettings, derive_seed, encode_prompt
-from runtime.engines.concurrency import together
 from runtime.engines.steps import StepSplitter
 from runtime.engines.tokenizer import known_ids
 from runtime.reviser import ask_again, revision_context

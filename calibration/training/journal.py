@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from allocator.errors import InputError
-from runtime.engines.concurrency import bounded
+from runtime.concurrency import bounded
 
 Item = TypeVar("Item")
 

@@ -15,8 +15,8 @@ from calibration.sampling import steps
 from calibration.training.journal import Journal
 from calibration.training.settings import LabelSettings
 from runtime.answers.grading import Grader
+from runtime.concurrency import together
 from runtime.engines.base import Completion, Engine, SamplingSettings, derive_seed, encode_prompt
-from runtime.engines.concurrency import together
 from runtime.engines.steps import StepSplitter
 from runtime.engines.tokenizer import decode
 

@@ -38,9 +38,9 @@ from runtime.answers.graders import answers_fingerprint
 from runtime.answers.grading import Grader
 from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import SolutionReader, thoughts_of
+from runtime.concurrency import sharing_cores
 from runtime.engines.base import SamplingSettings
 from runtime.engines.checkpoint import model_config, model_fingerprint
-from runtime.engines.concurrency import sharing_cores
 from runtime.engines.gpus import divide_memory
 from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.engines.tokenizer import decode

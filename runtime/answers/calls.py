@@ -89,11 +89,6 @@ class CallAnswers:
         """See `Answers.extract`."""
         return self._called(text) or self._texts.extract(text)
 
-    def equivalent(self, answer: str, other: str) -> bool:
-        """See `Answers.equivalent`."""
-        one, same = self.canonicalize([answer, other])
-        return one == same
-
     def canonicalize(self, found: Sequence[str | None]) -> list[str | None]:
         """See `Answers.canonicalize`."""
         return self._merged(found, self._texts.canonicalize(self._others(found)))

@@ -30,17 +30,13 @@ Value = TypeVar("Value")
 class Answers(Protocol):
     """How a task's answers are read and compared.
 
-    Equality is an equivalence, and does not depend on the order of answers. `extract`, `equivalent`
-    and `canonicalize` may take seconds where an answer is hard to compare; `read` and
-    `canonicalized` are the same for event loops, which continue meanwhile.
+    Equality is an equivalence, and does not depend on the order of answers. `extract` and
+    `canonicalize` may take seconds where an answer is hard to compare; `read` and `canonicalized`
+    are the same for event loops, which continue meanwhile.
     """
 
     def extract(self, text: str) -> str | None:
         """The final answer of a solution; None if it has none."""
-        ...
-
-    def equivalent(self, answer: str, other: str) -> bool:
-        """Whether two answers are equal."""
         ...
 
     def canonicalize(self, found: Sequence[str | None]) -> list[str | None]:
@@ -74,10 +70,6 @@ class Reader:
         """See `Answers.extract`."""
         after = after_thought(text, self._thoughts)
         return None if after is None else self._find(after)
-
-    def equivalent(self, answer: str, other: str) -> bool:
-        """See `Answers.equivalent`."""
-        return answer == other or len(set(self._keys([answer, other]).values())) == 1
 
     def canonicalize(self, found: Sequence[str | None]) -> list[str | None]:
         """See `Answers.canonicalize`."""

@@ -5,16 +5,16 @@ Joblib's loky runs them: they start without importing the caller's main module, 
 
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore
 from typing import Any
+
+from runtime.processes import begin_worker
 
 START_SECONDS = 120.0  # to start and to import sympy, on a machine that may be busy
 MAX_PROCESSES = 4
-WATCH_SECONDS = 1.0
 
 
 class OverdueError(Exception):
@@ -22,17 +22,15 @@ class OverdueError(Exception):
 
 
 class WorkerPool:
-    """Processes, started when they are needed, that run one call at a time each.
+    """Processes, started when they are needed, that run one call at a time each; one a core at
+    most, up to `MAX_PROCESSES`.
 
     Args:
-        processes: how many at most; None is one a core, up to 4.
         prepare: called once in each new process, outside of any deadline.
     """
 
-    def __init__(
-        self, processes: int | None = None, prepare: Callable[[], object] | None = None
-    ) -> None:
-        self.processes = processes or min(MAX_PROCESSES, os.cpu_count() or 1)
+    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
+        self.processes = min(MAX_PROCESSES, os.cpu_count() or 1)
         self._prepare = prepare
         self._places = BoundedSemaphore(self.processes)
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
@@ -119,18 +117,6 @@ class _Worker:
 
     def kill(self) -> None:
         self._executor.shutdown(wait=False, kill_workers=True)
-
-
-def begin_worker(parent: int) -> None:
-    """In a new process: Ctrl-C is the parent's to hear, and it ends when the parent has."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(WATCH_SECONDS)
-    os._exit(0)
 
 
 def _run(seconds: float, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

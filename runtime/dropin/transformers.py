@@ -251,12 +251,6 @@ def _answered(result: Result | Failure) -> Result:
     return result
 
 
-def _best(result: Result, count: int) -> list[tuple[int, ...]]:
-    """Token ids of a result's best solutions; empty ones where there are fewer than `count`."""
-    found = [sample.token_ids for sample in result.ranked[:count]]
-    return found + [()] * (count - len(found))
-
-
 def _appended(prompts: torch.Tensor, solutions: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
     """Each prompt followed by its solution, padded on the right."""
     longest = max(map(len, solutions))

@@ -9,7 +9,7 @@ from traceback import clear_frames
 from typing import Generic, TypeVar
 
 from allocator.errors import InputError, ModelError
-from runtime.engines.concurrency import pass_on
+from runtime.concurrency import pass_on
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

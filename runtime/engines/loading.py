@@ -9,8 +9,8 @@ from allocator.errors import InputError
 from allocator.extras import missing, require
 from runtime.engines.base import Engine
 
-# auto, vllm, transformers, or the URLs of vllm servers, comma-separated.
 EngineName = str
+ENGINE_NAME_HELP = "auto, vllm, transformers, or URLs of vllm servers, comma-separated"
 
 
 def named_kind(

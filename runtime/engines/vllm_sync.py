@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any
 
 from allocator.errors import ModelError
-from runtime.engines.concurrency import pass_on
+from runtime.concurrency import pass_on
 from runtime.engines.vllm_core import request_ids
 
 # Seconds that the thread may take to end: less than a step of any model.

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runtime.engines.concurrency import together
+from runtime.concurrency import together
 from runtime.request import Event
 from runtime.server.call import Call
 from runtime.server.errors import ApiError

@@ -12,8 +12,8 @@ from prometheus_client import Counter
 
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
+from runtime.concurrency import stream
 from runtime.engines.base import HasRequests
-from runtime.engines.concurrency import stream
 from runtime.engines.constraint import ConstraintError
 from runtime.frontend.call_syntax import call_syntax
 from runtime.models import Models

@@ -34,6 +34,7 @@ from runtime.engines.engine_args import (
     given_args,
     read_args,
 )
+from runtime.engines.loading import ENGINE_NAME_HELP
 from runtime.frontend.call_syntax import check_tool_parser
 from runtime.frontend.fields import DECIMAL, WHOLE
 
@@ -76,10 +77,7 @@ class ServeSettings(BaseSettings):
         description="calibrated artifact: a folder, or OWNER/NAME or OWNER/NAME@REVISION on the "
         "Hugging Face Hub"
     )
-    engine: str = Field(
-        default="auto",
-        description="auto, vllm, transformers, or URLs of vllm servers, comma-separated",
-    )
+    engine: str = Field(default="auto", description=ENGINE_NAME_HELP)
     verifier_engine: str = Field(default="auto", description=VERIFIER_ENGINE_HELP)
     engine_args: Args = Field(default={}, description=ENGINE_HELP)
     verifier_args: Args = Field(default={}, description=VERIFIER_HELP)

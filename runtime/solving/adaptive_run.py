@@ -20,7 +20,7 @@ class AdaptiveRun:
     """One prompt on a schedule.
 
     Args:
-        run: the prompt.
+        prompt_run: the prompt.
         schedule: the schedule.
         gain_model: predicts what later stages gain.
 
@@ -31,8 +31,8 @@ class AdaptiveRun:
         reached: what the stages after its own would gain; None before the first stage.
     """
 
-    def __init__(self, run: PromptRun, schedule: Schedule, gain_model: GainModel) -> None:
-        self.run, self.schedule, self.gain_model = run, schedule, gain_model
+    def __init__(self, prompt_run: PromptRun, schedule: Schedule, gain_model: GainModel) -> None:
+        self.prompt_run, self.schedule, self.gain_model = prompt_run, schedule, gain_model
         self.stage = -1
         self.samples: list[Sample] = []
         self.first: list[Sample] = []
@@ -42,17 +42,17 @@ class AdaptiveRun:
         """Sample the next stage, and predict what the stages after it would gain."""
         number = self.stage + 1
         added = self.schedule.added(number)
-        independent = await self.run.samples(added.first, added.last)
+        independent = await self.prompt_run.samples(added.first, added.last)
         searched: list[Sample] = []
         for search in added.searches:
-            searched += await STRATEGIES[search.strategy](self.run, search, ())
+            searched += await STRATEGIES[search.strategy](self.prompt_run, search, ())
         pool = [*self.samples, *added.in_order(independent, searched)]
-        self.samples = await self.run.canonicalize(pool)
+        self.samples = await self.prompt_run.canonicalize(pool)
         self.stage = number
         if not self.schedule.stages[number].searches:
             self.first = self.samples
         # From the start: new solutions may change how earlier answers are written.
-        votes = VoteState(len(self.run.context.token_ids))
+        votes = VoteState(len(self.prompt_run.context.token_ids))
         votes.extend((sample.answer, sample.score) for sample in self.samples)
         self.reached = StageGains.predict(self.schedule, self.gain_model, number, votes)
 

@@ -13,7 +13,7 @@ from predictors.branches import Branch
 from predictors.sample import Sample
 from predictors.thinking_policy import Action, ThinkingPolicy
 from predictors.thinking_state import tally
-from runtime.engines.concurrency import together
+from runtime.concurrency import together
 from runtime.prompt_run import PromptRun
 
 DIRECT = 0  # thinking tokens of an answer without a thought
@@ -27,7 +27,7 @@ class AdaptiveThinking:
     """One prompt, thought about until more is not worth its price.
 
     Args:
-        run: the prompt.
+        prompt_run: the prompt.
         policy: when to stop, sample or deepen.
 
     Attributes:
@@ -36,8 +36,8 @@ class AdaptiveThinking:
         samples: its solutions; equal answers are equal strings.
     """
 
-    def __init__(self, run: PromptRun, policy: ThinkingPolicy) -> None:
-        self.run, self.policy = run, policy
+    def __init__(self, prompt_run: PromptRun, policy: ThinkingPolicy) -> None:
+        self.prompt_run, self.policy = prompt_run, policy
         self.level, self.stage = 0, -1
         self.samples: list[Sample] = []
         self._probed: list[list[Sample]] = []  # of each sample, by depth
@@ -54,7 +54,7 @@ class AdaptiveThinking:
 
     def _is_direct(self, number: int) -> bool:
         """Whether a sample has no thought, by the policy or because the request allows none."""
-        return number < self.policy.direct or self.run.settings.capped(self.cap) == DIRECT
+        return number < self.policy.direct or self.prompt_run.settings.capped(self.cap) == DIRECT
 
     @property
     def branches(self) -> list[Branch]:
@@ -78,7 +78,9 @@ class AdaptiveThinking:
             last = self.policy.stages[self.stage]
             begun = min(max(first, self.policy.direct), last)
             parts = [(first, begun, DIRECT), (begun, last, self.cap)]
-            drawn = await together(self.run.samples(a, b, thinking=cap) for a, b, cap in parts)
+            drawn = await together(
+                self.prompt_run.samples(a, b, thinking=cap) for a, b, cap in parts
+            )
             self.samples += [sample for part in drawn for sample in part]
             self._probed += [[] for _ in self.samples[first:]]
         else:
@@ -119,14 +121,14 @@ class AdaptiveThinking:
         )
 
     async def _deeper(self, number: int, sample: Sample) -> Sample:
-        cap = self.run.settings.capped(self.cap)
+        cap = self.prompt_run.settings.capped(self.cap)
         ended = not sample.forced or self._is_direct(number)
         if ended or (cap is not None and (sample.thinking or 0) >= cap):
             return sample  # it has ended, or the request allows no more
         # What was forced at the cap is a probe of the deeper thought.
         if sample.thinking in self.policy.probes:
             self._probed[number].append(sample)
-        return await self.run.think_on(sample, number, self.cap)
+        return await self.prompt_run.think_on(sample, number, self.cap)
 
     async def _probe(self, number: int) -> None:
         """Force a sample's answer at each depth that has not been probed yet."""
@@ -134,14 +136,16 @@ class AdaptiveThinking:
         depth = (sample.thinking or 0) - (1 if sample.forced else 0)
         known = {probe.thinking for probe in probed}
         missing = [at for at in self.policy.probes if at <= depth and at not in known]
-        probed += await together(self.run.think_on(sample, number, at, kept=at) for at in missing)
+        probed += await together(
+            self.prompt_run.think_on(sample, number, at, kept=at) for at in missing
+        )
         probed.sort(key=lambda probe: probe.thinking or 0)
 
     async def _canonicalize(self) -> None:
         """Write equal answers equally, those of probes too."""
         counts = [len(probed) for probed in self._probed]
         everything = [*self.samples, *(probe for probed in self._probed for probe in probed)]
-        named = await self.run.canonicalize(everything)
+        named = await self.prompt_run.canonicalize(everything)
         self.samples, rest = named[: len(self.samples)], named[len(self.samples) :]
         ends = np.cumsum([0, *counts]).tolist()
         self._probed = [rest[low:high] for low, high in pairwise(ends)]

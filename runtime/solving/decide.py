@@ -23,7 +23,7 @@ from runtime.result import Decision
 # Pilots end early where pass@1 is, with this probability, in bins that all have the same plan.
 SURE = 0.9
 # Why a prompt under a constraint has no searches.
-WHOLE = "A constraint holds for solutions that are sampled whole"
+HELD_WHOLE = "A constraint holds for solutions that are sampled whole"
 
 
 @dataclass(frozen=True)
@@ -219,10 +219,10 @@ def fallback(decision: Decision, budget: int, why: str) -> Decision:
 
 def without_searches(decision: Decision) -> Decision:
     """The decision for a prompt under a constraint, which holds for whole solutions only."""
-    plan = decision.plan.whole(decision.pilots)
+    plan = decision.plan.without_search(decision.pilots)
     if plan == decision.plan:
         return decision
-    why = f"{decision.why}. {WHOLE}: {plan} replaces it at the same cost"
+    why = f"{decision.why}. {HELD_WHOLE}: {plan} replaces it at the same cost"
     return decision.model_copy(update={"plan": plan, "why": why})
 
 

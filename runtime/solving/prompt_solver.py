@@ -22,7 +22,7 @@ from runtime.result import Decision, Result, Spend
 from runtime.solving.adaptive_run import AdaptiveRun
 from runtime.solving.adaptive_thinking import AdaptiveThinking
 from runtime.solving.decide import (
-    WHOLE,
+    HELD_WHOLE,
     deadline_of,
     decide,
     decide_in_tokens,
@@ -97,7 +97,7 @@ class PromptSolver:
 
     def _check_constraint(self, constraint: Constraint) -> None:
         check_constraint(self.models.engine, constraint)
-        if self.fixed is not None and self.fixed != self.fixed.whole(0):
+        if self.fixed is not None and self.fixed != self.fixed.without_search(0):
             hint = f"{constraint.field} holds for solutions that are sampled whole; fix best_of_n"
             raise InputError("plan", str(self.fixed), hint)
 
@@ -266,18 +266,18 @@ class PromptSolver:
         plan = Plan(strategy="best_of_n", n=len(run.samples), thinking=run.thinking)
         decision = Decision(pilots=len(run.samples), plan=plan, why=run.why)
         limits = {"price_of_token": price}
-        return await self._result(run.run, run.voted(), decision, started, limits)
+        return await self._result(run.prompt_run, run.voted(), decision, started, limits)
 
     def _adaptive_run(self, prompt: str | Request) -> AdaptiveRun:
         run, schedule = self.start(prompt), self.artifact.prices.schedule
         if run.settings.constraint is not None:
-            schedule = schedule.whole
+            schedule = schedule.without_searches
         return AdaptiveRun(run, schedule, self.artifact.gain_model)
 
     async def _advance(self, adaptive_run: AdaptiveRun) -> None:
         await adaptive_run.advance()
         if adaptive_run.stage == 0:
-            self._seen(adaptive_run.run)(adaptive_run.first)
+            self._seen(adaptive_run.prompt_run)(adaptive_run.first)
 
     def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
         if run.settings.form != FREE_TEXT:  # its answers are of another form than calibration's
@@ -289,11 +289,13 @@ class PromptSolver:
     ) -> Result:
         stage, why = adaptive_run.schedule.stages[adaptive_run.stage], adaptive_run.why
         if adaptive_run.schedule != self.artifact.prices.schedule:
-            why += f". {WHOLE}: samples replace searches at the same cost"
+            why += f". {HELD_WHOLE}: samples replace searches at the same cost"
         plan = (Plan(strategy="best_of_n", n=stage.samples), *stage.searches)[-1]
         drifted = self.monitor.drifted
         decision = Decision(pilots=stage.samples, plan=plan, why=why, drifted=drifted)
-        return await self._result(adaptive_run.run, adaptive_run.samples, decision, started, limits)
+        return await self._result(
+            adaptive_run.prompt_run, adaptive_run.samples, decision, started, limits
+        )
 
     async def _result(
         self,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from allocator.errors import ModelError
 from predictors.sample import Sample
 from predictors.token_logprobs import PlaceLogprobs
-from runtime.engines.concurrency import together
+from runtime.concurrency import together
 from runtime.engines.token_options import HasTokenOptions
 from runtime.prompt_run import PromptRun
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from allocator.errors import InputError, ModelError
 from allocator.schedule import allocate_stage
-from runtime.engines.concurrency import bounded
+from runtime.concurrency import bounded
 from runtime.solving.adaptive_run import AdaptiveRun
 
 
@@ -54,7 +54,7 @@ async def share_budget(
         alive = np.array([n for n in range(len(runs)) if n not in failed], dtype=int)
         if not len(alive):
             break
-        spent = sum(run.run.cost.generations for run in runs)  # failed runs included
+        spent = sum(run.prompt_run.cost.generations for run in runs)  # failed runs included
         stages = np.array([runs[n].stage for n in alive])
         gains = np.array([runs[n].gains for n in alive])
         if drifted():  # calibrated gains may not hold: equal gains share the budget evenly

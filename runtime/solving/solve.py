@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from allocator.errors import InputError, ModelError
 from allocator.price import PriceController
+from runtime.concurrency import stream
 from runtime.engines.base import Engine, HasCapacity, HasReplicas
-from runtime.engines.concurrency import stream
 from runtime.request import Request
 from runtime.result import Failure, Result, Spend
 from runtime.solving.limits import check_fixed

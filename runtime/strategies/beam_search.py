@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from allocator.plan import Plan
 from predictors.sample import Sample
-from runtime.engines.concurrency import together
+from runtime.concurrency import together
 from runtime.prompt_run import PromptRun
 from runtime.request import SearchStep
 from runtime.solutions.beam import Beam

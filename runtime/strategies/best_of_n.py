@@ -6,7 +6,7 @@ from allocator.plan import Plan, Selection
 from predictors.sample import Sample
 from runtime.answers.calls import parts_of
 from runtime.answers.selection import tied_answers
-from runtime.engines.concurrency import together
+from runtime.concurrency import together
 from runtime.prompt_run import PromptRun
 from runtime.strategies.early_stop import min_to_settle
 

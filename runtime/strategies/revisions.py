@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from allocator.plan import Plan
 from predictors.sample import Sample
-from runtime.engines.concurrency import together
+from runtime.concurrency import together
 from runtime.prompt_run import PromptRun
 from runtime.request import SearchStep
 from runtime.strategies.beam_search import grow, keep_best

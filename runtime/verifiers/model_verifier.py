@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from allocator.errors import InputError
+from runtime.concurrency import together
 from runtime.engines.base import HasProcess
-from runtime.engines.concurrency import together
 from runtime.engines.tokenizer import text_key
 from runtime.verifiers.base import Context, Verdict
 from runtime.verifiers.layout import Family, Layout

@@ -5,12 +5,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
+from allocator.curves import AccuracyCurves, BinCurves
 from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import Plan
 from allocator.policy import Deadline, Policy, settled
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
+from tests.support.estimates import estimates
 
 FINGERPRINT = Fingerprint(model="m", verifier="v", answers="math", sampling={"temperature": 1.0})
 
@@ -36,20 +37,13 @@ def table() -> LookupTable:
     return LookupTable(fingerprint=FINGERPRINT, difficulty="predicted", rows=rows)
 
 
-def estimates(*accuracies: float) -> tuple[PlanEstimate, ...]:
-    pairs = zip((1, 4, 8), accuracies, strict=True)
-    return tuple(
-        PlanEstimate(plan=best_of(n), generations=n, accuracy=a, tokens=n) for n, a in pairs
-    )
-
-
 def deadline(seconds: float) -> Deadline:
     """Best-of-n takes n seconds; with 4 pilots, prompts of pass@1 below 0.5 gain from samples."""
-    none = BinCurves(pilots=0, edges=(), bins=(estimates(0.5, 0.6, 0.7),))
-    four = BinCurves(
-        pilots=4, edges=(0.5,), bins=(estimates(1.0, 1.0, 1.0), estimates(0.0, 0.5, 0.9))
-    )
-    latency = Latency.of({best_of(n): float(n) for n in (1, 4, 8)})
+    counts = 1, 4, 8
+    none = BinCurves(pilots=0, edges=(), bins=(estimates(counts, 0.5, 0.6, 0.7),))
+    easy, hard = estimates(counts, 1.0, 1.0, 1.0), estimates(counts, 0.0, 0.5, 0.9)
+    four = BinCurves(pilots=4, edges=(0.5,), bins=(easy, hard))
+    latency = Latency.of({best_of(n): float(n) for n in counts})
     return Deadline(seconds, latency, AccuracyCurves(curves=(none, four)))
 
 

@@ -23,9 +23,9 @@ OTHER = Plan(strategy="beam_search", n=8, beam_width=2)
 
 def test_a_schedule_without_searches_costs_the_same() -> None:
     schedule = schedule_of(8, [SEARCH, OTHER], after=2)
-    assert schedule.whole.costs == schedule.costs
-    assert schedule.whole.searches == ()
-    assert schedule_of(8).whole == schedule_of(8)
+    assert schedule.without_searches.costs == schedule.costs
+    assert schedule.without_searches.searches == ()
+    assert schedule_of(8).without_searches == schedule_of(8)
 
 
 def test_a_stage_costs_its_samples_and_its_search() -> None:

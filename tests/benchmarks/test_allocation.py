@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from allocator.curves import BinCurves, PlanEstimate
+from allocator.curves import BinCurves
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage
 from allocator.table import BudgetRow, Cell, Fingerprint, LookupTable
@@ -28,6 +28,7 @@ from calibration.replay.budget_replay import (
 )
 from calibration.replay.policy_curves import exact_curve, policy_curve
 from calibration.replay.replay import Replay
+from tests.support.estimates import estimates
 from tests.support.samples import SEARCH, record
 
 SCHEDULE = Schedule(stages=tuple(Stage(samples=n) for n in (1, 2, 3, 4)))
@@ -135,13 +136,8 @@ def test_each_seed_has_solutions_of_its_own() -> None:
 
 
 def test_sharing_out_by_bins_gives_more_to_the_bin_that_gains() -> None:
-    def options(*accuracies: float) -> tuple[PlanEstimate, ...]:
-        pairs = zip((1, 4), accuracies, strict=True)
-        return tuple(
-            PlanEstimate(plan=best_of(n), generations=n, accuracy=a, tokens=n) for n, a in pairs
-        )
-
-    curves = BinCurves(pilots=0, edges=(0.5,), bins=(options(1, 1), options(0.2, 0.8)))
+    easy, hard = estimates((1, 4), 1, 1), estimates((1, 4), 0.2, 0.8)
+    curves = BinCurves(pilots=0, edges=(0.5,), bins=(easy, hard))
     test = seeded([True] * 8, [False, True, True, True] * 2)
     easy_and_hard = np.array([[0.9, 0.9], [0.1, 0.1]])
     curve = shared_by_bin("x", test, curves, easy_and_hard)

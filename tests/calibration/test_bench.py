@@ -25,7 +25,6 @@ from calibration.bench import (
     rows_of,
     sample,
     schedule_within,
-    unseen,
     work_of,
 )
 from calibration.cli import bench_prompts
@@ -40,6 +39,7 @@ from calibration.report.targets import Target
 from calibration.sampling.collect import PromptRecord, Run
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.sampling.store import sampled_prompts, write_records
+from calibration.unseen import unseen
 from runtime.answers.selection import select
 from runtime.artifact import QUESTIONS, SAMPLES, Artifact
 from runtime.models import Models

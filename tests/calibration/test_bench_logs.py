@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError
-from calibration.bench import BASELINE, few_prompts, findings_of
+from calibration.bench import BASELINE, findings_of
 from calibration.bench_logs import (
     CONSISTENCY,
     WEIGHTED_CONSISTENCY,
@@ -19,7 +19,6 @@ from calibration.bench_logs import (
     measure_splits,
     pooled,
     splits,
-    unseen_questions,
 )
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log, read_log
@@ -29,6 +28,7 @@ from calibration.replay.gain_rows import part_way
 from calibration.replay.ways import CHOSEN, PREDICTED, PRICE, TOTAL, Way
 from calibration.report.bench_result import BenchResult, Findings
 from calibration.report.summarise import FITTED, NAMES
+from calibration.unseen import few_prompts, unseen_questions
 from runtime.artifact import FittedPolicy
 from tests.support.cli import assert_readable, invoke, refused
 from tests.support.logs import made_log, write
@@ -287,7 +287,7 @@ def test_the_command_with_a_split(tmp_path: Path) -> None:
         (["--split", "0.5", "--logits", "other"], "the columns of scores are last, product"),
         (["--split", "1.5"], "between 0 and 1"),
         (["--split", "0.9"], "leaves 4 on one side"),
-        (["--split", "0.5", "--budgets", "64"], "6 samples a question"),
+        (["--split", "0.5", "--budgets", "64"], "6 samples per question"),
         (["--split", "0.5", "--engine", "vllm"], "does not apply to --from-logs"),
         (["--split", "0.5", "--prompts", "9"], "does not apply to --from-logs"),
         (["--split", "0.5", "--force"], "does not apply to --from-logs"),

@@ -20,7 +20,7 @@ from predictors.features import pilot_features
 from predictors.sample import Sample
 from runtime.answers.selection import select
 from runtime.artifact import Artifact
-from runtime.engines.concurrency import bounded, together
+from runtime.concurrency import bounded, together
 from runtime.model_calls import Cost
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun

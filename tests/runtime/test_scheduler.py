@@ -16,13 +16,14 @@ from allocator.errors import ModelError
 from allocator.plan import Plan
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS
 from benchmarks.testbed.task import distinct_problems
-from runtime.engines.concurrency import stream
+from runtime.concurrency import stream
 from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.base import Context, Verdict
 from tests.support.fakes import CoinEngine, SumVerifier, coin_run
+from tests.support.vllm_requests import unfinished
 from tests.support.waiting import eventually_in_loop, turns
 
 PROBLEMS = distinct_problems("test", 12, seed=31)
@@ -47,12 +48,6 @@ def counter(name: str) -> float:
         f"vllm:{name}_total", {"model_name": str(BASE), "engine": "0"}
     )
     return value or 0.0
-
-
-def unfinished(models: Models) -> int:
-    """Requests that the engine still works on."""
-    assert isinstance(models.engine, VLLMEngine)
-    return int(models.engine._core.engine.output_processor.get_num_unfinished_requests())
 
 
 async def settled(models: Models) -> None:

@@ -180,7 +180,7 @@ def test_a_plan_over_the_budget() -> None:
         (["--pilots", "-1,1"], "choose from 1 to"),
         (["--pilots", "0,1,x"], "give whole numbers, comma-separated"),
         (["--bins", "0"], "give at least 1"),
-        (["--most-beams", "0"], "most-beams: 0"),
+        (["--max-beams", "0"], "max-beams: 0"),
         (["--race", "0"], "race: 0"),
         (["--lookahead", "1,0"], "lookahead: 0"),
         (["--lookahead", "1", "--strategies", "dvts"], "it goes with beam_search"),

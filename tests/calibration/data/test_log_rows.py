@@ -14,10 +14,11 @@ from allocator.errors import InputError
 from calibration.cli.app import app
 from calibration.cli.calibrate import OF_LOGS
 from calibration.data.cells import as_scores, as_text, as_truth
-from calibration.data.datasets import DataSettings, read_graded_prompts, read_prompts
+from calibration.data.datasets import DataSettings, located_prompts, read_graded_prompts
 from calibration.data.sample_log import Log, read_log
 from runtime.answers import MathAnswers
 from tests.support.cli import refused
+from tests.support.equivalent import equivalent
 from tests.support.logs import write
 
 NAN, INF = float("nan"), float("inf")
@@ -183,7 +184,7 @@ def test_json_of_every_layout_is_read_alike_as_prompts_and_as_a_log(
     prompts = [{"prompt": "1+1", "answer": 2}, {"prompt": "7-3", "answer": "4"}]
     source = str(written(prompts))
     assert read_graded_prompts(source, DataSettings()) == [("1+1", "2"), ("7-3", "4")]
-    assert read_prompts(source, DataSettings()) == ["1+1", "7-3"]
+    assert [text for _, text in located_prompts(source, DataSettings())] == ["1+1", "7-3"]
 
 
 GOOD = json.dumps({"prompt": "p", "answer": "1", "gold": "1"})
@@ -207,7 +208,7 @@ def test_json_that_cannot_be_read_is_refused_in_one_line(
     path = tmp_path / "rows.jsonl"
     path.write_text(content)
     reads: list[Callable[[], object]] = [
-        lambda: read_prompts(str(path), DataSettings()),
+        lambda: located_prompts(str(path), DataSettings()),
         lambda: read_log(path),
     ]
     for read in reads:
@@ -342,7 +343,7 @@ def test_an_answer_line_is_read_alike_in_a_data_set_and_in_a_log(
     ((_, gold),) = read_graded_prompts(str(data), DataSettings())
     math = MathAnswers()
     assert gold == math.extract(worked)
-    assert math.equivalent(gold, answer)
+    assert equivalent(math, gold, answer)
     texts = [worked, answer, gold, "77"]
     rows = [{"question": "q", "answer": text, "gold": worked} for text in texts]
     log = logged(tmp_path / "log.jsonl", rows, answers="math")

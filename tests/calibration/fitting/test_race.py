@@ -1,4 +1,4 @@
-"""Which searches go on after the first prompts, on prompts made for it."""
+"""Which searches go on after the race, on prompts made for it."""
 
 from allocator.plan import Plan, parse_plan
 from calibration.fitting.race import leaders

@@ -66,7 +66,7 @@ def test_of_budgets_alike_in_cost_the_most_accurate_is_efficient() -> None:
 
 def test_a_curve_with_some_of_its_budgets() -> None:
     rows = np.arange(6.0).reshape(3, 2)
-    curve = Curve("x", (1, 2, 4), rows, rows + 1, rows + 2, rows + 3).at({4, 1})
+    curve = Curve("x", (1, 2, 4), rows, rows + 1, rows + 2, rows + 3).restricted_to({4, 1})
     assert curve.budgets == (1, 4)
     assert curve.correct.tolist() == [[0, 1], [4, 5]]
     assert curve.flops.tolist() == [[3, 4], [7, 8]]

@@ -14,6 +14,7 @@ from joblib import parallel_config
 from allocator.errors import InputError
 from allocator.plan import Plan, plan_grid
 from allocator.schedule import schedule_of
+from calibration.bench import BASELINE, findings_of
 from calibration.fitting.fit import Calibration, fit
 from calibration.replay import parallel
 from calibration.replay.curves import cost_at, plan_curve, resamples
@@ -21,6 +22,7 @@ from calibration.replay.gain_rows import gain_rows
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_processes, in_threads, jobs_of
 from calibration.replay.replay import Replay
+from calibration.replay.ways import WAYS
 from calibration.report.summarise import summarise
 from calibration.report.summary import Summary
 from tests.support.cli import refused
@@ -128,6 +130,24 @@ def test_gains_are_the_same_for_any_number_of_jobs() -> None:
     alone = gain_rows(weighted, [majority], [4, 8], draws, 1)
     for n_jobs in JOBS:
         assert gain_rows(weighted, [majority], [4, 8], draws, n_jobs) == alone
+
+
+@pytest.mark.slow
+def test_nothing_runs_on_more_jobs_than_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[int | None] = set()
+
+    def noted(n_jobs: int | None) -> int:
+        asked.add(n_jobs)
+        return 1
+
+    monkeypatch.setattr(parallel, "jobs_of", noted)
+    replay = of_log(1)
+    everything(replay)
+    plans = [Plan(strategy="best_of_n", n=n) for n in (1, 4, 8)]
+    curves = [plan_curve(name, replay, plans) for name in (BASELINE, WAYS["bins"])]
+    found = findings_of(curves, BASELINE, [1, 4, 8], replay.measured(0)[:, 0], "bins", 1)
+    assert found.saving is not None
+    assert asked == {1}
 
 
 def test_a_curve_is_made_monotone_before_costs_are_read() -> None:

@@ -34,7 +34,7 @@ def test_all_ways_are_compared_at_the_highest_accuracy_that_one_reaches() -> Non
         "price": curve("price", (1, 0.4, 1), (16, 0.8, 5)),
         "total": curve("total", (1, 0.4, 1), (16, 0.8, 8)),
     }
-    price, total = found = savings(BEST_OF_N, ways)
+    price, total = found = savings(BEST_OF_N, ways, 1)
     assert (price.way, total.way) == ("price", "total"), "bins save more, for less accuracy"
     assert (price.accuracy, price.generations, price.baseline) == pytest.approx((0.8, 5, 16))
     assert (price.times, total.times) == pytest.approx((16 / 5, 2))
@@ -47,7 +47,7 @@ def test_all_ways_are_compared_at_the_highest_accuracy_that_one_reaches() -> Non
 
 def test_flops_are_saved_where_both_were_counted() -> None:
     plain = curve("best-of-N", (1, 0.4, 1), (4, 0.6, 4), flops=100)
-    (found,) = savings(plain, {"bins": curve("bins", (1, 0.4, 1), (4, 0.6, 2), flops=300)})
+    (found,) = savings(plain, {"bins": curve("bins", (1, 0.4, 1), (4, 0.6, 2), flops=300)}, 1)
     assert found.flops is not None
     # Half of the generations, each of them three times as dear.
     assert (found.flops.spent, found.flops.baseline) == pytest.approx((600, 400))
@@ -59,18 +59,18 @@ def test_a_way_that_spends_the_largest_budget_is_no_saving() -> None:
         "bins": curve("bins", (1, 0.4, 1), (4, 0.6, 4), (16, 0.8, 16)),
         "price": curve("price", (1, 0.4, 1), (4, 0.6, 2), (16, 0.8, 16)),
     }
-    bins, price = savings(BEST_OF_N, ways)
+    bins, price = savings(BEST_OF_N, ways, 1)
     assert (price.accuracy, price.times, bins.times) == pytest.approx((0.6, 2, 1))
     # If nothing else is reached, that is what is left to say.
     few = curve("few", (16, 0.8, 16))
     top = curve("best-of-N", (16, 0.8, 16))
-    (found,) = savings(top, {"bins": few})
+    (found,) = savings(top, {"bins": few}, 1)
     assert found.times == pytest.approx(1)
 
 
 def test_a_loss_at_the_largest_budget_is_not_passed_over() -> None:
     ways: dict[Way, Curve] = {"bins": curve("bins", (1, 0.4, 1), (4, 0.6, 2), (16, 0.8, 20))}
-    (found,) = savings(BEST_OF_N, ways)
+    (found,) = savings(BEST_OF_N, ways, 1)
     assert (found.accuracy, found.times) == pytest.approx((0.8, 0.8))
 
 
@@ -83,13 +83,13 @@ def test_what_best_of_n_needs_is_its_smallest_budget_of_an_accuracy_as_shown() -
 
 
 def test_no_accuracy_is_reached() -> None:
-    assert savings(BEST_OF_N, {"bins": curve("bins", (1, 0.3, 1))}) == ()
+    assert savings(BEST_OF_N, {"bins": curve("bins", (1, 0.3, 1))}, 1) == ()
     assert greatest(()) is None
 
 
 def test_tokens_that_were_not_counted() -> None:
     base = curve("best-of-N", (1, 0.4, 1), (4, 0.6, 4), tokens=0)
-    (found,) = savings(base, {"bins": curve("bins", (1, 0.6, 1), tokens=0)})
+    (found,) = savings(base, {"bins": curve("bins", (1, 0.6, 1), tokens=0)}, 1)
     assert found.tokens is None
     assert [point.tokens for point in summarized(base, resamples(PROMPTS)).points] == [None] * 2
 

@@ -11,6 +11,7 @@ from benchmarks.testbed.paths import ARTIFACT, BASE, PRM
 from runtime.answers import answers_for
 from runtime.artifact import SETTINGS, TABLE, Artifact, load_settings
 from runtime.settings import Settings
+from tests.support.equivalent import equivalent
 
 GRADER = """
 from __future__ import annotations
@@ -38,8 +39,8 @@ def test_a_python_file_reads_and_compares_answers(tmp_path: Path) -> None:
     answers = answers_for(written(tmp_path, GRADER))
     assert answers.extract("It is Paris") == "Paris"
     assert answers.extract(" ") is None
-    assert answers.equivalent("Paris", "PARIS")
-    assert not answers.equivalent("Paris", "Rome")
+    assert equivalent(answers, "Paris", "PARIS")
+    assert not equivalent(answers, "Paris", "Rome")
     assert [path.name for path in tmp_path.iterdir()] == ["grader.py"]
     assert answers_for("python:grader.py", tmp_path).extract("Rome") == "Rome"
 
@@ -79,7 +80,7 @@ def test_what_goes_wrong_while_grading_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="extract of 'five' returned 5; return a str or None"):
         answers.extract("five")
     with pytest.raises(ModelError, match=r"same of 'x{60}\.\.\.' returned None; return True"):
-        answers.equivalent("x" * 90, "y")
+        equivalent(answers, "x" * 90, "y")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import pytest
 
 from allocator.errors import InputError
 from runtime.answers import answers_for
+from tests.support.equivalent import equivalent
 
 JSON = answers_for("json")
 
@@ -23,7 +24,7 @@ JSON = answers_for("json")
     ],
 )
 def test_equal_values_are_equal_answers(one: str, other: str) -> None:
-    assert JSON.equivalent(one, other)
+    assert equivalent(JSON, one, other)
     assert JSON.canonicalize([other, None, one]) == [other, None, other]
 
 
@@ -44,7 +45,7 @@ def test_equal_values_are_equal_answers(one: str, other: str) -> None:
     ],
 )
 def test_other_values_are_other_answers(one: str, other: str) -> None:
-    assert not JSON.equivalent(one, other)
+    assert not equivalent(JSON, one, other)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +83,9 @@ def test_the_json_of_a_solution(solution: str, answer: str | None) -> None:
 def test_one_field_may_be_the_answer(solution: str, answer: str | None) -> None:
     answers = answers_for("json:sum.value")
     assert answers.extract(solution) == answer
-    assert answers.equivalent("7.0", "7")
-    assert answers.equivalent("Paris", "Paris")
-    assert not answers.equivalent("Paris", "London")
+    assert equivalent(answers, "7.0", "7")
+    assert equivalent(answers, "Paris", "Paris")
+    assert not equivalent(answers, "Paris", "London")
 
 
 def test_json_is_read_after_the_thought() -> None:

@@ -19,9 +19,11 @@ from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
-from tests.support.fakes import SOON
 from tests.support.faulty_server import faulty
 from tests.support.generation_config import ADVERSE
+from tests.support.waiting import eventually_in_loop
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 LONG = "1" + "+1" * 60  # a prompt of several cache blocks
 
@@ -215,11 +217,6 @@ def reply(text: str) -> bytes:
 REPLY = reply("#4")
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "FIRST_WAIT", 0.01)
-
-
 async def request(urls: list[str]) -> Completion:
     engine = OpenAIEngine(urls, BASE)
     try:
@@ -265,16 +262,11 @@ def test_another_replica_takes_over() -> None:
 def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
 
-    async def until(engine: OpenAIEngine, alive: bool) -> None:
-        async with asyncio.timeout(SOON):
-            while engine.alive != alive:
-                await asyncio.sleep(0.001)
-
     async def check() -> None:
         with faulty([], REPLY) as (last, answered, _):
             with faulty([], REPLY) as (first, _, _):
                 engine = OpenAIEngine([first, last], BASE)
-                await until(engine, True)
+                await eventually_in_loop(lambda: engine.alive)
             for _ in range(100):  # the first is gone
                 assert engine.alive
                 await asyncio.sleep(0.001)
@@ -282,7 +274,7 @@ def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPat
             for seed in range(4):
                 await complete(engine, seed)
             assert len(answered) == 4
-        await until(engine, False)
+        await eventually_in_loop(lambda: not engine.alive)
         engine.close()
 
     asyncio.run(check())

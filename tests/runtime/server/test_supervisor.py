@@ -22,13 +22,13 @@ from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import REQUEST_SETTINGS, SETTINGS
 from benchmarks.testbed.task import distinct_problems
 from runtime.engines.loading import open_engine
-from runtime.engines.vllm import VLLMEngine
 from runtime.models import Models, open_models
 from runtime.prompt_run import PromptRun
 from runtime.server.errors import ApiError
 from runtime.server.logs import ServerLog
 from runtime.server.supervisor import Supervisor, processes
 from tests.support.artifacts import bent_models
+from tests.support.vllm_requests import unfinished
 from tests.support.waiting import eventually, eventually_in_loop, turns
 
 PROMPTS = [problem.text for problem in distinct_problems("test", 12, seed=71)]
@@ -58,12 +58,6 @@ def left_running(others: set[int], seconds: float = 10.0) -> dict[int, str]:
     with suppress(TimeoutError):
         eventually(lambda: not left(), seconds)
     return left()
-
-
-def unfinished(decoder: Models) -> int:
-    """Requests that the engine still works on."""
-    assert isinstance(decoder.engine, VLLMEngine)
-    return int(decoder.engine._core.engine.output_processor.get_num_unfinished_requests())
 
 
 async def texts(models: Models) -> list[str]:

@@ -35,7 +35,7 @@ def test_every_stage_costs_what_the_schedule_says(tokenizer: Any) -> None:
     costs, pools = [], []
     for _ in SCHEDULE.stages:
         asyncio.run(adaptive_run.advance())
-        costs.append(adaptive_run.run.cost.generations)
+        costs.append(adaptive_run.prompt_run.cost.generations)
         pools.append(len(adaptive_run.samples))
     assert tuple(costs) == SCHEDULE.costs == (1, 2, 6, 7, 8)
     assert pools == costs, "each generation is one solution in the pool"
@@ -60,7 +60,7 @@ def test_a_search_on_the_first_stage(tokenizer: Any) -> None:
     adaptive_run = run_of(tokenizer, schedule=schedule)
     for generations in (5, 6):
         asyncio.run(adaptive_run.advance())
-        assert adaptive_run.run.cost.generations == generations
+        assert adaptive_run.prompt_run.cost.generations == generations
     assert adaptive_run.first == []
 
 
@@ -107,7 +107,7 @@ def test_a_replayed_run_has_the_states_of_the_served_one(
         asyncio.run(served.advance())
         states.append(served.reached.state)
         leaders.append(select(served.samples, "weighted").answer)
-        tokens.append(served.run.cost.sampled_tokens)
+        tokens.append(served.prompt_run.cost.sampled_tokens)
     again = PromptRun(bent_models(tokenizer), COIN_SETTINGS, prompt, seed=3)
     independent = asyncio.run(again.canonicalize(asyncio.run(again.samples(0, 4))))
     searches = {}

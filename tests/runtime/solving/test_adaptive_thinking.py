@@ -32,7 +32,7 @@ def test_a_thought_is_probed_as_far_as_it_goes() -> None:
     run = advanced(30, Action.SAMPLE)
     # Of eleven tokens one is a newline; what was forced at five and ten differs from it.
     assert run.branches == [Branch("10", 11, 11, "capped")]
-    assert run.run.cost.generations == 1
+    assert run.prompt_run.cost.generations == 1
     # A thought of 3 letters ends by itself after 5 tokens, where a probe gives another answer.
     short = advanced(3, Action.SAMPLE)
     (branch,) = short.branches
@@ -45,9 +45,9 @@ def test_deepening_goes_on_from_what_was_thought() -> None:
     assert (run.level, run.stage, run.cap) == (1, 1, None)
     assert [branch.state for branch in run.branches] == ["finished"] * 2
     assert [branch.answer for branch in run.branches] == ["30", "30"]
-    assert run.run.cost.generations == 2
+    assert run.prompt_run.cost.generations == 2
     # Each token of the thoughts was sampled once; the openings' newlines were not sampled.
-    assert run.run.cost.thinking_tokens == 2 * 31
+    assert run.prompt_run.cost.thinking_tokens == 2 * 31
 
 
 def test_a_request_that_caps_thoughts_is_not_thought_beyond() -> None:
@@ -63,7 +63,7 @@ def test_a_request_that_caps_thoughts_is_not_thought_beyond() -> None:
 def test_finished_thoughts_are_not_deepened() -> None:
     run = advanced(3, Action.SAMPLE, Action.DEEPEN)
     assert [branch.depth for branch in run.branches] == [5]
-    assert run.run.cost.thinking_tokens == 4
+    assert run.prompt_run.cost.thinking_tokens == 4
 
 
 def test_an_answer_that_stood_earlier_is_known() -> None:
@@ -81,7 +81,7 @@ def test_direct_answers_come_first() -> None:
     asyncio.run(run.advance(Action.SAMPLE))
     (direct,) = run.branches
     assert (direct.state, run.thinking) == ("direct", 0)
-    assert run.run.cost.thinking_tokens == 0
+    assert run.prompt_run.cost.thinking_tokens == 0
     assert direct.depth == run.samples[0].tokens
     assert direct.nll == -run.samples[0].logprob > 0
     asyncio.run(run.advance(Action.SAMPLE))

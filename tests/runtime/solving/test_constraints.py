@@ -69,7 +69,7 @@ def test_best_of_n_replaces_a_search_at_its_cost(bent: Artifact, tokenizer: Any)
     solving = solver(with_row(bent, 2, (), [SEARCH]), tokenizer)
     for result in solved(solving, HELD, Spend(budget=8)):
         receipt = result.receipt
-        assert receipt.plan == SEARCH.whole(0) == Plan(strategy="best_of_n", n=4)
+        assert receipt.plan == SEARCH.without_search(0) == Plan(strategy="best_of_n", n=4)
         assert receipt.generations == 4
         assert receipt.why.endswith(
             "A constraint holds for solutions that are sampled whole: "

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
+from allocator.curves import AccuracyCurves, BinCurves
 from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import Plan
@@ -20,6 +20,7 @@ from runtime.result import Result, Spend
 from runtime.solving.decide import PilotResult, decide
 from runtime.solving.solve import Solver
 from tests.support.artifacts import SECONDS_EACH, bent_models, bent_prompts, with_row
+from tests.support.estimates import estimates
 from tests.support.samples import make_sample
 
 PROMPTS = bent_prompts(12, seed=7)
@@ -169,14 +170,9 @@ def test_time_that_pilots_have_used_up_is_no_negative_time(bent: Artifact) -> No
 
 
 def test_without_pilots_a_deadline_looks_at_all_bins(bent: Artifact) -> None:
-    def options(*accuracies: float) -> tuple[PlanEstimate, ...]:
-        pairs = zip((1, 8), accuracies, strict=True)
-        return tuple(
-            PlanEstimate(plan=best_of(n), generations=n, accuracy=a, tokens=n) for n, a in pairs
-        )
-
     # Easy prompts need one solution, hard ones eight; the prompt may be either.
-    curves = BinCurves(pilots=0, edges=(0.5,), bins=(options(1.0, 1.0), options(0.0, 0.9)))
+    easy, hard = estimates((1, 8), 1.0, 1.0), estimates((1, 8), 0.0, 0.9)
+    curves = BinCurves(pilots=0, edges=(0.5,), bins=(easy, hard))
     assert [option.accuracy for option in curves.overall] == pytest.approx([0.5, 0.95])
     artifact = replace(bent, curves=AccuracyCurves(curves=(curves,)))
     row = with_row(artifact, 0, (), [best_of(8)]).policy.row(8)

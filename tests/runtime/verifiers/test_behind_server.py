@@ -16,7 +16,6 @@ from allocator.errors import InputError, ModelError
 from benchmarks.serving.processes import vllm_serve
 from benchmarks.testbed.paths import PRM, SETTINGS
 from runtime.engines import servers
-from runtime.engines.base import HasProcess
 from runtime.engines.engine_args import given_args
 from runtime.models import open_models
 from runtime.verifiers.behind_server import PROBE, _request, serve_command
@@ -26,10 +25,12 @@ from runtime.verifiers.model_verifier import ModelVerifier
 from runtime.verifiers.own_text import QwenPRM
 from runtime.verifiers.shared_tokens import TokenClassification
 from tests.support.checkpoints import make_verifier, own_tokenizer, solution
-from tests.support.fakes import SOON
 from tests.support.faulty_server import faulty
 from tests.support.grown_scores import LINES, grown_scores
 from tests.support.paths import ROOT
+from tests.support.waiting import eventually_in_loop
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 Value = TypeVar("Value")
 # Of `vllm serve`, whose default leaves it to the model.
@@ -127,11 +128,6 @@ def expected(tokenizer: Any) -> list[float]:
     return [float(1 / (1 + np.exp(-step[-1] / 10))) for step in steps]
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "FIRST_WAIT", 0.01)
-
-
 def score(classifier: Path, tokenizer: Any, engine: str) -> tuple[float, ...]:
     """The scores of a solution."""
 
@@ -166,11 +162,6 @@ def test_a_dead_replica_is_survived(
 ) -> None:
     monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
 
-    async def until(verifier: HasProcess, alive: bool) -> None:
-        async with asyncio.timeout(SOON):
-            while verifier.alive != alive:
-                await asyncio.sleep(0.001)
-
     async def check() -> None:
         with faulty([], EACH) as (last, _, _):
             with faulty([], EACH) as (first, _, _):
@@ -181,8 +172,8 @@ def test_a_dead_replica_is_survived(
                 found = (await verifier.score(*solution(tokenizer))).step_scores
                 assert found == pytest.approx(expected(tokenizer))
                 assert verifier.alive
+        await eventually_in_loop(lambda: not any(verifier.alive for verifier in verifiers))
         for verifier in verifiers:
-            await until(verifier, False)
             verifier.close()
 
     asyncio.run(check())

@@ -14,7 +14,7 @@ from transformers import AutoModelForTokenClassification
 
 from allocator.errors import InputError, ModelError
 from predictors.scoring import alone
-from runtime.engines.concurrency import together
+from runtime.concurrency import together
 from runtime.verifiers import in_transformers, model_verifier
 from runtime.verifiers.base import Context, Verdict, aggregate, aggregated
 from runtime.verifiers.families import FAMILIES, recognise
