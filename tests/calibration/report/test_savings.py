@@ -78,7 +78,7 @@ def test_what_best_of_n_needs_is_its_smallest_budget_of_an_accuracy_as_shown() -
     # Closed forms of a log: 32 samples are more accurate than 8 by a hundred-thousandth.
     top = replace(BEST_OF_N, correct=np.array([[0.4], [0.9998], [0.99981]]).repeat(PROMPTS, axis=1))
     way = replace(top, generations=np.array([[1.0], [2.0], [3.0]]).repeat(PROMPTS, axis=1))
-    (found,) = savings(top, {"price": way})
+    (found,) = savings(top, {"price": way}, n_jobs=1)
     assert (found.baseline, found.generations) == pytest.approx((4, 2))
 
 
