@@ -114,8 +114,9 @@ def solve(
             solver = Solver(models, loaded, seed, fixed, early_stop, cap)
             with progress("Answering prompts", len(texts)) as done:
                 results = await answer_each(solver, texts, rows, spend, done)
+            # Before anything that may fail, and before the engine is closed, which takes seconds.
+            _write(results, out)
             _report(solver, metrics)
-            _write(results, out)  # before the engine is closed, which takes seconds
             return results
 
     _refuse_failures(asyncio.run(run()))
@@ -166,12 +167,14 @@ def _prompts(
 
 
 def _check_files(out: Path | None, metrics: Path | None) -> None:
-    if metrics is not None and not metrics.parent.is_dir():
-        raise InputError("metrics", str(metrics), "give a file in a folder that exists")
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise InputError("out", str(out), "give a file in a folder that exists")
-    if out is not None:
-        check_writable(out)
+    files = {"out": out, "metrics": metrics}
+    given = {field: path for field, path in files.items() if path is not None}
+    for field, path in given.items():
+        if path.is_dir() or not path.parent.is_dir():
+            raise InputError(field, str(path), "give a file in a folder that exists")
+        check_writable(path, field)
+    if len({path.resolve() for path in given.values()}) < len(given):
+        raise InputError("metrics", str(metrics), "it is the file of --out; give another one")
 
 
 def _refuse_failures(results: Sequence[Result | Failure]) -> None:

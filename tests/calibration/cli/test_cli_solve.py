@@ -13,6 +13,7 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.progress import console
 from runtime.artifact import Artifact
 from runtime.engines.environment import has_gpu
+from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver
 from tests.support.cli import invoke, refused, solve
 
@@ -86,6 +87,20 @@ def test_metrics_are_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_metrics_that_cannot_be_written_leave_the_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Metrics, "write", full)
+    out = tmp_path / "solved.jsonl"
+    with pytest.raises(OSError, match="no space left"):
+        invoke(*solve("--budget", "1", "--out", out, "--metrics", tmp_path / "p", PROMPTS[0]))
+    assert json.loads(out.read_text())["prompt"] == PROMPTS[0]
+
+
+@pytest.mark.slow
 def test_drift_is_told_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     # The longest chains alone: far harder than calibration's.
     hard = [p.text for p in distinct_problems("test", 400, seed=52) if len(p.operations) == 8][:40]
@@ -139,8 +154,14 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
         (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with --budget"),
         (["--average-budget", "2", "--plan", "best_of_n:2"], "a plan goes with --budget"),
         (["--budget", "4", "--metrics", "nowhere/ttc.prom"], "a file in a folder that exists"),
+        (["--budget", "4", "--metrics", "."], "metrics: '.': give a file in a folder that exists"),
+        (["--budget", "4", "--metrics", "/proc/ttc.prom"], "metrics: '/proc/ttc.prom': cannot be"),
         (["--budget", "4", "--out", "nowhere/out.jsonl"], "a file in a folder that exists"),
+        (["--budget", "4", "--out", "a", "--metrics", "./a"], "is the file of --out"),
     ],
 )
-def test_what_cannot_be_spent_is_refused(options: list[str], hint: str) -> None:
+def test_what_cannot_be_spent_is_refused(
+    options: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert hint in " ".join(refused(*solve(*options, *PROMPTS)).split())
