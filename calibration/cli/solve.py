@@ -1,7 +1,7 @@
 """``ttc solve`` and ``ttc explain``: answer prompts, and explain the choice of their plans."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -37,12 +37,11 @@ from calibration.progress import console, progress
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
 from runtime.artifact import Artifact, artifact_folder
-from runtime.engines.engine_args import EngineArgs
 from runtime.engines.loading import engine_kind
 from runtime.frontend.reasoning import check_thinks
 from runtime.models import open_models
 from runtime.result import Decision, Failure, Result, Spend
-from runtime.solving.limits import thinking_policy, token_policy
+from runtime.solving.limits import check_spend
 from runtime.solving.solve import Solver
 
 BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt")]
@@ -82,7 +81,8 @@ def solve(
     early_stop: Annotated[
         float | None,
         typer.Option(
-            help="stop best-of-n once its answer stays ahead with this probability; 1: certainly"
+            help="stop best-of-n once its answer stays ahead with this probability, 1: certainly; "
+            "with --budget or --budget-tokens"
         ),
     ] = None,
     thinking: ThinkingOption = "full",
@@ -102,11 +102,14 @@ def solve(
     texts, rows = _prompts(prompts or [], file, data)
     fixed, cap = None if plan is None else parse_plan(plan), depth_of(thinking)
     spend = Spend(budget, average_budget, total_budget, deadline, budget_tokens, average_tokens)
-    if fixed is not None and not budget:
-        raise InputError("plan", plan, "a plan goes with --budget")
     engine_kind(engine)
     folder = artifact_folder(artifact)
-    loaded = _load(folder, force, trust_grader, args.read(engine), spend, cap)
+    if budget:
+        Policy(load_table(folder)).row(budget)
+    loaded = load_artifact(folder, force, trust_grader, args.read(engine))
+    check_spend(loaded, fixed, early_stop, spend, len(texts))
+    if cap:
+        check_thinks("thinking", cap, loaded.settings.marks(loaded.folder) is not None)
 
     async def run() -> list[Result | Failure]:
         opening = open_models(loaded.settings, loaded.folder, engine, args.verifier_engine)
@@ -129,28 +132,6 @@ def _report(solver: Solver, metrics: Path | None) -> None:
         console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
     if metrics is not None:
         solver.metrics.write(metrics)
-
-
-def _load(
-    folder: Path,
-    force: bool,
-    trust_grader: str,
-    args: Mapping[str, EngineArgs],
-    spend: Spend,
-    cap: int | None,
-) -> Artifact:
-    """The artifact, if it can keep the budget and the cap on thoughts."""
-    if spend.budget:
-        Policy(load_table(folder)).row(spend.budget)
-    artifact = load_artifact(folder, force, trust_grader, args)
-    if spend.budget_tokens is not None:
-        token_policy(artifact).table.row(spend.budget_tokens)
-    if spend.average_tokens is not None:
-        thinking_policy(artifact).price_for(spend.average_tokens)
-    if cap:
-        thinks = artifact.settings.marks(artifact.folder) is not None
-        check_thinks("thinking", cap, thinks)
-    return artifact
 
 
 def _prompts(

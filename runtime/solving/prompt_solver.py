@@ -31,7 +31,13 @@ from runtime.solving.decide import (
     take_pilots,
     without_searches,
 )
-from runtime.solving.limits import check_limits, thinking_policy, token_policy
+from runtime.solving.limits import (
+    check_early_stop,
+    check_limits,
+    check_spend,
+    thinking_policy,
+    token_policy,
+)
 from runtime.solving.metrics import Metrics
 from runtime.solving.run_plan import result_of, run_plan
 from runtime.strategies import STRATEGIES
@@ -52,6 +58,9 @@ class PromptSolver:
         settings: how a prompt's solutions are sampled that comes without settings of its own.
         monitor: compares the prompts' pilots with those of calibration.
         metrics: Prometheus metrics of the answered prompts.
+
+    Raises:
+        InputError: an early stop that is not possible.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class PromptSolver:
         early_stop: float | None = None,
         thinking: int | None = None,
     ) -> None:
+        check_early_stop(early_stop, fixed)
         self.models, self.artifact = models, artifact
         self.seed, self.fixed = seed, fixed
         self.settings = RequestSettings(
@@ -110,17 +120,17 @@ class PromptSolver:
             return
         check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
 
-    def check_spend(self, spend: Spend) -> None:
-        """Check that what a prompt may cost can be kept.
+    def check_spend(self, spend: Spend, prompts: int | None = None) -> None:
+        """Check that what prompts may cost can be kept; see `runtime.solving.limits.check_spend`.
+
+        Args:
+            spend: what they may cost.
+            prompts: how many share a total; None where there is no total.
 
         Raises:
-            InputError: as `check`; or an average of tokens without a policy over thoughts, or below
-                the least that its calibration measured.
+            InputError: it cannot.
         """
-        if spend.average_tokens is not None:
-            thinking_policy(self.artifact).price_for(spend.average_tokens)
-        else:
-            self.check(spend.budget, spend.deadline, spend.budget_tokens)
+        check_spend(self.artifact, self.fixed, self.settings.early_stop, spend, prompts)
 
     async def decide(
         self,

@@ -149,10 +149,19 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
         (["--average-budget", "2", "--deadline", "1"], "deadline: 1.0: it goes with a budget"),
         (["--budget", "4", "--deadline", "0"], "must be a positive number"),
         (["--budget", "4", "--early-stop", "0.5"], "a probability above 0.5"),
+        (["--budget", "4", "--early-stop", "1.5"], "early_stop: 1.5: a probability above 0.5"),
+        (["--average-budget", "2", "--early-stop", "7"], "early_stop: 7.0: a probability above"),
+        (["--average-budget", "2", "--early-stop", "1"], "it goes with a budget for each prompt"),
+        (["--total-budget", "9", "--early-stop", "1"], "it goes with a budget for each prompt"),
+        (
+            ["--budget", "4", "--plan", "beam_search:4:2", "--early-stop", "1"],
+            "best-of-n ends early, and beam search N=4 M=2 does not",
+        ),
+        (["--budget", "4", "--plan", "best_of_n:8"], "budget: 4: best-of-8 costs 8; allow that"),
         (["--budget", "4", "--deadline", "1", "--early-stop", "1"], "early stop takes longer than"),
         (["--budget", "4", "--deadline", "1", "--plan", "best_of_n:4"], "leave --plan out"),
-        (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with --budget"),
-        (["--average-budget", "2", "--plan", "best_of_n:2"], "a plan goes with --budget"),
+        (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with a budget for each"),
+        (["--average-budget", "2", "--plan", "best_of_n:2"], "a plan goes with a budget for each"),
         (["--budget", "4", "--metrics", "nowhere/ttc.prom"], "a file in a folder that exists"),
         (["--budget", "4", "--metrics", "."], "metrics: '.': give a file in a folder that exists"),
         (["--budget", "4", "--metrics", "/proc/ttc.prom"], "metrics: '/proc/ttc.prom': cannot be"),
@@ -160,8 +169,12 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
         (["--budget", "4", "--out", "a", "--metrics", "./a"], "is the file of --out"),
     ],
 )
-def test_what_cannot_be_spent_is_refused(
+def test_what_cannot_be_spent_is_refused_before_a_model_is_loaded(
     options: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def loaded(*_: object) -> None:
+        pytest.fail("a model is loaded")
+
+    monkeypatch.setattr("calibration.cli.solve.open_models", loaded)
     monkeypatch.chdir(tmp_path)
     assert hint in " ".join(refused(*solve(*options, *PROMPTS)).split())
