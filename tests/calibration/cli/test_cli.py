@@ -187,6 +187,7 @@ def test_a_plan_over_the_budget() -> None:
         (["--temperature", "-1"], "temperature"),
         (["--answers", "latex"], "must be math, choices, choices:NUMBER, pattern: and"),
         (["--answers", "python:none.py"], "cannot be read: No such file"),
+        (["--answer-timeout", "0"], "answer_timeout: 0.0: Input should be greater than 0"),
         (["--columns", "prompt"], "give NAME=VALUE"),
         (["--strategies", "best_of_n,mcts"], "choose from best_of_n, beam_search, dvts"),
         (["--strategies", "revisions"], "name one with --reviser"),

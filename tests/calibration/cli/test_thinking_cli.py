@@ -101,6 +101,10 @@ def test_depths_that_cannot_be_are_refused(tmp_path: Path) -> None:
     message = refused(*calibrate(out, CALIBRATION_PROMPTS, "--token-budgets", "50,90"))
     assert "go with --thinking" in " ".join(message.split())
     message = refused(
+        *calibrate(out, CALIBRATION_PROMPTS, "--thinking", "off,full", "--token-budgets", "0,90")
+    )
+    assert "token-budgets: [0, 90]: give budgets of at least 1 token" in " ".join(message.split())
+    message = refused(
         *calibrate(out, CALIBRATION_PROMPTS, "--strategies", "best_of_n,beam_search,dvts")
     )
     assert "they need a verifier" in " ".join(message.split())
