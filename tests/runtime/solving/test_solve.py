@@ -225,7 +225,7 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
 
 @pytest.mark.parametrize("early_stop", [0.5, 1.5, nan, "1"])
 def test_an_early_stop_is_a_probability(bent: Artifact, tokenizer: Any, early_stop: Any) -> None:
-    with pytest.raises(InputError, match="early_stop: .*: a probability above 0.5"):
+    with pytest.raises(InputError, match=r"early_stop: .*: a probability above 0\.5"):
         solver(bent, tokenizer, early_stop=early_stop)
 
 
