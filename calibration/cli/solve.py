@@ -51,9 +51,7 @@ BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt"
 @settings_options(args=ArgsOptions, data=DataSettings)
 def solve(
     artifact: ArtifactOption,
-    budget: Annotated[
-        int, typer.Option(help="generations each prompt may cost", show_default=False)
-    ] = 0,
+    budget: Annotated[int | None, typer.Option(help="generations each prompt may cost")] = None,
     average_budget: Annotated[
         float | None, typer.Option(help="generations prompts may cost on average")
     ] = None,
@@ -101,11 +99,13 @@ def solve(
     _check_files(out, metrics)
     texts, rows = _prompts(prompts or [], file, data)
     fixed, cap = None if plan is None else parse_plan(plan), depth_of(thinking)
-    spend = Spend(budget, average_budget, total_budget, deadline, budget_tokens, average_tokens)
     engine_kind(engine)
     folder = artifact_folder(artifact)
-    if budget:
+    if budget is not None:
         Policy(load_table(folder)).row(budget)
+    spend = Spend(
+        budget or 0, average_budget, total_budget, deadline, budget_tokens, average_tokens
+    )
     loaded = load_artifact(folder, force, trust_grader, args.read(engine))
     check_spend(loaded, fixed, early_stop, spend, len(texts))
     if cap:

@@ -39,9 +39,9 @@ def check_spend(
             "early_stop", early_stop, "it goes with a budget for each prompt; leave it out"
         )
     if spend.average_tokens is not None:
-        thinking_policy(artifact).price_for(spend.average_tokens)
+        thinking_policy(artifact, spend.average_tokens).price_for(spend.average_tokens)
     elif spend.budget_tokens is not None:
-        token_policy(artifact).table.row(spend.budget_tokens)
+        token_policy(artifact, spend.budget_tokens).table.row(spend.budget_tokens)
     elif spend.total is not None:
         check_total(artifact.prices.schedule.costs, prompts or 0, spend.total)
     elif spend.average is not None:
@@ -119,32 +119,43 @@ def _check_models(artifact: Artifact, fixed: Plan) -> None:
         raise InputError("plan", str(fixed), "it revises with a reviser; the artifact names none")
 
 
-def token_policy(artifact: Artifact) -> TokenPolicy:
+def token_policy(artifact: Artifact, budget_tokens: int) -> TokenPolicy:
     """An artifact's policy whose budgets are tokens.
+
+    Args:
+        artifact: what calibration measured.
+        budget_tokens: the budget that it is needed for, for messages.
 
     Raises:
         InputError: it has none.
     """
     if artifact.tokens is None:
-        raise _uncalibrated("budget_tokens", artifact)
+        raise _uncalibrated("budget_tokens", budget_tokens, artifact)
     return artifact.tokens
 
 
-def thinking_policy(artifact: Artifact) -> ThinkingPolicy:
+def thinking_policy(
+    artifact: Artifact, value: float, field: str = "average_tokens"
+) -> ThinkingPolicy:
     """An artifact's policy over width and depth of thought.
+
+    Args:
+        artifact: what calibration measured.
+        value: what it is needed for, for messages.
+        field: the caller's name for that, likewise.
 
     Raises:
         InputError: it has none.
     """
     if artifact.thinking is None:
-        raise _uncalibrated("average_tokens", artifact)
+        raise _uncalibrated(field, value, artifact)
     return artifact.thinking
 
 
-def _uncalibrated(field: str, artifact: Artifact) -> InputError:
+def _uncalibrated(field: str, value: float, artifact: Artifact) -> InputError:
     return InputError(
         field,
-        None,
+        value,
         f"{artifact.folder} was not calibrated on thoughts of several depths; calibrate with "
         "--thinking, or give a budget in generations",
     )

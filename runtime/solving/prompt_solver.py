@@ -116,7 +116,7 @@ class PromptSolver:
     ) -> None:
         """Check that a budget and a deadline can be kept; see `runtime.solving.limits`."""
         if budget_tokens is not None:
-            token_policy(self.artifact).table.row(budget_tokens)
+            token_policy(self.artifact, budget_tokens).table.row(budget_tokens)
             return
         check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
 
@@ -143,7 +143,8 @@ class PromptSolver:
         if self.fixed is not None:
             return Decision(plan=self.fixed, why="it was requested"), []
         if budget_tokens is not None:
-            return await decide_in_tokens(run, token_policy(self.artifact), budget_tokens)
+            policy = token_policy(self.artifact, budget_tokens)
+            return await decide_in_tokens(run, policy, budget_tokens)
         started = time.perf_counter()
         row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
         watched = self.artifact.drift_baseline.pilots
@@ -197,7 +198,8 @@ class PromptSolver:
             InputError: as `solve` and `think_at_price`.
         """
         if spend.average_tokens is not None:
-            price = thinking_policy(self.artifact).price_for(spend.average_tokens)
+            policy = thinking_policy(self.artifact, spend.average_tokens)
+            price = policy.price_for(spend.average_tokens)
             return await self.think_at_price(prompt, price)
         return await self.solve(prompt, spend.budget, spend.deadline, spend.budget_tokens)
 
@@ -268,7 +270,8 @@ class PromptSolver:
         """
         _check_price(price)
         started = time.perf_counter()
-        run = AdaptiveThinking(self.start(prompt), thinking_policy(self.artifact))
+        policy = thinking_policy(self.artifact, price, "price")
+        run = AdaptiveThinking(self.start(prompt), policy)
         action = Action.SAMPLE
         while action:
             await run.advance(action)

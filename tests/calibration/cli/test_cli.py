@@ -311,7 +311,9 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
         return {path.name: path.read_bytes() for path in files}
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert invoke(*command(whole))[0] == 0
+    status, _, message = invoke(*command(whole))
+    assert status == 0, message
+    assert "--budget 2 'your prompt'" in message, "the greatest budget within 16"
     samples = tmp_path / "killed.samples"
     process = subprocess.Popen(
         [sys.executable, "-m", "calibration.cli", *command(killed)],

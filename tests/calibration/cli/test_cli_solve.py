@@ -136,10 +136,9 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
     ("options", "hint"),
     [
         ([], "budget: None: give one of: a budget for each prompt, or an average"),
-        (
-            ["--budget", "0"],
-            "give one of: a budget for each prompt, or an average",
-        ),
+        (["--budget", "0"], "budget: 0: must be 1 or more generations"),
+        (["--total-budget", "0"], "total_budget: 0: 8 prompts cost 1 each at least"),
+        (["--average-tokens", "0"], "average_tokens: 0.0: "),
         (["--budget", "-4"], "must be 1 or more"),
         (["--budget", "4", "--total-budget", "9"], "{'budget': 4, 'total_budget': 9}: give one of"),
         (["--average-budget", "4", "--total-budget", "9"], "give one of"),

@@ -117,4 +117,6 @@ def test_depths_that_cannot_be_are_refused(tmp_path: Path) -> None:
 
 def test_an_artifact_without_depths_says_so() -> None:
     for how in (["--budget-tokens", "50"], ["--average-tokens", "50"]):
-        assert "calibrate with --thinking" in " ".join(refused(*solve(*how, "1+1")).split())
+        message = " ".join(refused(*solve(*how, "1+1")).split())
+        assert "calibrate with --thinking" in message
+        assert f"{how[0][2:].replace('-', '_')}: 50" in message

@@ -194,6 +194,7 @@ def test_without_pilots_a_deadline_looks_at_all_bins(bent: Artifact) -> None:
         ({"average": 2.0, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
         ({"total": 8, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
         ({"total": "8"}, "total_budget: '8': must be a number"),
+        ({"budget": 4, "total": 0}, r"\{'budget': 4, 'total_budget': 0\}: give one of"),
     ],
 )
 def test_spend_is_one_of_three(limits: dict[str, Any], message: str) -> None:
