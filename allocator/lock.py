@@ -80,8 +80,12 @@ def _opened(path: Path) -> IO[str]:
         file.close()
 
 
-def check_writable(out: Path) -> None:
+def check_writable(out: Path, field: str = "out") -> None:
     """Check that a file or a folder can be created at a path; nothing is left behind.
+
+    Args:
+        out: the path.
+        field: the option that named it, for messages.
 
     Raises:
         InputError: it cannot.
@@ -92,13 +96,13 @@ def check_writable(out: Path) -> None:
         with TemporaryDirectory(dir=out.parent):
             pass
     except OSError as error:
-        raise _unwritable(out, error) from None
+        raise _unwritable(out, error, field) from None
     finally:
         for parent in missing:
             with suppress(OSError):
                 parent.rmdir()
 
 
-def _unwritable(out: Path, error: OSError, field: str = "out") -> InputError:
+def _unwritable(out: Path, error: OSError, field: str) -> InputError:
     why = "a file is in its way" if isinstance(error, FileExistsError) else error.strerror or error
     return InputError(field, str(out), f"cannot be written ({why}); choose another")

@@ -71,6 +71,16 @@ class PriceList(JsonArtifact):
         return float(np.exp(np.interp(log(generations), rising, prices)))
 
 
+def check_average(average: float) -> None:
+    """Check an average cost of prompts in generations.
+
+    Raises:
+        InputError: it is below 1, which every prompt costs.
+    """
+    if not finite(average) or average < 1:
+        raise InputError("average_budget", average, "must be 1 or more generations")
+
+
 class PriceController:
     """Adjusts the price over a stream of prompts to hold an average cost.
 
@@ -94,8 +104,7 @@ class PriceController:
     """
 
     def __init__(self, average: float, prices: PriceList) -> None:
-        if not finite(average) or average < 1:
-            raise InputError("average_budget", average, "must be 1 or more generations")
+        check_average(average)
         self.average = average
         self.value = prices.price_for(average)
         # Beyond these limits costs no longer change. Without limits the price would drift far away

@@ -83,7 +83,7 @@ class CalibrationSettings:
 
         Raises:
             InputError: depths for a model without thoughts, a single one, or token budgets without
-                depths.
+                depths or below 1.
         """
         if self.token_budgets and not self.thinking:
             raise InputError(
@@ -91,6 +91,10 @@ class CalibrationSettings:
             )
         if not self.thinking:
             return
+        if min(self.token_budgets, default=1) < 1:
+            raise InputError(
+                "token-budgets", list(self.token_budgets), "give budgets of at least 1 token"
+            )
         if not thinks:
             raise InputError(
                 "thinking",

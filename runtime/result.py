@@ -103,7 +103,7 @@ class Spend:
     """What may be spent: one of the first five, and a deadline with a budget.
 
     Attributes:
-        budget: generations each prompt may cost.
+        budget: generations each prompt may cost; 0 where it is not this that is given.
         average: generations prompts may cost on average, over a stream of them.
         total: generations that all prompts together may cost.
         budget_tokens: tokens each prompt may cost, on average over prompts of its bin.
@@ -126,13 +126,13 @@ class Spend:
             InputError: none, several, what is no number, or a deadline without a budget.
         """
         budgets = {
-            "budget": self.budget,
+            "budget": self.budget or None,
             "average_budget": self.average,
             "total_budget": self.total,
             "budget_tokens": self.budget_tokens,
             "average_tokens": self.average_tokens,
         }
-        given = {name: value for name, value in budgets.items() if value}
+        given = {name: value for name, value in budgets.items() if value is not None}
         if len(given) != 1:
             raise InputError(
                 "budget",

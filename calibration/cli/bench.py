@@ -9,6 +9,7 @@ from rich.text import Text
 
 from allocator.errors import InputError
 from allocator.extras import require
+from allocator.lock import check_writable
 from calibration.cli.bench_logs import SPLITS, bench_log
 from calibration.cli.bench_prompts import bench_prompts
 from calibration.cli.bench_view import comparison, in_points
@@ -126,6 +127,10 @@ def bench(
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError("out", str(out), "it is a file; give a folder")
+    for file in (out / RESULT, out / PAGE):
+        if file.is_dir():
+            raise InputError("out", str(file), "it is a folder; choose another --out")
+    check_writable(out / RESULT)
     require("report", "out", str(out))
 
 

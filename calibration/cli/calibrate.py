@@ -34,6 +34,8 @@ from runtime.artifact import load_settings
 from runtime.engines.base import SamplingSettings
 from runtime.traffic import is_traffic
 
+SUGGESTED = 16  # generations per prompt in the command to go on with, if they are calibrated
+
 # Options that apply to logs. All others are about sampling, and are refused beside --from-logs.
 OF_LOGS = {
     *("out", "from_logs", "where", "gold", "logits", "columns", "answers", "aggregation"),
@@ -106,7 +108,13 @@ def calibrate(
     _show(calibration, out)
     if models.confidence:
         console.print(f"Confidence: {confidence_words(load_settings(out).confidence)}.")
-    console.print(f"Next: ttc solve --artifact {out} --budget 16 'your prompt'")
+    budgets = [row.budget for row in calibration.table.rows]
+    suggested = max((budget for budget in budgets if budget <= SUGGESTED), default=budgets[0])
+    console.print(
+        f"Next: ttc solve --artifact {out} --budget {suggested} 'your prompt'",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def _from_logs(

@@ -55,7 +55,7 @@ class SolvingOptions(BaseModel):
         description="seconds that it may take over one solution, queueing included",
     )
     answers: str = Field(default="math", description=ANSWERS_HELP)
-    answer_timeout: float = Field(default=DEADLINE, description=TIMEOUT_HELP)
+    answer_timeout: float = Field(default=DEADLINE, gt=0, description=TIMEOUT_HELP)
     thought: str = Field(default="auto", description=THOUGHT_HELP)
     thought_cutoff: str = Field(default="", description=CUTOFF_HELP)
 

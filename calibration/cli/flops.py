@@ -85,11 +85,12 @@ def _parameters(contents: Contents) -> int:
         InputError: there is no model to count.
     """
     if contents.settings is None:
-        raise InputError("parameters", None, "made from logs, the artifact names no model; say")
+        why = "made from logs, the artifact names no model; give --parameters"
+        raise InputError("parameters", None, why)
     folder = contents.settings.folder(contents.folder, "model")
     counted = parameter_count(folder)
     if counted is None:
-        why = "its files have no weights that can be counted; say"
+        why = "its files have no weights that can be counted; give --parameters"
         raise InputError("parameters", str(folder), why)
     return counted
 

@@ -1,7 +1,7 @@
 """``ttc solve`` and ``ttc explain``: answer prompts, and explain the choice of their plans."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -37,12 +37,11 @@ from calibration.progress import console, progress
 from predictors.features import pilot_features
 from predictors.learned import DifficultyPredictor
 from runtime.artifact import Artifact, artifact_folder
-from runtime.engines.engine_args import EngineArgs
 from runtime.engines.loading import engine_kind
 from runtime.frontend.reasoning import check_thinks
 from runtime.models import open_models
 from runtime.result import Decision, Failure, Result, Spend
-from runtime.solving.limits import thinking_policy, token_policy
+from runtime.solving.limits import check_spend
 from runtime.solving.solve import Solver
 
 BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt")]
@@ -52,9 +51,7 @@ BudgetOption = Annotated[int, typer.Option(help="generations allowed per prompt"
 @settings_options(args=ArgsOptions, data=DataSettings)
 def solve(
     artifact: ArtifactOption,
-    budget: Annotated[
-        int, typer.Option(help="generations each prompt may cost", show_default=False)
-    ] = 0,
+    budget: Annotated[int | None, typer.Option(help="generations each prompt may cost")] = None,
     average_budget: Annotated[
         float | None, typer.Option(help="generations prompts may cost on average")
     ] = None,
@@ -82,7 +79,8 @@ def solve(
     early_stop: Annotated[
         float | None,
         typer.Option(
-            help="stop best-of-n once its answer stays ahead with this probability; 1: certainly"
+            help="stop best-of-n once its answer stays ahead with this probability, 1: certainly; "
+            "with --budget or --budget-tokens"
         ),
     ] = None,
     thinking: ThinkingOption = "full",
@@ -101,12 +99,17 @@ def solve(
     _check_files(out, metrics)
     texts, rows = _prompts(prompts or [], file, data)
     fixed, cap = None if plan is None else parse_plan(plan), depth_of(thinking)
-    spend = Spend(budget, average_budget, total_budget, deadline, budget_tokens, average_tokens)
-    if fixed is not None and not budget:
-        raise InputError("plan", plan, "a plan goes with --budget")
     engine_kind(engine)
     folder = artifact_folder(artifact)
-    loaded = _load(folder, force, trust_grader, args.read(engine), spend, cap)
+    if budget is not None:
+        Policy(load_table(folder)).row(budget)
+    spend = Spend(
+        budget or 0, average_budget, total_budget, deadline, budget_tokens, average_tokens
+    )
+    loaded = load_artifact(folder, force, trust_grader, args.read(engine))
+    check_spend(loaded, fixed, early_stop, spend, len(texts))
+    if cap:
+        check_thinks("thinking", cap, loaded.settings.marks(loaded.folder) is not None)
 
     async def run() -> list[Result | Failure]:
         opening = open_models(loaded.settings, loaded.folder, engine, args.verifier_engine)
@@ -114,8 +117,9 @@ def solve(
             solver = Solver(models, loaded, seed, fixed, early_stop, cap)
             with progress("Answering prompts", len(texts)) as done:
                 results = await answer_each(solver, texts, rows, spend, done)
+            # Before anything that may fail, and before the engine is closed, which takes seconds.
+            _write(results, out)
             _report(solver, metrics)
-            _write(results, out)  # before the engine is closed, which takes seconds
             return results
 
     _refuse_failures(asyncio.run(run()))
@@ -128,28 +132,6 @@ def _report(solver: Solver, metrics: Path | None) -> None:
         console.print(f"warning: drift: {drift.why}", style="yellow", markup=False)
     if metrics is not None:
         solver.metrics.write(metrics)
-
-
-def _load(
-    folder: Path,
-    force: bool,
-    trust_grader: str,
-    args: Mapping[str, EngineArgs],
-    spend: Spend,
-    cap: int | None,
-) -> Artifact:
-    """The artifact, if it can keep the budget and the cap on thoughts."""
-    if spend.budget:
-        Policy(load_table(folder)).row(spend.budget)
-    artifact = load_artifact(folder, force, trust_grader, args)
-    if spend.budget_tokens is not None:
-        token_policy(artifact).table.row(spend.budget_tokens)
-    if spend.average_tokens is not None:
-        thinking_policy(artifact).price_for(spend.average_tokens)
-    if cap:
-        thinks = artifact.settings.marks(artifact.folder) is not None
-        check_thinks("thinking", cap, thinks)
-    return artifact
 
 
 def _prompts(
@@ -166,12 +148,14 @@ def _prompts(
 
 
 def _check_files(out: Path | None, metrics: Path | None) -> None:
-    if metrics is not None and not metrics.parent.is_dir():
-        raise InputError("metrics", str(metrics), "give a file in a folder that exists")
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise InputError("out", str(out), "give a file in a folder that exists")
-    if out is not None:
-        check_writable(out)
+    files = {"out": out, "metrics": metrics}
+    given = {field: path for field, path in files.items() if path is not None}
+    for field, path in given.items():
+        if path.is_dir() or not path.parent.is_dir():
+            raise InputError(field, str(path), "give a file in a folder that exists")
+        check_writable(path, field)
+    if len({path.resolve() for path in given.values()}) < len(given):
+        raise InputError("metrics", str(metrics), "it is the file of --out; give another one")
 
 
 def _refuse_failures(results: Sequence[Result | Failure]) -> None:

@@ -24,18 +24,20 @@ def is_blank(value: object) -> bool:
 
 
 def as_text(value: object) -> str:
-    """A text, a number as text (whole numbers without a fraction, so that 5.0 is ``5``), or an
-    object as JSON."""
+    """A text, a number as text (whole numbers without a fraction, so that 5.0 is ``5``), or a truth
+    value or an object as JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict):
+    if isinstance(value, dict | bool):
         return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):  # may be alternatives, none of which would equal the whole list
+        raise ValueError('must not be a list; write one as a text of JSON, "[1, 2]"')
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float | Decimal) and isfinite(value):
         whole = value == int(value) and -EXACT <= value <= EXACT
         return str(int(value)) if whole else str(value)
-    raise ValueError("must be text, a finite number or a JSON object")
+    raise ValueError("must be text, a finite number, true, false or a JSON object")
 
 
 def as_truth(value: object) -> bool:

@@ -228,8 +228,6 @@ def _written(cell: object) -> str:
     """A cell as text, as a filter compares it."""
     if is_blank(cell):
         return ""
-    if isinstance(cell, bool):
-        return str(cell).lower()
     return as_text(cell) if isinstance(cell, str | int | float) else str(cell)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from allocator.errors import InputError, ModelError
 from runtime.artifact import Artifact
@@ -106,10 +107,11 @@ class ComputeOptimalModel:
 
     def generate(
         self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        inputs: torch.Tensor | None = None,
         generation_config: Any = None,
         *,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
         budget: int | None = None,
         total_budget: int | None = None,
         deadline: float | None = None,
@@ -118,10 +120,11 @@ class ComputeOptimalModel:
         """Answer prompts.
 
         Args:
-            input_ids: prompts, shape (prompts, tokens), the shorter padded on the left.
-            attention_mask: 0 where `input_ids` is padding; None derives it from the pad token, the
-                call's own if it gives one, unless the model ends with it.
+            inputs: prompts, shape (prompts, tokens), the shorter padded on the left.
             generation_config: a transformers GenerationConfig; `overrides` have precedence.
+            input_ids: the prompts, in place of `inputs`.
+            attention_mask: 0 where the prompts are padding; None derives it from the pad token, the
+                call's own if it gives one, unless the model ends with it.
             budget: generations that each prompt may cost.
             total_budget: generations that all prompts together may cost, in place of `budget`.
             deadline: seconds that each prompt may take.
@@ -144,9 +147,10 @@ class ComputeOptimalModel:
         pad = honoured.get("pad_token_id", self._pad)
         if not isinstance(pad, int) or isinstance(pad, bool):
             raise InputError("pad_token_id", pad, "must be an integer")
+        field, batch = _given(inputs, input_ids)
         prompts = [
-            token_prompt(self.tokenizer, ids, "input_ids")
-            for ids in self._prompts(input_ids, attention_mask, pad)
+            token_prompt(self.tokenizer, ids, field)
+            for ids in self._prompts(field, batch, attention_mask, pad)
         ]
         spend, share, raised = spend_for(
             self.budget,
@@ -163,7 +167,7 @@ class ComputeOptimalModel:
             for result in results
             for place in range(count)
         ]
-        sequences = _appended(input_ids.repeat_interleave(count, dim=0), solutions, pad)
+        sequences = _appended(batch.repeat_interleave(count, dim=0), solutions, pad)
         if not honoured.get("return_dict_in_generate"):
             return sequences
         notes = options.notes
@@ -188,6 +192,9 @@ class ComputeOptimalModel:
 
     def _honoured(self, config: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """The options that are honoured. Others are refused, unless they change nothing."""
+        if config is not None and not isinstance(config, GenerationConfig):
+            hint = "must be a GenerationConfig of transformers; an attention_mask goes by its name"
+            raise InputError("generation_config", type(config).__name__, hint)
         given = {} if config is None else config.to_diff_dict()
         honoured = {}
         for name, value in (given | dict(overrides)).items():
@@ -204,24 +211,24 @@ class ComputeOptimalModel:
                 raise InputError(name, value, "it is not supported; leave it out")
         return honoured
 
-    def _prompts(self, input_ids: Any, mask: Any, pad: int) -> list[list[int]]:
+    def _prompts(self, field: str, ids: Any, mask: Any, pad: int) -> list[list[int]]:
         """Token ids of each prompt, checked and without its padding."""
-        if not isinstance(input_ids, torch.Tensor) or input_ids.dim() != 2 or not len(input_ids):
-            raise InputError("input_ids", input_ids, "must be a tensor of shape (prompts, tokens)")
-        if input_ids.is_floating_point() or input_ids.dtype == torch.bool:
-            raise InputError("input_ids", str(input_ids.dtype), "must be integers: ids of tokens")
+        if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or not len(ids):
+            raise InputError(field, ids, "must be a tensor of shape (prompts, tokens)")
+        if ids.is_floating_point() or ids.dtype == torch.bool:
+            raise InputError(field, str(ids.dtype), "must be integers: ids of tokens")
         if mask is None:  # as transformers does
-            mask = torch.ones_like(input_ids)
+            mask = torch.ones_like(ids)
             if pad not in self._ends:
-                mask = input_ids.ne(pad)
-        if not isinstance(mask, torch.Tensor) or mask.shape != input_ids.shape:
+                mask = ids.ne(pad)
+        if not isinstance(mask, torch.Tensor) or mask.shape != ids.shape:
             given = tuple(mask.shape) if isinstance(mask, torch.Tensor) else mask
-            raise InputError("attention_mask", given, "must be a tensor of the shape of input_ids")
+            raise InputError("attention_mask", given, f"must be a tensor of the shape of {field}")
         if (mask.long().diff(dim=1) < 0).any():
             raise InputError(
                 "attention_mask", mask.tolist(), "prompts must be padded on their left"
             )
-        return [row[kept.bool()].tolist() for row, kept in zip(input_ids, mask, strict=True)]
+        return [row[kept.bool()].tolist() for row, kept in zip(ids, mask, strict=True)]
 
     def close(self) -> None:
         """Release the models. It may be called twice; the interpreter's exit calls it, too."""
@@ -232,6 +239,15 @@ class ComputeOptimalModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _given(inputs: Any, input_ids: Any) -> tuple[str, Any]:
+    """The prompts, by the name under which they were given."""
+    if inputs is None:
+        return "input_ids", input_ids
+    if input_ids is not None:
+        raise InputError("inputs", inputs, "input_ids are given, too; leave one of them out")
+    return "inputs", inputs
 
 
 def _sampling_overrides(options: Mapping[str, Any]) -> tuple[SamplingOverrides, list[str]]:

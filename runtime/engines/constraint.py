@@ -21,15 +21,17 @@ class Constraint:
         field: the caller's name for it, for error messages.
         text: the fields of vLLM's `StructuredOutputsParams`, as a JSON object. Their order counts:
             properties are written in the order of their schema.
+        given: the caller's value for it, for error messages; empty where that is `text`.
     """
 
     field: str
     text: str
+    given: str = ""
 
     @classmethod
-    def of(cls, field: str, fields: Mapping[str, Any]) -> "Constraint":
+    def of(cls, field: str, fields: Mapping[str, Any], given: str = "") -> "Constraint":
         """A constraint of fields of `StructuredOutputsParams`, such as ``{"json": SCHEMA}``."""
-        return cls(field, json.dumps(fields))
+        return cls(field, json.dumps(fields), given)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -39,7 +41,7 @@ class Constraint:
 
     def refused(self, why: str) -> "ConstraintError":
         """The error of a constraint that cannot be held."""
-        return ConstraintError(self.field, shortened(self.text), why)
+        return ConstraintError(self.field, shortened(self.given or self.text), why)
 
 
 class ConstraintError(InputError):

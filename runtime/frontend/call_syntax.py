@@ -69,7 +69,10 @@ class TextCalls:
         """See `CallReader.held`."""
         among_text, plain = self._request.choice == "auto", self._syntax == "json"
         if among_text and plain:
-            hint = "strict calls in plain JSON leave no room for text; give tool_choice required"
+            hint = (
+                "strict calls in plain JSON leave no room for text; leave strict out, or, where "
+                "the engine is vLLM, give tool_choice required"
+            )
             raise InputError("tools", self._request.names, hint)
         tags = []
         for tool in self._request.called:

@@ -41,6 +41,7 @@ def token_fields(
     engines: Sequence[Engine],
     longest: int,
     logprobs_field: str = "logprobs",
+    logprobs_given: bool | None = None,
 ) -> TokenFields:
     """Check what a caller requests of single tokens.
 
@@ -50,6 +51,7 @@ def token_fields(
         engines: the language model's, then the reviser's if there is one.
         longest: the longest solution, in tokens.
         logprobs_field: the caller's name for `logprobs`, for error messages.
+        logprobs_given: the caller's value of it, likewise; None where it is the number of them.
 
     Raises:
         InputError: an engine that takes no such options, a number out of its range, a token
@@ -57,7 +59,8 @@ def token_fields(
     """
     if options == PLAIN and prompt_logprobs is None:
         return TokenFields()
-    engine = _engine(options, prompt_logprobs, engines, logprobs_field)
+    own = (logprobs_field, options.logprobs if logprobs_given is None else logprobs_given)
+    engine = _engine(options, prompt_logprobs, engines, own)
     if not 0 <= options.min_tokens <= longest:
         hint = f"must be 0 to {longest}, which a solution has at most"
         raise InputError("min_tokens", options.min_tokens, hint)
@@ -82,16 +85,22 @@ def _engine(
     options: TokenOptions,
     prompt_logprobs: int | None,
     engines: Sequence[Engine],
-    logprobs_field: str,
+    logprobs: tuple[str, int | None],
 ) -> HasTokenOptions:
-    """The language model's engine, if all engines take options of tokens."""
+    """The language model's engine, if all engines take options of tokens.
+
+    Args:
+        logprobs: the caller's name for `options.logprobs`, and the caller's value.
+    """
     given = {name: value for name, value in vars(options).items() if value != getattr(PLAIN, name)}
     given |= {} if prompt_logprobs is None else {"prompt_logprobs": prompt_logprobs}
     taking = [engine for engine in engines if isinstance(engine, HasTokenOptions)]
     if len(taking) < len(engines):
         name, value = next(iter(given.items()))
         hint = "only a vLLM engine takes it, here or behind its server; leave it out"
-        raise InputError(logprobs_field if name == "logprobs" else name, value, hint)
+        if name == "logprobs":
+            name, value = logprobs
+        raise InputError(name, value, hint)
     return taking[0]
 
 

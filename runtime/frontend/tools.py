@@ -42,12 +42,16 @@ def tools_form(
             raise InputError("tool_choice.function.name", named, hint)
     shown, auto = reads(template, "tools"), request.choice == "auto"
     if auto and not shown:
-        hint = "the chat template does not show tools to the model; give tool_choice required"
+        hint = (
+            "the chat template does not show tools to the model; give one that does, or, on a "
+            "server whose engine is vLLM, tool_choice required"
+        )
         raise InputError("tools", request.names, hint)
     reader, constraint = syntax(request), None
-    if not auto or request.strict:
-        constraint = Constraint.of("tools" if auto else "tool_choice", reader.held())
     names = tuple(tool.function.name for tool in request.called)
+    if not auto or request.strict:
+        given = "required" if request.choice == "required" else ", ".join(names)
+        constraint = Constraint.of("tools" if auto else "tool_choice", reader.held(), given)
     return AnswerForm(
         constraint, calls=CallFormat(names, reader, request.parallel, vote, shown=shown)
     )

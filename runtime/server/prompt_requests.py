@@ -150,8 +150,10 @@ def _overrides(body: ChatRequest | CompletionRequest) -> SamplingOverrides:
 
 def _tokens(body: ChatRequest | CompletionRequest, solver: Solver) -> TokenFields:
     longest = body.longest or solver.settings.sampling.max_tokens
-    field = "top_logprobs" if isinstance(body, ChatRequest) else "logprobs"
-    return token_fields(body.options, body.of_prompt, solver.models.engines, longest, field)
+    field, given = "logprobs", None
+    if isinstance(body, ChatRequest):  # there it is a switch, and the number has its own field
+        field, given = ("top_logprobs", None) if body.top_logprobs else ("logprobs", body.logprobs)
+    return token_fields(body.options, body.of_prompt, solver.models.engines, longest, field, given)
 
 
 def in_tokens(body: ChatRequest | CompletionRequest) -> bool:

@@ -2,11 +2,71 @@
 
 from allocator.checks import check_positive, finite
 from allocator.errors import InputError
-from allocator.plan import SEARCHES, Plan
+from allocator.plan import SEARCHES, SETTINGS, Plan
+from allocator.price import check_average
 from predictors.thinking_policy import ThinkingPolicy
 from predictors.token_policy import TokenPolicy
 from runtime.artifact import Artifact
 from runtime.result import Spend
+from runtime.solving.shared_budget import check_total
+
+
+def check_spend(
+    artifact: Artifact,
+    fixed: Plan | None,
+    early_stop: float | None,
+    spend: Spend,
+    prompts: int | None = None,
+) -> None:
+    """Check that what prompts may cost can be kept; no model is needed for it.
+
+    Args:
+        artifact: what calibration measured.
+        fixed: the plan that every prompt gets; None where the policy chooses.
+        early_stop: as `check_early_stop`.
+        spend: what the prompts may cost.
+        prompts: how many share a total; None where there is no total.
+
+    Raises:
+        InputError: as `check_early_stop`, `check_fixed` and `check_limits`; an early stop or a
+            fixed plan with what chooses plans itself; a total or an average below one generation
+            per prompt; or a budget in tokens that was not calibrated.
+    """
+    check_early_stop(early_stop, fixed)
+    check_fixed(fixed, spend)
+    if early_stop is not None and not (spend.budget or spend.budget_tokens):
+        raise InputError(
+            "early_stop", early_stop, "it goes with a budget for each prompt; leave it out"
+        )
+    if spend.average_tokens is not None:
+        thinking_policy(artifact, spend.average_tokens).price_for(spend.average_tokens)
+    elif spend.budget_tokens is not None:
+        token_policy(artifact, spend.budget_tokens).table.row(spend.budget_tokens)
+    elif spend.total is not None:
+        check_total(artifact.prices.schedule.costs, prompts or 0, spend.total)
+    elif spend.average is not None:
+        check_average(spend.average)
+    else:
+        check_limits(artifact, fixed, early_stop, spend.budget, spend.deadline)
+
+
+def check_early_stop(early_stop: float | None, fixed: Plan | None) -> None:
+    """Check an early stop of best-of-n.
+
+    Args:
+        early_stop: with what probability an answer is settled at which best-of-n ends; None where
+            it does not end early.
+        fixed: the plan that every prompt gets; None where the policy chooses.
+
+    Raises:
+        InputError: a probability that is not one, or a fixed plan that is not best-of-n.
+    """
+    if early_stop is None:
+        return
+    if not (finite(early_stop) and 0.5 < early_stop <= 1):
+        raise InputError("early_stop", early_stop, "a probability above 0.5; 1 is for certain")
+    if fixed is not None and fixed.strategy != "best_of_n":
+        raise InputError("early_stop", early_stop, f"best-of-n ends early, and {fixed} does not")
 
 
 def check_limits(
@@ -21,23 +81,20 @@ def check_limits(
     Args:
         artifact: what calibration measured.
         fixed: the plan that every prompt gets; None where the policy chooses.
-        early_stop: with what probability an answer is settled at which best-of-n ends; None where
-            it does not end early.
+        early_stop: as `check_early_stop`.
         budget: generations per prompt.
         deadline: seconds per prompt; None is no limit.
 
     Raises:
         InputError: a budget below the smallest calibrated one, or below a fixed plan's cost; a
-            fixed search without a verifier; a deadline that is not positive, or that cannot be
-            kept; or a probability that is not one.
+            fixed plan whose models are not there; or a deadline that is not positive, or that
+            cannot be kept.
     """
-    if early_stop is not None and not (finite(early_stop) and 0.5 < early_stop <= 1):
-        raise InputError("early_stop", early_stop, "a probability above 0.5; 1 is for certain")
     artifact.policy.row(budget)
-    if fixed is not None and fixed.strategy in SEARCHES and artifact.settings.verifier is None:
-        raise InputError("plan", str(fixed), "a search needs a verifier; the artifact names none")
-    if fixed is not None and fixed.cost(0) > budget:
-        raise InputError("budget", budget, f"{fixed} costs {fixed.cost(0)}; allow that")
+    if fixed is not None:
+        _check_models(artifact, fixed)
+        if fixed.cost(0) > budget:
+            raise InputError("budget", budget, f"{fixed} costs {fixed.cost(0)}; allow that")
     if deadline is None:
         return
     check_positive("deadline", deadline, "must be a positive number of seconds")
@@ -55,32 +112,50 @@ def check_limits(
         )
 
 
-def token_policy(artifact: Artifact) -> TokenPolicy:
+def _check_models(artifact: Artifact, fixed: Plan) -> None:
+    if fixed.strategy in SEARCHES and artifact.settings.verifier is None:
+        raise InputError("plan", str(fixed), "a search needs a verifier; the artifact names none")
+    if "length" in SETTINGS[fixed.strategy] and artifact.settings.reviser is None:
+        raise InputError("plan", str(fixed), "it revises with a reviser; the artifact names none")
+
+
+def token_policy(artifact: Artifact, budget_tokens: int) -> TokenPolicy:
     """An artifact's policy whose budgets are tokens.
+
+    Args:
+        artifact: what calibration measured.
+        budget_tokens: the budget that it is needed for, for messages.
 
     Raises:
         InputError: it has none.
     """
     if artifact.tokens is None:
-        raise _uncalibrated("budget_tokens", artifact)
+        raise _uncalibrated("budget_tokens", budget_tokens, artifact)
     return artifact.tokens
 
 
-def thinking_policy(artifact: Artifact) -> ThinkingPolicy:
+def thinking_policy(
+    artifact: Artifact, value: float, field: str = "average_tokens"
+) -> ThinkingPolicy:
     """An artifact's policy over width and depth of thought.
+
+    Args:
+        artifact: what calibration measured.
+        value: what it is needed for, for messages.
+        field: the caller's name for that, likewise.
 
     Raises:
         InputError: it has none.
     """
     if artifact.thinking is None:
-        raise _uncalibrated("average_tokens", artifact)
+        raise _uncalibrated(field, value, artifact)
     return artifact.thinking
 
 
-def _uncalibrated(field: str, artifact: Artifact) -> InputError:
+def _uncalibrated(field: str, value: float, artifact: Artifact) -> InputError:
     return InputError(
         field,
-        None,
+        value,
         f"{artifact.folder} was not calibrated on thoughts of several depths; calibrate with "
         "--thinking, or give a budget in generations",
     )

@@ -31,7 +31,13 @@ from runtime.solving.decide import (
     take_pilots,
     without_searches,
 )
-from runtime.solving.limits import check_limits, thinking_policy, token_policy
+from runtime.solving.limits import (
+    check_early_stop,
+    check_limits,
+    check_spend,
+    thinking_policy,
+    token_policy,
+)
 from runtime.solving.metrics import Metrics
 from runtime.solving.run_plan import result_of, run_plan
 from runtime.strategies import STRATEGIES
@@ -52,6 +58,9 @@ class PromptSolver:
         settings: how a prompt's solutions are sampled that comes without settings of its own.
         monitor: compares the prompts' pilots with those of calibration.
         metrics: Prometheus metrics of the answered prompts.
+
+    Raises:
+        InputError: an early stop that is not possible.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class PromptSolver:
         early_stop: float | None = None,
         thinking: int | None = None,
     ) -> None:
+        check_early_stop(early_stop, fixed)
         self.models, self.artifact = models, artifact
         self.seed, self.fixed = seed, fixed
         self.settings = RequestSettings(
@@ -106,21 +116,21 @@ class PromptSolver:
     ) -> None:
         """Check that a budget and a deadline can be kept; see `runtime.solving.limits`."""
         if budget_tokens is not None:
-            token_policy(self.artifact).table.row(budget_tokens)
+            token_policy(self.artifact, budget_tokens).table.row(budget_tokens)
             return
         check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
 
-    def check_spend(self, spend: Spend) -> None:
-        """Check that what a prompt may cost can be kept.
+    def check_spend(self, spend: Spend, prompts: int | None = None) -> None:
+        """Check that what prompts may cost can be kept; see `runtime.solving.limits.check_spend`.
+
+        Args:
+            spend: what they may cost.
+            prompts: how many share a total; None where there is no total.
 
         Raises:
-            InputError: as `check`; or an average of tokens without a policy over thoughts, or below
-                the least that its calibration measured.
+            InputError: it cannot.
         """
-        if spend.average_tokens is not None:
-            thinking_policy(self.artifact).price_for(spend.average_tokens)
-        else:
-            self.check(spend.budget, spend.deadline, spend.budget_tokens)
+        check_spend(self.artifact, self.fixed, self.settings.early_stop, spend, prompts)
 
     async def decide(
         self,
@@ -133,7 +143,8 @@ class PromptSolver:
         if self.fixed is not None:
             return Decision(plan=self.fixed, why="it was requested"), []
         if budget_tokens is not None:
-            return await decide_in_tokens(run, token_policy(self.artifact), budget_tokens)
+            policy = token_policy(self.artifact, budget_tokens)
+            return await decide_in_tokens(run, policy, budget_tokens)
         started = time.perf_counter()
         row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
         watched = self.artifact.drift_baseline.pilots
@@ -187,7 +198,8 @@ class PromptSolver:
             InputError: as `solve` and `think_at_price`.
         """
         if spend.average_tokens is not None:
-            price = thinking_policy(self.artifact).price_for(spend.average_tokens)
+            policy = thinking_policy(self.artifact, spend.average_tokens)
+            price = policy.price_for(spend.average_tokens)
             return await self.think_at_price(prompt, price)
         return await self.solve(prompt, spend.budget, spend.deadline, spend.budget_tokens)
 
@@ -258,7 +270,8 @@ class PromptSolver:
         """
         _check_price(price)
         started = time.perf_counter()
-        run = AdaptiveThinking(self.start(prompt), thinking_policy(self.artifact))
+        policy = thinking_policy(self.artifact, price, "price")
+        run = AdaptiveThinking(self.start(prompt), policy)
         action = Action.SAMPLE
         while action:
             await run.advance(action)

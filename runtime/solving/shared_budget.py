@@ -10,6 +10,21 @@ from runtime.concurrency import bounded
 from runtime.solving.adaptive_run import AdaptiveRun
 
 
+def check_total(costs: Sequence[int], prompts: int, total: int) -> None:
+    """Check that a total allows the first stage of every prompt.
+
+    Args:
+        costs: generations that the stages of the schedule cost, each with those before it.
+        prompts: how many share the total.
+        total: generations that all of them may cost together.
+
+    Raises:
+        InputError: it does not.
+    """
+    if total < costs[0] * prompts:
+        raise InputError("total_budget", total, f"{prompts} prompts cost {costs[0]} each at least")
+
+
 async def share_budget(
     runs: Sequence[AdaptiveRun],
     total: int,
@@ -36,10 +51,7 @@ async def share_budget(
         InputError: a total below the cost of the first stage of every run.
     """
     costs = runs[0].schedule.costs
-    if total < costs[0] * len(runs):
-        raise InputError(
-            "total_budget", total, f"{len(runs)} prompts cost {costs[0]} each at least"
-        )
+    check_total(costs, len(runs), total)
     failed: dict[int, ModelError] = {}
 
     async def step(number: int) -> None:

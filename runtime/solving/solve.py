@@ -9,7 +9,6 @@ from runtime.concurrency import stream
 from runtime.engines.base import Engine, HasCapacity, HasReplicas
 from runtime.request import Request
 from runtime.result import Failure, Result, Spend
-from runtime.solving.limits import check_fixed
 from runtime.solving.prompt_solver import PromptSolver
 from runtime.solving.shared_budget import share_budget
 
@@ -61,16 +60,14 @@ class Solver(PromptSolver):
             spend: what each prompt may cost.
 
         Raises:
-            InputError: as `solve`.
+            InputError: as `check_spend`; a total; or a prompt that does not fit the context.
         """
-        price = None
-        check_fixed(self.fixed, spend)
         if spend.total is not None:
             raise InputError("total_budget", spend.total, "a stream has no end; use solve_all")
+        self.check_spend(spend)
+        price = None
         if spend.average is not None:
             price = PriceController(spend.average, self.artifact.prices)
-        else:
-            self.check_spend(spend)
 
         async def at_price(prompt: str | Request, price: PriceController) -> Result:
             number, cost = price.begin(), None
@@ -117,14 +114,14 @@ class Solver(PromptSolver):
             Results in the order of the prompts.
 
         Raises:
-            InputError: as `solve`; no prompts; or a total below one generation per prompt.
+            InputError: as `check_spend`; no prompts; or one that does not fit the context.
         """
         if not prompts:
             raise InputError("prompts", [], "give at least one prompt")
         for prompt in prompts:
             self.start(prompt)
         if spend.total is not None:
-            check_fixed(self.fixed, spend)
+            self.check_spend(spend, len(prompts))
             return await self._share_total(prompts, spend.total, done)
         results: dict[int, Result | Failure] = {}
         async for number, result in self.solve_stream(prompts, spend):
@@ -143,7 +140,7 @@ class Solver(PromptSolver):
         """Answer prompts within one total; see `runtime.solving.shared_budget`."""
         started = time.perf_counter()
         runs = [self._adaptive_run(prompt) for prompt in prompts]
-        each = max(1, total // len(prompts))  # a total that is less than that is refused below
+        each = max(1, total // len(prompts))  # a total that is less than that is refused above
         failed = await share_budget(
             runs, total, self._advance, lambda: self.monitor.drifted, self._in_flight(each)
         )

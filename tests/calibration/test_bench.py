@@ -428,6 +428,8 @@ def test_an_output_that_is_a_file_and_an_empty_data_set(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text("")
     assert "it is a file; give a folder" in refused(*bench(path))
+    (tmp_path / "full" / "bench.json").mkdir(parents=True)
+    assert "bench.json': it is a folder" in " ".join(refused(*bench(tmp_path / "full")).split())
     command = bench(tmp_path / "out")
     command[1] = path
     assert "it is empty" in refused(*command)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from allocator.errors import InputError
 from calibration.data.datasets import DataSettings, read_graded_prompts
 from calibration.data.sample_log import read_log
 from calibration.fitting.fit import Calibration
@@ -68,6 +69,28 @@ def test_right_answers_of_a_data_set_may_be_objects(tmp_path: Path) -> None:
     source = write(tmp_path / "data.jsonl", [{"prompt": "1+2", "answer": GOLD}])
     ((prompt, gold),) = read_graded_prompts(str(source), DataSettings())
     assert (prompt, json.loads(gold)) == ("1+2", GOLD)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_right_answers_may_be_true_and_false(tmp_path: Path, suffix: str) -> None:
+    source = write(tmp_path / f"data.{suffix}", [{"prompt": "1<2", "answer": True}])
+    ((_, gold),) = read_graded_prompts(str(source), DataSettings())
+    reader = answers_for("json:less")
+    assert reader.equivalent(str(reader.extract('{"less": true}')), gold)
+    texts = ['{"less": true}', '{"less": false}', '{"less":true}', '{"less": 1}']
+    rows = [{"question": "q", "gold": True, "answer": text} for text in texts]
+    log = read_log(write(tmp_path / f"log.{suffix}", rows), answers="json:less")
+    assert sorted(log.answer[0].tolist()) == [0, 0, 1, 2]
+
+
+def test_a_right_answer_that_is_a_list_is_given_as_text(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "gold": [1, 2], "answer": '{"x": [1, 2]}'} for _ in range(4)
+    ]
+    with pytest.raises(InputError, match=r"line 1: \[1, 2\]: its 'gold' must not be a list"):
+        read_log(write(tmp_path / "list.jsonl", rows), answers="json:x")
+    rows = [row | {"gold": "[1, 2]"} for row in rows]
+    assert read_log(write(tmp_path / "text.jsonl", rows), answers="json:x").correct.all()
 
 
 class JsonCoins(BentCoins):

@@ -187,6 +187,7 @@ def test_a_plan_over_the_budget() -> None:
         (["--temperature", "-1"], "temperature"),
         (["--answers", "latex"], "must be math, choices, choices:NUMBER, pattern: and"),
         (["--answers", "python:none.py"], "cannot be read: No such file"),
+        (["--answer-timeout", "0"], "answer_timeout: 0.0: Input should be greater than 0"),
         (["--columns", "prompt"], "give NAME=VALUE"),
         (["--strategies", "best_of_n,mcts"], "choose from best_of_n, beam_search, dvts"),
         (["--strategies", "revisions"], "name one with --reviser"),
@@ -310,7 +311,9 @@ def test_a_calibration_killed_on_its_way_ends_in_the_same_artifact(
         return {path.name: path.read_bytes() for path in files}
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert invoke(*command(whole))[0] == 0
+    status, _, message = invoke(*command(whole))
+    assert status == 0, message
+    assert "--budget 2 'your prompt'" in message, "the greatest budget within 16"
     samples = tmp_path / "killed.samples"
     process = subprocess.Popen(
         [sys.executable, "-m", "calibration.cli", *command(killed)],

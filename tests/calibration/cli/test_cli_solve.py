@@ -13,6 +13,7 @@ from benchmarks.testbed.task import distinct_problems
 from calibration.progress import console
 from runtime.artifact import Artifact
 from runtime.engines.environment import has_gpu
+from runtime.solving.metrics import Metrics
 from runtime.solving.solve import Solver
 from tests.support.cli import invoke, refused, solve
 
@@ -86,6 +87,20 @@ def test_metrics_are_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_metrics_that_cannot_be_written_leave_the_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Metrics, "write", full)
+    out = tmp_path / "solved.jsonl"
+    with pytest.raises(OSError, match="no space left"):
+        invoke(*solve("--budget", "1", "--out", out, "--metrics", tmp_path / "p", PROMPTS[0]))
+    assert json.loads(out.read_text())["prompt"] == PROMPTS[0]
+
+
+@pytest.mark.slow
 def test_drift_is_told_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     # The longest chains alone: far harder than calibration's.
     hard = [p.text for p in distinct_problems("test", 400, seed=52) if len(p.operations) == 8][:40]
@@ -121,10 +136,9 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
     ("options", "hint"),
     [
         ([], "budget: None: give one of: a budget for each prompt, or an average"),
-        (
-            ["--budget", "0"],
-            "give one of: a budget for each prompt, or an average",
-        ),
+        (["--budget", "0"], "budget: 0: must be 1 or more generations"),
+        (["--total-budget", "0"], "total_budget: 0: 8 prompts cost 1 each at least"),
+        (["--average-tokens", "0"], "average_tokens: 0.0: "),
         (["--budget", "-4"], "must be 1 or more"),
         (["--budget", "4", "--total-budget", "9"], "{'budget': 4, 'total_budget': 9}: give one of"),
         (["--average-budget", "4", "--total-budget", "9"], "give one of"),
@@ -134,13 +148,32 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
         (["--average-budget", "2", "--deadline", "1"], "deadline: 1.0: it goes with a budget"),
         (["--budget", "4", "--deadline", "0"], "must be a positive number"),
         (["--budget", "4", "--early-stop", "0.5"], "a probability above 0.5"),
+        (["--budget", "4", "--early-stop", "1.5"], "early_stop: 1.5: a probability above 0.5"),
+        (["--average-budget", "2", "--early-stop", "7"], "early_stop: 7.0: a probability above"),
+        (["--average-budget", "2", "--early-stop", "1"], "it goes with a budget for each prompt"),
+        (["--total-budget", "9", "--early-stop", "1"], "it goes with a budget for each prompt"),
+        (
+            ["--budget", "4", "--plan", "beam_search:4:2", "--early-stop", "1"],
+            "best-of-n ends early, and beam search N=4 M=2 does not",
+        ),
+        (["--budget", "4", "--plan", "best_of_n:8"], "budget: 4: best-of-8 costs 8; allow that"),
         (["--budget", "4", "--deadline", "1", "--early-stop", "1"], "early stop takes longer than"),
         (["--budget", "4", "--deadline", "1", "--plan", "best_of_n:4"], "leave --plan out"),
-        (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with --budget"),
-        (["--average-budget", "2", "--plan", "best_of_n:2"], "a plan goes with --budget"),
+        (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with a budget for each"),
+        (["--average-budget", "2", "--plan", "best_of_n:2"], "a plan goes with a budget for each"),
         (["--budget", "4", "--metrics", "nowhere/ttc.prom"], "a file in a folder that exists"),
+        (["--budget", "4", "--metrics", "."], "metrics: '.': give a file in a folder that exists"),
+        (["--budget", "4", "--metrics", "/proc/ttc.prom"], "metrics: '/proc/ttc.prom': cannot be"),
         (["--budget", "4", "--out", "nowhere/out.jsonl"], "a file in a folder that exists"),
+        (["--budget", "4", "--out", "a", "--metrics", "./a"], "is the file of --out"),
     ],
 )
-def test_what_cannot_be_spent_is_refused(options: list[str], hint: str) -> None:
+def test_what_cannot_be_spent_is_refused_before_a_model_is_loaded(
+    options: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*_: object) -> None:
+        pytest.fail("a model is loaded")
+
+    monkeypatch.setattr("calibration.cli.solve.open_models", loaded)
+    monkeypatch.chdir(tmp_path)
     assert hint in " ".join(refused(*solve(*options, *PROMPTS)).split())

@@ -143,4 +143,4 @@ def test_what_cannot_be_compared_is_refused(options: tuple[object, ...], word: s
 def test_an_artifact_without_its_model_wants_the_number(tmp_path: Path) -> None:
     folder = artifact(tmp_path / "a", rich_summary(), rich_table(), SETTINGS)
     (folder / "settings.json").unlink()
-    assert "say" in refused("flops", folder, "--larger", 1e7)
+    assert "give --parameters" in refused("flops", folder, "--larger", 1e7)

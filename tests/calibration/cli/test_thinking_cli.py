@@ -101,6 +101,10 @@ def test_depths_that_cannot_be_are_refused(tmp_path: Path) -> None:
     message = refused(*calibrate(out, CALIBRATION_PROMPTS, "--token-budgets", "50,90"))
     assert "go with --thinking" in " ".join(message.split())
     message = refused(
+        *calibrate(out, CALIBRATION_PROMPTS, "--thinking", "off,full", "--token-budgets", "0,90")
+    )
+    assert "token-budgets: [0, 90]: give budgets of at least 1 token" in " ".join(message.split())
+    message = refused(
         *calibrate(out, CALIBRATION_PROMPTS, "--strategies", "best_of_n,beam_search,dvts")
     )
     assert "they need a verifier" in " ".join(message.split())
@@ -113,4 +117,6 @@ def test_depths_that_cannot_be_are_refused(tmp_path: Path) -> None:
 
 def test_an_artifact_without_depths_says_so() -> None:
     for how in (["--budget-tokens", "50"], ["--average-tokens", "50"]):
-        assert "calibrate with --thinking" in " ".join(refused(*solve(*how, "1+1")).split())
+        message = " ".join(refused(*solve(*how, "1+1")).split())
+        assert "calibrate with --thinking" in message
+        assert f"{how[0][2:].replace('-', '_')}: 50" in message

@@ -182,7 +182,7 @@ def test_columns_stand_for_the_formats_own(tmp_path: Path) -> None:
         ({**GSM8K, "question": "again", "answer": "#### 18\nor 19"}, "does not end in '#### N'"),
         (
             {**GSM8K, "question": "again", "answer": ["18"]},
-            "'answer' must be text, a finite number or a JSON object",
+            "'answer' must not be a list; write one as a text of JSON",
         ),
         ({"question": "again"}, "give it a 'answer' field"),
         (GSM8K, "the prompt occurs twice"),

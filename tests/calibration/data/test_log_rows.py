@@ -99,7 +99,7 @@ def test_what_is_neither_right_nor_wrong_is_refused_by_row(
         ("question", None, "must not be blank"),
         ("question", "", "must not be blank"),
         ("question", NAN, "must not be blank"),
-        ("answer", INF, "must be text, a finite number or a JSON object"),
+        ("answer", INF, "must be text, a finite number, true, false or a JSON object"),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_refused_by_row(

@@ -1,5 +1,6 @@
 """transformers' generate with the compute each prompt deserves."""
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, GenerationMixin
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, BASE
@@ -143,6 +144,16 @@ def test_settings_come_from_a_config_and_arguments_come_first(
     assert greedy.notes == ("top_p: not used, because do_sample is False",)
 
 
+def test_it_is_called_as_transformers_is(model: ComputeOptimalModel, tokenizer: Any) -> None:
+    ids = torch.tensor([tokenizer.encode("12+7=")])
+    config = GenerationConfig(max_new_tokens=5, do_sample=False)
+    expected = model.generate(input_ids=ids, generation_config=config, budget=1)
+    assert torch.equal(model.generate(ids, config, budget=1), expected)
+    assert torch.equal(model.generate(inputs=ids, generation_config=config, budget=1), expected)
+    theirs = list(inspect.signature(GenerationMixin.generate).parameters)[:3]
+    assert list(inspect.signature(ComputeOptimalModel.generate).parameters)[:3] == theirs
+
+
 def test_a_total_is_shared(model: ComputeOptimalModel, inputs: dict[str, torch.Tensor]) -> None:
     found = model.generate(**inputs, total_budget=7, return_dict_in_generate=True)
     assert isinstance(found, ComputeOptimalGeneration)
@@ -173,6 +184,10 @@ def test_a_total_is_shared(model: ComputeOptimalModel, inputs: dict[str, torch.T
         ({"input_ids": torch.tensor([[1.0, 2.0]])}, "input_ids"),
         ({"attention_mask": [[1, 1]]}, "attention_mask"),
         ({"generation_config": GenerationConfig(num_beams=4)}, "num_beams"),
+        ({"generation_config": torch.ones(3, 9)}, "generation_config"),
+        ({"inputs": torch.tensor([[1, 2]])}, "inputs"),
+        ({"inputs": torch.tensor([1, 2]), "input_ids": None}, "inputs"),
+        ({"input_ids": None}, "input_ids"),
         ({"token_type_ids": torch.ones(3, 9)}, "token_type_ids"),
     ],
 )

@@ -14,6 +14,7 @@ from tests.support.structured import Says, marked_tokenizer, tool, unverified
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 CHAT = chat("81+54", ttc={"budget": 1}, max_tokens=4)
+CHOSEN = {"type": "function", "function": {"name": "add"}}
 COMPLETION = {"prompt": "81+54", "ttc": {"budget": 1}, "max_tokens": 4}
 JSON = {"response_format": {"type": "json_object"}}
 NO_ENGINE = "the engine must be vLLM"
@@ -36,8 +37,18 @@ def service(transformers_models: Models) -> Service:
         (CHAT | JSON, "response_format", NO_ENGINE),
         (COMPLETION | JSON, "response_format", NO_ENGINE),
         (CHAT | {"structured_outputs": {"regex": "1+"}}, "structured_outputs", NO_ENGINE),
-        (CHAT | {"tools": [ADD], "tool_choice": "required"}, "tool_choice", NO_ENGINE),
-        (CHAT | {"tools": [ADD]}, "tools", "does not show tools to the model"),
+        (
+            CHAT | {"tools": [ADD], "tool_choice": "required"},
+            "tool_choice",
+            f"tool_choice: 'required': {NO_ENGINE}",
+        ),
+        (
+            CHAT | {"tools": [ADD], "tool_choice": CHOSEN},
+            "tool_choice",
+            f"tool_choice: 'add': {NO_ENGINE}",
+        ),
+        (CHAT | {"tools": [ADD]}, "tools", "does not show tools to the model; give one that does"),
+        (CHAT | {"tools": [ADD]}, "tools", "on a server whose engine is vLLM, tool_choice"),
         (CHAT | {"tools": [{"type": "function"}]}, "tools[0].function", "missing"),
         (CHAT | {"tools": [{"type": "custom"}]}, "tools[0].type", "'function'"),
         (

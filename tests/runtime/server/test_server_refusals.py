@@ -55,7 +55,8 @@ def test_what_changes_nothing_is_accepted(run: Run[Any], service: Service, body:
 @pytest.mark.parametrize(
     ("body", "field", "hint"),
     [
-        (CHAT | {"logprobs": True}, "top_logprobs", "only a vLLM engine"),
+        (CHAT | {"logprobs": True}, "logprobs", "logprobs: True: only a vLLM engine"),
+        (CHAT | {"logprobs": True, "top_logprobs": 2}, "top_logprobs", "only a vLLM engine"),
         (CHAT | {"top_logprobs": 2}, "top_logprobs", "set logprobs as well"),
         (CHAT | {"min_tokens": 2}, "min_tokens", "only a vLLM engine"),
         (CHAT | {"stream_options": {}}, "stream_options", "streams alone"),

@@ -190,6 +190,7 @@ def test_without_pilots_a_deadline_looks_at_all_bins(bent: Artifact) -> None:
         ({"average": 2.0, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
         ({"total": 8, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
         ({"total": "8"}, "total_budget: '8': must be a number"),
+        ({"budget": 4, "total": 0}, r"\{'budget': 4, 'total_budget': 0\}: give one of"),
     ],
 )
 def test_spend_is_one_of_three(limits: dict[str, Any], message: str) -> None:
@@ -200,6 +201,7 @@ def test_spend_is_one_of_three(limits: dict[str, Any], message: str) -> None:
 def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
     free, fixed = solver(bent, tokenizer), solver(bent, tokenizer, fixed=best_of(4))
     untimed = solver(replace(bent, latency=Latency(timed=())), tokenizer)
+    revising = solver(bent, tokenizer, fixed=Plan(strategy="revisions", n=4, length=2))
     fixed.check(4)
     refused: list[tuple[Solver, Any, Any, str]] = [
         (free, 0, None, "must be 1 or more"),
@@ -209,12 +211,19 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
         (free, 8, "1", "deadline: '1': must be a positive number"),
         (fixed, 3, None, "costs 4; allow that"),
         (fixed, 8, 1.0, "leave --plan out"),
+        (revising, 8, None, "plan: 'revisions 2 x 2': it revises with a reviser"),
         (untimed, 8, 1.0, "plans were not timed; calibrate again"),
     ]
     for solving, budget, deadline, message in refused:
         with pytest.raises(InputError, match=message):
             solved(solving, PROMPTS[:1], budget, deadline=deadline)
         assert solving.models.engine.generations == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("early_stop", [0.5, 1.5, nan, "1"])
+def test_an_early_stop_is_a_probability(bent: Artifact, tokenizer: Any, early_stop: Any) -> None:
+    with pytest.raises(InputError, match=r"early_stop: .*: a probability above 0\.5"):
+        solver(bent, tokenizer, early_stop=early_stop)
 
 
 def test_solutions_beyond_those_of_a_majority_vote_too(bent: Artifact, tokenizer: Any) -> None:

@@ -285,6 +285,7 @@ def test_a_budget_of_many_generations_admits_fewer_prompts(
 def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
     prompts = bent_prompts(10, seed=2)
     free, fixed = solver(bent, tokenizer), solver(bent, tokenizer, fixed=SAFE)
+    hasty = solver(bent, tokenizer, early_stop=0.9)
     refused: list[tuple[Solver, list[str], Spend, str]] = [
         (free, [], Spend(total=9), "give at least one prompt"),
         (free, prompts, Spend(total=9), "total_budget: 9: 10 prompts cost 1 each at least"),
@@ -293,6 +294,8 @@ def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
         (free, prompts, Spend(average=0.5), "must be 1 or more"),
         (fixed, prompts, Spend(average=2), "a plan goes with a budget"),
         (fixed, prompts, Spend(total=90), "a plan goes with a budget"),
+        (hasty, prompts, Spend(average=2), "early_stop: 0.9: it goes with a budget for each"),
+        (hasty, prompts, Spend(total=90), "early_stop: 0.9: it goes with a budget for each"),
     ]
     for solving, asked, spend, message in refused:
         with pytest.raises(InputError, match=message):
