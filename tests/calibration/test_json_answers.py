@@ -76,7 +76,7 @@ def test_right_answers_may_be_true_and_false(tmp_path: Path, suffix: str) -> Non
     source = write(tmp_path / f"data.{suffix}", [{"prompt": "1<2", "answer": True}])
     ((_, gold),) = read_graded_prompts(str(source), DataSettings())
     reader = answers_for("json:less")
-    assert reader.equivalent(str(reader.extract('{"less": true}')), gold)
+    assert equivalent(reader, str(reader.extract('{"less": true}')), gold)
     texts = ['{"less": true}', '{"less": false}', '{"less":true}', '{"less": 1}']
     rows = [{"question": "q", "gold": True, "answer": text} for text in texts]
     log = read_log(write(tmp_path / f"log.{suffix}", rows), answers="json:less")
