@@ -43,16 +43,16 @@ class Fingerprint(_Schema):
 
 
 class Cell(_Schema):
-    """The plan chosen for one bin at one budget, and its cross-validated accuracy.
+    """The plan chosen for one bin at one budget, its cross-validated accuracy and its cost.
 
     Attributes:
         plan: the plan, chosen on all of the bin's prompts.
         accuracy: two-fold cross-validated accuracy of choosing this way; `low` and `high` bound
             it (95%, bootstrap over prompts).
-        generations: average per prompt in the same cross-validation, pilots included.
-        tokens: average sampled tokens per prompt likewise.
-        flops: average FLOPs of sampling and of scoring per prompt likewise; None where the size of
-            a model was unknown.
+        generations: what the plan costs per prompt, pilots included.
+        tokens: sampled tokens on average over the bin's prompts, likewise.
+        flops: FLOPs of sampling and of scoring likewise; None where the size of a model was
+            unknown.
         prompts: calibration prompts that are in the bin in at least one replicate.
     """
 

@@ -32,7 +32,7 @@ from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.progress import console, progress
-from calibration.replay.intervals import mean_interval
+from calibration.replay.intervals import accuracy_interval, mean_interval
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import jobs_of
 from calibration.replay.replay import REPLICATES, Replay
@@ -166,10 +166,10 @@ def coverage(rng: np.random.Generator) -> dict[Selection, float]:
     held = dict.fromkeys(SELECTIONS, 0)
     questions = np.arange(REPEAT_QUESTIONS)
     with progress("Data sets", REPEATS) as done:
-        for repeat in range(REPEATS):
+        for _ in range(REPEATS):
             found = accuracies(difficulties(REPEAT_QUESTIONS, rng))
             for selection, values in found.items():
-                _, low, high = mean_interval(values, questions, repeat)
+                _, low, high = accuracy_interval(values, questions)
                 held[selection] += bool(low <= true[selection] <= high)
             done(None)
     return {selection: count / REPEATS for selection, count in held.items()}

@@ -49,6 +49,7 @@ class VoteState:
         self.leader: str | None = None
         self._prompt_tokens = prompt_tokens
         self._mass: dict[str, float] = {}
+        self._votes: dict[str, int] = {}
         # For each answer its greatest score, and minus the number of the solution that has it:
         # of equal scores the earlier one ranks higher.
         self._best: dict[str, tuple[float, int]] = {}
@@ -73,15 +74,19 @@ class VoteState:
             self._unanswered += 1
             return
         self._mass[answer] = self._mass.get(answer, 0.0) + score
+        self._votes[answer] = self._votes.get(answer, 0) + 1
         drawn = (score, -self._samples)
         self._best[answer] = max(self._best.get(answer, drawn), drawn)
         # An answer's rank never falls: only this one can have overtaken the leader.
         if self.leader is None or self._rank(answer) > self._rank(self.leader):
             self.leader = answer
 
-    def _rank(self, answer: str) -> tuple[float, float, int]:
-        """The order of `runtime.answers.selection.select`: ties go to the earlier solution."""
-        return self._mass[answer], *self._best[answer]
+    def _rank(self, answer: str) -> tuple[float, float, int, int]:
+        """The order of `runtime.answers.selection.select`: ties go to the greater score, then to
+        the answer of more solutions, then to the earlier one.
+        """
+        score, place = self._best[answer]
+        return self._mass[answer], score, self._votes[answer], place
 
     def features(self) -> NDArray[np.float64]:
         """The state as features, shape (len(VOTE_STATE_NAMES),).
@@ -91,8 +96,8 @@ class VoteState:
         """
         others = [answer for answer in self._mass if answer != self.leader]
         other = max(others, key=self._rank, default=None)
-        lead, best, _ = (0.0, 0.0, 0) if self.leader is None else self._rank(self.leader)
-        rival, rival_best, _ = (0.0, 0.0, 0) if other is None else self._rank(other)
+        lead, best, *_ = (0.0, 0.0) if self.leader is None else self._rank(self.leader)
+        rival, rival_best, *_ = (0.0, 0.0) if other is None else self._rank(other)
         values = (
             self._samples,
             lead,

@@ -42,7 +42,7 @@ def flops(
     """Compare thinking longer with pretraining a larger model, at equal FLOPs.
 
     For each R: the generations that the small model may spend for each answer of the larger one;
-    the largest calibrated budget that costs no more FLOPs than these, those of its verifier among
+    the most accurate budget that costs no more FLOPs than these, those of its verifier among
     them; its accuracy in every bin, and which is better there. Without --larger-accuracy it is
     what the larger model would have to beat.
     """
@@ -101,7 +101,10 @@ def _knows_flops(table: LookupTable) -> bool:
 
 
 def _affordable(table: LookupTable, solutions: float) -> BudgetRow:
-    """The largest row that costs no more than so many unscored solutions of the small model.
+    """The most accurate row that costs no more than so many unscored solutions of the small model.
+
+    A larger budget may cost fewer FLOPs, by pilots that end most prompts early. Where FLOPs were
+    not counted, it is the largest of so many generations.
 
     Raises:
         InputError: FLOPs were not counted, and the smallest budget is larger.
@@ -110,7 +113,8 @@ def _affordable(table: LookupTable, solutions: float) -> BudgetRow:
     if not _knows_flops(table):
         return table.row(int(solutions))
     allowed = solutions * (table.rows[0].flops or 0.0)
-    return [row for row in table.rows if (row.flops or 0.0) <= allowed][-1]
+    within = [row for row in table.rows if (row.flops or 0.0) <= allowed]
+    return max(within, key=lambda row: row.accuracy)
 
 
 def _ratios(

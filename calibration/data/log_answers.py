@@ -14,6 +14,9 @@ from calibration.data.log_thoughts import Probed
 from runtime.answers import Answers
 from runtime.answers.thought import KNOWN, after_thought
 
+# Exact strings: Python's spelling of what a gold answer of true or false is written as.
+TRUTHS = {"True": "true", "False": "false"}
+
 
 def needed(cell: object) -> str:
     """A cell that must hold something, as text."""
@@ -56,6 +59,9 @@ def graded(
         golds = [gold for gold in _golds(rows, questions) for _ in range(depths + 1)]
         if reader is not None:
             flat, golds = canonicalized(reader, owners.tolist(), flat, golds, rows.solutions)
+        else:
+            flat = [None if text is None else TRUTHS.get(text, text) for text in flat]
+            golds = [TRUTHS.get(gold, gold) for gold in golds]
         correct = np.array([text == gold for text, gold in zip(flat, golds, strict=True)])
     answer = answer_codes(owners, text_codes(flat), correct).reshape(-1, depths + 1)
     return answer[:, 0], answer[:, 1:]

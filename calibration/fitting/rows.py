@@ -145,8 +145,8 @@ def cell_of(
 def best(candidates: Sequence[Candidate]) -> Candidate:
     """The cheapest on average with a held-out accuracy within `NEGLIGIBLE` of the greatest.
 
-    More pilots, which every prompt pays, must bring a gain. The row's reported figures are the ones
-    that it is chosen by.
+    More pilots, which every prompt pays, must bring a gain. Costs are held out, too: each is that
+    of the plans whose accuracy stands beside it.
     """
     accuracy, costs, _, _ = np.stack([c.held_out for c in candidates], axis=1).mean(axis=2)
     (place,) = cheapest_within(accuracy[:, None], costs, NEGLIGIBLE)

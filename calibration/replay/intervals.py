@@ -65,12 +65,12 @@ def widened(mean: float, low: float, high: float, prompts: int) -> tuple[float, 
     Returns:
         Mean, low and high.
     """
-    from scipy.stats import beta
-
     # Closed forms and sums of shares may leave [0, 1] in the last bit.
     mean, low, high = (min(max(figure, 0.0), 1.0) for figure in (mean, low, high))
     right, wrong = mean * prompts, (1 - mean) * prompts
     if min(right, wrong) < FEW:
-        of_few = beta.ppf([0.025, 0.975], right + 0.5, wrong + 0.5)
+        from scipy.special import betaincinv
+
+        of_few = betaincinv(right + 0.5, wrong + 0.5, [0.025, 0.975])
         low, high = min(low, float(of_few[0])), max(high, float(of_few[1]))
     return mean, low, high

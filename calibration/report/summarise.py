@@ -125,7 +125,7 @@ class _Method:
 
 
 def _by_way(methods: Sequence[_Method], calibration: Calibration) -> tuple[Curve, dict[Way, Curve]]:
-    """The baseline's curve, and the held-out curve of each way to spend."""
+    """The baseline's curve, and the curve of each way to spend, its accuracy held out."""
     plain, by_bins = methods[0].curve, methods[-1].curve
     early = calibration.gain_model.held_out_curves(averages_between(by_bins.budgets))
     return plain, dict(zip(WAYS, (by_bins, *early), strict=True))
@@ -151,7 +151,7 @@ def _methods(
         return _Method(name, costs, found, [np.full(shape, float(cost)) for cost in costs])
 
     def fitted(name: str, every: Sequence[FittedRow]) -> _Method:
-        """A table's held-out results: its rows on prompts that they were not chosen on."""
+        """A table's rows: accuracy on prompts that they were not chosen on, and what they cost."""
         within = [row for row in every if row.row.budget in budgets]
         return _Method(
             name,

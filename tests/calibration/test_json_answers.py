@@ -83,6 +83,12 @@ def test_right_answers_may_be_true_and_false(tmp_path: Path, suffix: str) -> Non
     assert sorted(log.answer[0].tolist()) == [0, 0, 1, 2]
 
 
+def test_true_and_false_in_pythons_spelling_are_the_same_as_exact_strings(tmp_path: Path) -> None:
+    rows = [{"question": "q", "gold": True, "answer": text} for text in ("True", "true", "False")]
+    log = read_log(write(tmp_path / "log.jsonl", [*rows, rows[0]]))
+    assert sorted(log.correct[0].tolist()) == [False, True, True, True]
+
+
 def test_a_right_answer_that_is_a_list_is_given_as_text(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {"question": "q", "gold": [1, 2], "answer": '{"x": [1, 2]}'} for _ in range(4)

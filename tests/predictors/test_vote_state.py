@@ -20,6 +20,7 @@ untied = st.lists(st.tuples(answers, st.floats(0, 1)), min_size=1)
 
 @pytest.mark.slow
 @given(st.one_of(tied, untied))
+@example([("8", 0.0), ("7", 0.0), ("7", 0.0)])  # of scores that are all 0 the most are for 7
 @example([("7", 0.5), ("8", 0.5), ("8", 0.5), ("7", 0.5)])  # 8 led, and 7 has come level with it
 @settings(max_examples=200)
 def test_the_leader_is_always_the_one_that_would_be_selected(draws: Draws) -> None:

@@ -37,11 +37,19 @@ def test_a_row_of_unequal_bins_has_the_accuracy_of_its_entries() -> None:
     right = [[True] * 4] * 3 + [[True, False] * 2] * 5 + [[False] * 4] * 22
     replay = Replay([graded_record(i, each, {}) for i, each in enumerate(right)], 2)
     plans = [Plan(strategy="best_of_n", n=n) for n in (1, 2)]
-    made = by_best_rule(replay, plans, 2, 0, (0.9, 0.3), replay.measured(0).ravel()).fitted()
+    found = by_best_rule(replay, plans, 2, 0, (0.9, 0.3), replay.measured(0).ravel())
+    made = found.fitted()
     assert made.row.shares == pytest.approx((0.1, 5 / 30, 22 / 30))
     assert made.row.accuracy == pytest.approx(made.correct.mean())
     assert made.row.generations == pytest.approx(made.costs.mean())
     assert 0.1 < made.row.accuracy < 0.3
+    # On half of the prompts a cheaper plan is chosen now and then: that is not what cells cost.
+    assert found.held_out[1].mean() < made.costs.mean()
+    for number, cell in enumerate(made.row.cells):
+        inside = found.replayed.bins == number
+        assert cell.generations == cell.plan.cost(0)
+        tokens = replay.outcome(cell.plan, 0).tokens.ravel()
+        assert cell.tokens == pytest.approx(tokens[inside].mean())
 
 
 def summary(*points: tuple[int, float, float]) -> CurveSummary:
