@@ -4,7 +4,7 @@
 
 All figures without an argument, from the samples in the repository, in about three minutes; each as
 PNG, SVG and CSV under out/figures, with a sentence computed from the data. Writes
-out/figures.json. ``--fresh`` samples the figures' own pools again first, about an hour on 2
+out/figures.json. ``--fresh`` samples the figures' own pools again first, about two hours on 2
 cores; the larger model's are made by ``python -m benchmarks.testbed.train_larger``, independent
 solutions by ``python -m benchmarks.allocation --fresh``.
 """

@@ -45,9 +45,10 @@ WHY = {
         "At equal FLOPs, with those of the verifier, which the paper leaves out: here it has one "
         "to three times the base model's parameters. Every difference is the base model's accuracy "
         "minus the larger model's. Searches and revisions of up to 64 generations were sampled; "
-        "curves end there, mostly below what R = 0.16 allows. At R = 22 searches by a PRM of the "
-        "model's size were compared on further test prompts, whose number is below: the difference "
-        "is small. The larger model was trained from three seeds, and its accuracy is their "
+        "curves end there, mostly below what R = 0.16 allows. Where differences are small, further "
+        "test prompts were compared, whose number is below: at R = 22 searches by a PRM of the "
+        "model's size, at R = 0.16 revisions, each bin with the ratio that was best in it on the "
+        "first prompts. The larger model was trained from three seeds, and its accuracy is their "
         "average: as the figures below say, one training differs from another by as much as some "
         "of the findings are about."
     ),
