@@ -119,7 +119,7 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
     advance = Solver._advance
 
     async def fails_on_one(self: Solver, adaptive_run: Any) -> None:
-        if adaptive_run.run.prompt == PROMPTS[2]:
+        if adaptive_run.prompt_run.prompt == PROMPTS[2]:
             raise ModelError("engine", "it has died")
         await advance(self, adaptive_run)
 
