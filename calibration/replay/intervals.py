@@ -65,8 +65,8 @@ def widened(mean: float, low: float, high: float, prompts: int) -> tuple[float, 
     Returns:
         Mean, low and high.
     """
-    # Closed forms and sums of shares may leave [0, 1] in the last bit.
-    mean, low, high = (min(max(figure, 0.0), 1.0) for figure in (mean, low, high))
+    # Closed forms and sums of shares may miss 0 and 1 in the last bit, to either side.
+    mean, low, high = (min(max(round(figure, 12), 0.0), 1.0) for figure in (mean, low, high))
     right, wrong = mean * prompts, (1 - mean) * prompts
     if min(right, wrong) < FEW:
         from scipy.special import betaincinv

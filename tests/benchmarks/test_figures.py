@@ -27,6 +27,7 @@ from benchmarks.figures.optimal import (
 )
 from benchmarks.figures.pools import beams, powers, ratios, revisions
 from calibration.replay.curves import Curve, resamples
+from calibration.replay.intervals import widened
 from calibration.replay.replay import Outcome
 
 RNG = np.random.default_rng(0)
@@ -246,6 +247,8 @@ def test_a_figure_is_three_files_and_the_same_each_time(tmp_path: Path) -> None:
     with (tmp_path / "one" / "F0.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 + 2 + 3
+    _, low, high = widened(0.375, 0.25, 0.5, 2)
     assert rows[0] == {
-        "panel": "all", "line": "x", "x": "1", "value": "0.375", "low": "0.25", "high": "0.5",
+        "panel": "all", "line": "x", "x": "1", "value": "0.375",
+        "low": f"{low:.6g}", "high": f"{high:.6g}",
     }  # fmt: skip
