@@ -1,5 +1,6 @@
 """The calibrated lookup table: (difficulty bin, budget) -> plan, with its measured accuracy."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -114,25 +115,26 @@ class BudgetRow(_Schema):
     @property
     def accuracy(self) -> float:
         """Average over all prompts."""
-        return sum(w * cell.accuracy for w, cell in zip(self.weights, self.cells, strict=True))
+        return self._average([cell.accuracy for cell in self.cells])
 
     @property
     def generations(self) -> float:
         """Average over all prompts."""
-        return sum(w * cell.generations for w, cell in zip(self.weights, self.cells, strict=True))
+        return self._average([cell.generations for cell in self.cells])
 
     @property
     def flops(self) -> float | None:
         """Average over all prompts; None where they were not counted."""
-        each = [cell.flops for cell in self.cells]
-        if None in each:
-            return None
-        return sum(w * (flops or 0.0) for w, flops in zip(self.weights, each, strict=True))
+        counted = [cell.flops for cell in self.cells if cell.flops is not None]
+        return self._average(counted) if len(counted) == len(self.cells) else None
 
     @property
     def plans(self) -> frozenset[Plan]:
         """The plans of all bins."""
         return frozenset(cell.plan for cell in self.cells)
+
+    def _average(self, of_cells: Sequence[float]) -> float:
+        return sum(w * value for w, value in zip(self.weights, of_cells, strict=True))
 
 
 class LookupTable(JsonArtifact):

@@ -126,9 +126,10 @@ def _are_logits(rows: LogRows, column: str, cells: list[list[float]]) -> bool:
             f"must lie in [0, 1], as {1 - share:.0%} of its column do; if these are log-odds, name "
             f"the column: --logits {rows.names[column]}",
         )
-    most = max(max(cell) for cell in cells)
-    if share and min(min(cell) for cell in cells) >= 0:
-        row = next(row for row, cell in enumerate(cells) if max(cell) == most)
+    if share and min(map(min, cells)) >= 0:
+        tops = [max(cell) for cell in cells]
+        most = max(tops)
+        row = tops.index(most)
         raise rows.refusal(
             rows.numbers[row],
             column,
