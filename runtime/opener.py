@@ -6,6 +6,7 @@ from typing import Any
 
 from allocator.errors import InputError
 from runtime.engines.base import Engine, HasResources
+from runtime.engines.checkpoint import context_length
 from runtime.engines.engine_args import ARGS, check_args, check_unchanged
 from runtime.engines.gpus import divide_memory
 from runtime.engines.loading import EngineName, engine_kind, open_engine
@@ -32,6 +33,35 @@ def check_context(verifier: Path, context: int | None, longest: int) -> None:
             longest,
             f"the context of the verifier {verifier.name} is {context} tokens, for prompt and "
             "solution together; sample shorter solutions, or choose another one",
+        )
+
+
+def check_memory(field: str, folder: Path, context: int, longest: int) -> None:
+    """Check that an engine has not shortened a model's context below the solutions.
+
+    vLLM does so where its memory has no room for a request of the model's whole context.
+
+    Args:
+        field: what the model is.
+        folder: the model's.
+        context: tokens that the engine reads at most.
+        longest: tokens of a solution at most.
+
+    Raises:
+        InputError: it has.
+    """
+    if context >= longest:
+        return
+    from transformers import AutoConfig
+
+    own = context_length(AutoConfig.from_pretrained(folder))
+    if own is None or own > context:
+        raise InputError(
+            "max_tokens",
+            longest,
+            f"the memory that the {field} {folder.name} gets has room for {context} tokens, prompt "
+            "and solution together; sample shorter solutions, or give it more memory "
+            "(gpu_memory_utilization, kv_cache_memory_bytes)",
         )
 
 
@@ -113,7 +143,11 @@ class Opener:
             raise InputError("reviser_args", settings.reviser_args, hint)
 
     def engine(self, which: str) -> Engine:
-        """An engine that runs one of the models."""
+        """An engine that runs one of the models.
+
+        Raises:
+            InputError: its memory has no room for a solution.
+        """
         # A server of several models needs the name of the one that is meant.
         served = getattr(self._settings, which) if "reviser" in self.folders else None
         args = self._settings.args(which)
@@ -126,6 +160,9 @@ class Opener:
         engine = self._stack.enter_context(opening)
         if isinstance(engine, HasResources):
             self._note(which, engine)
+        if self._kind == "vllm" and "max_model_len" not in args:
+            longest = self._settings.sampling.max_tokens
+            check_memory(which, self.folders[which], engine.context_length, longest)
         return engine
 
     def _note(self, which: str, opened: HasResources) -> None:

@@ -16,7 +16,8 @@ from calibration.sampling.timing import time_plans
 from predictors.scoring import Scoring
 from runtime.concurrency import bounded, sharing_cores
 from runtime.engines.base import encode_prompt
-from runtime.engines.gpus import gpu_count
+from runtime.engines.engine_args import ARGS
+from runtime.engines.gpus import visible_gpus
 from runtime.engines.hidden import PromptEncoder
 from runtime.engines.loading import EngineName, engine_kind
 from runtime.models import Models, open_models
@@ -174,7 +175,7 @@ async def open_collector(
     else:
         from calibration.sampling.distributed import RayCollector
 
-        gpus = gpu_count(settings.engine_args)
+        gpus = visible_gpus(settings.args(which) for which in ARGS)
         collector = RayCollector(settings.resolved(), engine, ray, workers, gpus, verifier_engine)
         try:
             yield collector

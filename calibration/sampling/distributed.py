@@ -157,8 +157,8 @@ class RayCollector:
         address: address of the cluster, or ``auto`` for the one that this machine belongs to.
         workers: number of workers; None takes as many as the GPUs suffice for, or one per node
             without GPUs.
-        gpus: GPUs per worker, all on one node: as many as its engine's ``tensor_parallel_size``.
-            A cluster without GPUs gives a worker one core alone.
+        gpus: GPUs per worker, all on one node; see `runtime.engines.gpus.visible_gpus`. A cluster
+            without GPUs gives a worker one core alone.
         verifier_engine: what runs the verifiers.
 
     Raises:

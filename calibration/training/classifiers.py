@@ -11,10 +11,11 @@ from sklearn.metrics import roc_auc_score
 from allocator.errors import InputError
 from calibration.training.fine_tune import (
     Example,
-    batches,
+    attention,
     fine_tune,
     half_precision,
     padded,
+    parts_of,
 )
 from calibration.training.labels import LabelledSolution
 from calibration.training.settings import VerifierSettings
@@ -99,7 +100,7 @@ def add_layers(
     )
 
     config = AutoConfig.from_pretrained(
-        base, num_labels=1, attention_dropout=settings.dropout, attn_implementation="eager"
+        base, num_labels=1, attention_dropout=settings.dropout, attn_implementation=attention()
     )
     depth = config.num_hidden_layers
     config.num_hidden_layers += settings.extra_layers
@@ -139,13 +140,18 @@ def orm_example(solution: LabelledSolution) -> Example:
     return Example(solution.prompt, solution.token_ids, targets, solution.prompt_tokens)
 
 
-def verifier_loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
-    """Binary cross-entropy on the labels, averaged over the batch's labelled tokens."""
+def verifier_loss(
+    network: Any, batch: Sequence[Example], device: str
+) -> tuple[torch.Tensor, float]:
+    """The sum of binary cross-entropies on labelled tokens, and how many there are."""
     ids, targets = padded(batch, device)
     labelled = ~targets.isnan()
     with half_precision(device):
         logits = _logits(network, ids, batch)
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits[labelled], targets[labelled])
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits[labelled], targets[labelled], reduction="sum"
+    )
+    return losses, float(labelled.sum())
 
 
 def _logits(network: Any, ids: torch.Tensor, batch: Sequence[Example]) -> torch.Tensor:
@@ -167,7 +173,7 @@ def within_prompts(network: Any, examples: Sequence[Example], device: str) -> st
     a search needs a high AUC within prompts. Unknown where solutions are all right or all wrong.
     """
     by_prompt: dict[int, tuple[list[float], list[bool]]] = {}
-    for batch in batches(examples, 256, seed=0):
+    for batch in parts_of(examples, 256):
         ids, targets = padded(batch, device)
         logits = _logits(network, ids, batch)
         for row, example in enumerate(batch):

@@ -1,8 +1,10 @@
 """The fine-tuning that PRM, ORM and reviser share: batches, schedule, early stopping, resuming."""
 
+import gc
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,15 @@ from calibration.training.state import TrainingState
 from runtime.engines.checkpoint import model_fingerprint
 from runtime.engines.environment import has_gpu
 
-Loss = Callable[[Any, Sequence["Example"], str], torch.Tensor]
+Loss = Callable[[Any, Sequence["Example"], str], tuple[torch.Tensor, float]]
 Measure = Callable[[Any, Sequence["Example"], str], str]
 
 # Settings that may change when an interrupted training is resumed: no step depends on them.
 CHANGEABLE = {"patience", "compile", "dtype"}
+
+# Tokens that a pass reads at most, padding included. A GPU has no room for the passes of a whole
+# batch of long solutions: a batch takes several, whose gradients add up.
+PASS_TOKENS = 8192
 
 
 def half_precision(device: str) -> torch.autocast:
@@ -33,6 +39,21 @@ def half_precision(device: str) -> torch.autocast:
     """
     able = device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(device, dtype=torch.bfloat16, enabled=able)
+
+
+def attention() -> str:
+    """The attention to train with, by its name in transformers.
+
+    On a CPU ``eager`` is the faster for short sequences. It keeps every score for the way back,
+    whose number is quadratic in the length.
+    """
+    return "sdpa" if has_gpu() else "eager"
+
+
+def release_memory() -> None:
+    """Give a finished training's memory on a GPU back, which torch would keep, to other users."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def compile_layers(network: torch.nn.Module) -> None:
@@ -91,7 +112,8 @@ def fine_tune(
         network: the module to run, which holds the model's weights: the model itself, or a part.
         base: folder of the language model that it was made from.
         examples: what to train on; every tenth prompt is held out for early stopping.
-        loss: mean loss of a batch, given network, batch and device.
+        loss: the sum of some examples' losses, and what to divide it by, given network, examples
+            and device.
         settings: the fine-tuning.
         out: folder for the best epoch's model.
         log: called with one line per epoch.
@@ -130,7 +152,7 @@ def fine_tune(
         torch.manual_seed(settings.seed + epoch)
         network.train()
         losses = [
-            _step(loss(network, batch, device), network, optimizer, schedule)
+            _step(network, batch, loss, device, optimizer, schedule)
             for batch in batches(training, settings.batch, settings.seed + epoch)
         ]
         validation = _validate(network, held_out, loss, settings.batch, device)
@@ -191,18 +213,27 @@ def _optimizer(
 
 
 def _step(
-    loss: torch.Tensor,
     network: Any,
+    batch: Sequence[Example],
+    loss: Loss,
+    device: str,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LambdaLR,
 ) -> float:
-    """Take one optimizer step, with gradients clipped to norm 1; returns the loss."""
-    loss.backward()  # type: ignore[no-untyped-call]
+    """Take one optimizer step, with gradients clipped to norm 1; returns the batch's mean loss."""
+    total = weight = 0.0
+    for part in passes(batch):
+        losses, count = loss(network, part, device)
+        losses.backward()  # type: ignore[no-untyped-call]
+        total, weight = total + losses.item(), weight + count
+    for weights in network.parameters():
+        if weights.grad is not None:
+            weights.grad /= weight
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
     schedule.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss.item()
+    return total / weight
 
 
 def _validate(
@@ -211,9 +242,8 @@ def _validate(
     """Mean loss on the held-out examples; leaves the network in evaluation mode."""
     network.eval()
     with torch.no_grad():
-        parts = batches(held_out, batch, seed=0)
-        losses = [loss(network, part, device).item() for part in parts]
-    return float(np.average(losses, weights=[len(part) for part in parts]))
+        found = [loss(network, part, device) for part in parts_of(held_out, batch)]
+    return sum(float(losses) for losses, _ in found) / sum(weight for _, weight in found)
 
 
 def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Example]]:
@@ -231,6 +261,17 @@ def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Exam
         )
         cut += [part[i : i + size] for i in range(0, len(part), size)]
     return [cut[i] for i in rng.permutation(len(cut))]
+
+
+def passes(batch: Sequence[Example]) -> list[Sequence[Example]]:
+    """A batch in as many parts as passes of at most `PASS_TOKENS` take it."""
+    rows = max(1, PASS_TOKENS // max(len(example.token_ids) for example in batch))
+    return [batch[start : start + rows] for start in range(0, len(batch), rows)]
+
+
+def parts_of(examples: Sequence[Example], size: int) -> list[Sequence[Example]]:
+    """All examples, in parts that a pass reads; in batches they would be `size`."""
+    return list(chain.from_iterable(map(passes, batches(examples, size, seed=0))))
 
 
 def padded(batch: Sequence[Example], device: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -174,6 +174,7 @@ async def reviser_recipe(
         InputError: unusable input; or no solution is right, or all are.
         ModelError: training has diverged.
     """
+    from calibration.training.fine_tune import release_memory
     from calibration.training.reviser import chains_of, train_reviser
 
     trained = source.trained
@@ -184,6 +185,7 @@ async def reviser_recipe(
             again = [ask_again(engine, prompt) for prompt, _ in prompts]
             examples = chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
         train_reviser(trained, folder, examples, training, chains.context, console.print)
+        release_memory()  # for the engines that measure it
         held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
         drawn = await _chains(source, folder, held_out, folder, ChainSettings(seed=chains.seed))
         return flip_rates(drawn)

@@ -11,6 +11,7 @@ from rapidfuzz.distance import Levenshtein
 
 from calibration.training.fine_tune import (
     Example,
+    attention,
     fine_tune,
     half_precision,
     padded,
@@ -122,15 +123,15 @@ def train_reviser(
     torch.manual_seed(settings.seed)
     AutoTokenizer.from_pretrained(base).save_pretrained(out)
     config = AutoConfig.from_pretrained(
-        base, attention_dropout=settings.dropout, attn_implementation="eager"
+        base, attention_dropout=settings.dropout, attn_implementation=attention()
     )
     config.max_position_embeddings = max(config.max_position_embeddings, context)
     model = AutoModelForCausalLM.from_pretrained(base, config=config, dtype="float32")
     fine_tune(model, model, base, examples, reviser_loss, settings, out, log, keep_last=True)
 
 
-def reviser_loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
-    """Cross-entropy of the correct solutions' tokens, averaged over them by their weights."""
+def reviser_loss(network: Any, batch: Sequence[Example], device: str) -> tuple[torch.Tensor, float]:
+    """The weighted sum of cross-entropies of the correct solutions' tokens, and their weights'."""
     ids, targets = padded(batch, device)
     weights = targets[:, 1:]
     learnt = ~weights.isnan()
@@ -139,4 +140,4 @@ def reviser_loss(network: Any, batch: Sequence[Example], device: str) -> torch.T
     each = torch.nn.functional.cross_entropy(
         logits[learnt].float(), ids[:, 1:][learnt], reduction="none"
     )
-    return (each * weights[learnt]).sum() / weights[learnt].sum()
+    return (each * weights[learnt]).sum(), float(weights[learnt].sum())

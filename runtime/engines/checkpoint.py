@@ -27,8 +27,12 @@ FINGERPRINTED = (
     "pytorch_model*.bin",
 )
 
-# Weights on the hub in forms that are not read here: Llama's come a second time as original/*.pth.
-UNREAD = ("original/*", "consolidated*", "*.pth", "*.gguf", "*.onnx", "*.msgpack", "*.h5")
+# Weights on the hub in forms that are not read here: Llama's come a second time as original/*.pth,
+# gpt-oss's a second and a third time.
+UNREAD = (
+    *("original/*", "metal/*", "consolidated*"),
+    *("*.pth", "*.gguf", "*.onnx", "*.msgpack", "*.h5"),
+)
 
 # Dtypes in which quantized checkpoints store several weights in one number.
 PACKED = ("I32", "U32", "U8")
@@ -80,13 +84,13 @@ def model_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def model_dtype(folder: Path) -> str:
-    """The dtype to load a model in: its checkpoint's, but float32 where there is no GPU."""
-    config = model_config(folder)
-    # Models that also read images may name it for their text alone.
-    parts = config, config.get("text_config", {})
-    named = [part[name] for part in parts for name in ("dtype", "torch_dtype") if part.get(name)]
-    return str(named[0]) if named and has_gpu() else "float32"
+def loading_dtype() -> str:
+    """The dtype to load models in: float32 where there is no GPU, elsewhere ``auto``.
+
+    That is the checkpoint's, which config.json need not name (gpt-oss's does not), and in vLLM half
+    precision for one of float32.
+    """
+    return "auto" if has_gpu() else "float32"
 
 
 def context_length(config: Any) -> int | None:
@@ -139,12 +143,14 @@ def weight_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def token_bytes(folder: Path, cache_dtype: str | None = None) -> int | None:
-    """Bytes of a token's keys and values in all layers of a transformer.
+def token_bytes(folder: Path, dtype: str) -> int | None:
+    """Bytes of a token's keys and values in all layers of a transformer that vLLM runs on a GPU.
+
+    Layers with a sliding window do not count: they keep their last tokens alone.
 
     Args:
         folder: the model's.
-        cache_dtype: vLLM's `kv_cache_dtype`; None or ``auto`` is the model's own.
+        dtype: of the keys and values, ``auto`` if they are the model's own.
 
     Returns:
         None where the configuration does not have the usual names.
@@ -152,13 +158,17 @@ def token_bytes(folder: Path, cache_dtype: str | None = None) -> int | None:
     config = model_config(folder)
     text = config.get("text_config", config)
     try:
-        heads = text["num_attention_heads"]
-        width = text.get("head_dim") or text["hidden_size"] // heads
-        numbers = 2 * text["num_hidden_layers"] * (text.get("num_key_value_heads") or heads) * width
+        kinds = text.get("layer_types") or ["full_attention"] * text["num_hidden_layers"]
+        layers = kinds.count("full_attention") or len(kinds)
+        if text.get("kv_lora_rank"):  # of DeepSeek: all heads have one compressed vector
+            width = text["kv_lora_rank"] + text["qk_rope_head_dim"]
+        else:
+            heads = text["num_attention_heads"]
+            of_head = text.get("head_dim") or text["hidden_size"] // heads
+            width = 2 * (text.get("num_key_value_heads") or heads) * of_head
     except KeyError:
         return None
-    dtype = cache_dtype if cache_dtype not in (None, "auto") else model_dtype(folder)
-    return int(numbers * (1 if "fp8" in str(dtype) else 4 if dtype == "float32" else 2))
+    return int(layers * width * (1 if "fp8" in dtype else 4 if dtype == "float32" else 2))
 
 
 def _safetensors(folder: Path) -> list[Path]:

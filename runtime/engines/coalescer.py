@@ -27,6 +27,7 @@ class CompletionRequest:
     logprob: bool
     constraint: Constraint | None = None
     options: TokenOptions = PLAIN
+    thought: bool = False
 
 
 @dataclass(frozen=True)

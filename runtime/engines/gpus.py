@@ -1,6 +1,6 @@
 """What models need of this machine's GPUs, and what these have free."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -58,6 +58,19 @@ def gpu_count(args: EngineArgs, kinds: Sequence[str] = ("tensor", "pipeline", "d
     return prod(_count(args, f"{kind}_parallel_size") or 1 for kind in kinds)
 
 
+def visible_gpus(args: Iterable[EngineArgs]) -> int:
+    """The GPUs that a process needs to see for engines that it opens together.
+
+    Args:
+        args: of each engine.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    used = {gpu for each in args for gpu in _gpus(each, gpu_count(each))}
+    return max(len(used), *(gpu + 1 for gpu in used if isinstance(gpu, int)), 1)
+
+
 def need_of(folder: Path, args: EngineArgs) -> Need:
     """What a model needs, by its checkpoint and the arguments of its engine.
 
@@ -65,7 +78,8 @@ def need_of(folder: Path, args: EngineArgs) -> Need:
         InputError: an argument out of range.
     """
     split = gpu_count(args, ("tensor", "pipeline"))
-    token = token_bytes(folder, args.get("kv_cache_dtype"))
+    named = [args.get(name) for name in ("kv_cache_dtype", "dtype")]
+    token = token_bytes(folder, next((str(d) for d in named if d not in (None, "auto")), "auto"))
     return Need(
         gpus=_gpus(args, gpu_count(args)),
         weights=weight_bytes(folder) // split,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from allocator.errors import InputError
 from runtime.engines.base import Engine, HasHiddenState
 from runtime.engines.batching import MicroBatcher
-from runtime.engines.checkpoint import model_dtype, parameter_count
+from runtime.engines.checkpoint import loading_dtype, parameter_count, weight_bytes
 from runtime.engines.environment import has_gpu
 
 MAX_BATCH = 32
@@ -56,14 +56,13 @@ class PromptEncoder:
         """The model, where it is to run."""
         from transformers import AutoModel
 
-        dtype = model_dtype(self.folder)
         try:
-            model = AutoModel.from_pretrained(self.folder, dtype=dtype)
+            model = AutoModel.from_pretrained(self.folder, dtype=loading_dtype())
         except (ValueError, OSError) as error:
             raise InputError(
                 "model", str(self.folder), f"transformers cannot load it: {error}"
             ) from error
-        on_gpu = has_gpu() and _fits(self.folder, dtype)
+        on_gpu = has_gpu() and _fits(self.folder)
         return model.to("cuda" if on_gpu else "cpu").eval()
 
     def _read(self, prompts: list[tuple[int, ...]]) -> list[NDArray[np.float32]]:
@@ -89,18 +88,17 @@ class PromptEncoder:
         self._batcher.close()
 
 
-def _fits(model: Path, dtype: str) -> bool:
+def _fits(model: Path) -> bool:
     """Whether the GPU has memory left for a model and what it computes, beside open engines.
 
     A model of unknown size does not fit: on a CPU it is slower, on a full GPU it ends the process.
     """
     import torch
 
-    parameters = parameter_count(model)
-    if parameters is None:
+    if parameter_count(model) is None:
         return False
     free, _ = torch.cuda.mem_get_info()
-    return bool(free > ROOM * parameters * getattr(torch, dtype).itemsize)
+    return bool(free > ROOM * weight_bytes(model))
 
 
 @contextmanager

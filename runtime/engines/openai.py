@@ -22,6 +22,7 @@ from runtime.engines.constraint import Constraint
 from runtime.engines.servers import RefusedError, Servers
 from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.engines.tokenizer import token_texts, vocabulary_size
+from runtime.engines.vllm_requests import loop_detection
 
 PATH = "v1/completions"
 
@@ -83,6 +84,7 @@ class OpenAIEngine:
         logprob: bool = True,
         constraint: Constraint | None = None,
         options: TokenOptions = PLAIN,
+        thought: bool = False,
     ) -> Completion:
         """Sample one continuation; see `runtime.engines.base.Engine.complete`.
 
@@ -92,10 +94,10 @@ class OpenAIEngine:
         Raises:
             ConstraintError: the server refuses the constraint, which it alone checks.
         """
-        ends = tuple(stop_token_ids)
         request = CompletionRequest(
-            tuple(token_ids), settings, max_tokens, tuple(stop), ends, logprob, constraint, options
-        )
+            tuple(token_ids), settings, max_tokens, tuple(stop), tuple(stop_token_ids), logprob,
+            constraint, options, thought,
+        )  # fmt: skip
         return await self._grouping.complete(request, seed)
 
     async def _send(self, request: CompletionRequest, seed: int, n: int) -> list[Completion]:
@@ -129,6 +131,10 @@ class OpenAIEngine:
         } | NEUTRAL
         if request.constraint is not None:
             body["structured_outputs"] = request.constraint.fields
+        if request.thought:
+            body["repetition_detection"] = loop_detection(
+                options, request.max_tokens, request.constraint
+            )
         ids = request.token_ids
         try:
             place, reply = await self._servers.post(PATH, body, ids, choices=n)
@@ -148,6 +154,11 @@ class OpenAIEngine:
         body = {"prompt": list(token_ids), "max_tokens": 1, "prompt_logprobs": likeliest} | NEUTRAL
         _, reply = await self._servers.post(PATH, body, token_ids)
         return _read(reply, _prompt_logprobs)
+
+    @property
+    def ends_loops(self) -> bool:
+        """See `runtime.engines.base.EndsLoops`."""
+        return True
 
     @property
     def vocabulary_size(self) -> int:
@@ -220,8 +231,9 @@ def _completions(
 def _completion(
     choice: dict[str, Any], cached_tokens: int, request: CompletionRequest, texts: Sequence[str]
 ) -> Completion:
-    reason = choice.get("stop_reason")
-    stopped_by = reason if isinstance(reason, str) else None
+    reason, repeating = choice.get("stop_reason"), choice["finish_reason"] == "repetition"
+    # For a loop vLLM names a reason of its own, which is none of the stop texts.
+    stopped_by = reason if isinstance(reason, str) and not repeating else None
     token_ids = tuple(choice["token_ids"])
     if choice["finish_reason"] == "length" and len(token_ids) < request.max_tokens:
         raise ModelError(
@@ -233,6 +245,7 @@ def _completion(
         token_ids=token_ids,
         logprob=sum(choice["logprobs"]["token_logprobs"]) if request.logprob else nan,
         ended=choice["finish_reason"] == "stop" and stopped_by is None,
+        repeating=repeating,
         cached_tokens=cached_tokens,
         stopped_by=stopped_by,
         logprobs=None

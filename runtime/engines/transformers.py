@@ -23,7 +23,7 @@ from allocator.errors import InputError
 from predictors.confidence import ConfidenceWindow, token_confidence
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.batching import MicroBatcher
-from runtime.engines.checkpoint import context_length, model_dtype
+from runtime.engines.checkpoint import context_length, loading_dtype
 from runtime.engines.environment import has_gpu
 from runtime.engines.steps import StepSplitter
 
@@ -93,7 +93,7 @@ class TransformersEngine:
         self._device = "cuda" if has_gpu() else "cpu"
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=model_dtype(model))
+            self._model = AutoModelForCausalLM.from_pretrained(model, dtype=loading_dtype())
         except (ValueError, OSError) as error:
             raise InputError(
                 "model", str(model), f"transformers cannot load it: {error}"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from allocator.errors import InputError, ModelError
-from runtime.engines.checkpoint import model_dtype
+from runtime.engines.checkpoint import loading_dtype
 from runtime.engines.engine_args import engine_fields
 from runtime.engines.environment import environment_defaults
 
@@ -71,7 +71,9 @@ class VLLMCore:
         defaults: dict[str, Any] = {
             "enable_prefix_caching": True,
             "disable_log_stats": True,
-            "dtype": model_dtype(model),
+            "dtype": loading_dtype(),
+            # The model's own, or as many tokens as the memory that it gets can hold of one request.
+            "max_model_len": -1,
         }
         if current_platform.is_cpu():
             # On CPU: no graphs to capture, a cache of 1 GiB, and prefix blocks as small as the
@@ -204,10 +206,12 @@ _SHARING = _Sharing()
 
 
 def capacity(engine: Any, tokens: int) -> int:
-    """Requests of so many tokens each that a vLLM engine runs at once."""
+    """Requests of so many tokens each that a vLLM engine runs at once, on all its GPUs."""
     config = engine.vllm_config
     most, room = config.scheduler_config.max_num_seqs, config.cache_config.kv_cache_size_tokens
-    return int(most if room is None else min(most, room // tokens))
+    # Replicas of `data_parallel_size` have so many requests, and such a cache, each.
+    replicas = config.parallel_config.data_parallel_size
+    return int(replicas * (most if room is None else min(most, room // tokens)))
 
 
 def resources(engine: Any) -> str:

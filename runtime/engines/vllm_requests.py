@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 # is an endless loop: they cost the most and answer nothing. Answers such as tables may repeat
 # themselves as often.
 LONG = 1024
-REPETITION = {"min_pattern_size": 4, "max_pattern_size": 64, "min_count": 16}
+# A shorter pattern, repeated, is one of these sizes, too. vLLM tries each after every token, on one
+# core for all requests.
+REPETITION = {"min_pattern_size": 33, "max_pattern_size": 64, "min_count": 8}
 
 
 def sampling_params(
@@ -38,8 +40,7 @@ def sampling_params(
     Args:
         settings, options, max_tokens, seed, stop, stop_token_ids: as there.
         constraint: what the completion is held to.
-        thought: whether a thought is sampled, which may be an endless loop. What is held to a
-            constraint, or must not end by itself (`ignore_eos`), is never taken for one.
+        thought: whether a thought is sampled; see `loop_detection`.
         logprobs: likeliest tokens to return at each place; None returns not even the sampled one's
             log-probability.
         each_token: return an output after every token, in place of one at the end.
@@ -47,7 +48,7 @@ def sampling_params(
     from vllm import SamplingParams
     from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind
 
-    may_loop = thought and constraint is None and not options.ignore_eos and max_tokens >= LONG
+    loops = loop_detection(options, max_tokens, constraint) if thought else None
     return SamplingParams(
         temperature=settings.temperature,
         top_p=settings.top_p,
@@ -63,7 +64,7 @@ def sampling_params(
         # Token by token, where a whole text is soon decoded.
         detokenize=bool(stop) or options.logprobs is not None,
         skip_special_tokens=False,  # marks of thoughts are special tokens of some models
-        repetition_detection=RepetitionDetectionParams(**REPETITION) if may_loop else None,
+        repetition_detection=RepetitionDetectionParams(**loops) if loops else None,
         structured_outputs=None if constraint is None else structured_outputs(constraint),
         logprobs=logprobs,
         logprob_token_ids=list(options.logprob_token_ids) or None,
@@ -71,7 +72,22 @@ def sampling_params(
         allowed_token_ids=list(options.allowed_token_ids) or None,
         flat_logprobs=True,  # no object a token
         output_kind=RequestOutputKind.DELTA if each_token else RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,  # of this request alone
     )
+
+
+def loop_detection(
+    options: TokenOptions, max_tokens: int, constraint: Constraint | None
+) -> dict[str, int] | None:
+    """What vLLM is to take for an endless loop in a thought: its RepetitionDetectionParams.
+
+    Args:
+        options: of the request. A thought that must not end by itself (`ignore_eos`) has no loop.
+        max_tokens: how long the thought may be. A short one has none.
+        constraint: what the completion is held to, which never loops by itself.
+    """
+    may_loop = constraint is None and not options.ignore_eos and max_tokens >= LONG
+    return REPETITION if may_loop else None
 
 
 def structured_outputs(constraint: Constraint) -> "StructuredOutputsParams":

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from allocator.errors import InputError
-from runtime.engines.checkpoint import model_dtype
+from runtime.engines.checkpoint import loading_dtype
 from runtime.engines.environment import has_gpu
 
 Head = TypeVar("Head", bound=nn.Module)
@@ -62,7 +62,7 @@ def load_pretrained(kind: Any, folder: Path, dtype: str | None = None) -> Any:
     """
     try:
         model, loaded = kind.from_pretrained(
-            folder, dtype=dtype or model_dtype(folder), output_loading_info=True
+            folder, dtype=dtype or loading_dtype(), output_loading_info=True
         )
     except (ValueError, OSError) as error:
         raise InputError(

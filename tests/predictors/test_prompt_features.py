@@ -133,8 +133,8 @@ def test_the_gpu_is_used_where_it_has_room_for_the_model_and_a_batch(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 80e9))
     assert parameter_count(BASE) == pytest.approx(0.8e6, rel=0.05)
-    assert hidden._fits(BASE, "float32") is fits
-    assert hidden._fits(tmp_path, "float32") is False, "nobody knows how large it is"
+    assert hidden._fits(BASE) is fits
+    assert hidden._fits(tmp_path) is False, "nobody knows how large it is"
 
 
 def states_of(prompts: int, seed: int, columns: int = 64) -> tuple[np.ndarray, np.ndarray]:

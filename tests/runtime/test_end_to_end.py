@@ -64,10 +64,10 @@ async def accuracies(models: Models, plan: Plan, seeds: range) -> np.ndarray:
 def test_a_plan_is_as_accurate_through_either_engine(
     run: Any, vllm_models: Models, transformers_models: Models, plan: Plan
 ) -> None:
-    through_vllm = run(accuracies(vllm_models, plan, range(2)))
-    through_transformers = run(accuracies(transformers_models, plan, range(2)))
+    through_vllm = run(accuracies(vllm_models, plan, range(1)))
+    through_transformers = run(accuracies(transformers_models, plan, range(1)))
     difference = through_vllm - through_transformers
-    # 60 problems x 2 seeds: a broken engine (wrong positions, wrong mask) is off by far more.
+    # 60 problems: a broken engine (wrong positions, wrong mask) is off by far more.
     assert abs(difference.mean()) < 0.1
     assert np.all(difference == 0) or ttest_rel(through_vllm, through_transformers).pvalue > 0.001
     assert 0.2 < through_vllm.mean() < 1

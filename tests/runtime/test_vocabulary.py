@@ -20,6 +20,7 @@ from calibration.sampling.collect import PromptRecord
 from calibration.settings import CalibrationSettings
 from runtime.artifact import Artifact
 from runtime.dropin.vllm_prompts import prompts_of
+from runtime.engines import vllm
 from runtime.engines.base import Completion, SamplingSettings
 from runtime.engines.steps import StepSplitter
 from runtime.engines.tokenizer import decode, known_ids, token_texts, vocabulary_size
@@ -66,11 +67,16 @@ def test_steps_end_at_merged_tokens_and_at_no_unknown_id() -> None:
         assert not StepSplitter(tokenizer, "\n").ends_step([*first, last])
 
 
-def test_vllm_stops_at_all_tokens_that_hold_the_mark() -> None:
+def test_vllm_stops_at_all_tokens_that_hold_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = holed_tokenizer()
     core: Any = None
-    marks = VLLMCompletions(core, tokenizer, 64)._marks_of("\n")
+    engine = VLLMCompletions(core, tokenizer, 64)
+    marks = engine._marks_of(["\n", "12", "\u00e9"])
     assert [tokenizer.decode([mark]) for mark in marks] == ["\n", MERGED]
+    assert set(marks.values()) == {"\n"}
+    # As many as large vocabularies have would be slower than the text.
+    monkeypatch.setattr(vllm, "MAX_MARKS", 1)
+    assert engine._marks_of(["\n"]) == {}
 
 
 def test_a_tokenizer_in_python_decodes_what_it_knows(tmp_path: Path) -> None:

@@ -1,20 +1,26 @@
 """When training ends: on one weight, whose validation losses are given."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from math import inf, nan
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import BASE
-from calibration.training.classifiers import within_prompts
-from calibration.training.fine_tune import Example, fine_tune
-from calibration.training.settings import TrainSettings
+from calibration.training import classifiers, reviser
+from calibration.training.classifiers import add_layers, verifier_loss, within_prompts
+from calibration.training.fine_tune import Example, _step, fine_tune, passes
+from calibration.training.reviser import reviser_loss
+from calibration.training.settings import TrainSettings, VerifierSettings
 from calibration.training.state import remove_state
+from runtime.verifiers.heads import headed
 
 EXAMPLES = [Example(prompt, [1], [1.0]) for prompt in range(20)]
 
@@ -37,8 +43,8 @@ class OneWeight(torch.nn.Module):
         (folder / "config.json").write_text("{}")
 
 
-def loss(network: Any, batch: Sequence[Example], device: str) -> torch.Tensor:
-    return network.weight.sum() if network.training else torch.tensor(network.losses.pop(0))
+def loss(network: Any, batch: Sequence[Example], device: str) -> tuple[torch.Tensor, float]:
+    return network.weight.sum() if network.training else torch.tensor(network.losses.pop(0)), 1.0
 
 
 def lines(
@@ -96,6 +102,41 @@ def test_a_finished_training_is_not_repeated_with_the_same(tmp_path: Path) -> No
         lines(out, losses)
     remove_state(out)
     assert len(lines(out, losses)) == 2
+
+
+@pytest.mark.parametrize("loss", [verifier_loss, reviser_loss])
+def test_a_batch_in_several_passes_is_learnt_as_in_one(
+    loss: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rounded to half precision, sums depend on how they are made.
+    for module in (classifiers, reviser):
+        monkeypatch.setattr(module, "half_precision", lambda _: nullcontext())
+    rng = np.random.default_rng(0)
+    batch = []
+    for size in (5, 7, 8, 12, 12, 19):
+        targets = rng.integers(1 if loss is reviser_loss else 0, 3, size) / 2
+        targets[: size // 2] = nan
+        batch.append(Example(0, rng.integers(3, 20, size).tolist(), targets.tolist()))
+
+    def learnt() -> tuple[float, list[torch.Tensor]]:
+        torch.manual_seed(0)
+        model: Any = AutoModelForCausalLM.from_pretrained(BASE, dtype="float32")
+        network = model
+        if loss is verifier_loss:
+            model = add_layers("prm", BASE, VerifierSettings(dropout=0))
+            network = headed(model)
+        optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+        network.eval()
+        return _step(network, batch, loss, "cpu", optimizer, schedule), list(network.parameters())
+
+    whole, weights = learnt()
+    monkeypatch.setattr("calibration.training.fine_tune.PASS_TOKENS", 40)
+    assert [len(part) for part in passes(batch)] == [2, 2, 2]
+    in_parts, weights_in_parts = learnt()
+    assert in_parts == pytest.approx(whole, rel=1e-5)
+    for one, other in zip(weights_in_parts, weights, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
 def test_an_auc_that_no_prompt_gives_is_said_to_be_unknown() -> None:

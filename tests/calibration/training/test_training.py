@@ -358,7 +358,7 @@ def test_turned_counts_neighbours() -> None:
 
 def test_too_few_prompts_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one in ten is held out"):
-        fine_tune(None, None, BASE, [], lambda *_: torch.zeros(1), TrainSettings(), tmp_path)
+        fine_tune(None, None, BASE, [], lambda *_: (torch.zeros(1), 1.0), TrainSettings(), tmp_path)
 
 
 def test_any_causal_model_can_be_trained(tokenizer: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from runtime.engines import checkpoint
-from runtime.engines.checkpoint import model_dtype, parameter_count
+from runtime.engines.checkpoint import loading_dtype, parameter_count, token_bytes
 
 
 def test_parameters_are_counted_over_all_files(tmp_path: Path) -> None:
@@ -40,22 +40,36 @@ def test_a_file_without_weights_is_not_counted(tmp_path: Path) -> None:
     assert parameter_count(tmp_path) is None
 
 
+def test_on_a_gpu_models_load_as_their_checkpoints_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "has_gpu", lambda: True)
+    assert loading_dtype() == "auto"
+    monkeypatch.setattr(checkpoint, "has_gpu", lambda: False)
+    assert loading_dtype() == "float32"
+
+
+HEADS = {"num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64}
+
+
 @pytest.mark.parametrize(
-    ("config", "dtype"),
+    ("config", "numbers"),
     [
-        ({"dtype": "float16"}, "float16"),
-        ({"torch_dtype": "bfloat16"}, "bfloat16"),
-        ({"text_config": {"dtype": "bfloat16"}}, "bfloat16"),
-        ({"dtype": None, "text_config": {"torch_dtype": "float16"}}, "float16"),
-        ({"text_config": {}}, "float32"),
-        ({}, "float32"),
+        ({"num_hidden_layers": 24, **HEADS}, 24 * 2 * 8 * 64),
+        ({"text_config": {"num_hidden_layers": 24, **HEADS}}, 24 * 2 * 8 * 64),
+        # gpt-oss, whose every other layer reads the last 128 tokens.
+        (
+            {"layer_types": ["sliding_attention", "full_attention"] * 12}
+            | {"num_hidden_layers": 24, **HEADS},
+            12 * 2 * 8 * 64,
+        ),
+        # DeepSeek-V2-Lite.
+        (
+            {"num_hidden_layers": 27, "num_attention_heads": 16, "hidden_size": 2048}
+            | {"kv_lora_rank": 512, "qk_rope_head_dim": 64},
+            27 * (512 + 64),
+        ),
     ],
 )
-def test_the_dtype_on_a_gpu_is_the_checkpoints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], dtype: str
-) -> None:
+def test_bytes_of_keys_and_values(tmp_path: Path, config: dict[str, Any], numbers: int) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(checkpoint, "has_gpu", lambda: True)
-    assert model_dtype(tmp_path) == dtype
-    monkeypatch.setattr(checkpoint, "has_gpu", lambda: False)
-    assert model_dtype(tmp_path) == "float32"
+    for dtype, size in {"auto": 2, "bfloat16": 2, "fp8_e4m3": 1, "float32": 4}.items():
+        assert token_bytes(tmp_path, dtype) == size * numbers

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM, REVISING, SETTINGS
 from runtime.artifact import Artifact
 from runtime.engines.engine_args import check_unchanged, given_args, read_args
-from runtime.engines.gpus import divide_memory, need_of
+from runtime.engines.gpus import divide_memory, need_of, visible_gpus
 from runtime.engines.memory import Need
+from runtime.engines.vllm_core import capacity
 from runtime.models import open_models
 from runtime.settings import Settings
 from runtime.verifiers.loading import open_verifier
@@ -166,18 +168,49 @@ def test_what_a_model_needs_is_read_from_its_checkpoint(tmp_path: Path) -> None:
     folder = llama(tmp_path, hidden_size=4096)
     weights = (folder / "model.safetensors").stat().st_size
     token = 2 * 32 * 8 * 128  # numbers: keys and values, layers, heads, width
-    assert need_of(folder, {}) == Need((0,), weights, 4 * token)
-    assert need_of(folder, {"kv_cache_dtype": "fp8"}).token == token
+    assert need_of(folder, {}) == Need((0,), weights, 2 * token)
+    assert need_of(folder, {"dtype": "float32", "kv_cache_dtype": "auto"}).token == 4 * token
+    assert need_of(folder, {"dtype": "float32", "kv_cache_dtype": "fp8"}).token == token
     split = need_of(folder, {"tensor_parallel_size": 2, "device_ids": [2, 5, 7]})
-    assert split == Need((2, 5), weights // 2, 2 * token)
+    assert split == Need((2, 5), weights // 2, token)
     replicas = need_of(folder, {"data_parallel_size": 2})
-    assert replicas == Need((0, 1), weights, 4 * token)
+    assert replicas == Need((0, 1), weights, 2 * token)
     fixed = {"kv_cache_memory_bytes": 64, "gpu_memory_utilization": 0.5}
-    assert need_of(folder, fixed) == Need((0,), weights, 4 * token, 64, 0.5)
+    assert need_of(folder, fixed) == Need((0,), weights, 2 * token, 64, 0.5)
     llama(tmp_path, hidden_size=4096, head_dim=64)
-    assert need_of(folder, {}).token == 2 * token
+    assert need_of(folder, {}).token == token
     (folder / "config.json").write_text("{}")
     assert need_of(folder, {}).token is None
+
+
+@pytest.mark.parametrize(
+    ("args", "gpus"),
+    [
+        ([{}, {}], 1),
+        ([{}, {"device_ids": [1]}], 2),
+        ([{"tensor_parallel_size": 2}, {"device_ids": [2]}], 3),
+        ([{}, {"tensor_parallel_size": 2}], 2),
+        ([{"data_parallel_size": 2, "tensor_parallel_size": 2}], 4),
+        ([{"device_ids": ["GPU-a"]}, {"device_ids": ["GPU-b"]}], 2),
+    ],
+)
+def test_gpus_that_a_worker_needs(args: list[dict[str, Any]], gpus: int) -> None:
+    assert visible_gpus(args) == gpus
+
+
+@pytest.mark.parametrize(
+    ("replicas", "cached", "tokens", "expected"),
+    [(1, 1000, 100, 10), (1, None, 100, 64), (4, 1000, 100, 40), (4, 1000, 1, 256)],
+)
+def test_requests_that_an_engine_has_room_for(
+    replicas: int, cached: int | None, tokens: int, expected: int
+) -> None:
+    config = SimpleNamespace(
+        scheduler_config=SimpleNamespace(max_num_seqs=64),
+        cache_config=SimpleNamespace(kv_cache_size_tokens=cached),
+        parallel_config=SimpleNamespace(data_parallel_size=replicas),
+    )
+    assert capacity(SimpleNamespace(vllm_config=config), tokens) == expected
 
 
 def test_on_cpu_memory_is_not_divided() -> None:

@@ -9,9 +9,11 @@ from allocator.errors import ModelError
 from benchmarks.testbed.paths import ARTIFACT, BASE, SETTINGS
 from predictors.token_logprobs import PlaceLogprobs, TokenLogprob
 from runtime.artifact import Artifact
+from runtime.engines import vllm_requests
 from runtime.engines.base import Completion, encode_prompt
 from runtime.engines.openai import USUAL_LOGPROBS, OpenAIEngine
 from runtime.engines.token_options import HasTokenOptions, TokenOptions
+from runtime.engines.vllm_requests import REPETITION
 from runtime.models import Models
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings
@@ -97,6 +99,31 @@ def test_a_server_reads_a_text_as_the_engine_in_process_does(
     assert remote[0] is None
     for one, other in zip(remote, local, strict=True):
         same(one, other, ranks=True)
+
+
+def test_a_thought_in_circles_is_ended_there_as_in_process(
+    run: Any, server: str, vllm_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The model reads 256 tokens: of a real one's rule, the pattern's size alone.
+    monkeypatch.setattr(vllm_requests, "LONG", 100)
+    monkeypatch.setattr(vllm_requests, "REPETITION", REPETITION | {"min_count": 2})
+
+    async def both(thought: bool) -> list[Completion]:
+        remote = OpenAIEngine([server], BASE)
+        options = TokenOptions(allowed_token_ids=(SEVEN,))
+        how: Any = {"settings": SETTINGS.sampling, "max_tokens": 100, "seed": 1, "options": options}
+        ids = encode_prompt(remote, PROBLEM)
+        engines: Any = (remote, vllm_models.engine)
+        found = [await engine.complete(ids, **how, thought=thought) for engine in engines]
+        remote.close()
+        return found
+
+    for completion in run(both(thought=True)):
+        assert completion.token_ids == (SEVEN,) * 66
+        assert completion.repeating
+        assert (completion.ended, completion.stopped_by) == (False, None)
+    for completion in run(both(thought=False)):
+        assert (len(completion.token_ids), completion.repeating) == (100, False)
 
 
 @pytest.mark.parametrize("budget", [1, 16])

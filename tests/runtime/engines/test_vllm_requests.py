@@ -26,7 +26,7 @@ def request(max_tokens: int = LONG, **how: Any) -> Any:
 
 def test_a_long_thought_may_be_taken_for_an_endless_loop() -> None:
     found = request(thought=True).repetition_detection
-    assert (found.min_pattern_size, found.max_pattern_size, found.min_count) == (4, 64, 16)
+    assert (found.min_pattern_size, found.max_pattern_size, found.min_count) == (33, 64, 8)
     assert request(LONG - 1, thought=True).repetition_detection is None
 
 

@@ -125,7 +125,7 @@ def test_a_beam_whose_thought_repeats_itself_is_not_extended_again(
     ids = (*encode_prompt(engine, text), *engine.tokenizer.encode("<think>\n"))
     prompt_run = PromptRun(thinking_models, settings, text, 0, ids)
     beam = run(prompt_run.extend(Beam(), ("beam", 0)))
-    assert beam.steps == ((one,) * 64,)
+    assert beam.steps == ((one,) * 264,)
     assert prompt_run.max_tokens > 100
     assert (beam.stopped, beam.ended) == (True, False)
 
