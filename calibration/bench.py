@@ -197,8 +197,8 @@ def measure(
         replay: samples of the prompts, as `work_of` specifies them; measured on its `n_jobs`.
         artifact: the artifact to measure.
         table: the rows of its table to measure.
-        way: the way that the artifact's calibration found cheapest, see
-            `calibration.report.summary.cheapest_way`; choosing it by these prompts would favour
+        way: the way that the artifact's calibration leads with, see
+            `calibration.report.methods.leading_way`; choosing it by these prompts would favour
             it. None if that is unknown: the gain is then that of the bins.
     """
     budgets = [row.budget for row in table.rows]

@@ -121,7 +121,7 @@ def measure_splits(
         )
         table = _within(fitted.calibration.table, log)
         curves = log_curves(log.of(test), fitted.policy, table, n_jobs)
-        way = fitted.cheapest or "bins"
+        way = fitted.cheapest
         parts.append((test, [*curves, as_chosen(curves, way)]))
         ways.append(way)
         tables.append(table)

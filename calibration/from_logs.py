@@ -64,8 +64,8 @@ class FittedLog:
         )
 
     @property
-    def cheapest(self) -> Way | None:
-        """The way to spend that saves most; None where no way reaches the baseline's accuracy."""
+    def cheapest(self) -> Way:
+        """The way to spend that saves most, or the most accurate if none saves."""
         selections = self.replay.selections
         return cheapest_by(self.replay, self.calibration, selections, STRATEGIES, self._logged)
 
@@ -179,7 +179,7 @@ def fit_log(
         model=f"log {log.digest}",
         verifier=OF_LOGS,
         answers=log.answers,
-        scoring={} if scoring is None else scoring.model_dump(mode="json"),
+        scoring={} if scoring is None else scoring.dumped(),
         sampling={},
     )
     within = [budget for budget in budgets if budget <= replay.window]

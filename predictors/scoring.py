@@ -1,4 +1,4 @@
-"""A solution's score: how probably it is correct, by all that is known of it.
+"""A solution's score: how probably it is correct, by all that is known of it, or a power of that.
 
 Votes are weighted by it. A verifier's steps make several scores (at the last step, the least, the
 product, the mean), and which of them tells right from wrong best differs from verifier to verifier.
@@ -7,6 +7,7 @@ to know. `calibration.fitting.scoring` fits the weights.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +34,10 @@ class Scoring(JsonArtifact):
         unfinished: added where the solution was cut off before its end.
         confidence: weight of its lowest mean confidence, see `predictors.confidence`; 0 where it
             was not read.
+        top: probability from which on a solution scores 1. Others score their share of it, to a
+            power.
+        power: that power. Above 1 a vote of many doubtful solutions counts less against a few
+            good ones.
     """
 
     intercept: float = 0.0
@@ -42,6 +47,8 @@ class Scoring(JsonArtifact):
     log_tokens: float = 0.0
     unfinished: float = 0.0
     confidence: float = 0.0
+    top: float = Field(default=1.0, gt=0, le=1)
+    power: float = Field(default=1.0, gt=0)
 
     def score(
         self,
@@ -81,7 +88,17 @@ class Scoring(JsonArtifact):
         if self.confidence:
             odds = odds + self.confidence * np.asarray(_given("confidence", confidence))
         bounded = np.minimum(np.maximum(odds, -MAX_LOG_ODDS), MAX_LOG_ODDS)
-        return np.asarray(1 / (1 + np.exp(-bounded)))
+        probability = np.asarray(1 / (1 + np.exp(-bounded)))
+        if self.power == self.top == 1:
+            return probability
+        return np.asarray(np.minimum(probability / self.top, 1.0) ** self.power)
+
+    def dumped(self) -> dict[str, Any]:
+        """The scoring as fingerprints have it: what came later only where it is of effect."""
+        fields = type(self).model_fields
+        later = ("confidence", "top", "power")
+        unused = {name for name in later if getattr(self, name) == fields[name].default}
+        return self.model_dump(mode="json", exclude=unused)
 
 
 def score_log_odds(scores: ArrayLike, logits: bool = False) -> NDArray[np.float64]:

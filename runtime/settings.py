@@ -105,10 +105,7 @@ class Settings(JsonArtifact):
             + ("" if self.thought == "auto" else f", thought {self.thought}")
             + (f", cut off by {self.thought_cutoff!r}" if self.thought_cutoff else ""),
             aggregation=self.aggregation,
-            # Tables from before confidence was read do not name its weight.
-            scoring=self.scoring.model_dump(
-                mode="json", exclude=None if self.scoring.confidence else {"confidence"}
-            ),
+            scoring=self.scoring.dumped(),
             sampling=self.sampling.model_dump(),
         )
 

@@ -153,7 +153,7 @@ def _publish(result: BenchResult, out: Path) -> None:
     shown, summary = result.model_dump(), as_summary(result)
     write_answer(
         Text(title(summary, result.policy), style="bold"),
-        Text(f"{subtitle(summary)} {chosen(result)}"),
+        Text(f"{subtitle(summary, result.policy)} {chosen(result)}"),
         *comparison(result.curves, shown["gains"], result.budgets, result.baseline),
         Text(
             f"{result.policy} less {result.baseline} at the same cost, in points: "

@@ -19,8 +19,8 @@ from calibration.cli.options import numbers
 from calibration.data.sample_log import Log
 from calibration.progress import console, progress
 from calibration.report.bench_result import BenchResult
+from calibration.report.methods import leading_way
 from calibration.report.provenance import provenance
-from calibration.report.summary import cheapest_way
 from calibration.report.words import count
 from calibration.unseen import few_prompts, unseen_questions
 from predictors.thinking_policy import read_thinking
@@ -68,7 +68,7 @@ def bench_log(
         log, left_out = unseen_questions(options.read(columns, answers, aggregation), folder)
         with console.status("Measuring"):
             thinking = read_thinking(folder)
-            found = measure_log(log, policy, table, cheapest_way(folder), n_jobs, thinking)
+            found = measure_log(log, policy, table, leading_way(folder), n_jobs, thinking)
         measured = str(artifact)
     elif split is not None and artifact is None:
         if splits < 1:

@@ -19,8 +19,8 @@ from calibration.cli.options import load_table, numbers
 from calibration.data.datasets import DataSettings, read_graded_prompts, rows_named
 from calibration.progress import console, progress
 from calibration.report.bench_result import BenchResult
+from calibration.report.methods import leading_way
 from calibration.report.provenance import provenance
-from calibration.report.summary import cheapest_way
 from calibration.sampling.collect import check_answers
 from calibration.sampling.resume import SampleStore, made_with
 from calibration.unseen import check_several, few_prompts, unseen
@@ -65,7 +65,7 @@ def bench_prompts(
     table = rows_of(load_table(folder), numbers("budgets", budgets) if budgets else [])
     graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), folder)
     loaded = load(folder)
-    way, settings = cheapest_way(folder), loaded.settings
+    way, settings = leading_way(folder), loaded.settings
     schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
     work = work_of([table], settings.scoring, seed, schedule)
     identity = made_with(settings.fingerprint(folder), kind, graded, work)

@@ -4,12 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
+from allocator.plan import Plan
 from calibration.data.answer_codes import UNANSWERED
 from calibration.data.sample_log import Log
 from calibration.fitting.crossval import folds
 from calibration.fitting.scoring import fitted_scoring
+from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_threads
 from predictors.scoring import Scoring
+
+POWERS = (2, 4, 8)
+TOP = 0.95  # quantile of the probabilities that scores 1
 
 
 def fit_log_scoring(log: Log) -> Scoring | None:
@@ -20,6 +25,12 @@ def fit_log_scoring(log: Log) -> Scoring | None:
     columns = (log.tokens, log.logprob, log.finished)
     if not log.scores.values and all(values is None for values in columns):
         return None
+    return sharpened(_fitted(log), log)
+
+
+def _fitted(log: Log) -> Scoring:
+    """The scoring that is a solution's probability of being correct."""
+    columns = (log.tokens, log.logprob, log.finished)
     answered = log.answer != UNANSWERED  # others do not vote
     questions = np.broadcast_to(np.arange(len(log.answer))[:, None], log.answer.shape)
     tokens, logprob, finished = (None if values is None else values[answered] for values in columns)
@@ -32,6 +43,26 @@ def fit_log_scoring(log: Log) -> Scoring | None:
         tokens=tokens,
         finished=finished,
     )
+
+
+def sharpened(scoring: Scoring, log: Log) -> Scoring:
+    """The scoring with the power by which weighted votes are the most accurate on a log.
+
+    A power is taken only if it is better than the probabilities as they are by more than the
+    standard error of the difference over questions.
+    """
+    top = round(float(np.quantile(log_scores(scoring, log)[log.answer != UNANSWERED], TOP)), 6)
+    found = {1: scoring}
+    found |= {k: scoring.model_copy(update={"top": top, "power": float(k)}) for k in POWERS}
+    sizes = sorted({log.window, log.window // 2, log.window // 4} - {0, 1})
+    plans = [Plan(strategy="best_of_n", n=n) for n in sizes]
+    right = {}
+    for power, sharp in found.items():
+        replay = LoggedReplay(log, log_scores(sharp, log), n_jobs=1)
+        right[power] = np.mean([replay.outcome(plan, 0).correct.mean(1) for plan in plans], axis=0)
+    best = max(right, key=lambda power: (right[power].mean(), -power))
+    gained = right[best] - right[1]
+    return found[best] if gained.mean() > gained.std() / np.sqrt(len(gained)) else scoring
 
 
 def log_scores(scoring: Scoring, log: Log) -> NDArray[np.float64]:

@@ -220,7 +220,8 @@ class LoggedReplay:
         leading = answer != UNANSWERED
         for rank in ranks:
             reached = np.where(leading, rank, -1.0)
-            leading = reached >= reached.max(1, keepdims=True) - 1e-12
+            # Sums of many scores differ in their last digits with the order.
+            leading = reached >= reached.max(1, keepdims=True) * (1 - 1e-12)
         chosen = leading.argmax(1)  # the earliest
         return np.asarray(
             np.take_along_axis(answer, chosen[:, None], 1)[:, 0] == CORRECT, dtype=float

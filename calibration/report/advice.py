@@ -8,7 +8,16 @@ from allocator.table import LookupTable
 from calibration.replay.ways import Way
 from calibration.report import snippets
 from calibration.report.artifact_files import Contents
-from calibration.report.methods import best, is_oracle, measured_ways, named, policy_of
+from calibration.report.methods import (
+    NOTABLE,
+    best,
+    beyond,
+    headline,
+    is_oracle,
+    measured_ways,
+    named,
+    policy_of,
+)
 from calibration.report.summary import Group, Summary
 from calibration.report.words import count, percent
 from runtime.artifact import read_scoring
@@ -17,8 +26,6 @@ from runtime.artifact import read_scoring
 WIDE = 0.1
 # Spearman's rank correlation below which the bins mix easy and hard prompts.
 WEAK = 0.7
-# Smallest gain in accuracy for which a better predictor or a bigger budget is recommended.
-NOTABLE = 0.01
 HOPELESS = 0.1
 
 
@@ -51,6 +58,10 @@ def steps(contents: Contents, summary: Summary) -> list[Step]:
 
 def _use(contents: Contents, summary: Summary) -> Iterator[Step]:
     everyone, gain = summary.groups[0], summary.gain
+    way, found = headline(summary), beyond(summary)
+    if way is not None and found is not None:
+        yield from _spend(contents, summary, way, found.point.generations, found.point.accuracy)
+        return
     if gain is not None and gain.times > 1:
         yield from _spend(contents, summary, gain.way, gain.generations, gain.accuracy)
         return

@@ -32,7 +32,7 @@ def page(result: BenchResult) -> str:
     return rendered(
         "bench.html.jinja",
         title=title,
-        subtitle=words.subtitle(summary),
+        subtitle=words.subtitle(summary, result.policy),
         chosen=chosen(result),
         result=result,
         figure=both(figure),

@@ -15,6 +15,7 @@ from allocator.errors import InputError
 from allocator.files import atomic_write
 from calibration.report import snippets, words
 from calibration.report.artifact_files import Contents
+from calibration.report.methods import leading_generations
 from calibration.report.page import made_with
 from runtime.answers.graders import PREFIX
 from runtime.artifact import CARD, read_scoring
@@ -180,8 +181,8 @@ if __name__ == "__main__":
 def _log_usage(contents: Contents, artifact: str) -> list[str]:
     scoring, summary = read_scoring(contents.folder), contents.summary
     parts = ["It was made from logs and names no models. In your own loop it says when to stop:"]
-    if summary is not None and summary.gain is not None:
-        average = snippets.amount("price", summary.gain.generations)
+    if summary is not None and (generations := leading_generations(summary)) is not None:
+        average = snippets.amount("price", generations)
         parts.append(_listing("python", snippets.stop_program(artifact, scoring, average)))
     attach = snippets.attach_command(artifact, scoring)
     return [*parts, "Or give it the models of the log:", _listing("sh", attach)]

@@ -17,7 +17,8 @@ def savings(best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None) -
     Accuracies of the baseline's budgets are considered, to the tenth of a point that is shown: of
     budgets alike in it, the smallest is what best-of-N needs. At the largest budget a way that
     spends all of it is best-of-N itself: if no way saves anything there, to the decimal that is
-    shown, the next accuracy counts.
+    shown, the next accuracy counts. What one solution reaches counts for nothing: nothing is
+    cheaper.
 
     Args:
         best_of_n: the baseline.
@@ -31,6 +32,8 @@ def savings(best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None) -
     tie: tuple[Gain, ...] = ()
     for row in np.argsort(-best_of_n.correct.mean(1).round(3), kind="stable"):
         budget = best_of_n.budgets[int(row)]
+        if budget <= 1:  # what follows is less accurate than one solution
+            break
         of_ways = [
             _saving(best_of_n, budget, curve, way, draws, n_jobs) for way, curve in by_way.items()
         ]

@@ -169,16 +169,3 @@ class Summary(JsonArtifact):
         if not (folder / SUMMARY).is_file():
             raise InputError("artifact", str(folder), f"it has no {SUMMARY}; calibrate again")
         return super().load(folder / SUMMARY)
-
-
-def cheapest_way(folder: Path) -> Way | None:
-    """The way of the greatest saving in an artifact's calibration.
-
-    Returns:
-        None where the ways were not compared: there is no summary, an older version wrote it, or
-        no way reached an accuracy of the baseline.
-
-    Raises:
-        InputError: a damaged summary.
-    """
-    return Summary.load(folder).cheapest if (folder / SUMMARY).is_file() else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from calibration.replay.curve_summary import Unit
 from calibration.replay.ways import OPTIONS, WAYS, Way
-from calibration.report.methods import best, headline
+from calibration.report.methods import best, beyond, headline
 from calibration.report.summary import CostGain, Gain, Summary
 from predictors.confidence import Confidence
 
@@ -79,6 +79,12 @@ def title(summary: Summary, policy: str | None = None) -> str:
         policy: name of the curve that the gain is of; None is that of the gain's way.
     """
     gain, everyone, way = summary.gain, summary.groups[0], headline(summary)
+    if (found := beyond(summary, policy)) is not None:
+        return (
+            f"{_upper(_subject(found.name))} reaches {percent(found.point.accuracy)} with "
+            f"{count(found.point.generations, 'generation')} per prompt; "
+            f"{summary.baseline.split()[0]} never more than {percent(found.most)}"
+        )
     if gain is not None:
         subject = _subject(policy or WAYS[gain.way])
         plain = summary.baseline.split()[0]
@@ -118,8 +124,14 @@ def _subject(name: str) -> str:
     return of_ways.get(name, name.split(",")[0])
 
 
-def subtitle(summary: Summary) -> str:
-    """How certain the title is."""
+def subtitle(summary: Summary, policy: str | None = None) -> str:
+    """How certain the title is; arguments as `title`."""
+    if (found := beyond(summary, policy)) is not None:
+        return (
+            "The 95% interval of its accuracy is "
+            f"{percent(found.point.low)} to {percent(found.point.high)}. "
+            f"More solutions hardly help {summary.baseline}, so savings at its accuracy say little."
+        )
     gain = summary.gain
     if gain is None:
         return (
@@ -171,7 +183,10 @@ def saving(saved: Gain | CostGain) -> str:
 
 
 def chosen(summary: Summary) -> str:
-    """Which way the title is about, in a sentence; empty where there is no saving to speak of."""
+    """Which way the title is about, in a sentence; empty where there is none."""
+    leading = headline(summary)
+    if leading is not None and beyond(summary) is not None:
+        return f"Generations are spent {spent(leading)}, the most accurate of this artifact's ways."
     if summary.gain is None:
         return ""
     way = spent(summary.gain.way)

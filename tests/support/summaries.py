@@ -149,6 +149,20 @@ def no_gain_summary() -> Summary:
     return summary.model_copy(update={"groups": (first, *summary.groups[1:])})
 
 
+def beyond_summary() -> Summary:
+    """The same with a baseline that more solutions hardly help."""
+    summary = rich_summary(baseline="majority")
+    everyone = summary.groups[0]
+    flat = [
+        c.model_copy(update={"points": tuple(point(b, 0.55 + b / 1280, b, 240) for b in BUDGETS)})
+        if c.name == "majority"
+        else c
+        for c in everyone.curves
+    ]
+    first = everyone.model_copy(update={"curves": tuple(flat)})
+    return summary.model_copy(update={"groups": (first, *summary.groups[1:])})
+
+
 def minimal_summary(**changes: object) -> Summary:
     """One method at one budget, one bin, nothing predicted and nothing gained."""
     curves = (CurveSummary(name="majority", points=(point(1, 0.5, 1, 20),)),)

@@ -17,9 +17,9 @@ from calibration.report.advice import steps
 from calibration.report.artifact_files import Contents
 from calibration.report.card import PICTURE
 from calibration.report.heatmap import heat_map
-from calibration.report.methods import styles
+from calibration.report.methods import leading_way, styles
 from calibration.report.page import write_report
-from calibration.report.summary import Summary, cheapest_way
+from calibration.report.summary import Summary
 from runtime.artifact import ORACLE_TABLE, PRICES, SUMMARY, TABLE
 from tests.support.summaries import (
     EARLY,
@@ -122,21 +122,21 @@ def test_summaries_of_the_first_version_are_read(tmp_path: Path) -> None:
     summary.save(tmp_path)
     document = json.loads((tmp_path / SUMMARY).read_text())
     assert document["schema_version"] == 2
-    assert cheapest_way(tmp_path) == "bins"
+    assert leading_way(tmp_path) == "bins"
     del document["ways"], document["gain"]["way"], document["gain"]["tokens"]
     (tmp_path / SUMMARY).write_text(json.dumps(document | {"schema_version": 1}))
     old = Summary.load(tmp_path)
     assert old.gain is not None
     assert (old.gain.way, old.gain.tokens, old.ways) == ("bins", None, ())
     assert old.gain.times == summary.gain.times
-    assert cheapest_way(tmp_path) is None, "it did not compare the ways"
+    assert leading_way(tmp_path) is None, "it did not compare the ways"
     (tmp_path / SUMMARY).write_text(json.dumps(document | {"schema_version": 1, "gain": None}))
     assert Summary.load(tmp_path).gain is None
     (tmp_path / SUMMARY).write_text(json.dumps(document | {"schema_version": 3}))
     with pytest.raises(InputError, match="a newer library wrote it"):
         Summary.load(tmp_path)
     (tmp_path / SUMMARY).unlink()
-    assert cheapest_way(tmp_path) is None
+    assert leading_way(tmp_path) is None
 
 
 @pytest.mark.slow

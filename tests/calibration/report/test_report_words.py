@@ -13,6 +13,7 @@ from calibration.replay.ways import CHOSEN, Way
 from calibration.report.advice import Step, steps
 from calibration.report.artifact_files import Contents
 from calibration.report.bench_page import chosen as chosen_by
+from calibration.report.methods import leading_way
 from calibration.report.summary import CostGain, Gain, Summary
 from calibration.report.words import chosen, count, flops, interval, percent, subtitle, title
 from predictors.gain_model import COLUMNS, GainModel
@@ -22,6 +23,7 @@ from runtime.settings import Settings
 from tests.support.summaries import (
     artifact,
     bench_result,
+    beyond_summary,
     minimal_summary,
     minimal_table,
     no_gain_summary,
@@ -106,6 +108,13 @@ def test_flops_are_written_short() -> None:
             "times) and FLOPs (0.6 [0.3, 5.6] times), with 95% intervals over prompts.",
         ),
         (
+            beyond_summary(),
+            "Stopping early by price reaches 94.2% with 27.9 generations per prompt; majority "
+            "never more than 60.0%",
+            "The 95% interval of its accuracy is 88.4% to 100.0%. More solutions hardly help "
+            "majority, so savings at its accuracy say little.",
+        ),
+        (
             rich_summary(gain=gain(4, 1)),
             "Compute-optimal reaches 73.8% with 4 generations per prompt; best-of-N needs 16",
             "That is 4.0 [1.0, 9.0] times fewer generations, with 95% intervals over prompts. The "
@@ -162,6 +171,10 @@ def test_the_page_says_which_way_it_is() -> None:
         "calibrate again for that."
     )
     assert chosen(no_gain_summary()) == ""
+    assert chosen(beyond_summary()) == (
+        "Generations are spent by price (--average-budget), the most accurate of this artifact's "
+        "ways."
+    )
 
 
 def used(folder: Path, summary: Summary, settings: Settings | None = SETTINGS) -> Step:
@@ -203,6 +216,15 @@ def test_the_snippet_uses_the_way_of_the_headline(
     names = [n for n in ast.walk(ast.parse(step.code)) if isinstance(n, ast.ImportFrom)]
     exported = {alias.name for n in names if n.module == "ttc_allocator" for alias in n.names}
     assert exported <= set(ttc_allocator.__all__)
+
+
+def test_what_is_beyond_the_baseline_is_advised(tmp_path: Path) -> None:
+    summary = beyond_summary()
+    assert summary.gain is not None
+    assert summary.gain.way == "bins", "the greatest saving, at an accuracy that is hardly worth it"
+    step = used(tmp_path / "a", summary)
+    assert step.head == "Answer prompts at an average budget of 27.9"
+    assert leading_way(tmp_path / "a") == "price"
 
 
 def test_without_models_the_price_is_used_in_a_program_of_ones_own(

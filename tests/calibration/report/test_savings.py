@@ -82,6 +82,12 @@ def test_what_best_of_n_needs_is_its_smallest_budget_of_an_accuracy_as_shown() -
     assert (found.baseline, found.generations) == pytest.approx((4, 2))
 
 
+def test_nothing_is_saved_on_what_one_solution_reaches() -> None:
+    falling = curve("majority", (1, 0.6, 1), (4, 0.5, 4), (16, 0.4, 16))
+    ways: dict[Way, Curve] = {"price": curve("price", (1, 0.6, 1), (16, 0.9, 8))}
+    assert savings(falling, ways, 1) == ()
+
+
 def test_no_accuracy_is_reached() -> None:
     assert savings(BEST_OF_N, {"bins": curve("bins", (1, 0.3, 1))}, 1) == ()
     assert greatest(()) is None

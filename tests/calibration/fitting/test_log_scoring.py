@@ -1,0 +1,68 @@
+"""The scores of logged samples: how sharply votes are weighted by them."""
+
+import numpy as np
+
+from allocator.plan import Plan
+from calibration.data.log_scores import LoggedScores
+from calibration.data.sample_log import Log
+from calibration.fitting.log_scoring import POWERS, fit_log_scoring, log_scores
+from calibration.replay.log_replay import LoggedReplay
+from predictors.scoring import Scoring
+
+N = 16
+
+
+def made(questions: int, seed: int, shares: tuple[float, ...], told: float) -> Log:
+    """Samples of questions that are all alike.
+
+    Args:
+        questions: number of them.
+        seed: of the samples.
+        shares: of each answer, the right one first.
+        told: how far the verifier's scores of right and wrong samples are apart, in log-odds.
+    """
+    rng = np.random.default_rng(seed)
+    answer = rng.choice(len(shares), (questions, N), p=shares)
+    logits = told * (answer == 0) + rng.normal(-2, 1, answer.shape)
+    scores = LoggedScores({"score": 1 / (1 + np.exp(-logits))})
+    return Log("made", "0", answer, scores, None, 0)
+
+
+def accuracy(log: Log, scores: np.ndarray) -> float:
+    plan = Plan(strategy="best_of_n", n=N)
+    return float(LoggedReplay(log, scores, n_jobs=1).outcome(plan, 0).correct.mean())
+
+
+def both(shares: tuple[float, ...], told: float) -> tuple[Scoring, Scoring, float]:
+    """The scoring, the same without a power, and by how much it is the better on other samples."""
+    scoring = fit_log_scoring(made(80, 0, shares, told))
+    assert scoring is not None
+    plain = scoring.model_copy(update={"power": 1.0, "top": 1.0})
+    fresh = made(300, 1, shares, told)
+    sharp, before = (accuracy(fresh, log_scores(each, fresh)) for each in (scoring, plain))
+    return scoring, plain, sharp - before
+
+
+def test_where_few_good_samples_face_many_wrong_ones_votes_are_sharpened() -> None:
+    shares, told = (0.15, 0.6, 0.15, 0.1), 1.5
+    scoring, plain, gained = both(shares, told)
+    assert scoring.power in POWERS
+    assert gained > 0.05
+    # The order of samples is the probabilities', and none scores more than 1.
+    log = made(300, 1, shares, told)
+    probability, score = log_scores(plain, log), log_scores(scoring, log)
+    order = np.argsort(probability, axis=None)
+    assert np.all(np.diff(score.ravel()[order]) >= 0)
+    assert 0 <= score.min() <= score.max() == 1
+
+
+def test_where_votes_are_right_they_are_not_given_up_for_scores_that_tell_little() -> None:
+    scoring, _, gained = both((0.4, 0.3, 0.2, 0.1), 0.3)
+    assert scoring.power <= min(POWERS)
+    assert gained > -0.01
+
+
+def test_fingerprints_name_a_power_where_there_is_one() -> None:
+    plain = Scoring(scores={"score": 1.0})
+    assert plain.dumped().keys().isdisjoint({"power", "top", "confidence"})
+    assert plain.model_copy(update={"power": 4.0}).dumped()["power"] == 4
