@@ -59,9 +59,7 @@ def sharpened(scoring: Scoring, log: Log) -> Scoring:
     every = [scoring, *sharp]
     sizes = {max(1, log.window // share) for share in (1, 2, 4)}
     right = np.array([_accuracies(each, log, sorted(sizes)) for each in every])
-    missed = (
-        right[right.mean(1).argmax()] - right
-    )  # by the most accurate, shape (powers, questions)
+    missed = right[right.mean(1).argmax()] - right  # shape (powers, questions)
     close = missed.mean(1) <= missed.std(1) / np.sqrt(len(log.answer))
     return every[int(close.argmax())]
 
@@ -70,7 +68,8 @@ def _accuracies(scoring: Scoring, log: Log, sizes: Sequence[int]) -> NDArray[np.
     """How often weighted votes are right, a value a question, on average over numbers of votes."""
     replay = LoggedReplay(log, log_scores(scoring, log), REPLICATES, n_jobs=1)
     plans = [Plan(strategy="best_of_n", n=n) for n in sizes]
-    return np.mean([replay.outcome(plan, 0).correct.mean(1) for plan in plans], axis=0)
+    correct = [replay.outcome(plan, 0).correct.mean(1) for plan in plans]
+    return np.asarray(np.mean(correct, axis=0))
 
 
 def log_scores(scoring: Scoring, log: Log) -> NDArray[np.float64]:
