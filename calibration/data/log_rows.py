@@ -14,7 +14,7 @@ from runtime.traffic import is_traffic
 
 # The columns to read, and their alternative names.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "question": ("question_id", "question", "prompt"),
+    "question": ("question_id", "question", "problem", "prompt"),
     "answer": ("answer",),
     "correct": ("correct",),
     "gold": ("gold",),

@@ -287,6 +287,104 @@ def test_one_question_under_two_numbers_is_refused_until_a_column_is_chosen(tmp_
     assert logged(tmp_path / "log.jsonl", blank).questions == ("0", "1", "2")
 
 
+def restarted(**columns: list[Any]) -> list[dict[str, Any]]:
+    """Three subjects of two questions each, numbered 0 and 1 in every subject; four samples each.
+
+    Args:
+        columns: further columns, with a value for each of the six questions.
+    """
+    return [
+        {
+            "subject": f"s{q // 2}",
+            "question_id": q % 2,
+            "answer": "AB"[n % 2],
+            "correct": n % 2 == q % 2,
+            **{name: values[q] for name, values in columns.items()},
+        }
+        for q in range(6)
+        for n in range(4)
+    ]
+
+
+TEXTS = [f"{'Choose the right one of the choices below. ' * 3}{q}" for q in range(6)]
+CHATS = [[{"role": "user", "content": text}] for text in TEXTS]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("column", ["question", "problem", "prompt"])
+@pytest.mark.parametrize("values", [TEXTS, CHATS], ids=["text", "chat"])
+def test_two_questions_under_one_number_are_refused_until_they_are_told_apart(
+    tmp_path: Path, suffix: str, column: str, values: list[Any]
+) -> None:
+    path = tmp_path / f"log.{suffix}"
+    rows = restarted(**{column: values})
+    with pytest.raises(InputError) as refusal:
+        logged(path, rows)
+    message = str(refusal.value)
+    unit = "line" if suffix == "jsonl" else "row"
+    assert message.startswith(f"{path}, {unit} 9: ")
+    assert f"its {column!r} differs from that of {unit} 1" in message
+    assert "both have question_id '0'" in message
+    for question in (0, 2):  # of the long texts, the parts that differ are shown
+        assert f"choices below. {question}" in message
+    assert f"--columns question={column}, or question=question_id" in message
+    assert "--where COLUMN=VALUE" in message
+    assert logged(path, rows, where={"subject": "s1"}).questions == ("0", "1")
+    # Chosen, one name may have several wordings. None of them is then the name of all.
+    chosen = logged(path, rows, columns={"question": "question_id"})
+    assert (chosen.questions, chosen.aliases) == (("0", "1"), {})
+    if values is TEXTS:
+        by_text = logged(path, rows, columns={"question": column})
+        assert sorted(by_text.questions) == TEXTS
+        assert not by_text.aliases, "a number that several questions share names none"
+
+
+def test_one_question_is_told_by_its_text_whatever_its_white_space(tmp_path: Path) -> None:
+    texts = ["What is  1+1?", " What is 1+1?\n", "What is 1+1?", ""]
+    contents = [[{"role": "user", "content": text}] for text in texts[:3]]
+    swapped = [[{"content": "What is 1+1?", "role": "user"}]]
+    golds = [2, "2", 2.0, " 2"]
+    rows = [
+        {"question_id": 7, "question": text, "prompt": chat, "gold": gold, "answer": "2"}
+        for text, chat, gold in zip(texts, [*contents, *swapped], golds, strict=True)
+    ]
+    for row in rows:
+        row["correct"] = True
+    log = logged(tmp_path / "log.jsonl", rows)
+    assert (log.questions, log.sizes.tolist()) == (("7",), [4])
+    assert log.aliases.keys() == {"question", "prompt"}
+
+
+def test_a_question_that_its_text_tells_may_be_prompted_in_several_ways(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": n // 4, "question": TEXTS[n // 4], "prompt": f"{TEXTS[n // 4]} {n}"}
+        | {"answer": str(n % 2), "gold": "1"}
+        for n in range(8)
+    ]
+    log = logged(tmp_path / "log.jsonl", rows)
+    assert log.aliases.keys() == {"question"}
+    for row in rows:
+        del row["question_id"]
+    with pytest.raises(InputError, match="its 'prompt' differs from that of line 1"):
+        logged(tmp_path / "log.jsonl", rows)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_number_of_several_gold_answers_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log.{suffix}"
+    rows = restarted(gold=list("ABBAAB"))
+    with pytest.raises(InputError) as refusal:
+        logged(path, rows)
+    unit = "line" if suffix == "jsonl" else "row"
+    assert str(refusal.value).startswith(f"{path}, {unit} 9: 'B': ")
+    assert "its 'gold' must be 'A', as in the question's first row" in str(refusal.value)
+    assert "If question_id '0' is several questions" in str(refusal.value)
+    assert "--columns question=NAME" in str(refusal.value)
+    assert logged(path, rows, where={"subject": "s1"}).questions == ("0", "1")
+    # Spellings of one answer, in a log that says what is correct.
+    assert logged(path, rows, columns={"question": "question_id"}).questions == ("0", "1")
+
+
 def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
     # As search-and-learn writes them: completions, and for each the scores of its steps.
     rows = [
