@@ -385,6 +385,61 @@ def test_a_number_of_several_gold_answers_is_refused(tmp_path: Path, suffix: str
     assert logged(path, rows, columns={"question": "question_id"}).questions == ("0", "1")
 
 
+def programs(**of: Any) -> list[dict[str, Any]]:
+    """Six programs for each of six tasks, some of which pass.
+
+    Args:
+        of: further columns, computed of whether a program passes.
+    """
+    return [
+        {"task_id": f"t{q}", "passed": passed, **{name: f(passed) for name, f in of.items()}}
+        for q in range(6)
+        for passed in (n < q for n in range(6))
+    ]
+
+
+TASKS = {"question": "task_id", "correct": "passed"}
+
+
+def test_what_says_whether_a_sample_is_correct_is_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with pytest.raises(InputError) as refusal:
+        logged(path, programs(), columns=TASKS)
+    assert "columns: 'answer': no such column" in str(refusal.value)
+    assert "if one holds the samples' final answers: answer=NAME" in str(refusal.value)
+    assert "not whether one is correct" in str(refusal.value)
+    assert "no vote is possible" in str(refusal.value)
+    with pytest.raises(InputError) as refusal:
+        logged(path, programs(), columns=TASKS | {"answer": "passed"})
+    assert "columns: 'answer=passed': it says whether a sample is correct" in str(refusal.value)
+    assert "no vote is possible" in str(refusal.value)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_an_answer_that_correct_determines_is_refused(tmp_path: Path, suffix: str) -> None:
+    path, columns = tmp_path / f"log.{suffix}", TASKS | {"answer": "result"}
+    rows = programs(result=lambda passed: "ok" if passed else "failed")
+    with pytest.raises(InputError) as refusal:
+        logged(path, rows, columns=columns)
+    message = str(refusal.value)
+    assert "columns: 'answer=result': " in message
+    assert "it is 'ok' if 'passed' says correct and 'failed' if not, so it is no answer" in message
+    # Answers may be as few: where the right one differs, and where there are few questions.
+    turned = [{**row, "result": row["result"], "passed": not row["passed"]} for row in rows[:6]]
+    assert logged(path, turned + rows[6:], columns=columns).correct.any()
+    assert logged(path, rows[:24], columns=columns).correct.any()
+    # Or where gold answers say that they are answers.
+    assert logged(path, [row | {"gold": "ok"} for row in rows], columns=columns).correct.any()
+
+
+def test_a_column_that_is_mapped_to_another_name_is_not_missed_under_its_own(
+    tmp_path: Path,
+) -> None:
+    rows = [{**row, "correct": str(n % 2)} for n, row in enumerate(ROWS)]
+    log = logged(tmp_path / "log.jsonl", rows, columns={"answer": "correct"})
+    assert answers_of(log) == [[0, 0, 1, 1]] * 2
+
+
 def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
     # As search-and-learn writes them: completions, and for each the scores of its steps.
     rows = [
