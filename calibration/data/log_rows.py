@@ -1,7 +1,7 @@
 """The rows of a log as columns, under the names that the user mapped; cells are not parsed yet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,6 +77,11 @@ class LogRows:
             except ValueError as error:
                 raise self.refusal(number, column, cell, str(error)) from None
         return values
+
+    def taken(self, kept: Sequence[int]) -> "LogRows":
+        """Some of the samples, by their indices."""
+        cells = {name: [column[row] for row in kept] for name, column in self.cells.items()}
+        return replace(self, numbers=[self.numbers[row] for row in kept], cells=cells)
 
     @property
     def scores(self) -> list[str]:

@@ -170,7 +170,6 @@ def read_log(
     names = rows.parsed("question", needed)
     aliases = read_aliases(rows, names, told_apart="question" in chosen)
     questions = text_codes(names)
-    scores = read_scores(rows, aggregation, logits)
     parsers: dict[str, Callable[[object], float]] = {
         "tokens": as_tokens,
         "logprob": as_logprob,
@@ -182,6 +181,7 @@ def read_log(
         if column in rows.names
     }
     answer, forced = graded(rows, questions, probed, reader)
+    scores = read_scores(rows, answer != UNANSWERED, aggregation, logits)
     place, counts = _places(source, questions)
     sampled = np.arange(place.shape[1]) < counts[:, None]
     placed = {name: np.where(sampled, v[place], v.dtype.type(0)) for name, v in logged.items()}

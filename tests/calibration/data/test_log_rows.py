@@ -257,6 +257,38 @@ def test_step_scores_are_aggregated(
         assert log.scores.values[name] == pytest.approx(value)
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize(("blank", "steps"), [(None, False), (NAN, False), (None, True)])
+def test_a_sample_without_an_answer_needs_no_score(
+    tmp_path: Path, suffix: str, blank: float | None, steps: bool
+) -> None:
+    given = [0.5, 0.25, 0.75, 0.5, 0.9, 0.5, 0.5, 0.5]
+    rows = [
+        {**row, "score": [1.0, score] if steps else score}
+        for row, score in zip(ROWS, given, strict=True)
+    ]
+    rows[4] |= {"answer": None, "score": blank}
+    log = logged(tmp_path / f"log.{suffix}", rows)
+    scores = log.scores.values["score.last" if steps else "score"]
+    # The lowest of the log.
+    assert scores[log.answer == -1].tolist() == [0.25]
+    assert sorted(scores.ravel().tolist()) == [0.25, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5, 0.75]
+    # Nor does one whose thought has not ended, once answers are read out of solutions.
+    rows[4]["answer"] = "<think>Let me see"
+    solved = logged(tmp_path / f"log.{suffix}", rows, answers="math")
+    assert (solved.answer == -1).sum() == 1
+    with pytest.raises(InputError) as refusal:
+        logged(tmp_path / f"log.{suffix}", rows)
+    assert "its 'score' must be a finite number wherever there is an answer" in str(refusal.value)
+    assert "leave such rows out, give them the lowest score" in str(refusal.value)
+
+
+def test_of_rows_that_all_lack_scores_the_first_is_refused(tmp_path: Path) -> None:
+    rows = [{**row, "answer": None, "score": None} for row in ROWS]
+    with pytest.raises(InputError, match="line 1: None: its 'score' must be a finite number"):
+        logged(tmp_path / "log.jsonl", rows)
+
+
 @pytest.mark.parametrize("value", [[], [0.5, None], [0.5, NAN], [[0.5]]])
 def test_step_scores_that_cannot_be_used(value: object) -> None:
     with pytest.raises(ValueError, match="must"):
