@@ -8,6 +8,7 @@ from typing import TypeVar
 from allocator.errors import InputError
 from calibration.data.cells import as_text, is_blank
 from calibration.data.log_formats import recognise
+from calibration.data.log_repeats import Repeats
 from calibration.data.table_io import SHOWN_CHARACTERS, Rows, open_rows
 from calibration.data.traffic import traffic_rows
 from runtime.traffic import is_traffic
@@ -38,6 +39,9 @@ OF_SAMPLES = (
     *("answer", "correct", "score", "logprob", "tokens", "finished"),
     *("probes", "thinking_tokens", "sample"),
 )
+
+# Those that all samples of a question share.
+OF_ALL = ("question", ALIAS, "gold")
 
 Value = TypeVar("Value")
 
@@ -155,7 +159,7 @@ def read_log_rows(
         kinds = set(map(_kind, names))
         absent = {name for kind, called in COLUMNS.items() if kind not in kinds for name in called}
         absent -= {*rows.columns}  # those that are mapped to another name
-        read = {*names.values(), *where}
+        read = {*names.values(), *where, *rows.plain}
     else:
         names = _as_names(form.names)
         absent, read = set(), set(rows.columns)
@@ -166,6 +170,7 @@ def read_log_rows(
     notes = list(rows.notes)
     log_rows = LogRows(rows, names, [], cells_of, solutions=form is not None, notes=notes)
     seen: dict[str, set[str]] = {column: set() for column in where}
+    repeats = Repeats(names["answer"], [names[ours] for ours in names if _kind(ours) in OF_ALL])
     for number, row in rows.read(list(read)):
         if late := absent & row.keys():
             raise InputError(
@@ -178,10 +183,19 @@ def read_log_rows(
             continue
         readable = row if form is None else form.cells(number, row)
         if readable is not None:
+            shared = {column: c for column, c in readable.items() if not isinstance(c, list)}
             for sample in _samples(log_rows, number, readable):
                 log_rows.numbers.append(number)
+                own = dict(zip(names.values(), sample, strict=True))
+                repeats.add(str(own[names["question"]]), shared | own)
                 for cells, cell in zip(cells_of.values(), sample, strict=True):
                     cells.append(cell)
+    if repeated := repeats.count:
+        log_rows.notes.append(
+            f"{repeated} samples equal an earlier one of their question in everything logged, "
+            "their whole text included: every row counts as an independent sample, so leave those "
+            "out that were written twice"
+        )
     if form is not None:
         log_rows.notes.extend(form.settle(cells_of))
         for unknown in names.keys() - cells_of.keys():

@@ -17,6 +17,7 @@ Row = tuple[int, dict[str, object]]
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SHOWN_CHARACTERS = 60
+READ_AT_ONCE = 1024  # rows of Parquet: they may hold long texts
 ONE_OBJECT = "give one JSON object a line, or one array of them"
 
 
@@ -30,6 +31,8 @@ class Rows:
         read: reads its rows, with the requested columns and possibly others.
         unit: word for a row: ``line`` for JSON lines, ``row`` otherwise.
         notes: what is to be known of the rows, for people.
+        plain: the columns of texts, numbers and truth values; empty where rows are read with all
+            columns anyway.
     """
 
     source: str
@@ -37,6 +40,7 @@ class Rows:
     read: Callable[[Sequence[str]], Iterator[Row]]
     unit: str = "row"
     notes: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
 
     def where(self, number: int) -> str:
         """Location of a row, for messages."""
@@ -142,17 +146,26 @@ def _parquet(path: Path, field: str) -> Rows:
         return _readable(path, "Parquet", field, pa.ArrowException)
 
     with readable(), pq.ParquetFile(path) as file:
-        columns, empty = tuple(file.schema_arrow.names), not file.metadata.num_rows
+        schema, empty = file.schema_arrow, not file.metadata.num_rows
     if empty:
         raise InputError(field, str(path), "it is empty")
 
     def read(wanted: Sequence[str]) -> Iterator[Row]:
         with readable(), pq.ParquetFile(path) as file:
-            batches = file.iter_batches(columns=list(wanted))
+            batches = file.iter_batches(READ_AT_ONCE, columns=list(wanted))
             rows = (row for batch in batches for row in batch.to_pylist())
             yield from enumerate(rows, start=1)
 
-    return Rows(str(path), columns, read)
+    plain = tuple(field.name for field in schema if not _holds_others(field.type))
+    return Rows(str(path), tuple(schema.names), read, plain=plain)
+
+
+def _holds_others(kind: Any) -> bool:
+    """Whether the cells of a Parquet column are more than texts, numbers and truth values."""
+    from pyarrow.types import is_binary, is_fixed_size_binary, is_large_binary, is_nested
+
+    binary = is_binary(kind) or is_large_binary(kind) or is_fixed_size_binary(kind)
+    return bool(binary or is_nested(kind))
 
 
 @contextmanager
@@ -189,7 +202,11 @@ def _hugging_face(source: str, field: str) -> Rows:
     def read(wanted: Sequence[str]) -> Iterator[Row]:
         yield from enumerate(found.select_columns(list(wanted)), start=1)
 
-    return Rows(source, tuple(found.column_names), read)
+    from datasets import Value
+
+    features = found.features.items()
+    plain = tuple(name for name, kind in features if isinstance(kind, Value))
+    return Rows(source, tuple(found.column_names), read, plain=plain)
 
 
 def _load(name: str, config: str, split: str, field: str) -> Any:

@@ -289,6 +289,48 @@ def test_of_rows_that_all_lack_scores_the_first_is_refused(tmp_path: Path) -> No
         logged(tmp_path / "log.jsonl", rows)
 
 
+def solved(q: int, n: int, **columns: object) -> dict[str, Any]:
+    """A sample of a question, with the whole text of its solution and of the question."""
+    return {
+        "question_id": q,
+        "problem": f"{TEXTS[0]}{q}",
+        "answer": str(n % 2),
+        "correct": n % 2 == 1,
+        "completion": f"{'First we add, then we multiply. ' * 5}{q} {n}",
+        **columns,
+    }
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_samples_that_were_written_twice_are_counted(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log.{suffix}"
+    rows = [solved(q, n) for q in range(3) for n in range(5)]
+    assert logged(path, rows).notes == ()
+    log = logged(path, [*rows, *rows[3:7]])
+    assert log.sizes.sum() == 19  # they are kept
+    (note,) = log.notes
+    assert note.startswith("4 samples equal an earlier one of their question in everything logged")
+    # What differs in any column was sampled twice.
+    again = [row | {"index": place} for place, row in enumerate([*rows, *rows])]
+    assert logged(path, again).notes == ()
+    # Short solutions are alike by chance, and so are samples whose text was not logged.
+    short = [row | {"completion": row["answer"]} for row in rows]
+    assert logged(path, [*short, *short]).notes == ()
+    for row in rows:
+        del row["completion"]
+    assert logged(path, [*rows, *rows]).notes == ()
+
+
+def test_whole_solutions_in_one_row_that_are_equal_are_counted(tmp_path: Path) -> None:
+    texts = ["So it is 5. " * 10, "So it is 6. " * 10]
+    rows = [
+        {"question": TEXTS[q], "gold": "5", "answer": [texts[0], *texts, "5", "5"]}
+        for q in range(2)
+    ]
+    log = logged(tmp_path / "log.jsonl", rows, answers=r"pattern:it is (\d+)")
+    assert any(note.startswith("2 samples equal an earlier one") for note in log.notes)
+
+
 @pytest.mark.parametrize("value", [[], [0.5, None], [0.5, NAN], [[0.5]]])
 def test_step_scores_that_cannot_be_used(value: object) -> None:
     with pytest.raises(ValueError, match="must"):
