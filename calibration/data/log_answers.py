@@ -9,13 +9,18 @@ from allocator.errors import InputError
 from calibration.data.answer_codes import answer_codes, text_codes
 from calibration.data.cells import as_text, as_truth, is_blank
 from calibration.data.grading import canonicalized
-from calibration.data.log_rows import LogRows
+from calibration.data.log_rows import NO_VOTES, LogRows
 from calibration.data.log_thoughts import Probed
 from runtime.answers import Answers
 from runtime.answers.thought import KNOWN, after_thought
 
 # Exact strings: Python's spelling of what a gold answer of true or false is written as.
 TRUTHS = {"True": "true", "False": "false"}
+
+# Questions with both a right and a wrong sample from which on two answers in the whole log, one of
+# them always right, are no coincidence: of questions to be answered by yes or no, all of as many
+# have the same answer once in 16 logs.
+FEW = 5
 
 
 def needed(cell: object) -> str:
@@ -73,7 +78,7 @@ def _known(
     """The answers that are correct, each with its question: most of their rows say so.
 
     Raises:
-        InputError: as `_check_spellings`.
+        InputError: as `_check_verdicts` and `_check_spellings`.
     """
     judged = list(zip(questions, texts, rows.parsed("correct", as_truth), strict=True))
     if probed is not None and probed.judged:
@@ -86,6 +91,7 @@ def _known(
             blank += is_right
         else:
             marks.setdefault((question, text), []).append(is_right)
+    _check_verdicts(rows, marks)
     if blank:
         rows.notes.append(f"{blank} rows marked correct have no answer: they count as wrong")
     if disputed := sum(0 < sum(each) < len(each) for each in marks.values()):
@@ -96,6 +102,39 @@ def _known(
     right = {pair: len(each) for pair, each in marks.items() if 2 * sum(each) > len(each)}
     _check_spellings(rows, right)
     return set(right)
+
+
+def _check_verdicts(rows: LogRows, marks: Mapping[tuple[int, str], list[bool]]) -> None:
+    """Check that answers are more than another way to say which samples are correct.
+
+    With two answers in the whole log, pass and fail, all that pass would vote as one.
+
+    Args:
+        rows: the rows.
+        marks: what the rows of each answer to a question say of it.
+
+    Raises:
+        InputError: there are two, one correct in every row and the other wrong in every row, and
+            several questions have both; and no gold answers show that they are answers.
+    """
+    said: dict[str, set[bool]] = {}
+    of: dict[int, int] = {}
+    for (question, text), each in marks.items():
+        said.setdefault(text, set()).update(each)
+        of[question] = of.get(question, 0) + 1
+    opposite = sorted(map(sorted, said.values())) == [[False], [True]]
+    both = sum(count > 1 for count in of.values())
+    if not opposite or both < FEW or "gold" in rows.names:
+        return
+    wrong, right = sorted(said, key=lambda text: max(said[text]))
+    raise InputError(
+        "columns",
+        f"answer={rows.names['answer']}",
+        f"in every row of {rows.rows.source} it is {right!r} if {rows.names['correct']!r} says "
+        f"correct and {wrong!r} if not, so it is no answer: map the samples' final answers, which "
+        f"they vote by. {NO_VOTES}. If these are answers, to questions that all have the same "
+        "right one, give the right ones in a column gold",
+    )
 
 
 def _check_spellings(rows: LogRows, right: Mapping[tuple[int, str], int]) -> None:

@@ -1,7 +1,7 @@
 """The rows of a log as columns, under the names that the user mapped; cells are not parsed yet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from runtime.traffic import is_traffic
 
 # The columns to read, and their alternative names.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "question": ("question_id", "question", "prompt"),
+    "question": ("question_id", "question", "problem", "prompt"),
     "answer": ("answer",),
     "correct": ("correct",),
     "gold": ("gold",),
@@ -29,6 +29,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "sample": ("sample_index", "sample"),
 }
 SCORE, ALIAS = "score", "alias"
+NO_VOTES = (
+    "Where no two samples share an answer, as programs do not, no vote is possible, and such a log "
+    "cannot be calibrated on"
+)
 # The columns that differ between the samples of one question.
 OF_SAMPLES = (
     *("answer", "correct", "score", "logprob", "tokens", "finished"),
@@ -73,6 +77,11 @@ class LogRows:
             except ValueError as error:
                 raise self.refusal(number, column, cell, str(error)) from None
         return values
+
+    def taken(self, kept: Sequence[int]) -> "LogRows":
+        """Some of the samples, by their indices."""
+        cells = {name: [column[row] for row in kept] for name, column in self.cells.items()}
+        return replace(self, numbers=[self.numbers[row] for row in kept], cells=cells)
 
     @property
     def scores(self) -> list[str]:
@@ -145,6 +154,7 @@ def read_log_rows(
         names = _names(rows, columns)
         kinds = set(map(_kind, names))
         absent = {name for kind, called in COLUMNS.items() if kind not in kinds for name in called}
+        absent -= {*rows.columns}  # those that are mapped to another name
         read = {*names.values(), *where}
     else:
         names = _as_names(form.names)
@@ -195,13 +205,23 @@ def _names(rows: Rows, columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
         names |= {f"{SCORE}:{theirs}" if ours == SCORE else ours: theirs for theirs in several}
         if ours == "question":
             names |= {f"{ALIAS}:{other}": other for other in own if other not in several}
-    for ours in ("question", "answer"):
-        if ours not in names:
-            raise InputError(
-                "columns",
-                ours,
-                f"no such column in {rows.source}, which has {existing}; map it: {ours}=NAME",
-            )
+    lacks = f"no such column in {rows.source}, which has {existing}; map it"
+    if "question" not in names:
+        raise InputError("columns", "question", f"{lacks}: question=NAME")
+    if "answer" not in names:
+        raise InputError(
+            "columns",
+            "answer",
+            f"{lacks}, if one holds the samples' final answers: answer=NAME; they are what samples "
+            f"vote by, not whether one is correct. {NO_VOTES}",
+        )
+    if names["answer"] == names.get("correct"):
+        raise InputError(
+            "columns",
+            f"answer={names['answer']}",
+            f"it says whether a sample is correct ({names['answer']!r} is 'correct' too), which is "
+            f"no answer: map the samples' final answers, which they vote by. {NO_VOTES}",
+        )
     if "correct" not in names and "gold" not in names:
         raise InputError(
             "columns",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
-from calibration.data.cells import as_scores
+from calibration.data.cells import as_scores, is_blank
 from calibration.data.log_rows import LogRows
 from predictors.scoring import NEAREST
 from runtime.verifiers.base import Aggregation, aggregate, aggregated
@@ -65,12 +65,20 @@ class LoggedScores:
 
 
 def read_scores(
-    rows: LogRows, aggregation: Aggregation | None, logits: Sequence[str] = ()
+    rows: LogRows,
+    answered: NDArray[np.bool_],
+    aggregation: Aggregation | None,
+    logits: Sequence[str] = (),
 ) -> LoggedScores:
     """All scores of a log, one value per row.
 
+    A sample without an answer never votes and needs no score. What else reads it, such as the mean
+    score of some samples, takes the lowest of the log: that of its question would tell of samples
+    that are drawn later.
+
     Args:
         rows: the log.
+        answered: whether each row has an answer.
         aggregation: the only aggregation of step scores to take; None takes all.
         logits: the source's names of columns that hold log-odds, however they look.
 
@@ -85,20 +93,23 @@ def read_scores(
     of_steps = False
     for column in rows.scores:
         name = rows.names[column]
-        cells = rows.parsed(column, as_scores)
-        as_odds = name in known or _are_logits(rows, column, cells)
-        if not any(isinstance(cell, list) for cell in rows.cells[column]):
-            values[name] = np.array([score for (score,) in cells])
+        place, scored = _scored(rows, column, answered)
+        cells = scored.parsed(column, _scores)
+        as_odds = name in known or _are_logits(scored, column, cells)
+        if not any(isinstance(cell, list) for cell in scored.cells[column]):
+            values[name] = _lowest_elsewhere([score for (score,) in cells], place)
             log_odds += [name] if as_odds else []
             continue
         of_steps = True
         if as_odds:
             cells = [_probabilities(np.array(cell)).tolist() for cell in cells]
         if aggregation is not None:
-            values[name] = np.array([aggregate(cell, aggregation) for cell in cells])
+            one_way = [aggregate(cell, aggregation) for cell in cells]
+            values[name] = _lowest_elsewhere(one_way, place)
             continue
         each = [aggregated(cell) for cell in cells]
-        values |= {f"{name}.{how}": np.array([one[how] for one in each]) for how in each[0]}
+        for how in each[0]:
+            values[f"{name}.{how}"] = _lowest_elsewhere([one[how] for one in each], place)
     if aggregation is not None and not of_steps:
         raise InputError(
             "aggregation",
@@ -106,6 +117,32 @@ def read_scores(
             f"{rows.rows.source} has no lists of step scores; leave it out",
         )
     return LoggedScores(values, tuple(log_odds))
+
+
+def _scored(
+    rows: LogRows, column: str, answered: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], LogRows]:
+    """The rows that have a score or need one, and where they are, shape (rows,)."""
+    filled = np.array([not is_blank(cell) for cell in rows.cells[column]])
+    # Where none has any, all need one.
+    place = answered | filled if filled.any() else np.ones_like(filled)
+    return place, rows.taken(np.flatnonzero(place).tolist())
+
+
+def _lowest_elsewhere(values: Sequence[float], place: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values at their places, and the lowest of them at all others, shape of `place`."""
+    found = np.full(place.shape, min(values))
+    found[place] = values
+    return found
+
+
+def _scores(cell: object) -> list[float]:
+    if is_blank(cell):
+        raise ValueError(
+            "must be a finite number wherever there is an answer: leave such rows out, give them "
+            "the lowest score, or leave the column out, of the file and of --columns"
+        )
+    return as_scores(cell)
 
 
 def _are_logits(rows: LogRows, column: str, cells: list[list[float]]) -> bool:

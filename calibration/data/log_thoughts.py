@@ -6,7 +6,7 @@ blank is the whole thought; that of cap 0, or ``off``, is an answer without a th
 is blank, no thought may be longer than the largest cap.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         given = [row_of[0.0] for row_of in of.values()]
         nll = [0.0] * len(given)
         if "logprob" in rows.names:
-            nll = [-logprob for logprob in _taken(rows, given).parsed("logprob", as_logprob)]
+            nll = [-logprob for logprob in rows.taken(given).parsed("logprob", as_logprob)]
         direct = np.array([[max(1.0, tokens[row]) for row in given], nll]).T
     lengths = [capped.thought(row_of) for row_of in of.values()]
     after = [max(0.0, tokens[row] - n) for row, n in zip(kept, lengths, strict=True)]
@@ -126,13 +126,7 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
         probe_tokens=capped.probe_tokens(list(of.values()), lengths),
         limit=None if top == np.inf else int(top),
     )
-    return _taken(rows, kept), found
-
-
-def _taken(rows: LogRows, kept: list[int]) -> LogRows:
-    """Some of the rows, by their indices."""
-    cells = {name: [column[row] for row in kept] for name, column in rows.cells.items()}
-    return replace(rows, numbers=[rows.numbers[row] for row in kept], cells=cells)
+    return rows.taken(kept), found
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from calibration.data.answer_codes import CORRECT, UNANSWERED, text_codes
-from calibration.data.cells import as_logprob, as_tokens, as_truth, is_blank
+from calibration.data.cells import as_logprob, as_tokens, as_truth
 from calibration.data.log_answers import graded, needed
+from calibration.data.log_names import read_aliases
 from calibration.data.log_rows import LogRows, read_log_rows
 from calibration.data.log_scores import LoggedScores, read_scores
 from calibration.data.log_thoughts import Probed, read_thoughts
@@ -152,8 +153,9 @@ def read_log(
 
     Raises:
         InputError: no such source or column, no rows, a cell that cannot be used (the message
-            names its row), samples of several models, one text under several numbers, a setting
-            that does not apply to the log, or too few samples per question.
+            names its row), samples of several models, one text under several numbers, several
+            texts or gold answers under one, a setting that does not apply to the log, or too few
+            samples per question.
     """
     source, where = str(source), where or {}
     chosen = {
@@ -166,9 +168,8 @@ def read_log(
         answers, reader = "math", answers_for("math", thoughts=KNOWN)
     _check_answers(rows, answers)
     names = rows.parsed("question", needed)
-    aliases = _aliases(rows, names, told_apart="question" in chosen)
+    aliases = read_aliases(rows, names, told_apart="question" in chosen)
     questions = text_codes(names)
-    scores = read_scores(rows, aggregation, logits)
     parsers: dict[str, Callable[[object], float]] = {
         "tokens": as_tokens,
         "logprob": as_logprob,
@@ -180,6 +181,7 @@ def read_log(
         if column in rows.names
     }
     answer, forced = graded(rows, questions, probed, reader)
+    scores = read_scores(rows, answer != UNANSWERED, aggregation, logits)
     place, counts = _places(source, questions)
     sampled = np.arange(place.shape[1]) < counts[:, None]
     placed = {name: np.where(sampled, v[place], v.dtype.type(0)) for name, v in logged.items()}
@@ -239,50 +241,6 @@ def _thoughts(
 
 def _chosen(names: Sequence[str], numbers: NDArray[np.int64]) -> tuple[str, ...]:
     return tuple(names[number] for number in numbers.tolist()) if names else ()
-
-
-def _aliases(rows: LogRows, names: Sequence[str], told_apart: bool) -> dict[str, list[str]]:
-    """What else the log calls the question of each row, by the log's columns.
-
-    One question under two numbers would be in calibration and in the test of it.
-
-    Args:
-        rows: the rows.
-        names: the name of each row's question.
-        told_apart: whether the user chose the column of these names: what several questions share
-            is then no name of one.
-
-    Raises:
-        InputError: a question that has several names, where nobody chose.
-    """
-    found = {}
-    for column in rows.aliases:
-        cells = rows.parsed(column, _name)
-        shared = _shared(names, cells)
-        own, other = rows.names["question"], rows.names[column]
-        if shared is None:
-            found[other] = cells
-        elif not told_apart:
-            row, first = shared
-            why = (
-                f"is that of {own} {first!r} too; say which column tells questions apart: "
-                f"--columns question={other}, or question={own}"
-            )
-            raise rows.refusal(rows.numbers[row], column, cells[row], why)
-    return found
-
-
-def _shared(names: Sequence[str], cells: Sequence[str]) -> tuple[int, str] | None:
-    """The first row whose cell is that of another question, and that question; None without one."""
-    first: dict[str, str] = {}
-    for row, (name, cell) in enumerate(zip(names, cells, strict=True)):
-        if cell and first.setdefault(cell, name) != name:
-            return row, first[cell]
-    return None
-
-
-def _name(cell: object) -> str:
-    return "" if is_blank(cell) else str(cell)
 
 
 def _check_answers(rows: LogRows, answers: str | None) -> None:

@@ -257,6 +257,38 @@ def test_step_scores_are_aggregated(
         assert log.scores.values[name] == pytest.approx(value)
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize(("blank", "steps"), [(None, False), (NAN, False), (None, True)])
+def test_a_sample_without_an_answer_needs_no_score(
+    tmp_path: Path, suffix: str, blank: float | None, steps: bool
+) -> None:
+    given = [0.5, 0.25, 0.75, 0.5, 0.9, 0.5, 0.5, 0.5]
+    rows = [
+        {**row, "score": [1.0, score] if steps else score}
+        for row, score in zip(ROWS, given, strict=True)
+    ]
+    rows[4] |= {"answer": None, "score": blank}
+    log = logged(tmp_path / f"log.{suffix}", rows)
+    scores = log.scores.values["score.last" if steps else "score"]
+    # The lowest of the log.
+    assert scores[log.answer == -1].tolist() == [0.25]
+    assert sorted(scores.ravel().tolist()) == [0.25, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5, 0.75]
+    # Nor does one whose thought has not ended, once answers are read out of solutions.
+    rows[4]["answer"] = "<think>Let me see"
+    solved = logged(tmp_path / f"log.{suffix}", rows, answers="math")
+    assert (solved.answer == -1).sum() == 1
+    with pytest.raises(InputError) as refusal:
+        logged(tmp_path / f"log.{suffix}", rows)
+    assert "its 'score' must be a finite number wherever there is an answer" in str(refusal.value)
+    assert "leave such rows out, give them the lowest score" in str(refusal.value)
+
+
+def test_of_rows_that_all_lack_scores_the_first_is_refused(tmp_path: Path) -> None:
+    rows = [{**row, "answer": None, "score": None} for row in ROWS]
+    with pytest.raises(InputError, match="line 1: None: its 'score' must be a finite number"):
+        logged(tmp_path / "log.jsonl", rows)
+
+
 @pytest.mark.parametrize("value", [[], [0.5, None], [0.5, NAN], [[0.5]]])
 def test_step_scores_that_cannot_be_used(value: object) -> None:
     with pytest.raises(ValueError, match="must"):
@@ -285,6 +317,159 @@ def test_one_question_under_two_numbers_is_refused_until_a_column_is_chosen(tmp_
     # Blank texts are no texts.
     blank = [row | {"question": ""} for row in rows]
     assert logged(tmp_path / "log.jsonl", blank).questions == ("0", "1", "2")
+
+
+def restarted(**columns: list[Any]) -> list[dict[str, Any]]:
+    """Three subjects of two questions each, numbered 0 and 1 in every subject; four samples each.
+
+    Args:
+        columns: further columns, with a value for each of the six questions.
+    """
+    return [
+        {
+            "subject": f"s{q // 2}",
+            "question_id": q % 2,
+            "answer": "AB"[n % 2],
+            "correct": n % 2 == q % 2,
+            **{name: values[q] for name, values in columns.items()},
+        }
+        for q in range(6)
+        for n in range(4)
+    ]
+
+
+TEXTS = [f"{'Choose the right one of the choices below. ' * 3}{q}" for q in range(6)]
+CHATS = [[{"role": "user", "content": text}] for text in TEXTS]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("column", ["question", "problem", "prompt"])
+@pytest.mark.parametrize("values", [TEXTS, CHATS], ids=["text", "chat"])
+def test_two_questions_under_one_number_are_refused_until_they_are_told_apart(
+    tmp_path: Path, suffix: str, column: str, values: list[Any]
+) -> None:
+    path = tmp_path / f"log.{suffix}"
+    rows = restarted(**{column: values})
+    with pytest.raises(InputError) as refusal:
+        logged(path, rows)
+    message = str(refusal.value)
+    unit = "line" if suffix == "jsonl" else "row"
+    assert message.startswith(f"{path}, {unit} 9: ")
+    assert f"its {column!r} differs from that of {unit} 1" in message
+    assert "both have question_id '0'" in message
+    for question in (0, 2):  # of the long texts, the parts that differ are shown
+        assert f"choices below. {question}" in message
+    assert f"--columns question={column}, or question=question_id" in message
+    assert "--where COLUMN=VALUE" in message
+    assert logged(path, rows, where={"subject": "s1"}).questions == ("0", "1")
+    # Chosen, one name may have several wordings. None of them is then the name of all.
+    chosen = logged(path, rows, columns={"question": "question_id"})
+    assert (chosen.questions, chosen.aliases) == (("0", "1"), {})
+    if values is TEXTS:
+        by_text = logged(path, rows, columns={"question": column})
+        assert sorted(by_text.questions) == TEXTS
+        assert not by_text.aliases, "a number that several questions share names none"
+
+
+def test_one_question_is_told_by_its_text_whatever_its_white_space(tmp_path: Path) -> None:
+    texts = ["What is  1+1?", " What is 1+1?\n", "What is 1+1?", ""]
+    contents = [[{"role": "user", "content": text}] for text in texts[:3]]
+    swapped = [[{"content": "What is 1+1?", "role": "user"}]]
+    golds = [2, "2", 2.0, " 2"]
+    rows = [
+        {"question_id": 7, "question": text, "prompt": chat, "gold": gold, "answer": "2"}
+        for text, chat, gold in zip(texts, [*contents, *swapped], golds, strict=True)
+    ]
+    for row in rows:
+        row["correct"] = True
+    log = logged(tmp_path / "log.jsonl", rows)
+    assert (log.questions, log.sizes.tolist()) == (("7",), [4])
+    assert log.aliases.keys() == {"question", "prompt"}
+
+
+def test_a_question_that_its_text_tells_may_be_prompted_in_several_ways(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": n // 4, "question": TEXTS[n // 4], "prompt": f"{TEXTS[n // 4]} {n}"}
+        | {"answer": str(n % 2), "gold": "1"}
+        for n in range(8)
+    ]
+    log = logged(tmp_path / "log.jsonl", rows)
+    assert log.aliases.keys() == {"question"}
+    for row in rows:
+        del row["question_id"]
+    with pytest.raises(InputError, match="its 'prompt' differs from that of line 1"):
+        logged(tmp_path / "log.jsonl", rows)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_number_of_several_gold_answers_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log.{suffix}"
+    rows = restarted(gold=list("ABBAAB"))
+    with pytest.raises(InputError) as refusal:
+        logged(path, rows)
+    unit = "line" if suffix == "jsonl" else "row"
+    assert str(refusal.value).startswith(f"{path}, {unit} 9: 'B': ")
+    assert "its 'gold' must be 'A', as in the question's first row" in str(refusal.value)
+    assert "If question_id '0' is several questions" in str(refusal.value)
+    assert "--columns question=NAME" in str(refusal.value)
+    assert logged(path, rows, where={"subject": "s1"}).questions == ("0", "1")
+    # Spellings of one answer, in a log that says what is correct.
+    assert logged(path, rows, columns={"question": "question_id"}).questions == ("0", "1")
+
+
+def programs(**of: Any) -> list[dict[str, Any]]:
+    """Six programs for each of six tasks, some of which pass.
+
+    Args:
+        of: further columns, computed of whether a program passes.
+    """
+    return [
+        {"task_id": f"t{q}", "passed": passed, **{name: f(passed) for name, f in of.items()}}
+        for q in range(6)
+        for passed in (n < q for n in range(6))
+    ]
+
+
+TASKS = {"question": "task_id", "correct": "passed"}
+
+
+def test_what_says_whether_a_sample_is_correct_is_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with pytest.raises(InputError) as refusal:
+        logged(path, programs(), columns=TASKS)
+    assert "columns: 'answer': no such column" in str(refusal.value)
+    assert "if one holds the samples' final answers: answer=NAME" in str(refusal.value)
+    assert "not whether one is correct" in str(refusal.value)
+    assert "no vote is possible" in str(refusal.value)
+    with pytest.raises(InputError) as refusal:
+        logged(path, programs(), columns=TASKS | {"answer": "passed"})
+    assert "columns: 'answer=passed': it says whether a sample is correct" in str(refusal.value)
+    assert "no vote is possible" in str(refusal.value)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_an_answer_that_correct_determines_is_refused(tmp_path: Path, suffix: str) -> None:
+    path, columns = tmp_path / f"log.{suffix}", TASKS | {"answer": "result"}
+    rows = programs(result=lambda passed: "ok" if passed else "failed")
+    with pytest.raises(InputError) as refusal:
+        logged(path, rows, columns=columns)
+    message = str(refusal.value)
+    assert "columns: 'answer=result': " in message
+    assert "it is 'ok' if 'passed' says correct and 'failed' if not, so it is no answer" in message
+    # Answers may be as few: where the right one differs, and where there are few questions.
+    turned = [{**row, "result": row["result"], "passed": not row["passed"]} for row in rows[:6]]
+    assert logged(path, turned + rows[6:], columns=columns).correct.any()
+    assert logged(path, rows[:24], columns=columns).correct.any()
+    # Or where gold answers say that they are answers.
+    assert logged(path, [row | {"gold": "ok"} for row in rows], columns=columns).correct.any()
+
+
+def test_a_column_that_is_mapped_to_another_name_is_not_missed_under_its_own(
+    tmp_path: Path,
+) -> None:
+    rows = [{**row, "correct": str(n % 2)} for n, row in enumerate(ROWS)]
+    log = logged(tmp_path / "log.jsonl", rows, columns={"answer": "correct"})
+    assert answers_of(log) == [[0, 0, 1, 1]] * 2
 
 
 def test_a_row_may_hold_all_samples_of_a_question(tmp_path: Path) -> None:
