@@ -214,6 +214,63 @@ def test_correct_tells_which_forced_answers_are_correct(tmp_path: Path) -> None:
     assert (log.thoughts.at_cap(20).answer == 0).sum(axis=1).tolist() == [1, 1]
 
 
+def marked(gold: object = "7", **changes: Any) -> list[dict[str, Any]]:
+    """A row per sample, with both columns; no whole thought is right, and forced ones are."""
+    samples: list[tuple[str | None, bool, list[str | None]]] = [
+        ("5", False, ["5", "7"]),
+        (None, False, ["7", "7"]),
+        ("9", False, [None, "9"]),
+        ("5", False, ["5", "8"]),
+    ]
+    return [
+        {"question": question, "answer": answer, "correct": correct, "gold": gold, "tokens": 25}
+        | {"probes": probes, "probe_every": 10}
+        | changes
+        for question in ("a", "b")
+        for answer, correct, probes in samples
+    ]
+
+
+def test_gold_grades_the_forced_answers_that_no_row_has(tmp_path: Path) -> None:
+    both = read_log(write(tmp_path / "both.jsonl", marked()))
+    alone = read_log(write(tmp_path / "gold.jsonl", without(marked(), "correct")))
+    assert not both.notes
+    for cap, right in ((10, 1), (20, 2), (None, 0)):
+        found, expected = both.thoughts.at_cap(cap), alone.thoughts.at_cap(cap)
+        assert (found.answer == 0).sum(axis=1).tolist() == [right, right]
+        assert np.array_equal(found.answer, expected.answer)
+
+
+def test_an_answer_counts_as_its_rows_say_wherever_it_was_forced(tmp_path: Path) -> None:
+    # The log's own grader takes 5 for right and 9, the gold answer, for wrong.
+    rows = [row | {"gold": "9", "correct": row["answer"] == "5"} for row in marked()]
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert (found.at_cap(None).answer == 0).sum(axis=1).tolist() == [2, 2]
+    assert (found.at_cap(10).answer == 0).sum(axis=1).tolist() == [2, 2]
+    assert (found.at_cap(20).answer == 0).sum(axis=1).tolist() == [0, 0]
+
+
+def test_gold_answers_of_true_or_false_grade_forced_ones_by_any_spelling(tmp_path: Path) -> None:
+    rows = [row | {"probes": ["True", "true"]} for row in marked(gold=True)]
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert (found.forced == 0).all()
+
+
+def test_forced_answers_that_nothing_grades_are_counted(tmp_path: Path) -> None:
+    rows = without(marked(), "gold")
+    rows[2]["correct"] = True  # of question a
+    (note,) = read_log(write(tmp_path / "log.jsonl", rows)).notes
+    assert "2 questions have forced answers" in note
+    assert "1 of the questions have no row that is marked correct" in note
+    # Of question b alone the gold answer is known.
+    rows = [row | {"gold": "7" if row["question"] == "b" else None} for row in marked()]
+    (note,) = read_log(write(tmp_path / "some.jsonl", rows)).notes
+    assert "1 questions have forced answers" in note
+    rows[0]["gold"], rows[1]["gold"] = "7", "8"
+    with pytest.raises(InputError, match="must be '7', as in the question's first row"):
+        read_log(write(tmp_path / "two.jsonl", rows))
+
+
 def test_answers_are_compared_by_value_with_a_reader(tmp_path: Path) -> None:
     rows = [row | {"probes": ["7.0" if p == "7" else p for p in row["probes"]]} for row in probed()]
     path = write(tmp_path / "log.jsonl", rows)
