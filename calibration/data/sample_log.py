@@ -234,6 +234,7 @@ def _thoughts(
         nll=nll,
         answer_tokens=after,
         limit=probed.limit,
+        cut=probed.cut[place],
     )
 
 
