@@ -1,6 +1,7 @@
 """The answers of a log's rows, graded and numbered within their questions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ TRUTHS = {"True": "true", "False": "false"}
 # have the same answer once in 16 logs.
 FEW = 5
 
+Gold = TypeVar("Gold", str, str | None)
+
 
 def needed(cell: object) -> str:
     """A cell that must hold something, as text."""
@@ -36,7 +39,8 @@ def graded(
     """The answer of each sample, and those forced in mid-thought, numbered within questions.
 
     Args:
-        rows: the rows; notes are added on thoughts that have not ended, and on `correct`.
+        rows: the rows; notes are added on thoughts that have not ended, on `correct`, and on forced
+            answers that nothing grades.
         questions: the question of each.
         probed: the forced answers; None for none.
         reader: reads and compares answers; None for exact strings.
@@ -58,10 +62,13 @@ def graded(
     flat = [text for of_sample in every for text in of_sample]
     owners = np.repeat(questions, depths + 1)
     if "correct" in rows.names and reader is None:
-        known = _known(rows, questions.tolist(), texts, probed)
-        correct = np.array([pair in known for pair in zip(owners.tolist(), flat, strict=True)])
+        verdicts = _verdicts(rows, questions.tolist(), texts, probed)
+        pairs = list(zip(owners.tolist(), flat, strict=True))
+        if probed is not None:
+            verdicts |= _verdicts_by_gold(rows, questions, verdicts, pairs)
+        correct = np.array([verdicts.get(pair, False) for pair in pairs])
     else:
-        golds = [gold for gold in _golds(rows, questions) for _ in range(depths + 1)]
+        golds = [gold for gold in _golds(rows, questions, needed) for _ in range(depths + 1)]
         if reader is not None:
             flat, golds = canonicalized(reader, owners.tolist(), flat, golds, rows.solutions)
         else:
@@ -72,10 +79,10 @@ def graded(
     return answer[:, 0], answer[:, 1:]
 
 
-def _known(
+def _verdicts(
     rows: LogRows, questions: list[int], texts: list[str | None], probed: Probed | None
-) -> set[tuple[int, str | None]]:
-    """The answers that are correct, each with its question: most of their rows say so.
+) -> dict[tuple[int, str | None], bool]:
+    """Whether each answer of a row to its question is correct: most of its rows say so.
 
     Raises:
         InputError: as `_check_verdicts` and `_check_spellings`.
@@ -84,7 +91,7 @@ def _known(
     if probed is not None and probed.judged:
         numbers = dict(zip(rows.parsed("question", str), questions, strict=True))
         judged = [(numbers[name], text, is_right) for name, text, is_right in probed.judged]
-    marks: dict[tuple[int, str], list[bool]] = {}
+    marks: dict[tuple[int, str | None], list[bool]] = {}
     blank = 0
     for question, text, is_right in judged:
         if text is None:
@@ -99,12 +106,12 @@ def _known(
             f"{disputed} answers to a question are marked correct in some rows and wrong in "
             "others: they count as most of their rows say"
         )
-    right = {pair: len(each) for pair, each in marks.items() if 2 * sum(each) > len(each)}
-    _check_spellings(rows, right)
-    return set(right)
+    verdicts = {pair: 2 * sum(each) > len(each) for pair, each in marks.items()}
+    _check_spellings(rows, {pair: len(marks[pair]) for pair in marks if verdicts[pair]})
+    return verdicts
 
 
-def _check_verdicts(rows: LogRows, marks: Mapping[tuple[int, str], list[bool]]) -> None:
+def _check_verdicts(rows: LogRows, marks: Mapping[tuple[int, str | None], list[bool]]) -> None:
     """Check that answers are more than another way to say which samples are correct.
 
     With two answers in the whole log, pass and fail, all that pass would vote as one.
@@ -117,7 +124,7 @@ def _check_verdicts(rows: LogRows, marks: Mapping[tuple[int, str], list[bool]]) 
         InputError: there are two, one correct in every row and the other wrong in every row, and
             several questions have both; and no gold answers show that they are answers.
     """
-    said: dict[str, set[bool]] = {}
+    said: dict[str | None, set[bool]] = {}
     of: dict[int, int] = {}
     for (question, text), each in marks.items():
         said.setdefault(text, set()).update(each)
@@ -137,7 +144,40 @@ def _check_verdicts(rows: LogRows, marks: Mapping[tuple[int, str], list[bool]]) 
     )
 
 
-def _check_spellings(rows: LogRows, right: Mapping[tuple[int, str], int]) -> None:
+def _verdicts_by_gold(
+    rows: LogRows,
+    questions: NDArray[np.int64],
+    verdicts: Mapping[tuple[int, str | None], bool],
+    pairs: Iterable[tuple[int, str | None]],
+) -> dict[tuple[int, str | None], bool]:
+    """Whether forced answers that no row has are correct: equal to the question's gold answer.
+
+    One that a row has counts as that row says. The log's grader may differ from a comparison of
+    texts, and an answer must not be right in one thought and wrong in another.
+
+    Args:
+        rows: the rows; a note is added on questions whose right answer nothing tells.
+        questions: the question of each.
+        verdicts: on the answers that rows have.
+        pairs: all answers, each with its question.
+    """
+    golds = _golds(rows, questions, _answer) if "gold" in rows.names else [None] * len(questions)
+    gold_of = {q: g for q, g in zip(questions.tolist(), golds, strict=True) if g is not None}
+    others = {pair for pair in pairs if pair[1] is not None and pair not in verdicts}
+    solved = {question for (question, _), is_right in verdicts.items() if is_right}
+    if ungraded := {question for question, _ in others} - set(gold_of) - solved:
+        rows.notes.append(
+            f"{len(ungraded)} questions have forced answers, but no row that is marked correct and "
+            "no gold answer: what was forced counts as wrong"
+        )
+    return {
+        (question, text): TRUTHS.get(text, text) == TRUTHS.get(gold, gold)
+        for question, text in others
+        if text is not None and (gold := gold_of.get(question)) is not None
+    }
+
+
+def _check_spellings(rows: LogRows, right: Mapping[tuple[int, str | None], int]) -> None:
     """Check that correct answers are answers, which samples share; a note counts spellings.
 
     All correct texts of a question are one answer. Of whole solutions no vote could be predicted:
@@ -203,12 +243,14 @@ def _concluded(texts: Sequence[str | None], notes: list[str]) -> list[str | None
     return kept
 
 
-def _golds(rows: LogRows, questions: NDArray[np.int64]) -> list[str]:
+def _golds(
+    rows: LogRows, questions: NDArray[np.int64], parse: Callable[[object], Gold]
+) -> list[Gold]:
     """The gold answer of each sample, which is the same for all samples of a question."""
-    golds = rows.parsed("gold", needed)
-    first: dict[int, str] = {}
+    golds = rows.parsed("gold", parse)
+    first: dict[int, Gold] = {}
     for question, gold, number in zip(questions.tolist(), golds, rows.numbers, strict=True):
-        if first.setdefault(question, gold) != gold:
+        if gold is not None and first.setdefault(question, gold) != gold:
             why = f"must be {first[question]!r}, as in the question's first row"
             raise rows.refusal(number, "gold", gold, why)
     return golds

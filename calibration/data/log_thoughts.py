@@ -4,6 +4,9 @@ A log holds them in one of two ways. A column `probes` lists the answers forced 
 thinking tokens. Or a sample has several rows, one per cap in `thinking_tokens`; the one where it is
 blank is the whole thought; that of cap 0, or ``off``, is an answer without a thought. Where no row
 is blank, no thought may be longer than the largest cap.
+
+A thought that was cut off while it was sampled has ``finished`` false. Without that column, one
+that has no answer and as many tokens as any in the log was cut off.
 """
 
 from dataclasses import dataclass, field
@@ -33,6 +36,8 @@ class Probed:
     Attributes:
         depths: thinking tokens, ascending, shape (depths,); 0 stands for no thought.
         answers: of each sample, one per depth up to its end or beyond; None for none.
+        cut: whether each sample's thought was cut off while it was sampled, shape (samples,); none
+            is where there is a `limit`.
         direct: tokens and negative log-probability (0 where it is not known) of each sample's
             answer without a thought, shape (samples, 2); None where there are none.
         judged: question and answer of each row, and whether the log says that it is correct; empty
@@ -45,6 +50,7 @@ class Probed:
 
     depths: NDArray[np.int64]
     answers: list[list[str | None]] = field(repr=False)
+    cut: NDArray[np.bool_] = field(repr=False)
     direct: NDArray[np.float64] | None = field(default=None, repr=False)
     judged: tuple[tuple[str, str | None, bool], ...] = ()
     tokens: NDArray[np.float64] | None = field(default=None, repr=False)
@@ -79,7 +85,18 @@ def _listed(rows: LogRows) -> Probed:
     longest = max(map(len, answers))
     # A thought may have fewer probes than tokens: its last answer then stands.
     filled = [[*each, *(each[-1:] or [None]) * (longest - len(each))] for each in answers]
-    return Probed(every.pop() * np.arange(1, longest + 1), filled)
+    return Probed(every.pop() * np.arange(1, longest + 1), filled, np.array(_cut_off(rows)))
+
+
+def _cut_off(rows: LogRows) -> list[bool]:
+    """Whether each row was cut off while it was sampled."""
+    if "finished" in rows.names:
+        return [not ended for ended in rows.parsed("finished", as_truth)]
+    tokens, answers = rows.parsed("tokens", as_tokens), rows.parsed("answer", _answer)
+    # What was cut off at a log's limit is longest. Without an answer, another thought is as long by
+    # chance alone.
+    longest = max(tokens)
+    return [n == longest and answer is None for n, answer in zip(tokens, answers, strict=True)]
 
 
 def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
@@ -98,10 +115,12 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
     depths, top = sorted({cap for cap in caps if cap < np.inf}), max(caps)
     # The tokens by which a row exceeds its cap are of its answer.
     beyond = [n - cap for n, cap in zip(tokens, caps, strict=True) if 0 < cap < np.inf]
-    capped = _Capped(rows, answers, tokens, depths, top, max(beyond, default=0.0))
+    kept = [row_of[max(row_of)] for row_of in of.values()]
+    cut = [False] * len(kept) if top < np.inf else _cut_off(rows.taken(kept))
+    of_cut = {row for row, was_cut in zip(kept, cut, strict=True) if was_cut}
+    capped = _Capped(rows, answers, tokens, depths, top, max(beyond, default=0.0), of_cut)
     for row_of in of.values():
         capped.check(row_of)
-    kept = [row_of[max(row_of)] for row_of in of.values()]
     forced = [
         [answers[row_of.get(depth, whole)] for depth in depths]
         for row_of, whole in zip(of.values(), kept, strict=True)
@@ -120,10 +139,11 @@ def _merged(rows: LogRows) -> tuple[LogRows, Probed]:
     found = Probed(
         depths=np.array(depths, dtype=np.int64),
         answers=forced,
+        cut=np.array(cut),
         direct=direct,
         judged=judged,
         tokens=np.array([lengths, after]).T,
-        probe_tokens=capped.probe_tokens(list(of.values()), lengths),
+        probe_tokens=capped.probe_tokens(list(of.values()), np.add(lengths, cut).tolist()),
         limit=None if top == np.inf else int(top),
     )
     return rows.taken(kept), found
@@ -140,6 +160,7 @@ class _Capped:
         depths: the caps, ascending; 0 stands for no thought.
         top: the greatest cap; infinite where rows without a cap have whole thoughts.
         longest: tokens of an answer at most, as far as rows tell.
+        cut: the rows of whole thoughts that were cut off while they were sampled.
     """
 
     rows: LogRows
@@ -148,6 +169,7 @@ class _Capped:
     depths: list[float]
     top: float
     longest: float
+    cut: set[int]
 
     def check(self, row_of: dict[float, int]) -> None:
         """Refuse a sample that lacks a row which others have, and which its others do not tell.
@@ -189,7 +211,7 @@ class _Capped:
         total = self.tokens[whole]
         if cap >= most:
             return total < most
-        if total <= cap:
+        if total < cap or (total == cap and whole not in self.cut):
             return True
         if total - cap > self.longest:  # no answer is as long
             return False
@@ -202,7 +224,7 @@ class _Capped:
 
         Args:
             samples: the rows of each sample.
-            lengths: tokens of each one's thought.
+            lengths: tokens of each one's thought; more where it was cut off.
         """
         forced = [
             max(0.0, self.tokens[row] - cap)

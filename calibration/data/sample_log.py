@@ -236,6 +236,7 @@ def _thoughts(
         nll=nll,
         answer_tokens=after,
         limit=probed.limit,
+        cut=probed.cut[place],
     )
 
 

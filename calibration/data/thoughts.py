@@ -41,7 +41,8 @@ class Capped:
         answer: 0 the correct one, 1 and more the wrong ones of the question, -1 for none.
         depth: thinking tokens.
         first: depth at which the answer was first probed; the depth itself where no probe gave it.
-        finished: whether the thought ended by itself.
+        finished: whether the thought ended by itself, or was cut off below the cap while it was
+            sampled.
         cost: tokens of the thought, its probes and its answer.
         nll: negative log-probability of a finished thought in nats; all 0 where it is not known.
     """
@@ -90,6 +91,8 @@ class Thoughts:
             `tokens` does not count it; None where it does.
         limit: the last of the depths, where no thought may be longer: one that was cut off there
             has more `tokens`. None where thoughts may have any length.
+        cut: whether each whole thought was cut off after its `tokens` while it was sampled, shape
+            (questions, samples): under a cap there, its answer is the forced one. None for none.
 
     Raises:
         InputError: shapes that do not agree, depths that do not ascend, or tokens below 1.
@@ -104,6 +107,7 @@ class Thoughts:
     nll: NDArray[np.float64] | None = None
     answer_tokens: NDArray[np.float64] | None = None
     limit: int | None = None
+    cut: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         shape = self.answer.shape
@@ -126,7 +130,13 @@ class Thoughts:
             direct=None if self.direct is None else self.direct.of(questions),
             nll=None if self.nll is None else self.nll[questions],
             answer_tokens=None if self.answer_tokens is None else self.answer_tokens[questions],
+            cut=None if self.cut is None else self.cut[questions],
         )
+
+    @property
+    def lengths(self) -> NDArray[np.float64]:
+        """Tokens that each thought would have at least, had it not been cut off."""
+        return self.tokens if self.cut is None else self.tokens + self.cut
 
     def every(self, tokens: int) -> "Thoughts":
         """The same with the probes at multiples of a number of tokens alone."""
@@ -181,7 +191,7 @@ class Thoughts:
         if not known:
             raise InputError("cap", cap, f"must be one of {self.probes.tolist()}")
         top = np.inf if cap is None else cap
-        finished = self.tokens <= top
+        finished = self.lengths <= top
         answer = self.answer
         if cap is not None:
             place = int(np.searchsorted(self.probes, cap))
@@ -226,4 +236,5 @@ def joined(parts: list[Thoughts]) -> Thoughts:
         np.concatenate([part.tokens[:, :samples] for part in parts]),
         probes,
         np.concatenate(forced),
+        cut=np.concatenate([(part.lengths > part.tokens)[:, :samples] for part in parts]),
     )

@@ -61,6 +61,7 @@ def recorded_thoughts(records: Sequence[PromptRecord], depths: Sequence[int | No
         nll=np.array([[-sample.logprob for sample in taken[:count]] for taken in whole]),
         answer_tokens=np.maximum(0.0, sampled - tokens),
         limit=None if None in depths else max(caps, default=None),
+        cut=np.array([[not sample.ended for sample in taken[:count]] for taken in whole]),
     )
 
 

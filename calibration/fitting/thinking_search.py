@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.data.thoughts import Capped, Thoughts
+from calibration.data.thoughts import Thoughts
 from calibration.fitting.branch_scoring import fit_branch_scoring
 from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
 from calibration.replay.budget_replay import PRICES
@@ -78,6 +78,28 @@ class Questions:
             self._known[key] = fit_branch_scoring(capped, thoughts.direct)
         return self._known[key]
 
+    def votes(
+        self, caps: Sequence[int | None], probed: bool, power: float = 1.0
+    ) -> list[NDArray[np.float64]]:
+        """The votes of thoughts, each question's scored by what others showed.
+
+        Args:
+            caps: the caps, ascending.
+            probed: whether answers are forced before the cap, too.
+            power: to which the odds of being right are raised.
+
+        Returns:
+            One array of shape (questions, samples) per cap.
+        """
+        capped = [self.thoughts.at_cap(cap, probed) for cap in caps]
+        votes = [np.zeros(self.thoughts.answer.shape) for _ in caps]
+        for test in self.held_out:
+            train = np.setdiff1d(self.everyone, test)
+            scoring = self.scoring(caps, probed, train).tempered(power)
+            for under, vote in zip(capped, votes, strict=True):
+                vote[test] = votes_of(scoring, under.of(test))
+        return votes
+
 
 class CapSearch:
     """Cross-validated comparison of caps after so many direct answers.
@@ -94,7 +116,6 @@ class CapSearch:
     Attributes:
         prices: accuracy that a token must gain: the library's prices of a generation, spread over
             the tokens of a thought.
-        votes: of thoughts on held-out questions, one array of shape (questions, samples) per cap.
     """
 
     def __init__(
@@ -116,23 +137,21 @@ class CapSearch:
         self._stages = tuple(n for n in STAGES if n <= direct + thoughts.answer.shape[1])
         self._known: dict[tuple[int, ...], SampleGain] = {}  # by direct or not, cap, questions
         self.prices = [price / self._thought for price in PRICES]
-        self.votes = [np.zeros(thoughts.answer.shape) for _ in caps]
-        self._runs = self._replayed([thoughts.at_cap(cap, probed) for cap in caps])
+        self._runs = self._replayed()
 
-    def _replayed(self, capped: Sequence[Capped]) -> ThinkingRuns:
+    def _replayed(self) -> ThinkingRuns:
         """The runs under each cap; each question's votes are scored by what others showed."""
         of, direct = self._questions, self._questions.thoughts.direct
-        direct_votes = np.zeros(0) if direct is None else np.zeros(direct.answer.shape)
-        for test in of.held_out:
-            scoring = self.scoring(np.setdiff1d(of.everyone, test))
-            if direct is not None:
-                direct_votes[test] = scoring.direct_votes(direct.nll[test])
-            for under, vote in zip(capped, self.votes, strict=True):
-                vote[test] = votes_of(scoring, under.of(test))
+        capped = [of.thoughts.at_cap(cap, self._probed) for cap in self._caps]
+        votes = of.votes(self._caps, self._probed, self._power)
         shuffles, lead = shuffles_of(len(of.everyone)), None
         if direct is not None and self._direct:
+            direct_votes = np.zeros(direct.answer.shape)
+            for test in of.held_out:
+                scoring = self.scoring(np.setdiff1d(of.everyone, test))
+                direct_votes[test] = scoring.direct_votes(direct.nll[test])
             lead = Lead(direct, direct_votes, self._direct)
-        return thinking_runs(capped, self.votes, self._stages, shuffles, of.n_jobs, lead)
+        return thinking_runs(capped, votes, self._stages, shuffles, of.n_jobs, lead)
 
     def scoring(self, train: NDArray[np.int64]) -> BranchScoring:
         """How thoughts and direct answers vote, fitted on some questions under all caps."""

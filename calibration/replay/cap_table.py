@@ -20,7 +20,8 @@ class CapRow(BaseModel):
         samples: thoughts per question.
         tokens: tokens per question, answers included, without probes before the cap.
         majority: accuracy of the most frequent answer.
-        weighted: accuracy where votes weigh the odds of being correct, fitted on other questions.
+        weighted: accuracy where votes weigh the odds of being correct, fitted on other questions,
+            likewise without probes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +45,8 @@ def cap_table(
     Args:
         caps: thinking tokens of each cap.
         capped: the thoughts under each, not probed before it.
-        votes: their votes, one array of shape (questions, samples) per cap.
+        votes: their votes, fitted without those probes too, one array of shape (questions, samples)
+            per cap.
         shuffles: orders of a question's samples.
         n_jobs: see `calibration.replay.parallel`.
     """

@@ -70,7 +70,7 @@ def policy_runs(
 
 def _under(policy: ThinkingPolicy, thoughts: Thoughts, cap: int | None) -> Capped:
     """The thoughts under one of a policy's caps, probed as the policy has them probed."""
-    longest = thoughts.tokens.max()
+    longest = thoughts.lengths.max()
     if thoughts.limit is not None and longest <= thoughts.limit:
         thoughts = replace(thoughts, limit=None)  # it has cut off none of them
     if cap is not None and cap >= longest and thoughts.limit is None:

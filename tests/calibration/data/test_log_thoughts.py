@@ -171,6 +171,66 @@ def test_a_sample_without_the_row_of_its_whole_thought_is_refused(tmp_path: Path
         read_log(write(tmp_path / "log.jsonl", rows[:4] + rows[5:]))
 
 
+def limited() -> list[dict[str, Any]]:
+    """A row per sample; thoughts were cut off after 20 tokens, where answers were forced too."""
+    samples: list[tuple[str | None, int, list[str | None]]] = [
+        ("7", 20, ["5", "7"]),
+        (None, 20, ["5", "7"]),
+        (None, 20, ["7", "8"]),
+        (None, 13, ["7"]),
+    ]
+    common: dict[str, Any] = {"gold": "7", "probe_every": 10}
+    return [
+        common | {"question": question, "answer": answer, "tokens": tokens, "probes": probes}
+        for question in ("a", "b")
+        for answer, tokens, probes in samples
+    ]
+
+
+def as_caps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with a row per sample and cap; a forced answer has 3 tokens."""
+    found = []
+    for number, row in enumerate(rows):
+        common = {key: value for key, value in row.items() if "probe" not in key}
+        common["sample_index"] = number % 4
+        for cap, forced in zip((10, 20), row["probes"], strict=False):
+            ended = row["answer"] is not None and row["tokens"] <= cap
+            at_cap = {} if ended else {"answer": forced, "tokens": cap + 3}
+            found.append(common | {"thinking_tokens": cap} | at_cap)
+        found.append(common | {"thinking_tokens": "full"})
+    return found
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("by_caps", [False, True])
+def test_a_thought_that_sampling_cut_off_has_the_answer_forced_there(
+    tmp_path: Path, finished: bool, by_caps: bool
+) -> None:
+    rows = limited()
+    if finished:
+        rows = [row | {"finished": row["answer"] is not None} for row in rows]
+    if by_caps:
+        rows = as_caps(rows)
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert found is not None
+    under = found.at_cap(20, probed=False)
+    pairs = np.stack([under.answer, under.finished], axis=-1)
+    for question in pairs.tolist():
+        assert sorted(map(tuple, question)) == [(-1, 1), (0, 0), (0, 1), (2, 0)]
+    each = found.probe_tokens
+    assert np.sort(under.cost).tolist() == [[13, 20, 20 + each, 20 + each]] * 2
+    whole = found.at_cap(None, probed=False)
+    assert np.sort(whole.answer).tolist() == [[-1, -1, -1, 0]] * 2
+    assert np.sort(whole.cost).tolist() == [[13, 20, 20, 20]] * 2
+
+
+def test_a_thought_that_ended_without_an_answer_has_none(tmp_path: Path) -> None:
+    rows = [row | {"finished": True} for row in limited()]
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert found.at_cap(20).finished.all()
+    assert (found.at_cap(20).answer == -1).sum(axis=1).tolist() == [3, 3]
+
+
 def test_a_log_that_does_not_count_forced_answers(tmp_path: Path) -> None:
     found = read_log(write(tmp_path / "log.jsonl", capped("full"))).thoughts
     assert found is not None
@@ -212,6 +272,62 @@ def test_correct_tells_which_forced_answers_are_correct(tmp_path: Path) -> None:
     ]
     log = read_log(write(tmp_path / "log.jsonl", rows))
     assert (log.thoughts.at_cap(20).answer == 0).sum(axis=1).tolist() == [1, 1]
+
+
+def marked(gold: object = "7", **changes: Any) -> list[dict[str, Any]]:
+    """A row per sample, with both columns; no whole thought is right, and forced ones are."""
+    samples: list[tuple[str | None, bool, list[str | None]]] = [
+        ("5", False, ["5", "7"]),
+        (None, False, ["7", "7"]),
+        ("9", False, [None, "9"]),
+        ("5", False, ["5", "8"]),
+    ]
+    return [
+        {"question": question, "answer": answer, "correct": correct, "gold": gold, "tokens": 25}
+        | {"probes": probes, "probe_every": 10}
+        | changes
+        for question in ("a", "b")
+        for answer, correct, probes in samples
+    ]
+
+
+def test_gold_grades_the_forced_answers_that_no_row_has(tmp_path: Path) -> None:
+    both = read_log(write(tmp_path / "both.jsonl", marked()))
+    alone = read_log(write(tmp_path / "gold.jsonl", without(marked(), "correct")))
+    assert not both.notes
+    for cap, right in ((10, 1), (20, 2), (None, 0)):
+        found, expected = both.thoughts.at_cap(cap), alone.thoughts.at_cap(cap)
+        assert (found.answer == 0).sum(axis=1).tolist() == [right, right]
+        assert np.array_equal(found.answer, expected.answer)
+
+
+def test_an_answer_counts_as_its_rows_say_wherever_it_was_forced(tmp_path: Path) -> None:
+    # The log's own grader takes 5 for right and 9, the gold answer, for wrong.
+    rows = [row | {"gold": "9", "correct": row["answer"] == "5"} for row in marked()]
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert (found.at_cap(None).answer == 0).sum(axis=1).tolist() == [2, 2]
+    assert (found.at_cap(10).answer == 0).sum(axis=1).tolist() == [2, 2]
+    assert (found.at_cap(20).answer == 0).sum(axis=1).tolist() == [0, 0]
+
+
+def test_gold_answers_of_true_or_false_grade_forced_ones_by_any_spelling(tmp_path: Path) -> None:
+    rows = [row | {"probes": ["True", "true"]} for row in marked(gold=True)]
+    found = read_log(write(tmp_path / "log.jsonl", rows)).thoughts
+    assert (found.forced == 0).all()
+
+
+def test_forced_answers_that_nothing_grades_are_counted(tmp_path: Path) -> None:
+    rows = without(marked(), "gold")
+    rows[2]["correct"] = True  # of question a
+    (note,) = read_log(write(tmp_path / "log.jsonl", rows)).notes
+    assert note.startswith("1 questions have forced answers, but no row that is marked correct")
+    # Of question b alone the gold answer is known.
+    rows = [row | {"gold": "7" if row["question"] == "b" else None} for row in marked()]
+    (note,) = read_log(write(tmp_path / "some.jsonl", rows)).notes
+    assert "1 questions have forced answers" in note
+    rows[0]["gold"], rows[1]["gold"] = "7", "8"
+    with pytest.raises(InputError, match="must be '7', as in the question's first row"):
+        read_log(write(tmp_path / "two.jsonl", rows))
 
 
 def test_answers_are_compared_by_value_with_a_reader(tmp_path: Path) -> None:

@@ -65,6 +65,28 @@ def test_probes_may_be_fewer_and_cost_otherwise() -> None:
             THOUGHTS.probed_at(depths, 5)
 
 
+def test_where_sampling_cut_a_thought_off_the_answer_forced_there_counts() -> None:
+    # The first thought was cut off at 20 tokens, where it had no answer; the second ended there.
+    forced = np.array([[[1, 0], [2, 9], [0, 3]]])
+    tokens, cut = np.array([[20.0, 20.0, 12.0]]), np.array([[True, False, True]])
+    thoughts = Thoughts(np.array([[-1, 2, -1]]), tokens, np.array([10, 20]), forced, cut=cut)
+    found = thoughts.at_cap(20, probed=False)
+    # How the third would have gone on is not known.
+    assert found.answer.tolist() == [[0, 2, -1]]
+    assert found.finished.tolist() == [[False, True, True]]
+    assert found.cost.tolist() == [[20 + 20, 20, 12]]
+    assert thoughts.at_cap(20).first.tolist() == [[20, 10, 12]]
+    assert thoughts.at_cap(20).cost.tolist() == [[20 + 40, 20 + 40, 12 + 20]]
+    whole = thoughts.of(np.array([0])).at_cap(None, probed=False)
+    assert whole.answer.tolist() == [[-1, 2, -1]]
+    assert whole.cost.tolist() == [[20, 20, 12]]
+    assert joined([thoughts, thoughts]).at_cap(20).answer.tolist() == [[0, 2, -1]] * 2
+    assert joined([thoughts, replace(thoughts, cut=None)]).at_cap(20).finished.tolist() == [
+        [False, True, True],
+        [True, True, True],
+    ]
+
+
 def test_a_cap_must_have_been_probed() -> None:
     with pytest.raises(InputError, match=r"one of \[10, 20, 30\]"):
         THOUGHTS.at_cap(15)

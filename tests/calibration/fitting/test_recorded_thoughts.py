@@ -1,6 +1,7 @@
 """Sampled records as thoughts: they cost what was sampled."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import nan
 
 import numpy as np
@@ -50,6 +51,19 @@ def test_a_recorded_thought_costs_all_its_tokens(cap: int | None) -> None:
     runs = [r.independent if cap is None else next(iter(r.searches.values())) for r in records]
     under = recorded_thoughts(records, [CAP, None]).at_cap(cap, probed=False)
     assert under.cost.tolist() == [[sample.tokens for sample in run.samples] for run in runs]
+
+
+def test_a_thought_that_max_tokens_cut_off_at_the_cap_has_the_answer_forced_there() -> None:
+    cut = replace(sampled("", CAP, 0), answer=None, ended=False)
+    ended, forced = sampled("1", CAP, ANSWER), sampled("1", CAP, FORCED, forced=True)
+    searches = {Plan(strategy="best_of_n", n=2, thinking=CAP): run_of([forced, ended])}
+    record = PromptRecord("q", "1", 5, run_of([cut, ended]), searches)
+    thoughts = recorded_thoughts([record], [CAP, None])
+    under = thoughts.at_cap(CAP, probed=False)
+    assert under.answer.tolist() == [[0, 0]]
+    assert under.finished.tolist() == [[False, True]]
+    assert under.cost.tolist() == [[CAP + FORCED, CAP + ANSWER]]
+    assert thoughts.at_cap(None, probed=False).answer.tolist() == [[-1, 0]]
 
 
 def test_without_whole_thoughts_among_the_depths_the_largest_cap_is_the_last() -> None:

@@ -104,6 +104,16 @@ def test_probable_direct_answers_weigh_more() -> None:
 
 
 @pytest.mark.slow
+def test_the_table_of_caps_reads_no_probes_before_the_cap() -> None:
+    made = made_thoughts(8, 3)
+    before = ~np.isin(made.probes, [cap for cap in candidates(made) if cap])
+    assert before.any()
+    # Answers forced where no cap is: they would tell how long an answer has stood.
+    other = Thoughts(made.answer, made.tokens, made.probes, np.where(before, 9, made.forced))
+    assert fit_thinking(other, n_jobs=1).caps == fit_thinking(made, n_jobs=1).caps
+
+
+@pytest.mark.slow
 def test_cheap_direct_answers_come_first() -> None:
     made = made_thoughts(25, 6)
     long = Thoughts(made.answer, made.tokens * 100, made.probes * 100, made.forced).unprobed()

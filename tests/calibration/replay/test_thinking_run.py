@@ -160,6 +160,20 @@ def test_thoughts_that_are_shorter_than_the_caps_need_no_probes_there() -> None:
         policy_runs(POLICY, cut, 4)
 
 
+def test_a_cap_at_which_thoughts_were_cut_off_is_no_missing_cap() -> None:
+    made = made_thoughts(6, 8)
+    limit = int(made.probes[3])
+    cut = made.tokens > limit
+    sampled = replace(
+        made, tokens=np.minimum(made.tokens, limit), answer=np.where(cut, -1, made.answer), cut=cut
+    )
+    policy = POLICY.model_copy(update={"caps": (20, limit), "deepening": POLICY.deepening[:1]})
+    policy = policy.model_copy(update={"sampling": POLICY.sampling[:2]})
+    runs, known = (policy_runs(policy, thoughts, 4) for thoughts in (sampled, made))
+    np.testing.assert_array_equal(runs.states, known.states)
+    np.testing.assert_array_equal(runs.correct, known.correct)
+
+
 @pytest.mark.parametrize("price", PRICES)
 def test_direct_answers_come_first_online_as_in_replay(price: float) -> None:
     thoughts, shuffles, ready = with_direct_answers(made_thoughts(6, 10, seed=1), 5), 4, 5
