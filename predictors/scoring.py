@@ -88,10 +88,13 @@ class Scoring(JsonArtifact):
         if self.confidence:
             odds = odds + self.confidence * np.asarray(_given("confidence", confidence))
         bounded = np.minimum(np.maximum(odds, -MAX_LOG_ODDS), MAX_LOG_ODDS)
-        probability = np.asarray(1 / (1 + np.exp(-bounded)))
+        return self.sharpened(np.asarray(1 / (1 + np.exp(-bounded))))
+
+    def sharpened(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The scores of solutions by their probabilities of being correct, of any shape."""
         if self.power == self.top == 1:
-            return probability
-        return np.asarray(np.minimum(probability / self.top, 1.0) ** self.power)
+            return probabilities
+        return np.asarray(np.minimum(probabilities / self.top, 1.0) ** self.power)
 
     def dumped(self) -> dict[str, Any]:
         """The scoring as fingerprints have it: what came later only where it is of effect."""

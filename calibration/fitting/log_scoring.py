@@ -17,7 +17,6 @@ from predictors.scoring import Scoring
 
 POWERS = (2, 4, 8)
 TOP = 0.95  # quantile of the probabilities that scores 1
-REPLICATES = 4  # orders of a question's samples that powers are compared in
 
 
 def fit_log_scoring(log: Log) -> Scoring | None:
@@ -28,7 +27,7 @@ def fit_log_scoring(log: Log) -> Scoring | None:
     columns = (log.tokens, log.logprob, log.finished)
     if not log.scores.values and all(values is None for values in columns):
         return None
-    return sharpened(_fitted(log), log)
+    return _sharpened(_fitted(log), log)
 
 
 def _fitted(log: Log) -> Scoring:
@@ -48,26 +47,29 @@ def _fitted(log: Log) -> Scoring:
     )
 
 
-def sharpened(scoring: Scoring, log: Log) -> Scoring:
+def _sharpened(scoring: Scoring, log: Log) -> Scoring:
     """The scoring with the power by which weighted votes are the most accurate on a log.
 
     Of the powers within a standard error, over questions, of the most accurate it is the smallest:
-    1, the probabilities as they are, wherever the others are not clearly better.
+    1, the probabilities as they are, wherever the others are not clearly better. They are compared
+    on probabilities by fits on other questions: those of its own fit look surer than they are.
     """
-    top = float(f"{np.quantile(log_scores(scoring, log)[log.answer != UNANSWERED], TOP):.6g}")
+    splits = folds(np.arange(len(log.answer)))
+    probabilities = _held_out([_fitted(log.of(train)) for train, _ in splits], log)
+    top = float(f"{np.quantile(probabilities[log.answer != UNANSWERED], TOP):.6g}")
     sharp = [scoring.model_copy(update={"top": top, "power": float(power)}) for power in POWERS]
     every = [scoring, *sharp]
-    sizes = {max(1, log.window // share) for share in (1, 2, 4)}
-    right = np.array([_accuracies(each, log, sorted(sizes)) for each in every])
+    scores = [each.sharpened(probabilities) for each in every]
+    right = np.array([_accuracies(each, log) for each in scores])
     missed = right[right.mean(1).argmax()] - right  # shape (powers, questions)
     close = missed.mean(1) <= missed.std(1) / np.sqrt(len(log.answer))
     return every[int(close.argmax())]
 
 
-def _accuracies(scoring: Scoring, log: Log, sizes: Sequence[int]) -> NDArray[np.float64]:
-    """How often weighted votes are right, a value a question, on average over numbers of votes."""
-    replay = LoggedReplay(log, log_scores(scoring, log), REPLICATES, n_jobs=1)
-    plans = [Plan(strategy="best_of_n", n=n) for n in sizes]
+def _accuracies(scores: NDArray[np.float64], log: Log) -> NDArray[np.float64]:
+    """How often votes are right, a value a question: on average over 1, 2, 4 ... votes."""
+    replay = LoggedReplay(log, scores, n_jobs=1)
+    plans = [Plan(strategy="best_of_n", n=2**k) for k in range(log.window.bit_length())]
     correct = [replay.outcome(plan, 0).correct.mean(1) for plan in plans]
     return np.asarray(np.mean(correct, axis=0))
 
@@ -105,10 +107,15 @@ def held_out_log_scores(log: Log, n_jobs: int | None = -1) -> NDArray[np.float64
     Returns:
         Shape (questions, samples); None where nothing but answers was logged.
     """
-    found, splits = np.zeros(log.answer.shape), folds(np.arange(len(log.answer)))
+    splits = folds(np.arange(len(log.answer)))
     fitted = in_threads(fit_log_scoring, [log.of(train) for train, _ in splits], n_jobs)
-    for scoring, (_, held_out) in zip(fitted, splits, strict=True):
-        if scoring is None:
-            return None
+    scorings = [scoring for scoring in fitted if scoring is not None]
+    return _held_out(scorings, log) if scorings else None
+
+
+def _held_out(fitted: Sequence[Scoring], log: Log) -> NDArray[np.float64]:
+    """The score of every sample, given the scoring that was fitted without each fold."""
+    found = np.zeros(log.answer.shape)
+    for scoring, (_, held_out) in zip(fitted, folds(np.arange(len(log.answer))), strict=True):
         found[held_out] = log_scores(scoring, log.of(held_out))
     return found
