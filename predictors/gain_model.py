@@ -30,6 +30,8 @@ PENALTY = 1e-5  # on squared weights of standardised columns: keeps them bounded
 MIN_EXPONENT, MAX_EXPONENT = -20.0, 1.0
 NEAREST = 0.002  # scores are clipped to this distance from 0 and 1 before log-odds
 DIGITS = 5  # of fitted parameters; further digits are noise
+# What rho may be: below, gains hardly ever level off; above, at once.
+RHO = (10.0**-DIGITS, 100.0)
 COLUMNS = (
     "one",
     "log_overtaken",
@@ -135,12 +137,14 @@ class GainEstimator:
 
         start = np.zeros(len(COLUMNS) + 1)
         start[0], start[-1] = -3.0, np.log(0.5)
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+        bounds = [*[(None, None)] * len(COLUMNS), tuple(np.log(RHO))]
+        options = {"maxiter": 300}
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
         weights = found[:-1] / scale
         weights[0] -= weights @ middle
         weights = np.round(weights, DIGITS)
         rho = round(float(np.exp(found[-1])), DIGITS)
-        self.model_ = GainModel(weights=tuple(weights.tolist()), rho=max(rho, 10.0**-DIGITS))
+        self.model_ = GainModel(weights=tuple(weights.tolist()), rho=max(rho, RHO[0]))
         return self
 
 

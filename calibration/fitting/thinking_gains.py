@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.replay.thinking_run import UNFINISHED, ThinkingRuns
+from predictors.gain_model import RHO
 from predictors.thinking_policy import (
     DEEPENING,
     MAX_EXPONENT,
@@ -74,10 +75,11 @@ def fit_sample_gain(
         return total, np.append(slope, by_rho)
 
     start = np.array([START, *[0.0] * (BASE - 1), np.log(0.5)])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B").x
+    bounds = [*[(None, None)] * BASE, tuple(np.log(RHO))]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return SampleGain(
         weights=_restored(found[:-1], middle, scale),
-        rho=max(round(float(np.exp(found[-1])), DIGITS), 10.0**-DIGITS),
+        rho=max(round(float(np.exp(found[-1])), DIGITS), RHO[0]),
         tokens=round(direct_tokens if before else tokens, 1),
     )
 
