@@ -35,7 +35,7 @@ from benchmarks.targets import at_least, bounded, show_targets, write_result
 from calibration.bench_logs import pooled, splits
 from calibration.data.sample_log import Log, read_log
 from calibration.fitting.gain_model import gains_between_stages
-from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores, log_scores
+from calibration.fitting.log_scoring import fit_log_scoring, log_scores
 from calibration.progress import console, progress
 from calibration.replay.adaptive_consistency import adaptive_consistency
 from calibration.replay.adaptive_run import AdaptiveRuns
@@ -93,8 +93,8 @@ def weighings(train: Log, test: Log) -> Iterator[tuple[str, Any, NDArray[np.floa
     """Ways to weigh votes: name, scores of the calibration questions, and of the test questions."""
     for name, column in (("last step", "score"), ("product of steps", "score_prod")):
         yield name, train.scores.values[column], test.scores.values[column]
-    if (scoring := fit_log_scoring(train)) is not None:
-        yield "fitted score", held_out_log_scores(train), log_scores(scoring, test)
+    if (found := fit_log_scoring(train)) is not None:
+        yield "fitted score", found.held_out, log_scores(found.scoring, test)
 
 
 def ingredients(train: Log, test: Log) -> list[Curve]:

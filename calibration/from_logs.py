@@ -15,7 +15,7 @@ from calibration.data.logged_figures import LoggedFigures
 from calibration.data.questions import CalibratedOn
 from calibration.data.sample_log import Log
 from calibration.fitting.fit import Calibration, fit
-from calibration.fitting.log_scoring import fit_log_scoring, held_out_log_scores, log_scores
+from calibration.fitting.log_scoring import fit_log_scoring, log_scores
 from calibration.fitting.thinking import FittedThinking, fit_thinking
 from calibration.new_artifact import new_artifact, parts_of
 from calibration.replay.log_replay import LoggedReplay
@@ -166,9 +166,11 @@ def fit_log(
     _check_pilots(pilots)
     if not log.correct.any():
         raise InputError("correct", 0, "no sample of any question is correct; check the columns")
-    scoring = fit_log_scoring(log)
-    served = None if scoring is None else log_scores(scoring, log)
-    replay = LoggedReplay(log, held_out_log_scores(log, n_jobs), n_jobs=n_jobs, served=served)
+    scoring = held_out = served = None
+    if (found := fit_log_scoring(log, n_jobs)) is not None:
+        scoring, held_out = found.scoring, found.held_out
+        served = log_scores(scoring, log)
+    replay = LoggedReplay(log, held_out, n_jobs=n_jobs, served=served)
     selection = replay.selections[0]
 
     def grid(budget: int, paid: int) -> list[Plan]:

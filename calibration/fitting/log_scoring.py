@@ -1,6 +1,6 @@
 """The scoring of logged samples, and each sample's score by a fit on other questions."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,40 @@ POWERS = (2, 4, 8)
 TOP = 0.95  # quantile of the probabilities that scores 1
 
 
-def fit_log_scoring(log: Log) -> Scoring | None:
-    """The scoring of a log's samples; None where nothing but answers was logged.
+@dataclass(frozen=True)
+class LogScoring:
+    """The scoring of a log's samples, and what it scores them.
+
+    Attributes:
+        scoring: the scoring.
+        held_out: the score of every sample by weights that were fitted on other questions, shape
+            (questions, samples). Tables fitted on these do not profit from weights that were fitted
+            on their questions.
+    """
+
+    scoring: Scoring
+    held_out: NDArray[np.float64]
+
+
+def fit_log_scoring(log: Log, n_jobs: int | None = -1) -> LogScoring | None:
+    """Fit how a log's samples are scored; None where nothing but answers was logged.
 
     Without scores of a verifier it weighs length, log-probability and end alone.
+
+    Args:
+        log: the log.
+        n_jobs: see `calibration.replay.parallel`.
     """
     columns = (log.tokens, log.logprob, log.finished)
     if not log.scores.values and all(values is None for values in columns):
         return None
-    return _sharpened(_fitted(log), log)
+    splits = folds(np.arange(len(log.answer)))
+    everyone, *parts = in_threads(_fitted, [log, *(log.of(train) for train, _ in splits)], n_jobs)
+    probabilities = np.zeros(log.answer.shape)
+    for part, (_, held_out) in zip(parts, splits, strict=True):
+        probabilities[held_out] = log_scores(part, log.of(held_out))
+    scoring = _sharpened(everyone, probabilities, log)
+    return LogScoring(scoring, scoring.sharpened(probabilities))
 
 
 def _fitted(log: Log) -> Scoring:
@@ -47,20 +72,22 @@ def _fitted(log: Log) -> Scoring:
     )
 
 
-def _sharpened(scoring: Scoring, log: Log) -> Scoring:
+def _sharpened(scoring: Scoring, probabilities: NDArray[np.float64], log: Log) -> Scoring:
     """The scoring with the power by which weighted votes are the most accurate on a log.
 
     Of the powers within a standard error, over questions, of the most accurate it is the smallest:
-    1, the probabilities as they are, wherever the others are not clearly better. They are compared
-    on probabilities by fits on other questions: those of its own fit look surer than they are.
+    1, the probabilities as they are, wherever the others are not clearly better.
+
+    Args:
+        scoring: gives probabilities.
+        probabilities: of every sample, by fits on other questions: those of its own fit look surer
+            than they are.
+        log: the samples.
     """
-    splits = folds(np.arange(len(log.answer)))
-    probabilities = _held_out([_fitted(log.of(train)) for train, _ in splits], log)
     top = float(f"{np.quantile(probabilities[log.answer != UNANSWERED], TOP):.6g}")
     sharp = [scoring.model_copy(update={"top": top, "power": float(power)}) for power in POWERS]
     every = [scoring, *sharp]
-    scores = [each.sharpened(probabilities) for each in every]
-    right = np.array([_accuracies(each, log) for each in scores])
+    right = np.array([_accuracies(each.sharpened(probabilities), log) for each in every])
     missed = right[right.mean(1).argmax()] - right  # shape (powers, questions)
     close = missed.mean(1) <= missed.std(1) / np.sqrt(len(log.answer))
     return every[int(close.argmax())]
@@ -93,29 +120,3 @@ def log_scores(scoring: Scoring, log: Log) -> NDArray[np.float64]:
                 )
     found = scoring.score(log.scores.values, log.logprob, log.tokens, log.finished)
     return np.broadcast_to(found, log.answer.shape)
-
-
-def held_out_log_scores(log: Log, n_jobs: int | None = -1) -> NDArray[np.float64] | None:
-    """The score of every sample by a scoring that was fitted on other questions.
-
-    Tables fitted on these scores do not profit from weights that were fitted on their questions.
-
-    Args:
-        log: the log.
-        n_jobs: see `calibration.replay.parallel`.
-
-    Returns:
-        Shape (questions, samples); None where nothing but answers was logged.
-    """
-    splits = folds(np.arange(len(log.answer)))
-    fitted = in_threads(fit_log_scoring, [log.of(train) for train, _ in splits], n_jobs)
-    scorings = [scoring for scoring in fitted if scoring is not None]
-    return _held_out(scorings, log) if scorings else None
-
-
-def _held_out(fitted: Sequence[Scoring], log: Log) -> NDArray[np.float64]:
-    """The score of every sample, given the scoring that was fitted without each fold."""
-    found = np.zeros(log.answer.shape)
-    for scoring, (_, held_out) in zip(fitted, folds(np.arange(len(log.answer))), strict=True):
-        found[held_out] = log_scores(scoring, log.of(held_out))
-    return found

@@ -27,7 +27,9 @@ def test_a_verifiers_step_scores_make_the_score_that_the_log_had() -> None:
     }
     tokens = rng.integers(5, 50, answer.shape).astype(float)
     log = Log("made", "0", answer, LoggedScores(values), tokens, 0, logprob=-tokens / 3)
-    logged = fit_log_scoring(log)
+    fitted = fit_log_scoring(log)
+    assert fitted is not None
+    logged = fitted.scoring
     found = verifier_scoring(logged, {})
     assert found.notes == ()
     assert set(found.scoring.scores) == {"last", "min", "product", "mean"}

@@ -35,8 +35,9 @@ def accuracy(log: Log, scores: np.ndarray) -> float:
 
 def both(shares: tuple[float, ...], told: float) -> tuple[Scoring, Scoring, float]:
     """The scoring, the same without a power, and by how much it is the better on other samples."""
-    scoring = fit_log_scoring(made(80, 0, shares, told))
-    assert scoring is not None
+    found = fit_log_scoring(made(80, 0, shares, told))
+    assert found is not None
+    scoring = found.scoring
     plain = scoring.model_copy(update={"power": 1.0, "top": 1.0})
     fresh = made(300, 1, shares, told)
     sharp, before = (accuracy(fresh, log_scores(each, fresh)) for each in (scoring, plain))
