@@ -97,7 +97,8 @@ def measure_splits(
 ) -> LogFindings:
     """Calibrate on a part of a log and measure on the rest, repeatedly.
 
-    Each part of the questions is spent on in the way that its own calibration found the cheapest.
+    Each part of the questions is spent on in the way that its own calibration found the cheapest
+    (the most accurate, where it counted no saving).
 
     Args:
         log: the samples.

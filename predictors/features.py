@@ -36,6 +36,8 @@ FEATURE_NAMES = (
 )
 
 
+# Sums of scores are divided by at least this.
+TINY = 1e-300
 # Scores differ in their last digits with what else is in the models' batch. Rounded features, and
 # predictors fitted on them, are the same whenever the samples are.
 DECIMALS = np.array([3 if name.startswith("token_logprob") else 2 for name in FEATURE_NAMES])
@@ -87,7 +89,7 @@ def pilot_features(prompt_tokens: int, pilots: Sequence[Sample]) -> NDArray[np.f
         shares.max(initial=0.0),
         -float(np.sum(shares * np.log(shares))),
         sum(p.answer is None for p in pilots) / len(pilots),
-        max(mass.values(), default=0.0) / max(scores.sum(), 1e-9),
+        max(mass.values(), default=0.0) / max(scores.sum(), TINY),
         np.mean([len(p.steps) for p in pilots]),
         tokens.mean(),
         tokens.std(),

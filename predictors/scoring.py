@@ -96,11 +96,13 @@ class Scoring(JsonArtifact):
             return probabilities
         return np.asarray(np.minimum(probabilities / self.top, 1.0) ** self.power)
 
+    def probability(self, score: float) -> float:
+        """How probably a solution of a score is correct; of a score of 1, at least."""
+        return self.top * score ** (1 / self.power)
+
     def dumped(self) -> dict[str, Any]:
         """The scoring as fingerprints have it: what came later only where it is of effect."""
-        fields = type(self).model_fields
-        later = ("confidence", "top", "power")
-        unused = {name for name in later if getattr(self, name) == fields[name].default}
+        unused = {name for name in ("top", "power") if getattr(self, name) == 1}
         return self.model_dump(mode="json", exclude=unused)
 
 

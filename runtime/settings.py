@@ -105,7 +105,12 @@ class Settings(JsonArtifact):
             + ("" if self.thought == "auto" else f", thought {self.thought}")
             + (f", cut off by {self.thought_cutoff!r}" if self.thought_cutoff else ""),
             aggregation=self.aggregation,
-            scoring=self.scoring.dumped(),
+            # Tables from before confidence was read do not name its weight.
+            scoring={
+                name: weight
+                for name, weight in self.scoring.dumped().items()
+                if weight or name != "confidence"
+            },
             sampling=self.sampling.model_dump(),
         )
 

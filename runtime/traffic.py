@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from allocator.errors import InputError
 from allocator.files import first_error
 from predictors.sample import Sample
+from predictors.scoring import Scoring
 from runtime.artifact import SETTINGS
 
 FILES, FILE = "traffic-*.jsonl", "traffic-{:06d}.jsonl"
@@ -38,7 +39,7 @@ class RecordedPrompt(_Line):
         question: hash of the prompt.
         text: the prompt; None where it is not to be recorded.
         answer: final answers, None for none; numbered where prompts are not to be recorded.
-        probability: the score, as the artifact has it: how probably the sample is correct.
+        probability: how probably the sample is correct, by the artifact's score.
         score: the verifier's predictions after each step.
         logprob: summed natural log-probability of the tokens.
         tokens: number of sampled tokens.
@@ -68,6 +69,7 @@ class RecordedPrompt(_Line):
         prompt: int,
         choices: int,
         artifact: str,
+        scoring: Scoring,
         show_prompts: bool,
     ) -> "RecordedPrompt":
         """The line of an answered prompt.
@@ -76,6 +78,7 @@ class RecordedPrompt(_Line):
             text: the prompt.
             samples: independent, and scored; best first.
             request, prompt, choices, artifact: as the attributes.
+            scoring: the artifact's.
             show_prompts: whether prompt and answers may be read by people.
         """
         answers = [sample.answer for sample in samples]
@@ -87,7 +90,7 @@ class RecordedPrompt(_Line):
             question=question_id(text),
             text=text if show_prompts else None,
             answer=tuple(answers if show_prompts else _numbered(answers)),
-            probability=tuple(sample.score for sample in samples),
+            probability=tuple(scoring.probability(sample.score) for sample in samples),
             score=tuple(sample.step_scores for sample in samples),
             logprob=tuple(sample.logprob for sample in samples),
             tokens=tuple(sample.tokens for sample in samples),

@@ -89,7 +89,8 @@ def record(folder: Path, records: Sequence[PromptRecord], feedback: float) -> Pa
         feedback: share of the prompts with feedback; with 1, every choice is judged.
     """
     folder.mkdir(parents=True)
-    load_settings(ARTIFACT).located(ARTIFACT).save(folder / SETTINGS)
+    settings = load_settings(ARTIFACT).located(ARTIFACT)
+    settings.save(folder / SETTINGS)
     judged = np.random.default_rng(0).random(len(records)) < feedback
     with (folder / FILE.format(1)).open("w") as file:
         for number, (record, said) in enumerate(zip(records, judged.tolist(), strict=True)):
@@ -101,6 +102,7 @@ def record(folder: Path, records: Sequence[PromptRecord], feedback: float) -> Pa
                 prompt=0,
                 choices=SAMPLES,
                 artifact="testbed",
+                scoring=settings.scoring,
                 show_prompts=False,
             )
             ranks = range(SAMPLES if feedback == 1 else 1) if said else ()

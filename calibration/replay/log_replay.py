@@ -16,7 +16,7 @@ from calibration.replay.adaptive_run import AdaptiveRuns, Draw, joined, replay_r
 from calibration.replay.estimators import best_of_n_accuracy, majority_accuracy
 from calibration.replay.parallel import check_jobs, in_processes, in_threads
 from calibration.replay.replay import REPLICATES, Outcome
-from predictors.features import FEATURE_NAMES, rounded
+from predictors.features import FEATURE_NAMES, TINY, rounded
 
 # Samples replayed by adaptive runs at most, over all replicates: takes a few seconds.
 MAX_REPLAYED = 2_000_000
@@ -264,7 +264,7 @@ class LoggedReplay:
                 "score_min": score.min(1),
                 "score_max": score.max(1),
                 "top_answer_score_share": _sums(answer, score).max(1)
-                / np.maximum(score.sum(1), 1e-9),
+                / np.maximum(score.sum(1), TINY),
             }
         if self.log.tokens is not None:
             tokens = _at(self.log.tokens, place)

@@ -9,7 +9,6 @@ from calibration.replay.ways import Way
 from calibration.report import snippets
 from calibration.report.artifact_files import Contents
 from calibration.report.methods import (
-    NOTABLE,
     best,
     beyond,
     headline,
@@ -18,6 +17,7 @@ from calibration.report.methods import (
     named,
     policy_of,
 )
+from calibration.report.savings import NOTABLE
 from calibration.report.summary import Group, Summary
 from calibration.report.words import count, percent
 from runtime.artifact import read_scoring

@@ -56,12 +56,12 @@ def chosen(result: BenchResult) -> str:
         )
     if result.way is None:
         return (
-            f"Generations are spent {words.spent('bins')}: the artifact's calibration does not say "
-            "which way is the cheapest."
+            f"Generations are spent {words.spent('bins')}: the artifact's calibration did not "
+            "compare ways to spend."
         )
     return (
         f"Generations are spent {words.spent(result.way)}, the way that the artifact's calibration "
-        "found the cheapest; it was not chosen on these prompts."
+        "leads with; it was not chosen on these prompts."
     )
 
 

@@ -57,7 +57,7 @@ class Findings(JsonArtifact):
         budgets: the measured budgets of the table, ascending.
         baseline: name of the method that others are compared with.
         policy: name of the curve of the way to spend that is measured.
-        way: that way, if calibration found it the cheapest; None if that is unknown, and the way is
+        way: that way, if calibration leads with it; None if that is unknown, and the way is
             by bins.
         easiest: the highest share of right solutions of a prompt.
         hardest: the lowest.

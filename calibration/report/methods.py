@@ -6,15 +6,12 @@ from pathlib import Path
 
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.ways import PRICE, TOTAL, WAYS, Way
+from calibration.report.savings import NOTABLE, is_beyond
 from calibration.report.summary import Group, Summary
 from runtime.artifact import SUMMARY
 from runtime.artifact.plot import COLOURS
 
 POLICY = "compute-optimal"
-# Smallest gain in accuracy that counts.
-NOTABLE = 0.01
-# Share of a way's gain over one solution that a baseline of little use gains at most.
-HARDLY = 0.25
 
 EARLY = (PRICE, TOTAL)
 MARKERS = "^sDvPX*"
@@ -49,13 +46,12 @@ def measured_ways(group: Group) -> dict[Way, CurveSummary]:
 
 
 def headline(summary: Summary) -> Way | None:
-    """The way that a page leads with: of the greatest saving; the most accurate if none saves, or
-    if it is beyond the baseline.
+    """The way that a page leads with: of the greatest saving; if none saves, the most accurate.
 
     Returns:
         None if no way was measured.
     """
-    if summary.gain is not None and beyond(summary) is None:
+    if summary.gain is not None:
         return summary.gain.way
     measured = measured_ways(summary.groups[0])
     return max(measured, key=lambda way: best(measured[way]).accuracy, default=None)
@@ -77,10 +73,11 @@ def leading_way(folder: Path) -> Way | None:
 
 
 def leading_generations(summary: Summary) -> float | None:
-    """What the way that a page leads with spends per prompt there; None if there is no saving."""
-    if (found := beyond(summary)) is not None:
-        return found.point.generations
-    return None if summary.gain is None else summary.gain.generations
+    """What the way that a page leads with spends per prompt there; None if no figure is led by."""
+    if summary.gain is not None:
+        return summary.gain.generations
+    found = beyond(summary)
+    return None if found is None else found.point.generations
 
 
 @dataclass(frozen=True)
@@ -99,25 +96,24 @@ class Beyond:
 
 
 def beyond(summary: Summary, policy: str | None = None) -> Beyond | None:
-    """The most accurate way, where it is beyond the baseline.
-
-    That is, where more solutions hardly help the baseline: what a way saves at its accuracy says
-    little of what the way is good for.
+    """The most accurate way, where it is beyond the baseline; see `savings.is_beyond`.
 
     Args:
         summary: what was measured.
         policy: name of the one curve to look at; None looks at all ways to spend.
+
+    Returns:
+        None where there is a saving, too.
     """
     everyone = summary.groups[0]
     curves = [*measured_ways(everyone).values()] if policy is None else [named(everyone, policy)]
     measured = [curve for curve in curves if curve is not None and curve.points]
     baseline = named(everyone, summary.baseline)
-    if not measured or baseline is None or not baseline.points:
+    if summary.gain is not None or not measured or baseline is None or not baseline.points:
         return None
-    top = max(measured, key=lambda curve: best(curve).accuracy)
+    top, first = max(measured, key=lambda curve: best(curve).accuracy), baseline.points[0]
     reached, most = best(top).accuracy, best(baseline).accuracy
-    one = min(baseline.points, key=lambda point: point.generations).accuracy
-    if reached - most <= NOTABLE or most - one > HARDLY * (reached - one):
+    if first.budget != 1 or not is_beyond(first.accuracy, most, reached):
         return None
     enough = [point for point in top.points if point.accuracy >= reached - NOTABLE]
     return Beyond(top.name, min(enough, key=lambda point: point.generations), most)

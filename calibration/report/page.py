@@ -19,7 +19,7 @@ from calibration.report.figures import (
     reliability_figure,
 )
 from calibration.report.heatmap import heat_map
-from calibration.report.methods import beyond, headline, is_oracle, measured_ways
+from calibration.report.methods import headline, is_oracle, measured_ways
 from calibration.report.summary import Summary
 from runtime.artifact import OF_LOGS
 from runtime.settings import MODELS, Settings
@@ -72,8 +72,7 @@ def draw(summary: Summary) -> list[Drawing]:
         axes = "Accuracy against generations per prompt, one curve per method."
         says = f"{axes} {words.title(summary)}"
         leading = WAYS[headline(summary) or "bins"]
-        gain = summary.gain if beyond(summary) is None else None
-        drawings.append(accuracy_figure(everyone, summary.baseline, leading, gain, says))
+        drawings.append(accuracy_figure(everyone, summary.baseline, leading, summary.gain, says))
     if any(curve.points for group in bins for curve in group.curves):
         says = f"The same curves in each of {len(bins)} bins, from the easiest to the hardest."
         drawings.append(bins_figure(bins, summary.baseline, says))

@@ -10,6 +10,25 @@ from calibration.replay.curves import Curve, gain, resamples
 from calibration.replay.ways import Way
 from calibration.report.summary import CostGain, Gain
 
+# Smallest gain in accuracy that counts.
+NOTABLE = 0.01
+# Share of a way's gain over one solution that a baseline of little use gains at most.
+HARDLY = 0.25
+
+
+def is_beyond(one: float, most: float, reached: float) -> bool:
+    """Whether a way is beyond what a baseline reaches.
+
+    That is, where more solutions hardly help the baseline: what the way saves at its accuracy says
+    little of what the way is good for.
+
+    Args:
+        one: accuracy of one solution.
+        most: the greatest accuracy of the baseline.
+        reached: that of the way.
+    """
+    return reached - most > NOTABLE and most - one <= HARDLY * (reached - one)
+
 
 def savings(best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None) -> tuple[Gain, ...]:
     """The saving of each way at one accuracy: the highest of best-of-N that any of them reaches.
@@ -17,8 +36,8 @@ def savings(best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None) -
     Accuracies of the baseline's budgets are considered, to the tenth of a point that is shown: of
     budgets alike in it, the smallest is what best-of-N needs. At the largest budget a way that
     spends all of it is best-of-N itself: if no way saves anything there, to the decimal that is
-    shown, the next accuracy counts. What one solution reaches counts for nothing: nothing is
-    cheaper.
+    shown, the next accuracy counts. What one solution reaches counts for nothing, for nothing is
+    cheaper, and neither does anything where a way is beyond the baseline; see `is_beyond`.
 
     Args:
         best_of_n: the baseline.
@@ -28,9 +47,13 @@ def savings(best_of_n: Curve, by_way: Mapping[Way, Curve], n_jobs: int | None) -
     Returns:
         Of the ways that reach the accuracy, in the order given; empty if none reaches any.
     """
+    accuracies = best_of_n.correct.mean(1)
+    reached = max((curve.correct.mean(1).max() for curve in by_way.values()), default=0.0)
+    if best_of_n.budgets[0] == 1 and is_beyond(accuracies[0], accuracies.max(), reached):
+        return ()
     draws, largest = resamples(best_of_n.correct.shape[1]), max(best_of_n.budgets)
     tie: tuple[Gain, ...] = ()
-    for row in np.argsort(-best_of_n.correct.mean(1).round(3), kind="stable"):
+    for row in np.argsort(-accuracies.round(3), kind="stable"):
         budget = best_of_n.budgets[int(row)]
         if budget <= 1:  # what follows is less accurate than one solution
             break

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from allocator.errors import InputError
 from allocator.lock import exclusive
+from predictors.scoring import Scoring
 from runtime.artifact import SETTINGS
 from runtime.request import RequestSettings
 from runtime.result import Result
@@ -115,7 +116,14 @@ class Recorder:
         self._questions.discard(question_id(prompt))
 
     def prompt(
-        self, result: Result, *, request: str, prompt: int, choices: int, artifact: str
+        self,
+        result: Result,
+        *,
+        request: str,
+        prompt: int,
+        choices: int,
+        artifact: str,
+        scoring: Scoring,
     ) -> bool:
         """Have a prompt's samples written, soon; whether there was room for them in the queue.
 
@@ -130,6 +138,7 @@ class Recorder:
                 prompt=prompt,
                 choices=choices,
                 artifact=artifact,
+                scoring=scoring,
                 show_prompts=self._show_prompts,
             )
 

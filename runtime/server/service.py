@@ -250,6 +250,7 @@ class Service:
             prompt=number,
             choices=call.body.choices,
             artifact=call.policy.label,
+            scoring=call.policy.artifact.settings.scoring,
         ):
             call.recorded.add(number)
         return result

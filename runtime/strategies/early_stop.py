@@ -10,7 +10,7 @@ from predictors.sample import Sample
 from predictors.vote_state import overtaken
 from runtime.answers.selection import answer_mass
 
-# A score is a probability: no further solution can have a greater weight.
+# No further solution can have a greater weight.
 GREATEST_SCORE = 1.0
 CERTAIN = 1.0
 

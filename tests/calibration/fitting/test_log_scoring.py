@@ -1,6 +1,7 @@
 """The scores of logged samples: how sharply votes are weighted by them."""
 
 import numpy as np
+import pytest
 
 from allocator.plan import Plan
 from calibration.data.log_scores import LoggedScores
@@ -55,6 +56,10 @@ def test_where_few_good_samples_face_many_wrong_ones_votes_are_sharpened() -> No
     order = np.argsort(probability, axis=None)
     assert np.all(np.diff(score.ravel()[order]) >= 0)
     assert 0 <= score.min() <= score.max() == 1
+    below = score < 1
+    back = np.vectorize(scoring.probability)(score[below])
+    assert back == pytest.approx(probability[below])
+    assert plain.probability(0.3) == 0.3
 
 
 def test_where_votes_are_right_they_are_not_given_up_for_scores_that_tell_little() -> None:
@@ -65,5 +70,5 @@ def test_where_votes_are_right_they_are_not_given_up_for_scores_that_tell_little
 
 def test_fingerprints_name_a_power_where_there_is_one() -> None:
     plain = Scoring(scores={"score": 1.0})
-    assert plain.dumped().keys().isdisjoint({"power", "top", "confidence"})
+    assert plain.dumped().keys().isdisjoint({"power", "top"})
     assert plain.model_copy(update={"power": 4.0}).dumped()["power"] == 4

@@ -220,8 +220,6 @@ def test_the_snippet_uses_the_way_of_the_headline(
 
 def test_what_is_beyond_the_baseline_is_advised(tmp_path: Path) -> None:
     summary = beyond_summary()
-    assert summary.gain is not None
-    assert summary.gain.way == "bins", "the greatest saving, at an accuracy that is hardly worth it"
     step = used(tmp_path / "a", summary)
     assert step.head == "Answer prompts at an average budget of 27.9"
     assert leading_way(tmp_path / "a") == "price"

@@ -84,8 +84,19 @@ def test_what_best_of_n_needs_is_its_smallest_budget_of_an_accuracy_as_shown() -
 
 def test_nothing_is_saved_on_what_one_solution_reaches() -> None:
     falling = curve("majority", (1, 0.6, 1), (4, 0.5, 4), (16, 0.4, 16))
-    ways: dict[Way, Curve] = {"price": curve("price", (1, 0.6, 1), (16, 0.9, 8))}
+    ways: dict[Way, Curve] = {"price": curve("price", (1, 0.6, 1), (16, 0.6, 8))}
     assert savings(falling, ways, 1) == ()
+
+
+def test_no_saving_is_counted_where_more_solutions_hardly_help_the_baseline() -> None:
+    ways: dict[Way, Curve] = {"price": curve("price", (1, 0.4, 1), (4, 0.9, 4))}
+    hardly, well = (
+        curve("majority", (1, 0.4, 1), (4, 0.4, 4), (16, most, 16)) for most in (0.5, 0.7)
+    )
+    assert savings(hardly, ways, 1) == ()
+    assert savings(well, ways, 1)
+    # What one solution reaches is not known.
+    assert savings(hardly.restricted_to((4, 16)), ways, 1)
 
 
 def test_no_accuracy_is_reached() -> None:

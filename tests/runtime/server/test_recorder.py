@@ -14,6 +14,7 @@ import pytest
 
 from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, SETTINGS
+from predictors.scoring import Scoring
 from runtime.request import Request, RequestSettings
 from runtime.result import Spend
 from runtime.server import recorder as recorder_module
@@ -55,7 +56,9 @@ def lines_in(folder: Path) -> list[Any]:
 
 def put(recorder: Recorder, prompt: str, request: str = "r") -> bool:
     result = make_result(prompt, ["7", None, "8", "7"])
-    return recorder.prompt(result, request=request, prompt=0, choices=1, artifact="a")
+    return recorder.prompt(
+        result, request=request, prompt=0, choices=1, artifact="a", scoring=Scoring()
+    )
 
 
 def outcome(metrics: Metrics, kind: str) -> float:
