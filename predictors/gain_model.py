@@ -144,7 +144,7 @@ class GainEstimator:
         weights[0] -= weights @ middle
         weights = np.round(weights, DIGITS)
         rho = round(float(np.exp(found[-1])), DIGITS)
-        self.model_ = GainModel(weights=tuple(weights.tolist()), rho=max(rho, RHO[0]))
+        self.model_ = GainModel(weights=tuple(weights.tolist()), rho=rho)
         return self
 
 

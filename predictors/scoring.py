@@ -98,7 +98,7 @@ class Scoring(JsonArtifact):
 
     def probability(self, score: float) -> float:
         """How probably a solution of a score is correct; of a score of 1, at least."""
-        return self.top * score ** (1 / self.power)
+        return float(self.top * score ** (1 / self.power))
 
     def dumped(self) -> dict[str, Any]:
         """The scoring as fingerprints have it: what came later only where it is of effect."""

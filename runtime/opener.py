@@ -172,7 +172,7 @@ class Opener:
         """One of the verifiers, for solutions of the language model.
 
         Raises:
-            InputError: solutions may be longer than its context.
+            InputError: solutions may be longer than its context, or its memory has no room for one.
         """
         folder = self.folders[which]
         args, defaults = self._settings.args(which), self._defaults.get(which)
@@ -182,6 +182,9 @@ class Opener:
         )
         self._stack.callback(verifier.close)
         self._note(which, verifier)
+        if verifier_kind(self._verifier_engine) != "servers" and "max_model_len" not in args:
+            longest = self._settings.sampling.max_tokens
+            check_memory(which, folder, verifier.window or longest, longest)
         check_context(folder, verifier.context_length, self._settings.sampling.max_tokens)
         return verifier
 

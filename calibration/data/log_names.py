@@ -103,7 +103,8 @@ def _check_golds(rows: LogRows, names: Sequence[str]) -> None:
         f"must be {golds[before][:SHOWN_CHARACTERS]!r}, as in the question's first row, "
         f"{rows.rows.unit} {rows.numbers[before]}. If {own} {names[row]!r} is several questions, "
         "say which column tells them apart: --columns question=NAME; or read a part of the log in "
-        f"which {own} does: --where COLUMN=VALUE, such as subject=NAME"
+        f"which {own} does: --where COLUMN=VALUE, such as subject=NAME. If these are two ways to "
+        f"write one answer: --columns question={own}"
     )
     raise rows.refusal(rows.numbers[row], "gold", golds[row], why)
 

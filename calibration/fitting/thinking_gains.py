@@ -79,7 +79,7 @@ def fit_sample_gain(
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return SampleGain(
         weights=_restored(found[:-1], middle, scale),
-        rho=max(round(float(np.exp(found[-1])), DIGITS), RHO[0]),
+        rho=round(float(np.exp(found[-1])), DIGITS),
         tokens=round(direct_tokens if before else tokens, 1),
     )
 

@@ -265,7 +265,7 @@ def batches(examples: Sequence[Example], size: int, seed: int) -> list[list[Exam
 
 def passes(batch: Sequence[Example]) -> list[Sequence[Example]]:
     """A batch in as many parts as passes of at most `PASS_TOKENS` take it."""
-    rows = max(1, PASS_TOKENS // max(len(example.token_ids) for example in batch))
+    rows = max(1, PASS_TOKENS // _width(batch))
     return [batch[start : start + rows] for start in range(0, len(batch), rows)]
 
 
@@ -274,13 +274,18 @@ def parts_of(examples: Sequence[Example], size: int) -> list[Sequence[Example]]:
     return list(chain.from_iterable(map(passes, batches(examples, size, seed=0))))
 
 
+def _width(batch: Sequence[Example]) -> int:
+    """Tokens of the longest example, and of all others with their padding."""
+    return -(-max(len(example.token_ids) for example in batch) // 8) * 8
+
+
 def padded(batch: Sequence[Example], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and targets of a batch, padded on the right; shape (batch, width) each.
 
     Padding comes after all tokens with a loss, so causal attention needs no mask. Widths are
     multiples of 8: with few distinct shapes a compiled model is reused.
     """
-    width = -(-max(len(e.token_ids) for e in batch) // 8) * 8
+    width = _width(batch)
     ids = torch.zeros(len(batch), width, dtype=torch.long)
     targets = torch.full((len(batch), width), torch.nan)
     for row, example in enumerate(batch):

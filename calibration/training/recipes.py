@@ -39,11 +39,13 @@ from runtime.answers.grading import Grader
 from runtime.answers.readers import DEADLINE
 from runtime.answers.thought import SolutionReader, thoughts_of
 from runtime.concurrency import sharing_cores
-from runtime.engines.base import SamplingSettings
+from runtime.engines.base import Engine, SamplingSettings
 from runtime.engines.checkpoint import model_config, model_fingerprint
+from runtime.engines.engine_args import EngineArgs
 from runtime.engines.gpus import divide_memory
 from runtime.engines.loading import EngineName, engine_kind, open_engine
 from runtime.engines.tokenizer import decode
+from runtime.opener import check_memory
 from runtime.reviser import ask_again
 
 Prompts = Sequence[tuple[str, str]]
@@ -175,15 +177,13 @@ async def reviser_recipe(
         ModelError: training has diverged.
     """
     from calibration.training.fine_tune import release_memory
-    from calibration.training.reviser import chains_of, train_reviser
+    from calibration.training.reviser import train_reviser
 
     trained = source.trained
     labels = LabelSettings(samples=chains.samples, rollouts=0, seed=chains.seed)
     with _alone(out, source) as folder:
         solutions = await _labelled(source, prompts, folder, labels)
-        with open_engine(source.model, "transformers") as engine:
-            again = [ask_again(engine, prompt) for prompt, _ in prompts]
-            examples = chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
+        examples = _chain_examples(source, prompts, solutions, chains)
         train_reviser(trained, folder, examples, training, chains.context, console.print)
         release_memory()  # for the engines that measure it
         held_out = prompts[::VALIDATION_SHARE][:MEASURED_PROMPTS]
@@ -224,13 +224,38 @@ async def reviser_orm_recipe(
         train_verifier("orm", trained, folder, attempts, training, console.print, context)
 
 
+@contextmanager
+def _opened(
+    source: Source, which: str, model: Path, args: EngineArgs | None = None
+) -> Iterator[Engine]:
+    """An engine that samples, its memory checked."""
+    with open_engine(model, source.engine, **(args or {})) as engine:
+        if engine_kind(source.engine) == "vllm":
+            check_memory(which, model, engine.context_length, source.sampling.max_tokens)
+        yield engine
+
+
+def _chain_examples(
+    source: Source,
+    prompts: Prompts,
+    solutions: Sequence[LabelledSolution],
+    chains: ReviserSettings,
+) -> list[Any]:
+    """The examples that a reviser is trained on. The model is let go, with its memory."""
+    from calibration.training.reviser import chains_of
+
+    with open_engine(source.model, "transformers") as engine:
+        again = [ask_again(engine, prompt) for prompt, _ in prompts]
+        return chains_of(solutions, again, partial(decode, engine.tokenizer), chains)
+
+
 async def _labelled(
     source: Source, prompts: Prompts, out: Path, labels: LabelSettings, stepwise: bool = False
 ) -> list[LabelledSolution]:
     answers_for(source.answers)  # refused before any model is loaded
     journal = source.journal(_beside(out, "samples"), prompts, **labels.model_dump())
     with (
-        open_engine(source.model, source.engine) as engine,
+        _opened(source, "model", source.model) as engine,
         progress("Sampling prompts", len(prompts)) as done,
     ):
         if stepwise and not journal.results:
@@ -282,8 +307,8 @@ async def _chains(
     args = divide_memory(folders, {"model": {}, "reviser": {}}) if in_vllm else {}
     with (
         sharing_cores(),
-        open_engine(source.model, source.engine, **args.get("model", {})) as engine,
-        open_engine(reviser, source.engine, **args.get("reviser", {})) as revising,
+        _opened(source, "model", source.model, args.get("model")) as engine,
+        _opened(source, "reviser", reviser, args.get("reviser")) as revising,
         progress("Sampling chains", len(prompts)) as done,
     ):
         drawn = await sample_chains(

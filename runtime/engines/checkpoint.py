@@ -143,14 +143,15 @@ def weight_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def token_bytes(folder: Path, dtype: str) -> int | None:
-    """Bytes of a token's keys and values in all layers of a transformer that vLLM runs on a GPU.
+def token_bytes(folder: Path, dtype: str, tensor_parallel: int = 1) -> int | None:
+    """Bytes of a token's keys and values on a GPU, in all layers of a transformer.
 
     Layers with a sliding window do not count: they keep their last tokens alone.
 
     Args:
         folder: the model's.
         dtype: of the keys and values, ``auto`` if they are the model's own.
+        tensor_parallel: GPUs that share the heads; each has at least one.
 
     Returns:
         None where the configuration does not have the usual names.
@@ -161,14 +162,16 @@ def token_bytes(folder: Path, dtype: str) -> int | None:
         kinds = text.get("layer_types") or ["full_attention"] * text["num_hidden_layers"]
         layers = kinds.count("full_attention") or len(kinds)
         if text.get("kv_lora_rank"):  # of DeepSeek: all heads have one compressed vector
-            width = text["kv_lora_rank"] + text["qk_rope_head_dim"]
+            width = text["kv_lora_rank"] + text["qk_rope_head_dim"]  # on each of the GPUs
         else:
             heads = text["num_attention_heads"]
             of_head = text.get("head_dim") or text["hidden_size"] // heads
-            width = 2 * (text.get("num_key_value_heads") or heads) * of_head
+            shared = text.get("num_key_value_heads") or heads
+            width = 2 * max(1, shared // tensor_parallel) * of_head
     except KeyError:
         return None
-    return int(layers * width * (1 if "fp8" in dtype else 4 if dtype == "float32" else 2))
+    size = 1 if "fp8" in dtype else 4 if dtype in ("float32", "float") else 2
+    return int(layers * width * size)
 
 
 def _safetensors(folder: Path) -> list[Path]:

@@ -77,13 +77,14 @@ def need_of(folder: Path, args: EngineArgs) -> Need:
     Raises:
         InputError: an argument out of range.
     """
-    split = gpu_count(args, ("tensor", "pipeline"))
+    tensor, pipeline = (gpu_count(args, (kind,)) for kind in ("tensor", "pipeline"))
     named = [args.get(name) for name in ("kv_cache_dtype", "dtype")]
-    token = token_bytes(folder, next((str(d) for d in named if d not in (None, "auto")), "auto"))
+    dtype = next((str(d) for d in named if d not in (None, "auto")), "auto")
+    token = token_bytes(folder, dtype, tensor)
     return Need(
         gpus=_gpus(args, gpu_count(args)),
-        weights=weight_bytes(folder) // split,
-        token=None if token is None else token // split,
+        weights=weight_bytes(folder) // (tensor * pipeline),
+        token=None if token is None else token // pipeline,
         cache=_count(args, "kv_cache_memory_bytes"),
         share=_share(args),
     )

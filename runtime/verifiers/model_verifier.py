@@ -60,13 +60,15 @@ class ModelVerifier:
         resources: what it runs on, in words.
         shares_tokens: see `runtime.verifiers.base.HasContext`.
         context_length: likewise.
+        window: tokens of its own that the model reads at once; None has no limit.
     """
 
     def __init__(self, family: Family, backend: Backend, name: str) -> None:
         self._family, self._backend, self._name = family, backend, name
         self.resources = backend.resources
         self.shares_tokens = family.shares_tokens
-        self.context_length = backend.context_length if family.shares_tokens else None
+        self.window = backend.context_length
+        self.context_length = self.window if family.shares_tokens else None
         self._checked = False
         # Scores by the text up to the place they were read at, the longest unused first. In a dict,
         # the search for the first key passes over all that were deleted before it.
@@ -76,7 +78,7 @@ class ModelVerifier:
 
     def room(self, context: Context) -> int | None:
         """Tokens that a solution may have; see `runtime.verifiers.base.HasContext.room`."""
-        limit = self._backend.context_length
+        limit = self.window
         if limit is None:
             return None
         taken = len(self._family.format_input(context, [()]).token_ids)
@@ -94,7 +96,7 @@ class ModelVerifier:
         if not self._checked:
             self._checked = True
             await self._check()
-        arguments = self._family, context, steps, self._backend.context_length
+        arguments = self._family, context, steps, self.window
         # A long text takes a tenth of a second to tokenise, in which all other prompts would wait.
         layouts = (
             windows(*arguments)
@@ -164,7 +166,7 @@ class ModelVerifier:
         known = self._family.known_solutions()
         if known is None or known[0].token_ids == known[1].token_ids:
             return
-        limit = self._backend.context_length
+        limit = self.window
         if limit is not None and max(len(layout.token_ids) for layout in known) > limit:
             return
         right, wrong = [scores for scores, _ in await together(map(self._read, known))]

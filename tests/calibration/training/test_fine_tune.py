@@ -131,7 +131,7 @@ def test_a_batch_in_several_passes_is_learnt_as_in_one(
         return _step(network, batch, loss, "cpu", optimizer, schedule), list(network.parameters())
 
     whole, weights = learnt()
-    monkeypatch.setattr("calibration.training.fine_tune.PASS_TOKENS", 40)
+    monkeypatch.setattr("calibration.training.fine_tune.PASS_TOKENS", 48)
     assert [len(part) for part in passes(batch)] == [2, 2, 2]
     in_parts, weights_in_parts = learnt()
     assert in_parts == pytest.approx(whole, rel=1e-5)

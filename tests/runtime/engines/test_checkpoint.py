@@ -73,3 +73,7 @@ def test_bytes_of_keys_and_values(tmp_path: Path, config: dict[str, Any], number
     (tmp_path / "config.json").write_text(json.dumps(config))
     for dtype, size in {"auto": 2, "bfloat16": 2, "fp8_e4m3": 1, "float32": 4}.items():
         assert token_bytes(tmp_path, dtype) == size * numbers
+    # Heads are shared out, as far as there are any; a compressed vector is on each GPU.
+    for gpus, share in {4: 4, 16: 8}.items():
+        parts = 1 if "kv_lora_rank" in config else share
+        assert token_bytes(tmp_path, "auto", gpus) == 2 * numbers // parts

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from runtime.artifact import Artifact
 from runtime.engines.engine_args import check_unchanged, given_args, read_args
 from runtime.engines.gpus import divide_memory, need_of, visible_gpus
 from runtime.engines.memory import Need
-from runtime.engines.vllm_core import capacity
 from runtime.models import open_models
 from runtime.settings import Settings
 from runtime.verifiers.loading import open_verifier
@@ -196,21 +194,6 @@ def test_what_a_model_needs_is_read_from_its_checkpoint(tmp_path: Path) -> None:
 )
 def test_gpus_that_a_worker_needs(args: list[dict[str, Any]], gpus: int) -> None:
     assert visible_gpus(args) == gpus
-
-
-@pytest.mark.parametrize(
-    ("replicas", "cached", "tokens", "expected"),
-    [(1, 1000, 100, 10), (1, None, 100, 64), (4, 1000, 100, 40), (4, 1000, 1, 256)],
-)
-def test_requests_that_an_engine_has_room_for(
-    replicas: int, cached: int | None, tokens: int, expected: int
-) -> None:
-    config = SimpleNamespace(
-        scheduler_config=SimpleNamespace(max_num_seqs=64),
-        cache_config=SimpleNamespace(kv_cache_size_tokens=cached),
-        parallel_config=SimpleNamespace(data_parallel_size=replicas),
-    )
-    assert capacity(SimpleNamespace(vllm_config=config), tokens) == expected
 
 
 def test_on_cpu_memory_is_not_divided() -> None:
