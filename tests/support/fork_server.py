@@ -2,6 +2,7 @@
 
 import multiprocessing
 from functools import cache
+from multiprocessing import forkserver
 
 
 @cache
@@ -17,3 +18,4 @@ def fork_engines() -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["vllm.v1.engine.core", "vllm.v1.worker.cpu_worker"])
     utils.get_mp_context = lambda: context
+    forkserver.ensure_running()  # before a test looks which processes there are
