@@ -160,10 +160,14 @@ class Opener:
         engine = self._stack.enter_context(opening)
         if isinstance(engine, HasResources):
             self._note(which, engine)
-        if self._kind == "vllm" and "max_model_len" not in args:
-            longest = self._settings.sampling.max_tokens
-            check_memory(which, self.folders[which], engine.context_length, longest)
+        if self._kind == "vllm":
+            self._check_memory(which, engine.context_length)
         return engine
+
+    def _check_memory(self, which: str, context: int | None) -> None:
+        if context is not None and "max_model_len" not in self._settings.args(which):
+            longest = self._settings.sampling.max_tokens
+            check_memory(which, self.folders[which], context, longest)
 
     def _note(self, which: str, opened: HasResources) -> None:
         self.opened.append(f"{which} {self.folders[which].name}: {opened.resources}")
@@ -182,9 +186,8 @@ class Opener:
         )
         self._stack.callback(verifier.close)
         self._note(which, verifier)
-        if verifier_kind(self._verifier_engine) != "servers" and "max_model_len" not in args:
-            longest = self._settings.sampling.max_tokens
-            check_memory(which, folder, verifier.window or longest, longest)
+        if verifier_kind(self._verifier_engine) != "servers":
+            self._check_memory(which, verifier.window)
         check_context(folder, verifier.context_length, self._settings.sampling.max_tokens)
         return verifier
 

@@ -94,9 +94,9 @@ def _sharpened(scoring: Scoring, probabilities: NDArray[np.float64], log: Log) -
 
 
 def _accuracies(scores: NDArray[np.float64], log: Log) -> NDArray[np.float64]:
-    """How often votes are right, a value a question: on average over 1, 2, 4 ... votes."""
+    """How often votes are right, a value a question: on average over 2, 4, 8 ... votes."""
     replay = LoggedReplay(log, scores, n_jobs=1)
-    plans = [Plan(strategy="best_of_n", n=2**k) for k in range(log.window.bit_length())]
+    plans = [Plan(strategy="best_of_n", n=2**k) for k in range(1, log.window.bit_length())]
     correct = [replay.outcome(plan, 0).correct.mean(1) for plan in plans]
     return np.asarray(np.mean(correct, axis=0))
 

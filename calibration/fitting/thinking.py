@@ -91,7 +91,7 @@ def fit_thinking(
     policy = policy.model_copy(update={"prices": tuple(points)})
     # A row's tokens are those of thoughts without probes, and so are its votes.
     capped = [thoughts.at_cap(cap, probed=False) for cap in caps]
-    votes = known.votes(caps, probed=False)
+    votes = known.votes(caps, capped, probed=False)
     rows = cap_table(caps, capped, votes, shuffles_of(count), n_jobs)
     return FittedThinking(policy, tuple(choice for choice, _ in tried), curve, tuple(rows))
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.data.thoughts import Thoughts
+from calibration.data.thoughts import Capped, Thoughts
 from calibration.fitting.branch_scoring import fit_branch_scoring
 from calibration.fitting.thinking_gains import fit_depth_gain, fit_sample_gain
 from calibration.replay.budget_replay import PRICES
@@ -79,19 +79,23 @@ class Questions:
         return self._known[key]
 
     def votes(
-        self, caps: Sequence[int | None], probed: bool, power: float = 1.0
+        self,
+        caps: Sequence[int | None],
+        capped: Sequence[Capped],
+        probed: bool,
+        power: float = 1.0,
     ) -> list[NDArray[np.float64]]:
         """The votes of thoughts, each question's scored by what others showed.
 
         Args:
             caps: the caps, ascending.
+            capped: the thoughts under each.
             probed: whether answers are forced before the cap, too.
             power: to which the odds of being right are raised.
 
         Returns:
             One array of shape (questions, samples) per cap.
         """
-        capped = [self.thoughts.at_cap(cap, probed) for cap in caps]
         votes = [np.zeros(self.thoughts.answer.shape) for _ in caps]
         for test in self.held_out:
             train = np.setdiff1d(self.everyone, test)
@@ -143,7 +147,7 @@ class CapSearch:
         """The runs under each cap; each question's votes are scored by what others showed."""
         of, direct = self._questions, self._questions.thoughts.direct
         capped = [of.thoughts.at_cap(cap, self._probed) for cap in self._caps]
-        votes = of.votes(self._caps, self._probed, self._power)
+        votes = of.votes(self._caps, capped, self._probed, self._power)
         shuffles, lead = shuffles_of(len(of.everyone)), None
         if direct is not None and self._direct:
             direct_votes = np.zeros(direct.answer.shape)
