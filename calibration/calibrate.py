@@ -14,10 +14,10 @@ from allocator.plan import SEARCHES, Plan
 from allocator.table import Fingerprint
 from calibration.fitting.abort_threshold import fit_confidence
 from calibration.fitting.fit import Calibration, fit, plans_with, searches_needed, top_samples
+from calibration.fitting.log_scoring import SAMPLES as SCORING_SAMPLES
+from calibration.fitting.log_scoring import fit_scoring
 from calibration.fitting.race import leaders
 from calibration.fitting.recorded_thoughts import recorded_thoughts
-from calibration.fitting.scoring import SAMPLES as SCORING_SAMPLES
-from calibration.fitting.scoring import fit_scoring
 from calibration.fitting.thinking import fit_thinking
 from calibration.fitting.token_table import TokenTable, fit_token_table
 from calibration.new_artifact import new_artifact, parts_of

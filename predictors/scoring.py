@@ -58,7 +58,18 @@ class Scoring(JsonArtifact):
         finished: ArrayLike | None = None,
         confidence: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
-        """The score of solutions, or of as much of them as there is, in [0, 1].
+        """The score of solutions, in [0, 1]; as `probability`."""
+        return self.sharpened(self.probability(scores, logprob, tokens, finished, confidence))
+
+    def probability(
+        self,
+        scores: Mapping[str, ArrayLike],
+        logprob: ArrayLike | None = None,
+        tokens: ArrayLike | None = None,
+        finished: ArrayLike | None = None,
+        confidence: ArrayLike | None = None,
+    ) -> NDArray[np.float64]:
+        """How probably solutions, or as much of them as there is, are correct.
 
         Arguments have one shape, which is the result's: of one solution, ().
 
@@ -88,15 +99,16 @@ class Scoring(JsonArtifact):
         if self.confidence:
             odds = odds + self.confidence * np.asarray(_given("confidence", confidence))
         bounded = np.minimum(np.maximum(odds, -MAX_LOG_ODDS), MAX_LOG_ODDS)
-        return self.sharpened(np.asarray(1 / (1 + np.exp(-bounded))))
+        return np.asarray(1 / (1 + np.exp(-bounded)))
 
-    def sharpened(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    def sharpened(self, probabilities: ArrayLike) -> NDArray[np.float64]:
         """The scores of solutions by their probabilities of being correct, of any shape."""
+        found = np.asarray(probabilities, dtype=float)
         if self.power == self.top == 1:
-            return probabilities
-        return np.asarray(np.minimum(probabilities / self.top, 1.0) ** self.power)
+            return found
+        return np.asarray(np.minimum(found / self.top, 1.0) ** self.power)
 
-    def probability(self, score: float) -> float:
+    def probability_of(self, score: float) -> float:
         """How probably a solution of a score is correct; of a score of 1, at least."""
         return float(self.top * score ** (1 / self.power))
 

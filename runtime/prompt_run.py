@@ -198,7 +198,7 @@ class PromptRun:
         if beam is not start:
             scores = await self._calls.score(self.models.verifier, self.context, beam.steps)
             beam = replace(beam, step_scores=scores)
-        return self.score_of(beam)
+        return self.probability_of(beam)
 
     async def first_attempt(self, index: int, known: Sample | None = None) -> Sample:
         """The first attempt of chain number `index`: the independent solution of that number.
@@ -240,7 +240,8 @@ class PromptRun:
     async def finish(self, beams: Sequence[Beam]) -> list[Sample]:
         """Finished beams as samples."""
         beams = [replace(beam, stopped=True) for beam in beams]
-        samples = [await self._reader.sample(beam, self.score_of(beam)) for beam in beams]
+        scoring = self.models.scoring
+        samples = [await self._reader.sample(beam, beam.score(scoring)) for beam in beams]
         for beam, sample in zip(beams, samples, strict=True):
             self._emit(solution_event(sample, step=beam.step))
         return samples
@@ -252,9 +253,9 @@ class PromptRun:
         self.undecided.update(self.models.answers.undecided(answers))
         return [s.with_answer(a) for s, a in zip(samples, canonicalized, strict=True)]
 
-    def score_of(self, beam: Beam) -> float:
-        """A beam's score so far."""
-        return beam.score(self.models.scoring)
+    def probability_of(self, beam: Beam) -> float:
+        """How probably a beam is right so far, by which searches rank: the best may all score 1."""
+        return beam.probability(self.models.scoring)
 
     def _reviser(self) -> Reviser:
         if self.models.reviser is None:

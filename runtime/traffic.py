@@ -90,7 +90,7 @@ class RecordedPrompt(_Line):
             question=question_id(text),
             text=text if show_prompts else None,
             answer=tuple(answers if show_prompts else _numbered(answers)),
-            probability=tuple(scoring.probability(sample.score) for sample in samples),
+            probability=tuple(scoring.probability_of(sample.score) for sample in samples),
             score=tuple(sample.step_scores for sample in samples),
             logprob=tuple(sample.logprob for sample in samples),
             tokens=tuple(sample.tokens for sample in samples),

@@ -57,7 +57,7 @@ class Search:
     def _next(self, beams: list[Beam], draws: list[Draw], left: int) -> list[tuple[Draw, Beam]]:
         """The next round's draws with the beams that they extend, by the scores of these beams."""
         going = [i for i in range(len(beams)) if not beams[i].stopped]
-        going.sort(key=lambda i: -self.run.score_of(beams[i]))
+        going.sort(key=lambda i: -self.run.probability_of(beams[i]))
         if not going:
             return []
         ranked = [(beams[i], 0.0) for i in going]
@@ -85,7 +85,7 @@ class Search:
         stopped = sum(beam.stopped for beam in scored.values())
         kept = -(-(living - stopped) // self.plan.beam_width)
         going = [(draw, beam) for draw, beam in scored.items() if not beam.stopped]
-        going.sort(key=lambda entry: -self.run.score_of(entry[1]))
+        going.sort(key=lambda entry: -self.run.probability_of(entry[1]))
         engine = self.run.models.engine
         free = self.room - (engine.requests if isinstance(engine, HasRequests) else self.room)
         for draw, beam in going[:kept]:

@@ -53,6 +53,7 @@ class Log:
         logprob: summed natural log-probability of each sample, shape (questions, samples); None
             where it was not logged.
         finished: whether the model ended each sample itself, likewise.
+        confidence: lowest mean confidence of each sample, likewise; files have none.
         answers: how answers were compared, see `runtime.answers.graders.answers_fingerprint`.
         notes: what else was left out, for people.
         thoughts: the samples as thoughts with answers forced on the way, as many for each question
@@ -71,6 +72,7 @@ class Log:
     counts: NDArray[np.int64] | None = None
     logprob: NDArray[np.float64] | None = None
     finished: NDArray[np.bool_] | None = None
+    confidence: NDArray[np.float64] | None = None
     answers: str = LOGGED
     notes: tuple[str, ...] = ()
     thoughts: Thoughts | None = None
@@ -117,6 +119,7 @@ class Log:
             counts=chosen(self.counts),
             logprob=chosen(self.logprob),
             finished=chosen(self.finished),
+            confidence=chosen(self.confidence),
             thoughts=None if self.thoughts is None else self.thoughts.of(questions),
         )
 

@@ -1,20 +1,26 @@
-"""The scoring of logged samples, and each sample's score by a fit on other questions."""
+"""The scoring of samples, logged or collected, and their scores by fits on other questions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.errors import InputError
 from allocator.plan import Plan
-from calibration.data.answer_codes import UNANSWERED
+from calibration.data.answer_codes import UNANSWERED, answer_codes, text_codes
+from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
 from calibration.fitting.crossval import folds
 from calibration.fitting.scoring import fitted_scoring
 from calibration.replay.log_replay import LoggedReplay
 from calibration.replay.parallel import in_threads
+from calibration.sampling.collect import PromptRecord
 from predictors.scoring import Scoring
+from runtime.verifiers.base import aggregated
 
+SAMPLES = 8  # collected solutions per prompt; enough to fit a few weights and a power
 POWERS = (2, 4, 8)
 TOP = 0.95  # quantile of the probabilities that scores 1
 
@@ -32,6 +38,50 @@ class LogScoring:
 
     scoring: Scoring
     held_out: NDArray[np.float64]
+
+
+def fit_scoring(records: Sequence[PromptRecord], verified: bool = True) -> Scoring:
+    """The scoring of solutions, from all aggregations of their step scores.
+
+    Args:
+        records: independent solutions with the scores of their steps.
+        verified: whether a verifier scored them; else the scores of the steps say nothing.
+    """
+    found = fit_log_scoring(_log_of(records, verified), n_jobs=1)
+    return Scoring() if found is None else found.scoring
+
+
+def _log_of(records: Sequence[PromptRecord], verified: bool) -> Log:
+    """The independent solutions of records as a log."""
+    runs = [record.independent for record in records]
+    samples = [sample for run in runs for sample in run.samples]
+    counts = np.array([len(run.samples) for run in runs])
+    there = np.arange(counts.max()) < counts[:, None]
+
+    def placed(values: Sequence[float] | NDArray[Any], missing: float = 0) -> NDArray[Any]:
+        """Values of all samples, shape (questions, samples)."""
+        given = np.asarray(values)
+        found = np.full(there.shape, missing, dtype=given.dtype)
+        found[there] = given
+        return found
+
+    texts = text_codes([sample.answer for sample in samples])
+    correct = np.array([right for run in runs for right in run.correct])
+    answer = answer_codes(np.repeat(np.arange(len(runs)), counts), texts, correct)
+    scores = [aggregated(sample.step_scores) for sample in samples] if verified else [{}]
+    confidence = np.array([sample.confidence for sample in samples])
+    return Log(
+        name="samples",
+        digest="",
+        answer=placed(answer, UNANSWERED),
+        scores=LoggedScores({name: placed([s[name] for s in scores]) for name in scores[0]}),
+        tokens=placed([float(sample.tokens) for sample in samples]),
+        left_out=0,
+        counts=counts,
+        logprob=placed([sample.logprob for sample in samples]),
+        finished=placed([sample.ended for sample in samples]),
+        confidence=None if np.isnan(confidence).any() else placed(confidence),
+    )
 
 
 def fit_log_scoring(log: Log, n_jobs: int | None = -1) -> LogScoring | None:
@@ -57,10 +107,12 @@ def fit_log_scoring(log: Log, n_jobs: int | None = -1) -> LogScoring | None:
 
 def _fitted(log: Log) -> Scoring:
     """The scoring that is a solution's probability of being correct."""
-    columns = (log.tokens, log.logprob, log.finished)
+    columns = (log.tokens, log.logprob, log.finished, log.confidence)
     answered = log.answer != UNANSWERED  # others do not vote
     questions = np.broadcast_to(np.arange(len(log.answer))[:, None], log.answer.shape)
-    tokens, logprob, finished = (None if values is None else values[answered] for values in columns)
+    tokens, logprob, finished, confidence = (
+        None if values is None else values[answered] for values in columns
+    )
     return fitted_scoring(
         {name: values[answered] for name, values in log.scores.values.items()},
         log.correct[answered],
@@ -69,6 +121,7 @@ def _fitted(log: Log) -> Scoring:
         logprob=logprob,
         tokens=tokens,
         finished=finished,
+        confidence=confidence,
     )
 
 
@@ -118,5 +171,5 @@ def log_scores(scoring: Scoring, log: Log) -> NDArray[np.float64]:
                     f"it holds {scales[here]} in {log.name}, and held {scales[fitted]} in the log "
                     "that was calibrated on; rescale it, or see --logits",
                 )
-    found = scoring.score(log.scores.values, log.logprob, log.tokens, log.finished)
+    found = scoring.score(log.scores.values, log.logprob, log.tokens, log.finished, log.confidence)
     return np.broadcast_to(found, log.answer.shape)

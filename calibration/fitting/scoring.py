@@ -13,12 +13,9 @@ from numpy.typing import NDArray
 
 from calibration.fitting.crossval import folds
 from calibration.replay.parallel import one_blas_thread
-from calibration.sampling.collect import PromptRecord
 from predictors.scoring import Scoring, alone, log_tokens, score_log_odds, sqrt_nll
-from runtime.verifiers.base import aggregated
 
 DECIMALS = 3  # of the intercept, and of the weights of columns whose values differ by a few units
-SAMPLES = 8  # solutions per prompt; enough to fit a few weights
 # Correct and incorrect solutions of a question that are paired, each at most; of many questions
 # fewer are, for about so many pairs in all. They are enough for a few weights.
 MAX_PAIRED, MIN_PAIRED = 32, 4
@@ -69,35 +66,6 @@ class WithinQuestions:
             slope, intercept = 1.0, float(np.log(rate / (1 - rate)) - odds.mean())
         self.coef_, self.intercept_ = slope * coef, intercept
         return self
-
-
-def fit_scoring(records: Sequence[PromptRecord], verified: bool = True) -> Scoring:
-    """The scoring of solutions, from all aggregations of their step scores.
-
-    Args:
-        records: independent solutions with the scores of their steps.
-        verified: whether a verifier scored them; else the scores of the steps say nothing.
-    """
-    solutions = [
-        (sample, right, number)
-        for number, record in enumerate(records)
-        for sample, right in zip(
-            record.independent.samples, record.independent.correct, strict=True
-        )
-        if sample.answer is not None  # others do not vote
-    ]
-    samples = [sample for sample, _, _ in solutions]
-    scores = [aggregated(sample.step_scores) for sample in samples] if verified else [{}]
-    confidence = np.array([sample.confidence for sample in samples])
-    return fitted_scoring(
-        {name: np.array([score[name] for score in scores]) for name in scores[0]},
-        np.array([right for _, right, _ in solutions]),
-        np.array([number for _, _, number in solutions]),
-        logprob=np.array([sample.logprob for sample in samples]),
-        tokens=np.array([sample.tokens for sample in samples], dtype=float),
-        finished=np.array([sample.ended for sample in samples]),
-        confidence=None if np.isnan(confidence).any() else confidence,
-    )
 
 
 def fitted_scoring(

@@ -55,13 +55,17 @@ class Beam:
         """Its lowest mean confidence; nan where it was not read."""
         return nan if self.window is None else self.window.lowest
 
-    def score(self, scoring: Scoring) -> float:
-        """Its score so far."""
+    def probability(self, scoring: Scoring) -> float:
+        """How probably it is right so far."""
         tokens = sum(map(len, self.steps))
         # A beam that still grows is not cut off.
         finished = self.ended or not self.stopped
         scores = aggregated(self.step_scores)
-        return float(scoring.score(scores, self.logprob, tokens, finished, self.confidence))
+        return float(scoring.probability(scores, self.logprob, tokens, finished, self.confidence))
+
+    def score(self, scoring: Scoring) -> float:
+        """Its score as a solution."""
+        return float(scoring.sharpened(self.probability(scoring)))
 
 
 class SampleReader:

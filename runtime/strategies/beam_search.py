@@ -70,7 +70,7 @@ async def grow(
             parent, draw, replace(first, round=round_, place=first.place + place)
         )
         if beam.stopped or not first.lookahead:
-            return beam, run.score_of(beam)
+            return beam, run.probability_of(beam)
         return beam, await run.lookahead(beam, first.lookahead, draw)
 
     finished: list[Beam] = []

@@ -104,21 +104,21 @@ class LockstepPrompt:
         scores = await self.scores(draft.steps)
         return Draft(draft.steps, scores, draft.logprob, draft.ended, draft.stopped)
 
-    def score_of(self, draft: Draft) -> float:
+    def probability_of(self, draft: Draft) -> float:
         tokens = sum(len(step) for step in draft.steps)
         cut_off = draft.stopped and not draft.ended
         scores = aggregated(draft.scores)
-        return float(self.models.scoring.score(scores, draft.logprob, tokens, not cut_off))
+        return float(self.models.scoring.probability(scores, draft.logprob, tokens, not cut_off))
 
     async def rank(self, draft: Draft, lookahead: int, path: Path) -> float:
-        """The score by which a candidate is ranked: at the end of its rollout, if it has one."""
+        """What a candidate is ranked by: its probability, of its rollout's end if it has one."""
         rolled = draft
         for number in range(lookahead):
             if not rolled.stopped:
                 rolled = await self.step(rolled, (*path, "lookahead", number), greedy=True)
         if rolled is not draft:
             rolled = await self.scored(rolled)
-        return self.score_of(rolled)
+        return self.probability_of(rolled)
 
     async def round(self, search: Search, number: int) -> None:
         """One round of one search."""
@@ -154,7 +154,7 @@ class LockstepPrompt:
             text=text,
             answer=await self.models.answers.read(text),
             step_scores=draft.scores,
-            score=self.score_of(draft),
+            score=float(self.models.scoring.sharpened(self.probability_of(draft))),
             logprob=draft.logprob,
             ended=draft.ended,
         )

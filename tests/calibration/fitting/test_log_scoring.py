@@ -6,9 +6,11 @@ import pytest
 from allocator.plan import Plan
 from calibration.data.log_scores import LoggedScores
 from calibration.data.sample_log import Log
-from calibration.fitting.log_scoring import POWERS, fit_log_scoring, log_scores
+from calibration.fitting.log_scoring import POWERS, fit_log_scoring, fit_scoring, log_scores
 from calibration.replay.log_replay import LoggedReplay
+from calibration.sampling.collect import PromptRecord, Run
 from predictors.scoring import Scoring
+from tests.support.samples import make_sample
 
 N = 16
 
@@ -57,9 +59,26 @@ def test_where_few_good_samples_face_many_wrong_ones_votes_are_sharpened() -> No
     assert np.all(np.diff(score.ravel()[order]) >= 0)
     assert 0 <= score.min() <= score.max() == 1
     below = score < 1
-    back = np.vectorize(scoring.probability)(score[below])
+    back = np.vectorize(scoring.probability_of)(score[below])
     assert back == pytest.approx(probability[below])
-    assert plain.probability(0.3) == 0.3
+    assert plain.probability_of(0.3) == 0.3
+
+
+def test_votes_of_collected_solutions_are_sharpened_likewise() -> None:
+    log = made(80, 0, (0.15, 0.6, 0.15, 0.1), 1.5)
+    records = []
+    for question, answers in enumerate(log.answer.tolist()):
+        scores = log.scores.values["score"][question].tolist()
+        each = zip(answers, scores, strict=True)
+        samples = tuple(make_sample(str(answer), score, steps=((1,),)) for answer, score in each)
+        run = Run(samples, tuple(answer == 0 for answer in answers), 0)
+        records.append(PromptRecord(str(question), "0", 3, run, {}))
+    found, logged = fit_scoring(records), fit_log_scoring(log)
+    assert logged is not None
+    assert found.power == logged.scoring.power > 1
+    assert found.scores["last"] == logged.scoring.scores["score"]
+    # Where no verifier has scored them, and nothing else varies, every vote counts the same.
+    assert fit_scoring(records, verified=False).power == 1
 
 
 def test_where_votes_are_right_they_are_not_given_up_for_scores_that_tell_little() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calibration.fitting.scoring import WithinQuestions, fit_scoring, fitted_scoring
+from calibration.fitting.log_scoring import fit_scoring
+from calibration.fitting.scoring import WithinQuestions, fitted_scoring
 from calibration.sampling.collect import PromptRecord, Run
 from predictors.sample import Sample
 from predictors.scoring import Scoring, alone

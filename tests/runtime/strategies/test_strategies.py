@@ -16,6 +16,7 @@ from scipy.stats import chisquare
 from allocator.errors import InputError
 from allocator.plan import Plan
 from predictors.sample import Sample
+from predictors.scoring import VERIFIER_ALONE
 from runtime.answers.selection import select
 from runtime.engines.base import Completion
 from runtime.request import RequestSettings
@@ -62,6 +63,13 @@ def test_beam_search_follows_the_verifier(tokenizer: Any) -> None:
     samples = search(tokenizer, Plan(strategy="beam_search", n=32, beam_width=8))
     # 32 first steps surely hold four ones, and so on: after two rounds all kept beams are ones.
     assert answer_counts(samples)["3"] >= 8
+    assert set(answer_counts(samples)) <= {"2", "3"}
+
+
+def test_beams_that_all_score_1_are_ranked_by_their_probabilities(tokenizer: Any) -> None:
+    run = coin_run(tokenizer, scoring=VERIFIER_ALONE.model_copy(update={"top": 0.01, "power": 2.0}))
+    samples = asyncio.run(beam_search(run, Plan(strategy="beam_search", n=32, beam_width=8), ()))
+    assert {sample.score for sample in samples} == {1.0}
     assert set(answer_counts(samples)) <= {"2", "3"}
 
 
