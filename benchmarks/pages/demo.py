@@ -12,8 +12,7 @@ def short(demo: Data) -> str:
     return "\n\n".join(
         (
             f"{demo['prompts']} held-out prompts of the testbed through `{demo['engine']}`, "
-            f"{demo['seconds']:.0f} seconds on {demo['cores']} CPU cores (`{COMMAND}`). "
-            + _chosen(demo),
+            f"{demo['seconds']:.0f} seconds on {demo['machine']} (`{COMMAND}`). " + _chosen(demo),
             _methods(demo),
             _gained(demo),
             "![Accuracy against average generations](docs/demo.png)",

@@ -69,7 +69,7 @@ def _missing(data: Data) -> str:
         f"policy, {more('verifier_steps', each=step['fixed'])} for that of more passes of the "
         f"verifier, {more('prefilled', 'scored', each=step['per_new_token'])} for tokens that are "
         f"read again, as the last block of a beam is for each of its children, and {idle:.1f} in "
-        "which cards that have ended wait for the last one. What is left of the steps is the end "
+        "which cards that have ended wait for the last one. The steps are mostly those of the end "
         "of the run: a round waits for its longest step, so the longest searches go on, a few "
         "beams at a time, when all others have ended. Of a longer run the end weighs less: with "
         "500 prompts on one card, where each of eight had 125, beam search takes "

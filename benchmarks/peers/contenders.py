@@ -61,7 +61,7 @@ NOT_RUN = {
     f"{OPTILLM.name}: autothink": (
         "it runs a model in its own process, none behind a server, makes it think for 256 tokens "
         "or more between <think> and </think>, and takes its classifier of difficulty from the "
-        "hub. The testbed's model solves in some thirty tokens and has no such marks; tried all "
+        "hub. The testbed's model solves in some fifty tokens and has no such marks; tried all "
         "the same, it ends in an error (probabilities that are no numbers)"
     ),
 }

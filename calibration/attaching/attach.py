@@ -156,6 +156,7 @@ class LogArtifact:
             prices=self.policy.prices,
             gain_model=self.policy.gain_model,
             drift_baseline=self.policy.drift_baseline,
+            thinking=self.policy.thinking,
         )
         parts = with_models(parts, settings, out)
         summary = Summary.load(self.folder)

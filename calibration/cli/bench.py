@@ -57,7 +57,11 @@ def bench(
         typer.Option(help="number of prompts, the first that it was not calibrated on; else all"),
     ] = None,
     budgets: Annotated[
-        str, typer.Option(help="of the artifact's table, comma-separated; else all of them")
+        str,
+        typer.Option(
+            help="comma-separated, of the artifact's table, else all of them; with --split any, "
+            "else 1,2,4,...,64"
+        ),
     ] = "",
     out: Annotated[
         Path, typer.Option(help="folder for bench.json, bench.html and what was sampled")

@@ -43,7 +43,7 @@ class SolvingOptions(BaseModel):
 
     model: str | None = Field(default=None, description="language model: folder or hub name")
     verifier: str | None = Field(
-        default=None, description="PRM: folder or hub name; none where votes are counted"
+        default=None, description="PRM: folder or hub name; left out, votes are counted"
     )
     verifier_family: FamilyName = Field(
         default="auto", description="the verifier's convention; auto recognises most"

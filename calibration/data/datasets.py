@@ -35,7 +35,8 @@ class DataSettings(BaseModel):
     columns: str = Field(
         default="",
         description="columns that stand for the format's own, as in prompt=question,answer=gold; "
-        "those of a log are question, answer, correct, gold, score, tokens, model",
+        "those of a log are question, answer, correct, gold, score, tokens, logprob, finished, "
+        "model, and of thoughts probes, probe_every, thinking_tokens, sample",
     )
 
     def mapping(self) -> dict[str, str]:

@@ -97,7 +97,7 @@ for samples in questions.values():
     while (more := votes.more()) > 0:
         for row in samples[votes.samples : votes.samples + more]:
             known = {"logprob": row["logprob"], "tokens": row["tokens"]}
-            votes.add(row["answer"], {"score": row["score"]}, **known)
+            votes.add(row["answer"] or None, {"score": row["score"]}, **known)
     spent += votes.samples
     right += any(row["correct"] for row in samples if row["answer"] == votes.answer)
 count = len(questions)

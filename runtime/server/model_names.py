@@ -24,7 +24,14 @@ class ServedModels:
         listed = [budget for budget in budgets if budget <= self.max_budget]
         self.names = (self.name, *(f"{self.name}-ttc-{budget}" for budget in listed))
 
-    def budget(self, name: str, header: int | None, body: int | None, choices: int = 1) -> int:
+    def budget(
+        self,
+        name: str,
+        header: int | None,
+        body: int | None,
+        choices: int = 1,
+        in_tokens: bool = False,
+    ) -> int:
         """Generations that each prompt may cost: by the body, else the header, else the name.
 
         Args:
@@ -32,10 +39,11 @@ class ServedModels:
             header: value of ``X-TTC-Budget``.
             body: value of the field ``ttc.budget``.
             choices: solutions requested of each prompt, to which the server's default is raised.
+            in_tokens: whether the body has a budget in tokens, beside which none is allowed.
 
         Raises:
             ApiError: an unknown model.
-            InputError: more than the server allows.
+            InputError: more than the server allows, or a second budget.
         """
         found = re.fullmatch(re.escape(self.name) + r"(?:-ttc-([1-9][0-9]{0,8}))?", name)
         if found is None:
@@ -50,6 +58,8 @@ class ServedModels:
             ((field, int(value)) for field, value in sources if value),
             ("n", max(self.default, choices)),
         )
+        if in_tokens and field != "n":
+            raise InputError(field, budget, "the body has a budget in tokens; give one of the two")
         if budget > self.max_budget:
             raise InputError(
                 field, budget, f"this server allows {self.max_budget} generations at most"

@@ -74,7 +74,7 @@ def prompt_requests(
         budget,
         body.choices,
         Limits(
-            budget=ttc.budget if in_tokens(body) else budget,
+            budget=None if ttc.in_tokens else budget,
             deadline=ttc.deadline,
             budget_tokens=ttc.budget_tokens,
             average_tokens=ttc.average_tokens,
@@ -154,11 +154,6 @@ def _tokens(body: ChatRequest | CompletionRequest, solver: Solver) -> TokenField
     if isinstance(body, ChatRequest):  # there it is a switch, and the number has its own field
         field, given = ("top_logprobs", None) if body.top_logprobs else ("logprobs", body.logprobs)
     return token_fields(body.options, body.of_prompt, solver.models.engines, longest, field, given)
-
-
-def in_tokens(body: ChatRequest | CompletionRequest) -> bool:
-    """Whether a request's budget is in tokens."""
-    return body.ttc.budget_tokens is not None or body.ttc.average_tokens is not None
 
 
 def _conversation(body: ChatRequest, tokenizer: Any, variables: Mapping[str, Any]) -> EncodedPrompt:

@@ -42,6 +42,11 @@ class Compute(Strict):
     progress: bool | None = None
     tool_vote: CallVote = "call"
 
+    @property
+    def in_tokens(self) -> bool:
+        """Whether the budget is in tokens."""
+        return self.budget_tokens is not None or self.average_tokens is not None
+
 
 class StreamOptions(Strict):
     """The field ``stream_options``."""

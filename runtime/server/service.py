@@ -186,7 +186,7 @@ class Service:
         )
         record.model = body.model
         record.budget = budget = self.models.budget(
-            body.model, header, body.ttc.budget, body.choices
+            body.model, header, body.ttc.budget, body.choices, body.ttc.in_tokens
         )
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
         prompts = prompt_requests(body, solver, budget, settings.tool_parser)

@@ -102,7 +102,9 @@ class ServeSettings(BaseSettings):
     default_budget: int = Field(
         default=16, ge=1, description="generations per prompt of a request without a budget"
     )
-    max_budget: int = Field(default=256, ge=1, description="largest budget that a request may have")
+    max_budget: int = Field(
+        default=256, ge=1, description="largest budget of a request, in generations"
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="largest request body")
     max_concurrent: int = Field(default=256, ge=1, description="requests in flight")
     max_concurrent_per_key: int = Field(

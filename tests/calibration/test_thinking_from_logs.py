@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.thinking.paths import BASE as THINKING
 from calibration.data.sample_log import Log, read_log
 from calibration.data.thoughts import Thoughts
 from calibration.report.summary import Summary
 from predictors.thinking_policy import read_thinking
 from runtime.solving.thinking_rule import ThinkingRule
-from tests.support.cli import invoke
+from tests.support.cli import TASK, invoke
 from tests.support.logs import write
 from tests.support.thoughts import EVERY, made_thoughts
 
@@ -59,6 +60,12 @@ def test_a_log_of_thoughts_is_calibrated_reported_and_tested(tmp_path: Path) -> 
     assert uncut.majority == pytest.approx((thoughts.answer == 0).mean(), abs=0.02)
     assert "Caps on thinking" in (out / "report.html").read_text()
     assert ThinkingRule.load(out, average_tokens=5000).price > 0
+
+    # Models that are attached keep the policy over thoughts.
+    served = tmp_path / "served"
+    status, _, shown = invoke("attach", out, "--out", served, "--model", THINKING, *TASK)
+    assert status == 0, shown
+    assert read_thinking(served) == policy
 
     # Other questions, by other names.
     other = [

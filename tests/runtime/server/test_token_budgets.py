@@ -64,6 +64,16 @@ def test_what_cannot_be_kept_is_refused(
     assert says in response.text
 
 
+def test_a_second_budget_in_generations_is_refused(run: Run[Any], service: Service) -> None:
+    body = chat("?", ttc={"average_tokens": 60})
+    for response, field in (
+        (run(asked(service, body, **{"X-TTC-Budget": "4"})), "X-TTC-Budget"),
+        (run(asked(service, body | {"model": "base-ttc-4"})), "model"),
+    ):
+        assert response.status_code == 400
+        assert f"{field}: 4: the body has a budget in tokens" in response.text
+
+
 def test_without_a_table_in_tokens_it_is_refused(run: Run[Any], service: Service) -> None:
     without = service_of(thinking_models(thinker(30, TEMPLATE)))
     plain = replace(without.artifact, tokens=None, thinking=None)
