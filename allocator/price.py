@@ -13,10 +13,11 @@ from allocator.files import JsonArtifact
 from allocator.schedule import Schedule
 
 # How fast the price follows traffic: a prompt that cost twice the average raises it by this share.
-# Over T prompts the average cost then deviates by about (change of log price) / (RATE x T).
+# Over T prompts the average cost then deviates by about (change of log price) / (RATE x T), and
+# where steps are smaller, by as much more.
 RATE = 0.05
-# Prompts that may be awaited before steps are made smaller; and before the oldest is given up.
-AWAITED, MOST_AWAITED = 16, 1024
+# Prompts that may be in flight before steps are made smaller; and that the oldest may hold up.
+IN_FLIGHT, MOST_AWAITED = 8, 1024
 
 
 class PricePoint(BaseModel):
@@ -89,8 +90,9 @@ class PriceController:
 
     Prompts in flight at the same time end in another order than they began: those that cost little
     end first. Costs therefore count in the order in which the prompts began, else the price would
-    fall with every batch. The more prompts are awaited, the smaller the steps: a price that
-    follows late news in full steps swings.
+    fall with every batch. The more prompts are in flight, the smaller the steps: a price that
+    follows late news in full steps swings. By the number of those that wait for their turn to
+    count, dear prompts would count for less than cheap ones: most wait behind a dear one.
 
     Args:
         average: generations per prompt to hold.
@@ -110,7 +112,7 @@ class PriceController:
         # Beyond these limits costs no longer change. Without limits the price would drift far away
         # where traffic cannot cost the average, and take as long to return.
         self._min, self._max = prices.points[0].price / 10, prices.points[-1].price * 10
-        self._begun = self._counted = 0
+        self._begun = self._done = self._counted = 0
         self._ended: dict[int, float | None] = {}
 
     def begin(self) -> int:
@@ -125,11 +127,17 @@ class PriceController:
             prompt: its number, from `begin`.
             generations: its cost; None where it failed, or was not held to the price.
         """
+        self._done += 1
+        if prompt < self._counted:  # it held others up for too long, and they went ahead
+            self._count(generations)
+            return
         self._ended[prompt] = generations
         while self._counted in self._ended or self._begun - self._counted > MOST_AWAITED:
-            cost = self._ended.pop(self._counted, None)
+            self._count(self._ended.pop(self._counted, None))
             self._counted += 1
-            if cost is not None:
-                steps = max(1.0, (self._begun - self._counted) / AWAITED)
-                moved = RATE / steps * (cost - self.average) / self.average
-                self.value = min(max(self.value * exp(moved), self._min), self._max)
+
+    def _count(self, generations: float | None) -> None:
+        if generations is not None:
+            steps = max(1.0, (self._begun - self._done) / IN_FLIGHT)
+            moved = RATE / steps * (generations - self.average) / self.average
+            self.value = min(max(self.value * exp(moved), self._min), self._max)
