@@ -63,15 +63,7 @@ def main() -> None:
         console.print(said, highlight=False, markup=False, soft_wrap=True)
         figures[name] = {
             "sentence": said,
-            "findings": [
-                {
-                    "claim": f.claim,
-                    "verdict": f.verdict,
-                    "measured": f.measured,
-                    "unit": f.unit,
-                }
-                for f in made.findings
-            ],
+            "findings": [finding.row() for finding in made.findings],
             **made.data,
         }
         targets += [*made.targets, *(finding.target(name) for finding in made.findings)]

@@ -13,7 +13,7 @@ from benchmarks.figures.larger import GREEDY, larger_correct
 from benchmarks.figures.optimal import ORACLE, at_budget, bins_by, compute_optimal
 from benchmarks.figures.pools import SMALL_N, Samples, powers
 from benchmarks.figures.search import OWN_SIZE, best_of, candidates
-from calibration.replay.curves import Curve, averaged, plan_curve, resamples
+from calibration.replay.curves import Curve, averaged, interval, plan_curve, resamples
 from calibration.replay.replay import Replay
 from calibration.report.targets import Interval
 
@@ -24,7 +24,8 @@ class Compared:
 
     Attributes:
         curve: of the base model, over FLOPs.
-        larger: accuracy of the larger model on the same prompts, shape (prompts,).
+        larger: whether each training of the larger model is right on the same prompts, shape
+            (prompts, trainings).
         bins: of those prompts, shape (prompts,).
     """
 
@@ -33,9 +34,20 @@ class Compared:
     bins: NDArray[np.int64]
 
     def above(self, budget: float, inside: NDArray[np.bool_]) -> Interval:
-        """The base model's accuracy at a budget minus the larger model's, over some prompts."""
+        """The base model's accuracy at a budget minus the larger model's, over some prompts.
+
+        The larger model's is the average of its trainings; the interval is over prompts.
+        """
         draws = resamples(len(self.bins))
-        return mean_above(at_budget(self.curve, budget), self.larger, inside, draws)
+        return mean_above(at_budget(self.curve, budget), self.larger.mean(axis=1), inside, draws)
+
+    def above_drawn(self, budget: float, inside: NDArray[np.bool_]) -> Interval:
+        """As `above`; the interval is over prompts and trainings."""
+        draws, trainings = resamples(len(self.bins)), resamples(self.larger.shape[1], seed=1)
+        paired = np.where(inside, at_budget(self.curve, budget) - self.larger.T, 0.0)
+        sums = np.stack([values[draws].sum(axis=1) for values in paired], axis=1)
+        of_trainings = sums / np.maximum(inside[draws].sum(axis=1), 1)[:, None]
+        return interval(np.take_along_axis(of_trainings, trainings, axis=1).mean(axis=1))
 
 
 def in_solutions(curve: Curve, flops: float) -> Curve:
@@ -87,4 +99,4 @@ def chosen_revisions(samples: Samples) -> Compared:
 
 def _compared(replay: SeededReplay, curve: Curve, bins: NDArray[np.int64]) -> Compared:
     greedy = larger_correct(GREEDY, [record.prompt for record in replay.records])
-    return Compared(in_solutions(curve, one_solution(replay)), greedy.mean(axis=1), bins)
+    return Compared(in_solutions(curve, one_solution(replay)), greedy, bins)

@@ -5,6 +5,8 @@ model. What differs by little from the larger model is measured on the further t
 searches by the PRM of the base's own size at the greatest ratio, revisions at the smallest.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ from benchmarks.figures.optimal import ORACLE, compute_optimal, needed
 from benchmarks.figures.pools import MAX_N, Samples, powers, ratios
 from benchmarks.figures.search import OWN_SIZE, candidates, guided, oracle_bins, parts_of
 from calibration.replay.curves import Curve, interval, resamples
-from calibration.report.targets import Target, reported
+from calibration.report.targets import Interval, Target, reported
 
 # Represents any ratio, however large.
 ANY_RATIO = 1000.0
@@ -69,10 +71,11 @@ def figure_9(samples: Samples) -> Reproduced:
     parts = parts_of(bins)
     panels: list[Panel] = []
     findings: list[Finding] = []
+    drawn: list[Finding] = []
     targets: list[Target] = []
     rows = []
     for name, curve in curves.items():
-        compared = Compared(curve, greedy, bins)
+        compared = Compared(curve, of_trainings, bins)
         at_small = revised if name == REVISED else compared
         at_great = searched if name == SEARCH.format(OWN_SIZE) else compared
         for part, inside in parts.items():
@@ -90,22 +93,8 @@ def figure_9(samples: Samples) -> Reproduced:
                 found = Finding(f"{name} beats the larger model", compared.above(budget, inside))
                 row = {"method": name, "prompts": part, "ratio": ratio, "generations": budget}
                 rows.append(row | {"measured": found.measured, "verdict": found.verdict})
-        findings += [
-            Finding(
-                f"{name} beats the larger model in the easy and medium bins at R = {small}",
-                at_small.above(budgets[small], at_small.bins <= 3),
-            ),
-            Finding(
-                f"the larger model beats {name} in the hardest bin at R = {great:g}",
-                at_great.above(budgets[great], at_great.bins == at_great.bins.max()),
-                below=True,
-            ),
-            Finding(
-                f"the larger model beats {name} over all prompts at R = {great:g}",
-                at_great.above(budgets[great], parts_of(at_great.bins)["all prompts"]),
-                below=True,
-            ),
-        ]
+        findings += tested(name, at_small, at_great, budgets, Compared.above)
+        drawn += tested(name, at_small, at_great, budgets, Compared.above_drawn)
         targets.append(
             reported(
                 f"F9: {name}: R up to which it beats the larger model at equal FLOPs "
@@ -132,7 +121,7 @@ def figure_9(samples: Samples) -> Reproduced:
         ),
         reported(
             "F9: larger model, greedy accuracy on these",
-            interval(searched.larger[resamples(len(searched.bins))].mean(axis=1)),
+            interval(searched.larger.mean(axis=1)[resamples(len(searched.bins))].mean(axis=1)),
         ),
     ]
     return Reproduced(
@@ -146,8 +135,48 @@ def figure_9(samples: Samples) -> Reproduced:
         ),
         findings,
         targets,
-        {"pretraining": pretraining.model_dump(), "budgets": budgets, "differences": rows},
+        {
+            "pretraining": pretraining.model_dump(),
+            "budgets": budgets,
+            "differences": rows,
+            "trainings_drawn": [finding.row() for finding in drawn],
+        },
     )
+
+
+def tested(
+    name: str,
+    at_small: Compared,
+    at_great: Compared,
+    budgets: Mapping[float, float],
+    above: Callable[[Compared, float, NDArray[np.bool_]], Interval],
+) -> list[Finding]:
+    """The paper's findings on one kind of test-time compute.
+
+    Args:
+        name: of the kind.
+        at_small, at_great: what is compared at the smallest and at the greatest ratio.
+        budgets: at equal FLOPs, by ratio.
+        above: the base model's accuracy minus the larger model's.
+    """
+    small, great = min(budgets), max(budgets)
+    hardest = at_great.bins == at_great.bins.max()
+    return [
+        Finding(
+            f"{name} beats the larger model in the easy and medium bins at R = {small}",
+            above(at_small, budgets[small], at_small.bins <= 3),
+        ),
+        Finding(
+            f"the larger model beats {name} in the hardest bin at R = {great:g}",
+            above(at_great, budgets[great], hardest),
+            below=True,
+        ),
+        Finding(
+            f"the larger model beats {name} over all prompts at R = {great:g}",
+            above(at_great, budgets[great], parts_of(at_great.bins)["all prompts"]),
+            below=True,
+        ),
+    ]
 
 
 def crossover(

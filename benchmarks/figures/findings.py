@@ -53,6 +53,15 @@ class Finding:
             figure = f"{value:.1f} times [{low:.1f}, {high:.1f}]"
         return f"{self.claim}: {self.verdict}, {figure}"
 
+    def row(self) -> dict[str, Any]:
+        """The finding as it is written to JSON."""
+        return {
+            "claim": self.claim,
+            "verdict": self.verdict,
+            "measured": self.measured,
+            "unit": self.unit,
+        }
+
     def target(self, figure: str) -> Target:
         """The verdict as a figure among the benchmark's."""
         return reported(f"{figure}: {self.claim}: {self.verdict}", self.measured)

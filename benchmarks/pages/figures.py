@@ -49,8 +49,7 @@ WHY = {
         "test prompts were compared, whose number is below: at R = 22 searches by a PRM of the "
         "model's size, at R = 0.16 revisions, each bin with the ratio that was best in it on the "
         "first prompts. The larger model was trained from three seeds, and its accuracy is their "
-        "average: as the figures below say, one training differs from another by as much as some "
-        "of the findings are about."
+        "average."
     ),
     "appendix": (
         "The ways to read a PRM's steps, and the ORM, were compared on further test prompts, whose "
@@ -70,7 +69,15 @@ def short(figures: Data) -> str:
         verdicts = [finding["verdict"] for finding in figure["findings"]]
         counts = (str(verdicts.count(verdict)) for verdict in VERDICTS)
         rows.append((f"{name}: {TITLES[name]}", *counts))
-    return table(("figure", "reproduced", "contradicted", "undecided"), rows)
+    parts = [table(("figure", "reproduced", "contradicted", "undecided"), rows)]
+    if (drawn := figures["figures"]["F9"].get("trainings_drawn")) is not None:
+        left = sum(finding["verdict"] == "holds" for finding in drawn)
+        parts.append(
+            "Intervals are over prompts. F9 compares with the average of three trainings of the "
+            f"larger model: with the trainings drawn, too, {left} of its {len(drawn)} findings are "
+            "reproduced."
+        )
+    return "\n\n".join(parts)
 
 
 def full(figures: Data) -> str:
@@ -91,7 +98,7 @@ def full(figures: Data) -> str:
             table(("finding of the paper", "here", "measured [95%]"), rows),
         ]
         if name in WHY:
-            parts.append(WHY[name])
+            parts.append(" ".join((WHY[name], *_drawn(figure))))
         claims = tuple(f"{name}: {finding['claim']}" for finding in figure["findings"])
         more = [
             row
@@ -101,6 +108,19 @@ def full(figures: Data) -> str:
         if more:
             parts.append(targets(more))
     return "\n\n".join(parts)
+
+
+def _drawn(figure: Data) -> list[str]:
+    """What is left of findings where the larger model's trainings are drawn, too."""
+    if (drawn := figure.get("trainings_drawn")) is None:
+        return []
+    lost = [finding for finding in drawn if finding["verdict"] != "holds"]
+    named = "; ".join(f"{finding['claim']} ({_measured(finding)})" for finding in lost)
+    return [
+        "The intervals are over prompts. One training differs from another by more: with the "
+        f"trainings drawn, too, {len(drawn) - len(lost)} of the {len(drawn)} are reproduced"
+        + (f"; undecided are {named}." if lost else ".")
+    ]
 
 
 def _measured(finding: Data) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from allocator.flops import Exchange
 from allocator.plan import Plan
 from benchmarks.figures.drawing import Figure, Line, Panel, draw, line_of
-from benchmarks.figures.equal_flops import in_solutions
+from benchmarks.figures.equal_flops import Compared, in_solutions
 from benchmarks.figures.exchange import ANY_RATIO, crossover
 from benchmarks.figures.findings import Finding, mean_above, sentence
 from benchmarks.figures.larger import Pretraining
@@ -224,6 +224,25 @@ def test_the_crossover_is_where_the_curve_reaches_the_larger_model() -> None:
     assert found == pytest.approx((39 / 46,) * 3)
     assert crossover(larger, curve, np.full(30, 0.9), draws) == (0, 0, 0)
     assert crossover(larger, curve, np.full(30, 0.2), draws) == (ANY_RATIO,) * 3
+
+
+def test_the_larger_models_trainings_are_drawn_with_the_prompts() -> None:
+    rng = np.random.default_rng(0)
+    ours = (rng.random(400) < 0.8).astype(float)
+    inside = np.arange(400) < 300
+    curve = curve_of(ours.tolist(), ours.tolist(), budgets=(1, 2))
+    alike = (rng.random(400) < 0.7).astype(float)
+    bins = np.zeros(400, dtype=int)
+    same = Compared(curve, np.stack([alike] * 3, axis=1), bins)
+    # Trainings that are all the same add nothing.
+    assert same.above_drawn(2, inside) == pytest.approx(same.above(2, inside))
+    spread = np.stack([(rng.random(400) < rate) for rate in (0.6, 0.7, 0.8)], axis=1)
+    apart = Compared(curve, spread.astype(float), bins)
+    value, low, high = apart.above(2, inside)
+    drawn, lower, higher = apart.above_drawn(2, inside)
+    assert drawn == pytest.approx(value)
+    assert lower < low - 0.03
+    assert higher > high + 0.03
 
 
 @pytest.mark.slow
