@@ -14,7 +14,7 @@ from allocator.errors import InputError
 from allocator.lock import exclusive
 from predictors.scoring import Scoring
 from runtime.artifact import SETTINGS
-from runtime.request import RequestSettings
+from runtime.engines.base import SamplingSettings
 from runtime.result import Result
 from runtime.server.logs import LOGGER
 from runtime.server.prompt_requests import PromptRequest
@@ -91,7 +91,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
         self._thread.start()
 
-    def takes(self, prompt_request: PromptRequest, calibrated: RequestSettings) -> bool:
+    def takes(self, prompt_request: PromptRequest, calibrated: SamplingSettings) -> bool:
         """Whether a prompt is to be recorded; from then on it counts as recorded.
 
         Only prompts whose solutions are sampled as in calibration are: others say nothing of it.
@@ -103,7 +103,7 @@ class Recorder:
         request, spend = prompt_request.request, prompt_request.spend
         if spend.budget < MIN_SAMPLES or spend.deadline is not None:
             return False
-        if request.settings not in (None, calibrated):
+        if request.settings is not None and not request.settings.samples_as(calibrated):
             return False
         question = question_id(request.text)
         if not in_share(question, self._share) or question in self._questions:

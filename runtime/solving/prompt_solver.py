@@ -293,8 +293,8 @@ class PromptSolver:
             self._seen(adaptive_run.prompt_run)(adaptive_run.first)
 
     def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
-        if run.settings.form != FREE_TEXT:  # its answers are of another form than calibration's
-            return lambda _: None
+        if not run.settings.samples_as(self.artifact.settings.sampling):
+            return lambda _: None  # solutions cut short, or as JSON, say nothing of the prompts
         return partial(observe, self.monitor, self.artifact, run)
 
     async def _adaptive_result(

@@ -34,7 +34,7 @@ from tests.support.samples import make_result
 from tests.support.serving import PROMPTS, Apis, chat
 from tests.support.waiting import eventually
 
-CALIBRATED = RequestSettings(SETTINGS.sampling)
+CALIBRATED = SETTINGS.sampling
 
 
 def asked(prompt: str, budget: int = 4, **fields: Any) -> PromptRequest:
@@ -104,7 +104,7 @@ def test_only_what_is_sampled_as_in_calibration_is_recorded(tmp_path: Path) -> N
         assert not recorder.takes(asked("1", budget=3), CALIBRATED)
         late = PromptRequest(Request("1"), Spend(budget=4, deadline=9.0), ())
         assert not recorder.takes(late, CALIBRATED)
-        assert recorder.takes(asked("1", settings=CALIBRATED), CALIBRATED)
+        assert recorder.takes(asked("1", settings=RequestSettings(CALIBRATED)), CALIBRATED)
 
 
 def test_the_share_is_kept(tmp_path: Path) -> None:
