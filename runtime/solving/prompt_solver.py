@@ -172,7 +172,8 @@ class PromptSolver:
             budget_tokens: tokens it may cost on average over prompts like it, in place of `budget`;
                 see `allocator.table.BudgetRow`.
             deadline: seconds in which to answer; the plan is then the most accurate one that
-                fits, as timed one prompt at a time on the machine that calibrated.
+                fits, as timed one prompt at a time on the machine that calibrated. Of solutions
+                that the caller requests there are then no more than the plan's.
 
         Raises:
             InputError: a budget below the smallest calibrated one, a deadline that cannot be kept,
@@ -185,7 +186,9 @@ class PromptSolver:
         run = self.start(prompt)
         decision, pilots = await self.decide(run, budget, deadline, budget_tokens)
         _emit(run, decision)
-        solutions = prompt.solutions if isinstance(prompt, Request) else 1
+        # The plan is what fits the deadline; further solutions are not.
+        topped_up = isinstance(prompt, Request) and deadline is None
+        solutions = prompt.solutions if topped_up else 1
         most = budget or decision.plan.cost(len(pilots))
         samples = await run_plan(run, decision.plan, pilots, solutions, most)
         limits = {"budget": budget or None, "deadline": deadline, "budget_tokens": budget_tokens}
