@@ -187,8 +187,7 @@ class PromptSolver:
         decision, pilots = await self.decide(run, budget, deadline, budget_tokens)
         _emit(run, decision)
         # The plan is what fits the deadline; further solutions are not.
-        topped_up = isinstance(prompt, Request) and deadline is None
-        solutions = prompt.solutions if topped_up else 1
+        solutions = run.solutions if deadline is None else 1
         most = budget or decision.plan.cost(len(pilots))
         samples = await run_plan(run, decision.plan, pilots, solutions, most)
         limits = {"budget": budget or None, "deadline": deadline, "budget_tokens": budget_tokens}
