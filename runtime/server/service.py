@@ -244,15 +244,16 @@ class Service:
         except BaseException:  # cancelled, too
             recorder.forget(request.text)
             raise
-        if recorder.prompt(
+        call.recorded.add(number)
+        recorder.prompt(
             result,
             request=call.record.id,
             prompt=number,
             choices=call.body.choices,
             artifact=call.policy.label,
             scoring=call.policy.artifact.settings.scoring,
-        ):
-            call.recorded.add(number)
+            lost=partial(call.recorded.discard, number),
+        )
         return result
 
     def _failed(self, call: Call) -> None:
