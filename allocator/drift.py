@@ -7,7 +7,7 @@ signal, a G-test of the last prompts' counts against the baseline's.
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from operator import getitem
 
 from pydantic import BaseModel, ConfigDict
@@ -104,19 +104,25 @@ class DriftMonitor:
             )
         self.drift_baseline, self.alarm, self.clear = drift_baseline, alarm, clear
         self.drifted = False
+        self._prompts: deque[Hashable] = deque(maxlen=window)
         self._windows = (_Window(drift_baseline, window), _Window(drift_baseline, window // 4))
         self._report: DriftReport | None = None
 
-    def observe(self, values: Mapping[str, float]) -> None:
+    def observe(self, values: Mapping[str, float], prompt: Hashable | None = None) -> None:
         """Add one prompt; the oldest prompt leaves a full window.
 
         Args:
             values: the prompt's value of each of the baseline's signals.
+            prompt: identifies the prompt. One that is in the window counts once: a probe that
+                repeats a prompt is no drift. None is unlike all others.
 
         Raises:
             InputError: other signals than the baseline's, or a value that is not finite.
         """
         cells = _cells(self.drift_baseline, values)
+        if prompt is not None and prompt in self._prompts:
+            return
+        self._prompts.append(prompt)
         self._report = None
         for window in self._windows:
             window.push(cells)

@@ -73,11 +73,7 @@ class PromptRun:
         self._calls = ModelCalls(self.models, self.settings, self.seed, ids, self.cost)
         self._reader = SampleReader(self.models, self.settings, ids)
         self._thinker = Thinker(self._calls, self.models.engine, self.context, self.models.marks)
-        reviser = self.models.reviser
-        room = room_after(self.models.engine, self.models.verifier, self.context)
-        if reviser is not None:  # its verifier reads first attempts, too
-            room = min(room, room_after(self.models.engine, reviser.verifier, self.context))
-        self.max_tokens = min(self.settings.sampling.max_tokens, room)
+        self.max_tokens = min(self.settings.sampling.max_tokens, self._room())
 
     async def sample(self, index: int, thinking: int | None = None) -> Sample:
         """The prompt's independent solution number `index`, scored.
@@ -256,6 +252,17 @@ class PromptRun:
     def probability_of(self, beam: Beam) -> float:
         """How probably a beam is right so far, by which searches rank: the best may all score 1."""
         return beam.probability(self.models.scoring)
+
+    def _room(self) -> int:
+        """Tokens that a solution may have for the models to write and read it."""
+        models = self.models
+        room = room_after(models.engine, models.verifier, self.context)
+        if models.reviser is not None:  # its verifier reads first attempts, too
+            room = min(room, room_after(models.engine, models.reviser.verifier, self.context))
+        rereads = models.thinks or models.confidence is not None
+        if rereads and self.settings.tokens.logprobs is not None and room > 1:
+            room -= 1  # which is sampled where its log-probabilities are read afterwards
+        return room
 
     def _reviser(self) -> Reviser:
         if self.models.reviser is None:

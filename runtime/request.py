@@ -1,7 +1,7 @@
 """A prompt with its own sampling settings, and the events of the work on it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from typing import Any, Literal
 
@@ -144,6 +144,16 @@ class RequestSettings:
     def capped(self, thinking: int | None) -> int | None:
         """Tokens that a solution may think where its plan allows `thinking`."""
         return smallest_cap(self.thinking, thinking)
+
+    def samples_as(self, calibrated: SamplingSettings) -> bool:
+        """Whether solutions are sampled as in calibration; what is returned of them may differ.
+
+        Args:
+            calibrated: how calibration's solutions were sampled.
+        """
+        tokens = replace(self.tokens, logprobs=None, logprob_token_ids=(), priority=0)
+        drawn = replace(self, tokens=tokens, prompt_logprobs=None, early_stop=None)
+        return drawn == RequestSettings(calibrated)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ worker processes: trust an artifact that has one as you would a program.
 
 import hashlib
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,9 +17,13 @@ from allocator.errors import InputError, ModelError
 from runtime.answers.readers import DEADLINE, Reader, aside
 from runtime.answers.thought import THINK, Thought
 from runtime.answers.workers import OverdueError, WorkerPool
+from runtime.remembering import remember
 
 PREFIX = "python:"
 SHOWN_CHARACTERS = 60
+# Compared pairs that are kept: 724 different answers of one prompt have as many. At 300 bytes a
+# pair of short answers that is 80 megabytes.
+REMEMBERED = 2**18
 
 
 class PythonAnswers(Reader):
@@ -29,7 +34,7 @@ class PythonAnswers(Reader):
     Args:
         file: defines ``extract`` and ``same``.
         seconds: deadline of a call. A solution that takes longer to read has no answer, and two
-            answers that take longer to compare are different, now and later.
+            answers that take longer to compare are different, as long as that is remembered.
         thoughts: marks of thoughts, after which solutions are read.
 
     Raises:
@@ -42,8 +47,8 @@ class PythonAnswers(Reader):
         super().__init__(thoughts)
         self._file, self._source, self._seconds = str(file), _source(file), seconds
         self._pool = _pool(self._file, self._source)
-        self._equal: dict[tuple[str, str], bool] = {}
-        self._overdue: set[str] = set()
+        self._equal: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._overdue: OrderedDict[str, None] = OrderedDict()
         try:
             self._pool.call(seconds, _load, self._file, self._source)
         except OverdueError as error:
@@ -51,7 +56,7 @@ class PythonAnswers(Reader):
 
     def undecided(self, found: Iterable[str | None]) -> list[str]:
         """See `runtime.answers.readers.Answers.undecided`."""
-        return [answer for answer in dict.fromkeys(found) if answer in self._overdue]
+        return [a for a in dict.fromkeys(found) if a is not None and a in self._overdue]
 
     async def read(self, text: str) -> str | None:
         """See `runtime.answers.readers.Answers.read`.
@@ -90,7 +95,8 @@ class PythonAnswers(Reader):
 
     def _compared(self, answer: str, others: Sequence[str]) -> list[bool]:
         """Whether an answer equals each of some others, all in one call if it is in time."""
-        unknown = [other for other in others if (answer, other) not in self._equal]
+        pairs = {other: self._equal.get((answer, other)) for other in others}
+        unknown = [other for other, equal in pairs.items() if equal is None]
         batches = [unknown] if unknown else []
         while batches:
             batch = batches.pop()
@@ -101,10 +107,12 @@ class PythonAnswers(Reader):
                 if len(batch) > 1:  # which of them it was
                     batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
                     continue
-                self._overdue |= {answer, *batch}
+                remember(self._overdue, dict.fromkeys((answer, *batch)), REMEMBERED)
                 found = [False]
-            self._equal |= {(answer, o): equal for o, equal in zip(batch, found, strict=True)}
-        return [self._equal[answer, other] for other in others]
+            new = dict(zip(batch, found, strict=True))
+            pairs |= new
+            remember(self._equal, {(answer, o): equal for o, equal in new.items()}, REMEMBERED)
+        return [bool(pairs[other]) for other in others]
 
 
 @lru_cache(maxsize=8)

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
@@ -20,9 +21,11 @@ from runtime.answers.extraction import (
 )
 from runtime.answers.thought import THINK, Thought, after_thought
 from runtime.answers.workers import WorkerPool
+from runtime.remembering import remember
 
 DEADLINE = 2.0  # seconds
 DEFAULT_CHOICES = 10
+REMEMBERED = 2**16  # keys of answers that are kept
 
 Value = TypeVar("Value")
 
@@ -156,50 +159,57 @@ class MathAnswers(Reader):
 
     Args:
         seconds: deadline of one expression. One that takes longer equals itself alone, and is not
-            tried again.
+            tried again as long as that is remembered.
         thoughts: as `Reader`.
     """
 
     def __init__(self, seconds: float = DEADLINE, thoughts: Sequence[Thought] = (THINK,)) -> None:
         super().__init__(thoughts)
         self._seconds = seconds
-        self._computed: dict[str, str] = {}
-        self._overdue: set[str] = set()
+        self._computed: OrderedDict[str, str] = OrderedDict()
+        self._overdue: OrderedDict[str, None] = OrderedDict()
 
     def undecided(self, found: Iterable[str | None]) -> list[str]:
         """See `Answers.undecided`."""
-        return [answer for answer in dict.fromkeys(found) if answer in self._overdue]
+        return [a for a in dict.fromkeys(found) if a is not None and a in self._overdue]
 
     async def canonicalized(self, found: Sequence[str | None]) -> list[str | None]:
         """See `Answers.canonicalized`."""
-        if not self._unknown([answer for answer in found if answer is not None]):
+        if not _missing(self._known([answer for answer in found if answer is not None])):
             return self.canonicalize(found)
         return await aside(self.canonicalize, found)
 
     def _find(self, text: str) -> str | None:
         return find_answer(text)
 
-    def _unknown(self, answers: Sequence[str]) -> list[str]:
-        """The answers whose keys have to be computed."""
-        distinct = set(answers)
-        if len(distinct) < 2:
-            return []
-        return [a for a in distinct if _quick_key(a) is None and a not in self._computed]
+    def _known(self, answers: Sequence[str]) -> dict[str, str | None]:
+        """The key of each answer; None where it has to be computed."""
+        return {a: _quick_key(a) or self._computed.get(a) for a in answers}
 
     def _keys(self, answers: Sequence[str]) -> dict[str, str]:
-        unknown = sorted(self._unknown(answers))
-        if unknown:
-            found = _POOL.map(self._seconds, _answer_key, unknown, MAX_OVERDUE)
-            for answer, key in found.items():
-                self._computed[answer] = key or f"undecided({answer})"
-                if key is None:
-                    self._overdue.add(answer)
-        return {a: _quick_key(a) or self._computed.get(a) or f"undecided({a})" for a in answers}
+        known, new = self._known(answers), {}
+        if missing := _missing(known):
+            found = _POOL.map(self._seconds, _answer_key, missing, MAX_OVERDUE)
+            new = {answer: key or _undecided(answer) for answer, key in found.items()}
+            overdue = [answer for answer, key in found.items() if key is None]
+            remember(self._computed, new, REMEMBERED)
+            remember(self._overdue, dict.fromkeys(overdue), REMEMBERED)
+        return {a: known[a] or new.get(a) or _undecided(a) for a in answers}
 
 
 # Overdue expressions in one comparison of many, after which the rest of it are not computed.
 MAX_OVERDUE = 4
 MAX_BYTES = 4 * 2**30  # of a worker process
+
+
+def _missing(known: Mapping[str, str | None]) -> list[str]:
+    """The answers whose keys have to be computed: a lone answer is compared with none."""
+    return sorted(a for a, key in known.items() if key is None) if len(known) > 1 else []
+
+
+def _undecided(answer: str) -> str:
+    """The key of an answer that equals itself alone."""
+    return f"undecided({answer})"
 
 
 class _NotQuickError(Exception):

@@ -38,7 +38,11 @@ class _LoopThread:
         return current_thread() is self._thread
 
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:
-        """The result of a coroutine; an interrupt (Ctrl-C) cancels it, and waits until it ends."""
+        """The result of a coroutine.
+
+        What is raised in this thread while it waits (Ctrl-C, a task queue's time limit) cancels the
+        coroutine, and waits until it ends.
+        """
         outcome: concurrent.futures.Future[Value] = concurrent.futures.Future()
         tasks: list[asyncio.Task[Value]] = []
 
@@ -56,9 +60,10 @@ class _LoopThread:
         try:  # before the call below, because work may begin before that call returns
             self._loop.call_soon_threadsafe(start)
             return outcome.result()
-        except KeyboardInterrupt:
-            self._loop.call_soon_threadsafe(stop)
-            concurrent.futures.wait([outcome])
+        except BaseException:
+            if not outcome.done():  # otherwise it is the coroutine's own
+                self._loop.call_soon_threadsafe(stop)
+                concurrent.futures.wait([outcome])
             raise
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Answers as vLLM's RequestOutput, each with its receipt. Needs vLLM."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
@@ -9,10 +9,10 @@ from vllm import CompletionOutput, RequestOutput
 from vllm.logprobs import Logprob
 from vllm.v1.metrics.stats import RequestStateStats
 
-from allocator.errors import ModelError
 from predictors.sample import Sample
 from predictors.token_logprobs import PlaceLogprobs
 from runtime.answers.thought import before_any, letters_after
+from runtime.dropin.unanswered import UnansweredError
 from runtime.dropin.vllm_params import VLLMOptions
 from runtime.engines.tokenizer import decode
 from runtime.frontend.prompt_request import EncodedPrompt
@@ -38,23 +38,6 @@ class ComputeOptimalOutput(RequestOutput):  # type: ignore[misc]
     notes: tuple[str, ...] = ()
     reasoning: tuple[str | None, ...] = ()
     event: Event | None = None
-
-
-class UnansweredError(ModelError):
-    """A model failed on some of the prompts.
-
-    Args:
-        failed: error messages, by the prompt's request id.
-        outputs: outputs of the other prompts.
-    """
-
-    def __init__(self, failed: Mapping[str, str], outputs: Sequence[ComputeOptimalOutput]) -> None:
-        what = next(iter(failed.values()))
-        super().__init__(f"{len(failed)} of {len(failed) + len(outputs)} prompts", what)
-        self.failed, self.outputs = dict(failed), list(outputs)
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.failed, self.outputs)
 
 
 def all_answered(

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from allocator.errors import InputError, ModelError
+from allocator.errors import InputError
 from runtime.artifact import Artifact
 from runtime.dropin.background import SolverThread
 from runtime.dropin.loading import open_solver
+from runtime.dropin.unanswered import UnansweredError
 from runtime.frontend.budget import Limits, default_budget, spend_for
 from runtime.frontend.prompt_request import RequestOptions, request_options, token_prompt
 from runtime.frontend.sampling_overrides import SamplingOverrides, counted
@@ -138,7 +139,7 @@ class ComputeOptimalModel:
 
         Raises:
             InputError: an argument that is not supported or cannot be used, by its name.
-            ModelError: a model failed on a prompt.
+            UnansweredError: a model failed on some prompts; it has the generations of the others.
         """
         honoured = self._honoured(generation_config, overrides)
         for name in ("num_return_sequences", "max_new_tokens"):
@@ -161,19 +162,12 @@ class ComputeOptimalModel:
         )
         options = self._options(honoured, share, raised)
         requests = [options.request(prompt) for prompt in prompts]
-        results = [_answered(result) for result in self._thread.solve_all(requests, spend)]
-        solutions = [
-            result.ranked[place].token_ids if place < len(result.ranked) else ()
-            for result in results
-            for place in range(count)
-        ]
-        sequences = _appended(batch.repeat_interleave(count, dim=0), solutions, pad)
-        if not honoured.get("return_dict_in_generate"):
-            return sequences
-        notes = options.notes
-        if any(len(result.ranked) < count for result in results):
-            notes += (f"some searches found fewer than {count}; those rows are padding",)
-        return ComputeOptimalGeneration(sequences, tuple(r.receipt for r in results), notes)
+        results = self._thread.solve_all(requests, spend)
+        answered = [result for result in results if isinstance(result, Result)]
+        if len(answered) < len(results):
+            raise _unanswered(batch, results, options, pad)
+        generation = _generation(batch, answered, options, pad)
+        return generation if honoured.get("return_dict_in_generate") else generation.sequences
 
     def _options(
         self, honoured: Mapping[str, Any], budget: int | None, notes: Sequence[str]
@@ -261,10 +255,33 @@ def _sampling_overrides(options: Mapping[str, Any]) -> tuple[SamplingOverrides, 
     return SamplingOverrides(**given, max_tokens=options.get("max_new_tokens")), notes
 
 
-def _answered(result: Result | Failure) -> Result:
-    if isinstance(result, Failure):
-        raise ModelError(f"the prompt {result.prompt!r}", result.error)
-    return result
+def _generation(
+    prompts: torch.Tensor, results: Sequence[Result], options: RequestOptions, pad: int
+) -> ComputeOptimalGeneration:
+    """What is returned of some prompts, shape (prompts, tokens), all of which were answered."""
+    count, notes = options.solutions, options.notes
+    solutions = [
+        result.ranked[place].token_ids if place < len(result.ranked) else ()
+        for result in results
+        for place in range(count)
+    ]
+    sequences = _appended(prompts.repeat_interleave(count, dim=0), solutions, pad)
+    if any(len(result.ranked) < count for result in results):
+        notes += (f"some searches found fewer than {count}; those rows are padding",)
+    return ComputeOptimalGeneration(sequences, tuple(r.receipt for r in results), notes)
+
+
+def _unanswered(
+    prompts: torch.Tensor, results: Sequence[Result | Failure], options: RequestOptions, pad: int
+) -> UnansweredError:
+    """The error of prompts of which some were not answered."""
+    failed, generations = {}, []
+    for row, result in enumerate(results):
+        if isinstance(result, Failure):
+            failed[row] = result.error
+        else:
+            generations.append(_generation(prompts[row : row + 1], [result], options, pad))
+    return UnansweredError(failed, generations)
 
 
 def _appended(prompts: torch.Tensor, solutions: Sequence[Sequence[int]], pad: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ from math import nan
 from pathlib import Path
 from typing import Any, Protocol
 
+from allocator.errors import ModelError
 from predictors.confidence import ConfidenceWindow
 from predictors.token_logprobs import PlaceLogprobs
 from runtime.engines.base import Completion, SamplingSettings
@@ -26,6 +27,8 @@ from runtime.engines.vllm_requests import (
 # vocabularies of 128,000 and more, 2,000 tokens hold a line break: they took 2 ms of every request
 # and 30 us of every token, on one core for all.
 MAX_MARKS = 64
+# Finish reasons of requests that vLLM gave up: it was stopped or put to sleep, or failed on them.
+GIVEN_UP = ("abort", "error")
 
 
 class Core(Protocol):
@@ -135,7 +138,7 @@ class VLLMCompletions:
     ) -> tuple[Any, Completion]:
         """The last output of a request, and its tokens, at most until the solution is lost."""
         if window is None:
-            output = await final_output(self._core, token_ids, params, priority)
+            output = await self._final(token_ids, params, priority)
             final = output.outputs[0]
             total = float(final.cumulative_logprob or 0.0)
             cached = output.num_cached_tokens or 0
@@ -144,6 +147,7 @@ class VLLMCompletions:
         total = 0.0
         async with aclosing(self._core.stream(token_ids, params, priority)) as outputs:
             async for output in outputs:
+                _check(output)
                 final = output.outputs[0]
                 own, confidences = own_and_confidences(final.logprobs, params.logprobs)
                 taken = window.add(confidences)
@@ -159,6 +163,11 @@ class VLLMCompletions:
             confidence=window.lowest,
             aborted=window.lost,
         )
+
+    async def _final(self, token_ids: Sequence[int], params: Any, priority: int = 0) -> Any:
+        output = await final_output(self._core, token_ids, params, priority)
+        _check(output)
+        return output
 
     def _logprobs(self, logprob: bool, confidence: ConfidenceWindow | None) -> int | None:
         """Log-probabilities to request beside the sampled token's own; None for not even that."""
@@ -228,7 +237,7 @@ class VLLMCompletions:
         self, token_ids: Sequence[int], likeliest: int
     ) -> tuple[PlaceLogprobs | None, ...]:
         """See `runtime.engines.token_options.HasTokenOptions`."""
-        output = await final_output(self._core, token_ids, reading_params(likeliest))
+        output = await self._final(token_ids, reading_params(likeliest))
         return (None, *place_logprobs(output.prompt_logprobs[1:]))
 
     @property
@@ -283,6 +292,17 @@ class VLLMEngine(VLLMCompletions):
     def __init__(self, model: Path, **engine_args: Any) -> None:
         core = VLLMCore.start("model", model, engine_args)
         super().__init__(core, core.engine.get_tokenizer(), core.engine.model_config.max_model_len)
+
+
+def _check(output: Any) -> None:
+    """Check an output of a request.
+
+    Raises:
+        ModelError: vLLM gave it up: its tokens, if it has any, are no solution.
+    """
+    reason = output.outputs[0].finish_reason
+    if reason in GIVEN_UP:
+        raise ModelError("engine", f"vLLM ended the request with the finish reason {reason!r}")
 
 
 def _ended(

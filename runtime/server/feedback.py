@@ -8,6 +8,7 @@ from pydantic import Field
 
 from runtime.engines.base import LARGEST
 from runtime.frontend.fields import Strict
+from runtime.remembering import remember
 from runtime.server.errors import ApiError
 from runtime.server.policies import Policies
 from runtime.server.recorder import Recorder
@@ -79,9 +80,7 @@ class Feedback:
             request: its id.
             answered: what is known of it; given back.
         """
-        self._answered[request] = answered
-        if len(self._answered) > REMEMBERED:
-            self._answered.popitem(last=False)
+        remember(self._answered, {request: answered}, REMEMBERED)
         return answered
 
     def give(self, body: FeedbackRequest) -> dict[str, object]:

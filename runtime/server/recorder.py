@@ -3,6 +3,7 @@
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from allocator.errors import InputError
 from allocator.lock import exclusive
 from predictors.scoring import Scoring
 from runtime.artifact import SETTINGS
-from runtime.request import RequestSettings
+from runtime.engines.base import SamplingSettings
 from runtime.result import Result
 from runtime.server.logs import LOGGER
 from runtime.server.prompt_requests import PromptRequest
@@ -36,6 +37,7 @@ from runtime.traffic import (
 QUEUE = 1024  # lines that wait for the disk; further ones are dropped
 PARTS = 8  # files; the oldest makes room for the newest
 CLOSE_SECONDS = 10.0
+PAUSE = 60.0  # seconds without prompts to record, after a write that the disk refused
 LOCK = "lock"
 
 
@@ -45,6 +47,19 @@ class _File:
 
     size: int = 0
     questions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A line that waits for the disk.
+
+    Attributes:
+        make: makes the line.
+        lost: called if it cannot be written.
+    """
+
+    make: Callable[[], Line]
+    lost: Callable[[], None] = lambda: None
 
 
 class Recorder:
@@ -79,7 +94,8 @@ class Recorder:
             self._read(path)
         self._number = max((int(path.stem[-6:]) for path in self._files), default=0)
         self._current: Path | None = None  # the last file may end in the middle of a line
-        self._waiting: queue.Queue[Callable[[], Line] | None] = queue.Queue(QUEUE)
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(QUEUE)
+        self._resumes = 0.0  # when prompts are recorded again, by time.monotonic
         self._lines = Counter(
             "recorded_lines",
             "Lines of recorded traffic, by what became of them",
@@ -91,7 +107,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
         self._thread.start()
 
-    def takes(self, prompt_request: PromptRequest, calibrated: RequestSettings) -> bool:
+    def takes(self, prompt_request: PromptRequest, calibrated: SamplingSettings) -> bool:
         """Whether a prompt is to be recorded; from then on it counts as recorded.
 
         Only prompts whose solutions are sampled as in calibration are: others say nothing of it.
@@ -100,10 +116,12 @@ class Recorder:
             prompt_request: the prompt.
             calibrated: how calibration's solutions were sampled.
         """
+        if time.monotonic() < self._resumes:
+            return False
         request, spend = prompt_request.request, prompt_request.spend
         if spend.budget < MIN_SAMPLES or spend.deadline is not None:
             return False
-        if request.settings not in (None, calibrated):
+        if request.settings is not None and not request.settings.samples_as(calibrated):
             return False
         question = question_id(request.text)
         if not in_share(question, self._share) or question in self._questions:
@@ -124,10 +142,14 @@ class Recorder:
         choices: int,
         artifact: str,
         scoring: Scoring,
-    ) -> bool:
-        """Have a prompt's samples written, soon; whether there was room for them in the queue.
+        lost: Callable[[], None],
+    ) -> None:
+        """Have a prompt's samples written, soon.
 
         Arguments as those of `RecordedPrompt.of`.
+
+        Args:
+            lost: called, maybe in another thread, if they are not: the queue or the disk is full.
         """
 
         def line() -> Line:
@@ -142,13 +164,15 @@ class Recorder:
                 show_prompts=self._show_prompts,
             )
 
-        if not (room := self._put(line)):
+        def unwritten() -> None:
             self.forget(result.prompt)
-        return room
+            lost()
+
+        self._put(_Waiting(line, unwritten))
 
     def verdict(self, verdict: RecordedVerdict) -> None:
         """Have a verdict written, soon."""
-        self._put(lambda: verdict)
+        self._put(_Waiting(lambda: verdict))
 
     def close(self) -> None:
         """Write what waits, and end."""
@@ -156,13 +180,12 @@ class Recorder:
             self._waiting.put(None, timeout=CLOSE_SECONDS)
             self._thread.join(CLOSE_SECONDS)
 
-    def _put(self, line: Callable[[], Line]) -> bool:
+    def _put(self, waiting: _Waiting) -> None:
         try:
-            self._waiting.put_nowait(line)
+            self._waiting.put_nowait(waiting)
         except queue.Full:
             self._lines.labels("dropped").inc()
-            return False
-        return True
+            waiting.lost()
 
     def _read(self, path: Path) -> None:
         self._files[path] = found = _File(path.stat().st_size)
@@ -174,12 +197,15 @@ class Recorder:
 
     def _write_all(self) -> None:
         failing = False
-        while (make := self._waiting.get()) is not None:
+        while (waiting := self._waiting.get()) is not None:
             try:
-                self._write(make())
+                self._write(waiting.make())
                 self._lines.labels("written").inc()
-                failing = False
+                failing, self._resumes = False, 0.0
             except Exception as error:  # a full disk, a solution without a score: requests go on
+                if isinstance(error, OSError):
+                    self._resumes = time.monotonic() + PAUSE
+                waiting.lost()
                 self._lines.labels("failed").inc()
                 if not failing:
                     fields = {"folder": str(self._folder), "why": repr(error)}

@@ -103,7 +103,8 @@ class Chunks:
     def answer(self, number: int, result: Result) -> Iterator[dict[str, Any]]:
         """A prompt's choices: text line by line, then calls of tools, each in two chunks.
 
-        The last chunk of each choice has its finish reason. Where usage is requested with every
+        The last chunk of each choice has its finish reason, also of one for which the search found
+        no solution: clients wait for it. Where usage is requested with every
         chunk, a chunk's counts the tokens of the choices so far; a prompt's last also counts those
         of the solutions that were not chosen.
         """
@@ -121,6 +122,10 @@ class Chunks:
                 chunk = self._chunk(index, own, _reason(sample, said) if last else None)
                 yield chunk | ({"ttc": shown | _answer_and_score(sample)} if last else {})
                 start = end
+        for place in range(len(chosen), self._call.body.choices):
+            index = number * self._call.body.choices + place
+            chunk = self._chunk(index, self._piece(""), "stop")
+            yield chunk | {"ttc": shown | {"answer": None, "score": None}}
 
     def closing(self) -> Iterator[dict[str, Any]]:
         """Usage, if the client requested it."""

@@ -70,10 +70,12 @@ async def serve(
             try:
                 engines = settings.engine, settings.verifier_engine
                 models = partial(open_models, artifact.settings, artifact.folder, *engines)
-                service.open(await stack.enter_async_context(Supervisor(models, log)))
+                supervisor = await stack.enter_async_context(Supervisor(models, log))
+                service.open(supervisor)
                 ready(_url(listener))
                 log.turn("ready", url=_url(listener))
                 await stop.wait()
+                supervisor.stop_restarting()
                 log.turn("draining", running=service.gate.in_flight.total())
                 await service.drain()
             finally:

@@ -237,22 +237,23 @@ class Service:
         """Answer a prompt, and record it if it is to be recorded."""
         prompt_request, recorder = call.prompt_requests[number], self.recorder
         solver, spend = self._solver(call.policy), prompt_request.spend
-        if recorder is None or not recorder.takes(prompt_request, solver.settings):
+        if recorder is None or not recorder.takes(prompt_request, solver.settings.sampling):
             return await solver.solve_within(request, spend)
         try:
             result = await solver.solve_independently(request, spend.budget, RECORDED)
         except BaseException:  # cancelled, too
             recorder.forget(request.text)
             raise
-        if recorder.prompt(
+        call.recorded.add(number)
+        recorder.prompt(
             result,
             request=call.record.id,
             prompt=number,
             choices=call.body.choices,
             artifact=call.policy.label,
             scoring=call.policy.artifact.settings.scoring,
-        ):
-            call.recorded.add(number)
+            lost=partial(call.recorded.discard, number),
+        )
         return result
 
     def _failed(self, call: Call) -> None:

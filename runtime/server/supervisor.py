@@ -94,6 +94,10 @@ class Supervisor:
         self._reported.set()
         return True
 
+    def stop_restarting(self) -> None:
+        """Start no more engines, for the server is about to stop. One that runs goes on."""
+        self._keeper.cancel()
+
     async def __aenter__(self) -> Self:
         await self._start()
         self._keeper = asyncio.create_task(self._keep())
@@ -105,7 +109,7 @@ class Supervisor:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._keeper.cancel()
+        self.stop_restarting()
         await asyncio.wait([self._keeper])
         self.why = "it has been stopped"
         await self._stop()

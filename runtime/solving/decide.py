@@ -231,7 +231,8 @@ def observe(
 ) -> None:
     """Add a prompt's pilots to the drift monitor, unless they are fewer than the baseline's."""
     if len(pilots) >= artifact.drift_baseline.pilots:
-        monitor.observe(drift_signals(artifact, len(run.context.token_ids), pilots))
+        token_ids = run.context.token_ids
+        monitor.observe(drift_signals(artifact, len(token_ids), pilots), hash(token_ids))
 
 
 def drift_signals(

@@ -172,7 +172,8 @@ class PromptSolver:
             budget_tokens: tokens it may cost on average over prompts like it, in place of `budget`;
                 see `allocator.table.BudgetRow`.
             deadline: seconds in which to answer; the plan is then the most accurate one that
-                fits, as timed one prompt at a time on the machine that calibrated.
+                fits, as timed one prompt at a time on the machine that calibrated. Of solutions
+                that the caller requests there are then no more than the plan's.
 
         Raises:
             InputError: a budget below the smallest calibrated one, a deadline that cannot be kept,
@@ -185,7 +186,8 @@ class PromptSolver:
         run = self.start(prompt)
         decision, pilots = await self.decide(run, budget, deadline, budget_tokens)
         _emit(run, decision)
-        solutions = prompt.solutions if isinstance(prompt, Request) else 1
+        # The plan is what fits the deadline; further solutions are not.
+        solutions = run.solutions if deadline is None else 1
         most = budget or decision.plan.cost(len(pilots))
         samples = await run_plan(run, decision.plan, pilots, solutions, most)
         limits = {"budget": budget or None, "deadline": deadline, "budget_tokens": budget_tokens}
@@ -293,8 +295,8 @@ class PromptSolver:
             self._seen(adaptive_run.prompt_run)(adaptive_run.first)
 
     def _seen(self, run: PromptRun) -> Callable[[Sequence[Sample]], None]:
-        if run.settings.form != FREE_TEXT:  # its answers are of another form than calibration's
-            return lambda _: None
+        if not run.settings.samples_as(self.artifact.settings.sampling):
+            return lambda _: None  # solutions cut short, or as JSON, say nothing of the prompts
         return partial(observe, self.monitor, self.artifact, run)
 
     async def _adaptive_result(

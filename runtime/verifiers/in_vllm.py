@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from allocator.errors import ModelError
 from runtime.engines.vllm import final_output
 from runtime.engines.vllm_core import VLLMCore, resources
 from runtime.verifiers.layout import Family, Layout
@@ -48,13 +49,19 @@ class VLLMBackend:
         self.context_length: int = self._core.engine.model_config.max_model_len
 
     async def read(self, layout: Layout) -> tuple[tuple[float, ...], int]:
-        """Probabilities at the places, and the tokens run over."""
+        """Probabilities at the places, and the tokens run over.
+
+        Raises:
+            ModelError: vLLM gave the request up, which ends one without logits.
+        """
         token_ids, score_positions = layout.token_ids, layout.score_positions
         logits = await self._pacer.read(partial(self._logits, token_ids, skip_cache=False))
         run_over = len(logits)
         first = len(token_ids) - len(logits)
         if score_positions[0] < first:
             logits = await self._logits(token_ids, skip_cache=True)
+            if not len(logits):
+                raise ModelError("verifier", "vLLM ended the request without an output")
             run_over += len(logits)
             first = 0
         scores = self._family.probability(logits[[place - first for place in score_positions]])

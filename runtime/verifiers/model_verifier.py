@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from allocator.errors import InputError
 from runtime.concurrency import together
 from runtime.engines.base import HasProcess
 from runtime.engines.tokenizer import text_key
+from runtime.remembering import remember
 from runtime.verifiers.base import Context, Verdict
 from runtime.verifiers.layout import Family, Layout
 from runtime.verifiers.windows import windows
@@ -142,7 +143,7 @@ class ModelVerifier:
         try:
             scores, run_over = await self._backend.read(Layout(text, places, layout.start))
             new = dict(zip(missing, scores, strict=True))
-            self._remember(new)
+            remember(self._known, new, REMEMBERED)
         finally:
             done.set()
             for key in begun:
@@ -155,11 +156,6 @@ class ModelVerifier:
         for key in found:
             self._known.move_to_end(key)
         return found
-
-    def _remember(self, scores: Mapping[bytes, float]) -> None:
-        self._known |= scores
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
 
     async def _check(self) -> None:
         """Warn if a wrong solution is scored above a right one."""

@@ -1,6 +1,7 @@
 """Families with a tokenizer and a text of their own: the PRMs that others have published."""
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,6 +24,9 @@ from runtime.verifiers.layout import Layout
 
 # Steps whose tokens are kept: about a hundred megabytes at sixty tokens a step.
 KEPT_STEPS = 2**15
+# Prompts with a first step whose tokens are kept, at 4 bytes a token: prompts of 8,000 tokens fill
+# 130 megabytes. 64 prompts may have 64 different first steps each.
+KEPT_BEGINNINGS = 2**12
 
 # A right and a wrong solution of an easy question: every verifier of mathematics prefers the first.
 QUESTION = "What is 3 + 4 * 2?"
@@ -40,11 +44,14 @@ class _OwnText(ABC):
 
     def __init__(self, tokenizer: Any, language_model: Any, folder: Path) -> None:
         self.tokenizer, self.language_model = tokenizer, language_model
-        self._begun = lru_cache(KEPT_STEPS)(lambda prompt, step: self.first(prompt, text_of(step)))
-        self._gone_on = lru_cache(KEPT_STEPS)(lambda step: self.following(text_of(step)))
+        self._begun = lru_cache(KEPT_BEGINNINGS)(self._begin)
+        self._gone_on = lru_cache(KEPT_STEPS)(lambda step: self.following(self._text_of(step)))
 
-        def text_of(step: tuple[int, ...]) -> str:
-            return decode(language_model, step).strip()
+    def _begin(self, prompt: str, step: tuple[int, ...]) -> "array[int]":
+        return array("i", self.first(prompt, self._text_of(step)))
+
+    def _text_of(self, step: tuple[int, ...]) -> str:
+        return decode(self.language_model, step).strip()
 
     @abstractmethod
     def first(self, prompt: str, step: str) -> tuple[int, ...]:

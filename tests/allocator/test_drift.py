@@ -210,6 +210,20 @@ def test_a_value_that_calibration_never_had() -> None:
     assert "100% of the last 30 prompts are below 0.5, 0% of" in monitor.report().why
 
 
+def test_a_prompt_that_is_repeated_counts_once_within_the_window() -> None:
+    monitor = DriftMonitor(DriftBaseline.of({"bin": [1] * 50 + [2] * 50}, prompts=100))
+    for number in range(40):
+        monitor.observe({"bin": 1 + number % 2}, number)
+        monitor.observe({"bin": 1}, "probe")
+    assert monitor.report().prompts == 41
+    assert not monitor.drifted
+    for number in range(100, 200):
+        monitor.observe({"bin": 2}, number)
+    assert monitor.report().signals[0].excess.startswith("100%")
+    monitor.observe({"bin": 1}, "probe")  # it had left the window
+    assert not monitor.report().signals[0].excess.startswith("100%")
+
+
 def test_a_signal_that_is_always_the_same_says_nothing() -> None:
     monitor = DriftMonitor(DriftBaseline.of({"score": [1.0] * 50}, prompts=50))
     for _ in range(30):

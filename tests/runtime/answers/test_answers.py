@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allocator.errors import InputError
-from runtime.answers import answers_for
+from runtime.answers import answers_for, readers
 from runtime.answers.extraction import find_answer
 from runtime.answers.notation import number
+from runtime.answers.readers import MathAnswers
 from tests.support.equivalent import equivalent
 from tests.support.waiting import eventually
 
@@ -224,6 +225,16 @@ def test_no_comparison_can_hang() -> None:
     assert not equivalent(answers, "42", ENDLESS[0])
     assert answers.canonicalize(found) == ["42", *ENDLESS, "42"]
     assert time.monotonic() - started < 0.1
+
+
+@pytest.mark.slow
+def test_keys_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "REMEMBERED", 3)
+    answers = MathAnswers()
+    found = [f"{number}\\sqrt{{2}}" for number in range(1, 6)]
+    for _ in range(2):
+        assert answers.canonicalize([*found, r"\sqrt{2} \cdot 4"]) == [*found, found[3]]
+        assert len(answers._computed) == 3
 
 
 @pytest.mark.slow

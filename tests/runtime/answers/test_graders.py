@@ -8,7 +8,8 @@ import pytest
 
 from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import ARTIFACT, BASE, PRM
-from runtime.answers import answers_for
+from runtime.answers import answers_for, graders
+from runtime.answers.graders import PythonAnswers
 from runtime.artifact import SETTINGS, TABLE, Artifact, load_settings
 from runtime.settings import Settings
 from tests.support.equivalent import equivalent
@@ -105,6 +106,18 @@ def same(a, b):
     started = time.monotonic()
     assert answers.canonicalize(found) == ["Paris", "x", "Paris", "Rome"]
     assert time.monotonic() - started < 0.1  # remembered
+
+
+@pytest.mark.slow
+def test_comparisons_that_are_kept_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graders, "REMEMBERED", 3)
+    written(tmp_path, GRADER)
+    answers = PythonAnswers(tmp_path / "grader.py")
+    for _ in range(2):
+        assert answers.canonicalize(["a", "b", "A", "c", "C"]) == ["a", "b", "a", "c", "c"]
+        assert len(answers._equal) == 3
 
 
 @pytest.mark.slow

@@ -55,9 +55,14 @@ class Busy:
             self.running -= 1
 
 
+class TimeLimit(Exception):
+    """As a task queue raises in a thread whose time is up."""
+
+
 @pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, TimeLimit])
 def test_an_interrupt_as_work_is_handed_over_leaves_nothing_running(
-    begun: bool, monkeypatch: pytest.MonkeyPatch
+    raised: type[BaseException], begun: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     solver, loops = Busy(), []
 
@@ -74,10 +79,10 @@ def test_an_interrupt_as_work_is_handed_over_leaves_nothing_running(
         if begun:
             hand_over(callback)
             assert solver.began.wait(SOON)
-        raise KeyboardInterrupt
+        raise raised
 
     monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(raised):
         thread.solve_all([], Spend(1))
     assert solver.running == 0
     thread.close()

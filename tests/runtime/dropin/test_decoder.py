@@ -25,7 +25,8 @@ from allocator.errors import InputError, ModelError
 from benchmarks.testbed.paths import ARTIFACT, BASE, TEST_PROMPTS
 from runtime.artifact import Artifact
 from runtime.dropin.llm import ComputeOptimalLLM
-from runtime.dropin.outputs import UnansweredError, answered
+from runtime.dropin.outputs import answered
+from runtime.dropin.unanswered import UnansweredError
 from runtime.dropin.vllm_params import PromptParams, vllm_options
 from runtime.engines.base import Completion
 from runtime.engines.transformers import TransformersEngine

@@ -15,7 +15,9 @@ from allocator.errors import InputError
 from benchmarks.testbed.paths import ARTIFACT, BASE
 from runtime.dropin.llm import ComputeOptimalLLM
 from runtime.dropin.transformers import ComputeOptimalGeneration, ComputeOptimalModel
+from runtime.dropin.unanswered import UnansweredError
 from runtime.engines.transformers import TransformersEngine
+from runtime.result import Failure, Result
 from tests.support.prompts import RAW
 
 WITHOUT_VLLM = """
@@ -121,6 +123,28 @@ def test_several_sequences_are_a_prompts_best_with_its_receipt(
     assert isinstance(first, torch.Tensor)
     longest = min(first.shape[1], found.sequences.shape[1])
     assert torch.equal(found.sequences[::2, :longest], first[:, :longest])
+
+
+@pytest.mark.slow
+def test_where_a_model_fails_the_other_generations_are_kept(
+    model: ComputeOptimalModel, inputs: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solve_all = model._thread.solve_all
+
+    def failing(*arguments: Any) -> list[Result | Failure]:
+        first, second, third = solve_all(*arguments)
+        return [first, Failure(prompt=second.prompt, error="engine: it broke"), third]
+
+    whole = model.generate(**inputs)
+    assert isinstance(whole, torch.Tensor)
+    monkeypatch.setattr(model._thread, "solve_all", failing)
+    with pytest.raises(UnansweredError, match="1 of 3 prompts: engine: it broke") as failed:
+        model.generate(**inputs)
+    assert failed.value.failed == {1: "engine: it broke"}
+    for row, generation in zip((0, 2), failed.value.outputs, strict=True):
+        (sequence,) = generation.sequences
+        assert torch.equal(sequence, whole[row, : len(sequence)])
+        assert generation.receipts[0].budget == 4
 
 
 @pytest.mark.slow

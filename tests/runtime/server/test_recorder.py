@@ -3,8 +3,10 @@
 import json
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from tests.support.samples import make_result
 from tests.support.serving import PROMPTS, Apis, chat
 from tests.support.waiting import eventually
 
-CALIBRATED = RequestSettings(SETTINGS.sampling)
+CALIBRATED = SETTINGS.sampling
 
 
 def asked(prompt: str, budget: int = 4, **fields: Any) -> PromptRequest:
@@ -54,11 +56,20 @@ def lines_in(folder: Path) -> list[Any]:
     return [line for path in sorted(folder.glob(FILES)) for line in read_lines(path)]
 
 
-def put(recorder: Recorder, prompt: str, request: str = "r") -> bool:
+def put(recorder: Recorder, prompt: str, request: str = "r") -> list[str]:
+    """Have a prompt recorded; a list that has it as soon as it is lost."""
+    lost: list[str] = []
     result = make_result(prompt, ["7", None, "8", "7"])
-    return recorder.prompt(
-        result, request=request, prompt=0, choices=1, artifact="a", scoring=Scoring()
+    recorder.prompt(
+        result,
+        request=request,
+        prompt=0,
+        choices=1,
+        artifact="a",
+        scoring=Scoring(),
+        lost=partial(lost.append, prompt),
     )
+    return lost
 
 
 def outcome(metrics: Metrics, kind: str) -> float:
@@ -104,7 +115,7 @@ def test_only_what_is_sampled_as_in_calibration_is_recorded(tmp_path: Path) -> N
         assert not recorder.takes(asked("1", budget=3), CALIBRATED)
         late = PromptRequest(Request("1"), Spend(budget=4, deadline=9.0), ())
         assert not recorder.takes(late, CALIBRATED)
-        assert recorder.takes(asked("1", settings=CALIBRATED), CALIBRATED)
+        assert recorder.takes(asked("1", settings=RequestSettings(CALIBRATED)), CALIBRATED)
 
 
 def test_the_share_is_kept(tmp_path: Path) -> None:
@@ -141,7 +152,7 @@ def test_the_oldest_samples_make_room_for_the_newest(tmp_path: Path) -> None:
     prompts = [f"{number}+1" for number in range(200)]
     for prompt in prompts:
         assert recorder.takes(asked(prompt), CALIBRATED)
-        assert put(recorder, prompt)
+        put(recorder, prompt)
     recorder.close()
     assert sum(path.stat().st_size for path in tmp_path.glob(FILES)) <= size
     kept = [line.question for line in lines_in(tmp_path)]
@@ -164,10 +175,10 @@ def test_a_disk_that_hangs_drops_lines_and_holds_nobody_up(
         return RecordedVerdict(request="r", prompt=0, rank=0, correct=True)
 
     with opened(tmp_path) as (recorder, metrics):
-        recorder._put(hang)
+        recorder._put(recorder_module._Waiting(hang))
         assert writing.wait(20)
         assert recorder.takes(asked("5+1"), CALIBRATED)
-        assert [put(recorder, prompt) for prompt in ("3+1", "4+1", "5+1")] == [True, True, False]
+        assert [put(recorder, prompt) for prompt in ("3+1", "4+1", "5+1")] == [[], [], ["5+1"]]
         assert outcome(metrics, "dropped") == 1
         # It can be recorded later.
         assert recorder.takes(asked("5+1"), CALIBRATED)
@@ -184,11 +195,33 @@ def test_a_folder_that_is_gone_fails_no_request_and_is_counted(
     metrics = Metrics()
     recorder = Recorder(folder, 1, 2**20, False, metrics)
     folder.rmdir()
-    assert put(recorder, "1+1")
-    assert put(recorder, "1+2")
+    lost = [put(recorder, "1+1"), put(recorder, "1+2")]
     recorder.close()
+    assert lost == [["1+1"], ["1+2"]]
     assert outcome(metrics, "failed") == 2
     assert [record.message for record in caplog.records] == ["record_failed"]
+
+
+def test_while_the_disk_is_full_prompts_keep_their_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, metrics = tmp_path / "gone", Metrics()
+    folder.mkdir()
+    recorder = Recorder(folder, 1, 2**20, False, metrics)
+    folder.rmdir()
+    assert recorder.takes(asked("1+1"), CALIBRATED)
+    put(recorder, "1+1")
+    eventually(lambda: outcome(metrics, "failed") == 1)
+    assert not recorder.takes(asked("1+1"), CALIBRATED)
+    folder.mkdir()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + recorder_module.PAUSE)
+    assert recorder.takes(asked("1+1"), CALIBRATED)
+    put(recorder, "1+1")
+    eventually(lambda: outcome(metrics, "written") == 1)
+    assert not recorder.takes(asked("1+1"), CALIBRATED)
+    assert recorder.takes(asked("1+2"), CALIBRATED)
+    recorder.close()
 
 
 def test_the_end_of_a_killed_server_is_left_out_and_other_damage_is_refused(

@@ -67,6 +67,23 @@ def test_a_stream_says_what_a_whole_answer_says(run: Run[Any], service: Service,
     )
 
 
+@pytest.mark.parametrize("body", [chat(PROMPTS[0]), {"prompt": PROMPTS[:2]}], ids=["chat", "text"])
+def test_choices_that_were_not_found_end_too(run: Run[Any], service: Service, body: Any) -> None:
+    late = {"budget": 4, "deadline": 1e-6}  # there is time for one solution
+    chunks = chunks_of(run(asked(service, body | {"n": 3, "stream": True, "ttc": late})))
+    ends = [chunk for chunk in chunks if chunk["choices"][0]["finish_reason"] is not None]
+    ended = sorted(chunk["choices"][0]["index"] for chunk in ends)
+    assert ended == list(range(6 if "prompt" in body else 3))
+    for chunk in ends:
+        (choice,) = chunk["choices"]
+        assert "the search found 1 solutions" in chunk["ttc"]["notes"][-1]
+        if choice["index"] % 3:
+            assert not choice.get("text")
+            assert not choice.get("delta")
+            assert choice["finish_reason"] == "stop"
+            assert chunk["ttc"]["answer"] is None
+
+
 @pytest.mark.slow
 def test_progress_is_told_before_the_answer_if_wanted(run: Run[Any], service: Service) -> None:
     body = chat(PROMPTS[1], stream=True)

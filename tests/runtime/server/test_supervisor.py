@@ -223,6 +223,21 @@ def test_restarts_that_fail_are_tried_again_ever_more_slowly(tokenizer: Any) -> 
     assert lines[-1]["event"] == "restarted"
 
 
+def test_a_server_that_is_about_to_stop_loads_no_models_anew(tokenizer: Any) -> None:
+    async def stopping() -> None:
+        mortal = Mortal(tokenizer)
+        async with supervised(mortal, io.StringIO()) as supervisor:
+            supervisor.stop_restarting()
+            assert supervisor.ready
+            mortal.newest.alive = False
+            assert await supervisor.lost(DEATH)
+            await turns()
+            assert (mortal.opened, mortal.reopening) == (1, False)
+        assert mortal.closed == 1
+
+    asyncio.run(stopping())
+
+
 def test_stopping_amid_a_restart_leaves_nothing_open(tokenizer: Any) -> None:
     async def stopped() -> Mortal:
         mortal = Mortal(tokenizer, seconds=30)

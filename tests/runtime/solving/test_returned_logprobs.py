@@ -9,11 +9,13 @@ import pytest
 from allocator.errors import ModelError
 from runtime.artifact import Artifact
 from runtime.engines.base import encode_prompt
-from runtime.request import Request
+from runtime.engines.token_options import TokenOptions
+from runtime.request import Request, RequestSettings
 from runtime.result import Failure, Result, Spend
 from runtime.solving.solve import Solver
 from tests.support.artifacts import BentCoins, bent_models, bent_prompts
 from tests.support.fakes import COIN_SETTINGS
+from tests.support.thinking import SETTINGS, ScriptedThinker, thinking_run
 
 PROMPTS, BAD = bent_prompts(5, seed=2), 3
 
@@ -27,6 +29,16 @@ class Reads(BentCoins):
         if tuple(token_ids) == encode_prompt(self, PROMPTS[BAD]):
             raise ModelError("engine", "it has failed")
         return (None, *({} for _ in token_ids[1:]))
+
+
+def test_a_solution_that_may_be_read_again_leaves_room_for_it() -> None:
+    long = SETTINGS.sampling.model_copy(update={"max_tokens": 5000})
+    plain = RequestSettings(long)
+    told = RequestSettings(long, tokens=TokenOptions(logprobs=0))
+    engine = ScriptedThinker(30)
+    room = engine.context_length - len(thinking_run(engine, plain).context.token_ids)
+    assert thinking_run(engine, plain).max_tokens == room
+    assert thinking_run(engine, told).max_tokens == room - 1  # vLLM refuses texts that fill it
 
 
 @pytest.mark.parametrize("spend", [Spend(budget=8), Spend(average=3), Spend(total=40)], ids=str)

@@ -159,6 +159,16 @@ def test_a_tiny_deadline_is_answered_by_one_solution(bent: Artifact, tokenizer: 
     assert result.receipt.why == "With 0.00 s left no plan fits: one solution is sampled"
 
 
+def test_under_a_deadline_nothing_is_sampled_beyond_the_plan(
+    bent: Artifact, tokenizer: Any
+) -> None:
+    asked = Request(PROMPTS[0], solutions=6)
+    (result,) = solved(solver(bent, tokenizer), [asked], 8, deadline=1e-6)
+    assert len(result.ranked) == result.receipt.generations == 1
+    (result,) = solved(solver(bent, tokenizer), [asked], 8)
+    assert len(result.ranked) >= 6
+
+
 def test_time_that_pilots_have_used_up_is_no_negative_time(bent: Artifact) -> None:
     row = with_row(bent, 1, (0.5,), [best_of(8), best_of(8)]).policy.row(8)
     piloted = PilotResult([make_sample("1", 0.5)], 0.9, 0.8, 1.0)

@@ -15,11 +15,13 @@ from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
 from predictors.gain_model import GainModel
 from runtime.artifact import Artifact
+from runtime.engines.token_options import TokenOptions
+from runtime.request import Request, RequestSettings
 from runtime.result import Failure, Result, Spend
 from runtime.solving.solve import FILL, PROMPTS_IN_FLIGHT, Solver, prompts_in_flight
 from runtime.verifiers.base import Context, Verdict
 from tests.support.artifacts import BentCoins, bent_models, bent_prompts, with_row
-from tests.support.fakes import SumVerifier
+from tests.support.fakes import COIN_SETTINGS, SumVerifier
 
 MODES = [Spend(budget=8), Spend(average=3), Spend(total=90)]
 SAFE = Plan(strategy="best_of_n", n=8)
@@ -169,6 +171,40 @@ def test_traffic_like_calibration_raises_no_alarm(
     results = solved(solving, prompts, spend)
     assert not any(result.receipt.drifted for result in results)
     assert solving.monitor.report().prompts >= 90
+
+
+CALIBRATED = COIN_SETTINGS.sampling
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        RequestSettings(CALIBRATED.model_copy(update={"max_tokens": 2})),
+        RequestSettings(CALIBRATED.model_copy(update={"temperature": 0.1})),
+        RequestSettings(CALIBRATED, stops=("#",)),
+        RequestSettings(CALIBRATED, thinking=5),
+    ],
+)
+def test_prompts_that_are_sampled_otherwise_are_not_compared(
+    bent: Artifact, tokenizer: Any, settings: RequestSettings
+) -> None:
+    solving = solver(bent, tokenizer)
+    requests = [Request(prompt, settings=settings) for prompt in bent_prompts(5, seed=2)]
+    asyncio.run(solving.solve_all(requests, Spend(budget=8)))
+    asyncio.run(solving.solve_fallback(requests[0], 8))
+    assert solving.monitor.report().prompts == 0
+    as_calibrated = [replace(r, settings=RequestSettings(CALIBRATED)) for r in requests]
+    for _ in range(2):  # the second time they are in the window
+        asyncio.run(solving.solve_all(as_calibrated, Spend(budget=8)))
+    assert solving.monitor.report().prompts == 5
+
+
+def test_what_is_returned_of_solutions_does_not_change_how_they_are_sampled() -> None:
+    shown = TokenOptions(logprobs=5, logprob_token_ids=(3,), priority=1)
+    assert RequestSettings(CALIBRATED, tokens=shown, prompt_logprobs=1).samples_as(CALIBRATED)
+    biased = replace(shown, logit_bias=((3, 1.0),))
+    for tokens in (biased, replace(shown, min_tokens=2), replace(shown, ignore_eos=True)):
+        assert not RequestSettings(CALIBRATED, tokens=tokens).samples_as(CALIBRATED)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from runtime.verifiers import own_text
 from runtime.verifiers.base import Context
 from runtime.verifiers.families import FAMILIES
 from runtime.verifiers.loading import open_verifier
@@ -121,6 +123,20 @@ def test_a_step_is_tokenised_once(tmp_path: Path) -> None:
     for count in range(1, 21):
         made.format_input(Context(PROMPT, ()), steps[:count])
     assert language_model.decoded == 20
+
+
+def test_the_tokens_of_long_prompts_do_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_text, "KEPT_BEGINNINGS", 3)
+    tokenizer = own_tokenizer()
+    made, step = FAMILIES["qwen-prm"](tokenizer, tokenizer, tmp_path), tuple(tokenizer.encode("7"))
+    prompts = [f"{number} + 12" * 1000 for number in range(20)]
+    tracemalloc.start()
+    read = sum(len(made.format_input(Context(prompt, ()), [step]).token_ids) for prompt in prompts)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < read / 20 * 3 * 4 * 1.5  # three prompts, at four bytes a token
 
 
 def warned(folder: Path, language_model: Any, family: Any, caplog: Any) -> list[str]:
