@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from allocator.bins import bin_of, shares_of
 from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
@@ -76,7 +77,12 @@ def drift_baseline_of(outcomes: Outcomes, known: FittedDifficulty) -> DriftBasel
     return DriftBaseline.of(known_signals, outcomes.prompts, known.pilots)
 
 
-def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Schedule]:
+def schedules_of(
+    outcomes: Outcomes,
+    plans: Sequence[Plan],
+    most: int,
+    prompts: NDArray[np.int64] | slice = slice(None),
+) -> list[Schedule]:
     """Candidate schedules: samples alone, and with searches after the first few samples.
 
     Searches escalate: a small one answers most prompts that a few samples leave open, and only
@@ -87,6 +93,8 @@ def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[S
         outcomes: outcomes of plans on the calibration prompts.
         plans: plans without pilots, among which the searches are chosen.
         most: independent solutions at the last stage.
+        prompts: those on which the searches are chosen, all by default. Whichever they are, the
+            schedules have the same costs, in the same order.
     """
     by_cost: dict[int, list[Plan]] = {}
     for plan in plans:
@@ -94,7 +102,7 @@ def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[S
             by_cost.setdefault(plan.cost(0), []).append(plan)
     searches = []
     for _, alike in sorted(by_cost.items()):
-        correct = np.array([outcomes.outcome(plan, 0).correct.ravel() for plan in alike])
+        correct = np.array([outcomes.outcome(plan, 0).correct[prompts].ravel() for plan in alike])
         searches.append(alike[most_accurate(correct, [plan.cost(0) for plan in alike])])
     small = [search for search in searches if search.cost(0) <= SMALL_SEARCH]
     return list(

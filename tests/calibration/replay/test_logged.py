@@ -111,9 +111,7 @@ def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> Non
 def without_gain_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fitting schedules takes seconds, and no test here reads them: nothing gains anything."""
 
-    def unfitted(
-        replayed: Sequence[tuple[Schedule, AdaptiveRuns]], _: int | None
-    ) -> FittedGainModel:
+    def unfitted(replayed: Sequence[tuple[Schedule, AdaptiveRuns]], *_: object) -> FittedGainModel:
         schedule, runs = replayed[0]
         gains = np.zeros((*runs.correct.shape, len(schedule.stages)))
         nothing = GainModel(weights=(0.0,) * len(COLUMNS), rho=1.0)
