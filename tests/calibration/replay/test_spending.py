@@ -143,3 +143,7 @@ def test_times_are_high_percentiles_over_a_few_prompts(
     assert next(clock, None) is None
     # Two samples of each of five prompts, and two beams of four steps; nothing was taken over.
     assert len(engine.requests) == 5 * (2 + 2 * 4)
+    # The first prompts of a file may be the easiest.
+    timed = {tokenizer.decode(ids).split("<assistant>")[0] for ids in engine.requests}
+    assert len(timed) == 5
+    assert any("1+1+1" in text for text in timed)
