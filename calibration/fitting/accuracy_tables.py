@@ -12,7 +12,7 @@ from allocator.plan import Plan
 from allocator.schedule import Schedule, schedule_of
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import FittedDifficulty
-from calibration.fitting.plan_selection import smoothed_accuracies
+from calibration.fitting.plan_selection import bin_accuracies
 from calibration.replay.replay import Outcomes
 from predictors.difficulty import traffic_signals
 
@@ -28,7 +28,7 @@ def accuracy_curves(
 ) -> AccuracyCurves:
     """Accuracy and cost of every plan in every bin, for each number of pilots, 0 included.
 
-    Accuracies are smoothed over neighbouring bins, and fall with difficulty.
+    Accuracies are those of `bin_accuracies`.
 
     Args:
         outcomes: outcomes of plans on the calibration prompts.
@@ -46,7 +46,7 @@ def accuracy_curves(
         found = [outcomes.outcome(plan, paid) for plan in plans]
         correct = np.array([outcome.correct.ravel() for outcome in found])
         count = len(edges) + 1
-        accuracy = smoothed_accuracies(correct, bins, count)
+        accuracy = bin_accuracies(correct, bins, count)
         options = tuple(
             tuple(
                 PlanEstimate(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allocator.bins import bin_of, shares_of
+from allocator.curves import NEGLIGIBLE
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell
 from calibration.fitting.advantage import by_advantage
@@ -20,10 +21,6 @@ from calibration.fitting.plan_selection import (
 )
 from calibration.replay.intervals import accuracy_interval
 from calibration.replay.replay import Outcome, Outcomes
-
-# Accuracy that a row must bring to be preferred over a cheaper one. Rows differ on few prompts, so
-# that a paired test would find even a tenth of a point, and pay any number of generations for it.
-NEGLIGIBLE = 0.005
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from allocator.curves import NEGLIGIBLE
 from allocator.plan import Plan
 from calibration.fitting.plan_selection import by_bin
-from calibration.fitting.rows import NEGLIGIBLE, Candidate, best, by_best_rule
+from calibration.fitting.rows import Candidate, best, by_best_rule
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve
 from calibration.replay.replay import Replay
