@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,13 +140,23 @@ def cell_of(
     )
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate:
+class HeldOut(Protocol):
+    """What has held-out figures of each entry, of shape (figures, entries): accuracy, cost, ..."""
+
+    @property
+    def held_out(self) -> NDArray[np.float64]: ...
+
+
+Figured = TypeVar("Figured", bound=HeldOut)
+
+
+def best(candidates: Sequence[Figured]) -> Figured:
     """The cheapest on average with a held-out accuracy within `NEGLIGIBLE` of the greatest.
 
     More pilots, which every prompt pays, must bring a gain. Costs are held out, too: each is that
     of the plans whose accuracy stands beside it.
     """
-    accuracy, costs, _, _ = np.stack([c.held_out for c in candidates], axis=1).mean(axis=2)
+    accuracy, costs = np.stack([c.held_out[:2] for c in candidates], axis=1).mean(axis=2)
     (place,) = cheapest_within(accuracy[:, None], costs, NEGLIGIBLE)
     return candidates[place]
 
