@@ -130,9 +130,9 @@ def test_a_budget_that_no_plan_keeps_to_is_left_out_with_a_note(
 
 
 class Made:
-    """Outcomes that a function gives: the accuracy and the tokens of the prompts of each half."""
+    """Outcomes that a function gives: the accuracy and the tokens of equal parts of the prompts."""
 
-    prompts, replicates, window, n_jobs, pilot_thinking = 400, 1, 2, 1, None
+    prompts, replicates, window, n_jobs, pilot_thinking = 4000, 1, 2, 1, None
 
     def __init__(self, figures: Callable[[Plan, int], list[tuple[float, float]]]) -> None:
         self.figures = figures
@@ -141,22 +141,24 @@ class Made:
         pass
 
     def outcome(self, plan: Plan, pilots: int) -> Outcome:
-        halves = self.figures(plan, pilots)
-        right = np.concatenate([np.arange(200) < 200 * rate for rate, _ in halves])
-        tokens = np.repeat([tokens for _, tokens in halves], 200)
-        return Outcome(right.astype(float)[:, None], tokens[:, None], np.zeros((400, 1)))
+        parts = self.figures(plan, pilots)
+        size = self.prompts // len(parts)
+        right = np.concatenate([np.arange(size) < size * rate for rate, _ in parts])
+        tokens = np.repeat([tokens for _, tokens in parts], size)
+        return Outcome(right.astype(float)[:, None], tokens[:, None], np.zeros((4000, 1)))
 
 
 def test_a_negligible_gain_is_not_paid_for() -> None:
-    # Two samples are right on a single prompt more, of 400.
-    made = Made(lambda plan, _: [(0.9, 100 * plan.n), (0.895 + 0.005 * plan.n, 100 * plan.n)])
+    # Two samples are right on 60 prompts that one is not, and wrong on 50 others, of 4,000.
+    rates = {1: [0, 0, *[1] * 78], 2: [1, 0.2, *[1] * 77, 0]}
+    made = Made(lambda plan, _: [(rate, 100 * plan.n) for rate in rates[plan.n]])
     (row,) = fit_token_table(cast(Any, made), [None], [1000], [], 1, FINGERPRINT).rows
     assert row.tokens.mean() == 100
 
 
 def test_every_bin_keeps_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     # With a pilot all prompts are right, for as many tokens on average, but the hard half for more.
-    told = FittedDifficulty(1, cast(Any, None), np.repeat([0.9, 0.1], 200), (0.5,), 0.9)
+    told = FittedDifficulty(1, cast(Any, None), np.repeat([0.9, 0.1], 2000), (0.5,), 0.9)
     monkeypatch.setattr("calibration.fitting.token_table.fit_difficulty", lambda *_: told)
 
     def table(hard: float) -> BudgetRow:
