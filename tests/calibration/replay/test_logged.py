@@ -179,6 +179,7 @@ def test_difficulty_is_measured_apart_from_what_is_judged_and_from_pilots() -> N
     log = made_log(30, 19)
     replay = replay_of(log)
     for pilots, first in ((0, 9), (4, 9), (12, 12), (18, 18)):
+        assert replay.measured_by(pilots) == 19 - first
         for replicate in (0, 7, 15):
             place = replay._place(replicate, 19)
             changed = log.answer.copy()
