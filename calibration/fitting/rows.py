@@ -105,6 +105,7 @@ class Candidate:
             edges=of.edges,
             cells=tuple(cells),
             shares=shares_of(of.bins, count),
+            interval=accuracy_interval(figures[0], of.prompts)[1:],
         )
         return FittedRow(row, *figures)
 

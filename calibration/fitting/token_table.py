@@ -24,6 +24,7 @@ from calibration.fitting.plan_selection import (
     smoothed,
 )
 from calibration.fitting.rows import best, cell_of
+from calibration.replay.intervals import accuracy_interval
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Replay
 from predictors.token_policy import TokenPolicy
@@ -232,6 +233,7 @@ def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) ->
         edges=option.edges,
         cells=tuple(cells),
         shares=shares_of(option.bins, len(cells)),
+        interval=accuracy_interval(correct, option.prompts)[1:],
     )
     return TokenRow(row, correct, tokens)
 
