@@ -198,7 +198,7 @@ class _Candidate:
     @property
     def tokens(self) -> NDArray[np.float64]:
         """Tokens of each entry's plan."""
-        return self.option.tokens[self.chosen, np.arange(len(self.chosen))]
+        return np.asarray(self.option.tokens[self.chosen, np.arange(len(self.chosen))])
 
     def keeps_to(self, budget: int) -> bool:
         """Whether every bin does on average; pilots alone may cost more."""

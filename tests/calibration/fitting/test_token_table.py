@@ -150,7 +150,7 @@ class Made:
 
 def test_a_negligible_gain_is_not_paid_for() -> None:
     # Two samples are right on 60 prompts that one is not, and wrong on 50 others, of 4,000.
-    rates = {1: [0, 0, *[1] * 78], 2: [1, 0.2, *[1] * 77, 0]}
+    rates = {1: [0.0, 0.0, *[1.0] * 78], 2: [1.0, 0.2, *[1.0] * 77, 0.0]}
     made = Made(lambda plan, _: [(rate, 100 * plan.n) for rate in rates[plan.n]])
     (row,) = fit_token_table(cast(Any, made), [None], [1000], [], 1, FINGERPRINT).rows
     assert row.tokens.mean() == 100
