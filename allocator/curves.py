@@ -11,6 +11,10 @@ from allocator.errors import InputError
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
 
+# Differences in accuracy that are not paid for. Plans and rows differ on few prompts, so that a
+# paired test would find even a tenth of a point, and pay any number of generations for it.
+NEGLIGIBLE = 0.005
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

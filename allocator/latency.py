@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from allocator.curves import PlanEstimate
+from allocator.curves import NEGLIGIBLE, PlanEstimate
 from allocator.files import JsonArtifact
 from allocator.plan import Plan
 
@@ -42,7 +42,9 @@ class Latency(JsonArtifact):
     def best_within(
         self, options: Sequence[PlanEstimate], generations: float, seconds: float
     ) -> PlanEstimate | None:
-        """The most accurate option within a budget and a time, of equals the cheapest.
+        """The cheapest option that is about the most accurate within a budget and a time.
+
+        About: within `NEGLIGIBLE` of the greatest accuracy.
 
         Args:
             options: plans with their accuracies and costs.
@@ -59,7 +61,9 @@ class Latency(JsonArtifact):
             and (taken := self.seconds(option.plan)) is not None
             and taken <= seconds
         ]
-        return max(within, key=lambda o: (o.accuracy, -o.generations), default=None)
+        least = max((o.accuracy for o in within), default=0.0) - NEGLIGIBLE
+        enough = (o for o in within if o.accuracy >= least)
+        return min(enough, key=lambda o: (o.generations, -o.accuracy), default=None)
 
     @classmethod
     def load(cls, path: Path) -> "Latency":

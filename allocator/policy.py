@@ -83,7 +83,7 @@ class Policy:
         taken = deadline.latency.seconds(Plan(strategy="best_of_n", n=row.pilots))
         if taken is not None and taken <= deadline.seconds / 2:
             return row
-        whole = {"pilots": 0, "edges": (), "cells": row.cells[:1], "shares": ()}
+        whole = {"pilots": 0, "edges": (), "cells": row.cells[:1], "shares": (), "interval": None}
         return row.model_copy(update=whole)
 
     def plans(

@@ -81,6 +81,8 @@ class BudgetRow(_Schema):
         pilot_thinking: tokens that a pilot may think, as `allocator.plan.Plan.thinking`.
         shares: share of the calibration prompts in each bin: ties, and bins merged because they
             were small, make bins unequal. Empty in older files.
+        interval: low and high of the accuracy over all prompts (95%, bootstrap over prompts). The
+            cells' do not give it: a prompt may be in several bins. None in older files.
     """
 
     budget: int = Field(ge=1)
@@ -90,6 +92,7 @@ class BudgetRow(_Schema):
     unit: Literal["generations", "tokens"] = "generations"
     pilot_thinking: int | None = Field(default=None, ge=0)
     shares: tuple[Share, ...] = ()
+    interval: tuple[Share, Share] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "BudgetRow":

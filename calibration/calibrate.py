@@ -187,7 +187,8 @@ def _fit(
         tokens = _token_table(records, replay, options, fingerprint, likelihood)
         thoughts = recorded_thoughts(records, options.thinking)
         thinking = fit_thinking(thoughts, n_jobs=n_jobs).policy
-        calibration = replace(calibration, tokens=tokens, thinking=thinking)
+        warnings = (*calibration.warnings, *tokens.notes)
+        calibration = replace(calibration, tokens=tokens, thinking=thinking, warnings=warnings)
     if missing := _missing_steps(records, settings):
         note = f"{missing}; the verifier scores the others at their end alone"
         calibration = replace(calibration, warnings=(*calibration.warnings, note))

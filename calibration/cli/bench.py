@@ -54,7 +54,7 @@ def bench(
     artifact: Annotated[Path | None, typer.Option(help=ARTIFACT_HELP)] = None,
     prompts: Annotated[
         int | None,
-        typer.Option(help="number of prompts, the first that it was not calibrated on; else all"),
+        typer.Option(help="number of prompts, drawn from those it was not calibrated on; else all"),
     ] = None,
     budgets: Annotated[
         str,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from allocator.errors import InputError
 from allocator.lock import LOCK, exclusive
 from calibration.bench import (
@@ -49,11 +51,11 @@ def bench_prompts(
         artifact: the artifact's folder, or one within it.
         load: loads it for sampling.
         dataset, data: the prompts, and how they are read.
-        prompts: number of prompts, the first that are unseen; None for all of them.
+        prompts: number of prompts, drawn from those that are unseen; None for all of them.
         budgets: budgets to measure, comma-separated; empty for all.
         samples: folder in which samples are kept, so that the same call resumes.
         engine, verifier_engine: what runs the models.
-        seed: of the samples.
+        seed: of the samples, and of the draw of prompts.
         n_jobs: see `calibration.replay.parallel`.
 
     Raises:
@@ -63,7 +65,7 @@ def bench_prompts(
     started = time.time()
     kind, folder = engine_kind(engine), artifact_folder(artifact)
     table = rows_of(load_table(folder), numbers("budgets", budgets) if budgets else [])
-    graded, left_out = _first_unseen(prompts, read_graded_prompts(dataset, data), folder)
+    graded, left_out = _some_unseen(prompts, read_graded_prompts(dataset, data), folder, seed)
     loaded = load(folder)
     way, settings = leading_way(folder), loaded.settings
     schedule = schedule_within(loaded.prices.schedule, table.rows[-1].budget)
@@ -101,12 +103,16 @@ def bench_prompts(
     )
 
 
-def _first_unseen(
-    prompts: int | None, graded: list[tuple[str, str]], artifact: Path
+def _some_unseen(
+    prompts: int | None, graded: list[tuple[str, str]], artifact: Path, seed: int
 ) -> tuple[list[tuple[str, str]], int | None]:
-    """The first prompts of `calibration.unseen.unseen`; all of them if the number is None."""
+    """So many of `calibration.unseen.unseen`, drawn by the seed; all if the number is None.
+
+    The first in a file may be the easiest.
+    """
     graded, left_out = unseen(graded, artifact)
     check_several("prompts", len(graded))
     if prompts is not None and not 2 <= prompts <= len(graded):
         raise InputError("prompts", prompts, f"choose from 2 to {len(graded)}")
-    return graded[:prompts], left_out
+    drawn = np.random.default_rng(seed).permutation(len(graded))[:prompts]
+    return [graded[place] for place in sorted(drawn)], left_out

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from allocator.bins import bin_of, shares_of
 from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
@@ -11,7 +12,7 @@ from allocator.plan import Plan
 from allocator.schedule import Schedule, schedule_of
 from calibration.fitting.crossval import most_accurate
 from calibration.fitting.difficulty import FittedDifficulty
-from calibration.fitting.plan_selection import smoothed_accuracies
+from calibration.fitting.plan_selection import bin_accuracies
 from calibration.replay.replay import Outcomes
 from predictors.difficulty import traffic_signals
 
@@ -27,7 +28,7 @@ def accuracy_curves(
 ) -> AccuracyCurves:
     """Accuracy and cost of every plan in every bin, for each number of pilots, 0 included.
 
-    Accuracies are smoothed over neighbouring bins, and fall with difficulty.
+    Accuracies are those of `bin_accuracies`.
 
     Args:
         outcomes: outcomes of plans on the calibration prompts.
@@ -45,7 +46,7 @@ def accuracy_curves(
         found = [outcomes.outcome(plan, paid) for plan in plans]
         correct = np.array([outcome.correct.ravel() for outcome in found])
         count = len(edges) + 1
-        accuracy = smoothed_accuracies(correct, bins, count)
+        accuracy = bin_accuracies(correct, bins, count)
         options = tuple(
             tuple(
                 PlanEstimate(
@@ -76,7 +77,12 @@ def drift_baseline_of(outcomes: Outcomes, known: FittedDifficulty) -> DriftBasel
     return DriftBaseline.of(known_signals, outcomes.prompts, known.pilots)
 
 
-def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[Schedule]:
+def schedules_of(
+    outcomes: Outcomes,
+    plans: Sequence[Plan],
+    most: int,
+    prompts: NDArray[np.int64] | slice = slice(None),
+) -> list[Schedule]:
     """Candidate schedules: samples alone, and with searches after the first few samples.
 
     Searches escalate: a small one answers most prompts that a few samples leave open, and only
@@ -87,6 +93,8 @@ def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[S
         outcomes: outcomes of plans on the calibration prompts.
         plans: plans without pilots, among which the searches are chosen.
         most: independent solutions at the last stage.
+        prompts: those on which the searches are chosen, all by default. Whichever they are, the
+            schedules have the same costs, in the same order.
     """
     by_cost: dict[int, list[Plan]] = {}
     for plan in plans:
@@ -94,7 +102,7 @@ def schedules_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> list[S
             by_cost.setdefault(plan.cost(0), []).append(plan)
     searches = []
     for _, alike in sorted(by_cost.items()):
-        correct = np.array([outcomes.outcome(plan, 0).correct.ravel() for plan in alike])
+        correct = np.array([outcomes.outcome(plan, 0).correct[prompts].ravel() for plan in alike])
         searches.append(alike[most_accurate(correct, [plan.cost(0) for plan in alike])])
     small = [search for search in searches if search.cost(0) <= SMALL_SEARCH]
     return list(

@@ -87,14 +87,18 @@ def modelled_accuracies(
 def _means(correct: Array, prompts: NDArray[np.int64]) -> tuple[Array, Array]:
     """Accuracy of each plan in one bin, shape (plans,), and the covariance of their errors.
 
-    Prompts are the independent units. Equal prompts leave no doubt only because they are few: one
-    more, right or wrong as chance has it, keeps any plan from being known for certain.
+    Prompts are the independent units, and weigh by their entries in the bin. Equal prompts leave no
+    doubt only because they are few: one more, right or wrong as chance has it, keeps any plan from
+    being known for certain.
     """
-    units, unit, entries = np.unique(prompts, return_inverse=True, return_counts=True)
+    _, unit, entries = np.unique(prompts, return_inverse=True, return_counts=True)
+    share = entries / len(prompts)
     means = np.array([np.bincount(unit, line) for line in correct]) / entries
-    apart = means - means.mean(axis=1, keepdims=True)
-    errors = (apart @ apart.T + 0.25 * np.eye(len(correct))) / len(units) ** 2
-    return means.mean(axis=1), errors
+    mean = means @ share
+    apart = (means - mean[:, None]) * share
+    # The sum of squared shares is one over the effective number of prompts.
+    errors = apart @ apart.T + 0.25 * (share @ share) ** 2 * np.eye(len(correct))
+    return mean, errors
 
 
 def _gains_alike(plans: Sequence[Plan]) -> Array:

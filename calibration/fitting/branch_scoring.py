@@ -6,7 +6,7 @@ import numpy as np
 
 from calibration.data.answer_codes import CORRECT, UNANSWERED
 from calibration.data.thoughts import Capped, DirectAnswers
-from calibration.fitting.scoring import WithinQuestions
+from calibration.fitting.scoring import NothingToLearnError, WithinQuestions
 from calibration.replay.parallel import one_blas_thread
 from predictors.branches import DECIMALS, BranchScoring, branch_columns, root_of
 
@@ -50,7 +50,7 @@ def fit_branch_scoring(
                 np.concatenate(right),
                 np.concatenate(questions),
             )
-    except ValueError:
+    except NothingToLearnError:
         return BranchScoring()
     *weights, without, probable = model.coef_.tolist()
     log_depth, unfinished, log_first, natural = np.round(weights, DECIMALS).tolist()

@@ -17,7 +17,7 @@ from calibration.fitting.accuracy_tables import (
     schedules_of,
 )
 from calibration.fitting.difficulty import MIN_IN_BIN, FittedDifficulty, edges_of, fit_difficulty
-from calibration.fitting.gain_model import FittedGainModel, fit_gain_model
+from calibration.fitting.gain_model import FittedGainModel, fit_gain_model, prompt_folds
 from calibration.fitting.rows import Candidate, FittedRow, best, by_best_rule
 from calibration.fitting.token_table import TokenTable
 from calibration.replay.parallel import in_threads
@@ -146,16 +146,29 @@ def fit(
         oracle_rows=tuple(rows.oracle),
         binnable_rows=tuple(rows.binnable),
         curves=accuracy_curves(outcomes, grid, max(budgets), difficulty),
-        gain_model=fit_gain_model(
-            [
-                (schedule, outcomes.adaptive_runs(schedule))
-                for schedule in schedules_of(outcomes, top_plans, most)
-            ],
-            outcomes.n_jobs,
-        ),
+        gain_model=gain_model_of(outcomes, top_plans, most),
         drift_baseline=drift_baseline_of(outcomes, difficulty[min_pilots]),
         warnings=_merged_bins(n_bins, edges | ({"oracle": oracle_edges} if binned else {})),
     )
+
+
+def gain_model_of(outcomes: Outcomes, plans: Sequence[Plan], most: int) -> FittedGainModel:
+    """The gain model on the best schedule. Its figures are of searches chosen on other prompts.
+
+    Args:
+        outcomes: outcomes of plans on the calibration prompts.
+        plans: as of `schedules_of`.
+        most: likewise.
+    """
+    schedules = schedules_of(outcomes, plans, most)
+    of_folds = [
+        schedules_of(outcomes, plans, most, train) for train, _ in prompt_folds(outcomes.prompts)
+    ]
+    each = dict.fromkeys((*schedules, *(schedule for found in of_folds for schedule in found)))
+    runs = {schedule: outcomes.adaptive_runs(schedule) for schedule in each}
+    replayed = [(schedule, runs[schedule]) for schedule in schedules]
+    by_fold = [[runs[schedule] for schedule in alike] for alike in zip(*of_folds, strict=True)]
+    return fit_gain_model(replayed, outcomes.n_jobs, by_fold)
 
 
 def _outcomes_needed(

@@ -98,6 +98,8 @@ def smoothed_accuracies(
 ) -> NDArray[np.float64]:
     """Accuracy of each plan in each bin, smoothed over neighbouring bins, falling with difficulty.
 
+    For the choice among plans of one bin: accuracies themselves are smeared where bins differ.
+
     Args:
         correct: shape (plans, entries).
         bins: the bin of each entry, shape (entries,).
@@ -106,19 +108,47 @@ def smoothed_accuracies(
     Returns:
         Shape (plans, bins).
     """
+    return _falling(_neighbours_means(correct, bins, count), bins)
+
+
+def bin_accuracies(
+    correct: NDArray[np.float64], bins: NDArray[np.int64], count: int
+) -> NDArray[np.float64]:
+    """Accuracy of each plan in each bin, falling with difficulty.
+
+    It is the mean over all plans in the bin, and the plan's difference from it. Only differences
+    are smoothed over neighbouring bins: they are small, but which plan is best depends on them.
+
+    Args:
+        as of `smoothed_accuracies`.
+
+    Returns:
+        Shape (plans, bins).
+    """
+    level = correct.mean(axis=0)
+    held = np.bincount(bins, minlength=count)
+    of_bin = np.bincount(bins, level, minlength=count) / np.maximum(held, 1)
+    return _falling(of_bin + _neighbours_means(correct - level, bins, count), bins)
+
+
+def _neighbours_means(
+    values: NDArray[np.float64], bins: NDArray[np.int64], count: int
+) -> NDArray[np.float64]:
+    """Means over each bin and its neighbours, whose entries count half; shape (lines, bins)."""
+    kernel = np.array([1.0, 2.0, 1.0])
+    weights = np.convolve(np.bincount(bins, minlength=count), kernel)[1:-1]
+    sums = [np.bincount(bins, line, minlength=count) for line in values]
+    spread = np.array([np.convolve(line, kernel)[1:-1] for line in sums])
+    return np.asarray(spread / np.maximum(weights, 1e-9))
+
+
+def _falling(accuracy: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The nearest accuracies that fall from bin to bin, shape (plans, bins)."""
     from scipy.optimize import isotonic_regression
 
-    held = np.bincount(bins, minlength=count).astype(float)
-    sums = np.array([np.bincount(bins, line, minlength=count) for line in correct])
-    kernel = np.array([1.0, 2.0, 1.0])
-    weights = np.convolve(held, kernel)[1:-1]
-    spread = np.array([np.convolve(line, kernel)[1:-1] for line in sums])
-    means = spread / np.maximum(weights, 1e-9)
+    held = np.maximum(np.bincount(bins, minlength=accuracy.shape[1]), 1e-9)
     return np.array(
-        [
-            isotonic_regression(line, weights=np.maximum(held, 1e-9), increasing=False).x
-            for line in means
-        ]
+        [isotonic_regression(line, weights=held, increasing=False).x for line in accuracy]
     )
 
 

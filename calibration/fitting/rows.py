@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allocator.bins import bin_of, shares_of
+from allocator.curves import NEGLIGIBLE
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Cell
 from calibration.fitting.advantage import by_advantage
@@ -20,10 +22,6 @@ from calibration.fitting.plan_selection import (
 )
 from calibration.replay.intervals import accuracy_interval
 from calibration.replay.replay import Outcome, Outcomes
-
-# Accuracy that a row must bring to be preferred over a cheaper one. Rows differ on few prompts, so
-# that a paired test would find even a tenth of a point, and pay any number of generations for it.
-NEGLIGIBLE = 0.005
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,7 @@ class Candidate:
             edges=of.edges,
             cells=tuple(cells),
             shares=shares_of(of.bins, count),
+            interval=accuracy_interval(figures[0], of.prompts)[1:],
         )
         return FittedRow(row, *figures)
 
@@ -142,13 +141,23 @@ def cell_of(
     )
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate:
+class HeldOut(Protocol):
+    """What has held-out figures of each entry, of shape (figures, entries): accuracy, cost, ..."""
+
+    @property
+    def held_out(self) -> NDArray[np.float64]: ...
+
+
+Figured = TypeVar("Figured", bound=HeldOut)
+
+
+def best(candidates: Sequence[Figured]) -> Figured:
     """The cheapest on average with a held-out accuracy within `NEGLIGIBLE` of the greatest.
 
     More pilots, which every prompt pays, must bring a gain. Costs are held out, too: each is that
     of the plans whose accuracy stands beside it.
     """
-    accuracy, costs, _, _ = np.stack([c.held_out for c in candidates], axis=1).mean(axis=2)
+    accuracy, costs = np.stack([c.held_out[:2] for c in candidates], axis=1).mean(axis=2)
     (place,) = cheapest_within(accuracy[:, None], costs, NEGLIGIBLE)
     return candidates[place]
 

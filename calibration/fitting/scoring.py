@@ -24,6 +24,10 @@ PAIRS = 200_000
 PENALTIES = (1e-3, 1e-2, 1e-1)
 
 
+class NothingToLearnError(ValueError):
+    """No question has both correct and incorrect solutions."""
+
+
 class WithinQuestions:
     """Logistic model of correctness from the differences within questions.
 
@@ -47,7 +51,7 @@ class WithinQuestions:
             questions: the question of each solution, shape (solutions,).
 
         Raises:
-            ValueError: no question has both correct and incorrect solutions.
+            NothingToLearnError: no question has both correct and incorrect solutions.
         """
         from sklearn.linear_model import LogisticRegression
 
@@ -108,7 +112,7 @@ def fitted_scoring(
     try:
         with one_blas_thread():
             model = WithinQuestions().fit(X, correct, questions)
-    except ValueError:
+    except NothingToLearnError:
         for first in scores:
             return alone(first, first in logits)
         return Scoring()
@@ -164,7 +168,7 @@ def _pairs(
         found.append((first, second, questions[first]))
     first, second, owners = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not len(first):
-        raise ValueError("no question has both correct and incorrect solutions")
+        raise NothingToLearnError("no question has both correct and incorrect solutions")
     return first, second, owners
 
 

@@ -16,8 +16,15 @@ from allocator.bins import bin_of, shares_of
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Fingerprint, LookupTable
 from calibration.fitting.difficulty import FittedDifficulty, fit_difficulty
-from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_choices, smoothed
-from calibration.fitting.rows import cell_of
+from calibration.fitting.plan_selection import (
+    Rule,
+    by_bin,
+    greatest,
+    held_out_choices,
+    smoothed,
+)
+from calibration.fitting.rows import best, cell_of
+from calibration.replay.intervals import accuracy_interval
 from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Replay
 from predictors.token_policy import TokenPolicy
@@ -49,11 +56,13 @@ class TokenTable:
         table: the table.
         difficulty: the difficulty model of each number of pilots that its rows may take.
         rows: its rows, with the figures of their entries.
+        notes: which budgets were left out.
     """
 
     table: LookupTable
     difficulty: dict[int, FittedDifficulty]
     rows: tuple[TokenRow, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def policy(self) -> TokenPolicy:
@@ -76,7 +85,8 @@ def fit_token_table(
     Args:
         replay: replays of the samples; its pilots' depth is that of the table's pilots.
         depths: depths to choose among, as `Plan.thinking`.
-        budgets: tokens per prompt; none takes `BUDGETS` of them, evenly spaced in the logarithm.
+        budgets: tokens per prompt. Those that not even the cheapest plan keeps to are left out;
+            none takes `BUDGETS` of them, evenly spaced in the logarithm.
         pilots: numbers of pilots to choose among.
         n_bins: number of difficulty bins.
         fingerprint: what was measured.
@@ -97,16 +107,20 @@ def fit_token_table(
     found = in_threads(lambda n: fit_difficulty(replay, n, n_bins), counts, replay.n_jobs)
     difficulty = dict(zip(counts, found, strict=True))
     options = _options(replay, plans, difficulty)
-    spent = sorted(set(budgets or _budgets(replay, plans)))
+    means = [float(replay.outcome(plan, 0).tokens.mean()) for plan in plans]
+    least = int(np.ceil(min(means)))
+    within = [budget for budget in budgets if budget >= least]
+    note = f"token budgets below {least:,} are left out: no plan takes fewer tokens on average"
+    spent = sorted(set(within)) or _spaced(means)
     rows = tuple(_row(options, budget, replay.pilot_thinking) for budget in spent)
     table = LookupTable(
         fingerprint=fingerprint, difficulty="predicted", rows=tuple(row.row for row in rows)
     )
-    return TokenTable(table, difficulty, rows)
+    return TokenTable(table, difficulty, rows, (note,) if len(within) < len(budgets) else ())
 
 
-def _budgets(replay: Replay, plans: Sequence[Plan]) -> list[int]:
-    means = [replay.outcome(plan, 0).tokens.mean() for plan in plans]
+def _spaced(means: Sequence[float]) -> list[int]:
+    """Budgets from what the cheapest plan takes on average to what the dearest does."""
     spaced = np.geomspace(min(means), max(means), BUDGETS)
     return sorted({int(np.ceil(tokens)) for tokens in spaced})
 
@@ -161,22 +175,51 @@ def _options(
     return options
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A row that may become the table's: one rule's choice of an option's plans.
+
+    Attributes:
+        option: the option.
+        choices: the index of each bin's plan, chosen on all entries, shape (bins,).
+        held_out: accuracy and tokens of each entry, whose plan is chosen on other prompts, shape
+            (2, entries).
+    """
+
+    option: _Option
+    choices: NDArray[np.int64]
+    held_out: NDArray[np.float64]
+
+    @property
+    def chosen(self) -> NDArray[np.int64]:
+        """The plan of each entry."""
+        return self.choices[self.option.bins]
+
+    @property
+    def tokens(self) -> NDArray[np.float64]:
+        """Tokens of each entry's plan."""
+        return np.asarray(self.option.tokens[self.chosen, np.arange(len(self.chosen))])
+
+    def keeps_to(self, budget: int) -> bool:
+        """Whether every bin does on average; pilots alone may cost more."""
+        bins = self.option.bins
+        return bool(np.all(np.bincount(bins, self.tokens) <= budget * np.bincount(bins)))
+
+
 def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) -> TokenRow:
-    """The row of the most accurate option and rule on held-out prompts; of equals the cheapest."""
-    candidates = []
-    for option in options:
-        for rule in (by_bin, smoothed, greatest) if option.edges else (by_bin, greatest):
-            correct, tokens = _held_out(option, rule, budget)
-            # A row of pilots that cost more than the budget on average does not keep to it.
-            if not option.edges or tokens.mean() <= budget:
-                candidates.append((correct.mean(), -tokens.mean(), option, rule, correct))
-    _, _, option, rule, correct = max(candidates, key=lambda entry: entry[:2])
-    choices = np.array(_choose(option, rule, budget, np.ones(len(option.prompts), dtype=bool)))
+    """The row of the best candidate that keeps to the budget."""
+    every = [
+        _candidate(option, rule, budget)
+        for option in options
+        for rule in ((by_bin, smoothed, greatest) if option.edges else (by_bin, greatest))
+    ]
+    taken = best([candidate for candidate in every if candidate.keeps_to(budget)])
+    option = taken.option
     # As in `calibration.fitting.rows`: accuracy is held out, the cost is that of the plans chosen.
-    chosen, entries = choices[option.bins], np.arange(len(option.bins))
-    tokens, flops = option.tokens[chosen, entries], option.flops[chosen, entries]
+    correct, tokens = taken.held_out[0], taken.tokens
+    flops = option.flops[taken.chosen, np.arange(len(tokens))]
     cells = []
-    for b, choice in enumerate(choices):
+    for b, choice in enumerate(taken.choices):
         inside = option.bins == b
         plan, prompts = option.plans[choice], option.prompts[inside]
         generations = np.full(len(prompts), float(plan.cost(option.pilots)))
@@ -190,8 +233,15 @@ def _row(options: Sequence[_Option], budget: int, pilot_thinking: int | None) ->
         edges=option.edges,
         cells=tuple(cells),
         shares=shares_of(option.bins, len(cells)),
+        interval=accuracy_interval(correct, option.prompts)[1:],
     )
     return TokenRow(row, correct, tokens)
+
+
+def _candidate(option: _Option, rule: Rule, budget: int) -> _Candidate:
+    everyone = np.ones(len(option.prompts), dtype=bool)
+    choices = np.array(_choose(option, rule, budget, everyone))
+    return _Candidate(option, choices, _held_out(option, rule, budget))
 
 
 def _choose(option: _Option, rule: Rule, budget: int, on: NDArray[np.bool_]) -> list[int]:

@@ -39,6 +39,9 @@ def accuracy_interval(
 ) -> tuple[float, float, float]:
     """`mean_interval` of an accuracy, `widened` near 0 and 1.
 
+    A bin may hold one replicate of one prompt and all of another. It knows as much as an effective
+    number of prompts that each have as many entries.
+
     Args:
         correct: shape (entries,), each in [0, 1].
         prompts: which prompt each entry belongs to, shape (entries,).
@@ -47,10 +50,11 @@ def accuracy_interval(
         Accuracy, low and high, in [0, 1].
     """
     mean, low, high = mean_interval(correct, prompts)
-    return widened(mean, low, high, len(np.unique(prompts)))
+    _, entries = np.unique(prompts, return_counts=True)
+    return widened(mean, low, high, float(entries.sum() ** 2 / (entries**2).sum()))
 
 
-def widened(mean: float, low: float, high: float, prompts: int) -> tuple[float, float, float]:
+def widened(mean: float, low: float, high: float, prompts: float) -> tuple[float, float, float]:
     """A bootstrap interval of an accuracy; near 0 and 1 it covers Jeffreys' interval, too.
 
     Where nearly all prompts are right, or nearly all wrong, those drawn again differ hardly or not
@@ -60,7 +64,7 @@ def widened(mean: float, low: float, high: float, prompts: int) -> tuple[float, 
         mean: the accuracy.
         low: of the bootstrap.
         high: likewise.
-        prompts: number of prompts.
+        prompts: number of prompts, or the effective number.
 
     Returns:
         Mean, low and high.

@@ -90,6 +90,10 @@ class LoggedReplay:
         rest = [self._place(r, self.window)[:, first:] for r in range(self.replicates)]
         return np.stack([_at(self.log.correct, place).mean(1) for place in rest], axis=1)
 
+    def measured_by(self, pilots: int) -> int:
+        """See `calibration.replay.replay.Outcomes.measured_by`."""
+        return self.window - max(self.binned_budget, pilots)
+
     @cached_property
     def paired(self) -> "LoggedReplay":
         """The same without closed forms."""

@@ -85,6 +85,10 @@ class Outcomes(Protocol):
         """
         ...
 
+    def measured_by(self, pilots: int) -> int:
+        """Samples of every prompt and replicate that `measured` rests on, at least."""
+        ...
+
     @property
     def paired(self) -> "Outcomes":
         """The same without closed forms: each outcome is of its replicate's first samples.
@@ -185,6 +189,10 @@ class Replay:
     def measured(self, _: int) -> NDArray[np.float64]:
         """`pass_at_1` of every prompt and replicate, shape (prompts, replicates)."""
         return np.repeat(self.pass_at_1[:, None], self.replicates, axis=1)
+
+    def measured_by(self, _: int) -> int:
+        """See `Outcomes.measured_by`."""
+        return min(len(record.independent.correct) for record in self.records) - self.window
 
     @property
     def paired(self) -> "Replay":

@@ -18,7 +18,7 @@ from calibration.report.methods import (
     policy_of,
 )
 from calibration.report.savings import NOTABLE
-from calibration.report.summary import Group, Summary
+from calibration.report.summary import Group, PredictorSummary, Summary
 from calibration.report.words import count, percent
 from runtime.artifact import read_scoring
 
@@ -26,6 +26,9 @@ from runtime.artifact import read_scoring
 WIDE = 0.1
 # Spearman's rank correlation below which the bins mix easy and hard prompts.
 WEAK = 0.7
+# Samples that must measure pass@1 for a weak correlation to be the predictor's fault. Where every
+# pass@1 is equally frequent, a perfect predictor reaches 0.71 with two samples, 0.90 with eight.
+MEASURED_BY = 8
 HOPELESS = 0.1
 
 
@@ -205,7 +208,7 @@ def _predict_better(contents: Contents, summary: Summary) -> Iterator[Step]:
             "No predictor was fitted, so difficulty is not known before a prompt is answered. "
             "That takes a few scored solutions of each prompt.",
         )
-    elif predictor.rank_correlation < WEAK:
+    elif predictor.rank_correlation < WEAK and _well_measured(predictor):
         more = 2 * predictor.pilots
         pilots = f"Take more pilots (--pilots {more}), or use"
         if more >= contents.table.rows[-1].budget:
@@ -227,6 +230,10 @@ def _predict_better(contents: Contents, summary: Summary) -> Iterator[Step]:
                 f"{percent(best(oracle).accuracy)}, {100 * missed:.1f} points more than with "
                 "predicted difficulty. More pilots or a better verifier come closer to it.",
             )
+
+
+def _well_measured(predictor: PredictorSummary) -> bool:
+    return predictor.measured_by is None or predictor.measured_by >= MEASURED_BY
 
 
 def _search_further(contents: Contents, summary: Summary) -> Iterator[Step]:

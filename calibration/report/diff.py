@@ -193,12 +193,16 @@ def _tested(
 def over_all(table: LookupTable, budget: int) -> Estimate:
     """The accuracy of the row for a budget over all prompts.
 
-    Its variance is that within bins, and that of how many of the prompts fall into which.
+    In older files its interval is not stored. It is then put together from the variance within
+    bins, and that of how many of the prompts fall into which; it is somewhat too narrow, for a
+    prompt may be in several bins.
     """
     row = table.row(budget)
     mean = row.accuracy
-    # A bin counts every prompt that is in it in any replicate: those of several bins overlap.
-    prompts = min(sum(cell.prompts for cell in row.cells) for row in table.rows)
+    if row.interval is not None:
+        return Estimate(mean, *row.interval)
+    # All of the prompts, if any row has one bin; at least so many, if none has.
+    prompts = max(cell.prompts for row in table.rows for cell in row.cells)
     weighted = list(zip(row.weights, row.cells, strict=True))
     between = sum(weight * (cell.accuracy - mean) ** 2 for weight, cell in weighted)
     spread = QUANTILE * sqrt(between / prompts)

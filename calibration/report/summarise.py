@@ -238,6 +238,22 @@ def _group(
     )
 
 
+def tenths(predicted: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    """Entries in about ten groups of about equal sizes, by ascending prediction.
+
+    Equal predictions are in one group: parted by the prompts' order they would be groups of other
+    prompts, not of other predictions.
+
+    Args:
+        predicted: predictions, shape (entries,).
+    """
+    rounded = np.round(predicted, 9)  # what is left is rounding
+    _, alike, counts = np.unique(rounded, return_inverse=True, return_counts=True)
+    middle = (np.cumsum(counts) - counts / 2) / len(predicted)
+    group = (middle * RELIABILITY_POINTS).astype(int)[alike]
+    return [np.flatnonzero(group == number) for number in np.unique(group)]
+
+
 def _predictor(
     outcomes: Outcomes, calibration: Calibration, edges: Sequence[float]
 ) -> PredictorSummary:
@@ -245,9 +261,8 @@ def _predictor(
     predicted = known.predicted.reshape(outcomes.prompts, outcomes.replicates)
     measured = outcomes.measured(calibration.pilots).ravel()
     prompts = np.repeat(np.arange(outcomes.prompts), outcomes.replicates)
-    parts = np.array_split(np.argsort(predicted.ravel(), kind="stable"), RELIABILITY_POINTS)
     reliability = []
-    for part in parts:
+    for part in tenths(known.predicted):
         mean, low, high = accuracy_interval(measured[part], prompts[part])
         reliability.append(
             Reliability(
@@ -271,4 +286,5 @@ def _predictor(
         rank_correlation=known.rank_correlation,
         reliability=tuple(reliability),
         confusion=tuple(tuple(map(float, row)) for row in confusion),
+        measured_by=outcomes.measured_by(calibration.pilots),
     )

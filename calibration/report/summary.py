@@ -66,12 +66,15 @@ class PredictorSummary(_Schema):
         reliability: groups of prompts by ascending prediction.
         confusion: share of prompts by oracle bin (rows) and predicted bin (columns), easiest
             first; rows sum to 1, or to 0 where the bin is empty.
+        measured_by: samples that measure a prompt's pass@1; None in older files. Few measure it so
+            roughly that even perfect predictions correlate with it weakly.
     """
 
     pilots: int
     rank_correlation: float
     reliability: tuple[Reliability, ...]
     confusion: tuple[tuple[float, ...], ...]
+    measured_by: int | None = None
 
 
 class CostGain(_Schema):

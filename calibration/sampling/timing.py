@@ -27,16 +27,18 @@ async def time_plans(
     Args:
         models: the models.
         settings: how solutions are sampled.
-        prompts: the first of them are timed.
+        prompts: a few of them, drawn at random, are timed: the first in a file may be the easiest.
         plans: plans to time; the selection of answers makes no difference.
-        seed: seed of all sampling.
+        seed: seed of the draw, and of all sampling.
     """
+    drawn = np.random.default_rng(seed).permutation(len(prompts))[:PROMPTS]
     found = {}
     for plan in dict.fromkeys(plan.sampled for plan in plans):
         taken = []
-        for prompt in prompts[:PROMPTS]:
+        for place in drawn:
+            run = PromptRun(models, settings, prompts[place], seed)
             started = time.perf_counter()
-            await STRATEGIES[plan.strategy](PromptRun(models, settings, prompt, seed), plan, ())
+            await STRATEGIES[plan.strategy](run, plan, ())
             taken.append(time.perf_counter() - started)
         found[plan] = float(np.percentile(taken, PERCENTILE))
     return found

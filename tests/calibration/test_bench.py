@@ -462,7 +462,9 @@ def test_on_the_testbed_from_the_command_line(
         f"{p.accuracy:.1%}" in text for c in result.curves for p in c.points if p.budget in (1, 4)
     )
     parts = (out / "samples").glob("part-*.parquet")
-    assert set().union(*map(sampled_prompts, parts)) == set(prompts[1:6])
+    sampled = set().union(*map(sampled_prompts, parts))
+    assert sampled < set(prompts[1:])
+    assert sampled != set(prompts[1:6]), "drawn: the first in a file may be the easiest"
 
     # Again: the same figures, and no model is loaded. With another seed: refused, likewise.
     with monkeypatch.context() as patched:

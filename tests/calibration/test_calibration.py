@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy.special import betaincinv
 from scipy.stats import bootstrap
 
 from allocator.errors import InputError
@@ -84,6 +85,12 @@ def test_an_interval_of_equal_values_is_not_a_point() -> None:
     assert (value, high) == (1.0, 1.0)
     assert 0.8 < low < 1
     assert accuracy_interval(np.zeros(20), np.arange(20))[2] == pytest.approx(1 - low)
+    # Sixteen entries each of 20 prompts, and one each of 16 others, tell little more.
+    some = np.concatenate([np.repeat(np.arange(20), 16), np.arange(20, 36)])
+    effective = 336**2 / (20 * 16**2 + 16)
+    assert accuracy_interval(np.ones(336), some)[1] == pytest.approx(
+        betaincinv(effective + 0.5, 0.5, 0.025)
+    )
 
 
 @pytest.mark.slow

@@ -66,6 +66,15 @@ def test_neighbouring_bins_and_plans_share_their_evidence() -> None:
     assert modelled < 0.9 * raw
 
 
+def test_prompts_weigh_by_their_entries_in_the_bin() -> None:
+    # All 16 replicates of 40 prompts are in the bin, and right; of 40 others one is, and wrong.
+    prompts = np.concatenate([np.repeat(np.arange(40), 16), np.arange(40, 80)])
+    correct = np.tile((prompts < 40).astype(float), (len(PLANS), 1))
+    bins = np.zeros(len(prompts), dtype=np.int64)
+    accuracy = modelled_accuracies(PLANS, correct, COSTS, prompts, bins, 1)
+    assert accuracy == pytest.approx(640 / 680, abs=0.02)
+
+
 def test_luck_alone_moves_the_choice_little() -> None:
     truth = world(lambda _: 0.0)
     for seed in range(5):

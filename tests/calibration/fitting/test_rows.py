@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from allocator.curves import NEGLIGIBLE
 from allocator.plan import Plan
 from calibration.fitting.plan_selection import by_bin
-from calibration.fitting.rows import NEGLIGIBLE, Candidate, best, by_best_rule
+from calibration.fitting.rows import Candidate, best, by_best_rule
 from calibration.replay.curve_summary import CurvePoint, CurveSummary
 from calibration.replay.curves import Curve
+from calibration.replay.intervals import mean_interval
 from calibration.replay.replay import Replay
 from tests.support.samples import graded_record
 
@@ -43,6 +45,8 @@ def test_a_row_of_unequal_bins_has_the_accuracy_of_its_entries() -> None:
     assert made.row.accuracy == pytest.approx(made.correct.mean())
     assert made.row.generations == pytest.approx(made.costs.mean())
     assert 0.1 < made.row.accuracy < 0.3
+    prompts = np.repeat(np.arange(30), replay.replicates)
+    assert made.row.interval == pytest.approx(mean_interval(made.correct, prompts)[1:])
     # On half of the prompts a cheaper plan is chosen now and then: that is not what cells cost.
     assert found.held_out[1].mean() < made.costs.mean()
     for number, cell in enumerate(made.row.cells):

@@ -135,6 +135,13 @@ def test_a_single_pair_is_enough() -> None:
     assert fitted.scores["s"] > 0
 
 
+def test_a_figure_that_is_no_number_is_not_taken_for_nothing_to_learn() -> None:
+    scores, questions = {"s": np.array([0.9, 0.2, 0.8, 0.3])}, np.array([0, 0, 1, 1])
+    correct, logprob = np.array([True, False] * 2), np.array([-1.0, -2.0, nan, -1.0])
+    with pytest.raises(ValueError, match="NaN"):
+        fitted_scoring(scores, correct, questions, logprob=logprob)
+
+
 def test_confidence_has_a_weight_where_every_solution_has_one() -> None:
     rng = np.random.default_rng(3)
     records = []

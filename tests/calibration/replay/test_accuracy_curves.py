@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from allocator.curves import AccuracyCurves, BinCurves, PlanEstimate
+from allocator.curves import NEGLIGIBLE, AccuracyCurves, BinCurves, PlanEstimate
 from allocator.errors import InputError
 from allocator.latency import Latency
 from allocator.plan import Plan
@@ -114,6 +114,13 @@ def test_of_equally_accurate_options_the_cheapest() -> None:
     found = LATENCY.best_within([option(FOUR, 0.5), option(ONE, 0.5)], 9, 9)
     assert found is not None
     assert found.plan == ONE
+
+
+def test_a_negligible_difference_is_not_paid_for() -> None:
+    for gain, plan in ((NEGLIGIBLE / 2, ONE), (2 * NEGLIGIBLE, FOUR)):
+        found = LATENCY.best_within([option(ONE, 0.5), option(FOUR, 0.5 + gain)], 9, 9)
+        assert found is not None
+        assert found.plan == plan
 
 
 def test_what_was_not_timed_fits_no_deadline() -> None:

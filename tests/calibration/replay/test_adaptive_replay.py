@@ -1,6 +1,7 @@
 """Adaptive runs replayed on records and logs, and what is decided from them."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from allocator.plan import Plan
 from allocator.schedule import Schedule, Stage, schedule_of
+from calibration.fitting.crossval import FOLDS
+from calibration.fitting.fit import gain_model_of
 from calibration.fitting.gain_model import (
     cross_validated_gains,
     fit_gain_model,
@@ -174,11 +177,11 @@ def test_cross_validated_gains_never_see_the_prompt_itself() -> None:
     adaptive_runs = made_runs(SCHEDULE, ["open"] * 40, 4)
     lengths = 100.0 + 50 * np.arange(40)
     adaptive_runs.states[..., VOTE_STATE_NAMES.index("prompt_tokens")] = lengths[:, None, None]
-    before = cross_validated_gains(SCHEDULE, adaptive_runs)
+    before = cross_validated_gains(SCHEDULE, [adaptive_runs] * FOLDS)
     for prompt in (0, 17):
         changed = replace(adaptive_runs, correct=adaptive_runs.correct.copy())
         changed.correct[prompt, :, 0], changed.correct[prompt, :, 1:] = 1.0, 0.0
-        after = cross_validated_gains(SCHEDULE, changed)
+        after = cross_validated_gains(SCHEDULE, [changed] * FOLDS)
         moved = np.any(before != after, axis=(1, 2, 3))
         assert not moved[prompt]
         assert moved.sum() >= 30  # of the other folds
@@ -205,7 +208,7 @@ def test_the_better_of_two_schedules_is_fitted() -> None:
     assert max(point.accuracy for point in chosen.prices.points) > 0.55
     again = fit_gain_model([(SCHEDULE, adaptive_runs), (same, worse)])
     assert (chosen.gain_model, chosen.prices) == (again.gain_model, again.prices)
-    assert chosen.adaptive_runs is adaptive_runs
+    np.testing.assert_array_equal(chosen.adaptive_runs.correct, adaptive_runs.correct)
     alone = fit_gain_model([(SCHEDULE, adaptive_runs)])
     assert (chosen.gain_model, chosen.prices) == (alone.gain_model, alone.prices)
     # It spends on open prompts what it saves on the others: more for the same than a stage for all.
@@ -214,6 +217,33 @@ def test_the_better_of_two_schedules_is_fitted() -> None:
     nearest = min(alone.prices.points, key=lambda point: abs(np.log(point.price / three)))
     assert nearest.generations < 3.5
     assert nearest.accuracy > stages[SCHEDULE.costs.index(3)] + 0.02
+
+
+def test_the_luck_of_a_search_is_not_in_the_figures_of_a_price() -> None:
+    # Samples are wrong, and each of many searches of one cost is right by chance, half the time.
+    searches = [
+        Plan(strategy="beam_search", n=n, beam_width=width, lookahead=64 // n - 1)
+        for n, width in product([2**i for i in range(7)], repeat=2)
+        if width <= n
+    ]
+    rng = np.random.default_rng(0)
+
+    def lucky() -> PromptRecord:
+        found = {search: "a" if rng.random() < 0.5 else "b" for search in searches}
+        runs = {
+            search: Run((make_sample(answer, 0.9),), (answer == "a",), 3)
+            for search, answer in found.items()
+        }
+        wrong = Run((make_sample("c", 0.1),) * 2, (False,) * 2, 6)
+        return PromptRecord("prompt", "a", 5, wrong, runs)
+
+    replay = Replay([lucky() for _ in range(60)], window=2, replicates=1, n_jobs=1)
+    luckiest = max(replay.outcome(search, 0).correct.mean() for search in searches)
+    fitted = gain_model_of(replay, searches, 2)
+    (search,) = fitted.prices.schedule.searches
+    assert replay.outcome(search, 0).correct.mean() == luckiest, "all prompts choose it"
+    assert luckiest > 0.6
+    assert max(point.accuracy for point in fitted.prices.points) < 0.58
 
 
 def test_averages_have_points_between_the_budgets() -> None:
@@ -240,5 +270,5 @@ def test_held_out_curves_are_those_of_the_price_list() -> None:
         assert in_total.generations[row].mean() <= average
         assert in_total.generations[row].mean() > 0.9 * average
     # The gains are of models that were fitted on other prompts.
-    again = cross_validated_gains(SCHEDULE, fitted.adaptive_runs)
+    again = cross_validated_gains(SCHEDULE, [fitted.adaptive_runs] * FOLDS)
     np.testing.assert_array_equal(fitted.held_out_gains, again)

@@ -111,9 +111,7 @@ def test_a_budget_beyond_the_samples_is_left_out_in_words(tmp_path: Path) -> Non
 def without_gain_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fitting schedules takes seconds, and no test here reads them: nothing gains anything."""
 
-    def unfitted(
-        replayed: Sequence[tuple[Schedule, AdaptiveRuns]], _: int | None
-    ) -> FittedGainModel:
+    def unfitted(replayed: Sequence[tuple[Schedule, AdaptiveRuns]], *_: object) -> FittedGainModel:
         schedule, runs = replayed[0]
         gains = np.zeros((*runs.correct.shape, len(schedule.stages)))
         nothing = GainModel(weights=(0.0,) * len(COLUMNS), rho=1.0)
@@ -181,6 +179,7 @@ def test_difficulty_is_measured_apart_from_what_is_judged_and_from_pilots() -> N
     log = made_log(30, 19)
     replay = replay_of(log)
     for pilots, first in ((0, 9), (4, 9), (12, 12), (18, 18)):
+        assert replay.measured_by(pilots) == 19 - first
         for replicate in (0, 7, 15):
             place = replay._place(replicate, 19)
             changed = log.answer.copy()

@@ -45,13 +45,21 @@ def test_accuracy_of_every_plan_in_every_bin() -> None:
     before, after = accuracy_curves(replay, grid, 4, told).curves
     assert (before.pilots, before.edges, before.plans) == (0, (), (ONE, TWO, BEAM))
     assert before.costs.tolist() == [1, 2, 2]
-    assert before.accuracies.tolist() == [[0.5, 0.5, 1.0]]
+    np.testing.assert_allclose(before.accuracies, [[0.5, 0.5, 1.0]])
     assert [option.tokens for option in before.bins[0]] == [3, 6, 40]
     assert (after.pilots, after.edges, after.plans) == (1, (0.5,), (ONE, BEAM))
     assert after.costs.tolist() == [1, 3]
-    # Smoothed: a bin counts twice, its neighbour once. The pilot joins the beams.
-    np.testing.assert_allclose(after.accuracies, [[2 / 3, 1], [1 / 3, 1]])
+    # All plans together have 1 and 1/2. The difference is smoothed, 0 and 1/2 from that to each
+    # plan: a bin counts twice, its neighbour once. The pilot joins the beams.
+    np.testing.assert_allclose(after.accuracies, [[5 / 6, 1], [1 / 6, 5 / 6]])
     assert [option.tokens for option in after.bins[1]] == [3, 43]
+
+
+def test_a_cliff_between_bins_is_not_smeared() -> None:
+    replay = Replay([record(True)] * 4 + [record(False)], window=4, replicates=2)
+    told = {1: known(1, list(np.repeat([0.9, 0.7, 0.5, 0.3, 0.1], 2)), (0.8, 0.6, 0.4, 0.2))}
+    found = accuracy_curves(replay, lambda *_: [ONE, TWO], 4, told).after(1)
+    np.testing.assert_allclose(found.accuracies, [[1, 1]] * 4 + [[0, 0]], atol=1e-12)
 
 
 def test_accuracies_fall_with_difficulty() -> None:
@@ -143,3 +151,7 @@ def test_times_are_high_percentiles_over_a_few_prompts(
     assert next(clock, None) is None
     # Two samples of each of five prompts, and two beams of four steps; nothing was taken over.
     assert len(engine.requests) == 5 * (2 + 2 * 4)
+    # The first prompts of a file may be the easiest.
+    timed = {tokenizer.decode(ids).split("<assistant>")[0] for ids in engine.requests}
+    assert len(timed) == 5
+    assert any("1+1+1" in text for text in timed)

@@ -174,8 +174,8 @@ def test_over_all_prompts_bins_count_alike_and_their_spread_widens_the_interval(
     (whole,) = diff_tables(plain, binned).whole
     assert whole.before == pytest.approx((0.5, 0.4, 0.6))
     assert whole.after.accuracy == pytest.approx(0.6)
-    # 100 prompts: the bins' own intervals, and of which bin a prompt is.
-    within, between = np.hypot(0.05, 0.1) / 2, 1.96 * np.sqrt(0.3**2 / 100)
+    # 50 prompts or more: the bins' own intervals, and of which bin a prompt is.
+    within, between = np.hypot(0.05, 0.1) / 2, 1.96 * np.sqrt(0.3**2 / 50)
     assert whole.after.high - 0.6 == pytest.approx(np.hypot(within, between), rel=1e-4)
     assert not whole.significant
 
@@ -190,8 +190,15 @@ def test_over_all_prompts_bins_count_by_their_shares() -> None:
     assert whole.before.accuracy == pytest.approx(0.6)
     assert whole.after.accuracy == pytest.approx(0.45)
     within = np.hypot(0.05 * 0.25, 0.1 * 0.75)
-    between = 1.96 * np.sqrt((0.25 * 0.45**2 + 0.75 * 0.15**2) / 100)
+    between = 1.96 * np.sqrt((0.25 * 0.45**2 + 0.75 * 0.15**2) / 50)
     assert whole.after.high - 0.45 == pytest.approx(np.hypot(within, between), rel=1e-4)
+
+
+def test_the_stored_interval_over_all_prompts_counts() -> None:
+    binned = row(4, cell(0.9, 0.85, 0.95), cell(0.3, 0.2, 0.4), edges=(0.5,))
+    stored = binned.model_copy(update={"interval": (0.5, 0.72)})
+    (whole,) = diff_tables(table(binned), table(stored)).whole
+    assert whole.after == pytest.approx((0.6, 0.5, 0.72))
 
 
 def test_a_table_is_clearly_worse_over_all_prompts_or_where_it_cannot_serve() -> None:

@@ -14,6 +14,7 @@ from calibration.report.advice import Step, steps
 from calibration.report.artifact_files import Contents
 from calibration.report.bench_page import chosen as chosen_by
 from calibration.report.methods import leading_way
+from calibration.report.page import page
 from calibration.report.summary import CostGain, Gain, Summary
 from calibration.report.words import chosen, count, flops, interval, percent, subtitle, title
 from predictors.gain_model import COLUMNS, GainModel
@@ -314,6 +315,20 @@ def test_more_pilots_are_advised_below_the_top_budget(
     assert contents.summary is not None
     texts = {step.head: step.text for step in steps(contents, contents.summary)}
     assert advice in texts["Improve the prediction of difficulty"]
+
+
+@pytest.mark.parametrize(("samples", "advised"), [(7, False), (8, True), (None, True)])
+def test_a_correlation_with_a_rough_measure_is_not_held_against_the_predictor(
+    tmp_path: Path, samples: int | None, advised: bool
+) -> None:
+    predictor = rich_summary().predictor
+    assert predictor is not None
+    weak = predictor.model_copy(update={"rank_correlation": 0.4, "measured_by": samples})
+    summary = rich_summary(predictor=weak)
+    folder = artifact(tmp_path / "a", summary, rich_table(), SETTINGS)
+    assert ("Improve the prediction of difficulty" in heads(folder)) == advised
+    shown = page(Contents.load(folder), summary, [])
+    assert (f"Pass@1 is measured by {samples} samples of each prompt" in shown) == bool(samples)
 
 
 def test_nearly_as_good_for_less_is_not_sent_back_to_best_of_n(tmp_path: Path) -> None:
