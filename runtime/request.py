@@ -146,13 +146,19 @@ class RequestSettings:
         return smallest_cap(self.thinking, thinking)
 
     def samples_as(self, calibrated: SamplingSettings) -> bool:
-        """Whether solutions are sampled as in calibration; what is returned of them may differ.
+        """Whether solutions are sampled as in calibration.
+
+        What is returned of them may differ, and they may be allowed to be longer: few are.
 
         Args:
             calibrated: how calibration's solutions were sampled.
         """
+        longest = min(self.sampling.max_tokens, calibrated.max_tokens)
+        sampling = self.sampling.model_copy(update={"max_tokens": longest})
         tokens = replace(self.tokens, logprobs=None, logprob_token_ids=(), priority=0)
-        drawn = replace(self, tokens=tokens, prompt_logprobs=None, early_stop=None)
+        drawn = replace(
+            self, sampling=sampling, tokens=tokens, prompt_logprobs=None, early_stop=None
+        )
         return drawn == RequestSettings(calibrated)
 
 

@@ -205,6 +205,9 @@ def test_what_is_returned_of_solutions_does_not_change_how_they_are_sampled() ->
     biased = replace(shown, logit_bias=((3, 1.0),))
     for tokens in (biased, replace(shown, min_tokens=2), replace(shown, ignore_eos=True)):
         assert not RequestSettings(CALIBRATED, tokens=tokens).samples_as(CALIBRATED)
+    for longest, alike in ((CALIBRATED.max_tokens + 1, True), (CALIBRATED.max_tokens - 1, False)):
+        sampling = CALIBRATED.model_copy(update={"max_tokens": longest})
+        assert RequestSettings(sampling).samples_as(CALIBRATED) is alike
 
 
 @pytest.mark.slow
