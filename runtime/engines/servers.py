@@ -6,9 +6,9 @@ Requests of one text go to the same replica, whose prefix cache knows it
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import httpx
@@ -24,6 +24,8 @@ BUSY = (429, 500, 502, 503, 504)
 CONNECTIONS = 1024
 LOOK_SECONDS, LOOK_TIMEOUT = 5.0, 5.0  # between looks at the servers, and for each
 OPENING_TIMEOUT = 60.0  # seconds; the first request warms a server up
+
+Read = TypeVar("Read")
 
 
 class Servers:
@@ -126,8 +128,13 @@ class Servers:
             yield url, reply.status_code, reply.text
 
     async def post(
-        self, path: str, body: dict[str, Any], token_ids: Sequence[int], choices: int = 1
-    ) -> tuple[int, str]:
+        self,
+        path: str,
+        body: dict[str, Any],
+        token_ids: Sequence[int],
+        read: Callable[[str], Read],
+        choices: int = 1,
+    ) -> tuple[int, Read]:
         """Send a request to the server that knows a text best.
 
         Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
@@ -137,10 +144,11 @@ class Servers:
             path: of the endpoint.
             body: the request; the model's name is added.
             token_ids: the text.
+            read: reads a reply; raises `BusyError` where another server has to be tried.
             choices: requests that it counts as.
 
         Returns:
-            The number of the server, for `Replicas.answered`, and its reply.
+            The number of the server, for `Replicas.answered`, and what was read of its reply.
 
         Raises:
             RefusedError: the request is refused.
@@ -158,10 +166,10 @@ class Servers:
             url = self.replicas.url(place)
             try:
                 with self.replicas.asked(place, choices):
-                    return place, await self._send(f"{url}/{path}", body)
+                    return place, read(await self._send(f"{url}/{path}", body))
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = f"{url}: {type(error).__name__} {error}"
-            except _Busy as busy:
+            except BusyError as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
         raise ModelError(self._field, f"no answer in {TRIES} tries; the last: {why}")
 
@@ -169,7 +177,7 @@ class Servers:
         async with self._client.post(url, json=body) as reply:
             text = await reply.text()
             if reply.status in BUSY:
-                raise _Busy(reply.status, reply.headers)
+                raise BusyError(f"status {reply.status}", _wait(reply.headers))
             if reply.status != 200:
                 what = f"{url} refused the request ({reply.status}): {text[:300]}"
                 raise RefusedError(self._field, what)
@@ -217,11 +225,21 @@ class RefusedError(ModelError):
     """A request that a server refuses, whatever it is for."""
 
 
-class _Busy(Exception):
-    """An error after which a retry may succeed; `wait` is the delay in seconds it requested."""
+class BusyError(Exception):
+    """An error after which a retry may succeed.
 
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(f"status {status}")
-        asked = headers.get("Retry-After", "")
-        decimal = asked.replace(".", "", 1).isdecimal()
-        self.wait = min(float(asked), LONGEST_WAIT) if decimal else None
+    Args:
+        why: what went wrong.
+        wait: seconds to wait before; None where the server does not say.
+    """
+
+    def __init__(self, why: str, wait: float | None = None) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """The delay in seconds that a busy server requests."""
+    requested = headers.get("Retry-After", "")
+    decimal = requested.replace(".", "", 1).isdecimal()
+    return min(float(requested), LONGEST_WAIT) if decimal else None

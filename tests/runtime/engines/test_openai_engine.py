@@ -251,6 +251,20 @@ def test_a_refusal_is_not_repeated() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_what_a_server_gave_up_is_requested_of_another(reason: str) -> None:
+    given_up = json.loads(REPLY)
+    given_up["choices"][0] |= {"finish_reason": reason, "token_ids": []}
+    with (
+        faulty([], json.dumps(given_up).encode()) as (leaving, asked, _),
+        faulty([], REPLY) as (sound, answered, _),
+    ):
+        for urls in ([leaving, sound], [sound, leaving]):
+            assert asyncio.run(request(urls)).token_ids == (1,)
+        assert (asked, answered) == ([200], [200, 200])
+
+
+@pytest.mark.slow
 def test_another_replica_takes_over() -> None:
     with faulty([500] * 100, REPLY) as (broken, _, _), faulty([], REPLY) as (sound, answered, _):
         assert asyncio.run(request([broken, sound])).token_ids == (1,)
