@@ -6,7 +6,8 @@ Requests of one text go to the same replica, whose prefix cache knows it
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,6 +73,7 @@ class Servers:
         self.resources = f"servers at {', '.join(self._urls)}"
         self._opened: aiohttp.ClientSession | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._waiting: list[set[asyncio.Timeout]] = [set() for _ in self._urls]
         self._closed = False
 
     def _cards(self, url: str) -> list[dict[str, Any]]:
@@ -137,8 +139,8 @@ class Servers:
     ) -> tuple[int, Read]:
         """Send a request to the server that knows a text best.
 
-        Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
-        number of times, and so are the other replicas.
+        Busy and failing servers (status 429 and 5xx, lost connections, health checks that fail) are
+        tried again a bounded number of times, and so are the other replicas.
 
         Args:
             path: of the endpoint.
@@ -155,18 +157,19 @@ class Servers:
             ModelError: no server answers.
         """
         body = {"model": self._served} | body
-        home = self.replicas.place(token_ids)
-        wait, why = FIRST_WAIT, ""
-        for place in range(home, home + TRIES):
-            if place > home:
+        place, wait, why = self.replicas.place(token_ids), FIRST_WAIT, ""
+        for tries in range(TRIES):
+            if tries:
                 await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+                place, wait = self.replicas.after(place), min(2 * wait, LONGEST_WAIT)
             if self._closed:
                 raise ModelError(self._field, "it was closed while it had work to do")
+            self._watch()
             url = self.replicas.url(place)
             try:
                 with self.replicas.asked(place, choices):
-                    return place, read(await self._send(f"{url}/{path}", body))
+                    async with self._while_it_answers(place):
+                        return place, read(await self._send(f"{url}/{path}", body))
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = f"{url}: {type(error).__name__} {error}"
             except BusyError as busy:
@@ -189,23 +192,49 @@ class Servers:
 
         Whoever asks has them looked at in the background, once every few seconds at most.
         """
+        self._watch()
+        return self.replicas.alive
+
+    def _watch(self) -> None:
+        """Have the servers looked at in the background: once, and while they have requests."""
         if not self._closed and (self._looking is None or self._looking.done()):
             self._looking = asyncio.get_running_loop().create_task(self._look())
-        return self.replicas.alive
 
     async def _look(self) -> None:
         timeout = aiohttp.ClientTimeout(total=LOOK_TIMEOUT)
+        # Connections of its own: requests may hold, and wait for, all of the others.
+        async with aiohttp.ClientSession(
+            headers=self._headers, timeout=timeout, trust_env=True
+        ) as client:
+            while True:
+                places = range(len(self.replicas))
+                await asyncio.gather(*(self._look_at(client, place) for place in places))
+                await asyncio.sleep(LOOK_SECONDS)
+                if not self.replicas.requests:
+                    return
 
-        async def one(place: int) -> None:
+    async def _look_at(self, client: aiohttp.ClientSession, place: int) -> None:
+        try:
+            async with client.get(f"{self.replicas.url(place)}/health") as reply:
+                self.replicas.looked_at(place, reply.status < 500)
+        except (aiohttp.ClientError, TimeoutError):
+            self.replicas.looked_at(place, answers=False)
+        if not self.replicas.answers(place):
+            while self._waiting[place]:
+                self._waiting[place].pop().reschedule(0)  # a time in the past: at once
+
+    @asynccontextmanager
+    async def _while_it_answers(self, place: int) -> AsyncIterator[None]:
+        """A block in which TimeoutError is raised once a server is found not to answer.
+
+        Requests themselves have no time limit: how long one takes, only the server knows.
+        """
+        async with asyncio.timeout(None) as timeout:
+            self._waiting[place].add(timeout)
             try:
-                url = f"{self.replicas.url(place)}/health"
-                async with self._client.get(url, timeout=timeout) as reply:
-                    self.replicas.looked_at(place, reply.status < 500)
-            except (aiohttp.ClientError, TimeoutError):
-                self.replicas.looked_at(place, answers=False)
-
-        await asyncio.gather(*(one(place) for place in range(len(self.replicas))))
-        await asyncio.sleep(LOOK_SECONDS)
+                yield
+            finally:
+                self._waiting[place].discard(timeout)
 
     def close(self) -> None:
         """Close the connections."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from math import isnan
 from typing import Any
 
@@ -19,7 +20,7 @@ from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
-from tests.support.faulty_server import faulty
+from tests.support.faulty_server import HANGS, faulty
 from tests.support.generation_config import ADVERSE
 from tests.support.waiting import eventually_in_loop
 
@@ -292,6 +293,55 @@ def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPat
         engine.close()
 
     asyncio.run(check())
+
+
+@pytest.mark.slow
+def test_what_a_server_no_longer_answers_is_requested_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    hung = []
+    for order in (1, -1):  # one of them asks the one that hangs
+        with faulty([HANGS], REPLY) as (stuck, asked, _), faulty([], REPLY) as (sound, _, _):
+            assert asyncio.run(request([stuck, sound][::order])).token_ids == (1,)
+        hung += asked
+    assert hung == [HANGS]
+
+
+@pytest.mark.slow
+def test_the_only_server_does_not_hang_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    with (
+        faulty([HANGS] * 5, REPLY) as (stuck, _, _),
+        pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*TimeoutError"),
+    ):
+        asyncio.run(request([stuck]))
+
+
+@pytest.mark.slow
+def test_looks_need_none_of_the_connections_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "CONNECTIONS", 1)
+    finish, looks = threading.Event(), list[bool]()
+
+    def answer(_: dict[str, Any]) -> bytes:
+        finish.wait()
+        return REPLY
+
+    async def look(url: str) -> None:
+        engine = OpenAIEngine([url], BASE)
+        monkeypatch.setattr(
+            engine._servers.replicas, "looked_at", lambda _, answers: looks.append(answers)
+        )
+        work = asyncio.create_task(complete(engine, 1))
+        await eventually_in_loop(lambda: engine.requests == 1 and len(looks) > 3)
+        finish.set()
+        assert (await work).token_ids == (1,)
+        engine.close()
+
+    with faulty([], answer) as (url, answered, _):
+        asyncio.run(look(url))
+    assert (set(looks), answered) == ({True}, [200])
 
 
 def test_no_server_is_a_clear_error() -> None:
