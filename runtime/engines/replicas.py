@@ -1,7 +1,7 @@
 """Which of several servers a request goes to: the one that knows its text, or one less busy."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from runtime.engines.tokenizer import text_key
@@ -22,12 +22,13 @@ class Replicas:
 
     Args:
         urls: where they are.
+        away: those of them that do not answer.
     """
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], away: Collection[str] = ()) -> None:
         self._urls = list(urls)
         self._requests = [0] * len(self._urls)
-        self._failures = [0] * len(self._urls)
+        self._failures = [FAILURES if url in away else 0 for url in self._urls]
         self._homes: OrderedDict[bytes, int] = OrderedDict()
 
     def place(self, token_ids: Sequence[int]) -> int:

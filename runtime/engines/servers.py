@@ -5,6 +5,8 @@ Requests of one text go to the same replica, whose prefix cache knows it
 """
 
 import asyncio
+import json
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +27,9 @@ BUSY = (429, 500, 502, 503, 504)
 CONNECTIONS = 1024
 LOOK_SECONDS, LOOK_TIMEOUT = 5.0, 5.0  # between looks at the servers, and for each
 OPENING_TIMEOUT = 60.0  # seconds; the first request warms a server up
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)  # raised by `_read_cards`
+
+LOGGER = logging.getLogger("ttc.servers")
 
 Read = TypeVar("Read")
 
@@ -38,7 +43,8 @@ class Servers:
         field: what they are in messages.
         urls: where the replicas are, as ``http://host:8000``.
         served: the name the model is served under; of the servers, those that serve it are used.
-            None takes the one model that all servers serve.
+            None takes the one model that all servers serve. Servers that do not answer are used
+            once they do, if they serve the model then.
 
     Attributes:
         replicas: which of them a request goes to.
@@ -47,14 +53,15 @@ class Servers:
         resources: where they are, in words.
 
     Raises:
-        InputError: a server that cannot be reached, or that does not serve the model.
+        InputError: no server can be reached, or none serves the model.
     """
 
     def __init__(self, field: str, urls: Sequence[str], served: str | None = None) -> None:
         key = os.environ.get("OPENAI_API_KEY")
         self._field, self._headers = field, {"Authorization": f"Bearer {key}"} if key else {}
         roots = [url.rstrip("/").removesuffix("/v1") for url in urls]
-        found = [(url, card) for url in roots for card in self._cards(url)]
+        cards = self._cards(roots)
+        found = [(url, card) for url in roots for card in cards.get(url, ())]
         if served is not None:
             found = [(url, card) for url, card in found if _is(card["id"], served)]
         names = sorted({card["id"] for _, card in found})
@@ -65,26 +72,37 @@ class Servers:
                 f"they serve {names or 'nothing'} where {served or 'one model'} is wanted; start "
                 "vllm serve with it, or with --served-model-name",
             )
-        self._urls, self._served = [url for url, _ in found], names[0]
-        self.replicas = Replicas(self._urls)
+        self._answering, self._served = [url for url, _ in found], names[0]
+        away = [url for url in roots if url not in cards]
+        self.replicas = Replicas([*self._answering, *away], away)
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
-        rooms = [self._kv_tokens(url) for url in self._urls]
+        rooms = [self._kv_tokens(url) for url in self._answering]
         self.kv_tokens = min((room for room in rooms if room is not None), default=None)
-        self.resources = f"servers at {', '.join(self._urls)}"
+        self.resources = f"servers at {', '.join(self._answering)}"
         self._opened: aiohttp.ClientSession | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._waiting: list[set[asyncio.Timeout]] = [set() for _ in self._urls]
+        self._waiting: list[set[asyncio.Timeout]] = [set() for _ in range(len(self.replicas))]
         self._closed = False
 
-    def _cards(self, url: str) -> list[dict[str, Any]]:
-        """A server's list of models."""
-        try:
-            reply = httpx.get(f"{url}/v1/models", headers=self._headers, timeout=10)
-            reply.raise_for_status()
-            return [card for card in reply.json()["data"] if card.get("max_model_len")]
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            hint = f"no OpenAI-compatible server answers there ({error})"
-            raise InputError(self._field, url, hint) from None
+    def _cards(self, urls: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """The lists of models of those servers that answer.
+
+        Raises:
+            InputError: none does.
+        """
+        found, away = {}, {}
+        for url in urls:
+            try:
+                reply = httpx.get(f"{url}/v1/models", headers=self._headers, timeout=10)
+                reply.raise_for_status()
+                found[url] = _read_cards(reply.text)
+            except (httpx.HTTPError, *UNREADABLE) as error:
+                away[url] = f"no OpenAI-compatible server answers there ({error})"
+        if not found:
+            raise InputError(self._field, ",".join(urls), "; ".join(away.values()))
+        for url, why in away.items():
+            LOGGER.warning("%s: %s: %s; the others go on without it", self._field, url, why)
+        return found
 
     def _kv_tokens(self, url: str) -> int | None:
         """Tokens that a server's KV cache holds, from vLLM's metrics; None without those."""
@@ -115,11 +133,13 @@ class Servers:
     def each(self, path: str, body: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
         """Send a request to every server, once, while they are opened: URL, status and reply.
 
+        Those that did not answer before are left out.
+
         Raises:
-            InputError: a server that does not answer.
+            InputError: a server that does not answer any more.
         """
         body = {"model": self._served} | body
-        for url in self._urls:
+        for url in self._answering:
             try:
                 reply = httpx.post(
                     f"{url}/{path}", json=body, headers=self._headers, timeout=OPENING_TIMEOUT
@@ -215,13 +235,34 @@ class Servers:
 
     async def _look_at(self, client: aiohttp.ClientSession, place: int) -> None:
         try:
-            async with client.get(f"{self.replicas.url(place)}/health") as reply:
-                self.replicas.looked_at(place, reply.status < 500)
+            answers = await self._is_well(client, place)
         except (aiohttp.ClientError, TimeoutError):
-            self.replicas.looked_at(place, answers=False)
+            answers = False
+        self.replicas.looked_at(place, answers)
         if not self.replicas.answers(place):
             while self._waiting[place]:
                 self._waiting[place].pop().reschedule(0)  # a time in the past: at once
+
+    async def _is_well(self, client: aiohttp.ClientSession, place: int) -> bool:
+        """Whether a server is healthy and, if it was away, serves the model."""
+        url = self.replicas.url(place)
+        async with client.get(f"{url}/health") as reply:
+            if reply.status >= 500:
+                return False
+        if self.replicas.answers(place):
+            return True
+        async with client.get(f"{url}/v1/models") as reply:
+            return self._serves_model(await reply.text())
+
+    def _serves_model(self, models: str) -> bool:
+        """Whether a server with this list of models can be used in place of the others."""
+        try:
+            return any(
+                card["id"] == self._served and card["max_model_len"] >= self.context_length
+                for card in _read_cards(models)
+            )
+        except UNREADABLE:
+            return False
 
     @asynccontextmanager
     async def _while_it_answers(self, place: int) -> AsyncIterator[None]:
@@ -243,6 +284,11 @@ class Servers:
             self._looking.cancel()
         if self._opened is not None and not self._opened.closed:
             self._closing = asyncio.ensure_future(self._opened.close())
+
+
+def _read_cards(models: str) -> list[dict[str, Any]]:
+    """A server's list of models, of those that read text."""
+    return [card for card in json.loads(models)["data"] if card.get("max_model_len")]
 
 
 def _is(served: str, wanted: str) -> bool:

@@ -18,13 +18,14 @@ def faulty(
     answer: bytes | Callable[[dict[str, Any]], bytes],
     name: str = "testbed",
     metrics: str = "",
+    port: int = 0,
 ) -> Iterator[tuple[str, list[int], list[dict[str, Any]]]]:
     """A server that answers with the script's statuses, one after the other, then well.
 
-    A good answer may depend on the request. `metrics` is what it tells of itself. Status 0 cuts the
-    connection off; `HANGS` never answers, and the server is unhealthy from then on. Yields its URL,
-    what it has answered, and what it was sent. More log-probabilities than any server returns are
-    refused in vLLM's words, beside the script.
+    A good answer may depend on the request. `metrics` is what it tells of itself; port 0 is any.
+    Status 0 cuts the connection off; `HANGS` never answers, and the server is unhealthy from then
+    on. Yields its URL, what it has answered, and what it was sent. More log-probabilities than any
+    server returns are refused in vLLM's words, beside the script.
     """
     ended = threading.Event()
     answered: list[int] = []
@@ -61,7 +62,7 @@ def faulty(
         def log_message(self, *_: Any) -> None:
             pass
 
-    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    service = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=service.serve_forever)
     thread.start()
     try:

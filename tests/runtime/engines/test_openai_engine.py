@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
+from benchmarks.serving.processes import free_port
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from runtime.engines import servers
 from runtime.engines.base import Completion, encode_prompt
@@ -30,12 +32,11 @@ LONG = "1" + "+1" * 60  # a prompt of several cache blocks
 
 
 async def complete(engine: OpenAIEngine, seed: int) -> Completion:
-    return await engine.complete(
-        encode_prompt(engine, "12+7*3"),
-        settings=SETTINGS.sampling,
-        max_tokens=100,
-        seed=seed,
-    )
+    return await sample(engine, encode_prompt(engine, "12+7*3"), seed)
+
+
+async def sample(engine: OpenAIEngine, ids: Sequence[int], seed: int = 1) -> Completion:
+    return await engine.complete(ids, settings=SETTINGS.sampling, max_tokens=100, seed=seed)
 
 
 def counting(engine: OpenAIEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -342,6 +343,55 @@ def test_looks_need_none_of_the_connections_of_requests(monkeypatch: pytest.Monk
     with faulty([], answer) as (url, answered, _):
         asyncio.run(look(url))
     assert (set(looks), answered) == ({True}, [200])
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_used_once_it_serves_the_model(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    port, fits = free_port(), list[bool]()
+
+    async def check(url: str) -> None:
+        engine = OpenAIEngine([f"http://127.0.0.1:{port}", url], BASE)
+        serves_model = engine._servers._serves_model
+
+        def noted(models: str) -> bool:
+            fits.append(serves_model(models))
+            return fits[-1]
+
+        monkeypatch.setattr(engine._servers, "_serves_model", noted)
+        assert f"127.0.0.1:{port}: no OpenAI-compatible server answers there" in caplog.text
+        with faulty([], REPLY, "another", port=port) as (_, unused, _):
+            await eventually_in_loop(lambda: engine.alive and len(fits) > 3)
+            assert not any(fits)
+            await asyncio.gather(*(sample(engine, [token]) for token in range(20)))
+            assert not unused
+        with faulty([], REPLY, port=port) as (_, used, _):
+            await eventually_in_loop(lambda: engine.alive and fits[-1])
+            await asyncio.gather(*(sample(engine, [token]) for token in range(20, 40)))
+            assert used
+        engine.close()
+
+    with faulty([], REPLY) as (url, _, _):
+        asyncio.run(check(url))
+
+
+@pytest.mark.parametrize(
+    ("models", "fits"),
+    [
+        ({"data": [{"id": "testbed", "max_model_len": 256}]}, True),
+        ({"data": [{"id": "testbed", "max_model_len": 255}]}, False),
+        ({"data": [{"id": "another", "max_model_len": 256}]}, False),
+        ({"data": [{"id": "testbed"}]}, False),
+        ({"error": "no key"}, False),
+        ([], False),
+    ],
+)
+def test_a_server_that_comes_back_has_to_serve_what_it_did(models: Any, fits: bool) -> None:
+    with faulty([], REPLY) as (url, _, _):
+        engine = OpenAIEngine([url], BASE)
+    assert engine._servers._serves_model(json.dumps(models)) is fits
 
 
 def test_no_server_is_a_clear_error() -> None:
