@@ -160,7 +160,8 @@ class Servers:
         """Send a request to the server that knows a text best.
 
         Busy and failing servers (status 429 and 5xx, lost connections, health checks that fail) are
-        tried again a bounded number of times, and so are the other replicas.
+        tried again a bounded number of times, and so are the other replicas. What may have broken
+        two of them is not tried on a third.
 
         Args:
             path: of the endpoint.
@@ -178,6 +179,7 @@ class Servers:
         """
         body = {"model": self._served} | body
         place, wait, why = self.replicas.place(token_ids), FIRST_WAIT, ""
+        broken: set[int] = set()
         for tries in range(TRIES):
             if tries:
                 await asyncio.sleep(wait)
@@ -188,19 +190,37 @@ class Servers:
             url = self.replicas.url(place)
             try:
                 with self.replicas.asked(place, choices):
-                    async with self._while_it_answers(place):
-                        return place, read(await self._send(f"{url}/{path}", body))
-            except (aiohttp.ClientError, TimeoutError) as error:
-                why = f"{url}: {type(error).__name__} {error}"
+                    return place, read(await self._ask(place, f"{url}/{path}", body))
             except BusyError as busy:
                 why, wait = f"{url}: {busy}", busy.wait or wait
+                if busy.broken:
+                    broken.add(place)
+            if len(broken) > 1:
+                raise ModelError(self._field, f"two servers broke on it; the last: {why}")
         raise ModelError(self._field, f"no answer in {TRIES} tries; the last: {why}")
+
+    async def _ask(self, place: int, url: str, body: dict[str, Any]) -> str:
+        """What one server answers.
+
+        Raises:
+            BusyError: another one has to be tried.
+            RefusedError: the request is refused.
+        """
+        try:
+            async with self._while_it_answers(place):
+                return await self._send(url, body)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # One that cannot be reached has not had the request.
+            unreached = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+            why = f"{type(error).__name__} {error}"
+            raise BusyError(why, broken=not isinstance(error, unreached)) from error
 
     async def _send(self, url: str, body: dict[str, Any]) -> str:
         async with self._client.post(url, json=body) as reply:
             text = await reply.text()
             if reply.status in BUSY:
-                raise BusyError(f"status {reply.status}", _wait(reply.headers))
+                why, wait = f"status {reply.status}", _wait(reply.headers)
+                raise BusyError(why, wait, broken=reply.status == 500)
             if reply.status != 200:
                 what = f"{url} refused the request ({reply.status}): {text[:300]}"
                 raise RefusedError(self._field, what)
@@ -306,11 +326,12 @@ class BusyError(Exception):
     Args:
         why: what went wrong.
         wait: seconds to wait before; None where the server does not say.
+        broken: whether the request itself may have broken the server.
     """
 
-    def __init__(self, why: str, wait: float | None = None) -> None:
+    def __init__(self, why: str, wait: float | None = None, broken: bool = False) -> None:
         super().__init__(why)
-        self.wait = wait
+        self.wait, self.broken = wait, broken
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from math import isnan
 from typing import Any
 
@@ -250,6 +251,19 @@ def test_a_refusal_is_not_repeated() -> None:
         with pytest.raises(ModelError, match=r"refused the request \(400\)"):
             asyncio.run(request([url]))
         assert answered == [400]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failure", [0, 500, HANGS])
+def test_what_may_have_broken_two_servers_is_not_sent_to_a_third(
+    failure: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    with ExitStack() as serving:
+        started = [serving.enter_context(faulty([failure] * 100, REPLY)) for _ in range(4)]
+        with pytest.raises(ModelError, match="two servers broke on it; the last: "):
+            asyncio.run(request([url for url, _, _ in started]))
+        assert sorted(answered for _, answered, _ in started) == [[], [], [failure], [failure]]
 
 
 @pytest.mark.slow
