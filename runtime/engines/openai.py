@@ -42,6 +42,7 @@ NEUTRAL = {
 USUAL_LOGPROBS = 20
 # How completions end that a server gave up: one that shuts down does so with all that it has.
 GIVEN_UP = ("abort", "error")
+MALFORMED = (400, 422)  # statuses of a request that a server cannot make sense of
 
 Read = TypeVar("Read")
 
@@ -144,7 +145,7 @@ class OpenAIEngine:
         try:
             place, found = await self._servers.post(PATH, body, ids, read, choices=n)
         except RefusedError as refused:
-            if request.constraint is None:
+            if request.constraint is None or refused.status not in MALFORMED:
                 raise
             raise request.constraint.refused(refused.what) from refused
         self._servers.replicas.answered(place, ids, [c.token_ids for c in found])

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +37,8 @@ Read = TypeVar("Read")
 class Servers:
     """The servers of one model, such as `vllm serve`.
 
-    A key for them is read from the environment variable OPENAI_API_KEY.
+    A key for them is read from the environment variable OPENAI_API_KEY. Errors do not say which
+    server failed, for clients read them; the log does.
 
     Args:
         field: what they are in messages.
@@ -174,16 +175,13 @@ class Servers:
             The number of the server, for `Replicas.answered`, and what was read of its reply.
 
         Raises:
-            RefusedError: the request is refused.
+            RefusedError: the request is refused, or has broken two servers.
             ModelError: no server answers.
         """
         body = {"model": self._served} | body
-        place, wait, why = self.replicas.place(token_ids), FIRST_WAIT, ""
-        broken: set[int] = set()
-        for tries in range(TRIES):
-            if tries:
-                await asyncio.sleep(wait)
-                place, wait = self.replicas.after(place), min(2 * wait, LONGEST_WAIT)
+        place, wait = self.replicas.place(token_ids), FIRST_WAIT
+        tries, broken = 0, set[int]()
+        while True:
             if self._closed:
                 raise ModelError(self._field, "it was closed while it had work to do")
             self._watch()
@@ -192,12 +190,20 @@ class Servers:
                 with self.replicas.asked(place, choices):
                     return place, read(await self._ask(place, f"{url}/{path}", body))
             except BusyError as busy:
-                why, wait = f"{url}: {busy}", busy.wait or wait
+                tries, wait = tries + 1, busy.wait or wait
                 if busy.broken:
                     broken.add(place)
-            if len(broken) > 1:
-                raise ModelError(self._field, f"two servers broke on it; the last: {why}")
-        raise ModelError(self._field, f"no answer in {TRIES} tries; the last: {why}")
+                if tries == TRIES or len(broken) == 2:
+                    raise self._given_up(url, busy, broken) from busy
+            await asyncio.sleep(wait)
+            place, wait = self.replicas.after(place), min(2 * wait, LONGEST_WAIT)
+
+    def _given_up(self, url: str, busy: "BusyError", broken: Collection[int]) -> ModelError:
+        """The error of a request that is not tried again, after what the last server said."""
+        LOGGER.warning("%s: %r", url, busy.__cause__ or busy)
+        if len(broken) > 1:
+            return RefusedError(self._field, f"two servers failed on it; the last: {busy}", 500)
+        return ModelError(self._field, f"no answer in {TRIES} tries; the last: {busy}")
 
     async def _ask(self, place: int, url: str, body: dict[str, Any]) -> str:
         """What one server answers.
@@ -212,8 +218,8 @@ class Servers:
         except (aiohttp.ClientError, TimeoutError) as error:
             # One that cannot be reached has not had the request.
             unreached = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-            why = f"{type(error).__name__} {error}"
-            raise BusyError(why, broken=not isinstance(error, unreached)) from error
+            broken = not isinstance(error, unreached)
+            raise BusyError(type(error).__name__, broken=broken) from error
 
     async def _send(self, url: str, body: dict[str, Any]) -> str:
         async with self._client.post(url, json=body) as reply:
@@ -222,8 +228,9 @@ class Servers:
                 why, wait = f"status {reply.status}", _wait(reply.headers)
                 raise BusyError(why, wait, broken=reply.status == 500)
             if reply.status != 200:
-                what = f"{url} refused the request ({reply.status}): {text[:300]}"
-                raise RefusedError(self._field, what)
+                LOGGER.warning("%s refused a request (%d)", url, reply.status)
+                what = f"a server refused the request ({reply.status}): {text[:300]}"
+                raise RefusedError(self._field, what, reply.status)
             return text
 
     @property
@@ -317,7 +324,20 @@ def _is(served: str, wanted: str) -> bool:
 
 
 class RefusedError(ModelError):
-    """A request that a server refuses, whatever it is for."""
+    """A request that no server will answer, however often it is sent.
+
+    Args:
+        model: what the servers are.
+        what: what they say to it.
+        status: HTTP status of their reply.
+    """
+
+    def __init__(self, model: str, what: str, status: int) -> None:
+        super().__init__(model, what)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type["RefusedError"], tuple[object, ...]]:
+        return type(self), (self.model, self.what, self.status)
 
 
 class BusyError(Exception):
