@@ -245,7 +245,7 @@ def _model(service: Service, name: str) -> dict[str, Any]:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    """Every error as OpenAI's JSON."""
+    """Every error as OpenAI's JSON; `AccessLog` answers to those of no kind here."""
 
     async def respond(_: Request, error: Exception) -> Response:
         return as_response(as_api_error(error))
@@ -262,7 +262,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         headers = _allowed(request) if error.status_code == 405 else error.headers
         return await respond(request, ApiError(error.status_code, where, headers=headers))
 
-    for kind in (ApiError, InputError, ModelError, Exception):
+    for kind in (ApiError, InputError, ModelError):
         app.add_exception_handler(kind, respond)
 
 
