@@ -96,7 +96,7 @@ class Servers:
             try:
                 reply = httpx.get(f"{url}/v1/models", headers=self._headers, timeout=10)
                 reply.raise_for_status()
-                found[url] = _read_cards(reply.text)
+                found[url] = _read_cards(reply.content)
             except (httpx.HTTPError, *UNREADABLE) as error:
                 away[url] = f"no OpenAI-compatible server answers there ({error})"
         if not found:
@@ -279,9 +279,9 @@ class Servers:
         if self.replicas.answers(place):
             return True
         async with client.get(f"{url}/v1/models") as reply:
-            return self._serves_model(await reply.text())
+            return self._serves_model(await reply.read())
 
-    def _serves_model(self, models: str) -> bool:
+    def _serves_model(self, models: bytes) -> bool:
         """Whether a server with this list of models can be used in place of the others."""
         try:
             return any(
@@ -313,7 +313,7 @@ class Servers:
             self._closing = asyncio.ensure_future(self._opened.close())
 
 
-def _read_cards(models: str) -> list[dict[str, Any]]:
+def _read_cards(models: bytes) -> list[dict[str, Any]]:
     """A server's list of models, of those that read text."""
     return [card for card in json.loads(models)["data"] if card.get("max_model_len")]
 

@@ -379,7 +379,7 @@ def test_a_server_that_is_away_is_used_once_it_serves_the_model(
         engine = OpenAIEngine([f"http://127.0.0.1:{port}", url], BASE)
         serves_model = engine._servers._serves_model
 
-        def noted(models: str) -> bool:
+        def noted(models: bytes) -> bool:
             fits.append(serves_model(models))
             return fits[-1]
 
@@ -403,18 +403,19 @@ def test_a_server_that_is_away_is_used_once_it_serves_the_model(
 @pytest.mark.parametrize(
     ("models", "fits"),
     [
-        ({"data": [{"id": "testbed", "max_model_len": 256}]}, True),
-        ({"data": [{"id": "testbed", "max_model_len": 255}]}, False),
-        ({"data": [{"id": "another", "max_model_len": 256}]}, False),
-        ({"data": [{"id": "testbed"}]}, False),
-        ({"error": "no key"}, False),
-        ([], False),
+        (b'{"data": [{"id": "testbed", "max_model_len": 256}]}', True),
+        (b'{"data": [{"id": "testbed", "max_model_len": 255}]}', False),
+        (b'{"data": [{"id": "another", "max_model_len": 256}]}', False),
+        (b'{"data": [{"id": "testbed"}]}', False),
+        (b'{"error": "no key"}', False),
+        (b"[]", False),
+        (b"\xff", False),
     ],
 )
-def test_a_server_that_comes_back_has_to_serve_what_it_did(models: Any, fits: bool) -> None:
+def test_a_server_that_comes_back_has_to_serve_what_it_did(models: bytes, fits: bool) -> None:
     with faulty([], REPLY) as (url, _, _):
         engine = OpenAIEngine([url], BASE)
-    assert engine._servers._serves_model(json.dumps(models)) is fits
+    assert engine._servers._serves_model(models) is fits
 
 
 def test_no_server_is_a_clear_error() -> None:
