@@ -37,5 +37,5 @@ class ModelError(RuntimeError):
         self.model, self.what = model, what
         super().__init__(f"{model}: {what}")
 
-    def __reduce__(self) -> tuple[type["ModelError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["ModelError"], tuple[object, ...]]:
         return type(self), (self.model, self.what)

@@ -8,6 +8,7 @@ those of one moment go together.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import nan
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from predictors.token_logprobs import PlaceLogprobs, TokenLogprob
 from runtime.engines.base import LARGEST, Completion, SamplingSettings
 from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
 from runtime.engines.constraint import Constraint
-from runtime.engines.servers import RefusedError, Servers
+from runtime.engines.servers import BusyError, RefusedError, Servers
 from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.engines.tokenizer import token_texts, vocabulary_size
 from runtime.engines.vllm_requests import loop_detection
@@ -39,6 +40,9 @@ NEUTRAL = {
 }
 # Log-probabilities that a server returns at a place, where it does not say: vLLM's default.
 USUAL_LOGPROBS = 20
+# How completions end that a server gave up: one that shuts down does so with all that it has.
+GIVEN_UP = ("abort", "error")
+MALFORMED = (400, 422)  # statuses of a request that a server cannot make sense of
 
 Read = TypeVar("Read")
 
@@ -136,14 +140,14 @@ class OpenAIEngine:
                 options, request.max_tokens, request.constraint
             )
         ids = request.token_ids
+        texts = () if options.logprobs is None else token_texts(self.tokenizer)
+        read = partial(_read, partial(_completions, request, n, texts))
         try:
-            place, reply = await self._servers.post(PATH, body, ids, choices=n)
+            place, found = await self._servers.post(PATH, body, ids, read, choices=n)
         except RefusedError as refused:
-            if request.constraint is None:
+            if request.constraint is None or refused.status not in MALFORMED:
                 raise
             raise request.constraint.refused(refused.what) from refused
-        texts = () if options.logprobs is None else token_texts(self.tokenizer)
-        found = _read(reply, lambda reply: _completions(reply, request, n, texts))
         self._servers.replicas.answered(place, ids, [c.token_ids for c in found])
         return found
 
@@ -152,8 +156,9 @@ class OpenAIEngine:
     ) -> tuple[PlaceLogprobs | None, ...]:
         """See `runtime.engines.token_options.HasTokenOptions`."""
         body = {"prompt": list(token_ids), "max_tokens": 1, "prompt_logprobs": likeliest} | NEUTRAL
-        _, reply = await self._servers.post(PATH, body, token_ids)
-        return _read(reply, _prompt_logprobs)
+        read = partial(_read, _prompt_logprobs)
+        _, found = await self._servers.post(PATH, body, token_ids, read)
+        return found
 
     @property
     def ends_loops(self) -> bool:
@@ -203,10 +208,11 @@ def _max_logprobs(servers: Servers) -> int:
     return min(int(found[1]) if found else USUAL_LOGPROBS for found in said)
 
 
-def _read(text: str, read: Callable[[dict[str, Any]], Read]) -> Read:
+def _read(read: Callable[[dict[str, Any]], Read], text: str) -> Read:
     """What is read of a server's reply.
 
     Raises:
+        BusyError: the server gave the request up.
         ModelError: the reply has not the fields that are read.
     """
     try:
@@ -219,10 +225,12 @@ def _read(text: str, read: Callable[[dict[str, Any]], Read]) -> Read:
 
 
 def _completions(
-    reply: dict[str, Any], request: CompletionRequest, n: int, texts: Sequence[str]
+    request: CompletionRequest, n: int, texts: Sequence[str], reply: dict[str, Any]
 ) -> list[Completion]:
     """A server's n completions, in the order of their seeds."""
     choices = {choice["index"]: choice for choice in reply["choices"]}
+    if any(choice["finish_reason"] in GIVEN_UP for choice in choices.values()):
+        raise BusyError("it gave the request up")
     details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
     cached = details.get("cached_tokens") or 0
     return [_completion(choices[index], cached, request, texts) for index in range(n)]

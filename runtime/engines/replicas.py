@@ -1,7 +1,7 @@
 """Which of several servers a request goes to: the one that knows its text, or one less busy."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from runtime.engines.tokenizer import text_key
@@ -22,19 +22,18 @@ class Replicas:
 
     Args:
         urls: where they are.
+        away: those of them that do not answer.
     """
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], away: Collection[str] = ()) -> None:
         self._urls = list(urls)
         self._requests = [0] * len(self._urls)
-        self._failures = [0] * len(self._urls)
+        self._failures = [FAILURES if url in away else 0 for url in self._urls]
         self._homes: OrderedDict[bytes, int] = OrderedDict()
 
     def place(self, token_ids: Sequence[int]) -> int:
         """Number of the server for a text."""
-        key = text_key(token_ids)
-        answering = [place for place in range(len(self._urls)) if self._answers(place)]
-        among = answering or list(range(len(self._urls)))
+        key, among = text_key(token_ids), self._in_use()
         known = self._homes.get(key)
         if known in among:
             self._homes.move_to_end(key)
@@ -45,6 +44,16 @@ class Replicas:
         self._remember(key, place)
         return place
 
+    def after(self, place: int) -> int:
+        """Number of the server to try after another one."""
+        among = self._in_use()
+        return next((further for further in among if further > place), among[0])
+
+    def _in_use(self) -> list[int]:
+        """Numbers of the servers that answer; of all, if none does."""
+        places = range(len(self._urls))
+        return [place for place in places if self.answers(place)] or list(places)
+
     @property
     def requests(self) -> int:
         """Requests that they have, a choice counted as one."""
@@ -53,26 +62,26 @@ class Replicas:
     @property
     def alive(self) -> bool:
         """Whether any server answers."""
-        return any(self._answers(place) for place in range(len(self._urls)))
+        return any(self.answers(place) for place in range(len(self._urls)))
 
     def looked_at(self, place: int, answers: bool) -> None:
         """Note whether a server has answered just now."""
         self._failures[place] = 0 if answers else self._failures[place] + 1
 
-    def _answers(self, place: int) -> bool:
+    def answers(self, place: int) -> bool:
+        """Whether a server answers, as of the last looks at it."""
         return self._failures[place] < FAILURES
 
     def __len__(self) -> int:
         return len(self._urls)
 
     def url(self, place: int) -> str:
-        """Where a server is; after the last number comes the first server again."""
-        return self._urls[place % len(self._urls)]
+        """Where a server is."""
+        return self._urls[place]
 
     @contextmanager
     def asked(self, place: int, choices: int) -> Iterator[None]:
         """A server is busy with a request of some choices for as long as the block lasts."""
-        place %= len(self._urls)
         self._requests[place] += choices
         try:
             yield
@@ -83,7 +92,6 @@ class Replicas:
         self, place: int, token_ids: Sequence[int], completions: Sequence[Sequence[int]]
     ) -> None:
         """A server has a text in its cache now, and what it wrote after it."""
-        place %= len(self._urls)
         self._remember(text_key(token_ids), place)
         for completion in completions:
             self._remember(text_key([*token_ids, *completion]), place)

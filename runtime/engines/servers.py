@@ -5,10 +5,13 @@ Requests of one text go to the same replica, whose prefix cache knows it
 """
 
 import asyncio
+import json
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import httpx
@@ -24,18 +27,25 @@ BUSY = (429, 500, 502, 503, 504)
 CONNECTIONS = 1024
 LOOK_SECONDS, LOOK_TIMEOUT = 5.0, 5.0  # between looks at the servers, and for each
 OPENING_TIMEOUT = 60.0  # seconds; the first request warms a server up
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)  # raised by `_read_cards`
+
+LOGGER = logging.getLogger("ttc.servers")
+
+Read = TypeVar("Read")
 
 
 class Servers:
     """The servers of one model, such as `vllm serve`.
 
-    A key for them is read from the environment variable OPENAI_API_KEY.
+    A key for them is read from the environment variable OPENAI_API_KEY. Errors do not say which
+    server failed, for clients read them; the log does.
 
     Args:
         field: what they are in messages.
         urls: where the replicas are, as ``http://host:8000``.
         served: the name the model is served under; of the servers, those that serve it are used.
-            None takes the one model that all servers serve.
+            None takes the one model that all servers serve. Servers that do not answer are used
+            once they do, if they serve the model then.
 
     Attributes:
         replicas: which of them a request goes to.
@@ -44,14 +54,15 @@ class Servers:
         resources: where they are, in words.
 
     Raises:
-        InputError: a server that cannot be reached, or that does not serve the model.
+        InputError: no server can be reached, or none serves the model.
     """
 
     def __init__(self, field: str, urls: Sequence[str], served: str | None = None) -> None:
         key = os.environ.get("OPENAI_API_KEY")
         self._field, self._headers = field, {"Authorization": f"Bearer {key}"} if key else {}
         roots = [url.rstrip("/").removesuffix("/v1") for url in urls]
-        found = [(url, card) for url in roots for card in self._cards(url)]
+        cards = self._cards(roots)
+        found = [(url, card) for url in roots for card in cards.get(url, ())]
         if served is not None:
             found = [(url, card) for url, card in found if _is(card["id"], served)]
         names = sorted({card["id"] for _, card in found})
@@ -62,25 +73,37 @@ class Servers:
                 f"they serve {names or 'nothing'} where {served or 'one model'} is wanted; start "
                 "vllm serve with it, or with --served-model-name",
             )
-        self._urls, self._served = [url for url, _ in found], names[0]
-        self.replicas = Replicas(self._urls)
+        self._answering, self._served = [url for url, _ in found], names[0]
+        away = [url for url in roots if url not in cards]
+        self.replicas = Replicas([*self._answering, *away], away)
         self.context_length = min(int(card["max_model_len"]) for _, card in found)
-        rooms = [self._kv_tokens(url) for url in self._urls]
+        rooms = [self._kv_tokens(url) for url in self._answering]
         self.kv_tokens = min((room for room in rooms if room is not None), default=None)
-        self.resources = f"servers at {', '.join(self._urls)}"
+        self.resources = f"servers at {', '.join(self._answering)}"
         self._opened: aiohttp.ClientSession | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._waiting: list[set[asyncio.Timeout]] = [set() for _ in range(len(self.replicas))]
         self._closed = False
 
-    def _cards(self, url: str) -> list[dict[str, Any]]:
-        """A server's list of models."""
-        try:
-            reply = httpx.get(f"{url}/v1/models", headers=self._headers, timeout=10)
-            reply.raise_for_status()
-            return [card for card in reply.json()["data"] if card.get("max_model_len")]
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            hint = f"no OpenAI-compatible server answers there ({error})"
-            raise InputError(self._field, url, hint) from None
+    def _cards(self, urls: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """The lists of models of those servers that answer.
+
+        Raises:
+            InputError: none does.
+        """
+        found, away = {}, {}
+        for url in urls:
+            try:
+                reply = httpx.get(f"{url}/v1/models", headers=self._headers, timeout=10)
+                reply.raise_for_status()
+                found[url] = _read_cards(reply.content)
+            except (httpx.HTTPError, *UNREADABLE) as error:
+                away[url] = f"no OpenAI-compatible server answers there ({error})"
+        if not found:
+            raise InputError(self._field, ",".join(urls), "; ".join(away.values()))
+        for url, why in away.items():
+            LOGGER.warning("%s: %s: %s; the others go on without it", self._field, url, why)
+        return found
 
     def _kv_tokens(self, url: str) -> int | None:
         """Tokens that a server's KV cache holds, from vLLM's metrics; None without those."""
@@ -111,11 +134,13 @@ class Servers:
     def each(self, path: str, body: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
         """Send a request to every server, once, while they are opened: URL, status and reply.
 
+        Those that did not answer before are left out.
+
         Raises:
-            InputError: a server that does not answer.
+            InputError: a server that does not answer any more.
         """
         body = {"model": self._served} | body
-        for url in self._urls:
+        for url in self._answering:
             try:
                 reply = httpx.post(
                     f"{url}/{path}", json=body, headers=self._headers, timeout=OPENING_TIMEOUT
@@ -126,53 +151,86 @@ class Servers:
             yield url, reply.status_code, reply.text
 
     async def post(
-        self, path: str, body: dict[str, Any], token_ids: Sequence[int], choices: int = 1
-    ) -> tuple[int, str]:
+        self,
+        path: str,
+        body: dict[str, Any],
+        token_ids: Sequence[int],
+        read: Callable[[str], Read],
+        choices: int = 1,
+    ) -> tuple[int, Read]:
         """Send a request to the server that knows a text best.
 
-        Busy and failing servers (status 429 and 5xx, lost connections) are tried again a bounded
-        number of times, and so are the other replicas.
+        Busy and failing servers (status 429 and 5xx, lost connections, health checks that fail) are
+        tried again a bounded number of times, and so are the other replicas. What may have broken
+        two of them is not tried on a third.
 
         Args:
             path: of the endpoint.
             body: the request; the model's name is added.
             token_ids: the text.
+            read: reads a reply; raises `BusyError` where another server has to be tried.
             choices: requests that it counts as.
 
         Returns:
-            The number of the server, for `Replicas.answered`, and its reply.
+            The number of the server, for `Replicas.answered`, and what was read of its reply.
 
         Raises:
-            RefusedError: the request is refused.
+            RefusedError: the request is refused, or has broken two servers.
             ModelError: no server answers.
         """
         body = {"model": self._served} | body
-        home = self.replicas.place(token_ids)
-        wait, why = FIRST_WAIT, ""
-        for place in range(home, home + TRIES):
-            if place > home:
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+        place, wait = self.replicas.place(token_ids), FIRST_WAIT
+        tries, broken = 0, set[int]()
+        while True:
             if self._closed:
                 raise ModelError(self._field, "it was closed while it had work to do")
+            self._watch()
             url = self.replicas.url(place)
             try:
                 with self.replicas.asked(place, choices):
-                    return place, await self._send(f"{url}/{path}", body)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                why = f"{url}: {type(error).__name__} {error}"
-            except _Busy as busy:
-                why, wait = f"{url}: {busy}", busy.wait or wait
-        raise ModelError(self._field, f"no answer in {TRIES} tries; the last: {why}")
+                    return place, read(await self._ask(place, f"{url}/{path}", body))
+            except BusyError as busy:
+                tries, wait = tries + 1, busy.wait or wait
+                if busy.broken:
+                    broken.add(place)
+                if tries == TRIES or len(broken) == 2:
+                    raise self._given_up(url, busy, broken) from busy
+            await asyncio.sleep(wait)
+            place, wait = self.replicas.after(place), min(2 * wait, LONGEST_WAIT)
+
+    def _given_up(self, url: str, busy: "BusyError", broken: Collection[int]) -> ModelError:
+        """The error of a request that is not tried again, after what the last server said."""
+        LOGGER.warning("%s: %r", url, busy.__cause__ or busy)
+        if len(broken) > 1:
+            return RefusedError(self._field, f"two servers failed on it; the last: {busy}", 500)
+        return ModelError(self._field, f"no answer in {TRIES} tries; the last: {busy}")
+
+    async def _ask(self, place: int, url: str, body: dict[str, Any]) -> str:
+        """What one server answers.
+
+        Raises:
+            BusyError: another one has to be tried.
+            RefusedError: the request is refused.
+        """
+        try:
+            async with self._while_it_answers(place):
+                return await self._send(url, body)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # One that cannot be reached has not had the request.
+            unreached = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+            broken = not isinstance(error, unreached)
+            raise BusyError(type(error).__name__, broken=broken) from error
 
     async def _send(self, url: str, body: dict[str, Any]) -> str:
         async with self._client.post(url, json=body) as reply:
             text = await reply.text()
             if reply.status in BUSY:
-                raise _Busy(reply.status, reply.headers)
+                why, wait = f"status {reply.status}", _wait(reply.headers)
+                raise BusyError(why, wait, broken=reply.status == 500)
             if reply.status != 200:
-                what = f"{url} refused the request ({reply.status}): {text[:300]}"
-                raise RefusedError(self._field, what)
+                LOGGER.warning("%s refused a request (%d)", url, reply.status)
+                what = f"a server refused the request ({reply.status}): {text[:300]}"
+                raise RefusedError(self._field, what, reply.status)
             return text
 
     @property
@@ -181,23 +239,70 @@ class Servers:
 
         Whoever asks has them looked at in the background, once every few seconds at most.
         """
+        self._watch()
+        return self.replicas.alive
+
+    def _watch(self) -> None:
+        """Have the servers looked at in the background: once, and while they have requests."""
         if not self._closed and (self._looking is None or self._looking.done()):
             self._looking = asyncio.get_running_loop().create_task(self._look())
-        return self.replicas.alive
 
     async def _look(self) -> None:
         timeout = aiohttp.ClientTimeout(total=LOOK_TIMEOUT)
+        # Connections of its own: requests may hold, and wait for, all of the others.
+        async with aiohttp.ClientSession(
+            headers=self._headers, timeout=timeout, trust_env=True
+        ) as client:
+            while True:
+                places = range(len(self.replicas))
+                await asyncio.gather(*(self._look_at(client, place) for place in places))
+                await asyncio.sleep(LOOK_SECONDS)
+                if not self.replicas.requests:
+                    return
 
-        async def one(place: int) -> None:
+    async def _look_at(self, client: aiohttp.ClientSession, place: int) -> None:
+        try:
+            answers = await self._is_well(client, place)
+        except (aiohttp.ClientError, TimeoutError):
+            answers = False
+        self.replicas.looked_at(place, answers)
+        if not self.replicas.answers(place):
+            while self._waiting[place]:
+                self._waiting[place].pop().reschedule(0)  # a time in the past: at once
+
+    async def _is_well(self, client: aiohttp.ClientSession, place: int) -> bool:
+        """Whether a server is healthy and, if it was away, serves the model."""
+        url = self.replicas.url(place)
+        async with client.get(f"{url}/health") as reply:
+            if reply.status >= 500:
+                return False
+        if self.replicas.answers(place):
+            return True
+        async with client.get(f"{url}/v1/models") as reply:
+            return self._serves_model(await reply.read())
+
+    def _serves_model(self, models: bytes) -> bool:
+        """Whether a server with this list of models can be used in place of the others."""
+        try:
+            return any(
+                card["id"] == self._served and card["max_model_len"] >= self.context_length
+                for card in _read_cards(models)
+            )
+        except UNREADABLE:
+            return False
+
+    @asynccontextmanager
+    async def _while_it_answers(self, place: int) -> AsyncIterator[None]:
+        """A block in which TimeoutError is raised once a server is found not to answer.
+
+        Requests themselves have no time limit: how long one takes, only the server knows.
+        """
+        async with asyncio.timeout(None) as timeout:
+            self._waiting[place].add(timeout)
             try:
-                url = f"{self.replicas.url(place)}/health"
-                async with self._client.get(url, timeout=timeout) as reply:
-                    self.replicas.looked_at(place, reply.status < 500)
-            except (aiohttp.ClientError, TimeoutError):
-                self.replicas.looked_at(place, answers=False)
-
-        await asyncio.gather(*(one(place) for place in range(len(self.replicas))))
-        await asyncio.sleep(LOOK_SECONDS)
+                yield
+            finally:
+                self._waiting[place].discard(timeout)
 
     def close(self) -> None:
         """Close the connections."""
@@ -208,20 +313,49 @@ class Servers:
             self._closing = asyncio.ensure_future(self._opened.close())
 
 
+def _read_cards(models: bytes) -> list[dict[str, Any]]:
+    """A server's list of models, of those that read text."""
+    return [card for card in json.loads(models)["data"] if card.get("max_model_len")]
+
+
 def _is(served: str, wanted: str) -> bool:
     """Whether two names, of which either may be a path, are of the same model."""
     return served == wanted or Path(served).name == Path(wanted).name
 
 
 class RefusedError(ModelError):
-    """A request that a server refuses, whatever it is for."""
+    """A request that no server will answer, however often it is sent.
+
+    Args:
+        model: what the servers are.
+        what: what they say to it.
+        status: HTTP status of their reply.
+    """
+
+    def __init__(self, model: str, what: str, status: int) -> None:
+        super().__init__(model, what)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type["RefusedError"], tuple[object, ...]]:
+        return type(self), (self.model, self.what, self.status)
 
 
-class _Busy(Exception):
-    """An error after which a retry may succeed; `wait` is the delay in seconds it requested."""
+class BusyError(Exception):
+    """An error after which a retry may succeed.
 
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(f"status {status}")
-        asked = headers.get("Retry-After", "")
-        decimal = asked.replace(".", "", 1).isdecimal()
-        self.wait = min(float(asked), LONGEST_WAIT) if decimal else None
+    Args:
+        why: what went wrong.
+        wait: seconds to wait before; None where the server does not say.
+        broken: whether the request itself may have broken the server.
+    """
+
+    def __init__(self, why: str, wait: float | None = None, broken: bool = False) -> None:
+        super().__init__(why)
+        self.wait, self.broken = wait, broken
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """The delay in seconds that a busy server requests."""
+    requested = headers.get("Retry-After", "")
+    decimal = requested.replace(".", "", 1).isdecimal()
+    return min(float(requested), LONGEST_WAIT) if decimal else None

@@ -1,5 +1,6 @@
 """What a caller requests of single tokens, checked: log-probabilities, least length, biases."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -10,7 +11,7 @@ from allocator.errors import InputError
 from runtime.engines.base import Engine
 from runtime.engines.token_options import PLAIN, HasTokenOptions, TokenOptions
 from runtime.engines.tokenizer import check_within
-from runtime.frontend.fields import present
+from runtime.frontend.fields import WHOLE, present
 
 # What changes the samples; a caller is told that the table knows nothing of it.
 CHANGES = ("min_tokens", "ignore_eos", "logit_bias", "allowed_token_ids")
@@ -130,7 +131,7 @@ def bias_of(given: Mapping[Any, Any] | None) -> tuple[tuple[int, float], ...]:
         InputError: a token that is not an integer, or a bias that is not a finite number.
     """
     given = present(given or {})
-    bad = [token for token in given if not str(token).isascii() or not str(token).isdecimal()]
+    bad = [token for token in given if not re.fullmatch(WHOLE, str(token))]
     if bad:
         raise InputError("logit_bias", bad, "tokens must be integers")
     for token, bias in given.items():

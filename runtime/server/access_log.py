@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.result import Result
 from runtime.server.auth import ANYONE, Keys
-from runtime.server.errors import TYPES, ApiError, as_response
-from runtime.server.logs import Finished, Outcome, ServerLog
+from runtime.server.errors import TYPES, ApiError, as_api_error, as_response
+from runtime.server.logs import LOGGER, Finished, Outcome, ServerLog
 
 # Need no key. The live page itself has no secrets; the data that it loads may.
 OPEN_PATHS = ("/", "/health", "/ping", "/version")
@@ -91,6 +91,11 @@ class AccessLog:
 
         try:
             await self._authorize(scope, receive, send_counted, record)
+        except Exception as error:  # that no handler foresaw; the framework's own is further out
+            LOGGER.exception("failed", extra={"fields": {"request_id": record.id}})
+            record.error = as_api_error(error)
+            if status is None:
+                await as_response(record.error)(scope, receive, send_counted)
         finally:
             read_only = scope["method"] in ("GET", "HEAD") or scope["path"] in OPEN_PATHS
             if not read_only or status is None or status >= 400:

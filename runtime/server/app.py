@@ -35,7 +35,7 @@ from runtime.server.document import (
 from runtime.server.errors import ApiError, as_api_error, as_response, refusal
 from runtime.server.events import EventStream
 from runtime.server.feedback import FeedbackRequest
-from runtime.server.lifecycle import admitted, run_while_connected
+from runtime.server.lifecycle import reported, run_while_connected
 from runtime.server.live.page import live_router
 from runtime.server.logs import ServerLog
 from runtime.server.policy_routes import add_policies
@@ -140,9 +140,13 @@ def _add_answers(app: FastAPI, settings: ServeSettings, service: Service) -> Non
     async def answer(
         request: Request, body: ChatRequest | CompletionRequest, budget: int | None
     ) -> Response:
-        call = service.call(body, request.state.record, budget)
+        record = request.state.record
+        record.model = body.model
+        service.ready()  # clients of a server that ends have to leave it, not to wait at its gate
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(admitted(service, call))
+            await stack.enter_async_context(service.gate.admit(record.owner))
+            call = await service.call(body, record, budget)
+            await stack.enter_async_context(reported(service, call))
             if body.stream:
                 return EventStream(service, call, stack.pop_all())
             await run_while_connected(
@@ -245,7 +249,7 @@ def _model(service: Service, name: str) -> dict[str, Any]:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    """Every error as OpenAI's JSON."""
+    """Every error as OpenAI's JSON; `AccessLog` answers to those of no kind here."""
 
     async def respond(_: Request, error: Exception) -> Response:
         return as_response(as_api_error(error))
@@ -262,7 +266,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         headers = _allowed(request) if error.status_code == 405 else error.headers
         return await respond(request, ApiError(error.status_code, where, headers=headers))
 
-    for kind in (ApiError, InputError, ModelError, Exception):
+    for kind in (ApiError, InputError, ModelError):
         app.add_exception_handler(kind, respond)
 
 

@@ -250,7 +250,7 @@ class Refusal(_Strict):
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": kind, "model": Refusal}
-    for status, kind in (TYPES | {500: "server_error"}).items()
+    for status, kind in (TYPES | {500: "server_error", 502: "server_error"}).items()
     if status != GONE
 }
 EVENT = {

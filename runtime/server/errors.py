@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from allocator.errors import InputError, ModelError
+from runtime.engines.servers import RefusedError
 from runtime.frontend.fields import input_error
 
 TYPES = {
@@ -22,6 +23,8 @@ TYPES = {
     503: "service_unavailable_error",
     504: "timeout_error",
 }
+
+FINAL = {"x-should-retry": "false"}  # OpenAI's clients retry every other status of 500 and above
 
 
 class ApiError(Exception):
@@ -54,11 +57,16 @@ class ApiError(Exception):
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """An error as HTTP: bad input is 400, a failed model 503, anything else 500."""
+    """An error as HTTP: bad input is 400, a failed model 503, anything else 500.
+
+    What the model's servers refuse is 502, and not to be retried: they would refuse it again.
+    """
     if isinstance(error, ApiError):
         return error
     if isinstance(error, InputError):
         return ApiError(400, str(error), error.field)
+    if isinstance(error, RefusedError):
+        return ApiError(502, str(error), headers=FINAL)
     if isinstance(error, ModelError):
         return ApiError(503, str(error), headers={"Retry-After": "5"})
     return ApiError(500, "the server failed on this request; see its log")

@@ -1,4 +1,4 @@
-"""An answer as server-sent events: progress first, then the answer itself."""
+"""An answer as server-sent events: progress first, then the answer itself; comments in between."""
 
 import asyncio
 import json
@@ -19,6 +19,9 @@ from runtime.server.replies import Chunks
 from runtime.server.service import Service
 
 STEP_SECONDS = 0.1  # least time between two steps that are sent; other events are all sent
+# Longest silence, in seconds: proxies close connections that are silent for a minute.
+HEARTBEAT = 10.0
+COMMENT = b": working\n\n"  # clients skip it
 DONE = b"data: [DONE]\n\n"
 
 
@@ -82,7 +85,16 @@ class EventStream(Response):
 
 
 async def _write(chunks: "asyncio.Queue[dict[str, Any] | None]", send: Send) -> None:
-    while (chunk := await chunks.get()) is not None:
+    """Send chunks as they come, and a comment after each `HEARTBEAT` without any."""
+    while True:
+        try:
+            async with asyncio.timeout(HEARTBEAT):
+                chunk = await chunks.get()
+        except TimeoutError:
+            await send(_body(COMMENT))
+            continue
+        if chunk is None:
+            break
         await send(_body(_event(chunk)))
     await send(_body(DONE))
 

@@ -17,34 +17,33 @@ Found = TypeVar("Found")
 
 
 @asynccontextmanager
-async def admitted(service: Service, call: Call) -> AsyncIterator[None]:
-    """Admit a request for the length of the block, and report how it ended.
+async def reported(service: Service, call: Call) -> AsyncIterator[None]:
+    """Show an admitted request on the live page and in the log, and how the block ended.
 
     Raises:
-        ApiError: it failed, for whatever reason; or too many requests are in flight.
+        ApiError: it failed, for whatever reason.
     """
-    async with service.gate.admit(call.record.owner):
-        call.record.prompts = tuple(
-            prompt_request.request.text for prompt_request in call.prompt_requests
+    call.record.prompts = tuple(
+        prompt_request.request.text for prompt_request in call.prompt_requests
+    )
+    for prompt_request in call.prompt_requests:
+        view = service.live_store.begin(
+            call.id,
+            call.body.model,
+            prompt_request.spend.budget or 1,  # in tokens: its plan is not known yet
+            prompt_request.request.text,
         )
-        for prompt_request in call.prompt_requests:
-            view = service.live_store.begin(
-                call.id,
-                call.body.model,
-                prompt_request.spend.budget or 1,  # in tokens: its plan is not known yet
-                prompt_request.request.text,
-            )
-            call.views.append(view)
-        call.event_handlers.append(lambda number, event: call.views[number].on_event(event))
-        try:
-            yield
-        except Exception as error:
-            call.record.error = found = as_api_error(error)
-            if found.status == 500:
-                LOGGER.exception("failed", extra={"fields": {"request_id": call.record.id}})
-            raise found from None
-        finally:
-            _settle(call)
+        call.views.append(view)
+    call.event_handlers.append(lambda number, event: call.views[number].on_event(event))
+    try:
+        yield
+    except Exception as error:
+        call.record.error = found = as_api_error(error)
+        if found.status == 500:
+            LOGGER.exception("failed", extra={"fields": {"request_id": call.record.id}})
+        raise found from None
+    finally:
+        _settle(call)
 
 
 def _settle(call: Call) -> None:

@@ -22,7 +22,7 @@ Turn = Literal[
 
 LOGGER = logging.getLogger("ttc.serve")
 MODELS = "ttc.models"  # what each model got when it was opened, see `runtime.models`
-BELOW = ("uvicorn.error", "asyncio", "ttc.verifier")  # their warnings are logged too
+BELOW = ("uvicorn.error", "asyncio", "ttc.servers", "ttc.verifier")  # their warnings, too
 LONGEST = 256  # characters of a path, a model or a request id that a client sends
 BAD = ("engine_lost", "restart_failed", "reload_refused", "failed")
 
@@ -92,8 +92,8 @@ class JsonLines(logging.Formatter):
 class ServerLog:
     """Writes the log, until it is closed.
 
-    The loggers of uvicorn, asyncio and verifiers write there, too; `close` gives all loggers back
-    as they were.
+    The loggers of uvicorn, asyncio, replicas and verifiers write there, too; `close` gives all
+    loggers back as they were.
 
     Args:
         log_prompts: also write prompts and answers.

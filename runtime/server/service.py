@@ -162,13 +162,16 @@ class Service:
             raise ApiError(503, "the models are loading; retry soon", headers=BACK_SOON)
         return self.policies.solver(policy, self._loaded.models)
 
-    def call(
+    async def call(
         self,
         body: ChatRequest | CompletionRequest,
         record: RequestRecord,
         header: int | None = None,
     ) -> Call:
         """A request, checked.
+
+        Its prompts are rendered and tokenised in a thread: long ones take seconds, in which other
+        requests go on.
 
         Args:
             body: the request's.
@@ -184,12 +187,13 @@ class Service:
         body = with_defaults(
             body, settings.return_tokens_as_token_ids, settings.enable_force_include_usage
         )
-        record.model = body.model
         record.budget = budget = self.models.budget(
             body.model, header, body.ttc.budget, body.choices, body.ttc.in_tokens
         )
         kind = "chatcmpl" if isinstance(body, ChatRequest) else "cmpl"
-        prompts = prompt_requests(body, solver, budget, settings.tool_parser)
+        prompts = await asyncio.to_thread(
+            prompt_requests, body, solver, budget, settings.tool_parser
+        )
         name, models = f"{kind}-{record.id}", solver.models
         return Call(body, prompts, record, name, policy, models.engine.tokenizer, models.thinks)
 

@@ -115,19 +115,23 @@ class ServerBackend:
                 every token.
         """
         tokens = layout.token_ids
+        rows = partial(self._rows, len(tokens))
+        post = partial(self._servers.post, PATH, _request(tokens), tokens, rows)
+        _, found = await self._pacer.read(post)
+        scores = self._family.probability(found[list(layout.score_positions)])
+        return tuple(scores.tolist()), len(tokens)
+
+    def _rows(self, tokens: int, text: str) -> torch.Tensor:
+        """The labels of every token, as a reply has them."""
         try:
-            post = partial(self._servers.post, PATH, _request(tokens), tokens)
-            _, text = await self._pacer.read(post)
             numbers = _numbers(text)
         except (ValueError, KeyError, TypeError) as error:
             what = f"a reply without the fields of vLLM ({type(error).__name__} {error})"
             raise ModelError("verifier", f"{what}: {text[:300]}; {self._hint}") from error
-        if len(numbers) != len(tokens) * self._labels:
-            what = f"{len(numbers)} numbers for {len(tokens)} tokens of {self._labels} labels"
+        if len(numbers) != tokens * self._labels:
+            what = f"{len(numbers)} numbers for {tokens} tokens of {self._labels} labels"
             raise ModelError("verifier", f"{what}; {self._hint}")
-        rows = torch.from_numpy(numbers.reshape(len(tokens), self._labels))
-        scores = self._family.probability(rows[list(layout.score_positions)])
-        return tuple(scores.tolist()), len(tokens)
+        return torch.from_numpy(numbers.reshape(tokens, self._labels))
 
     @property
     def alive(self) -> bool:

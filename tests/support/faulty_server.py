@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+HANGS = -1
 MAX_LOGPROBS = 7
 TOO_MANY = f"Requested sample logprobs of 8, which is greater than max allowed: {MAX_LOGPROBS}"
 
@@ -17,13 +18,16 @@ def faulty(
     answer: bytes | Callable[[dict[str, Any]], bytes],
     name: str = "testbed",
     metrics: str = "",
+    port: int = 0,
 ) -> Iterator[tuple[str, list[int], list[dict[str, Any]]]]:
     """A server that answers with the script's statuses, one after the other, then well.
 
-    A good answer may depend on the request. `metrics` is what it tells of itself. Status 0 cuts the
-    connection off. Yields its URL, what it has answered, and what it was sent. More
-    log-probabilities than any server returns are refused in vLLM's words, beside the script.
+    A good answer may depend on the request. `metrics` is what it tells of itself; port 0 is any.
+    Status 0 cuts the connection off; `HANGS` never answers, and the server is unhealthy from then
+    on. Yields its URL, what it has answered, and what it was sent. More log-probabilities than any
+    server returns are refused in vLLM's words, beside the script.
     """
+    ended = threading.Event()
     answered: list[int] = []
     bodies: list[dict[str, Any]] = []
 
@@ -31,7 +35,7 @@ def faulty(
         def do_GET(self) -> None:
             cards = {"data": [{"id": name, "max_model_len": 256}]}
             body = metrics if self.path == "/metrics" else json.dumps(cards)
-            self._send(200, body.encode())
+            self._send(503 if HANGS in answered else 200, body.encode())
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -41,7 +45,9 @@ def faulty(
             bodies.append(body)
             status = script.pop(0) if script else 200
             answered.append(status)
-            if status == 0:
+            if status == HANGS:
+                ended.wait()
+            elif status == 0:
                 self.connection.close()
             else:
                 good = answer(bodies[-1]) if callable(answer) else answer
@@ -56,12 +62,13 @@ def faulty(
         def log_message(self, *_: Any) -> None:
             pass
 
-    service = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    service = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=service.serve_forever)
     thread.start()
     try:
         yield f"http://127.0.0.1:{service.server_port}", answered, bodies
     finally:
+        ended.set()
         service.shutdown()
         thread.join()
         service.server_close()

@@ -103,8 +103,8 @@ def chat(*contents: str, **fields: Any) -> dict[str, Any]:
 
 
 def chunks_of(response: httpx.Response) -> list[dict[str, Any]]:
-    """The chunks of a stream, which has to end with [DONE]."""
-    *lines, last = [line for line in response.text.splitlines() if line]
+    """The chunks of a stream, which has to end with [DONE]; comments are skipped."""
+    *lines, last = [line for line in response.text.splitlines() if line and line[0] != ":"]
     assert last == "data: [DONE]"
     return [json.loads(line.removeprefix("data: ")) for line in lines]
 

@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import pickle
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
 from math import isnan
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 
 from allocator.errors import InputError, ModelError
 from allocator.plan import Plan
+from benchmarks.serving.processes import free_port
 from benchmarks.testbed.paths import BASE, REQUEST_SETTINGS, SETTINGS
 from runtime.engines import servers
 from runtime.engines.base import Completion, encode_prompt
@@ -19,7 +24,7 @@ from runtime.models import Models
 from runtime.prompt_run import PromptRun
 from runtime.strategies import STRATEGIES
 from runtime.verifiers.model_verifier import ModelVerifier
-from tests.support.faulty_server import faulty
+from tests.support.faulty_server import HANGS, faulty
 from tests.support.generation_config import ADVERSE
 from tests.support.waiting import eventually_in_loop
 
@@ -29,12 +34,11 @@ LONG = "1" + "+1" * 60  # a prompt of several cache blocks
 
 
 async def complete(engine: OpenAIEngine, seed: int) -> Completion:
-    return await engine.complete(
-        encode_prompt(engine, "12+7*3"),
-        settings=SETTINGS.sampling,
-        max_tokens=100,
-        seed=seed,
-    )
+    return await sample(engine, encode_prompt(engine, "12+7*3"), seed)
+
+
+async def sample(engine: OpenAIEngine, ids: Sequence[int], seed: int = 1) -> Completion:
+    return await engine.complete(ids, settings=SETTINGS.sampling, max_tokens=100, seed=seed)
 
 
 def counting(engine: OpenAIEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -235,19 +239,53 @@ def test_a_busy_or_failing_server_is_asked_again(script: list[int]) -> None:
 
 
 @pytest.mark.slow
-def test_the_tries_are_bounded_and_the_error_says_why() -> None:
+def test_the_tries_are_bounded_and_the_error_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(servers.LOGGER, "propagate", True)  # whatever a server's log has set
     with faulty([429] * 100, REPLY) as (url, answered, _):
-        with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*status 429"):
+        with pytest.raises(ModelError, match=r"no answer in 5 tries; the last: status 429") as why:
             asyncio.run(request([url]))
         assert len(answered) == servers.TRIES
+    assert url not in str(why.value)
+    assert url in caplog.text
 
 
 @pytest.mark.slow
 def test_a_refusal_is_not_repeated() -> None:
     with faulty([400], REPLY) as (url, answered, _):
-        with pytest.raises(ModelError, match=r"refused the request \(400\)"):
+        with pytest.raises(servers.RefusedError, match=r"refused the request \(400\)") as raised:
             asyncio.run(request([url]))
         assert answered == [400]
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (str(again), again.status) == (str(raised.value), 400)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failure", [0, 500, HANGS])
+def test_what_may_have_broken_two_servers_is_not_sent_to_a_third(
+    failure: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    with ExitStack() as serving:
+        started = [serving.enter_context(faulty([failure] * 100, REPLY)) for _ in range(4)]
+        with pytest.raises(ModelError, match="two servers failed on it; the last: "):
+            asyncio.run(request([url for url, _, _ in started]))
+        assert sorted(answered for _, answered, _ in started) == [[], [], [failure], [failure]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_what_a_server_gave_up_is_requested_of_another(reason: str) -> None:
+    given_up = json.loads(REPLY)
+    given_up["choices"][0] |= {"finish_reason": reason, "token_ids": []}
+    with (
+        faulty([], json.dumps(given_up).encode()) as (leaving, asked, _),
+        faulty([], REPLY) as (sound, answered, _),
+    ):
+        for urls in ([leaving, sound], [sound, leaving]):
+            assert asyncio.run(request(urls)).token_ids == (1,)
+        assert (asked, answered) == ([200], [200, 200])
 
 
 @pytest.mark.slow
@@ -278,6 +316,106 @@ def test_it_is_alive_as_long_as_any_server_answers(monkeypatch: pytest.MonkeyPat
         engine.close()
 
     asyncio.run(check())
+
+
+@pytest.mark.slow
+def test_what_a_server_no_longer_answers_is_requested_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    hung = []
+    for order in (1, -1):  # one of them asks the one that hangs
+        with faulty([HANGS], REPLY) as (stuck, asked, _), faulty([], REPLY) as (sound, _, _):
+            assert asyncio.run(request([stuck, sound][::order])).token_ids == (1,)
+        hung += asked
+    assert hung == [HANGS]
+
+
+@pytest.mark.slow
+def test_the_only_server_does_not_hang_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    with (
+        faulty([HANGS] * 5, REPLY) as (stuck, _, _),
+        pytest.raises(ModelError, match=r"no answer in 5 tries; the last: .*TimeoutError"),
+    ):
+        asyncio.run(request([stuck]))
+
+
+@pytest.mark.slow
+def test_looks_need_none_of_the_connections_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers, "CONNECTIONS", 1)
+    finish, looks = threading.Event(), list[bool]()
+
+    def answer(_: dict[str, Any]) -> bytes:
+        finish.wait()
+        return REPLY
+
+    async def look(url: str) -> None:
+        engine = OpenAIEngine([url], BASE)
+        monkeypatch.setattr(
+            engine._servers.replicas, "looked_at", lambda _, answers: looks.append(answers)
+        )
+        work = asyncio.create_task(complete(engine, 1))
+        await eventually_in_loop(lambda: engine.requests == 1 and len(looks) > 3)
+        finish.set()
+        assert (await work).token_ids == (1,)
+        engine.close()
+
+    with faulty([], answer) as (url, answered, _):
+        asyncio.run(look(url))
+    assert (set(looks), answered) == ({True}, [200])
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_used_once_it_serves_the_model(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(servers.LOGGER, "propagate", True)  # whatever a server's log has set
+    port, fits = free_port(), list[bool]()
+
+    async def check(url: str) -> None:
+        engine = OpenAIEngine([f"http://127.0.0.1:{port}", url], BASE)
+        serves_model = engine._servers._serves_model
+
+        def noted(models: bytes) -> bool:
+            fits.append(serves_model(models))
+            return fits[-1]
+
+        monkeypatch.setattr(engine._servers, "_serves_model", noted)
+        assert f"127.0.0.1:{port}: no OpenAI-compatible server answers there" in caplog.text
+        with faulty([], REPLY, "another", port=port) as (_, unused, _):
+            await eventually_in_loop(lambda: engine.alive and len(fits) > 3)
+            assert not any(fits)
+            await asyncio.gather(*(sample(engine, [token]) for token in range(20)))
+            assert not unused
+        with faulty([], REPLY, port=port) as (_, used, _):
+            await eventually_in_loop(lambda: engine.alive and fits[-1])
+            await asyncio.gather(*(sample(engine, [token]) for token in range(20, 40)))
+            assert used
+        engine.close()
+
+    with faulty([], REPLY) as (url, _, _):
+        asyncio.run(check(url))
+
+
+@pytest.mark.parametrize(
+    ("models", "fits"),
+    [
+        (b'{"data": [{"id": "testbed", "max_model_len": 256}]}', True),
+        (b'{"data": [{"id": "testbed", "max_model_len": 255}]}', False),
+        (b'{"data": [{"id": "another", "max_model_len": 256}]}', False),
+        (b'{"data": [{"id": "testbed"}]}', False),
+        (b'{"error": "no key"}', False),
+        (b"[]", False),
+        (b"\xff", False),
+    ],
+)
+def test_a_server_that_comes_back_has_to_serve_what_it_did(models: bytes, fits: bool) -> None:
+    with faulty([], REPLY) as (url, _, _):
+        engine = OpenAIEngine([url], BASE)
+    assert engine._servers._serves_model(models) is fits
 
 
 def test_no_server_is_a_clear_error() -> None:

@@ -114,6 +114,8 @@ def test_biases_are_read_as_vllm_reads_them() -> None:
     assert bias_of(None) == ()
     with pytest.raises(InputError, match=r"logit_bias: \['x', '1.5'\]"):
         bias_of({"x": 1, "1.5": 2, "3": 4})
+    with pytest.raises(InputError, match=r"logit_bias: .*must be integers"):
+        bias_of({"9" * 4301: 1})  # which Python's int does not read
     for value in ("much", True, float("nan")):
         with pytest.raises(InputError, match=r"logit_bias\.3: .*finite number"):
             bias_of({"3": value})

@@ -129,7 +129,7 @@ def test_what_each_model_got_is_in_the_same_log() -> None:
     assert line["opened"] == "model base: vLLM on CPU"
 
 
-@pytest.mark.parametrize("name", ["uvicorn.error", "asyncio"])
+@pytest.mark.parametrize("name", ["uvicorn.error", "asyncio", "ttc.servers"])
 def test_what_the_server_stands_on_warns_in_the_same_log(name: str) -> None:
     written = io.StringIO()
     ServerLog(stream=written)

@@ -1,10 +1,12 @@
 """The server's life: loading, ready, draining, gone; and its settings."""
 
 import asyncio
+import io
 import json
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,10 @@ from benchmarks.serving.processes import free_port
 from benchmarks.testbed.paths import ARTIFACT
 from runtime.artifact import Artifact
 from runtime.models import Models
+from runtime.server.app import create_app
+from runtime.server.auth import ANYONE
+from runtime.server.logs import ServerLog
+from runtime.server.prompt_requests import prompt_requests
 from runtime.server.service import Service
 from runtime.server.settings import ServeSettings, read_settings
 from tests.support.cli import invoke, refused
@@ -160,6 +166,65 @@ def test_requests_and_work_are_counted(run: Run[Any], transformers_models: Model
     assert found["ttc_http_requests_total", "/v1/chat/completions", "404"] == 1
     assert found["ttc_http_requests_total", "other", "404"] == 1
     assert found["ttc_generations_total",] == receipt["generations"]
+
+
+def test_a_request_above_the_limit_is_refused_before_it_is_read(
+    run: Run[Any], transformers_models: Models
+) -> None:
+    service = service_of(transformers_models, max_concurrent_per_key=1)
+
+    async def refused() -> Any:
+        async with service.gate.admit(ANYONE):
+            return await asked(service, chat("1" * 300))
+
+    assert run(refused()).status_code == 429
+    assert run(asked(service, chat("1" * 300))).status_code == 400
+    assert not service.gate.in_flight
+
+
+def test_other_requests_go_on_while_a_prompt_is_read(
+    run: Run[Any], transformers_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, go_on = service_of(transformers_models), threading.Event()
+
+    def read_late(*arguments: Any) -> Any:
+        assert go_on.wait(10)
+        return prompt_requests(*arguments)
+
+    monkeypatch.setattr("runtime.server.service.prompt_requests", read_late)
+
+    async def both() -> Any:
+        answer = asyncio.create_task(asked(service, chat("81+54", ttc={"budget": 1})))
+        await eventually_in_loop(lambda: service.gate.in_flight)
+        async with client_of(service) as client:
+            health = await client.get("/health")
+        go_on.set()
+        return health, await answer
+
+    assert [response.status_code for response in run(both())] == [200, 200]
+
+
+def test_a_failure_that_nobody_foresaw_is_counted_and_logged(
+    run: Run[Any], transformers_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, written = service_of(transformers_models), io.StringIO()
+    monkeypatch.setattr(service, "call", lambda *_: 1 / 0)
+    app = create_app(service.settings, service, ServerLog(stream=written))
+
+    async def post() -> Any:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.post("/v1/chat/completions", json=chat("81+54"))
+
+    response = run(post())
+    assert response.status_code == 500
+    assert "the server failed on this request" in response.json()["error"]["message"]
+    failed, finished = (json.loads(line) for line in written.getvalue().splitlines())
+    assert "ZeroDivisionError" in failed["traceback"]
+    assert (finished["outcome"], finished["status"]) == ("failed", 500)
+    assert {failed["request_id"], finished["request_id"]} == {response.headers["x-request-id"]}
+    counted = service.requests.labels("/v1/chat/completions", 500)
+    assert counted._value.get() == 1
 
 
 @pytest.mark.slow

@@ -2,12 +2,16 @@
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from benchmarks.testbed.paths import BASE
+from runtime.engines.openai import OpenAIEngine
 from runtime.models import Models
 from runtime.server.service import Service
+from tests.support.faulty_server import faulty
 from tests.support.running import Run
 from tests.support.serving import PROMPTS, asked, chat, client_of, engine_of, service_of
 from tests.support.templates import FAULTS
@@ -226,3 +230,47 @@ def test_a_dead_engine_is_told_with_the_time_to_ask_again(
     assert response.status_code == 503
     assert response.json()["error"]["message"] == "engine: it has died"
     assert int(response.headers["Retry-After"]) > 0
+
+
+NUMBER = {"type": "json_schema", "json_schema": {"name": "number", "schema": {"type": "integer"}}}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize(
+    ("fields", "replies", "status", "retry", "hint"),
+    [
+        ({}, [401], 502, "false", "engine: a server refused the request (401)"),
+        ({}, [400], 502, "false", "engine: a server refused the request (400)"),
+        ({"response_format": NUMBER}, [404], 502, "false", "engine: a server refused"),
+        ({"response_format": NUMBER}, [422], 400, None, "response_format: "),
+        ({}, [500], 502, "false", "engine: two servers failed on it; the last: status 500"),
+        ({}, [503], 503, None, "engine: no answer in 5 tries; the last: status 503"),
+    ],
+    ids=str,
+)
+def test_what_the_models_servers_refuse_is_not_to_be_retried(
+    run: Run[Any],
+    transformers_models: Models,
+    fields: Any,
+    replies: list[int],
+    status: int,
+    retry: str | None,
+    hint: str,
+) -> None:
+    async def refused(urls: list[str]) -> Any:
+        engine = OpenAIEngine(urls, BASE)
+        service = service_of(replace(transformers_models, engine=engine))
+        response = await asked(service, chat("81+54", ttc={"budget": 1}) | fields)
+        engine.close()
+        return response
+
+    with faulty(replies * 100, b"") as (url, _, _), faulty(replies * 100, b"") as (other, _, _):
+        response = run(refused([url, other]))
+    message = response.json()["error"]["message"]
+    assert response.status_code == status, message
+    assert hint in message
+    assert response.headers.get("x-should-retry") == retry
+    assert ("retry-after" in response.headers) == (status == 503)
+    # Where the servers are is for the log alone.
+    assert "127.0.0.1" not in response.text

@@ -8,6 +8,7 @@ import pytest
 from openai import APIError, AsyncOpenAI
 
 from runtime.models import Models
+from runtime.server import events
 from runtime.server.app import create_app
 from runtime.server.logs import ServerLog
 from runtime.server.service import Service
@@ -126,6 +127,26 @@ def test_openais_client_reads_answers_and_streams(run: Run[Any], service: Servic
     completion = run(client.completions.create(model="base", prompt=PROMPTS[2], n=2))
     assert len(completion.choices) == 2
     assert "base-ttc-16" in run(listed())
+
+
+@pytest.mark.slow
+def test_a_silent_stream_sends_comments_that_openais_client_skips(
+    run: Run[Any], service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT", 0.001)
+    body = chat(PROMPTS[1], stream=True, ttc={"budget": 16, "progress": False})
+    response = run(asked(service, body))
+    assert ": working\n\n" in response.text
+
+    async def read() -> str:
+        extra = {"ttc": body["ttc"]}
+        stream = await openai_of(service).chat.completions.create(
+            model="base", messages=body["messages"], stream=True, extra_body=extra
+        )
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    said = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks_of(response)]
+    assert run(read()) == "".join(said)
 
 
 @pytest.mark.slow
