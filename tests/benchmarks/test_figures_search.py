@@ -67,9 +67,9 @@ def test_small_searches_meet_the_larger_model_on_the_prompts_that_both_answered(
     sized = SeededReplay(samples.small.records, SOLUTIONS // 2, sizes=ModelSizes(model=1))
     compared = equal_flops.small_searches(replace(samples, small=sized))
     assert compared.curve.budgets == (1, 2, 4, 8, 16), "in FLOPs of a solution, without a verifier"
-    assert compared.larger.tolist() == [1.0, 0.0] * (PROMPTS // 2)
+    assert compared.larger[:, 0].tolist() == [1.0, 0.0] * (PROMPTS // 2)
     assert compared.bins[0] > compared.bins[-1] == 0, "the easiest bin is the first"
-    everyone, right = np.ones(PROMPTS, dtype=bool), compared.larger == 1
+    everyone, right = np.ones(PROMPTS, dtype=bool), compared.larger[:, 0] == 1
     assert compared.above(12, everyone) == pytest.approx((0.5, 0.3, 0.7), abs=0.1)
     assert compared.above(12, right)[0] == pytest.approx(0, abs=0.02)
 
@@ -93,7 +93,7 @@ def test_chosen_revisions_meet_it_with_each_prompts_own_ratio(
     small, large = compared.curve.budgets
     assert large == 2 * small
     assert compared.curve.correct.tolist() == [[0.0] * PROMPTS, [1.0] * PROMPTS]
-    assert compared.larger.tolist() == [1.0, 0.0] * (PROMPTS // 2)
+    assert compared.larger[:, 0].tolist() == [1.0, 0.0] * (PROMPTS // 2)
     everyone = np.ones(PROMPTS, dtype=bool)
     assert compared.above(large, everyone)[0] == pytest.approx(0.5)
     assert compared.above((small + large) / 2, everyone)[0] == pytest.approx(0.0)
