@@ -15,7 +15,6 @@ import torch
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.serving.processes import vllm_serve
 from benchmarks.testbed.paths import BASE, SETTINGS
 from benchmarks.thinking.paths import SETTINGS as THINKING
 from calibration.training.classifiers import add_layers
@@ -29,7 +28,7 @@ from runtime.settings import Settings
 from runtime.verifiers.loading import open_verifier
 from runtime.verifiers.model_verifier import ModelVerifier
 from tests.support.artifacts import artifact_of, bent_models, bent_prompts, calibrated
-from tests.support.fork_server import fork_engines
+from tests.support.fork_server import fork_engines, vllm_serve
 from tests.support.generation_config import ADVERSE
 from tests.support.hub import TOKEN, Hub, serving_hub
 from tests.support.live_server import Served

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,10 @@ from runtime.engines.environment import has_gpu
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 READY_SECONDS, LOOK_SECONDS = 240, 0.1
+
+# What `vllm serve` starts; that command itself wants vLLM to be installed under its own name.
+VLLM_SERVER = "vllm.entrypoints.openai.api_server"
+VLLM_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}
 
 
 @dataclass(frozen=True)
@@ -103,19 +107,28 @@ def vllm_serve(model: Path, *options: str) -> Iterator[str]:
         RuntimeError: the server ended, or was not ready in time.
     """
     port = free_port()
-    # What `vllm serve` starts; that command itself wants vLLM to be installed under its own name.
-    command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),
-        "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
+    command = [sys.executable, "-m", VLLM_SERVER, *vllm_arguments(model, port, *options)]
+    with _serving("vllm serve", command, port, VLLM_ENVIRONMENT) as serving:
+        yield serving.url
+
+
+def vllm_arguments(model: Path, port: int, *options: str) -> list[str]:
+    """The command line of `VLLM_SERVER`.
+
+    Args:
+        model: the model's folder.
+        port: where it listens on loopback.
+        options: further ones.
+    """
+    found = [
+        "--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
         "--enable-prompt-tokens-details", "--enforce-eager", "--gpu-memory-utilization", "0.2",
+        *options,
     ]  # fmt: skip
-    command += options
     if not has_gpu():
         # As `runtime.engines.vllm_core` sets the engine in process.
-        command += ["--block-size", "32", "--no-enable-chunked-prefill"]
-    environment = {"VLLM_CPU_KVCACHE_SPACE": "1"}
-    with _serving("vllm serve", command, port, environment) as serving:
-        yield serving.url
+        found += ["--block-size", "32", "--no-enable-chunked-prefill"]
+    return found
 
 
 @contextmanager
@@ -139,7 +152,7 @@ def _serving(
         )
     serving = Serving(process, f"http://127.0.0.1:{port}")
     try:
-        _wait_until_ready(serving, name)
+        wait_until_ready(serving.url, name, process.poll)
         yield serving
     finally:
         process.terminate()
@@ -149,18 +162,23 @@ def _serving(
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_until_ready(serving: Serving, name: str) -> None:
-    """Wait until the server says that it is healthy.
+def wait_until_ready(url: str, name: str, ended: Callable[[], int | None]) -> None:
+    """Wait until a server says that it is healthy.
+
+    Args:
+        url: the server's.
+        name: its name, for the error.
+        ended: the exit status of its process, None while it runs.
 
     Raises:
         RuntimeError: it ended, or was not ready in time.
     """
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
-        if serving.process.poll() is not None:
-            raise RuntimeError(f"{name} ended with status {serving.process.returncode}")
+        if (status := ended()) is not None:
+            raise RuntimeError(f"{name} ended with status {status}")
         with suppress(httpx.TransportError):
-            if httpx.get(f"{serving.url}/health").status_code == 200:
+            if httpx.get(f"{url}/health").status_code == 200:
                 return
         time.sleep(LOOK_SECONDS)
     raise RuntimeError(f"{name} was not ready in {READY_SECONDS} seconds")

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from allocator.errors import InputError, ModelError
-from benchmarks.serving.processes import vllm_serve
 from benchmarks.testbed.paths import PRM, SETTINGS
 from runtime.engines import servers
 from runtime.engines.engine_args import given_args
@@ -26,6 +25,7 @@ from runtime.verifiers.own_text import QwenPRM
 from runtime.verifiers.shared_tokens import TokenClassification
 from tests.support.checkpoints import make_verifier, own_tokenizer, solution
 from tests.support.faulty_server import faulty
+from tests.support.fork_server import vllm_serve
 from tests.support.grown_scores import LINES, grown_scores
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually_in_loop
