@@ -118,8 +118,8 @@ def _drawn(figure: Data) -> list[str]:
     named = "; ".join(f"{finding['claim']} ({_measured(finding)})" for finding in lost)
     return [
         "The intervals are over prompts. One training differs from another by more: with the "
-        f"trainings drawn, too, {len(drawn) - len(lost)} of the {len(drawn)} are reproduced"
-        + (f"; undecided are {named}." if lost else ".")
+        f"trainings drawn, too, {len(drawn) - len(lost)} of the {len(drawn)} are reproduced (and "
+        "draws of three say less than there is)" + (f"; undecided then: {named}." if lost else ".")
     ]
 
 
