@@ -16,7 +16,7 @@ from allocator.schedule import Schedule
 # Over T prompts the average cost then deviates by about (change of log price) / (RATE x T), and
 # where steps are smaller, by as much more.
 RATE = 0.05
-# Prompts that may be in flight before steps are made smaller; and that the oldest may hold up.
+# With more prompts in flight, steps are made smaller. The oldest holds up so many at most.
 IN_FLIGHT, MOST_AWAITED = 8, 1024
 
 
@@ -91,8 +91,8 @@ class PriceController:
     Prompts in flight at the same time end in another order than they began: those that cost little
     end first. Costs therefore count in the order in which the prompts began, else the price would
     fall with every batch. The more prompts are in flight, the smaller the steps: a price that
-    follows late news in full steps swings. By the number of those that wait for their turn to
-    count, dear prompts would count for less than cheap ones: most wait behind a dear one.
+    follows late news in full steps swings. Prompts that have ended and wait for their turn to
+    count are not in flight: most of them wait behind a dear prompt, which would count for less.
 
     Args:
         average: generations per prompt to hold.
@@ -112,7 +112,7 @@ class PriceController:
         # Beyond these limits costs no longer change. Without limits the price would drift far away
         # where traffic cannot cost the average, and take as long to return.
         self._min, self._max = prices.points[0].price / 10, prices.points[-1].price * 10
-        self._begun = self._done = self._counted = 0
+        self._begun = self._counted = 0
         self._ended: dict[int, float | None] = {}
 
     def begin(self) -> int:
@@ -127,17 +127,18 @@ class PriceController:
             prompt: its number, from `begin`.
             generations: its cost; None where it failed, or was not held to the price.
         """
-        self._done += 1
         if prompt < self._counted:  # it held others up for too long, and they went ahead
             self._count(generations)
             return
         self._ended[prompt] = generations
         while self._counted in self._ended or self._begun - self._counted > MOST_AWAITED:
-            self._count(self._ended.pop(self._counted, None))
+            generations = self._ended.pop(self._counted, None)
             self._counted += 1
+            self._count(generations)
 
     def _count(self, generations: float | None) -> None:
         if generations is not None:
-            steps = max(1.0, (self._begun - self._done) / IN_FLIGHT)
+            in_flight = self._begun - self._counted - len(self._ended)
+            steps = max(1.0, in_flight / IN_FLIGHT)
             moved = RATE / steps * (generations - self.average) / self.average
             self.value = min(max(self.value * exp(moved), self._min), self._max)

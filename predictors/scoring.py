@@ -3,7 +3,8 @@
 Votes are weighted by it. A verifier's steps make several scores (at the last step, the least, the
 product, the mean), and which of them tells right from wrong best differs from verifier to verifier.
 How probable the language model found a solution, how long it is and whether it ended cost nothing
-to know. `calibration.fitting.scoring` fits the weights.
+to know. `calibration.fitting.scoring` fits the weights, and `calibration.fitting.log_scoring` the
+power.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from allocator.files import JsonArtifact
 # Scores closer to 0 or 1 than this count as this close.
 NEAREST = 1e-6
 MAX_LOG_ODDS = 700.0  # beyond, exp overflows
+# Share of the probability in a score that is a power of it: the best, beyond the top, would all
+# score the same.
+APART = 1e-6
 
 
 class Scoring(JsonArtifact):
@@ -34,8 +38,8 @@ class Scoring(JsonArtifact):
         unfinished: added where the solution was cut off before its end.
         confidence: weight of its lowest mean confidence, see `predictors.confidence`; 0 where it
             was not read.
-        top: probability from which on a solution scores 1. Others score their share of it, to a
-            power.
+        top: probability from which on a solution scores 1, but for `APART`. Others score their
+            share of it, to a power.
         power: that power. Above 1 a vote of many doubtful solutions counts less against a few
             good ones.
     """
@@ -106,11 +110,8 @@ class Scoring(JsonArtifact):
         found = np.asarray(probabilities, dtype=float)
         if self.power == self.top == 1:
             return found
-        return np.asarray(np.minimum(found / self.top, 1.0) ** self.power)
-
-    def probability_of(self, score: float) -> float:
-        """How probably a solution of a score is correct; of a score of 1, at least."""
-        return float(self.top * score ** (1 / self.power))
+        steep = np.minimum(found / self.top, 1.0) ** self.power
+        return np.asarray((1 - APART) * steep + APART * found)
 
     def dumped(self) -> dict[str, Any]:
         """The scoring as fingerprints have it: what came later only where it is of effect."""

@@ -250,7 +250,7 @@ class PromptRun:
         return [s.with_answer(a) for s, a in zip(samples, canonicalized, strict=True)]
 
     def probability_of(self, beam: Beam) -> float:
-        """How probably a beam is right so far, by which searches rank: the best may all score 1."""
+        """How probably a beam is right so far, by which searches rank; its score may be a power."""
         return beam.probability(self.models.scoring)
 
     def _room(self) -> int:

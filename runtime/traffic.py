@@ -18,6 +18,7 @@ from allocator.files import first_error
 from predictors.sample import Sample
 from predictors.scoring import Scoring
 from runtime.artifact import SETTINGS
+from runtime.verifiers.base import aggregated
 
 FILES, FILE = "traffic-*.jsonl", "traffic-{:06d}.jsonl"
 # Calibration from a log needs this many samples of each question.
@@ -90,12 +91,18 @@ class RecordedPrompt(_Line):
             question=question_id(text),
             text=text if show_prompts else None,
             answer=tuple(answers if show_prompts else _numbered(answers)),
-            probability=tuple(scoring.probability_of(sample.score) for sample in samples),
+            probability=tuple(_probability(scoring, sample) for sample in samples),
             score=tuple(sample.step_scores for sample in samples),
             logprob=tuple(sample.logprob for sample in samples),
             tokens=tuple(sample.tokens for sample in samples),
             finished=tuple(sample.ended for sample in samples),
         )
+
+
+def _probability(scoring: Scoring, sample: Sample) -> float:
+    """How probably a sample is correct: its score may be a power of that."""
+    known = (sample.logprob, sample.tokens, sample.ended, sample.confidence)
+    return float(scoring.probability(aggregated(sample.step_scores), *known))
 
 
 class RecordedVerdict(_Line):

@@ -56,12 +56,9 @@ def test_where_few_good_samples_face_many_wrong_ones_votes_are_sharpened() -> No
     log = made(300, 1, shares, told)
     probability, score = log_scores(plain, log), log_scores(scoring, log)
     order = np.argsort(probability, axis=None)
-    assert np.all(np.diff(score.ravel()[order]) >= 0)
-    assert 0 <= score.min() <= score.max() == 1
-    below = score < 1
-    back = np.vectorize(scoring.probability_of)(score[below])
-    assert back == pytest.approx(probability[below])
-    assert plain.probability_of(0.3) == 0.3
+    assert np.all(np.diff(score.ravel()[order]) > 0)  # the best, too, are told apart
+    assert 0 <= score.min() <= score.max() <= 1
+    assert score.max() == pytest.approx(1, abs=1e-6)
 
 
 def test_votes_of_collected_solutions_are_sharpened_likewise() -> None:

@@ -66,10 +66,10 @@ def test_beam_search_follows_the_verifier(tokenizer: Any) -> None:
     assert set(answer_counts(samples)) <= {"2", "3"}
 
 
-def test_beams_that_all_score_1_are_ranked_by_their_probabilities(tokenizer: Any) -> None:
+def test_beams_that_score_alike_are_ranked_by_their_probabilities(tokenizer: Any) -> None:
     run = coin_run(tokenizer, scoring=VERIFIER_ALONE.model_copy(update={"top": 0.01, "power": 2.0}))
     samples = asyncio.run(beam_search(run, Plan(strategy="beam_search", n=32, beam_width=8), ()))
-    assert {sample.score for sample in samples} == {1.0}
+    assert min(sample.score for sample in samples) > 1 - 1e-6
     assert set(answer_counts(samples)) <= {"2", "3"}
 
 
