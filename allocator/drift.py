@@ -113,23 +113,26 @@ class DriftMonitor:
 
         Args:
             values: the prompt's value of each of the baseline's signals.
-            prompt: identifies the prompt. One that is in the window counts once: a probe that
-                repeats a prompt is no drift. None is unlike all others.
+            prompt: identifies the prompt. One that repeats another of the window takes a place in
+                it and counts for nothing: a probe is no drift. None is unlike all others.
 
         Raises:
             InputError: other signals than the baseline's, or a value that is not finite.
         """
         cells = _cells(self.drift_baseline, values)
-        if prompt is not None and prompt in self._prompts:
-            return
-        self._prompts.append(prompt)
+        if len(self._prompts) == self._prompts.maxlen:
+            self._prompts.popleft()
+        repeated = prompt is not None and prompt in self._prompts
+        self._prompts.append(None if repeated else prompt)
         self._report = None
         for window in self._windows:
-            window.push(cells)
-        if self._windows[0].prompts >= MIN_PROMPTS:
-            tests = (window.test(i) for window in self._windows for i in range(len(cells)))
-            least = min(p for _, _, p in tests)
-            self.drifted = least <= (self.clear if self.drifted else self.alarm)
+            window.push(None if repeated else cells)
+        if self._windows[0].prompts < MIN_PROMPTS:
+            self.drifted = False
+            return
+        tests = (window.test(i) for window in self._windows for i in range(len(cells)))
+        least = min(p for _, _, p in tests)
+        self.drifted = least <= (self.clear if self.drifted else self.alarm)
 
     def report(self) -> DriftReport:
         """How the last prompts compare with the baseline."""
@@ -180,11 +183,16 @@ def _cells(drift_baseline: DriftBaseline, values: Mapping[str, float]) -> list[i
 
 
 class _Window:
-    """Counts of the last prompts, at most `length`, in each cell of each signal."""
+    """Counts of the last prompts, at most `length`, in each cell of each signal.
+
+    Attributes:
+        prompts: how many of them count.
+    """
 
     def __init__(self, drift_baseline: DriftBaseline, length: int) -> None:
         self._drift_baseline, self._length = drift_baseline, length
-        self._recent: deque[list[int]] = deque()
+        self._recent: deque[list[int] | None] = deque()
+        self.prompts = 0
         self._shares = [histogram.shares for histogram in drift_baseline.signals.values()]
         self._counts = [[0] * len(shares) for shares in self._shares]
         # The terms of G for every possible count: in each cell, and in total.
@@ -195,18 +203,21 @@ class _Window:
         ]
         self._totals = [_g_term(live, known) for live in range(length + 1)]
 
-    @property
-    def prompts(self) -> int:
-        return len(self._recent)
+    def push(self, cells: list[int] | None) -> None:
+        """Add one prompt, one cell per signal, or None for one that does not count.
 
-    def push(self, cells: list[int]) -> None:
-        """Add one prompt, one cell per signal; the oldest prompt leaves a full window."""
-        if self.prompts == self._length:
-            for counts, cell in zip(self._counts, self._recent.popleft(), strict=True):
-                counts[cell] -= 1
-        for counts, cell in zip(self._counts, cells, strict=True):
-            counts[cell] += 1
+        The oldest prompt leaves a full window.
+        """
+        if len(self._recent) == self._length:
+            self._add(self._recent.popleft(), -1)
+        self._add(cells, 1)
         self._recent.append(cells)
+
+    def _add(self, cells: list[int] | None, sign: int) -> None:
+        if cells is not None:
+            self.prompts += sign
+            for counts, cell in zip(self._counts, cells, strict=True):
+                counts[cell] += sign
 
     def test(self, signal: int) -> tuple[float, int, float]:
         """G of a signal, its degrees of freedom and p-value.

@@ -69,7 +69,9 @@ def _log_of(records: Sequence[PromptRecord], verified: bool) -> Log:
     correct = np.array([right for run in runs for right in run.correct])
     answer = answer_codes(np.repeat(np.arange(len(runs)), counts), texts, correct)
     scores = [aggregated(sample.step_scores) for sample in samples] if verified else [{}]
+    answered = np.array([sample.answer is not None for sample in samples])
     confidence = np.array([sample.confidence for sample in samples])
+    read = not np.isnan(confidence[answered]).any()
     return Log(
         name="samples",
         digest="",
@@ -80,7 +82,7 @@ def _log_of(records: Sequence[PromptRecord], verified: bool) -> Log:
         counts=counts,
         logprob=placed([sample.logprob for sample in samples]),
         finished=placed([sample.ended for sample in samples]),
-        confidence=None if np.isnan(confidence).any() else placed(confidence),
+        confidence=placed(np.where(answered, confidence, 0.0)) if read else None,
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibration.fitting.crossval import cheapest_not_clearly_worse, fold_of
 
-NEGLIGIBLE = 0.001  # differences in accuracy that `cheapest_within` ignores
+ALIKE = 0.001  # differences in accuracy that `cheapest_within` ignores
 # Divisions into two folds, over which held-out figures are averaged.
 FOLD_SEEDS = range(5)
 
@@ -70,7 +70,7 @@ def greatest(
     bins: NDArray[np.int64],
     count: int,
 ) -> list[int]:
-    """The cheapest plan with a smoothed accuracy within `NEGLIGIBLE` of the bin's greatest.
+    """The cheapest plan with a smoothed accuracy within `ALIKE` of the bin's greatest.
 
     Differences are not tested, so this rule spends more than the others. It does best where a
     larger budget gains a little in every bin.
@@ -79,7 +79,7 @@ def greatest(
 
 
 def cheapest_within(
-    accuracy: NDArray[np.float64], costs: NDArray[np.float64], negligible: float = NEGLIGIBLE
+    accuracy: NDArray[np.float64], costs: NDArray[np.float64], negligible: float = ALIKE
 ) -> list[int]:
     """The cheapest plan of each bin close to its greatest accuracy.
 

@@ -86,7 +86,7 @@ def fit_token_table(
         replay: replays of the samples; its pilots' depth is that of the table's pilots.
         depths: depths to choose among, as `Plan.thinking`.
         budgets: tokens per prompt. Those that not even the cheapest plan keeps to are left out;
-            none takes `BUDGETS` of them, evenly spaced in the logarithm.
+            where none is given or left, `BUDGETS` of them, evenly spaced in the logarithm.
         pilots: numbers of pilots to choose among.
         n_bins: number of difficulty bins.
         fingerprint: what was measured.
@@ -111,6 +111,8 @@ def fit_token_table(
     least = int(np.ceil(min(means)))
     within = [budget for budget in budgets if budget >= least]
     note = f"token budgets below {least:,} are left out: no plan takes fewer tokens on average"
+    if budgets and not within:
+        note += "; as none is left, the table has budgets of its own"
     spent = sorted(set(within)) or _spaced(means)
     rows = tuple(_row(options, budget, replay.pilot_thinking) for budget in spent)
     table = LookupTable(

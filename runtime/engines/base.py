@@ -20,6 +20,8 @@ from runtime.engines.tokenizer import encode_text
 from runtime.frontend.conversation import render_conversation
 
 LARGEST = 2**31 - 1  # what engines hold in 32 bits
+# Finish reasons of requests that vLLM gave up: it was stopped or put to sleep, or failed on them.
+GIVEN_UP = ("abort", "error")
 
 
 class SamplingSettings(BaseModel):

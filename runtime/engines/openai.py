@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 
 from allocator.errors import ModelError
 from predictors.token_logprobs import PlaceLogprobs, TokenLogprob
-from runtime.engines.base import LARGEST, Completion, SamplingSettings
+from runtime.engines.base import GIVEN_UP, LARGEST, Completion, SamplingSettings
 from runtime.engines.coalescer import CompletionRequest, RequestCoalescer
 from runtime.engines.constraint import Constraint
 from runtime.engines.servers import BusyError, RefusedError, Servers
@@ -40,8 +40,6 @@ NEUTRAL = {
 }
 # Log-probabilities that a server returns at a place, where it does not say: vLLM's default.
 USUAL_LOGPROBS = 20
-# How completions end that a server gave up: one that shuts down does so with all that it has.
-GIVEN_UP = ("abort", "error")
 MALFORMED = (400, 422)  # statuses of a request that a server cannot make sense of
 
 Read = TypeVar("Read")
@@ -181,7 +179,7 @@ class OpenAIEngine:
     @property
     def replicas(self) -> int:
         """See `runtime.engines.base.HasReplicas`."""
-        return len(self._servers.replicas)
+        return self._servers.replicas.in_use
 
     @property
     def requests(self) -> int:
@@ -230,7 +228,7 @@ def _completions(
     """A server's n completions, in the order of their seeds."""
     choices = {choice["index"]: choice for choice in reply["choices"]}
     if any(choice["finish_reason"] in GIVEN_UP for choice in choices.values()):
-        raise BusyError("it gave the request up")
+        raise BusyError("the server ended the request unfinished")
     details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}
     cached = details.get("cached_tokens") or 0
     return [_completion(choices[index], cached, request, texts) for index in range(n)]

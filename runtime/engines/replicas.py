@@ -55,6 +55,11 @@ class Replicas:
         return [place for place in places if self.answers(place)] or list(places)
 
     @property
+    def in_use(self) -> int:
+        """How many servers requests go to."""
+        return len(self._in_use())
+
+    @property
     def requests(self) -> int:
         """Requests that they have, a choice counted as one."""
         return sum(self._requests)

@@ -201,7 +201,7 @@ class Servers:
     def _given_up(self, url: str, busy: "BusyError", broken: Collection[int]) -> ModelError:
         """The error of a request that is not tried again, after what the last server said."""
         LOGGER.warning("%s: %r", url, busy.__cause__ or busy)
-        if len(broken) > 1:
+        if len(broken) > 1 and self.replicas.alive:  # else the servers are away
             return RefusedError(self._field, f"two servers failed on it; the last: {busy}", 500)
         return ModelError(self._field, f"no answer in {TRIES} tries; the last: {busy}")
 
@@ -228,7 +228,7 @@ class Servers:
                 why, wait = f"status {reply.status}", _wait(reply.headers)
                 raise BusyError(why, wait, broken=reply.status == 500)
             if reply.status != 200:
-                LOGGER.warning("%s refused a request (%d)", url, reply.status)
+                LOGGER.warning("%s refused a request (%d): %s", url, reply.status, text[:300])
                 what = f"a server refused the request ({reply.status}): {text[:300]}"
                 raise RefusedError(self._field, what, reply.status)
             return text

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from allocator.errors import ModelError
 from predictors.confidence import ConfidenceWindow
 from predictors.token_logprobs import PlaceLogprobs
-from runtime.engines.base import Completion, SamplingSettings
+from runtime.engines.base import GIVEN_UP, Completion, SamplingSettings
 from runtime.engines.constraint import Constraint
 from runtime.engines.token_options import PLAIN, TokenOptions
 from runtime.engines.tokenizer import token_texts
@@ -27,8 +27,6 @@ from runtime.engines.vllm_requests import (
 # vocabularies of 128,000 and more, 2,000 tokens hold a line break: they took 2 ms of every request
 # and 30 us of every token, on one core for all.
 MAX_MARKS = 64
-# Finish reasons of requests that vLLM gave up: it was stopped or put to sleep, or failed on them.
-GIVEN_UP = ("abort", "error")
 
 
 class Core(Protocol):

@@ -91,7 +91,7 @@ class AccessLog:
 
         try:
             await self._authorize(scope, receive, send_counted, record)
-        except Exception as error:  # that no handler foresaw; the framework's own is further out
+        except Exception as error:  # not foreseen: the framework would answer it without this log
             LOGGER.exception("failed", extra={"fields": {"request_id": record.id}})
             record.error = as_api_error(error)
             if status is None:

@@ -142,7 +142,7 @@ def _add_answers(app: FastAPI, settings: ServeSettings, service: Service) -> Non
     ) -> Response:
         record = request.state.record
         record.model = body.model
-        service.ready()  # clients of a server that ends have to leave it, not to wait at its gate
+        service.ready()  # a server that ends tells its clients to leave; the gate does not
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(service.gate.admit(record.owner))
             call = await service.call(body, record, budget)

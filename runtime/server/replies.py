@@ -103,10 +103,10 @@ class Chunks:
     def answer(self, number: int, result: Result) -> Iterator[dict[str, Any]]:
         """A prompt's choices: text line by line, then calls of tools, each in two chunks.
 
-        The last chunk of each choice has its finish reason, also of one for which the search found
-        no solution: clients wait for it. Where usage is requested with every
-        chunk, a chunk's counts the tokens of the choices so far; a prompt's last also counts those
-        of the solutions that were not chosen.
+        The last chunk of each choice has its finish reason. So has that of a choice for which the
+        search found no solution: clients wait for it. Where usage is requested with every chunk, a
+        chunk's counts the tokens of the choices so far; a prompt's last also counts those of the
+        solutions that were not chosen.
         """
         shown = _receipt_and_notes(self._call, number, result)
         told = TokenTold(self._call, number, result)

@@ -171,9 +171,10 @@ class PromptSolver:
             budget: generations it may cost.
             budget_tokens: tokens it may cost on average over prompts like it, in place of `budget`;
                 see `allocator.table.BudgetRow`.
-            deadline: seconds in which to answer; the plan is then the most accurate one that
-                fits, as timed one prompt at a time on the machine that calibrated. Of solutions
-                that the caller requests there are then no more than the plan's.
+            deadline: seconds in which to answer; the plan is then about the most accurate one that
+                fits, see `allocator.latency.Latency.best_within`, as timed one prompt at a time on
+                the machine that calibrated. Of solutions that the caller requests there are then
+                no more than the plan's.
 
         Raises:
             InputError: a budget below the smallest calibrated one, a deadline that cannot be kept,

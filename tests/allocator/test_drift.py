@@ -224,6 +224,17 @@ def test_a_prompt_that_is_repeated_counts_once_within_the_window() -> None:
     assert not monitor.report().signals[0].excess.startswith("100%")
 
 
+def test_an_alarm_ends_though_there_are_few_different_prompts() -> None:
+    monitor = DriftMonitor(DriftBaseline.of({"bin": [1] * 50 + [2] * 50}, prompts=100))
+    for number in range(100):
+        monitor.observe({"bin": 1}, number)
+    assert monitor.drifted
+    for number in range(300):
+        monitor.observe({"bin": 1 + number % 2}, f"like calibration's {number % 50}")
+    assert not monitor.drifted
+    assert monitor.report().prompts == 50
+
+
 def test_a_signal_that_is_always_the_same_says_nothing() -> None:
     monitor = DriftMonitor(DriftBaseline.of({"score": [1.0] * 50}, prompts=50))
     for _ in range(30):

@@ -192,6 +192,17 @@ def test_a_prompt_that_never_ends_is_overtaken_and_counts_when_it_does() -> None
     assert price.value == pytest.approx(0.01 * np.exp(0.10))
 
 
+def test_prompts_that_are_abandoned_do_not_slow_the_price_for_good() -> None:
+    price = PriceController(4, FOUR)
+    for _ in range(100):
+        price.begin()
+    for _ in range(MOST_AWAITED + 100):
+        price.spent(price.begin(), 4)
+    before = price.value
+    price.spent(price.begin(), 8)
+    assert price.value == pytest.approx(before * np.exp(0.05))
+
+
 @pytest.mark.parametrize("in_flight", [1, 16, 64, 200])
 def test_the_average_holds_though_cheap_prompts_end_first(in_flight: int) -> None:
     # One prompt in five is worth twenty times as much as the others, and takes longer.

@@ -14,7 +14,7 @@ from scipy.stats import bootstrap
 from allocator.errors import InputError
 from allocator.plan import Plan
 from calibration.fitting.crossval import cheapest_not_clearly_worse, most_accurate
-from calibration.fitting.plan_selection import NEGLIGIBLE, by_bin, greatest, smoothed
+from calibration.fitting.plan_selection import ALIKE, by_bin, greatest, smoothed
 from calibration.replay.curves import Curve, accuracy, gain, plan_curve, resamples
 from calibration.replay.intervals import BOOTSTRAP_DRAWS, accuracy_interval, mean_interval
 from calibration.replay.replay import Replay
@@ -286,7 +286,7 @@ def test_the_greatest_is_taken_without_evidence() -> None:
     cheap = np.where(np.arange(60) % 20 < 10, 1.0, 0.0)
     dear, dearest = cheap.copy(), cheap.copy()
     dear[19] = dearest[19] = 1
-    dearest[39] = NEGLIGIBLE / 2
+    dearest[39] = ALIKE / 2
     correct, costs = np.array([dearest, cheap, dear]), np.array([16.0, 1.0, 8.0])
     assert by_bin(correct, costs, prompts, bins, 3) == [1, 1, 1]
     # Smoothed, the middle bin has a quarter of the first one's prompt; the last one has nothing.

@@ -29,7 +29,10 @@ def fork_engines() -> ForkServerContext:
 
     On CPU vLLM starts each in a new interpreter. Here a server of forks, which has imported what
     engines need and has done nothing else, becomes the engine; the engine itself is as it was.
-    Engines have the environment of the first one.
+    Engines and servers have the environment of the first one.
+
+    Returns:
+        What starts such processes.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -40,7 +43,7 @@ def fork_engines() -> ForkServerContext:
 
 @contextmanager
 def vllm_serve(model: Path, *options: str) -> Iterator[str]:
-    """As `benchmarks.serving.processes.vllm_serve`, without its imports."""
+    """As `benchmarks.serving.processes.vllm_serve`, but forked."""
     port = free_port()
     process = fork_engines().Process(target=_serve, args=(vllm_arguments(model, port, *options),))
     process.start()
@@ -56,12 +59,13 @@ def vllm_serve(model: Path, *options: str) -> Iterator[str]:
 
 
 def _serve(arguments: list[str]) -> None:
-    """Be the server, and the leader of a process group with its engine."""
+    """Become the server, and the leader of a process group with its engine.
+
+    Its errors are shown where the first engine of the test run writes.
+    """
     os.setpgid(0, 0)
     os.environ.update(VLLM_ENVIRONMENT)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     _start_engines_in(multiprocessing.get_context("fork"))
     sys.argv[1:] = arguments
     runpy.run_module(VLLM_SERVER, run_name="__main__")

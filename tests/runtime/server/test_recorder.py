@@ -214,8 +214,8 @@ def test_while_the_disk_is_full_prompts_keep_their_policy(
     eventually(lambda: outcome(metrics, "failed") == 1)
     assert not recorder.takes(asked("1+1"), CALIBRATED)
     folder.mkdir()
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + recorder_module.PAUSE)
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + recorder_module.PAUSE)
     assert recorder.takes(asked("1+1"), CALIBRATED)
     put(recorder, "1+1")
     eventually(lambda: outcome(metrics, "written") == 1)
