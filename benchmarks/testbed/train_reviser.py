@@ -1,26 +1,25 @@
-"""Train the testbed's reviser, its own ORM that sees the chain, and the ORM of single solutions.
+"""Train the testbed's reviser, and its own ORM, which sees the chain.
 
     python -m benchmarks.testbed.train_reviser
 
-The recipes are ``ttc train reviser``, ``ttc train reviser-orm`` and ``ttc train orm``. The reviser
-is the base model; the ORMs are heads on likelihoods, as in `benchmarks.testbed.train_prm`. The ORM
-of chains reads those of a model that has seen chains: the backbone, trained as a reviser is.
+The recipes are ``ttc train reviser`` and ``ttc train reviser-orm``. The reviser is the base model;
+the ORM is a head on likelihoods, as in `benchmarks.testbed.train_prm`. It reads those of a model
+that has seen chains: the backbone, trained as a reviser is.
 """
 
 import asyncio
 from pathlib import Path
 
-from benchmarks.testbed.paths import ORM, REVISER, REVISER_ORM
+from benchmarks.testbed.paths import REVISER, REVISER_ORM
 from benchmarks.testbed.train_prm import SOURCE, STRONGER, TRAINING, training_prompts
-from calibration.training.recipes import Source, orm_recipe, reviser_orm_recipe, reviser_recipe
+from calibration.training.recipes import Source, reviser_orm_recipe, reviser_recipe
 from calibration.training.settings import (
     ChainSettings,
     ReviserSettings,
-    SampleSettings,
     TrainSettings,
 )
 
-REVISER_SEED, CHAIN_SEED, ORM_SEED = 11, 12, 13
+REVISER_SEED, CHAIN_SEED = 11, 12
 PROMPTS = 12_000
 CHAIN_BACKBONE = Path("out/chain-backbone")
 # Chains of attempts as they come, right ones too, so that those are left as they are; what counts
@@ -47,9 +46,6 @@ async def run() -> None:
         REVISER_ORM,
         ChainSettings(chains=2, length=5),
         TRAINING,
-    )
-    await orm_recipe(
-        STRONGER, training_prompts(6000, ORM_SEED), ORM, SampleSettings(samples=2), TRAINING
     )
 
 
