@@ -2,7 +2,7 @@
 
     python -m benchmarks.testbed.train_orm
 
-The recipe is ``ttc train orm --likelihood`` from the backbone, as in `benchmarks.testbed.train_prm`.
+The recipe is ``ttc train orm --likelihood``, as in `benchmarks.testbed.train_prm`.
 """
 
 import asyncio
