@@ -70,7 +70,7 @@ def short(figures: Data) -> str:
         counts = (str(verdicts.count(verdict)) for verdict in VERDICTS)
         rows.append((f"{name}: {TITLES[name]}", *counts))
     parts = [table(("figure", "reproduced", "contradicted", "undecided"), rows)]
-    if (drawn := figures["figures"]["F9"].get("trainings_drawn")) is not None:
+    if drawn := figures["figures"].get("F9", {}).get("trainings_drawn"):  # F9 may be left out
         left = sum(finding["verdict"] == "holds" for finding in drawn)
         parts.append(
             "Intervals are over prompts. F9 compares with the average of three trainings of the "
@@ -112,7 +112,7 @@ def full(figures: Data) -> str:
 
 def _drawn(figure: Data) -> list[str]:
     """What is left of findings where the larger model's trainings are drawn, too."""
-    if (drawn := figure.get("trainings_drawn")) is None:
+    if not (drawn := figure.get("trainings_drawn")):
         return []
     lost = [finding for finding in drawn if finding["verdict"] != "holds"]
     named = "; ".join(f"{finding['claim']} ({_measured(finding)})" for finding in lost)

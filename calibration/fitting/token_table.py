@@ -16,13 +16,7 @@ from allocator.bins import bin_of, shares_of
 from allocator.plan import Plan
 from allocator.table import BudgetRow, Fingerprint, LookupTable
 from calibration.fitting.difficulty import FittedDifficulty, fit_difficulty
-from calibration.fitting.plan_selection import (
-    Rule,
-    by_bin,
-    greatest,
-    held_out_choices,
-    smoothed,
-)
+from calibration.fitting.plan_selection import Rule, by_bin, greatest, held_out_choices, smoothed
 from calibration.fitting.rows import best, cell_of
 from calibration.replay.intervals import accuracy_interval
 from calibration.replay.parallel import in_threads

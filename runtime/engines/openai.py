@@ -179,7 +179,7 @@ class OpenAIEngine:
     @property
     def replicas(self) -> int:
         """See `runtime.engines.base.HasReplicas`."""
-        return self._servers.replicas.in_use
+        return len(self._servers.replicas.in_use)
 
     @property
     def requests(self) -> int:

@@ -33,7 +33,7 @@ class Replicas:
 
     def place(self, token_ids: Sequence[int]) -> int:
         """Number of the server for a text."""
-        key, among = text_key(token_ids), self._in_use()
+        key, among = text_key(token_ids), self.in_use
         known = self._homes.get(key)
         if known in among:
             self._homes.move_to_end(key)
@@ -46,18 +46,14 @@ class Replicas:
 
     def after(self, place: int) -> int:
         """Number of the server to try after another one."""
-        among = self._in_use()
+        among = self.in_use
         return next((further for further in among if further > place), among[0])
 
-    def _in_use(self) -> list[int]:
+    @property
+    def in_use(self) -> list[int]:
         """Numbers of the servers that answer; of all, if none does."""
         places = range(len(self._urls))
         return [place for place in places if self.answers(place)] or list(places)
-
-    @property
-    def in_use(self) -> int:
-        """How many servers requests go to."""
-        return len(self._in_use())
 
     @property
     def requests(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pages import __main__ as pages
+from benchmarks.pages import figures
 from benchmarks.pages.tables import gain, measured_by, spread, table, targets
 
 
@@ -31,6 +32,13 @@ def test_a_figure_that_changes_no_longer_agrees_with_the_pages(
     (tmp_path / "docs/demo.json").write_text(json.dumps(found))
     readme = pages.README.read_text()
     assert pages.render_readme(readme) != readme
+
+
+def test_the_figures_may_be_drawn_without_the_larger_model() -> None:
+    found = pages.read("figures")
+    del found["figures"]["F9"]
+    assert "F9" not in figures.short(found)
+    assert "### F9" not in figures.full(found)
 
 
 def test_every_picture_and_command_on_the_pages_is_there() -> None:
