@@ -45,7 +45,7 @@ class Searching:
             async with open_models(self.settings, self.folder, "transformers") as models:
                 sampling = RequestSettings(self.settings.sampling)
                 return await collect(
-                    models, sampling, prompts, 1, lambda *_: self.plans, self.seed, runs=self.runs
+                    models, sampling, prompts, 1, self.plans, self.seed, runs=self.runs
                 )
 
         return asyncio.run(run())

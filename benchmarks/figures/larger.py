@@ -96,7 +96,7 @@ async def sample_larger(model: Path) -> None:
                 continue
             with progress(f"{model}: {pool.stem}", len(sampled)) as done:
                 records = await collect(
-                    models, RequestSettings(sampling), sampled, count, lambda *_: (), SEED, done
+                    models, RequestSettings(sampling), sampled, count, (), SEED, done
                 )
             write_pool(records, own)
 

@@ -45,7 +45,7 @@ from benchmarks.testbed.paths import ARTIFACT, BASE, REQUEST_SETTINGS, REVISING,
 from benchmarks.testbed.tree_engine import TreeEngine
 from calibration.fitting.fit import searches_among
 from calibration.progress import progress
-from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect
+from calibration.sampling.collect import PROMPTS_IN_FLIGHT, PromptRecord, collect, in_order
 from predictors.oracle import oracle_pass_at_1
 from runtime.artifact import load_settings
 from runtime.concurrency import bounded, sharing_cores, together
@@ -113,9 +113,7 @@ async def chains() -> None:
         with progress("Chains of revisions", len(KINDS) * len(prompts)) as done:
 
             async def of(kind: Plan, seed: int) -> list[PromptRecord]:
-                return await collect(
-                    models, REQUEST_SETTINGS, prompts, 1, lambda *_: [kind], seed, done
-                )
+                return await collect(models, REQUEST_SETTINGS, prompts, 1, [kind], seed, done)
 
             # All kinds at once: long chains alone would leave the engine half idle.
             kinds = await together(of(kind, SEED + number) for number, kind in enumerate(KINDS))
@@ -134,14 +132,18 @@ async def further_chains() -> None:
     best = best_ratios(read_revised(), powers(MAX_N)[-2:])
     solutions = read_pool(BY_STEPS)
     bins = bins_by(oracle_pass_at_1([record.independent.correct for record in solutions]))
-    plans = {record.prompt: best[number] for record, number in zip(solutions, bins, strict=True)}
+    bin_of = {record.prompt: number for record, number in zip(solutions, bins, strict=True)}
     prompts = further_prompts()
     async with open_models(REVISING, Path(), "vllm", "transformers") as models:
         with progress("Further prompts: chains", len(prompts)) as done:
-            records = await collect(
-                models, REQUEST_SETTINGS, prompts, 1, lambda prompt, *_: plans[prompt], SEED, done
-            )
-    write_pool(records, FURTHER_CHAINS)
+
+            async def of(number: int, plans: list[Plan]) -> list[PromptRecord]:
+                inside = [pair for pair in prompts if bin_of[pair[0]] == number]
+                return await collect(models, REQUEST_SETTINGS, inside, 1, plans, SEED, done)
+
+            by_bin = await together(of(number, plans) for number, plans in enumerate(best))
+    records = [record for found in by_bin for record in found]
+    write_pool(in_order(records, prompts), FURTHER_CHAINS)
 
 
 async def by_steps() -> None:

@@ -108,7 +108,7 @@ async def revised() -> list[Target]:
     async with open_models(REVISING, Path(), "transformers") as models:
         with progress("Measuring revisions", PROMPTS) as done:
             records = await collect(
-                models, REQUEST_SETTINGS, prompts, 1, lambda *_: [CHAINS], SAMPLING_SEED, done
+                models, REQUEST_SETTINGS, prompts, 1, [CHAINS], SAMPLING_SEED, done
             )
     runs = [record.searches[CHAINS] for record in records]
     scores = np.array([[sample.score for sample in run.samples] for run in runs])

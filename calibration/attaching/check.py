@@ -122,7 +122,7 @@ async def check_models(
         raise InputError("check-samples", samples, f"must be at least {pilots}")
     async with open_models(settings, Path(), engine, verifier_engine) as models:
         request = RequestSettings(settings.sampling)
-        records = await collect(models, request, prompts, samples, lambda *_: (), seed, done)
+        records = await collect(models, request, prompts, samples, (), seed, done)
     return compare(policy, logged, records)
 
 

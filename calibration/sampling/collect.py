@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from allocator.errors import InputError
 from allocator.plan import Plan
@@ -69,17 +69,12 @@ class PromptRecord:
         return sum(run.sampled_tokens for run in runs)
 
 
-# The plans to run on a prompt beside independent solutions, given its text, its length in tokens
-# and those solutions.
-Searches = Callable[[str, int, Sequence[Sample]], Sequence[Plan]]
-
-
 async def collect(
     models: Models,
     settings: RequestSettings,
     prompts: Sequence[tuple[str, str]],
     samples: int,
-    searches: Searches,
+    searches: Sequence[Plan],
     seed: int,
     done: Callable[[PromptRecord], None] = lambda _: None,
     runs: int = 1,
@@ -92,8 +87,7 @@ async def collect(
         settings: how solutions are sampled.
         prompts: (prompt, gold answer) pairs.
         samples: independent solutions per prompt.
-        searches: other plans to run on a prompt, given its text, its length in tokens and
-            its independent solutions.
+        searches: other plans to run on every prompt.
         seed: seed of all sampling.
         done: called with each complete record.
         runs: how many times to run each of the other plans, with consecutive seeds.
@@ -140,7 +134,7 @@ async def _collect_prompt(
     settings: RequestSettings,
     target: _Target,
     samples: int,
-    searches: Searches,
+    searches: Sequence[Plan],
     seed: int,
     runs: int,
 ) -> PromptRecord:
@@ -153,13 +147,11 @@ async def _collect_prompt(
         return _Drawn(drawn, run.cost.sampled_tokens, time.perf_counter() - started, seed)
 
     independent = await run_plan(Plan(strategy="best_of_n", n=samples), seed)
-    (solutions,) = await _canonicalized(models, target.gold, [independent.samples])
-    plans = searches(target.prompt, target.tokens, solutions)
     # Depths need no second run: they are of all independent solutions.
-    again = [plan for plan in plans if plan.strategy != "best_of_n"]
-    turns = [list(plans), *[again] * (runs - 1)]
+    again = [plan for plan in searches if plan.strategy != "best_of_n"]
+    turns = [list(searches), *[again] * (runs - 1)]
     drawn = [
-        replace(independent, samples=solutions),
+        independent,
         *[await run_plan(plan, seed + turn) for turn, them in enumerate(turns) for plan in them],
     ]
     # Answers are canonicalized over all runs together, so that pilots can vote beside any beams.

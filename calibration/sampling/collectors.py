@@ -116,7 +116,7 @@ class LocalCollector:
             self._settings,
             prompts,
             work.samples,
-            lambda *_: work.searches,
+            work.searches,
             work.seed,
             done,
             work.runs,

@@ -100,9 +100,7 @@ def calibrated(models: Models, prompts: Sequence[str]) -> Calibration:
     window, grid = max(BUDGETS), partial(plan_grid, strategies=("best_of_n",))
     searches = searches_needed(BUDGETS, PILOTS, grid)
     graded = [(prompt, RIGHT) for prompt in prompts]
-    records = asyncio.run(
-        collect(models, COIN_SETTINGS, graded, 2 * window, lambda *_: searches, seed=4)
-    )
+    records = asyncio.run(collect(models, COIN_SETTINGS, graded, 2 * window, searches, seed=4))
     fingerprint = Fingerprint(model="bent", verifier="sum", answers="", sampling={})
     return fit(Replay(records, window), grid, BUDGETS, PILOTS, BINS, fingerprint)
 

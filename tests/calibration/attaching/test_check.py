@@ -91,9 +91,7 @@ def records(tokenizer: Any, run: Any, bent: Artifact) -> list[PromptRecord]:
     """Samples of 40 prompts like those that the artifact was calibrated on."""
     models = bent_models(tokenizer, scoring=bent.scoring)
     graded = [(prompt, RIGHT) for prompt in bent_prompts(40, seed=9)]
-    found: list[PromptRecord] = run(
-        collect(models, COIN_SETTINGS, graded, 4, lambda *_: (), seed=2)
-    )
+    found: list[PromptRecord] = run(collect(models, COIN_SETTINGS, graded, 4, (), seed=2))
     return found
 
 

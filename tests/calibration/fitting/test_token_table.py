@@ -35,9 +35,7 @@ def records() -> list[PromptRecord]:
     models = thinking_run(FindingThinker()).models
     options = CalibrationSettings([WINDOW], [1], 3, 0, thinking=DEPTHS)
     plans = options.depths(WINDOW)
-    return asyncio.run(
-        collect(models, SETTINGS, finding_prompts(60), 2 * WINDOW, lambda *_: plans, 0)
-    )
+    return asyncio.run(collect(models, SETTINGS, finding_prompts(60), 2 * WINDOW, plans, 0))
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ def test_a_line_cut_short_is_dropped(tokenizer: Any, tmp_path: Path) -> None:
             COIN_SETTINGS,
             PAIRS[:1],
             WORK.samples,
-            lambda *_: WORK.searches,
+            WORK.searches,
             WORK.seed,
             runs=2,
         )
@@ -190,7 +190,7 @@ def test_what_other_models_or_settings_sampled_is_not_taken(tokenizer: Any, tmp_
         models, engine, _ = models_of(tokenizer)
         settings = RequestSettings(COIN_SETTINGS.sampling.model_copy(update=changes))
         journals = Journals(tmp_path, identity)
-        asyncio.run(collect(models, settings, PAIRS[:1], 4, lambda *_: (), 0, journals=journals))
+        asyncio.run(collect(models, settings, PAIRS[:1], 4, (), 0, journals=journals))
         return len(engine.seeds)
 
     assert calls("a") == 4
@@ -242,7 +242,7 @@ def test_a_reviser_is_journaled_beside_the_model_it_shares(tokenizer: Any, tmp_p
         )
         journals = Journals(tmp_path, "bent")
         found = asyncio.run(
-            collect(models, COIN_SETTINGS, PAIRS[:2], 2, lambda *_: [plan], 0, journals=journals)
+            collect(models, COIN_SETTINGS, PAIRS[:2], 2, [plan], 0, journals=journals)
         )
         return found, engine, reviser
 

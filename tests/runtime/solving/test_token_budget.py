@@ -30,7 +30,7 @@ PROMPTS = finding_prompts(60)
 def made(bent: Artifact) -> TokenTable:
     options = CalibrationSettings([4], [1], 2, 0, thinking=DEPTHS)
     plans = options.depths(4)
-    records = asyncio.run(collect(MODELS, SETTINGS, PROMPTS, 8, lambda *_: plans, 0))
+    records = asyncio.run(collect(MODELS, SETTINGS, PROMPTS, 8, plans, 0))
     replay = Replay(records, 4, n_jobs=1, pilot_thinking=6)
     fingerprint = bent.policy.table.fingerprint
     return fit_token_table(replay, DEPTHS, [10, 20, 40], [1, 2], 2, fingerprint)

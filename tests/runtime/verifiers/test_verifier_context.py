@@ -130,7 +130,7 @@ def test_solutions_are_not_longer_than_the_verifier_reads(
     models = replace(transformers_models, verifier=verifier)
     prompts = [("12+7*3", "57"), ("3+10+11+12+13", "49")]
     searches = [Plan(strategy="beam_search", n=4, beam_width=2)]
-    records = run(collect(models, REQUEST_SETTINGS, prompts, 8, lambda *_: searches, 0))
+    records = run(collect(models, REQUEST_SETTINGS, prompts, 8, searches, 0))
     verifier.close()
     for record, ended in zip(records, (True, False), strict=True):
         room = 40 - record.prompt_tokens
@@ -210,7 +210,7 @@ def test_no_solution_ends_a_calibration_for_its_length(
     models = replace(transformers_models, verifier=verifier)
     prompts = [("3+10+11+12+13", "49"), ("90*7+14*2+13", "671")]
     beams = [Plan(strategy="beam_search", n=4, beam_width=2)]
-    records = run(collect(models, REQUEST_SETTINGS, prompts, 4, lambda *_: beams, 0))
+    records = run(collect(models, REQUEST_SETTINGS, prompts, 4, beams, 0))
     costs = []
     for prompt, _ in prompts:
         run_of = PromptRun(models, REQUEST_SETTINGS, prompt, 0)
