@@ -72,10 +72,11 @@ def allocate(
     cost, gain = np.asarray(costs, dtype=float), np.asarray(accuracies, dtype=float)
     if cost.ndim != 1 or gain.ndim != 2 or gain.shape[1] != len(cost) or not len(cost):
         raise InputError("accuracies", gain.shape, f"must be {len(cost)} options per prompt")
-    if np.any(np.isnan(gain)) or np.any(np.isnan(cost)) or np.any(np.diff(cost) < 0):
-        raise InputError(
-            "costs", cost.tolist(), "must ascend, and costs and accuracies must not be NaN"
-        )
+    if np.any(undefined := np.isnan(gain).any(axis=1)):
+        bad = int(np.flatnonzero(undefined)[0])
+        raise InputError("accuracies", gain[bad].tolist(), f"prompt {bad} has NaN")
+    if np.any(np.isnan(cost)) or np.any(np.diff(cost) < 0):
+        raise InputError("costs", cost.tolist(), "must ascend, and must not be NaN")
     low = _limits("floors", 0.0 if floors is None else floors, len(gain))
     high = _limits("ceilings", np.inf if ceilings is None else ceilings, len(gain))
     allowed = (cost >= low[:, None]) & (cost <= high[:, None])
@@ -92,7 +93,7 @@ def allocate(
     left = total - least
     if not left >= -1e-9:  # also refuses NaN
         raise InputError(
-            "total_budget", total, f"must be at least {least:g}, the cost of the cheapest options"
+            "total", total, f"must be at least {least:g}, the cost of the cheapest options"
         )
     segments = _hulls(cost, gain, allowed, chosen)
     taken = _greedy(segments, left)

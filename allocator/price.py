@@ -90,9 +90,9 @@ class PriceController:
 
     Prompts in flight at the same time end in another order than they began: those that cost little
     end first. Costs therefore count in the order in which the prompts began, else the price would
-    fall with every batch. The more prompts are in flight, the smaller the steps: a price that
-    follows late news in full steps swings. Prompts that have ended and wait for their turn to
-    count are not in flight: most of them wait behind a dear prompt, which would count for less.
+    fall with every batch. The more prompts are in flight, the smaller the steps: full steps on
+    delayed costs make the price oscillate. Prompts that have ended and wait for their turn to count
+    are not in flight: most of them wait behind an expensive prompt, which would count for less.
 
     Args:
         average: generations per prompt to hold.
@@ -120,7 +120,7 @@ class PriceController:
         self._begun += 1
         return self._begun - 1
 
-    def spent(self, prompt: int, generations: float | None) -> None:
+    def end(self, prompt: int, generations: float | None) -> None:
         """End a prompt.
 
         Args:

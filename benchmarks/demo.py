@@ -61,7 +61,7 @@ def choose(artifact: Artifact, summary: Summary) -> tuple[Choice, float]:
     curves = {curve.name: curve.points for curve in summary.groups[0].curves}
     wanted = next(point.accuracy for point in curves[BASELINE] if point.budget == BUDGET)
     by_price = [
-        Choice(PRICE, Spend(average=point.generations), point.generations, point.accuracy)
+        Choice(PRICE, Spend(average_budget=point.generations), point.generations, point.accuracy)
         for point in artifact.prices.points
     ]
     by_bin = [

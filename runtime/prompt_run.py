@@ -41,9 +41,9 @@ class PromptRun:
         on_event: called with what happens.
         cost: counts what this prompt spends.
         solutions: number of solutions to return.
-        undecided: answers that could not be compared before the deadline.
 
     Attributes:
+        undecided: answers that could not be compared before the deadline.
         context: the prompt, for verifiers.
         max_tokens: the longest solution that fits the settings, and the contexts of the language
             model and the verifiers.
@@ -115,7 +115,7 @@ class PromptRun:
         beam = await self._independent(("sample", index), thinking, logprob=False)
         self.cost.generations += 1
         sample = await self._reader.sample(beam, nan)
-        self._emit(solution_event(sample, number=index))
+        self.emit(solution_event(sample, number=index))
         return sample
 
     async def score(self, sample: Sample) -> Sample:
@@ -181,7 +181,7 @@ class PromptRun:
         )
         if score:
             tokens = len(prefix) + len(completion.token_ids)
-            self._emit(step_event(step, beam.step, grown.step_scores[-1], tokens))
+            self.emit(step_event(step, beam.step, grown.step_scores[-1], tokens))
         return grown
 
     async def lookahead(self, beam: Beam, steps: int, path: tuple[str | int, ...]) -> float:
@@ -230,7 +230,7 @@ class PromptRun:
         scoring = alone(self.models.aggregation)
         self.cost.generations += 1
         attempt = await self._finished(self._beam(completion), context, reviser.verifier, scoring)
-        self._emit(solution_event(attempt, chain=chain or 0, attempt=len(attempts)))
+        self.emit(solution_event(attempt, chain=chain or 0, attempt=len(attempts)))
         return replace(attempt, chain=chain)
 
     async def finish(self, beams: Sequence[Beam]) -> list[Sample]:
@@ -239,7 +239,7 @@ class PromptRun:
         scoring = self.models.scoring
         samples = [await self._reader.sample(beam, beam.score(scoring)) for beam in beams]
         for beam, sample in zip(beams, samples, strict=True):
-            self._emit(solution_event(sample, step=beam.step))
+            self.emit(solution_event(sample, step=beam.step))
         return samples
 
     async def canonicalize(self, samples: Sequence[Sample]) -> list[Sample]:
@@ -289,7 +289,7 @@ class PromptRun:
         """The independent solution number `index`."""
         own = (self.context, self.models.verifier, self.models.scoring)
         solution = await self._finished(beam, *own)
-        self._emit(solution_event(solution, number=index))
+        self.emit(solution_event(solution, number=index))
         return solution
 
     def _beam(self, completion: Completion, window: ConfidenceWindow | None = None) -> Beam:
@@ -304,6 +304,7 @@ class PromptRun:
         beam = replace(beam, step_scores=await self._calls.score(verifier, context, beam.steps))
         return await self._reader.sample(beam, beam.score(scoring))
 
-    def _emit(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
+        """Call the prompt's event handler, if it has one."""
         if self.on_event is not None:
             self.on_event(event)

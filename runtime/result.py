@@ -100,21 +100,21 @@ class Receipt(Decision):
 
 @dataclass(frozen=True)
 class Spend:
-    """What may be spent: one of the first five, and a deadline with a budget.
+    """What may be spent: one budget, the others None; and a deadline with a budget per prompt.
 
     Attributes:
-        budget: generations each prompt may cost; 0 where it is not this that is given.
-        average: generations prompts may cost on average, over a stream of them.
-        total: generations that all prompts together may cost.
+        budget: generations each prompt may cost.
+        average_budget: generations prompts may cost on average, over a stream of them.
+        total_budget: generations that all prompts together may cost.
         budget_tokens: tokens each prompt may cost, on average over prompts of its bin.
         average_tokens: tokens prompts may cost on average, over a stream of them; see
             `predictors.thinking_policy`.
         deadline: seconds each prompt may take; with a budget.
     """
 
-    budget: int = 0
-    average: float | None = None
-    total: int | None = None
+    budget: int | None = None
+    average_budget: float | None = None
+    total_budget: int | None = None
     deadline: float | None = None
     budget_tokens: int | None = None
     average_tokens: float | None = None
@@ -126,9 +126,9 @@ class Spend:
             InputError: none, several, what is no number, or a deadline without a budget.
         """
         budgets = {
-            "budget": self.budget or None,
-            "average_budget": self.average,
-            "total_budget": self.total,
+            "budget": self.budget,
+            "average_budget": self.average_budget,
+            "total_budget": self.total_budget,
             "budget_tokens": self.budget_tokens,
             "average_tokens": self.average_tokens,
         }
@@ -143,7 +143,7 @@ class Spend:
         for name, value in given.items():
             if not finite(value):
                 raise InputError(name, value, "must be a number")
-        if self.deadline is not None and not self.budget:
+        if self.deadline is not None and self.budget is None:
             raise InputError("deadline", self.deadline, "it goes with a budget for each prompt")
 
 
@@ -167,7 +167,7 @@ class Result(BaseModel):
             JSON.
         prompt_logprobs: log-probabilities at each of the prompt's tokens, None for the first; None
             if they were not requested. Not part of the JSON either.
-        finished: when it was answered, in seconds since 1970. Likewise.
+        finished_at: when it was answered, as Unix time in seconds. Likewise.
     """
 
     prompt: str
@@ -179,7 +179,7 @@ class Result(BaseModel):
     prompt_logprobs: SkipValidation[tuple[PlaceLogprobs | None, ...] | None] = Field(
         default=None, exclude=True, repr=False
     )
-    finished: float = Field(default_factory=time.time, exclude=True, repr=False)
+    finished_at: float = Field(default_factory=time.time, exclude=True, repr=False)
 
     def _repr_html_(self) -> str:
         return result_html(self)

@@ -109,7 +109,7 @@ def ours(url: str) -> Callable[..., Awaitable[Reply]]:
         async with open_models(settings, artifact.folder, url, "transformers") as models:
             early_stop = CONFIDENCE if method == STOPPING else None
             solver = Solver(models, artifact, seed, _plan(method, budget), early_stop)
-            spend = Spend(total=budget * len(prompts)) if method == ACROSS else Spend(budget)
+            spend = Spend(total_budget=budget * len(prompts)) if method == ACROSS else Spend(budget)
             started = time.perf_counter()
             results = await solver.solve_all(prompts, spend)
             seconds = time.perf_counter() - started

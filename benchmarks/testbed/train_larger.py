@@ -26,7 +26,7 @@ from runtime.concurrency import sharing_cores
 WIDTH = 480
 # A third of the base model's: a wider model bears less.
 PEAK_RATE = 1e-3
-# A quarter of the base model's: tokens are what is dear here, and smaller steps take fewer of them.
+# A quarter of the base model's: tokens are expensive here, and smaller steps take fewer of them.
 TOKENS_A_STEP = TOKENS // 4
 RECORD = "pretraining.json"
 

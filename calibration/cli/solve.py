@@ -103,9 +103,7 @@ def solve(
     folder = artifact_folder(artifact)
     if budget is not None:
         Policy(load_table(folder)).row(budget)
-    spend = Spend(
-        budget or 0, average_budget, total_budget, deadline, budget_tokens, average_tokens
-    )
+    spend = Spend(budget, average_budget, total_budget, deadline, budget_tokens, average_tokens)
     loaded = load_artifact(folder, force, trust_grader, args.read(engine))
     check_spend(loaded, fixed, early_stop, spend, len(texts))
     if cap:

@@ -23,7 +23,7 @@ from calibration.replay.parallel import in_threads
 from calibration.replay.replay import Replay
 from predictors.token_policy import TokenPolicy
 
-# Default budgets: from what the cheapest plan costs on average to what the dearest does.
+# Default budgets: from what the cheapest plan costs on average to what the most expensive does.
 BUDGETS = 8
 
 
@@ -116,7 +116,7 @@ def fit_token_table(
 
 
 def _spaced(means: Sequence[float]) -> list[int]:
-    """Budgets from what the cheapest plan takes on average to what the dearest does."""
+    """Budgets from what the cheapest plan takes on average to what the most expensive does."""
     spaced = np.geomspace(min(means), max(means), BUDGETS)
     return sorted({int(np.ceil(tokens)) for tokens in spaced})
 

@@ -227,7 +227,7 @@ def differences_at_cost(
 
     A way to spend may cost more or less than its budget. So its own curve is read at the baseline's
     cost, monotone and linear between points as in `gain`. Below its cheapest point the line is that
-    from no cost and nothing right; above its dearest it is level.
+    from no cost and nothing right; above its most expensive it is level.
 
     One row per budget of the baseline, as in `differences`.
     """

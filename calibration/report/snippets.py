@@ -34,7 +34,7 @@ def command(folder: Path, way: Way, requested: float, plan: str = "") -> str:
 
 def program(folder: Path, way: Way, requested: float) -> str:
     """A program that does what `command` does."""
-    field = {"bins": "budget", "price": "average", "total": "total"}[way]
+    field = {"bins": "budget", "price": "average_budget", "total": "total_budget"}[way]
     prompts = list(TOGETHER) if way == "total" else ["your prompt"]
     return f"""\
 import asyncio

@@ -143,10 +143,10 @@ def _completion(
 
 def _metrics(result: Result) -> RequestStateStats:
     seconds = result.receipt.seconds
-    end = time.monotonic() - (time.time() - result.finished)
+    end = time.monotonic() - (time.time() - result.finished_at)
     return RequestStateStats(
         num_generation_tokens=result.receipt.sampled_tokens,
-        arrival_time=result.finished - seconds,
+        arrival_time=result.finished_at - seconds,
         queued_ts=end - seconds,
         scheduled_ts=end - seconds,
         first_token_ts=end,

@@ -29,14 +29,14 @@ class Limits:
 
     Attributes:
         budget: generations that each prompt may cost.
-        total: generations that all prompts together may cost.
+        total_budget: generations that all prompts together may cost.
         deadline: seconds that each prompt may take.
         budget_tokens: tokens that each prompt may cost, as `runtime.result.Spend` has them.
         average_tokens: tokens that prompts may cost on average, likewise.
     """
 
     budget: int | None = None
-    total: int | None = None
+    total_budget: int | None = None
     deadline: float | None = None
     budget_tokens: int | None = None
     average_tokens: float | None = None
@@ -62,7 +62,7 @@ def spend_for(
     Raises:
         InputError: several solutions under a shared total or a budget in tokens, or as `Spend`.
     """
-    budget, total, deadline = limits.budget, limits.total, limits.deadline
+    budget, total, deadline = limits.budget, limits.total_budget, limits.deadline
     budget_tokens, average_tokens = limits.budget_tokens, limits.average_tokens
     if budget_tokens is not None or average_tokens is not None:
         if solutions > 1:
@@ -70,13 +70,13 @@ def spend_for(
             raise InputError(field, solutions, hint)
         if budget_tokens is not None:
             counted("budget_tokens", budget_tokens)
-        spend = Spend(budget or 0, None, total, deadline, budget_tokens, average_tokens)
+        spend = Spend(budget, None, total, deadline, budget_tokens, average_tokens)
         return spend, None, []
     if total is not None:
         if solutions > 1:
             hint = "a shared total allows one solution per prompt; give a budget"
             raise InputError(field, solutions, hint)
-        shared = Spend(budget=budget or 0, total=counted("total_budget", total), deadline=deadline)
+        shared = Spend(budget, total_budget=counted("total_budget", total), deadline=deadline)
         return shared, -(-total // prompts), []
     each, notes = counted("budget", default if budget is None else budget), []
     if budget is None and solutions > default:

@@ -119,7 +119,7 @@ class Recorder:
         if time.monotonic() < self._resumes:
             return False
         request, spend = prompt_request.request, prompt_request.spend
-        if spend.budget < MIN_SAMPLES or spend.deadline is not None:
+        if spend.budget is None or spend.budget < MIN_SAMPLES or spend.deadline is not None:
             return False
         if request.settings is not None and not request.settings.samples_as(calibrated):
             return False

@@ -241,7 +241,11 @@ class Service:
         """Answer a prompt, and record it if it is to be recorded."""
         prompt_request, recorder = call.prompt_requests[number], self.recorder
         solver, spend = self._solver(call.policy), prompt_request.spend
-        if recorder is None or not recorder.takes(prompt_request, solver.settings.sampling):
+        if (
+            recorder is None
+            or spend.budget is None
+            or not recorder.takes(prompt_request, solver.settings.sampling)
+        ):
             return await solver.solve_within(request, spend)
         try:
             result = await solver.solve_independently(request, spend.budget, RECORDED)

@@ -34,7 +34,7 @@ def check_spend(
     """
     check_early_stop(early_stop, fixed)
     check_fixed(fixed, spend)
-    if early_stop is not None and not (spend.budget or spend.budget_tokens):
+    if early_stop is not None and spend.budget is None and spend.budget_tokens is None:
         raise InputError(
             "early_stop", early_stop, "it goes with a budget for each prompt; leave it out"
         )
@@ -42,20 +42,20 @@ def check_spend(
         thinking_policy(artifact, spend.average_tokens).price_for(spend.average_tokens)
     elif spend.budget_tokens is not None:
         token_policy(artifact, spend.budget_tokens).table.row(spend.budget_tokens)
-    elif spend.total is not None:
-        check_total(artifact.prices.schedule.costs, prompts or 0, spend.total)
-    elif spend.average is not None:
-        check_average(spend.average)
-    else:
+    elif spend.total_budget is not None:
+        check_total(artifact.prices.schedule.costs, prompts or 0, spend.total_budget)
+    elif spend.average_budget is not None:
+        check_average(spend.average_budget)
+    elif spend.budget is not None:
         check_limits(artifact, fixed, early_stop, spend.budget, spend.deadline)
 
 
 def check_early_stop(early_stop: float | None, fixed: Plan | None) -> None:
-    """Check an early stop of best-of-n.
+    """Check the probability at which best-of-n stops early.
 
     Args:
-        early_stop: with what probability an answer is settled at which best-of-n ends; None where
-            it does not end early.
+        early_stop: best-of-n stops as soon as its leading answer is settled with this probability;
+            None where it never stops early.
         fixed: the plan that every prompt gets; None where the policy chooses.
 
     Raises:
@@ -103,7 +103,7 @@ def check_limits(
             "deadline", deadline, "early stop takes longer than plans were timed; leave it out"
         )
     if fixed is not None:
-        raise InputError("deadline", deadline, "it chooses the plan; leave --plan out")
+        raise InputError("deadline", deadline, "it chooses the plan; do not fix one as well")
     if not artifact.latency.timed:
         raise InputError(
             "deadline",
@@ -162,10 +162,14 @@ def _uncalibrated(field: str, value: float, artifact: Artifact) -> InputError:
 
 
 def check_fixed(fixed: Plan | None, spend: Spend) -> None:
-    """Check that a fixed plan, if there is one, goes with a budget per prompt.
+    """Check that a fixed plan, if there is one, comes with a budget in generations per prompt.
+
+    Args:
+        fixed: the plan that every prompt gets; None where the policy chooses.
+        spend: what the prompts may cost.
 
     Raises:
-        InputError: an average or a total budget, which choose the plans themselves.
+        InputError: any other budget: under an average, a total or tokens plans are chosen.
     """
-    if fixed is not None and not spend.budget:
+    if fixed is not None and spend.budget is None:
         raise InputError("plan", str(fixed), "a plan goes with a budget for each prompt")

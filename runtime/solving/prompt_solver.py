@@ -33,7 +33,6 @@ from runtime.solving.decide import (
 )
 from runtime.solving.limits import (
     check_early_stop,
-    check_limits,
     check_spend,
     thinking_policy,
     token_policy,
@@ -111,15 +110,6 @@ class PromptSolver:
             hint = f"{constraint.field} holds for solutions that are sampled whole; fix best_of_n"
             raise InputError("plan", str(self.fixed), hint)
 
-    def check(
-        self, budget: int, deadline: float | None = None, budget_tokens: int | None = None
-    ) -> None:
-        """Check that a budget and a deadline can be kept; see `runtime.solving.limits`."""
-        if budget_tokens is not None:
-            token_policy(self.artifact, budget_tokens).table.row(budget_tokens)
-            return
-        check_limits(self.artifact, self.fixed, self.settings.early_stop, budget, deadline)
-
     def check_spend(self, spend: Spend, prompts: int | None = None) -> None:
         """Check that what prompts may cost can be kept; see `runtime.solving.limits.check_spend`.
 
@@ -135,16 +125,22 @@ class PromptSolver:
     async def decide(
         self,
         run: PromptRun,
-        budget: int,
+        budget: int | None,
         deadline: float | None = None,
         budget_tokens: int | None = None,
     ) -> tuple[Decision, list[Sample]]:
-        """Take a prompt's pilots, and choose its plan; both are returned. Arguments as `solve`."""
+        """Take a prompt's pilots, and choose its plan; both are returned. Arguments as `solve`.
+
+        Raises:
+            InputError: no budget.
+        """
         if self.fixed is not None:
             return Decision(plan=self.fixed, why="it was requested"), []
         if budget_tokens is not None:
             policy = token_policy(self.artifact, budget_tokens)
             return await decide_in_tokens(run, policy, budget_tokens)
+        if budget is None:
+            raise InputError("budget", budget, "give a budget, in generations or in tokens")
         started = time.perf_counter()
         row = self.artifact.policy.row(budget, deadline_of(self.artifact, deadline))
         watched = self.artifact.drift_baseline.pilots
@@ -160,7 +156,7 @@ class PromptSolver:
     async def solve(
         self,
         prompt: str | Request,
-        budget: int = 0,
+        budget: int | None = None,
         deadline: float | None = None,
         budget_tokens: int | None = None,
     ) -> Result:
@@ -177,21 +173,18 @@ class PromptSolver:
                 no more than the plan's.
 
         Raises:
-            InputError: a budget below the smallest calibrated one, a deadline that cannot be kept,
-                or a prompt that does not fit the context.
+            InputError: as `Spend` and `check_spend`; or a prompt that does not fit the context.
         """
-        self.check(budget, deadline, budget_tokens)
-        if budget_tokens is not None:
-            Spend(budget, deadline=deadline, budget_tokens=budget_tokens)  # refuses two budgets
+        self.check_spend(Spend(budget, deadline=deadline, budget_tokens=budget_tokens))
         started = time.perf_counter()
         run = self.start(prompt)
         decision, pilots = await self.decide(run, budget, deadline, budget_tokens)
-        _emit(run, decision)
+        run.emit(_event_of(decision))
         # The plan is what fits the deadline; further solutions are not.
         solutions = run.solutions if deadline is None else 1
-        most = budget or decision.plan.cost(len(pilots))
+        most = decision.plan.cost(len(pilots)) if budget is None else budget
         samples = await run_plan(run, decision.plan, pilots, solutions, most)
-        limits = {"budget": budget or None, "deadline": deadline, "budget_tokens": budget_tokens}
+        limits = {"budget": budget, "deadline": deadline, "budget_tokens": budget_tokens}
         return await self._result(run, samples, decision, started, limits)
 
     async def solve_within(self, prompt: str | Request, spend: Spend) -> Result:
@@ -223,7 +216,9 @@ class PromptSolver:
         return await self._result(run, samples, decision, started, {"budget": budget})
 
     async def solve_independently(self, prompt: str | Request, budget: int, why: str) -> Result:
-        """Answer one prompt by best-of-N, because its solutions are wanted: they are independent.
+        """Answer one prompt by best-of-N, where the caller needs independent solutions.
+
+        Recorded traffic does.
 
         Args:
             prompt: the prompt.
@@ -233,7 +228,7 @@ class PromptSolver:
         started = time.perf_counter()
         run = self.start(prompt)
         decision = Decision(plan=Plan(strategy="best_of_n", n=budget), why=why)
-        _emit(run, decision)
+        run.emit(_event_of(decision))
         samples = await self._independent(run, decision.plan)
         return await self._result(run, samples, decision, started, {"budget": budget})
 
@@ -333,7 +328,5 @@ def _check_price(price: float) -> None:
         raise InputError("price", price, "must be positive")
 
 
-def _emit(run: PromptRun, decision: Decision) -> None:
-    """Tell whoever listens what was decided."""
-    if run.on_event is not None:
-        run.on_event(Event(kind="decision", decision=decision.model_dump(mode="json")))
+def _event_of(decision: Decision) -> Event:
+    return Event(kind="decision", decision=decision.model_dump(mode="json"))

@@ -62,37 +62,26 @@ class Solver(PromptSolver):
         Raises:
             InputError: as `check_spend`; a total; or a prompt that does not fit the context.
         """
-        if spend.total is not None:
-            raise InputError("total_budget", spend.total, "a stream has no end; use solve_all")
+        if spend.total_budget is not None:
+            raise InputError(
+                "total_budget", spend.total_budget, "a stream has no end; use solve_all"
+            )
         self.check_spend(spend)
         price = None
-        if spend.average is not None:
-            price = PriceController(spend.average, self.artifact.prices)
-
-        async def at_price(prompt: str | Request, price: PriceController) -> Result:
-            number, cost = price.begin(), None
-            try:
-                if self.monitor.drifted:
-                    return await self.solve_fallback(prompt, max(1, int(price.average)))
-                result = await self.solve_at_price(prompt, price.value)
-                cost = result.receipt.generations
-                return result
-            finally:
-                price.spent(number, cost)
-                self.metrics.price(price.value)
+        if spend.average_budget is not None:
+            price = PriceController(spend.average_budget, self.artifact.prices)
 
         async def one(prompt: str | Request) -> Result | Failure:
             try:
                 if price is None:
                     return await self.solve_within(prompt, spend)
-                return await at_price(prompt, price)
+                return await self._hold_average(prompt, price)
             except ModelError as error:
-                self.metrics.failed()
-                return Failure(prompt=_text(prompt), error=str(error))
+                return self._failure(prompt, error)
 
-        # A price follows what results have cost: with many prompts in flight it would lag.
-        in_flight = self._in_flight(spend.budget or None)
-        async for number, result in stream(one, prompts, in_flight):
+        # Where prompts have no budget of their own, as many are in flight as by default: with more
+        # of them, a price would lag behind what results have cost.
+        async for number, result in stream(one, prompts, self._in_flight(spend.budget)):
             yield number, result
 
     async def solve_all(
@@ -120,9 +109,9 @@ class Solver(PromptSolver):
             raise InputError("prompts", [], "give at least one prompt")
         for prompt in prompts:
             self.start(prompt)
-        if spend.total is not None:
+        if spend.total_budget is not None:
             self.check_spend(spend, len(prompts))
-            return await self._share_total(prompts, spend.total, done)
+            return await self._share_total(prompts, spend.total_budget, done)
         results: dict[int, Result | Failure] = {}
         async for number, result in self.solve_stream(prompts, spend):
             results[number] = result
@@ -134,28 +123,44 @@ class Solver(PromptSolver):
         longest = self.settings.sampling.max_tokens
         return prompts_in_flight(self.models.engine, generations, longest)
 
+    async def _hold_average(self, prompt: str | Request, price: PriceController) -> Result:
+        """Answer one prompt of a stream at the price of the moment, which its cost then moves."""
+        number, cost = price.begin(), None
+        try:
+            if self.monitor.drifted:
+                return await self.solve_fallback(prompt, int(price.average))
+            result = await self.solve_at_price(prompt, price.value)
+            cost = result.receipt.generations
+            return result
+        finally:
+            price.end(number, cost)
+            self.metrics.price(price.value)
+
     async def _share_total(
         self, prompts: Sequence[str | Request], total: int, done: Callable[[Result | Failure], None]
     ) -> list[Result | Failure]:
         """Answer prompts within one total; see `runtime.solving.shared_budget`."""
         started = time.perf_counter()
         runs = [self._adaptive_run(prompt) for prompt in prompts]
-        each = max(1, total // len(prompts))  # a total that is less than that is refused above
+        in_flight = self._in_flight(total // len(prompts))
         failed = await share_budget(
-            runs, total, self._advance, lambda: self.monitor.drifted, self._in_flight(each)
+            runs, total, self._advance, lambda: self.monitor.drifted, in_flight
         )
         results: list[Result | Failure] = []
         for number, (prompt, adaptive_run) in enumerate(zip(prompts, runs, strict=True)):
-            try:
-                if number in failed:
-                    raise failed[number]
-                results.append(await self._adaptive_result(adaptive_run, started, {}))
-            except ModelError as error:  # reads log-probabilities, where they are requested
-                self.metrics.failed()
-                results.append(Failure(prompt=_text(prompt), error=str(error)))
-            done(results[-1])
+            result: Result | Failure
+            if number in failed:
+                result = self._failure(prompt, failed[number])
+            else:
+                try:  # it reads log-probabilities, where they are requested
+                    result = await self._adaptive_result(adaptive_run, started, {})
+                except ModelError as error:
+                    result = self._failure(prompt, error)
+            results.append(result)
+            done(result)
         return results
 
-
-def _text(prompt: str | Request) -> str:
-    return prompt.text if isinstance(prompt, Request) else prompt
+    def _failure(self, prompt: str | Request, error: ModelError) -> Failure:
+        self.metrics.failed()
+        text = prompt.text if isinstance(prompt, Request) else prompt
+        return Failure(prompt=text, error=str(error))

@@ -68,15 +68,15 @@ class StopRule:
         if (average_budget is None) == (price is None):
             given = {"average_budget": average_budget, "price": price}
             raise InputError("price", given, "give one of the two")
-        if price is not None:
-            check_positive("price", price)
         self.schedule, self.gain_model = prices.schedule, gain_model
         self.scoring = COUNTED if scoring is None else scoring
         self._controller: PriceController | None = None
         if average_budget is not None:
             self._controller = PriceController(average_budget, prices)
-            price = self._controller.value
-        self.price = float(price or 0.0)
+            self.price = self._controller.value
+        elif price is not None:
+            check_positive("price", price)
+            self.price = float(price)
 
     @classmethod
     def load(
@@ -122,19 +122,19 @@ class StopRule:
             )
         return PromptVotes(self, prompt_tokens or 0)
 
-    def begin(self) -> int:
-        """Number of a prompt that begins; `PromptVotes` asks for it."""
+    def _begin(self) -> int:
+        """Count a prompt that begins; returns its number."""
         return 0 if self._controller is None else self._controller.begin()
 
-    def spent(self, prompt: int, samples: int) -> None:
-        """Update the price with the cost of one prompt; `PromptVotes` does it when a prompt ends.
+    def _end(self, prompt: int, samples: int) -> None:
+        """Update the price with the cost of a prompt that has ended.
 
         Args:
             prompt: its number.
             samples: what it cost.
         """
         if self._controller is not None:
-            self._controller.spent(prompt, samples)
+            self._controller.end(prompt, samples)
             self.price = self._controller.value
 
 
@@ -151,7 +151,7 @@ class PromptVotes:
     def __init__(self, rule: StopRule, prompt_tokens: int) -> None:
         self.price, self.samples, self.ended = rule.price, 0, False
         self.reached: StageGains | None = None
-        self._rule, self._number, self._votes = rule, rule.begin(), VoteState(prompt_tokens)
+        self._rule, self._number, self._votes = rule, rule._begin(), VoteState(prompt_tokens)
         self._wanted = rule.schedule.stages[0].samples
 
     @property
@@ -220,5 +220,5 @@ class PromptVotes:
             self._wanted = schedule.stages[stage + 1].samples
         else:
             self.ended = True
-            self._rule.spent(self._number, self.samples)
+            self._rule._end(self._number, self.samples)
         return self._wanted - self.samples

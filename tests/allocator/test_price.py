@@ -138,7 +138,7 @@ def test_the_average_holds_on_a_stream_and_after_it_has_changed() -> None:
     for scale in [*easy, *hard]:
         prices.append(price.value)
         spent.append(cost_at(price.value, scale))
-        price.spent(price.begin(), spent[-1])
+        price.end(price.begin(), spent[-1])
     assert started == pytest.approx(FOUR.price_for(6))
     assert np.mean(spent[:3000]) == pytest.approx(6, rel=0.03)
     assert np.mean(spent[3000:]) == pytest.approx(6, rel=0.03)
@@ -152,43 +152,43 @@ def test_the_average_holds_on_a_stream_and_after_it_has_changed() -> None:
 def test_a_price_that_changes_nothing_does_not_wander_off() -> None:
     price = PriceController(6, FOUR)
     for _ in range(1000):
-        price.spent(price.begin(), 1)  # cheap, whatever the price
+        price.end(price.begin(), 1)  # cheap, whatever the price
     assert price.value == pytest.approx(0.001 / 10)
     for _ in range(1000):
-        price.spent(price.begin(), 32)
+        price.end(price.begin(), 32)
     assert price.value == pytest.approx(0.1 * 10)
 
 
 def test_one_prompt_moves_it_as_promised() -> None:
     price = PriceController(4, FOUR)
-    price.spent(price.begin(), 8)  # twice the average: five per cent
+    price.end(price.begin(), 8)  # twice the average: five per cent
     assert price.value == pytest.approx(0.01 * np.exp(0.05))
-    price.spent(price.begin(), 4)
+    price.end(price.begin(), 4)
     assert price.value == pytest.approx(0.01 * np.exp(0.05))
 
 
 def test_costs_count_in_the_order_in_which_prompts_began() -> None:
     price = PriceController(4, FOUR)
     first, second, third = (price.begin() for _ in range(3))
-    price.spent(second, 1)  # the cheap one ends first, and waits for the dear one
+    price.end(second, 1)  # the cheap one ends first, and waits for the expensive one
     assert price.value == pytest.approx(0.01)
-    price.spent(first, 7)
+    price.end(first, 7)
     assert price.value == pytest.approx(0.01)
-    price.spent(third, None)  # failed: it counts for nothing
+    price.end(third, None)  # failed: it counts for nothing
     assert price.value == pytest.approx(0.01)
-    price.spent(price.begin(), 8)
+    price.end(price.begin(), 8)
     assert price.value == pytest.approx(0.01 * np.exp(0.05))
 
 
 def test_a_prompt_that_never_ends_is_overtaken_and_counts_when_it_does() -> None:
     price = PriceController(4, FOUR)
     late = price.begin()
-    price.spent(price.begin(), 8)
+    price.end(price.begin(), 8)
     assert price.value == pytest.approx(0.01)
     for _ in range(MOST_AWAITED):
-        price.spent(price.begin(), 4)
+        price.end(price.begin(), 4)
     assert price.value == pytest.approx(0.01 * np.exp(0.05))
-    price.spent(late, 8)
+    price.end(late, 8)
     assert price.value == pytest.approx(0.01 * np.exp(0.10))
 
 
@@ -197,9 +197,9 @@ def test_prompts_that_are_abandoned_do_not_slow_the_price_for_good() -> None:
     for _ in range(100):
         price.begin()
     for _ in range(MOST_AWAITED + 100):
-        price.spent(price.begin(), 4)
+        price.end(price.begin(), 4)
     before = price.value
-    price.spent(price.begin(), 8)
+    price.end(price.begin(), 8)
     assert price.value == pytest.approx(before * np.exp(0.05))
 
 
@@ -222,7 +222,7 @@ def test_the_average_holds_though_cheap_prompts_end_first(in_flight: int) -> Non
         now, number, cost = min(running)
         running.remove((now, number, cost))
         spent.append(cost)
-        price.spent(number, cost)
+        price.end(number, cost)
     assert np.mean(spent) == pytest.approx(average, rel=0.02)
 
 

@@ -42,7 +42,10 @@ def test_a_stage_costs_its_samples_and_its_search() -> None:
     [
         [Stage(samples=2), Stage(samples=2)],
         [Stage(samples=4), Stage(samples=2)],
-        [Stage(samples=2), Stage(samples=1, searches=(SEARCH,))],  # dearer, but a sample is dropped
+        [
+            Stage(samples=2),
+            Stage(samples=1, searches=(SEARCH,)),
+        ],  # a sample is dropped
         [Stage(samples=1, searches=(SEARCH,)), Stage(samples=8)],  # the search is dropped
         [Stage(samples=1, searches=(SEARCH,)), Stage(samples=1, searches=(OTHER,))],
         [Stage(samples=1, searches=(SEARCH,)), Stage(samples=1, searches=(OTHER, SEARCH))],
@@ -143,7 +146,7 @@ def test_nothing_continues_without_a_gain() -> None:
     still = allocate_stage([1, 2, 4], np.array([0, 1]), np.zeros((2, 3)), 100)
     assert still.tolist() == [False, False]
     assert not len(allocate_stage([1, 2], np.array([], dtype=int), np.zeros((0, 2)), 5))
-    with pytest.raises(InputError, match="total_budget"):
+    with pytest.raises(InputError, match="total"):
         allocate_stage([1, 2], np.array([0]), np.zeros((1, 2)), -1)
 
 

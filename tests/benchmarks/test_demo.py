@@ -59,7 +59,7 @@ def test_the_policy_is_the_cheapest_that_calibration_found_more_accurate() -> No
     points: list[Any] = [*artifact.prices.points, *curves[PREDICTED]]
     assert choice.generations == min(p.generations for p in points if p.accuracy >= wanted + MARGIN)
     assert choice.name == PRICE
-    assert choice.spend.average == choice.generations < BUDGET
+    assert choice.spend.average_budget == choice.generations < BUDGET
 
 
 def test_no_method_that_reaches_the_baseline_is_refused() -> None:

@@ -158,7 +158,7 @@ def test_a_failure_in_a_total_leaves_the_other_answers(monkeypatch: pytest.Monke
         ),
         (["--budget", "4", "--plan", "best_of_n:8"], "budget: 4: best-of-8 costs 8; allow that"),
         (["--budget", "4", "--deadline", "1", "--early-stop", "1"], "early stop takes longer than"),
-        (["--budget", "4", "--deadline", "1", "--plan", "best_of_n:4"], "leave --plan out"),
+        (["--budget", "4", "--deadline", "1", "--plan", "best_of_n:4"], "do not fix one as well"),
         (["--total-budget", "9", "--plan", "best_of_n:4"], "a plan goes with a budget for each"),
         (["--average-budget", "2", "--plan", "best_of_n:2"], "a plan goes with a budget for each"),
         (["--budget", "4", "--metrics", "nowhere/ttc.prom"], "a file in a folder that exists"),

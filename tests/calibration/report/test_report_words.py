@@ -192,13 +192,13 @@ def used(folder: Path, summary: Summary, settings: Settings | None = SETTINGS) -
             "price",
             "Answer prompts at an average budget of 3.8",
             "--average-budget 3.8 'your prompt'",
-            Spend(average=3.8),
+            Spend(average_budget=3.8),
         ),
         (
             "total",
             "Answer prompts together, within one total of 3.7 for each",
             "--total-budget 12 'first prompt' 'second prompt' 'third prompt'",
-            Spend(total=12),
+            Spend(total_budget=12),
         ),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_default_budget_grows_with_the_solutions_and_a_given_one_does_not() ->
     assert (spend.budget, each) == (6, 6)
     assert notes == ["the budget was 6, not 4, because 6 solutions were requested"]
     assert spend_for(4, 6, Limits(budget=5))[1:] == (5, [])
-    assert spend_for(4, 1, Limits(total=10), prompts=3)[1:] == (4, [])
+    assert spend_for(4, 1, Limits(total_budget=10), prompts=3)[1:] == (4, [])
     assert spend_for(4, 1, Limits(budget_tokens=10))[1:] == (None, [])
     with pytest.raises(InputError, match="a shared total allows one solution per prompt"):
-        spend_for(4, 2, Limits(total=10))
+        spend_for(4, 2, Limits(total_budget=10))

@@ -111,7 +111,7 @@ def test_a_shared_total_buys_samples_in_place_of_searches(bent: Artifact, tokeni
     stages = (Stage(samples=1), Stage(samples=1, searches=(SEARCH,)))
     prices = bent.prices.model_copy(update={"schedule": Schedule(stages=stages)})
     solving = solver(replace(bent, prices=prices), tokenizer)
-    results = solved(solving, HELD, Spend(total=5 * len(PROMPTS)))
+    results = solved(solving, HELD, Spend(total_budget=5 * len(PROMPTS)))
     assert {result.receipt.plan for result in results} == {Plan(strategy="best_of_n", n=5)}
     assert {result.receipt.generations for result in results} == {5}
     assert all("samples replace searches" in result.receipt.why for result in results)

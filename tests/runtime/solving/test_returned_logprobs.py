@@ -41,7 +41,9 @@ def test_a_solution_that_may_be_read_again_leaves_room_for_it() -> None:
     assert thinking_run(engine, told).max_tokens == room - 1  # vLLM refuses texts that fill it
 
 
-@pytest.mark.parametrize("spend", [Spend(budget=8), Spend(average=3), Spend(total=40)], ids=str)
+@pytest.mark.parametrize(
+    "spend", [Spend(budget=8), Spend(average_budget=3), Spend(total_budget=40)], ids=str
+)
 def test_a_prompt_of_which_they_cannot_be_read_leaves_the_others_unharmed(
     bent: Artifact, tokenizer: Any, spend: Spend
 ) -> None:

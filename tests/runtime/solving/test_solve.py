@@ -194,13 +194,13 @@ def test_without_pilots_a_deadline_looks_at_all_bins(bent: Artifact) -> None:
     ("limits", "message"),
     [
         ({}, "give one of"),
-        ({"budget": 4, "total": 8}, "give one of"),
-        ({"average": 2.0, "total": 8}, "give one of"),
-        ({"budget": 4, "average": 2.0, "total": 8}, "give one of"),
-        ({"average": 2.0, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
-        ({"total": 8, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
-        ({"total": "8"}, "total_budget: '8': must be a number"),
-        ({"budget": 4, "total": 0}, r"\{'budget': 4, 'total_budget': 0\}: give one of"),
+        ({"budget": 4, "total_budget": 8}, "give one of"),
+        ({"average_budget": 2.0, "total_budget": 8}, "give one of"),
+        ({"budget": 4, "average_budget": 2.0, "total_budget": 8}, "give one of"),
+        ({"average_budget": 2.0, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
+        ({"total_budget": 8, "deadline": 1.0}, "deadline: 1.0: it goes with a budget"),
+        ({"total_budget": "8"}, "total_budget: '8': must be a number"),
+        ({"budget": 4, "total_budget": 0}, r"\{'budget': 4, 'total_budget': 0\}: give one of"),
     ],
 )
 def test_spend_is_one_of_three(limits: dict[str, Any], message: str) -> None:
@@ -212,7 +212,7 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
     free, fixed = solver(bent, tokenizer), solver(bent, tokenizer, fixed=best_of(4))
     untimed = solver(replace(bent, latency=Latency(timed=())), tokenizer)
     revising = solver(bent, tokenizer, fixed=Plan(strategy="revisions", n=4, length=2))
-    fixed.check(4)
+    fixed.check_spend(Spend(4))
     refused: list[tuple[Solver, Any, Any, str]] = [
         (free, 0, None, "must be 1 or more"),
         (free, -3, None, "must be 1 or more"),
@@ -220,7 +220,7 @@ def test_what_cannot_be_kept_is_named(bent: Artifact, tokenizer: Any) -> None:
         (free, 8, -inf, "must be a positive number"),
         (free, 8, "1", "deadline: '1': must be a positive number"),
         (fixed, 3, None, "costs 4; allow that"),
-        (fixed, 8, 1.0, "leave --plan out"),
+        (fixed, 8, 1.0, "do not fix one as well"),
         (revising, 8, None, "plan: 'revisions 2 x 2': it revises with a reviser"),
         (untimed, 8, 1.0, "plans were not timed; calibrate again"),
     ]

@@ -23,7 +23,7 @@ from runtime.verifiers.base import Context, Verdict
 from tests.support.artifacts import BentCoins, bent_models, bent_prompts, with_row
 from tests.support.fakes import COIN_SETTINGS, SumVerifier
 
-MODES = [Spend(budget=8), Spend(average=3), Spend(total=90)]
+MODES = [Spend(budget=8), Spend(average_budget=3), Spend(total_budget=90)]
 SAFE = Plan(strategy="best_of_n", n=8)
 
 
@@ -70,7 +70,7 @@ def sampled(solving: Solver) -> int:
 @pytest.mark.parametrize("total", [40, 41, 57, 120, 200])
 def test_a_total_is_spent_and_never_exceeded(bent: Artifact, tokenizer: Any, total: int) -> None:
     solving = solver(bent, tokenizer)
-    results = solved(solving, bent_prompts(40, seed=2), Spend(total=total))
+    results = solved(solving, bent_prompts(40, seed=2), Spend(total_budget=total))
     assert sum(generations(results)) == sampled(solving)
     # A stage costs two generations at most: no more than one is left over.
     assert total - 1 <= sampled(solving) <= total
@@ -80,7 +80,7 @@ def test_a_total_is_spent_and_never_exceeded(bent: Artifact, tokenizer: Any, tot
 def test_a_total_beyond_the_last_stage_takes_every_prompt_there(
     bent: Artifact, tokenizer: Any
 ) -> None:
-    results = solved(solver(bent, tokenizer), bent_prompts(5, seed=2), Spend(total=10**6))
+    results = solved(solver(bent, tokenizer), bent_prompts(5, seed=2), Spend(total_budget=10**6))
     assert set(generations(results)) == {bent.prices.schedule.costs[-1]}
 
 
@@ -89,7 +89,9 @@ def test_a_total_goes_where_more_solutions_help(bent: Artifact, tokenizer: Any) 
     lasting = replace(bent, gain_model=GainModel(weights=bent.gain_model.weights, rho=0.5))
     # Too few prompts for them to seem unlike calibration's, which they are.
     settled, open_ = bent_prompts(9, 3, 98, 99), bent_prompts(9, 4, 55, 75)
-    spent = generations(solved(solver(lasting, tokenizer), [*settled, *open_], Spend(total=54)))
+    spent = generations(
+        solved(solver(lasting, tokenizer), [*settled, *open_], Spend(total_budget=54))
+    )
     assert np.mean(spent[:9]) + 1 < np.mean(spent[9:])
 
 
@@ -97,7 +99,7 @@ def test_a_total_goes_where_more_solutions_help(bent: Artifact, tokenizer: Any) 
 def test_the_same_seed_shares_a_total_in_the_same_way(bent: Artifact, tokenizer: Any) -> None:
     def answers(seed: int) -> list[tuple[str, int]]:
         results = solved(
-            solver(bent, tokenizer, seed=seed), bent_prompts(30, seed=2), Spend(total=90)
+            solver(bent, tokenizer, seed=seed), bent_prompts(30, seed=2), Spend(total_budget=90)
         )
         return [(result.solution, result.receipt.generations) for result in results]
 
@@ -108,7 +110,9 @@ def test_the_same_seed_shares_a_total_in_the_same_way(bent: Artifact, tokenizer:
 @pytest.mark.slow
 @pytest.mark.parametrize("average", [1.5, 3, 5])
 def test_an_average_holds_over_a_stream(bent: Artifact, tokenizer: Any, average: float) -> None:
-    results = solved(solver(bent, tokenizer), bent_prompts(500, seed=5), Spend(average=average))
+    results = solved(
+        solver(bent, tokenizer), bent_prompts(500, seed=5), Spend(average_budget=average)
+    )
     assert np.mean(generations(results)) == pytest.approx(average, rel=0.12)
     assert np.std(generations(results)) > 0.5, "not every prompt alike"
 
@@ -121,7 +125,7 @@ def test_an_average_holds_though_calibration_was_wrong_about_prices(
     weights = (bent.gain_model.weights[0] + np.log(10), *bent.gain_model.weights[1:])
     rash = replace(bent, gain_model=GainModel(weights=weights, rho=bent.gain_model.rho))
     solving = solver(rash, tokenizer)
-    spent = generations(solved(solving, bent_prompts(900, seed=5), Spend(average=2)))
+    spent = generations(solved(solving, bent_prompts(900, seed=5), Spend(average_budget=2)))
     assert np.mean(spent[:60]) > 2.5
     assert np.mean(spent[-400:]) == pytest.approx(2, rel=0.15)
 
@@ -155,8 +159,8 @@ def test_a_prompt_on_which_a_model_fails_leaves_the_others_unharmed(
     assert results[bad] == Failure(prompt=prompts[bad], error="verifier: it has failed")
     assert len(results) == 30
     assert len(called) == 30
-    if spend.total is not None:
-        assert sampled(solving) <= spend.total
+    if spend.total_budget is not None:
+        assert sampled(solving) <= spend.total_budget
     assert series(solving, tmp_path)["ttc_failures_total"] == 1
 
 
@@ -166,7 +170,7 @@ def test_traffic_like_calibration_raises_no_alarm(
     bent: Artifact, tokenizer: Any, spend: Spend
 ) -> None:
     # Prompts that end first, or that alone continue, are a biased sample: all are compared at once.
-    prompts = bent_prompts(90 if spend.total else 400, seed=2)
+    prompts = bent_prompts(90 if spend.total_budget else 400, seed=2)
     solving = solver(bent, tokenizer)
     results = solved(solving, prompts, spend)
     assert not any(result.receipt.drifted for result in results)
@@ -211,7 +215,9 @@ def test_what_is_returned_of_solutions_does_not_change_how_they_are_sampled() ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("spend", "n"), [(Spend(budget=8), 8), (Spend(average=3.5), 3)], ids=str)
+@pytest.mark.parametrize(
+    ("spend", "n"), [(Spend(budget=8), 8), (Spend(average_budget=3.5), 3)], ids=str
+)
 def test_unlike_traffic_is_answered_safely_until_it_is_like_calibration_again(
     bent: Artifact, tokenizer: Any, spend: Spend, n: int, tmp_path: Path
 ) -> None:
@@ -237,7 +243,7 @@ def test_unlike_traffic_is_answered_safely_until_it_is_like_calibration_again(
 def test_a_total_is_shared_evenly_over_unlike_traffic(bent: Artifact, tokenizer: Any) -> None:
     solving = solver(bent, tokenizer)
     prompts = bent_prompts(150, 9, 1, 5)
-    results = solved(solving, prompts, Spend(total=3 * len(prompts)))
+    results = solved(solving, prompts, Spend(total_budget=3 * len(prompts)))
     assert all(result.receipt.drifted for result in results)
     assert sampled(solving) <= 3 * len(prompts)
     assert max(generations(results)) - min(generations(results)) <= 2
@@ -264,11 +270,11 @@ def test_metrics_count_what_was_done(
     assert found["ttc_generations_total"] == sum(generations(results)) == sampled(solving)
     tokens = sum(result.receipt.sampled_tokens for result in results)
     assert found["ttc_sampled_tokens_total"] == tokens > 0
-    assert (found["ttc_price"] > 0) == (spend.average is not None)
+    assert (found["ttc_price"] > 0) == (spend.average_budget is not None)
 
 
 def test_a_stream_reads_no_further_than_it_works(bent: Artifact, tokenizer: Any) -> None:
-    places, read = streamed(solver(bent, tokenizer), Spend(average=2), 5)
+    places, read = streamed(solver(bent, tokenizer), Spend(average_budget=2), 5)
     assert len(set(places)) == 5
     assert read <= PROMPTS_IN_FLIGHT + 5
 
@@ -280,7 +286,7 @@ def test_replicas_have_as_many_prompts_each_as_one_engine_has(
         replicas = 3
 
     models = bent_models(tokenizer, engine=Replicated(tokenizer))
-    _, read = streamed(Solver(models, bent), Spend(average=2))
+    _, read = streamed(Solver(models, bent), Spend(average_budget=2))
     assert read == 3 * PROMPTS_IN_FLIGHT
 
 
@@ -326,15 +332,20 @@ def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
     free, fixed = solver(bent, tokenizer), solver(bent, tokenizer, fixed=SAFE)
     hasty = solver(bent, tokenizer, early_stop=0.9)
     refused: list[tuple[Solver, list[str], Spend, str]] = [
-        (free, [], Spend(total=9), "give at least one prompt"),
-        (free, prompts, Spend(total=9), "total_budget: 9: 10 prompts cost 1 each at least"),
+        (free, [], Spend(total_budget=9), "give at least one prompt"),
+        (free, prompts, Spend(total_budget=9), "total_budget: 9: 10 prompts cost 1 each at least"),
         (free, [*prompts, ""], Spend(budget=4), "prompt"),
-        (free, [*prompts, "1" * 99], Spend(total=90), "shorten it"),
-        (free, prompts, Spend(average=0.5), "must be 1 or more"),
-        (fixed, prompts, Spend(average=2), "a plan goes with a budget"),
-        (fixed, prompts, Spend(total=90), "a plan goes with a budget"),
-        (hasty, prompts, Spend(average=2), "early_stop: 0.9: it goes with a budget for each"),
-        (hasty, prompts, Spend(total=90), "early_stop: 0.9: it goes with a budget for each"),
+        (free, [*prompts, "1" * 99], Spend(total_budget=90), "shorten it"),
+        (free, prompts, Spend(average_budget=0.5), "must be 1 or more"),
+        (fixed, prompts, Spend(average_budget=2), "a plan goes with a budget"),
+        (fixed, prompts, Spend(total_budget=90), "a plan goes with a budget"),
+        (
+            hasty,
+            prompts,
+            Spend(average_budget=2),
+            "early_stop: 0.9: it goes with a budget for each",
+        ),
+        (hasty, prompts, Spend(total_budget=90), "early_stop: 0.9: it goes with a budget for each"),
     ]
     for solving, asked, spend, message in refused:
         with pytest.raises(InputError, match=message):
@@ -343,10 +354,10 @@ def test_what_cannot_be_spent_is_named(bent: Artifact, tokenizer: Any) -> None:
 
     roomy = Solver(bent_models(tokenizer, engine=Roomy(tokenizer)), bent)
     with pytest.raises(InputError, match="10 prompts cost 1 each at least"):
-        asyncio.run(roomy.solve_all(prompts, Spend(total=9)))
+        asyncio.run(roomy.solve_all(prompts, Spend(total_budget=9)))
 
     async def first() -> None:
-        await anext(free.solve_stream(prompts, Spend(total=90)))
+        await anext(free.solve_stream(prompts, Spend(total_budget=90)))
 
     with pytest.raises(InputError, match="a stream has no end"):
         asyncio.run(first())

@@ -77,7 +77,7 @@ def test_it_takes_the_samples_that_the_solver_takes(
     prompts = bent_prompts(24, seed=5)
     models = bent_models(tokenizer, scoring=bent.settings.scoring)
     solver = Solver(models, bent)
-    served = asyncio.run(solver.solve_all(prompts, Spend(average=average)))
+    served = asyncio.run(solver.solve_all(prompts, Spend(average_budget=average)))
     rule = rule_of(bent, average_budget=average)
     found = []
     for prompt in prompts:
